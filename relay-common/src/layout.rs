@@ -1,0 +1,347 @@
+//! The maps: names, keys, values and sizes. They are pinned and outlive both sides, so this is a wire format: a change
+//! here raises [`VERSION`], which is part of the pin directory's name.
+//!
+//! How a packet finds its children (each arrow is one array or hash look-up, none of them walks):
+//!
+//! ```text
+//! (address, port)  -LISTENERS->  kind            is it ours, and which of the port pairs
+//! (port, SSRC)     -ROUTES----->  set            absent: set 0, the set of all children
+//! set              -SETS------->  instance       the one word that a change of children flips
+//! instance         -FANOUT----->  devmap         xdp: what the kernel broadcasts through
+//! instance         -INSTANCES-->  first, count   tc: the members to walk
+//! (instance, NIC)  -GROUPS----->  first, count   devmap program: this NIC's members, in devmap order
+//! position         -MEMBERS---->  child slot
+//! child slot       -CHILDREN--->  headers of the copy, counter index
+//! ```
+//!
+//! An instance and a child slot are written before any packet can reach them and never changed while one can.
+
+/// Version of everything in this module.
+pub const VERSION: u32 = 1;
+
+/// Most children of one relay.
+pub const MAX_CHILDREN: u32 = 256;
+/// Child slots: a changed child gets a new slot, so there are more than children.
+pub const CHILD_SLOTS: u32 = 2 * MAX_CHILDREN + 2;
+/// Most streams with statistics. The promise is 10,000; the rest is room for strangers.
+pub const MAX_STREAMS: u32 = 16_384;
+/// Most streams with a fan-out set of their own.
+pub const MAX_ROUTES: u32 = 16_384;
+/// Most different fan-out sets; set 0 is that of all children.
+pub const MAX_SETS: u32 = 1024;
+/// Instances: every set has one, a set that changes has two for a moment, and some wait ready-made.
+pub const MAX_INSTANCES: u32 = 4096;
+/// Members of all instances together.
+pub const MAX_MEMBERS: u32 = 1 << 19;
+/// Egress interfaces of all instances together.
+pub const MAX_GROUPS: u32 = 16_384;
+/// Addresses times ports that RTCP feedback from children comes from.
+pub const MAX_PEERS: u32 = 4 * CHILD_SLOTS;
+/// Egress interfaces with counters.
+pub const MAX_EGRESS: u32 = 256;
+/// Addresses times ports that a relay listens on.
+pub const MAX_LISTENERS: u32 = 1024;
+/// Cursor slots a CPU; two egress interfaces whose indexes agree modulo this cannot both be used by xdp.
+pub const CURSORS: u32 = 1024;
+/// Bytes of the capture ring.
+pub const CAPTURE_RING: u32 = 4 << 20;
+/// Bytes kept of each captured packet.
+pub const CAPTURE_SNAP: usize = 1536;
+
+/// Index of the set of all children.
+pub const ALL_CHILDREN: u32 = 0;
+
+/// Key of `LISTENERS`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[repr(C)]
+pub struct ListenerKey {
+    /// Local address; IPv4 mapped.
+    pub address: [u8; 16],
+    /// Local port, host order; 0 is the entry that only says "this address is ours".
+    pub port: u16,
+    /// Explicit padding.
+    pub reserved: [u8; 2],
+}
+
+/// Value of `LISTENERS`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(C)]
+pub struct Listener {
+    /// The interface's MAC; xdp takes only frames for it.
+    pub mac: [u8; 6],
+    /// RTP port of the pair, host order: the one that names the stream, for RTP and RTCP.
+    pub port: u16,
+    /// [`AUDIO`] or [`VIDEO`].
+    pub kind: u8,
+    /// 1 when this is the RTCP port of the pair.
+    pub rtcp: u8,
+    /// Explicit padding.
+    pub reserved: [u8; 6],
+}
+
+/// Kind of a port pair: audio, timestamps at 48 kHz (Opus, RFC 7587 section 4.1).
+pub const AUDIO: u8 = 0;
+/// Kind of a port pair: video, timestamps at 90 kHz.
+pub const VIDEO: u8 = 1;
+
+/// RTP clock of a kind, in Hz.
+pub const fn clock_rate(kind: u8) -> u32 {
+    if kind == AUDIO { 48_000 } else { 90_000 }
+}
+
+/// Key of `STREAMS` and `ROUTES`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[repr(C)]
+pub struct StreamKey {
+    /// RTP port that the stream comes in on, host order.
+    pub port: u16,
+    /// Explicit padding.
+    pub reserved: [u8; 2],
+    /// SSRC, host order.
+    pub ssrc: u32,
+}
+
+/// Value of `INSTANCES` and `GROUPS`: a run of positions in `MEMBERS`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(C)]
+pub struct Span {
+    /// First position.
+    pub first: u32,
+    /// Number of members.
+    pub count: u32,
+}
+
+/// Key of `GROUPS`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[repr(C)]
+pub struct GroupKey {
+    /// Instance.
+    pub instance: u32,
+    /// Egress interface.
+    pub ifindex: u32,
+}
+
+/// Value of `CHILDREN`: what makes a copy a packet for one child.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(C)]
+pub struct Child {
+    /// Next hop's MAC.
+    pub destination_mac: [u8; 6],
+    /// Egress interface's MAC.
+    pub source_mac: [u8; 6],
+    /// EtherType on the wire: 08 00 or 86 dd.
+    pub ethertype: [u8; 2],
+    /// Explicit padding.
+    pub reserved: [u8; 2],
+    /// The relay's address towards the child; IPv4 mapped.
+    pub source: [u8; 16],
+    /// The child's address; IPv4 mapped.
+    pub destination: [u8; 16],
+    /// The child's RTP ports, by kind, host order. RTCP goes to the port after.
+    pub ports: [u16; 2],
+    /// Ones' complement sum of both addresses, ready for the checksums.
+    pub address_sum: u32,
+    /// Egress interface.
+    pub ifindex: u32,
+    /// Index in `CHILD_STATS` and `CHILD_INFO`.
+    pub counter: u32,
+}
+
+/// Value of `CHILD_STATS`, per CPU.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[repr(C)]
+pub struct ChildStats {
+    /// Copies handed to the egress interface.
+    pub packets: u64,
+    /// RTP and RTCP bytes in them.
+    pub bytes: u64,
+    /// Copies that could not be made or sent.
+    pub errors: u64,
+}
+
+/// Value of `CHILD_INFO`: who a child is, for people and for the next daemon. The data plane does not read it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(C)]
+pub struct ChildInfo {
+    /// Name, UTF-8, padded with zeros; empty: no such child.
+    pub name: [u8; NAME],
+    /// Host as it was given, UTF-8, padded with zeros.
+    pub host: [u8; HOST],
+    /// RTP ports: audio, video.
+    pub ports: [u16; 2],
+    /// Child slot in force + 1; 0 while the child is not resolved.
+    pub slot: u32,
+}
+
+/// Bytes of a child's name.
+pub const NAME: usize = 64;
+/// Bytes of a host name (RFC 1035 section 2.3.4 allows 255).
+pub const HOST: usize = 256;
+
+/// Value of `EGRESS`, by interface index, per CPU: what became of the copies that xdp handed to a driver.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[repr(C)]
+pub struct Egress {
+    /// Frames the driver took.
+    pub sent: u64,
+    /// Frames it refused: ring full, link down, or no way to transmit XDP frames at all.
+    pub refused: u64,
+}
+
+/// Value of `CURSORS`, per CPU: where the devmap program is in the copies of one packet on one interface.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(C)]
+pub struct Cursor {
+    /// Token of the last copy seen.
+    pub instance: u32,
+    /// Token of the last copy seen.
+    pub serial: u32,
+    /// Position of the next copy's member.
+    pub next: u32,
+    /// Position after this interface's last member.
+    pub end: u32,
+}
+
+/// XDP metadata in front of a packet that is being broadcast; every copy carries it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(C)]
+pub struct Token {
+    /// Says that the relay wrote this.
+    pub magic: u32,
+    /// Which instance of which fan-out set.
+    pub instance: u32,
+    /// Which packet, on this CPU.
+    pub serial: u32,
+    /// Kind in the low byte, then [`TOKEN_RTCP`] and so on, the packet's source port in the high half.
+    pub flags: u32,
+}
+
+/// [`Token::magic`].
+pub const TOKEN_MAGIC: u32 = u32::from_ne_bytes(*b"mtr1");
+/// Flag of a token: RTCP, to the port after.
+pub const TOKEN_RTCP: u32 = 0x100;
+/// Flag of a token: IPv6.
+pub const TOKEN_V6: u32 = 0x200;
+/// Flag of a token: the copies are wanted by `relay-ctl capture`.
+pub const TOKEN_CAPTURE: u32 = 0x400;
+
+/// Where the source port starts in [`Token::flags`].
+pub const TOKEN_PORT_SHIFT: u32 = 16;
+
+/// Value of `CAPTURE_FILTER`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[repr(C)]
+pub struct CaptureFilter {
+    /// Capture until then, CLOCK_MONOTONIC ns; a capturing process that dies stops costing anything by itself.
+    pub until: u64,
+    /// SSRC wanted, when `any_ssrc` is 0.
+    pub ssrc: u32,
+    /// RTP port wanted; 0: any.
+    pub port: u32,
+    /// 1: any SSRC.
+    pub any_ssrc: u32,
+    /// Explicit padding.
+    pub reserved: u32,
+}
+
+/// Head of an entry of the `CAPTURE` ring; the packet's bytes follow.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(C)]
+pub struct CaptureHead {
+    /// CLOCK_MONOTONIC ns.
+    pub time: u64,
+    /// Interface it came in on or goes out of.
+    pub ifindex: u32,
+    /// Length of the packet on the wire.
+    pub length: u32,
+    /// Bytes kept.
+    pub kept: u32,
+    /// 1: a copy going out.
+    pub outgoing: u32,
+}
+
+/// Value of `RELAY`: what the data plane is, for `status` and for the next daemon.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(C)]
+pub struct Relay {
+    /// [`VERSION`].
+    pub version: u32,
+    /// [`MODE_XDP`] or [`MODE_TC`].
+    pub mode: u32,
+    /// Interface attached to.
+    pub ifindex: u32,
+    /// RTP ports: audio, video.
+    pub ports: [u16; 2],
+    /// Changes of fan-out sets so far.
+    pub generation: u64,
+    /// When the data plane was attached, ms since the epoch.
+    pub attached: u64,
+    /// Node's name, UTF-8, padded with zeros.
+    pub node: [u8; NAME],
+    /// Why this mode, UTF-8, padded with zeros.
+    pub mode_reason: [u8; HOST],
+}
+
+/// [`Relay::mode`]: XDP ingress and devmap program.
+pub const MODE_XDP: u32 = 1;
+/// [`Relay::mode`]: tcx ingress.
+pub const MODE_TC: u32 = 2;
+
+/// Names of the maps that are pinned, in the order of the module's drawing.
+pub const PINNED_MAPS: &[&str] = &[
+    "RELAY",
+    "LISTENERS",
+    "ROUTES",
+    "SETS",
+    "FANOUT",
+    "INSTANCES",
+    "GROUPS",
+    "MEMBERS",
+    "CHILDREN",
+    "PEERS",
+    "STREAMS",
+    "EGRESS",
+    "CHILD_STATS",
+    "CHILD_INFO",
+    "DROPS",
+    "CURSORS",
+    "SERIAL",
+    "CAPTURE_FILTER",
+];
+
+const _: () = {
+    assert!(size_of::<ListenerKey>() == 20);
+    assert!(size_of::<Listener>() == 16);
+    assert!(size_of::<StreamKey>() == 8);
+    assert!(size_of::<Child>() == 64);
+    assert!(size_of::<ChildInfo>() == 328);
+    assert!(size_of::<Token>() == 16);
+    assert!(size_of::<CaptureHead>() == 24);
+    assert!(size_of::<Relay>() == 352);
+    assert!(size_of::<crate::stream::Stream>() == 8 * 10 + 6 * 4 + 24);
+};
+
+#[cfg(feature = "user")]
+mod pod {
+    // SAFETY: repr(C) structs of integers and byte arrays, every byte named (the size checks above): any bit pattern
+    // is a value and there is no padding.
+    macro_rules! pod { ($($name:ty),+) => { $(
+        // SAFETY: as said above the macro.
+        unsafe impl aya::Pod for $name {}
+    )+ } }
+    pod!(
+        super::ListenerKey,
+        super::Listener,
+        super::StreamKey,
+        super::Span,
+        super::GroupKey,
+        super::Child,
+        super::ChildStats,
+        super::ChildInfo,
+        super::Cursor,
+        super::Egress,
+        super::CaptureFilter,
+        super::Relay,
+        crate::stream::Stream
+    );
+}

@@ -1,0 +1,93 @@
+//! Why a packet, or one child's copy of it, was not forwarded. Each reason has one name, used by the counters, the
+//! HTTP API, the metrics and the documents.
+
+macro_rules! reasons {
+    ($($(#[$doc:meta])* $variant:ident = $name:literal, $fate:ident;)+) => {
+        /// Why a packet or a copy was not forwarded.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+        #[repr(u32)]
+        pub enum Reason { $($(#[$doc])* $variant,)+ }
+
+        impl Reason {
+            /// Every reason, in the order of the `DROPS` map.
+            pub const ALL: &'static [Reason] = &[$(Reason::$variant,)+];
+
+            /// The name used everywhere outside.
+            pub const fn name(self) -> &'static str {
+                match self { $(Reason::$variant => $name,)+ }
+            }
+
+            /// What happens to the packet.
+            #[inline(always)]
+            pub const fn fate(self) -> Fate {
+                match self { $(Reason::$variant => Fate::$fate,)+ }
+            }
+        }
+    };
+}
+
+/// What happens to a packet that is not forwarded.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Fate {
+    /// Goes on to the host's network stack, untouched.
+    Stack,
+    /// Ends here: it was media for this relay, and there is nobody to send it to or no way to.
+    Dropped,
+    /// One child's copy ends here; the packet itself and the other copies go on.
+    CopyDropped,
+}
+
+reasons! {
+    /// Shorter than its headers say.
+    Runt = "runt", Stack;
+    /// Neither IPv4 nor IPv6 (ARP, for one).
+    NotIp = "not-ip", Stack;
+    /// More than one VLAN tag, or 802.1ad.
+    StackedVlan = "stacked-vlan", Stack;
+    /// IPv4 options (RFC 791 section 3.1).
+    IpOptions = "ip-options", Stack;
+    /// IPv6 extension headers (RFC 8200 section 4).
+    ExtensionHeader = "extension-header", Stack;
+    /// A fragment; only the first has ports.
+    Fragment = "fragment", Stack;
+    /// IPv4 or IPv6, but not UDP.
+    NotUdp = "not-udp", Stack;
+    /// IP and UDP lengths contradict each other or the frame.
+    BadLength = "bad-length", Stack;
+    /// For another address, or for another station's MAC.
+    NotLocal = "not-local", Stack;
+    /// For this relay, but not for a port it listens on.
+    UnknownPort = "unknown-port", Stack;
+    /// First byte outside 128..=191: STUN, DTLS, TURN, ZRTP or noise (RFC 7983 section 7).
+    NotRtp = "not-rtp", Stack;
+    /// Too short for an RTP (12 bytes) or RTCP (8 bytes) header.
+    RtpRunt = "rtp-runt", Stack;
+    /// UDP over IPv6 without a checksum (RFC 8200 section 8.1).
+    NoChecksum6 = "udp6-no-checksum", Stack;
+    /// TTL or hop limit would reach 0: most likely a loop of relays.
+    TtlExpired = "ttl-expired", Stack;
+    /// RTCP feedback from a child; it must not go down to its siblings.
+    RtcpFromChild = "rtcp-from-child", Stack;
+    /// The stream's fan-out set is empty.
+    NoChildren = "no-children", Dropped;
+    /// The stream's fan-out set has no devmap: the daemon died in the middle of its very first set-up.
+    NoFanoutSet = "no-fanout-set", Dropped;
+    /// The driver leaves no room in front of the packet for XDP metadata.
+    NoMetadata = "no-metadata", Dropped;
+    /// The kernel refused to change the packet (VLAN tag, headroom, writable head).
+    NotWritable = "not-writable", Dropped;
+    /// A copy came without the relay's token: some other program redirected it.
+    CopyWithoutToken = "copy-without-token", CopyDropped;
+    /// More copies than children: never seen; would mean the kernel's walk order changed.
+    CopyWithoutChild = "copy-without-child", CopyDropped;
+    /// The kernel could not allocate a copy and stopped its walk.
+    CopyNotMade = "copy-not-made", CopyDropped;
+    /// The child is where the packet came from; sending it back would be a loop.
+    ChildIsSender = "child-is-sender", CopyDropped;
+    /// IPv4 packet for an IPv6 child or the other way round, and no room to change the header.
+    OtherFamily = "other-family", CopyDropped;
+    /// The egress interface or its queue refused the copy.
+    EgressRefused = "egress-refused", CopyDropped;
+    /// The table of streams is full: forwarded all the same, but without statistics of its own.
+    StreamTableFull = "stream-table-full", CopyDropped;
+}

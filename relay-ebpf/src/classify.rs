@@ -1,0 +1,112 @@
+//! Whose packet is this? The policy of the relay, the same for XDP and tc. Nothing here writes to the packet.
+
+use aya_ebpf::bindings::BPF_NOEXIST;
+use aya_ebpf::helpers::bpf_ktime_get_ns;
+use relay_common::layout::{ALL_CHILDREN, Listener, ListenerKey, StreamKey, clock_rate};
+use relay_common::packet::Packet;
+use relay_common::parse::{self, Datagram, Family, Payload};
+use relay_common::reason::Reason;
+use relay_common::stream::{Arrival, Stream, units_per_ns};
+
+use crate::capture;
+use crate::count;
+use crate::maps::{LISTENERS, PEERS, ROUTES, SETS, STREAMS};
+
+/// A packet that this relay forwards.
+pub struct Media {
+    /// Where it is in the frame, and its addresses.
+    pub datagram: Datagram,
+    /// Audio or video, and the port pair.
+    pub listener: Listener,
+    /// RTCP, whichever port it came to.
+    pub rtcp: bool,
+    /// Instance of the stream's fan-out set; never 0.
+    pub instance: u32,
+    /// Somebody captures this stream.
+    pub captured: bool,
+}
+
+/// Who has already seen to it that the frame is for this station.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub enum Station {
+    /// Nobody: compare the destination MAC (XDP).
+    Unchecked,
+    /// The stack: the packet is `PACKET_HOST` (tc).
+    Checked,
+}
+
+/// Decides whether the packet is media for this relay, keeps the books of its stream, and finds its fan-out set.
+#[inline(always)]
+pub fn classify(packet: Packet<'_>, station: Station) -> Result<Media, Reason> {
+    let datagram = parse::datagram(packet)?;
+    let listener = listener(&datagram)?;
+    if station == Station::Unchecked {
+        let to = packet.bytes::<6>(0).ok_or(Reason::Runt)?;
+        if *to != listener.mac {
+            return Err(Reason::NotLocal);
+        }
+    }
+    let payload = parse::payload(packet, &datagram, listener.rtcp != 0)?;
+    if datagram.family == Family::V6 && datagram.checksum == [0, 0] {
+        return Err(Reason::NoChecksum6);
+    }
+    if datagram.ttl <= 1 {
+        return Err(Reason::TtlExpired);
+    }
+    // SAFETY: the helper takes no arguments and only reads the clock.
+    let now = unsafe { bpf_ktime_get_ns() };
+    let (ssrc, rtcp) = match payload {
+        Payload::Rtp { ssrc, .. } => (ssrc, false),
+        Payload::Rtcp { ssrc } => (ssrc, true),
+    };
+    let key = StreamKey { port: listener.port, reserved: [0; 2], ssrc };
+    match payload {
+        Payload::Rtp { sequence, timestamp, .. } => {
+            let rate = if listener.kind == 0 { units_per_ns(clock_rate(0)) } else { units_per_ns(clock_rate(1)) };
+            record(&key, Arrival { sequence, timestamp, bytes: datagram.payload_length(), now, rate }, &datagram);
+        }
+        Payload::Rtcp { .. } => {
+            let peer = ListenerKey { address: datagram.source, port: datagram.source_port, reserved: [0; 2] };
+            if PEERS.get_ptr(&peer).is_some() {
+                return Err(Reason::RtcpFromChild);
+            }
+            if let Some(stream) = STREAMS.get_ptr_mut(&key) {
+                // SAFETY: the entry has one writer, see `relay_common::stream`.
+                unsafe { (*stream).rtcp_packets += 1 };
+            }
+        }
+    }
+    // SAFETY: the value is one aligned word, read once.
+    let set = unsafe { ROUTES.get(&key) }.copied().unwrap_or(ALL_CHILDREN);
+    let instance = SETS.get(set).copied().unwrap_or(0);
+    if instance == 0 {
+        return Err(Reason::NoChildren);
+    }
+    Ok(Media { datagram, listener, rtcp, instance, captured: capture::wanted(&key, now) })
+}
+
+#[inline(always)]
+fn listener(datagram: &Datagram) -> Result<Listener, Reason> {
+    let mut key =
+        ListenerKey { address: datagram.destination, port: datagram.destination_port, reserved: [0; 2] };
+    // SAFETY: entries are replaced whole and only while addresses or the MAC of the interface change.
+    if let Some(listener) = unsafe { LISTENERS.get(&key) } {
+        return Ok(*listener);
+    }
+    // Only a packet that is not forwarded pays for the difference between these two.
+    key.port = 0;
+    Err(if LISTENERS.get_ptr(&key).is_some() { Reason::UnknownPort } else { Reason::NotLocal })
+}
+
+#[inline(always)]
+fn record(key: &StreamKey, arrival: Arrival, datagram: &Datagram) {
+    if let Some(stream) = STREAMS.get_ptr_mut(key) {
+        // SAFETY: the entry has one writer, see `relay_common::stream`.
+        unsafe { (*stream).update(arrival) };
+        return;
+    }
+    let stream = Stream::begin(arrival, datagram.source, datagram.source_port);
+    if STREAMS.insert(key, &stream, BPF_NOEXIST as u64).is_err() {
+        count::drops(Reason::StreamTableFull, 1);
+    }
+}

@@ -1,0 +1,129 @@
+//! The devmap program: which child is this copy for, and that child's headers.
+//!
+//! The kernel shows a copy's egress device but not whose it is. Copies of one packet for one device run here one after
+//! the other, in devmap order, on the CPU that took the packet; so the first copy with a new token is for the first
+//! child behind this device, the next for the second, and a cursor per CPU and device is enough.
+
+use aya_ebpf::bindings::xdp_action;
+use aya_ebpf::macros::xdp;
+use aya_ebpf::programs::XdpContext;
+use aya_log_ebpf::warn;
+use relay_common::layout::{
+    CURSORS, Child, Cursor, GroupKey, TOKEN_CAPTURE, TOKEN_MAGIC, TOKEN_PORT_SHIFT, TOKEN_RTCP, TOKEN_V6, Token,
+};
+use relay_common::packet::be16;
+use relay_common::parse::{ETHERNET, UDP};
+use relay_common::reason::Reason;
+use relay_common::rewrite::{self, UdpChecksum, V4_HEADERS, V4_UDP, V6_HEADERS, V6_UDP};
+
+use crate::maps::{self, CHILDREN, GROUPS, MEMBERS};
+use crate::xdp::headers;
+use crate::{capture, count};
+
+#[xdp(map = "devmap")]
+pub fn relay_copy(ctx: XdpContext) -> u32 {
+    match copy(&ctx) {
+        Ok(()) => xdp_action::XDP_PASS,
+        Err(reason) => {
+            count::drops(reason, 1);
+            if matches!(reason, Reason::CopyWithoutToken | Reason::CopyWithoutChild) {
+                warn!(&ctx, "copy dropped: reason {}", reason as u32);
+            }
+            xdp_action::XDP_DROP
+        }
+    }
+}
+
+#[inline(always)]
+fn copy(ctx: &XdpContext) -> Result<(), Reason> {
+    let token = token(ctx)?;
+    // SAFETY: the context is the one this program was called with; in a devmap program the field is set.
+    let ifindex = unsafe { (*ctx.ctx).egress_ifindex };
+    let position = position(&token, ifindex)?;
+    let slot = *MEMBERS.get(position).ok_or(Reason::CopyWithoutChild)?;
+    let child = CHILDREN.get(slot).ok_or(Reason::CopyWithoutChild)?;
+    match rewrite(ctx, &token, child) {
+        Ok(bytes) => count::sent(child, bytes),
+        Err(reason) => {
+            count::failed(child);
+            return Err(reason);
+        }
+    }
+    if token.flags & TOKEN_CAPTURE != 0 {
+        let length = ctx.data_end() - ctx.data();
+        capture::packet(ctx, length, ifindex, 1, crate::xdp::load);
+    }
+    Ok(())
+}
+
+#[inline(always)]
+fn token(ctx: &XdpContext) -> Result<Token, Reason> {
+    let at = ctx.metadata();
+    if at + size_of::<Token>() > ctx.metadata_end() {
+        return Err(Reason::CopyWithoutToken);
+    }
+    // SAFETY: the bytes lie between metadata and data, checked above; metadata is 4-byte aligned.
+    let token = unsafe { *(at as *const Token) };
+    if token.magic != TOKEN_MAGIC {
+        return Err(Reason::CopyWithoutToken);
+    }
+    Ok(token)
+}
+
+/// The position in `MEMBERS` of the child that this copy is for.
+#[inline(always)]
+fn position(token: &Token, ifindex: u32) -> Result<u32, Reason> {
+    let cursor: *mut Cursor =
+        maps::CURSORS.get_ptr_mut(ifindex % CURSORS).ok_or(Reason::CopyWithoutChild)?;
+    // SAFETY: this CPU's own cursor; devmap programs run in softirq and do not interrupt each other.
+    let cursor = unsafe { &mut *cursor };
+    if cursor.serial != token.serial || cursor.instance != token.instance {
+        if cursor.next < cursor.end {
+            count::drops(Reason::CopyNotMade, (cursor.end - cursor.next) as u64);
+        }
+        let key = GroupKey { instance: token.instance, ifindex };
+        // SAFETY: a group is written before its instance is reachable and not changed while it is.
+        let group = unsafe { GROUPS.get(&key) }.ok_or(Reason::CopyWithoutChild)?;
+        *cursor = Cursor {
+            instance: token.instance,
+            serial: token.serial,
+            next: group.first,
+            end: group.first + group.count,
+        };
+    }
+    let position = cursor.next;
+    if position >= cursor.end {
+        return Err(Reason::CopyWithoutChild);
+    }
+    cursor.next = position + 1;
+    Ok(position)
+}
+
+/// Writes the child's headers; gives the number of RTP or RTCP bytes.
+#[inline(always)]
+fn rewrite(ctx: &XdpContext, token: &Token, child: &Child) -> Result<u16, Reason> {
+    let port = child.ports[(token.flags & 1) as usize] + ((token.flags & TOKEN_RTCP != 0) as u16);
+    let source_port = (token.flags >> TOKEN_PORT_SHIFT) as u16;
+    if token.flags & TOKEN_V6 == 0 {
+        let headers = headers::<V4_HEADERS>(ctx)?;
+        if child.ethertype != [0x08, 0x00] {
+            return Err(Reason::OtherFamily);
+        }
+        if source_port == port && headers[ETHERNET + 12..ETHERNET + 16] == child.destination[12..16] {
+            return Err(Reason::ChildIsSender);
+        }
+        rewrite::address_v4(headers, child, port, UdpChecksum::Here);
+        Ok(be16(headers, V4_UDP + 4) - UDP as u16)
+    } else {
+        let headers = headers::<V6_HEADERS>(ctx)?;
+        if child.ethertype != [0x86, 0xdd] {
+            return Err(Reason::OtherFamily);
+        }
+        if source_port == port && headers[ETHERNET + 8..ETHERNET + 24] == child.destination {
+            return Err(Reason::ChildIsSender);
+        }
+        rewrite::address_v6(headers, child, port, UdpChecksum::Here);
+        Ok(be16(headers, V6_UDP + 4) - UDP as u16)
+    }
+}
+

@@ -1,0 +1,36 @@
+//! Counters. Each belongs to one CPU, so plain additions are enough.
+
+use relay_common::layout::Child;
+use relay_common::reason::Reason;
+
+use crate::maps::{CHILD_STATS, DROPS};
+
+/// Counts `times` packets or copies as not forwarded for `reason`.
+#[inline(always)]
+pub fn drops(reason: Reason, times: u64) {
+    if let Some(counter) = DROPS.get_ptr_mut(reason as u32) {
+        // SAFETY: a per-CPU slot; BPF programs of this kind are not preempted by one another on their CPU.
+        unsafe { *counter += times };
+    }
+}
+
+/// Counts one copy as given to the egress interface.
+#[inline(always)]
+pub fn sent(child: &Child, bytes: u16) {
+    if let Some(stats) = CHILD_STATS.get_ptr_mut(child.counter) {
+        // SAFETY: as in `drops`.
+        unsafe {
+            (*stats).packets += 1;
+            (*stats).bytes += bytes as u64;
+        }
+    }
+}
+
+/// Counts one copy as not sent.
+#[inline(always)]
+pub fn failed(child: &Child) {
+    if let Some(stats) = CHILD_STATS.get_ptr_mut(child.counter) {
+        // SAFETY: as in `drops`.
+        unsafe { (*stats).errors += 1 };
+    }
+}

@@ -1,0 +1,47 @@
+//! The relay's kernel side: every RTP packet that comes in for the relay goes out once to each child of its stream.
+//!
+//! Three entry points over one classification ([`classify`]) and one state ([`maps`]):
+//! - `relay_xdp` (XDP ingress): puts a token in front of the packet and lets the kernel broadcast it;
+//! - `relay_copy` (devmap program): runs for each copy, finds out whose it is, and writes that child's headers;
+//! - `relay_tc` (tcx ingress): walks the children itself, rewriting and cloning for each.
+//!
+//! `relay_xmit` (tracepoint) only counts what drivers refused of the copies.
+#![cfg_attr(target_arch = "bpf", no_std, no_main)]
+#![cfg_attr(target_arch = "bpf", allow(static_mut_refs))]
+
+#[cfg(target_arch = "bpf")]
+mod capture;
+#[cfg(target_arch = "bpf")]
+mod classify;
+#[cfg(target_arch = "bpf")]
+mod copy;
+#[cfg(target_arch = "bpf")]
+mod count;
+#[cfg(target_arch = "bpf")]
+mod maps;
+#[cfg(target_arch = "bpf")]
+mod offload;
+#[cfg(target_arch = "bpf")]
+mod tc;
+#[cfg(target_arch = "bpf")]
+mod xdp;
+#[cfg(target_arch = "bpf")]
+mod xmit;
+
+/// The kernel wants to see a GPL-compatible licence for the helpers used.
+#[cfg(target_arch = "bpf")]
+#[unsafe(link_section = "license")]
+#[unsafe(no_mangle)]
+static LICENSE: [u8; 13] = *b"Dual MIT/GPL\0";
+
+#[cfg(target_arch = "bpf")]
+#[panic_handler]
+fn panic(_: &core::panic::PanicInfo) -> ! {
+    loop {}
+}
+
+/// On the host this crate is an empty program, so that `cargo check --workspace` covers it.
+#[cfg(not(target_arch = "bpf"))]
+fn main() {
+    eprintln!("this is the relay's eBPF object; build it with `cargo xtask build-ebpf`");
+}

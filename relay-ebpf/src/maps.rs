@@ -1,0 +1,51 @@
+//! The maps, as `relay_common::layout` describes them.
+
+use aya_ebpf::btf_maps::{Array, ArrayOfMaps, DevMap, HashMap, PerCpuArray, PerCpuHashMap, RingBuf};
+use aya_ebpf::macros::btf_map;
+use relay_common::layout::{self, *};
+use relay_common::reason::Reason;
+use relay_common::stream::Stream;
+
+const REASONS: usize = Reason::ALL.len();
+
+#[btf_map]
+pub static RELAY: Array<layout::Relay, 1> = Array::new();
+#[btf_map]
+pub static LISTENERS: HashMap<ListenerKey, Listener, { MAX_LISTENERS as usize }> = HashMap::new();
+#[btf_map]
+pub static ROUTES: HashMap<StreamKey, u32, { MAX_ROUTES as usize }> = HashMap::new();
+#[btf_map]
+pub static SETS: Array<u32, { MAX_SETS as usize }> = Array::new();
+/// The inner map's size here is only a template: each devmap is as large as its fan-out set.
+#[btf_map]
+pub static FANOUT: ArrayOfMaps<DevMap<1>, { MAX_INSTANCES as usize }> = ArrayOfMaps::new();
+#[btf_map]
+pub static INSTANCES: Array<Span, { MAX_INSTANCES as usize }> = Array::new();
+#[btf_map]
+pub static GROUPS: HashMap<GroupKey, Span, { MAX_GROUPS as usize }> = HashMap::new();
+#[btf_map]
+pub static MEMBERS: Array<u32, { MAX_MEMBERS as usize }> = Array::new();
+#[btf_map]
+pub static CHILDREN: Array<Child, { CHILD_SLOTS as usize }> = Array::new();
+#[btf_map]
+pub static PEERS: HashMap<ListenerKey, u32, { MAX_PEERS as usize }> = HashMap::new();
+#[btf_map]
+pub static STREAMS: HashMap<StreamKey, Stream, { MAX_STREAMS as usize }> = HashMap::new();
+#[btf_map]
+pub static CHILD_STATS: PerCpuArray<ChildStats, { MAX_CHILDREN as usize }> = PerCpuArray::new();
+#[btf_map]
+pub static CHILD_INFO: Array<ChildInfo, { MAX_CHILDREN as usize }> = Array::new();
+#[btf_map]
+pub static DROPS: PerCpuArray<u64, REASONS> = PerCpuArray::new();
+#[btf_map]
+pub static EGRESS: PerCpuHashMap<u32, Egress, { MAX_EGRESS as usize }> = PerCpuHashMap::new();
+#[btf_map]
+pub static CURSORS: PerCpuArray<Cursor, { CURSORS_PER_CPU }> = PerCpuArray::new();
+#[btf_map]
+pub static SERIAL: PerCpuArray<u32, 1> = PerCpuArray::new();
+#[btf_map]
+pub static CAPTURE_FILTER: Array<CaptureFilter, 1> = Array::new();
+#[btf_map]
+pub static CAPTURE: RingBuf<CaptureHead, { CAPTURE_RING as usize }> = RingBuf::new();
+
+const CURSORS_PER_CPU: usize = layout::CURSORS as usize;

@@ -1,0 +1,255 @@
+//! tcx ingress: walk the children, write each one's headers, clone; the last takes the packet itself.
+//!
+//! `bpf_clone_redirect` clones the packet with its headers as rewritten so far, so each child's headers are written
+//! over the previous child's. A child that is skipped never touched them. The UDP checksum is left to the kernel's
+//! helper, which knows whether the sender left it to hardware.
+
+use aya_ebpf::EbpfContext;
+use aya_ebpf::bindings::{BPF_F_MARK_MANGLED_0, BPF_F_PSEUDO_HDR, TC_ACT_OK, TC_ACT_SHOT, TC_ACT_STOLEN};
+use aya_ebpf::helpers::{
+    bpf_clone_redirect, bpf_l4_csum_replace, bpf_redirect, bpf_skb_load_bytes, bpf_skb_vlan_pop,
+};
+use aya_ebpf::macros::classifier;
+use aya_ebpf::programs::TcContext;
+use aya_log_ebpf::warn;
+use relay_common::checksum;
+use relay_common::layout::{Child, MAX_CHILDREN};
+use relay_common::packet::Packet;
+use relay_common::parse::{ETHERNET, Family, IPV6, UDP};
+use relay_common::reason::{Fate, Reason};
+use relay_common::rewrite::{self, UdpChecksum, V4_UDP, V6_UDP};
+
+use crate::classify::{Media, Station, classify};
+use crate::maps::{CHILDREN, INSTANCES, MEMBERS};
+use crate::{capture, count};
+
+/// `skb->pkt_type` of a packet for this host.
+const PACKET_HOST: u32 = 0;
+/// Headers and the start of RTP, the part that must be in linear memory.
+const LINEAR: u32 = (ETHERNET + IPV6 + UDP + 12) as u32;
+
+#[classifier]
+pub fn relay_tc(mut ctx: TcContext) -> i32 {
+    match forward(&mut ctx) {
+        Ok(action) => action,
+        Err(reason) => {
+            count::drops(reason, 1);
+            if matches!(reason, Reason::NotWritable) {
+                warn!(&ctx, "packet dropped: reason {}", reason as u32);
+            }
+            match reason.fate() {
+                // Not TC_ACT_PIPE: nothing after us in tcx may depend on it, and OK is what "to the stack" means.
+                Fate::Stack => TC_ACT_OK,
+                Fate::Dropped | Fate::CopyDropped => TC_ACT_SHOT,
+            }
+        }
+    }
+}
+
+#[inline(always)]
+fn forward(ctx: &mut TcContext) -> Result<i32, Reason> {
+    // SAFETY: the context is the one this program was called with.
+    let (pkt_type, tagged) = unsafe { ((*ctx.skb.skb).pkt_type, (*ctx.skb.skb).vlan_present != 0) };
+    if pkt_type != PACKET_HOST {
+        return Err(Reason::NotLocal);
+    }
+    if ((ctx.data_end() - ctx.data()) as u32) < LINEAR && ctx.len() as usize > ctx.data_end() - ctx.data() {
+        let wanted = if ctx.len() < LINEAR { ctx.len() } else { LINEAR };
+        ctx.pull_data(wanted).map_err(|_| Reason::NotWritable)?;
+    }
+    // SAFETY: the span is the linear part of the packet until a helper below moves it.
+    let packet = unsafe { Packet::from_span(ctx.data(), ctx.data_end()) };
+    let media = classify(packet.of_length(ctx.len() as usize), Station::Checked)?;
+    if media.datagram.tagged {
+        // The stack has taken the only tag a packet may have.
+        return Err(Reason::StackedVlan);
+    }
+    if media.captured {
+        // SAFETY: as above.
+        let ifindex = unsafe { (*ctx.skb.skb).ifindex };
+        capture::packet(ctx, ctx.len() as usize, ifindex, 0, load);
+    }
+    if tagged {
+        // SAFETY: the context is the one this program was called with.
+        if unsafe { bpf_skb_vlan_pop(ctx.skb.skb) } != 0 {
+            return Err(Reason::NotWritable);
+        }
+    }
+    // Copies are new packets of this host: what the way in left on them must not steer the way out.
+    // SAFETY: both fields are writable for tc programs.
+    unsafe {
+        (*ctx.skb.skb).mark = 0;
+        (*ctx.skb.skb).queue_mapping = 0;
+    }
+    match media.datagram.family {
+        Family::V4 => walk::<V4>(ctx, &media),
+        Family::V6 => walk::<V6>(ctx, &media),
+    }
+}
+
+/// What differs between the IP versions in the walk.
+trait Version {
+    const ETHERTYPE: [u8; 2];
+    /// Where the UDP checksum field is.
+    const CHECKSUM: u32;
+    fn normalise(ctx: &TcContext) -> Result<(), Reason>;
+    fn address(ctx: &TcContext, child: &Child, port: u16) -> Result<(), Reason>;
+}
+
+struct V4;
+struct V6;
+
+impl Version for V4 {
+    const ETHERTYPE: [u8; 2] = [0x08, 0x00];
+    const CHECKSUM: u32 = (V4_UDP + 6) as u32;
+    #[inline(always)]
+    fn normalise(ctx: &TcContext) -> Result<(), Reason> {
+        rewrite::normalise_v4(headers(ctx)?, UdpChecksum::Kernel);
+        Ok(())
+    }
+    #[inline(always)]
+    fn address(ctx: &TcContext, child: &Child, port: u16) -> Result<(), Reason> {
+        rewrite::address_v4(headers(ctx)?, child, port, UdpChecksum::Kernel);
+        Ok(())
+    }
+}
+
+impl Version for V6 {
+    const ETHERTYPE: [u8; 2] = [0x86, 0xdd];
+    const CHECKSUM: u32 = (V6_UDP + 6) as u32;
+    #[inline(always)]
+    fn normalise(ctx: &TcContext) -> Result<(), Reason> {
+        rewrite::normalise_v6(headers(ctx)?, UdpChecksum::Kernel);
+        Ok(())
+    }
+    #[inline(always)]
+    fn address(ctx: &TcContext, child: &Child, port: u16) -> Result<(), Reason> {
+        rewrite::address_v6(headers(ctx)?, child, port, UdpChecksum::Kernel);
+        Ok(())
+    }
+}
+
+/// The first `N` bytes of the packet, writable. Every helper that may move the packet makes this stale.
+#[inline(always)]
+fn headers<const N: usize>(ctx: &TcContext) -> Result<&mut [u8; N], Reason> {
+    let start = ctx.data();
+    if start + N > ctx.data_end() {
+        return Err(Reason::NotWritable);
+    }
+    // SAFETY: N bytes inside the packet, checked above; callers hold one such borrow at a time.
+    Ok(unsafe { &mut *(start as *mut [u8; N]) })
+}
+
+/// The words in the UDP checksum that differ between children, as they stand in the packet now.
+struct Summed {
+    addresses: u32,
+    port: u32,
+}
+
+#[inline(always)]
+fn walk<V: Version>(ctx: &TcContext, media: &Media) -> Result<i32, Reason> {
+    let span = *INSTANCES.get(media.instance).ok_or(Reason::NoFanoutSet)?;
+    let own_port = word(media.datagram.destination_port);
+    update_checksum::<V>(ctx, difference(word(media.datagram.source_port), own_port), false)?;
+    V::normalise(ctx)?;
+    let mut now = Summed { addresses: source_and_destination::<V>(media), port: own_port };
+    let rtcp = (media.rtcp && media.listener.rtcp != 0) as u16;
+    let mut verdict = TC_ACT_STOLEN;
+    for index in 0..MAX_CHILDREN {
+        if index >= span.count {
+            break;
+        }
+        let Some(slot) = MEMBERS.get(span.first + index) else { break };
+        let Some(child) = CHILDREN.get(*slot) else { break };
+        let port = child.ports[(media.listener.kind & 1) as usize] + rtcp;
+        let result = address::<V>(ctx, media, &mut now, child, port).and_then(|()| {
+            if media.captured {
+                capture::packet(ctx, ctx.len() as usize, child.ifindex, 1, load);
+            }
+            if index + 1 == span.count {
+                // SAFETY: the helper only notes the interface; the redirect happens after this program.
+                verdict = unsafe { bpf_redirect(child.ifindex, 0) } as i32;
+                return Ok(());
+            }
+            // SAFETY: the context is the one this program was called with.
+            match unsafe { bpf_clone_redirect(ctx.skb.skb, child.ifindex, 0) } {
+                0 => Ok(()),
+                _ => Err(Reason::EgressRefused),
+            }
+        });
+        // One child that fails does not stop the others.
+        match result {
+            Ok(()) => count::sent(child, media.datagram.payload_length()),
+            Err(reason) => {
+                count::failed(child);
+                count::drops(reason, 1);
+            }
+        }
+    }
+    Ok(verdict)
+}
+
+/// Puts a child's headers into the packet.
+#[inline(always)]
+fn address<V: Version>(
+    ctx: &TcContext,
+    media: &Media,
+    now: &mut Summed,
+    child: &Child,
+    port: u16,
+) -> Result<(), Reason> {
+    if media.datagram.source_port == port && media.datagram.source == child.destination {
+        return Err(Reason::ChildIsSender);
+    }
+    if child.ethertype != V::ETHERTYPE {
+        return Err(Reason::OtherFamily);
+    }
+    update_checksum::<V>(ctx, difference(now.addresses, child.address_sum), true)?;
+    now.addresses = child.address_sum;
+    update_checksum::<V>(ctx, difference(now.port, word(port)), false)?;
+    now.port = word(port);
+    V::address(ctx, child, port)
+}
+
+/// Adds to the UDP checksum. `pseudo`: the words are part of the pseudo-header, which is all that a checksum left to
+/// hardware contains.
+#[inline(always)]
+fn update_checksum<V: Version>(ctx: &TcContext, change: u32, pseudo: bool) -> Result<(), Reason> {
+    let pseudo = if pseudo { BPF_F_PSEUDO_HDR as u64 } else { 0 };
+    let flags = BPF_F_MARK_MANGLED_0 as u64 | pseudo;
+    // SAFETY: the context is the one this program was called with.
+    match unsafe { bpf_l4_csum_replace(ctx.skb.skb, V::CHECKSUM, 0, change as u64, flags) } {
+        0 => Ok(()),
+        _ => Err(Reason::NotWritable),
+    }
+}
+
+/// What the helper adds to a sum in which `old` becomes `new`.
+#[inline(always)]
+fn difference(old: u32, new: u32) -> u32 {
+    checksum::fold(new) as u32 + (!checksum::fold(old)) as u32
+}
+
+/// A port as a word of the checksum.
+#[inline(always)]
+fn word(port: u16) -> u32 {
+    port.to_be() as u32
+}
+
+#[inline(always)]
+fn source_and_destination<V: Version>(media: &Media) -> u32 {
+    let datagram = &media.datagram;
+    if V::ETHERTYPE == V4::ETHERTYPE {
+        let [.., a, b, c, d] = datagram.source;
+        let [.., e, f, g, h] = datagram.destination;
+        checksum::sum(&[a, b, c, d, e, f, g, h])
+    } else {
+        checksum::sum(&datagram.source) + checksum::sum(&datagram.destination)
+    }
+}
+
+#[inline(always)]
+fn load(ctx: &TcContext, to: *mut u8, length: u32) -> i64 {
+    // SAFETY: `to` has room for `length` bytes, as the caller says.
+    unsafe { bpf_skb_load_bytes(ctx.as_ptr(), 0, to.cast(), length) as i64 }
+}

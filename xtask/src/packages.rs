@@ -1,0 +1,139 @@
+//! What a bare Debian 12 machine lacks, and how it gets it.
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use anyhow::{Context, Result, bail};
+
+use crate::sh;
+
+/// bpf-linker's version is pinned: it links against rustc's LLVM, and a silent upgrade could change the object.
+const BPF_LINKER_VERSION: &str = "0.13.0";
+
+/// Debian's own compiler, the one whose package ships a ready `core` for the BPF target.
+pub const DEBIAN_RUSTC: &str = "/usr/bin/rustc";
+
+/// What the packages are wanted for.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub enum Purpose {
+    /// Building the eBPF object only.
+    Build,
+    /// Building, tests, demo and benchmarks.
+    Everything,
+}
+
+/// (package, a file that proves it is there)
+const FOR_BUILD: &[(&str, &str)] = &[
+    ("rustc-web", "/usr/share/doc/rustc-web/copyright"),
+    ("libstd-rust-web-dev-bpf", "/usr/share/doc/libstd-rust-web-dev-bpf/copyright"),
+    ("rust-web-clippy", "/usr/share/doc/rust-web-clippy/copyright"),
+    ("g++", "/usr/bin/g++"),
+];
+
+const FOR_EVERYTHING: &[(&str, &str)] = &[
+    ("bpftool", "/usr/sbin/bpftool"),
+    ("iproute2", "/usr/share/doc/iproute2/copyright"),
+    ("iputils-ping", "/usr/share/doc/iputils-ping/copyright"),
+    ("ethtool", "/usr/sbin/ethtool"),
+    ("tcpdump", "/usr/bin/tcpdump"),
+    ("gstreamer1.0-tools", "/usr/bin/gst-launch-1.0"),
+    ("gstreamer1.0-plugins-base", "/usr/share/doc/gstreamer1.0-plugins-base/copyright"),
+    ("gstreamer1.0-plugins-good", "/usr/share/doc/gstreamer1.0-plugins-good/copyright"),
+];
+
+/// Installs what is missing for `purpose` and says what it was.
+pub fn install(purpose: Purpose) -> Result<()> {
+    let mut wanted: Vec<(&str, &str)> = Vec::new();
+    if !crate::build_ebpf::rustup_can_build() || purpose == Purpose::Everything {
+        wanted.extend_from_slice(FOR_BUILD);
+    }
+    if purpose == Purpose::Everything {
+        wanted.extend_from_slice(FOR_EVERYTHING);
+    }
+    let missing = missing_of(&wanted);
+    apt_install(&missing)?;
+
+    let llvm = llvm_major()?;
+    let llvm_config = format!("/usr/lib/llvm-{llvm}/bin/llvm-config");
+    if linker().is_none() {
+        if !Path::new(&llvm_config).exists() {
+            apt_install(&[&format!("llvm-{llvm}-dev")])?;
+        }
+        install_bpf_linker(llvm)?;
+    }
+    if missing.is_empty() {
+        sh::say("everything needed is installed");
+    }
+    Ok(())
+}
+
+/// The bpf-linker to use: the one on PATH or in cargo's bin folder.
+pub fn linker() -> Option<PathBuf> {
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    std::env::split_paths(&path)
+        .chain(cargo_bin())
+        .map(|folder| folder.join("bpf-linker"))
+        .find(|file| file.is_file())
+}
+
+fn cargo_bin() -> Option<PathBuf> {
+    let home = std::env::var_os("CARGO_HOME")
+        .map(PathBuf::from)
+        .or_else(|| std::env::var_os("HOME").map(|home| PathBuf::from(home).join(".cargo")))?;
+    Some(home.join("bin"))
+}
+
+fn missing_of<'a>(wanted: &[(&'a str, &str)]) -> Vec<&'a str> {
+    wanted.iter().filter(|(_, proof)| !Path::new(proof).exists()).map(|(package, _)| *package).collect()
+}
+
+fn apt_install(packages: &[&str]) -> Result<()> {
+    if packages.is_empty() {
+        return Ok(());
+    }
+    sh::say(format!("installing Debian packages: {}", packages.join(" ")));
+    if !Path::new("/usr/bin/apt-get").exists() {
+        bail!(
+            "these packages are missing and this is no Debian system; install their equivalents by hand: {}",
+            packages.join(" ")
+        );
+    }
+    if !nix_is_root() {
+        bail!("not root: run `sudo apt-get install --no-install-recommends {}`", packages.join(" "));
+    }
+    sh::run("package lists", Command::new("apt-get").args(["update", "-qq"]))?;
+    sh::run(
+        "packages",
+        Command::new("apt-get")
+            .args(["install", "-y", "-qq", "--no-install-recommends"])
+            .args(packages)
+            .env("DEBIAN_FRONTEND", "noninteractive"),
+    )
+}
+
+fn nix_is_root() -> bool {
+    sh::output_of(Command::new("id").arg("-u")).is_some_and(|uid| uid.trim() == "0")
+}
+
+/// The LLVM major version of the compiler that will build the object; bpf-linker must match it.
+fn llvm_major() -> Result<u32> {
+    let version = sh::output_of(Command::new(DEBIAN_RUSTC).arg("-vV"))
+        .with_context(|| format!("{DEBIAN_RUSTC} does not run; install Debian's rustc-web"))?;
+    version
+        .lines()
+        .find_map(|line| line.strip_prefix("LLVM version: ")?.split('.').next()?.parse().ok())
+        .context("`rustc -vV` names no LLVM version")
+}
+
+fn install_bpf_linker(llvm: u32) -> Result<()> {
+    sh::run(
+        "bpf-linker",
+        Command::new("cargo")
+            .args(["install", "bpf-linker", "--quiet", "--locked", "--version", BPF_LINKER_VERSION])
+            .args(["--no-default-features", "--features", &format!("llvm-{llvm}")])
+            .env("LLVM_PREFIX", format!("/usr/lib/llvm-{llvm}"))
+            .env_remove("CARGO_TARGET_DIR")
+            .env_remove("RUSTUP_TOOLCHAIN")
+            .env_remove("RUSTC"),
+    )
+}

@@ -1,0 +1,47 @@
+//! Running other programs: one place for progress lines and readable failures.
+
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::time::Instant;
+
+use anyhow::{Context, Result, bail};
+
+/// Prints a progress line for a person.
+pub fn say(line: impl AsRef<str>) {
+    println!("[xtask] {}", line.as_ref());
+}
+
+/// The root of the workspace, wherever the command was typed.
+pub fn workspace_root() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).parent().map(Path::to_path_buf).unwrap_or_default()
+}
+
+/// Runs a command with its output shown; an exit code other than 0 is an error that names the command.
+pub fn run(what: &str, command: &mut Command) -> Result<()> {
+    say(format!("{what}: {}", line_of(command)));
+    let started = Instant::now();
+    let status = command
+        .stdin(Stdio::null())
+        .status()
+        .with_context(|| format!("could not start `{}`", line_of(command)))?;
+    if !status.success() {
+        bail!("{what} failed ({status}): {}", line_of(command));
+    }
+    say(format!("{what}: done in {:.1} s", started.elapsed().as_secs_f64()));
+    Ok(())
+}
+
+/// Runs a command and returns what it printed, or `None` when it is missing or failed.
+pub fn output_of(command: &mut Command) -> Option<String> {
+    let output = command.stdin(Stdio::null()).stderr(Stdio::null()).output().ok()?;
+    output.status.success().then(|| String::from_utf8_lossy(&output.stdout).into_owned())
+}
+
+fn line_of(command: &Command) -> String {
+    let mut line = command.get_program().to_string_lossy().into_owned();
+    for argument in command.get_args() {
+        line.push(' ');
+        line.push_str(&argument.to_string_lossy());
+    }
+    line
+}
