@@ -46,13 +46,13 @@ pub const CURSORS: u32 = 1024;
 /// Bytes of the capture ring.
 pub const CAPTURE_RING: u32 = 4 << 20;
 /// Bytes kept of each captured packet.
-pub const CAPTURE_SNAP: usize = 1536;
+pub const CAPTURE_SNAP: usize = 2048;
 
 /// Index of the set of all children.
 pub const ALL_CHILDREN: u32 = 0;
 
 /// Key of `LISTENERS`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 #[repr(C)]
 pub struct ListenerKey {
     /// Local address; IPv4 mapped.
@@ -110,6 +110,10 @@ pub struct Span {
     /// Number of members.
     pub count: u32,
 }
+
+/// Value of `SET_CHILDREN`: which children a set is meant to have, resolved or not, one bit for each counter index.
+/// For the next daemon; the data plane does not read it.
+pub type SetChildren = [u64; (MAX_CHILDREN / 64) as usize];
 
 /// Key of `GROUPS`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -200,6 +204,23 @@ pub struct Cursor {
     pub next: u32,
     /// Position after this interface's last member.
     pub end: u32,
+}
+
+/// Copies that the kernel collects for one interface before it hands them to the driver (`DEV_MAP_BULK_SIZE`).
+pub const BULK: usize = 16;
+
+/// Value of `PENDING`, per CPU: the copies on their way to the driver in this very bulk. The kernel runs the devmap
+/// program over a bulk, hands it over and reports the outcome without anything in between on that CPU, so the report
+/// can be told from another namespace's and each refused copy has a child.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(C)]
+pub struct Pending {
+    /// Interface that the bulk is for.
+    pub ifindex: u32,
+    /// Copies in it.
+    pub count: u32,
+    /// Their children's counter indexes, in order.
+    pub children: [u32; BULK],
 }
 
 /// XDP metadata in front of a packet that is being broadcast; every copy carries it.
@@ -293,6 +314,7 @@ pub const PINNED_MAPS: &[&str] = &[
     "LISTENERS",
     "ROUTES",
     "SETS",
+    "SET_CHILDREN",
     "FANOUT",
     "INSTANCES",
     "GROUPS",
@@ -306,6 +328,7 @@ pub const PINNED_MAPS: &[&str] = &[
     "DROPS",
     "CURSORS",
     "SERIAL",
+    "PENDING",
     "CAPTURE_FILTER",
 ];
 

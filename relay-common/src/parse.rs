@@ -191,7 +191,13 @@ fn is_extension(next: u8) -> bool {
 
 /// The UDP datagram fills its IP packet exactly, and the IP packet is whole; Ethernet padding may follow.
 #[inline(always)]
-fn check_lengths(packet: Packet<'_>, at: usize, total: usize, header: usize, udp: &[u8; UDP]) -> Result<(), Reason> {
+fn check_lengths(
+    packet: Packet<'_>,
+    at: usize,
+    total: usize,
+    header: usize,
+    udp: &[u8; UDP],
+) -> Result<(), Reason> {
     let udp_length = be16(udp, 4) as usize;
     if udp_length < UDP || header + udp_length != total || at + total > packet.len() {
         return Err(Reason::BadLength);
@@ -232,7 +238,11 @@ pub fn payload(packet: Packet<'_>, datagram: &Datagram, rtcp_port: bool) -> Resu
 }
 
 #[inline(always)]
-fn payload_at<const AT: usize>(packet: Packet<'_>, datagram: &Datagram, rtcp_port: bool) -> Result<Payload, Reason> {
+fn payload_at<const AT: usize>(
+    packet: Packet<'_>,
+    datagram: &Datagram,
+    rtcp_port: bool,
+) -> Result<Payload, Reason> {
     let head = if datagram.payload_length() < 8 { None } else { packet.bytes::<8>(AT) };
     let tail = if datagram.payload_length() < 12 { None } else { packet.bytes::<4>(AT + 8) };
     classify(head, tail, rtcp_port)

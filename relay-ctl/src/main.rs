@@ -1,1 +1,5 @@
-fn main() {}
+//! See `relay_ctl`.
+
+fn main() -> std::process::ExitCode {
+    relay_ctl::cli::main()
+}

@@ -23,6 +23,8 @@ pub fn wanted(key: &StreamKey, now: u64) -> bool {
         && (filter.port == 0 || filter.port == key.port as u32)
 }
 
+const _: () = assert!(CAPTURE_SNAP.is_power_of_two());
+
 /// Copies the packet into the ring. `load` fetches bytes of the packet (the helper differs between XDP and tc).
 #[inline(always)]
 pub fn packet<C: EbpfContext>(
@@ -34,17 +36,14 @@ pub fn packet<C: EbpfContext>(
 ) {
     let Some(mut entry) = CAPTURE.reserve_untyped::<Entry>(0) else { return };
     let kept = if length > CAPTURE_SNAP { CAPTURE_SNAP } else { length };
-    // The mask tells the verifier what the line above says.
-    let kept = (kept as u32) & 0x7ff;
+    // For the verifier, which does not see that a packet has bytes: 1..=CAPTURE_SNAP.
+    let kept = ((core::hint::black_box(kept as u32).wrapping_sub(1)) & (CAPTURE_SNAP as u32 - 1)) + 1;
     let entry_ptr = entry.as_mut_ptr();
     // SAFETY: the reservation is as large as Entry; each field is written before it is submitted.
     unsafe {
         (*entry_ptr).head =
             CaptureHead { time: bpf_ktime_get_ns(), ifindex, length: length as u32, kept, outgoing };
-        if kept == 0
-            || kept as usize > CAPTURE_SNAP
-            || load(context, (&raw mut (*entry_ptr).bytes).cast(), kept) != 0
-        {
+        if load(context, (&raw mut (*entry_ptr).bytes).cast(), kept) != 0 {
             entry.discard(0);
             return;
         }

@@ -62,8 +62,13 @@ pub fn classify(packet: Packet<'_>, station: Station) -> Result<Media, Reason> {
     let key = StreamKey { port: listener.port, reserved: [0; 2], ssrc };
     match payload {
         Payload::Rtp { sequence, timestamp, .. } => {
-            let rate = if listener.kind == 0 { units_per_ns(clock_rate(0)) } else { units_per_ns(clock_rate(1)) };
-            record(&key, Arrival { sequence, timestamp, bytes: datagram.payload_length(), now, rate }, &datagram);
+            let rate =
+                if listener.kind == 0 { units_per_ns(clock_rate(0)) } else { units_per_ns(clock_rate(1)) };
+            record(
+                &key,
+                Arrival { sequence, timestamp, bytes: datagram.payload_length(), now, rate },
+                &datagram,
+            );
         }
         Payload::Rtcp { .. } => {
             let peer = ListenerKey { address: datagram.source, port: datagram.source_port, reserved: [0; 2] };

@@ -9,14 +9,15 @@ use aya_ebpf::macros::xdp;
 use aya_ebpf::programs::XdpContext;
 use aya_log_ebpf::warn;
 use relay_common::layout::{
-    CURSORS, Child, Cursor, GroupKey, TOKEN_CAPTURE, TOKEN_MAGIC, TOKEN_PORT_SHIFT, TOKEN_RTCP, TOKEN_V6, Token,
+    BULK, CURSORS, Child, Cursor, GroupKey, TOKEN_CAPTURE, TOKEN_MAGIC, TOKEN_PORT_SHIFT, TOKEN_RTCP,
+    TOKEN_V6, Token,
 };
 use relay_common::packet::be16;
 use relay_common::parse::{ETHERNET, UDP};
 use relay_common::reason::Reason;
 use relay_common::rewrite::{self, UdpChecksum, V4_HEADERS, V4_UDP, V6_HEADERS, V6_UDP};
 
-use crate::maps::{self, CHILDREN, GROUPS, MEMBERS};
+use crate::maps::{self, CHILDREN, GROUPS, MEMBERS, PENDING};
 use crate::xdp::headers;
 use crate::{capture, count};
 
@@ -43,7 +44,10 @@ fn copy(ctx: &XdpContext) -> Result<(), Reason> {
     let slot = *MEMBERS.get(position).ok_or(Reason::CopyWithoutChild)?;
     let child = CHILDREN.get(slot).ok_or(Reason::CopyWithoutChild)?;
     match rewrite(ctx, &token, child) {
-        Ok(bytes) => count::sent(child, bytes),
+        Ok(bytes) => {
+            count::sent(child, bytes);
+            note_pending(ifindex, child.counter);
+        }
         Err(reason) => {
             count::failed(child);
             return Err(reason);
@@ -73,8 +77,7 @@ fn token(ctx: &XdpContext) -> Result<Token, Reason> {
 /// The position in `MEMBERS` of the child that this copy is for.
 #[inline(always)]
 fn position(token: &Token, ifindex: u32) -> Result<u32, Reason> {
-    let cursor: *mut Cursor =
-        maps::CURSORS.get_ptr_mut(ifindex % CURSORS).ok_or(Reason::CopyWithoutChild)?;
+    let cursor: *mut Cursor = maps::CURSORS.get_ptr_mut(ifindex % CURSORS).ok_or(Reason::CopyWithoutChild)?;
     // SAFETY: this CPU's own cursor; devmap programs run in softirq and do not interrupt each other.
     let cursor = unsafe { &mut *cursor };
     if cursor.serial != token.serial || cursor.instance != token.instance {
@@ -97,6 +100,20 @@ fn position(token: &Token, ifindex: u32) -> Result<u32, Reason> {
     }
     cursor.next = position + 1;
     Ok(position)
+}
+
+/// Remembers whose copy this is until the driver has taken or refused it, see [`crate::xmit`].
+#[inline(always)]
+fn note_pending(ifindex: u32, counter: u32) {
+    let Some(pending) = PENDING.get_ptr_mut(0) else { return };
+    // SAFETY: this CPU's own; devmap programs and the driver run in softirq and do not interrupt each other.
+    let pending = unsafe { &mut *pending };
+    if pending.ifindex != ifindex {
+        pending.ifindex = ifindex;
+        pending.count = 0;
+    }
+    pending.children[pending.count as usize % BULK] = counter;
+    pending.count += 1;
 }
 
 /// Writes the child's headers; gives the number of RTP or RTCP bytes.
@@ -126,4 +143,3 @@ fn rewrite(ctx: &XdpContext, token: &Token, child: &Child) -> Result<u16, Reason
         Ok(be16(headers, V6_UDP + 4) - UDP as u16)
     }
 }
-

@@ -5,7 +5,8 @@
 //! - `relay_copy` (devmap program): runs for each copy, finds out whose it is, and writes that child's headers;
 //! - `relay_tc` (tcx ingress): walks the children itself, rewriting and cloning for each.
 //!
-//! `relay_xmit` (tracepoint) only counts what drivers refused of the copies.
+//! `relay_xmit` (tracepoint) only counts what drivers refused of the copies. `relay_probe` sends the one frame with which
+//! the daemon finds out whether an interface takes XDP frames at all.
 #![cfg_attr(target_arch = "bpf", no_std, no_main)]
 #![cfg_attr(target_arch = "bpf", allow(static_mut_refs))]
 
@@ -21,6 +22,8 @@ mod count;
 mod maps;
 #[cfg(target_arch = "bpf")]
 mod offload;
+#[cfg(target_arch = "bpf")]
+mod probe;
 #[cfg(target_arch = "bpf")]
 mod tc;
 #[cfg(target_arch = "bpf")]

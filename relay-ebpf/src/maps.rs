@@ -16,6 +16,8 @@ pub static LISTENERS: HashMap<ListenerKey, Listener, { MAX_LISTENERS as usize }>
 pub static ROUTES: HashMap<StreamKey, u32, { MAX_ROUTES as usize }> = HashMap::new();
 #[btf_map]
 pub static SETS: Array<u32, { MAX_SETS as usize }> = Array::new();
+#[btf_map]
+pub static SET_CHILDREN: Array<SetChildren, { MAX_SETS as usize }> = Array::new();
 /// The inner map's size here is only a template: each devmap is as large as its fan-out set.
 #[btf_map]
 pub static FANOUT: ArrayOfMaps<DevMap<1>, { MAX_INSTANCES as usize }> = ArrayOfMaps::new();
@@ -43,6 +45,8 @@ pub static EGRESS: PerCpuHashMap<u32, Egress, { MAX_EGRESS as usize }> = PerCpuH
 pub static CURSORS: PerCpuArray<Cursor, { CURSORS_PER_CPU }> = PerCpuArray::new();
 #[btf_map]
 pub static SERIAL: PerCpuArray<u32, 1> = PerCpuArray::new();
+#[btf_map]
+pub static PENDING: PerCpuArray<Pending, 1> = PerCpuArray::new();
 #[btf_map]
 pub static CAPTURE_FILTER: Array<CaptureFilter, 1> = Array::new();
 #[btf_map]

@@ -14,7 +14,9 @@ const CHUNKS: usize = 60;
 /// Bytes of checksum field and its place, for an untagged frame; `None` when nothing is to be mended.
 #[inline(always)]
 pub fn mend(ctx: &XdpContext, datagram: &Datagram, addresses: u32) -> Result<(), Reason> {
-    if datagram.checksum == [0, 0] || datagram.checksum != checksum::partial_udp(addresses, datagram.udp_length) {
+    if datagram.checksum == [0, 0]
+        || datagram.checksum != checksum::partial_udp(addresses, datagram.udp_length)
+    {
         return Ok(());
     }
     match datagram.family {

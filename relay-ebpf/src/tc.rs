@@ -4,16 +4,21 @@
 //! over the previous child's. A child that is skipped never touched them. The UDP checksum is left to the kernel's
 //! helper, which knows whether the sender left it to hardware.
 
+use core::ffi::c_void;
+use core::mem::MaybeUninit;
+
 use aya_ebpf::EbpfContext;
-use aya_ebpf::bindings::{BPF_F_MARK_MANGLED_0, BPF_F_PSEUDO_HDR, TC_ACT_OK, TC_ACT_SHOT, TC_ACT_STOLEN};
+use aya_ebpf::bindings::{
+    __sk_buff, BPF_F_MARK_MANGLED_0, BPF_F_PSEUDO_HDR, TC_ACT_OK, TC_ACT_SHOT, TC_ACT_STOLEN,
+};
 use aya_ebpf::helpers::{
-    bpf_clone_redirect, bpf_l4_csum_replace, bpf_redirect, bpf_skb_load_bytes, bpf_skb_vlan_pop,
+    bpf_clone_redirect, bpf_l4_csum_replace, bpf_loop, bpf_redirect, bpf_skb_load_bytes, bpf_skb_vlan_pop,
 };
 use aya_ebpf::macros::classifier;
 use aya_ebpf::programs::TcContext;
 use aya_log_ebpf::warn;
 use relay_common::checksum;
-use relay_common::layout::{Child, MAX_CHILDREN};
+use relay_common::layout::{Child, Span};
 use relay_common::packet::Packet;
 use relay_common::parse::{ETHERNET, Family, IPV6, UDP};
 use relay_common::reason::{Fate, Reason};
@@ -29,8 +34,8 @@ const PACKET_HOST: u32 = 0;
 const LINEAR: u32 = (ETHERNET + IPV6 + UDP + 12) as u32;
 
 #[classifier]
-pub fn relay_tc(mut ctx: TcContext) -> i32 {
-    match forward(&mut ctx) {
+pub fn relay_tc(ctx: TcContext) -> i32 {
+    match forward(&ctx) {
         Ok(action) => action,
         Err(reason) => {
             count::drops(reason, 1);
@@ -47,19 +52,16 @@ pub fn relay_tc(mut ctx: TcContext) -> i32 {
 }
 
 #[inline(always)]
-fn forward(ctx: &mut TcContext) -> Result<i32, Reason> {
+fn forward(ctx: &TcContext) -> Result<i32, Reason> {
     // SAFETY: the context is the one this program was called with.
     let (pkt_type, tagged) = unsafe { ((*ctx.skb.skb).pkt_type, (*ctx.skb.skb).vlan_present != 0) };
     if pkt_type != PACKET_HOST {
         return Err(Reason::NotLocal);
     }
-    if ((ctx.data_end() - ctx.data()) as u32) < LINEAR && ctx.len() as usize > ctx.data_end() - ctx.data() {
-        let wanted = if ctx.len() < LINEAR { ctx.len() } else { LINEAR };
-        ctx.pull_data(wanted).map_err(|_| Reason::NotWritable)?;
-    }
-    // SAFETY: the span is the linear part of the packet until a helper below moves it.
-    let packet = unsafe { Packet::from_span(ctx.data(), ctx.data_end()) };
-    let media = classify(packet.of_length(ctx.len() as usize), Station::Checked)?;
+    let mut media = MaybeUninit::uninit();
+    look(ctx, &mut media)?;
+    // SAFETY: `look` has filled it in.
+    let media = unsafe { media.assume_init_ref() };
     if media.datagram.tagged {
         // The stack has taken the only tag a packet may have.
         return Err(Reason::StackedVlan);
@@ -76,15 +78,30 @@ fn forward(ctx: &mut TcContext) -> Result<i32, Reason> {
         }
     }
     // Copies are new packets of this host: what the way in left on them must not steer the way out.
-    // SAFETY: both fields are writable for tc programs.
+    // SAFETY: both fields are writable for tc programs; volatile, or the two stores become one that the kernel refuses.
     unsafe {
-        (*ctx.skb.skb).mark = 0;
-        (*ctx.skb.skb).queue_mapping = 0;
+        (&raw mut (*ctx.skb.skb).mark).write_volatile(0);
+        (&raw mut (*ctx.skb.skb).queue_mapping).write_volatile(0);
     }
     match media.datagram.family {
-        Family::V4 => walk::<V4>(ctx, &media),
-        Family::V6 => walk::<V6>(ctx, &media),
+        Family::V4 => walk::<V4>(ctx, media),
+        Family::V6 => walk::<V6>(ctx, media),
     }
+}
+
+/// [`classify`] in a frame of its own: the kernel allows 512 bytes of stack along a chain of calls, and parsing and
+/// walking must not add up.
+#[inline(never)]
+fn look(ctx: &TcContext, media: &mut MaybeUninit<Media>) -> Result<(), Reason> {
+    let linear = ctx.data_end() - ctx.data();
+    if (linear as u32) < LINEAR && ctx.len() as usize > linear {
+        let wanted = if ctx.len() < LINEAR { ctx.len() } else { LINEAR };
+        ctx.pull_data(wanted).map_err(|_| Reason::NotWritable)?;
+    }
+    // SAFETY: the span is the linear part of the packet, and nothing moves it while `packet` is in use.
+    let packet = unsafe { Packet::from_span(ctx.data(), ctx.data_end()) };
+    media.write(classify(packet.of_length(ctx.len() as usize), Station::Checked)?);
+    Ok(())
 }
 
 /// What differs between the IP versions in the walk.
@@ -140,10 +157,22 @@ fn headers<const N: usize>(ctx: &TcContext) -> Result<&mut [u8; N], Reason> {
     Ok(unsafe { &mut *(start as *mut [u8; N]) })
 }
 
-/// The words in the UDP checksum that differ between children, as they stand in the packet now.
-struct Summed {
+/// The walk over the children: what every step needs, and what the steps change.
+struct Walk {
+    skb: *mut __sk_buff,
+    span: Span,
+    /// Audio or video, and 1 when the copies go to the RTCP port.
+    kind: u8,
+    rtcp: u8,
+    captured: bool,
+    bytes: u16,
+    /// Where the packet came from: a child there is left out.
+    sender: [u8; 16],
+    sender_port: u16,
+    /// The words in the UDP checksum that differ between children, as they stand in the packet now.
     addresses: u32,
     port: u32,
+    verdict: i32,
 }
 
 #[inline(always)]
@@ -152,63 +181,71 @@ fn walk<V: Version>(ctx: &TcContext, media: &Media) -> Result<i32, Reason> {
     let own_port = word(media.datagram.destination_port);
     update_checksum::<V>(ctx, difference(word(media.datagram.source_port), own_port), false)?;
     V::normalise(ctx)?;
-    let mut now = Summed { addresses: source_and_destination::<V>(media), port: own_port };
-    let rtcp = (media.rtcp && media.listener.rtcp != 0) as u16;
-    let mut verdict = TC_ACT_STOLEN;
-    for index in 0..MAX_CHILDREN {
-        if index >= span.count {
-            break;
-        }
-        let Some(slot) = MEMBERS.get(span.first + index) else { break };
-        let Some(child) = CHILDREN.get(*slot) else { break };
-        let port = child.ports[(media.listener.kind & 1) as usize] + rtcp;
-        let result = address::<V>(ctx, media, &mut now, child, port).and_then(|()| {
-            if media.captured {
-                capture::packet(ctx, ctx.len() as usize, child.ifindex, 1, load);
-            }
-            if index + 1 == span.count {
-                // SAFETY: the helper only notes the interface; the redirect happens after this program.
-                verdict = unsafe { bpf_redirect(child.ifindex, 0) } as i32;
-                return Ok(());
-            }
-            // SAFETY: the context is the one this program was called with.
-            match unsafe { bpf_clone_redirect(ctx.skb.skb, child.ifindex, 0) } {
-                0 => Ok(()),
-                _ => Err(Reason::EgressRefused),
-            }
-        });
-        // One child that fails does not stop the others.
-        match result {
-            Ok(()) => count::sent(child, media.datagram.payload_length()),
-            Err(reason) => {
-                count::failed(child);
-                count::drops(reason, 1);
-            }
-        }
-    }
-    Ok(verdict)
+    let mut walk = Walk {
+        skb: ctx.skb.skb,
+        span,
+        kind: media.listener.kind & 1,
+        rtcp: (media.rtcp && media.listener.rtcp != 0) as u8,
+        captured: media.captured,
+        bytes: media.datagram.payload_length(),
+        sender: media.datagram.source,
+        sender_port: media.datagram.source_port,
+        addresses: source_and_destination::<V>(media),
+        port: own_port,
+        verdict: TC_ACT_STOLEN,
+    };
+    let step: extern "C" fn(u32, *mut Walk) -> i64 = step::<V>;
+    // A loop of our own would be unrolled by the verifier, 256 times two IP versions; this it checks once.
+    // SAFETY: `step` has the form that the helper calls, and `walk` lives until it returns.
+    unsafe { bpf_loop(span.count, step as *mut c_void, (&raw mut walk).cast(), 0) };
+    Ok(walk.verdict)
 }
 
-/// Puts a child's headers into the packet.
+/// One child. One that fails does not stop the others.
+extern "C" fn step<V: Version>(index: u32, walk: *mut Walk) -> i64 {
+    // SAFETY: the pointer is the one that `walk` handed to the helper.
+    let walk = unsafe { &mut *walk };
+    let Some(slot) = MEMBERS.get(walk.span.first + index) else { return 1 };
+    let Some(child) = CHILDREN.get(*slot) else { return 1 };
+    match send::<V>(walk, child, index + 1 == walk.span.count) {
+        Ok(()) => count::sent(child, walk.bytes),
+        Err(reason) => {
+            count::failed(child);
+            count::drops(reason, 1);
+        }
+    }
+    0
+}
+
+/// Puts a child's headers into the packet and sends a clone of it, or the packet itself if it is the last.
 #[inline(always)]
-fn address<V: Version>(
-    ctx: &TcContext,
-    media: &Media,
-    now: &mut Summed,
-    child: &Child,
-    port: u16,
-) -> Result<(), Reason> {
-    if media.datagram.source_port == port && media.datagram.source == child.destination {
+fn send<V: Version>(walk: &mut Walk, child: &Child, last: bool) -> Result<(), Reason> {
+    let ctx = &TcContext::new(walk.skb);
+    let port = child.ports[(walk.kind & 1) as usize] + walk.rtcp as u16;
+    if walk.sender_port == port && walk.sender == child.destination {
         return Err(Reason::ChildIsSender);
     }
     if child.ethertype != V::ETHERTYPE {
         return Err(Reason::OtherFamily);
     }
-    update_checksum::<V>(ctx, difference(now.addresses, child.address_sum), true)?;
-    now.addresses = child.address_sum;
-    update_checksum::<V>(ctx, difference(now.port, word(port)), false)?;
-    now.port = word(port);
-    V::address(ctx, child, port)
+    update_checksum::<V>(ctx, difference(walk.addresses, child.address_sum), true)?;
+    walk.addresses = child.address_sum;
+    update_checksum::<V>(ctx, difference(walk.port, word(port)), false)?;
+    walk.port = word(port);
+    V::address(ctx, child, port)?;
+    if walk.captured {
+        capture::packet(ctx, ctx.len() as usize, child.ifindex, 1, load);
+    }
+    if last {
+        // SAFETY: the helper only notes the interface; the redirect happens after this program.
+        walk.verdict = unsafe { bpf_redirect(child.ifindex, 0) } as i32;
+        return Ok(());
+    }
+    // SAFETY: the context is the one this program was called with.
+    match unsafe { bpf_clone_redirect(walk.skb, child.ifindex, 0) } {
+        0 => Ok(()),
+        _ => Err(Reason::EgressRefused),
+    }
 }
 
 /// Adds to the UDP checksum. `pseudo`: the words are part of the pseudo-header, which is all that a checksum left to

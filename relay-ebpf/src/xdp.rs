@@ -119,8 +119,7 @@ fn put_token(ctx: &XdpContext, media: &Media) -> Result<(), Reason> {
     // SAFETY: the serial is this CPU's own; the token's bytes lie between metadata and data, checked above.
     unsafe {
         *serial = (*serial).wrapping_add(1);
-        *(at as *mut Token) =
-            Token { magic: TOKEN_MAGIC, instance: media.instance, serial: *serial, flags };
+        *(at as *mut Token) = Token { magic: TOKEN_MAGIC, instance: media.instance, serial: *serial, flags };
     }
     Ok(())
 }

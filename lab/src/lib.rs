@@ -1,0 +1,32 @@
+//! The test bench: network namespaces, an RTP source, sinks that judge what arrives, and packet captures.
+//!
+//! Used by the namespace tests, the demo and the benchmarks. It knows nothing of the relay itself.
+//! Everything needs root. Drop order matters: keep [`Lab`] declared before sources and sinks, so that it
+//! goes last.
+
+pub mod capture;
+pub mod judge;
+pub mod netns;
+mod pace;
+pub mod process;
+pub mod relay;
+pub mod rtp;
+pub mod sink;
+mod socket;
+pub mod source;
+pub mod topology;
+
+pub use capture::{PcapFile, Tcpdump};
+pub use judge::{FlowReport, RtpJudge, SendTimes};
+pub use netns::Lab;
+pub use process::Process;
+pub use sink::Sink;
+pub use source::{Flow, Limit, Sent, Source, SourceConfig};
+pub use topology::{Child, Endpoint, Topology};
+
+/// `CLOCK_MONOTONIC` in nanoseconds: the clock of every time stamp in this crate.
+pub fn monotonic_ns() -> u64 {
+    let now = nix::time::clock_gettime(nix::time::ClockId::CLOCK_MONOTONIC)
+        .expect("CLOCK_MONOTONIC exists on every Linux");
+    now.tv_sec() as u64 * 1_000_000_000 + now.tv_nsec() as u64
+}

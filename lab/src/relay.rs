@@ -1,0 +1,451 @@
+//! [`RelayProcess`] and [`RelayCli`]: the relay's daemon and command line, used as people use them, as programs.
+//!
+//! Nothing here knows the relay's code: what it says on stdout, stderr and in its exit code is all there is.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::net::SocketAddr;
+use std::ops::Index;
+use std::path::{Path, PathBuf};
+use std::process::{Command, ExitStatus};
+use std::str::FromStr;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Error, Result, bail, ensure};
+
+use crate::netns::Lab;
+use crate::process::Process;
+
+/// RTP port for audio, the relay's default and the children's here.
+pub const AUDIO: u16 = 5002;
+/// RTP port for video, the relay's default and the children's here.
+pub const VIDEO: u16 = 5004;
+/// Exit code of bad configuration (sysexits.h, EX_USAGE).
+pub const BAD_CONFIGURATION: i32 = 64;
+
+const READY_TIMEOUT: Duration = Duration::from_secs(15);
+const CHILDREN_TIMEOUT: Duration = Duration::from_secs(10);
+/// A command that takes longer is killed: one that should have been refused but was not would run for ever.
+const COMMAND_LIMIT: &str = "20";
+const POLL: Duration = Duration::from_millis(5);
+
+/// What `--mode` says.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Mode {
+    /// The best that works.
+    Auto,
+    /// XDP ingress and devmap program.
+    Xdp,
+    /// tcx ingress.
+    Tc,
+    /// Sockets in the daemon.
+    Userspace,
+}
+
+impl fmt::Display for Mode {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Mode::Auto => "auto",
+            Mode::Xdp => "xdp",
+            Mode::Tc => "tc",
+            Mode::Userspace => "userspace",
+        })
+    }
+}
+
+impl FromStr for Mode {
+    type Err = Error;
+
+    fn from_str(text: &str) -> Result<Self> {
+        [Mode::Auto, Mode::Xdp, Mode::Tc, Mode::Userspace]
+            .into_iter()
+            .find(|mode| mode.to_string() == text)
+            .with_context(|| format!("no mode {text}; use auto, xdp, tc or userspace"))
+    }
+}
+
+/// Where the program is: `$RELAY_CTL`, or where `cargo build --release` puts it.
+pub fn relay_ctl() -> PathBuf {
+    let built = || workspace().join("target/release/relay-ctl");
+    std::env::var_os("RELAY_CTL").map_or_else(built, PathBuf::from)
+}
+
+/// A script of the repository.
+pub fn script(name: &str) -> PathBuf {
+    workspace().join("scripts").join(name)
+}
+
+fn workspace() -> &'static Path {
+    let lab = Path::new(env!("CARGO_MANIFEST_DIR"));
+    lab.parent().unwrap_or(lab)
+}
+
+/// `NAME=HOST:AUDIO:VIDEO` with the usual ports; the address' own port plays no part.
+pub fn child_argument(name: &str, address: SocketAddr) -> String {
+    let host = match address {
+        SocketAddr::V4(v4) => v4.ip().to_string(),
+        SocketAddr::V6(v6) => format!("[{}]", v6.ip()),
+    };
+    format!("{name}={host}:{AUDIO}:{VIDEO}")
+}
+
+/// The command line in one namespace, for one pin directory.
+#[derive(Clone)]
+pub struct RelayCli<'lab> {
+    lab: &'lab Lab,
+    ns: String,
+}
+
+/// What a command said.
+#[derive(Clone, Debug)]
+pub struct Answer {
+    /// Exit code; `None` after a signal (137 when it was killed because it did not end).
+    pub code: Option<i32>,
+    /// What it printed.
+    pub stdout: String,
+    /// What it complained about.
+    pub stderr: String,
+}
+
+impl<'lab> RelayCli<'lab> {
+    /// The command line in a namespace.
+    pub fn new(lab: &'lab Lab, ns: &str) -> Self {
+        Self { lab, ns: ns.to_owned() }
+    }
+
+    /// The pin directory that is given to every command that takes one.
+    pub fn pin_root(&self) -> PathBuf {
+        self.lab.bpffs().join(format!("{}-media-tree", self.ns))
+    }
+
+    /// The program and its arguments, to be spawned.
+    pub fn command(&self, arguments: &[&str]) -> Command {
+        let mut command = Command::new(relay_ctl());
+        command.args(arguments);
+        if matches!(arguments.first(), Some(&("attach" | "detach" | "status" | "children" | "streams"))) {
+            command.arg("--pin-root").arg(self.pin_root());
+        }
+        command
+    }
+
+    /// Runs a command to its end.
+    pub fn run(&self, arguments: &[&str]) -> Result<Answer> {
+        let command = self.command(arguments);
+        let output = self
+            .lab
+            .command(&self.ns, "timeout")
+            .args(["--signal=KILL", COMMAND_LIMIT])
+            .arg(command.get_program())
+            .args(command.get_args())
+            .output()
+            .with_context(|| format!("running relay-ctl {}", arguments.join(" ")))?;
+        Ok(Answer {
+            code: output.status.code(),
+            stdout: String::from_utf8_lossy(&output.stdout).into_owned(),
+            stderr: String::from_utf8_lossy(&output.stderr).into_owned(),
+        })
+    }
+
+    /// Runs a command that has to succeed; gives its stdout.
+    pub fn ok(&self, arguments: &[&str]) -> Result<String> {
+        let answer = self.run(arguments)?;
+        ensure!(answer.code == Some(0), "relay-ctl {}: {answer:?}", arguments.join(" "));
+        Ok(answer.stdout)
+    }
+
+    /// Runs `status`, `children` or `streams` with `--json`.
+    pub fn json(&self, what: &str) -> Result<Json> {
+        let text = self.ok(&[what, "--json"])?;
+        text.parse().with_context(|| format!("{what} --json printed {text}"))
+    }
+
+    /// The children that are being forwarded to, by name, as far as anybody answers.
+    pub fn forwarding(&self) -> Vec<String> {
+        let Ok(answer) = self.json("children") else { return Vec::new() };
+        let children = answer["children"].list().iter();
+        children
+            .filter(|child| child["state"].text() == "forwarding")
+            .map(|child| child["name"].text().to_owned())
+            .collect()
+    }
+
+    /// Waits until so many children are forwarded to.
+    pub fn wait_forwarding(&self, count: usize) -> Result<()> {
+        let deadline = Instant::now() + CHILDREN_TIMEOUT;
+        while self.forwarding().len() != count {
+            if Instant::now() >= deadline {
+                bail!(
+                    "not {count} children forwarded to after {CHILDREN_TIMEOUT:?}: {:?}",
+                    self.run(&["children"])
+                );
+            }
+            std::thread::sleep(POLL);
+        }
+        Ok(())
+    }
+}
+
+/// How a daemon is started.
+#[derive(Clone, Debug)]
+pub struct RelayConfig {
+    /// Namespace.
+    pub ns: String,
+    /// Interface in it.
+    pub interface: String,
+    /// `--mode`.
+    pub mode: Mode,
+    /// `--child`, each.
+    pub children: Vec<String>,
+    /// Anything else.
+    pub arguments: Vec<String>,
+}
+
+impl RelayConfig {
+    /// A relay on `eth0` of a namespace.
+    pub fn new(ns: &str, mode: Mode, children: Vec<String>) -> Self {
+        Self { ns: ns.to_owned(), interface: "eth0".to_owned(), mode, children, arguments: Vec::new() }
+    }
+
+    /// The same with more arguments.
+    pub fn with(mut self, arguments: &[&str]) -> Self {
+        self.arguments.extend(arguments.iter().map(|argument| (*argument).to_owned()));
+        self
+    }
+}
+
+/// A running daemon. Dropping the handle leaves it to the lab, which kills it.
+pub struct RelayProcess<'lab> {
+    lab: &'lab Lab,
+    config: RelayConfig,
+    process: Process,
+}
+
+impl<'lab> RelayProcess<'lab> {
+    /// Starts a daemon and waits until it says that it is ready and forwards to all its children.
+    pub fn attach(lab: &'lab Lab, config: RelayConfig) -> Result<Self> {
+        let process = start(lab, &config)?;
+        let relay = Self { lab, config, process };
+        relay.cli().wait_forwarding(relay.config.children.len())?;
+        Ok(relay)
+    }
+
+    /// The command line that talks to it.
+    pub fn cli(&self) -> RelayCli<'lab> {
+        RelayCli::new(self.lab, &self.config.ns)
+    }
+
+    /// What the line after `ready:` says.
+    pub fn ready(&self) -> Option<String> {
+        ready(&self.process)
+    }
+
+    /// Its process id, log and so on.
+    pub fn process(&self) -> &Process {
+        &self.process
+    }
+
+    /// Kills the daemon; the data plane is none of its business.
+    pub fn kill9(&self) -> Result<()> {
+        self.process.kill9().map(drop)
+    }
+
+    /// Asks it to end.
+    pub fn terminate(&self) -> Result<ExitStatus> {
+        self.process.terminate()
+    }
+
+    /// Starts it again, with the same arguments, after it has ended.
+    pub fn restart(&mut self) -> Result<()> {
+        self.process = start(self.lab, &self.config)?;
+        Ok(())
+    }
+
+    /// Starts it again without naming children: those that the pinned maps hold are all it shall have.
+    pub fn restart_on_pins(&mut self) -> Result<()> {
+        self.config.children.clear();
+        self.restart()
+    }
+}
+
+fn start(lab: &Lab, config: &RelayConfig) -> Result<Process> {
+    let mode = config.mode.to_string();
+    let mut arguments = vec!["attach", &config.interface, "--mode", &mode];
+    arguments.extend(config.children.iter().flat_map(|child| ["--child", child.as_str()]));
+    arguments.extend(config.arguments.iter().map(String::as_str));
+    let program = relay_ctl();
+    ensure!(
+        program.exists(),
+        "{} is not there; build it (`cargo xtask build-ebpf && cargo build --release -p relay-ctl`) or name it in RELAY_CTL",
+        program.display()
+    );
+    let process = lab.spawn(&config.ns, RelayCli::new(lab, &config.ns).command(&arguments))?;
+    let deadline = Instant::now() + READY_TIMEOUT;
+    while ready(&process).is_none() {
+        if process.status()?.is_some() || Instant::now() >= deadline {
+            process.kill9()?;
+            bail!("relay-ctl {} does not get ready:\n{}", arguments.join(" "), process.tail());
+        }
+        std::thread::sleep(POLL);
+    }
+    Ok(process)
+}
+
+fn ready(process: &Process) -> Option<String> {
+    process.log().lines().find_map(|line| line.strip_prefix("ready:").map(|rest| rest.trim().to_owned()))
+}
+
+/// A JSON value, just enough to read what the programs under test print.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub enum Json {
+    /// `null`, and whatever is not there.
+    #[default]
+    Null,
+    /// `true` or `false`.
+    Bool(bool),
+    /// Any number; counters are exact up to 2^53.
+    Number(f64),
+    /// A string.
+    Text(String),
+    /// `[…]`
+    List(Vec<Json>),
+    /// `{…}`
+    Object(BTreeMap<String, Json>),
+}
+
+static NULL: Json = Json::Null;
+
+impl Json {
+    /// A number; 0 for anything else.
+    pub fn number(&self) -> u64 {
+        if let Json::Number(number) = self { *number as u64 } else { 0 }
+    }
+
+    /// A string; empty for anything else.
+    pub fn text(&self) -> &str {
+        if let Json::Text(text) = self { text } else { "" }
+    }
+
+    /// A list; empty for anything else.
+    pub fn list(&self) -> &[Json] {
+        if let Json::List(list) = self { list } else { &[] }
+    }
+}
+
+impl Index<&str> for Json {
+    type Output = Json;
+
+    fn index(&self, key: &str) -> &Json {
+        if let Json::Object(object) = self { object.get(key).unwrap_or(&NULL) } else { &NULL }
+    }
+}
+
+impl FromStr for Json {
+    type Err = Error;
+
+    fn from_str(text: &str) -> Result<Self> {
+        let mut reader = Reader { rest: text };
+        let value = reader.value()?;
+        ensure!(reader.rest.trim_start().is_empty(), "something after the JSON: {}", reader.rest);
+        Ok(value)
+    }
+}
+
+struct Reader<'a> {
+    rest: &'a str,
+}
+
+impl Reader<'_> {
+    fn value(&mut self) -> Result<Json> {
+        if self.eat("{") {
+            return Ok(Json::Object(self.items("}", |reader| {
+                let Json::Text(key) = reader.value()? else { bail!("a key that is not a string") };
+                ensure!(reader.eat(":"), "no `:` after the key {key}");
+                Ok((key, reader.value()?))
+            })?));
+        }
+        if self.eat("[") {
+            return Ok(Json::List(self.items("]", Self::value)?));
+        }
+        if self.eat("\"") {
+            return self.string();
+        }
+        for (word, value) in [("null", Json::Null), ("true", Json::Bool(true)), ("false", Json::Bool(false))]
+        {
+            if self.eat(word) {
+                return Ok(value);
+            }
+        }
+        let end = self.rest.find([',', ']', '}']).unwrap_or(self.rest.len());
+        let (number, rest) = self.rest.split_at(end);
+        self.rest = rest;
+        Ok(Json::Number(number.trim().parse().with_context(|| format!("not JSON: `{number}`"))?))
+    }
+
+    fn items<T, C: FromIterator<T>>(
+        &mut self,
+        end: &str,
+        mut item: impl FnMut(&mut Self) -> Result<T>,
+    ) -> Result<C> {
+        let mut items = Vec::new();
+        while !self.eat(end) {
+            ensure!(items.is_empty() || self.eat(","), "no `,` or `{end}` at `{:.20}`", self.rest);
+            items.push(item(self)?);
+        }
+        Ok(items.into_iter().collect())
+    }
+
+    fn string(&mut self) -> Result<Json> {
+        let mut text = String::new();
+        let mut characters = self.rest.chars();
+        loop {
+            match characters.next().context("an unfinished string")? {
+                '"' => break,
+                '\\' => match characters.next().context("an unfinished string")? {
+                    'n' => text.push('\n'),
+                    't' => text.push('\t'),
+                    'u' => {
+                        let code: String = characters.by_ref().take(4).collect();
+                        text.push(
+                            u32::from_str_radix(&code, 16).ok().and_then(char::from_u32).unwrap_or('?'),
+                        );
+                    }
+                    other => text.push(other),
+                },
+                other => text.push(other),
+            }
+        }
+        self.rest = characters.as_str();
+        Ok(Json::Text(text))
+    }
+
+    fn eat(&mut self, token: &str) -> bool {
+        self.rest = self.rest.trim_start();
+        let found = self.rest.strip_prefix(token);
+        self.rest = found.unwrap_or(self.rest);
+        found.is_some()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn json_is_read() {
+        let json: Json = r#" {"a": [1, -2.5, "x\"\u00e9"], "b": {"c": true, "d": null}, "e": [], "f": {}} "#
+            .parse()
+            .unwrap();
+        assert_eq!(json["a"].list(), [Json::Number(1.0), Json::Number(-2.5), Json::Text("x\"é".to_owned())]);
+        assert_eq!((&json["b"]["c"], &json["b"]["d"]), (&Json::Bool(true), &Json::Null));
+        assert_eq!((&json["e"], &json["nowhere"]["at all"]), (&Json::List(Vec::new()), &Json::Null));
+        for broken in ["", "{", "[1", "[1 2]", "{1: 2}", "\"x", "x", "{} {}"] {
+            assert!(broken.parse::<Json>().is_err(), "{broken}");
+        }
+    }
+
+    #[test]
+    fn children_are_written_as_the_command_line_wants_them() {
+        assert_eq!(child_argument("a", "10.0.0.7:1".parse().unwrap()), "a=10.0.0.7:5002:5004");
+        assert_eq!(child_argument("b", "[fd00::7]:1".parse().unwrap()), "b=[fd00::7]:5002:5004");
+    }
+}

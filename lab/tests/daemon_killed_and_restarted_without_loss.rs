@@ -1,0 +1,85 @@
+//! The daemon is killed under load: forwarding goes on without it, and the next daemon takes over in place.
+#![allow(clippy::unwrap_used, reason = "a test's helpers fail like the test")]
+
+#[macro_use]
+mod common;
+
+use common::{Bench, QUIET, TIMEOUT, lab_for, v4_argument};
+use lab::relay::{Json, Mode};
+use lab::{Source, SourceConfig, Topology};
+
+const RATE: u64 = 10_000;
+
+modes!(no_packet_is_lost: in_xdp_mode = Xdp, in_tc_mode = Tc);
+modes!(children_added_at_run_time_are_taken_over: in_xdp_mode = Xdp, in_tc_mode = Tc);
+modes!(a_polite_stop_does_not_stop_forwarding_either: in_xdp_mode = Xdp, in_tc_mode = Tc);
+
+fn no_packet_is_lost(mode: Mode) {
+    let lab = lab_for("kill", mode);
+    let topology = Topology::one_nic(&lab, 3).unwrap();
+    let mut bench = Bench::attach(&lab, topology, mode, 2);
+    let sink = bench.sink(&[0, 1]);
+    let source = Source::start(&lab, "injection-1", SourceConfig::new(bench.flows(), RATE)).unwrap();
+    bench.wait_packets(&sink, 4, 1_000);
+
+    bench.relay.kill9().unwrap();
+    bench.wait_more(&sink, RATE / 4);
+    let status = bench.cli().json("status").unwrap();
+    assert_eq!(status["daemon"], Json::Bool(false), "{status:?}");
+    assert_eq!(status["dataplane"]["mode"].text(), mode.to_string());
+    let packets = status["dataplane"]["packets"].number();
+    assert!(packets > 2_000, "status reads the counters of the pinned maps: {packets}");
+    assert_eq!(bench.cli().forwarding(), ["egress-1", "egress-2"]);
+    assert_eq!(bench.cli().json("streams").unwrap()["streams"].list().len(), 2);
+
+    bench.relay.restart().unwrap();
+    bench.cli().wait_forwarding(2).unwrap();
+    assert_eq!(bench.cli().json("status").unwrap()["daemon"], Json::Bool(true));
+    bench.wait_more(&sink, RATE / 10);
+    let third = bench.sink(&[2]);
+    bench.cli().ok(&["child", "add", &v4_argument(&bench.topology, 2)]).unwrap();
+    bench.wait_packets(&third, 2, 100);
+    bench.wait_more(&sink, 100);
+
+    let sent = source.stop();
+    assert!(sink.wait_quiet(QUIET, TIMEOUT));
+    bench.assert_all_of("a child from before", &sink.stop(), &sent);
+    bench.assert_flawless("the child added after the restart", &third.stop());
+    let status = bench.cli().json("status").unwrap();
+    assert!(status["dataplane"]["packets"].number() >= packets, "counters go on where they were");
+}
+
+fn children_added_at_run_time_are_taken_over(mode: Mode) {
+    let lab = lab_for("inherit", mode);
+    let topology = Topology::one_nic(&lab, 2).unwrap();
+    let mut bench = Bench::attach(&lab, topology, mode, 1);
+    let sink = bench.sink(&[0, 1]);
+    let source = Source::start(&lab, "injection-1", SourceConfig::new(bench.flows(), RATE)).unwrap();
+    bench.cli().ok(&["child", "add", &v4_argument(&bench.topology, 1)]).unwrap();
+    bench.wait_packets(&sink, 4, 100);
+
+    bench.relay.kill9().unwrap();
+    bench.relay.restart().unwrap();
+    bench.wait_more(&sink, 100);
+    assert_eq!(bench.cli().forwarding(), ["egress-1", "egress-2"]);
+
+    source.stop();
+    assert!(sink.wait_quiet(QUIET, TIMEOUT));
+    bench.assert_flawless("old and new children", &sink.stop());
+}
+
+fn a_polite_stop_does_not_stop_forwarding_either(mode: Mode) {
+    let lab = lab_for("stop", mode);
+    let topology = Topology::one_nic(&lab, 1).unwrap();
+    let mut bench = Bench::attach(&lab, topology, mode, 1);
+    let sink = bench.sink(&[0]);
+    let source = Source::start(&lab, "injection-1", SourceConfig::new(bench.flows(), RATE)).unwrap();
+    bench.wait_packets(&sink, 2, 100);
+    assert!(bench.relay.terminate().unwrap().success(), "{}", bench.relay.process().tail());
+    bench.wait_more(&sink, 500);
+    bench.relay.restart().unwrap();
+    bench.wait_more(&sink, 100);
+    let sent = source.stop();
+    assert!(sink.wait_quiet(QUIET, TIMEOUT));
+    bench.assert_all_of("the child", &sink.stop(), &sent);
+}

@@ -1,0 +1,402 @@
+//! The command line: what can be typed, and what it does with the API or, when no daemon answers, the pinned maps.
+
+mod show;
+
+use std::io::{Read, Write};
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use clap::{CommandFactory, Parser, Subcommand};
+use clap_complete::Shell;
+
+use crate::client::{Client, ClientError};
+use crate::config::{ChildSpec, Config, ConfigError, DEFAULT_API, File, Flags};
+use crate::kernel::{KernelError, Maps, ModeWanted, Pins, pins};
+use crate::{doctor, report, view};
+
+/// Exit code for bad configuration (EX_USAGE of sysexits.h).
+const EXIT_CONFIG: u8 = 64;
+
+/// The kernel relay of Media-Tree: copies RTP to its children in XDP or tc, and lets you change them while media flows.
+#[derive(Parser)]
+#[command(name = "relay-ctl", version)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Attach to an interface and look after the relay until stopped; what is attached goes on forwarding after that
+    Attach(Attach),
+    /// End forwarding on an interface and remove everything that was attached and pinned
+    Detach {
+        /// Interface
+        interface: String,
+        /// Where data planes are pinned
+        #[arg(long, env = "RELAY_PIN_ROOT", default_value = pins::DEFAULT_ROOT)]
+        pin_root: PathBuf,
+    },
+    /// Show the relay's state
+    Status(Query),
+    /// Show the children and their counters
+    Children(Query),
+    /// Show the streams: loss, reordering, duplicates, jitter
+    Streams(Query),
+    /// Add or remove a child
+    #[command(subcommand)]
+    Child(ChildCommand),
+    /// Give a stream a fan-out set of its own, or the set of all children back
+    Route(Route),
+    /// Write packets and their copies as pcap, also where tcpdump sees nothing
+    Capture(Capture),
+    /// Check what this machine can do and what is missing
+    Doctor {
+        /// Interface to look at
+        interface: Option<String>,
+        /// Print JSON
+        #[arg(long)]
+        json: bool,
+    },
+    /// Print a completion script for a shell
+    Completions {
+        /// Shell
+        shell: Shell,
+    },
+}
+
+#[derive(clap::Args)]
+struct Attach {
+    /// Interface that media comes in on
+    interface: String,
+    /// Name of this node [default: relay-1]
+    #[arg(long, env = "NODE_ID")]
+    node_id: Option<String>,
+    /// Which data plane [default: auto]
+    #[arg(long, env = "RELAY_MODE", value_enum)]
+    mode: Option<ModeWanted>,
+    /// Child NAME=HOST:AUDIO:VIDEO (IPv6 in brackets); repeatable
+    #[arg(long = "child", value_name = "NAME=HOST:AUDIO:VIDEO")]
+    children: Vec<String>,
+    /// Where media comes in, [ADDRESS:]AUDIO:VIDEO; RTCP is the port after each [default: 5002:5004]
+    #[arg(long, env = "RELAY_LISTEN", value_name = "[ADDRESS:]AUDIO:VIDEO")]
+    listen: Option<String>,
+    /// TOML file with the same settings; flags win
+    #[arg(long, env = "RELAY_CONFIG")]
+    config: Option<PathBuf>,
+    /// Address of the HTTP API [default: 127.0.0.1:7071]
+    #[arg(long, env = "RELAY_API")]
+    api: Option<SocketAddr>,
+    /// Where the data plane is pinned [default: /sys/fs/bpf/media-tree]
+    #[arg(long, env = "RELAY_PIN_ROOT")]
+    pin_root: Option<PathBuf>,
+    /// Log level or filter: off, error, warn, info, debug, trace [default: info]
+    #[arg(long, env = "RELAY_LOG")]
+    log: Option<String>,
+    /// RTP port for audio, when --listen is not given
+    #[arg(long, env = "RTP_AUDIO_PORT", hide = true)]
+    rtp_audio_port: Option<u16>,
+    /// RTP port for video, when --listen is not given
+    #[arg(long, env = "RTP_VIDEO_PORT", hide = true)]
+    rtp_video_port: Option<u16>,
+}
+
+#[derive(clap::Args)]
+struct Query {
+    /// Print JSON
+    #[arg(long)]
+    json: bool,
+    #[command(flatten)]
+    at: At,
+    /// Interface whose pinned maps are read when no daemon answers
+    #[arg(long)]
+    interface: Option<String>,
+    /// Where data planes are pinned
+    #[arg(long, env = "RELAY_PIN_ROOT", default_value = pins::DEFAULT_ROOT)]
+    pin_root: PathBuf,
+}
+
+#[derive(clap::Args)]
+struct At {
+    /// Address of the daemon's HTTP API
+    #[arg(long, env = "RELAY_API", default_value = DEFAULT_API)]
+    api: SocketAddr,
+}
+
+#[derive(Subcommand)]
+enum ChildCommand {
+    /// Add a child; returns when it is forwarded to, or says that it is still resolving
+    Add {
+        /// NAME=HOST:AUDIO:VIDEO
+        child: String,
+        /// Print JSON
+        #[arg(long)]
+        json: bool,
+        #[command(flatten)]
+        at: At,
+    },
+    /// Remove a child
+    Remove {
+        /// Name
+        name: String,
+        #[command(flatten)]
+        at: At,
+    },
+}
+
+#[derive(clap::Args)]
+struct Route {
+    /// SSRC, decimal or 0x…
+    #[arg(value_parser = ssrc)]
+    ssrc: u32,
+    /// RTP port that the stream comes in on
+    #[arg(long)]
+    port: u16,
+    /// The stream's own children, by name
+    #[arg(long, value_delimiter = ',', required_unless_present = "all")]
+    children: Option<Vec<String>>,
+    /// Back to all children
+    #[arg(long, conflicts_with = "children")]
+    all: bool,
+    #[command(flatten)]
+    at: At,
+}
+
+#[derive(clap::Args)]
+struct Capture {
+    /// Only this SSRC, decimal or 0x…
+    #[arg(long, value_parser = ssrc)]
+    ssrc: Option<u32>,
+    /// Only streams that come in on this RTP port
+    #[arg(long)]
+    port: Option<u16>,
+    /// End after so many packets
+    #[arg(long)]
+    count: Option<u64>,
+    /// End after so many seconds
+    #[arg(long)]
+    seconds: Option<u64>,
+    /// File to write, or - for standard output (`relay-ctl capture -w - | tcpdump -n -r -`)
+    #[arg(short, default_value = "-")]
+    w: PathBuf,
+    #[command(flatten)]
+    at: At,
+}
+
+fn ssrc(text: &str) -> Result<u32, String> {
+    let parsed = match text.strip_prefix("0x") {
+        Some(hex) => u32::from_str_radix(hex, 16),
+        None => text.parse(),
+    };
+    parsed.map_err(|_| "an SSRC is a number from 0 to 4294967295, decimal or 0x…".to_owned())
+}
+
+/// Why a command failed: one line, and an exit code.
+#[derive(Debug)]
+pub enum Failure {
+    /// Bad configuration, exit code 64.
+    Config(ConfigError),
+    /// Anything else, exit code 1.
+    Other(String),
+}
+
+impl From<ConfigError> for Failure {
+    fn from(error: ConfigError) -> Self {
+        Failure::Config(error)
+    }
+}
+
+impl From<KernelError> for Failure {
+    fn from(error: KernelError) -> Self {
+        Failure::Other(error.to_string())
+    }
+}
+
+impl From<ClientError> for Failure {
+    fn from(error: ClientError) -> Self {
+        Failure::Other(error.to_string())
+    }
+}
+
+/// Runs the command line.
+pub fn main() -> ExitCode {
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(error) => {
+            let _ = error.print();
+            return if error.use_stderr() { ExitCode::from(EXIT_CONFIG) } else { ExitCode::SUCCESS };
+        }
+    };
+    match run(cli.command) {
+        Ok(code) => code,
+        Err(failure) => {
+            let (text, code) = match failure {
+                Failure::Config(error) => (error.0, EXIT_CONFIG),
+                Failure::Other(text) => (text, 1),
+            };
+            // One line, whatever the libraries below put into theirs.
+            let text: Vec<&str> = text.lines().map(str::trim).filter(|line| !line.is_empty()).collect();
+            eprintln!("relay-ctl: {}", text.join("; "));
+            ExitCode::from(code)
+        }
+    }
+}
+
+fn run(command: Command) -> Result<ExitCode, Failure> {
+    match command {
+        Command::Attach(attach) => crate::daemon::run(configuration(attach)?).map(|()| ExitCode::SUCCESS),
+        Command::Detach { interface, pin_root } => detach(&interface, &pin_root),
+        Command::Status(query) => {
+            let status = fetch(&query, "/status", report::status)?;
+            show::print(query.json, &status, show::status)
+        }
+        Command::Children(query) => {
+            let children =
+                fetch(&query, "/children", |maps, _| view::Children { children: report::children(maps) })?;
+            show::print(query.json, &children, show::children)
+        }
+        Command::Streams(query) => {
+            let streams =
+                fetch(&query, "/streams", |maps, _| view::Streams { streams: report::streams(maps) })?;
+            show::print(query.json, &streams, show::streams)
+        }
+        Command::Child(ChildCommand::Add { child, json, at }) => add_child(&child, json, &at),
+        Command::Child(ChildCommand::Remove { name, at }) => {
+            Client::new(at.api).delete(&format!("/children/{}", encoded(&name)))?;
+            Ok(ExitCode::SUCCESS)
+        }
+        Command::Route(route) => {
+            let children = if route.all { None } else { route.children };
+            let body = view::Route { ssrc: route.ssrc, port: route.port, children };
+            Client::new(route.at.api).post("/routes", &body)?;
+            Ok(ExitCode::SUCCESS)
+        }
+        Command::Capture(capture) => self::capture(&capture),
+        Command::Doctor { interface, json } => {
+            let findings = doctor::examine(interface.as_deref());
+            let sound = findings.iter().all(|finding| finding.ok || finding.optional);
+            show::print(json, &findings, |findings| show::findings(findings))?;
+            Ok(if sound { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+        }
+        Command::Completions { shell } => {
+            clap_complete::generate(shell, &mut Cli::command(), "relay-ctl", &mut std::io::stdout());
+            Ok(ExitCode::SUCCESS)
+        }
+    }
+}
+
+fn configuration(attach: Attach) -> Result<Config, Failure> {
+    let file = match &attach.config {
+        Some(path) => File::read(path)?,
+        None => File::default(),
+    };
+    let [audio, video] = crate::config::DEFAULT_PORTS;
+    let ports = (attach.rtp_audio_port.is_some() || attach.rtp_video_port.is_some()).then(|| {
+        format!("{}:{}", attach.rtp_audio_port.unwrap_or(audio), attach.rtp_video_port.unwrap_or(video))
+    });
+    let flags = Flags {
+        node_id: attach.node_id,
+        mode: attach.mode,
+        listen: attach.listen.or(ports),
+        api: attach.api,
+        pin_root: attach.pin_root,
+        log: attach.log,
+        children: attach.children,
+    };
+    Ok(Config::new(&attach.interface, flags, file)?)
+}
+
+fn detach(interface: &str, pin_root: &Path) -> Result<ExitCode, Failure> {
+    if Pins::new(pin_root, interface).remove()? {
+        println!("{interface}: detached; no longer forwarding");
+        return Ok(ExitCode::SUCCESS);
+    }
+    Err(Failure::Other(format!(
+        "nothing is attached to {interface} ({}); `relay-ctl status` lists what is",
+        pin_root.join(interface).display()
+    )))
+}
+
+/// From the daemon, or from the pinned maps when it is down.
+fn fetch<T: serde::de::DeserializeOwned>(
+    query: &Query,
+    path: &str,
+    from_maps: impl Fn(&Maps, &Pins) -> T,
+) -> Result<T, Failure> {
+    let down = match Client::new(query.at.api).get(path) {
+        Ok(answer) => return Ok(answer),
+        Err(error @ ClientError::NotRunning { .. }) => error,
+        Err(error) => return Err(error.into()),
+    };
+    let pinned = Pins::interfaces(&query.pin_root);
+    let interface = match (&query.interface, pinned.as_slice()) {
+        (Some(interface), _) => interface.clone(),
+        (None, [only]) => only.clone(),
+        (None, []) => {
+            return Err(Failure::Other(format!(
+                "{down}; and nothing is pinned in {}",
+                query.pin_root.display()
+            )));
+        }
+        (None, several) => {
+            return Err(Failure::Other(format!("{down}; name one with --interface: {}", several.join(", "))));
+        }
+    };
+    let pins = Pins::new(&query.pin_root, &interface);
+    if !pins.versioned().exists() {
+        return Err(KernelError::NotAttached { interface, folder: pins.versioned() }.into());
+    }
+    let maps = Maps::open(&pins)?;
+    eprintln!("relay-ctl: no daemon answers on {}; read from {}", query.at.api, pins.versioned().display());
+    Ok(from_maps(&maps, &pins))
+}
+
+fn add_child(text: &str, json: bool, at: &At) -> Result<ExitCode, Failure> {
+    let spec: ChildSpec = text.parse()?;
+    let [audio_port, video_port] = spec.ports;
+    let body = view::NewChild { name: spec.name, host: spec.host, audio_port, video_port };
+    let answer = Client::new(at.api).post("/children", &body)?.unwrap_or_default();
+    let child: view::Child = serde_json::from_value(answer)
+        .map_err(|error| Failure::Other(format!("unexpected answer from {}: {error}", at.api)))?;
+    show::print(json, &child, show::added)
+}
+
+fn capture(capture: &Capture) -> Result<ExitCode, Failure> {
+    let mut query: Vec<String> = Vec::new();
+    let mut push = |key: &str, value: Option<u64>| query.extend(value.map(|value| format!("{key}={value}")));
+    push("ssrc", capture.ssrc.map(u64::from));
+    push("port", capture.port.map(u64::from));
+    push("count", capture.count);
+    push("seconds", capture.seconds);
+    let mut from = Client::new(capture.at.api).stream(&format!("/capture?{}", query.join("&")))?;
+    let mut to: Box<dyn Write> = if capture.w == Path::new("-") {
+        Box::new(std::io::stdout())
+    } else {
+        let create = std::fs::File::create(&capture.w);
+        Box::new(
+            create
+                .map_err(|error| Failure::Other(format!("cannot write {}: {error}", capture.w.display())))?,
+        )
+    };
+    let mut buffer = [0; 65536];
+    loop {
+        let length = match from.read(&mut buffer) {
+            Ok(0) => return Ok(ExitCode::SUCCESS),
+            Ok(length) => length,
+            Err(error) => return Err(Failure::Other(format!("the capture broke off: {error}"))),
+        };
+        // tcpdump at the other end of a pipe may leave when it has seen enough.
+        if to.write_all(&buffer[..length]).and_then(|()| to.flush()).is_err() {
+            return Ok(ExitCode::SUCCESS);
+        }
+    }
+}
+
+/// A name as part of a path.
+fn encoded(name: &str) -> String {
+    let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-._~".contains(&byte);
+    name.bytes()
+        .map(|byte| if plain(byte) { char::from(byte).to_string() } else { format!("%{byte:02X}") })
+        .collect()
+}

@@ -1,0 +1,162 @@
+//! Tables for people; `--json` prints the view itself.
+
+use std::process::ExitCode;
+
+use comfy_table::{CellAlignment, Table, presets};
+use serde::Serialize;
+
+use super::Failure;
+use crate::doctor::Finding;
+use crate::view::{Child, ChildState, Children, Status, Streams};
+
+/// Prints a view.
+pub fn print<T: Serialize + ?Sized>(
+    json: bool,
+    view: &T,
+    table: impl Fn(&T) -> String,
+) -> Result<ExitCode, Failure> {
+    let text = if json {
+        serde_json::to_string_pretty(view).map_err(|error| Failure::Other(format!("JSON: {error}")))?
+    } else {
+        table(view)
+    };
+    println!("{text}");
+    Ok(ExitCode::SUCCESS)
+}
+
+pub fn status(status: &Status) -> String {
+    let plane = &status.dataplane;
+    let mut lines = vec![
+        format!(
+            "{} on {}: {}",
+            status.node_id,
+            plane.interface,
+            if status.healthy { "healthy" } else { "NOT healthy" }
+        ),
+        format!("mode        {} ({})", plane.mode, plane.mode_reason),
+        format!(
+            "listening   {} audio {} video {}",
+            status.network.addresses.join(" "),
+            status.network.audio_port,
+            status.network.video_port
+        ),
+        format!("children    {} {}", status.forwarding.children_count, status.forwarding.children.join(" ")),
+        format!("packets     {} ({} bytes)", plane.packets, plane.bytes),
+        format!("generation  {}", plane.generation),
+        format!("programs    {}", plane.programs.join(" ")),
+    ];
+    if let Some(overflow) = plane.receive_overflow {
+        lines.push(format!("overflow    {overflow} packets dropped by the receive socket"));
+    }
+    for (reason, count) in &plane.drops {
+        lines.push(format!("drops       {reason} {count}"));
+    }
+    for (interface, egress) in &plane.egress {
+        lines.push(format!("egress      {interface} sent {} refused {}", egress.sent, egress.refused));
+    }
+    for problem in &status.problems {
+        lines.push(format!("problem     {problem}"));
+    }
+    if !status.daemon {
+        lines.push("daemon      down; forwarding goes on without it".to_owned());
+    }
+    lines.join("\n")
+}
+
+pub fn children(children: &Children) -> String {
+    let mut table =
+        table(&["name", "address", "ports", "interface", "mac", "state", "packets", "bytes", "errors"], 6);
+    for child in &children.children {
+        table.add_row([
+            child.name.clone(),
+            child.address.clone().unwrap_or_else(|| child.host.clone()),
+            format!("{}/{}", child.audio_port, child.video_port),
+            child.interface.clone().unwrap_or_else(|| "-".to_owned()),
+            child.mac.clone().unwrap_or_else(|| "-".to_owned()),
+            state(child),
+            child.packets.to_string(),
+            child.bytes.to_string(),
+            child.errors.to_string(),
+        ]);
+    }
+    table.to_string()
+}
+
+pub fn streams(streams: &Streams) -> String {
+    let head = [
+        "port",
+        "ssrc",
+        "source",
+        "children",
+        "packets",
+        "lost",
+        "reordered",
+        "duplicates",
+        "jitter ms",
+        "last seen ms",
+    ];
+    let mut table = table(&head, 4);
+    for stream in &streams.streams {
+        table.add_row([
+            format!("{} {}", stream.port, stream.kind),
+            stream.ssrc.to_string(),
+            stream.source.clone(),
+            stream.children.as_ref().map_or_else(|| "all".to_owned(), |names| names.join(",")),
+            stream.packets.to_string(),
+            stream.lost.to_string(),
+            stream.reordered.to_string(),
+            stream.duplicates.to_string(),
+            format!("{:.2}", stream.jitter_ms),
+            stream.last_seen_ms.to_string(),
+        ]);
+    }
+    table.to_string()
+}
+
+pub fn added(child: &Child) -> String {
+    format!("{}: {}", child.name, state(child))
+}
+
+pub fn findings(findings: &[Finding]) -> String {
+    let line = |finding: &Finding| {
+        let mark = if finding.ok {
+            "ok   "
+        } else if finding.optional {
+            "note "
+        } else {
+            "FAIL "
+        };
+        match finding.cure.as_deref() {
+            Some(cure) if !finding.ok => {
+                format!("{mark}{}: {}\n     cure: {cure}", finding.what, finding.seen)
+            }
+            _ => format!("{mark}{}: {}", finding.what, finding.seen),
+        }
+    };
+    findings.iter().map(line).collect::<Vec<_>>().join("\n")
+}
+
+fn state(child: &Child) -> String {
+    let name = match child.state {
+        ChildState::Forwarding => "forwarding",
+        ChildState::Resolving => "resolving",
+        ChildState::Unreachable => "unreachable",
+    };
+    match &child.problem {
+        Some(problem) => format!("{name}: {problem}"),
+        None => name.to_owned(),
+    }
+}
+
+/// A plain table; columns from `numbers` on are aligned right.
+fn table(head: &[&str], numbers: usize) -> Table {
+    let mut table = Table::new();
+    table.load_preset(presets::NOTHING).set_header(head);
+    for (index, column) in table.column_iter_mut().enumerate() {
+        column.set_padding((0, 2));
+        if index >= numbers {
+            column.set_cell_alignment(CellAlignment::Right);
+        }
+    }
+    table
+}

@@ -1,0 +1,102 @@
+//! The HTTP API from the command line's side.
+
+use std::io::Read;
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+use crate::view::Failure;
+
+/// Why a request failed.
+#[derive(Debug, thiserror::Error)]
+pub enum ClientError {
+    /// Nobody listens there.
+    #[error("no relay-ctl answers on {api} ({why}); is it running? (`--api` names another address)")]
+    NotRunning { api: SocketAddr, why: String },
+    /// The daemon refused, in its own words.
+    #[error("{0}")]
+    Refused(String),
+    /// The answer makes no sense.
+    #[error("unexpected answer from {api}: {why}")]
+    Answer { api: SocketAddr, why: String },
+}
+
+/// A daemon's API.
+pub struct Client {
+    api: SocketAddr,
+    agent: ureq::Agent,
+}
+
+impl Client {
+    /// The API at an address. An unspecified address means this host.
+    pub fn new(mut api: SocketAddr) -> Client {
+        if api.ip().is_unspecified() {
+            api.set_ip(match api {
+                SocketAddr::V4(_) => std::net::Ipv4Addr::LOCALHOST.into(),
+                SocketAddr::V6(_) => std::net::Ipv6Addr::LOCALHOST.into(),
+            });
+        }
+        let agent = ureq::Agent::config_builder()
+            .timeout_connect(Some(Duration::from_secs(2)))
+            .http_status_as_error(false)
+            .proxy(None)
+            .build()
+            .into();
+        Client { api, agent }
+    }
+
+    /// `GET path`.
+    pub fn get<T: DeserializeOwned>(&self, path: &str) -> Result<T, ClientError> {
+        let mut response = self.checked(self.agent.get(self.url(path)).call())?;
+        response.body_mut().read_json().map_err(|error| self.answer(&error))
+    }
+
+    /// `POST path` with a body; the answer's body may be empty.
+    pub fn post<B: Serialize>(&self, path: &str, body: &B) -> Result<Option<serde_json::Value>, ClientError> {
+        let mut response = self.checked(self.agent.post(self.url(path)).send_json(body))?;
+        let text = response.body_mut().read_to_string().map_err(|error| self.answer(&error))?;
+        Ok(serde_json::from_str(&text).ok())
+    }
+
+    /// `DELETE path`.
+    pub fn delete(&self, path: &str) -> Result<(), ClientError> {
+        self.checked(self.agent.delete(self.url(path)).call()).map(drop)
+    }
+
+    /// `GET path` as a stream.
+    pub fn stream(&self, path: &str) -> Result<impl Read + use<>, ClientError> {
+        let response = self.checked(self.agent.get(self.url(path)).call())?;
+        Ok(response.into_body().into_reader())
+    }
+
+    fn url(&self, path: &str) -> String {
+        format!("http://{}{path}", self.api)
+    }
+
+    fn checked(
+        &self,
+        result: Result<ureq::http::Response<ureq::Body>, ureq::Error>,
+    ) -> Result<ureq::http::Response<ureq::Body>, ClientError> {
+        let mut response = result.map_err(|error| match error {
+            ureq::Error::Io(_) | ureq::Error::ConnectionFailed | ureq::Error::Timeout(_) => {
+                ClientError::NotRunning { api: self.api, why: error.to_string() }
+            }
+            other => self.answer(&other),
+        })?;
+        if response.status().is_success() {
+            return Ok(response);
+        }
+        let status = response.status();
+        let body = response.body_mut().read_to_string().unwrap_or_default();
+        Err(match serde_json::from_str::<Failure>(&body) {
+            Ok(failure) => ClientError::Refused(failure.error),
+            Err(_) => ClientError::Answer { api: self.api, why: format!("{status} {body}") },
+        })
+    }
+
+    fn answer(&self, error: &ureq::Error) -> ClientError {
+        ClientError::Answer { api: self.api, why: error.to_string() }
+    }
+}

@@ -1,0 +1,361 @@
+//! What was asked for on the command line, in the environment and in a file, checked as a whole before anything is
+//! bound or attached.
+
+use std::collections::BTreeSet;
+use std::fmt;
+use std::net::{IpAddr, SocketAddr};
+use std::path::{Path, PathBuf};
+use std::str::FromStr;
+
+use relay_common::layout::{HOST, MAX_CHILDREN, NAME};
+use serde::Deserialize;
+
+use crate::kernel::ModeWanted;
+use crate::view::NewChild;
+
+/// RTP ports that a relay listens on unless told otherwise: audio, video.
+pub const DEFAULT_PORTS: [u16; 2] = [5002, 5004];
+/// Address of the HTTP API unless told otherwise: on this host only, since anybody who reaches it may change children.
+pub const DEFAULT_API: &str = "127.0.0.1:7071";
+
+/// Something in the configuration is wrong; exit code 64.
+#[derive(Debug, thiserror::Error, PartialEq, Eq)]
+#[error("{0}")]
+pub struct ConfigError(pub String);
+
+fn bad<T>(text: impl Into<String>) -> Result<T, ConfigError> {
+    Err(ConfigError(text.into()))
+}
+
+/// A child as it is configured: `NAME=HOST:AUDIO:VIDEO`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ChildSpec {
+    /// Unique name.
+    pub name: String,
+    /// Host name or address.
+    pub host: String,
+    /// RTP ports: audio, video.
+    pub ports: [u16; 2],
+}
+
+impl ChildSpec {
+    /// Checks the parts.
+    pub fn new(name: &str, host: &str, ports: [u16; 2]) -> Result<ChildSpec, ConfigError> {
+        let printable =
+            |text: &str| !text.is_empty() && text.chars().all(|c| !c.is_whitespace() && !c.is_control());
+        if !printable(name) || name.len() >= NAME || name.contains('=') {
+            return bad(format!(
+                "child name '{name}' must be 1 to {} characters without blanks or '='",
+                NAME - 1
+            ));
+        }
+        if !printable(host) || host.len() >= HOST {
+            return bad(format!("child {name} has no usable host; write NAME=HOST:AUDIO:VIDEO"));
+        }
+        check_ports(&format!("child {name}"), ports)?;
+        Ok(ChildSpec { name: name.to_owned(), host: host.to_owned(), ports })
+    }
+}
+
+impl FromStr for ChildSpec {
+    type Err = ConfigError;
+
+    fn from_str(text: &str) -> Result<ChildSpec, ConfigError> {
+        let form =
+            "write NAME=HOST:AUDIO:VIDEO, for instance egress-1=10.0.0.7:5002:5004 or e6=[fd00::7]:5002:5004";
+        let Some((name, rest)) = text.split_once('=') else { return bad(format!("child '{text}': {form}")) };
+        let mut parts = rest.rsplitn(3, ':');
+        let (Some(video), Some(audio), Some(host)) = (parts.next(), parts.next(), parts.next()) else {
+            return bad(format!("child {name} has no address or ports: {form}"));
+        };
+        let host = match host.strip_prefix('[').and_then(|inner| inner.strip_suffix(']')) {
+            Some(inner) => inner,
+            None if host.contains(':') => {
+                return bad(format!("child {name}: put IPv6 addresses in brackets; {form}"));
+            }
+            None => host,
+        };
+        if host.is_empty() {
+            return bad(format!("child {name} has no address: {form}"));
+        }
+        ChildSpec::new(name, host, [port(name, audio)?, port(name, video)?])
+    }
+}
+
+impl TryFrom<NewChild> for ChildSpec {
+    type Error = ConfigError;
+
+    fn try_from(child: NewChild) -> Result<ChildSpec, ConfigError> {
+        ChildSpec::new(&child.name, &child.host, [child.audio_port, child.video_port])
+    }
+}
+
+impl fmt::Display for ChildSpec {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let [audio, video] = self.ports;
+        match self.host.contains(':') {
+            true => write!(f, "{}=[{}]:{audio}:{video}", self.name, self.host),
+            false => write!(f, "{}={}:{audio}:{video}", self.name, self.host),
+        }
+    }
+}
+
+/// Where media comes in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Listen {
+    /// One address, or all of the interface's.
+    pub address: Option<IpAddr>,
+    /// RTP ports: audio, video.
+    pub ports: [u16; 2],
+}
+
+impl FromStr for Listen {
+    type Err = ConfigError;
+
+    fn from_str(text: &str) -> Result<Listen, ConfigError> {
+        let form = "write [ADDRESS:]AUDIO:VIDEO, for instance 5002:5004 or 10.0.0.5:5002:5004";
+        let mut parts = text.rsplitn(3, ':');
+        let (Some(video), Some(audio)) = (parts.next(), parts.next()) else {
+            return bad(format!("--listen '{text}': {form}"));
+        };
+        let address = match parts.next() {
+            None | Some("" | "*") => None,
+            Some(address) => {
+                let bare = address.trim_start_matches('[').trim_end_matches(']');
+                let parsed =
+                    bare.parse().map_err(|_| ConfigError(format!("--listen address '{address}': {form}")))?;
+                Some(parsed)
+            }
+        };
+        let ports = [port("--listen", audio)?, port("--listen", video)?];
+        check_ports("--listen", ports)?;
+        Ok(Listen { address, ports })
+    }
+}
+
+fn port(what: &str, text: &str) -> Result<u16, ConfigError> {
+    text.parse().map_err(|_| ConfigError(format!("{what}: port '{text}' is not a number from 1 to 65534")))
+}
+
+/// RTCP goes to the port after each RTP port (RFC 3550 section 11), so four ports must differ.
+fn check_ports(what: &str, [audio, video]: [u16; 2]) -> Result<(), ConfigError> {
+    if audio == 0 || video == 0 {
+        return bad(format!("{what}: port 0 is not a port; choose ports from 1 to 65534"));
+    }
+    if audio == u16::MAX || video == u16::MAX {
+        return bad(format!("{what}: port 65535 leaves no port for RTCP; choose ports from 1 to 65534"));
+    }
+    if audio == video {
+        return bad(format!("{what}: audio and video have the same port {audio}; give them different ones"));
+    }
+    if audio + 1 == video || video + 1 == audio {
+        return bad(format!(
+            "{what}: port {} would be both RTP and RTCP (RTP port + 1); leave a port between {audio} and {video}",
+            audio.max(video)
+        ));
+    }
+    Ok(())
+}
+
+/// The configuration file, TOML; every key is also a flag, and flags win.
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub struct File {
+    node_id: Option<String>,
+    mode: Option<ModeWanted>,
+    listen: Option<String>,
+    api: Option<SocketAddr>,
+    pin_root: Option<PathBuf>,
+    log: Option<String>,
+    #[serde(default)]
+    children: Vec<String>,
+}
+
+impl File {
+    /// Reads a file.
+    pub fn read(path: &Path) -> Result<File, ConfigError> {
+        let text = std::fs::read_to_string(path)
+            .map_err(|error| ConfigError(format!("cannot read --config {}: {error}", path.display())))?;
+        toml::from_str(&text).map_err(|error: toml::de::Error| {
+            let line = error.span().map_or(0, |span| text[..span.start].lines().count().max(1));
+            ConfigError(format!(
+                "--config {} line {line}: {}",
+                path.display(),
+                error.message().replace('\n', "; ")
+            ))
+        })
+    }
+}
+
+/// The flags of `attach`, as far as they are configuration.
+#[derive(Debug, Default)]
+pub struct Flags {
+    /// `--node-id`.
+    pub node_id: Option<String>,
+    /// `--mode`.
+    pub mode: Option<ModeWanted>,
+    /// `--listen`.
+    pub listen: Option<String>,
+    /// `--api`.
+    pub api: Option<SocketAddr>,
+    /// `--pin-root`.
+    pub pin_root: Option<PathBuf>,
+    /// `--log`.
+    pub log: Option<String>,
+    /// `--child`, in the order given.
+    pub children: Vec<String>,
+}
+
+/// Checked configuration of a relay.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// Interface to attach to.
+    pub interface: String,
+    /// Node's name.
+    pub node_id: String,
+    /// Mode asked for.
+    pub mode: ModeWanted,
+    /// Where media comes in.
+    pub listen: Listen,
+    /// Where the HTTP API listens.
+    pub api: SocketAddr,
+    /// Where the data plane is pinned.
+    pub pin_root: PathBuf,
+    /// Log filter.
+    pub log: String,
+    /// Children to begin with.
+    pub children: Vec<ChildSpec>,
+}
+
+impl Config {
+    /// Puts flags and file together and checks the whole.
+    pub fn new(interface: &str, flags: Flags, file: File) -> Result<Config, ConfigError> {
+        if interface.is_empty() || interface.len() > 15 || interface.contains(['/', ' ']) {
+            return bad(format!("'{interface}' is not an interface name; `ip -br link` lists them"));
+        }
+        let node_id = flags.node_id.or(file.node_id).unwrap_or_else(|| "relay-1".to_owned());
+        if node_id.is_empty() || node_id.len() >= NAME || node_id.contains(char::is_whitespace) {
+            return bad(format!("--node-id must be 1 to {} characters without blanks", NAME - 1));
+        }
+        let listen = match flags.listen.or(file.listen) {
+            Some(text) => text.parse()?,
+            None => Listen { address: None, ports: DEFAULT_PORTS },
+        };
+        let api = match flags.api.or(file.api) {
+            Some(api) => api,
+            None => DEFAULT_API.parse().map_err(|error| ConfigError(format!("{DEFAULT_API}: {error}")))?,
+        };
+        let children: Vec<ChildSpec> =
+            file.children.iter().chain(&flags.children).map(|text| text.parse()).collect::<Result<_, _>>()?;
+        check_children(&children)?;
+        Ok(Config {
+            interface: interface.to_owned(),
+            node_id,
+            mode: flags.mode.or(file.mode).unwrap_or(ModeWanted::Auto),
+            listen,
+            api,
+            pin_root: flags
+                .pin_root
+                .or(file.pin_root)
+                .unwrap_or_else(|| crate::kernel::pins::DEFAULT_ROOT.into()),
+            log: flags.log.or(file.log).unwrap_or_else(|| "info".to_owned()),
+            children,
+        })
+    }
+}
+
+fn check_children(children: &[ChildSpec]) -> Result<(), ConfigError> {
+    if children.len() > MAX_CHILDREN as usize {
+        return bad(format!(
+            "{} children, but a relay has at most {MAX_CHILDREN}; put a relay between",
+            children.len()
+        ));
+    }
+    let mut names = BTreeSet::new();
+    for child in children {
+        if !names.insert(&child.name) {
+            return bad(format!("child name {} is given twice; names must be unique", child.name));
+        }
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn child(text: &str) -> Result<ChildSpec, String> {
+        text.parse().map_err(|error: ConfigError| error.0)
+    }
+
+    #[test]
+    fn children_are_written_name_host_audio_video() {
+        let table = [
+            ("egress-1=10.0.0.7:5002:5004", "egress-1", "10.0.0.7", [5002, 5004]),
+            ("a=egress.example:6000:6002", "a", "egress.example", [6000, 6002]),
+            ("six=[fd00::7]:5002:5004", "six", "fd00::7", [5002, 5004]),
+        ];
+        for (text, name, host, ports) in table {
+            let parsed = child(text).unwrap();
+            assert_eq!((parsed.name.as_str(), parsed.host.as_str(), parsed.ports), (name, host, ports));
+            assert_eq!(parsed.to_string(), text);
+        }
+    }
+
+    #[test]
+    fn a_bad_child_is_refused_in_one_line_that_names_it() {
+        let table = [
+            ("egress-1", "NAME=HOST"),
+            ("egress-1=", "no address"),
+            ("egress-1=:5002:5004", "no address"),
+            ("egress-1=10.0.0.7:5002", "no address or ports"),
+            ("egress-1=10.0.0.7:0:5004", "port 0"),
+            ("egress-1=10.0.0.7:5002:5002", "same port"),
+            ("egress-1=10.0.0.7:5002:5003", "RTP and RTCP"),
+            ("egress-1=10.0.0.7:5002:65535", "65535"),
+            ("egress-1=10.0.0.7:5002:70000", "70000"),
+            ("egress-1=fd00::7:5002:5004", "brackets"),
+            ("=10.0.0.7:5002:5004", "child name"),
+        ];
+        for (text, wanted) in table {
+            let error = child(text).unwrap_err();
+            assert!(error.contains(wanted), "{text}: {error}");
+            assert!(!error.contains('\n'), "{error}");
+        }
+    }
+
+    #[test]
+    fn flags_win_over_the_file() {
+        let file: File =
+            toml::from_str("node-id = 'a'\nmode = 'tc'\nchildren = ['x=10.0.0.1:5002:5004']").unwrap();
+        let flags = Flags {
+            node_id: Some("b".to_owned()),
+            children: vec!["y=10.0.0.2:5002:5004".to_owned()],
+            ..Flags::default()
+        };
+        let config = Config::new("eth0", flags, file).unwrap();
+        assert_eq!(config.node_id, "b");
+        assert_eq!(config.mode, ModeWanted::Tc);
+        assert_eq!(config.children.iter().map(|c| c.name.as_str()).collect::<Vec<_>>(), ["x", "y"]);
+    }
+
+    #[test]
+    fn too_many_children_and_double_names_are_refused() {
+        let many = (0..257).map(|i| format!("c{i}=10.0.0.1:5002:5004")).collect();
+        let error =
+            Config::new("eth0", Flags { children: many, ..Flags::default() }, File::default()).unwrap_err();
+        assert!(error.0.contains("at most 256"), "{error}");
+        let double = vec!["a=10.0.0.1:5002:5004".to_owned(), "a=10.0.0.2:5002:5004".to_owned()];
+        let error =
+            Config::new("eth0", Flags { children: double, ..Flags::default() }, File::default()).unwrap_err();
+        assert!(error.0.contains("given twice"), "{error}");
+    }
+
+    #[test]
+    fn a_file_with_an_unknown_key_is_refused_with_its_line() {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        std::fs::write(file.path(), "mode = 'tc'\nchildern = []\n").unwrap();
+        let error = File::read(file.path()).unwrap_err();
+        assert!(error.0.contains("line 2") && error.0.contains("childern"), "{error}");
+    }
+}

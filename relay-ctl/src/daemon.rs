@@ -1,0 +1,91 @@
+//! `relay-ctl attach`: from configuration to a relay that runs until it is told to stop.
+
+use std::io::Write;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::net::TcpListener;
+use tokio::signal::unix::{SignalKind, signal};
+use tracing_subscriber::EnvFilter;
+
+use crate::cli::Failure;
+use crate::config::{Config, ConfigError};
+use crate::net::Netlink;
+use crate::relay::{Relay, StartError};
+
+/// How long requests under way may take to finish.
+const DRAIN: Duration = Duration::from_secs(1);
+
+/// Runs until SIGINT or SIGTERM. The data plane goes on forwarding after that.
+pub fn run(config: Config) -> Result<(), Failure> {
+    let filter = EnvFilter::try_new(&config.log)
+        .map_err(|error| ConfigError(format!("--log {}: {error}", config.log)))?;
+    let _ = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).try_init();
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(2)
+        .enable_all()
+        .build()
+        .map_err(|error| Failure::Other(format!("no runtime: {error}")))?;
+    runtime.block_on(serve(config))
+}
+
+async fn serve(config: Config) -> Result<(), Failure> {
+    let mut interrupt = signal(SignalKind::interrupt()).map_err(|error| Failure::Other(error.to_string()))?;
+    let mut terminate = signal(SignalKind::terminate()).map_err(|error| Failure::Other(error.to_string()))?;
+    // Bound before anything is attached, so that a port in use is found while nothing has changed.
+    let listener = TcpListener::bind(config.api).await.map_err(|error| {
+        Failure::Other(format!(
+            "cannot listen on --api {}: {error}; choose another address or port",
+            config.api
+        ))
+    })?;
+    // Subscribed before anything is read, so that no change falls between.
+    let changes = Netlink::subscribe().map_err(|error| Failure::Other(error.to_string()))?;
+    let log_level = ebpf_log_level(&config.log);
+    let relay = Arc::new(Relay::start(config, log_level).await.map_err(failure)?);
+    relay.clone().log_programs().await;
+
+    let status = relay.status().await;
+    tracing::info!("{}: {}", status.dataplane.mode, status.dataplane.mode_reason);
+    let plane = &status.dataplane;
+    println!("ready: mode={} interface={} reason={}", plane.mode, plane.interface, plane.mode_reason);
+    let _ = std::io::stdout().flush();
+
+    let watching = tokio::spawn(relay.clone().watch(changes));
+    let (stop, stopped) = tokio::sync::oneshot::channel::<()>();
+    let server =
+        axum::serve(listener, crate::api::router(relay.clone())).with_graceful_shutdown(async move {
+            let _ = stopped.await;
+        });
+    let mut server = tokio::spawn(async move { server.await });
+    let ended = tokio::select! {
+        _ = interrupt.recv() => Ok(()),
+        _ = terminate.recv() => Ok(()),
+        ended = &mut server => Err(Failure::Other(format!("the HTTP server ended: {ended:?}"))),
+        _ = watching => Err(Failure::Other("the watch of the kernel's tables ended".to_owned())),
+    };
+    let _ = stop.send(());
+    // Requests under way may finish; a capture would go on for ever.
+    let _ = tokio::time::timeout(DRAIN, server).await;
+    tracing::info!("stopping; what is attached goes on forwarding (`relay-ctl detach` ends it)");
+    ended
+}
+
+fn failure(error: StartError) -> Failure {
+    match error {
+        StartError::Config(error) => error.into(),
+        other => Failure::Other(other.to_string()),
+    }
+}
+
+/// The level that the eBPF programs log at: the filter's, as far as it is a plain level.
+fn ebpf_log_level(filter: &str) -> u8 {
+    match filter {
+        "off" => 0,
+        "error" => 1,
+        "warn" => 2,
+        "debug" => 4,
+        "trace" => 5,
+        _ => 3,
+    }
+}

@@ -1,0 +1,192 @@
+//! The pinned maps, opened from their files: typed handles, and the one place that carries out [`Command`]s.
+
+use aya::maps::{
+    Array, ArrayOfMaps, HashMap, Map, MapData, MapError, PerCpuArray, PerCpuHashMap, xdp::DevMap,
+};
+use aya::programs::ProgramFd;
+use relay_common::layout::{
+    CaptureFilter, Child, ChildInfo, ChildStats, Egress, GroupKey, Listener, ListenerKey, MAX_CHILDREN,
+    PINNED_MAPS, Relay, SetChildren, Span, StreamKey,
+};
+use relay_common::stream::Stream;
+
+use super::{KernelError, Pins};
+use crate::fanout::Command;
+
+/// Typed handles on the pinned maps.
+pub struct Maps {
+    /// What the data plane is.
+    pub relay: Array<MapData, Relay>,
+    /// Addresses and ports listened on.
+    pub listeners: HashMap<MapData, ListenerKey, Listener>,
+    /// Streams with a set of their own.
+    pub routes: HashMap<MapData, StreamKey, u32>,
+    /// Set to instance.
+    pub sets: Array<MapData, u32>,
+    /// Set to the children it is meant to have.
+    pub set_children: Array<MapData, SetChildren>,
+    /// Instance to devmap.
+    pub fanout: ArrayOfMaps<MapData, DevMap<MapData>>,
+    /// Instance to its members.
+    pub instances: Array<MapData, Span>,
+    /// Instance and interface to its members.
+    pub groups: HashMap<MapData, GroupKey, Span>,
+    /// Position to child slot.
+    pub members: Array<MapData, u32>,
+    /// Child slot to headers.
+    pub children: Array<MapData, Child>,
+    /// Where feedback from children comes from.
+    pub peers: HashMap<MapData, ListenerKey, u32>,
+    /// Statistics of streams.
+    pub streams: HashMap<MapData, StreamKey, Stream>,
+    /// Statistics of children.
+    pub child_stats: PerCpuArray<MapData, ChildStats>,
+    /// Names of children.
+    pub child_info: Array<MapData, ChildInfo>,
+    /// Counters by reason.
+    pub drops: PerCpuArray<MapData, u64>,
+    /// Counters by egress interface.
+    pub egress: PerCpuHashMap<MapData, u32, Egress>,
+    /// What is captured.
+    pub capture_filter: Array<MapData, CaptureFilter>,
+}
+
+impl Maps {
+    /// Opens the maps of a data plane. A file that is not the map it should be makes the pin directory corrupt.
+    pub fn open(pins: &Pins) -> Result<Maps, KernelError> {
+        let opened = Maps {
+            relay: open(pins, "RELAY")?,
+            listeners: open(pins, "LISTENERS")?,
+            routes: open(pins, "ROUTES")?,
+            sets: open(pins, "SETS")?,
+            set_children: open(pins, "SET_CHILDREN")?,
+            fanout: open(pins, "FANOUT")?,
+            instances: open(pins, "INSTANCES")?,
+            groups: open(pins, "GROUPS")?,
+            members: open(pins, "MEMBERS")?,
+            children: open(pins, "CHILDREN")?,
+            peers: open(pins, "PEERS")?,
+            streams: open(pins, "STREAMS")?,
+            child_stats: open(pins, "CHILD_STATS")?,
+            child_info: open(pins, "CHILD_INFO")?,
+            drops: open(pins, "DROPS")?,
+            egress: open(pins, "EGRESS")?,
+            capture_filter: open(pins, "CAPTURE_FILTER")?,
+        };
+        debug_assert!(PINNED_MAPS.len() == 20, "a map was added to the layout but not here");
+        Ok(opened)
+    }
+
+    /// Carries out one map write. `copy`: the devmap program, when copies leave by xdp.
+    pub fn carry_out(&mut self, command: Command, copy: Option<&ProgramFd>) -> Result<(), KernelError> {
+        match command {
+            Command::WriteChild { slot, child } => self.children.set(slot, child, 0).map_err(map("CHILDREN")),
+            Command::WriteMembers { first, slots } => {
+                for (position, slot) in (first..).zip(slots) {
+                    self.members.set(position, slot, 0).map_err(map("MEMBERS"))?;
+                }
+                Ok(())
+            }
+            Command::WriteInstance { instance, span } => {
+                self.instances.set(instance, span, 0).map_err(map("INSTANCES"))
+            }
+            Command::WriteGroup { key, span } => self.groups.insert(key, span, 0).map_err(map("GROUPS")),
+            Command::WriteDevmap { instance, interfaces } => match copy {
+                Some(copy) => self.write_devmap(instance, &interfaces, copy),
+                None => Ok(()),
+            },
+            Command::WriteSetChildren { set, children } => {
+                self.set_children.set(set, children, 0).map_err(map("SET_CHILDREN"))
+            }
+            Command::Flip { set, instance } => self.sets.set(set, instance, 0).map_err(map("SETS")),
+            Command::Route { key, set } => self.routes.insert(key, set, 0).map_err(map("ROUTES")),
+            Command::Unroute { key } => absent_is_fine(self.routes.remove(&key)).map_err(map("ROUTES")),
+            Command::AddPeer { key } => self.peers.insert(key, 1, 0).map_err(map("PEERS")),
+            Command::RemovePeer { key } => absent_is_fine(self.peers.remove(&key)).map_err(map("PEERS")),
+            Command::RemoveGroup { key } => absent_is_fine(self.groups.remove(&key)).map_err(map("GROUPS")),
+        }
+    }
+
+    /// A devmap with exactly the copies' interfaces: the kernel walks every slot of it for every packet.
+    fn write_devmap(
+        &mut self,
+        instance: u32,
+        interfaces: &[u32],
+        copy: &ProgramFd,
+    ) -> Result<(), KernelError> {
+        let parameters = aya_obj::Map::new_from_params(
+            aya_obj::generated::bpf_map_type::BPF_MAP_TYPE_DEVMAP as u32,
+            size_of::<u32>() as u32,
+            size_of::<aya_obj::generated::bpf_devmap_val>() as u32,
+            interfaces.len() as u32,
+            0,
+        );
+        let data = MapData::create(parameters, "fanout_set", None).map_err(map("FANOUT"))?;
+        let mut devmap: DevMap<MapData> =
+            Map::from_map_data(data).and_then(DevMap::try_from).map_err(map("FANOUT"))?;
+        for (index, ifindex) in (0..).zip(interfaces) {
+            devmap
+                .set(index, *ifindex, Some(copy), 0)
+                .map_err(|source| KernelError::Devmap { ifindex: *ifindex, source })?;
+        }
+        self.fanout.set(instance, &devmap, 0).map_err(map("FANOUT"))
+    }
+
+    /// The keys of a hash map. A map that changes while it is read may give a key twice or not at all.
+    pub fn stream_keys(&self) -> Vec<StreamKey> {
+        self.streams.keys().flatten().collect()
+    }
+
+    /// A child's counters, summed over CPUs.
+    pub fn stats_of(&self, counter: u32) -> ChildStats {
+        let Ok(values) = self.child_stats.get(&counter, 0) else { return ChildStats::default() };
+        values.iter().fold(ChildStats::default(), |total, cpu| ChildStats {
+            packets: total.packets + cpu.packets,
+            bytes: total.bytes + cpu.bytes,
+            errors: total.errors + cpu.errors,
+        })
+    }
+
+    /// Sets a child's counters to zero, before its number goes to another child.
+    pub fn clear_stats(&mut self, counter: u32) -> Result<(), KernelError> {
+        let zeros = aya::util::nr_cpus()
+            .map_err(|(_, error)| MapError::IoError(error))
+            .and_then(|cpus| {
+                aya::maps::PerCpuValues::try_from(vec![ChildStats::default(); cpus])
+                    .map_err(MapError::IoError)
+            })
+            .map_err(map("CHILD_STATS"))?;
+        self.child_stats.set(counter, zeros, 0).map_err(map("CHILD_STATS"))
+    }
+
+    /// Children that have a name, by counter index.
+    pub fn known_children(&self) -> Vec<(u32, ChildInfo)> {
+        (0..MAX_CHILDREN)
+            .filter_map(|id| Some((id, self.child_info.get(&id, 0).ok()?)))
+            .filter(|(_, info)| info.name[0] != 0)
+            .collect()
+    }
+}
+
+/// Gives a map error its map's name.
+pub fn map(name: &'static str) -> impl Fn(MapError) -> KernelError {
+    move |source| KernelError::Map { map: name, source }
+}
+
+fn absent_is_fine(result: Result<(), MapError>) -> Result<(), MapError> {
+    match result {
+        Err(MapError::KeyNotFound) => Ok(()),
+        Err(MapError::SyscallError(error)) if error.io_error.raw_os_error() == Some(libc::ENOENT) => Ok(()),
+        other => other,
+    }
+}
+
+fn open<M: TryFrom<Map, Error = MapError>>(pins: &Pins, name: &'static str) -> Result<M, KernelError> {
+    let corrupt = |what: String| KernelError::CorruptPins {
+        folder: pins.versioned(),
+        what,
+        interface: pins.interface().to_owned(),
+    };
+    let data = MapData::from_pin(pins.file(name)).map_err(|error| corrupt(format!("{name}: {error}")))?;
+    Map::from_map_data(data).and_then(M::try_from).map_err(|error| corrupt(format!("{name}: {error}")))
+}

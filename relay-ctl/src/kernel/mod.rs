@@ -1,0 +1,351 @@
+//! The kernel data plane as the daemon handles it: attach or take over, carry out changes, read counters, detach.
+//!
+//! What it does not do: decide which children there are ([`crate::fanout`]) or where they are ([`crate::net`]).
+
+mod error;
+mod maps;
+mod mode;
+pub mod pins;
+pub mod probe;
+pub mod programs;
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::fs::File;
+use std::sync::{Arc, Mutex};
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use aya::maps::{Array, Map, MapData, MapError, RingBuf};
+use aya::programs::ProgramFd;
+use relay_common::layout::{
+    CaptureFilter, ChildInfo, Egress, HOST, Listener, ListenerKey, MAX_SETS, MODE_TC, MODE_XDP, NAME, Relay,
+    StreamKey, VERSION,
+};
+use relay_common::reason::Reason;
+use relay_common::stream::Stream;
+
+pub use error::KernelError;
+pub use maps::{Maps, map};
+pub use mode::{Facts, Mode, ModeWanted, choose};
+pub use pins::{Found, Pins};
+pub use programs::Programs;
+
+use crate::capture::Ring;
+use crate::fanout::{ChildId, Fanout, InUse, Wanted, check_cursors, children_of_mask};
+
+/// A data plane that this process looks after.
+pub struct DataPlane {
+    pins: Pins,
+    maps: Maps,
+    programs: Programs,
+    copy: Option<ProgramFd>,
+    mode: Mode,
+    ifindex: u32,
+    fanout: Fanout,
+    started: std::time::Instant,
+    ring: Option<Ring>,
+    /// Held for as long as this process looks after the interface.
+    _lock: File,
+}
+
+/// What a predecessor left behind.
+#[derive(Debug, Default)]
+pub struct Inherited {
+    /// Its description; `None` when there was no predecessor.
+    pub relay: Option<Relay>,
+    /// Children by counter index.
+    pub children: Vec<(ChildId, ChildInfo)>,
+    /// Streams with a set of their own.
+    pub routes: BTreeMap<StreamKey, BTreeSet<ChildId>>,
+}
+
+impl DataPlane {
+    /// Opens the maps of an interface, or creates them; nothing is attached yet and nothing a predecessor does changes.
+    pub fn open(pins: Pins, ifindex: u32, log_level: u8) -> Result<(DataPlane, Inherited), KernelError> {
+        // The lock first: what is not ours must not even be inspected for clean-up.
+        let lock = pins.lock()?;
+        let found = pins.inspect()?;
+        if found == Found::DataPlane {
+            // Opened before loading, so that a corrupt file is found while nothing has been touched.
+            let maps = Maps::open(&pins)?;
+            let version = maps.relay.get(&0, 0).map_err(map("RELAY"))?.version;
+            if version != VERSION {
+                return Err(KernelError::CorruptPins {
+                    folder: pins.versioned(),
+                    what: format!("RELAY says layout {version}"),
+                    interface: pins.interface().to_owned(),
+                });
+            }
+        }
+        let mut programs = Programs::load(&pins, log_level)?;
+        let maps = Maps::open(&pins)?;
+        let (in_use, inherited) = match found {
+            Found::DataPlane => inherit(&maps)?,
+            Found::Nothing => (InUse::default(), Inherited::default()),
+        };
+        let _ = programs.ebpf();
+        let plane = DataPlane {
+            pins,
+            maps,
+            programs,
+            copy: None,
+            mode: Mode::Tc,
+            ifindex,
+            fanout: Fanout::resume(in_use),
+            started: std::time::Instant::now(),
+            ring: None,
+            _lock: lock,
+        };
+        Ok((plane, inherited))
+    }
+
+    /// Sets the mode for the changes to come. Xdp loads the devmap program.
+    pub fn prepare(&mut self, mode: Mode) -> Result<(), KernelError> {
+        self.programs.verify(mode)?;
+        if self.mode != mode {
+            // Devmaps are there only in xdp mode: the next change builds every set anew, beside what is there.
+            self.fanout = Fanout::resume(inherit(&self.maps)?.0);
+        }
+        self.copy = match mode {
+            Mode::Xdp => Some(self.programs.copy()?),
+            Mode::Tc | Mode::Userspace => None,
+        };
+        self.mode = mode;
+        Ok(())
+    }
+
+    /// Describes the data plane in its own map, for `status` and for the next daemon.
+    pub fn describe(
+        &mut self,
+        node: &str,
+        ports: [u16; 2],
+        reason: &str,
+        fresh: bool,
+    ) -> Result<(), KernelError> {
+        let known = self.maps.relay.get(&0, 0).map_err(map("RELAY"))?;
+        let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_millis() as u64);
+        let relay = Relay {
+            version: VERSION,
+            mode: if self.mode == Mode::Xdp { MODE_XDP } else { MODE_TC },
+            ifindex: self.ifindex,
+            ports,
+            generation: if fresh { 0 } else { known.generation },
+            attached: if fresh { now } else { known.attached },
+            node: padded(node),
+            mode_reason: padded(reason),
+        };
+        self.maps.relay.set(0, relay, 0).map_err(map("RELAY"))
+    }
+
+    /// Attaches, or replaces the program in the link that is there. The link of another mode goes last, so that at
+    /// every moment a program takes the packets: with both there, XDP is the first to see them.
+    pub fn attach(&mut self) -> Result<(), KernelError> {
+        match self.mode {
+            Mode::Xdp => {
+                self.programs.attach_xdp(&self.pins, self.ifindex)?;
+                programs::remove_link(&self.pins, pins::LINK_TCX)
+            }
+            Mode::Tc => {
+                self.programs.attach_tc(&self.pins)?;
+                programs::remove_link(&self.pins, pins::LINK_XDP)?;
+                programs::remove_link(&self.pins, pins::LINK_XMIT)
+            }
+            Mode::Userspace => Ok(()),
+        }
+    }
+
+    /// Forgets links whose interface is gone, so that [`DataPlane::attach`] makes new ones on `ifindex`.
+    pub fn move_to(&mut self, ifindex: u32) -> Result<(), KernelError> {
+        self.ifindex = ifindex;
+        programs::remove_link(&self.pins, pins::LINK_TCX)?;
+        programs::remove_link(&self.pins, pins::LINK_XDP)
+    }
+
+    /// Brings the fan-out sets to what is wanted. Packets see the old or the new set of each stream, never a mixture.
+    pub fn change(&mut self, wanted: &Wanted) -> Result<(), KernelError> {
+        if self.mode == Mode::Xdp {
+            check_cursors(wanted.children.values().map(|child| child.ifindex))?;
+            self.count_egress(wanted)?;
+        }
+        let now = self.started.elapsed().as_millis() as u64;
+        let commands = self.fanout.change(now, wanted)?;
+        let changed = !commands.is_empty();
+        for command in commands {
+            if let Err(error) = self.maps.carry_out(command, self.copy.as_ref()) {
+                // The books and the maps differ now. What packets see is still whole, since the flip comes last: begin
+                // again from what the maps say, once nothing half written can be in a packet's way.
+                std::thread::sleep(std::time::Duration::from_millis(crate::fanout::GRACE_MS));
+                self.fanout = Fanout::resume(inherit(&self.maps)?.0);
+                return Err(error);
+            }
+        }
+        if changed {
+            let mut relay = self.maps.relay.get(&0, 0).map_err(map("RELAY"))?;
+            relay.generation += 1;
+            self.maps.relay.set(0, relay, 0).map_err(map("RELAY"))?;
+        }
+        Ok(())
+    }
+
+    /// The tracepoint counts only interfaces that have an entry.
+    fn count_egress(&mut self, wanted: &Wanted) -> Result<(), KernelError> {
+        let interfaces: BTreeSet<u32> = wanted.children.values().map(|child| child.ifindex).collect();
+        for ifindex in interfaces {
+            if self.maps.egress.get(&ifindex, 0).is_ok() {
+                continue;
+            }
+            let cpus = aya::util::nr_cpus().map_err(|(_, error)| map("EGRESS")(error.into()))?;
+            let zeros = aya::maps::PerCpuValues::try_from(vec![Egress::default(); cpus])
+                .map_err(|error| map("EGRESS")(error.into()))?;
+            self.maps.egress.insert(ifindex, zeros, 0).map_err(map("EGRESS"))?;
+        }
+        Ok(())
+    }
+
+    /// Says where the relay listens. Entries that stay are replaced in place, so that no packet misses one.
+    pub fn listen(&mut self, wanted: &HashMap<ListenerKey, Listener>) -> Result<(), KernelError> {
+        for (key, listener) in wanted {
+            if self.maps.listeners.get(key, 0).ok().as_ref() != Some(listener) {
+                self.maps.listeners.insert(key, listener, 0).map_err(map("LISTENERS"))?;
+            }
+        }
+        let gone: Vec<ListenerKey> =
+            self.maps.listeners.keys().flatten().filter(|key| !wanted.contains_key(key)).collect();
+        for key in gone {
+            self.maps.listeners.remove(&key).map_err(map("LISTENERS"))?;
+        }
+        Ok(())
+    }
+
+    /// Names a child for people and for the next daemon.
+    pub fn name_child(&mut self, id: ChildId, info: Option<ChildInfo>) -> Result<(), KernelError> {
+        let info = match info {
+            Some(info) => ChildInfo { slot: self.fanout.slot_of(id).map_or(0, |slot| slot + 1), ..info },
+            None => ChildInfo { name: [0; NAME], host: [0; HOST], ports: [0; 2], slot: 0 },
+        };
+        if self.maps.child_info.get(&id, 0).ok().as_ref() == Some(&info) {
+            return Ok(());
+        }
+        self.maps.child_info.set(id, info, 0).map_err(map("CHILD_INFO"))
+    }
+
+    /// Removes streams from the statistics.
+    pub fn forget(&mut self, keys: &[StreamKey]) {
+        for key in keys {
+            // A stream that is gone already is what was wanted.
+            let _ = self.maps.streams.remove(key);
+        }
+    }
+
+    /// The maps, for reading.
+    pub fn maps(&self) -> &Maps {
+        &self.maps
+    }
+
+    /// The maps.
+    pub fn maps_mut(&mut self) -> &mut Maps {
+        &mut self.maps
+    }
+
+    /// The loaded object, for the logger and the capture ring.
+    pub fn programs(&mut self) -> &mut Programs {
+        &mut self.programs
+    }
+
+    /// The ring that captured packets come from, and the map that says which.
+    pub fn capture_ring(&mut self) -> Result<(Ring, Array<MapData, CaptureFilter>), KernelError> {
+        if self.ring.is_none() {
+            let taken = self.programs.ebpf().take_map("CAPTURE").ok_or(MapError::KeyNotFound);
+            let ring = taken.and_then(RingBuf::try_from).map_err(map("CAPTURE"))?;
+            self.ring = Some(Arc::new(Mutex::new(ring)));
+        }
+        let filter = MapData::from_pin(self.pins.file("CAPTURE_FILTER"))
+            .and_then(Map::from_map_data)
+            .and_then(Array::try_from)
+            .map_err(map("CAPTURE_FILTER"))?;
+        let ring = self.ring.clone().ok_or_else(|| map("CAPTURE")(MapError::KeyNotFound))?;
+        Ok((ring, filter))
+    }
+
+    /// The mode in force.
+    pub fn mode(&self) -> Mode {
+        self.mode
+    }
+}
+
+/// Counters by reason; those at 0 are left out.
+pub fn drops(maps: &Maps) -> BTreeMap<String, u64> {
+    let counted = |reason: &Reason| {
+        let values = maps.drops.get(&(*reason as u32), 0).ok()?;
+        Some((reason.name().to_owned(), values.iter().sum::<u64>()))
+    };
+    Reason::ALL.iter().filter_map(counted).filter(|(_, count)| *count > 0).collect()
+}
+
+/// The streams and their statistics.
+pub fn streams(maps: &Maps) -> Vec<(StreamKey, Stream)> {
+    let mut streams: Vec<(StreamKey, Stream)> = maps
+        .stream_keys()
+        .into_iter()
+        .filter_map(|key| Some((key, maps.streams.get(&key, 0).ok()?)))
+        .collect();
+    streams.sort_by_key(|(key, _)| *key);
+    streams.dedup_by_key(|(key, _)| *key);
+    streams
+}
+
+/// Streams with a set of their own, and the children meant for it.
+pub fn routes(maps: &Maps) -> BTreeMap<StreamKey, BTreeSet<ChildId>> {
+    maps.routes
+        .iter()
+        .flatten()
+        .filter_map(|(key, set)| Some((key, children_of_mask(&maps.set_children.get(&set, 0).ok()?))))
+        .collect()
+}
+
+fn inherit(maps: &Maps) -> Result<(InUse, Inherited), KernelError> {
+    let routes: Vec<(StreamKey, u32)> = maps.routes.iter().flatten().collect();
+    let sets: BTreeSet<u32> = routes.iter().map(|(_, set)| *set).collect();
+    let mut in_use = InUse {
+        sets: sets.into_iter().collect(),
+        groups: maps.groups.keys().flatten().collect(),
+        peers: maps.peers.keys().flatten().collect(),
+        routes: routes.iter().map(|(key, _)| *key).collect(),
+        ..InUse::default()
+    };
+    let mut slots = BTreeSet::new();
+    for set in 0..MAX_SETS {
+        let instance = maps.sets.get(&set, 0).map_err(map("SETS"))?;
+        if instance == 0 {
+            continue;
+        }
+        let span = maps.instances.get(&instance, 0).map_err(map("INSTANCES"))?;
+        in_use.instances.push((instance, span));
+        for position in span.first..span.first + span.count {
+            slots.insert(maps.members.get(&position, 0).map_err(map("MEMBERS"))?);
+        }
+    }
+    in_use.slots = slots.into_iter().collect();
+    let inherited = Inherited {
+        relay: Some(maps.relay.get(&0, 0).map_err(map("RELAY"))?),
+        children: maps.known_children(),
+        routes: self::routes(maps),
+    };
+    Ok((in_use, inherited))
+}
+
+/// Text in a fixed field, cut at a character boundary, padded with zeros.
+pub fn padded<const N: usize>(text: &str) -> [u8; N] {
+    let mut field = [0; N];
+    let mut end = text.len().min(N - 1);
+    while !text.is_char_boundary(end) {
+        end -= 1;
+    }
+    field[..end].copy_from_slice(&text.as_bytes()[..end]);
+    field
+}
+
+/// The text in a fixed field.
+pub fn unpadded(field: &[u8]) -> String {
+    let end = field.iter().position(|byte| *byte == 0).unwrap_or(field.len());
+    String::from_utf8_lossy(&field[..end]).into_owned()
+}

@@ -1,0 +1,202 @@
+//! Where the data plane lives while no daemon does: `ROOT/INTERFACE/v<layout version>/`, one file a map or link, and a
+//! lock that says which daemon looks after it.
+
+use std::fs::File;
+use std::path::{Path, PathBuf};
+
+use relay_common::layout::{PINNED_MAPS, VERSION};
+
+use super::KernelError;
+
+/// Default of `--pin-root`, as operators know it.
+pub const DEFAULT_ROOT: &str = "/sys/fs/bpf/media-tree";
+
+/// Names of the link files.
+pub const LINK_XDP: &str = "link-xdp";
+/// See [`LINK_XDP`].
+pub const LINK_TCX: &str = "link-tcx";
+/// See [`LINK_XDP`].
+pub const LINK_XMIT: &str = "link-xmit";
+
+/// The pin directory of one interface.
+#[derive(Clone, Debug)]
+pub struct Pins {
+    interface: String,
+    folder: PathBuf,
+}
+
+/// What is in a pin directory.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Found {
+    /// Nothing: the interface is not attached.
+    Nothing,
+    /// A whole data plane of this layout version.
+    DataPlane,
+}
+
+impl Pins {
+    /// The directory of `interface` below `root`.
+    pub fn new(root: &Path, interface: &str) -> Pins {
+        Pins { interface: interface.to_owned(), folder: root.join(interface) }
+    }
+
+    /// The interface.
+    pub fn interface(&self) -> &str {
+        &self.interface
+    }
+
+    /// The versioned directory.
+    pub fn versioned(&self) -> PathBuf {
+        self.folder.join(format!("v{VERSION}"))
+    }
+
+    /// The file of a map or link.
+    pub fn file(&self, name: &str) -> PathBuf {
+        self.versioned().join(name)
+    }
+
+    /// Interfaces with a pin directory below `root`.
+    pub fn interfaces(root: &Path) -> Vec<String> {
+        let mut names = names_in(root);
+        names.sort();
+        names
+    }
+
+    /// Looks at what is there. Another layout version or half a data plane is an error: touching it could interrupt
+    /// what still forwards.
+    pub fn inspect(&self) -> Result<Found, KernelError> {
+        let versions = names_in(&self.folder);
+        let ours = format!("v{VERSION}");
+        if let Some(other) = versions.iter().find(|name| **name != ours) {
+            return Err(KernelError::OtherLayout {
+                folder: self.folder.clone(),
+                found: other.clone(),
+                interface: self.interface.clone(),
+            });
+        }
+        let present = names_in(&self.versioned());
+        if present.is_empty() {
+            return Ok(Found::Nothing);
+        }
+        let linked = present.iter().any(|name| name == LINK_XDP || name == LINK_TCX);
+        let missing: Vec<&str> =
+            PINNED_MAPS.iter().copied().filter(|map| !present.iter().any(|name| name == map)).collect();
+        if missing.is_empty() {
+            return Ok(Found::DataPlane);
+        }
+        if !linked {
+            // Maps without a link forward nothing: a start that was cut short. Begin anew.
+            self.remove()?;
+            return Ok(Found::Nothing);
+        }
+        Err(KernelError::CorruptPins {
+            folder: self.versioned(),
+            what: format!("{} missing", missing.join(", ")),
+            interface: self.interface.clone(),
+        })
+    }
+
+    /// Makes the versioned directory and takes the lock; it is held until the file is dropped, also by kill -9.
+    pub fn lock(&self) -> Result<File, KernelError> {
+        let folder = self.versioned();
+        std::fs::create_dir_all(&folder)
+            .map_err(|source| KernelError::PinFolder { folder: folder.clone(), source })?;
+        let file = File::open(&self.folder)
+            .map_err(|source| KernelError::PinFolder { folder: self.folder.clone(), source })?;
+        match file.try_lock() {
+            Ok(()) => Ok(file),
+            Err(std::fs::TryLockError::WouldBlock) => {
+                Err(KernelError::AnotherDaemon { interface: self.interface.clone() })
+            }
+            Err(std::fs::TryLockError::Error(source)) => {
+                Err(KernelError::PinFolder { folder: self.folder.clone(), source })
+            }
+        }
+    }
+
+    /// Removes everything, links first, so that no packet meets half a data plane. True when there was something.
+    pub fn remove(&self) -> Result<bool, KernelError> {
+        let mut found = false;
+        for version in names_in(&self.folder) {
+            let folder = self.folder.join(version);
+            let mut names = names_in(&folder);
+            names.sort_by_key(|name| !name.starts_with("link-"));
+            for name in names {
+                remove_file(&folder.join(name))?;
+                found = true;
+            }
+            remove_folder(&folder)?;
+        }
+        if self.folder.exists() {
+            found = true;
+            remove_folder(&self.folder)?;
+        }
+        Ok(found)
+    }
+}
+
+fn names_in(folder: &Path) -> Vec<String> {
+    let Ok(entries) = std::fs::read_dir(folder) else { return Vec::new() };
+    entries.flatten().map(|entry| entry.file_name().to_string_lossy().into_owned()).collect()
+}
+
+fn remove_file(path: &Path) -> Result<(), KernelError> {
+    match std::fs::remove_file(path) {
+        Err(source) if source.kind() != std::io::ErrorKind::NotFound => {
+            Err(KernelError::PinFolder { folder: path.to_owned(), source })
+        }
+        _ => Ok(()),
+    }
+}
+
+fn remove_folder(path: &Path) -> Result<(), KernelError> {
+    match std::fs::remove_dir(path) {
+        Err(source) if source.kind() != std::io::ErrorKind::NotFound => {
+            Err(KernelError::PinFolder { folder: path.to_owned(), source })
+        }
+        _ => Ok(()),
+    }
+}
+
+/// Sees to it that `root` is on a BPF filesystem, mounting one at `/sys/fs/bpf` where that is what is missing.
+pub fn ensure_bpffs(root: &Path) -> Result<(), KernelError> {
+    if is_bpffs(root) {
+        return Ok(());
+    }
+    let mount_point = Path::new("/sys/fs/bpf");
+    if root.starts_with(mount_point) && mount_point.is_dir() {
+        tracing::info!("mounting the BPF filesystem at {}", mount_point.display());
+        let mounted = nix::mount::mount(
+            Some("bpf"),
+            mount_point,
+            Some("bpf"),
+            nix::mount::MsFlags::empty(),
+            None::<&str>,
+        );
+        if mounted.is_ok() && is_bpffs(root) {
+            return Ok(());
+        }
+    }
+    Err(KernelError::NoBpffs { root: root.to_owned() })
+}
+
+/// Looks at the nearest ancestor that exists.
+fn is_bpffs(path: &Path) -> bool {
+    let Some(existing) = path.ancestors().find(|ancestor| ancestor.exists()) else { return false };
+    nix::sys::statfs::statfs(existing)
+        .is_ok_and(|filesystem| filesystem.filesystem_type() == nix::sys::statfs::BPF_FS_MAGIC)
+}
+
+/// Sees to it that tracefs is there, for the tracepoint that tells what drivers refused.
+pub fn ensure_tracefs() -> bool {
+    let folder = Path::new("/sys/kernel/tracing");
+    let ready =
+        || folder.join("events/xdp").is_dir() || Path::new("/sys/kernel/debug/tracing/events/xdp").is_dir();
+    if ready() {
+        return true;
+    }
+    let flags =
+        nix::mount::MsFlags::MS_NOSUID | nix::mount::MsFlags::MS_NODEV | nix::mount::MsFlags::MS_NOEXEC;
+    let mounted = nix::mount::mount(Some("tracefs"), folder, Some("tracefs"), flags, None::<&str>);
+    mounted.is_ok() && ready()
+}

@@ -1,0 +1,112 @@
+//! Finding out by trying: may programs be loaded, does XDP attach, do XDP frames really leave an interface?
+
+use aya::maps::{MapData, PerCpuHashMap, PerCpuValues};
+use aya::programs::{TestRun, TestRunAttrs, TestRunOptions, XdpMode};
+use aya::{Ebpf, EbpfLoader};
+use relay_common::layout::Egress;
+
+use super::KernelError;
+use super::programs::{OBJECT, PROBE, XDP, attach_tracepoint, of, xdp};
+
+/// EtherType for local experiments (IEEE 802): no host acts on it.
+const EXPERIMENTAL: [u8; 2] = [0x88, 0xb5];
+
+/// Can programs be loaded at all?
+pub fn bpf_rights() -> Result<(), String> {
+    if !std::path::Path::new("/sys/kernel/btf/vmlinux").exists() {
+        return Err("the kernel has no BTF (/sys/kernel/btf/vmlinux; CONFIG_DEBUG_INFO_BTF)".to_owned());
+    }
+    let mut ebpf = load(0)?;
+    let program = xdp(&mut ebpf, PROBE).map_err(|error| error.to_string())?;
+    program.load().map_err(|error| format!("the kernel refuses eBPF programs: {}", root_cause(&error)))
+}
+
+/// Does the running kernel have tcx (Linux 6.6)?
+pub fn tcx() -> Result<(), String> {
+    let kernel =
+        aya::util::KernelVersion::current().map_err(|error| format!("unknown kernel version: {error}"))?;
+    if kernel < aya::util::KernelVersion::new(6, 6, 0) {
+        return Err("the kernel is older than 6.6 and has no tcx".to_owned());
+    }
+    Ok(())
+}
+
+/// Does an XDP program attach in this interface's driver? Tried with one that lets everything pass, for a moment.
+pub fn xdp_attach(ifindex: u32, interface: &str) -> Result<(), String> {
+    let mut ebpf = load(0)?;
+    let mut attempt = || -> Result<(), KernelError> {
+        let program = xdp(&mut ebpf, XDP)?;
+        program.load().map_err(of(XDP))?;
+        let id = program.attach_to_if_index(ifindex, XdpMode::Driver).map_err(of(XDP))?;
+        drop(program.take_link(id).map_err(of(XDP))?);
+        Ok(())
+    };
+    attempt()
+        .map_err(|error| format!("{interface} takes no XDP program in its driver: {}", root_cause(&error)))
+}
+
+/// Sends one frame out of the interface exactly as a copy would leave, and asks the tracepoint what became of it. The
+/// frame goes from the interface's own MAC to itself, so no host and no switch acts on it.
+pub fn xdp_transmit(ifindex: u32, interface: &str, mac: [u8; 6]) -> Result<String, String> {
+    let mut ebpf = load(ifindex)?;
+    let mut attempt = || -> Result<Egress, KernelError> {
+        let link = attach_tracepoint(&mut ebpf)?;
+        let mut egress: PerCpuHashMap<MapData, u32, Egress> = take(&mut ebpf, "EGRESS")?;
+        let cpus = aya::util::nr_cpus().map_err(|(_, error)| map_error(error.into()))?;
+        let zeros =
+            PerCpuValues::try_from(vec![Egress::default(); cpus]).map_err(|error| map_error(error.into()))?;
+        egress.insert(ifindex, zeros, 0).map_err(map_error)?;
+        let program = xdp(&mut ebpf, PROBE)?;
+        program.load().map_err(of(PROBE))?;
+        let mut frame = [0u8; 60];
+        frame[..6].copy_from_slice(&mac);
+        frame[6..12].copy_from_slice(&mac);
+        frame[12..14].copy_from_slice(&EXPERIMENTAL);
+        let mut options = TestRunOptions::new();
+        options.data_in = Some(&frame);
+        options.attrs = TestRunAttrs::new().xdp_live_frames(1);
+        program.test_run(options).map_err(of(PROBE))?;
+        let values = egress.get(&ifindex, 0).map_err(map_error)?;
+        drop(link);
+        Ok(values.iter().fold(Egress::default(), |total, cpu| Egress {
+            sent: total.sent + cpu.sent,
+            refused: total.refused + cpu.refused,
+        }))
+    };
+    match attempt() {
+        Ok(Egress { sent: 1.., .. }) => {
+            Ok(format!("native XDP, and a probe frame got through on {interface}"))
+        }
+        Ok(Egress { refused: 1.., .. }) => Err(format!("{interface} refused an XDP probe frame")),
+        Ok(_) => Err(format!("{interface} did not send an XDP probe frame")),
+        Err(error) => Err(format!("{interface} could not be probed: {}", root_cause(&error))),
+    }
+}
+
+fn load(probe_ifindex: u32) -> Result<Ebpf, String> {
+    let mut loader = EbpfLoader::new();
+    loader.override_global("PROBE_IFINDEX", &probe_ifindex, true);
+    // The probe's maps are its own and small where they may be.
+    for map in ["STREAMS", "ROUTES", "MEMBERS", "GROUPS"] {
+        loader.map_max_entries(map, 1);
+    }
+    loader.load(OBJECT).map_err(|error| format!("the kernel refuses eBPF maps: {}", root_cause(&error)))
+}
+
+fn take(ebpf: &mut Ebpf, name: &'static str) -> Result<PerCpuHashMap<MapData, u32, Egress>, KernelError> {
+    let map = ebpf.take_map(name).ok_or_else(|| map_error(aya::maps::MapError::KeyNotFound))?;
+    PerCpuHashMap::try_from(map).map_err(map_error)
+}
+
+fn map_error(source: aya::maps::MapError) -> KernelError {
+    KernelError::Map { map: "EGRESS", source }
+}
+
+/// The innermost cause, which is what a person can act on.
+pub fn root_cause(error: &dyn std::error::Error) -> String {
+    let mut cause = error;
+    while let Some(inner) = cause.source() {
+        cause = inner;
+    }
+    cause.to_string()
+}

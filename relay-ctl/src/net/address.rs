@@ -1,0 +1,105 @@
+//! `RTM_*ADDR` messages and the choice of a source address.
+
+use std::net::IpAddr;
+
+use rtnetlink::packet_route::address::{AddressAttribute, AddressFlags, AddressMessage, AddressScope};
+
+/// An address of an interface that can be used now.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Usable {
+    pub address: IpAddr,
+    scope: AddressScope,
+    deprecated: bool,
+}
+
+/// Reads one address; `None` while duplicate address detection runs or after it failed (RFC 4862 section 5.4).
+pub(super) fn read(message: &AddressMessage) -> Option<Usable> {
+    let (mut local, mut address) = (None, None);
+    let mut flags = AddressFlags::from_bits_retain(message.header.flags.bits().into());
+    for attribute in &message.attributes {
+        match attribute {
+            AddressAttribute::Local(ip) => local = Some(*ip),
+            AddressAttribute::Address(ip) => address = Some(*ip),
+            AddressAttribute::Flags(all) => flags = *all,
+            _ => {}
+        }
+    }
+    // An optimistic address is tentative and yet usable (RFC 4429).
+    let waiting = flags.contains(AddressFlags::Tentative) && !flags.contains(AddressFlags::Optimistic);
+    if waiting || flags.contains(AddressFlags::Dadfailed) {
+        return None;
+    }
+    Some(Usable {
+        // With a peer (`ip address add A peer B`), IFA_ADDRESS is the peer's and IFA_LOCAL ours.
+        address: local.or(address)?,
+        scope: message.header.scope,
+        deprecated: flags.contains(AddressFlags::Deprecated),
+    })
+}
+
+/// The source for packets to `destination` when the route names none: same family, a scope that reaches the
+/// destination, preferably not deprecated (a short form of RFC 6724 section 5).
+pub(super) fn choose_source(candidates: &[Usable], destination: IpAddr) -> Option<IpAddr> {
+    candidates
+        .iter()
+        .filter(|candidate| candidate.address.is_ipv4() == destination.is_ipv4())
+        .filter(|candidate| matches!(candidate.scope, AddressScope::Universe | AddressScope::Site))
+        .min_by_key(|candidate| (candidate.deprecated, u8::from(candidate.scope)))
+        .map(|candidate| candidate.address)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn message(address: &str, scope: AddressScope, flags: AddressFlags) -> AddressMessage {
+        let mut message = AddressMessage::default();
+        message.header.scope = scope;
+        message.attributes =
+            vec![AddressAttribute::Address(address.parse().unwrap()), AddressAttribute::Flags(flags)];
+        message
+    }
+
+    fn usable(address: &str, scope: AddressScope, flags: AddressFlags) -> Usable {
+        read(&message(address, scope, flags)).unwrap()
+    }
+
+    #[test]
+    fn duplicate_detection_hides_an_address() {
+        let none = AddressFlags::empty();
+        for (flags, seen) in [
+            (none, true),
+            (AddressFlags::Permanent, true),
+            (AddressFlags::Tentative, false),
+            (AddressFlags::Tentative | AddressFlags::Optimistic, true),
+            (AddressFlags::Tentative | AddressFlags::Dadfailed, false),
+            (AddressFlags::Dadfailed, false),
+        ] {
+            let message = message("fd00::1", AddressScope::Universe, flags);
+            assert_eq!(read(&message).is_some(), seen, "{flags:?}");
+        }
+    }
+
+    #[test]
+    fn with_a_peer_the_local_address_is_ours() {
+        let mut message = message("10.0.0.2", AddressScope::Universe, AddressFlags::Permanent);
+        message.attributes.push(AddressAttribute::Local(IpAddr::from([10, 0, 0, 1])));
+        assert_eq!(read(&message).unwrap().address, IpAddr::from([10, 0, 0, 1]));
+    }
+
+    #[test]
+    fn source_is_of_the_family_reaches_and_is_not_deprecated() {
+        let good = AddressFlags::Permanent;
+        let all = [
+            usable("fe80::1", AddressScope::Link, good),
+            usable("fd00::dead", AddressScope::Universe, AddressFlags::Deprecated),
+            usable("10.0.0.1", AddressScope::Universe, good),
+            usable("fd00::1", AddressScope::Universe, good),
+        ];
+        let v6: IpAddr = "fd00:1::9".parse().unwrap();
+        assert_eq!(choose_source(&all, v6), Some("fd00::1".parse().unwrap()));
+        assert_eq!(choose_source(&all[..2], v6), Some("fd00::dead".parse().unwrap()));
+        assert_eq!(choose_source(&all[..1], v6), None);
+        assert_eq!(choose_source(&all, IpAddr::from([10, 9, 9, 9])), Some(IpAddr::from([10, 0, 0, 1])));
+    }
+}

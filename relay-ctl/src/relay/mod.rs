@@ -1,0 +1,335 @@
+//! The relay as a whole: its children, the way to each, the routes of streams, and the data plane that has them. Every
+//! change goes through here, one at a time.
+
+mod plane;
+mod start;
+mod status;
+mod watch;
+mod way;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::IpAddr;
+use std::time::Duration;
+
+use relay_common::layout::{ChildInfo, HOST, MAX_CHILDREN, NAME, StreamKey};
+use tokio::sync::{Mutex, watch as version};
+
+use crate::config::{ChildSpec, Config, ConfigError};
+use crate::fanout::{ChildId, FanoutError, Wanted};
+use crate::kernel::{KernelError, Mode, ModeWanted, padded};
+use crate::net::Netlink;
+use crate::view;
+
+use plane::Plane;
+pub use start::StartError;
+use way::Way;
+pub use way::{mapped, unmapped};
+
+/// How long `child add` waits for the next hop's MAC before it answers "still resolving".
+const RESOLVE_WAIT: Duration = Duration::from_secs(1);
+
+/// A relay that runs.
+pub struct Relay {
+    config: Config,
+    netlink: Netlink,
+    state: Mutex<State>,
+    /// Counts applied changes, for those who wait for one.
+    applied: version::Sender<u64>,
+}
+
+struct State {
+    plane: Plane,
+    mode_reason: String,
+    /// Interface that the relay is attached to, as it is now.
+    ifindex: u32,
+    /// Local addresses that media is taken on.
+    addresses: Vec<IpAddr>,
+    children: BTreeMap<String, Member>,
+    routes: BTreeMap<StreamKey, BTreeSet<ChildId>>,
+    /// What a probe frame said, by egress interface.
+    probed: BTreeMap<u32, Result<String, String>>,
+    /// What is wrong with the relay itself.
+    problem: Option<String>,
+    interruptions: u64,
+    started: std::time::Instant,
+}
+
+struct Member {
+    id: ChildId,
+    spec: ChildSpec,
+    way: Way,
+}
+
+/// Why a request was refused.
+#[derive(Debug, thiserror::Error)]
+pub enum RelayError {
+    /// The request makes no sense.
+    #[error("{0}")]
+    Bad(String),
+    /// What it names is not there.
+    #[error("{0}")]
+    NotFound(String),
+    /// It contradicts what is there.
+    #[error("{0}")]
+    Conflict(String),
+    /// The data plane refused.
+    #[error(transparent)]
+    Kernel(#[from] KernelError),
+}
+
+impl From<ConfigError> for RelayError {
+    fn from(error: ConfigError) -> Self {
+        RelayError::Bad(error.0)
+    }
+}
+
+impl Relay {
+    /// What it was configured with.
+    pub fn config(&self) -> &Config {
+        &self.config
+    }
+
+    /// Adds a child and waits a moment until it is forwarded to.
+    pub async fn add_child(&self, spec: ChildSpec) -> Result<view::Child, RelayError> {
+        let address = way::resolve_host(&spec.host).await.map_err(RelayError::Bad)?;
+        let name = spec.name.clone();
+        {
+            let mut state = self.state.lock().await;
+            self.check_new(&state, &spec, address).await?;
+            let id = state.free_id().ok_or_else(|| {
+                RelayError::Conflict(format!(
+                    "a relay has at most {MAX_CHILDREN} children; put a relay between"
+                ))
+            })?;
+            let way = Way::look_up(&self.netlink, address, state.plane.mode()).await;
+            if let Some(refusal) = &way.refusal {
+                return Err(RelayError::Conflict(format!("child {name}: {refusal}")));
+            }
+            state.plane.begin_child(id)?;
+            state.children.insert(name.clone(), Member { id, spec, way });
+            if let Err(error) = self.apply(&mut state).await {
+                // Undo: a child that cannot be placed must not linger.
+                state.children.remove(&name);
+                let _ = state.plane.end_child(id);
+                let _ = self.apply(&mut state).await;
+                return Err(error);
+            }
+        }
+        self.wait_for_way(&name).await;
+        let state = self.state.lock().await;
+        state.child_view(&name).ok_or_else(|| unknown_child(&name))
+    }
+
+    /// Removes a child. When this returns, no packet that comes in later is sent to it.
+    pub async fn remove_child(&self, name: &str) -> Result<(), RelayError> {
+        let mut state = self.state.lock().await;
+        let member = state.children.remove(name).ok_or_else(|| unknown_child(name))?;
+        for subset in state.routes.values_mut() {
+            subset.remove(&member.id);
+        }
+        self.apply(&mut state).await?;
+        state.plane.end_child(member.id)?;
+        Ok(())
+    }
+
+    /// Gives a stream a fan-out set of its own, or the set of all children back.
+    pub async fn route(&self, route: view::Route) -> Result<(), RelayError> {
+        let mut state = self.state.lock().await;
+        let ports = self.config.listen.ports;
+        if !ports.contains(&route.port) {
+            return Err(RelayError::Bad(format!(
+                "port {} is not one that this relay listens on ({} or {})",
+                route.port, ports[0], ports[1]
+            )));
+        }
+        let key = StreamKey { port: route.port, reserved: [0; 2], ssrc: route.ssrc };
+        let before = state.routes.get(&key).cloned();
+        match route.children {
+            None => {
+                state.routes.remove(&key);
+            }
+            Some(names) => {
+                let subset = names
+                    .iter()
+                    .map(|name| {
+                        state.children.get(name).map(|member| member.id).ok_or_else(|| unknown_child(name))
+                    })
+                    .collect::<Result<BTreeSet<ChildId>, RelayError>>()?;
+                state.routes.insert(key, subset);
+            }
+        }
+        if let Err(error) = self.apply(&mut state).await {
+            match before {
+                Some(subset) => state.routes.insert(key, subset),
+                None => state.routes.remove(&key),
+            };
+            return Err(error);
+        }
+        Ok(())
+    }
+
+    /// What must not become a child.
+    async fn check_new(&self, state: &State, spec: &ChildSpec, address: IpAddr) -> Result<(), RelayError> {
+        if state.children.contains_key(&spec.name) {
+            return Err(RelayError::Conflict(format!(
+                "there is a child {} already; remove it first, or choose another name",
+                spec.name
+            )));
+        }
+        if let Some(other) = state.children.values().find(|member| {
+            member.way.address == Some(address)
+                && member.spec.ports.iter().any(|port| spec.ports.contains(port))
+        }) {
+            return Err(RelayError::Conflict(format!(
+                "child {} has the same address and port as {}, which would get everything twice",
+                spec.name, other.spec.name
+            )));
+        }
+        let own = self.config.listen.ports;
+        let mine = state.addresses.contains(&address) || address.is_unspecified();
+        if mine && spec.ports.iter().any(|port| own.contains(port)) {
+            return Err(RelayError::Conflict(format!(
+                "child {} is this relay itself ({address}); media would go round in a loop",
+                spec.name
+            )));
+        }
+        let sender = state.plane.streams().into_iter().find(|(_, stream)| {
+            way::unmapped(stream.source) == address && spec.ports.contains(&stream.source_port)
+        });
+        if let Some((key, _)) = sender {
+            return Err(RelayError::Conflict(format!(
+                "child {} is where SSRC {} comes from; media would go round in a loop",
+                spec.name, key.ssrc
+            )));
+        }
+        Ok(())
+    }
+
+    /// Makes the data plane have what the state says.
+    async fn apply(&self, state: &mut State) -> Result<(), RelayError> {
+        self.check_egress(state)?;
+        loop {
+            match state.write() {
+                Err(KernelError::Fanout(FanoutError::Busy)) => {
+                    tokio::time::sleep(Duration::from_millis(crate::fanout::GRACE_MS)).await;
+                }
+                Err(error) => return Err(error.into()),
+                Ok(()) => break,
+            }
+        }
+        self.applied.send_modify(|version| *version += 1);
+        Ok(())
+    }
+
+    /// Copies leave by xdp only where a probe frame got through. An interface that takes none makes `auto` fall back to
+    /// tc, live; asked for by name, its children are not forwarded to, and say why.
+    fn check_egress(&self, state: &mut State) -> Result<(), RelayError> {
+        if state.plane.mode() != Mode::Xdp {
+            return Ok(());
+        }
+        let interfaces: BTreeMap<u32, (String, Option<[u8; 6]>)> = state
+            .children
+            .values()
+            .filter_map(|member| member.way.hop.as_ref())
+            .map(|hop| (hop.interface.index, (hop.interface.name.clone(), hop.interface.mac)))
+            .collect();
+        for (ifindex, (name, mac)) in interfaces {
+            let answer = state
+                .probed
+                .entry(ifindex)
+                .or_insert_with(|| {
+                    crate::kernel::probe::xdp_transmit(ifindex, &name, mac.unwrap_or_default())
+                })
+                .clone();
+            let Err(why) = answer else { continue };
+            if self.config.mode == ModeWanted::Auto {
+                tracing::warn!("falling back to tc: {why}");
+                state.switch_to_tc(&self.config, format!("no xdp: {why}"))?;
+                return Ok(());
+            }
+            for member in state.children.values_mut() {
+                let behind = member.way.hop.as_ref().is_some_and(|hop| hop.interface.index == ifindex);
+                if behind {
+                    member.way.blocked = Some(format!("{why}; use --mode tc or auto"));
+                }
+            }
+        }
+        Ok(())
+    }
+
+    async fn wait_for_way(&self, name: &str) {
+        let mut applied = self.applied.subscribe();
+        let deadline = tokio::time::Instant::now() + RESOLVE_WAIT;
+        loop {
+            let waiting = {
+                let state = self.state.lock().await;
+                state.children.get(name).is_some_and(|member| member.way.is_resolving())
+            };
+            if !waiting || tokio::time::timeout_at(deadline, applied.changed()).await.is_err() {
+                return;
+            }
+        }
+    }
+}
+
+impl State {
+    fn free_id(&self) -> Option<ChildId> {
+        let used: BTreeSet<ChildId> = self.children.values().map(|member| member.id).collect();
+        (0..MAX_CHILDREN).find(|id| !used.contains(id))
+    }
+
+    /// Children and routes as the fan-out wants them.
+    fn wanted(&self) -> Wanted {
+        Wanted {
+            children: self
+                .children
+                .values()
+                .filter_map(|member| Some((member.id, member.way.headers(member.id, member.spec.ports)?)))
+                .collect(),
+            routes: self.routes.clone(),
+        }
+    }
+
+    fn write(&mut self) -> Result<(), KernelError> {
+        let wanted = self.wanted();
+        match &mut self.plane {
+            Plane::Kernel(plane) => {
+                plane.change(&wanted)?;
+                for member in self.children.values() {
+                    plane.name_child(member.id, Some(info(&member.spec)))?;
+                }
+                Ok(())
+            }
+            Plane::Userspace(sockets) => {
+                sockets.publish(plane::userspace_plan(&self.children, &self.routes));
+                Ok(())
+            }
+        }
+    }
+
+    /// Goes from xdp to tc while media flows: everything is built for tc beside what is there, then the tcx program is
+    /// attached, then XDP is taken away.
+    fn switch_to_tc(&mut self, config: &Config, reason: String) -> Result<(), KernelError> {
+        let wanted = self.wanted();
+        let Plane::Kernel(plane) = &mut self.plane else { return Ok(()) };
+        plane.prepare(Mode::Tc)?;
+        plane.change(&wanted)?;
+        plane.attach()?;
+        plane.describe(&config.node_id, config.listen.ports, &reason, false)?;
+        self.mode_reason = reason;
+        Ok(())
+    }
+}
+
+fn info(spec: &ChildSpec) -> ChildInfo {
+    ChildInfo {
+        name: padded::<NAME>(&spec.name),
+        host: padded::<HOST>(&spec.host),
+        ports: spec.ports,
+        slot: 0,
+    }
+}
+
+fn unknown_child(name: &str) -> RelayError {
+    RelayError::NotFound(format!("no child {name}; `relay-ctl children` lists them"))
+}

@@ -1,0 +1,92 @@
+//! The data plane in use, whichever it is.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+
+use relay_common::layout::StreamKey;
+use relay_common::stream::Stream;
+
+use super::Member;
+use crate::fanout::ChildId;
+use crate::kernel::{self, DataPlane, KernelError, Mode};
+use crate::userspace::{Plan, Target, Userspace};
+
+/// Kernel or sockets.
+pub enum Plane {
+    /// xdp or tc.
+    Kernel(Box<DataPlane>),
+    /// userspace.
+    Userspace(Userspace),
+}
+
+impl Plane {
+    /// The mode in force.
+    pub fn mode(&self) -> Mode {
+        match self {
+            Plane::Kernel(plane) => plane.mode(),
+            Plane::Userspace(_) => Mode::Userspace,
+        }
+    }
+
+    /// Streams and their statistics, sorted.
+    pub fn streams(&self) -> Vec<(StreamKey, Stream)> {
+        match self {
+            Plane::Kernel(plane) => kernel::streams(plane.maps()),
+            Plane::Userspace(sockets) => {
+                let mut streams = sockets.streams();
+                streams.sort_by_key(|(key, _)| *key);
+                streams
+            }
+        }
+    }
+
+    /// Removes streams from the statistics.
+    pub fn forget(&mut self, keys: &[StreamKey]) {
+        match self {
+            Plane::Kernel(plane) => plane.forget(keys),
+            Plane::Userspace(sockets) => sockets.forget(keys),
+        }
+    }
+
+    /// A number gets a new child: its counters begin at zero.
+    pub fn begin_child(&mut self, id: ChildId) -> Result<(), KernelError> {
+        match self {
+            Plane::Kernel(plane) => plane.maps_mut().clear_stats(id),
+            Plane::Userspace(sockets) => {
+                sockets.reset_child(id);
+                Ok(())
+            }
+        }
+    }
+
+    /// A number has no child any more.
+    pub fn end_child(&mut self, id: ChildId) -> Result<(), KernelError> {
+        match self {
+            Plane::Kernel(plane) => plane.name_child(id, None),
+            Plane::Userspace(_) => Ok(()),
+        }
+    }
+}
+
+/// What the sockets are to do.
+pub fn userspace_plan(
+    children: &BTreeMap<String, Member>,
+    routes: &BTreeMap<StreamKey, BTreeSet<ChildId>>,
+) -> Plan {
+    let reachable: Vec<&Member> = children.values().filter(|member| member.way.address.is_some()).collect();
+    let targets = reachable
+        .iter()
+        .filter_map(|member| {
+            Some(Target { counter: member.id, address: member.way.address?, ports: member.spec.ports })
+        })
+        .collect();
+    let index: HashMap<ChildId, usize> =
+        reachable.iter().enumerate().map(|(at, member)| (member.id, at)).collect();
+    Plan {
+        children: targets,
+        all: (0..reachable.len()).collect(),
+        routes: routes
+            .iter()
+            .map(|(key, subset)| (*key, subset.iter().filter_map(|id| index.get(id).copied()).collect()))
+            .collect(),
+    }
+}

@@ -1,0 +1,282 @@
+//! Starting: everything is checked first, then opened, and attached last of all.
+
+use std::collections::{BTreeMap, HashMap};
+use std::net::IpAddr;
+
+use relay_common::layout::{AUDIO, Listener, ListenerKey, VIDEO};
+use tokio::sync::{Mutex, watch};
+
+use super::plane::Plane;
+use super::way::{self, Way};
+use super::{Member, Relay, RelayError, State};
+use crate::config::{ChildSpec, Config, ConfigError, Listen};
+use crate::kernel::{
+    self, DataPlane, Facts, Found, Inherited, KernelError, Mode, ModeWanted, Pins, choose, pins, probe,
+};
+use crate::net::{Interface, NetError, Netlink};
+use crate::userspace::{self, Userspace, UserspaceError};
+
+/// Why a relay does not start.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// Bad configuration, exit code 64.
+    #[error(transparent)]
+    Config(#[from] ConfigError),
+    /// Netlink.
+    #[error(transparent)]
+    Net(#[from] NetError),
+    /// The kernel data plane.
+    #[error(transparent)]
+    Kernel(#[from] KernelError),
+    /// The sockets.
+    #[error(transparent)]
+    Userspace(#[from] UserspaceError),
+    /// A child.
+    #[error(transparent)]
+    Relay(#[from] RelayError),
+}
+
+impl Relay {
+    /// Starts a relay, or takes over the one that a predecessor left forwarding.
+    pub async fn start(config: Config, log_level: u8) -> Result<Relay, StartError> {
+        let netlink = Netlink::connect()?;
+        let interface = netlink.interface(&config.interface).await.map_err(|error| match error {
+            NetError::UnknownInterface { .. } => StartError::Config(ConfigError(error.to_string())),
+            other => other.into(),
+        })?;
+        let addresses = listen_addresses(&netlink, &interface, &config.listen).await?;
+        let mut wanted = Vec::new();
+        for spec in &config.children {
+            let address = way::resolve_host(&spec.host).await.map_err(|why| child_error(spec, &why))?;
+            wanted.push((spec.clone(), address));
+        }
+
+        let pins = Pins::new(&config.pin_root, &config.interface);
+        let found = inspect(&pins, config.mode)?;
+        let mut probed = BTreeMap::new();
+        let facts = find_out(&netlink, &config, &interface, &wanted, found, &pins, &mut probed).await;
+        let (mode, mode_reason) = choose(config.mode, &facts).map_err(|(why, cure)| KernelError::Mode {
+            mode: match config.mode {
+                ModeWanted::Xdp => "xdp",
+                ModeWanted::Tc => "tc",
+                ModeWanted::Auto | ModeWanted::Userspace => "userspace",
+            },
+            interface: config.interface.clone(),
+            why,
+            cure,
+        })?;
+        if mode == Mode::Userspace && found == Found::DataPlane {
+            return Err(KernelError::Mode {
+                mode: "userspace",
+                interface: config.interface.clone(),
+                why: "a kernel data plane is attached there and takes the packets".to_owned(),
+                cure: format!("run `relay-ctl detach {}` first", config.interface),
+            }
+            .into());
+        }
+
+        let (plane, inherited) = match mode {
+            Mode::Userspace => (Plane::Userspace(bind_sockets(&config)?), Inherited::default()),
+            Mode::Xdp | Mode::Tc => {
+                pins::ensure_bpffs(&config.pin_root)?;
+                let (plane, inherited) = DataPlane::open(pins, interface.index, log_level)?;
+                (Plane::Kernel(Box::new(plane)), inherited)
+            }
+        };
+        let fresh = inherited.relay.is_none();
+        let state = State {
+            plane,
+            mode_reason,
+            ifindex: interface.index,
+            addresses,
+            children: BTreeMap::new(),
+            routes: BTreeMap::new(),
+            probed,
+            problem: None,
+            interruptions: 0,
+            started: std::time::Instant::now(),
+        };
+        let relay = Relay { config, netlink, state: Mutex::new(state), applied: watch::Sender::new(0) };
+        relay.populate(inherited, wanted, mode).await?;
+        relay.go(&interface, mode, fresh).await?;
+        Ok(relay)
+    }
+
+    /// Children that a predecessor had, then those of the configuration.
+    async fn populate(
+        &self,
+        inherited: Inherited,
+        wanted: Vec<(ChildSpec, IpAddr)>,
+        mode: Mode,
+    ) -> Result<(), StartError> {
+        let mut state = self.state.lock().await;
+        for (id, info) in inherited.children {
+            let spec = ChildSpec {
+                name: kernel::unpadded(&info.name),
+                host: kernel::unpadded(&info.host),
+                ports: info.ports,
+            };
+            let configured = wanted.iter().find(|(other, _)| other.name == spec.name);
+            let spec = configured.map_or(spec, |(configured, _)| configured.clone());
+            let way = match way::resolve_host(&spec.host).await {
+                Ok(address) => Way::look_up(&self.netlink, address, mode).await,
+                Err(problem) => Way { problem: Some(problem), ..Way::default() },
+            };
+            state.children.insert(spec.name.clone(), Member { id, spec, way });
+        }
+        state.routes = inherited.routes;
+        for (spec, address) in wanted {
+            if state.children.contains_key(&spec.name) {
+                continue;
+            }
+            self.check_new(&state, &spec, address)
+                .await
+                .map_err(|error| child_error(&spec, &error.to_string()))?;
+            let way = Way::look_up(&self.netlink, address, mode).await;
+            if let Some(refusal) = &way.refusal {
+                return Err(child_error(&spec, refusal).into());
+            }
+            let id = state.free_id().ok_or_else(|| child_error(&spec, "too many children"))?;
+            state.plane.begin_child(id)?;
+            state.children.insert(spec.name.clone(), Member { id, spec, way });
+        }
+        Ok(())
+    }
+
+    /// Fills the maps, then attaches: from its first packet the relay forwards to all children.
+    async fn go(&self, interface: &Interface, mode: Mode, fresh: bool) -> Result<(), StartError> {
+        let mut state = self.state.lock().await;
+        let listeners =
+            listeners(&state.addresses, interface.mac.unwrap_or_default(), self.config.listen.ports);
+        let reason = state.mode_reason.clone();
+        if let Plane::Kernel(plane) = &mut state.plane {
+            plane.prepare(mode)?;
+            plane.describe(&self.config.node_id, self.config.listen.ports, &reason, fresh)?;
+            plane.listen(&listeners)?;
+        }
+        self.apply(&mut state).await?;
+        if let Plane::Kernel(plane) = &mut state.plane {
+            plane.attach()?;
+        }
+        Ok(())
+    }
+}
+
+/// Without rights there is nothing to look at, and userspace mode does not need it.
+fn inspect(pins: &Pins, mode: ModeWanted) -> Result<Found, StartError> {
+    match pins.inspect() {
+        Ok(found) => Ok(found),
+        Err(KernelError::PinFolder { .. }) if matches!(mode, ModeWanted::Userspace | ModeWanted::Auto) => {
+            Ok(Found::Nothing)
+        }
+        Err(error) => Err(error.into()),
+    }
+}
+
+async fn find_out(
+    netlink: &Netlink,
+    config: &Config,
+    interface: &Interface,
+    wanted: &[(ChildSpec, IpAddr)],
+    found: Found,
+    pins: &Pins,
+    probed: &mut BTreeMap<u32, Result<String, String>>,
+) -> Facts {
+    let nothing = || Err("not looked at".to_owned());
+    if config.mode == ModeWanted::Userspace {
+        return Facts { bpf: Ok(()), xdp_attach: Ok(()), xdp_transmit: nothing(), tcx: Ok(()) };
+    }
+    let bpf = probe::bpf_rights().and(match interface.mac {
+        Some(_) => Ok(()),
+        None => Err(format!("{} is no Ethernet interface", interface.name)),
+    });
+    let mut facts = Facts { bpf, xdp_attach: Ok(()), xdp_transmit: nothing(), tcx: probe::tcx() };
+    if facts.bpf.is_err() || config.mode == ModeWanted::Tc {
+        return facts;
+    }
+    // A link of our own is proof enough, and in the way of another attempt.
+    let attached = found == Found::DataPlane && pins.file(pins::LINK_XDP).exists();
+    if !attached {
+        facts.xdp_attach = probe::xdp_attach(interface.index, &interface.name);
+    }
+    if facts.xdp_attach.is_ok() {
+        facts.xdp_transmit = transmit(netlink, interface, wanted, probed).await;
+    }
+    facts
+}
+
+/// Probes every interface that copies would leave by; without children the one attached to.
+async fn transmit(
+    netlink: &Netlink,
+    interface: &Interface,
+    wanted: &[(ChildSpec, IpAddr)],
+    probed: &mut BTreeMap<u32, Result<String, String>>,
+) -> Result<String, String> {
+    let mut interfaces = BTreeMap::new();
+    for (_, address) in wanted {
+        if let Ok(hop) = netlink.next_hop(*address).await
+            && let Some(mac) = hop.interface.mac
+        {
+            interfaces.insert(hop.interface.index, (hop.interface.name, mac));
+        }
+    }
+    if interfaces.is_empty() {
+        interfaces.insert(interface.index, (interface.name.clone(), interface.mac.unwrap_or_default()));
+    }
+    let mut names = Vec::new();
+    for (ifindex, (name, mac)) in interfaces {
+        let answer = probe::xdp_transmit(ifindex, &name, mac);
+        probed.insert(ifindex, answer.clone());
+        answer?;
+        names.push(name);
+    }
+    Ok(format!("native XDP, and a probe frame got through on {}", names.join(", ")))
+}
+
+fn bind_sockets(config: &Config) -> Result<Userspace, StartError> {
+    let addresses = config.listen.address.into_iter().collect();
+    Ok(Userspace::bind(&userspace::Listen { addresses, ports: config.listen.ports })?)
+}
+
+/// The local addresses that media is taken on.
+pub(super) async fn listen_addresses(
+    netlink: &Netlink,
+    interface: &Interface,
+    listen: &Listen,
+) -> Result<Vec<IpAddr>, StartError> {
+    let mut all = netlink.addresses(interface.index).await?;
+    all.sort();
+    match listen.address {
+        None => Ok(all),
+        Some(address) if all.contains(&address) => Ok(vec![address]),
+        Some(address) => Err(ConfigError(format!(
+            "--listen {address} is not an address of {}; it has: {}",
+            interface.name,
+            all.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ")
+        ))
+        .into()),
+    }
+}
+
+/// The `LISTENERS` map: per address the four ports, and port 0 that only says "ours".
+pub(super) fn listeners(
+    addresses: &[IpAddr],
+    mac: [u8; 6],
+    ports: [u16; 2],
+) -> HashMap<ListenerKey, Listener> {
+    let mut map = HashMap::new();
+    for address in addresses {
+        let key = |port| ListenerKey { address: way::mapped(*address), port, reserved: [0; 2] };
+        let entry = |kind, port, rtcp| Listener { mac, port, kind, rtcp, reserved: [0; 6] };
+        map.insert(key(0), entry(0, 0, 0));
+        for (kind, port) in [(AUDIO, ports[0]), (VIDEO, ports[1])] {
+            map.insert(key(port), entry(kind, port, 0));
+            map.insert(key(port + 1), entry(kind, port, 1));
+        }
+    }
+    map
+}
+
+fn child_error(spec: &ChildSpec, why: &str) -> ConfigError {
+    ConfigError(if why.contains(&spec.name) { why.to_owned() } else { format!("child {}: {why}", spec.name) })
+}

@@ -1,0 +1,234 @@
+//! What happens by itself: the kernel's tables change, host names move, neighbours want to be asked again, streams end.
+
+use std::collections::BTreeSet;
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use relay_common::layout::{MAX_STREAMS, StreamKey};
+use tokio::io::Interest;
+use tokio::io::unix::AsyncFd;
+
+use super::plane::Plane;
+use super::start::{listen_addresses, listeners};
+use super::{Relay, State, way};
+use crate::kernel::Mode;
+use crate::net::{Change, Changes, NetError, Netlink};
+
+/// Changes of the kernel's tables come in bursts; one look answers them all.
+const SETTLE: Duration = Duration::from_millis(2);
+/// XDP's copies do not pass the stack, so nothing else keeps the neighbour entries fresh.
+const REFRESH: Duration = Duration::from_secs(5);
+/// Host names are looked up again, and everything else is, in case an event was missed.
+const RESOLVE: Duration = Duration::from_secs(30);
+/// A stream that was silent for this long is forgotten.
+const SILENT: u64 = 600_000_000_000;
+/// The same when the table of streams is three quarters full.
+const SILENT_WHEN_FULL: u64 = 30_000_000_000;
+
+impl Relay {
+    /// Runs until cancelled.
+    pub async fn watch(self: Arc<Relay>, mut changes: Changes) {
+        let mut refresh = tokio::time::interval(REFRESH);
+        let mut resolve = tokio::time::interval(RESOLVE);
+        resolve.tick().await;
+        loop {
+            tokio::select! {
+                change = changes.next() => match change {
+                    Some(first) => {
+                        let burst = gather(first, &mut changes).await;
+                        self.follow(&burst).await;
+                    }
+                    None => {
+                        // Without events the periodic look is what is left; it is said loudly.
+                        tracing::error!("no more events from netlink; opening another socket");
+                        changes = match Netlink::subscribe() {
+                            Ok(again) => again,
+                            Err(_) => {
+                                refresh.tick().await;
+                                self.follow(&[Change::Overrun]).await;
+                                continue;
+                            }
+                        };
+                    }
+                },
+                _ = refresh.tick() => self.keep_neighbours().await,
+                _ = resolve.tick() => {
+                    self.resolve_hosts().await;
+                    self.follow(&[Change::Overrun]).await;
+                    self.forget_silent().await;
+                }
+            }
+        }
+    }
+
+    /// Looks again at what the changes may concern, and brings the data plane up to date.
+    async fn follow(&self, changes: &[Change]) {
+        let mut state = self.state.lock().await;
+        let everything = changes.iter().any(|change| !matches!(change, Change::Neighbour { .. }));
+        if everything && let Err(error) = self.follow_interface(&mut state).await {
+            tracing::warn!("{}: {error}", self.config.interface);
+        }
+        let neighbours: BTreeSet<IpAddr> = changes
+            .iter()
+            .filter_map(|change| match change {
+                Change::Neighbour { address, .. } => Some(*address),
+                _ => None,
+            })
+            .collect();
+        let mode = state.plane.mode();
+        let mut changed = false;
+        for (name, member) in &mut state.children {
+            // A child without a whole next hop may be waiting for any of them.
+            let concerned = everything
+                || member.way.hop.as_ref().is_none_or(|hop| neighbours.contains(&hop.via))
+                || member.way.problem.is_some();
+            if concerned && member.way.refresh(&self.netlink, mode).await {
+                changed = true;
+                match &member.way.problem {
+                    Some(problem) => tracing::info!("child {name}: {problem}"),
+                    None => tracing::info!("child {name}: the way to it is known"),
+                }
+            }
+        }
+        if changed && let Err(error) = self.apply(&mut state).await {
+            tracing::error!("the change could not be applied: {error}");
+        }
+    }
+
+    /// Addresses or MAC of the interface attached to may change, and it may go and come back under another index.
+    async fn follow_interface(&self, state: &mut State) -> Result<(), super::StartError> {
+        let interface = match self.netlink.interface(&self.config.interface).await {
+            Ok(interface) => interface,
+            Err(error @ NetError::UnknownInterface { .. }) => {
+                if state.problem.is_none() {
+                    tracing::error!("{error}; waiting for it to come back");
+                }
+                state.problem = Some(format!("interface {} is gone", self.config.interface));
+                return Ok(());
+            }
+            Err(error) => return Err(error.into()),
+        };
+        let addresses =
+            listen_addresses(&self.netlink, &interface, &self.config.listen).await.unwrap_or_default();
+        state.problem = match (interface.up, addresses.is_empty()) {
+            (false, _) => {
+                Some(format!("interface {} is down; `ip link set {} up`", interface.name, interface.name))
+            }
+            (true, true) => Some(format!("interface {} has no address to take media on", interface.name)),
+            (true, false) => None,
+        };
+        let listeners = listeners(&addresses, interface.mac.unwrap_or_default(), self.config.listen.ports);
+        state.addresses = addresses;
+        let moved = state.ifindex != interface.index;
+        state.ifindex = interface.index;
+        if let Plane::Kernel(plane) = &mut state.plane {
+            plane.listen(&listeners)?;
+            if moved {
+                tracing::warn!(
+                    "{} came back with index {}; attaching again",
+                    interface.name,
+                    interface.index
+                );
+                state.interruptions += 1;
+                state.probed.clear();
+                plane.move_to(interface.index)?;
+                plane.describe(&self.config.node_id, self.config.listen.ports, &state.mode_reason, false)?;
+                plane.attach()?;
+            }
+        }
+        Ok(())
+    }
+
+    async fn keep_neighbours(&self) {
+        let state = self.state.lock().await;
+        if state.plane.mode() == Mode::Userspace {
+            return;
+        }
+        let mut asked = BTreeSet::new();
+        for hop in state.children.values().filter_map(|member| member.way.hop.as_ref()) {
+            if asked.insert((hop.interface.index, hop.via))
+                && let Err(error) = self.netlink.probe(hop).await
+            {
+                tracing::debug!("{}: {error}", hop.via);
+            }
+        }
+    }
+
+    async fn resolve_hosts(&self) {
+        let hosts: Vec<(String, String)> = {
+            let state = self.state.lock().await;
+            let named =
+                state.children.iter().filter(|(_, member)| member.spec.host.parse::<IpAddr>().is_err());
+            named.map(|(name, member)| (name.clone(), member.spec.host.clone())).collect()
+        };
+        let mut moved = false;
+        for (name, host) in hosts {
+            // Without the lock: a name server may take its time.
+            let Ok(address) = way::resolve_host(&host).await else { continue };
+            let mut state = self.state.lock().await;
+            if let Some(member) = state.children.get_mut(&name)
+                && member.way.address != Some(address)
+            {
+                tracing::info!("child {name}: {host} is now {address}");
+                member.way.address = Some(address);
+                member.way.hop = None;
+                moved = true;
+            }
+        }
+        if moved {
+            self.follow(&[Change::Overrun]).await;
+        }
+    }
+
+    async fn forget_silent(&self) {
+        let mut state = self.state.lock().await;
+        let now = crate::report::monotonic_ns();
+        let streams = state.plane.streams();
+        let limit = if streams.len() * 4 > MAX_STREAMS as usize * 3 { SILENT_WHEN_FULL } else { SILENT };
+        let silent: Vec<StreamKey> = streams
+            .iter()
+            .filter(|(_, stream)| now.saturating_sub(stream.last_seen) > limit)
+            .map(|(key, _)| *key)
+            .collect();
+        if !silent.is_empty() {
+            state.plane.forget(&silent);
+        }
+    }
+}
+
+async fn gather(first: Change, changes: &mut Changes) -> Vec<Change> {
+    let mut burst = vec![first];
+    let deadline = tokio::time::Instant::now() + SETTLE;
+    while let Ok(Some(change)) = tokio::time::timeout_at(deadline, changes.next()).await {
+        burst.push(change);
+    }
+    burst
+}
+
+impl Relay {
+    /// Passes on what the eBPF programs log: rare events, never packets.
+    pub async fn log_programs(self: Arc<Relay>) {
+        let mut state = self.state.lock().await;
+        let Plane::Kernel(plane) = &mut state.plane else { return };
+        let logger = match aya_log::EbpfLogger::init(plane.programs().ebpf()) {
+            Ok(logger) => logger,
+            Err(error) => {
+                tracing::warn!("the programs' log cannot be read: {error}");
+                return;
+            }
+        };
+        // SAFETY: the logger owns its file descriptor and keeps it open for as long as it lives.
+        let logger = unsafe { AsyncFd::register_with_interest(logger, Interest::READABLE) };
+        let Ok(mut logger) = logger else {
+            tracing::warn!("the programs' log cannot be waited for");
+            return;
+        };
+        tokio::spawn(async move {
+            while let Ok(mut guard) = logger.readable_mut().await {
+                guard.get_inner_mut().flush();
+                guard.clear_ready();
+            }
+        });
+    }
+}

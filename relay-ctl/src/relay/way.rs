@@ -1,0 +1,160 @@
+//! The way to a child: its address, the next hop, and the headers that follow from them.
+
+use std::net::{IpAddr, Ipv6Addr};
+
+use relay_common::layout::Child;
+use relay_common::parse::MAPPED;
+use relay_common::rewrite::address_sum;
+
+use crate::fanout::ChildId;
+use crate::kernel::Mode;
+use crate::net::{NeighbourState, NetError, Netlink, NextHop};
+
+/// What is known of the way to a child.
+#[derive(Clone, Debug, Default)]
+pub struct Way {
+    /// The child's address.
+    pub address: Option<IpAddr>,
+    /// The last next hop that was whole. Kept while the kernel knows no better: media beats bookkeeping.
+    pub hop: Option<NextHop>,
+    /// Why the last look-up gave no next hop.
+    pub problem: Option<String>,
+    /// Why no copy may leave on the egress interface.
+    pub blocked: Option<String>,
+    /// Why this can never be a child.
+    pub refusal: Option<String>,
+}
+
+impl Way {
+    /// Asks the kernel for the way to `address`, and makes it resolve the next hop if need be.
+    pub async fn look_up(netlink: &Netlink, address: IpAddr, mode: Mode) -> Way {
+        let mut way = Way { address: Some(address), ..Way::default() };
+        way.refresh(netlink, mode).await;
+        way
+    }
+
+    /// Asks again. True when the headers of the copies may have changed.
+    pub async fn refresh(&mut self, netlink: &Netlink, mode: Mode) -> bool {
+        let Some(address) = self.address else { return false };
+        if mode == Mode::Userspace {
+            // The socket finds its way by itself.
+            return false;
+        }
+        let before = (self.hop.clone(), self.problem.clone());
+        match netlink.next_hop(address).await {
+            Ok(hop) if hop.interface.mac.is_none() || hop.interface.loopback => {
+                self.problem = Some(format!(
+                    "{address} is behind {}, which has no Ethernet address; use --mode userspace",
+                    hop.interface.name
+                ));
+                self.hop = None;
+            }
+            Ok(hop) if hop.mac.is_some() => {
+                self.problem =
+                    (!hop.interface.up).then(|| format!("interface {} is down", hop.interface.name));
+                self.hop = Some(hop);
+                self.refusal = None;
+            }
+            Ok(hop) => {
+                self.problem = Some(match hop.state {
+                    NeighbourState::Failed => format!(
+                        "{} does not answer on {}; is it up, and is `ip neigh` right?",
+                        hop.via, hop.interface.name
+                    ),
+                    _ => format!("asking for the MAC address of {} on {}", hop.via, hop.interface.name),
+                });
+                if let Err(error) = netlink.probe(&hop).await {
+                    self.problem = Some(error.to_string());
+                }
+                self.keep_hop_only_on(&hop);
+            }
+            Err(error) => {
+                if matches!(error, NetError::Local { .. } | NetError::NotUnicast(_) | NetError::LinkLocal(_))
+                {
+                    self.refusal =
+                        Some(format!("{error}; xdp and tc send to other hosts only (--mode userspace can)"));
+                }
+                self.problem = Some(error.to_string());
+                self.drop_hop_if_interface_is_gone(netlink).await;
+            }
+        }
+        before != (self.hop.clone(), self.problem.clone())
+    }
+
+    /// True while the only thing missing is a neighbour's answer.
+    pub fn is_resolving(&self) -> bool {
+        self.hop.is_none()
+            && self.refusal.is_none()
+            && self.problem.as_deref().is_some_and(|p| p.starts_with("asking"))
+    }
+
+    /// The child's record for the data plane; `None` while there is no way to it.
+    pub fn headers(&self, id: ChildId, ports: [u16; 2]) -> Option<Child> {
+        let hop = self.hop.as_ref().filter(|_| self.blocked.is_none())?;
+        let address = self.address?;
+        let (source, destination) = (mapped(hop.source), mapped(address));
+        Some(Child {
+            destination_mac: hop.mac?,
+            source_mac: hop.interface.mac?,
+            ethertype: if address.is_ipv4() { [0x08, 0x00] } else { [0x86, 0xdd] },
+            reserved: [0; 2],
+            source,
+            destination,
+            ports,
+            address_sum: address_sum(&source, &destination, address.is_ipv4()),
+            ifindex: hop.interface.index,
+            counter: id,
+        })
+    }
+
+    /// A next hop elsewhere means that the old one is wrong even before the new one's MAC is known.
+    fn keep_hop_only_on(&mut self, hop: &NextHop) {
+        if self
+            .hop
+            .as_ref()
+            .is_some_and(|old| old.interface.index != hop.interface.index || old.via != hop.via)
+        {
+            self.hop = None;
+        }
+    }
+
+    async fn drop_hop_if_interface_is_gone(&mut self, netlink: &Netlink) {
+        if let Some(hop) = &self.hop
+            && netlink.interface_by_index(hop.interface.index).await.is_err()
+        {
+            self.hop = None;
+        }
+    }
+}
+
+/// The address of a host, the first that its name resolves to.
+pub async fn resolve_host(host: &str) -> Result<IpAddr, String> {
+    if let Ok(address) = host.parse::<IpAddr>() {
+        return Ok(address);
+    }
+    let cure = "check the name, /etc/hosts and DNS, or give the address";
+    match tokio::net::lookup_host((host, 0)).await {
+        Ok(mut addresses) => match addresses.next() {
+            Some(address) => Ok(address.ip()),
+            None => Err(format!("host '{host}' has no address; {cure}")),
+        },
+        Err(error) => Err(format!("host '{host}' cannot be resolved ({error}); {cure}")),
+    }
+}
+
+/// An address as the maps have it.
+pub fn mapped(address: IpAddr) -> [u8; 16] {
+    match address {
+        IpAddr::V6(address) => address.octets(),
+        IpAddr::V4(address) => {
+            let mut bytes = MAPPED;
+            bytes[12..].copy_from_slice(&address.octets());
+            bytes
+        }
+    }
+}
+
+/// The address that the maps have.
+pub fn unmapped(bytes: [u8; 16]) -> IpAddr {
+    Ipv6Addr::from(bytes).to_canonical()
+}

@@ -1,0 +1,183 @@
+//! Views of a kernel data plane, from its maps alone: the daemon and, when that is down, the command line show the same.
+
+use std::collections::BTreeMap;
+use std::net::IpAddr;
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use relay_common::layout::{AUDIO, ChildInfo, MODE_XDP, StreamKey, clock_rate};
+use relay_common::stream::Stream;
+
+use crate::fanout::ChildId;
+use crate::kernel::{self, Maps, Mode, Pins, pins, unpadded};
+use crate::relay::unmapped;
+use crate::view;
+
+/// `status`, as far as the maps know.
+pub fn status(maps: &Maps, pins: &Pins) -> view::Status {
+    let relay = maps.relay.get(&0, 0).ok();
+    let children = children(maps);
+    let streams = kernel::streams(maps);
+    let mut addresses: Vec<IpAddr> = maps
+        .listeners
+        .keys()
+        .flatten()
+        .filter(|key| key.port == 0)
+        .map(|key| unmapped(key.address))
+        .collect();
+    addresses.sort();
+    let links =
+        [(pins::LINK_XDP, "relay_xdp"), (pins::LINK_TCX, "relay_tc"), (pins::LINK_XMIT, "relay_xmit")];
+    let mut programs: Vec<String> = links
+        .iter()
+        .filter(|(link, _)| pins.file(link).exists())
+        .map(|(_, name)| (*name).to_owned())
+        .collect();
+    let mode = if relay.is_some_and(|relay| relay.mode == MODE_XDP) { Mode::Xdp } else { Mode::Tc };
+    if mode == Mode::Xdp {
+        programs.push("relay_copy".to_owned());
+    }
+    let attached = pins.file(pins::LINK_XDP).exists() || pins.file(pins::LINK_TCX).exists();
+    let mut problems: Vec<String> = Vec::new();
+    if !attached {
+        problems.push("no program is attached".to_owned());
+    }
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_millis() as u64);
+    let ports = relay.map_or([0; 2], |relay| relay.ports);
+    view::Status {
+        node_id: relay.map_or_else(String::new, |relay| unpadded(&relay.node)),
+        node_type: "relay".to_owned(),
+        healthy: attached,
+        daemon: false,
+        uptime: relay.map_or(0, |relay| now.saturating_sub(relay.attached) / 1000),
+        network: view::Network {
+            addresses: addresses.iter().map(ToString::to_string).collect(),
+            audio_port: ports[0],
+            video_port: ports[1],
+        },
+        gstreamer: view::Gstreamer {
+            audio_running: attached,
+            video_running: attached,
+            audio_restarts: 0,
+            video_restarts: 0,
+        },
+        forwarding: forwarding(&children),
+        dataplane: view::Dataplane {
+            mode,
+            mode_reason: relay.map_or_else(String::new, |relay| unpadded(&relay.mode_reason)),
+            interface: pins.interface().to_owned(),
+            generation: relay.map_or(0, |relay| relay.generation),
+            programs,
+            packets: streams.iter().map(|(_, stream)| stream.packets + stream.rtcp_packets).sum(),
+            bytes: streams.iter().map(|(_, stream)| stream.bytes).sum(),
+            drops: kernel::drops(maps),
+            egress: egress(maps),
+            receive_overflow: None,
+        },
+        problems,
+    }
+}
+
+/// `forwarding` of `status`.
+pub fn forwarding(children: &[view::Child]) -> view::Forwarding {
+    view::Forwarding {
+        children_count: children.len(),
+        children: children.iter().map(|child| child.name.clone()).collect(),
+    }
+}
+
+/// `children`, as far as the maps know.
+pub fn children(maps: &Maps) -> Vec<view::Child> {
+    let mut children: Vec<view::Child> =
+        maps.known_children().into_iter().map(|(id, info)| child(maps, id, &info)).collect();
+    children.sort_by(|a, b| a.name.cmp(&b.name));
+    children
+}
+
+fn child(maps: &Maps, id: ChildId, info: &ChildInfo) -> view::Child {
+    let headers = info.slot.checked_sub(1).and_then(|slot| maps.children.get(&slot, 0).ok());
+    let stats = maps.stats_of(id);
+    view::Child {
+        name: unpadded(&info.name),
+        host: unpadded(&info.host),
+        audio_port: info.ports[0],
+        video_port: info.ports[1],
+        state: if headers.is_some() { view::ChildState::Forwarding } else { view::ChildState::Resolving },
+        problem: None,
+        address: headers.map(|headers| unmapped(headers.destination).to_string()),
+        interface: headers.map(|headers| interface_name(headers.ifindex)),
+        mac: headers.map(|headers| mac_text(headers.destination_mac)),
+        packets: stats.packets,
+        bytes: stats.bytes,
+        errors: stats.errors,
+    }
+}
+
+/// `streams`, with the children of routed ones by name.
+pub fn streams(maps: &Maps) -> Vec<view::Stream> {
+    let names: BTreeMap<ChildId, String> =
+        maps.known_children().into_iter().map(|(id, info)| (id, unpadded(&info.name))).collect();
+    let routes = kernel::routes(maps);
+    let audio = maps.relay.get(&0, 0).map_or(0, |relay| relay.ports[0]);
+    let own = |key: &StreamKey| {
+        routes.get(key).map(|subset| subset.iter().filter_map(|id| names.get(id).cloned()).collect())
+    };
+    kernel::streams(maps).iter().map(|(key, stream)| self::stream(key, stream, audio, own(key))).collect()
+}
+
+/// One stream.
+pub fn stream(
+    key: &StreamKey,
+    stream: &Stream,
+    audio_port: u16,
+    children: Option<Vec<String>>,
+) -> view::Stream {
+    let audio = key.port == audio_port;
+    let rate = clock_rate(if audio { AUDIO } else { AUDIO + 1 });
+    view::Stream {
+        port: key.port,
+        ssrc: key.ssrc,
+        kind: if audio { "audio" } else { "video" }.to_owned(),
+        source: std::net::SocketAddr::new(unmapped(stream.source), stream.source_port).to_string(),
+        packets: stream.packets,
+        bytes: stream.bytes,
+        rtcp_packets: stream.rtcp_packets,
+        lost: stream.lost(),
+        reordered: stream.reordered,
+        duplicates: stream.duplicates,
+        jitter_ms: f64::from(stream.jitter_units()) * 1000.0 / f64::from(rate),
+        last_seen_ms: monotonic_ns().saturating_sub(stream.last_seen) / 1_000_000,
+        restarts: stream.restarts,
+        children,
+    }
+}
+
+fn egress(maps: &Maps) -> BTreeMap<String, view::Egress> {
+    maps.egress
+        .iter()
+        .flatten()
+        .map(|(ifindex, cpus)| {
+            let total = cpus.iter().fold(view::Egress::default(), |total, cpu| view::Egress {
+                sent: total.sent + cpu.sent,
+                refused: total.refused + cpu.refused,
+            });
+            (interface_name(ifindex), total)
+        })
+        .collect()
+}
+
+/// An interface's name, or its index when it is gone.
+pub fn interface_name(ifindex: u32) -> String {
+    nix::net::if_::if_indextoname(ifindex)
+        .map_or_else(|_| format!("#{ifindex}"), |name| name.to_string_lossy().into_owned())
+}
+
+/// A MAC address as people write it.
+pub fn mac_text(mac: [u8; 6]) -> String {
+    mac.map(|byte| format!("{byte:02x}")).join(":")
+}
+
+/// CLOCK_MONOTONIC, the clock of the data plane.
+pub fn monotonic_ns() -> u64 {
+    nix::time::clock_gettime(nix::time::ClockId::CLOCK_MONOTONIC)
+        .map_or(0, |now| now.tv_sec() as u64 * 1_000_000_000 + now.tv_nsec() as u64)
+}

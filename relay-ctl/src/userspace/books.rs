@@ -1,0 +1,100 @@
+//! What is counted. Each forwarding thread has books of its own, so that the two never wait for each other.
+
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering::Relaxed};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use relay_common::layout::{ChildStats, MAX_CHILDREN, MAX_STREAMS, StreamKey};
+use relay_common::reason::Reason;
+use relay_common::stream::{Arrival, Stream};
+
+#[derive(Default)]
+struct Child {
+    packets: AtomicU64,
+    bytes: AtomicU64,
+    errors: AtomicU64,
+}
+
+/// The books of one forwarding thread.
+pub struct Books {
+    /// Locked once a batch by the thread, and for one copy of the table by readers.
+    streams: Mutex<HashMap<StreamKey, Stream>>,
+    children: Vec<Child>,
+    drops: Vec<AtomicU64>,
+}
+
+impl Books {
+    pub fn new() -> Books {
+        Books {
+            // At full size from the start: growing would stop the thread for a millisecond in the middle of traffic.
+            streams: Mutex::new(HashMap::with_capacity(MAX_STREAMS as usize)),
+            children: (0..MAX_CHILDREN).map(|_| Child::default()).collect(),
+            drops: Reason::ALL.iter().map(|_| AtomicU64::new(0)).collect(),
+        }
+    }
+
+    pub fn streams(&self) -> MutexGuard<'_, HashMap<StreamKey, Stream>> {
+        self.streams.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub fn drop(&self, reason: Reason) {
+        self.drops[reason as usize].fetch_add(1, Relaxed);
+    }
+
+    pub fn dropped(&self, reason: Reason) -> u64 {
+        self.drops[reason as usize].load(Relaxed)
+    }
+
+    /// One copy was given to the kernel.
+    pub fn sent(&self, counter: u32, bytes: usize) {
+        if let Some(child) = self.children.get(counter as usize) {
+            child.packets.fetch_add(1, Relaxed);
+            child.bytes.fetch_add(bytes as u64, Relaxed);
+        }
+    }
+
+    /// One copy was not sent.
+    pub fn failed(&self, counter: u32, reason: Reason) {
+        if let Some(child) = self.children.get(counter as usize) {
+            child.errors.fetch_add(1, Relaxed);
+        }
+        self.drop(reason);
+    }
+
+    pub fn child(&self, counter: u32) -> ChildStats {
+        self.children.get(counter as usize).map_or_else(ChildStats::default, |child| ChildStats {
+            packets: child.packets.load(Relaxed),
+            bytes: child.bytes.load(Relaxed),
+            errors: child.errors.load(Relaxed),
+        })
+    }
+
+    pub fn reset_child(&self, counter: u32) {
+        if let Some(child) = self.children.get(counter as usize) {
+            child.packets.store(0, Relaxed);
+            child.bytes.store(0, Relaxed);
+            child.errors.store(0, Relaxed);
+        }
+    }
+}
+
+/// Takes one RTP packet into account. `known`: streams in the tables of all threads.
+pub fn record(
+    streams: &mut HashMap<StreamKey, Stream>,
+    known: &AtomicUsize,
+    key: StreamKey,
+    arrival: Arrival,
+    source: [u8; 16],
+    source_port: u16,
+) -> Result<(), Reason> {
+    if let Some(stream) = streams.get_mut(&key) {
+        stream.update(arrival);
+        return Ok(());
+    }
+    if known.fetch_add(1, Relaxed) >= MAX_STREAMS as usize {
+        known.fetch_sub(1, Relaxed);
+        return Err(Reason::StreamTableFull);
+    }
+    streams.insert(key, Stream::begin(arrival, source, source_port));
+    Ok(())
+}

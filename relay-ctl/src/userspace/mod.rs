@@ -1,0 +1,214 @@
+//! The third data plane: UDP sockets and two threads, for machines where the daemon may not load BPF programs.
+//!
+//! Same policy, same statistics and same names as the kernel paths. What differs, because a socket stands between:
+//! - the stack has put fragments together, so they are forwarded, and removed VLAN tags and IP options;
+//! - what is not media is counted and dropped here: no stack is behind us that could want it;
+//! - a packet may change the IP version on its way, wherever there is a socket for the other one;
+//! - the source address of a copy is the routing table's choice when we listen on every address; its port is always
+//!   the port that the packet came to (RFC 4961);
+//! - what a full interface queue drops after the kernel took a copy is not seen here.
+//!
+//! | file | job |
+//! |---|---|
+//! | `listen.rs` | which sockets, with which options |
+//! | `plan.rs` | children and fan-out sets, ready to use |
+//! | `forward.rs` | the thread: receive, classify, fan out |
+//! | `classify.rs` | the policy |
+//! | `fanout.rs` | the copies of a batch |
+//! | `books.rs` | statistics and counters |
+//! | `tap.rs` | captures |
+//! | `socket.rs` | recvmmsg and sendmmsg |
+
+mod books;
+mod classify;
+mod error;
+mod fanout;
+mod forward;
+mod listen;
+mod plan;
+mod socket;
+mod tap;
+#[cfg(test)]
+mod tests;
+
+use std::collections::HashMap;
+use std::net::IpAddr;
+use std::os::unix::net::UnixStream;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
+use std::sync::mpsc::Receiver;
+use std::thread::{Builder, JoinHandle};
+
+use arc_swap::ArcSwap;
+use relay_common::layout::{ChildStats, MAX_CHILDREN, StreamKey};
+use relay_common::reason::Reason;
+use relay_common::stream::Stream;
+
+use books::Books;
+use listen::Group;
+use plan::Compiled;
+use tap::Taps;
+
+pub use error::UserspaceError;
+pub use tap::{TapFilter, Tapped};
+
+/// Where to listen.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Listen {
+    /// Empty: every address, IPv4 and IPv6.
+    pub addresses: Vec<IpAddr>,
+    /// RTP ports: audio, video. RTCP comes to the port after.
+    pub ports: [u16; 2],
+}
+
+/// A child.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Target {
+    /// Index of its statistics, below [`MAX_CHILDREN`].
+    pub counter: u32,
+    pub address: IpAddr,
+    /// RTP ports: audio, video. RTCP goes to the port after.
+    pub ports: [u16; 2],
+}
+
+/// Who gets what.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Plan {
+    pub children: Vec<Target>,
+    /// Indexes into `children`: the set for streams without a route. Indexes that do not exist are left out.
+    pub all: Vec<usize>,
+    /// Sets of the other streams.
+    pub routes: HashMap<StreamKey, Vec<usize>>,
+}
+
+/// What the threads and the public functions share.
+struct Shared {
+    plan: ArcSwap<Compiled>,
+    /// By kind.
+    books: [Books; 2],
+    /// Streams in both tables.
+    known: AtomicUsize,
+    taps: Taps,
+}
+
+/// The running data plane. Dropping it stops it.
+pub struct Userspace {
+    shared: Arc<Shared>,
+    groups: [Arc<Group>; 2],
+    /// IPv4 children are addressed through IPv6 sockets.
+    mapped: bool,
+    threads: Vec<JoinHandle<()>>,
+    /// Closing it stops the threads.
+    stop: Option<UnixStream>,
+}
+
+impl Userspace {
+    /// Opens all sockets, or none, and starts forwarding by an empty plan: everything is `NoChildren`.
+    pub fn bind(listen: &Listen) -> Result<Userspace, UserspaceError> {
+        let (groups, mapped) = listen::open(listen)?;
+        let shared = Arc::new(Shared {
+            plan: ArcSwap::default(),
+            books: [Books::new(), Books::new()],
+            known: AtomicUsize::new(0),
+            taps: Taps::default(),
+        });
+        let (stop, stopped) = UnixStream::pair().map_err(UserspaceError::Thread)?;
+        let groups = groups.map(Arc::new);
+        let mut relay =
+            Userspace { shared, groups: groups.clone(), mapped, threads: Vec::new(), stop: Some(stop) };
+        for (group, name) in groups.into_iter().zip(["relay-audio", "relay-video"]) {
+            let (shared, stopped) =
+                (relay.shared.clone(), stopped.try_clone().map_err(UserspaceError::Thread)?);
+            let thread = Builder::new()
+                .name(name.to_owned())
+                .spawn(move || forward::run(&group, &shared, &stopped))
+                .map_err(UserspaceError::Thread)?;
+            relay.threads.push(thread);
+        }
+        Ok(relay)
+    }
+
+    /// Replaces the plan. Each packet sees the old one or the new one whole; a packet that arrives after this has
+    /// returned sees the new one. At most one batch of earlier packets may still be on its way out by the old one.
+    pub fn publish(&self, plan: Plan) {
+        self.shared.plan.store(Arc::new(Compiled::new(plan, self.mapped)));
+    }
+
+    /// All streams, in the order of their keys.
+    pub fn streams(&self) -> Vec<(StreamKey, Stream)> {
+        let mut streams = Vec::with_capacity(self.shared.known.load(Relaxed));
+        for books in &self.shared.books {
+            streams.extend(books.streams().iter().map(|(key, stream)| (*key, *stream)));
+        }
+        streams.sort_unstable_by_key(|(key, _)| *key);
+        streams
+    }
+
+    /// Removes streams from the table; a packet of one of them begins it anew.
+    pub fn forget(&self, keys: &[StreamKey]) {
+        for books in &self.shared.books {
+            let mut streams = books.streams();
+            let removed = keys.iter().filter(|key| streams.remove(key).is_some()).count();
+            self.shared.known.fetch_sub(removed, Relaxed);
+        }
+    }
+
+    /// Counters of the plan's children, and of others that have any, in the order of their indexes.
+    pub fn child_stats(&self) -> Vec<(u32, ChildStats)> {
+        let plan = self.shared.plan.load();
+        let planned = |counter| plan.children.iter().any(|child| child.counter == counter);
+        (0..MAX_CHILDREN)
+            .map(|counter| (counter, self.sum(counter)))
+            .filter(|(counter, stats)| *stats != ChildStats::default() || planned(*counter))
+            .collect()
+    }
+
+    /// Sets a child's counters to zero, for the index to be used again.
+    pub fn reset_child(&self, counter: u32) {
+        for books in &self.shared.books {
+            books.reset_child(counter);
+        }
+    }
+
+    /// Every reason and how often it occurred.
+    pub fn drops(&self) -> Vec<(Reason, u64)> {
+        let sum = |reason| self.shared.books.iter().map(|books| books.dropped(reason)).sum();
+        Reason::ALL.iter().map(|reason| (*reason, sum(*reason))).collect()
+    }
+
+    /// Packets that the kernel dropped before they were read: the receive buffer was full, or the checksum wrong.
+    pub fn receive_overflow(&self) -> u64 {
+        let endpoints = self.groups.iter().flat_map(|group| &group.endpoints);
+        endpoints.map(|endpoint| u64::from(socket::receive_drops(&endpoint.socket).unwrap_or(0))).sum()
+    }
+
+    /// Gives what is forwarded, as it comes in and as it goes out, until the receiver is dropped. What the receiver
+    /// does not take in time is left out.
+    pub fn tap(&self, filter: TapFilter) -> Receiver<Tapped> {
+        self.shared.taps.add(filter)
+    }
+
+    /// Stops forwarding, waits for the threads and closes the sockets.
+    pub fn stop(self) {}
+
+    fn sum(&self, counter: u32) -> ChildStats {
+        let [audio, video] = &self.shared.books;
+        let (audio, video) = (audio.child(counter), video.child(counter));
+        ChildStats {
+            packets: audio.packets + video.packets,
+            bytes: audio.bytes + video.bytes,
+            errors: audio.errors + video.errors,
+        }
+    }
+}
+
+impl Drop for Userspace {
+    fn drop(&mut self) {
+        self.stop = None;
+        for thread in self.threads.drain(..) {
+            if thread.join().is_err() {
+                tracing::error!("a forwarding thread had panicked");
+            }
+        }
+    }
+}
