@@ -177,7 +177,7 @@ impl File {
         let text = std::fs::read_to_string(path)
             .map_err(|error| ConfigError(format!("cannot read --config {}: {error}", path.display())))?;
         toml::from_str(&text).map_err(|error: toml::de::Error| {
-            let line = error.span().map_or(0, |span| text[..span.start].lines().count().max(1));
+            let line = error.span().map_or(0, |span| text[..span.start].matches('\n').count() + 1);
             ConfigError(format!(
                 "--config {} line {line}: {}",
                 path.display(),

@@ -18,7 +18,7 @@ const DRAIN: Duration = Duration::from_secs(1);
 
 /// Runs until SIGINT or SIGTERM. The data plane goes on forwarding after that.
 pub fn run(config: Config) -> Result<(), Failure> {
-    let filter = EnvFilter::try_new(&config.log)
+    let filter = EnvFilter::try_new(directives(&config.log))
         .map_err(|error| ConfigError(format!("--log {}: {error}", config.log)))?;
     let _ = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).try_init();
     let runtime = tokio::runtime::Builder::new_multi_thread()
@@ -75,6 +75,14 @@ fn failure(error: StartError) -> Failure {
     match error {
         StartError::Config(error) => error.into(),
         other => Failure::Other(other.to_string()),
+    }
+}
+
+/// A plain level means this program and its eBPF side; what the libraries have to say is for whoever asks for it.
+fn directives(log: &str) -> String {
+    match log {
+        "error" | "warn" | "info" | "debug" | "trace" => format!("warn,relay_ctl={log},relay_ebpf={log}"),
+        other => other.to_owned(),
     }
 }
 

@@ -1,8 +1,11 @@
 //! The project's own commands: `cargo xtask <command>`. Each says what it installs, shows progress and cleans up.
 
 mod build_ebpf;
+mod mounts;
 mod packages;
+mod run;
 mod sh;
+mod test;
 
 use std::process::ExitCode;
 
@@ -18,14 +21,40 @@ struct Cli {
 
 #[derive(Subcommand)]
 enum Command {
-    /// Install what is missing for building, testing and the demo (Debian packages, bpf-linker)
+    /// Install what is missing for building, testing and the demo (Debian packages, bpf-linker); the others call it
     Setup,
     /// Build the eBPF object into target/bpf/relay-ebpf
     BuildEbpf,
+    /// Show the relay at work: real media, two egresses, changes while it flows, the loss of each receiver
+    Demo {
+        /// Scripted: print the table and exit, 0 only if nothing was lost
+        #[arg(long)]
+        once: bool,
+        /// auto, xdp, tc or userspace
+        #[arg(long, default_value = "auto")]
+        mode: String,
+    },
+    /// Run the tests: all of them, or the parts named
+    Test {
+        /// lint, unit, kernel, net
+        #[arg(value_enum)]
+        parts: Vec<test::Part>,
+    },
+    /// Measure the relay beside what a user would choose instead
+    Bench {
+        /// Under a minute, to see that the harness works
+        #[arg(long)]
+        quick: bool,
+        /// Write the raw figures there
+        #[arg(long)]
+        json: Option<std::path::PathBuf>,
+    },
+    /// Check licences, sources and duplicates of the dependencies (installs cargo-deny, which takes minutes to build)
+    Deny,
 }
 
 fn main() -> ExitCode {
-    match run(Cli::parse().command) {
+    match dispatch(Cli::parse().command) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("[xtask] failed: {error:#}");
@@ -34,9 +63,13 @@ fn main() -> ExitCode {
     }
 }
 
-fn run(command: Command) -> Result<()> {
+fn dispatch(command: Command) -> Result<()> {
     match command {
         Command::Setup => packages::install(packages::Purpose::Everything),
         Command::BuildEbpf => build_ebpf::run(),
+        Command::Demo { once, mode } => run::demo(once, &mode),
+        Command::Test { parts } => test::run(&parts),
+        Command::Bench { quick, json } => run::bench(quick, json.as_deref()),
+        Command::Deny => packages::deny(),
     }
 }

@@ -125,6 +125,19 @@ fn llvm_major() -> Result<u32> {
         .context("`rustc -vV` names no LLVM version")
 }
 
+/// `cargo xtask deny`. The advisory database is a download of its own and left to whoever can make it.
+pub fn deny() -> Result<()> {
+    if sh::output_of(Command::new("cargo").args(["deny", "--version"])).is_none() {
+        sh::run(
+            "cargo-deny",
+            Command::new("cargo").args(["install", "cargo-deny", "--quiet", "--locked", "--version", "^0.18"]),
+        )?;
+    }
+    let mut check = Command::new("cargo");
+    check.current_dir(sh::workspace_root()).args(["deny", "--offline", "check", "licenses", "bans", "sources"]);
+    sh::run("cargo deny", &mut check)
+}
+
 fn install_bpf_linker(llvm: u32) -> Result<()> {
     sh::run(
         "bpf-linker",

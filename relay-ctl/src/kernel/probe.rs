@@ -78,7 +78,7 @@ pub fn xdp_transmit(ifindex: u32, interface: &str, mac: [u8; 6]) -> Result<Strin
             Ok(format!("native XDP, and a probe frame got through on {interface}"))
         }
         Ok(Egress { refused: 1.., .. }) => Err(format!("{interface} refused an XDP probe frame")),
-        Ok(_) => Err(format!("{interface} did not send an XDP probe frame")),
+        Ok(_) => Err(format!("{interface} takes no XDP frames")),
         Err(error) => Err(format!("{interface} could not be probed: {}", root_cause(&error))),
     }
 }

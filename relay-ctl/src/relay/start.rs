@@ -11,7 +11,7 @@ use super::way::{self, Way};
 use super::{Member, Relay, RelayError, State};
 use crate::config::{ChildSpec, Config, ConfigError, Listen};
 use crate::kernel::{
-    self, DataPlane, Facts, Found, Inherited, KernelError, Mode, ModeWanted, Pins, choose, pins, probe,
+    self, DataPlane, Facts, Found, Inherited, KernelError, Maps, Mode, ModeWanted, Pins, choose, pins, probe,
 };
 use crate::net::{Interface, NetError, Netlink};
 use crate::userspace::{self, Userspace, UserspaceError};
@@ -54,7 +54,11 @@ impl Relay {
         let pins = Pins::new(&config.pin_root, &config.interface);
         let found = inspect(&pins, config.mode)?;
         let mut probed = BTreeMap::new();
-        let facts = find_out(&netlink, &config, &interface, &wanted, found, &pins, &mut probed).await;
+        let mut destinations: Vec<IpAddr> = wanted.iter().map(|(_, address)| *address).collect();
+        if found == Found::DataPlane {
+            destinations.extend(inherited_addresses(&Maps::open(&pins)?).await);
+        }
+        let facts = find_out(&netlink, &config, &interface, &destinations, found, &pins, &mut probed).await;
         let (mode, mode_reason) = choose(config.mode, &facts).map_err(|(why, cure)| KernelError::Mode {
             mode: match config.mode {
                 ModeWanted::Xdp => "xdp",
@@ -162,6 +166,15 @@ impl Relay {
     }
 }
 
+/// Where the predecessor's children are, as far as their hosts resolve.
+async fn inherited_addresses(maps: &Maps) -> Vec<IpAddr> {
+    let mut addresses = Vec::new();
+    for (_, info) in maps.known_children() {
+        addresses.extend(way::resolve_host(&kernel::unpadded(&info.host)).await);
+    }
+    addresses
+}
+
 /// Without rights there is nothing to look at, and userspace mode does not need it.
 fn inspect(pins: &Pins, mode: ModeWanted) -> Result<Found, StartError> {
     match pins.inspect() {
@@ -177,7 +190,7 @@ async fn find_out(
     netlink: &Netlink,
     config: &Config,
     interface: &Interface,
-    wanted: &[(ChildSpec, IpAddr)],
+    destinations: &[IpAddr],
     found: Found,
     pins: &Pins,
     probed: &mut BTreeMap<u32, Result<String, String>>,
@@ -200,7 +213,7 @@ async fn find_out(
         facts.xdp_attach = probe::xdp_attach(interface.index, &interface.name);
     }
     if facts.xdp_attach.is_ok() {
-        facts.xdp_transmit = transmit(netlink, interface, wanted, probed).await;
+        facts.xdp_transmit = transmit(netlink, interface, destinations, probed).await;
     }
     facts
 }
@@ -209,11 +222,11 @@ async fn find_out(
 async fn transmit(
     netlink: &Netlink,
     interface: &Interface,
-    wanted: &[(ChildSpec, IpAddr)],
+    destinations: &[IpAddr],
     probed: &mut BTreeMap<u32, Result<String, String>>,
 ) -> Result<String, String> {
     let mut interfaces = BTreeMap::new();
-    for (_, address) in wanted {
+    for address in destinations {
         if let Ok(hop) = netlink.next_hop(*address).await
             && let Some(mac) = hop.interface.mac
         {

@@ -1,0 +1,84 @@
+//! `cargo xtask test`: lint, unit and property tests without root, then the eBPF programs in the kernel and real
+//! forwarding in network namespaces. Every part runs even if an earlier one failed; the last lines say which did.
+
+use std::process::Command;
+use std::time::Instant;
+
+use anyhow::{Context, Result, bail};
+use clap::ValueEnum;
+
+use crate::mounts::Mounts;
+use crate::{build_ebpf, run, sh};
+
+/// A part of the tests.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, ValueEnum)]
+pub enum Part {
+    /// rustfmt, and clippy for the host and for BPF.
+    Lint,
+    /// Unit and property tests; no root.
+    Unit,
+    /// The eBPF programs through BPF_PROG_TEST_RUN; root.
+    Kernel,
+    /// Real forwarding in network namespaces; root.
+    Net,
+}
+
+/// Runs the parts named, or all.
+pub fn run(parts: &[Part]) -> Result<()> {
+    let started = Instant::now();
+    let parts: Vec<Part> = if parts.is_empty() { Part::value_variants().to_vec() } else { parts.to_vec() };
+    run::prepare()?;
+    let _mounts = Mounts::remember();
+    let mut failed = Vec::new();
+    for part in &parts {
+        sh::say(format!("=== {part:?}"));
+        let result = match part {
+            Part::Lint => lint(),
+            Part::Unit => cargo("unit tests", &["test", "--locked", "--no-fail-fast"]),
+            Part::Kernel => lab_tests("kernel tests", |name| name.starts_with("kernel_")),
+            Part::Net => lab_tests("namespace tests", |name| !name.starts_with("kernel_")),
+        };
+        if let Err(error) = result {
+            eprintln!("[xtask] {part:?}: {error:#}");
+            failed.push(*part);
+        }
+    }
+    let minutes = started.elapsed().as_secs_f64() / 60.0;
+    if !failed.is_empty() {
+        bail!("these parts failed: {failed:?} (after {minutes:.1} minutes)");
+    }
+    sh::say(format!("all parts passed: {parts:?} (in {minutes:.1} minutes)"));
+    Ok(())
+}
+
+fn lint() -> Result<()> {
+    cargo("rustfmt", &["fmt", "--all", "--check"])?;
+    cargo("clippy", &["clippy", "--locked", "--quiet", "--workspace", "--all-targets", "--", "-D", "warnings"])?;
+    build_ebpf::clippy()
+}
+
+/// The lab's test files whose names are wanted. Root, one at a time: they share the machine's two cores, and what they
+/// measure is loss.
+fn lab_tests(what: &str, wanted: impl Fn(&str) -> bool) -> Result<()> {
+    let folder = sh::workspace_root().join("lab/tests");
+    let mut names: Vec<String> = std::fs::read_dir(&folder)
+        .with_context(|| format!("cannot read {}", folder.display()))?
+        .flatten()
+        .filter_map(|entry| entry.file_name().to_str()?.strip_suffix(".rs").map(str::to_owned))
+        .filter(|name| wanted(name))
+        .collect();
+    names.sort();
+    if names.is_empty() {
+        bail!("no test files in {}", folder.display());
+    }
+    let mut arguments = vec!["test", "--release", "--locked", "--no-fail-fast", "--package", "lab"];
+    for name in &names {
+        arguments.extend(["--test", name]);
+    }
+    arguments.extend(["--", "--test-threads=1"]);
+    cargo(what, &arguments)
+}
+
+fn cargo(what: &str, arguments: &[&str]) -> Result<()> {
+    sh::run(what, Command::new("cargo").current_dir(sh::workspace_root()).args(arguments))
+}
