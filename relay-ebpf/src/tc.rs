@@ -148,6 +148,7 @@ impl Version for V6 {
 
 /// The first `N` bytes of the packet, writable. Every helper that may move the packet makes this stale.
 #[inline(always)]
+#[expect(clippy::mut_from_ref, reason = "the packet is not part of the context; see the SAFETY line")]
 fn headers<const N: usize>(ctx: &TcContext) -> Result<&mut [u8; N], Reason> {
     let start = ctx.data();
     if start + N > ctx.data_end() {

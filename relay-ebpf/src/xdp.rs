@@ -126,6 +126,7 @@ fn put_token(ctx: &XdpContext, media: &Media) -> Result<(), Reason> {
 
 /// The first `N` bytes of the packet, writable. Moving the packet's ends makes this stale.
 #[inline(always)]
+#[expect(clippy::mut_from_ref, reason = "the packet is not part of the context; see the SAFETY line")]
 pub fn headers<const N: usize>(ctx: &XdpContext) -> Result<&mut [u8; N], Reason> {
     let start = ctx.data();
     if start + N > ctx.data_end() {

@@ -130,11 +130,25 @@ pub fn deny() -> Result<()> {
     if sh::output_of(Command::new("cargo").args(["deny", "--version"])).is_none() {
         sh::run(
             "cargo-deny",
-            Command::new("cargo").args(["install", "cargo-deny", "--quiet", "--locked", "--version", "^0.18"]),
+            Command::new("cargo").args([
+                "install",
+                "cargo-deny",
+                "--quiet",
+                "--locked",
+                "--version",
+                "^0.18",
+            ]),
         )?;
     }
     let mut check = Command::new("cargo");
-    check.current_dir(sh::workspace_root()).args(["deny", "--offline", "check", "licenses", "bans", "sources"]);
+    check.current_dir(sh::workspace_root()).args([
+        "deny",
+        "--offline",
+        "check",
+        "licenses",
+        "bans",
+        "sources",
+    ]);
     sh::run("cargo deny", &mut check)
 }
 

@@ -39,9 +39,17 @@ pub fn prepare() -> Result<()> {
     packages::install(packages::Purpose::Everything)?;
     build_ebpf::run()?;
     let mut cargo = Command::new("cargo");
-    cargo
-        .current_dir(sh::workspace_root())
-        .args(["build", "--release", "--locked", "--quiet", "--package", "relay-ctl", "--package", "lab", "--bins"]);
+    cargo.current_dir(sh::workspace_root()).args([
+        "build",
+        "--release",
+        "--locked",
+        "--quiet",
+        "--package",
+        "relay-ctl",
+        "--package",
+        "lab",
+        "--bins",
+    ]);
     sh::run("relay-ctl and lab", &mut cargo)
 }
 

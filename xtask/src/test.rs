@@ -52,9 +52,11 @@ pub fn run(parts: &[Part]) -> Result<()> {
 }
 
 fn lint() -> Result<()> {
-    cargo("rustfmt", &["fmt", "--all", "--check"])?;
-    cargo("clippy", &["clippy", "--locked", "--quiet", "--workspace", "--all-targets", "--", "-D", "warnings"])?;
-    build_ebpf::clippy()
+    let format = cargo("rustfmt", &["fmt", "--all", "--check"]);
+    let arguments = ["clippy", "--locked", "--quiet", "--workspace", "--all-targets", "--", "-D", "warnings"];
+    let host = cargo("clippy", &arguments);
+    let bpf = build_ebpf::clippy();
+    format.and(host).and(bpf)
 }
 
 /// The lab's test files whose names are wanted. Root, one at a time: they share the machine's two cores, and what they
