@@ -10,6 +10,7 @@ use tracing_subscriber::EnvFilter;
 
 use crate::cli::Failure;
 use crate::config::{Config, ConfigError};
+use crate::kernel::{KernelError, Pins};
 use crate::net::Netlink;
 use crate::relay::{Relay, StartError};
 
@@ -33,12 +34,7 @@ async fn serve(config: Config) -> Result<(), Failure> {
     let mut interrupt = signal(SignalKind::interrupt()).map_err(|error| Failure::Other(error.to_string()))?;
     let mut terminate = signal(SignalKind::terminate()).map_err(|error| Failure::Other(error.to_string()))?;
     // Bound before anything is attached, so that a port in use is found while nothing has changed.
-    let listener = TcpListener::bind(config.api).await.map_err(|error| {
-        Failure::Other(format!(
-            "cannot listen on --api {}: {error}; choose another address or port",
-            config.api
-        ))
-    })?;
+    let listener = TcpListener::bind(config.api).await.map_err(|error| api_error(&config, &error))?;
     // Subscribed before anything is read, so that no change falls between.
     let changes = Netlink::subscribe().map_err(|error| Failure::Other(error.to_string()))?;
     let log_level = ebpf_log_level(&config.log);
@@ -62,13 +58,24 @@ async fn serve(config: Config) -> Result<(), Failure> {
         _ = interrupt.recv() => Ok(()),
         _ = terminate.recv() => Ok(()),
         ended = &mut server => Err(Failure::Other(format!("the HTTP server ended: {ended:?}"))),
-        _ = watching => Err(Failure::Other("the watch of the kernel's tables ended".to_owned())),
+        _ = watching => {
+            tracing::warn!("the data plane was detached; there is nothing left to look after");
+            return Ok(());
+        }
     };
     let _ = stop.send(());
     // Requests under way may finish; a capture would go on for ever.
     let _ = tokio::time::timeout(DRAIN, server).await;
     tracing::info!("stopping; what is attached goes on forwarding (`relay-ctl detach` ends it)");
     ended
+}
+
+/// The port is most often taken by the daemon that already looks after the interface.
+fn api_error(config: &Config, error: &std::io::Error) -> Failure {
+    if Pins::new(&config.pin_root, &config.interface).is_locked() {
+        return KernelError::AnotherDaemon { interface: config.interface.clone() }.into();
+    }
+    Failure::Other(format!("cannot listen on --api {}: {error}; choose another address or port", config.api))
 }
 
 fn failure(error: StartError) -> Failure {

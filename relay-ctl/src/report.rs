@@ -36,7 +36,7 @@ pub fn status(maps: &Maps, pins: &Pins) -> view::Status {
     if mode == Mode::Xdp {
         programs.push("relay_copy".to_owned());
     }
-    let attached = pins.file(pins::LINK_XDP).exists() || pins.file(pins::LINK_TCX).exists();
+    let attached = pins.is_linked();
     let mut problems: Vec<String> = Vec::new();
     if !attached {
         problems.push("no program is attached".to_owned());

@@ -76,13 +76,15 @@ impl DataPlane {
                 });
             }
         }
-        let mut programs = Programs::load(&pins, log_level)?;
+        if found == Found::Leftovers {
+            pins.clear()?;
+        }
+        let programs = Programs::load(&pins, log_level)?;
         let maps = Maps::open(&pins)?;
         let (in_use, inherited) = match found {
             Found::DataPlane => inherit(&maps)?,
-            Found::Nothing => (InUse::default(), Inherited::default()),
+            Found::Nothing | Found::Leftovers => (InUse::default(), Inherited::default()),
         };
-        let _ = programs.ebpf();
         let plane = DataPlane {
             pins,
             maps,

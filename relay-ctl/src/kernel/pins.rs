@@ -30,6 +30,8 @@ pub struct Pins {
 pub enum Found {
     /// Nothing: the interface is not attached.
     Nothing,
+    /// Files, but no link: a start that was cut short. They forward nothing.
+    Leftovers,
     /// A whole data plane of this layout version.
     DataPlane,
 }
@@ -81,13 +83,11 @@ impl Pins {
         let linked = present.iter().any(|name| name == LINK_XDP || name == LINK_TCX);
         let missing: Vec<&str> =
             PINNED_MAPS.iter().copied().filter(|map| !present.iter().any(|name| name == map)).collect();
-        if missing.is_empty() {
+        if linked && missing.is_empty() {
             return Ok(Found::DataPlane);
         }
         if !linked {
-            // Maps without a link forward nothing: a start that was cut short. Begin anew.
-            self.remove()?;
-            return Ok(Found::Nothing);
+            return Ok(Found::Leftovers);
         }
         Err(KernelError::CorruptPins {
             folder: self.versioned(),
@@ -112,6 +112,23 @@ impl Pins {
                 Err(KernelError::PinFolder { folder: self.folder.clone(), source })
             }
         }
+    }
+
+    /// True while a daemon looks after the interface.
+    pub fn is_locked(&self) -> bool {
+        File::open(&self.folder)
+            .is_ok_and(|file| matches!(file.try_lock(), Err(std::fs::TryLockError::WouldBlock)))
+    }
+
+    /// True while a program is attached through a pinned link.
+    pub fn is_linked(&self) -> bool {
+        self.file(LINK_XDP).exists() || self.file(LINK_TCX).exists()
+    }
+
+    /// Removes the files of the versioned directory, but not the directory, which carries the lock.
+    pub fn clear(&self) -> Result<(), KernelError> {
+        let folder = self.versioned();
+        names_in(&folder).iter().try_for_each(|name| remove_file(&folder.join(name)))
     }
 
     /// Removes everything, links first, so that no packet meets half a data plane. True when there was something.

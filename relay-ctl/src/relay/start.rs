@@ -101,9 +101,15 @@ impl Relay {
             started: std::time::Instant::now(),
         };
         let relay = Relay { config, netlink, state: Mutex::new(state), applied: watch::Sender::new(0) };
-        relay.populate(inherited, wanted, mode).await?;
-        relay.go(&interface, mode, fresh).await?;
-        Ok(relay)
+        let started = match relay.populate(inherited, wanted, mode).await {
+            Ok(()) => relay.go(&interface, mode, fresh).await,
+            Err(error) => Err(error),
+        };
+        if started.is_err() && fresh && mode != Mode::Userspace {
+            // Nothing forwards yet: leave nothing behind. What a predecessor attached stays as it is.
+            let _ = Pins::new(&relay.config.pin_root, &relay.config.interface).remove();
+        }
+        started.map(|()| relay)
     }
 
     /// Children that a predecessor had, then those of the configuration.

@@ -12,8 +12,8 @@ use tokio::io::unix::AsyncFd;
 use super::plane::Plane;
 use super::start::{listen_addresses, listeners};
 use super::{Relay, State, way};
-use crate::kernel::Mode;
-use crate::net::{Change, Changes, NetError, Netlink};
+use crate::kernel::{KernelError, Mode, Pins};
+use crate::net::{Change, Changes, Interface, NetError, Netlink};
 
 /// Changes of the kernel's tables come in bursts; one look answers them all.
 const SETTLE: Duration = Duration::from_millis(2);
@@ -27,7 +27,7 @@ const SILENT: u64 = 600_000_000_000;
 const SILENT_WHEN_FULL: u64 = 30_000_000_000;
 
 impl Relay {
-    /// Runs until cancelled.
+    /// Runs until cancelled, or until the data plane has been detached.
     pub async fn watch(self: Arc<Relay>, mut changes: Changes) {
         let mut refresh = tokio::time::interval(REFRESH);
         let mut resolve = tokio::time::interval(RESOLVE);
@@ -52,10 +52,16 @@ impl Relay {
                         };
                     }
                 },
-                _ = refresh.tick() => self.keep_neighbours().await,
+                _ = refresh.tick() => {
+                    if self.is_detached().await {
+                        return;
+                    }
+                    self.keep_neighbours().await;
+                }
                 _ = resolve.tick() => {
                     self.resolve_hosts().await;
                     self.follow(&[Change::Overrun]).await;
+                    self.probe_again().await;
                     self.forget_silent().await;
                 }
             }
@@ -120,24 +126,50 @@ impl Relay {
         };
         let listeners = listeners(&addresses, interface.mac.unwrap_or_default(), self.config.listen.ports);
         state.addresses = addresses;
-        let moved = state.ifindex != interface.index;
-        state.ifindex = interface.index;
         if let Plane::Kernel(plane) = &mut state.plane {
             plane.listen(&listeners)?;
-            if moved {
-                tracing::warn!(
-                    "{} came back with index {}; attaching again",
-                    interface.name,
-                    interface.index
-                );
-                state.interruptions += 1;
-                state.probed.clear();
-                plane.move_to(interface.index)?;
-                plane.describe(&self.config.node_id, self.config.listen.ports, &state.mode_reason, false)?;
-                plane.attach()?;
-            }
+        }
+        if state.ifindex != interface.index
+            && let Err(error) = self.attach_again(state, &interface)
+        {
+            // The index is left as it was, so that the next look tries again.
+            state.problem = Some(format!("cannot attach to {} again: {error}", interface.name));
+            return Err(error.into());
         }
         Ok(())
+    }
+
+    /// The interface was gone and is back: its links went with it.
+    fn attach_again(&self, state: &mut State, interface: &Interface) -> Result<(), KernelError> {
+        tracing::warn!("{} came back with index {}; attaching again", interface.name, interface.index);
+        state.probed.clear();
+        if let Plane::Kernel(plane) = &mut state.plane {
+            plane.move_to(interface.index)?;
+            plane.describe(&self.config.node_id, self.config.listen.ports, &state.mode_reason, false)?;
+            plane.attach()?;
+        }
+        state.ifindex = interface.index;
+        state.interruptions += 1;
+        Ok(())
+    }
+
+    /// An interface that took no XDP frames may take them by now.
+    async fn probe_again(&self) {
+        let mut state = self.state.lock().await;
+        state.probed.retain(|_, answer| answer.is_ok());
+        let blocked = state.children.values_mut().filter_map(|member| member.way.blocked.take()).count();
+        if blocked > 0
+            && let Err(error) = self.apply(&mut state).await
+        {
+            tracing::error!("the change could not be applied: {error}");
+        }
+    }
+
+    /// Somebody ran `relay-ctl detach`.
+    async fn is_detached(&self) -> bool {
+        let state = self.state.lock().await;
+        matches!(state.plane, Plane::Kernel(_))
+            && !Pins::new(&self.config.pin_root, &self.config.interface).is_linked()
     }
 
     async fn keep_neighbours(&self) {

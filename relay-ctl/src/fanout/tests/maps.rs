@@ -1,0 +1,103 @@
+//! The maps as ordinary collections, written by [`Command`]s and read as `relay-ebpf` reads them.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use relay_common::layout::{ALL_CHILDREN, Child, GroupKey, ListenerKey, SetChildren, Span, StreamKey};
+
+use crate::fanout::{Command, InUse};
+
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Maps {
+    pub routes: BTreeMap<StreamKey, u32>,
+    pub sets: BTreeMap<u32, u32>,
+    pub set_children: BTreeMap<u32, SetChildren>,
+    pub devmaps: BTreeMap<u32, Vec<u32>>,
+    pub instances: BTreeMap<u32, Span>,
+    pub groups: BTreeMap<GroupKey, Span>,
+    pub members: BTreeMap<u32, u32>,
+    pub children: BTreeMap<u32, Child>,
+    pub peers: BTreeSet<ListenerKey>,
+}
+
+impl Maps {
+    pub fn carry_out(&mut self, command: &Command) {
+        match command.clone() {
+            Command::WriteChild { slot, child } => drop(self.children.insert(slot, child)),
+            Command::WriteMembers { first, slots } => self.members.extend((first..).zip(slots)),
+            Command::WriteInstance { instance, span } => drop(self.instances.insert(instance, span)),
+            Command::WriteGroup { key, span } => drop(self.groups.insert(key, span)),
+            Command::WriteDevmap { instance, interfaces } => drop(self.devmaps.insert(instance, interfaces)),
+            Command::WriteSetChildren { set, children } => drop(self.set_children.insert(set, children)),
+            Command::Flip { set, instance } => drop(self.sets.insert(set, instance)),
+            Command::Route { key, set } => drop(self.routes.insert(key, set)),
+            Command::Unroute { key } => drop(self.routes.remove(&key)),
+            Command::AddPeer { key } => drop(self.peers.insert(key)),
+            Command::RemovePeer { key } => drop(self.peers.remove(&key)),
+            Command::RemoveGroup { key } => drop(self.groups.remove(&key)),
+        }
+    }
+
+    /// `classify`: ROUTES, then SETS. 0: no children.
+    pub fn instance_of(&self, stream: &StreamKey) -> u32 {
+        let set = self.routes.get(stream).copied().unwrap_or(ALL_CHILDREN);
+        self.sets.get(&set).copied().unwrap_or(0)
+    }
+
+    /// `relay_tc`: INSTANCES, then a walk over MEMBERS and CHILDREN.
+    pub fn by_tc(&self, instance: u32) -> Vec<Child> {
+        self.slots(instance).map(|slot| self.children[&slot]).collect()
+    }
+
+    /// `relay_xdp` and `relay_copy`: the kernel walks the devmap; each copy moves its interface's cursor on by one.
+    pub fn by_xdp(&self, instance: u32) -> Vec<Child> {
+        if instance == 0 {
+            return Vec::new();
+        }
+        let mut cursors: BTreeMap<u32, (u32, u32)> = BTreeMap::new();
+        let copy = |ifindex: &u32| {
+            let (next, end) = cursors.entry(*ifindex).or_insert_with(|| {
+                let key = GroupKey { instance, ifindex: *ifindex };
+                let group = self.groups.get(&key).unwrap_or_else(|| panic!("a copy meets no group: {key:?}"));
+                (group.first, group.first + group.count)
+            });
+            assert!(next < end, "more copies than children behind {ifindex} in instance {instance}");
+            let child = self.children[&self.members[next]];
+            assert_eq!(child.ifindex, *ifindex, "a copy leaves by another interface than its child's");
+            *next += 1;
+            child
+        };
+        let copies = self.devmaps[&instance].iter().map(copy).collect();
+        assert!(cursors.values().all(|(next, end)| next == end), "fewer copies than children in {instance}");
+        copies
+    }
+
+    /// The slots of an instance's members.
+    pub fn slots(&self, instance: u32) -> impl Iterator<Item = u32> {
+        self.positions(instance).map(|position| self.members[&position])
+    }
+
+    /// The positions of an instance's members.
+    pub fn positions(&self, instance: u32) -> std::ops::Range<u32> {
+        if instance == 0 {
+            return 0..0;
+        }
+        let span = self.instances[&instance];
+        span.first..span.first + span.count
+    }
+
+    /// What `kernel::inherit` finds.
+    pub fn in_use(&self) -> InUse {
+        let filled: Vec<(u32, u32)> =
+            self.sets.iter().map(|(set, instance)| (*set, *instance)).filter(|(_, i)| *i != 0).collect();
+        let slots: BTreeSet<u32> = filled.iter().flat_map(|(_, instance)| self.slots(*instance)).collect();
+        let sets: BTreeSet<u32> = self.routes.values().copied().collect();
+        InUse {
+            sets: sets.into_iter().collect(),
+            instances: filled.iter().map(|(_, instance)| (*instance, self.instances[instance])).collect(),
+            groups: self.groups.keys().copied().collect(),
+            slots: slots.into_iter().collect(),
+            peers: self.peers.iter().copied().collect(),
+            routes: self.routes.keys().copied().collect(),
+        }
+    }
+}

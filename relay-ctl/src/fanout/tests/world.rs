@@ -1,0 +1,155 @@
+//! A daemon, the maps, the clock, and packets that pass at every moment.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use relay_common::layout::{Child, ListenerKey, StreamKey};
+
+use super::maps::Maps;
+use crate::fanout::{Command, Fanout, FanoutError, GRACE_MS, Wanted};
+
+pub struct World {
+    pub fanout: Fanout,
+    pub maps: Maps,
+    pub now: u64,
+    /// How long each map write takes.
+    pub write_ms: u64,
+    /// Streams whose packets are watched.
+    streams: Vec<StreamKey>,
+    /// Instances that packets may be holding: what they reach through each, and when one could last pick it up.
+    flights: BTreeMap<u32, (Vec<Child>, u64)>,
+}
+
+impl World {
+    pub fn new(streams: Vec<StreamKey>) -> World {
+        World {
+            fanout: Fanout::new(),
+            maps: Maps::default(),
+            now: 1_000,
+            write_ms: 0,
+            streams,
+            flights: BTreeMap::new(),
+        }
+    }
+
+    /// Plans a change; an error must leave no trace.
+    pub fn plan(&mut self, wanted: &Wanted) -> Result<Vec<Command>, FanoutError> {
+        let before = format!("{:?}", self.fanout);
+        self.fanout.change(self.now, wanted).inspect_err(|error| {
+            assert_eq!(format!("{:?}", self.fanout), before, "{error} changed the books");
+        })
+    }
+
+    /// Plans a change and carries it out.
+    pub fn change(&mut self, wanted: &Wanted) -> Result<(), FanoutError> {
+        let commands = self.plan(wanted)?;
+        self.carry_out(&commands, wanted);
+        self.fanout.carried_out(self.now);
+        for stream in &self.streams {
+            assert_eq!(self.reached(stream), reach(wanted, stream), "after the change, {stream:?}");
+        }
+        assert_eq!(self.maps.peers, peers(wanted));
+        Ok(())
+    }
+
+    /// [`World::change`] as the daemon does it: what is refused as too fast is tried again after the grace.
+    pub fn change_patiently(&mut self, wanted: &Wanted) {
+        if self.change(wanted) == Err(FanoutError::Busy) {
+            self.now += GRACE_MS;
+            self.change(wanted).expect("a change that was too fast works a moment later");
+        }
+    }
+
+    /// Carries out commands with packets before, between and after them.
+    pub fn carry_out(&mut self, commands: &[Command], wanted: &Wanted) {
+        let before: Vec<Vec<Child>> = self.streams.iter().map(|stream| self.reached(stream)).collect();
+        let mut switched = vec![false; self.streams.len()];
+        for command in commands {
+            self.take_off();
+            self.assert_free(command);
+            self.maps.carry_out(command);
+            self.now += self.write_ms;
+            for (at, stream) in self.streams.iter().enumerate() {
+                let (old, new, got) = (&before[at], reach(wanted, stream), self.reached(stream));
+                if got != new {
+                    assert!(got == *old && !switched[at], "{stream:?} reaches {got:?} after {command:?}");
+                } else if got != *old {
+                    switched[at] = true;
+                }
+            }
+            self.assert_flights_whole(command);
+        }
+        self.take_off();
+    }
+
+    /// A new daemon takes over.
+    pub fn restart(&mut self) {
+        self.fanout = Fanout::resume(self.maps.in_use());
+    }
+
+    /// What a packet of the stream reaches that comes in now, by tc and by xdp alike.
+    pub fn reached(&self, stream: &StreamKey) -> Vec<Child> {
+        let instance = self.maps.instance_of(stream);
+        let copies = self.maps.by_tc(instance);
+        assert_eq!(self.maps.by_xdp(instance), copies, "xdp and tc differ");
+        copies
+    }
+
+    /// A packet of each stream looks its instance up, and goes on later.
+    fn take_off(&mut self) {
+        for stream in &self.streams {
+            let instance = self.maps.instance_of(stream);
+            self.flights.insert(instance, (self.maps.by_tc(instance), self.now));
+        }
+    }
+
+    /// The kernel is done with a packet long before the grace is over.
+    fn in_flight(&self) -> impl Iterator<Item = (u32, &Vec<Child>)> {
+        let recent = |(_, since): &&(Vec<Child>, u64)| self.now - since < GRACE_MS;
+        self.flights.iter().filter(move |(_, flight)| recent(flight)).map(|(at, (copies, _))| (*at, copies))
+    }
+
+    fn assert_flights_whole(&self, command: &Command) {
+        for (instance, copies) in self.in_flight() {
+            assert_eq!(&self.maps.by_tc(instance), copies, "in flight through {instance}, {command:?}");
+            assert_eq!(&self.maps.by_xdp(instance), copies, "in flight through {instance}, {command:?}");
+        }
+    }
+
+    /// Nothing that a packet can be reading is written.
+    fn assert_free(&self, command: &Command) {
+        let held: BTreeSet<u32> = self.in_flight().map(|(instance, _)| instance).collect();
+        let in_the_way = match command {
+            Command::WriteChild { slot, .. } => {
+                held.iter().any(|instance| self.maps.slots(*instance).any(|used| used == *slot))
+            }
+            Command::WriteMembers { first, slots } => {
+                let written = *first..*first + slots.len() as u32;
+                held.iter().any(|instance| self.maps.positions(*instance).any(|at| written.contains(&at)))
+            }
+            Command::WriteInstance { instance, .. } | Command::WriteDevmap { instance, .. } => {
+                held.contains(instance)
+            }
+            Command::WriteGroup { key, .. } | Command::RemoveGroup { key } => held.contains(&key.instance),
+            _ => false,
+        };
+        assert!(!in_the_way, "{command:?} writes what packets read");
+    }
+}
+
+/// What a stream's packets are meant to reach, in the order of the fan-out.
+pub fn reach(wanted: &Wanted, stream: &StreamKey) -> Vec<Child> {
+    let chosen = |id: &u32| wanted.routes.get(stream).is_none_or(|subset| subset.contains(id));
+    let mut children: Vec<Child> =
+        wanted.children.iter().filter(|(id, _)| chosen(id)).map(|(_, child)| *child).collect();
+    children.sort_by_key(|child| (child.ifindex, child.counter));
+    children
+}
+
+fn peers(wanted: &Wanted) -> BTreeSet<ListenerKey> {
+    let of = |child: &Child| {
+        let address = child.destination;
+        let ports = child.ports.into_iter().flat_map(|port| [port, port + 1]);
+        ports.map(move |port| ListenerKey { address, port, reserved: [0; 2] }).collect::<Vec<_>>()
+    };
+    wanted.children.values().flat_map(of).collect()
+}
