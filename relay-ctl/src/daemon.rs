@@ -1,6 +1,6 @@
 //! `relay-ctl attach`: from configuration to a relay that runs until it is told to stop.
 
-use std::io::Write;
+use std::io::{IsTerminal, Write};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -21,7 +21,11 @@ const DRAIN: Duration = Duration::from_secs(1);
 pub fn run(config: Config) -> Result<(), Failure> {
     let filter = EnvFilter::try_new(directives(&config.log))
         .map_err(|error| ConfigError(format!("--log {}: {error}", config.log)))?;
-    let _ = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).try_init();
+    let _ = tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(std::io::stderr)
+        .with_ansi(std::io::stderr().is_terminal())
+        .try_init();
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(2)
         .enable_all()

@@ -57,10 +57,11 @@ pub fn examine(interface: Option<&str>) -> Vec<Finding> {
         ),
         finding(
             "BPF filesystem",
-            pins::ensure_bpffs(Path::new(pins::DEFAULT_ROOT))
-                .map(|()| "/sys/fs/bpf".to_owned())
-                .map_err(|error| error.to_string()),
-            false,
+            match pins::is_bpffs(Path::new(pins::DEFAULT_ROOT)) {
+                true => Ok("/sys/fs/bpf".to_owned()),
+                false => Err("not mounted; `relay-ctl attach` mounts it, if it may".to_owned()),
+            },
+            true,
             "mount -t bpf bpf /sys/fs/bpf",
         ),
         finding(

@@ -7,7 +7,7 @@ mod programs {
     use aya_ebpf::Global;
     use aya_ebpf::bindings::{BPF_F_BROADCAST, TC_ACT_OK, TC_ACT_SHOT, xdp_action};
     use aya_ebpf::btf_maps::{Array, DevMap, PerCpuArray};
-    use aya_ebpf::helpers::bpf_redirect;
+    use aya_ebpf::helpers::{bpf_ktime_get_ns, bpf_redirect};
     use aya_ebpf::macros::{btf_map, classifier, xdp};
     use aya_ebpf::programs::{TcContext, XdpContext};
     use relay_common::checksum;
@@ -17,6 +17,8 @@ mod programs {
     const CHILDREN: usize = 8;
     const FIRST_CHILD: [u8; 4] = [10, 0, 2, 11];
     const PORT: u16 = 5002;
+    /// Packets between two looks at the clock.
+    const BATCH: u64 = 16;
     /// Ethernet, IPv4 and UDP header.
     const HEADERS: usize = 14 + 20 + 8;
 
@@ -30,8 +32,10 @@ mod programs {
     #[unsafe(no_mangle)]
     static IFINDEX: Global<u32> = Global::new(0);
 
+    /// Where the generator is: packets so far, and when (CLOCK_MONOTONIC ns) the first and the last of a batch went. The
+    /// user zeroes the first one.
     #[btf_map]
-    static SEQUENCE: Array<u32, 1> = Array::new();
+    static PROGRESS: Array<[u64; 3], 1> = Array::new();
     /// Packets that reached the sink: by child, and in the last place those for nobody in particular.
     #[btf_map]
     static ARRIVED: PerCpuArray<[u64; CHILDREN + 1], 1> = PerCpuArray::new();
@@ -41,16 +45,22 @@ mod programs {
     /// Run as live frames, which are recycled: every packet gets its headers anew.
     #[xdp]
     pub fn bench_generate(ctx: XdpContext) -> u32 {
-        let Some(sequence) = SEQUENCE.get_ptr_mut(0) else { return xdp_action::XDP_ABORTED };
+        let Some(progress) = PROGRESS.get_ptr_mut(0) else { return xdp_action::XDP_ABORTED };
         let start = ctx.data();
         if start + size_of::<[u64; 7]>() > ctx.data_end() {
             return xdp_action::XDP_ABORTED;
         }
         // SAFETY: the slot is written by this program alone, which one thread runs.
-        let number = unsafe {
-            *sequence += 1;
-            *sequence
-        };
+        let [count, first, last] = unsafe { &mut *progress };
+        *count += 1;
+        if *count % BATCH == 0 || *first == 0 {
+            // SAFETY: the helper takes no arguments and only reads the clock.
+            *last = unsafe { bpf_ktime_get_ns() };
+            if *first == 0 {
+                *first = *last;
+            }
+        }
+        let number = *count as u32;
         let (high, low) = ((number as u16).to_be(), (number.wrapping_mul(960) as u16).to_be());
         let cycle = ((number.wrapping_mul(960) >> 16) as u16).to_be();
         let sum = CHECKSUM.load() + high as u32 + low as u32 + cycle as u32;

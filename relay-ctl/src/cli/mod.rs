@@ -223,24 +223,35 @@ impl From<ClientError> for Failure {
 pub fn main() -> ExitCode {
     let cli = match Cli::try_parse() {
         Ok(cli) => cli,
-        Err(error) => {
+        Err(error) if !error.use_stderr() => {
             let _ = error.print();
-            return if error.use_stderr() { ExitCode::from(EXIT_CONFIG) } else { ExitCode::SUCCESS };
+            return ExitCode::SUCCESS;
         }
+        Err(error) => return fail(usage_error(&error), EXIT_CONFIG),
     };
     match run(cli.command) {
         Ok(code) => code,
-        Err(failure) => {
-            let (text, code) = match failure {
-                Failure::Config(error) => (error.0, EXIT_CONFIG),
-                Failure::Other(text) => (text, 1),
-            };
-            // One line, whatever the libraries below put into theirs.
-            let text: Vec<&str> = text.lines().map(str::trim).filter(|line| !line.is_empty()).collect();
-            eprintln!("relay-ctl: {}", text.join("; "));
-            ExitCode::from(code)
-        }
+        Err(Failure::Config(error)) => fail(error.0, EXIT_CONFIG),
+        Err(Failure::Other(text)) => fail(text, 1),
     }
+}
+
+/// One line, whatever the libraries below put into theirs.
+fn fail(text: String, code: u8) -> ExitCode {
+    let lines: Vec<&str> = text.lines().map(str::trim).filter(|line| !line.is_empty()).collect();
+    eprintln!("relay-ctl: {}", lines.join("; "));
+    ExitCode::from(code)
+}
+
+/// What clap says, without its heading and its advertisement for --help.
+fn usage_error(error: &clap::Error) -> String {
+    let text = error.render().to_string();
+    let kept = text.lines().filter(|line| !line.starts_with("For more information"));
+    let mut text = kept.collect::<Vec<_>>().join("\n").trim_start_matches("error: ").to_owned();
+    if error.kind() == clap::error::ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand {
+        text = "no command; `relay-ctl --help` lists them".to_owned();
+    }
+    text
 }
 
 fn run(command: Command) -> Result<ExitCode, Failure> {

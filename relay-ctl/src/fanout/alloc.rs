@@ -62,6 +62,12 @@ impl Runs {
         debug_assert!(was_used, "run {first} given back twice");
     }
 
+    /// Runs that are taken: first position and count.
+    #[cfg(test)]
+    pub fn used(&self) -> impl Iterator<Item = (u32, u32)> {
+        self.used.iter().map(|(first, count)| (*first, *count))
+    }
+
     fn find(&self, from: u32, to: u32, count: u32) -> Option<u32> {
         // A run that starts before `from` may reach beyond it.
         let mut at =

@@ -191,6 +191,9 @@ impl Fanout {
         Ok(commands)
     }
 
+    /// The commands of the last change have been carried out: its grace begins now.
+    pub fn carried_out(&mut self, _now: u64) {}
+
     /// The slot that a child's headers are in, if it has any.
     pub fn slot_of(&self, child: ChildId) -> Option<u32> {
         self.children.get(&child).map(|(slot, _)| *slot)

@@ -50,7 +50,11 @@ fn subset(children: impl IntoIterator<Item = ChildId>) -> BTreeSet<ChildId> {
 #[test]
 fn two_interfaces_that_would_share_a_cursor_are_refused() {
     assert_eq!(check_cursors([2, 3, 1025]), Ok(()));
-    assert_eq!(check_cursors([2, 2, 2]), Ok(()), "one interface has one cursor, however many children it has");
+    assert_eq!(
+        check_cursors([2, 2, 2]),
+        Ok(()),
+        "one interface has one cursor, however many children it has"
+    );
     assert_eq!(check_cursors([2, 3, 1026]), Err(FanoutError::CursorClash(2, 1026)));
     assert_eq!(check_cursors([4096, 7, 1024]), Err(FanoutError::CursorClash(4096, 1024)));
 }

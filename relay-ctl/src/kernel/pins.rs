@@ -197,8 +197,8 @@ pub fn ensure_bpffs(root: &Path) -> Result<(), KernelError> {
     Err(KernelError::NoBpffs { root: root.to_owned() })
 }
 
-/// Looks at the nearest ancestor that exists.
-fn is_bpffs(path: &Path) -> bool {
+/// True when `path`, or its nearest ancestor that exists, is on a BPF filesystem.
+pub fn is_bpffs(path: &Path) -> bool {
     let Some(existing) = path.ancestors().find(|ancestor| ancestor.exists()) else { return false };
     nix::sys::statfs::statfs(existing)
         .is_ok_and(|filesystem| filesystem.filesystem_type() == nix::sys::statfs::BPF_FS_MAGIC)

@@ -1,6 +1,6 @@
 //! The maps as ordinary collections, written by [`Command`]s and read as `relay-ebpf` reads them.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use relay_common::layout::{ALL_CHILDREN, Child, GroupKey, ListenerKey, SetChildren, Span, StreamKey};
 
@@ -13,7 +13,7 @@ pub struct Maps {
     pub set_children: BTreeMap<u32, SetChildren>,
     pub devmaps: BTreeMap<u32, Vec<u32>>,
     pub instances: BTreeMap<u32, Span>,
-    pub groups: BTreeMap<GroupKey, Span>,
+    pub groups: HashMap<GroupKey, Span>,
     pub members: BTreeMap<u32, u32>,
     pub children: BTreeMap<u32, Child>,
     pub peers: BTreeSet<ListenerKey>,

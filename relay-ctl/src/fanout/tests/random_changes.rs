@@ -67,7 +67,9 @@ fn edit(wanted: &mut Wanted, edits: &[Edit]) {
 
 /// Streams 1.. have routes from time to time, stream 0 never.
 fn world(write_ms: u64) -> World {
-    World { write_ms, ..World::new((0..STREAMS).map(stream).collect()) }
+    let mut world = World::new((0..STREAMS).map(stream).collect());
+    world.write_ms = write_ms;
+    world
 }
 
 /// All that is not in use is available, once nothing waits for its grace any more.
