@@ -52,6 +52,7 @@ async fn serve(config: Config) -> Result<(), Failure> {
     let _ = std::io::stdout().flush();
 
     let watching = tokio::spawn(relay.clone().watch(changes));
+    tokio::spawn(relay.clone().keep_stock());
     let (stop, stopped) = tokio::sync::oneshot::channel::<()>();
     let server =
         axum::serve(listener, crate::api::router(relay.clone())).with_graceful_shutdown(async move {

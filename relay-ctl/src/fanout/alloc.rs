@@ -4,7 +4,7 @@
 use std::collections::{BTreeMap, VecDeque};
 
 /// Single numbers, first freed first reused.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Numbers {
     free: VecDeque<u32>,
 }
@@ -20,6 +20,13 @@ impl Numbers {
         self.free.pop_front()
     }
 
+    /// Takes one certain number, if it is free.
+    pub fn take_this(&mut self, number: u32) -> bool {
+        let before = self.free.len();
+        self.free.retain(|free| *free != number);
+        self.free.len() < before
+    }
+
     /// Gives a number back.
     pub fn give(&mut self, number: u32) {
         debug_assert!(!self.free.contains(&number), "number {number} given back twice");
@@ -33,7 +40,7 @@ impl Numbers {
 }
 
 /// Runs of positions, next fit.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Runs {
     end: u32,
     next: u32,

@@ -19,6 +19,11 @@ use alloc::{Numbers, Runs};
 /// done with a packet within one softirq, milliseconds at most.
 pub const GRACE_MS: u64 = 100;
 
+/// Different subsets that streams can be routed to: with the set of all children half of what the maps hold, so that a
+/// change that replaces every set finds room. (No more than half of `MEMBERS` either, in runs of at most a quarter of
+/// what is left, so that there always is a gap that is wide enough.)
+pub const MAX_SUBSETS: usize = MAX_SETS as usize / 2 - 1;
+
 /// A child's number: its index in `CHILD_INFO` and `CHILD_STATS`.
 pub type ChildId = u32;
 
@@ -64,7 +69,7 @@ pub enum Command {
 /// put everything on fresh ground.
 #[derive(Clone, Debug, Default)]
 pub struct InUse {
-    /// Set ids other than 0, from `ROUTES`.
+    /// Set ids other than 0, from `ROUTES` and `SETS`.
     pub sets: Vec<u32>,
     /// Instances in `SETS`, with their spans.
     pub instances: Vec<(u32, Span)>,
@@ -87,6 +92,9 @@ pub enum FanoutError {
     /// More routes than the map has room for.
     #[error("at most {MAX_ROUTES} streams can have a fan-out set of their own")]
     TooManyRoutes,
+    /// More different sets than there is room for. Half of them wait ready-made for the next change.
+    #[error("at most {MAX_SUBSETS} different fan-out sets; let streams share some")]
+    TooManySets,
     /// Two egress interfaces would share one cursor.
     #[error(
         "egress interfaces {0} and {1} cannot be used together by xdp (their indexes agree modulo 1024); use --mode tc"
@@ -97,7 +105,7 @@ pub enum FanoutError {
     Busy,
 }
 
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 struct Retired {
     sets: Vec<u32>,
     instances: Vec<(u32, Span)>,
@@ -117,7 +125,7 @@ struct Set {
 }
 
 /// The fan-out sets as they stand in the maps.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Fanout {
     slots: Numbers,
     instances: Numbers,
@@ -130,6 +138,8 @@ pub struct Fanout {
     /// What a predecessor left, until the first change.
     predecessor: Option<InUse>,
     retired: VecDeque<(u64, Retired)>,
+    /// Instances whose devmap is in place already, by its size.
+    stock: BTreeMap<u32, Vec<u32>>,
 }
 
 impl Fanout {
@@ -156,7 +166,51 @@ impl Fanout {
             peers: in_use.peers.iter().copied().collect(),
             predecessor: Some(in_use),
             retired: VecDeque::new(),
+            stock: BTreeMap::new(),
         }
+    }
+
+    /// A size of devmap that the next change is likely to want and that is not in stock, with an instance to put it in.
+    ///
+    /// Putting a devmap into `FANOUT` waits until every CPU has been through the scheduler, some 10 ms; done beforehand,
+    /// a change does not wait.
+    pub fn stock_order(&mut self) -> Option<(u32, u32)> {
+        let members = self.sets.get(&ALL_CHILDREN).map_or(0, |set| set.members.len() as u32);
+        let likely = [members + 1, members.saturating_sub(1), members];
+        let size = likely
+            .into_iter()
+            .find(|size| (1..=MAX_CHILDREN).contains(size) && !self.stock.contains_key(size))?;
+        // Not the last ones: changes come first.
+        (self.instances.available() > MAX_INSTANCES as usize / 4).then_some(())?;
+        Some((size, self.instances.take()?))
+    }
+
+    /// The devmap of a [`Fanout::stock_order`] is in place.
+    pub fn stocked(&mut self, size: u32, instance: u32) {
+        self.stock.entry(size).or_default().push(instance);
+    }
+
+    /// The devmap of a [`Fanout::stock_order`] could not be made.
+    pub fn not_stocked(&mut self, instance: u32) {
+        self.instances.give(instance);
+    }
+
+    /// Keeps an instance out of use whose devmap is still on order from before [`Fanout::resume`].
+    pub fn on_order(&mut self, instance: u32) {
+        self.instances.take_this(instance);
+    }
+
+    fn take_instance(&mut self, size: u32) -> Option<u32> {
+        if let Some(ready) = self.stock.get_mut(&size) {
+            let instance = ready.pop();
+            if ready.is_empty() {
+                self.stock.remove(&size);
+            }
+            if instance.is_some() {
+                return instance;
+            }
+        }
+        self.instances.take()
     }
 
     /// Decides what to write so that the maps say what is `wanted`. `now`: milliseconds of any steady clock.
@@ -164,20 +218,40 @@ impl Fanout {
     /// On an error nothing has changed, and no command is to be carried out.
     pub fn change(&mut self, now: u64, wanted: &Wanted) -> Result<Vec<Command>, FanoutError> {
         check(wanted)?;
+        // On a copy: a plan that runs out of room half way leaves no trace.
+        let mut next = self.clone();
+        let commands = next.plan(now, wanted)?;
+        *self = next;
+        Ok(commands)
+    }
+
+    /// The commands of the last change have been carried out: the grace of what they replaced begins now.
+    pub fn carried_out(&mut self, now: u64) {
+        if let Some((since, _)) = self.retired.back_mut() {
+            *since = now;
+        }
+    }
+
+    /// The slot that a child's headers are in, if it has any.
+    pub fn slot_of(&self, child: ChildId) -> Option<u32> {
+        self.children.get(&child).map(|(slot, _)| *slot)
+    }
+
+    fn plan(&mut self, now: u64, wanted: &Wanted) -> Result<Vec<Command>, FanoutError> {
         let mut commands = self.reclaim(now);
-        self.check_room(wanted).inspect_err(|_| {
-            // Reclaimed groups are gone from the books; their removal must not get lost with the error.
-            self.retired.push_front((0, Retired { groups: groups_of(&commands), ..Retired::default() }));
-        })?;
         let mut retired = Retired::default();
         let first = self.predecessor.take();
 
         self.place_children(wanted, &mut commands, &mut retired)?;
         let ids = self.set_ids_for(wanted)?;
-        for (meant, set) in &ids {
+        // A stream goes over in one word, so the order is: the sets that streams come to, those streams, the set of all
+        // children after they have left it, and the streams that come back to it.
+        for (meant, set) in ids.iter().filter(|(_, set)| **set != ALL_CHILDREN) {
             self.fill_set(*set, meant.clone(), wanted, &mut commands, &mut retired)?;
         }
-        self.write_routes(wanted, &ids, first.as_ref(), &mut commands);
+        let unroutes = self.write_routes(wanted, &ids, first.as_ref(), &mut commands);
+        self.fill_set(ALL_CHILDREN, None, wanted, &mut commands, &mut retired)?;
+        commands.extend(unroutes);
         self.drop_unused_sets(&ids, &mut retired);
         self.write_peers(wanted, &mut commands);
 
@@ -191,21 +265,17 @@ impl Fanout {
         Ok(commands)
     }
 
-    /// The commands of the last change have been carried out: its grace begins now.
-    pub fn carried_out(&mut self, _now: u64) {}
-
-    /// The slot that a child's headers are in, if it has any.
-    pub fn slot_of(&self, child: ChildId) -> Option<u32> {
-        self.children.get(&child).map(|(slot, _)| *slot)
-    }
-
     fn reclaim(&mut self, now: u64) -> Vec<Command> {
         let mut commands = Vec::new();
         while self.retired.front().is_some_and(|(since, _)| now.saturating_sub(*since) >= GRACE_MS) {
             let Some((_, retired)) = self.retired.pop_front() else { break };
             commands.extend(retired.groups.into_iter().map(|key| Command::RemoveGroup { key }));
             retired.slots.into_iter().for_each(|slot| self.slots.give(slot));
-            retired.sets.into_iter().for_each(|set| self.set_ids.give(set));
+            for set in retired.sets {
+                // Or the next daemon would think that its instance is in use, which may be another set's by then.
+                commands.push(Command::Flip { set, instance: 0 });
+                self.set_ids.give(set);
+            }
             for (instance, span) in retired.instances {
                 self.instances.give(instance);
                 if span.count > 0 {
@@ -214,25 +284,6 @@ impl Fanout {
             }
         }
         commands
-    }
-
-    /// Refuses early what could run out half way.
-    fn check_room(&self, wanted: &Wanted) -> Result<(), FanoutError> {
-        let changed = wanted
-            .children
-            .iter()
-            .filter(|(id, child)| self.children.get(id).is_none_or(|(_, placed)| placed != *child));
-        let subsets: BTreeSet<&BTreeSet<ChildId>> = wanted.routes.values().collect();
-        let known =
-            self.sets.values().filter(|set| set.meant.as_ref().is_some_and(|meant| subsets.contains(meant)));
-        let new_sets = subsets.len() - known.count();
-        if changed.count() > self.slots.available()
-            || new_sets > self.set_ids.available()
-            || subsets.len() + 1 > self.instances.available()
-        {
-            return Err(FanoutError::Busy);
-        }
-        Ok(())
     }
 
     fn place_children(
@@ -268,19 +319,40 @@ impl Fanout {
         wanted: &Wanted,
     ) -> Result<BTreeMap<Option<BTreeSet<ChildId>>, u32>, FanoutError> {
         let mut ids: BTreeMap<Option<BTreeSet<ChildId>>, u32> = BTreeMap::from([(None, ALL_CHILDREN)]);
+        let left = self.sets_left(wanted);
         for subset in wanted.routes.values() {
             let meant = Some(subset.clone());
             if ids.contains_key(&meant) {
                 continue;
             }
             let known = self.sets.iter().find(|(_, set)| set.meant == meant).map(|(id, _)| *id);
-            let id = match known {
+            // A set that some streams leave must not change before they have: the others get it under a new id.
+            let members = self.members(meant.as_ref(), wanted);
+            let in_place = known.filter(|id| {
+                !left.contains(id) || self.sets.get(id).is_some_and(|set| set.members == members)
+            });
+            let id = match in_place {
                 Some(id) => id,
                 None => self.set_ids.take().ok_or(FanoutError::Busy)?,
             };
             ids.insert(meant, id);
         }
         Ok(ids)
+    }
+
+    /// Sets that at least one stream is about to leave.
+    fn sets_left(&self, wanted: &Wanted) -> BTreeSet<u32> {
+        let meant = |set: &u32| self.sets.get(set).and_then(|set| set.meant.as_ref());
+        self.routes
+            .iter()
+            .filter(|(key, set)| wanted.routes.get(key) != meant(set))
+            .map(|(_, set)| *set)
+            .collect()
+    }
+
+    /// Child slots of a set, by egress interface and then by child.
+    fn members(&self, meant: Option<&BTreeSet<ChildId>>, wanted: &Wanted) -> Vec<u32> {
+        sorted(meant, wanted).iter().filter_map(|(_, child)| self.slot_of(*child)).collect()
     }
 
     fn fill_set(
@@ -291,15 +363,8 @@ impl Fanout {
         commands: &mut Vec<Command>,
         retired: &mut Retired,
     ) -> Result<(), FanoutError> {
-        // By interface first: the devmap program counts the children of each interface in devmap order.
-        let mut sorted: Vec<(u32, ChildId)> = wanted
-            .children
-            .iter()
-            .filter(|(child, _)| meant.as_ref().is_none_or(|meant| meant.contains(child)))
-            .map(|(child, headers)| (headers.ifindex, *child))
-            .collect();
-        sorted.sort_unstable();
-        let members: Vec<u32> = sorted.iter().filter_map(|(_, child)| self.slot_of(*child)).collect();
+        let sorted = sorted(meant.as_ref(), wanted);
+        let members = self.members(meant.as_ref(), wanted);
         if self.sets.get(&id).is_some_and(|set| set.members == members) {
             return Ok(());
         }
@@ -311,8 +376,8 @@ impl Fanout {
             groups: Vec::new(),
         };
         if !members.is_empty() {
-            let instance = self.instances.take().ok_or(FanoutError::Busy)?;
             let count = members.len() as u32;
+            let instance = self.take_instance(count).ok_or(FanoutError::Busy)?;
             let first = self.positions.take(count).ok_or(FanoutError::Busy)?;
             set.instance = instance;
             set.span = Span { first, count };
@@ -341,13 +406,14 @@ impl Fanout {
         Ok(())
     }
 
+    /// Sends streams to their sets, and gives the commands that send others back to the set of all children.
     fn write_routes(
         &mut self,
         wanted: &Wanted,
         ids: &BTreeMap<Option<BTreeSet<ChildId>>, u32>,
         predecessor: Option<&InUse>,
         commands: &mut Vec<Command>,
-    ) {
+    ) -> Vec<Command> {
         let mut routes = BTreeMap::new();
         for (key, subset) in &wanted.routes {
             let set = ids[&Some(subset.clone())];
@@ -358,8 +424,8 @@ impl Fanout {
         }
         let known = self.routes.keys().chain(predecessor.iter().flat_map(|left| left.routes.iter()));
         let gone: BTreeSet<StreamKey> = known.filter(|key| !routes.contains_key(key)).copied().collect();
-        commands.extend(gone.into_iter().map(|key| Command::Unroute { key }));
         self.routes = routes;
+        gone.into_iter().map(|key| Command::Unroute { key }).collect()
     }
 
     fn drop_unused_sets(&mut self, ids: &BTreeMap<Option<BTreeSet<ChildId>>, u32>, retired: &mut Retired) {
@@ -417,6 +483,9 @@ fn check(wanted: &Wanted) -> Result<(), FanoutError> {
     if wanted.routes.len() > MAX_ROUTES as usize {
         return Err(FanoutError::TooManyRoutes);
     }
+    if wanted.routes.values().collect::<BTreeSet<_>>().len() > MAX_SUBSETS {
+        return Err(FanoutError::TooManySets);
+    }
     Ok(())
 }
 
@@ -432,14 +501,16 @@ pub fn check_cursors(interfaces: impl IntoIterator<Item = u32>) -> Result<(), Fa
     Ok(())
 }
 
-fn groups_of(commands: &[Command]) -> Vec<GroupKey> {
-    commands
+/// A set's children by interface first: the devmap program counts the children of each interface in devmap order.
+fn sorted(meant: Option<&BTreeSet<ChildId>>, wanted: &Wanted) -> Vec<(u32, ChildId)> {
+    let mut sorted: Vec<(u32, ChildId)> = wanted
+        .children
         .iter()
-        .filter_map(|command| match command {
-            Command::RemoveGroup { key } => Some(*key),
-            _ => None,
-        })
-        .collect()
+        .filter(|(child, _)| meant.is_none_or(|meant| meant.contains(child)))
+        .map(|(child, headers)| (headers.ifindex, *child))
+        .collect();
+    sorted.sort_unstable();
+    sorted
 }
 
 /// Runs of equal interfaces, as spans of positions.

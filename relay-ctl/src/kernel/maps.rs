@@ -1,5 +1,7 @@
 //! The pinned maps, opened from their files: typed handles, and the one place that carries out [`Command`]s.
 
+use std::collections::BTreeMap;
+
 use aya::maps::{
     Array, ArrayOfMaps, HashMap, Map, MapData, MapError, PerCpuArray, PerCpuHashMap, xdp::DevMap,
 };
@@ -49,6 +51,8 @@ pub struct Maps {
     pub egress: PerCpuHashMap<MapData, u32, Egress>,
     /// What is captured.
     pub capture_filter: Array<MapData, CaptureFilter>,
+    /// Empty devmaps that are in `FANOUT` already, by instance.
+    stock: BTreeMap<u32, DevMap<MapData>>,
 }
 
 impl Maps {
@@ -72,6 +76,7 @@ impl Maps {
             drops: open(pins, "DROPS")?,
             egress: open(pins, "EGRESS")?,
             capture_filter: open(pins, "CAPTURE_FILTER")?,
+            stock: BTreeMap::new(),
         };
         debug_assert!(PINNED_MAPS.len() == 20, "a map was added to the layout but not here");
         Ok(opened)
@@ -114,22 +119,31 @@ impl Maps {
         interfaces: &[u32],
         copy: &ProgramFd,
     ) -> Result<(), KernelError> {
-        let parameters = aya_obj::Map::new_from_params(
-            aya_obj::generated::bpf_map_type::BPF_MAP_TYPE_DEVMAP as u32,
-            size_of::<u32>() as u32,
-            size_of::<aya_obj::generated::bpf_devmap_val>() as u32,
-            interfaces.len() as u32,
-            0,
-        );
-        let data = MapData::create(parameters, "fanout_set", None).map_err(map("FANOUT"))?;
-        let mut devmap: DevMap<MapData> =
-            Map::from_map_data(data).and_then(DevMap::try_from).map_err(map("FANOUT"))?;
+        let stocked = self.stock.remove(&instance);
+        let ready = stocked.is_some();
+        let mut devmap = match stocked {
+            Some(devmap) => devmap,
+            None => empty_devmap(interfaces.len() as u32)?,
+        };
         for (index, ifindex) in (0..).zip(interfaces) {
             devmap
                 .set(index, *ifindex, Some(copy), 0)
                 .map_err(|source| KernelError::Devmap { ifindex: *ifindex, source })?;
         }
+        if ready {
+            return Ok(());
+        }
         self.fanout.set(instance, &devmap, 0).map_err(map("FANOUT"))
+    }
+
+    /// Remembers an empty devmap that is in `FANOUT[instance]`.
+    pub fn stock(&mut self, instance: u32, devmap: DevMap<MapData>) {
+        self.stock.insert(instance, devmap);
+    }
+
+    /// Forgets all of them.
+    pub fn clear_stock(&mut self) {
+        self.stock.clear();
     }
 
     /// The keys of a hash map. A map that changes while it is read may give a key twice or not at all.
@@ -166,6 +180,43 @@ impl Maps {
             .filter(|(_, info)| info.name[0] != 0)
             .collect()
     }
+}
+
+/// An order for one devmap, to be filled without holding anything up.
+pub struct StockOrder {
+    /// Slots of the devmap.
+    pub size: u32,
+    /// Where it goes.
+    pub instance: u32,
+    fanout: ArrayOfMaps<MapData, DevMap<MapData>>,
+}
+
+impl StockOrder {
+    /// An order with a handle of its own on `FANOUT`.
+    pub fn new(pins: &Pins, size: u32, instance: u32) -> Result<StockOrder, KernelError> {
+        Ok(StockOrder { size, instance, fanout: open(pins, "FANOUT")? })
+    }
+
+    /// Makes the devmap and puts it in its place, which takes a while.
+    pub fn fill(mut self) -> Result<DevMap<MapData>, KernelError> {
+        let devmap = empty_devmap(self.size)?;
+        self.fanout.set(self.instance, &devmap, 0).map_err(map("FANOUT"))?;
+        Ok(devmap)
+    }
+}
+
+fn empty_devmap(size: u32) -> Result<DevMap<MapData>, KernelError> {
+    let parameters = aya_obj::Map::new_from_params(
+        aya_obj::generated::bpf_map_type::BPF_MAP_TYPE_DEVMAP as u32,
+        size_of::<u32>() as u32,
+        size_of::<aya_obj::generated::bpf_devmap_val>() as u32,
+        size,
+        0,
+    );
+    MapData::create(parameters, "fanout_set", None)
+        .and_then(Map::from_map_data)
+        .and_then(DevMap::try_from)
+        .map_err(map("FANOUT"))
 }
 
 /// Gives a map error its map's name.

@@ -14,17 +14,18 @@ use std::fs::File;
 use std::sync::{Arc, Mutex};
 use std::time::{SystemTime, UNIX_EPOCH};
 
+use aya::maps::xdp::DevMap;
 use aya::maps::{Array, Map, MapData, MapError, RingBuf};
 use aya::programs::ProgramFd;
 use relay_common::layout::{
-    CaptureFilter, ChildInfo, Egress, HOST, Listener, ListenerKey, MAX_SETS, MODE_TC, MODE_XDP, NAME, Relay,
+    ALL_CHILDREN, CaptureFilter, ChildInfo, Egress, HOST, Listener, ListenerKey, MAX_SETS, MODE_TC, MODE_XDP, NAME, Relay,
     StreamKey, VERSION,
 };
 use relay_common::reason::Reason;
 use relay_common::stream::Stream;
 
 pub use error::KernelError;
-pub use maps::{Maps, map};
+pub use maps::{Maps, StockOrder, map};
 pub use mode::{Facts, Mode, ModeWanted, choose};
 pub use pins::{Found, Pins};
 pub use programs::Programs;
@@ -43,6 +44,8 @@ pub struct DataPlane {
     fanout: Fanout,
     started: std::time::Instant,
     ring: Option<Ring>,
+    /// Instance of the devmap on order, and whether the order is still good.
+    ordered: Option<(u32, bool)>,
     /// Held for as long as this process looks after the interface.
     _lock: File,
 }
@@ -95,6 +98,7 @@ impl DataPlane {
             fanout: Fanout::resume(in_use),
             started: std::time::Instant::now(),
             ring: None,
+            ordered: None,
             _lock: lock,
         };
         Ok((plane, inherited))
@@ -105,7 +109,7 @@ impl DataPlane {
         self.programs.verify(mode)?;
         if self.mode != mode {
             // Devmaps are there only in xdp mode: the next change builds every set anew, beside what is there.
-            self.fanout = Fanout::resume(inherit(&self.maps)?.0);
+            self.resume()?;
         }
         self.copy = match mode {
             Mode::Xdp => Some(self.programs.copy()?),
@@ -176,14 +180,58 @@ impl DataPlane {
                 // The books and the maps differ now. What packets see is still whole, since the flip comes last: begin
                 // again from what the maps say, once nothing half written can be in a packet's way.
                 std::thread::sleep(std::time::Duration::from_millis(crate::fanout::GRACE_MS));
-                self.fanout = Fanout::resume(inherit(&self.maps)?.0);
+                self.resume()?;
                 return Err(error);
             }
         }
+        self.fanout.carried_out(self.started.elapsed().as_millis() as u64);
         if changed {
             let mut relay = self.maps.relay.get(&0, 0).map_err(map("RELAY"))?;
             relay.generation += 1;
             self.maps.relay.set(0, relay, 0).map_err(map("RELAY"))?;
+        }
+        Ok(())
+    }
+
+    /// A devmap worth having before it is needed, if any. One order at a time.
+    pub fn stock_order(&mut self) -> Option<StockOrder> {
+        if self.mode != Mode::Xdp || self.ordered.is_some() {
+            return None;
+        }
+        let (size, instance) = self.fanout.stock_order()?;
+        let order = StockOrder::new(&self.pins, size, instance);
+        match order {
+            Ok(order) => {
+                self.ordered = Some((instance, true));
+                Some(order)
+            }
+            Err(_) => {
+                self.fanout.not_stocked(instance);
+                None
+            }
+        }
+    }
+
+    /// What became of the order. `None`: it could not be filled.
+    pub fn stocked(&mut self, size: u32, instance: u32, devmap: Option<DevMap<MapData>>) {
+        let valid = self.ordered.take() == Some((instance, true));
+        match devmap {
+            Some(devmap) if valid => {
+                self.maps.stock(instance, devmap);
+                self.fanout.stocked(size, instance);
+            }
+            _ => self.fanout.not_stocked(instance),
+        }
+    }
+
+    /// Begins the books again from what the maps say. A devmap on order would land in an instance that seems free, so
+    /// that one stays out of use until it has.
+    fn resume(&mut self) -> Result<(), KernelError> {
+        self.maps.clear_stock();
+        self.fanout = Fanout::resume(inherit(&self.maps)?.0);
+        if let Some((instance, valid)) = &mut self.ordered {
+            self.fanout.on_order(*instance);
+            *valid = false;
         }
         Ok(())
     }
@@ -306,9 +354,8 @@ pub fn routes(maps: &Maps) -> BTreeMap<StreamKey, BTreeSet<ChildId>> {
 
 fn inherit(maps: &Maps) -> Result<(InUse, Inherited), KernelError> {
     let routes: Vec<(StreamKey, u32)> = maps.routes.iter().flatten().collect();
-    let sets: BTreeSet<u32> = routes.iter().map(|(_, set)| *set).collect();
+    let mut sets: BTreeSet<u32> = routes.iter().map(|(_, set)| *set).collect();
     let mut in_use = InUse {
-        sets: sets.into_iter().collect(),
         groups: maps.groups.keys().flatten().collect(),
         peers: maps.peers.keys().flatten().collect(),
         routes: routes.iter().map(|(key, _)| *key).collect(),
@@ -320,12 +367,17 @@ fn inherit(maps: &Maps) -> Result<(InUse, Inherited), KernelError> {
         if instance == 0 {
             continue;
         }
+        if set != ALL_CHILDREN {
+            // Without a route it is one that the predecessor had not yet cleared.
+            sets.insert(set);
+        }
         let span = maps.instances.get(&instance, 0).map_err(map("INSTANCES"))?;
         in_use.instances.push((instance, span));
         for position in span.first..span.first + span.count {
             slots.insert(maps.members.get(&position, 0).map_err(map("MEMBERS"))?);
         }
     }
+    in_use.sets = sets.into_iter().collect();
     in_use.slots = slots.into_iter().collect();
     let inherited = Inherited {
         relay: Some(maps.relay.get(&0, 0).map_err(map("RELAY"))?),

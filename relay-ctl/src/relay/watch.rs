@@ -229,6 +229,45 @@ impl Relay {
     }
 }
 
+impl Relay {
+    /// Keeps devmaps ready for the changes that are likely to come, so that they need not wait for the kernel.
+    pub async fn keep_stock(self: Arc<Relay>) {
+        let mut applied = self.applied.subscribe();
+        loop {
+            while self.fill_one_order().await {}
+            if applied.changed().await.is_err() {
+                return;
+            }
+        }
+    }
+
+    /// True when there was one, and it could be filled.
+    async fn fill_one_order(&self) -> bool {
+        let order = {
+            let mut state = self.state.lock().await;
+            let Plane::Kernel(plane) = &mut state.plane else { return false };
+            let Some(order) = plane.stock_order() else { return false };
+            order
+        };
+        let (size, instance) = (order.size, order.instance);
+        // Without the lock: this is the wait that changes are to be spared.
+        let filled = tokio::task::spawn_blocking(move || order.fill()).await;
+        let devmap = match filled {
+            Ok(Ok(devmap)) => Some(devmap),
+            Ok(Err(error)) => {
+                tracing::warn!("no devmap in stock for {size} children: {error}");
+                None
+            }
+            Err(_) => None,
+        };
+        let filled = devmap.is_some();
+        if let Plane::Kernel(plane) = &mut self.state.lock().await.plane {
+            plane.stocked(size, instance, devmap);
+        }
+        filled
+    }
+}
+
 async fn gather(first: Change, changes: &mut Changes) -> Vec<Change> {
     let mut burst = vec![first];
     let deadline = tokio::time::Instant::now() + SETTLE;

@@ -90,7 +90,9 @@ impl Maps {
         let filled: Vec<(u32, u32)> =
             self.sets.iter().map(|(set, instance)| (*set, *instance)).filter(|(_, i)| *i != 0).collect();
         let slots: BTreeSet<u32> = filled.iter().flat_map(|(_, instance)| self.slots(*instance)).collect();
-        let sets: BTreeSet<u32> = self.routes.values().copied().collect();
+        let routed = self.routes.values().copied();
+        let sets: BTreeSet<u32> =
+            routed.chain(filled.iter().map(|(set, _)| *set).filter(|set| *set != ALL_CHILDREN)).collect();
         InUse {
             sets: sets.into_iter().collect(),
             instances: filled.iter().map(|(_, instance)| (*instance, self.instances[instance])).collect(),
