@@ -8,8 +8,9 @@ mod mode;
 pub mod pins;
 pub mod probe;
 pub mod programs;
+mod read;
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeSet, HashMap};
 use std::fs::File;
 use std::sync::{Arc, Mutex};
 use std::time::{SystemTime, UNIX_EPOCH};
@@ -18,20 +19,20 @@ use aya::maps::xdp::DevMap;
 use aya::maps::{Array, Map, MapData, MapError, RingBuf};
 use aya::programs::ProgramFd;
 use relay_common::layout::{
-    ALL_CHILDREN, CaptureFilter, ChildInfo, Egress, HOST, Listener, ListenerKey, MAX_SETS, MODE_TC, MODE_XDP, NAME, Relay,
-    StreamKey, VERSION,
+    CaptureFilter, ChildInfo, Egress, HOST, Listener, ListenerKey, MODE_TC, MODE_XDP, NAME, Relay, StreamKey,
+    VERSION,
 };
-use relay_common::reason::Reason;
-use relay_common::stream::Stream;
 
 pub use error::KernelError;
 pub use maps::{Maps, StockOrder, map};
 pub use mode::{Facts, Mode, ModeWanted, choose};
 pub use pins::{Found, Pins};
 pub use programs::Programs;
+use read::inherit;
+pub use read::{Inherited, drops, routes, streams};
 
 use crate::capture::Ring;
-use crate::fanout::{ChildId, Fanout, InUse, Wanted, check_cursors, children_of_mask};
+use crate::fanout::{ChildId, Fanout, InUse, Wanted, check_cursors};
 
 /// A data plane that this process looks after.
 pub struct DataPlane {
@@ -48,17 +49,6 @@ pub struct DataPlane {
     ordered: Option<(u32, bool)>,
     /// Held for as long as this process looks after the interface.
     _lock: File,
-}
-
-/// What a predecessor left behind.
-#[derive(Debug, Default)]
-pub struct Inherited {
-    /// Its description; `None` when there was no predecessor.
-    pub relay: Option<Relay>,
-    /// Children by counter index.
-    pub children: Vec<(ChildId, ChildInfo)>,
-    /// Streams with a set of their own.
-    pub routes: BTreeMap<StreamKey, BTreeSet<ChildId>>,
 }
 
 impl DataPlane {
@@ -320,71 +310,6 @@ impl DataPlane {
     pub fn mode(&self) -> Mode {
         self.mode
     }
-}
-
-/// Counters by reason; those at 0 are left out.
-pub fn drops(maps: &Maps) -> BTreeMap<String, u64> {
-    let counted = |reason: &Reason| {
-        let values = maps.drops.get(&(*reason as u32), 0).ok()?;
-        Some((reason.name().to_owned(), values.iter().sum::<u64>()))
-    };
-    Reason::ALL.iter().filter_map(counted).filter(|(_, count)| *count > 0).collect()
-}
-
-/// The streams and their statistics.
-pub fn streams(maps: &Maps) -> Vec<(StreamKey, Stream)> {
-    let mut streams: Vec<(StreamKey, Stream)> = maps
-        .stream_keys()
-        .into_iter()
-        .filter_map(|key| Some((key, maps.streams.get(&key, 0).ok()?)))
-        .collect();
-    streams.sort_by_key(|(key, _)| *key);
-    streams.dedup_by_key(|(key, _)| *key);
-    streams
-}
-
-/// Streams with a set of their own, and the children meant for it.
-pub fn routes(maps: &Maps) -> BTreeMap<StreamKey, BTreeSet<ChildId>> {
-    maps.routes
-        .iter()
-        .flatten()
-        .filter_map(|(key, set)| Some((key, children_of_mask(&maps.set_children.get(&set, 0).ok()?))))
-        .collect()
-}
-
-fn inherit(maps: &Maps) -> Result<(InUse, Inherited), KernelError> {
-    let routes: Vec<(StreamKey, u32)> = maps.routes.iter().flatten().collect();
-    let mut sets: BTreeSet<u32> = routes.iter().map(|(_, set)| *set).collect();
-    let mut in_use = InUse {
-        groups: maps.groups.keys().flatten().collect(),
-        peers: maps.peers.keys().flatten().collect(),
-        routes: routes.iter().map(|(key, _)| *key).collect(),
-        ..InUse::default()
-    };
-    let mut slots = BTreeSet::new();
-    for set in 0..MAX_SETS {
-        let instance = maps.sets.get(&set, 0).map_err(map("SETS"))?;
-        if instance == 0 {
-            continue;
-        }
-        if set != ALL_CHILDREN {
-            // Without a route it is one that the predecessor had not yet cleared.
-            sets.insert(set);
-        }
-        let span = maps.instances.get(&instance, 0).map_err(map("INSTANCES"))?;
-        in_use.instances.push((instance, span));
-        for position in span.first..span.first + span.count {
-            slots.insert(maps.members.get(&position, 0).map_err(map("MEMBERS"))?);
-        }
-    }
-    in_use.sets = sets.into_iter().collect();
-    in_use.slots = slots.into_iter().collect();
-    let inherited = Inherited {
-        relay: Some(maps.relay.get(&0, 0).map_err(map("RELAY"))?),
-        children: maps.known_children(),
-        routes: self::routes(maps),
-    };
-    Ok((in_use, inherited))
 }
 
 /// Text in a fixed field, cut at a character boundary, padded with zeros.

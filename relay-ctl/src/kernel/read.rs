@@ -1,0 +1,87 @@
+//! Reading the maps: counters, streams, routes, and all that a new daemon needs to take over.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use relay_common::layout::{ALL_CHILDREN, ChildInfo, MAX_SETS, Relay, StreamKey};
+use relay_common::reason::Reason;
+use relay_common::stream::Stream;
+
+use super::{KernelError, Maps, map};
+use crate::fanout::{ChildId, InUse, children_of_mask};
+
+/// What a predecessor left behind.
+#[derive(Debug, Default)]
+pub struct Inherited {
+    /// Its description; `None` when there was no predecessor.
+    pub relay: Option<Relay>,
+    /// Children by counter index.
+    pub children: Vec<(ChildId, ChildInfo)>,
+    /// Streams with a set of their own.
+    pub routes: BTreeMap<StreamKey, BTreeSet<ChildId>>,
+}
+
+/// Counters by reason; those at 0 are left out.
+pub fn drops(maps: &Maps) -> BTreeMap<String, u64> {
+    let counted = |reason: &Reason| {
+        let values = maps.drops.get(&(*reason as u32), 0).ok()?;
+        Some((reason.name().to_owned(), values.iter().sum::<u64>()))
+    };
+    Reason::ALL.iter().filter_map(counted).filter(|(_, count)| *count > 0).collect()
+}
+
+/// The streams and their statistics.
+pub fn streams(maps: &Maps) -> Vec<(StreamKey, Stream)> {
+    let mut streams: Vec<(StreamKey, Stream)> = maps
+        .stream_keys()
+        .into_iter()
+        .filter_map(|key| Some((key, maps.streams.get(&key, 0).ok()?)))
+        .collect();
+    streams.sort_by_key(|(key, _)| *key);
+    streams.dedup_by_key(|(key, _)| *key);
+    streams
+}
+
+/// Streams with a set of their own, and the children meant for it.
+pub fn routes(maps: &Maps) -> BTreeMap<StreamKey, BTreeSet<ChildId>> {
+    maps.routes
+        .iter()
+        .flatten()
+        .filter_map(|(key, set)| Some((key, children_of_mask(&maps.set_children.get(&set, 0).ok()?))))
+        .collect()
+}
+
+/// What the maps say is in use, and what there is to take over.
+pub(super) fn inherit(maps: &Maps) -> Result<(InUse, Inherited), KernelError> {
+    let routes: Vec<(StreamKey, u32)> = maps.routes.iter().flatten().collect();
+    let mut sets: BTreeSet<u32> = routes.iter().map(|(_, set)| *set).collect();
+    let mut in_use = InUse {
+        groups: maps.groups.keys().flatten().collect(),
+        peers: maps.peers.keys().flatten().collect(),
+        routes: routes.iter().map(|(key, _)| *key).collect(),
+        ..InUse::default()
+    };
+    let mut slots = BTreeSet::new();
+    for set in 0..MAX_SETS {
+        let instance = maps.sets.get(&set, 0).map_err(map("SETS"))?;
+        if instance == 0 {
+            continue;
+        }
+        if set != ALL_CHILDREN {
+            // Without a route it is one that the predecessor had not yet cleared.
+            sets.insert(set);
+        }
+        let span = maps.instances.get(&instance, 0).map_err(map("INSTANCES"))?;
+        in_use.instances.push((instance, span));
+        for position in span.first..span.first + span.count {
+            slots.insert(maps.members.get(&position, 0).map_err(map("MEMBERS"))?);
+        }
+    }
+    in_use.sets = sets.into_iter().collect();
+    in_use.slots = slots.into_iter().collect();
+    let inherited = Inherited {
+        relay: Some(maps.relay.get(&0, 0).map_err(map("RELAY"))?),
+        children: maps.known_children(),
+        routes: self::routes(maps),
+    };
+    Ok((in_use, inherited))
+}
