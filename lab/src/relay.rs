@@ -130,15 +130,23 @@ impl<'lab> RelayCli<'lab> {
 
     /// Runs a command to its end.
     pub fn run(&self, arguments: &[&str]) -> Result<Answer> {
-        let command = self.command(arguments);
+        self.run_command(self.command(arguments))
+            .with_context(|| format!("running relay-ctl {}", arguments.join(" ")))
+    }
+
+    /// Runs a command to its end without root and without any capability.
+    pub fn run_unprivileged(&self, arguments: &[&str]) -> Result<Answer> {
+        self.run_command(unprivileged(&self.command(arguments)))
+    }
+
+    fn run_command(&self, command: Command) -> Result<Answer> {
         let output = self
             .lab
             .command(&self.ns, "timeout")
             .args(["--signal=KILL", COMMAND_LIMIT])
             .arg(command.get_program())
             .args(command.get_args())
-            .output()
-            .with_context(|| format!("running relay-ctl {}", arguments.join(" ")))?;
+            .output()?;
         Ok(Answer {
             code: output.status.code(),
             stdout: String::from_utf8_lossy(&output.stdout).into_owned(),
@@ -167,6 +175,19 @@ impl<'lab> RelayCli<'lab> {
             .filter(|child| child["state"].text() == "forwarding")
             .map(|child| child["name"].text().to_owned())
             .collect()
+    }
+
+    /// Waits until a daemon answers and no child is being resolved any more.
+    pub fn wait_settled(&self) -> Result<()> {
+        let deadline = Instant::now() + CHILDREN_TIMEOUT;
+        loop {
+            let children = self.json("children")?;
+            if children["children"].list().iter().all(|child| child["state"].text() != "resolving") {
+                return Ok(());
+            }
+            ensure!(Instant::now() < deadline, "still resolving after {CHILDREN_TIMEOUT:?}: {children:?}");
+            std::thread::sleep(POLL);
+        }
     }
 
     /// Waits until so many children are forwarded to.
@@ -198,12 +219,27 @@ pub struct RelayConfig {
     pub children: Vec<String>,
     /// Anything else.
     pub arguments: Vec<String>,
+    /// Without root and without any capability.
+    pub unprivileged: bool,
 }
 
 impl RelayConfig {
     /// A relay on `eth0` of a namespace.
     pub fn new(ns: &str, mode: Mode, children: Vec<String>) -> Self {
-        Self { ns: ns.to_owned(), interface: "eth0".to_owned(), mode, children, arguments: Vec::new() }
+        Self {
+            ns: ns.to_owned(),
+            interface: "eth0".to_owned(),
+            mode,
+            children,
+            arguments: Vec::new(),
+            unprivileged: false,
+        }
+    }
+
+    /// The same without any rights.
+    pub fn unprivileged(mut self) -> Self {
+        self.unprivileged = true;
+        self
     }
 
     /// The same with more arguments.
@@ -278,7 +314,9 @@ fn start(lab: &Lab, config: &RelayConfig) -> Result<Process> {
         "{} is not there; build it (`cargo xtask build-ebpf && cargo build --release -p relay-ctl`) or name it in RELAY_CTL",
         program.display()
     );
-    let process = lab.spawn(&config.ns, RelayCli::new(lab, &config.ns).command(&arguments))?;
+    let command = RelayCli::new(lab, &config.ns).command(&arguments);
+    let command = if config.unprivileged { unprivileged(&command) } else { command };
+    let process = lab.spawn(&config.ns, command)?;
     let deadline = Instant::now() + READY_TIMEOUT;
     while ready(&process).is_none() {
         if process.status()?.is_some() || Instant::now() >= deadline {
@@ -288,6 +326,16 @@ fn start(lab: &Lab, config: &RelayConfig) -> Result<Process> {
         std::thread::sleep(POLL);
     }
     Ok(process)
+}
+
+/// The same command as user nobody.
+fn unprivileged(command: &Command) -> Command {
+    let mut wrapped = Command::new("setpriv");
+    wrapped
+        .args(["--reuid=65534", "--regid=65534", "--clear-groups", "--inh-caps=-all", "--bounding-set=-all"])
+        .arg(command.get_program())
+        .args(command.get_args());
+    wrapped
 }
 
 fn ready(process: &Process) -> Option<String> {

@@ -44,6 +44,19 @@ fn a_peer_that_takes_no_xdp_frames_means_tc() {
 }
 
 #[test]
+fn without_any_rights_it_means_userspace() {
+    let lab = Lab::new("t-autouser-").unwrap();
+    let topology = Topology::one_nic(&lab, 1).unwrap();
+    let child = v4_argument(&topology, 0);
+    let config = RelayConfig::new("relay-1", Mode::Auto, vec![child]).unprivileged();
+    let bench = Bench::attach_with(&lab, topology, config);
+    let (mode, reason) = chosen(&bench);
+    assert_eq!(mode, "userspace", "{reason}");
+    assert!(reason.contains("Operation not permitted"), "{reason}");
+    forwards(&bench);
+}
+
+#[test]
 fn xdp_that_cannot_work_is_refused_with_the_cure() {
     let lab = Lab::new("t-noxdp-").unwrap();
     let topology = Topology::one_nic(&lab, 1).unwrap();

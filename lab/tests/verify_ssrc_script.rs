@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used, reason = "a test's helpers fail like the test")]
 
 use std::process::{Command, Output};
+use std::time::Duration;
 
 use lab::relay::script;
 use lab::{Flow, Lab, Sink, Source, SourceConfig, Topology};
@@ -23,6 +24,8 @@ fn two_streams(prefix: &str) -> (Lab, Sink, Source) {
     let sink = Sink::bind(&lab, "relay-1", vec![v4, v6]).unwrap();
     let flows = vec![Flow::video(8888, v4), Flow::video(0xdead_beef, v4), Flow::video(4_000_000_001, v6)];
     let source = Source::start(&lab, "injection-1", SourceConfig::new(flows, 300)).unwrap();
+    // The first IPv6 packet may wait a second for its neighbour.
+    assert!(sink.wait_until(Duration::from_secs(10), |flows| flows.len() == 3));
     (lab, sink, source)
 }
 

@@ -113,7 +113,7 @@ fn examine_interface(name: &str) -> Vec<Finding> {
     let has_address = if addresses.is_empty() { Err("none".to_owned()) } else { Ok(addresses.join(" ")) };
     let attach = probe::xdp_attach(interface.index, name).map(|()| "attaches in the driver".to_owned());
     let transmit = match interface.mac {
-        Some(mac) => probe::xdp_transmit(interface.index, name, mac),
+        Some(mac) => probe::Prober::new().and_then(|mut prober| prober.transmit(interface.index, name, mac)),
         None => Err(format!("{name} has no Ethernet address")),
     };
     vec![

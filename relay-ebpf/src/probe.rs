@@ -1,16 +1,18 @@
-//! Sends the frame it is run on out of one interface the way xdp sends copies. Run once by the daemon, never attached.
+//! Sends the frame it is run on out of one interface the way xdp sends copies. Run by the daemon, never attached.
 
-use aya_ebpf::Global;
+use aya_ebpf::bindings::xdp_action;
+use aya_ebpf::btf_maps::Array;
 use aya_ebpf::helpers::bpf_redirect;
-use aya_ebpf::macros::xdp;
+use aya_ebpf::macros::{btf_map, xdp};
 use aya_ebpf::programs::XdpContext;
 
-/// Interface to send on; set when the program is loaded.
-#[unsafe(no_mangle)]
-static PROBE_IFINDEX: Global<u32> = Global::new(0);
+/// Interface to send on.
+#[btf_map]
+static PROBE: Array<u32, 1> = Array::new();
 
 #[xdp]
 pub fn relay_probe(_ctx: XdpContext) -> u32 {
+    let Some(ifindex) = PROBE.get(0) else { return xdp_action::XDP_ABORTED };
     // SAFETY: the helper only notes the interface; the redirect happens after this program.
-    unsafe { bpf_redirect(PROBE_IFINDEX.load(), 0) as u32 }
+    unsafe { bpf_redirect(*ifindex, 0) as u32 }
 }

@@ -253,15 +253,9 @@ impl<'lab> Stage<'lab> {
             for flow in flows {
                 let kind = if flow.socket.port() == AUDIO { "audio" } else { "video" };
                 let change = if *egress == EGRESSES[0] {
-                    format!(
-                        "last packet {} ms after `child remove`",
-                        after(flow.last_arrival_ns, changes.left_ns)
-                    )
+                    change("last", flow.last_arrival_ns, "remove", changes.left_ns)
                 } else {
-                    format!(
-                        "first packet {} ms after `child add`",
-                        after(flow.first_arrival_ns, changes.joined_ns)
-                    )
+                    change("first", flow.first_arrival_ns, "add", changes.joined_ns)
                 };
                 println!(
                     "  {egress:<10}{:<14}{:>8}{:>7}{:>12}{:>11}   {change}",
@@ -370,9 +364,12 @@ fn gstreamer(topology: &Topology) -> Command {
     command
 }
 
-/// Milliseconds from a command to an arrival; `-` when the arrival was before it.
-fn after(arrival_ns: u64, command_ns: u64) -> String {
-    arrival_ns.checked_sub(command_ns).map_or_else(|| "-".to_owned(), |ns| format!("{:.1}", ns as f64 / 1e6))
+/// How long after a command a packet arrived.
+fn change(which: &str, arrival_ns: u64, command: &str, command_ns: u64) -> String {
+    match arrival_ns.checked_sub(command_ns) {
+        Some(ns) => format!("{which} packet {:.1} ms after `child {command}`", ns as f64 / 1e6),
+        None => format!("no packet after `child {command}`"),
+    }
 }
 
 /// Shows one entry of a pinned array as bpftool does, and gives its value.

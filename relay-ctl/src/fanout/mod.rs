@@ -19,9 +19,8 @@ use alloc::{Numbers, Runs};
 /// done with a packet within one softirq, milliseconds at most.
 pub const GRACE_MS: u64 = 100;
 
-/// Different subsets that streams can be routed to: with the set of all children half of what the maps hold, so that a
-/// change that replaces every set finds room. (No more than half of `MEMBERS` either, in runs of at most a quarter of
-/// what is left, so that there always is a gap that is wide enough.)
+/// Most different subsets that streams can be routed to. With the set of all children that is half of what the maps
+/// hold, so that a change which replaces every set finds room once the grace of the last one is over.
 pub const MAX_SUBSETS: usize = MAX_SETS as usize / 2 - 1;
 
 /// A child's number: its index in `CHILD_INFO` and `CHILD_STATS`.
@@ -92,7 +91,7 @@ pub enum FanoutError {
     /// More routes than the map has room for.
     #[error("at most {MAX_ROUTES} streams can have a fan-out set of their own")]
     TooManyRoutes,
-    /// More different sets than there is room for. Half of them wait ready-made for the next change.
+    /// More different sets than there is room for.
     #[error("at most {MAX_SUBSETS} different fan-out sets; let streams share some")]
     TooManySets,
     /// Two egress interfaces would share one cursor.
@@ -150,7 +149,14 @@ impl Fanout {
 
     /// Maps that a predecessor filled. The first [`Fanout::change`] rebuilds everything beside what is there and
     /// switches over set by set.
-    pub fn resume(in_use: InUse) -> Fanout {
+    pub fn resume(mut in_use: InUse) -> Fanout {
+        // Groups that the predecessor had not removed yet keep their instance out of use until they are: removed
+        // later, they would be taken from under a set that had got the same number.
+        let known: BTreeSet<u32> = in_use.instances.iter().map(|(instance, _)| *instance).collect();
+        let left: BTreeSet<u32> = in_use.groups.iter().map(|key| key.instance).collect();
+        in_use
+            .instances
+            .extend(left.difference(&known).map(|instance| (*instance, Span { first: 0, count: 0 })));
         let instances: Vec<u32> = in_use.instances.iter().map(|(instance, _)| *instance).collect();
         let spans: Vec<(u32, u32)> =
             in_use.instances.iter().map(|(_, span)| (span.first, span.count)).collect();

@@ -1,12 +1,13 @@
 //! Finding out by trying: may programs be loaded, does XDP attach, do XDP frames really leave an interface?
 
-use aya::maps::{MapData, PerCpuHashMap, PerCpuValues};
+use aya::maps::{Array, Map, MapData, MapError, PerCpuHashMap, PerCpuValues};
+use aya::programs::links::FdLink;
 use aya::programs::{TestRun, TestRunAttrs, TestRunOptions, XdpMode};
 use aya::{Ebpf, EbpfLoader};
 use relay_common::layout::Egress;
 
-use super::KernelError;
 use super::programs::{OBJECT, PROBE, XDP, attach_tracepoint, of, xdp};
+use super::{KernelError, map};
 
 /// EtherType for local experiments (IEEE 802): no host acts on it.
 const EXPERIMENTAL: [u8; 2] = [0x88, 0xb5];
@@ -16,7 +17,7 @@ pub fn bpf_rights() -> Result<(), String> {
     if !std::path::Path::new("/sys/kernel/btf/vmlinux").exists() {
         return Err("the kernel has no BTF (/sys/kernel/btf/vmlinux; CONFIG_DEBUG_INFO_BTF)".to_owned());
     }
-    let mut ebpf = load(0)?;
+    let mut ebpf = load()?;
     let program = xdp(&mut ebpf, PROBE).map_err(|error| error.to_string())?;
     program.load().map_err(|error| format!("the kernel refuses eBPF programs: {}", root_cause(&error)))
 }
@@ -33,7 +34,7 @@ pub fn tcx() -> Result<(), String> {
 
 /// Does an XDP program attach in this interface's driver? Tried with one that lets everything pass, for a moment.
 pub fn xdp_attach(ifindex: u32, interface: &str) -> Result<(), String> {
-    let mut ebpf = load(0)?;
+    let mut ebpf = load()?;
     let mut attempt = || -> Result<(), KernelError> {
         let program = xdp(&mut ebpf, XDP)?;
         program.load().map_err(of(XDP))?;
@@ -45,19 +46,50 @@ pub fn xdp_attach(ifindex: u32, interface: &str) -> Result<(), String> {
         .map_err(|error| format!("{interface} takes no XDP program in its driver: {}", root_cause(&error)))
 }
 
-/// Sends one frame out of the interface exactly as a copy would leave, and asks the tracepoint what became of it. The
-/// frame goes from the interface's own MAC to itself, so no host and no switch acts on it.
-pub fn xdp_transmit(ifindex: u32, interface: &str, mac: [u8; 6]) -> Result<String, String> {
-    let mut ebpf = load(ifindex)?;
-    let mut attempt = || -> Result<Egress, KernelError> {
-        let link = attach_tracepoint(&mut ebpf)?;
-        let mut egress: PerCpuHashMap<MapData, u32, Egress> = take(&mut ebpf, "EGRESS")?;
-        let cpus = aya::util::nr_cpus().map_err(|(_, error)| map_error(error.into()))?;
-        let zeros =
-            PerCpuValues::try_from(vec![Egress::default(); cpus]).map_err(|error| map_error(error.into()))?;
-        egress.insert(ifindex, zeros, 0).map_err(map_error)?;
-        let program = xdp(&mut ebpf, PROBE)?;
-        program.load().map_err(of(PROBE))?;
+/// Sends frames out of interfaces exactly as copies would leave, and asks the tracepoint what became of them.
+///
+/// A frame goes from the interface's own MAC to itself, so no host and no switch acts on it.
+pub struct Prober {
+    ebpf: Ebpf,
+    egress: PerCpuHashMap<MapData, u32, Egress>,
+    target: Array<MapData, u32>,
+    /// Counts for as long as it is open.
+    _tracepoint: FdLink,
+}
+
+impl Prober {
+    /// Loads what probing takes.
+    pub fn new() -> Result<Prober, String> {
+        let mut ebpf = load()?;
+        let attempt = |ebpf: &mut Ebpf| -> Result<_, KernelError> {
+            let tracepoint = attach_tracepoint(ebpf)?;
+            let program = xdp(ebpf, PROBE)?;
+            program.load().map_err(of(PROBE))?;
+            Ok((tracepoint, take(ebpf, "EGRESS")?, take(ebpf, "PROBE")?))
+        };
+        let (tracepoint, egress, target) =
+            attempt(&mut ebpf).map_err(|error| format!("XDP cannot be probed: {}", root_cause(&error)))?;
+        Ok(Prober { ebpf, egress, target, _tracepoint: tracepoint })
+    }
+
+    /// Does a frame get through? The answer says what was seen.
+    pub fn transmit(&mut self, ifindex: u32, interface: &str, mac: [u8; 6]) -> Result<String, String> {
+        match self.try_transmit(ifindex, mac) {
+            Ok(Egress { sent: 1.., .. }) => {
+                Ok(format!("native XDP, and a probe frame got through on {interface}"))
+            }
+            Ok(Egress { refused: 1.., .. }) => Err(format!("{interface} refused an XDP probe frame")),
+            Ok(_) => Err(format!("{interface} takes no XDP frames")),
+            Err(error) => Err(format!("{interface} could not be probed: {}", root_cause(&error))),
+        }
+    }
+
+    fn try_transmit(&mut self, ifindex: u32, mac: [u8; 6]) -> Result<Egress, KernelError> {
+        let cpus = aya::util::nr_cpus().map_err(|(_, error)| map("EGRESS")(error.into()))?;
+        let zeros = PerCpuValues::try_from(vec![Egress::default(); cpus])
+            .map_err(|error| map("EGRESS")(error.into()))?;
+        self.egress.insert(ifindex, zeros, 0).map_err(map("EGRESS"))?;
+        self.target.set(0, ifindex, 0).map_err(map("PROBE"))?;
         let mut frame = [0u8; 60];
         frame[..6].copy_from_slice(&mac);
         frame[6..12].copy_from_slice(&mac);
@@ -65,27 +97,17 @@ pub fn xdp_transmit(ifindex: u32, interface: &str, mac: [u8; 6]) -> Result<Strin
         let mut options = TestRunOptions::new();
         options.data_in = Some(&frame);
         options.attrs = TestRunAttrs::new().xdp_live_frames(1);
-        program.test_run(options).map_err(of(PROBE))?;
-        let values = egress.get(&ifindex, 0).map_err(map_error)?;
-        drop(link);
+        xdp(&mut self.ebpf, PROBE)?.test_run(options).map_err(of(PROBE))?;
+        let values = self.egress.get(&ifindex, 0).map_err(map("EGRESS"))?;
         Ok(values.iter().fold(Egress::default(), |total, cpu| Egress {
             sent: total.sent + cpu.sent,
             refused: total.refused + cpu.refused,
         }))
-    };
-    match attempt() {
-        Ok(Egress { sent: 1.., .. }) => {
-            Ok(format!("native XDP, and a probe frame got through on {interface}"))
-        }
-        Ok(Egress { refused: 1.., .. }) => Err(format!("{interface} refused an XDP probe frame")),
-        Ok(_) => Err(format!("{interface} takes no XDP frames")),
-        Err(error) => Err(format!("{interface} could not be probed: {}", root_cause(&error))),
     }
 }
 
-fn load(probe_ifindex: u32) -> Result<Ebpf, String> {
+fn load() -> Result<Ebpf, String> {
     let mut loader = EbpfLoader::new();
-    loader.override_global("PROBE_IFINDEX", &probe_ifindex, true);
     // The probe's maps are its own and small where they may be.
     for map in ["STREAMS", "ROUTES", "MEMBERS", "GROUPS"] {
         loader.map_max_entries(map, 1);
@@ -93,13 +115,8 @@ fn load(probe_ifindex: u32) -> Result<Ebpf, String> {
     loader.load(OBJECT).map_err(|error| format!("the kernel refuses eBPF maps: {}", root_cause(&error)))
 }
 
-fn take(ebpf: &mut Ebpf, name: &'static str) -> Result<PerCpuHashMap<MapData, u32, Egress>, KernelError> {
-    let map = ebpf.take_map(name).ok_or_else(|| map_error(aya::maps::MapError::KeyNotFound))?;
-    PerCpuHashMap::try_from(map).map_err(map_error)
-}
-
-fn map_error(source: aya::maps::MapError) -> KernelError {
-    KernelError::Map { map: "EGRESS", source }
+fn take<M: TryFrom<Map, Error = MapError>>(ebpf: &mut Ebpf, name: &'static str) -> Result<M, KernelError> {
+    ebpf.take_map(name).ok_or(MapError::KeyNotFound).and_then(M::try_from).map_err(map(name))
 }
 
 /// The innermost cause, which is what a person can act on.

@@ -2,6 +2,7 @@
 //! change goes through here, one at a time.
 
 mod plane;
+mod probes;
 mod start;
 mod status;
 mod watch;
@@ -21,6 +22,7 @@ use crate::net::Netlink;
 use crate::view;
 
 use plane::Plane;
+use probes::Probes;
 pub use start::StartError;
 use way::Way;
 pub use way::{mapped, unmapped};
@@ -46,8 +48,7 @@ struct State {
     addresses: Vec<IpAddr>,
     children: BTreeMap<String, Member>,
     routes: BTreeMap<StreamKey, BTreeSet<ChildId>>,
-    /// What a probe frame said, by egress interface.
-    probed: BTreeMap<u32, Result<String, String>>,
+    probes: Probes,
     /// What is wrong with the relay itself.
     problem: Option<String>,
     interruptions: u64,
@@ -186,7 +187,10 @@ impl Relay {
             )));
         }
         let own = self.config.listen.ports;
-        let mine = state.addresses.contains(&address) || address.is_unspecified();
+        // Sockets listen on every address of the host, unless told otherwise.
+        let everywhere = state.plane.mode() == Mode::Userspace && self.config.listen.address.is_none();
+        let mine = state.addresses.contains(&address)
+            || (everywhere && self.netlink.is_local(address).await.unwrap_or(false));
         if mine && spec.ports.iter().any(|port| own.contains(port)) {
             return Err(RelayError::Conflict(format!(
                 "child {} is this relay itself ({address}); media would go round in a loop",
@@ -207,7 +211,7 @@ impl Relay {
 
     /// Makes the data plane have what the state says.
     async fn apply(&self, state: &mut State) -> Result<(), RelayError> {
-        self.check_egress(state)?;
+        self.check_egress(state).await?;
         loop {
             match state.write() {
                 Err(KernelError::Fanout(FanoutError::Busy)) => {
@@ -223,7 +227,7 @@ impl Relay {
 
     /// Copies leave by xdp only where a probe frame got through. An interface that takes none makes `auto` fall back to
     /// tc, live; asked for by name, its children are not forwarded to, and say why.
-    fn check_egress(&self, state: &mut State) -> Result<(), RelayError> {
+    async fn check_egress(&self, state: &mut State) -> Result<(), RelayError> {
         if state.plane.mode() != Mode::Xdp {
             return Ok(());
         }
@@ -231,17 +235,17 @@ impl Relay {
             .children
             .values()
             .filter_map(|member| member.way.hop.as_ref())
+            .filter(|hop| hop.interface.up)
             .map(|hop| (hop.interface.index, (hop.interface.name.clone(), hop.interface.mac)))
             .collect();
         for (ifindex, (name, mac)) in interfaces {
-            let answer = state
-                .probed
-                .entry(ifindex)
-                .or_insert_with(|| {
-                    crate::kernel::probe::xdp_transmit(ifindex, &name, mac.unwrap_or_default())
-                })
-                .clone();
+            let answer = state.probes.ask(ifindex, &name, mac.unwrap_or_default());
             let Err(why) = answer else { continue };
+            // An interface that is down takes nothing either; that says nothing about XDP.
+            if !self.netlink.interface_by_index(ifindex).await.is_ok_and(|interface| interface.up) {
+                state.probes.forget(Some(ifindex));
+                continue;
+            }
             if self.config.mode == ModeWanted::Auto {
                 tracing::warn!("falling back to tc: {why}");
                 state.switch_to_tc(&self.config, format!("no xdp: {why}"))?;
@@ -276,6 +280,11 @@ impl State {
     fn free_id(&self) -> Option<ChildId> {
         let used: BTreeSet<ChildId> = self.children.values().map(|member| member.id).collect();
         (0..MAX_CHILDREN).find(|id| !used.contains(id))
+    }
+
+    /// Why children are not forwarded to although there is a way.
+    fn blocked(&self) -> Vec<Option<String>> {
+        self.children.values().map(|member| member.way.blocked.clone()).collect()
     }
 
     /// Children and routes as the fan-out wants them.

@@ -7,6 +7,7 @@ use relay_common::layout::{AUDIO, Listener, ListenerKey, VIDEO};
 use tokio::sync::{Mutex, watch};
 
 use super::plane::Plane;
+use super::probes::Probes;
 use super::way::{self, Way};
 use super::{Member, Relay, RelayError, State};
 use crate::config::{ChildSpec, Config, ConfigError, Listen};
@@ -53,12 +54,12 @@ impl Relay {
 
         let pins = Pins::new(&config.pin_root, &config.interface);
         let found = inspect(&pins, config.mode)?;
-        let mut probed = BTreeMap::new();
+        let mut probes = Probes::default();
         let mut destinations: Vec<IpAddr> = wanted.iter().map(|(_, address)| *address).collect();
         if found == Found::DataPlane {
             destinations.extend(inherited_addresses(&Maps::open(&pins)?).await);
         }
-        let facts = find_out(&netlink, &config, &interface, &destinations, found, &pins, &mut probed).await;
+        let facts = find_out(&netlink, &config, &interface, &destinations, found, &pins, &mut probes).await;
         let (mode, mode_reason) = choose(config.mode, &facts).map_err(|(why, cure)| KernelError::Mode {
             mode: match config.mode {
                 ModeWanted::Xdp => "xdp",
@@ -95,7 +96,7 @@ impl Relay {
             addresses,
             children: BTreeMap::new(),
             routes: BTreeMap::new(),
-            probed,
+            probes,
             problem: None,
             interruptions: 0,
             started: std::time::Instant::now(),
@@ -199,7 +200,7 @@ async fn find_out(
     destinations: &[IpAddr],
     found: Found,
     pins: &Pins,
-    probed: &mut BTreeMap<u32, Result<String, String>>,
+    probes: &mut Probes,
 ) -> Facts {
     let nothing = || Err("not looked at".to_owned());
     if config.mode == ModeWanted::Userspace {
@@ -219,7 +220,7 @@ async fn find_out(
         facts.xdp_attach = probe::xdp_attach(interface.index, &interface.name);
     }
     if facts.xdp_attach.is_ok() {
-        facts.xdp_transmit = transmit(netlink, interface, destinations, probed).await;
+        facts.xdp_transmit = transmit(netlink, interface, destinations, probes).await;
     }
     facts
 }
@@ -229,7 +230,7 @@ async fn transmit(
     netlink: &Netlink,
     interface: &Interface,
     destinations: &[IpAddr],
-    probed: &mut BTreeMap<u32, Result<String, String>>,
+    probes: &mut Probes,
 ) -> Result<String, String> {
     let mut interfaces = BTreeMap::new();
     for address in destinations {
@@ -244,9 +245,7 @@ async fn transmit(
     }
     let mut names = Vec::new();
     for (ifindex, (name, mac)) in interfaces {
-        let answer = probe::xdp_transmit(ifindex, &name, mac);
-        probed.insert(ifindex, answer.clone());
-        answer?;
+        probes.ask(ifindex, &name, mac)?;
         names.push(name);
     }
     Ok(format!("native XDP, and a probe frame got through on {}", names.join(", ")))

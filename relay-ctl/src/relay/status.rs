@@ -147,7 +147,7 @@ impl State {
             host: member.spec.host.clone(),
             audio_port: member.spec.ports[0],
             video_port: member.spec.ports[1],
-            state: match (sent_to, way.is_resolving()) {
+            state: match (sent_to && way.problem.is_none(), way.is_resolving()) {
                 (true, _) => view::ChildState::Forwarding,
                 (false, true) => view::ChildState::Resolving,
                 (false, false) => view::ChildState::Unreachable,

@@ -56,12 +56,12 @@ impl Relay {
                     if self.is_detached().await {
                         return;
                     }
+                    self.probe_again().await;
                     self.keep_neighbours().await;
                 }
                 _ = resolve.tick() => {
                     self.resolve_hosts().await;
                     self.follow(&[Change::Overrun]).await;
-                    self.probe_again().await;
                     self.forget_silent().await;
                 }
             }
@@ -142,7 +142,7 @@ impl Relay {
     /// The interface was gone and is back: its links went with it.
     fn attach_again(&self, state: &mut State, interface: &Interface) -> Result<(), KernelError> {
         tracing::warn!("{} came back with index {}; attaching again", interface.name, interface.index);
-        state.probed.clear();
+        state.probes.forget(None);
         if let Plane::Kernel(plane) = &mut state.plane {
             plane.move_to(interface.index)?;
             plane.describe(&self.config.node_id, self.config.listen.ports, &state.mode_reason, false)?;
@@ -153,14 +153,21 @@ impl Relay {
         Ok(())
     }
 
-    /// An interface that took no XDP frames may take them by now.
+    /// An interface that took no XDP frames may take them by now, and the other way round: a veth stops when its other
+    /// end turns GRO off, and the kernel then leaves its copies out without a word.
     async fn probe_again(&self) {
         let mut state = self.state.lock().await;
-        state.probed.retain(|_, answer| answer.is_ok());
-        let blocked = state.children.values_mut().filter_map(|member| member.way.blocked.take()).count();
-        if blocked > 0
-            && let Err(error) = self.apply(&mut state).await
-        {
+        if state.plane.mode() != Mode::Xdp {
+            return;
+        }
+        state.probes.forget(None);
+        let before: Vec<Option<String>> = state.blocked();
+        state.children.values_mut().for_each(|member| member.way.blocked = None);
+        let checked = self.check_egress(&mut state).await;
+        let changed = state.blocked() != before;
+        if let Err(error) = checked {
+            tracing::error!("the data plane could not be changed: {error}");
+        } else if changed && let Err(error) = self.apply(&mut state).await {
             tracing::error!("the change could not be applied: {error}");
         }
     }

@@ -37,7 +37,7 @@ impl Way {
     pub async fn refresh(&mut self, netlink: &Netlink, mode: Mode) -> bool {
         let Some(address) = self.address else { return false };
         if mode == Mode::Userspace {
-            // The socket finds its way by itself.
+            self.look_for_sockets(netlink, address).await;
             return false;
         }
         let before = (self.hop.clone(), self.problem.clone());
@@ -79,6 +79,19 @@ impl Way {
             }
         }
         before != (self.hop.clone(), self.problem.clone())
+    }
+
+    /// Sockets find the way by themselves; all that is asked here is whether there is one.
+    async fn look_for_sockets(&mut self, netlink: &Netlink, address: IpAddr) {
+        self.problem = match netlink.next_hop(address).await {
+            Ok(hop) => (!hop.interface.up).then(|| format!("interface {} is down", hop.interface.name)),
+            Err(NetError::Local { .. }) => None,
+            Err(error @ (NetError::NotUnicast(_) | NetError::LinkLocal(_))) => {
+                self.refusal = Some(error.to_string());
+                Some(error.to_string())
+            }
+            Err(error) => Some(error.to_string()),
+        };
     }
 
     /// True while the only thing missing is a neighbour's answer.

@@ -1,15 +1,17 @@
 //! More than there is room for, and faster than the grace allows: an error, and nothing has changed.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
-use relay_common::layout::{CHILD_SLOTS, MAX_CHILDREN, MAX_ROUTES, MAX_SETS};
+use relay_common::layout::{CHILD_SLOTS, MAX_CHILDREN, MAX_ROUTES};
 
 use super::world::World;
 use super::{child, everyone, stream, subset};
-use crate::fanout::{ChildId, FanoutError, GRACE_MS, Wanted, children_of_mask, mask};
+use crate::fanout::{ChildId, FanoutError, GRACE_MS, MAX_SUBSETS, Wanted, children_of_mask, mask};
 
 fn world() -> World {
-    World::new(vec![stream(0), stream(1)])
+    let mut world = World::new(vec![stream(0), stream(1)]);
+    world.thorough = false;
+    world
 }
 
 /// A different subset for each number.
@@ -41,14 +43,25 @@ fn a_route_more_than_the_map_holds_is_refused() {
 #[test]
 fn more_different_sets_than_there_are_is_an_error_that_waiting_does_not_cure() {
     let mut world = world();
+    let most = MAX_SUBSETS as u32;
     let mut wanted = everyone(0..16);
-    wanted.routes = (1..MAX_SETS).map(|number| (stream(number), numbered_subset(number))).collect();
+    wanted.routes = (1..=most).map(|number| (stream(number), numbered_subset(number))).collect();
     world.change(&wanted).unwrap();
-    wanted.routes.insert(stream(MAX_SETS), numbered_subset(MAX_SETS));
-    for _ in 0..3 {
-        let refused = world.plan(&wanted);
-        assert!(matches!(refused, Err(error) if error != FanoutError::Busy));
-        world.now += GRACE_MS;
+    wanted.routes.insert(stream(0), numbered_subset(most + 1));
+    assert_eq!(world.plan(&wanted), Err(FanoutError::TooManySets));
+    world.now += GRACE_MS;
+    assert_eq!(world.plan(&wanted), Err(FanoutError::TooManySets));
+}
+
+#[test]
+fn the_most_sets_that_can_be_are_all_replaced_in_one_change() {
+    let mut world = world();
+    let most = MAX_SUBSETS as u32;
+    let mut wanted = everyone(0..16);
+    for generation in 0..4 {
+        let first = 1 + generation * most;
+        wanted.routes = (1..=most).map(|number| (stream(number), numbered_subset(first + number))).collect();
+        world.change_patiently(&wanted);
     }
 }
 
@@ -75,17 +88,22 @@ fn a_plan_that_fails_half_way_changes_nothing() {
     // All but two children each, every pair a different one.
     let pairs = (0..MAX_CHILDREN).flat_map(|one| (0..one).map(move |other| [one, other]));
     let without = |pair: [ChildId; 2]| subset((0..MAX_CHILDREN).filter(|id| !pair.contains(id)));
-    let routes: Vec<_> = (1..MAX_SETS).map(stream).zip(pairs.map(without)).collect();
+    let routes: BTreeMap<_, _> = (1..=MAX_SUBSETS as u32).map(stream).zip(pairs.map(without)).collect();
     let wanted = |host| Wanted {
-        // Two children of each set change: every set is built anew, and takes its members' room twice.
-        children: (0..MAX_CHILDREN).map(|id| (id, child(id, 2, if id < 3 { host } else { 1 }))).collect(),
-        routes: routes.iter().cloned().collect(),
+        // Every set has one of the three that change, so every set is built anew.
+        children: (0..MAX_CHILDREN).map(|id| (id, child(id, 2, if id < 3 { host } else { 0 }))).collect(),
+        routes: routes.clone(),
     };
-    world.change(&wanted(1)).unwrap();
-    world.change(&wanted(2)).unwrap();
-    assert_eq!(world.change(&wanted(3)), Err(FanoutError::Busy));
+    let mut refused = Ok(Vec::new());
+    for host in 1..8 {
+        refused = world.plan(&wanted(host));
+        if refused.is_err() {
+            break;
+        }
+    }
+    assert_eq!(refused, Err(FanoutError::Busy));
     world.now += GRACE_MS;
-    world.change(&wanted(3)).unwrap();
+    assert!(world.plan(&wanted(9)).is_ok());
 }
 
 #[test]

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use relay_common::layout::{ALL_CHILDREN, Child, GroupKey, ListenerKey, SetChildren, Span, StreamKey};
 
-use crate::fanout::{Command, InUse};
+use crate::fanout::{ChildId, Command, InUse, children_of_mask};
 
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Maps {
@@ -69,6 +69,11 @@ impl Maps {
         let copies = self.devmaps[&instance].iter().map(copy).collect();
         assert!(cursors.values().all(|(next, end)| next == end), "fewer copies than children in {instance}");
         copies
+    }
+
+    /// ROUTES and SET_CHILDREN, as the next daemon reads them: the subset that a stream has been given.
+    pub fn meant_for(&self, stream: &StreamKey) -> Option<BTreeSet<ChildId>> {
+        self.routes.get(stream).map(|set| children_of_mask(&self.set_children[set]))
     }
 
     /// The slots of an instance's members.

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use relay_common::layout::{Child, ListenerKey, StreamKey};
+use relay_common::layout::{Child, ListenerKey, MAX_INSTANCES, StreamKey};
 
 use super::maps::Maps;
 use crate::fanout::{Command, Fanout, FanoutError, GRACE_MS, Wanted};
@@ -13,6 +13,12 @@ pub struct World {
     pub now: u64,
     /// How long each map write takes.
     pub write_ms: u64,
+    /// Packets pass after every write, or only after those that are meant to be seen.
+    pub thorough: bool,
+    /// Instances that are left to use, so that numbers come round soon.
+    pub instances: usize,
+    /// Empty devmaps put in place beforehand: instance and size.
+    stock: BTreeMap<u32, usize>,
     /// Streams whose packets are watched.
     streams: Vec<StreamKey>,
     /// Instances that packets may be holding: what they reach through each, and when one could last pick it up.
@@ -26,16 +32,27 @@ impl World {
             maps: Maps::default(),
             now: 1_000,
             write_ms: 0,
+            thorough: true,
+            instances: MAX_INSTANCES as usize - 1,
+            stock: BTreeMap::new(),
             streams,
             flights: BTreeMap::new(),
         }
     }
 
+    /// Leaves only so many instances to use.
+    pub fn limit_instances(&mut self, limit: usize) {
+        self.instances = limit;
+        for _ in limit..MAX_INSTANCES as usize - 1 {
+            self.fanout.instances.take();
+        }
+    }
+
     /// Plans a change; an error must leave no trace.
     pub fn plan(&mut self, wanted: &Wanted) -> Result<Vec<Command>, FanoutError> {
-        let before = format!("{:?}", self.fanout);
+        let before = self.fanout.clone();
         self.fanout.change(self.now, wanted).inspect_err(|error| {
-            assert_eq!(format!("{:?}", self.fanout), before, "{error} changed the books");
+            assert_eq!(format!("{:?}", self.fanout), format!("{before:?}"), "{error} changed the books");
         })
     }
 
@@ -46,6 +63,7 @@ impl World {
         self.fanout.carried_out(self.now);
         for stream in &self.streams {
             assert_eq!(self.reached(stream), reach(wanted, stream), "after the change, {stream:?}");
+            assert_eq!(self.maps.meant_for(stream).as_ref(), wanted.routes.get(stream), "{stream:?}");
         }
         assert_eq!(self.maps.peers, peers(wanted));
         Ok(())
@@ -66,8 +84,16 @@ impl World {
         for command in commands {
             self.take_off();
             self.assert_free(command);
+            if let Command::WriteDevmap { instance, interfaces } = command
+                && let Some(size) = self.stock.remove(instance)
+            {
+                assert_eq!(interfaces.len(), size, "a devmap cannot change its size");
+            }
             self.maps.carry_out(command);
             self.now += self.write_ms;
+            if !self.thorough && !is_meant_to_be_seen(command) {
+                continue;
+            }
             for (at, stream) in self.streams.iter().enumerate() {
                 let (old, new, got) = (&before[at], reach(wanted, stream), self.reached(stream));
                 if got != new {
@@ -81,9 +107,22 @@ impl World {
         self.take_off();
     }
 
-    /// A new daemon takes over.
+    /// A devmap is made before it is needed.
+    pub fn fill_stock(&mut self) {
+        if let Some((size, instance)) = self.fanout.stock_order() {
+            assert!(self.in_flight().all(|(held, _)| held != instance), "{instance} is in a packet's hands");
+            self.maps.devmaps.insert(instance, Vec::new());
+            self.stock.insert(instance, size as usize);
+            self.fanout.stocked(size, instance);
+        }
+    }
+
+    /// A new daemon takes over. Loading the programs alone takes longer than a packet is on its way.
     pub fn restart(&mut self) {
+        self.now += GRACE_MS;
+        self.stock.clear();
         self.fanout = Fanout::resume(self.maps.in_use());
+        self.limit_instances(self.instances);
     }
 
     /// What a packet of the stream reaches that comes in now, by tc and by xdp alike.
@@ -134,6 +173,11 @@ impl World {
         };
         assert!(!in_the_way, "{command:?} writes what packets read");
     }
+}
+
+fn is_meant_to_be_seen(command: &Command) -> bool {
+    use Command::{Flip, RemoveGroup, Route, Unroute};
+    matches!(command, Flip { .. } | Route { .. } | Unroute { .. } | RemoveGroup { .. })
 }
 
 /// What a stream's packets are meant to reach, in the order of the fan-out.
