@@ -296,6 +296,12 @@ impl<'lab> RelayProcess<'lab> {
         Ok(())
     }
 
+    /// Starts it again in another mode.
+    pub fn restart_in(&mut self, mode: Mode) -> Result<()> {
+        self.config.mode = mode;
+        self.restart()
+    }
+
     /// Starts it again without naming children: those that the pinned maps hold are all it shall have.
     pub fn restart_on_pins(&mut self) -> Result<()> {
         self.config.children.clear();

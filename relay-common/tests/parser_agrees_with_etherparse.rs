@@ -1,4 +1,5 @@
 //! What our parser finds in a frame is what an independent one finds, and what was put in.
+#![allow(clippy::unwrap_used, reason = "a test's helpers fail like the test")]
 
 mod common;
 

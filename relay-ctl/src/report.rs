@@ -25,17 +25,11 @@ pub fn status(maps: &Maps, pins: &Pins) -> view::Status {
         .map(|key| unmapped(key.address))
         .collect();
     addresses.sort();
-    let links =
-        [(pins::LINK_XDP, "relay_xdp"), (pins::LINK_TCX, "relay_tc"), (pins::LINK_XMIT, "relay_xmit")];
-    let mut programs: Vec<String> = links
-        .iter()
-        .filter(|(link, _)| pins.file(link).exists())
-        .map(|(_, name)| (*name).to_owned())
-        .collect();
     let mode = if relay.is_some_and(|relay| relay.mode == MODE_XDP) { Mode::Xdp } else { Mode::Tc };
-    if mode == Mode::Xdp {
-        programs.push("relay_copy".to_owned());
-    }
+    let on_xdp = if mode == Mode::Xdp { "relay_xdp relay_copy" } else { "relay_pass" };
+    let links = [(pins::LINK_XDP, on_xdp), (pins::LINK_TCX, "relay_tc"), (pins::LINK_XMIT, "relay_xmit")];
+    let attached_programs = links.iter().filter(|(link, _)| pins.file(link).exists());
+    let programs = attached_programs.flat_map(|(_, names)| names.split(' ').map(str::to_owned)).collect();
     let attached = pins.is_linked();
     let mut problems: Vec<String> = Vec::new();
     if !attached {

@@ -34,6 +34,13 @@ pub fn relay_xdp(ctx: XdpContext) -> u32 {
     }
 }
 
+/// Takes the place of `relay_xdp` when forwarding goes over to tc: taking XDP off an interface makes many drivers lose
+/// what is in their rings, replacing the program does not.
+#[xdp]
+pub fn relay_pass(_ctx: XdpContext) -> u32 {
+    xdp_action::XDP_PASS
+}
+
 #[inline(always)]
 fn forward(ctx: &XdpContext) -> Result<u32, Reason> {
     // SAFETY: the span is the packet, for as long as this program runs and does not move its ends.

@@ -101,8 +101,12 @@ impl DataPlane {
             // Devmaps are there only in xdp mode: the next change builds every set anew, beside what is there.
             self.resume()?;
         }
+        // XDP goes on taking the packets until tc has been attached: until then sets need their devmaps.
+        let xdp_before = self.pins.file(pins::LINK_XDP).exists()
+            && self.maps.relay.get(&0, 0).is_ok_and(|relay| relay.mode == MODE_XDP);
         self.copy = match mode {
             Mode::Xdp => Some(self.programs.copy()?),
+            Mode::Tc if xdp_before => Some(self.programs.copy()?),
             Mode::Tc | Mode::Userspace => None,
         };
         self.mode = mode;
@@ -132,7 +136,7 @@ impl DataPlane {
         self.maps.relay.set(0, relay, 0).map_err(map("RELAY"))
     }
 
-    /// Attaches, or replaces the program in the link that is there. The link of another mode goes last, so that at
+    /// Attaches, or replaces the program in the link that is there. What another mode attached ends last, so that at
     /// every moment a program takes the packets: with both there, XDP is the first to see them.
     pub fn attach(&mut self) -> Result<(), KernelError> {
         match self.mode {
@@ -142,7 +146,8 @@ impl DataPlane {
             }
             Mode::Tc => {
                 self.programs.attach_tc(&self.pins)?;
-                programs::remove_link(&self.pins, pins::LINK_XDP)?;
+                self.programs.pass_xdp(&self.pins)?;
+                self.copy = None;
                 programs::remove_link(&self.pins, pins::LINK_XMIT)
             }
             Mode::Userspace => Ok(()),

@@ -16,6 +16,8 @@ pub static OBJECT: &[u8] = aya::include_bytes_aligned!(concat!(env!("OUT_DIR"), 
 
 /// Names of the programs in the object.
 pub const XDP: &str = "relay_xdp";
+/// The XDP program that lets everything pass.
+pub const PASS: &str = "relay_pass";
 /// The devmap program.
 pub const COPY: &str = "relay_copy";
 /// The tcx program.
@@ -71,18 +73,20 @@ impl Programs {
         self.attach_xmit(pins);
         let program = xdp(&mut self.ebpf, XDP)?;
         load_once(program.fd().is_ok(), || program.load())(XDP)?;
-        let path = pins.file(LINK_XDP);
-        if let Some(link) = pinned_link(&path)? {
-            let link = link.try_into().map_err(link_error(LINK_XDP))?;
-            let id = program.attach_to_link(link).map_err(of(XDP))?;
-            // The pin holds the link; dropping our handle on it is not detaching.
-            drop(program.take_link(id).map_err(of(XDP))?);
+        if replace_xdp(program, XDP, pins)? {
             return Ok(());
         }
         let id = program.attach_to_if_index(ifindex, XdpMode::Driver).map_err(of(XDP))?;
         let link: FdLink =
             program.take_link(id).map_err(of(XDP))?.try_into().map_err(link_error(LINK_XDP))?;
-        pin(link, &path, LINK_XDP)
+        pin(link, &pins.file(LINK_XDP), LINK_XDP)
+    }
+
+    /// Lets everything pass XDP, if XDP is attached at all.
+    pub fn pass_xdp(&mut self, pins: &Pins) -> Result<(), KernelError> {
+        let program = xdp(&mut self.ebpf, PASS)?;
+        load_once(program.fd().is_ok(), || program.load())(PASS)?;
+        replace_xdp(program, PASS, pins).map(drop)
     }
 
     /// Puts the tcx program on the interface, like [`Programs::attach_xdp`].
@@ -145,6 +149,15 @@ pub fn attach_tracepoint(ebpf: &mut Ebpf) -> Result<FdLink, KernelError> {
     load_once(program.fd().is_ok(), || program.load())(XMIT)?;
     let id = program.attach("xdp", "xdp_devmap_xmit").map_err(of(XMIT))?;
     program.take_link(id).map_err(of(XMIT))?.try_into().map_err(link_error(LINK_XMIT))
+}
+
+/// Swaps the program in the pinned XDP link, at once and without a gap. False when there is no such link.
+fn replace_xdp(program: &mut Xdp, name: &'static str, pins: &Pins) -> Result<bool, KernelError> {
+    let Some(link) = pinned_link(&pins.file(LINK_XDP))? else { return Ok(false) };
+    let id = program.attach_to_link(link.try_into().map_err(link_error(LINK_XDP))?).map_err(of(name))?;
+    // The pin holds the link; dropping our handle on it is not detaching.
+    drop(program.take_link(id).map_err(of(name))?);
+    Ok(true)
 }
 
 /// Removes the link of a mode that is no longer the mode.

@@ -162,12 +162,18 @@ impl Relay {
         let reason = state.mode_reason.clone();
         if let Plane::Kernel(plane) = &mut state.plane {
             plane.prepare(mode)?;
-            plane.describe(&self.config.node_id, self.config.listen.ports, &reason, fresh)?;
+            if fresh {
+                plane.describe(&self.config.node_id, self.config.listen.ports, &reason, true)?;
+            }
             plane.listen(&listeners)?;
         }
         self.apply(&mut state).await?;
         if let Plane::Kernel(plane) = &mut state.plane {
             plane.attach()?;
+            if !fresh {
+                // Only now is the mode what it says; a crash before must not make the next daemon believe it.
+                plane.describe(&self.config.node_id, self.config.listen.ports, &reason, false)?;
+            }
         }
         Ok(())
     }
