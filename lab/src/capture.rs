@@ -27,8 +27,22 @@ impl Tcpdump {
         let serial = crate::monotonic_ns();
         let file = lab.directory().join(format!("{ns}-{interface}-{serial}.pcap"));
         let mut command = Command::new("tcpdump");
-        // -s 0: whole packets, or checksums cannot be checked. -Z root: as user tcpdump it could not write here.
-        command.args(["-i", interface, "-n", "-s", "0", "-U", "--immediate-mode", "-Z", "root", "-w"]);
+        // -s 0: whole packets, or checksums cannot be checked. -B: its default ring is a handful of such packets.
+        // -Z root: as user tcpdump it could not write here.
+        command.args([
+            "-i",
+            interface,
+            "-n",
+            "-s",
+            "0",
+            "-B",
+            "16384",
+            "-U",
+            "--immediate-mode",
+            "-Z",
+            "root",
+            "-w",
+        ]);
         command.arg(&file).arg(filter);
         let process = lab.spawn(ns, command)?;
         let deadline = Instant::now() + START_TIMEOUT;

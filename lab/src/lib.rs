@@ -1,6 +1,6 @@
 //! The test bench: network namespaces, an RTP source, sinks that judge what arrives, and packet captures.
 //!
-//! Used by the namespace tests, the demo and the benchmarks. It knows nothing of the relay itself.
+//! Used by the namespace tests, the demo and the benchmarks. It knows the relay only as a program ([`relay`]).
 //! Everything needs root. Drop order matters: keep [`Lab`] declared before sources and sinks, so that it
 //! goes last.
 

@@ -134,8 +134,9 @@ fn runts(table: &mut Table, ip: Ip, mode: Mode) {
         let datagram = Datagram { tags, ..plain(ip) };
         let headers = datagram.udp_at() + 8;
         let bytes = datagram.bytes();
-        // 14 bytes are the least that the kernel accepts for a test run.
-        for length in 14..bytes.len() {
+        // The least that the kernel accepts for a test run: an Ethernet header, for tc an IP header as well.
+        let least = if mode == Mode::Xdp { 14 } else { datagram.udp_at() };
+        for length in least..bytes.len() {
             let reason = if length < headers { Reason::Runt } else { Reason::BadLength };
             let what = format!("{ip:?}, {} tags, cut to {length} bytes", datagram.tags.len());
             table.refused(reason, what, bytes[..length].to_vec());
@@ -257,10 +258,18 @@ fn not_plain_ip(table: &mut Table) {
     table.refused(Reason::NotIp, "version 6 in an IPv4 frame", v4.with(14, &[0x65]));
     table.refused(Reason::NotIp, "version 4 in an IPv6 frame", v6.with(14, &[0x45]));
     for words in 0..5 {
-        table.refused(Reason::BadLength, format!("an IPv4 header of {words} words"), v4.with(14, &[0x40 | words]));
+        table.refused(
+            Reason::BadLength,
+            format!("an IPv4 header of {words} words"),
+            v4.with(14, &[0x40 | words]),
+        );
     }
     for words in 6..16 {
-        table.refused(Reason::IpOptions, format!("an IPv4 header of {words} words"), v4.with(14, &[0x40 | words]));
+        table.refused(
+            Reason::IpOptions,
+            format!("an IPv4 header of {words} words"),
+            v4.with(14, &[0x40 | words]),
+        );
     }
     for (what, flags) in [
         ("the first fragment", [0x20, 0x00]),
@@ -297,7 +306,11 @@ fn tags(table: &mut Table, mode: Mode) {
         if mode == Mode::Tc {
             // The stack has taken the outer tag: one that is still in the packet is the second.
             let packet = Datagram { tags: vec![TAG], ..plain(ip) }.bytes();
-            table.refused(Reason::StackedVlan, format!("{ip:?}, a tag behind the one that was taken"), packet);
+            table.refused(
+                Reason::StackedVlan,
+                format!("{ip:?}, a tag behind the one that was taken"),
+                packet,
+            );
         }
     }
     let mut arp = [&RELAY_MAC[..], &[2, 0, 0, 0, 1, 2], &TAG, &[0x08, 0x06]].concat();
@@ -400,7 +413,11 @@ fn every_packet_in_the_table_leaves_the_tc_program_as_it_should() {
                     let [first, last] = children_of(&datagram);
                     assert_eq!((ran.verdict, &ran.counted[..]), (TC_REDIRECT, &[][..]), "{what}");
                     assert_eq!(ran.mark, 0, "{what}: the mark must not steer the copies");
-                    assert_eq!(tap.take(1), [first.copy_of(&datagram).bytes()], "{what}: the first child's copy");
+                    assert_eq!(
+                        tap.take(1),
+                        [first.copy_of(&datagram).bytes()],
+                        "{what}: the first child's copy"
+                    );
                     assert_eq!(ran.packet, last.copy_of(&datagram).bytes(), "{what}: the last child's copy");
                     for (child, before) in [first, last].into_iter().zip(before) {
                         let after = kernel.stats(&child);
@@ -440,8 +457,16 @@ fn streams_are_counted_by_what_the_packets_say() {
             kernel.run(&media(Ip::V4, rtp(SSRC_NOBODY, 1, 100)).bytes());
             // Never the relay's: not counted.
             kernel.run(&Datagram { ttl: 1, ..media(Ip::V4, rtp(55, 1, 100)) }.bytes());
-            assert_eq!(kernel.stream(VIDEO, SSRC_V4), Some((5, 2)), "the port pair's stream, RTCP on both ports");
-            assert_eq!(kernel.stream(AUDIO, SSRC_V4), Some((1, 0)), "the same SSRC on another port is another stream");
+            assert_eq!(
+                kernel.stream(VIDEO, SSRC_V4),
+                Some((5, 2)),
+                "the port pair's stream, RTCP on both ports"
+            );
+            assert_eq!(
+                kernel.stream(AUDIO, SSRC_V4),
+                Some((1, 0)),
+                "the same SSRC on another port is another stream"
+            );
             assert_eq!(kernel.stream(VIDEO, SSRC_NOBODY), Some((1, 0)));
             assert_eq!(kernel.stream(VIDEO, 55), None);
             let stream = kernel.plane.maps().streams.get(&key(VIDEO, SSRC_V4), 0).unwrap();
@@ -495,7 +520,11 @@ fn a_set_that_was_never_finished_drops_its_packets() {
 /// (reason, file, test): what no packet alone can bring about.
 const ELSEWHERE: [(Reason, &str, &str); 8] = [
     (Reason::NoFanoutSet, "kernel_tables.rs", "a_set_that_was_never_finished_drops_its_packets"),
-    (Reason::CopyWithoutToken, "kernel_copies_by_xdp.rs", "a_copy_that_another_program_redirected_is_dropped"),
+    (
+        Reason::CopyWithoutToken,
+        "kernel_copies_by_xdp.rs",
+        "a_copy_that_another_program_redirected_is_dropped",
+    ),
     (Reason::CopyWithoutChild, "kernel_copies_by_xdp.rs", "more_copies_than_children_are_dropped"),
     (Reason::CopyNotMade, "kernel_copies_by_xdp.rs", "copies_that_the_kernel_did_not_make_are_counted"),
     (Reason::ChildIsSender, "kernel_copies_by_xdp.rs", "the_sender_gets_no_copy_of_its_own_packet"),
@@ -507,7 +536,10 @@ const ELSEWHERE: [(Reason, &str, &str); 8] = [
 /// What cannot be brought about here at all.
 const NOWHERE: [(Reason, &str); 2] = [
     (Reason::NoMetadata, "needs a driver that leaves no headroom; a test run and veth both leave 256 bytes"),
-    (Reason::NotWritable, "needs a failed allocation in the kernel, or an IPv6 frame above 3,900 bytes with a partial checksum"),
+    (
+        Reason::NotWritable,
+        "needs a failed allocation in the kernel, or an IPv6 frame above 3,900 bytes with a partial checksum",
+    ),
 ];
 
 #[test]

@@ -24,6 +24,7 @@ use relay_ctl::fanout::Wanted;
 use relay_ctl::kernel::{DataPlane, Mode, Pins};
 
 pub mod frames;
+pub mod redirector;
 
 use frames::{Checksum, Datagram};
 
@@ -204,7 +205,9 @@ impl Kernel<'_> {
             children: children.iter().map(headers).collect(),
             routes: [AUDIO, VIDEO]
                 .into_iter()
-                .flat_map(|port| routes.iter().map(move |(ssrc, children)| (key(port, *ssrc), subset(children))))
+                .flat_map(|port| {
+                    routes.iter().map(move |(ssrc, children)| (key(port, *ssrc), subset(children)))
+                })
                 .collect(),
         };
         self.change(&wanted);
@@ -276,7 +279,8 @@ impl Kernel<'_> {
         options.data_out = Some(&mut output);
         options.ctx_in = Some(&context);
         options.ctx_out = Some(&mut context_out);
-        let result = program.test_run(options).unwrap();
+        let result =
+            program.test_run(options).unwrap_or_else(|error| panic!("{} bytes: {error}", packet.len()));
         Ran {
             verdict: result.return_value,
             packet: output[..result.data_size_out as usize].to_vec(),
@@ -308,6 +312,11 @@ impl Kernel<'_> {
     pub fn stream(&self, port: u16, ssrc: u32) -> Option<(u64, u64)> {
         let stream = self.plane.maps().streams.get(&key(port, ssrc), 0).ok()?;
         Some((stream.packets, stream.rtcp_packets))
+    }
+
+    /// How often a reason has been counted.
+    pub fn count(&self, reason: Reason) -> u64 {
+        self.counters()[reason.name()]
     }
 
     fn counters(&self) -> BTreeMap<&'static str, u64> {
