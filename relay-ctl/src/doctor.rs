@@ -65,16 +65,6 @@ pub fn examine(interface: Option<&str>) -> Vec<Finding> {
             "mount -t bpf bpf /sys/fs/bpf",
         ),
         finding(
-            "tracefs",
-            if pins::ensure_tracefs() {
-                Ok("/sys/kernel/tracing".to_owned())
-            } else {
-                Err("not there".to_owned())
-            },
-            true,
-            "mount -t tracefs tracefs /sys/kernel/tracing; without it xdp cannot be probed, nor refused copies counted",
-        ),
-        finding(
             "JIT",
             match std::fs::read_to_string("/proc/sys/net/core/bpf_jit_enable").as_deref().map(str::trim) {
                 Ok("0") => Err("eBPF programs are interpreted".to_owned()),

@@ -104,7 +104,7 @@ fn position(token: &Token, ifindex: u32) -> Result<u32, Reason> {
 
 /// Remembers whose copy this is until the driver has taken or refused it, see [`crate::xmit`].
 #[inline(always)]
-fn note_pending(ifindex: u32, counter: u32) {
+pub fn note_pending(ifindex: u32, counter: u32) {
     let Some(pending) = PENDING.get_ptr_mut(0) else { return };
     // SAFETY: this CPU's own; devmap programs and the driver run in softirq and do not interrupt each other.
     let pending = unsafe { &mut *pending };
@@ -112,8 +112,10 @@ fn note_pending(ifindex: u32, counter: u32) {
         pending.ifindex = ifindex;
         pending.count = 0;
     }
-    pending.children[pending.count as usize % BULK] = counter;
-    pending.count += 1;
+    if (pending.count as usize) < BULK {
+        pending.children[pending.count as usize] = counter;
+        pending.count += 1;
+    }
 }
 
 /// Writes the child's headers; gives the number of RTP or RTCP bytes.

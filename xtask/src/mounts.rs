@@ -1,11 +1,11 @@
-//! The relay mounts the BPF filesystem and tracefs at their usual places where they are missing. On an operator's
-//! machine that is right; a demo or a test leaves the machine as it was.
+//! The relay mounts the BPF filesystem at its usual place where it is missing. On an operator's machine that is right; a
+//! demo or a test leaves the machine as it was.
 
 use std::process::Command;
 
 use crate::sh;
 
-const PLACES: [&str; 2] = ["/sys/kernel/tracing", "/sys/fs/bpf"];
+const PLACES: [&str; 1] = ["/sys/fs/bpf"];
 
 /// Unmounts on drop what was not mounted before.
 pub struct Mounts {

@@ -203,17 +203,3 @@ pub fn is_bpffs(path: &Path) -> bool {
     nix::sys::statfs::statfs(existing)
         .is_ok_and(|filesystem| filesystem.filesystem_type() == nix::sys::statfs::BPF_FS_MAGIC)
 }
-
-/// Sees to it that tracefs is there, for the tracepoint that tells what drivers refused.
-pub fn ensure_tracefs() -> bool {
-    let folder = Path::new("/sys/kernel/tracing");
-    let ready =
-        || folder.join("events/xdp").is_dir() || Path::new("/sys/kernel/debug/tracing/events/xdp").is_dir();
-    if ready() {
-        return true;
-    }
-    let flags =
-        nix::mount::MsFlags::MS_NOSUID | nix::mount::MsFlags::MS_NODEV | nix::mount::MsFlags::MS_NOEXEC;
-    let mounted = nix::mount::mount(Some("tracefs"), folder, Some("tracefs"), flags, None::<&str>);
-    mounted.is_ok() && ready()
-}

@@ -4,11 +4,13 @@ use std::path::Path;
 
 use aya::programs::links::{FdLink, PinnedLink};
 use aya::programs::tc::TcAttachOptions;
-use aya::programs::{LinkOrder, Program, ProgramFd, SchedClassifier, TcAttachType, TracePoint, Xdp, XdpMode};
+use aya::programs::{
+    LinkOrder, Program, ProgramFd, RawTracePoint, SchedClassifier, TcAttachType, Xdp, XdpMode,
+};
 use aya::{Ebpf, EbpfLoader};
 use relay_common::layout::PINNED_MAPS;
 
-use super::pins::{LINK_TCX, LINK_XDP, LINK_XMIT, Pins, ensure_tracefs};
+use super::pins::{LINK_TCX, LINK_XDP, LINK_XMIT, Pins};
 use super::{KernelError, Mode};
 
 /// The eBPF object, built by `cargo xtask build-ebpf`.
@@ -143,12 +145,11 @@ impl Programs {
 
 /// Attaches the tracepoint program of a loaded object.
 pub fn attach_tracepoint(ebpf: &mut Ebpf) -> Result<FdLink, KernelError> {
-    ensure_tracefs();
-    let program: &mut TracePoint =
+    let program: &mut RawTracePoint =
         ebpf.program_mut(XMIT).ok_or_else(|| missing(XMIT))?.try_into().map_err(of(XMIT))?;
     load_once(program.fd().is_ok(), || program.load())(XMIT)?;
-    let id = program.attach("xdp", "xdp_devmap_xmit").map_err(of(XMIT))?;
-    program.take_link(id).map_err(of(XMIT))?.try_into().map_err(link_error(LINK_XMIT))
+    let id = program.attach("xdp_devmap_xmit").map_err(of(XMIT))?;
+    Ok(program.take_link(id).map_err(of(XMIT))?.into())
 }
 
 /// Swaps the program in the pinned XDP link, at once and without a gap. False when there is no such link.
