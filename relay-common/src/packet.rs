@@ -56,14 +56,77 @@ impl<'a> Packet<'a> {
     }
 }
 
-/// A big-endian 16-bit number at `at` of a fixed header.
+/// The 16-bit word at `at`, as it stands in memory; `at` is even.
+///
+/// A BPF program fetches byte by byte what may lie anywhere. Headers lie at even addresses there: every driver gives a
+/// packet an even start, and Ethernet, VLAN, IP and UDP headers have even lengths.
 #[inline(always)]
-pub fn be16<const N: usize>(header: &[u8; N], at: usize) -> u16 {
-    u16::from_be_bytes([header[at], header[at + 1]])
+pub fn word<const N: usize>(bytes: &[u8; N], at: usize) -> u16 {
+    #[cfg(target_arch = "bpf")]
+    {
+        assert!(at + 2 <= N);
+        // SAFETY: inside the array, checked above; even, as said above.
+        unsafe { bytes.as_ptr().add(at).cast::<u16>().read() }
+    }
+    #[cfg(not(target_arch = "bpf"))]
+    u16::from_ne_bytes([bytes[at], bytes[at + 1]])
 }
 
-/// A big-endian 32-bit number at `at` of a fixed header.
+/// Writes the 16-bit word at `at`, like [`word`].
+#[inline(always)]
+pub fn set_word<const N: usize>(bytes: &mut [u8; N], at: usize, value: u16) {
+    #[cfg(target_arch = "bpf")]
+    {
+        assert!(at + 2 <= N);
+        // SAFETY: as in `word`.
+        unsafe { bytes.as_mut_ptr().add(at).cast::<u16>().write(value) }
+    }
+    #[cfg(not(target_arch = "bpf"))]
+    bytes[at..at + 2].copy_from_slice(&value.to_ne_bytes());
+}
+
+/// Copies `length` bytes, an even number, between even positions.
+#[inline(always)]
+pub fn copy_words<const N: usize, const M: usize>(
+    to: &mut [u8; N],
+    to_at: usize,
+    from: &[u8; M],
+    from_at: usize,
+    length: usize,
+) {
+    let mut at = 0;
+    while at < length {
+        set_word(to, to_at + at, word(from, from_at + at));
+        at += 2;
+    }
+}
+
+/// True when `length` bytes, an even number, at even positions are the same.
+#[inline(always)]
+pub fn same_words<const N: usize, const M: usize>(
+    one: &[u8; N],
+    one_at: usize,
+    other: &[u8; M],
+    other_at: usize,
+    length: usize,
+) -> bool {
+    let mut difference = 0;
+    let mut at = 0;
+    while at < length {
+        difference |= word(one, one_at + at) ^ word(other, other_at + at);
+        at += 2;
+    }
+    difference == 0
+}
+
+/// A big-endian 16-bit number at an even position of a fixed header.
+#[inline(always)]
+pub fn be16<const N: usize>(header: &[u8; N], at: usize) -> u16 {
+    u16::from_be(word(header, at))
+}
+
+/// A big-endian 32-bit number at an even position of a fixed header.
 #[inline(always)]
 pub fn be32<const N: usize>(header: &[u8; N], at: usize) -> u32 {
-    u32::from_be_bytes([header[at], header[at + 1], header[at + 2], header[at + 3]])
+    (be16(header, at) as u32) << 16 | be16(header, at + 2) as u32
 }

@@ -4,6 +4,7 @@
 
 use crate::checksum;
 use crate::layout::Child;
+use crate::packet::{copy_words, set_word, word as raw_word};
 use crate::parse::{ETHERNET, IPV4, IPV6, UDP};
 
 /// Bytes that change in an IPv4 copy: Ethernet, IP and UDP header.
@@ -30,10 +31,7 @@ pub enum UdpChecksum {
 pub fn normalise_v4(headers: &mut [u8; V4_HEADERS], udp_checksum: UdpChecksum) {
     let old = word(headers, ETHERNET + 8);
     headers[ETHERNET + 8] = headers[ETHERNET + 8].wrapping_sub(1);
-    let field = [headers[ETHERNET + 10], headers[ETHERNET + 11]];
-    let field = checksum::update(field, old, word(headers, ETHERNET + 8));
-    headers[ETHERNET + 10] = field[0];
-    headers[ETHERNET + 11] = field[1];
+    header_checksum(headers, old, word(headers, ETHERNET + 8));
     source_port::<V4_HEADERS, V4_UDP>(headers, udp_checksum);
 }
 
@@ -49,12 +47,9 @@ pub fn normalise_v6(headers: &mut [u8; V6_HEADERS], udp_checksum: UdpChecksum) {
 pub fn address_v4(headers: &mut [u8; V4_HEADERS], child: &Child, port: u16, udp_checksum: UdpChecksum) {
     ethernet(headers, child);
     let old = words::<V4_HEADERS>(headers, ETHERNET + 12, 4);
-    let field = [headers[ETHERNET + 10], headers[ETHERNET + 11]];
-    let field = checksum::update(field, old, child.address_sum);
-    headers[ETHERNET + 10] = field[0];
-    headers[ETHERNET + 11] = field[1];
-    headers[ETHERNET + 12..ETHERNET + 16].copy_from_slice(&child.source[12..16]);
-    headers[ETHERNET + 16..ETHERNET + 20].copy_from_slice(&child.destination[12..16]);
+    header_checksum(headers, old, child.address_sum);
+    copy_words(headers, ETHERNET + 12, &child.source, 12, 4);
+    copy_words(headers, ETHERNET + 16, &child.destination, 12, 4);
     destination_port::<V4_HEADERS, V4_UDP>(headers, port, old, child.address_sum, udp_checksum);
 }
 
@@ -63,8 +58,8 @@ pub fn address_v4(headers: &mut [u8; V4_HEADERS], child: &Child, port: u16, udp_
 pub fn address_v6(headers: &mut [u8; V6_HEADERS], child: &Child, port: u16, udp_checksum: UdpChecksum) {
     ethernet(headers, child);
     let old = words::<V6_HEADERS>(headers, ETHERNET + 8, 16);
-    headers[ETHERNET + 8..ETHERNET + 24].copy_from_slice(&child.source);
-    headers[ETHERNET + 24..ETHERNET + 40].copy_from_slice(&child.destination);
+    copy_words(headers, ETHERNET + 8, &child.source, 0, 16);
+    copy_words(headers, ETHERNET + 24, &child.destination, 0, 16);
     destination_port::<V6_HEADERS, V6_UDP>(headers, port, old, child.address_sum, udp_checksum);
 }
 
@@ -80,21 +75,24 @@ pub fn address_sum(source: &[u8; 16], destination: &[u8; 16], v4: bool) -> u32 {
 
 #[inline(always)]
 fn ethernet<const N: usize>(headers: &mut [u8; N], child: &Child) {
-    headers[0..6].copy_from_slice(&child.destination_mac);
-    headers[6..12].copy_from_slice(&child.source_mac);
-    headers[12..14].copy_from_slice(&child.ethertype);
+    copy_words(headers, 0, &child.destination_mac, 0, 6);
+    copy_words(headers, 6, &child.source_mac, 0, 6);
+    copy_words(headers, 12, &child.ethertype, 0, 2);
+}
+
+#[inline(always)]
+fn header_checksum(headers: &mut [u8; V4_HEADERS], removed: u32, added: u32) {
+    let field = checksum::update(raw_word(headers, ETHERNET + 10).to_ne_bytes(), removed, added);
+    set_word(headers, ETHERNET + 10, u16::from_ne_bytes(field));
 }
 
 #[inline(always)]
 fn source_port<const N: usize, const L4: usize>(headers: &mut [u8; N], udp_checksum: UdpChecksum) {
     if udp_checksum == UdpChecksum::Here {
-        let field = [headers[L4 + 6], headers[L4 + 7]];
-        let field = checksum::update_udp(field, word(headers, L4), word(headers, L4 + 2));
-        headers[L4 + 6] = field[0];
-        headers[L4 + 7] = field[1];
+        let (removed, added) = (word(headers, L4), word(headers, L4 + 2));
+        update_udp::<N, L4>(headers, removed, added);
     }
-    headers[L4] = headers[L4 + 2];
-    headers[L4 + 1] = headers[L4 + 3];
+    set_word(headers, L4, raw_word(headers, L4 + 2));
 }
 
 #[inline(always)]
@@ -105,22 +103,24 @@ fn destination_port<const N: usize, const L4: usize>(
     new_addresses: u32,
     udp_checksum: UdpChecksum,
 ) {
-    let new = port.to_be_bytes();
+    let new = port.to_be();
     if udp_checksum == UdpChecksum::Here {
         let removed = old_addresses + word(headers, L4 + 2);
-        let added = new_addresses + u16::from_ne_bytes(new) as u32;
-        let field = checksum::update_udp([headers[L4 + 6], headers[L4 + 7]], removed, added);
-        headers[L4 + 6] = field[0];
-        headers[L4 + 7] = field[1];
+        update_udp::<N, L4>(headers, removed, new_addresses + new as u32);
     }
-    headers[L4 + 2] = new[0];
-    headers[L4 + 3] = new[1];
+    set_word(headers, L4 + 2, new);
+}
+
+#[inline(always)]
+fn update_udp<const N: usize, const L4: usize>(headers: &mut [u8; N], removed: u32, added: u32) {
+    let field = checksum::update_udp(raw_word(headers, L4 + 6).to_ne_bytes(), removed, added);
+    set_word(headers, L4 + 6, u16::from_ne_bytes(field));
 }
 
 /// One 16-bit word of a checksum.
 #[inline(always)]
 fn word<const N: usize>(headers: &[u8; N], at: usize) -> u32 {
-    u16::from_ne_bytes([headers[at], headers[at + 1]]) as u32
+    raw_word(headers, at) as u32
 }
 
 /// Sum of `count` words from `at`.

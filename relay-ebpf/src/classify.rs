@@ -3,7 +3,7 @@
 use aya_ebpf::bindings::BPF_NOEXIST;
 use aya_ebpf::helpers::bpf_ktime_get_ns;
 use relay_common::layout::{ALL_CHILDREN, Listener, ListenerKey, StreamKey, clock_rate};
-use relay_common::packet::Packet;
+use relay_common::packet::{Packet, same_words};
 use relay_common::parse::{self, Datagram, Family, Payload};
 use relay_common::reason::Reason;
 use relay_common::stream::{Arrival, Stream, units_per_ns};
@@ -42,7 +42,7 @@ pub fn classify(packet: Packet<'_>, station: Station) -> Result<Media, Reason> {
     let listener = listener(&datagram)?;
     if station == Station::Unchecked {
         let to = packet.bytes::<6>(0).ok_or(Reason::Runt)?;
-        if *to != listener.mac {
+        if !same_words(to, 0, &listener.mac, 0, 6) {
             return Err(Reason::NotLocal);
         }
     }
@@ -94,8 +94,11 @@ pub fn classify(packet: Packet<'_>, station: Station) -> Result<Media, Reason> {
 fn listener(datagram: &Datagram) -> Result<Listener, Reason> {
     let mut key =
         ListenerKey { address: datagram.destination, port: datagram.destination_port, reserved: [0; 2] };
-    // SAFETY: entries are replaced whole and only while addresses or the MAC of the interface change.
-    if let Some(listener) = unsafe { LISTENERS.get(&key) } {
+    // Port 0 is the entry that only says "this address is ours", and no port that anything listens on.
+    if key.port != 0
+        // SAFETY: entries are replaced whole and only while addresses or the MAC of the interface change.
+        && let Some(listener) = unsafe { LISTENERS.get(&key) }
+    {
         return Ok(*listener);
     }
     // Only a packet that is not forwarded pays for the difference between these two.

@@ -12,7 +12,7 @@ use relay_common::layout::{
     BULK, CURSORS, Child, Cursor, GroupKey, TOKEN_CAPTURE, TOKEN_MAGIC, TOKEN_PORT_SHIFT, TOKEN_RTCP,
     TOKEN_V6, Token,
 };
-use relay_common::packet::be16;
+use relay_common::packet::{be16, same_words};
 use relay_common::parse::{ETHERNET, UDP};
 use relay_common::reason::Reason;
 use relay_common::rewrite::{self, UdpChecksum, V4_HEADERS, V4_UDP, V6_HEADERS, V6_UDP};
@@ -125,20 +125,20 @@ fn rewrite(ctx: &XdpContext, token: &Token, child: &Child) -> Result<u16, Reason
     let source_port = (token.flags >> TOKEN_PORT_SHIFT) as u16;
     if token.flags & TOKEN_V6 == 0 {
         let headers = headers::<V4_HEADERS>(ctx)?;
-        if child.ethertype != [0x08, 0x00] {
+        if be16(&child.ethertype, 0) != 0x0800 {
             return Err(Reason::OtherFamily);
         }
-        if source_port == port && headers[ETHERNET + 12..ETHERNET + 16] == child.destination[12..16] {
+        if source_port == port && same_words(headers, ETHERNET + 12, &child.destination, 12, 4) {
             return Err(Reason::ChildIsSender);
         }
         rewrite::address_v4(headers, child, port, UdpChecksum::Here);
         Ok(be16(headers, V4_UDP + 4) - UDP as u16)
     } else {
         let headers = headers::<V6_HEADERS>(ctx)?;
-        if child.ethertype != [0x86, 0xdd] {
+        if be16(&child.ethertype, 0) != 0x86dd {
             return Err(Reason::OtherFamily);
         }
-        if source_port == port && headers[ETHERNET + 8..ETHERNET + 24] == child.destination {
+        if source_port == port && same_words(headers, ETHERNET + 8, &child.destination, 0, 16) {
             return Err(Reason::ChildIsSender);
         }
         rewrite::address_v6(headers, child, port, UdpChecksum::Here);

@@ -8,9 +8,7 @@ use core::ffi::c_void;
 use core::mem::MaybeUninit;
 
 use aya_ebpf::EbpfContext;
-use aya_ebpf::bindings::{
-    __sk_buff, BPF_F_MARK_MANGLED_0, BPF_F_PSEUDO_HDR, TC_ACT_OK, TC_ACT_SHOT, TC_ACT_STOLEN,
-};
+use aya_ebpf::bindings::{__sk_buff, BPF_F_MARK_MANGLED_0, BPF_F_PSEUDO_HDR, TC_ACT_OK, TC_ACT_SHOT};
 use aya_ebpf::helpers::{
     bpf_clone_redirect, bpf_l4_csum_replace, bpf_loop, bpf_redirect, bpf_skb_load_bytes, bpf_skb_vlan_pop,
 };
@@ -193,7 +191,9 @@ fn walk<V: Version>(ctx: &TcContext, media: &Media) -> Result<i32, Reason> {
         sender_port: media.datagram.source_port,
         addresses: source_and_destination::<V>(media),
         port: own_port,
-        verdict: TC_ACT_STOLEN,
+        // When the last child fails. Not TC_ACT_STOLEN: tcx knows only pass, drop and redirect, and takes all else for
+        // "next" (kernel: `tcx_action_code`), so that the packet, by then another child's, would reach the stack.
+        verdict: TC_ACT_SHOT,
     };
     let step: extern "C" fn(u32, *mut Walk) -> i64 = step::<V>;
     // A loop of our own would be unrolled by the verifier, 256 times two IP versions; this it checks once.

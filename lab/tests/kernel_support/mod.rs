@@ -10,9 +10,9 @@
 
 use std::collections::BTreeMap;
 use std::fs::File;
-use std::io::Read as _;
+use std::io::{Read as _, Write as _};
 use std::net::{IpAddr, SocketAddr};
-use std::os::fd::{AsFd as _, FromRawFd as _};
+use std::os::fd::{AsFd as _, AsRawFd as _, FromRawFd as _};
 
 use aya::programs::{SchedClassifier, TestRunAttrs, Xdp};
 use aya::{TestRun, TestRunOptions};
@@ -21,7 +21,7 @@ use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use relay_common::layout::{self, ChildStats, ListenerKey, StreamKey};
 use relay_common::reason::Reason;
 use relay_ctl::fanout::Wanted;
-use relay_ctl::kernel::{DataPlane, Mode, Pins};
+use relay_ctl::kernel::{DataPlane, Inherited, Mode, Pins};
 
 pub mod frames;
 pub mod redirector;
@@ -44,6 +44,9 @@ const SK_BUFF_MARK: usize = 8;
 const SK_BUFF_IFINDEX: usize = 40;
 /// What a forwarded packet must not carry on.
 pub const MARK: u32 = 77;
+
+/// `linux/if_packet.h`.
+const PACKET_VNET_HDR: libc::c_int = 15;
 
 pub const XDP_DROP: u32 = 1;
 pub const XDP_PASS: u32 = 2;
@@ -190,6 +193,7 @@ pub fn with_kernel(name: &str, mode: Mode, test: impl FnOnce(&mut Kernel<'_>) + 
         let (mut plane, _) = DataPlane::open(pins, ingress, 0).unwrap();
         plane.prepare(mode).unwrap();
         plane.listen(&listeners()).unwrap();
+        plane.describe("relay-1", [AUDIO, VIDEO], "a test", true).unwrap();
         let egress = [index("eth1"), index("eth2")];
         test(&mut Kernel { lab: &lab, plane, mode, ingress, egress });
     })
@@ -199,18 +203,32 @@ pub fn with_kernel(name: &str, mode: Mode, test: impl FnOnce(&mut Kernel<'_>) + 
 impl Kernel<'_> {
     /// Gives the relay its children, and streams (on both ports) sets of their own.
     pub fn children(&mut self, children: &[Child], routes: &[(u32, &[Child])]) {
-        let headers = |child: &Child| (child.id, child.headers(self.egress[child.nic - 1]));
         let subset = |children: &[Child]| children.iter().map(|child| child.id).collect();
-        let wanted = Wanted {
-            children: children.iter().map(headers).collect(),
-            routes: [AUDIO, VIDEO]
-                .into_iter()
-                .flat_map(|port| {
-                    routes.iter().map(move |(ssrc, children)| (key(port, *ssrc), subset(children)))
-                })
-                .collect(),
-        };
+        let mut wanted = self.wanted(children);
+        for port in [AUDIO, VIDEO] {
+            wanted.routes.extend(routes.iter().map(|(ssrc, children)| (key(port, *ssrc), subset(children))));
+        }
         self.change(&wanted);
+    }
+
+    /// These children, and no routes.
+    pub fn wanted(&self, children: &[Child]) -> Wanted {
+        let headers = |child: &Child| (child.id, child.headers(self.egress[child.nic - 1]));
+        Wanted { children: children.iter().map(headers).collect(), ..Wanted::default() }
+    }
+
+    /// The daemon ends and another opens what it left. Gives what it inherited.
+    pub fn take_over(&mut self) -> Inherited {
+        // The lock is held for as long as the old one is there: another takes its place in between.
+        let elsewhere = Pins::new(self.lab.bpffs(), "elsewhere");
+        let (placeholder, _) = DataPlane::open(elsewhere, self.ingress, 0).unwrap();
+        drop(std::mem::replace(&mut self.plane, placeholder));
+        let (plane, inherited) =
+            DataPlane::open(Pins::new(self.lab.bpffs(), "eth0"), self.ingress, 0).unwrap();
+        self.plane = plane;
+        self.plane.prepare(self.mode).unwrap();
+        self.plane.attach().unwrap();
+        inherited
     }
 
     pub fn change(&mut self, wanted: &Wanted) {
@@ -222,21 +240,42 @@ impl Kernel<'_> {
         self.egress[nic - 1]
     }
 
+    /// Lets children of `eth1` or `eth2` seem to be behind another interface.
+    pub fn pretend_nic(&mut self, nic: usize, ifindex: u32) {
+        self.egress[nic - 1] = ifindex;
+    }
+
+    /// Makes the host a router that knows the way to IPv4 children behind `eth1`.
+    pub fn let_the_host_forward(&self, children: &[Child]) {
+        self.lab.address("relay", "eth0", "10.0.1.1/24").unwrap();
+        self.lab.address("relay", "eth1", "10.2.0.1/16").unwrap();
+        self.lab.sysctl("relay", "ipv4/ip_forward", "1").unwrap();
+        for key in ["ipv4/conf/all/rp_filter", "ipv4/conf/eth0/rp_filter"] {
+            self.lab.sysctl("relay", key, "0").unwrap();
+        }
+        // The relay's own address as a source would be a martian; a router on the way would not care.
+        self.lab.sysctl("relay", "ipv4/conf/eth0/accept_local", "1").unwrap();
+        for child in children {
+            let (address, mac) = (child.address().to_string(), text(child.mac()));
+            let neighbour = ["ip", "neigh", "replace", &address, "lladdr", &mac, "dev", "eth1"];
+            self.lab.run("relay", &neighbour).unwrap();
+        }
+    }
+
     /// Runs the mode's ingress program on a packet. Clones of the tc program are really sent.
     pub fn run(&mut self, packet: &[u8]) -> Ran {
         let before = self.counters();
-        let mut ran = match self.mode {
+        let ran = self.run_uncounted(packet);
+        Ran { counted: self.counted_since(&before), ..ran }
+    }
+
+    /// [`Kernel::run`] without a look at the counters, which takes longer than the run.
+    pub fn run_uncounted(&mut self, packet: &[u8]) -> Ran {
+        match self.mode {
             Mode::Xdp => self.run_xdp(packet, &[]),
             Mode::Tc => self.run_tc(packet),
             Mode::Userspace => panic!("no kernel program"),
-        };
-        let after = self.counters();
-        ran.counted = Reason::ALL
-            .iter()
-            .map(|reason| (*reason, after[reason.name()] - before[reason.name()]))
-            .filter(|(_, times)| *times > 0)
-            .collect();
-        ran
+        }
     }
 
     /// [`Kernel::run`] with XDP metadata in front of the packet.
@@ -292,16 +331,16 @@ impl Kernel<'_> {
 
     /// Runs the XDP program on a packet as if it had come in: copies go through the devmap program and out.
     pub fn run_live(&mut self, packet: &[u8]) -> Vec<(Reason, u64)> {
+        self.run_live_in_a_row(packet, 1)
+    }
+
+    /// [`Kernel::run_live`] on several packets that come at once.
+    pub fn run_live_in_a_row(&mut self, packet: &[u8], packets: u32) -> Vec<(Reason, u64)> {
         let before = self.counters();
         let program: &mut Xdp =
             self.plane.programs().ebpf().program_mut("relay_xdp").unwrap().try_into().unwrap();
-        live(program, packet);
-        let after = self.counters();
-        Reason::ALL
-            .iter()
-            .map(|reason| (*reason, after[reason.name()] - before[reason.name()]))
-            .filter(|(_, times)| *times > 0)
-            .collect()
+        live(program, packet, packets);
+        self.counted_since(&before)
     }
 
     pub fn stats(&self, child: &Child) -> ChildStats {
@@ -319,6 +358,12 @@ impl Kernel<'_> {
         self.counters()[reason.name()]
     }
 
+    fn counted_since(&self, before: &BTreeMap<&'static str, u64>) -> Vec<(Reason, u64)> {
+        let after = self.counters();
+        let times = |reason: &Reason| (*reason, after[reason.name()] - before[reason.name()]);
+        Reason::ALL.iter().map(times).filter(|(_, times)| *times > 0).collect()
+    }
+
     fn counters(&self) -> BTreeMap<&'static str, u64> {
         let drops = &self.plane.maps().drops;
         let count = |reason: &Reason| drops.get(&(*reason as u32), 0).unwrap().iter().sum();
@@ -326,12 +371,40 @@ impl Kernel<'_> {
     }
 }
 
-/// Runs an XDP program on one packet that is really redirected.
-pub fn live(program: &Xdp, packet: &[u8]) {
+/// Runs an XDP program on packets that are really redirected.
+pub fn live(program: &Xdp, packet: &[u8], packets: u32) {
     let mut options = TestRunOptions::new();
     options.data_in = Some(packet);
-    options.attrs = TestRunAttrs::new().xdp_live_frames(1);
+    options.repeat = packets;
+    options.attrs = TestRunAttrs::new().xdp_live_frames(packets);
     program.test_run(options).unwrap();
+}
+
+/// Sends a frame to the relay.
+pub fn send(lab: &Lab, frame: &[u8]) {
+    let mut socket = lab
+        .in_namespace("injection", || packet_socket(nix::net::if_::if_nametoindex("eth0").unwrap()))
+        .unwrap();
+    assert_eq!(socket.write(frame).unwrap(), frame.len());
+}
+
+/// Sends a frame whose UDP checksum is left to hardware, as a local sender's is.
+pub fn send_partial(lab: &Lab, packet: &Datagram) {
+    let mut socket = lab
+        .in_namespace("injection", || packet_socket(nix::net::if_::if_nametoindex("eth0").unwrap()))
+        .unwrap();
+    let on: libc::c_int = 1;
+    // SAFETY: an open descriptor, and an integer that lives through the call with its right length.
+    let set = unsafe {
+        let (value, length) = ((&raw const on).cast(), size_of_val(&on) as libc::socklen_t);
+        libc::setsockopt(socket.as_raw_fd(), libc::SOL_PACKET, PACKET_VNET_HDR, value, length)
+    };
+    assert_eq!(set, 0, "{}", std::io::Error::last_os_error());
+    // virtio_net_hdr: VIRTIO_NET_HDR_F_NEEDS_CSUM, no segmentation, where to begin and where the field is.
+    let start = (packet.udp_at() as u16).to_ne_bytes();
+    let header = [&[1, 0, 0, 0, 0, 0][..], &start, &6_u16.to_ne_bytes()].concat();
+    let frame = [header, packet.bytes()].concat();
+    assert_eq!(socket.write(&frame).unwrap(), frame.len());
 }
 
 /// All that comes in at an interface of the egress namespace for any child.

@@ -86,7 +86,8 @@ struct PinAttributes {
 
 fn pin(program: &OwnedFd, path: &str) -> Result<()> {
     let path = CString::new(path).unwrap();
-    let attributes = PinAttributes { path: path.as_ptr() as u64, program: program.as_raw_fd() as u32, flags: 0 };
+    let attributes =
+        PinAttributes { path: path.as_ptr() as u64, program: program.as_raw_fd() as u32, flags: 0 };
     bpf(BPF_OBJ_PIN, &attributes).map(drop)
 }
 
