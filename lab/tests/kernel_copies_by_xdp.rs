@@ -175,8 +175,10 @@ fn pretend(kernel: &mut Kernel<'_>, count: u32) {
     let instance = kernel.plane.maps().sets.get(&ALL_CHILDREN, 0).unwrap();
     let key = GroupKey { instance, ifindex: kernel.nic(1) };
     let first = kernel.plane.maps().groups.get(&key, 0).unwrap().first;
-    let command = Command::WriteGroup { key, span: Span { first, count } };
-    kernel.plane.maps_mut().carry_out(command, None).unwrap();
+    let span = Span { first, count, ifindex: kernel.nic(1) };
+    for command in [Command::WriteGroup { key, span }, Command::WriteInstance { instance, span }] {
+        kernel.plane.maps_mut().carry_out(command, None).unwrap();
+    }
 }
 
 #[test]

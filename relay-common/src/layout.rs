@@ -37,11 +37,9 @@ pub const MAX_MEMBERS: u32 = 1 << 19;
 pub const MAX_GROUPS: u32 = 16_384;
 /// Addresses times ports that RTCP feedback from children comes from.
 pub const MAX_PEERS: u32 = 4 * CHILD_SLOTS;
-/// Egress interfaces with counters.
-pub const MAX_EGRESS: u32 = 256;
 /// Addresses times ports that a relay listens on.
 pub const MAX_LISTENERS: u32 = 1024;
-/// Cursor slots a CPU; two egress interfaces whose indexes agree modulo this cannot both be used by xdp.
+/// Slots for egress interfaces, with a cursor and counters for each CPU; two egress interfaces whose indexes agree modulo this cannot both be used by xdp.
 pub const CURSORS: u32 = 1024;
 /// Bytes of the capture ring.
 pub const CAPTURE_RING: u32 = 4 << 20;
@@ -75,8 +73,10 @@ pub struct Listener {
     pub kind: u8,
     /// 1 when this is the RTCP port of the pair.
     pub rtcp: u8,
+    /// 1 while some stream of the pair has a fan-out set of its own; 0 spares every packet the look-up in `ROUTES`.
+    pub routed: u8,
     /// Explicit padding.
-    pub reserved: [u8; 6],
+    pub reserved: [u8; 5],
 }
 
 /// Kind of a port pair: audio, timestamps at 48 kHz (Opus, RFC 7587 section 4.1).
@@ -109,6 +109,8 @@ pub struct Span {
     pub first: u32,
     /// Number of members.
     pub count: u32,
+    /// The interface that all of them are behind; 0: several.
+    pub ifindex: u32,
 }
 
 /// Value of `SET_CHILDREN`: which children a set is meant to have, resolved or not, one bit for each counter index.
@@ -182,7 +184,7 @@ pub const NAME: usize = 64;
 /// Bytes of a host name (RFC 1035 section 2.3.4 allows 255).
 pub const HOST: usize = 256;
 
-/// Value of `EGRESS`, by interface index, per CPU: what became of the copies that xdp handed to a driver.
+/// Value of `EGRESS`, by interface index modulo [`CURSORS`], per CPU: what became of the copies that xdp handed to a driver.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[repr(C)]
 pub struct Egress {

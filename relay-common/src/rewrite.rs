@@ -1,10 +1,16 @@
-//! The headers of a child's copy, in two steps: what all copies of a packet have in common ([`normalise_v4`],
-//! [`normalise_v6`], once a packet) and what makes it one child's ([`address_v4`], [`address_v6`], once a copy).
-//! Pure functions on header bytes, so that tests can hold them against recomputation.
+//! The headers of a child's copy. Pure functions on header bytes, so that tests can hold them against recomputation.
+//!
+//! Both data planes do it in two steps, what all copies of a packet have in common and then what makes it one child's:
+//!
+//! - tc writes one child's headers over another's, and the kernel keeps the UDP checksum, since it knows what was left
+//!   to hardware: [`normalise_v4`], then [`address_v4`] for each child;
+//! - xdp gives each child a copy of the same packet: [`open_v4`] takes out of the checksums what will differ between
+//!   the copies, and [`close_v4`] only has to add it, child by child. In between the checksum fields hold sums, not
+//!   checksums: an open packet must not go anywhere but to its copies.
 
-use crate::checksum;
+use crate::checksum::{fold, update};
 use crate::layout::Child;
-use crate::packet::{copy_words, set_word, word as raw_word};
+use crate::packet::{copy_words, set_word, word};
 use crate::parse::{ETHERNET, IPV4, IPV6, UDP};
 
 /// Bytes that change in an IPv4 copy: Ethernet, IP and UDP header.
@@ -16,120 +22,150 @@ pub const V4_UDP: usize = ETHERNET + IPV4;
 /// Where the UDP header starts.
 pub const V6_UDP: usize = ETHERNET + IPV6;
 
-/// Who keeps the UDP checksum right.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum UdpChecksum {
-    /// These functions (xdp, tests).
-    Here,
-    /// The kernel's helper, which knows what was left to hardware (tc).
-    Kernel,
-}
+/// Where both addresses start, and how many words they have.
+const V4_ADDRESSES: (usize, usize) = (ETHERNET + 12, 4);
+const V6_ADDRESSES: (usize, usize) = (ETHERNET + 8, 16);
+const V4_CHECKSUM: usize = ETHERNET + 10;
 
 /// TTL down by one, and the port that the packet came to becomes its source port: RTP is symmetric (RFC 4961), so a
-/// child's feedback finds the way back.
+/// child's feedback finds the way back. The UDP checksum is left alone.
 #[inline(always)]
-pub fn normalise_v4(headers: &mut [u8; V4_HEADERS], udp_checksum: UdpChecksum) {
-    let old = word(headers, ETHERNET + 8);
-    headers[ETHERNET + 8] = headers[ETHERNET + 8].wrapping_sub(1);
-    header_checksum(headers, old, word(headers, ETHERNET + 8));
-    source_port::<V4_HEADERS, V4_UDP>(headers, udp_checksum);
+pub fn normalise_v4(headers: &mut [u8; V4_HEADERS]) {
+    let (old, new) = lower_ttl(headers);
+    let field = update(word(headers, V4_CHECKSUM).to_ne_bytes(), old, new);
+    set_word(headers, V4_CHECKSUM, u16::from_ne_bytes(field));
+    swap_ports::<V4_HEADERS, V4_UDP>(headers);
 }
 
 /// [`normalise_v4`] for IPv6, where the header has no checksum.
 #[inline(always)]
-pub fn normalise_v6(headers: &mut [u8; V6_HEADERS], udp_checksum: UdpChecksum) {
+pub fn normalise_v6(headers: &mut [u8; V6_HEADERS]) {
     headers[ETHERNET + 7] = headers[ETHERNET + 7].wrapping_sub(1);
-    source_port::<V6_HEADERS, V6_UDP>(headers, udp_checksum);
+    swap_ports::<V6_HEADERS, V6_UDP>(headers);
 }
 
-/// Makes an IPv4 packet one for `child` at `port` (host order), whoever it was for before.
+/// Makes an IPv4 packet one for `child` at `port` (host order), whoever it was for before. The UDP checksum is left
+/// alone.
 #[inline(always)]
-pub fn address_v4(headers: &mut [u8; V4_HEADERS], child: &Child, port: u16, udp_checksum: UdpChecksum) {
-    ethernet(headers, child);
-    let old = words::<V4_HEADERS>(headers, ETHERNET + 12, 4);
-    header_checksum(headers, old, child.address_sum);
-    copy_words(headers, ETHERNET + 12, &child.source, 12, 4);
-    copy_words(headers, ETHERNET + 16, &child.destination, 12, 4);
-    destination_port::<V4_HEADERS, V4_UDP>(headers, port, old, child.address_sum, udp_checksum);
+pub fn address_v4(headers: &mut [u8; V4_HEADERS], child: &Child, port: u16) {
+    let old = sum(headers, V4_ADDRESSES);
+    let field = update(word(headers, V4_CHECKSUM).to_ne_bytes(), old, child.address_sum);
+    set_word(headers, V4_CHECKSUM, u16::from_ne_bytes(field));
+    write_v4(headers, child, port);
 }
 
 /// [`address_v4`] for IPv6.
 #[inline(always)]
-pub fn address_v6(headers: &mut [u8; V6_HEADERS], child: &Child, port: u16, udp_checksum: UdpChecksum) {
-    ethernet(headers, child);
-    let old = words::<V6_HEADERS>(headers, ETHERNET + 8, 16);
-    copy_words(headers, ETHERNET + 8, &child.source, 0, 16);
-    copy_words(headers, ETHERNET + 24, &child.destination, 0, 16);
-    destination_port::<V6_HEADERS, V6_UDP>(headers, port, old, child.address_sum, udp_checksum);
+pub fn address_v6(headers: &mut [u8; V6_HEADERS], child: &Child, port: u16) {
+    write_v6(headers, child, port);
+}
+
+/// TTL and source port as in [`normalise_v4`]; the checksum fields become the sums of all that the copies have in
+/// common. A UDP checksum of 0, "none", stays 0.
+#[inline(always)]
+pub fn open_v4(headers: &mut [u8; V4_HEADERS]) {
+    let (old, new) = lower_ttl(headers);
+    let addresses = !fold(sum(headers, V4_ADDRESSES)) as u32;
+    let common = fold((!word(headers, V4_CHECKSUM)) as u32 + addresses + (!old as u16) as u32 + new);
+    set_word(headers, V4_CHECKSUM, common);
+    open_udp::<V4_HEADERS, V4_UDP>(headers, addresses);
+}
+
+/// [`open_v4`] for IPv6.
+#[inline(always)]
+pub fn open_v6(headers: &mut [u8; V6_HEADERS]) {
+    headers[ETHERNET + 7] = headers[ETHERNET + 7].wrapping_sub(1);
+    let addresses = !fold(sum(headers, V6_ADDRESSES)) as u32;
+    open_udp::<V6_HEADERS, V6_UDP>(headers, addresses);
+}
+
+/// Makes a copy of an open packet one for `child` at `port` (host order), checksums included.
+#[inline(always)]
+pub fn close_v4(headers: &mut [u8; V4_HEADERS], child: &Child, port: u16) {
+    let field = !fold(word(headers, V4_CHECKSUM) as u32 + child.address_sum);
+    set_word(headers, V4_CHECKSUM, field);
+    write_v4(headers, child, port);
+    close_udp::<V4_HEADERS, V4_UDP>(headers, child, port);
+}
+
+/// [`close_v4`] for IPv6.
+#[inline(always)]
+pub fn close_v6(headers: &mut [u8; V6_HEADERS], child: &Child, port: u16) {
+    write_v6(headers, child, port);
+    close_udp::<V6_HEADERS, V6_UDP>(headers, child, port);
 }
 
 /// The sum of a child's addresses as [`Child::address_sum`] wants it.
 pub fn address_sum(source: &[u8; 16], destination: &[u8; 16], v4: bool) -> u32 {
-    if v4 {
-        let (source, destination) = (&source[12..], &destination[12..]);
-        checksum::sum_slice(source) + checksum::sum_slice(destination)
-    } else {
-        checksum::sum(source) + checksum::sum(destination)
+    let from = if v4 { 12 } else { 0 };
+    crate::checksum::sum_slice(&source[from..]) + crate::checksum::sum_slice(&destination[from..])
+}
+
+/// The word with TTL and protocol, before and after.
+#[inline(always)]
+fn lower_ttl(headers: &mut [u8; V4_HEADERS]) -> (u32, u32) {
+    let old = word(headers, ETHERNET + 8) as u32;
+    headers[ETHERNET + 8] = headers[ETHERNET + 8].wrapping_sub(1);
+    (old, word(headers, ETHERNET + 8) as u32)
+}
+
+#[inline(always)]
+fn swap_ports<const N: usize, const L4: usize>(headers: &mut [u8; N]) {
+    set_word(headers, L4, word(headers, L4 + 2));
+}
+
+/// The port that was the destination becomes the source, and another the destination: of the ports, the sum loses the
+/// old source.
+#[inline(always)]
+fn open_udp<const N: usize, const L4: usize>(headers: &mut [u8; N], without_addresses: u32) {
+    let field = word(headers, L4 + 6);
+    if field != 0 {
+        let common = fold((!field) as u32 + without_addresses + (!word(headers, L4)) as u32);
+        // 0 and 0xffff are the same sum, but 0 would mean "none".
+        set_word(headers, L4 + 6, if common == 0 { 0xffff } else { common });
+    }
+    swap_ports::<N, L4>(headers);
+}
+
+#[inline(always)]
+fn close_udp<const N: usize, const L4: usize>(headers: &mut [u8; N], child: &Child, port: u16) {
+    let common = word(headers, L4 + 6);
+    if common != 0 {
+        let field = !fold(common as u32 + child.address_sum + port.to_be() as u32);
+        // RFC 768: a checksum that comes out as 0 is sent as 0xffff.
+        set_word(headers, L4 + 6, if field == 0 { 0xffff } else { field });
     }
 }
 
 #[inline(always)]
-fn ethernet<const N: usize>(headers: &mut [u8; N], child: &Child) {
+fn write_v4(headers: &mut [u8; V4_HEADERS], child: &Child, port: u16) {
+    write_ethernet(headers, child);
+    copy_words(headers, ETHERNET + 12, &child.source, 12, 4);
+    copy_words(headers, ETHERNET + 16, &child.destination, 12, 4);
+    set_word(headers, V4_UDP + 2, port.to_be());
+}
+
+#[inline(always)]
+fn write_v6(headers: &mut [u8; V6_HEADERS], child: &Child, port: u16) {
+    write_ethernet(headers, child);
+    copy_words(headers, ETHERNET + 8, &child.source, 0, 16);
+    copy_words(headers, ETHERNET + 24, &child.destination, 0, 16);
+    set_word(headers, V6_UDP + 2, port.to_be());
+}
+
+#[inline(always)]
+fn write_ethernet<const N: usize>(headers: &mut [u8; N], child: &Child) {
     copy_words(headers, 0, &child.destination_mac, 0, 6);
     copy_words(headers, 6, &child.source_mac, 0, 6);
     copy_words(headers, 12, &child.ethertype, 0, 2);
 }
 
 #[inline(always)]
-fn header_checksum(headers: &mut [u8; V4_HEADERS], removed: u32, added: u32) {
-    let field = checksum::update(raw_word(headers, ETHERNET + 10).to_ne_bytes(), removed, added);
-    set_word(headers, ETHERNET + 10, u16::from_ne_bytes(field));
-}
-
-#[inline(always)]
-fn source_port<const N: usize, const L4: usize>(headers: &mut [u8; N], udp_checksum: UdpChecksum) {
-    if udp_checksum == UdpChecksum::Here {
-        let (removed, added) = (word(headers, L4), word(headers, L4 + 2));
-        update_udp::<N, L4>(headers, removed, added);
-    }
-    set_word(headers, L4, raw_word(headers, L4 + 2));
-}
-
-#[inline(always)]
-fn destination_port<const N: usize, const L4: usize>(
-    headers: &mut [u8; N],
-    port: u16,
-    old_addresses: u32,
-    new_addresses: u32,
-    udp_checksum: UdpChecksum,
-) {
-    let new = port.to_be();
-    if udp_checksum == UdpChecksum::Here {
-        let removed = old_addresses + word(headers, L4 + 2);
-        update_udp::<N, L4>(headers, removed, new_addresses + new as u32);
-    }
-    set_word(headers, L4 + 2, new);
-}
-
-#[inline(always)]
-fn update_udp<const N: usize, const L4: usize>(headers: &mut [u8; N], removed: u32, added: u32) {
-    let field = checksum::update_udp(raw_word(headers, L4 + 6).to_ne_bytes(), removed, added);
-    set_word(headers, L4 + 6, u16::from_ne_bytes(field));
-}
-
-/// One 16-bit word of a checksum.
-#[inline(always)]
-fn word<const N: usize>(headers: &[u8; N], at: usize) -> u32 {
-    raw_word(headers, at) as u32
-}
-
-/// Sum of `count` words from `at`.
-#[inline(always)]
-fn words<const N: usize>(headers: &[u8; N], at: usize, count: usize) -> u32 {
+fn sum<const N: usize>(headers: &[u8; N], (at, words): (usize, usize)) -> u32 {
     let mut total = 0u32;
     let mut index = 0;
-    while index < count {
-        total += word(headers, at + 2 * index);
+    while index < words {
+        total += word(headers, at + 2 * index) as u32;
         index += 1;
     }
     total

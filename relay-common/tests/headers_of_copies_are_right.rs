@@ -9,7 +9,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use common::{Frame, frame, mapped};
 use proptest::prelude::*;
 use relay_common::layout::Child;
-use relay_common::rewrite::{self, UdpChecksum, V4_HEADERS, V6_HEADERS, address_sum};
+use relay_common::rewrite::{self, V4_HEADERS, V6_HEADERS, address_sum};
 
 /// A child and the port that the copy goes to.
 #[derive(Clone, Debug)]
@@ -93,30 +93,33 @@ proptest! {
     #[test]
     fn of_ipv4_copies((frame, children) in frame_to::<Ipv4Addr>()) {
         let mut bytes = frame.bytes();
-        rewrite::normalise_v4(headers::<V4_HEADERS>(&mut bytes), UdpChecksum::Here);
+        rewrite::open_v4(headers::<V4_HEADERS>(&mut bytes));
         for to in &children {
-            rewrite::address_v4(headers::<V4_HEADERS>(&mut bytes), &to.child(), to.port, UdpChecksum::Here);
-            prop_assert_eq!(&bytes, &to.copy_of(&frame));
+            let mut copy = bytes.clone();
+            rewrite::close_v4(headers::<V4_HEADERS>(&mut copy), &to.child(), to.port);
+            prop_assert_eq!(&copy, &to.copy_of(&frame));
         }
     }
 
     #[test]
     fn of_ipv6_copies((frame, children) in frame_to::<Ipv6Addr>()) {
         let mut bytes = frame.bytes();
-        rewrite::normalise_v6(headers::<V6_HEADERS>(&mut bytes), UdpChecksum::Here);
+        rewrite::open_v6(headers::<V6_HEADERS>(&mut bytes));
         for to in &children {
-            rewrite::address_v6(headers::<V6_HEADERS>(&mut bytes), &to.child(), to.port, UdpChecksum::Here);
-            prop_assert_eq!(&bytes, &to.copy_of(&frame));
+            let mut copy = bytes.clone();
+            rewrite::close_v6(headers::<V6_HEADERS>(&mut copy), &to.child(), to.port);
+            prop_assert_eq!(&copy, &to.copy_of(&frame));
         }
     }
 
     #[test]
     fn of_ipv4_copies_without_a_udp_checksum((frame, children) in frame_to::<Ipv4Addr>()) {
         let mut bytes = without_checksum(&frame, frame.bytes());
-        rewrite::normalise_v4(headers::<V4_HEADERS>(&mut bytes), UdpChecksum::Here);
+        rewrite::open_v4(headers::<V4_HEADERS>(&mut bytes));
         for to in &children {
-            rewrite::address_v4(headers::<V4_HEADERS>(&mut bytes), &to.child(), to.port, UdpChecksum::Here);
-            prop_assert_eq!(&bytes, &without_checksum(&frame, to.copy_of(&frame)));
+            let mut copy = bytes.clone();
+            rewrite::close_v4(headers::<V4_HEADERS>(&mut copy), &to.child(), to.port);
+            prop_assert_eq!(&copy, &without_checksum(&frame, to.copy_of(&frame)));
         }
     }
 
@@ -125,9 +128,9 @@ proptest! {
         let mut bytes = frame.bytes();
         let at = frame.udp_offset() + 6;
         let field = bytes[at..at + 2].to_vec();
-        rewrite::normalise_v4(headers::<V4_HEADERS>(&mut bytes), UdpChecksum::Kernel);
+        rewrite::normalise_v4(headers::<V4_HEADERS>(&mut bytes));
         for to in &children {
-            rewrite::address_v4(headers::<V4_HEADERS>(&mut bytes), &to.child(), to.port, UdpChecksum::Kernel);
+            rewrite::address_v4(headers::<V4_HEADERS>(&mut bytes), &to.child(), to.port);
             prop_assert_eq!(&bytes[at..at + 2], &field[..], "the field is not touched");
             let all_else = without_checksum(&frame, bytes.clone());
             prop_assert_eq!(all_else, without_checksum(&frame, to.copy_of(&frame)));
@@ -139,9 +142,9 @@ proptest! {
         let mut bytes = frame.bytes();
         let at = frame.udp_offset() + 6;
         let field = bytes[at..at + 2].to_vec();
-        rewrite::normalise_v6(headers::<V6_HEADERS>(&mut bytes), UdpChecksum::Kernel);
+        rewrite::normalise_v6(headers::<V6_HEADERS>(&mut bytes));
         for to in &children {
-            rewrite::address_v6(headers::<V6_HEADERS>(&mut bytes), &to.child(), to.port, UdpChecksum::Kernel);
+            rewrite::address_v6(headers::<V6_HEADERS>(&mut bytes), &to.child(), to.port);
             prop_assert_eq!(&bytes[at..at + 2], &field[..], "the field is not touched");
             let all_else = without_checksum(&frame, bytes.clone());
             prop_assert_eq!(all_else, without_checksum(&frame, to.copy_of(&frame)));

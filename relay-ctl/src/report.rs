@@ -1,10 +1,10 @@
 //! Views of a kernel data plane, from its maps alone: the daemon and, when that is down, the command line show the same.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use relay_common::layout::{AUDIO, ChildInfo, MODE_XDP, StreamKey, clock_rate};
+use relay_common::layout::{AUDIO, ChildInfo, Egress, MODE_XDP, StreamKey, clock_rate};
 use relay_common::stream::Stream;
 
 use crate::fanout::ChildId;
@@ -64,7 +64,7 @@ pub fn status(maps: &Maps, pins: &Pins) -> view::Status {
             packets: streams.iter().map(|(_, stream)| stream.packets + stream.rtcp_packets).sum(),
             bytes: streams.iter().map(|(_, stream)| stream.bytes).sum(),
             drops: kernel::drops(maps),
-            egress: egress(maps),
+            egress: if mode == Mode::Xdp { egress(maps) } else { BTreeMap::new() },
             receive_overflow: None,
         },
         problems,
@@ -146,17 +146,14 @@ pub fn stream(
 }
 
 fn egress(maps: &Maps) -> BTreeMap<String, view::Egress> {
-    maps.egress
-        .iter()
-        .flatten()
-        .map(|(ifindex, cpus)| {
-            let total = cpus.iter().fold(view::Egress::default(), |total, cpu| view::Egress {
-                sent: total.sent + cpu.sent,
-                refused: total.refused + cpu.refused,
-            });
-            (interface_name(ifindex), total)
-        })
-        .collect()
+    let slots = maps.known_children().into_iter().filter_map(|(_, info)| info.slot.checked_sub(1));
+    let interfaces: BTreeSet<u32> =
+        slots.filter_map(|slot| maps.children.get(&slot, 0).ok()).map(|headers| headers.ifindex).collect();
+    let counted = |ifindex: u32| {
+        let Egress { sent, refused } = maps.egress_of(ifindex);
+        (interface_name(ifindex), view::Egress { sent, refused })
+    };
+    interfaces.into_iter().map(counted).collect()
 }
 
 /// An interface's name, or its index when it is gone.

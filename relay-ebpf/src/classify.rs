@@ -10,7 +10,7 @@ use relay_common::stream::{Arrival, Stream, units_per_ns};
 
 use crate::capture;
 use crate::count;
-use crate::maps::{LISTENERS, PEERS, ROUTES, SETS, STREAMS};
+use crate::maps::{LISTENERS, NEW_STREAM, PEERS, ROUTES, SETS, STREAMS};
 
 /// A packet that this relay forwards.
 pub struct Media {
@@ -81,8 +81,11 @@ pub fn classify(packet: Packet<'_>, station: Station) -> Result<Media, Reason> {
             }
         }
     }
-    // SAFETY: the value is one aligned word, read once.
-    let set = unsafe { ROUTES.get(&key) }.copied().unwrap_or(ALL_CHILDREN);
+    let set = match listener.routed {
+        0 => ALL_CHILDREN,
+        // SAFETY: the value is one aligned word, read once.
+        _ => unsafe { ROUTES.get(&key) }.copied().unwrap_or(ALL_CHILDREN),
+    };
     let instance = SETS.get(set).copied().unwrap_or(0);
     if instance == 0 {
         return Err(Reason::NoChildren);
@@ -113,8 +116,14 @@ fn record(key: &StreamKey, arrival: Arrival, datagram: &Datagram) {
         unsafe { (*stream).update(arrival) };
         return;
     }
-    let stream = Stream::begin(arrival, datagram.source, datagram.source_port);
-    if STREAMS.insert(key, &stream, BPF_NOEXIST as u64).is_err() {
+    // Not on the stack, which has 512 bytes for parsing and this.
+    let Some(new) = NEW_STREAM.get_ptr_mut(0) else { return };
+    // SAFETY: this CPU's own; nothing else uses it before the insertion has copied it.
+    let inserted = unsafe {
+        new.write(Stream::begin(arrival, datagram.source, datagram.source_port));
+        STREAMS.insert(key, &*new, BPF_NOEXIST as u64)
+    };
+    if inserted.is_err() {
         count::drops(Reason::StreamTableFull, 1);
     }
 }

@@ -9,15 +9,15 @@ use aya_ebpf::macros::xdp;
 use aya_ebpf::programs::XdpContext;
 use aya_log_ebpf::warn;
 use relay_common::layout::{
-    BULK, CURSORS, Child, Cursor, GroupKey, TOKEN_CAPTURE, TOKEN_MAGIC, TOKEN_PORT_SHIFT, TOKEN_RTCP,
+    BULK, CURSORS, Child, Cursor, GroupKey, Span, TOKEN_CAPTURE, TOKEN_MAGIC, TOKEN_PORT_SHIFT, TOKEN_RTCP,
     TOKEN_V6, Token,
 };
 use relay_common::packet::{be16, same_words};
 use relay_common::parse::{ETHERNET, UDP};
 use relay_common::reason::Reason;
-use relay_common::rewrite::{self, UdpChecksum, V4_HEADERS, V4_UDP, V6_HEADERS, V6_UDP};
+use relay_common::rewrite::{self, V4_HEADERS, V4_UDP, V6_HEADERS, V6_UDP};
 
-use crate::maps::{self, CHILDREN, GROUPS, MEMBERS, PENDING};
+use crate::maps::{self, CHILDREN, GROUPS, INSTANCES, MEMBERS, PENDING};
 use crate::xdp::headers;
 use crate::{capture, count};
 
@@ -84,9 +84,7 @@ fn position(token: &Token, ifindex: u32) -> Result<u32, Reason> {
         if cursor.next < cursor.end {
             count::drops(Reason::CopyNotMade, (cursor.end - cursor.next) as u64);
         }
-        let key = GroupKey { instance: token.instance, ifindex };
-        // SAFETY: a group is written before its instance is reachable and not changed while it is.
-        let group = unsafe { GROUPS.get(&key) }.ok_or(Reason::CopyWithoutChild)?;
+        let group = group(token.instance, ifindex)?;
         *cursor = Cursor {
             instance: token.instance,
             serial: token.serial,
@@ -100,6 +98,18 @@ fn position(token: &Token, ifindex: u32) -> Result<u32, Reason> {
     }
     cursor.next = position + 1;
     Ok(position)
+}
+
+/// The instance's members behind this interface.
+#[inline(always)]
+fn group(instance: u32, ifindex: u32) -> Result<&'static Span, Reason> {
+    let all = INSTANCES.get(instance).ok_or(Reason::CopyWithoutChild)?;
+    if all.ifindex == ifindex {
+        return Ok(all);
+    }
+    let key = GroupKey { instance, ifindex };
+    // SAFETY: a group is written before its instance is reachable and not changed while it is.
+    unsafe { GROUPS.get(&key) }.ok_or(Reason::CopyWithoutChild)
 }
 
 /// Remembers whose copy this is until the driver has taken or refused it, see [`crate::xmit`].
@@ -131,7 +141,7 @@ fn rewrite(ctx: &XdpContext, token: &Token, child: &Child) -> Result<u16, Reason
         if source_port == port && same_words(headers, ETHERNET + 12, &child.destination, 12, 4) {
             return Err(Reason::ChildIsSender);
         }
-        rewrite::address_v4(headers, child, port, UdpChecksum::Here);
+        rewrite::close_v4(headers, child, port);
         Ok(be16(headers, V4_UDP + 4) - UDP as u16)
     } else {
         let headers = headers::<V6_HEADERS>(ctx)?;
@@ -141,7 +151,7 @@ fn rewrite(ctx: &XdpContext, token: &Token, child: &Child) -> Result<u16, Reason
         if source_port == port && same_words(headers, ETHERNET + 8, &child.destination, 0, 16) {
             return Err(Reason::ChildIsSender);
         }
-        rewrite::address_v6(headers, child, port, UdpChecksum::Here);
+        rewrite::close_v6(headers, child, port);
         Ok(be16(headers, V6_UDP + 4) - UDP as u16)
     }
 }

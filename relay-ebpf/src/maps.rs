@@ -1,6 +1,6 @@
 //! The maps, as `relay_common::layout` describes them.
 
-use aya_ebpf::btf_maps::{Array, ArrayOfMaps, DevMap, HashMap, PerCpuArray, PerCpuHashMap, RingBuf};
+use aya_ebpf::btf_maps::{Array, ArrayOfMaps, DevMap, HashMap, PerCpuArray, RingBuf};
 use aya_ebpf::macros::btf_map;
 use relay_common::layout::{self, *};
 use relay_common::reason::Reason;
@@ -33,6 +33,9 @@ pub static CHILDREN: Array<Child, { CHILD_SLOTS as usize }> = Array::new();
 pub static PEERS: HashMap<ListenerKey, u32, { MAX_PEERS as usize }> = HashMap::new();
 #[btf_map]
 pub static STREAMS: HashMap<StreamKey, Stream, { MAX_STREAMS as usize }> = HashMap::new();
+/// Where a new entry of `STREAMS` is put together. Not pinned.
+#[btf_map]
+pub static NEW_STREAM: PerCpuArray<Stream, 1> = PerCpuArray::new();
 #[btf_map]
 pub static CHILD_STATS: PerCpuArray<ChildStats, { MAX_CHILDREN as usize }> = PerCpuArray::new();
 #[btf_map]
@@ -40,7 +43,7 @@ pub static CHILD_INFO: Array<ChildInfo, { MAX_CHILDREN as usize }> = Array::new(
 #[btf_map]
 pub static DROPS: PerCpuArray<u64, REASONS> = PerCpuArray::new();
 #[btf_map]
-pub static EGRESS: PerCpuHashMap<u32, Egress, { MAX_EGRESS as usize }> = PerCpuHashMap::new();
+pub static EGRESS: PerCpuArray<Egress, { CURSORS_PER_CPU }> = PerCpuArray::new();
 #[btf_map]
 pub static CURSORS: PerCpuArray<Cursor, { CURSORS_PER_CPU }> = PerCpuArray::new();
 #[btf_map]

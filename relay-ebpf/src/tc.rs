@@ -20,7 +20,7 @@ use relay_common::layout::{Child, Span};
 use relay_common::packet::Packet;
 use relay_common::parse::{ETHERNET, Family, IPV6, UDP};
 use relay_common::reason::{Fate, Reason};
-use relay_common::rewrite::{self, UdpChecksum, V4_UDP, V6_UDP};
+use relay_common::rewrite::{self, V4_UDP, V6_UDP};
 
 use crate::classify::{Media, Station, classify};
 use crate::maps::{CHILDREN, INSTANCES, MEMBERS};
@@ -119,12 +119,12 @@ impl Version for V4 {
     const CHECKSUM: u32 = (V4_UDP + 6) as u32;
     #[inline(always)]
     fn normalise(ctx: &TcContext) -> Result<(), Reason> {
-        rewrite::normalise_v4(headers(ctx)?, UdpChecksum::Kernel);
+        rewrite::normalise_v4(headers(ctx)?);
         Ok(())
     }
     #[inline(always)]
     fn address(ctx: &TcContext, child: &Child, port: u16) -> Result<(), Reason> {
-        rewrite::address_v4(headers(ctx)?, child, port, UdpChecksum::Kernel);
+        rewrite::address_v4(headers(ctx)?, child, port);
         Ok(())
     }
 }
@@ -134,12 +134,12 @@ impl Version for V6 {
     const CHECKSUM: u32 = (V6_UDP + 6) as u32;
     #[inline(always)]
     fn normalise(ctx: &TcContext) -> Result<(), Reason> {
-        rewrite::normalise_v6(headers(ctx)?, UdpChecksum::Kernel);
+        rewrite::normalise_v6(headers(ctx)?);
         Ok(())
     }
     #[inline(always)]
     fn address(ctx: &TcContext, child: &Child, port: u16) -> Result<(), Reason> {
-        rewrite::address_v6(headers(ctx)?, child, port, UdpChecksum::Kernel);
+        rewrite::address_v6(headers(ctx)?, child, port);
         Ok(())
     }
 }

@@ -11,7 +11,7 @@ use relay_common::layout::{TOKEN_CAPTURE, TOKEN_MAGIC, TOKEN_PORT_SHIFT, TOKEN_R
 use relay_common::packet::Packet;
 use relay_common::parse::{Family, VLAN_TAG};
 use relay_common::reason::{Fate, Reason};
-use relay_common::rewrite::{self, UdpChecksum};
+use relay_common::rewrite;
 
 use crate::classify::{Media, Station, classify};
 use crate::maps::{FANOUT, SERIAL};
@@ -58,8 +58,8 @@ fn forward(ctx: &XdpContext) -> Result<u32, Reason> {
     let addresses = addresses(&media);
     offload::mend(ctx, &media.datagram, addresses)?;
     match media.datagram.family {
-        Family::V4 => rewrite::normalise_v4(headers(ctx)?, UdpChecksum::Here),
-        Family::V6 => rewrite::normalise_v6(headers(ctx)?, UdpChecksum::Here),
+        Family::V4 => rewrite::open_v4(headers(ctx)?),
+        Family::V6 => rewrite::open_v6(headers(ctx)?),
     }
     put_token(ctx, &media)?;
     fanout.redirect(0, BPF_F_BROADCAST as u64).map_err(|_| Reason::NoFanoutSet)

@@ -6,7 +6,7 @@
 
 use aya_ebpf::macros::raw_tracepoint;
 use aya_ebpf::programs::RawTracePointContext;
-use relay_common::layout::BULK;
+use relay_common::layout::{BULK, CURSORS};
 use relay_common::reason::Reason;
 
 use crate::count;
@@ -27,7 +27,7 @@ pub fn relay_xmit(ctx: RawTracePointContext) -> i32 {
     let sent = if sent > 0 { sent as u32 } else { 0 };
     // Not the tracepoint's own count of drops: that has the copies that the devmap program dropped as well.
     let refused = pending.count.saturating_sub(sent);
-    if let Some(egress) = EGRESS.get_ptr_mut(&pending.ifindex) {
+    if let Some(egress) = EGRESS.get_ptr_mut(pending.ifindex % CURSORS) {
         // SAFETY: this CPU's own counters.
         unsafe {
             (*egress).sent += sent as u64;

@@ -482,8 +482,10 @@ fn listeners() -> std::collections::HashMap<ListenerKey, layout::Listener> {
     for address in [IpAddr::from(RELAY_V4), IpAddr::from(RELAY_V6)] {
         let mut add = |port: u16, pair: u16, kind: u8, rtcp: u8| {
             let key = ListenerKey { address: mapped(address), port, reserved: [0; 2] };
-            listeners
-                .insert(key, layout::Listener { mac: RELAY_MAC, port: pair, kind, rtcp, reserved: [0; 6] });
+            listeners.insert(
+                key,
+                layout::Listener { mac: RELAY_MAC, port: pair, kind, rtcp, routed: 0, reserved: [0; 5] },
+            );
         };
         add(0, 0, 0, 0);
         for (pair, kind) in [(AUDIO, layout::AUDIO), (VIDEO, layout::VIDEO)] {

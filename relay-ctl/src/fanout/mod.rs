@@ -154,9 +154,9 @@ impl Fanout {
         // later, they would be taken from under a set that had got the same number.
         let known: BTreeSet<u32> = in_use.instances.iter().map(|(instance, _)| *instance).collect();
         let left: BTreeSet<u32> = in_use.groups.iter().map(|key| key.instance).collect();
-        in_use
-            .instances
-            .extend(left.difference(&known).map(|instance| (*instance, Span { first: 0, count: 0 })));
+        in_use.instances.extend(
+            left.difference(&known).map(|instance| (*instance, Span { first: 0, count: 0, ifindex: 0 })),
+        );
         let instances: Vec<u32> = in_use.instances.iter().map(|(instance, _)| *instance).collect();
         let spans: Vec<(u32, u32)> =
             in_use.instances.iter().map(|(_, span)| (span.first, span.count)).collect();
@@ -378,7 +378,7 @@ impl Fanout {
             meant: meant.clone(),
             members: members.clone(),
             instance: 0,
-            span: Span { first: 0, count: 0 },
+            span: Span { first: 0, count: 0, ifindex: 0 },
             groups: Vec::new(),
         };
         if !members.is_empty() {
@@ -386,7 +386,8 @@ impl Fanout {
             let instance = self.take_instance(count).ok_or(FanoutError::Busy)?;
             let first = self.positions.take(count).ok_or(FanoutError::Busy)?;
             set.instance = instance;
-            set.span = Span { first, count };
+            let only = sorted.first().filter(|first| sorted.iter().all(|(ifindex, _)| *ifindex == first.0));
+            set.span = Span { first, count, ifindex: only.map_or(0, |(ifindex, _)| *ifindex) };
             commands.push(Command::WriteMembers { first, slots: members });
             commands.push(Command::WriteInstance { instance, span: set.span });
             for (ifindex, span) in groups(&sorted, first) {
@@ -525,7 +526,7 @@ fn groups(sorted: &[(u32, ChildId)], first: u32) -> Vec<(u32, Span)> {
     for (at, (ifindex, _)) in sorted.iter().enumerate() {
         match spans.last_mut() {
             Some((last, span)) if last == ifindex => span.count += 1,
-            _ => spans.push((*ifindex, Span { first: first + at as u32, count: 1 })),
+            _ => spans.push((*ifindex, Span { first: first + at as u32, count: 1, ifindex: *ifindex })),
         }
     }
     spans

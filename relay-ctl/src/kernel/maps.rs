@@ -2,13 +2,11 @@
 
 use std::collections::BTreeMap;
 
-use aya::maps::{
-    Array, ArrayOfMaps, HashMap, Map, MapData, MapError, PerCpuArray, PerCpuHashMap, xdp::DevMap,
-};
+use aya::maps::{Array, ArrayOfMaps, HashMap, Map, MapData, MapError, PerCpuArray, xdp::DevMap};
 use aya::programs::ProgramFd;
 use relay_common::layout::{
-    CaptureFilter, Child, ChildInfo, ChildStats, Egress, GroupKey, Listener, ListenerKey, MAX_CHILDREN,
-    PINNED_MAPS, Relay, SetChildren, Span, StreamKey,
+    CURSORS, CaptureFilter, Child, ChildInfo, ChildStats, Egress, GroupKey, Listener, ListenerKey,
+    MAX_CHILDREN, PINNED_MAPS, Relay, SetChildren, Span, StreamKey,
 };
 use relay_common::stream::Stream;
 
@@ -48,7 +46,7 @@ pub struct Maps {
     /// Counters by reason.
     pub drops: PerCpuArray<MapData, u64>,
     /// Counters by egress interface.
-    pub egress: PerCpuHashMap<MapData, u32, Egress>,
+    pub egress: PerCpuArray<MapData, Egress>,
     /// What is captured.
     pub capture_filter: Array<MapData, CaptureFilter>,
     /// Empty devmaps that are in `FANOUT` already, by instance.
@@ -158,6 +156,15 @@ impl Maps {
             packets: total.packets + cpu.packets,
             bytes: total.bytes + cpu.bytes,
             errors: total.errors + cpu.errors,
+        })
+    }
+
+    /// What became of the copies for an interface, summed over CPUs.
+    pub fn egress_of(&self, ifindex: u32) -> Egress {
+        let Ok(values) = self.egress.get(&(ifindex % CURSORS), 0) else { return Egress::default() };
+        values.iter().fold(Egress::default(), |total, cpu| Egress {
+            sent: total.sent + cpu.sent,
+            refused: total.refused + cpu.refused,
         })
     }
 

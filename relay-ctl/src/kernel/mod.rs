@@ -19,8 +19,7 @@ use aya::maps::xdp::DevMap;
 use aya::maps::{Array, Map, MapData, MapError, RingBuf};
 use aya::programs::ProgramFd;
 use relay_common::layout::{
-    CaptureFilter, ChildInfo, Egress, HOST, Listener, ListenerKey, MODE_TC, MODE_XDP, NAME, Relay, StreamKey,
-    VERSION,
+    CaptureFilter, ChildInfo, HOST, Listener, ListenerKey, MODE_TC, MODE_XDP, NAME, Relay, StreamKey, VERSION,
 };
 
 pub use error::KernelError;
@@ -43,6 +42,9 @@ pub struct DataPlane {
     mode: Mode,
     ifindex: u32,
     fanout: Fanout,
+    listeners: HashMap<ListenerKey, Listener>,
+    /// Ports with routes, as `LISTENERS` has them.
+    routed: BTreeSet<u16>,
     started: std::time::Instant,
     ring: Option<Ring>,
     /// Instance of the devmap on order, and whether the order is still good.
@@ -86,6 +88,8 @@ impl DataPlane {
             mode: Mode::Tc,
             ifindex,
             fanout: Fanout::resume(in_use),
+            listeners: HashMap::new(),
+            routed: inherited.routes.keys().map(|key| key.port).collect(),
             started: std::time::Instant::now(),
             ring: None,
             ordered: None,
@@ -165,8 +169,10 @@ impl DataPlane {
     pub fn change(&mut self, wanted: &Wanted) -> Result<(), KernelError> {
         if self.mode == Mode::Xdp {
             check_cursors(wanted.children.values().map(|child| child.ifindex))?;
-            self.count_egress(wanted)?;
         }
+        // Marked before the first route is there, unmarked after the last is gone.
+        let routed: BTreeSet<u16> = wanted.routes.keys().map(|key| key.port).collect();
+        self.mark_routed(routed.union(&self.routed).copied().collect())?;
         let now = self.started.elapsed().as_millis() as u64;
         let commands = self.fanout.change(now, wanted)?;
         let changed = !commands.is_empty();
@@ -180,6 +186,7 @@ impl DataPlane {
             }
         }
         self.fanout.carried_out(self.started.elapsed().as_millis() as u64);
+        self.mark_routed(routed)?;
         if changed {
             let mut relay = self.maps.relay.get(&0, 0).map_err(map("RELAY"))?;
             relay.generation += 1;
@@ -231,30 +238,32 @@ impl DataPlane {
         Ok(())
     }
 
-    /// The tracepoint counts only interfaces that have an entry.
-    fn count_egress(&mut self, wanted: &Wanted) -> Result<(), KernelError> {
-        let interfaces: BTreeSet<u32> = wanted.children.values().map(|child| child.ifindex).collect();
-        for ifindex in interfaces {
-            if self.maps.egress.get(&ifindex, 0).is_ok() {
-                continue;
-            }
-            let cpus = aya::util::nr_cpus().map_err(|(_, error)| map("EGRESS")(error.into()))?;
-            let zeros = aya::maps::PerCpuValues::try_from(vec![Egress::default(); cpus])
-                .map_err(|error| map("EGRESS")(error.into()))?;
-            self.maps.egress.insert(ifindex, zeros, 0).map_err(map("EGRESS"))?;
-        }
-        Ok(())
+    /// Says where the relay listens.
+    pub fn listen(&mut self, wanted: HashMap<ListenerKey, Listener>) -> Result<(), KernelError> {
+        self.listeners = wanted;
+        self.write_listeners()
     }
 
-    /// Says where the relay listens. Entries that stay are replaced in place, so that no packet misses one.
-    pub fn listen(&mut self, wanted: &HashMap<ListenerKey, Listener>) -> Result<(), KernelError> {
-        for (key, listener) in wanted {
-            if self.maps.listeners.get(key, 0).ok().as_ref() != Some(listener) {
+    /// Says which ports have streams with sets of their own; packets to the others need not look.
+    fn mark_routed(&mut self, ports: BTreeSet<u16>) -> Result<(), KernelError> {
+        if ports == self.routed {
+            return Ok(());
+        }
+        self.routed = ports;
+        self.write_listeners()
+    }
+
+    /// Entries that stay are replaced in place, so that no packet misses one.
+    fn write_listeners(&mut self) -> Result<(), KernelError> {
+        for (key, listener) in &self.listeners {
+            let routed = u8::from(self.routed.contains(&listener.port));
+            let listener = Listener { routed, ..*listener };
+            if self.maps.listeners.get(key, 0).ok() != Some(listener) {
                 self.maps.listeners.insert(key, listener, 0).map_err(map("LISTENERS"))?;
             }
         }
         let gone: Vec<ListenerKey> =
-            self.maps.listeners.keys().flatten().filter(|key| !wanted.contains_key(key)).collect();
+            self.maps.listeners.keys().flatten().filter(|key| !self.listeners.contains_key(key)).collect();
         for key in gone {
             self.maps.listeners.remove(&key).map_err(map("LISTENERS"))?;
         }

@@ -1,10 +1,10 @@
 //! Finding out by trying: may programs be loaded, does XDP attach, do XDP frames really leave an interface?
 
-use aya::maps::{Array, Map, MapData, MapError, PerCpuHashMap, PerCpuValues};
+use aya::maps::{Array, Map, MapData, MapError, PerCpuArray};
 use aya::programs::links::FdLink;
 use aya::programs::{TestRun, TestRunAttrs, TestRunOptions, XdpMode};
 use aya::{Ebpf, EbpfLoader};
-use relay_common::layout::Egress;
+use relay_common::layout::{CURSORS, Egress};
 
 use super::programs::{OBJECT, PROBE, XDP, attach_tracepoint, of, xdp};
 use super::{KernelError, map};
@@ -51,7 +51,7 @@ pub fn xdp_attach(ifindex: u32, interface: &str) -> Result<(), String> {
 /// A frame goes from the interface's own MAC to itself, so no host and no switch acts on it.
 pub struct Prober {
     ebpf: Ebpf,
-    egress: PerCpuHashMap<MapData, u32, Egress>,
+    egress: PerCpuArray<MapData, Egress>,
     target: Array<MapData, u32>,
     /// Counts for as long as it is open.
     _tracepoint: FdLink,
@@ -85,10 +85,7 @@ impl Prober {
     }
 
     fn try_transmit(&mut self, ifindex: u32, mac: [u8; 6]) -> Result<Egress, KernelError> {
-        let cpus = aya::util::nr_cpus().map_err(|(_, error)| map("EGRESS")(error.into()))?;
-        let zeros = PerCpuValues::try_from(vec![Egress::default(); cpus])
-            .map_err(|error| map("EGRESS")(error.into()))?;
-        self.egress.insert(ifindex, zeros, 0).map_err(map("EGRESS"))?;
+        let before = self.counted(ifindex)?;
         self.target.set(0, ifindex, 0).map_err(map("PROBE"))?;
         let mut frame = [0u8; 60];
         frame[..6].copy_from_slice(&mac);
@@ -98,7 +95,12 @@ impl Prober {
         options.data_in = Some(&frame);
         options.attrs = TestRunAttrs::new().xdp_live_frames(1);
         xdp(&mut self.ebpf, PROBE)?.test_run(options).map_err(of(PROBE))?;
-        let values = self.egress.get(&ifindex, 0).map_err(map("EGRESS"))?;
+        let after = self.counted(ifindex)?;
+        Ok(Egress { sent: after.sent - before.sent, refused: after.refused - before.refused })
+    }
+
+    fn counted(&self, ifindex: u32) -> Result<Egress, KernelError> {
+        let values = self.egress.get(&(ifindex % CURSORS), 0).map_err(map("EGRESS"))?;
         Ok(values.iter().fold(Egress::default(), |total, cpu| Egress {
             sent: total.sent + cpu.sent,
             refused: total.refused + cpu.refused,

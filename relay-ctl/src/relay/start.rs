@@ -165,7 +165,7 @@ impl Relay {
             if fresh {
                 plane.describe(&self.config.node_id, self.config.listen.ports, &reason, true)?;
             }
-            plane.listen(&listeners)?;
+            plane.listen(listeners)?;
         }
         self.apply(&mut state).await?;
         if let Plane::Kernel(plane) = &mut state.plane {
@@ -291,7 +291,7 @@ pub(super) fn listeners(
     let mut map = HashMap::new();
     for address in addresses {
         let key = |port| ListenerKey { address: way::mapped(*address), port, reserved: [0; 2] };
-        let entry = |kind, port, rtcp| Listener { mac, port, kind, rtcp, reserved: [0; 6] };
+        let entry = |kind, port, rtcp| Listener { mac, port, kind, rtcp, routed: 0, reserved: [0; 5] };
         map.insert(key(0), entry(0, 0, 0));
         for (kind, port) in [(AUDIO, ports[0]), (VIDEO, ports[1])] {
             map.insert(key(port), entry(kind, port, 0));

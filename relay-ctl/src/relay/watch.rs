@@ -127,7 +127,7 @@ impl Relay {
         let listeners = listeners(&addresses, interface.mac.unwrap_or_default(), self.config.listen.ports);
         state.addresses = addresses;
         if let Plane::Kernel(plane) = &mut state.plane {
-            plane.listen(&listeners)?;
+            plane.listen(listeners)?;
         }
         if state.ifindex != interface.index
             && let Err(error) = self.attach_again(state, &interface)
