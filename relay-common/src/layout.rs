@@ -223,6 +223,8 @@ pub struct Pending {
     pub count: u32,
     /// Their children's counter indexes, in order.
     pub children: [u32; BULK],
+    /// This interface's cursor, taken out of `CURSORS` while it is in use: copies come in runs for one interface.
+    pub cursor: Cursor,
 }
 
 /// XDP metadata in front of a packet that is being broadcast; every copy carries it.

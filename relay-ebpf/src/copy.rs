@@ -9,8 +9,8 @@ use aya_ebpf::macros::xdp;
 use aya_ebpf::programs::XdpContext;
 use aya_log_ebpf::warn;
 use relay_common::layout::{
-    BULK, CURSORS, Child, Cursor, GroupKey, Span, TOKEN_CAPTURE, TOKEN_MAGIC, TOKEN_PORT_SHIFT, TOKEN_RTCP,
-    TOKEN_V6, Token,
+    BULK, CURSORS, Child, Cursor, GroupKey, Pending, Span, TOKEN_CAPTURE, TOKEN_MAGIC, TOKEN_PORT_SHIFT,
+    TOKEN_RTCP, TOKEN_V6, Token,
 };
 use relay_common::packet::{be16, same_words};
 use relay_common::parse::{ETHERNET, UDP};
@@ -40,13 +40,14 @@ fn copy(ctx: &XdpContext) -> Result<(), Reason> {
     let token = token(ctx)?;
     // SAFETY: the context is the one this program was called with; in a devmap program the field is set.
     let ifindex = unsafe { (*ctx.ctx).egress_ifindex };
-    let position = position(&token, ifindex)?;
+    let lane = lane(ifindex)?;
+    let position = position(lane, &token, ifindex)?;
     let slot = *MEMBERS.get(position).ok_or(Reason::CopyWithoutChild)?;
     let child = CHILDREN.get(slot).ok_or(Reason::CopyWithoutChild)?;
     match rewrite(ctx, &token, child) {
         Ok(bytes) => {
             count::sent(child, bytes);
-            note_pending(ifindex, child.counter);
+            note_pending(lane, child.counter);
         }
         Err(reason) => {
             count::failed(child);
@@ -76,10 +77,8 @@ fn token(ctx: &XdpContext) -> Result<Token, Reason> {
 
 /// The position in `MEMBERS` of the child that this copy is for.
 #[inline(always)]
-fn position(token: &Token, ifindex: u32) -> Result<u32, Reason> {
-    let cursor: *mut Cursor = maps::CURSORS.get_ptr_mut(ifindex % CURSORS).ok_or(Reason::CopyWithoutChild)?;
-    // SAFETY: this CPU's own cursor; devmap programs run in softirq and do not interrupt each other.
-    let cursor = unsafe { &mut *cursor };
+fn position(lane: &mut Pending, token: &Token, ifindex: u32) -> Result<u32, Reason> {
+    let cursor = &mut lane.cursor;
     if cursor.serial != token.serial || cursor.instance != token.instance {
         if cursor.next < cursor.end {
             count::drops(Reason::CopyNotMade, (cursor.end - cursor.next) as u64);
@@ -100,6 +99,27 @@ fn position(token: &Token, ifindex: u32) -> Result<u32, Reason> {
     Ok(position)
 }
 
+/// This CPU's books of the interface that copies leave by now. Those of the interface before go to `CURSORS` until it
+/// has its turn again.
+#[inline(always)]
+pub fn lane(ifindex: u32) -> Result<&'static mut Pending, Reason> {
+    let lane = PENDING.get_ptr_mut(0).ok_or(Reason::CopyWithoutChild)?;
+    // SAFETY: this CPU's own; devmap programs and the driver run in softirq and do not interrupt each other.
+    let lane = unsafe { &mut *lane };
+    if lane.ifindex != ifindex {
+        let before = maps::CURSORS.get_ptr_mut(lane.ifindex % CURSORS).ok_or(Reason::CopyWithoutChild)?;
+        let now = maps::CURSORS.get_ptr_mut(ifindex % CURSORS).ok_or(Reason::CopyWithoutChild)?;
+        // SAFETY: as above.
+        unsafe {
+            *before = lane.cursor;
+            lane.cursor = *now;
+        }
+        lane.ifindex = ifindex;
+        lane.count = 0;
+    }
+    Ok(lane)
+}
+
 /// The instance's members behind this interface.
 #[inline(always)]
 fn group(instance: u32, ifindex: u32) -> Result<&'static Span, Reason> {
@@ -114,17 +134,10 @@ fn group(instance: u32, ifindex: u32) -> Result<&'static Span, Reason> {
 
 /// Remembers whose copy this is until the driver has taken or refused it, see [`crate::xmit`].
 #[inline(always)]
-pub fn note_pending(ifindex: u32, counter: u32) {
-    let Some(pending) = PENDING.get_ptr_mut(0) else { return };
-    // SAFETY: this CPU's own; devmap programs and the driver run in softirq and do not interrupt each other.
-    let pending = unsafe { &mut *pending };
-    if pending.ifindex != ifindex {
-        pending.ifindex = ifindex;
-        pending.count = 0;
-    }
-    if (pending.count as usize) < BULK {
-        pending.children[pending.count as usize] = counter;
-        pending.count += 1;
+pub fn note_pending(lane: &mut Pending, counter: u32) {
+    if (lane.count as usize) < BULK {
+        lane.children[lane.count as usize] = counter;
+        lane.count += 1;
     }
 }
 

@@ -6,8 +6,7 @@ use aya_ebpf::helpers::bpf_redirect;
 use aya_ebpf::macros::{btf_map, xdp};
 use aya_ebpf::programs::XdpContext;
 
-use crate::copy::note_pending;
-use crate::maps::PENDING;
+use crate::copy::{lane, note_pending};
 
 /// Interface to send on.
 #[btf_map]
@@ -16,12 +15,10 @@ static PROBE: Array<u32, 1> = Array::new();
 #[xdp]
 pub fn relay_probe(_ctx: XdpContext) -> u32 {
     let Some(ifindex) = PROBE.get(0) else { return xdp_action::XDP_ABORTED };
+    let Ok(lane) = lane(*ifindex) else { return xdp_action::XDP_ABORTED };
     // The outcome is told to `relay_xmit` like that of any copy. Of the probe before, nothing may have been told.
-    if let Some(pending) = PENDING.get_ptr_mut(0) {
-        // SAFETY: this CPU's own.
-        unsafe { (*pending).count = 0 };
-    }
-    note_pending(*ifindex, 0);
+    lane.count = 0;
+    note_pending(lane, 0);
     // SAFETY: the helper only notes the interface; the redirect happens after this program.
     unsafe { bpf_redirect(*ifindex, 0) as u32 }
 }
