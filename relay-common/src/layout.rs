@@ -51,7 +51,7 @@ pub const ALL_CHILDREN: u32 = 0;
 
 /// Key of `LISTENERS`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-#[repr(C)]
+#[repr(C, align(4))]
 pub struct ListenerKey {
     /// Local address; IPv4 mapped.
     pub address: [u8; 16],
