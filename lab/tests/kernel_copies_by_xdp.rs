@@ -236,17 +236,19 @@ fn what_a_driver_refuses_is_counted_for_its_child() {
     });
 }
 
-/// The kernel passes over an interface that is down, or whose driver takes no XDP frames just now (a veth without NAPI
-/// on its far end). That is not counted anywhere, but it must not put the others out of step.
+/// The kernel passes over an interface that is down, whose driver takes no XDP frames just now (a veth without NAPI on
+/// its far end), or whose MTU is too small. That is not counted anywhere, but it must not put the others out of step.
 #[test]
 fn an_interface_that_takes_no_frames_costs_the_others_nothing() {
     with_kernel("down", Mode::Xdp, |kernel| {
         let children = five(Ip::V4);
         kernel.children(&children, &[]);
         let mut taps = taps(kernel);
-        let packet = media(Ip::V4, rtp(1, 1, 60));
+        let packet = media(Ip::V4, rtp(1, 1, 160));
         let lab = kernel.lab;
-        let events: [(&str, &dyn Fn(bool)); 2] = [
+        let mtu = |mtu| drop(lab.run("relay", &["ip", "link", "set", "eth2", "mtu", mtu]).unwrap());
+        let events: [(&str, &dyn Fn(bool)); 3] = [
+            ("a small MTU", &|on| mtu(if on { "1500" } else { "68" })),
             ("no GRO", &|on| lab.set_feature("egress", "eth2", "gro", on).unwrap()),
             ("down", &|on| lab.set_link("relay", "eth2", on).unwrap()),
         ];

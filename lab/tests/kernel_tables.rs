@@ -529,6 +529,29 @@ fn metadata_that_is_there_already_is_replaced() {
     });
 }
 
+/// A port's listener says whether any of its streams has a route; what writes listeners must not forget it.
+#[test]
+fn routes_hold_while_listeners_are_written_again() {
+    for mode in [Mode::Xdp, Mode::Tc] {
+        with_kernel("listen", mode, |kernel| {
+            let nobody = media(Ip::V4, rtp(SSRC_NOBODY, 1, 50)).bytes();
+            let routed = |kernel: &mut Kernel<'_>| kernel.run(&nobody).counted == [(Reason::NoChildren, 1)];
+            kernel.children(&V4_CHILDREN, &[]);
+            assert!(!routed(kernel));
+            for _ in 0..2 {
+                populate(kernel);
+                assert!(routed(kernel));
+                kernel.listen();
+                assert!(routed(kernel), "after the listeners were written again");
+                kernel.take_over();
+                assert!(routed(kernel), "after another daemon took over");
+                kernel.children(&V4_CHILDREN, &[]);
+                assert!(!routed(kernel));
+            }
+        });
+    }
+}
+
 #[test]
 fn a_set_that_was_never_finished_drops_its_packets() {
     for (mode, verdict) in [(Mode::Xdp, XDP_DROP), (Mode::Tc, TC_SHOT)] {

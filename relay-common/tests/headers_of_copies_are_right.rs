@@ -55,26 +55,36 @@ impl To {
     }
 }
 
-fn to<A: Arbitrary + Into<IpAddr> + std::fmt::Debug + 'static>() -> impl Strategy<Value = To> {
-    (any::<[[u8; 6]; 2]>(), any::<(A, A)>(), any::<u16>()).prop_map(|(macs, (source, destination), port)| {
-        To {
-            source_mac: macs[0],
-            destination_mac: macs[1],
-            source: source.into(),
-            destination: destination.into(),
+/// An address whose words sum to something awkward as often as not.
+fn v4() -> impl Strategy<Value = IpAddr> {
+    prop::array::uniform4(awkward()).prop_map(|octets| Ipv4Addr::from(octets).into())
+}
+
+fn v6() -> impl Strategy<Value = IpAddr> {
+    prop::array::uniform16(awkward()).prop_map(|octets| Ipv6Addr::from(octets).into())
+}
+
+fn awkward() -> impl Strategy<Value = u8> {
+    prop_oneof![2 => any::<u8>(), 1 => Just(0), 1 => Just(0xff)]
+}
+
+fn to(address: fn() -> BoxedStrategy<IpAddr>) -> impl Strategy<Value = To> {
+    (any::<[[u8; 6]; 2]>(), address(), address(), any::<u16>()).prop_map(
+        |([source_mac, destination_mac], source, destination, port)| To {
+            source_mac,
+            destination_mac,
+            source,
+            destination,
             port,
-        }
-    })
+        },
+    )
 }
 
 /// Frames of one IP version as they are when they are rewritten: untagged, TTL not yet used up.
-fn frame_to<A: Arbitrary + Into<IpAddr> + std::fmt::Debug + 'static>()
--> impl Strategy<Value = (Frame, Vec<To>)> {
-    (frame(), any::<(A, A)>(), 2..=255u8, prop::collection::vec(to::<A>(), 1..6)).prop_map(
-        |(frame, (source, destination), ttl, children)| {
-            let frame =
-                Frame { vlan: None, source: source.into(), destination: destination.into(), ttl, ..frame };
-            (frame, children)
+fn frame_to(address: fn() -> BoxedStrategy<IpAddr>) -> impl Strategy<Value = (Frame, Vec<To>)> {
+    (frame(), address(), address(), 2..=255u8, prop::collection::vec(to(address), 1..6)).prop_map(
+        |(frame, source, destination, ttl, children)| {
+            (Frame { vlan: None, source, destination, ttl, ..frame }, children)
         },
     )
 }
@@ -91,7 +101,7 @@ fn without_checksum(frame: &Frame, mut bytes: Vec<u8>) -> Vec<u8> {
 
 proptest! {
     #[test]
-    fn of_ipv4_copies((frame, children) in frame_to::<Ipv4Addr>()) {
+    fn of_ipv4_copies((frame, children) in frame_to(|| v4().boxed())) {
         let mut bytes = frame.bytes();
         rewrite::open_v4(headers::<V4_HEADERS>(&mut bytes));
         for to in &children {
@@ -102,7 +112,7 @@ proptest! {
     }
 
     #[test]
-    fn of_ipv6_copies((frame, children) in frame_to::<Ipv6Addr>()) {
+    fn of_ipv6_copies((frame, children) in frame_to(|| v6().boxed())) {
         let mut bytes = frame.bytes();
         rewrite::open_v6(headers::<V6_HEADERS>(&mut bytes));
         for to in &children {
@@ -113,7 +123,7 @@ proptest! {
     }
 
     #[test]
-    fn of_ipv4_copies_without_a_udp_checksum((frame, children) in frame_to::<Ipv4Addr>()) {
+    fn of_ipv4_copies_without_a_udp_checksum((frame, children) in frame_to(|| v4().boxed())) {
         let mut bytes = without_checksum(&frame, frame.bytes());
         rewrite::open_v4(headers::<V4_HEADERS>(&mut bytes));
         for to in &children {
@@ -124,7 +134,7 @@ proptest! {
     }
 
     #[test]
-    fn of_copies_whose_udp_checksum_the_kernel_keeps((frame, children) in frame_to::<Ipv4Addr>()) {
+    fn of_copies_whose_udp_checksum_the_kernel_keeps((frame, children) in frame_to(|| v4().boxed())) {
         let mut bytes = frame.bytes();
         let at = frame.udp_offset() + 6;
         let field = bytes[at..at + 2].to_vec();
@@ -138,7 +148,7 @@ proptest! {
     }
 
     #[test]
-    fn of_ipv6_copies_whose_udp_checksum_the_kernel_keeps((frame, children) in frame_to::<Ipv6Addr>()) {
+    fn of_ipv6_copies_whose_udp_checksum_the_kernel_keeps((frame, children) in frame_to(|| v6().boxed())) {
         let mut bytes = frame.bytes();
         let at = frame.udp_offset() + 6;
         let field = bytes[at..at + 2].to_vec();
@@ -148,6 +158,33 @@ proptest! {
             prop_assert_eq!(&bytes[at..at + 2], &field[..], "the field is not touched");
             let all_else = without_checksum(&frame, bytes.clone());
             prop_assert_eq!(all_else, without_checksum(&frame, to.copy_of(&frame)));
+        }
+    }
+
+    /// The one payload word that makes a copy's checksum come out as 0, which must be sent as 0xffff (RFC 768).
+    #[test]
+    fn of_copies_whose_checksum_comes_out_as_zero(
+        (frame, children) in prop_oneof![frame_to(|| v4().boxed()), frame_to(|| v6().boxed())],
+        of_the_original in any::<bool>(),
+    ) {
+        let mut frame = Frame { padding: 0, ..frame };
+        frame.payload.truncate(frame.payload.len() / 2 * 2);
+        frame.payload.extend([0, 0]);
+        let without = if of_the_original { frame.bytes() } else { children[0].copy_of(&frame) };
+        let word = frame.payload.len() - 2;
+        frame.payload[word..].copy_from_slice(&without[frame.udp_offset() + 6..][..2]);
+        let all_ones = if of_the_original { frame.bytes() } else { children[0].copy_of(&frame) };
+        prop_assert_eq!(&all_ones[frame.udp_offset() + 6..][..2], [0xff, 0xff]);
+        for to in &children {
+            let mut copy = frame.bytes();
+            if frame.is_v4() {
+                rewrite::open_v4(headers::<V4_HEADERS>(&mut copy));
+                rewrite::close_v4(headers::<V4_HEADERS>(&mut copy), &to.child(), to.port);
+            } else {
+                rewrite::open_v6(headers::<V6_HEADERS>(&mut copy));
+                rewrite::close_v6(headers::<V6_HEADERS>(&mut copy), &to.child(), to.port);
+            }
+            prop_assert_eq!(&copy, &to.copy_of(&frame));
         }
     }
 }

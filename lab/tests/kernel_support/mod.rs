@@ -192,7 +192,7 @@ pub fn with_kernel(name: &str, mode: Mode, test: impl FnOnce(&mut Kernel<'_>) + 
         let pins = Pins::new(lab.bpffs(), "eth0");
         let (mut plane, _) = DataPlane::open(pins, ingress, 0).unwrap();
         plane.prepare(mode).unwrap();
-        plane.listen(&listeners()).unwrap();
+        plane.listen(listeners()).unwrap();
         plane.describe("relay-1", [AUDIO, VIDEO], "a test", true).unwrap();
         let egress = [index("eth1"), index("eth2")];
         test(&mut Kernel { lab: &lab, plane, mode, ingress, egress });
@@ -211,6 +211,11 @@ impl Kernel<'_> {
         self.change(&wanted);
     }
 
+    /// Says again where the relay listens, as after a change of addresses.
+    pub fn listen(&mut self) {
+        self.plane.listen(listeners()).unwrap();
+    }
+
     /// These children, and no routes.
     pub fn wanted(&self, children: &[Child]) -> Wanted {
         let headers = |child: &Child| (child.id, child.headers(self.egress[child.nic - 1]));
@@ -227,6 +232,7 @@ impl Kernel<'_> {
             DataPlane::open(Pins::new(self.lab.bpffs(), "eth0"), self.ingress, 0).unwrap();
         self.plane = plane;
         self.plane.prepare(self.mode).unwrap();
+        self.listen();
         self.plane.attach().unwrap();
         inherited
     }

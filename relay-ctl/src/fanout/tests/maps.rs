@@ -56,8 +56,7 @@ impl Maps {
         let mut cursors: BTreeMap<u32, (u32, u32)> = BTreeMap::new();
         let copy = |ifindex: &u32| {
             let (next, end) = cursors.entry(*ifindex).or_insert_with(|| {
-                let key = GroupKey { instance, ifindex: *ifindex };
-                let group = self.groups.get(&key).unwrap_or_else(|| panic!("a copy meets no group: {key:?}"));
+                let group = self.group(instance, *ifindex);
                 (group.first, group.first + group.count)
             });
             assert!(next < end, "more copies than children behind {ifindex} in instance {instance}");
@@ -74,6 +73,16 @@ impl Maps {
     /// ROUTES and SET_CHILDREN, as the next daemon reads them: the subset that a stream has been given.
     pub fn meant_for(&self, stream: &StreamKey) -> Option<BTreeSet<ChildId>> {
         self.routes.get(stream).map(|set| children_of_mask(&self.set_children[set]))
+    }
+
+    /// An instance's members behind one interface.
+    fn group(&self, instance: u32, ifindex: u32) -> Span {
+        let all = self.instances[&instance];
+        if all.ifindex == ifindex {
+            return all;
+        }
+        let key = GroupKey { instance, ifindex };
+        *self.groups.get(&key).unwrap_or_else(|| panic!("a copy meets no group: {key:?}"))
     }
 
     /// The slots of an instance's members.
