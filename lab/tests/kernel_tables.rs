@@ -8,7 +8,7 @@ use std::collections::BTreeSet;
 
 use kernel_support::frames::{Checksum, Datagram, SERVICE_TAG, TAG, rtcp, rtp};
 use kernel_support::{
-    AUDIO, Child, Ip, Kernel, MARK, RELAY_MAC, Ran, TC_OK, TC_REDIRECT, TC_SHOT, Tap, VIDEO, XDP_DROP,
+    AUDIO, Child, Ip, Kernel, MARK, RELAY_MAC, Ran, TC_NEXT, TC_REDIRECT, TC_SHOT, Tap, VIDEO, XDP_DROP,
     XDP_PASS, XDP_REDIRECT, key, media, with_kernel,
 };
 use relay_common::layout::{self, TOKEN_MAGIC, TOKEN_PORT_SHIFT, TOKEN_RTCP, TOKEN_V6};
@@ -336,7 +336,7 @@ fn check_refused(what: &str, packet: &[u8], reason: Reason, ran: &Ran, mode: Mod
     let verdict = match (mode, reason.fate()) {
         (Mode::Xdp, Fate::Stack) => XDP_PASS,
         (Mode::Xdp, _) => XDP_DROP,
-        (_, Fate::Stack) => TC_OK,
+        (_, Fate::Stack) => TC_NEXT,
         (_, _) => TC_SHOT,
     };
     assert_eq!(ran.counted, [(reason, 1)], "{what}");
@@ -538,6 +538,7 @@ fn routes_hold_while_listeners_are_written_again() {
             let routed = |kernel: &mut Kernel<'_>| kernel.run(&nobody).counted == [(Reason::NoChildren, 1)];
             kernel.children(&V4_CHILDREN, &[]);
             assert!(!routed(kernel));
+            kernel.plane.attach().unwrap();
             for _ in 0..2 {
                 populate(kernel);
                 assert!(routed(kernel));

@@ -172,9 +172,10 @@ proptest! {
         frame.payload.extend([0, 0]);
         let without = if of_the_original { frame.bytes() } else { children[0].copy_of(&frame) };
         let word = frame.payload.len() - 2;
-        frame.payload[word..].copy_from_slice(&without[frame.udp_offset() + 6..][..2]);
+        let field = frame.udp_offset() + 6;
+        frame.payload[word..].copy_from_slice(&without[field..field + 2]);
         let all_ones = if of_the_original { frame.bytes() } else { children[0].copy_of(&frame) };
-        prop_assert_eq!(&all_ones[frame.udp_offset() + 6..][..2], [0xff, 0xff]);
+        prop_assert_eq!(&all_ones[field..field + 2], [0xff, 0xff]);
         for to in &children {
             let mut copy = frame.bytes();
             if frame.is_v4() {

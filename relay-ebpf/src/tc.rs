@@ -8,7 +8,7 @@ use core::ffi::c_void;
 use core::mem::MaybeUninit;
 
 use aya_ebpf::EbpfContext;
-use aya_ebpf::bindings::{__sk_buff, BPF_F_MARK_MANGLED_0, BPF_F_PSEUDO_HDR, TC_ACT_OK, TC_ACT_SHOT};
+use aya_ebpf::bindings::{__sk_buff, BPF_F_MARK_MANGLED_0, BPF_F_PSEUDO_HDR, TC_ACT_SHOT, TC_ACT_UNSPEC};
 use aya_ebpf::helpers::{
     bpf_clone_redirect, bpf_l4_csum_replace, bpf_loop, bpf_redirect, bpf_skb_load_bytes, bpf_skb_vlan_pop,
 };
@@ -41,8 +41,8 @@ pub fn relay_tc(ctx: TcContext) -> i32 {
                 warn!(&ctx, "packet dropped: reason {}", reason as u32);
             }
             match reason.fate() {
-                // Not TC_ACT_PIPE: nothing after us in tcx may depend on it, and OK is what "to the stack" means.
-                Fate::Stack => TC_ACT_OK,
+                // "Next": what other programs on the interface do with foreign packets is theirs to decide.
+                Fate::Stack => TC_ACT_UNSPEC,
                 Fate::Dropped | Fate::CopyDropped => TC_ACT_SHOT,
             }
         }

@@ -51,7 +51,7 @@ const PACKET_VNET_HDR: libc::c_int = 15;
 pub const XDP_DROP: u32 = 1;
 pub const XDP_PASS: u32 = 2;
 pub const XDP_REDIRECT: u32 = 4;
-pub const TC_OK: u32 = 0;
+pub const TC_NEXT: u32 = u32::MAX;
 pub const TC_SHOT: u32 = 2;
 pub const TC_REDIRECT: u32 = 7;
 
