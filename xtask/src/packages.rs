@@ -54,9 +54,9 @@ pub fn install(purpose: Purpose) -> Result<()> {
     apt_install(&missing)?;
 
     let llvm = llvm_major()?;
-    let llvm_config = format!("/usr/lib/llvm-{llvm}/bin/llvm-config");
+    let llvm_headers = format!("/usr/lib/llvm-{llvm}/include/llvm-c/Core.h");
     if linker().is_none() {
-        if !Path::new(&llvm_config).exists() {
+        if !Path::new(&llvm_headers).exists() {
             apt_install(&[&format!("llvm-{llvm}-dev")])?;
         }
         install_bpf_linker(llvm)?;
