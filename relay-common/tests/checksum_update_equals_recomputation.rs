@@ -91,6 +91,21 @@ proptest! {
         check_udp(&old, &new, datagram, ports)?;
     }
 
+    /// The last word is chosen so that the sum is all ones and its complement 0.
+    #[test]
+    fn for_udp_whose_checksum_comes_out_as_zero(addresses in awkward(8), datagram in a_datagram()) {
+        let mut datagram = datagram;
+        datagram.truncate(datagram.len() / 2 * 2);
+        datagram.extend([0, 0]);
+        let length = datagram.len();
+        datagram[4..6].copy_from_slice(&(length as u16).to_be_bytes());
+        let without = udp_reference(&addresses, &datagram);
+        datagram[length - 2..].copy_from_slice(&without);
+        prop_assert_eq!(full_udp(sum_slice(&addresses), length as u16, sum_slice(&datagram)), [0xff, 0xff]);
+        let updated = update_udp(without, 0, sum_slice(&without));
+        prop_assert_eq!(updated, [0xff, 0xff]);
+    }
+
     #[test]
     fn no_udp_checksum_stays_none(removed in any::<u32>(), added in any::<u32>()) {
         prop_assert_eq!(update_udp([0, 0], removed, added), [0, 0]);

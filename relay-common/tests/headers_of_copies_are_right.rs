@@ -189,3 +189,35 @@ proptest! {
         }
     }
 }
+
+/// All that copies have in common sums to 0, which in an open packet must not be taken for "no checksum".
+#[test]
+fn of_copies_that_have_a_sum_of_zero_in_common() {
+    let mut frame = Frame {
+        source_mac: [2; 6],
+        destination_mac: [4; 6],
+        vlan: None,
+        source: Ipv4Addr::new(255, 255, 0, 0).into(),
+        destination: Ipv4Addr::UNSPECIFIED.into(),
+        source_port: 0xffff,
+        destination_port: 5004,
+        ttl: 64,
+        payload: vec![0; 14],
+        padding: 0,
+    };
+    let field = frame.udp_offset() + 6;
+    let without = frame.bytes();
+    frame.payload[12..].copy_from_slice(&without[field..field + 2]);
+    assert_eq!(frame.bytes()[field..field + 2], [0xff, 0xff]);
+    let to = To {
+        source_mac: [6; 6],
+        destination_mac: [8; 6],
+        source: Ipv4Addr::new(10, 0, 0, 1).into(),
+        destination: Ipv4Addr::new(10, 0, 0, 2).into(),
+        port: 5004,
+    };
+    let mut copy = frame.bytes();
+    rewrite::open_v4(headers::<V4_HEADERS>(&mut copy));
+    rewrite::close_v4(headers::<V4_HEADERS>(&mut copy), &to.child(), to.port);
+    assert_eq!(copy, to.copy_of(&frame));
+}

@@ -105,7 +105,12 @@ prop_compose! {
         (source, destination) in addresses(),
         (source_port, destination_port) in any::<(u16, u16)>(),
         ttl in any::<u8>(),
-        payload in prop_oneof![3 => rtp(), 1 => prop::collection::vec(any::<u8>(), 0..40)],
+        payload in prop_oneof![
+            3 => rtp(),
+            // Around the shortest headers, with and without Ethernet padding behind them.
+            1 => (rtp(), 0..14usize).prop_map(|(rtp, length)| rtp[..length.min(rtp.len())].to_vec()),
+            1 => prop::collection::vec(any::<u8>(), 0..40),
+        ],
         padding in prop_oneof![2 => Just(0), 1 => 1..20usize],
     ) -> Frame {
         Frame {

@@ -79,8 +79,11 @@ fn a_known_delay_variation_gives_a_known_jitter() {
 #[test]
 fn a_pause_of_seconds_and_a_new_timeline_are_not_jitter() {
     let mut packets: Vec<_> = (0..100).map(|n: u32| (u64::from(n) * 20_000_000, n * 1_800)).collect();
-    packets.push((100_000_000_000, 100 * 1_800));
-    packets.push((100_020_000_000, 0x8000_0000));
-    packets.push((100_040_000_000, 0x8000_0000 + 1_800));
+    for (pause, timestamp) in
+        [(10, 100 * 1_800), (1_000, 101 * 1_800), (0, 0x8000_0000), (0, 0x8000_0000 + 1_800)]
+    {
+        let last = packets[packets.len() - 1].0;
+        packets.push((last + pause * 1_000_000_000 + 20_000_000, timestamp));
+    }
     assert_eq!(measured(&packets, VIDEO).jitter_units(), 0);
 }
