@@ -6,7 +6,8 @@ mod kernel_support;
 use std::time::Duration;
 
 use kernel_support::frames::rtp;
-use kernel_support::{Child, Ip, Kernel, Tap, VIDEO, key, media, send, with_kernel};
+use kernel_support::wire::{Tap, send};
+use kernel_support::{Child, Ip, Kernel, VIDEO, key, media, with_kernel};
 use relay_common::layout::MAX_SETS;
 use relay_ctl::fanout::GRACE_MS;
 use relay_ctl::kernel::Mode;

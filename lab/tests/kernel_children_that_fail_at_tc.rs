@@ -4,9 +4,8 @@
 mod kernel_support;
 
 use kernel_support::frames::{Datagram, rtp};
-use kernel_support::{
-    Child, Ip, Kernel, RELAY_MAC, TC_REDIRECT, TC_SHOT, Tap, VIDEO, media, send, with_kernel,
-};
+use kernel_support::wire::{Tap, send};
+use kernel_support::{Child, Ip, Kernel, RELAY_MAC, TC_REDIRECT, TC_SHOT, VIDEO, media, with_kernel};
 use relay_common::reason::Reason;
 use relay_ctl::kernel::Mode;
 

@@ -6,7 +6,8 @@ mod kernel_support;
 
 use kernel_support::frames::{Checksum, Datagram, TAG, rtcp, rtp};
 use kernel_support::redirector::Redirector;
-use kernel_support::{AUDIO, Child, Ip, Kernel, Tap, VIDEO, live, media, with_kernel};
+use kernel_support::wire::Tap;
+use kernel_support::{AUDIO, Child, Ip, Kernel, VIDEO, live, media, with_kernel};
 use relay_common::layout::{ALL_CHILDREN, GroupKey, Span};
 use relay_common::reason::Reason;
 use relay_ctl::fanout::Command;

@@ -4,7 +4,8 @@
 mod kernel_support;
 
 use kernel_support::frames::rtp;
-use kernel_support::{Child, Ip, TC_REDIRECT, Tap, media, with_kernel};
+use kernel_support::wire::Tap;
+use kernel_support::{Child, Ip, TC_REDIRECT, media, with_kernel};
 use relay_common::layout::MAX_CHILDREN;
 use relay_ctl::kernel::Mode;
 

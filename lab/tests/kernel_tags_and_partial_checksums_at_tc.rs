@@ -5,7 +5,8 @@
 mod kernel_support;
 
 use kernel_support::frames::{Checksum, Datagram, TAG, rtcp, rtp};
-use kernel_support::{Child, Ip, Tap, VIDEO, media, send, send_partial, with_kernel};
+use kernel_support::wire::{Tap, send, send_partial};
+use kernel_support::{Child, Ip, VIDEO, media, with_kernel};
 use relay_common::reason::Reason;
 use relay_ctl::kernel::Mode;
 

@@ -21,8 +21,9 @@ pub const VERSION: u32 = 1;
 
 /// Most children of one relay.
 pub const MAX_CHILDREN: u32 = 256;
-/// Child slots: a changed child gets a new slot, so there are more than children.
-pub const CHILD_SLOTS: u32 = 2 * MAX_CHILDREN + 2;
+/// Child slots: a changed child gets a new slot, so there are more than children. Three generations fit: what a daemon
+/// that was killed in the middle of changing all of them left, old and new, and what its successor writes.
+pub const CHILD_SLOTS: u32 = 3 * MAX_CHILDREN + 2;
 /// Most streams with statistics. The promise is 10,000; the rest is room for strangers.
 pub const MAX_STREAMS: u32 = 16_384;
 /// Most streams with a fan-out set of their own.
@@ -36,7 +37,7 @@ pub const MAX_MEMBERS: u32 = 1 << 19;
 /// Egress interfaces of all instances together.
 pub const MAX_GROUPS: u32 = 16_384;
 /// Addresses times ports that RTCP feedback from children comes from.
-pub const MAX_PEERS: u32 = 4 * CHILD_SLOTS;
+pub const MAX_PEERS: u32 = 4 * (2 * MAX_CHILDREN + 2);
 /// Addresses times ports that a relay listens on.
 pub const MAX_LISTENERS: u32 = 1024;
 /// Slots for egress interfaces, with a cursor and counters for each CPU; two egress interfaces whose indexes agree modulo this cannot both be used by xdp.

@@ -1,12 +1,11 @@
 //! Finding out by trying: may programs be loaded, does XDP attach, do XDP frames really leave an interface?
 
 use aya::maps::{Array, Map, MapData, MapError, PerCpuArray};
-use aya::programs::links::FdLink;
 use aya::programs::{TestRun, TestRunAttrs, TestRunOptions, XdpMode};
 use aya::{Ebpf, EbpfLoader};
 use relay_common::layout::{CURSORS, Egress};
 
-use super::programs::{OBJECT, PROBE, XDP, attach_tracepoint, of, xdp};
+use super::programs::{OBJECT, PROBE, XDP, attach_tracepoint, of, retry, xdp};
 use super::{KernelError, map};
 
 /// EtherType for local experiments (IEEE 802): no host acts on it.
@@ -19,7 +18,8 @@ pub fn bpf_rights() -> Result<(), String> {
     }
     let mut ebpf = load()?;
     let program = xdp(&mut ebpf, PROBE).map_err(|error| error.to_string())?;
-    program.load().map_err(|error| format!("the kernel refuses eBPF programs: {}", root_cause(&error)))
+    retry(|| program.load())
+        .map_err(|error| format!("the kernel refuses eBPF programs: {}", root_cause(&error)))
 }
 
 /// Does the running kernel have tcx (Linux 6.6)?
@@ -37,7 +37,7 @@ pub fn xdp_attach(ifindex: u32, interface: &str) -> Result<(), String> {
     let mut ebpf = load()?;
     let mut attempt = || -> Result<(), KernelError> {
         let program = xdp(&mut ebpf, XDP)?;
-        program.load().map_err(of(XDP))?;
+        retry(|| program.load()).map_err(of(XDP))?;
         let id = program.attach_to_if_index(ifindex, XdpMode::Driver).map_err(of(XDP))?;
         drop(program.take_link(id).map_err(of(XDP))?);
         Ok(())
@@ -53,8 +53,6 @@ pub struct Prober {
     ebpf: Ebpf,
     egress: PerCpuArray<MapData, Egress>,
     target: Array<MapData, u32>,
-    /// Counts for as long as it is open.
-    _tracepoint: FdLink,
 }
 
 impl Prober {
@@ -62,14 +60,13 @@ impl Prober {
     pub fn new() -> Result<Prober, String> {
         let mut ebpf = load()?;
         let attempt = |ebpf: &mut Ebpf| -> Result<_, KernelError> {
-            let tracepoint = attach_tracepoint(ebpf)?;
             let program = xdp(ebpf, PROBE)?;
-            program.load().map_err(of(PROBE))?;
-            Ok((tracepoint, take(ebpf, "EGRESS")?, take(ebpf, "PROBE")?))
+            retry(|| program.load()).map_err(of(PROBE))?;
+            Ok((take(ebpf, "EGRESS")?, take(ebpf, "PROBE")?))
         };
-        let (tracepoint, egress, target) =
+        let (egress, target) =
             attempt(&mut ebpf).map_err(|error| format!("XDP cannot be probed: {}", root_cause(&error)))?;
-        Ok(Prober { ebpf, egress, target, _tracepoint: tracepoint })
+        Ok(Prober { ebpf, egress, target })
     }
 
     /// Does a frame get through? The answer says what was seen.
@@ -85,6 +82,8 @@ impl Prober {
     }
 
     fn try_transmit(&mut self, ifindex: u32, mac: [u8; 6]) -> Result<Egress, KernelError> {
+        // Only for the moment: every XDP transmission of the machine passes this tracepoint.
+        let _tracepoint = attach_tracepoint(&mut self.ebpf)?;
         let before = self.counted(ifindex)?;
         self.target.set(0, ifindex, 0).map_err(map("PROBE"))?;
         let mut frame = [0u8; 60];

@@ -1,11 +1,12 @@
 //! Loading the object onto the pinned maps, and attaching its programs so that they outlive the daemon.
 
+use std::io::ErrorKind;
 use std::path::Path;
 
 use aya::programs::links::{FdLink, PinnedLink};
 use aya::programs::tc::TcAttachOptions;
 use aya::programs::{
-    LinkOrder, Program, ProgramFd, RawTracePoint, SchedClassifier, TcAttachType, Xdp, XdpMode,
+    LinkOrder, Program, ProgramError, ProgramFd, RawTracePoint, SchedClassifier, TcAttachType, Xdp, XdpMode,
 };
 use aya::{Ebpf, EbpfLoader};
 use relay_common::layout::PINNED_MAPS;
@@ -58,7 +59,7 @@ impl Programs {
     pub fn copy(&mut self) -> Result<ProgramFd, KernelError> {
         if self.copy.is_none() {
             let program = xdp(&mut self.ebpf, COPY)?;
-            program.load().map_err(of(COPY))?;
+            retry(|| program.load()).map_err(of(COPY))?;
             let fd = program.fd().map_err(of(COPY))?;
             self.copy = Some(fd.try_clone().map_err(|error| of(COPY)(error.into()))?);
         }
@@ -165,7 +166,7 @@ fn replace_xdp(program: &mut Xdp, name: &'static str, pins: &Pins) -> Result<boo
 pub fn remove_link(pins: &Pins, name: &str) -> Result<(), KernelError> {
     let path = pins.file(name);
     match std::fs::remove_file(&path) {
-        Err(source) if source.kind() != std::io::ErrorKind::NotFound => {
+        Err(source) if source.kind() != ErrorKind::NotFound => {
             Err(KernelError::PinFolder { folder: path, source })
         }
         _ => Ok(()),
@@ -185,9 +186,21 @@ fn pin(link: FdLink, path: &Path, what: &'static str) -> Result<(), KernelError>
 
 fn load_once<'a>(
     loaded: bool,
-    load: impl FnOnce() -> Result<(), aya::programs::ProgramError> + 'a,
+    load: impl FnMut() -> Result<(), ProgramError> + 'a,
 ) -> impl FnOnce(&'static str) -> Result<(), KernelError> + 'a {
-    move |name| if loaded { Ok(()) } else { load().map_err(of(name)) }
+    move |name| if loaded { Ok(()) } else { retry(load).map_err(of(name)) }
+}
+
+/// Loads a program. The verifier gives up with EAGAIN when the thread is signalled, and libbpf then tries up to five
+/// times; aya does not.
+pub fn retry(mut load: impl FnMut() -> Result<(), ProgramError>) -> Result<(), ProgramError> {
+    for _ in 1..5 {
+        match load() {
+            Err(ProgramError::LoadError { io_error, .. }) if io_error.kind() == ErrorKind::WouldBlock => {}
+            result => return result,
+        }
+    }
+    load()
 }
 
 /// The XDP program `name` of an object.
@@ -201,7 +214,7 @@ fn classifier(ebpf: &mut Ebpf) -> Result<&mut SchedClassifier, KernelError> {
 }
 
 /// Gives a program error its program's name.
-pub fn of(program: &'static str) -> impl Fn(aya::programs::ProgramError) -> KernelError {
+pub fn of(program: &'static str) -> impl Fn(ProgramError) -> KernelError {
     move |source| KernelError::Program { program, source }
 }
 
@@ -210,6 +223,6 @@ fn link_error(link: &'static str) -> impl Fn(aya::programs::links::LinkError) ->
 }
 
 fn missing(program: &'static str) -> KernelError {
-    let source = std::io::Error::new(std::io::ErrorKind::NotFound, "not in the eBPF object");
+    let source = std::io::Error::new(ErrorKind::NotFound, "not in the eBPF object");
     KernelError::Program { program, source: source.into() }
 }

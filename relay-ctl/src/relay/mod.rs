@@ -30,6 +30,9 @@ pub use way::{mapped, unmapped};
 /// How long `child add` waits for the next hop's MAC before it answers "still resolving".
 const RESOLVE_WAIT: Duration = Duration::from_secs(1);
 
+/// How often a change is tried again that finds no room because earlier ones are still in their grace.
+const BUSY_TRIES: u32 = 20;
+
 /// A relay that runs.
 pub struct Relay {
     config: Config,
@@ -212,9 +215,11 @@ impl Relay {
     /// Makes the data plane have what the state says.
     async fn apply(&self, state: &mut State) -> Result<(), RelayError> {
         self.check_egress(state).await?;
+        let mut tries = BUSY_TRIES;
         loop {
             match state.write() {
-                Err(KernelError::Fanout(FanoutError::Busy)) => {
+                Err(KernelError::Fanout(FanoutError::Busy)) if tries > 0 => {
+                    tries -= 1;
                     tokio::time::sleep(Duration::from_millis(crate::fanout::GRACE_MS)).await;
                 }
                 Err(error) => return Err(error.into()),

@@ -1,0 +1,110 @@
+//! Frames put on a wire and taken off one, by packet sockets.
+
+use std::fs::File;
+use std::io::{Read as _, Write as _};
+use std::os::fd::{AsFd as _, AsRawFd as _, FromRawFd as _};
+
+use lab::Lab;
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+
+use super::frames::Datagram;
+
+/// `linux/if_packet.h`.
+const PACKET_VNET_HDR: libc::c_int = 15;
+
+/// Sends a frame to the relay.
+pub fn send(lab: &Lab, frame: &[u8]) {
+    let mut socket = lab
+        .in_namespace("injection", || packet_socket(nix::net::if_::if_nametoindex("eth0").unwrap()))
+        .unwrap();
+    assert_eq!(socket.write(frame).unwrap(), frame.len());
+}
+
+/// Sends a frame whose UDP checksum is left to hardware, as a local sender's is.
+pub fn send_partial(lab: &Lab, packet: &Datagram) {
+    let mut socket = lab
+        .in_namespace("injection", || packet_socket(nix::net::if_::if_nametoindex("eth0").unwrap()))
+        .unwrap();
+    let on: libc::c_int = 1;
+    // SAFETY: an open descriptor, and an integer that lives through the call with its right length.
+    let set = unsafe {
+        let (value, length) = ((&raw const on).cast(), size_of_val(&on) as libc::socklen_t);
+        libc::setsockopt(socket.as_raw_fd(), libc::SOL_PACKET, PACKET_VNET_HDR, value, length)
+    };
+    assert_eq!(set, 0, "{}", std::io::Error::last_os_error());
+    // virtio_net_hdr: VIRTIO_NET_HDR_F_NEEDS_CSUM, no segmentation, where to begin and where the field is.
+    let start = (packet.udp_at() as u16).to_ne_bytes();
+    let header = [&[1, 0, 0, 0, 0, 0][..], &start, &6_u16.to_ne_bytes()].concat();
+    let frame = [header, packet.bytes()].concat();
+    assert_eq!(socket.write(&frame).unwrap(), frame.len());
+}
+
+/// All that comes in at an interface of the egress namespace for any child.
+pub struct Tap {
+    socket: File,
+}
+
+impl Tap {
+    pub fn open(lab: &Lab, nic: usize) -> Tap {
+        let socket = lab
+            .in_namespace("egress", || {
+                packet_socket(nix::net::if_::if_nametoindex(&format!("eth{nic}")[..]).unwrap())
+            })
+            .unwrap();
+        Tap { socket }
+    }
+
+    /// The next `count` frames; less, if no more come.
+    pub fn take(&mut self, count: usize) -> Vec<Vec<u8>> {
+        let mut frames = Vec::new();
+        while frames.len() < count {
+            let Some(frame) = self.next(2_000) else { break };
+            frames.push(frame);
+        }
+        frames
+    }
+
+    /// Frames that are there or come within a moment.
+    pub fn rest(&mut self) -> Vec<Vec<u8>> {
+        std::iter::from_fn(|| self.next(50)).collect()
+    }
+
+    fn next(&mut self, milliseconds: u16) -> Option<Vec<u8>> {
+        let mut frame = vec![0; 4096];
+        loop {
+            let mut poll_fd = [PollFd::new(self.socket.as_fd(), PollFlags::POLLIN)];
+            if poll(&mut poll_fd, PollTimeout::from(milliseconds)).unwrap() == 0 {
+                return None;
+            }
+            let length = self.socket.read(&mut frame).unwrap();
+            // The hosts' own chatter is not for children.
+            if frame[..2] == [0x02, 0xc0] {
+                frame.truncate(length);
+                return Some(frame);
+            }
+        }
+    }
+}
+
+fn packet_socket(ifindex: u32) -> File {
+    let every_protocol = (libc::ETH_P_ALL as u16).to_be();
+    // SAFETY: no memory is passed.
+    let fd = unsafe {
+        libc::socket(libc::AF_PACKET, libc::SOCK_RAW | libc::SOCK_CLOEXEC, i32::from(every_protocol))
+    };
+    assert!(fd >= 0, "{}", std::io::Error::last_os_error());
+    // SAFETY: the descriptor is open and nobody else's.
+    let socket = unsafe { File::from_raw_fd(fd) };
+    // SAFETY: plain integers and bytes, for which all zero is a value.
+    let mut address: libc::sockaddr_ll = unsafe { std::mem::zeroed() };
+    address.sll_family = libc::AF_PACKET as u16;
+    address.sll_protocol = every_protocol;
+    address.sll_ifindex = ifindex as i32;
+    let length = size_of_val(&address) as libc::socklen_t;
+    // SAFETY: an open descriptor, and an address that lives through the call with its right length.
+    let bound = unsafe { libc::bind(fd, (&raw const address).cast(), length) };
+    assert_eq!(bound, 0, "{}", std::io::Error::last_os_error());
+    // An XDP copy takes a page: 256 of them are more than the usual buffer.
+    nix::sys::socket::setsockopt(&socket, nix::sys::socket::sockopt::RcvBufForce, &(16 << 20)).unwrap();
+    socket
+}
