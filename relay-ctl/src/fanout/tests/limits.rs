@@ -72,13 +72,14 @@ fn changes_faster_than_the_grace_are_busy_and_harmless() {
         children: (0..MAX_CHILDREN).map(|id| (id, child(id, 2, host))).collect(),
         ..Wanted::default()
     };
-    world.change(&all(1)).unwrap();
-    world.change(&all(2)).unwrap();
-    assert_eq!(world.change(&all(3)), Err(FanoutError::Busy), "2 × 256 of {CHILD_SLOTS} slots are taken");
+    for generation in 1..=3 {
+        world.change(&all(generation)).unwrap();
+    }
+    assert_eq!(world.change(&all(4)), Err(FanoutError::Busy), "3 × 256 of {CHILD_SLOTS} slots are taken");
     world.now += GRACE_MS - 1;
-    assert_eq!(world.change(&all(3)), Err(FanoutError::Busy));
+    assert_eq!(world.change(&all(4)), Err(FanoutError::Busy));
     world.now += 1;
-    world.change(&all(3)).unwrap();
+    world.change(&all(4)).unwrap();
 }
 
 /// Room for members runs out last and in the middle of a plan.
