@@ -141,14 +141,7 @@ pub fn deny() -> Result<()> {
         )?;
     }
     let mut check = Command::new("cargo");
-    check.current_dir(sh::workspace_root()).args([
-        "deny",
-        "--offline",
-        "check",
-        "licenses",
-        "bans",
-        "sources",
-    ]);
+    check.current_dir(sh::workspace_root()).args(["deny", "check", "licenses", "bans", "sources"]);
     sh::run("cargo deny", &mut check)
 }
 
