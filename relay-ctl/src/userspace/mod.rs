@@ -38,6 +38,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use std::sync::mpsc::Receiver;
 use std::thread::{Builder, JoinHandle};
+use std::time::{Duration, Instant};
 
 use arc_swap::ArcSwap;
 use relay_common::layout::{ChildStats, MAX_CHILDREN, StreamKey};
@@ -51,6 +52,9 @@ use tap::Taps;
 
 pub use error::UserspaceError;
 pub use tap::{TapFilter, Tapped};
+
+/// How long a change waits for batches on their way out.
+const OUTGOING: Duration = Duration::from_millis(200);
 
 /// Where to listen.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -129,9 +133,15 @@ impl Userspace {
     }
 
     /// Replaces the plan. Each packet sees the old one or the new one whole; a packet that arrives after this has
-    /// returned sees the new one. At most one batch of earlier packets may still be on its way out by the old one.
+    /// returned sees the new one. Waits until the batches that go by the old one have gone out, so that nothing is sent
+    /// to a removed child afterwards; no longer than [`OUTGOING`], in case an interface is clogged.
     pub fn publish(&self, plan: Plan) {
-        self.shared.plan.store(Arc::new(Compiled::new(plan, self.mapped)));
+        let old = self.shared.plan.swap(Arc::new(Compiled::new(plan, self.mapped)));
+        let begun = Instant::now();
+        // A thread holds the plan from reading a batch to having sent it, and not while it waits for packets.
+        while Arc::strong_count(&old) > 1 && begun.elapsed() < OUTGOING {
+            std::thread::sleep(Duration::from_micros(50));
+        }
     }
 
     /// All streams, in the order of their keys.
