@@ -1,0 +1,188 @@
+//! What Redis says about a node, and what follows from it. Pure: a snapshot, what the node has, and the time in;
+//! commands out.
+//!
+//! The keys are the truth, and how a snapshot came about (event, poll, reconnect) makes no difference. Three things are
+//! decided here that a plain comparison of sets would get wrong:
+//! - A child whose `node:` hash is not there yet is *waited for*; one whose hash has expired since is *kept* and called
+//!   stale, because media beats bookkeeping. One that is taken out of the set goes at once, whatever became of its hash.
+//! - A server that lost its data (FLUSHALL, fail-over to an empty replica) has lost our own registration with it. What
+//!   vanished together with that is *held* for a grace before it is obeyed. Whatever vanishes while our registration is
+//!   there was taken out by somebody, and goes at once.
+//! - A node is never its own child, nor its parent's parent: media would go round in a loop.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use crate::record::Place;
+
+/// All that Redis says that concerns one node, read at one moment.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Snapshot {
+    /// `parent:{id}`.
+    pub parent: Option<String>,
+    /// `children:{id}`, each with what its `node:` hash says.
+    pub children: BTreeMap<String, Registered>,
+    /// `node:{id}` is there: the server has what we wrote.
+    pub registered: bool,
+}
+
+/// What is known of where a child is.
+pub type Registered = Result<Option<Place>, String>;
+
+/// What a node is to do about its children.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Command {
+    /// Forward to it no more.
+    Remove { id: String },
+    /// It is somewhere else now.
+    Move { id: String, place: Place },
+    /// Forward to it.
+    Add { id: String, place: Place },
+}
+
+/// The topology as `/topology` and `/status` show it.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct TopologyView {
+    /// Parent.
+    pub parent: Option<String>,
+    /// Children, sorted: those in the set, and those held.
+    pub children: Vec<String>,
+    /// Children that have not registered yet.
+    pub waiting: Vec<String>,
+    /// Children whose registration has expired; they are forwarded to all the same.
+    pub stale: Vec<String>,
+    /// Children that vanished because the server lost its data; they are forwarded to until the grace is over.
+    pub held: Vec<String>,
+    /// Children that cannot be, and why.
+    pub refused: BTreeMap<String, String>,
+}
+
+/// Follows the snapshots of one node.
+#[derive(Clone, Debug)]
+pub struct Follower {
+    id: String,
+    grace: Duration,
+    /// What vanished with our registration, and until when it is held.
+    held: BTreeMap<String, Duration>,
+    held_parent: Option<Duration>,
+    /// Our registration was in a snapshot before, or has been written.
+    was_registered: bool,
+    view: TopologyView,
+}
+
+impl Follower {
+    /// Nothing known yet. `grace`: how long a topology that was lost is held.
+    pub fn new(id: &str, grace: Duration) -> Follower {
+        Follower {
+            id: id.to_owned(),
+            grace,
+            held: BTreeMap::new(),
+            held_parent: None,
+            was_registered: false,
+            view: TopologyView::default(),
+        }
+    }
+
+    /// What follows from the last snapshot.
+    pub fn view(&self) -> &TopologyView {
+        &self.view
+    }
+
+    /// When the next snapshot is needed even if nothing happens: the end of a grace.
+    pub fn due(&self) -> Option<Duration> {
+        self.held.values().copied().chain(self.held_parent).min()
+    }
+
+    /// Our registration has been written.
+    pub fn registered(&mut self) {
+        self.was_registered = true;
+    }
+
+    /// From a snapshot to commands. `have`: the children that the node has; `now`: any steady clock.
+    pub fn observe(
+        &mut self,
+        snapshot: Snapshot,
+        have: &BTreeMap<String, Place>,
+        now: Duration,
+    ) -> Vec<Command> {
+        // A node that starts and finds that a predecessor left it children had registered, too.
+        let lost = !snapshot.registered && (self.was_registered || !have.is_empty());
+        self.was_registered |= snapshot.registered;
+        self.hold(&snapshot, have, lost, now);
+
+        let mut view = TopologyView { parent: self.parent(&snapshot, lost, now), ..TopologyView::default() };
+        let mut commands = Vec::new();
+        for id in have.keys().filter(|id| !snapshot.children.contains_key(*id)) {
+            if self.held.contains_key(id) {
+                view.children.push(id.clone());
+                view.held.push(id.clone());
+            } else {
+                commands.push(Command::Remove { id: id.clone() });
+            }
+        }
+        for (id, registered) in snapshot.children {
+            view.children.push(id.clone());
+            let known = have.get(&id);
+            if let Some(why) = self.refusal(&id, view.parent.as_deref()) {
+                view.refused.insert(id.clone(), why);
+                commands.extend(known.map(|_| Command::Remove { id }));
+                continue;
+            }
+            match (registered, known) {
+                (Ok(Some(place)), Some(old)) if *old == place => {}
+                (Ok(Some(place)), Some(_)) => commands.push(Command::Move { id, place }),
+                (Ok(Some(place)), None) => commands.push(Command::Add { id, place }),
+                (Ok(None), Some(_)) => view.stale.push(id),
+                (Ok(None), None) => view.waiting.push(id),
+                (Err(why), _) => {
+                    view.refused.insert(id, why);
+                }
+            }
+        }
+        view.children.sort();
+        // Removed before added: a full node has room for the ones that come.
+        commands.sort_by_key(|command| match command {
+            Command::Remove { .. } => 0,
+            Command::Move { .. } => 1,
+            Command::Add { .. } => 2,
+        });
+        self.view = view;
+        commands
+    }
+
+    fn hold(&mut self, snapshot: &Snapshot, have: &BTreeMap<String, Place>, lost: bool, now: Duration) {
+        if lost {
+            for id in have.keys() {
+                self.held.entry(id.clone()).or_insert(now + self.grace);
+            }
+        }
+        self.held
+            .retain(|id, until| now < *until && have.contains_key(id) && !snapshot.children.contains_key(id));
+    }
+
+    fn parent(&mut self, snapshot: &Snapshot, lost: bool, now: Duration) -> Option<String> {
+        if snapshot.parent.is_some() || self.view.parent.is_none() {
+            self.held_parent = None;
+            return snapshot.parent.clone();
+        }
+        if lost && self.held_parent.is_none() {
+            self.held_parent = Some(now + self.grace);
+        }
+        self.held_parent = self.held_parent.filter(|until| now < *until);
+        self.held_parent.and(self.view.parent.clone())
+    }
+
+    fn refusal(&self, id: &str, parent: Option<&str>) -> Option<String> {
+        if id == self.id {
+            return Some("it is this node itself; media would go round in a loop".to_owned());
+        }
+        (parent == Some(id))
+            .then(|| "it is also this node's parent; media would go round in a loop".to_owned())
+    }
+}
+
+#[cfg(test)]
+mod tests;

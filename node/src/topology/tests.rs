@@ -1,0 +1,230 @@
+use super::*;
+
+const GRACE: Duration = Duration::from_secs(10);
+
+fn at(seconds: u64) -> Duration {
+    Duration::from_secs(seconds)
+}
+
+fn place(host: &str) -> Place {
+    Place { host: host.to_owned(), ports: [5002, 5004] }
+}
+
+fn children(list: &[(&str, Option<&str>)]) -> BTreeMap<String, Registered> {
+    list.iter().map(|(id, host)| ((*id).to_owned(), Ok(host.map(place)))).collect()
+}
+
+fn there(list: &[(&str, Option<&str>)]) -> Snapshot {
+    Snapshot { parent: Some("injection-1".to_owned()), children: children(list), registered: true }
+}
+
+/// After FLUSHALL.
+fn lost(list: &[(&str, Option<&str>)]) -> Snapshot {
+    Snapshot { parent: None, children: children(list), registered: false }
+}
+
+/// A node that carries out what it is told.
+struct Node {
+    follower: Follower,
+    have: BTreeMap<String, Place>,
+}
+
+impl Node {
+    fn new() -> Node {
+        Node { follower: Follower::new("relay-1", GRACE), have: BTreeMap::new() }
+    }
+
+    fn see(&mut self, snapshot: Snapshot, now: Duration) -> Vec<Command> {
+        let commands = self.follower.observe(snapshot, &self.have, now);
+        for command in commands.clone() {
+            match command {
+                Command::Remove { id } => assert!(self.have.remove(&id).is_some(), "{id} is not there"),
+                Command::Move { id, place } => assert!(self.have.insert(id, place).is_some()),
+                Command::Add { id, place } => assert!(self.have.insert(id, place).is_none()),
+            }
+        }
+        self.follower.registered();
+        commands
+    }
+
+    fn names(&self) -> Vec<&str> {
+        self.have.keys().map(String::as_str).collect()
+    }
+}
+
+#[test]
+fn children_come_and_go_with_the_set() {
+    let mut node = Node::new();
+    node.see(there(&[("a", Some("10.0.0.1")), ("b", Some("10.0.0.2"))]), at(0));
+    assert_eq!(node.names(), ["a", "b"]);
+    assert_eq!(node.see(there(&[("b", Some("10.0.0.2"))]), at(1)), [Command::Remove { id: "a".to_owned() }]);
+    assert!(node.see(there(&[("b", Some("10.0.0.2"))]), at(2)).is_empty());
+    assert_eq!(node.follower.view().parent.as_deref(), Some("injection-1"));
+}
+
+#[test]
+fn a_child_is_taken_when_it_registers() {
+    let mut node = Node::new();
+    assert!(node.see(there(&[("a", None)]), at(0)).is_empty());
+    assert_eq!(node.follower.view().waiting, ["a"]);
+    assert_eq!(node.follower.view().children, ["a"]);
+    assert_eq!(
+        node.see(there(&[("a", Some("10.0.0.1"))]), at(1)),
+        [Command::Add { id: "a".to_owned(), place: place("10.0.0.1") }]
+    );
+    assert!(node.follower.view().waiting.is_empty());
+}
+
+#[test]
+fn a_child_that_moves_is_moved() {
+    let mut node = Node::new();
+    node.see(there(&[("a", Some("10.0.0.1"))]), at(0));
+    assert_eq!(
+        node.see(there(&[("a", Some("10.0.0.9"))]), at(1)),
+        [Command::Move { id: "a".to_owned(), place: place("10.0.0.9") }]
+    );
+}
+
+#[test]
+fn an_expired_registration_does_not_remove_a_child() {
+    let mut node = Node::new();
+    node.see(there(&[("a", Some("10.0.0.1"))]), at(0));
+    assert!(node.see(there(&[("a", None)]), at(70)).is_empty());
+    assert_eq!(node.follower.view().stale, ["a"]);
+    // Taken out of the set, it goes although its hash is gone.
+    assert_eq!(node.see(there(&[]), at(71)), [Command::Remove { id: "a".to_owned() }]);
+}
+
+#[test]
+fn what_was_lost_is_held_for_the_grace_and_then_obeyed() {
+    let mut node = Node::new();
+    node.see(there(&[("a", Some("10.0.0.1"))]), at(0));
+    assert!(node.see(lost(&[]), at(100)).is_empty());
+    assert_eq!(node.follower.view().held, ["a"]);
+    assert_eq!(node.follower.view().parent.as_deref(), Some("injection-1"));
+    assert_eq!(node.follower.due(), Some(at(110)));
+    // We have registered again; that does not end the grace.
+    let back = |list| Snapshot { parent: None, ..there(list) };
+    assert!(node.see(back(&[]), at(109)).is_empty());
+    assert_eq!(node.see(back(&[]), at(110)), [Command::Remove { id: "a".to_owned() }]);
+    assert_eq!(node.follower.view().parent, None);
+    assert_eq!(node.follower.due(), None);
+}
+
+#[test]
+fn a_topology_that_is_written_again_piece_by_piece_tears_nothing_down() {
+    let mut node = Node::new();
+    node.see(there(&[("a", Some("10.0.0.1")), ("b", Some("10.0.0.2"))]), at(0));
+    assert!(node.see(lost(&[("b", Some("10.0.0.2"))]), at(100)).is_empty());
+    assert_eq!(node.follower.view().held, ["a"]);
+    assert!(node.see(there(&[("a", Some("10.0.0.1")), ("b", Some("10.0.0.2"))]), at(105)).is_empty());
+    assert!(node.follower.view().held.is_empty());
+    // From here on it is nobody's loss any more.
+    assert_eq!(
+        node.see(there(&[("b", Some("10.0.0.2"))]), at(106)),
+        [Command::Remove { id: "a".to_owned() }]
+    );
+}
+
+#[test]
+fn an_explicit_removal_is_obeyed_even_in_the_grace() {
+    let mut node = Node::new();
+    node.see(there(&[("a", Some("10.0.0.1")), ("b", Some("10.0.0.2"))]), at(0));
+    node.see(lost(&[("b", Some("10.0.0.2"))]), at(100));
+    assert_eq!(node.see(there(&[]), at(101)), [Command::Remove { id: "b".to_owned() }]);
+    assert_eq!(node.names(), ["a"]);
+}
+
+#[test]
+fn what_a_predecessor_left_is_held_when_nothing_is_known_of_it() {
+    let mut node = Node::new();
+    node.have.insert("a".to_owned(), place("10.0.0.1"));
+    assert!(node.see(lost(&[]), at(0)).is_empty());
+    assert_eq!(node.see(there(&[]), at(10)), [Command::Remove { id: "a".to_owned() }]);
+    // After a crash the registration is still there: what it says is obeyed at once.
+    let mut node = Node::new();
+    node.have.insert("a".to_owned(), place("10.0.0.1"));
+    assert_eq!(node.see(there(&[]), at(0)), [Command::Remove { id: "a".to_owned() }]);
+}
+
+#[test]
+fn loops_are_refused_by_name() {
+    let mut node = Node::new();
+    assert!(
+        node.see(there(&[("relay-1", Some("10.0.0.1")), ("injection-1", Some("10.0.0.2"))]), at(0))
+            .is_empty()
+    );
+    let refused = &node.follower.view().refused;
+    assert!(refused["relay-1"].contains("this node itself"));
+    assert!(refused["injection-1"].contains("parent"));
+}
+
+#[test]
+fn a_registration_that_is_not_whole_changes_nothing_and_is_said() {
+    let mut node = Node::new();
+    node.see(there(&[("a", Some("10.0.0.1"))]), at(0));
+    let mut broken = there(&[]);
+    broken.children.insert("a".to_owned(), Err("its registration has no host".to_owned()));
+    assert!(node.see(broken, at(1)).is_empty());
+    assert!(node.follower.view().refused["a"].contains("no host"));
+    assert_eq!(node.names(), ["a"]);
+}
+
+mod random {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn snapshots() -> impl Strategy<Value = Vec<(Snapshot, u64)>> {
+        let registered = prop_oneof![
+            3 => (1u8..4).prop_map(|host| Ok(Some(place(&format!("10.0.0.{host}"))))),
+            1 => Just(Ok(None)),
+            1 => Just(Err("broken".to_owned())),
+        ];
+        let children = prop::collection::btree_map("[a-e]", registered, 0..5);
+        let snapshot = (prop::option::of("[a-e]"), children, prop::bool::weighted(0.8))
+            .prop_map(|(parent, children, registered)| Snapshot { parent, children, registered });
+        prop::collection::vec((snapshot, 0u64..15), 1..60)
+    }
+
+    proptest! {
+        /// Whatever happened before, a grace after the last loss the node has what the keys say.
+        #[test]
+        fn it_ends_up_with_what_the_keys_say(history in snapshots()) {
+            let mut node = Node::new();
+            let mut now = 0;
+            for (snapshot, pause) in &history {
+                now += pause;
+                node.see(snapshot.clone(), at(now));
+                // Nobody who is in the set, has registered and may be a child is missing.
+                let parent = node.follower.view().parent.clone();
+                for (id, registered) in &snapshot.children {
+                    if let Ok(Some(place)) = registered && parent.as_ref() != Some(id) {
+                        prop_assert_eq!(node.have.get(id), Some(place));
+                    }
+                }
+            }
+            let mut last = history[history.len() - 1].0.clone();
+            last.registered = true;
+            node.see(last.clone(), at(now));
+            node.see(last.clone(), at(now + 10));
+            for id in node.have.keys() {
+                prop_assert!(last.children.contains_key(id), "{} is not in the set", id);
+            }
+            prop_assert!(node.follower.view().held.is_empty());
+            prop_assert!(node.see(last, at(now + 11)).is_empty(), "a second look finds nothing to do");
+        }
+
+        /// While our registration is there, what is not in the set is gone after one look.
+        #[test]
+        fn removal_is_immediate_when_nothing_was_lost(names in prop::collection::btree_set("[a-e]", 0..5)) {
+            let mut node = Node::new();
+            let all = ["a", "b", "c", "d", "e"].map(|id| (id, Some("10.0.0.1")));
+            node.see(there(&all), at(0));
+            let rest: Vec<(&str, Option<&str>)> =
+                all.into_iter().filter(|(id, _)| names.contains(*id)).collect();
+            node.see(there(&rest), at(1));
+            prop_assert_eq!(node.names(), rest.iter().map(|(id, _)| *id).collect::<Vec<_>>());
+        }
+    }
+}
