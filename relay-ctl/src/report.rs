@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 use std::time::{SystemTime, UNIX_EPOCH};
 
+use node::topology::TopologyView;
 use relay_common::layout::{AUDIO, ChildInfo, Egress, MODE_XDP, StreamKey, clock_rate};
 use relay_common::stream::Stream;
 
@@ -40,6 +41,7 @@ pub fn status(maps: &Maps, pins: &Pins) -> view::Status {
     view::Status {
         node_id: relay.map_or_else(String::new, |relay| unpadded(&relay.node)),
         node_type: "relay".to_owned(),
+        tree_id: String::new(),
         healthy: attached,
         daemon: false,
         uptime: relay.map_or(0, |relay| now.saturating_sub(relay.attached) / 1000),
@@ -48,6 +50,11 @@ pub fn status(maps: &Maps, pins: &Pins) -> view::Status {
             audio_port: ports[0],
             video_port: ports[1],
         },
+        topology: TopologyView {
+            children: children.iter().map(|child| child.name.clone()).collect(),
+            ..TopologyView::default()
+        },
+        redis: None,
         gstreamer: view::Gstreamer {
             audio_running: attached,
             video_running: attached,
@@ -68,6 +75,7 @@ pub fn status(maps: &Maps, pins: &Pins) -> view::Status {
             receive_overflow: None,
         },
         problems,
+        warnings: Vec::new(),
     }
 }
 
@@ -103,6 +111,8 @@ fn child(maps: &Maps, id: ChildId, info: &ChildInfo) -> view::Child {
         packets: stats.packets,
         bytes: stats.bytes,
         errors: stats.errors,
+        stale: false,
+        held: false,
     }
 }
 
@@ -131,6 +141,7 @@ pub fn stream(
         port: key.port,
         ssrc: key.ssrc,
         kind: if audio { "audio" } else { "video" }.to_owned(),
+        session: None,
         source: std::net::SocketAddr::new(unmapped(stream.source), stream.source_port).to_string(),
         packets: stream.packets,
         bytes: stream.bytes,

@@ -3,6 +3,8 @@
 
 use std::collections::BTreeMap;
 
+use node::topology::TopologyView;
+use node::tree::RedisView;
 use serde::{Deserialize, Serialize};
 
 use crate::kernel::Mode;
@@ -15,6 +17,9 @@ pub struct Status {
     pub node_id: String,
     /// Always `relay`.
     pub node_type: String,
+    /// Tree that the node belongs to.
+    #[serde(default)]
+    pub tree_id: String,
     /// True when media for this relay would be forwarded to every child.
     pub healthy: bool,
     /// False when this was read from the pinned maps because no daemon answered.
@@ -23,6 +28,12 @@ pub struct Status {
     pub uptime: u64,
     /// Listening addresses and ports.
     pub network: Network,
+    /// The node's place in the tree.
+    #[serde(default)]
+    pub topology: TopologyView,
+    /// How it stands with Redis; absent for a relay run without.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub redis: Option<RedisView>,
     /// For scripts written for the GStreamer relay.
     pub gstreamer: Gstreamer,
     /// Who is forwarded to.
@@ -31,6 +42,9 @@ pub struct Status {
     pub dataplane: Dataplane,
     /// What is wrong, each a sentence; empty when healthy.
     pub problems: Vec<String>,
+    /// What is worth knowing and keeps nobody from getting media.
+    #[serde(default)]
+    pub warnings: Vec<String>,
 }
 
 /// Where the relay listens.
@@ -156,6 +170,12 @@ pub struct Child {
     pub bytes: u64,
     /// Copies that could not be made or sent.
     pub errors: u64,
+    /// Its registration in Redis has expired; it is forwarded to all the same.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub stale: bool,
+    /// It vanished because Redis lost its data; it is forwarded to until the grace is over.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub held: bool,
 }
 
 /// `GET /streams`.
@@ -175,6 +195,9 @@ pub struct Stream {
     pub ssrc: u32,
     /// `audio` or `video`.
     pub kind: String,
+    /// Session that the SSRC belongs to, when known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub session: Option<String>,
     /// `address:port` of the sender.
     pub source: String,
     /// RTP packets.

@@ -2,6 +2,8 @@
 
 use std::collections::BTreeMap;
 
+use node::topology::TopologyView;
+
 use super::plane::Plane;
 use super::{Relay, RelayError, State};
 use crate::capture::{self, Pieces, Wish};
@@ -84,6 +86,7 @@ impl Relay {
         view::Status {
             node_id: self.config.node_id.clone(),
             node_type: "relay".to_owned(),
+            tree_id: String::new(),
             healthy: true,
             daemon: true,
             uptime: state.started.elapsed().as_secs(),
@@ -92,6 +95,8 @@ impl Relay {
                 audio_port,
                 video_port,
             },
+            topology: TopologyView::default(),
+            redis: None,
             gstreamer: view::Gstreamer {
                 audio_running: true,
                 video_running: true,
@@ -117,6 +122,7 @@ impl Relay {
                 receive_overflow: Some(sockets.receive_overflow()),
             },
             problems: Vec::new(),
+            warnings: Vec::new(),
         }
     }
 }
@@ -159,6 +165,8 @@ impl State {
             packets: stats.packets,
             bytes: stats.bytes,
             errors: stats.errors,
+            stale: false,
+            held: false,
         })
     }
 }
