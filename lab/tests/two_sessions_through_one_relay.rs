@@ -61,7 +61,7 @@ fn both_reach_both_children_and_are_told_apart(mode: Mode) {
     });
     let metrics = tree.get("/metrics").body;
     for (id, ..) in SESSIONS {
-        let label = format!("session=\"{id}\"");
+        let label = format!("session_id=\"{id}\"");
         let series = metrics.lines().filter(|line| line.contains(&label)).count();
         assert!(series >= 2, "{series} series with {label} in {metrics}");
     }

@@ -15,9 +15,12 @@ use super::{Bench, TIMEOUT, name};
 pub const API: (Ipv4Addr, u16) = (Ipv4Addr::LOCALHOST, 7071);
 /// How soon the relay has to have followed once Redis answers again.
 pub const CONVERGED: Duration = Duration::from_secs(1);
+/// A server that is silent, or has forgotten everything, is noticed within this time: nobody tells, so it is felt for.
+pub const PULSE: Duration = Duration::from_secs(2);
 /// `--topology-grace` of these tests; short, as one of them sits it out.
 pub const GRACE: Duration = Duration::from_secs(3);
-const POLL: Duration = Duration::from_millis(1);
+/// Between two questions to the daemon.
+const POLL: Duration = Duration::from_millis(5);
 
 /// relay-1 and the Redis that it follows, which knows all the topology's children as egress-1, egress-2 …
 pub struct Tree<'lab> {
@@ -77,12 +80,14 @@ impl<'lab> Tree<'lab> {
 
     /// A request to the daemon's API.
     pub fn get(&self, path: &str) -> Response {
-        http::get(self.bench.lab, "relay-1", SocketAddr::from(API), path).unwrap()
-    }
-
-    /// A `POST` without a body.
-    pub fn post(&self, path: &str) -> Response {
-        http::request(self.bench.lab, "relay-1", SocketAddr::from(API), "POST", path, &[], "").unwrap()
+        loop {
+            let response = http::get(self.bench.lab, "relay-1", SocketAddr::from(API), path).unwrap();
+            // We ask more often than anybody may for long.
+            if response.status != 429 {
+                return response;
+            }
+            std::thread::sleep(POLL);
+        }
     }
 
     /// `GET` of something that is JSON.

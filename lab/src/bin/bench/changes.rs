@@ -23,7 +23,7 @@ const RATE: u64 = 20_000;
 const SPACE: Duration = Duration::from_millis(150);
 const TIMEOUT: Duration = Duration::from_secs(35);
 /// The daemon's own measure: from the event to the flip of the map.
-const HISTOGRAM: &str = "media_tree_relay_topology_change_seconds";
+const HISTOGRAM: &str = "media_tree_relay_topology_change_duration_seconds";
 
 /// How a change is typed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
