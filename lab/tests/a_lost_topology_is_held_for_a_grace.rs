@@ -70,7 +70,7 @@ fn come_back_empty_and_sown_again_nothing_is_lost(mode: Mode) {
     let lab = lab_for("empty", mode);
     let (mut tree, stayers, source) = start(&lab, mode);
     tree.redis.kill9().unwrap();
-    tree.wait_trouble("the loss of Redis is said", TIMEOUT);
+    tree.wait_trouble("lost", TIMEOUT);
     let returned = tree.redis.restart_empty().unwrap();
     let said = wait_held(&tree);
     tree.sow(2);

@@ -48,8 +48,7 @@ fn a_changed_password(mode: Mode) {
     for kind in ["normal", "pubsub"] {
         tree.type_in(&format!("CLIENT KILL TYPE {kind} SKIPME yes"));
     }
-    let trouble = tree.wait_trouble("a wrong password is said", TIMEOUT);
-    assert!(trouble.problem.contains("password"), "{}", trouble.problem);
+    let trouble = tree.wait_trouble("password", TIMEOUT);
     tree.bench.wait_more(&stayers, RATE / 4);
     assert_eq!(tree.forwarding(), [name(0), name(1)]);
     tree.type_in(&format!("CONFIG SET requirepass {PASSWORD}"));
@@ -64,8 +63,7 @@ fn a_read_only_replica(mode: Mode) {
     let (tree, stayers, source) = start(&lab, mode);
     // Nobody is there: it has no master to get other data from, and keeps its own.
     tree.type_in("REPLICAOF 127.0.0.1 1");
-    let trouble = tree.wait_trouble("a Redis that cannot be written to is said", UNTIL_WRITTEN);
-    assert!(trouble.problem.contains("read-only"), "{}", trouble.problem);
+    let trouble = tree.wait_trouble("read-only", UNTIL_WRITTEN);
     assert_eq!(tree.forwarding(), [name(0), name(1)]);
     tree.type_in("REPLICAOF NO ONE");
     let converged = tree.converges_on(2, &[name(0), name(1), name(2)], Instant::now());

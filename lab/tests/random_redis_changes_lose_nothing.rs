@@ -39,8 +39,9 @@ fn stayers_notice_nothing(mode: Mode) {
     let began = Instant::now();
     let mut random = Random::new(seed);
     let before = looks(&tree);
-    for _ in 0..changes {
+    for number in 0..changes {
         change(&tree, &mut random);
+        pause(number);
     }
     let typing = began.elapsed();
     let looked = looks(&tree) - before;
@@ -81,8 +82,6 @@ fn stayers_notice_nothing(mode: Mode) {
 fn change(tree: &Tree, random: &mut Random) {
     let other = name(STAYERS + random.below(CHILDREN - STAYERS));
     let any = random.below(CHILDREN);
-    // One in four is given time to be seen, so that single changes occur as well as bursts.
-    let looked = (random.below(4) == 0).then(|| looks(tree));
     match random.below(14) {
         0..=2 => drop(tree.type_in(&format!("SADD children:relay-1 {other}"))),
         3..=5 => drop(tree.type_in(&format!("SREM children:relay-1 {other}"))),
@@ -119,12 +118,20 @@ fn change(tree: &Tree, random: &mut Random) {
             tree.redis.cli(&["PUBLISH", channel, event]).unwrap();
         }
     }
-    if let Some(looked) = looked {
-        // What changed nothing needs no look; then this is a pause.
-        let deadline = Instant::now() + Duration::from_millis(100);
-        while looks(tree) == looked && Instant::now() < deadline {
-            std::thread::sleep(Duration::from_millis(5));
-        }
+}
+
+/// By turns a burst of changes as fast as they can be typed, which are seen together, and more that are seen one by one.
+fn pause(number: u64) {
+    const TURN: u64 = 40;
+    const BURST: u64 = 10;
+    /// Longer than the relay's pause after a single look.
+    const APART: Duration = Duration::from_millis(12);
+    /// Longer than its pause after such a burst.
+    const REST: Duration = Duration::from_millis(170);
+    match number % TURN {
+        burst if burst < BURST - 1 => {}
+        burst if burst < BURST => std::thread::sleep(REST),
+        _ => std::thread::sleep(APART),
     }
 }
 

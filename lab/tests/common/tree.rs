@@ -139,10 +139,12 @@ impl<'lab> Tree<'lab> {
         }
     }
 
-    /// Waits until the daemon says that something is wrong with Redis; gives what `/status` and `/readyz` say.
-    pub fn wait_trouble(&self, what: &str, within: Duration) -> Trouble {
+    /// Waits until the daemon says that this is wrong with Redis; gives what `/status` and `/readyz` say.
+    pub fn wait_trouble(&self, word: &str, within: Duration) -> Trouble {
         let began = Instant::now();
-        let status = self.wait_status(what, within, |status| !status["redis"]["problem"].text().is_empty());
+        let status = self.wait_status(&format!("a problem with '{word}'"), within, |status| {
+            status["redis"]["problem"].text().contains(word)
+        });
         let noticed = began.elapsed();
         let ready = self.get("/readyz");
         Trouble {
