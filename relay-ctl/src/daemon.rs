@@ -53,6 +53,7 @@ async fn serve(config: Config) -> Result<(), Failure> {
 
     let watching = tokio::spawn(relay.clone().watch(changes));
     tokio::spawn(relay.clone().keep_stock());
+    tokio::spawn(relay.clone().keep_hosts());
     let (stop, stopped) = tokio::sync::oneshot::channel::<()>();
     let server =
         axum::serve(listener, crate::api::router(relay.clone())).with_graceful_shutdown(async move {

@@ -1,19 +1,23 @@
 //! The relay as a whole: its children, the way to each, the routes of streams, and the data plane that has them. Every
 //! change goes through here, one at a time.
 
+mod hosts;
 mod plane;
 mod probes;
 mod start;
 mod status;
+mod tree;
 mod watch;
 mod way;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::net::IpAddr;
+use std::sync::OnceLock;
 use std::time::Duration;
 
+use node::tree::TreeView;
 use relay_common::layout::{ChildInfo, HOST, MAX_CHILDREN, NAME, StreamKey};
-use tokio::sync::{Mutex, watch as version};
+use tokio::sync::{Mutex, Notify, watch as version};
 
 use crate::config::{ChildSpec, Config, ConfigError};
 use crate::fanout::{ChildId, FanoutError, Wanted};
@@ -40,6 +44,10 @@ pub struct Relay {
     state: Mutex<State>,
     /// Counts applied changes, for those who wait for one.
     applied: version::Sender<u64>,
+    /// Some child's host name is to be looked up now.
+    look_up_hosts: Notify,
+    /// What Redis says, for a relay that is run with it.
+    tree: OnceLock<version::Receiver<TreeView>>,
 }
 
 struct State {
@@ -51,6 +59,10 @@ struct State {
     addresses: Vec<IpAddr>,
     children: BTreeMap<String, Member>,
     routes: BTreeMap<StreamKey, BTreeSet<ChildId>>,
+    /// Children that the tree wants and that cannot be, and why.
+    refused: BTreeMap<String, String>,
+    /// Sessions by SSRC.
+    sessions: HashMap<u32, String>,
     probes: Probes,
     /// What is wrong with the relay itself.
     problem: Option<String>,
@@ -58,6 +70,7 @@ struct State {
     started: std::time::Instant,
 }
 
+#[derive(Clone)]
 struct Member {
     id: ChildId,
     spec: ChildSpec,
@@ -180,8 +193,25 @@ impl Relay {
                 spec.name
             )));
         }
+        self.check_place(state, spec, address).await?;
+        let sender = state.plane.streams().into_iter().find(|(_, stream)| {
+            way::unmapped(stream.source) == address && spec.ports.contains(&stream.source_port)
+        });
+        if let Some((key, _)) = sender {
+            return Err(RelayError::Conflict(format!(
+                "child {} is where SSRC {} comes from; media would go round in a loop",
+                spec.name, key.ssrc
+            )));
+        }
+        Ok(())
+    }
+
+    /// Where no child may be: where another one is, and where the relay itself listens. (A child that sends media is
+    /// found by the data plane, packet by packet.)
+    async fn check_place(&self, state: &State, spec: &ChildSpec, address: IpAddr) -> Result<(), RelayError> {
         if let Some(other) = state.children.values().find(|member| {
-            member.way.address == Some(address)
+            member.spec.name != spec.name
+                && member.way.address == Some(address)
                 && member.spec.ports.iter().any(|port| spec.ports.contains(port))
         }) {
             return Err(RelayError::Conflict(format!(
@@ -198,15 +228,6 @@ impl Relay {
             return Err(RelayError::Conflict(format!(
                 "child {} is this relay itself ({address}); media would go round in a loop",
                 spec.name
-            )));
-        }
-        let sender = state.plane.streams().into_iter().find(|(_, stream)| {
-            way::unmapped(stream.source) == address && spec.ports.contains(&stream.source_port)
-        });
-        if let Some((key, _)) = sender {
-            return Err(RelayError::Conflict(format!(
-                "child {} is where SSRC {} comes from; media would go round in a loop",
-                spec.name, key.ssrc
             )));
         }
         Ok(())

@@ -2,9 +2,10 @@
 
 use std::collections::{BTreeMap, HashMap};
 use std::net::IpAddr;
+use std::sync::OnceLock;
 
 use relay_common::layout::{AUDIO, Listener, ListenerKey, VIDEO};
-use tokio::sync::{Mutex, watch};
+use tokio::sync::{Mutex, Notify, watch};
 
 use super::plane::Plane;
 use super::probes::Probes;
@@ -96,12 +97,21 @@ impl Relay {
             addresses,
             children: BTreeMap::new(),
             routes: BTreeMap::new(),
+            refused: BTreeMap::new(),
+            sessions: HashMap::new(),
             probes,
             problem: None,
             interruptions: 0,
             started: std::time::Instant::now(),
         };
-        let relay = Relay { config, netlink, state: Mutex::new(state), applied: watch::Sender::new(0) };
+        let relay = Relay {
+            config,
+            netlink,
+            state: Mutex::new(state),
+            applied: watch::Sender::new(0),
+            look_up_hosts: Notify::new(),
+            tree: OnceLock::new(),
+        };
         let started = match relay.populate(inherited, wanted, mode).await {
             Ok(()) => relay.go(&interface, mode, fresh).await,
             Err(error) => Err(error),

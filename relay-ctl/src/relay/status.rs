@@ -36,6 +36,7 @@ impl Relay {
                 status.problems.push(format!("child {}: {problem}", child.name));
             }
         }
+        self.show_tree(&state, &mut status);
         status.healthy = status.problems.is_empty();
         let running = state.problem.is_none() && status.gstreamer.audio_running;
         status.gstreamer.audio_running = running;
@@ -71,11 +72,15 @@ impl Relay {
     /// `GET /topology`.
     pub async fn topology(&self) -> view::Topology {
         let state = self.state.lock().await;
+        let tree = self.tree_view();
         view::Topology {
             node_id: self.config.node_id.clone(),
             node_type: "relay".to_owned(),
-            parent: None,
-            children: state.children.keys().cloned().collect(),
+            parent: tree.as_ref().and_then(|tree| tree.topology.parent.clone()),
+            children: match tree {
+                Some(tree) => tree.topology.children,
+                None => state.children.keys().cloned().collect(),
+            },
         }
     }
 

@@ -11,7 +11,7 @@ use tokio::io::unix::AsyncFd;
 
 use super::plane::Plane;
 use super::start::{listen_addresses, listeners};
-use super::{Relay, State, way};
+use super::{Relay, State};
 use crate::kernel::{KernelError, Mode, Pins};
 use crate::net::{Change, Changes, Interface, NetError, Netlink};
 
@@ -19,8 +19,8 @@ use crate::net::{Change, Changes, Interface, NetError, Netlink};
 const SETTLE: Duration = Duration::from_millis(2);
 /// XDP's copies do not pass the stack, so nothing else keeps the neighbour entries fresh.
 const REFRESH: Duration = Duration::from_secs(5);
-/// Host names are looked up again, and everything else is, in case an event was missed.
-const RESOLVE: Duration = Duration::from_secs(30);
+/// Everything is looked at again, in case an event was missed.
+const LOOK: Duration = Duration::from_secs(30);
 /// A stream that was silent for this long is forgotten.
 const SILENT: u64 = 600_000_000_000;
 /// The same when the table of streams is three quarters full.
@@ -30,8 +30,8 @@ impl Relay {
     /// Runs until cancelled, or until the data plane has been detached.
     pub async fn watch(self: Arc<Relay>, mut changes: Changes) {
         let mut refresh = tokio::time::interval(REFRESH);
-        let mut resolve = tokio::time::interval(RESOLVE);
-        resolve.tick().await;
+        let mut look = tokio::time::interval(LOOK);
+        look.tick().await;
         loop {
             tokio::select! {
                 change = changes.next() => match change {
@@ -59,8 +59,7 @@ impl Relay {
                     self.probe_again().await;
                     self.keep_neighbours().await;
                 }
-                _ = resolve.tick() => {
-                    self.resolve_hosts().await;
+                _ = look.tick() => {
                     self.follow(&[Change::Overrun]).await;
                     self.forget_silent().await;
                 }
@@ -69,7 +68,7 @@ impl Relay {
     }
 
     /// Looks again at what the changes may concern, and brings the data plane up to date.
-    async fn follow(&self, changes: &[Change]) {
+    pub(super) async fn follow(&self, changes: &[Change]) {
         let mut state = self.state.lock().await;
         let everything = changes.iter().any(|change| !matches!(change, Change::Neighbour { .. }));
         if everything && let Err(error) = self.follow_interface(&mut state).await {
@@ -191,32 +190,6 @@ impl Relay {
             {
                 tracing::debug!("{}: {error}", hop.via);
             }
-        }
-    }
-
-    async fn resolve_hosts(&self) {
-        let hosts: Vec<(String, String)> = {
-            let state = self.state.lock().await;
-            let named =
-                state.children.iter().filter(|(_, member)| member.spec.host.parse::<IpAddr>().is_err());
-            named.map(|(name, member)| (name.clone(), member.spec.host.clone())).collect()
-        };
-        let mut moved = false;
-        for (name, host) in hosts {
-            // Without the lock: a name server may take its time.
-            let Ok(address) = way::resolve_host(&host).await else { continue };
-            let mut state = self.state.lock().await;
-            if let Some(member) = state.children.get_mut(&name)
-                && member.way.address != Some(address)
-            {
-                tracing::info!("child {name}: {host} is now {address}");
-                member.way.address = Some(address);
-                member.way.hop = None;
-                moved = true;
-            }
-        }
-        if moved {
-            self.follow(&[Change::Overrun]).await;
         }
     }
 

@@ -1,0 +1,228 @@
+//! The relay in its tree: what Redis says becomes children, many at once if need be.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::IpAddr;
+use std::time::Instant;
+
+use node::record::Place;
+use node::topology::Command;
+use node::tree::{Follows, Session, TreeView};
+use relay_common::layout::MAX_CHILDREN;
+use tokio::sync::watch;
+
+use super::way::Way;
+use super::{Member, Relay, RelayError, State};
+use crate::config::ChildSpec;
+use crate::fanout::ChildId;
+use crate::view;
+
+impl Follows for Relay {
+    async fn have(&self) -> BTreeMap<String, Place> {
+        let state = self.state.lock().await;
+        let place = |member: &Member| Place { host: member.spec.host.clone(), ports: member.spec.ports };
+        state.children.iter().map(|(name, member)| (name.clone(), place(member))).collect()
+    }
+
+    async fn carry_out(&self, commands: Vec<Command>, seen: Instant) {
+        let mut state = self.state.lock().await;
+        let refused_before = state.refused.clone();
+        for command in &commands {
+            state.refused.remove(id(command));
+        }
+        if let Err(error) = self.reconcile(&mut state, &commands).await {
+            // One that cannot be carried out must not keep the others from being.
+            tracing::debug!("{} commands together: {error}", commands.len());
+            for command in &commands {
+                if let Err(error) = self.reconcile(&mut state, std::slice::from_ref(command)).await {
+                    state.refused.insert(id(command).to_owned(), error.to_string());
+                }
+            }
+        }
+        let took = seen.elapsed();
+        let refused = state.refused.clone();
+        drop(state);
+        for command in &commands {
+            match refused.get(id(command)) {
+                None => tracing::info!("{command}"),
+                // Tried again at every look; said once.
+                Some(why) if refused_before.get(id(command)) == Some(why) => {}
+                Some(why) => tracing::warn!("child {}: {why}", id(command)),
+            }
+        }
+        tracing::debug!("{} commands in {took:?}", commands.len());
+    }
+
+    async fn sessions(&self, sessions: Vec<Session>) {
+        let by_ssrc = sessions
+            .into_iter()
+            .flat_map(|session| [(session.audio_ssrc, session.id.clone()), (session.video_ssrc, session.id)]);
+        self.state.lock().await.sessions = by_ssrc.collect();
+    }
+
+    async fn health(&self) -> String {
+        let state = self.state.lock().await;
+        if state.problem.is_none() { "active" } else { "degraded" }.to_owned()
+    }
+}
+
+impl Relay {
+    /// Shows what Redis says from now on.
+    pub fn in_tree(&self, view: watch::Receiver<TreeView>) {
+        let _ = self.tree.set(view);
+    }
+
+    /// What Redis said last; `None` for a relay run without.
+    pub(super) fn tree_view(&self) -> Option<TreeView> {
+        self.tree.get().map(|view| view.borrow().clone())
+    }
+
+    /// The address that other nodes reach this one by, unless `--node-host` says another.
+    pub async fn own_address(&self) -> Option<IpAddr> {
+        let state = self.state.lock().await;
+        let routable = |address: &&IpAddr| match address {
+            IpAddr::V4(_) => true,
+            IpAddr::V6(address) => !address.is_unicast_link_local(),
+        };
+        state.addresses.iter().find(routable).copied()
+    }
+
+    /// Carries out commands as one change, or none of them.
+    async fn reconcile(&self, state: &mut State, commands: &[Command]) -> Result<(), RelayError> {
+        let before = state.children.clone();
+        let routes = state.routes.clone();
+        let refused = self.plan(state, commands, &before).await?;
+        if let Err(error) = self.apply(state).await {
+            state.children = before;
+            state.routes = routes;
+            // Back to what was, or as near to it as the kernel lets us.
+            let _ = self.apply(state).await;
+            return Err(error);
+        }
+        for (name, member) in &before {
+            if !state.children.contains_key(name) {
+                state.plane.end_child(member.id)?;
+            }
+        }
+        state.refused.extend(refused);
+        Ok(())
+    }
+
+    /// Changes the children in the books. Gives those that are refused, and why.
+    async fn plan(
+        &self,
+        state: &mut State,
+        commands: &[Command],
+        before: &BTreeMap<String, Member>,
+    ) -> Result<Vec<(String, String)>, RelayError> {
+        // All that moves is taken out first: two children may change places.
+        for command in commands {
+            if !matches!(command, Command::Add { .. }) {
+                state.children.remove(id(command));
+            }
+        }
+        let mut refused = Vec::new();
+        for command in commands {
+            let (Command::Add { id, place } | Command::Move { id, place }) = command else { continue };
+            let member = match ChildSpec::new(id, &place.host, place.ports) {
+                Ok(spec) => self.member(state, spec, before).await,
+                Err(error) => Err(error.into()),
+            };
+            match member {
+                Ok(member) => {
+                    state.children.insert(id.clone(), member);
+                }
+                Err(RelayError::Kernel(error)) => return Err(error.into()),
+                Err(error) => refused.push((id.clone(), error.to_string())),
+            }
+        }
+        let left: BTreeSet<ChildId> = state.children.values().map(|member| member.id).collect();
+        for subset in state.routes.values_mut() {
+            subset.retain(|id| left.contains(id));
+        }
+        Ok(refused)
+    }
+
+    /// A child as it is to be, with the number it had if it was there before.
+    async fn member(
+        &self,
+        state: &mut State,
+        spec: ChildSpec,
+        before: &BTreeMap<String, Member>,
+    ) -> Result<Member, RelayError> {
+        let way = match spec.host.parse::<IpAddr>() {
+            Ok(address) => {
+                self.check_place(state, &spec, address).await?;
+                let way = Way::look_up(&self.netlink, address, state.plane.mode()).await;
+                if let Some(refusal) = way.refusal {
+                    return Err(RelayError::Conflict(refusal));
+                }
+                way
+            }
+            Err(_) => {
+                self.look_up_hosts.notify_one();
+                Way::unnamed(&spec.host)
+            }
+        };
+        let known = before.get(&spec.name).map(|member| member.id);
+        let id = match known {
+            Some(id) => id,
+            None => {
+                let id = state.fresh_id(before).ok_or_else(|| {
+                    RelayError::Conflict(format!(
+                        "a relay has at most {MAX_CHILDREN} children; put a relay between"
+                    ))
+                })?;
+                state.plane.begin_child(id)?;
+                id
+            }
+        };
+        Ok(Member { id, spec, way })
+    }
+
+    /// Adds what Redis has to do with it to `GET /status`.
+    pub(super) fn show_tree(&self, state: &State, status: &mut view::Status) {
+        let Some(TreeView { topology, redis }) = self.tree_view() else {
+            status.topology.children.clone_from(&status.forwarding.children);
+            return;
+        };
+        status.topology = topology;
+        let refused = state.refused.iter().filter(|(name, _)| status.topology.children.contains(name));
+        status.topology.refused.extend(refused.map(|(name, why)| (name.clone(), why.clone())));
+        if let Some(problem) = &redis.problem {
+            status.problems.push(format!("Redis {}: {problem}", redis.server));
+        } else if !redis.connected {
+            status.problems.push(format!("Redis {} has not answered yet", redis.server));
+        }
+        if let Some(problem) = &redis.notifications_problem {
+            status.warnings.push(format!("Redis {}: {problem}", redis.server));
+        }
+        let topology = &status.topology;
+        for (name, why) in &topology.refused {
+            status.problems.push(format!("child {name}: {why}"));
+        }
+        for (names, what) in [
+            (&topology.waiting, "has not registered yet"),
+            (&topology.stale, "has a registration that expired; it is forwarded to all the same"),
+            (&topology.held, "vanished when Redis lost its data; it is forwarded to until the grace is over"),
+        ] {
+            status.warnings.extend(names.iter().map(|name| format!("child {name} {what}")));
+        }
+        status.redis = Some(redis);
+    }
+}
+
+impl State {
+    /// A number that no child has, nor had before this change: until the flip, copies count for the old one. Unless
+    /// there is no other.
+    fn fresh_id(&self, before: &BTreeMap<String, Member>) -> Option<ChildId> {
+        let now: BTreeSet<ChildId> = self.children.values().map(|member| member.id).collect();
+        let then: BTreeSet<ChildId> = before.values().map(|member| member.id).collect();
+        let free = |id: &ChildId| !now.contains(id) && !then.contains(id);
+        (0..MAX_CHILDREN).find(free).or_else(|| (0..MAX_CHILDREN).find(|id| !now.contains(id)))
+    }
+}
+
+fn id(command: &Command) -> &str {
+    let (Command::Remove { id } | Command::Move { id, .. } | Command::Add { id, .. }) = command;
+    id
+}
