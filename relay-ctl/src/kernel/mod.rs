@@ -10,7 +10,7 @@ pub mod probe;
 pub mod programs;
 mod read;
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::fs::File;
 use std::sync::{Arc, Mutex};
 use std::time::{SystemTime, UNIX_EPOCH};
@@ -47,8 +47,8 @@ pub struct DataPlane {
     routed: BTreeSet<u16>,
     started: std::time::Instant,
     ring: Option<Ring>,
-    /// Instance of the devmap on order, and whether the order is still good.
-    ordered: Option<(u32, bool)>,
+    /// Instances of the devmaps on order, and whether each order is still good.
+    ordered: BTreeMap<u32, bool>,
     /// Held for as long as this process looks after the interface.
     _lock: File,
 }
@@ -92,7 +92,7 @@ impl DataPlane {
             routed: inherited.routes.keys().map(|key| key.port).collect(),
             started: std::time::Instant::now(),
             ring: None,
-            ordered: None,
+            ordered: BTreeMap::new(),
             _lock: lock,
         };
         Ok((plane, inherited))
@@ -195,16 +195,16 @@ impl DataPlane {
         Ok(())
     }
 
-    /// A devmap worth having before it is needed, if any. One order at a time.
+    /// A devmap worth having before it is needed, if any.
     pub fn stock_order(&mut self) -> Option<StockOrder> {
-        if self.mode != Mode::Xdp || self.ordered.is_some() {
+        if self.mode != Mode::Xdp {
             return None;
         }
         let (size, instance) = self.fanout.stock_order()?;
         let order = StockOrder::new(&self.pins, size, instance);
         match order {
             Ok(order) => {
-                self.ordered = Some((instance, true));
+                self.ordered.insert(instance, true);
                 Some(order)
             }
             Err(_) => {
@@ -214,9 +214,9 @@ impl DataPlane {
         }
     }
 
-    /// What became of the order. `None`: it could not be filled.
+    /// What became of an order. `None`: it could not be filled.
     pub fn stocked(&mut self, size: u32, instance: u32, devmap: Option<DevMap<MapData>>) {
-        let valid = self.ordered.take() == Some((instance, true));
+        let valid = self.ordered.remove(&instance) == Some(true);
         match devmap {
             Some(devmap) if valid => {
                 self.maps.stock(instance, devmap);
@@ -231,7 +231,7 @@ impl DataPlane {
     fn resume(&mut self) -> Result<(), KernelError> {
         self.maps.clear_stock();
         self.fanout = Fanout::resume(inherit(&self.maps)?.0);
-        if let Some((instance, valid)) = &mut self.ordered {
+        for (instance, valid) in &mut self.ordered {
             self.fanout.on_order(*instance);
             *valid = false;
         }

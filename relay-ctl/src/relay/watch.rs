@@ -5,6 +5,7 @@ use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures_util::future::join_all;
 use relay_common::layout::{MAX_STREAMS, StreamKey};
 use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
@@ -12,7 +13,7 @@ use tokio::io::unix::AsyncFd;
 use super::plane::Plane;
 use super::start::{listen_addresses, listeners};
 use super::{Relay, State};
-use crate::kernel::{KernelError, Mode, Pins};
+use crate::kernel::{KernelError, Mode, Pins, StockOrder};
 use crate::net::{Change, Changes, Interface, NetError, Netlink};
 
 /// Changes of the kernel's tables come in bursts; one look answers them all.
@@ -214,37 +215,40 @@ impl Relay {
     pub async fn keep_stock(self: Arc<Relay>) {
         let mut applied = self.applied.subscribe();
         loop {
-            while self.fill_one_order().await {}
+            while self.fill_orders().await {}
             if applied.changed().await.is_err() {
                 return;
             }
         }
     }
 
-    /// True when there was one, and it could be filled.
-    async fn fill_one_order(&self) -> bool {
-        let order = {
+    /// True when there were orders, and one could be filled.
+    async fn fill_orders(&self) -> bool {
+        let orders: Vec<StockOrder> = {
             let mut state = self.state.lock().await;
             let Plane::Kernel(plane) = &mut state.plane else { return false };
-            let Some(order) = plane.stock_order() else { return false };
-            order
+            std::iter::from_fn(|| plane.stock_order()).collect()
         };
-        let (size, instance) = (order.size, order.instance);
-        // Without the lock: this is the wait that changes are to be spared.
-        let filled = tokio::task::spawn_blocking(move || order.fill()).await;
-        let devmap = match filled {
-            Ok(Ok(devmap)) => Some(devmap),
-            Ok(Err(error)) => {
-                tracing::warn!("no devmap in stock for {size} children: {error}");
-                None
+        // Together and without the lock: this is the wait that changes are to be spared, and one wait of the kernel's
+        // does for all.
+        let filling = orders.into_iter().map(|order| async move {
+            let (size, instance) = (order.size, order.instance);
+            let filled = tokio::task::spawn_blocking(move || order.fill()).await;
+            let devmap = match filled {
+                Ok(Ok(devmap)) => Some(devmap),
+                Ok(Err(error)) => {
+                    tracing::warn!("no devmap in stock for {size} children: {error}");
+                    None
+                }
+                Err(_) => None,
+            };
+            let filled = devmap.is_some();
+            if let Plane::Kernel(plane) = &mut self.state.lock().await.plane {
+                plane.stocked(size, instance, devmap);
             }
-            Err(_) => None,
-        };
-        let filled = devmap.is_some();
-        if let Plane::Kernel(plane) = &mut self.state.lock().await.plane {
-            plane.stocked(size, instance, devmap);
-        }
-        filled
+            filled
+        });
+        join_all(filling).await.contains(&true)
     }
 }
 
