@@ -46,6 +46,8 @@ pub struct DataPlane {
     /// Ports with routes, as `LISTENERS` has them.
     routed: BTreeSet<u16>,
     started: std::time::Instant,
+    /// The last change.
+    changed: Option<std::time::Instant>,
     ring: Option<Ring>,
     /// Instances of the devmaps on order, and whether each order is still good.
     ordered: BTreeMap<u32, bool>,
@@ -91,6 +93,7 @@ impl DataPlane {
             listeners: HashMap::new(),
             routed: inherited.routes.keys().map(|key| key.port).collect(),
             started: std::time::Instant::now(),
+            changed: None,
             ring: None,
             ordered: BTreeMap::new(),
             _lock: lock,
@@ -102,6 +105,10 @@ impl DataPlane {
     pub fn prepare(&mut self, mode: Mode) -> Result<(), KernelError> {
         self.programs.verify(mode)?;
         if self.mode != mode {
+            // What the last change replaced may still be under a packet's eyes, and the books that say so are closed.
+            let grace = std::time::Duration::from_millis(crate::fanout::GRACE_MS);
+            let left = self.changed.map(|changed| grace.saturating_sub(changed.elapsed()));
+            std::thread::sleep(left.unwrap_or_default());
             // Devmaps are there only in xdp mode: the next change builds every set anew, beside what is there.
             self.resume()?;
         }
@@ -186,6 +193,7 @@ impl DataPlane {
             }
         }
         self.fanout.carried_out(self.started.elapsed().as_millis() as u64);
+        self.changed = Some(std::time::Instant::now());
         self.mark_routed(routed)?;
         if changed {
             let mut relay = self.maps.relay.get(&0, 0).map_err(map("RELAY"))?;
