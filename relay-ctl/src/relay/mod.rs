@@ -3,6 +3,7 @@
 
 mod plane;
 mod probes;
+mod sample;
 mod start;
 mod status;
 mod watch;
@@ -18,11 +19,13 @@ use tokio::sync::{Mutex, watch as version};
 use crate::config::{ChildSpec, Config, ConfigError};
 use crate::fanout::{ChildId, FanoutError, Wanted};
 use crate::kernel::{KernelError, Mode, ModeWanted, padded};
+use crate::metrics::Counters;
 use crate::net::Netlink;
 use crate::view;
 
 use plane::Plane;
 use probes::Probes;
+pub use sample::{Forwarder, Sample, Told};
 pub use start::StartError;
 use way::Way;
 pub use way::{mapped, unmapped};
@@ -40,6 +43,12 @@ pub struct Relay {
     state: Mutex<State>,
     /// Counts applied changes, for those who wait for one.
     applied: version::Sender<u64>,
+    /// What has happened since the daemon started, for the metrics.
+    counters: Counters,
+    /// Held while streams and totals are added up, and while some go from the ones to the others.
+    sums: Mutex<()>,
+    /// What Redis told, as far as it is shown.
+    told: std::sync::RwLock<Told>,
 }
 
 struct State {
@@ -91,6 +100,11 @@ impl Relay {
     /// What it was configured with.
     pub fn config(&self) -> &Config {
         &self.config
+    }
+
+    /// What has happened since the daemon started.
+    pub fn counters(&self) -> &Counters {
+        &self.counters
     }
 
     /// Adds a child and waits a moment until it is forwarded to.

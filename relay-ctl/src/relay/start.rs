@@ -9,11 +9,12 @@ use tokio::sync::{Mutex, watch};
 use super::plane::Plane;
 use super::probes::Probes;
 use super::way::{self, Way};
-use super::{Member, Relay, RelayError, State};
+use super::{Member, Relay, RelayError, State, Told};
 use crate::config::{ChildSpec, Config, ConfigError, Listen};
 use crate::kernel::{
     self, DataPlane, Facts, Found, Inherited, KernelError, Maps, Mode, ModeWanted, Pins, choose, pins, probe,
 };
+use crate::metrics::Counters;
 use crate::net::{Interface, NetError, Netlink};
 use crate::userspace::{self, Userspace, UserspaceError};
 
@@ -101,7 +102,15 @@ impl Relay {
             interruptions: 0,
             started: std::time::Instant::now(),
         };
-        let relay = Relay { config, netlink, state: Mutex::new(state), applied: watch::Sender::new(0) };
+        let relay = Relay {
+            config,
+            netlink,
+            state: Mutex::new(state),
+            applied: watch::Sender::new(0),
+            counters: Counters::new(),
+            sums: Mutex::default(),
+            told: std::sync::RwLock::new(Told::default()),
+        };
         let started = match relay.populate(inherited, wanted, mode).await {
             Ok(()) => relay.go(&interface, mode, fresh).await,
             Err(error) => Err(error),
