@@ -225,3 +225,6 @@ impl Relay {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

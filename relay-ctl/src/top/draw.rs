@@ -40,7 +40,11 @@ fn head(app: &App) -> Vec<Line<'static>> {
         return std::iter::once(Line::from("relay-ctl top: asking …")).chain(trouble).collect();
     };
     let Picture { status, incoming, outgoing, drops, .. } = picture;
-    let health = if status.healthy { "healthy".green() } else { "NOT healthy".red().bold() };
+    let health = match (&app.trouble, status.healthy) {
+        (Some(_), _) => "NO ANSWER, this is how it was".red().bold(),
+        (None, true) => "healthy".green(),
+        (None, false) => "NOT healthy".red().bold(),
+    };
     let mut name = status.node_id.clone();
     if !status.tree_id.is_empty() {
         name.push_str(&format!(" in {}", status.tree_id));
@@ -60,7 +64,7 @@ fn head(app: &App) -> Vec<Line<'static>> {
     let mut lines = vec![Line::from(first)];
     lines.extend(trouble);
     lines.extend(status.problems.iter().map(|problem| Line::from(format!("problem  {problem}")).red()));
-    lines.push(format!("in       {}", in_words(incoming)).into());
+    lines.push(format!("in       {} in {} streams", in_words(incoming), picture.streams.len()).into());
     lines.push(
         format!("out      {} to {} children", in_words(outgoing), status.forwarding.children_count).into(),
     );

@@ -10,6 +10,8 @@
 mod app;
 mod draw;
 pub mod model;
+#[cfg(test)]
+pub mod samples;
 mod source;
 
 use std::io::IsTerminal;

@@ -1,89 +1,21 @@
-use std::collections::BTreeMap;
 use std::time::Duration;
 
-use node::topology::TopologyView;
 use node::tree::RedisView;
 
 use super::*;
 use crate::metrics::text;
 use crate::relay::Forwarder;
-use crate::view;
-
-fn stream(ssrc: u32, packets: u64, last_seen_ms: u64) -> Stream {
-    Stream {
-        port: 5004,
-        ssrc,
-        kind: "video".to_owned(),
-        session: None,
-        source: "10.0.0.1:4000".to_owned(),
-        packets,
-        bytes: packets * 1000,
-        rtcp_packets: 0,
-        lost: 3,
-        reordered: 2,
-        duplicates: 1,
-        jitter_ms: 2.5,
-        last_seen_ms,
-        restarts: 0,
-        children: None,
-    }
-}
-
-fn child(name: &str, state: ChildState) -> view::Child {
-    view::Child {
-        name: name.to_owned(),
-        host: "10.0.0.7".to_owned(),
-        audio_port: 5002,
-        video_port: 5004,
-        state,
-        problem: None,
-        address: None,
-        interface: None,
-        mac: None,
-        packets: 7,
-        bytes: 7000,
-        errors: 1,
-        stale: false,
-        held: false,
-    }
-}
+use crate::view::{self, samples};
 
 fn sample() -> Sample {
+    let mut status = samples::status(1);
+    status.gstreamer.audio_restarts = 2;
+    status.dataplane.drops.insert("not-udp".to_owned(), 5);
+    let waiting = view::Child { state: ChildState::Resolving, ..samples::child("egress-2", 0) };
     Sample {
-        status: view::Status {
-            node_id: "relay-1".to_owned(),
-            node_type: "relay".to_owned(),
-            tree_id: "tree-1".to_owned(),
-            healthy: true,
-            daemon: true,
-            uptime: 1,
-            network: view::Network { addresses: Vec::new(), audio_port: 5002, video_port: 5004 },
-            topology: TopologyView::default(),
-            redis: None,
-            gstreamer: view::Gstreamer {
-                audio_running: true,
-                video_running: true,
-                audio_restarts: 2,
-                video_restarts: 2,
-            },
-            forwarding: view::Forwarding { children_count: 0, children: Vec::new() },
-            dataplane: view::Dataplane {
-                mode: Mode::Tc,
-                mode_reason: String::new(),
-                interface: "eth0".to_owned(),
-                generation: 9,
-                programs: Vec::new(),
-                packets: 0,
-                bytes: 0,
-                drops: BTreeMap::from([("not-udp".to_owned(), 5)]),
-                egress: BTreeMap::new(),
-                receive_overflow: None,
-            },
-            problems: Vec::new(),
-            warnings: Vec::new(),
-        },
-        children: vec![child("egress-1", ChildState::Forwarding), child("egress-2", ChildState::Resolving)],
-        streams: vec![stream(2222, 10, 0)],
+        status,
+        children: vec![samples::child("egress-1", 7), waiting],
+        streams: vec![Stream { jitter_ms: 2.5, ..samples::stream(2222, 10) }],
         totals: [
             Total { packets: 100, bytes: 16_000, rtcp_packets: 1 },
             Total { packets: 200, bytes: 240_000, rtcp_packets: 2 },
@@ -154,8 +86,8 @@ fn every_series_names_tree_and_node() {
 #[test]
 fn a_thousand_streams_get_64_series_and_those_are_the_live_and_busy_ones() {
     // The busiest of all has been silent for a minute.
-    let mut streams: Vec<Stream> = (0..999).map(|ssrc| stream(ssrc, u64::from(ssrc), 20)).collect();
-    streams.push(stream(5000, 1_000_000, 60_000));
+    let mut streams: Vec<Stream> = (0..999).map(|ssrc| samples::stream(ssrc, u64::from(ssrc))).collect();
+    streams.push(Stream { last_seen_ms: 60_000, ..samples::stream(5000, 1_000_000) });
     let lines = lines(&Sample { streams, ..sample() });
     let shown: Vec<&String> =
         lines.iter().filter(|line| line.starts_with("media_tree_relay_stream_packets_total{")).collect();
@@ -211,7 +143,7 @@ fn changes_add_up() {
 
 #[test]
 fn a_child_s_name_may_have_quotes_and_backslashes() {
-    let children = vec![child(r#"a"b\c"#, ChildState::Forwarding)];
+    let children = vec![samples::child(r#"a"b\c"#, 1)];
     let lines = lines(&Sample { children, ..sample() });
     assert!(lines.iter().any(|line| line.contains(r#"child="a\"b\\c""#)), "{}", lines.join("\n"));
 }
