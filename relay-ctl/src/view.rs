@@ -1,6 +1,9 @@
 //! What `status`, `children` and `streams` show, as the HTTP API sends it and `--json` prints it. Built by the daemon,
 //! or by the command line from the pinned maps when the daemon is down.
 
+#[cfg(test)]
+pub mod samples;
+
 use std::collections::BTreeMap;
 
 use node::topology::TopologyView;

@@ -6,6 +6,7 @@ use std::io::{Read, Write};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
+use std::time::Duration;
 
 use clap::{CommandFactory, Parser, Subcommand};
 use clap_complete::Shell;
@@ -13,6 +14,7 @@ use clap_complete::Shell;
 use crate::client::{Client, ClientError};
 use crate::config::{ChildSpec, Config, ConfigError, DEFAULT_API, File, Flags};
 use crate::kernel::{KernelError, Maps, ModeWanted, Pins, pins};
+use crate::top::Source;
 use crate::{doctor, report, view};
 
 /// Exit code for bad configuration (EX_USAGE of sysexits.h).
@@ -44,6 +46,14 @@ enum Command {
     Children(Query),
     /// Show the streams: loss, reordering, duplicates, jitter
     Streams(Query),
+    /// Watch rates, loss and jitter live
+    Top {
+        #[command(flatten)]
+        query: Query,
+        /// Seconds between two looks
+        #[arg(long, default_value = "1", value_parser = interval)]
+        interval: Duration,
+    },
     /// Add or remove a child
     #[command(subcommand)]
     Child(ChildCommand),
@@ -192,6 +202,21 @@ fn ssrc(text: &str) -> Result<u32, String> {
     parsed.map_err(|_| "an SSRC is a number from 0 to 4294967295, decimal or 0x…".to_owned())
 }
 
+fn interval(text: &str) -> Result<Duration, String> {
+    let seconds = text.parse::<f64>().ok().filter(|seconds| (0.1..=3600.0).contains(seconds));
+    seconds.map(Duration::from_secs_f64).ok_or_else(|| "write seconds, from 0.1 to 3600".to_owned())
+}
+
+fn top(query: Query, interval: Duration) -> Result<ExitCode, Failure> {
+    let client = Client::new(query.at.api);
+    let source = Source { client, interface: query.interface, pin_root: query.pin_root };
+    match query.json {
+        true => crate::top::once(&source, interval)?,
+        false => crate::top::live(source, interval)?,
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
 /// Why a command failed: one line, and an exit code.
 #[derive(Debug)]
 pub enum Failure {
@@ -272,6 +297,7 @@ fn run(command: Command) -> Result<ExitCode, Failure> {
                 fetch(&query, "/streams", |maps, _| view::Streams { streams: report::streams(maps) })?;
             show::print(query.json, &streams, show::streams)
         }
+        Command::Top { query, interval } => top(query, interval),
         Command::Child(ChildCommand::Add { child, json, at }) => add_child(&child, json, &at),
         Command::Child(ChildCommand::Remove { name, at }) => {
             Client::new(at.api).delete(&format!("/children/{}", encoded(&name)))?;

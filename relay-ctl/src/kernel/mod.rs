@@ -19,7 +19,8 @@ use aya::maps::xdp::DevMap;
 use aya::maps::{Array, Map, MapData, MapError, RingBuf};
 use aya::programs::ProgramFd;
 use relay_common::layout::{
-    CaptureFilter, ChildInfo, HOST, Listener, ListenerKey, MODE_TC, MODE_XDP, NAME, Relay, StreamKey, VERSION,
+    CaptureFilter, ChildInfo, HOST, Listener, ListenerKey, MODE_TC, MODE_XDP, NAME, Relay, StreamKey, Total,
+    VERSION,
 };
 
 pub use error::KernelError;
@@ -28,7 +29,7 @@ pub use mode::{Facts, Mode, ModeWanted, choose};
 pub use pins::{Found, Pins};
 pub use programs::Programs;
 use read::inherit;
-pub use read::{Inherited, drops, routes, streams};
+pub use read::{Inherited, drops, routes, streams, streams_pinned};
 
 use crate::capture::Ring;
 use crate::fanout::{ChildId, Fanout, InUse, Wanted, check_cursors};
@@ -134,6 +135,9 @@ impl DataPlane {
     ) -> Result<(), KernelError> {
         let known = self.maps.relay.get(&0, 0).map_err(map("RELAY"))?;
         let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_millis() as u64);
+        if !fresh && known.ports != ports {
+            self.forget_other_ports(known.ports, ports)?;
+        }
         let relay = Relay {
             version: VERSION,
             mode: if self.mode == Mode::Xdp { MODE_XDP } else { MODE_TC },
@@ -290,12 +294,36 @@ impl DataPlane {
         self.maps.child_info.set(id, info, 0).map_err(map("CHILD_INFO"))
     }
 
-    /// Removes streams from the statistics.
-    pub fn forget(&mut self, keys: &[StreamKey]) {
+    /// Removes streams from the statistics; what they counted stays in the totals. `ports`: audio, video.
+    ///
+    /// The totals come first: a daemon that dies between the two leaves sums that are too high, not ones that went down.
+    pub fn forget(&mut self, keys: &[StreamKey], ports: [u16; 2]) -> Result<(), KernelError> {
+        let mut totals = [Total::default(); 2];
+        for key in keys {
+            if let Ok(stream) = self.maps.streams.get(key, 0) {
+                totals[usize::from(key.port != ports[0])] += Total::from(&stream);
+            }
+        }
+        self.maps.add_totals(totals)?;
         for key in keys {
             // A stream that is gone already is what was wanted.
             let _ = self.maps.streams.remove(key);
         }
+        Ok(())
+    }
+
+    /// Streams of ports that a predecessor listened on: they would count as another kind, or as none.
+    fn forget_other_ports(&mut self, before: [u16; 2], now: [u16; 2]) -> Result<(), KernelError> {
+        let keys: Vec<StreamKey> =
+            self.maps.streams.keys().flatten().filter(|key| before.contains(&key.port)).collect();
+        let moved: Vec<StreamKey> = keys
+            .into_iter()
+            .filter(|key| {
+                before.iter().position(|port| *port == key.port)
+                    != now.iter().position(|port| *port == key.port)
+            })
+            .collect();
+        self.forget(&moved, before)
     }
 
     /// The maps, for reading.

@@ -4,29 +4,30 @@
 mod hosts;
 mod plane;
 mod probes;
+mod sample;
 mod start;
 mod status;
 mod tree;
 mod watch;
 mod way;
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
-use std::sync::OnceLock;
 use std::time::Duration;
 
-use node::tree::TreeView;
 use relay_common::layout::{ChildInfo, HOST, MAX_CHILDREN, NAME, StreamKey};
 use tokio::sync::{Mutex, Notify, watch as version};
 
 use crate::config::{ChildSpec, Config, ConfigError};
 use crate::fanout::{ChildId, FanoutError, Wanted};
 use crate::kernel::{KernelError, Mode, ModeWanted, padded};
+use crate::metrics::Counters;
 use crate::net::Netlink;
 use crate::view;
 
 use plane::Plane;
 use probes::Probes;
+pub use sample::{Forwarder, Sample, Told};
 pub use start::StartError;
 use way::Way;
 pub use way::{mapped, unmapped};
@@ -46,8 +47,12 @@ pub struct Relay {
     applied: version::Sender<u64>,
     /// Some child's host name is to be looked up now.
     look_up_hosts: Notify,
-    /// What Redis says, for a relay that is run with it.
-    tree: OnceLock<version::Receiver<TreeView>>,
+    /// What has happened since the daemon started, for the metrics.
+    counters: Counters,
+    /// Held while streams and totals are added up, and while some go from the ones to the others.
+    sums: Mutex<()>,
+    /// What Redis told, as far as it is shown.
+    told: std::sync::RwLock<Told>,
 }
 
 struct State {
@@ -61,8 +66,6 @@ struct State {
     routes: BTreeMap<StreamKey, BTreeSet<ChildId>>,
     /// Children that the tree wants and that cannot be, and why.
     refused: BTreeMap<String, String>,
-    /// Sessions by SSRC.
-    sessions: HashMap<u32, String>,
     probes: Probes,
     /// What is wrong with the relay itself.
     problem: Option<String>,
@@ -104,6 +107,11 @@ impl Relay {
     /// What it was configured with.
     pub fn config(&self) -> &Config {
         &self.config
+    }
+
+    /// What has happened since the daemon started.
+    pub fn counters(&self) -> &Counters {
+        &self.counters
     }
 
     /// Adds a child and waits a moment until it is forwarded to.

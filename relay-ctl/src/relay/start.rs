@@ -2,7 +2,6 @@
 
 use std::collections::{BTreeMap, HashMap};
 use std::net::IpAddr;
-use std::sync::OnceLock;
 
 use relay_common::layout::{AUDIO, Listener, ListenerKey, VIDEO};
 use tokio::sync::{Mutex, Notify, watch};
@@ -10,11 +9,12 @@ use tokio::sync::{Mutex, Notify, watch};
 use super::plane::Plane;
 use super::probes::Probes;
 use super::way::{self, Way};
-use super::{Member, Relay, RelayError, State};
+use super::{Member, Relay, RelayError, State, Told};
 use crate::config::{ChildSpec, Config, ConfigError, Listen};
 use crate::kernel::{
     self, DataPlane, Facts, Found, Inherited, KernelError, Maps, Mode, ModeWanted, Pins, choose, pins, probe,
 };
+use crate::metrics::Counters;
 use crate::net::{Interface, NetError, Netlink};
 use crate::userspace::{self, Userspace, UserspaceError};
 
@@ -98,7 +98,6 @@ impl Relay {
             children: BTreeMap::new(),
             routes: BTreeMap::new(),
             refused: BTreeMap::new(),
-            sessions: HashMap::new(),
             probes,
             problem: None,
             interruptions: 0,
@@ -110,7 +109,9 @@ impl Relay {
             state: Mutex::new(state),
             applied: watch::Sender::new(0),
             look_up_hosts: Notify::new(),
-            tree: OnceLock::new(),
+            counters: Counters::new(),
+            sums: Mutex::default(),
+            told: std::sync::RwLock::new(Told::default()),
         };
         let started = match relay.populate(inherited, wanted, mode).await {
             Ok(()) => relay.go(&interface, mode, fresh).await,

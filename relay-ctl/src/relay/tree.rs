@@ -6,15 +6,13 @@ use std::time::Instant;
 
 use node::record::Place;
 use node::topology::Command;
-use node::tree::{Follows, Session, TreeView};
+use node::tree::{Follows, Session};
 use relay_common::layout::MAX_CHILDREN;
-use tokio::sync::watch;
 
 use super::way::Way;
 use super::{Member, Relay, RelayError, State};
 use crate::config::ChildSpec;
 use crate::fanout::ChildId;
-use crate::view;
 
 impl Follows for Relay {
     async fn have(&self) -> BTreeMap<String, Place> {
@@ -38,9 +36,22 @@ impl Follows for Relay {
                 }
             }
         }
-        let took = seen.elapsed();
+        self.counters.change_took(seen.elapsed());
         let refused = state.refused.clone();
         drop(state);
+        let count = |is: fn(&Command) -> bool| {
+            commands.iter().filter(|command| is(command) && !refused.contains_key(id(command))).count() as u64
+        };
+        let newly = |command: &&Command| {
+            let why = refused.get(id(command));
+            why.is_some() && why != refused_before.get(id(command))
+        };
+        self.counters.changed(
+            count(|command| matches!(command, Command::Add { .. })),
+            count(|command| matches!(command, Command::Remove { .. })),
+            count(|command| matches!(command, Command::Move { .. })),
+            commands.iter().filter(newly).count() as u64,
+        );
         for command in &commands {
             match refused.get(id(command)) {
                 None => tracing::info!("{command}"),
@@ -49,14 +60,10 @@ impl Follows for Relay {
                 Some(why) => tracing::warn!("child {}: {why}", id(command)),
             }
         }
-        tracing::debug!("{} commands in {took:?}", commands.len());
     }
 
     async fn sessions(&self, sessions: Vec<Session>) {
-        let by_ssrc = sessions
-            .into_iter()
-            .flat_map(|session| [(session.audio_ssrc, session.id.clone()), (session.video_ssrc, session.id)]);
-        self.state.lock().await.sessions = by_ssrc.collect();
+        self.show_sessions(&sessions);
     }
 
     async fn health(&self) -> String {
@@ -66,16 +73,6 @@ impl Follows for Relay {
 }
 
 impl Relay {
-    /// Shows what Redis says from now on.
-    pub fn in_tree(&self, view: watch::Receiver<TreeView>) {
-        let _ = self.tree.set(view);
-    }
-
-    /// What Redis said last; `None` for a relay run without.
-    pub(super) fn tree_view(&self) -> Option<TreeView> {
-        self.tree.get().map(|view| view.borrow().clone())
-    }
-
     /// The address that other nodes reach this one by, unless `--node-host` says another.
     pub async fn own_address(&self) -> Option<IpAddr> {
         let state = self.state.lock().await;
@@ -177,37 +174,6 @@ impl Relay {
             }
         };
         Ok(Member { id, spec, way })
-    }
-
-    /// Adds what Redis has to do with it to `GET /status`.
-    pub(super) fn show_tree(&self, state: &State, status: &mut view::Status) {
-        let Some(TreeView { topology, redis }) = self.tree_view() else {
-            status.topology.children.clone_from(&status.forwarding.children);
-            return;
-        };
-        status.topology = topology;
-        let refused = state.refused.iter().filter(|(name, _)| status.topology.children.contains(name));
-        status.topology.refused.extend(refused.map(|(name, why)| (name.clone(), why.clone())));
-        if let Some(problem) = &redis.problem {
-            status.problems.push(format!("Redis {}: {problem}", redis.server));
-        } else if !redis.connected {
-            status.problems.push(format!("Redis {} has not answered yet", redis.server));
-        }
-        if let Some(problem) = &redis.notifications_problem {
-            status.warnings.push(format!("Redis {}: {problem}", redis.server));
-        }
-        let topology = &status.topology;
-        for (name, why) in &topology.refused {
-            status.problems.push(format!("child {name}: {why}"));
-        }
-        for (names, what) in [
-            (&topology.waiting, "has not registered yet"),
-            (&topology.stale, "has a registration that expired; it is forwarded to all the same"),
-            (&topology.held, "vanished when Redis lost its data; it is forwarded to until the grace is over"),
-        ] {
-            status.warnings.extend(names.iter().map(|name| format!("child {name} {what}")));
-        }
-        status.redis = Some(redis);
     }
 }
 

@@ -62,7 +62,7 @@ impl Relay {
                 }
                 _ = look.tick() => {
                     self.follow(&[Change::Overrun]).await;
-                    self.forget_silent().await;
+                    self.forget_silent(SILENT, SILENT_WHEN_FULL).await;
                 }
             }
         }
@@ -194,18 +194,24 @@ impl Relay {
         }
     }
 
-    async fn forget_silent(&self) {
-        let mut state = self.state.lock().await;
+    /// Forgets streams that were silent for so many ns; `when_full`: the same when the table is three quarters full.
+    pub(super) async fn forget_silent(&self, limit: u64, when_full: u64) {
+        // Nobody adds up streams and totals while some of them go from here to there.
+        let _sums = self.sums.lock().await;
+        let streams = self.read_streams().await;
+        let limit = if streams.len() * 4 > MAX_STREAMS as usize * 3 { when_full } else { limit };
         let now = crate::report::monotonic_ns();
-        let streams = state.plane.streams();
-        let limit = if streams.len() * 4 > MAX_STREAMS as usize * 3 { SILENT_WHEN_FULL } else { SILENT };
         let silent: Vec<StreamKey> = streams
             .iter()
             .filter(|(_, stream)| now.saturating_sub(stream.last_seen) > limit)
             .map(|(key, _)| *key)
             .collect();
-        if !silent.is_empty() {
-            state.plane.forget(&silent);
+        if silent.is_empty() {
+            return;
+        }
+        let mut state = self.state.lock().await;
+        if let Err(error) = state.plane.forget(&silent, self.config.listen.ports) {
+            tracing::warn!("silent streams stay in the table: {error}");
         }
     }
 }
