@@ -4,9 +4,13 @@
 use std::collections::BTreeSet;
 use std::fmt;
 use std::net::{IpAddr, SocketAddr};
+use std::ops::Deref;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
+pub use node::config::ConfigError;
+use node::config::{NodeConfig, NodeFile, NodeFlags};
+use node::secret::Secret;
 use relay_common::layout::{HOST, MAX_CHILDREN, NAME};
 use serde::Deserialize;
 
@@ -15,13 +19,10 @@ use crate::view::NewChild;
 
 /// RTP ports that a relay listens on unless told otherwise: audio, video.
 pub const DEFAULT_PORTS: [u16; 2] = [5002, 5004];
-/// Address of the HTTP API unless told otherwise: on this host only, since anybody who reaches it may change children.
-pub const DEFAULT_API: &str = "127.0.0.1:7071";
-
-/// Something in the configuration is wrong; exit code 64.
-#[derive(Debug, thiserror::Error, PartialEq, Eq)]
-#[error("{0}")]
-pub struct ConfigError(pub String);
+/// Port of the HTTP API unless told otherwise.
+pub const DEFAULT_API_PORT: u16 = 7071;
+/// Name of the node unless told otherwise.
+const DEFAULT_ID: &str = "relay-1";
 
 fn bad<T>(text: impl Into<String>) -> Result<T, ConfigError> {
     Err(ConfigError(text.into()))
@@ -162,6 +163,15 @@ fn check_ports(what: &str, [audio, video]: [u16; 2]) -> Result<(), ConfigError> 
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 pub struct File {
     node_id: Option<String>,
+    tree_id: Option<String>,
+    node_host: Option<String>,
+    redis: Option<Secret>,
+    redis_host: Option<String>,
+    redis_port: Option<u16>,
+    redis_password_file: Option<PathBuf>,
+    redis_ca: Option<PathBuf>,
+    topology_grace: Option<f64>,
+    api_token_file: Option<PathBuf>,
     mode: Option<ModeWanted>,
     listen: Option<String>,
     api: Option<SocketAddr>,
@@ -169,29 +179,24 @@ pub struct File {
     log: Option<String>,
     #[serde(default)]
     children: Vec<String>,
+    /// The file itself, if every user of the machine can read it.
+    #[serde(skip)]
+    open_to_all: Option<PathBuf>,
 }
 
 impl File {
     /// Reads a file.
     pub fn read(path: &Path) -> Result<File, ConfigError> {
-        let text = std::fs::read_to_string(path)
-            .map_err(|error| ConfigError(format!("cannot read --config {}: {error}", path.display())))?;
-        toml::from_str(&text).map_err(|error: toml::de::Error| {
-            let line = error.span().map_or(0, |span| text[..span.start].matches('\n').count() + 1);
-            ConfigError(format!(
-                "--config {} line {line}: {}",
-                path.display(),
-                error.message().replace('\n', "; ")
-            ))
-        })
+        let (file, open_to_all) = node::config::read_file(path)?;
+        Ok(File { open_to_all, ..file })
     }
 }
 
 /// The flags of `attach`, as far as they are configuration.
 #[derive(Debug, Default)]
 pub struct Flags {
-    /// `--node-id`.
-    pub node_id: Option<String>,
+    /// Those that every node has.
+    pub node: NodeFlags,
     /// `--mode`.
     pub mode: Option<ModeWanted>,
     /// `--listen`.
@@ -206,13 +211,14 @@ pub struct Flags {
     pub children: Vec<String>,
 }
 
-/// Checked configuration of a relay.
+/// Checked configuration of a relay. What every node has (`node_id`, `tree`, `token`, `warnings` …) is read as if it
+/// were its own.
 #[derive(Clone, Debug)]
 pub struct Config {
+    /// What every node has.
+    pub node: NodeConfig,
     /// Interface to attach to.
     pub interface: String,
-    /// Node's name.
-    pub node_id: String,
     /// Mode asked for.
     pub mode: ModeWanted,
     /// Where media comes in.
@@ -227,30 +233,57 @@ pub struct Config {
     pub children: Vec<ChildSpec>,
 }
 
+impl Deref for Config {
+    type Target = NodeConfig;
+
+    fn deref(&self) -> &NodeConfig {
+        &self.node
+    }
+}
+
 impl Config {
-    /// Puts flags and file together and checks the whole.
-    pub fn new(interface: &str, flags: Flags, file: File) -> Result<Config, ConfigError> {
+    /// Puts flags, environment (as far as clap has not) and file together and checks the whole.
+    pub fn new(
+        interface: &str,
+        flags: Flags,
+        env: impl Fn(&str) -> Option<String>,
+        file: File,
+    ) -> Result<Config, ConfigError> {
         if interface.is_empty() || interface.len() > 15 || interface.contains(['/', ' ']) {
             return bad(format!("'{interface}' is not an interface name; `ip -br link` lists them"));
         }
-        let node_id = flags.node_id.or(file.node_id).unwrap_or_else(|| "relay-1".to_owned());
-        if node_id.is_empty() || node_id.len() >= NAME || node_id.contains(char::is_whitespace) {
-            return bad(format!("--node-id must be 1 to {} characters without blanks", NAME - 1));
-        }
+        let node_file = NodeFile {
+            node_id: file.node_id,
+            tree_id: file.tree_id,
+            node_host: file.node_host,
+            redis: file.redis,
+            redis_host: file.redis_host,
+            redis_port: file.redis_port,
+            redis_password_file: file.redis_password_file,
+            redis_ca: file.redis_ca,
+            topology_grace: file.topology_grace,
+            api_token_file: file.api_token_file,
+            open_to_all: file.open_to_all,
+        };
+        let mut node = NodeConfig::new(DEFAULT_ID, flags.node, env, node_file)?;
         let listen = match flags.listen.or(file.listen) {
             Some(text) => text.parse()?,
             None => Listen { address: None, ports: DEFAULT_PORTS },
         };
-        let api = match flags.api.or(file.api) {
-            Some(api) => api,
-            None => DEFAULT_API.parse().map_err(|error| ConfigError(format!("{DEFAULT_API}: {error}")))?,
-        };
         let children: Vec<ChildSpec> =
             file.children.iter().chain(&flags.children).map(|text| text.parse()).collect::<Result<_, _>>()?;
         check_children(&children)?;
+        if let (Some(child), Some(_)) = (children.first(), &node.tree) {
+            return bad(format!(
+                "with Redis the children come from there: leave out --child {} (or `children` in the file), and say \
+                 `redis-cli SADD children:{} {}`; or leave out Redis",
+                child.name, node.node_id, child.name
+            ));
+        }
+        let api = node.api(flags.api, file.api, DEFAULT_API_PORT);
         Ok(Config {
+            node,
             interface: interface.to_owned(),
-            node_id,
             mode: flags.mode.or(file.mode).unwrap_or(ModeWanted::Auto),
             listen,
             api,
@@ -283,6 +316,10 @@ fn check_children(children: &[ChildSpec]) -> Result<(), ConfigError> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    fn no_env(_: &str) -> Option<String> {
+        None
+    }
 
     fn child(text: &str) -> Result<ChildSpec, String> {
         text.parse().map_err(|error: ConfigError| error.0)
@@ -329,11 +366,11 @@ mod tests {
         let file: File =
             toml::from_str("node-id = 'a'\nmode = 'tc'\nchildren = ['x=10.0.0.1:5002:5004']").unwrap();
         let flags = Flags {
-            node_id: Some("b".to_owned()),
+            node: NodeFlags { node_id: Some("b".to_owned()), ..NodeFlags::default() },
             children: vec!["y=10.0.0.2:5002:5004".to_owned()],
             ..Flags::default()
         };
-        let config = Config::new("eth0", flags, file).unwrap();
+        let config = Config::new("eth0", flags, no_env, file).unwrap();
         assert_eq!(config.node_id, "b");
         assert_eq!(config.mode, ModeWanted::Tc);
         assert_eq!(config.children.iter().map(|c| c.name.as_str()).collect::<Vec<_>>(), ["x", "y"]);
@@ -343,11 +380,13 @@ mod tests {
     fn too_many_children_and_double_names_are_refused() {
         let many = (0..257).map(|i| format!("c{i}=10.0.0.1:5002:5004")).collect();
         let error =
-            Config::new("eth0", Flags { children: many, ..Flags::default() }, File::default()).unwrap_err();
+            Config::new("eth0", Flags { children: many, ..Flags::default() }, no_env, File::default())
+                .unwrap_err();
         assert!(error.0.contains("at most 256"), "{error}");
         let double = vec!["a=10.0.0.1:5002:5004".to_owned(), "a=10.0.0.2:5002:5004".to_owned()];
         let error =
-            Config::new("eth0", Flags { children: double, ..Flags::default() }, File::default()).unwrap_err();
+            Config::new("eth0", Flags { children: double, ..Flags::default() }, no_env, File::default())
+                .unwrap_err();
         assert!(error.0.contains("given twice"), "{error}");
     }
 

@@ -68,6 +68,12 @@ impl Relay {
         }
     }
 
+    /// Looks at everything again, as if word of any change could have been missed.
+    pub async fn refresh(&self) {
+        self.resolve_hosts().await;
+        self.follow(&[Change::Overrun]).await;
+    }
+
     /// Looks again at what the changes may concern, and brings the data plane up to date.
     async fn follow(&self, changes: &[Change]) {
         let mut state = self.state.lock().await;
