@@ -377,6 +377,59 @@ mod tests {
     }
 
     #[test]
+    fn children_and_redis_contradict_each_other() {
+        let redis = |name: &str| (name == "REDIS_HOST").then(|| "h".to_owned());
+        let children = vec!["a=10.0.0.1:5002:5004".to_owned()];
+        let file: File = toml::from_str("children = ['b=10.0.0.2:5002:5004']").unwrap();
+        let by_flag = Config::new("eth0", Flags { children, ..Flags::default() }, redis, File::default());
+        let by_file = Config::new("eth0", Flags::default(), redis, file);
+        for (config, child) in [(by_flag, "--child a "), (by_file, "--child b ")] {
+            let error = config.unwrap_err().0;
+            assert!(error.contains(child) && error.contains("SADD children:relay-1"), "{error}");
+        }
+        assert!(Config::new("eth0", Flags::default(), redis, File::default()).unwrap().tree.is_some());
+    }
+
+    #[test]
+    fn every_key_of_the_file_arrives() {
+        let secret = tempfile::NamedTempFile::new().unwrap();
+        std::fs::write(secret.path(), "hunter2").unwrap();
+        let text = format!(
+            "node-id = 'r'\ntree-id = 't'\nnode-host = 'h'\nredis = 'rediss://u:hunter2@s/2'\ntopology-grace = 5\n\
+             api-token-file = '{0}'\nredis-password-file = '{0}'\nmode = 'tc'\nlisten = '6002:6004'\n\
+             api = '127.0.0.1:80'\npin-root = '/p'\nlog = 'warn'",
+            secret.path().display()
+        );
+        let file: File = toml::from_str(&text).unwrap();
+        let shown = format!("{file:?}");
+        let config = Config::new("eth0", Flags::default(), no_env, file).unwrap();
+        let tree = config.tree.as_ref().unwrap();
+        assert_eq!((&*config.node_id, &*config.tree_id, config.host.as_deref()), ("r", "t", Some("h")));
+        assert_eq!((tree.grace.as_secs(), tree.redis.database, tree.redis.tls), (5, 2, true));
+        assert_eq!(config.token.as_ref().unwrap().reveal(), "hunter2");
+        assert_eq!((config.mode, config.listen.ports), (ModeWanted::Tc, [6002, 6004]));
+        assert_eq!((config.api.port(), &*config.pin_root, &*config.log), (80, Path::new("/p"), "warn"));
+        for shown in [shown, format!("{config:?}")] {
+            assert!(shown.contains("(secret)") && !shown.contains("hunter2"), "{shown}");
+        }
+    }
+
+    #[test]
+    fn the_example_is_good() {
+        let text = include_str!("../../deploy/relay.example.toml");
+        let config = Config::new("eth0", Flags::default(), no_env, toml::from_str(text).unwrap()).unwrap();
+        assert_eq!(config.children.len(), 2);
+        // So is what it shows in comments, with what it says contradicts it left out.
+        let lines = text.lines().filter(|line| !line.starts_with("children") && !line.starts_with("    "));
+        let all: String = lines
+            .filter(|line| *line != "]")
+            .map(|line| line.trim_start_matches("#: ").to_owned() + "\n")
+            .collect();
+        let file: File = toml::from_str(&all).unwrap();
+        assert!(file.redis.is_some() && file.api_token_file.is_some(), "{all}");
+    }
+
+    #[test]
     fn too_many_children_and_double_names_are_refused() {
         let many = (0..257).map(|i| format!("c{i}=10.0.0.1:5002:5004")).collect();
         let error =

@@ -1,7 +1,7 @@
 //! What a request has to get through before a handler sees it: rate limit, token, whole body of a sound size.
 //!
-//! Handlers are not given a time limit: one that is cut off in the middle of a change would leave half of it. What a
-//! peer can draw out is sending its request, so that is what has to be done in time.
+//! A change that has begun is carried out to its end, whatever becomes of the peer, and is given no time limit: cut off
+//! in the middle it would be half done. What a peer can draw out is sending its request, so that has to be done in time.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -69,7 +69,15 @@ async fn admit(State(gate): State<Arc<Gate>>, request: Request, next: Next) -> R
         return Err(unauthorized());
     }
     let request = whole(request).await.map_err(IntoResponse::into_response)?;
-    Ok(next.run(request).await)
+    if !changes(request.method()) {
+        return Ok(next.run(request).await);
+    }
+    // A task of its own: hyper drops a handler whose peer hangs up, wherever it is.
+    tokio::spawn(next.run(request)).await.map_err(|error| {
+        tracing::error!("a request failed: {error}");
+        let why = "the node failed to do this; its log says more";
+        Failed(StatusCode::INTERNAL_SERVER_ERROR, why.to_owned()).into_response()
+    })
 }
 
 /// Whatever is not known to only read.

@@ -77,6 +77,7 @@ pub fn routes(node: Arc<Idle>, access: Access) -> Router {
     let own = Router::new()
         .route("/children", post(children))
         .route("/children/{name}", delete(async || StatusCode::NO_CONTENT))
+        .route("/panic", post(async || -> () { panic!("on purpose") }))
         .route("/capture", get(capture));
     guard(router(node).merge(own), access)
 }
