@@ -86,10 +86,10 @@ pub struct NodeFlags {
     /// here, see REDIS_PASSWORD and --redis-password-file [env: REDIS_URL]
     #[arg(long, value_name = "URL")]
     pub redis: Option<Secret>,
-    /// The same as host … [env: REDIS_HOST]
+    /// Host of Redis, instead of a URL [env: REDIS_HOST]
     #[arg(long, value_name = "HOST")]
     pub redis_host: Option<String>,
-    /// … and port [default: 6379] [env: REDIS_PORT]
+    /// Port of Redis, with --redis-host [default: 6379] [env: REDIS_PORT]
     #[arg(long, value_name = "PORT")]
     pub redis_port: Option<String>,
     /// File with the password for Redis [env: REDIS_PASSWORD_FILE, or the password itself: REDIS_PASSWORD]
