@@ -266,10 +266,3 @@ pub struct Topology {
     /// Children, sorted.
     pub children: Vec<String>,
 }
-
-/// Every error of the HTTP API.
-#[derive(Clone, Debug, Serialize, Deserialize)]
-pub struct Failure {
-    /// What went wrong and what to do.
-    pub error: String,
-}

@@ -13,8 +13,10 @@ mod way;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
+use std::sync::OnceLock;
 use std::time::Duration;
 
+use node::tree::Tree;
 use relay_common::layout::{ChildInfo, HOST, MAX_CHILDREN, NAME, StreamKey};
 use tokio::sync::{Mutex, Notify, watch as version};
 
@@ -51,6 +53,10 @@ pub struct Relay {
     counters: Counters,
     /// Held while streams and totals are added up, and while some go from the ones to the others.
     sums: Mutex<()>,
+    /// Follows Redis, in a relay that is run with it.
+    tree: OnceLock<Tree>,
+    /// ms since 1970 at which the daemon started.
+    created: u64,
     /// What Redis told, as far as it is shown.
     told: std::sync::RwLock<Told>,
 }

@@ -94,7 +94,7 @@ impl Relay {
     }
 
     /// Shows the node's place in the tree, as it is at each moment.
-    pub fn in_tree(&self, view: watch::Receiver<TreeView>) {
+    pub fn show_tree(&self, view: watch::Receiver<TreeView>) {
         self.told.write().unwrap_or_else(PoisonError::into_inner).tree = Some(view);
     }
 

@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, HashMap};
 use std::net::IpAddr;
+use std::sync::OnceLock;
 
 use relay_common::layout::{AUDIO, Listener, ListenerKey, VIDEO};
 use tokio::sync::{Mutex, Notify, watch};
@@ -111,6 +112,8 @@ impl Relay {
             look_up_hosts: Notify::new(),
             counters: Counters::new(),
             sums: Mutex::default(),
+            tree: OnceLock::new(),
+            created: crate::report::now_ms(),
             told: std::sync::RwLock::new(Told::default()),
         };
         let started = match relay.populate(inherited, wanted, mode).await {

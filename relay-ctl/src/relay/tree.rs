@@ -4,9 +4,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 use std::time::Instant;
 
-use node::record::Place;
+use node::record::{NodeType, Place, Registration};
 use node::topology::Command;
-use node::tree::{Follows, Session};
+use node::tree::{Follows, Session, Tree};
 use relay_common::layout::MAX_CHILDREN;
 
 use super::way::Way;
@@ -73,14 +73,36 @@ impl Follows for Relay {
 }
 
 impl Relay {
-    /// The address that other nodes reach this one by, unless `--node-host` says another.
-    pub async fn own_address(&self) -> Option<IpAddr> {
+    /// Follows the tree from now on.
+    pub fn in_tree(&self, tree: &Tree) {
+        self.show_tree(tree.view());
+        let _ = self.tree.set(tree.clone());
+    }
+
+    /// What the relay says of itself in Redis.
+    pub async fn registration(&self) -> Registration {
         let state = self.state.lock().await;
-        let routable = |address: &&IpAddr| match address {
-            IpAddr::V4(_) => true,
-            IpAddr::V6(address) => !address.is_unicast_link_local(),
-        };
-        state.addresses.iter().find(routable).copied()
+        self.registration_of(&state)
+    }
+
+    pub(super) fn registration_of(&self, state: &State) -> Registration {
+        let host = self.config.host.clone().or_else(|| own_address(&state.addresses));
+        Registration {
+            id: self.config.node_id.clone(),
+            node_type: NodeType::Relay,
+            tree_id: self.config.tree_id.clone(),
+            host: host.unwrap_or_default(),
+            port: self.config.api.port(),
+            media: self.config.listen.ports,
+            created: self.created,
+        }
+    }
+
+    /// The interface's addresses changed: other nodes are to send media elsewhere.
+    pub(super) fn register_again(&self, state: &State) {
+        if let Some(tree) = self.tree.get() {
+            tree.register_as(self.registration_of(state));
+        }
     }
 
     /// Carries out commands as one change, or none of them.
@@ -186,6 +208,15 @@ impl State {
         let free = |id: &ChildId| !now.contains(id) && !then.contains(id);
         (0..MAX_CHILDREN).find(free).or_else(|| (0..MAX_CHILDREN).find(|id| !now.contains(id)))
     }
+}
+
+/// The address that other nodes reach this one by, unless `--node-host` says another.
+fn own_address(addresses: &[IpAddr]) -> Option<String> {
+    let routable = |address: &&IpAddr| match address {
+        IpAddr::V4(_) => true,
+        IpAddr::V6(address) => !address.is_unicast_link_local(),
+    };
+    addresses.iter().find(routable).map(ToString::to_string)
 }
 
 fn id(command: &Command) -> &str {

@@ -68,6 +68,17 @@ impl Relay {
         }
     }
 
+    /// Looks at everything again, as if word of any change could have been missed. The error says why Redis cannot be
+    /// read.
+    pub async fn refresh(&self) -> Result<(), String> {
+        self.look_up_hosts.notify_one();
+        self.follow(&[Change::Overrun]).await;
+        match self.tree.get() {
+            Some(tree) => tree.refresh().await,
+            None => Ok(()),
+        }
+    }
+
     /// Looks again at what the changes may concern, and brings the data plane up to date.
     pub(super) async fn follow(&self, changes: &[Change]) {
         let mut state = self.state.lock().await;
@@ -125,7 +136,10 @@ impl Relay {
             (true, false) => None,
         };
         let listeners = listeners(&addresses, interface.mac.unwrap_or_default(), self.config.listen.ports);
-        state.addresses = addresses;
+        if state.addresses != addresses {
+            state.addresses = addresses;
+            self.register_again(state);
+        }
         if let Plane::Kernel(plane) = &mut state.plane {
             plane.listen(listeners)?;
         }

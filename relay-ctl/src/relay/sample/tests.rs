@@ -105,7 +105,7 @@ async fn what_redis_told_is_shown() {
         },
         redis: RedisView { problem: Some("wrong password".to_owned()), ..RedisView::default() },
     });
-    relay.in_tree(view);
+    relay.show_tree(view);
 
     let sample = relay.sample().await;
     let sessions: Vec<_> =
