@@ -70,7 +70,6 @@ impl Relay {
 
     /// Looks at everything again, as if word of any change could have been missed.
     pub async fn refresh(&self) {
-        self.resolve_hosts().await;
         self.follow(&[Change::Overrun]).await;
     }
 
