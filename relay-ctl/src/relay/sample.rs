@@ -138,6 +138,8 @@ impl Relay {
         };
         status.daemon = true;
         status.node_id.clone_from(&self.config.node_id);
+        status.tree_id.clone_from(&self.config.tree_id);
+        status.warnings.clone_from(&self.config.warnings);
         status.dataplane.mode_reason.clone_from(&state.mode_reason);
         status.forwarding = report::forwarding(children);
         status.gstreamer.audio_restarts = state.interruptions;
