@@ -25,6 +25,18 @@ static SNAPSHOT: LazyLock<Script> = LazyLock::new(|| {
     )
 });
 
+static CHILDREN: LazyLock<Script> = LazyLock::new(|| {
+    Script::new(
+        "local children = {}
+         for i, key in ipairs(KEYS) do
+           local hash = redis.pcall('HGETALL', key)
+           if hash.err then hash = hash.err end
+           children[i] = hash
+         end
+         return children",
+    )
+});
+
 static SESSIONS: LazyLock<Script> = LazyLock::new(|| {
     Script::new(
         "local sessions = redis.call('SMEMBERS', KEYS[1])
@@ -56,11 +68,8 @@ pub async fn children(
     commands: &mut MultiplexedConnection,
     ids: &[String],
 ) -> RedisResult<BTreeMap<String, Registered>> {
-    let mut pipe = redis::pipe();
-    for id in ids {
-        pipe.cmd("HGETALL").arg(format!("node:{id}"));
-    }
-    let hashes: Vec<Value> = pipe.query_async(commands).await?;
+    let keys: Vec<String> = ids.iter().map(|id| format!("node:{id}")).collect();
+    let hashes: Vec<Value> = CHILDREN.key(keys).invoke_async(commands).await?;
     Ok(ids.iter().cloned().zip(hashes.iter().map(registered)).collect())
 }
 
