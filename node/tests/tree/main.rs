@@ -18,6 +18,7 @@ mod a_sentinel_fail_over_is_followed;
 mod a_server_that_refuses_writes_is_read;
 mod a_stop_takes_the_registration_back;
 mod a_thousand_changes_cost_a_few_looks;
+mod a_user_with_few_rights_is_enough;
 mod a_wrong_password_is_said_until_it_is_right;
 mod an_expired_registration_keeps_the_child;
 mod latency;
