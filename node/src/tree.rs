@@ -2,11 +2,13 @@
 //! follows.
 //!
 //! [`Tree`] is the handle. Behind it one task (`keeper`) does one thing after the other: it connects, and connects again;
-//! while connected (`serve`) it looks whenever the `inbox` says so. The inbox takes in what comes at all times, also
+//! while connected (`serve`, and with it `enlist` and `listen`) it looks whenever the `inbox` says so. The inbox takes in what comes at all times, also
 //! while a look is being carried out.
 
+mod enlist;
 mod inbox;
 mod keeper;
+mod listen;
 mod muffled;
 mod serve;
 mod timing;

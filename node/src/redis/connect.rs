@@ -8,7 +8,7 @@ use tokio::task::JoinSet;
 use tokio::time::timeout;
 use tokio_rustls::TlsConnector;
 
-use super::dial::{dial, tls};
+use super::dial::{address, dial, tls};
 use super::failure::Failure;
 use super::script;
 use super::sentinel::Sentinels;
@@ -56,10 +56,9 @@ impl Connector {
         let scheme = if self.config.tls { "rediss" } else { "redis" };
         let db = self.config.database;
         match &self.config.server {
-            RedisServer::Single { host, port } => format!("{scheme}://{host}:{port}/{db}"),
+            RedisServer::Single { host, port } => format!("{scheme}://{}/{db}", address(host, *port)),
             RedisServer::Sentinel { sentinels, master } => {
-                let sentinels: Vec<_> =
-                    sentinels.iter().map(|(host, port)| format!("{host}:{port}")).collect();
+                let sentinels: Vec<_> = sentinels.iter().map(|(host, port)| address(host, *port)).collect();
                 format!("{scheme}+sentinel://{}/{master}/{db}", sentinels.join(","))
             }
         }
@@ -81,7 +80,7 @@ impl Connector {
                 return Err(Failure::NoMaster { master: master.clone(), why: "none is named".to_owned() });
             }
         };
-        let address = format!("{host}:{port}");
+        let address = address(&host, port);
         let info = login(&self.config);
         let connecting = async {
             let (commands, listening) = tokio::try_join!(

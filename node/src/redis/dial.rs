@@ -22,6 +22,11 @@ pub trait Stream: AsyncRead + AsyncWrite + Send + Unpin {}
 
 impl<S: AsyncRead + AsyncWrite + Send + Unpin> Stream for S {}
 
+/// Host and port as people write them.
+pub fn address(host: &str, port: u16) -> String {
+    if host.contains(':') { format!("[{host}]:{port}") } else { format!("{host}:{port}") }
+}
+
 /// Opens a stream within a time.
 pub async fn dial(
     host: &str,
@@ -29,7 +34,7 @@ pub async fn dial(
     tls: Option<&TlsConnector>,
     within: Duration,
 ) -> Result<Box<dyn Stream>, Failure> {
-    let address = format!("{host}:{port}");
+    let address = address(host, port);
     timeout(within, open(host, port, &address, tls, within)).await.unwrap_or(Err(Failure::Silent { address }))
 }
 

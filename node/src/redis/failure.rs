@@ -78,7 +78,11 @@ impl Failure {
             ErrorKind::Io => return Failure::Lost { address, why: error.to_string() },
             _ => {}
         }
-        let (code, why) = words(error);
+        let (mut code, why) = words(error);
+        // Before Redis 7 a script's error hides the code of what failed in it.
+        if why.contains("WRONGTYPE") {
+            code = "WRONGTYPE".to_owned();
+        }
         match code.as_str() {
             "NOAUTH" => Failure::NoPassword { address },
             "WRONGPASS" => Failure::WrongPassword { address },

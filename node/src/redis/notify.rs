@@ -14,13 +14,27 @@ const WANTED: &str = "Kg$shx";
 /// What stands for `g$lshzxetd` together.
 const MOST: char = 'A';
 
-/// Turns on what is missing; what others have turned on stays on. Gives why they do not come, if they do not.
-pub async fn ensure(commands: &mut MultiplexedConnection) -> RedisResult<Option<String>> {
-    let Some(wanted) = missing(&read(commands).await?) else { return Ok(None) };
+/// How the server is set.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Setting {
+    /// Nothing was missing.
+    WasOn,
+    /// Something was missing until now.
+    TurnedOn,
+    /// Something is missing, and this is why.
+    StaysOff(String),
+}
+
+/// Turns on what is missing; what others have turned on stays on.
+pub async fn ensure(commands: &mut MultiplexedConnection) -> RedisResult<Setting> {
+    let Some(wanted) = missing(&read(commands).await?) else { return Ok(Setting::WasOn) };
     redis::cmd("CONFIG").arg("SET").arg(SETTING).arg(&wanted).query_async::<()>(commands).await?;
     // Some hosted servers say OK and do nothing.
     let now = read(commands).await?;
-    Ok(missing(&now).map(|_| format!("{SETTING} stays '{now}' although it was set to '{wanted}'")))
+    Ok(match missing(&now) {
+        None => Setting::TurnedOn,
+        Some(_) => Setting::StaysOff(format!("{SETTING} stays '{now}' although it was set to '{wanted}'")),
+    })
 }
 
 async fn read(commands: &mut MultiplexedConnection) -> RedisResult<String> {

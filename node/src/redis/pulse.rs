@@ -8,6 +8,7 @@ use tokio::sync::mpsc::{self, UnboundedReceiver, UnboundedSender};
 use tokio::time::{interval_at, timeout};
 
 use super::connect::Link;
+use super::dial;
 use super::failure::Failure;
 use super::script;
 use super::sentinel::Sentinels;
@@ -82,7 +83,7 @@ async fn master(mut sentinels: Sentinels, address: String, every: Duration, beat
         ticks.tick().await;
         // Sentinels that are down are no reason to leave a master that answers.
         let Ok((host, port)) = sentinels.master().await else { continue };
-        let now = format!("{host}:{port}");
+        let now = dial::address(&host, port);
         if now != address {
             let why = format!("the sentinels have made {now} the master");
             let _ = beats.send(Beat::Gone(Failure::Lost { address, why }));

@@ -1,5 +1,8 @@
 //! Everything that a node reads in Redis and writes there. What must agree is read by one script, which writes nothing,
 //! so that a read-only replica runs it, too.
+//!
+//! The scripts are given no keys but make them themselves: a key that a script is given counts as one that it writes, and
+//! a node's user need not be allowed to write other nodes' keys.
 
 use std::collections::BTreeMap;
 use std::sync::LazyLock;
@@ -15,19 +18,31 @@ use crate::topology::{Registered, Snapshot};
 /// A child whose `node:` key is no hash must not keep the others from being read: `pcall`.
 static SNAPSHOT: LazyLock<Script> = LazyLock::new(|| {
     Script::new(
-        "local children = redis.call('SMEMBERS', KEYS[3])
+        "local children = redis.call('SMEMBERS', 'children:' .. ARGV[1])
          for i, child in ipairs(children) do
            local hash = redis.pcall('HGETALL', 'node:' .. child)
            if hash.err then hash = hash.err end
            children[i] = {child, hash}
          end
-         return {redis.call('GET', KEYS[1]), redis.call('EXISTS', KEYS[2]), children}",
+         return {redis.call('GET', 'parent:' .. ARGV[1]), redis.call('EXISTS', 'node:' .. ARGV[1]), children}",
+    )
+});
+
+static CHILDREN: LazyLock<Script> = LazyLock::new(|| {
+    Script::new(
+        "local children = {}
+         for i, child in ipairs(ARGV) do
+           local hash = redis.pcall('HGETALL', 'node:' .. child)
+           if hash.err then hash = hash.err end
+           children[i] = hash
+         end
+         return children",
     )
 });
 
 static SESSIONS: LazyLock<Script> = LazyLock::new(|| {
     Script::new(
-        "local sessions = redis.call('SMEMBERS', KEYS[1])
+        "local sessions = redis.call('SMEMBERS', 'sessions:active')
          for i, id in ipairs(sessions) do
            local row = redis.pcall('HMGET', 'session:' .. id, 'audioSsrc', 'videoSsrc', 'treeId', 'active')
            if row.err then row = {} end
@@ -39,12 +54,8 @@ static SESSIONS: LazyLock<Script> = LazyLock::new(|| {
 
 /// All that concerns a node.
 pub async fn snapshot(commands: &mut MultiplexedConnection, id: &str) -> RedisResult<Snapshot> {
-    let (parent, exists, children): (Value, bool, Vec<(Value, Value)>) = SNAPSHOT
-        .key(format!("parent:{id}"))
-        .key(format!("node:{id}"))
-        .key(format!("children:{id}"))
-        .invoke_async(commands)
-        .await?;
+    let (parent, exists, children): (Value, bool, Vec<(Value, Value)>) =
+        SNAPSHOT.arg(id).invoke_async(commands).await?;
     let parent = text(&parent).map(|parent| parent.trim().to_owned()).filter(|parent| !parent.is_empty());
     let children =
         children.into_iter().filter_map(|(child, hash)| Some((text(&child)?, registered(&hash)))).collect();
@@ -56,17 +67,13 @@ pub async fn children(
     commands: &mut MultiplexedConnection,
     ids: &[String],
 ) -> RedisResult<BTreeMap<String, Registered>> {
-    let mut pipe = redis::pipe();
-    for id in ids {
-        pipe.cmd("HGETALL").arg(format!("node:{id}"));
-    }
-    let hashes: Vec<Value> = pipe.query_async(commands).await?;
+    let hashes: Vec<Value> = CHILDREN.arg(ids).invoke_async(commands).await?;
     Ok(ids.iter().cloned().zip(hashes.iter().map(registered)).collect())
 }
 
 /// All active sessions, of whatever tree.
 pub async fn sessions(commands: &mut MultiplexedConnection) -> RedisResult<Vec<Row>> {
-    let rows: Vec<(Value, Vec<Value>)> = SESSIONS.key("sessions:active").invoke_async(commands).await?;
+    let rows: Vec<(Value, Vec<Value>)> = SESSIONS.invoke_async(commands).await?;
     Ok(rows
         .into_iter()
         .filter_map(|(id, fields)| {

@@ -12,7 +12,7 @@ use tokio::time::timeout;
 use tokio_rustls::TlsConnector;
 
 use super::connect::commands_over;
-use super::dial::dial;
+use super::dial::{address, dial};
 use super::failure::Failure;
 
 /// How long one sentinel is waited for.
@@ -45,13 +45,13 @@ impl Sentinels {
         let mut failure = no_master("there are none".to_owned());
         for turn in 0..self.sentinels.len() {
             let (host, port) = &self.sentinels[turn];
-            let silent = Failure::Silent { address: format!("{host}:{port}") };
+            let silent = Failure::Silent { address: address(host, *port) };
             match timeout(TURN, self.ask(host, *port)).await.unwrap_or(Err(silent)) {
                 Ok(Some(master)) => {
                     self.sentinels[..=turn].rotate_right(1);
                     return Ok(master);
                 }
-                Ok(None) => failure = no_master(format!("{host}:{port} does not know it")),
+                Ok(None) => failure = no_master(format!("{} does not know it", address(host, *port))),
                 Err(why) => failure = no_master(why.to_string()),
             }
         }
@@ -76,7 +76,7 @@ impl Sentinels {
         host: &str,
         port: u16,
     ) -> Result<Option<(String, u16)>, Failure> {
-        let address = format!("{host}:{port}");
+        let address = address(host, port);
         let failed = |error| Failure::of(&address, error);
         let stream = dial(host, port, self.tls.as_ref(), TURN).await?;
         let mut tasks = JoinSet::new();

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::future::Future;
 use std::time::{Duration, Instant};
 
-use futures_util::StreamExt;
+use futures_util::{FutureExt, StreamExt};
 use redis::aio::PubSubStream;
 use tokio::sync::{mpsc, oneshot};
 
@@ -13,6 +13,9 @@ use super::muffled::Muffled;
 use crate::pace::Pace;
 use crate::record::Registration;
 use crate::redis::channels::{Asks, Channels};
+
+/// Most that is taken in before a look: a flood must not keep it from beginning.
+const SWEEP: usize = 1000;
 
 /// What the handle asks for.
 #[derive(Debug)]
@@ -114,6 +117,16 @@ impl Inbox {
         }
     }
 
+    /// Takes in what is already there. One command can have several events (SREM of the last child is `srem` and
+    /// `del`), which come together: one look answers them, if all of them are in before it begins.
+    pub fn sweep(&mut self) {
+        for _ in 0..SWEEP {
+            if self.next().now_or_never().is_none() {
+                return;
+            }
+        }
+    }
+
     /// Does something, and takes in what comes meanwhile.
     pub async fn during<T>(&mut self, work: impl Future<Output = T>) -> T {
         let mut work = std::pin::pin!(work);
@@ -156,12 +169,13 @@ impl Inbox {
             Asks::Nothing => {}
             Asks::Odd(why) => {
                 if let Some(swallowed) = self.odd.may(now) {
-                    let start: String = String::from_utf8_lossy(message).chars().take(200).collect();
+                    let said: String = String::from_utf8_lossy(message).chars().take(200).collect();
                     tracing::warn!(
                         channel,
-                        message = start,
+                        said,
+                        why,
                         swallowed,
-                        "a message that is no event of a tree: {why}"
+                        "a message that is no event of a tree is ignored"
                     );
                 }
             }

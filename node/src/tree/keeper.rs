@@ -14,6 +14,9 @@ use crate::redis::connect::Connector;
 use crate::redis::failure::Failure;
 use crate::topology::{Follower, Registered};
 
+/// A connection that lives longer than this was a good one. Longer than connecting can take.
+const STABLE: Duration = Duration::from_secs(5);
+
 /// All that is known of the tree.
 pub(super) struct Keeper<F> {
     pub node: Arc<F>,
@@ -42,6 +45,8 @@ pub(super) struct Keeper<F> {
     pub reread_at: Instant,
     pub rewrite_at: Instant,
     pub notify_at: Instant,
+    /// When the registration was written last.
+    pub written_at: Instant,
     pub view: TreeView,
     publish: watch::Sender<TreeView>,
 }
@@ -76,6 +81,7 @@ impl<F: Follows> Keeper<F> {
             reread_at: now,
             rewrite_at: now,
             notify_at: now,
+            written_at: now,
             view: TreeView { redis, ..TreeView::default() },
             publish,
         };
@@ -88,14 +94,15 @@ impl<F: Follows> Keeper<F> {
         let [first, longest] = self.timing.retry;
         let mut delay = first;
         while !self.inbox.is_over() {
-            let looks = self.view.redis.looks;
+            let started = Instant::now();
             let Err(failure) = self.attempt().await else { break };
             // Whoever waits for a look learns why there is none.
             for refresher in self.inbox.refreshers.drain(..) {
                 let _ = refresher.send(Err(failure.to_string()));
             }
             self.disconnected(failure);
-            delay = if self.view.redis.looks > looks { first } else { delay };
+            // A connection that held for a while was a good one; one that breaks at once is not tried in haste.
+            delay = if started.elapsed() > STABLE { first } else { delay };
             self.pause(delay).await;
             delay = (delay * 2).min(longest);
         }
@@ -133,6 +140,7 @@ impl<F: Follows> Keeper<F> {
         let redis = &mut self.view.redis;
         redis.connected = false;
         redis.notifications = false;
+        redis.registered &= self.written_at.elapsed() < self.timing.ttl;
         redis.problem = Some(problem);
         self.show();
     }

@@ -2,18 +2,15 @@
 //!
 //! From a message to the look that answers it nothing else is waited for: that is what an operator feels.
 
-use std::collections::BTreeSet;
+use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
-
-use redis::{RedisError, RedisResult};
-use tokio::time::timeout;
 
 use super::Follows;
 use super::keeper::Keeper;
 use crate::redis::connect::Link;
 use crate::redis::failure::Failure;
 use crate::redis::pulse::{self, Beat};
-use crate::redis::{notify, script};
+use crate::redis::script;
 use crate::sessions;
 
 impl<F: Follows> Keeper<F> {
@@ -22,9 +19,13 @@ impl<F: Follows> Keeper<F> {
         self.heard.clear();
         self.unheard = None;
         self.inbox.written.clear();
+        self.rewrite_at = Instant::now();
         self.listen(link).await?;
         self.look(link).await?;
-        self.register(link).await?;
+        // Not before the look, which has to see what was there; and unless that has found nothing and done it.
+        if self.rewrite_at <= Instant::now() {
+            self.register(link).await?;
+        }
         self.look_at_sessions(link).await?;
         let sentinels = self.connector.sentinels.clone().map(|sentinels| (sentinels, self.timing.sentinel));
         let mut beats = pulse::feel(link, &self.registration.id, self.timing.pulse, sentinels);
@@ -85,6 +86,7 @@ impl<F: Follows> Keeper<F> {
 
     /// One look at the topology, and what follows from it.
     async fn look(&mut self, link: &mut Link) -> Result<(), Failure> {
+        self.inbox.sweep();
         // Those who ask from now on want another look.
         let refreshers = std::mem::take(&mut self.inbox.refreshers);
         let result = self.look_and_carry_out(link).await;
@@ -109,7 +111,7 @@ impl<F: Follows> Keeper<F> {
         let (snapshot, have) = self.inbox.during(reading).await;
         let mut snapshot = snapshot.map_err(|error| Failure::of(&link.address, error))?;
         if !self.view.redis.connected {
-            self.connected();
+            self.connected(&link.address);
         }
         // Written again before we saw that it was gone: the rest is gone as well.
         let there = snapshot.registered;
@@ -147,9 +149,12 @@ impl<F: Follows> Keeper<F> {
         self.show();
     }
 
-    fn connected(&mut self) {
+    fn connected(&mut self, address: &str) {
+        tracing::info!(address, "connected to Redis");
         let redis = &mut self.view.redis;
-        tracing::info!(server = redis.server, "connected to Redis");
+        if self.connector.sentinels.is_some() {
+            redis.server = format!("{}, now {address}", self.connector.server());
+        }
         redis.problem = None;
         redis.reconnects += u64::from(std::mem::replace(&mut self.was_connected, true));
         redis.connected = true;
@@ -158,19 +163,33 @@ impl<F: Follows> Keeper<F> {
 
     /// Sees whether children whose hash was written are elsewhere now: most only say that they still live.
     async fn compare(&mut self, link: &mut Link) -> Result<(), Failure> {
-        let written = std::mem::take(&mut self.inbox.written);
+        let mut written = std::mem::take(&mut self.inbox.written);
+        // Those that were taken out meanwhile are none of our business.
+        written.retain(|id, _| self.known.contains_key(id));
         // One that is waited for needs no comparison.
-        let (placed, waited): (Vec<_>, Vec<_>) =
-            written.into_iter().partition(|(id, _)| matches!(self.known.get(id), Some(Ok(Some(_)))));
-        let mut asked = waited.into_iter().map(|(_, at)| at).min();
-        if asked.is_none() {
-            let ids: Vec<String> = placed.iter().map(|(id, _)| id.clone()).collect();
-            let reading = script::children(&mut link.commands, &ids);
-            let now = self.inbox.during(reading).await.map_err(|error| Failure::of(&link.address, error))?;
-            let changed = placed.iter().filter(|(id, _)| now.get(id) != self.known.get(id));
-            asked = changed.map(|(_, at)| *at).min();
+        let waited = written.iter().filter(|(id, _)| !matches!(self.known.get(*id), Some(Ok(Some(_)))));
+        if let Some(at) = waited.map(|(_, at)| *at).min() {
+            self.inbox.events += 1;
+            self.inbox.topology.ask(at);
+            return Ok(());
         }
-        if let Some(at) = asked {
+        self.compare_with(link, &written).await
+    }
+
+    /// Reads the hashes of some children, and asks for a look if one is not as the last look found it.
+    pub(super) async fn compare_with(
+        &mut self,
+        link: &mut Link,
+        written: &BTreeMap<String, Duration>,
+    ) -> Result<(), Failure> {
+        if written.is_empty() {
+            return Ok(());
+        }
+        let ids: Vec<String> = written.keys().cloned().collect();
+        let reading = script::children(&mut link.commands, &ids);
+        let now = self.inbox.during(reading).await.map_err(|error| Failure::of(&link.address, error))?;
+        let changed = written.iter().filter(|(id, _)| now.get(*id) != self.known.get(*id));
+        if let Some(at) = changed.map(|(_, at)| *at).min() {
             self.inbox.events += 1;
             self.inbox.topology.ask(at);
         }
@@ -193,49 +212,6 @@ impl<F: Follows> Keeper<F> {
         Ok(())
     }
 
-    /// Writes the registration. Being refused is a problem, but reading goes on.
-    async fn register(&mut self, link: &mut Link) -> Result<(), Failure> {
-        if let Some(registration) = self.inbox.registration.take() {
-            // The name is in every key and channel: it stays.
-            let id = std::mem::take(&mut self.registration.id);
-            self.registration = crate::record::Registration { id, ..registration };
-        }
-        let status = self.inbox.during(self.node.health()).await;
-        let fields = self.registration.fields(&status);
-        let writing = script::register(&mut link.commands, &self.registration.id, &fields, self.timing.ttl);
-        match self.inbox.during(writing).await.map_err(|error| Failure::of(&link.address, error)) {
-            Ok(existed) => {
-                if self.believed && !existed {
-                    self.lost = true;
-                    let now = self.inbox.now();
-                    self.inbox.topology.ask(now);
-                }
-                self.believed = true;
-                self.status = status;
-                self.follower.registered();
-                self.view.redis.registered = true;
-                self.view.redis.problem = None;
-                self.rewrite_at = Instant::now() + self.timing.rewrite;
-            }
-            // With sentinels there is a master, and it is not this one.
-            Err(failure @ Failure::ReadOnly { .. }) if self.connector.sentinels.is_some() => {
-                return Err(failure);
-            }
-            Err(failure) if failure.is_refusal() => {
-                let problem = failure.to_string();
-                if self.view.redis.problem.as_ref() != Some(&problem) {
-                    tracing::warn!("{problem}");
-                }
-                self.view.redis.registered = false;
-                self.view.redis.problem = Some(problem);
-                self.rewrite_at = Instant::now() + self.timing.pulse.min(self.timing.rewrite);
-            }
-            Err(failure) => return Err(failure),
-        }
-        self.show();
-        Ok(())
-    }
-
     async fn felt(&mut self, beat: Beat) -> Result<(), Failure> {
         match beat {
             Beat::Gone(failure) => return Err(failure),
@@ -253,110 +229,4 @@ impl<F: Follows> Keeper<F> {
         }
         Ok(())
     }
-
-    /// Subscribes to everything but the children.
-    async fn listen(&mut self, link: &mut Link) -> Result<(), Failure> {
-        self.notifications(link).await?;
-        for channels in [self.inbox.channels.published(), self.inbox.channels.own_keys()] {
-            let subscribed = self.inbox.during(subscribe(link, &channels)).await;
-            self.listening(link, subscribed)?;
-        }
-        Ok(())
-    }
-
-    /// Subscribes to the registrations of the children in the set, and to no others.
-    async fn listen_to_children(&mut self, link: &mut Link) -> Result<(), Failure> {
-        let own = &self.registration.id;
-        let wanted: BTreeSet<String> = self.known.keys().filter(|id| *id != own).cloned().collect();
-        let channels =
-            |ids: &[String]| -> Vec<String> { ids.iter().map(|id| self.inbox.channels.child(id)).collect() };
-        let gone: Vec<String> = self.heard.difference(&wanted).cloned().collect();
-        let new: Vec<String> = wanted.difference(&self.heard).cloned().collect();
-        let (gone, come) = (channels(&gone), channels(&new));
-        self.heard = wanted;
-        if !gone.is_empty() {
-            let unsubscribed = self.inbox.during(unsubscribe(link, &gone)).await;
-            self.listening(link, unsubscribed)?;
-        }
-        if !come.is_empty() {
-            let subscribed = self.inbox.during(subscribe(link, &come)).await;
-            self.listening(link, subscribed)?;
-            // What was written after the look and before the subscription told nobody.
-            let now = self.inbox.now();
-            for id in new {
-                self.inbox.written.entry(id).or_insert(now);
-            }
-        }
-        Ok(())
-    }
-
-    /// A user who may not listen is no reason not to read.
-    fn listening(&mut self, link: &Link, result: RedisResult<()>) -> Result<(), Failure> {
-        match result.map_err(|error| Failure::of(&link.address, error)) {
-            Ok(()) => Ok(()),
-            Err(Failure::NotAllowed { why, .. }) => {
-                let sentence = notify::cannot_listen(&why);
-                self.unheard = Some(sentence.clone());
-                self.unnotified(sentence);
-                Ok(())
-            }
-            Err(failure) => Err(failure),
-        }
-    }
-
-    /// Has keyspace notifications turned on, again if somebody has turned them off.
-    async fn notifications(&mut self, link: &mut Link) -> Result<(), Failure> {
-        self.notify_at = Instant::now() + self.timing.reread;
-        let ensuring = notify::ensure(&mut link.commands);
-        match self.inbox.during(ensuring).await {
-            // Turned on, but we may not listen.
-            Ok(None) if self.unheard.is_some() => {}
-            Ok(None) => {
-                self.view.redis.notifications = true;
-                self.view.redis.notifications_problem = None;
-            }
-            Ok(Some(why)) => self.unnotified(notify::cannot_turn_on(&why)),
-            Err(error) => match Failure::of(&link.address, error) {
-                Failure::NotAllowed { why, .. } | Failure::Other { why, .. } => {
-                    self.unnotified(notify::cannot_turn_on(&why));
-                }
-                failure => return Err(failure),
-            },
-        }
-        Ok(())
-    }
-
-    fn unnotified(&mut self, sentence: String) {
-        let redis = &mut self.view.redis;
-        if redis.notifications_problem.as_ref() != Some(&sentence) {
-            tracing::warn!("{sentence}");
-        }
-        redis.notifications = false;
-        redis.notifications_problem = Some(sentence);
-    }
-
-    async fn farewell(&mut self, link: &mut Link) -> Result<(), Failure> {
-        let leaving = script::unregister(&mut link.commands, &self.registration.id);
-        match leaving.await {
-            Ok(()) => tracing::info!("registration taken back"),
-            Err(error) => tracing::warn!("{}", Failure::of(&link.address, error)),
-        }
-        self.view.redis.registered = false;
-        self.view.redis.connected = false;
-        self.show();
-        Ok(())
-    }
-}
-
-async fn subscribe(link: &mut Link, channels: &[String]) -> RedisResult<()> {
-    within(link.answer, link.sink.subscribe(channels)).await
-}
-
-async fn unsubscribe(link: &mut Link, channels: &[String]) -> RedisResult<()> {
-    within(link.answer, link.sink.unsubscribe(channels)).await
-}
-
-async fn within(answer: Duration, work: impl Future<Output = RedisResult<()>>) -> RedisResult<()> {
-    let silent = || RedisError::from(std::io::Error::from(std::io::ErrorKind::TimedOut));
-    timeout(answer, work).await.unwrap_or_else(|_| Err(silent()))
 }

@@ -12,7 +12,7 @@ const USERS: &str = "user default off\nuser admin on >secret ~* &* +@all\n\
 
 #[tokio::test]
 async fn a_full_read_mends_what_was_missed() {
-    let server = Server::prepare(USERS, false).as_user("admin", "secret").up().await;
+    let server = Server::prepare(USERS, false).with_user("admin", "secret").up().await;
     server.child("a", "10.0.0.1").await;
     let node = Arc::new(Recorder::default());
     let config = with_password(config(&server), Some("node"), "hidden");

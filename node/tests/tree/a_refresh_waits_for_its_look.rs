@@ -13,7 +13,7 @@ async fn a_refresh_waits_for_its_look() {
         "user default off\nuser admin on >secret ~* &* +@all\nuser node on >hidden ~* &* +@all -config",
         false,
     )
-    .as_user("admin", "secret")
+    .with_user("admin", "secret")
     .up()
     .await;
     server.child("a", "10.0.0.1").await;

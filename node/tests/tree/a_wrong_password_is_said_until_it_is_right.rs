@@ -9,7 +9,7 @@ use crate::common::*;
 
 #[tokio::test]
 async fn a_wrong_password_is_said_until_it_is_right() {
-    let server = Server::prepare("requirepass old", false).as_user("default", "old").up().await;
+    let server = Server::prepare("requirepass old", false).with_user("default", "old").up().await;
     server.child("a", "10.0.0.1").await;
     server.run("SADD children:relay-1 a").await;
     let node = Arc::new(Recorder::default());
@@ -35,7 +35,7 @@ async fn a_wrong_password_is_said_until_it_is_right() {
 
 #[tokio::test]
 async fn none_where_one_is_wanted() {
-    let server = Server::prepare("requirepass old", false).as_user("default", "old").up().await;
+    let server = Server::prepare("requirepass old", false).with_user("default", "old").up().await;
     let tree = Tree::start(config(&server), registration(), Arc::new(Recorder::default()));
     seen(&tree, "what is wrong", |view| {
         view.redis.problem.as_deref().is_some_and(|problem| problem.contains("wants a password"))

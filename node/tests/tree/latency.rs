@@ -18,6 +18,7 @@ async fn latency() {
     let node = Arc::new(Recorder::default());
     let tree = Tree::start_with(config(&server), registration(), node.clone(), only_heard());
     settled(&tree).await;
+    tokio::time::sleep(ms(50)).await;
     let mut client = server.client().await;
     let mut whole = Vec::new();
     for turn in 0..100 {

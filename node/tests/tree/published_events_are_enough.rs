@@ -12,7 +12,7 @@ const USERS: &str =
 
 #[tokio::test]
 async fn published_events_are_enough() {
-    let server = Server::prepare(USERS, false).as_user("admin", "secret").up().await;
+    let server = Server::prepare(USERS, false).with_user("admin", "secret").up().await;
     for id in ["a", "b", "c"] {
         server.child(id, "10.0.0.1").await;
     }

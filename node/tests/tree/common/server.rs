@@ -49,7 +49,7 @@ impl Server {
     }
 
     /// The test logs in as this user.
-    pub fn as_user(mut self, user: &str, password: &str) -> Server {
+    pub fn with_user(mut self, user: &str, password: &str) -> Server {
         self.url = format!("redis://{user}:{password}@127.0.0.1:{}/", self.port);
         self
     }
