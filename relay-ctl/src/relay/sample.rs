@@ -91,6 +91,13 @@ impl Relay {
         Sample { status, children, streams, totals, forwarder }
     }
 
+    /// What is wrong, without the look at every stream that `status` takes.
+    pub async fn problems(&self) -> Vec<String> {
+        let state = self.state.lock().await;
+        let children = state.children_views();
+        self.status_of(&state, Sums::default(), &children).problems
+    }
+
     /// The node's place in the tree, to be shown from now on.
     pub fn show_tree(&self, tree: TreeView) {
         self.told.write().unwrap_or_else(std::sync::PoisonError::into_inner).tree = Some(tree);
