@@ -59,7 +59,7 @@ impl Base for Relay {
     }
 
     async fn problems(&self) -> Vec<String> {
-        self.status().await.problems
+        Relay::problems(self).await
     }
 }
 

@@ -34,7 +34,7 @@ pub fn pinned(pin_root: &Path, interface: Option<&str>) -> Result<(Pins, Maps), 
     let interface = match (interface, names.as_slice()) {
         (Some(interface), _) => interface,
         (None, [only]) => only,
-        (None, []) => return Err(format!("nothing is pinned in {}", pin_root.display())),
+        (None, []) => return Err(format!("and nothing is pinned in {}", pin_root.display())),
         (None, several) => return Err(format!("name one with --interface: {}", several.join(", "))),
     };
     let pins = Pins::new(pin_root, interface);

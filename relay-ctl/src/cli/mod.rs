@@ -390,25 +390,8 @@ fn fetch<T: serde::de::DeserializeOwned>(
         Err(error @ ClientError::NotRunning { .. }) => error,
         Err(error) => return Err(error.into()),
     };
-    let pinned = Pins::interfaces(&query.pin_root);
-    let interface = match (&query.interface, pinned.as_slice()) {
-        (Some(interface), _) => interface.clone(),
-        (None, [only]) => only.clone(),
-        (None, []) => {
-            return Err(Failure::Other(format!(
-                "{down}; and nothing is pinned in {}",
-                query.pin_root.display()
-            )));
-        }
-        (None, several) => {
-            return Err(Failure::Other(format!("{down}; name one with --interface: {}", several.join(", "))));
-        }
-    };
-    let pins = Pins::new(&query.pin_root, &interface);
-    if !pins.versioned().exists() {
-        return Err(KernelError::NotAttached { interface, folder: pins.versioned() }.into());
-    }
-    let maps = Maps::open(&pins)?;
+    let (pins, maps) = report::pinned(&query.pin_root, query.interface.as_deref())
+        .map_err(|error| Failure::Other(format!("{down}; {error}")))?;
     eprintln!("relay-ctl: no daemon answers on {}; read from {}", client.api(), pins.versioned().display());
     Ok(from_maps(&maps, &pins))
 }

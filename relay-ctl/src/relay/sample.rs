@@ -93,6 +93,13 @@ impl Relay {
         Sample { status, children, streams, totals, forwarder }
     }
 
+    /// What is wrong, without the look at every stream that `status` takes.
+    pub async fn problems(&self) -> Vec<String> {
+        let state = self.state.lock().await;
+        let children = state.children_views();
+        self.status_of(&state, Sums::default(), &children).problems
+    }
+
     /// Shows the node's place in the tree, as it is at each moment.
     pub fn show_tree(&self, view: watch::Receiver<TreeView>) {
         self.told.write().unwrap_or_else(PoisonError::into_inner).tree = Some(view);

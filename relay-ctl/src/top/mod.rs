@@ -15,6 +15,7 @@ pub mod samples;
 mod source;
 
 use std::io::IsTerminal;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::mpsc::{self, RecvTimeoutError, Sender};
 use std::time::{Duration, Instant};
 
@@ -96,9 +97,14 @@ pub fn live(source: Source, interval: Duration) -> Result<(), Failure> {
 }
 
 fn spawn(wake: &Sender<Wake>, run: impl FnOnce(Sender<Wake>) + Send + 'static) {
-    let wake = wake.clone();
+    let (wake, stop) = (wake.clone(), wake.clone());
     // Left to themselves at the end: each may be waiting for something that never comes.
-    std::thread::spawn(move || run(wake));
+    std::thread::spawn(move || {
+        // The panic hook has put the terminal back: drawing on would spoil it again.
+        if catch_unwind(AssertUnwindSafe(|| run(wake))).is_err() {
+            let _ = stop.send(Wake::Stop);
+        }
+    });
 }
 
 fn keys(wake: Sender<Wake>) {

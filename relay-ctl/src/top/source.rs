@@ -24,7 +24,7 @@ impl Source {
             Err(ClientError::NotRunning { api, why }) => {
                 let down = ClientError::NotRunning { api, why };
                 let (pins, maps) = report::pinned(&self.pin_root, self.interface.as_deref())
-                    .map_err(|error| format!("{down}; and {error}"))?;
+                    .map_err(|error| format!("{down}; {error}"))?;
                 Ok(Look {
                     status: report::status(&maps, &pins),
                     children: report::children(&maps),

@@ -80,6 +80,17 @@ async fn totals_go_on_when_streams_are_forgotten() {
 }
 
 #[tokio::test]
+async fn problems_are_those_of_the_status() {
+    let relay = relay(&[]).await;
+    relay.state.lock().await.problem = Some("interface lo is down".to_owned());
+    let sample = relay.sample().await;
+    assert_eq!(sample.forwarder, Forwarder::Problem);
+    assert!(!sample.status.healthy && !sample.status.gstreamer.video_running);
+    assert_eq!(sample.status.problems, ["interface lo is down"]);
+    assert_eq!(relay.problems().await, sample.status.problems);
+}
+
+#[tokio::test]
 async fn only_silent_streams_are_forgotten() {
     let relay = relay(&[]).await;
     send(&relay, 0, 1111, 0..3).await;
