@@ -63,7 +63,7 @@ impl Server {
         self.child = Some(child.expect("redis-server is not installed: run `cargo xtask setup`"));
     }
 
-    /// Starts it and waits until it takes connections.
+    /// Starts it and waits until it takes commands.
     pub async fn up(mut self) -> Server {
         self.launch();
         self.ready().await;
@@ -77,6 +77,17 @@ impl Server {
             assert!(started.elapsed() < LONG, "redis-server does not start: {}", log());
             tokio::time::sleep(Duration::from_millis(5)).await;
         }
+        while self.is_loading().await {
+            assert!(started.elapsed() < LONG, "redis-server does not load its data");
+        }
+    }
+
+    /// Any other refusal (TLS, a password) is one of a server that is ready.
+    async fn is_loading(&self) -> bool {
+        let client = redis::Client::open(self.url.as_str()).unwrap();
+        let Ok(mut client) = client.get_multiplexed_async_connection().await else { return false };
+        let pong = redis::cmd("PING").query_async::<Value>(&mut client).await;
+        pong.is_err_and(|error| error.code() == Some("LOADING"))
     }
 
     /// Ends it as a crash would.
