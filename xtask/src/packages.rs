@@ -36,6 +36,7 @@ const FOR_EVERYTHING: &[(&str, &str)] = &[
     ("iputils-ping", "/usr/share/doc/iputils-ping/copyright"),
     ("ethtool", "/usr/sbin/ethtool"),
     ("tcpdump", "/usr/bin/tcpdump"),
+    ("openssl", "/usr/bin/openssl"),
     ("gstreamer1.0-tools", "/usr/bin/gst-launch-1.0"),
     ("gstreamer1.0-plugins-base", "/usr/share/doc/gstreamer1.0-plugins-base/copyright"),
     ("gstreamer1.0-plugins-good", "/usr/share/doc/gstreamer1.0-plugins-good/copyright"),
