@@ -1,14 +1,16 @@
-//! The test bench: network namespaces, an RTP source, sinks that judge what arrives, and packet captures.
+//! The test bench: network namespaces, an RTP source, sinks that judge what arrives, packet captures, and a real Redis.
 //!
 //! Used by the namespace tests, the demo and the benchmarks. It knows the relay only as a program ([`relay`]).
 //! Everything needs root. Drop order matters: keep [`Lab`] declared before sources and sinks, so that it
 //! goes last.
 
 pub mod capture;
+pub mod http;
 pub mod judge;
 pub mod netns;
 mod pace;
 pub mod process;
+pub mod redis;
 pub mod relay;
 pub mod rtp;
 pub mod sink;
@@ -20,9 +22,10 @@ pub use capture::{PcapFile, Tcpdump};
 pub use judge::{FlowReport, RtpJudge, SendTimes};
 pub use netns::Lab;
 pub use process::Process;
+pub use redis::{Redis, RedisConfig};
 pub use sink::Sink;
 pub use source::{Flow, Limit, Sent, Source, SourceConfig};
-pub use topology::{Child, Endpoint, Topology};
+pub use topology::{Chain, Child, Endpoint, Topology, control_host};
 
 /// `CLOCK_MONOTONIC` in nanoseconds: the clock of every time stamp in this crate.
 pub fn monotonic_ns() -> u64 {

@@ -4,7 +4,7 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::ops::Index;
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitStatus};
@@ -94,6 +94,7 @@ pub fn child_argument(name: &str, address: SocketAddr) -> String {
 pub struct RelayCli<'lab> {
     lab: &'lab Lab,
     ns: String,
+    environment: Vec<(String, String)>,
 }
 
 /// What a command said.
@@ -110,7 +111,13 @@ pub struct Answer {
 impl<'lab> RelayCli<'lab> {
     /// The command line in a namespace.
     pub fn new(lab: &'lab Lab, ns: &str) -> Self {
-        Self { lab, ns: ns.to_owned() }
+        Self { lab, ns: ns.to_owned(), environment: Vec::new() }
+    }
+
+    /// The same with a variable in its environment.
+    pub fn env(mut self, name: &str, value: &str) -> Self {
+        self.environment.push((name.to_owned(), value.to_owned()));
+        self
     }
 
     /// The pin directory that is given to every command that takes one.
@@ -143,6 +150,7 @@ impl<'lab> RelayCli<'lab> {
         let output = self
             .lab
             .command(&self.ns, "timeout")
+            .envs(self.environment.iter().map(|(name, value)| (name, value)))
             .args(["--signal=KILL", COMMAND_LIMIT])
             .arg(command.get_program())
             .args(command.get_args())
@@ -219,6 +227,8 @@ pub struct RelayConfig {
     pub children: Vec<String>,
     /// Anything else.
     pub arguments: Vec<String>,
+    /// Environment variables, for what may not stand in a process list.
+    pub environment: Vec<(String, String)>,
     /// Without root and without any capability.
     pub unprivileged: bool,
 }
@@ -232,6 +242,7 @@ impl RelayConfig {
             mode,
             children,
             arguments: Vec::new(),
+            environment: Vec::new(),
             unprivileged: false,
         }
     }
@@ -240,6 +251,18 @@ impl RelayConfig {
     pub fn unprivileged(mut self) -> Self {
         self.unprivileged = true;
         self
+    }
+
+    /// The same with a variable in its environment.
+    pub fn env(mut self, name: &str, value: &str) -> Self {
+        self.environment.push((name.to_owned(), value.to_owned()));
+        self
+    }
+
+    /// The same following a Redis at `url`, under a name and an address for others to reach it.
+    pub fn following(self, url: &str, node_id: &str, host: IpAddr) -> Self {
+        let host = host.to_string();
+        self.with(&["--redis", url, "--node-id", node_id, "--tree-id", "tree-1", "--node-host", &host])
     }
 
     /// The same with more arguments.
@@ -261,7 +284,10 @@ impl<'lab> RelayProcess<'lab> {
     pub fn attach(lab: &'lab Lab, config: RelayConfig) -> Result<Self> {
         let process = start(lab, &config)?;
         let relay = Self { lab, config, process };
-        relay.cli().wait_forwarding(relay.config.children.len())?;
+        // Who follows Redis has whatever children it says.
+        if !relay.config.arguments.iter().any(|argument| argument == "--redis") {
+            relay.cli().wait_forwarding(relay.config.children.len())?;
+        }
         Ok(relay)
     }
 
@@ -321,7 +347,8 @@ fn start(lab: &Lab, config: &RelayConfig) -> Result<Process> {
         program.display()
     );
     let command = RelayCli::new(lab, &config.ns).command(&arguments);
-    let command = if config.unprivileged { unprivileged(&command) } else { command };
+    let mut command = if config.unprivileged { unprivileged(&command) } else { command };
+    command.envs(config.environment.iter().map(|(name, value)| (name, value)));
     let process = lab.spawn(&config.ns, command)?;
     let deadline = Instant::now() + READY_TIMEOUT;
     while ready(&process).is_none() {

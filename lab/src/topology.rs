@@ -12,6 +12,10 @@ use crate::netns::Lab;
 const RELAY: &str = "relay-1";
 const INJECTION: &str = "injection-1";
 const SWITCH: &str = "switch";
+const SECOND_RELAY: &str = "relay-2";
+/// Where Redis and Prometheus run.
+pub const CONTROL: &str = "control";
+const CONTROL_SUBNET: usize = 201;
 /// The host part of the first receiver's address: 10.0.2.11, fd00:0:0:2::11.
 const FIRST_CHILD: usize = 11;
 const MAX_CHILDREN: usize = 200;
@@ -111,23 +115,67 @@ impl Topology {
         lab.add_namespace(SWITCH)?;
         lab.run(SWITCH, &["ip", "link", "add", "br0", "type", "bridge", "stp_state", "0"])?;
         lab.set_link(SWITCH, "br0", true)?;
-        let plug = |namespace: &str, host: usize| {
-            lab.add_namespace(namespace)?;
-            lab.link(namespace, "eth0", SWITCH, namespace)?;
-            lab.run(SWITCH, &["ip", "link", "set", namespace, "master", "br0"])?;
-            endpoint(lab, namespace, "eth0", 1, host)
-        };
-        let relay = plug(RELAY, 1)?;
+        let relay = plug(lab, RELAY, 1)?;
         // The relay transmits into the bridge's port; from there on packets are ordinary ones.
         lab.enable_gro(SWITCH, RELAY)?;
-        let injection = plug(INJECTION, 2)?;
+        let injection = plug(lab, INJECTION, 2)?;
         let child = |index: usize| {
-            let endpoint = plug(&format!("egress-{index}"), FIRST_CHILD - 1 + index)?;
+            let endpoint = plug(lab, &format!("egress-{index}"), FIRST_CHILD - 1 + index)?;
             Ok(Child { endpoint, relay: relay.clone() })
         };
         let children = (1..=children).map(child).collect::<Result<_>>()?;
         Ok(Self { injection, relay, children })
     }
+}
+
+/// relay-1 and relay-2 with one NIC each, and children that either can reach: what a tree is cut down to.
+///
+/// ```text
+/// relay-1 eth0 ──┐ switch: br0 ┌── eth0 injection-1
+/// relay-2 eth0 ──┴─────────────┴── eth0 egress-1 (10.0.1.11) …
+/// ```
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Chain {
+    /// The first relay, what sends to it, and the children.
+    pub topology: Topology,
+    /// The second relay.
+    pub second: Endpoint,
+}
+
+impl Chain {
+    /// Builds it.
+    pub fn bridged(lab: &Lab, children: usize) -> Result<Self> {
+        let topology = Topology::bridged(lab, children)?;
+        let second = plug(lab, SECOND_RELAY, 3)?;
+        // The second relay transmits into the bridge's port, too.
+        lab.enable_gro(SWITCH, SECOND_RELAY)?;
+        Ok(Self { topology, second })
+    }
+}
+
+/// Adds a namespace `control` for Redis and Prometheus, with a wire of its own to each of these; gives the control
+/// host's address on each wire.
+///
+/// ```text
+/// control relay-1 (10.0.201.2) ── control (10.0.201.1) relay-1
+///         relay-2 (10.0.202.2) ── control (10.0.202.1) relay-2
+/// ```
+pub fn control_host(lab: &Lab, namespaces: &[&str]) -> Result<Vec<Endpoint>> {
+    lab.add_namespace(CONTROL)?;
+    let wire = |(subnet, namespace): (usize, &&str)| {
+        lab.link(CONTROL, namespace, namespace, CONTROL)?;
+        endpoint(lab, namespace, CONTROL, subnet, 1)?;
+        endpoint(lab, CONTROL, namespace, subnet, 2)
+    };
+    (CONTROL_SUBNET..).zip(namespaces).map(wire).collect()
+}
+
+/// Adds a namespace with an `eth0` at the bridge, as 10.0.1.{host}.
+fn plug(lab: &Lab, namespace: &str, host: usize) -> Result<Endpoint> {
+    lab.add_namespace(namespace)?;
+    lab.link(namespace, "eth0", SWITCH, namespace)?;
+    lab.run(SWITCH, &["ip", "link", "set", namespace, "master", "br0"])?;
+    endpoint(lab, namespace, "eth0", 1, host)
 }
 
 fn upstream(lab: &Lab, children: usize) -> Result<(Endpoint, Endpoint)> {

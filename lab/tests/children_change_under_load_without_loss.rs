@@ -7,6 +7,7 @@ mod common;
 
 use std::time::Duration;
 
+use common::random::Random;
 use common::{Bench, QUIET, TIMEOUT, lab_for, name, v4_argument};
 use lab::relay::Mode;
 use lab::{FlowReport, Sink, Source, SourceConfig, Topology, monotonic_ns};
@@ -75,7 +76,7 @@ fn those_who_stay_notice_nothing(mode: Mode) {
     let source = Source::start(&lab, "injection-1", SourceConfig::new(bench.flows(), rate)).unwrap();
     bench.wait_packets(&stayers, 2 * STAYERS, 100);
 
-    let mut random = Random(SEED);
+    let mut random = Random::new(SEED);
     let mut members: Vec<Option<Membership>> = (0..CHILDREN).map(|_| None).collect();
     let mut present = [false; CHILDREN];
     for change in 0..CHANGES {
@@ -112,17 +113,4 @@ fn those_who_stay_notice_nothing(mode: Mode) {
         assert_eq!(egress[counter], 0, "{counter}{}", bench.diagnosis());
     }
     assert!(sent.elapsed > Duration::from_millis(500), "the load lasted through the changes");
-}
-
-/// SplitMix64, so that a failure can be repeated.
-struct Random(u64);
-
-impl Random {
-    fn below(&mut self, bound: usize) -> usize {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut z = self.0;
-        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        ((z ^ (z >> 31)) % bound as u64) as usize
-    }
 }

@@ -2,14 +2,15 @@
 
 use std::time::Duration;
 
-use lab::{Flow, Lab, Limit, Sink, Source, SourceConfig, Topology};
+use lab::{Chain, Flow, Lab, Limit, Sink, Source, SourceConfig, Topology};
 
 const CHILDREN: usize = 3;
 const TIMEOUT: Duration = Duration::from_secs(10);
 
 #[test]
 fn every_child_is_reached_from_the_relay() {
-    for build in [Topology::one_nic, Topology::nic_per_child, Topology::bridged] {
+    let chain = |lab: &Lab, children: usize| Chain::bridged(lab, children).map(|chain| chain.topology);
+    for build in [Topology::one_nic, Topology::nic_per_child, Topology::bridged, chain] {
         let lab = Lab::new("t-topo-").unwrap();
         let topology = build(&lab, CHILDREN).unwrap();
         assert_eq!(topology.children.len(), CHILDREN);

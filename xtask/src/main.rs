@@ -5,6 +5,7 @@ mod mounts;
 mod packages;
 mod run;
 mod sh;
+mod soak;
 mod test;
 
 use std::process::ExitCode;
@@ -40,14 +41,29 @@ enum Command {
         #[arg(value_enum)]
         parts: Vec<test::Part>,
     },
-    /// Measure the relay beside what a user would choose instead
+    /// Measure: the relay beside what a user would choose instead, how fast changes are, what the daemon takes
     Bench {
-        /// Under a minute, to see that the harness works
+        /// fanout, changes, daemon [default: fanout]
+        #[arg(value_enum)]
+        subjects: Vec<run::Subject>,
+        /// Data plane of the relay in `changes` and `daemon`: xdp or tc
+        #[arg(long, default_value = "xdp")]
+        mode: String,
+        /// A minute or less, to see that the harness works
         #[arg(long)]
         quick: bool,
         /// Write the raw figures there
         #[arg(long)]
         json: Option<std::path::PathBuf>,
+    },
+    /// The long runs that are not part of the tests: random changes under load, Redis away for a minute; prints a table
+    Soak {
+        /// Random changes by redis-cli
+        #[arg(long, default_value_t = 10_000)]
+        changes: u64,
+        /// Seconds for which Redis is away
+        #[arg(long, default_value_t = 60)]
+        outage: u64,
     },
     /// Check licences, sources and duplicates of the dependencies (installs cargo-deny, which takes minutes to build)
     Deny,
@@ -69,7 +85,10 @@ fn dispatch(command: Command) -> Result<()> {
         Command::BuildEbpf => build_ebpf::run(),
         Command::Demo { once, mode } => run::demo(once, &mode),
         Command::Test { parts } => test::run(&parts),
-        Command::Bench { quick, json } => run::bench(quick, json.as_deref()),
+        Command::Bench { subjects, mode, quick, json } => {
+            run::bench(&subjects, &mode, quick, json.as_deref())
+        }
+        Command::Soak { changes, outage } => soak::run(changes, outage),
         Command::Deny => packages::deny(),
     }
 }

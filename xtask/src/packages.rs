@@ -37,6 +37,10 @@ const FOR_EVERYTHING: &[(&str, &str)] = &[
     ("ethtool", "/usr/sbin/ethtool"),
     ("tcpdump", "/usr/bin/tcpdump"),
     ("openssl", "/usr/bin/openssl"),
+    // On a systemd machine these two start a service. Ours run in network namespaces with directories of their own, and
+    // never meet it.
+    ("redis-server", "/usr/bin/redis-server"),
+    ("prometheus", "/usr/bin/promtool"),
     ("gstreamer1.0-tools", "/usr/bin/gst-launch-1.0"),
     ("gstreamer1.0-plugins-base", "/usr/share/doc/gstreamer1.0-plugins-base/copyright"),
     ("gstreamer1.0-plugins-good", "/usr/share/doc/gstreamer1.0-plugins-good/copyright"),

@@ -4,6 +4,7 @@ use std::path::Path;
 use std::process::Command;
 
 use anyhow::Result;
+use clap::ValueEnum;
 
 use crate::mounts::Mounts;
 use crate::{build_ebpf, packages, sh};
@@ -20,10 +21,27 @@ pub fn demo(once: bool, mode: &str) -> Result<()> {
     sh::run("demo", &mut command)
 }
 
+/// What `cargo xtask bench` measures.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Subject {
+    /// Copies one CPU makes by each path.
+    Fanout,
+    /// From SADD to the first packet, from SREM to the last.
+    Changes,
+    /// The daemon's CPU and memory, and many changes at once.
+    Daemon,
+}
+
 /// `cargo xtask bench`.
-pub fn bench(quick: bool, json: Option<&Path>) -> Result<()> {
+pub fn bench(subjects: &[Subject], mode: &str, quick: bool, json: Option<&Path>) -> Result<()> {
     prepare()?;
     let mut command = lab("bench");
+    command.args(subjects.iter().map(|subject| match subject {
+        Subject::Fanout => "fanout",
+        Subject::Changes => "changes",
+        Subject::Daemon => "daemon",
+    }));
+    command.args(["--mode", mode]);
     if quick {
         command.arg("--quick");
     }

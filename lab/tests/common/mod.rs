@@ -10,6 +10,8 @@ use lab::relay::{AUDIO, Mode, RelayCli, RelayConfig, RelayProcess, VIDEO, child_
 use lab::{Child, Flow, FlowReport, Lab, Sent, Sink, Topology};
 
 pub mod frame;
+pub mod random;
+pub mod tree;
 
 /// For everything that is waited for.
 pub const TIMEOUT: Duration = Duration::from_secs(15);

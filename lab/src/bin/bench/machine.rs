@@ -44,16 +44,30 @@ impl fmt::Display for Machine {
     }
 }
 
+/// This process on one CPU; dropping it gives the others back.
+pub struct Pinned {
+    /// The one used.
+    pub cpu: usize,
+    allowed: CpuSet,
+}
+
+impl Drop for Pinned {
+    fn drop(&mut self) {
+        // What is measured next wants all of them; if this fails it is only slower.
+        let _ = sched_setaffinity(Pid::from_raw(0), &self.allowed);
+    }
+}
+
 /// Ties this process, and with it all that it starts, to the last CPU it may use. Softirqs follow the generator: veth
 /// polls where it was sent to, as long as nobody turns on RPS.
-pub fn pin() -> Result<usize> {
+pub fn pin() -> Result<Pinned> {
     let allowed = sched_getaffinity(Pid::from_raw(0)).context("asking for the CPUs")?;
     let cpu = (0..CpuSet::count()).rev().find(|cpu| allowed.is_set(*cpu).unwrap_or(false));
     let cpu = cpu.context("no CPU to run on")?;
     let mut one = CpuSet::new();
     one.set(cpu).context("choosing a CPU")?;
     sched_setaffinity(Pid::from_raw(0), &one).with_context(|| format!("moving to CPU {cpu}"))?;
-    Ok(cpu)
+    Ok(Pinned { cpu, allowed })
 }
 
 /// Real-time priorities: other people's processes do not interrupt these.

@@ -1,33 +1,53 @@
-//! What `cargo xtask bench` runs: how many copies one CPU makes by each path, beside the bare kernel broadcast and
-//! GStreamer. Rounds are interleaved, so that whatever else the machine does meets all of them; ratios are those of one
-//! run. Timing is printed, never asserted.
+//! What `cargo xtask bench` runs. Timing is printed, never asserted.
+//!
+//! - `fanout`: how many copies one CPU makes by each path, beside the bare kernel broadcast and GStreamer.
+//! - `changes`: from SADD to the first packet at the new child, and from SREM to the last one, under load.
+//! - `daemon`: what the daemon takes of CPU and memory, and how fast it carries out many changes.
 
+mod changes;
+mod daemon;
+mod fanout;
+mod figures;
 mod frame;
 mod load;
 mod machine;
 mod report;
 mod scene;
+mod stamps;
+mod tree;
 
 use std::fs;
 use std::path::PathBuf;
 use std::process::ExitCode;
-use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
-use lab::Lab;
-use lab::relay::BAD_CONFIGURATION;
+use lab::relay::{BAD_CONFIGURATION, Mode};
 
-use load::Sample;
-use machine::Machine;
-use report::Report;
-use scene::{Scene, Way};
+const USAGE: &str = "usage: bench [fanout|changes|daemon]… [--mode xdp|tc] [--quick] [--json FILE]";
 
-const USAGE: &str = "usage: bench [--quick] [--json FILE]";
+/// What is measured.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Subject {
+    Fanout,
+    Changes,
+    Daemon,
+}
+
+impl Subject {
+    fn name(self) -> &'static str {
+        match self {
+            Subject::Fanout => "fanout",
+            Subject::Changes => "changes",
+            Subject::Daemon => "daemon",
+        }
+    }
+}
 
 struct Options {
-    rounds: usize,
-    /// How long one way is loaded in one round.
-    time: Duration,
+    subjects: Vec<Subject>,
+    /// Of the relay whose changes and daemon are measured.
+    mode: Mode,
+    quick: bool,
     json: Option<PathBuf>,
 }
 
@@ -49,50 +69,51 @@ fn main() -> ExitCode {
 }
 
 fn options(mut arguments: impl Iterator<Item = String>) -> Result<Options> {
-    let mut options = Options { rounds: 11, time: Duration::from_millis(500), json: None };
+    let mut options = Options { subjects: Vec::new(), mode: Mode::Xdp, quick: false, json: None };
     while let Some(argument) = arguments.next() {
-        match argument.as_str() {
-            "--quick" => (options.rounds, options.time) = (5, Duration::from_millis(200)),
-            "--json" => options.json = Some(arguments.next().context("--json needs a file")?.into()),
-            other => match other.strip_prefix("--json=") {
-                Some(file) => options.json = Some(file.into()),
-                None => bail!("unknown argument {other}"),
-            },
+        let (name, value) = match argument.split_once('=') {
+            Some((name, value)) => (name, Some(value.to_owned())),
+            None => (argument.as_str(), None),
+        };
+        let mut value = || value.clone().or_else(|| arguments.next());
+        match name {
+            "fanout" => options.subjects.push(Subject::Fanout),
+            "changes" => options.subjects.push(Subject::Changes),
+            "daemon" => options.subjects.push(Subject::Daemon),
+            "--quick" => options.quick = true,
+            "--json" => options.json = Some(value().context("--json needs a file")?.into()),
+            "--mode" => options.mode = value().context("--mode needs a mode")?.parse()?,
+            _ => bail!("unknown argument {argument}"),
         }
+    }
+    if options.subjects.is_empty() {
+        options.subjects.push(Subject::Fanout);
     }
     Ok(options)
 }
 
 fn run(options: &Options) -> Result<()> {
     machine::catch_signals()?;
-    // Before anything is started: what is started inherits it.
-    let machine = Machine::describe(machine::pin()?)?;
-    eprintln!("bench: {machine}; {} interleaved rounds, all on CPU {}", options.rounds, machine.cpu);
-    let labs = Way::ALL
-        .iter()
-        .map(|way| Lab::new(&format!("bench-{}-", way.short())))
-        .collect::<Result<Vec<Lab>>>()?;
-    let mut scenes = Vec::new();
-    for (way, lab) in Way::ALL.iter().zip(&labs) {
-        scenes.push(Scene::set(lab, *way).with_context(|| format!("setting up {}", way.name()))?);
+    let mut measured = Vec::new();
+    for subject in &options.subjects {
+        let json = match subject {
+            Subject::Fanout => fanout::run(options.quick),
+            Subject::Changes => changes::run(options.mode, options.quick),
+            Subject::Daemon => daemon::run(options.mode, options.quick),
+        };
+        measured.push((subject.name(), json.with_context(|| format!("measuring {}", subject.name()))?));
     }
-    let mut samples: Vec<Vec<Sample>> = vec![Vec::new(); scenes.len()];
-    for round in 0..options.rounds {
-        // Back and forth, so that no way always comes after the same other one.
-        let order: Vec<usize> =
-            if round % 2 == 0 { (0..scenes.len()).collect() } else { (0..scenes.len()).rev().collect() };
-        for index in order {
-            let sample = scenes[index]
-                .measure(options.time)
-                .with_context(|| format!("measuring {}", Way::ALL[index].name()))?;
-            samples[index].push(sample);
-        }
-        eprintln!("bench: round {} of {} done", round + 1, options.rounds);
-    }
-    let report = Report::new(machine, samples);
-    print!("{}", report.markdown());
     if let Some(file) = &options.json {
-        fs::write(file, report.json()).with_context(|| format!("writing {}", file.display()))?;
+        // One subject is the file; several are its parts.
+        let text = match &measured[..] {
+            [(_, only)] => only.clone(),
+            several => {
+                let parts: Vec<String> =
+                    several.iter().map(|(name, json)| format!("\"{name}\": {}", json.trim_end())).collect();
+                format!("{{\n{}\n}}\n", parts.join(",\n"))
+            }
+        };
+        fs::write(file, text).with_context(|| format!("writing {}", file.display()))?;
     }
     Ok(())
 }
