@@ -34,7 +34,7 @@ fn maps_are_readable_without_our_tools(mode: Mode) {
     let sink = bench.sink(&[0]);
     let _source = Source::start(&lab, "injection-1", SourceConfig::new(bench.flows(), 1_000)).unwrap();
     bench.wait_packets(&sink, 2, 10);
-    let names: [(&str, &[&str]); 7] = [
+    let names: [(&str, &[&str]); 8] = [
         ("CHILDREN", &["destination_mac", "source_mac", "ports", "ifindex", "counter"]),
         ("CHILD_INFO", &["name", "host"]),
         ("CHILD_STATS", &["packets", "bytes", "errors"]),
@@ -42,6 +42,7 @@ fn maps_are_readable_without_our_tools(mode: Mode) {
         ("LISTENERS", &["address", "mac", "kind"]),
         ("RELAY", &["version", "mode", "generation"]),
         ("INSTANCES", &["first", "count"]),
+        ("TOTALS", &["packets", "bytes", "rtcp_packets"]),
     ];
     for (map, fields) in names {
         let text = dump(&bench, map);

@@ -104,7 +104,7 @@ fn a_full_table_of_streams_stops_no_media() {
             assert_eq!(kernel.stream(VIDEO, ssrc(7)), Some((2, 0)));
             assert_eq!(kernel::streams(kernel.plane.maps()).len(), MAX_STREAMS as usize);
             // Room is made when old streams are forgotten.
-            kernel.plane.forget(&[key(VIDEO, ssrc(3))]);
+            kernel.plane.forget(&[key(VIDEO, ssrc(3))], [VIDEO - 2, VIDEO]).unwrap();
             assert!(kernel.run(&packet(MAX_STREAMS, 2)).counted.is_empty());
             assert_eq!(kernel.stream(VIDEO, ssrc(MAX_STREAMS)), Some((1, 0)));
         });

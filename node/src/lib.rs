@@ -1,15 +1,22 @@
 //! What every node of a tree shares, whatever it does with media.
 //!
 //! - [`config`]: what was asked for, checked before anything is bound; [`secret`]: what must not be shown.
+//! - [`http`]: the API that all nodes have, and who may use it; [`daemon`]: log and signals.
 //! - [`record`]: a node as Redis has it; [`topology`]: from what Redis says to commands, without I/O.
 //! - [`pace`]: how many events become one look, without I/O.
+//! - [`event`]: what is published about a tree; [`sessions`]: its sessions.
 //! - [`tree`]: the shell around these: reads Redis, registers, and has the node carry the commands out.
 //!
 //! Media is none of its business: what a command means is up to the node ([`tree::Follows`]).
 
 pub mod config;
+pub mod daemon;
+pub mod event;
+pub mod http;
 pub mod pace;
 pub mod record;
+mod redis;
 pub mod secret;
+pub mod sessions;
 pub mod topology;
 pub mod tree;

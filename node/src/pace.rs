@@ -1,14 +1,17 @@
 //! How many events become one look at Redis. Pure: the time goes in.
 //!
-//! The first event after a quiet time is answered at once: that is what an operator feels. While events keep coming the
-//! gap between looks doubles up to [`LONGEST`], so that a thousand changes in a second cost a few looks.
+//! The first event after a quiet time is answered at once: that is what an operator feels, and so are the next few,
+//! which a script sends that waits for the effect of each. While events keep coming the gap between looks doubles up to
+//! [`LONGEST`], so that a thousand changes in a second cost a few looks.
 
 use std::time::Duration;
 
 /// Gap after the first look.
 pub const SHORTEST: Duration = Duration::from_millis(10);
+/// Looks with the shortest gap before it grows.
+pub const PROMPT: u32 = 5;
 /// Longest gap while events keep coming.
-pub const LONGEST: Duration = Duration::from_millis(250);
+pub const LONGEST: Duration = Duration::from_millis(100);
 
 /// When to look.
 #[derive(Clone, Debug)]
@@ -18,12 +21,14 @@ pub struct Pace {
     /// No look before.
     not_before: Duration,
     gap: Duration,
+    /// Looks left before the gap grows.
+    prompt: u32,
 }
 
 impl Pace {
     /// Quiet.
     pub fn new() -> Pace {
-        Pace { asked: None, not_before: Duration::ZERO, gap: SHORTEST }
+        Pace { asked: None, not_before: Duration::ZERO, gap: SHORTEST, prompt: PROMPT }
     }
 
     /// Something happened.
@@ -31,6 +36,7 @@ impl Pace {
         if self.asked.is_none() && now >= self.not_before {
             // Nothing came in the whole of the last gap.
             self.gap = SHORTEST;
+            self.prompt = PROMPT;
         }
         self.asked.get_or_insert(now);
     }
@@ -44,7 +50,10 @@ impl Pace {
     /// this look answers.
     pub fn look(&mut self, now: Duration) -> Option<Duration> {
         self.not_before = now + self.gap;
-        self.gap = (self.gap * 2).min(LONGEST);
+        match self.prompt {
+            0 => self.gap = (self.gap * 2).min(LONGEST),
+            _ => self.prompt -= 1,
+        }
         self.asked.take()
     }
 }
@@ -97,8 +106,8 @@ mod tests {
     #[test]
     fn a_thousand_in_a_second_cost_a_few_looks() {
         let looks = looks(0..1000);
-        assert!(looks.len() <= 10, "{looks:?}");
+        assert!(looks.len() <= 18, "{looks:?}");
         assert!(*looks.last().unwrap() >= 999, "the last event is answered: {looks:?}");
-        assert!(looks.windows(2).all(|pair| pair[1] - pair[0] <= 250), "{looks:?}");
+        assert!(looks.windows(2).all(|pair| pair[1] - pair[0] <= 100), "{looks:?}");
     }
 }

@@ -1,6 +1,7 @@
 //! A node as it registers: the hash `node:{id}`.
 
 use std::collections::BTreeMap;
+use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
@@ -90,6 +91,16 @@ impl Place {
             }
         };
         Ok(Some(Place { host, ports: [port("audioPort")?, port("videoPort")?] }))
+    }
+}
+
+impl fmt::Display for Place {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let [audio, video] = self.ports;
+        match self.host.contains(':') {
+            true => write!(f, "[{}]:{audio}:{video}", self.host),
+            false => write!(f, "{}:{audio}:{video}", self.host),
+        }
     }
 }
 

@@ -11,6 +11,7 @@
 //! - A node is never its own child, nor its parent's parent: media would go round in a loop.
 
 use std::collections::BTreeMap;
+use std::fmt;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
@@ -40,6 +41,16 @@ pub enum Command {
     Move { id: String, place: Place },
     /// Forward to it.
     Add { id: String, place: Place },
+}
+
+impl fmt::Display for Command {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Command::Remove { id } => write!(f, "child {id} removed"),
+            Command::Move { id, place } => write!(f, "child {id} moved to {place}"),
+            Command::Add { id, place } => write!(f, "child {id} added at {place}"),
+        }
+    }
 }
 
 /// The topology as `/topology` and `/status` show it.

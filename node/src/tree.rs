@@ -1,14 +1,91 @@
 //! The shell around [`crate::topology`]: connects to Redis, registers, listens, reads, and has the node carry out what
 //! follows.
+//!
+//! [`Tree`] is the handle. Behind it one task (`keeper`) does one thing after the other: it connects, and connects again;
+//! while connected (`serve`, and with it `enlist` and `listen`) it looks whenever the `inbox` says so. The inbox takes in what comes at all times, also
+//! while a look is being carried out.
+
+mod enlist;
+mod inbox;
+mod keeper;
+mod listen;
+mod muffled;
+mod serve;
+mod timing;
 
 use std::collections::BTreeMap;
 use std::future::Future;
-use std::time::Instant;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use serde::{Deserialize, Serialize};
+use tokio::sync::{mpsc, oneshot, watch};
 
-use crate::record::Place;
+use crate::config::TreeConfig;
+use crate::record::{Place, Registration};
 use crate::topology::{Command, TopologyView};
+use inbox::{Inbox, Request};
+use keeper::Keeper;
+pub use timing::Timing;
+
+/// How long a node that stops waits for Redis.
+const FAREWELL: Duration = Duration::from_secs(1);
+
+/// A node's place in its tree, kept up to date for as long as this or a clone of it is there.
+#[derive(Clone, Debug)]
+pub struct Tree {
+    requests: mpsc::UnboundedSender<Request>,
+    view: watch::Receiver<TreeView>,
+}
+
+impl Tree {
+    /// Begins to follow Redis. Never fails: what is wrong with Redis is in the view, and is tried again until it works.
+    pub fn start<F: Follows>(config: TreeConfig, registration: Registration, node: Arc<F>) -> Tree {
+        Tree::start_with(config, registration, node, Timing::default())
+    }
+
+    /// The same, with other times than those of the contract.
+    pub fn start_with<F: Follows>(
+        config: TreeConfig,
+        registration: Registration,
+        node: Arc<F>,
+        timing: Timing,
+    ) -> Tree {
+        let (requests, inbox) = mpsc::unbounded_channel();
+        let (publish, view) = watch::channel(TreeView::default());
+        let inbox = Inbox::new(inbox, &registration, config.redis.database);
+        tokio::spawn(Keeper::new(config, registration, node, timing, inbox, publish).run());
+        Tree { requests, view }
+    }
+
+    /// What is known, and how it stands with Redis.
+    pub fn view(&self) -> watch::Receiver<TreeView> {
+        self.view.clone()
+    }
+
+    /// Looks, and returns when what follows has been carried out. The look begins after the call. An error says why
+    /// Redis cannot be read.
+    pub async fn refresh(&self) -> Result<(), String> {
+        let (done, answer) = oneshot::channel();
+        let stopping = || "the node is stopping".to_owned();
+        self.requests.send(Request::Refresh(done)).map_err(|_| stopping())?;
+        answer.await.unwrap_or_else(|_| Err(stopping()))
+    }
+
+    /// The node is to be found elsewhere now. Its name stays.
+    pub fn register_as(&self, registration: Registration) {
+        // After the end there is nobody to tell.
+        let _ = self.requests.send(Request::Register(Box::new(registration)));
+    }
+
+    /// Takes the registration back, within a second if Redis lets us, and ends.
+    pub async fn stop(&self) {
+        let (done, answer) = oneshot::channel();
+        if self.requests.send(Request::Stop(done)).is_ok() {
+            let _ = tokio::time::timeout(FAREWELL, answer).await;
+        }
+    }
+}
 
 /// What a node does with its place in the tree.
 pub trait Follows: Send + Sync + 'static {

@@ -1,5 +1,6 @@
 //! The maps: names, keys, values and sizes. They are pinned and outlive both sides, so this is a wire format: a change
-//! here raises [`VERSION`], which is part of the pin directory's name.
+//! here raises [`VERSION`], which is part of the pin directory's name. Only a map of which the data plane knows nothing
+//! may come without that ([`LATER_MAPS`]).
 //!
 //! How a packet finds its children (each arrow is one array or hash look-up, none of them walks):
 //!
@@ -313,6 +314,33 @@ pub const MODE_XDP: u32 = 1;
 /// [`Relay::mode`]: tcx ingress.
 pub const MODE_TC: u32 = 2;
 
+/// Value of `TOTALS`, by kind: what streams had counted that are not in `STREAMS` any more. Written by the daemon alone,
+/// so that sums over streams never go down; the data plane does not read it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[repr(C)]
+pub struct Total {
+    /// RTP packets.
+    pub packets: u64,
+    /// RTP bytes, headers included.
+    pub bytes: u64,
+    /// RTCP packets.
+    pub rtcp_packets: u64,
+}
+
+impl core::ops::AddAssign for Total {
+    fn add_assign(&mut self, other: Total) {
+        self.packets += other.packets;
+        self.bytes += other.bytes;
+        self.rtcp_packets += other.rtcp_packets;
+    }
+}
+
+impl From<&crate::stream::Stream> for Total {
+    fn from(stream: &crate::stream::Stream) -> Total {
+        Total { packets: stream.packets, bytes: stream.bytes, rtcp_packets: stream.rtcp_packets }
+    }
+}
+
 /// Names of the maps that are pinned, in the order of the module's drawing.
 pub const PINNED_MAPS: &[&str] = &[
     "RELAY",
@@ -335,7 +363,12 @@ pub const PINNED_MAPS: &[&str] = &[
     "SERIAL",
     "PENDING",
     "CAPTURE_FILTER",
+    "TOTALS",
 ];
+
+/// Those of [`PINNED_MAPS`] that a directory of the same [`VERSION`] may lack: an older daemon did not make them, no
+/// program reads them, and a missing one means the same as one full of zeros. The next daemon makes it; media goes on.
+pub const LATER_MAPS: &[&str] = &["TOTALS"];
 
 const _: () = {
     assert!(size_of::<ListenerKey>() == 20);
@@ -346,6 +379,7 @@ const _: () = {
     assert!(size_of::<Token>() == 16);
     assert!(size_of::<CaptureHead>() == 24);
     assert!(size_of::<Relay>() == 352);
+    assert!(size_of::<Total>() == 24);
     assert!(size_of::<crate::stream::Stream>() == 8 * 10 + 6 * 4 + 24);
 };
 
@@ -370,6 +404,7 @@ mod pod {
         super::Egress,
         super::CaptureFilter,
         super::Relay,
+        super::Total,
         crate::stream::Stream
     );
 }

@@ -4,26 +4,27 @@ use std::sync::Arc;
 
 use axum::Router;
 use axum::body::Body;
-use axum::extract::rejection::JsonRejection;
-use axum::extract::{DefaultBodyLimit, Path, Query, State};
+use axum::extract::rejection::{JsonRejection, PathRejection, QueryRejection};
+use axum::extract::{Path, Query, State};
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Json, Response};
 use axum::routing::{delete, get};
+use node::http::{self, Access, Base, Failed};
 use serde::Deserialize;
 
 use crate::capture::Wish;
 use crate::config::ChildSpec;
+use crate::metrics;
 use crate::relay::{Relay, RelayError};
 use crate::view;
 
-/// Largest request body; a child or a route fits many times over.
-const BODY_LIMIT: usize = 64 * 1024;
+/// What shows media, and needs the token for reading as well.
+const PRIVATE: &[&str] = &["/capture"];
 
-/// The routes.
+/// The routes, guarded.
 pub fn router(relay: Arc<Relay>) -> Router {
-    Router::new()
-        .route("/status", get(async |State(relay): State<Arc<Relay>>| Json(relay.status().await)))
-        .route("/topology", get(async |State(relay): State<Arc<Relay>>| Json(relay.topology().await)))
+    let token = relay.config().token.clone();
+    let own = Router::new()
         .route("/streams", get(async |State(relay): State<Arc<Relay>>| Json(relay.streams().await)))
         .route(
             "/children",
@@ -32,22 +33,33 @@ pub fn router(relay: Arc<Relay>) -> Router {
         .route("/children/{name}", delete(remove_child))
         .route("/routes", axum::routing::post(route))
         .route("/capture", get(capture))
-        .route("/healthz", get(async || "ok\n"))
-        .route("/readyz", get(ready))
-        .fallback(async || Failed(StatusCode::NOT_FOUND, "no such path; see docs/operations.md".to_owned()))
-        .method_not_allowed_fallback(async || {
-            Failed(StatusCode::METHOD_NOT_ALLOWED, "this path has no such method".to_owned())
-        })
-        .layer(DefaultBodyLimit::max(BODY_LIMIT))
-        .with_state(relay)
+        .with_state(relay.clone());
+    let access = Access { token, private: PRIVATE, ..Access::default() };
+    http::guard(http::router(relay).merge(own), access)
 }
 
-/// An error as the API sends it.
-struct Failed(StatusCode, String);
+impl Base for Relay {
+    type Status = view::Status;
+    type Topology = view::Topology;
 
-impl IntoResponse for Failed {
-    fn into_response(self) -> Response {
-        (self.0, Json(view::Failure { error: self.1 })).into_response()
+    async fn status(&self) -> view::Status {
+        self.status().await
+    }
+
+    async fn topology(&self) -> view::Topology {
+        self.topology().await
+    }
+
+    async fn refresh(&self) -> Result<(), Failed> {
+        self.refresh().await.map_err(|why| Failed(StatusCode::SERVICE_UNAVAILABLE, why))
+    }
+
+    async fn metrics(&self) -> Result<String, Failed> {
+        metrics::render(self).await.map_err(|why| Failed(StatusCode::SERVICE_UNAVAILABLE, why))
+    }
+
+    async fn problems(&self) -> Vec<String> {
+        Relay::problems(self).await
     }
 }
 
@@ -63,24 +75,25 @@ impl From<RelayError> for Failed {
     }
 }
 
-impl From<JsonRejection> for Failed {
-    fn from(rejection: JsonRejection) -> Self {
-        Failed(rejection.status(), rejection.body_text())
+/// With Redis the keys are the truth; a change made here would be undone by the next look.
+fn changeable(relay: &Relay) -> Result<(), Failed> {
+    match &relay.config().tree {
+        None => Ok(()),
+        Some(_) => Err(Failed(
+            StatusCode::CONFLICT,
+            format!(
+                "children of this relay come from Redis; redis-cli SADD children:{0} NAME, or SREM children:{0} NAME",
+                relay.config().node_id
+            ),
+        )),
     }
-}
-
-async fn ready(State(relay): State<Arc<Relay>>) -> Response {
-    let status = relay.status().await;
-    if status.healthy {
-        return "ready\n".into_response();
-    }
-    Failed(StatusCode::SERVICE_UNAVAILABLE, status.problems.join("; ")).into_response()
 }
 
 async fn add_child(
     State(relay): State<Arc<Relay>>,
     body: Result<Json<view::NewChild>, JsonRejection>,
 ) -> Result<Response, Failed> {
+    changeable(&relay)?;
     let Json(child) = body?;
     let spec = ChildSpec::try_from(child).map_err(RelayError::from)?;
     let child = relay.add_child(spec).await?;
@@ -89,8 +102,10 @@ async fn add_child(
 
 async fn remove_child(
     State(relay): State<Arc<Relay>>,
-    Path(name): Path<String>,
+    name: Result<Path<String>, PathRejection>,
 ) -> Result<StatusCode, Failed> {
+    changeable(&relay)?;
+    let Path(name) = name?;
     relay.remove_child(&name).await?;
     Ok(StatusCode::NO_CONTENT)
 }
@@ -115,9 +130,9 @@ struct CaptureQuery {
 
 async fn capture(
     State(relay): State<Arc<Relay>>,
-    Query(query): Query<CaptureQuery>,
+    query: Result<Query<CaptureQuery>, QueryRejection>,
 ) -> Result<Response, Failed> {
-    let CaptureQuery { ssrc, port, count, seconds } = query;
+    let Query(CaptureQuery { ssrc, port, count, seconds }) = query?;
     let mut pieces = relay.capture(Wish { ssrc, port, count, seconds }).await?;
     let stream = futures_util::stream::poll_fn(move |context| pieces.poll_recv(context));
     Ok(([(header::CONTENT_TYPE, "application/vnd.tcpdump.pcap")], Body::from_stream(stream)).into_response())

@@ -4,10 +4,12 @@ use std::io::Read;
 use std::net::SocketAddr;
 use std::time::Duration;
 
+use node::http::Failure;
+use node::secret::Secret;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
-
-use crate::view::Failure;
+use ureq::RequestBuilder;
+use ureq::http::{StatusCode, header};
 
 /// Why a request failed.
 #[derive(Debug, thiserror::Error)]
@@ -18,6 +20,16 @@ pub enum ClientError {
     /// The daemon refused, in its own words.
     #[error("{0}")]
     Refused(String),
+    /// The daemon wants a token.
+    #[error(
+        "the daemon on {api} wants its token; set API_TOKEN to it, or --api-token-file to a file with it"
+    )]
+    TokenMissing { api: SocketAddr },
+    /// It wants another one.
+    #[error(
+        "the daemon on {api} has another token than this one; set API_TOKEN or --api-token-file to what it has"
+    )]
+    TokenWrong { api: SocketAddr },
     /// The answer makes no sense.
     #[error("unexpected answer from {api}: {why}")]
     Answer { api: SocketAddr, why: String },
@@ -26,12 +38,13 @@ pub enum ClientError {
 /// A daemon's API.
 pub struct Client {
     api: SocketAddr,
+    token: Option<Secret>,
     agent: ureq::Agent,
 }
 
 impl Client {
-    /// The API at an address. An unspecified address means this host.
-    pub fn new(mut api: SocketAddr) -> Client {
+    /// The API at an address, and the token that it may want. An unspecified address means this host.
+    pub fn new(mut api: SocketAddr, token: Option<Secret>) -> Client {
         if api.ip().is_unspecified() {
             api.set_ip(match api {
                 SocketAddr::V4(_) => std::net::Ipv4Addr::LOCALHOST.into(),
@@ -44,35 +57,47 @@ impl Client {
             .proxy(None)
             .build()
             .into();
-        Client { api, agent }
+        Client { api, token, agent }
+    }
+
+    /// The address that is asked.
+    pub fn api(&self) -> SocketAddr {
+        self.api
     }
 
     /// `GET path`.
     pub fn get<T: DeserializeOwned>(&self, path: &str) -> Result<T, ClientError> {
-        let mut response = self.checked(self.agent.get(self.url(path)).call())?;
+        let mut response = self.checked(self.with_token(self.agent.get(self.url(path))).call())?;
         response.body_mut().read_json().map_err(|error| self.answer(&error))
     }
 
     /// `POST path` with a body; the answer's body may be empty.
     pub fn post<B: Serialize>(&self, path: &str, body: &B) -> Result<Option<serde_json::Value>, ClientError> {
-        let mut response = self.checked(self.agent.post(self.url(path)).send_json(body))?;
+        let mut response = self.checked(self.with_token(self.agent.post(self.url(path))).send_json(body))?;
         let text = response.body_mut().read_to_string().map_err(|error| self.answer(&error))?;
         Ok(serde_json::from_str(&text).ok())
     }
 
     /// `DELETE path`.
     pub fn delete(&self, path: &str) -> Result<(), ClientError> {
-        self.checked(self.agent.delete(self.url(path)).call()).map(drop)
+        self.checked(self.with_token(self.agent.delete(self.url(path))).call()).map(drop)
     }
 
     /// `GET path` as a stream.
     pub fn stream(&self, path: &str) -> Result<impl Read + use<>, ClientError> {
-        let response = self.checked(self.agent.get(self.url(path)).call())?;
+        let response = self.checked(self.with_token(self.agent.get(self.url(path))).call())?;
         Ok(response.into_body().into_reader())
     }
 
     fn url(&self, path: &str) -> String {
         format!("http://{}{path}", self.api)
+    }
+
+    fn with_token<B>(&self, request: RequestBuilder<B>) -> RequestBuilder<B> {
+        match &self.token {
+            Some(token) => request.header(header::AUTHORIZATION, format!("Bearer {}", token.reveal())),
+            None => request,
+        }
     }
 
     fn checked(
@@ -89,6 +114,12 @@ impl Client {
             return Ok(response);
         }
         let status = response.status();
+        if status == StatusCode::UNAUTHORIZED {
+            return Err(match self.token {
+                None => ClientError::TokenMissing { api: self.api },
+                Some(_) => ClientError::TokenWrong { api: self.api },
+            });
+        }
         let body = response.body_mut().read_to_string().unwrap_or_default();
         Err(match serde_json::from_str::<Failure>(&body) {
             Ok(failure) => ClientError::Refused(failure.error),

@@ -1,31 +1,26 @@
 //! `relay-ctl attach`: from configuration to a relay that runs until it is told to stop.
 
-use std::io::{IsTerminal, Write};
+use std::io::Write;
 use std::sync::Arc;
-use std::time::Duration;
 
+use node::tree::Tree;
 use tokio::net::TcpListener;
-use tokio::signal::unix::{SignalKind, signal};
-use tracing_subscriber::EnvFilter;
 
 use crate::cli::Failure;
-use crate::config::{Config, ConfigError};
+use crate::config::Config;
 use crate::kernel::{KernelError, Pins};
 use crate::net::Netlink;
 use crate::relay::{Relay, StartError};
 
-/// How long requests under way may take to finish.
-const DRAIN: Duration = Duration::from_secs(1);
+/// The crates whose log is about the relay itself.
+const OWN: &[&str] = &["relay_ctl", "relay_ebpf"];
 
 /// Runs until SIGINT or SIGTERM. The data plane goes on forwarding after that.
 pub fn run(config: Config) -> Result<(), Failure> {
-    let filter = EnvFilter::try_new(directives(&config.log))
-        .map_err(|error| ConfigError(format!("--log {}: {error}", config.log)))?;
-    let _ = tracing_subscriber::fmt()
-        .with_env_filter(filter)
-        .with_writer(std::io::stderr)
-        .with_ansi(std::io::stderr().is_terminal())
-        .try_init();
+    node::daemon::start_log(&config.log, OWN)?;
+    for warning in &config.warnings {
+        tracing::warn!("{warning}");
+    }
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(2)
         .enable_all()
@@ -35,8 +30,7 @@ pub fn run(config: Config) -> Result<(), Failure> {
 }
 
 async fn serve(config: Config) -> Result<(), Failure> {
-    let mut interrupt = signal(SignalKind::interrupt()).map_err(|error| Failure::Other(error.to_string()))?;
-    let mut terminate = signal(SignalKind::terminate()).map_err(|error| Failure::Other(error.to_string()))?;
+    let stopped = node::daemon::stopped().map_err(|error| Failure::Other(error.to_string()))?;
     // Bound before anything is attached, so that a port in use is found while nothing has changed.
     let listener = TcpListener::bind(config.api).await.map_err(|error| api_error(&config, &error))?;
     // Subscribed before anything is read, so that no change falls between.
@@ -44,6 +38,8 @@ async fn serve(config: Config) -> Result<(), Failure> {
     let log_level = ebpf_log_level(&config.log);
     let relay = Arc::new(Relay::start(config, log_level).await.map_err(failure)?);
     relay.clone().log_programs().await;
+
+    let tree = follow_tree(&relay).await;
 
     let status = relay.status().await;
     tracing::info!("{}: {}", status.dataplane.mode, status.dataplane.mode_reason);
@@ -53,26 +49,30 @@ async fn serve(config: Config) -> Result<(), Failure> {
 
     let watching = tokio::spawn(relay.clone().watch(changes));
     tokio::spawn(relay.clone().keep_stock());
-    let (stop, stopped) = tokio::sync::oneshot::channel::<()>();
-    let server =
-        axum::serve(listener, crate::api::router(relay.clone())).with_graceful_shutdown(async move {
-            let _ = stopped.await;
-        });
-    let mut server = tokio::spawn(async move { server.await });
-    let ended = tokio::select! {
-        _ = interrupt.recv() => Ok(()),
-        _ = terminate.recv() => Ok(()),
-        ended = &mut server => Err(Failure::Other(format!("the HTTP server ended: {ended:?}"))),
+    tokio::spawn(relay.clone().keep_hosts());
+    tokio::select! {
+        ended = node::http::serve(listener, crate::api::router(relay.clone()), stopped) => {
+            ended.map_err(|error| Failure::Other(format!("the HTTP server ended: {error}")))?;
+        }
         _ = watching => {
             tracing::warn!("the data plane was detached; there is nothing left to look after");
             return Ok(());
         }
-    };
-    let _ = stop.send(());
-    // Requests under way may finish; a capture would go on for ever.
-    let _ = tokio::time::timeout(DRAIN, server).await;
+    }
+    if let Some(tree) = tree {
+        tree.stop().await;
+    }
     tracing::info!("stopping; what is attached goes on forwarding (`relay-ctl detach` ends it)");
-    ended
+    Ok(())
+}
+
+/// Registers in Redis and follows what it says; `None` without Redis. That Redis does not answer stops nobody: what a
+/// predecessor left goes on being forwarded.
+async fn follow_tree(relay: &Arc<Relay>) -> Option<Tree> {
+    let config = relay.config().tree.clone()?;
+    let tree = Tree::start(config, relay.registration().await, relay.clone());
+    relay.in_tree(&tree);
+    Some(tree)
 }
 
 /// The port is most often taken by the daemon that already looks after the interface.
@@ -87,14 +87,6 @@ fn failure(error: StartError) -> Failure {
     match error {
         StartError::Config(error) => error.into(),
         other => Failure::Other(other.to_string()),
-    }
-}
-
-/// A plain level means this program and its eBPF side; what the libraries have to say is for whoever asks for it.
-fn directives(log: &str) -> String {
-    match log {
-        "error" | "warn" | "info" | "debug" | "trace" => format!("warn,relay_ctl={log},relay_ebpf={log}"),
-        other => other.to_owned(),
     }
 }
 

@@ -6,7 +6,8 @@
 //! - [`net`]: routes, neighbours, links and addresses, from the kernel by netlink.
 //! - [`relay`]: the one thing that holds the state and brings these together.
 //! - [`api`], [`view`], [`report`], [`client`]: HTTP, what it shows, and how that is read from the maps.
-//! - [`daemon`], [`cli`]: the commands.
+//! - [`metrics`]: the same as Prometheus wants it.
+//! - [`daemon`], [`cli`]: the commands; [`top`]: the one that is looked at for longer.
 
 pub mod api;
 pub mod capture;
@@ -17,8 +18,10 @@ pub mod daemon;
 pub mod doctor;
 pub mod fanout;
 pub mod kernel;
+pub mod metrics;
 pub mod net;
 pub mod relay;
 pub mod report;
+pub mod top;
 pub mod userspace;
 pub mod view;

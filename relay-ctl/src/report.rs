@@ -2,22 +2,73 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
+use std::path::Path;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use node::topology::TopologyView;
-use relay_common::layout::{AUDIO, ChildInfo, Egress, MODE_XDP, StreamKey, clock_rate};
+use relay_common::layout::{AUDIO, ChildInfo, Egress, MODE_XDP, StreamKey, Total, clock_rate};
 use relay_common::stream::Stream;
 
 use crate::fanout::ChildId;
-use crate::kernel::{self, Maps, Mode, Pins, pins, unpadded};
+use crate::kernel::{self, KernelError, Maps, Mode, Pins, pins, unpadded};
 use crate::relay::unmapped;
 use crate::view;
 
 /// `status`, as far as the maps know.
 pub fn status(maps: &Maps, pins: &Pins) -> view::Status {
-    let relay = maps.relay.get(&0, 0).ok();
+    let sums = Sums::of(&kernel::streams(maps), maps.totals());
     let children = children(maps);
-    let streams = kernel::streams(maps);
+    view::Status {
+        topology: TopologyView {
+            children: children.iter().map(|child| child.name.clone()).collect(),
+            ..TopologyView::default()
+        },
+        forwarding: forwarding(&children),
+        ..outline(maps, pins, sums)
+    }
+}
+
+/// The maps of an interface, or of the only one that has any. An error is one line.
+pub fn pinned(pin_root: &Path, interface: Option<&str>) -> Result<(Pins, Maps), String> {
+    let names = Pins::interfaces(pin_root);
+    let interface = match (interface, names.as_slice()) {
+        (Some(interface), _) => interface,
+        (None, [only]) => only,
+        (None, []) => return Err(format!("and nothing is pinned in {}", pin_root.display())),
+        (None, several) => return Err(format!("name one with --interface: {}", several.join(", "))),
+    };
+    let pins = Pins::new(pin_root, interface);
+    if !pins.versioned().exists() {
+        let error = KernelError::NotAttached { interface: interface.to_owned(), folder: pins.versioned() };
+        return Err(error.to_string());
+    }
+    let maps = Maps::open(&pins).map_err(|error| error.to_string())?;
+    Ok((pins, maps))
+}
+
+/// All streams together, those that are forgotten included.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Sums {
+    /// RTP and RTCP packets.
+    pub packets: u64,
+    /// RTP bytes.
+    pub bytes: u64,
+}
+
+impl Sums {
+    /// Adds up.
+    pub fn of(streams: &[(StreamKey, Stream)], forgotten: [Total; 2]) -> Sums {
+        let streams = streams.iter().map(|(_, stream)| Total::from(stream));
+        streams.chain(forgotten).fold(Sums::default(), |sums, one| Sums {
+            packets: sums.packets + one.packets + one.rtcp_packets,
+            bytes: sums.bytes + one.bytes,
+        })
+    }
+}
+
+/// `status` without children, which the daemon knows better.
+pub fn outline(maps: &Maps, pins: &Pins, sums: Sums) -> view::Status {
+    let relay = maps.relay.get(&0, 0).ok();
     let mut addresses: Vec<IpAddr> = maps
         .listeners
         .keys()
@@ -50,10 +101,7 @@ pub fn status(maps: &Maps, pins: &Pins) -> view::Status {
             audio_port: ports[0],
             video_port: ports[1],
         },
-        topology: TopologyView {
-            children: children.iter().map(|child| child.name.clone()).collect(),
-            ..TopologyView::default()
-        },
+        topology: TopologyView::default(),
         redis: None,
         gstreamer: view::Gstreamer {
             audio_running: attached,
@@ -61,15 +109,15 @@ pub fn status(maps: &Maps, pins: &Pins) -> view::Status {
             audio_restarts: 0,
             video_restarts: 0,
         },
-        forwarding: forwarding(&children),
+        forwarding: forwarding(&[]),
         dataplane: view::Dataplane {
             mode,
             mode_reason: relay.map_or_else(String::new, |relay| unpadded(&relay.mode_reason)),
             interface: pins.interface().to_owned(),
             generation: relay.map_or(0, |relay| relay.generation),
             programs,
-            packets: streams.iter().map(|(_, stream)| stream.packets + stream.rtcp_packets).sum(),
-            bytes: streams.iter().map(|(_, stream)| stream.bytes).sum(),
+            packets: sums.packets,
+            bytes: sums.bytes,
             drops: kernel::drops(maps),
             egress: if mode == Mode::Xdp { egress(maps) } else { BTreeMap::new() },
             receive_overflow: None,
@@ -176,6 +224,11 @@ pub fn interface_name(ifindex: u32) -> String {
 /// A MAC address as people write it.
 pub fn mac_text(mac: [u8; 6]) -> String {
     mac.map(|byte| format!("{byte:02x}")).join(":")
+}
+
+/// ms since 1970.
+pub fn now_ms() -> u64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_millis() as u64)
 }
 
 /// CLOCK_MONOTONIC, the clock of the data plane.

@@ -1,6 +1,9 @@
 //! What `status`, `children` and `streams` show, as the HTTP API sends it and `--json` prints it. Built by the daemon,
 //! or by the command line from the pinned maps when the daemon is down.
 
+#[cfg(test)]
+pub mod samples;
+
 use std::collections::BTreeMap;
 
 use node::topology::TopologyView;
@@ -262,11 +265,4 @@ pub struct Topology {
     pub parent: Option<String>,
     /// Children, sorted.
     pub children: Vec<String>,
-}
-
-/// Every error of the HTTP API.
-#[derive(Clone, Debug, Serialize, Deserialize)]
-pub struct Failure {
-    /// What went wrong and what to do.
-    pub error: String,
 }

@@ -53,6 +53,8 @@ pub static PENDING: PerCpuArray<Pending, 1> = PerCpuArray::new();
 #[btf_map]
 pub static CAPTURE_FILTER: Array<CaptureFilter, 1> = Array::new();
 #[btf_map]
+pub static TOTALS: Array<Total, 2> = Array::new();
+#[btf_map]
 pub static CAPTURE: RingBuf<CaptureHead, { CAPTURE_RING as usize }> = RingBuf::new();
 
 const CURSORS_PER_CPU: usize = layout::CURSORS as usize;

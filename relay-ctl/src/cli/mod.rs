@@ -3,16 +3,20 @@
 mod show;
 
 use std::io::{Read, Write};
-use std::net::SocketAddr;
+use std::net::{Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
+use std::time::Duration;
 
 use clap::{CommandFactory, Parser, Subcommand};
 use clap_complete::Shell;
+use node::config::{NodeFlags, client_token, environment};
+use node::secret::redacted;
 
 use crate::client::{Client, ClientError};
-use crate::config::{ChildSpec, Config, ConfigError, DEFAULT_API, File, Flags};
+use crate::config::{ChildSpec, Config, ConfigError, DEFAULT_API_PORT, File, Flags};
 use crate::kernel::{KernelError, Maps, ModeWanted, Pins, pins};
+use crate::top::Source;
 use crate::{doctor, report, view};
 
 /// Exit code for bad configuration (EX_USAGE of sysexits.h).
@@ -29,7 +33,7 @@ struct Cli {
 #[derive(Subcommand)]
 enum Command {
     /// Attach to an interface and look after the relay until stopped; what is attached goes on forwarding after that
-    Attach(Attach),
+    Attach(Box<Attach>),
     /// End forwarding on an interface and remove everything that was attached and pinned
     Detach {
         /// Interface
@@ -44,6 +48,14 @@ enum Command {
     Children(Query),
     /// Show the streams: loss, reordering, duplicates, jitter
     Streams(Query),
+    /// Watch rates, loss and jitter live
+    Top {
+        #[command(flatten)]
+        query: Query,
+        /// Seconds between two looks
+        #[arg(long, default_value = "1", value_parser = interval)]
+        interval: Duration,
+    },
     /// Add or remove a child
     #[command(subcommand)]
     Child(ChildCommand),
@@ -70,13 +82,12 @@ enum Command {
 struct Attach {
     /// Interface that media comes in on
     interface: String,
-    /// Name of this node [default: relay-1]
-    #[arg(long, env = "NODE_ID")]
-    node_id: Option<String>,
+    #[command(flatten)]
+    node: NodeFlags,
     /// Which data plane [default: auto]
     #[arg(long, env = "RELAY_MODE", value_enum)]
     mode: Option<ModeWanted>,
-    /// Child NAME=HOST:AUDIO:VIDEO (IPv6 in brackets); repeatable
+    /// Child NAME=HOST:AUDIO:VIDEO (IPv6 in brackets), for a relay without Redis; repeatable
     #[arg(long = "child", value_name = "NAME=HOST:AUDIO:VIDEO")]
     children: Vec<String>,
     /// Where media comes in, [ADDRESS:]AUDIO:VIDEO; RTCP is the port after each [default: 5002:5004]
@@ -85,7 +96,7 @@ struct Attach {
     /// TOML file with the same settings; flags win
     #[arg(long, env = "RELAY_CONFIG")]
     config: Option<PathBuf>,
-    /// Address of the HTTP API [default: 127.0.0.1:7071]
+    /// Address of the HTTP API [default: 127.0.0.1:7071, with a token 0.0.0.0:7071; API_PORT changes the port]
     #[arg(long, env = "RELAY_API")]
     api: Option<SocketAddr>,
     /// Where the data plane is pinned [default: /sys/fs/bpf/media-tree]
@@ -119,9 +130,31 @@ struct Query {
 
 #[derive(clap::Args)]
 struct At {
-    /// Address of the daemon's HTTP API
-    #[arg(long, env = "RELAY_API", default_value = DEFAULT_API)]
-    api: SocketAddr,
+    /// Address of the daemon's HTTP API [default: 127.0.0.1:7071; API_PORT changes the port]
+    #[arg(long, env = "RELAY_API")]
+    api: Option<SocketAddr>,
+    /// File with the daemon's token [env: API_TOKEN_FILE, or the token itself: API_TOKEN]
+    #[arg(long, value_name = "FILE")]
+    api_token_file: Option<PathBuf>,
+}
+
+impl At {
+    fn client(&self) -> Result<Client, Failure> {
+        let env = |name: &str| environment(name).filter(|value| !value.is_empty());
+        let api = match (self.api, env("API_PORT")) {
+            (Some(api), _) => api,
+            (None, None) => (Ipv4Addr::LOCALHOST, DEFAULT_API_PORT).into(),
+            (None, Some(port)) => match port.parse() {
+                Ok(port) if port != 0 => (Ipv4Addr::LOCALHOST, port).into(),
+                _ => return Err(ConfigError(format!("API_PORT '{port}' is no port from 1 to 65535")).into()),
+            },
+        };
+        let (token, warnings) = client_token(self.api_token_file.clone(), env)?;
+        for warning in warnings {
+            eprintln!("relay-ctl: {warning}");
+        }
+        Ok(Client::new(api, token))
+    }
 }
 
 #[derive(Subcommand)]
@@ -192,6 +225,21 @@ fn ssrc(text: &str) -> Result<u32, String> {
     parsed.map_err(|_| "an SSRC is a number from 0 to 4294967295, decimal or 0x…".to_owned())
 }
 
+fn interval(text: &str) -> Result<Duration, String> {
+    let seconds = text.parse::<f64>().ok().filter(|seconds| (0.1..=3600.0).contains(seconds));
+    seconds.map(Duration::from_secs_f64).ok_or_else(|| "write seconds, from 0.1 to 3600".to_owned())
+}
+
+fn top(query: Query, interval: Duration) -> Result<ExitCode, Failure> {
+    let client = query.at.client()?;
+    let source = Source { client, interface: query.interface, pin_root: query.pin_root };
+    match query.json {
+        true => crate::top::once(&source, interval)?,
+        false => crate::top::live(source, interval)?,
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
 /// Why a command failed: one line, and an exit code.
 #[derive(Debug)]
 pub enum Failure {
@@ -243,7 +291,7 @@ fn fail(text: String, code: u8) -> ExitCode {
     ExitCode::from(code)
 }
 
-/// What clap says, without its heading and its advertisement for --help.
+/// What clap says, without its heading and its advertisement for --help, and without a password that it may quote.
 fn usage_error(error: &clap::Error) -> String {
     let text = error.render().to_string();
     let kept = text.lines().filter(|line| !line.starts_with("For more information"));
@@ -251,12 +299,12 @@ fn usage_error(error: &clap::Error) -> String {
     if error.kind() == clap::error::ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand {
         text = "no command; `relay-ctl --help` lists them".to_owned();
     }
-    text
+    redacted(&text)
 }
 
 fn run(command: Command) -> Result<ExitCode, Failure> {
     match command {
-        Command::Attach(attach) => crate::daemon::run(configuration(attach)?).map(|()| ExitCode::SUCCESS),
+        Command::Attach(attach) => crate::daemon::run(configuration(*attach)?).map(|()| ExitCode::SUCCESS),
         Command::Detach { interface, pin_root } => detach(&interface, &pin_root),
         Command::Status(query) => {
             let status = fetch(&query, "/status", report::status)?;
@@ -272,15 +320,16 @@ fn run(command: Command) -> Result<ExitCode, Failure> {
                 fetch(&query, "/streams", |maps, _| view::Streams { streams: report::streams(maps) })?;
             show::print(query.json, &streams, show::streams)
         }
+        Command::Top { query, interval } => top(query, interval),
         Command::Child(ChildCommand::Add { child, json, at }) => add_child(&child, json, &at),
         Command::Child(ChildCommand::Remove { name, at }) => {
-            Client::new(at.api).delete(&format!("/children/{}", encoded(&name)))?;
+            at.client()?.delete(&format!("/children/{}", encoded(&name)))?;
             Ok(ExitCode::SUCCESS)
         }
         Command::Route(route) => {
             let children = if route.all { None } else { route.children };
             let body = view::Route { ssrc: route.ssrc, port: route.port, children };
-            Client::new(route.at.api).post("/routes", &body)?;
+            route.at.client()?.post("/routes", &body)?;
             Ok(ExitCode::SUCCESS)
         }
         Command::Capture(capture) => self::capture(&capture),
@@ -307,7 +356,7 @@ fn configuration(attach: Attach) -> Result<Config, Failure> {
         format!("{}:{}", attach.rtp_audio_port.unwrap_or(audio), attach.rtp_video_port.unwrap_or(video))
     });
     let flags = Flags {
-        node_id: attach.node_id,
+        node: attach.node,
         mode: attach.mode,
         listen: attach.listen.or(ports),
         api: attach.api,
@@ -315,7 +364,7 @@ fn configuration(attach: Attach) -> Result<Config, Failure> {
         log: attach.log,
         children: attach.children,
     };
-    Ok(Config::new(&attach.interface, flags, file)?)
+    Ok(Config::new(&attach.interface, flags, environment, file)?)
 }
 
 fn detach(interface: &str, pin_root: &Path) -> Result<ExitCode, Failure> {
@@ -335,31 +384,15 @@ fn fetch<T: serde::de::DeserializeOwned>(
     path: &str,
     from_maps: impl Fn(&Maps, &Pins) -> T,
 ) -> Result<T, Failure> {
-    let down = match Client::new(query.at.api).get(path) {
+    let client = query.at.client()?;
+    let down = match client.get(path) {
         Ok(answer) => return Ok(answer),
         Err(error @ ClientError::NotRunning { .. }) => error,
         Err(error) => return Err(error.into()),
     };
-    let pinned = Pins::interfaces(&query.pin_root);
-    let interface = match (&query.interface, pinned.as_slice()) {
-        (Some(interface), _) => interface.clone(),
-        (None, [only]) => only.clone(),
-        (None, []) => {
-            return Err(Failure::Other(format!(
-                "{down}; and nothing is pinned in {}",
-                query.pin_root.display()
-            )));
-        }
-        (None, several) => {
-            return Err(Failure::Other(format!("{down}; name one with --interface: {}", several.join(", "))));
-        }
-    };
-    let pins = Pins::new(&query.pin_root, &interface);
-    if !pins.versioned().exists() {
-        return Err(KernelError::NotAttached { interface, folder: pins.versioned() }.into());
-    }
-    let maps = Maps::open(&pins)?;
-    eprintln!("relay-ctl: no daemon answers on {}; read from {}", query.at.api, pins.versioned().display());
+    let (pins, maps) = report::pinned(&query.pin_root, query.interface.as_deref())
+        .map_err(|error| Failure::Other(format!("{down}; {error}")))?;
+    eprintln!("relay-ctl: no daemon answers on {}; read from {}", client.api(), pins.versioned().display());
     Ok(from_maps(&maps, &pins))
 }
 
@@ -367,9 +400,10 @@ fn add_child(text: &str, json: bool, at: &At) -> Result<ExitCode, Failure> {
     let spec: ChildSpec = text.parse()?;
     let [audio_port, video_port] = spec.ports;
     let body = view::NewChild { name: spec.name, host: spec.host, audio_port, video_port };
-    let answer = Client::new(at.api).post("/children", &body)?.unwrap_or_default();
+    let client = at.client()?;
+    let answer = client.post("/children", &body)?.unwrap_or_default();
     let child: view::Child = serde_json::from_value(answer)
-        .map_err(|error| Failure::Other(format!("unexpected answer from {}: {error}", at.api)))?;
+        .map_err(|error| Failure::Other(format!("unexpected answer from {}: {error}", client.api())))?;
     show::print(json, &child, show::added)
 }
 
@@ -380,7 +414,7 @@ fn capture(capture: &Capture) -> Result<ExitCode, Failure> {
     push("port", capture.port.map(u64::from));
     push("count", capture.count);
     push("seconds", capture.seconds);
-    let mut from = Client::new(capture.at.api).stream(&format!("/capture?{}", query.join("&")))?;
+    let mut from = capture.at.client()?.stream(&format!("/capture?{}", query.join("&")))?;
     let mut to: Box<dyn Write> = if capture.w == Path::new("-") {
         Box::new(std::io::stdout())
     } else {

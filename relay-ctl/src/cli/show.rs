@@ -26,13 +26,13 @@ pub fn print<T: Serialize + ?Sized>(
 
 pub fn status(status: &Status) -> String {
     let plane = &status.dataplane;
+    let tree = match status.tree_id.as_str() {
+        "" => String::new(),
+        tree => format!(" in {tree}"),
+    };
+    let health = if status.healthy { "healthy" } else { "NOT healthy" };
     let mut lines = vec![
-        format!(
-            "{} on {}: {}",
-            status.node_id,
-            plane.interface,
-            if status.healthy { "healthy" } else { "NOT healthy" }
-        ),
+        format!("{}{tree} on {}: {health}", status.node_id, plane.interface),
         format!("mode        {} ({})", plane.mode, plane.mode_reason),
         format!(
             "listening   {} audio {} video {}",
@@ -41,10 +41,13 @@ pub fn status(status: &Status) -> String {
             status.network.video_port
         ),
         format!("children    {} {}", status.forwarding.children_count, status.forwarding.children.join(" ")),
+    ];
+    lines.extend(place_in_tree(status));
+    lines.extend([
         format!("packets     {} ({} bytes)", plane.packets, plane.bytes),
         format!("generation  {}", plane.generation),
         format!("programs    {}", plane.programs.join(" ")),
-    ];
+    ]);
     if let Some(overflow) = plane.receive_overflow {
         lines.push(format!("overflow    {overflow} packets dropped by the receive socket"));
     }
@@ -57,10 +60,46 @@ pub fn status(status: &Status) -> String {
     for problem in &status.problems {
         lines.push(format!("problem     {problem}"));
     }
+    for warning in &status.warnings {
+        lines.push(format!("warning     {warning}"));
+    }
     if !status.daemon {
         lines.push("daemon      down; forwarding goes on without it".to_owned());
     }
-    lines.join("\n")
+    printable(&lines.join("\n"))
+}
+
+fn place_in_tree(status: &Status) -> Vec<String> {
+    let topology = &status.topology;
+    let mut lines = Vec::new();
+    if let Some(parent) = &topology.parent {
+        lines.push(format!("parent      {parent}"));
+    }
+    let states = [("waiting", &topology.waiting), ("stale", &topology.stale), ("held", &topology.held)];
+    for (name, children) in states {
+        if !children.is_empty() {
+            lines.push(format!("{name:<11} {} {}", children.len(), children.join(" ")));
+        }
+    }
+    for (child, why) in &topology.refused {
+        lines.push(format!("refused     {child}: {why}"));
+    }
+    if let Some(redis) = &status.redis {
+        let state = if redis.connected { "connected" } else { "NOT connected" };
+        let known = if redis.registered { "registered" } else { "NOT registered" };
+        let notified = if redis.notifications { "notifications" } else { "no notifications, polled" };
+        lines.push(format!("redis       {} {state}, {known}, {notified}", redis.server));
+        lines.push(format!(
+            "            {} looks, {} events, {} reconnects",
+            redis.looks, redis.events, redis.reconnects
+        ));
+    }
+    lines
+}
+
+/// Session names and hosts come from Redis: nothing of theirs may steer the terminal.
+fn printable(text: &str) -> String {
+    text.chars().map(|c| if c.is_control() && c != '\n' { char::REPLACEMENT_CHARACTER } else { c }).collect()
 }
 
 pub fn children(children: &Children) -> String {
@@ -79,13 +118,14 @@ pub fn children(children: &Children) -> String {
             child.errors.to_string(),
         ]);
     }
-    table.to_string()
+    printable(&table.to_string())
 }
 
 pub fn streams(streams: &Streams) -> String {
     let head = [
         "port",
         "ssrc",
+        "session",
         "source",
         "children",
         "packets",
@@ -95,11 +135,12 @@ pub fn streams(streams: &Streams) -> String {
         "jitter ms",
         "last seen ms",
     ];
-    let mut table = table(&head, 4);
+    let mut table = table(&head, 5);
     for stream in &streams.streams {
         table.add_row([
             format!("{} {}", stream.port, stream.kind),
             stream.ssrc.to_string(),
+            stream.session.clone().unwrap_or_else(|| "-".to_owned()),
             stream.source.clone(),
             stream.children.as_ref().map_or_else(|| "all".to_owned(), |names| names.join(",")),
             stream.packets.to_string(),
@@ -110,11 +151,11 @@ pub fn streams(streams: &Streams) -> String {
             stream.last_seen_ms.to_string(),
         ]);
     }
-    table.to_string()
+    printable(&table.to_string())
 }
 
 pub fn added(child: &Child) -> String {
-    format!("{}: {}", child.name, state(child))
+    printable(&format!("{}: {}", child.name, state(child)))
 }
 
 pub fn findings(findings: &[Finding]) -> String {
@@ -142,10 +183,16 @@ fn state(child: &Child) -> String {
         ChildState::Resolving => "resolving",
         ChildState::Unreachable => "unreachable",
     };
-    match &child.problem {
-        Some(problem) => format!("{name}: {problem}"),
-        None => name.to_owned(),
+    let mut text = name.to_owned();
+    for (is, flag) in [(child.stale, " (stale)"), (child.held, " (held)")] {
+        if is {
+            text.push_str(flag);
+        }
     }
+    if let Some(problem) = &child.problem {
+        text.push_str(&format!(": {problem}"));
+    }
+    text
 }
 
 /// A plain table; columns from `numbers` on are aligned right.
@@ -160,3 +207,6 @@ fn table(head: &[&str], numbers: usize) -> Table {
     }
     table
 }
+
+#[cfg(test)]
+mod tests;

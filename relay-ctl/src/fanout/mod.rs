@@ -22,6 +22,9 @@ use alloc::{Numbers, Runs};
 /// done with a packet within one softirq, milliseconds at most.
 pub const GRACE_MS: u64 = 100;
 
+/// Devmaps of each likely size that are kept ready: so many changes in a row need not wait.
+const STOCK: usize = 3;
+
 /// Most different subsets that streams can be routed to. With the set of all children that is half of what the maps
 /// hold, so that a change which replaces every set finds room once the grace of the last one is over.
 pub const MAX_SUBSETS: usize = MAX_SETS as usize / 2 - 1;
@@ -61,6 +64,8 @@ pub struct Fanout {
     retired: VecDeque<(u64, Retired)>,
     /// Instances whose devmap is in place already, by its size.
     stock: BTreeMap<u32, Vec<u32>>,
+    /// Instances whose devmap is being put in place, and its size.
+    ordered: BTreeMap<u32, u32>,
 }
 
 impl Fanout {
@@ -95,31 +100,44 @@ impl Fanout {
             predecessor: Some(in_use),
             retired: VecDeque::new(),
             stock: BTreeMap::new(),
+            ordered: BTreeMap::new(),
         }
     }
 
-    /// A size of devmap that the next change is likely to want and that is not in stock, with an instance to put it in.
+    /// A size of devmap that one of the next changes is likely to want and of which there are not enough in stock, with
+    /// an instance to put it in.
     ///
     /// Putting a devmap into `FANOUT` waits until every CPU has been through the scheduler, some 10 ms; done beforehand,
     /// a change does not wait.
     pub fn stock_order(&mut self) -> Option<(u32, u32)> {
         let members = self.sets.get(&ALL_CHILDREN).map_or(0, |set| set.members.len() as u32);
         let likely = [members + 1, members.saturating_sub(1), members];
-        let size = likely
-            .into_iter()
-            .find(|size| (1..=MAX_CHILDREN).contains(size) && !self.stock.contains_key(size))?;
+        let size = (1..=STOCK).find_map(|enough| {
+            let lacks = |size: &u32| (1..=MAX_CHILDREN).contains(size) && self.stock_of(*size) < enough;
+            likely.into_iter().find(lacks)
+        })?;
         // Not the last ones: changes come first.
         (self.instances.available() > MAX_INSTANCES as usize / 4).then_some(())?;
-        Some((size, self.instances.take()?))
+        let instance = self.instances.take()?;
+        self.ordered.insert(instance, size);
+        Some((size, instance))
+    }
+
+    /// Devmaps of a size that are in stock or on order.
+    fn stock_of(&self, size: u32) -> usize {
+        let ordered = self.ordered.values().filter(|ordered| **ordered == size).count();
+        ordered + self.stock.get(&size).map_or(0, Vec::len)
     }
 
     /// The devmap of a [`Fanout::stock_order`] is in place.
     pub fn stocked(&mut self, size: u32, instance: u32) {
+        self.ordered.remove(&instance);
         self.stock.entry(size).or_default().push(instance);
     }
 
     /// The devmap of a [`Fanout::stock_order`] could not be made.
     pub fn not_stocked(&mut self, instance: u32) {
+        self.ordered.remove(&instance);
         self.instances.give(instance);
     }
 

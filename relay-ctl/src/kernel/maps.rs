@@ -6,7 +6,7 @@ use aya::maps::{Array, ArrayOfMaps, HashMap, Map, MapData, MapError, PerCpuArray
 use aya::programs::ProgramFd;
 use relay_common::layout::{
     CURSORS, CaptureFilter, Child, ChildInfo, ChildStats, Egress, GroupKey, Listener, ListenerKey,
-    MAX_CHILDREN, PINNED_MAPS, Relay, SetChildren, Span, StreamKey,
+    MAX_CHILDREN, PINNED_MAPS, Relay, SetChildren, Span, StreamKey, Total,
 };
 use relay_common::stream::Stream;
 
@@ -49,6 +49,8 @@ pub struct Maps {
     pub egress: PerCpuArray<MapData, Egress>,
     /// What is captured.
     pub capture_filter: Array<MapData, CaptureFilter>,
+    /// What forgotten streams had, by kind. `None`: the daemon that pinned these maps knew nothing of it.
+    totals: Option<Array<MapData, Total>>,
     /// Empty devmaps that are in `FANOUT` already, by instance.
     stock: BTreeMap<u32, DevMap<MapData>>,
 }
@@ -74,9 +76,10 @@ impl Maps {
             drops: open(pins, "DROPS")?,
             egress: open(pins, "EGRESS")?,
             capture_filter: open(pins, "CAPTURE_FILTER")?,
+            totals: if pins.file("TOTALS").exists() { Some(open(pins, "TOTALS")?) } else { None },
             stock: BTreeMap::new(),
         };
-        debug_assert!(PINNED_MAPS.len() == 20, "a map was added to the layout but not here");
+        debug_assert!(PINNED_MAPS.len() == 21, "a map was added to the layout but not here");
         Ok(opened)
     }
 
@@ -144,9 +147,21 @@ impl Maps {
         self.stock.clear();
     }
 
-    /// The keys of a hash map. A map that changes while it is read may give a key twice or not at all.
-    pub fn stream_keys(&self) -> Vec<StreamKey> {
-        self.streams.keys().flatten().collect()
+    /// What forgotten streams had, by kind.
+    pub fn totals(&self) -> [Total; 2] {
+        let read = |kind| self.totals.as_ref().and_then(|totals| totals.get(&kind, 0).ok());
+        [0, 1].map(|kind| read(kind).unwrap_or_default())
+    }
+
+    /// Adds to what forgotten streams had.
+    pub fn add_totals(&mut self, more: [Total; 2]) -> Result<(), KernelError> {
+        let before = self.totals();
+        let Some(totals) = &mut self.totals else { return Ok(()) };
+        for ((kind, mut total), more) in (0..).zip(before).zip(more) {
+            total += more;
+            totals.set(kind, total, 0).map_err(map("TOTALS"))?;
+        }
+        Ok(())
     }
 
     /// A child's counters, summed over CPUs.
@@ -239,7 +254,11 @@ fn absent_is_fine(result: Result<(), MapError>) -> Result<(), MapError> {
     }
 }
 
-fn open<M: TryFrom<Map, Error = MapError>>(pins: &Pins, name: &'static str) -> Result<M, KernelError> {
+/// A pinned map by name.
+pub(super) fn open<M: TryFrom<Map, Error = MapError>>(
+    pins: &Pins,
+    name: &'static str,
+) -> Result<M, KernelError> {
     let corrupt = |what: String| KernelError::CorruptPins {
         folder: pins.versioned(),
         what,

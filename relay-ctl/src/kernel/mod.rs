@@ -10,7 +10,7 @@ pub mod probe;
 pub mod programs;
 mod read;
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::fs::File;
 use std::sync::{Arc, Mutex};
 use std::time::{SystemTime, UNIX_EPOCH};
@@ -19,7 +19,8 @@ use aya::maps::xdp::DevMap;
 use aya::maps::{Array, Map, MapData, MapError, RingBuf};
 use aya::programs::ProgramFd;
 use relay_common::layout::{
-    CaptureFilter, ChildInfo, HOST, Listener, ListenerKey, MODE_TC, MODE_XDP, NAME, Relay, StreamKey, VERSION,
+    CaptureFilter, ChildInfo, HOST, Listener, ListenerKey, MODE_TC, MODE_XDP, NAME, Relay, StreamKey, Total,
+    VERSION,
 };
 
 pub use error::KernelError;
@@ -28,7 +29,7 @@ pub use mode::{Facts, Mode, ModeWanted, choose};
 pub use pins::{Found, Pins};
 pub use programs::Programs;
 use read::inherit;
-pub use read::{Inherited, drops, routes, streams};
+pub use read::{Inherited, drops, routes, streams, streams_pinned};
 
 use crate::capture::Ring;
 use crate::fanout::{ChildId, Fanout, InUse, Wanted, check_cursors};
@@ -46,9 +47,11 @@ pub struct DataPlane {
     /// Ports with routes, as `LISTENERS` has them.
     routed: BTreeSet<u16>,
     started: std::time::Instant,
+    /// The last change.
+    changed: Option<std::time::Instant>,
     ring: Option<Ring>,
-    /// Instance of the devmap on order, and whether the order is still good.
-    ordered: Option<(u32, bool)>,
+    /// Instances of the devmaps on order, and whether each order is still good.
+    ordered: BTreeMap<u32, bool>,
     /// Held for as long as this process looks after the interface.
     _lock: File,
 }
@@ -91,8 +94,9 @@ impl DataPlane {
             listeners: HashMap::new(),
             routed: inherited.routes.keys().map(|key| key.port).collect(),
             started: std::time::Instant::now(),
+            changed: None,
             ring: None,
-            ordered: None,
+            ordered: BTreeMap::new(),
             _lock: lock,
         };
         Ok((plane, inherited))
@@ -102,6 +106,10 @@ impl DataPlane {
     pub fn prepare(&mut self, mode: Mode) -> Result<(), KernelError> {
         self.programs.verify(mode)?;
         if self.mode != mode {
+            // What the last change replaced may still be under a packet's eyes, and the books that say so are closed.
+            let grace = std::time::Duration::from_millis(crate::fanout::GRACE_MS);
+            let left = self.changed.map(|changed| grace.saturating_sub(changed.elapsed()));
+            std::thread::sleep(left.unwrap_or_default());
             // Devmaps are there only in xdp mode: the next change builds every set anew, beside what is there.
             self.resume()?;
         }
@@ -127,6 +135,9 @@ impl DataPlane {
     ) -> Result<(), KernelError> {
         let known = self.maps.relay.get(&0, 0).map_err(map("RELAY"))?;
         let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_millis() as u64);
+        if !fresh && known.ports != ports {
+            self.forget_other_ports(known.ports, ports)?;
+        }
         let relay = Relay {
             version: VERSION,
             mode: if self.mode == Mode::Xdp { MODE_XDP } else { MODE_TC },
@@ -186,6 +197,7 @@ impl DataPlane {
             }
         }
         self.fanout.carried_out(self.started.elapsed().as_millis() as u64);
+        self.changed = Some(std::time::Instant::now());
         self.mark_routed(routed)?;
         if changed {
             let mut relay = self.maps.relay.get(&0, 0).map_err(map("RELAY"))?;
@@ -195,16 +207,16 @@ impl DataPlane {
         Ok(())
     }
 
-    /// A devmap worth having before it is needed, if any. One order at a time.
+    /// A devmap worth having before it is needed, if any.
     pub fn stock_order(&mut self) -> Option<StockOrder> {
-        if self.mode != Mode::Xdp || self.ordered.is_some() {
+        if self.mode != Mode::Xdp {
             return None;
         }
         let (size, instance) = self.fanout.stock_order()?;
         let order = StockOrder::new(&self.pins, size, instance);
         match order {
             Ok(order) => {
-                self.ordered = Some((instance, true));
+                self.ordered.insert(instance, true);
                 Some(order)
             }
             Err(_) => {
@@ -214,9 +226,9 @@ impl DataPlane {
         }
     }
 
-    /// What became of the order. `None`: it could not be filled.
+    /// What became of an order. `None`: it could not be filled.
     pub fn stocked(&mut self, size: u32, instance: u32, devmap: Option<DevMap<MapData>>) {
-        let valid = self.ordered.take() == Some((instance, true));
+        let valid = self.ordered.remove(&instance) == Some(true);
         match devmap {
             Some(devmap) if valid => {
                 self.maps.stock(instance, devmap);
@@ -231,7 +243,7 @@ impl DataPlane {
     fn resume(&mut self) -> Result<(), KernelError> {
         self.maps.clear_stock();
         self.fanout = Fanout::resume(inherit(&self.maps)?.0);
-        if let Some((instance, valid)) = &mut self.ordered {
+        for (instance, valid) in &mut self.ordered {
             self.fanout.on_order(*instance);
             *valid = false;
         }
@@ -282,12 +294,36 @@ impl DataPlane {
         self.maps.child_info.set(id, info, 0).map_err(map("CHILD_INFO"))
     }
 
-    /// Removes streams from the statistics.
-    pub fn forget(&mut self, keys: &[StreamKey]) {
+    /// Removes streams from the statistics; what they counted stays in the totals. `ports`: audio, video.
+    ///
+    /// The totals come first: a daemon that dies between the two leaves sums that are too high, not ones that went down.
+    pub fn forget(&mut self, keys: &[StreamKey], ports: [u16; 2]) -> Result<(), KernelError> {
+        let mut totals = [Total::default(); 2];
+        for key in keys {
+            if let Ok(stream) = self.maps.streams.get(key, 0) {
+                totals[usize::from(key.port != ports[0])] += Total::from(&stream);
+            }
+        }
+        self.maps.add_totals(totals)?;
         for key in keys {
             // A stream that is gone already is what was wanted.
             let _ = self.maps.streams.remove(key);
         }
+        Ok(())
+    }
+
+    /// Streams of ports that a predecessor listened on: they would count as another kind, or as none.
+    fn forget_other_ports(&mut self, before: [u16; 2], now: [u16; 2]) -> Result<(), KernelError> {
+        let keys: Vec<StreamKey> =
+            self.maps.streams.keys().flatten().filter(|key| before.contains(&key.port)).collect();
+        let moved: Vec<StreamKey> = keys
+            .into_iter()
+            .filter(|key| {
+                before.iter().position(|port| *port == key.port)
+                    != now.iter().position(|port| *port == key.port)
+            })
+            .collect();
+        self.forget(&moved, before)
     }
 
     /// The maps, for reading.

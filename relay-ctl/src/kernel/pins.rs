@@ -4,7 +4,7 @@
 use std::fs::File;
 use std::path::{Path, PathBuf};
 
-use relay_common::layout::{PINNED_MAPS, VERSION};
+use relay_common::layout::{LATER_MAPS, PINNED_MAPS, VERSION};
 
 use super::KernelError;
 
@@ -81,8 +81,11 @@ impl Pins {
             return Ok(Found::Nothing);
         }
         let linked = present.iter().any(|name| name == LINK_XDP || name == LINK_TCX);
-        let missing: Vec<&str> =
-            PINNED_MAPS.iter().copied().filter(|map| !present.iter().any(|name| name == map)).collect();
+        let missing: Vec<&str> = PINNED_MAPS
+            .iter()
+            .copied()
+            .filter(|map| !LATER_MAPS.contains(map) && !present.iter().any(|name| name == map))
+            .collect();
         if linked && missing.is_empty() {
             return Ok(Found::DataPlane);
         }

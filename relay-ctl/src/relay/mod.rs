@@ -1,28 +1,35 @@
 //! The relay as a whole: its children, the way to each, the routes of streams, and the data plane that has them. Every
 //! change goes through here, one at a time.
 
+mod hosts;
 mod plane;
 mod probes;
+mod sample;
 mod start;
 mod status;
+mod tree;
 mod watch;
 mod way;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
+use std::sync::OnceLock;
 use std::time::Duration;
 
+use node::tree::Tree;
 use relay_common::layout::{ChildInfo, HOST, MAX_CHILDREN, NAME, StreamKey};
-use tokio::sync::{Mutex, watch as version};
+use tokio::sync::{Mutex, Notify, watch as version};
 
 use crate::config::{ChildSpec, Config, ConfigError};
 use crate::fanout::{ChildId, FanoutError, Wanted};
 use crate::kernel::{KernelError, Mode, ModeWanted, padded};
+use crate::metrics::Counters;
 use crate::net::Netlink;
 use crate::view;
 
 use plane::Plane;
 use probes::Probes;
+pub use sample::{Forwarder, Sample, Told};
 pub use start::StartError;
 use way::Way;
 pub use way::{mapped, unmapped};
@@ -40,6 +47,18 @@ pub struct Relay {
     state: Mutex<State>,
     /// Counts applied changes, for those who wait for one.
     applied: version::Sender<u64>,
+    /// Some child's host name is to be looked up now.
+    look_up_hosts: Notify,
+    /// What has happened since the daemon started, for the metrics.
+    counters: Counters,
+    /// Held while streams and totals are added up, and while some go from the ones to the others.
+    sums: Mutex<()>,
+    /// Follows Redis, in a relay that is run with it.
+    tree: OnceLock<Tree>,
+    /// ms since 1970 at which the daemon started.
+    created: u64,
+    /// What Redis told, as far as it is shown.
+    told: std::sync::RwLock<Told>,
 }
 
 struct State {
@@ -51,6 +70,8 @@ struct State {
     addresses: Vec<IpAddr>,
     children: BTreeMap<String, Member>,
     routes: BTreeMap<StreamKey, BTreeSet<ChildId>>,
+    /// Children that the tree wants and that cannot be, and why.
+    refused: BTreeMap<String, String>,
     probes: Probes,
     /// What is wrong with the relay itself.
     problem: Option<String>,
@@ -58,6 +79,7 @@ struct State {
     started: std::time::Instant,
 }
 
+#[derive(Clone)]
 struct Member {
     id: ChildId,
     spec: ChildSpec,
@@ -91,6 +113,11 @@ impl Relay {
     /// What it was configured with.
     pub fn config(&self) -> &Config {
         &self.config
+    }
+
+    /// What has happened since the daemon started.
+    pub fn counters(&self) -> &Counters {
+        &self.counters
     }
 
     /// Adds a child and waits a moment until it is forwarded to.
@@ -180,8 +207,25 @@ impl Relay {
                 spec.name
             )));
         }
+        self.check_place(state, spec, address).await?;
+        let sender = state.plane.streams().into_iter().find(|(_, stream)| {
+            way::unmapped(stream.source) == address && spec.ports.contains(&stream.source_port)
+        });
+        if let Some((key, _)) = sender {
+            return Err(RelayError::Conflict(format!(
+                "child {} is where SSRC {} comes from; media would go round in a loop",
+                spec.name, key.ssrc
+            )));
+        }
+        Ok(())
+    }
+
+    /// Where no child may be: where another one is, and where the relay itself listens. (A child that sends media is
+    /// found by the data plane, packet by packet.)
+    async fn check_place(&self, state: &State, spec: &ChildSpec, address: IpAddr) -> Result<(), RelayError> {
         if let Some(other) = state.children.values().find(|member| {
-            member.way.address == Some(address)
+            member.spec.name != spec.name
+                && member.way.address == Some(address)
                 && member.spec.ports.iter().any(|port| spec.ports.contains(port))
         }) {
             return Err(RelayError::Conflict(format!(
@@ -198,15 +242,6 @@ impl Relay {
             return Err(RelayError::Conflict(format!(
                 "child {} is this relay itself ({address}); media would go round in a loop",
                 spec.name
-            )));
-        }
-        let sender = state.plane.streams().into_iter().find(|(_, stream)| {
-            way::unmapped(stream.source) == address && spec.ports.contains(&stream.source_port)
-        });
-        if let Some((key, _)) = sender {
-            return Err(RelayError::Conflict(format!(
-                "child {} is where SSRC {} comes from; media would go round in a loop",
-                spec.name, key.ssrc
             )));
         }
         Ok(())

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
-use relay_common::layout::StreamKey;
+use relay_common::layout::{ChildStats, StreamKey, Total};
 use relay_common::stream::Stream;
 
 use super::Member;
@@ -39,11 +39,30 @@ impl Plane {
         }
     }
 
-    /// Removes streams from the statistics.
-    pub fn forget(&mut self, keys: &[StreamKey]) {
+    /// Removes streams from the statistics; what they counted stays in [`Plane::forgotten`].
+    pub fn forget(&mut self, keys: &[StreamKey], ports: [u16; 2]) -> Result<(), KernelError> {
         match self {
-            Plane::Kernel(plane) => plane.forget(keys),
-            Plane::Userspace(sockets) => sockets.forget(keys),
+            Plane::Kernel(plane) => plane.forget(keys, ports),
+            Plane::Userspace(sockets) => {
+                sockets.forget(keys);
+                Ok(())
+            }
+        }
+    }
+
+    /// What forgotten streams had, by kind.
+    pub fn forgotten(&self) -> [Total; 2] {
+        match self {
+            Plane::Kernel(plane) => plane.maps().totals(),
+            Plane::Userspace(sockets) => sockets.forgotten(),
+        }
+    }
+
+    /// Counters of every child that has any.
+    pub fn child_stats(&self, ids: impl Iterator<Item = ChildId>) -> HashMap<ChildId, ChildStats> {
+        match self {
+            Plane::Kernel(plane) => ids.map(|id| (id, plane.maps().stats_of(id))).collect(),
+            Plane::Userspace(sockets) => sockets.child_stats().into_iter().collect(),
         }
     }
 

@@ -2,18 +2,20 @@
 
 use std::collections::{BTreeMap, HashMap};
 use std::net::IpAddr;
+use std::sync::OnceLock;
 
 use relay_common::layout::{AUDIO, Listener, ListenerKey, VIDEO};
-use tokio::sync::{Mutex, watch};
+use tokio::sync::{Mutex, Notify, watch};
 
 use super::plane::Plane;
 use super::probes::Probes;
 use super::way::{self, Way};
-use super::{Member, Relay, RelayError, State};
+use super::{Member, Relay, RelayError, State, Told};
 use crate::config::{ChildSpec, Config, ConfigError, Listen};
 use crate::kernel::{
     self, DataPlane, Facts, Found, Inherited, KernelError, Maps, Mode, ModeWanted, Pins, choose, pins, probe,
 };
+use crate::metrics::Counters;
 use crate::net::{Interface, NetError, Netlink};
 use crate::userspace::{self, Userspace, UserspaceError};
 
@@ -96,12 +98,24 @@ impl Relay {
             addresses,
             children: BTreeMap::new(),
             routes: BTreeMap::new(),
+            refused: BTreeMap::new(),
             probes,
             problem: None,
             interruptions: 0,
             started: std::time::Instant::now(),
         };
-        let relay = Relay { config, netlink, state: Mutex::new(state), applied: watch::Sender::new(0) };
+        let relay = Relay {
+            config,
+            netlink,
+            state: Mutex::new(state),
+            applied: watch::Sender::new(0),
+            look_up_hosts: Notify::new(),
+            counters: Counters::new(),
+            sums: Mutex::default(),
+            tree: OnceLock::new(),
+            created: crate::report::now_ms(),
+            told: std::sync::RwLock::new(Told::default()),
+        };
         let started = match relay.populate(inherited, wanted, mode).await {
             Ok(()) => relay.go(&interface, mode, fresh).await,
             Err(error) => Err(error),

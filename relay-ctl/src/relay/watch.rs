@@ -5,22 +5,23 @@ use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures_util::future::join_all;
 use relay_common::layout::{MAX_STREAMS, StreamKey};
 use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
 
 use super::plane::Plane;
 use super::start::{listen_addresses, listeners};
-use super::{Relay, State, way};
-use crate::kernel::{KernelError, Mode, Pins};
+use super::{Relay, State};
+use crate::kernel::{KernelError, Mode, Pins, StockOrder};
 use crate::net::{Change, Changes, Interface, NetError, Netlink};
 
 /// Changes of the kernel's tables come in bursts; one look answers them all.
 const SETTLE: Duration = Duration::from_millis(2);
 /// XDP's copies do not pass the stack, so nothing else keeps the neighbour entries fresh.
 const REFRESH: Duration = Duration::from_secs(5);
-/// Host names are looked up again, and everything else is, in case an event was missed.
-const RESOLVE: Duration = Duration::from_secs(30);
+/// Everything is looked at again, in case an event was missed.
+const LOOK: Duration = Duration::from_secs(30);
 /// A stream that was silent for this long is forgotten.
 const SILENT: u64 = 600_000_000_000;
 /// The same when the table of streams is three quarters full.
@@ -30,8 +31,8 @@ impl Relay {
     /// Runs until cancelled, or until the data plane has been detached.
     pub async fn watch(self: Arc<Relay>, mut changes: Changes) {
         let mut refresh = tokio::time::interval(REFRESH);
-        let mut resolve = tokio::time::interval(RESOLVE);
-        resolve.tick().await;
+        let mut look = tokio::time::interval(LOOK);
+        look.tick().await;
         loop {
             tokio::select! {
                 change = changes.next() => match change {
@@ -59,17 +60,27 @@ impl Relay {
                     self.probe_again().await;
                     self.keep_neighbours().await;
                 }
-                _ = resolve.tick() => {
-                    self.resolve_hosts().await;
+                _ = look.tick() => {
                     self.follow(&[Change::Overrun]).await;
-                    self.forget_silent().await;
+                    self.forget_silent(SILENT, SILENT_WHEN_FULL).await;
                 }
             }
         }
     }
 
+    /// Looks at everything again, as if word of any change could have been missed. The error says why Redis cannot be
+    /// read.
+    pub async fn refresh(&self) -> Result<(), String> {
+        self.look_up_hosts.notify_one();
+        self.follow(&[Change::Overrun]).await;
+        match self.tree.get() {
+            Some(tree) => tree.refresh().await,
+            None => Ok(()),
+        }
+    }
+
     /// Looks again at what the changes may concern, and brings the data plane up to date.
-    async fn follow(&self, changes: &[Change]) {
+    pub(super) async fn follow(&self, changes: &[Change]) {
         let mut state = self.state.lock().await;
         let everything = changes.iter().any(|change| !matches!(change, Change::Neighbour { .. }));
         if everything && let Err(error) = self.follow_interface(&mut state).await {
@@ -125,7 +136,10 @@ impl Relay {
             (true, false) => None,
         };
         let listeners = listeners(&addresses, interface.mac.unwrap_or_default(), self.config.listen.ports);
-        state.addresses = addresses;
+        if state.addresses != addresses {
+            state.addresses = addresses;
+            self.register_again(state);
+        }
         if let Plane::Kernel(plane) = &mut state.plane {
             plane.listen(listeners)?;
         }
@@ -194,44 +208,24 @@ impl Relay {
         }
     }
 
-    async fn resolve_hosts(&self) {
-        let hosts: Vec<(String, String)> = {
-            let state = self.state.lock().await;
-            let named =
-                state.children.iter().filter(|(_, member)| member.spec.host.parse::<IpAddr>().is_err());
-            named.map(|(name, member)| (name.clone(), member.spec.host.clone())).collect()
-        };
-        let mut moved = false;
-        for (name, host) in hosts {
-            // Without the lock: a name server may take its time.
-            let Ok(address) = way::resolve_host(&host).await else { continue };
-            let mut state = self.state.lock().await;
-            if let Some(member) = state.children.get_mut(&name)
-                && member.way.address != Some(address)
-            {
-                tracing::info!("child {name}: {host} is now {address}");
-                member.way.address = Some(address);
-                member.way.hop = None;
-                moved = true;
-            }
-        }
-        if moved {
-            self.follow(&[Change::Overrun]).await;
-        }
-    }
-
-    async fn forget_silent(&self) {
-        let mut state = self.state.lock().await;
+    /// Forgets streams that were silent for so many ns; `when_full`: the same when the table is three quarters full.
+    pub(super) async fn forget_silent(&self, limit: u64, when_full: u64) {
+        // Nobody adds up streams and totals while some of them go from here to there.
+        let _sums = self.sums.lock().await;
+        let streams = self.read_streams().await;
+        let limit = if streams.len() * 4 > MAX_STREAMS as usize * 3 { when_full } else { limit };
         let now = crate::report::monotonic_ns();
-        let streams = state.plane.streams();
-        let limit = if streams.len() * 4 > MAX_STREAMS as usize * 3 { SILENT_WHEN_FULL } else { SILENT };
         let silent: Vec<StreamKey> = streams
             .iter()
             .filter(|(_, stream)| now.saturating_sub(stream.last_seen) > limit)
             .map(|(key, _)| *key)
             .collect();
-        if !silent.is_empty() {
-            state.plane.forget(&silent);
+        if silent.is_empty() {
+            return;
+        }
+        let mut state = self.state.lock().await;
+        if let Err(error) = state.plane.forget(&silent, self.config.listen.ports) {
+            tracing::warn!("silent streams stay in the table: {error}");
         }
     }
 }
@@ -241,37 +235,40 @@ impl Relay {
     pub async fn keep_stock(self: Arc<Relay>) {
         let mut applied = self.applied.subscribe();
         loop {
-            while self.fill_one_order().await {}
+            while self.fill_orders().await {}
             if applied.changed().await.is_err() {
                 return;
             }
         }
     }
 
-    /// True when there was one, and it could be filled.
-    async fn fill_one_order(&self) -> bool {
-        let order = {
+    /// True when there were orders, and one could be filled.
+    async fn fill_orders(&self) -> bool {
+        let orders: Vec<StockOrder> = {
             let mut state = self.state.lock().await;
             let Plane::Kernel(plane) = &mut state.plane else { return false };
-            let Some(order) = plane.stock_order() else { return false };
-            order
+            std::iter::from_fn(|| plane.stock_order()).collect()
         };
-        let (size, instance) = (order.size, order.instance);
-        // Without the lock: this is the wait that changes are to be spared.
-        let filled = tokio::task::spawn_blocking(move || order.fill()).await;
-        let devmap = match filled {
-            Ok(Ok(devmap)) => Some(devmap),
-            Ok(Err(error)) => {
-                tracing::warn!("no devmap in stock for {size} children: {error}");
-                None
+        // Together and without the lock: this is the wait that changes are to be spared, and one wait of the kernel's
+        // does for all.
+        let filling = orders.into_iter().map(|order| async move {
+            let (size, instance) = (order.size, order.instance);
+            let filled = tokio::task::spawn_blocking(move || order.fill()).await;
+            let devmap = match filled {
+                Ok(Ok(devmap)) => Some(devmap),
+                Ok(Err(error)) => {
+                    tracing::warn!("no devmap in stock for {size} children: {error}");
+                    None
+                }
+                Err(_) => None,
+            };
+            let filled = devmap.is_some();
+            if let Plane::Kernel(plane) = &mut self.state.lock().await.plane {
+                plane.stocked(size, instance, devmap);
             }
-            Err(_) => None,
-        };
-        let filled = devmap.is_some();
-        if let Plane::Kernel(plane) = &mut self.state.lock().await.plane {
-            plane.stocked(size, instance, devmap);
-        }
-        filled
+            filled
+        });
+        join_all(filling).await.contains(&true)
     }
 }
 

@@ -94,11 +94,15 @@ impl Way {
         };
     }
 
-    /// True while the only thing missing is a neighbour's answer.
+    /// The way to a host whose name has not been looked up yet.
+    pub fn unnamed(host: &str) -> Way {
+        Way { problem: Some(format!("looking up host '{host}'")), ..Way::default() }
+    }
+
+    /// True while the only thing missing is a neighbour's or a name server's answer.
     pub fn is_resolving(&self) -> bool {
-        self.hop.is_none()
-            && self.refusal.is_none()
-            && self.problem.as_deref().is_some_and(|p| p.starts_with("asking"))
+        let waiting = |problem: &str| problem.starts_with("asking") || problem.starts_with("looking up");
+        self.hop.is_none() && self.refusal.is_none() && self.problem.as_deref().is_some_and(waiting)
     }
 
     /// The child's record for the data plane; `None` while there is no way to it.

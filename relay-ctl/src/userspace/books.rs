@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering::Relaxed};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use relay_common::layout::{ChildStats, MAX_CHILDREN, MAX_STREAMS, StreamKey};
+use relay_common::layout::{ChildStats, MAX_CHILDREN, MAX_STREAMS, StreamKey, Total};
 use relay_common::reason::Reason;
 use relay_common::stream::{Arrival, Stream};
 
@@ -19,6 +19,8 @@ struct Child {
 pub struct Books {
     /// Locked once a batch by the thread, and for one copy of the table by readers.
     streams: Mutex<HashMap<StreamKey, Stream>>,
+    /// What forgotten streams had.
+    forgotten: Mutex<Total>,
     children: Vec<Child>,
     drops: Vec<AtomicU64>,
 }
@@ -28,6 +30,7 @@ impl Books {
         Books {
             // At full size from the start: growing would stop the thread for a millisecond in the middle of traffic.
             streams: Mutex::new(HashMap::with_capacity(MAX_STREAMS as usize)),
+            forgotten: Mutex::default(),
             children: (0..MAX_CHILDREN).map(|_| Child::default()).collect(),
             drops: Reason::ALL.iter().map(|_| AtomicU64::new(0)).collect(),
         }
@@ -35,6 +38,18 @@ impl Books {
 
     pub fn streams(&self) -> MutexGuard<'_, HashMap<StreamKey, Stream>> {
         self.streams.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Removes streams, and says how many of them there were.
+    pub fn forget(&self, keys: &[StreamKey]) -> usize {
+        let mut streams = self.streams();
+        let mut forgotten = self.forgotten.lock().unwrap_or_else(PoisonError::into_inner);
+        let removed = keys.iter().filter_map(|key| streams.remove(key));
+        removed.map(|stream| *forgotten += Total::from(&stream)).count()
+    }
+
+    pub fn forgotten(&self) -> Total {
+        *self.forgotten.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     pub fn drop(&self, reason: Reason) {

@@ -41,7 +41,7 @@ use std::thread::{Builder, JoinHandle};
 use std::time::{Duration, Instant};
 
 use arc_swap::ArcSwap;
-use relay_common::layout::{ChildStats, MAX_CHILDREN, StreamKey};
+use relay_common::layout::{ChildStats, MAX_CHILDREN, StreamKey, Total};
 use relay_common::reason::Reason;
 use relay_common::stream::Stream;
 
@@ -154,13 +154,17 @@ impl Userspace {
         streams
     }
 
-    /// Removes streams from the table; a packet of one of them begins it anew.
+    /// Removes streams from the table; a packet of one of them begins it anew. What they counted is kept.
     pub fn forget(&self, keys: &[StreamKey]) {
         for books in &self.shared.books {
-            let mut streams = books.streams();
-            let removed = keys.iter().filter(|key| streams.remove(key).is_some()).count();
+            let removed = books.forget(keys);
             self.shared.known.fetch_sub(removed, Relaxed);
         }
+    }
+
+    /// What forgotten streams had, by kind.
+    pub fn forgotten(&self) -> [Total; 2] {
+        self.shared.books.each_ref().map(Books::forgotten)
     }
 
     /// Counters of the plan's children, and of others that have any, in the order of their indexes.

@@ -1,0 +1,399 @@
+use std::collections::BTreeMap;
+use std::fs::{Permissions, set_permissions, write};
+use std::os::unix::fs::PermissionsExt;
+
+use super::*;
+
+/// What no line, warning or debug print may show.
+const SECRET: &str = "hunter2";
+
+fn env<'a>(variables: &'a [(&'a str, &'a str)]) -> impl Fn(&str) -> Option<String> + 'a {
+    let variables: BTreeMap<&str, &str> = variables.iter().copied().collect();
+    move |name| variables.get(name).map(|value| (*value).to_owned())
+}
+
+fn flags(set: impl FnOnce(&mut NodeFlags)) -> NodeFlags {
+    let mut flags = NodeFlags::default();
+    set(&mut flags);
+    flags
+}
+
+fn with(flags: NodeFlags, variables: &[(&str, &str)], file: NodeFile) -> Result<NodeConfig, String> {
+    let config = NodeConfig::new("relay-1", flags, env(variables), file).map_err(|error| error.0);
+    let shown = format!("{config:?}");
+    assert!(!shown.contains(SECRET), "{shown}");
+    config
+}
+
+fn by_env(variables: &[(&str, &str)]) -> Result<NodeConfig, String> {
+    with(NodeFlags::default(), variables, NodeFile::default())
+}
+
+/// Refused, in one line that has all of the words.
+fn assert_refused(what: &str, config: Result<NodeConfig, String>, words: &[&str]) {
+    let error = config.expect_err(what);
+    assert!(!error.contains('\n'), "{what}: {error}");
+    for word in words {
+        assert!(error.contains(word), "{what}: no `{word}` in: {error}");
+    }
+}
+
+fn redis_of(url: &str) -> RedisConfig {
+    by_env(&[("REDIS_URL", url)]).unwrap().tree.expect("Redis is configured").redis
+}
+
+fn single(host: &str, port: u16) -> RedisServer {
+    RedisServer::Single { host: host.to_owned(), port }
+}
+
+fn temporary(content: &str) -> tempfile::NamedTempFile {
+    let file = tempfile::NamedTempFile::new().unwrap();
+    write(file.path(), content).unwrap();
+    file
+}
+
+#[test]
+fn nothing_set_is_a_node_without_redis() {
+    // Variables that are set to nothing count as not set.
+    for variables in [&[][..], &[("REDIS_URL", ""), ("API_TOKEN", ""), ("NODE_ID", ""), ("API_PORT", "")]] {
+        let config = by_env(variables).unwrap();
+        assert_eq!((config.node_id.as_str(), config.tree_id.as_str()), ("relay-1", "tree-1"));
+        assert!(config.tree.is_none() && config.token.is_none() && config.host.is_none());
+        assert_eq!((config.api_port, config.warnings), (None, vec![]));
+    }
+}
+
+#[test]
+fn flags_win_over_the_environment_and_that_over_the_file() {
+    let file = || NodeFile {
+        node_id: Some("by-file".to_owned()),
+        tree_id: Some("by-file".to_owned()),
+        redis: Some("redis://by-file".to_owned().into()),
+        topology_grace: Some(3.0),
+        ..NodeFile::default()
+    };
+    let variables = [("NODE_ID", "by-env"), ("REDIS_URL", "redis://by-env"), ("TOPOLOGY_GRACE", "2.5")];
+    let by_flag = flags(|flags| {
+        flags.node_id = Some("by-flag".to_owned());
+        flags.redis = Some("redis://by-flag".to_owned().into());
+        flags.topology_grace = Some("1".to_owned());
+    });
+    let table = [
+        (by_flag, &variables[..], "by-flag", Duration::from_secs(1)),
+        (NodeFlags::default(), &variables[..], "by-env", Duration::from_millis(2500)),
+        (NodeFlags::default(), &[], "by-file", Duration::from_secs(3)),
+    ];
+    for (flags, variables, wanted, grace) in table {
+        let config = with(flags, variables, file()).unwrap();
+        let tree = config.tree.unwrap();
+        assert_eq!((config.node_id.as_str(), config.tree_id.as_str()), (wanted, "by-file"));
+        assert_eq!((tree.redis.server, tree.grace), (single(wanted, 6379), grace));
+    }
+}
+
+#[test]
+fn redis_urls() {
+    type Wanted<'a> = (RedisServer, Option<&'a str>, Option<&'a str>, i64, bool);
+    let sentinel = |sentinels: &[(&str, u16)], master: &str| RedisServer::Sentinel {
+        sentinels: sentinels.iter().map(|(host, port)| ((*host).to_owned(), *port)).collect(),
+        master: master.to_owned(),
+    };
+    let table: [(&str, Wanted); 12] = [
+        ("redis://h", (single("h", 6379), None, None, 0, false)),
+        ("redis://h/", (single("h", 6379), None, None, 0, false)),
+        ("redis://h:7000/3", (single("h", 7000), None, None, 3, false)),
+        ("rediss://h.example:6380", (single("h.example", 6380), None, None, 0, true)),
+        ("redis://[fd00::1]", (single("fd00::1", 6379), None, None, 0, false)),
+        ("redis://:hunter2@[fd00::1]:7000/1", (single("fd00::1", 7000), None, Some("hunter2"), 1, false)),
+        ("redis://node:hunter2@h", (single("h", 6379), Some("node"), Some("hunter2"), 0, false)),
+        ("redis://:p%40ss%2Fw%3Ard@h", (single("h", 6379), None, Some("p@ss/w:rd"), 0, false)),
+        // What is not allowed by RFC 3986 and typed all the time.
+        ("redis://:p@ss:w#rd?@h", (single("h", 6379), None, Some("p@ss:w#rd?"), 0, false)),
+        ("redis://:@h", (single("h", 6379), None, None, 0, false)),
+        (
+            "redis+sentinel://u:hunter2@s1:26380,s2,[fd00::3]:26381/main/2",
+            (
+                sentinel(&[("s1", 26380), ("s2", 26379), ("fd00::3", 26381)], "main"),
+                Some("u"),
+                Some("hunter2"),
+                2,
+                false,
+            ),
+        ),
+        ("rediss+sentinel://s1/main", (sentinel(&[("s1", 26379)], "main"), None, None, 0, true)),
+    ];
+    for (url, (server, user, password, database, tls)) in table {
+        let redis = redis_of(url);
+        assert_eq!((redis.server, redis.user.as_deref()), (server, user), "{url}");
+        assert_eq!(redis.password.as_ref().map(Secret::reveal), password, "{url}");
+        assert_eq!((redis.database, redis.tls), (database, tls), "{url}");
+    }
+}
+
+#[test]
+fn a_bad_redis_url_is_refused_and_never_quoted() {
+    let table = [
+        ("hunter2@h", "not a URL"),
+        ("http://:hunter2@h", "scheme"),
+        ("hunter2://h", "scheme"),
+        ("redis://", "no host"),
+        ("redis://:hunter2", "no host"),
+        ("redis://u:hunter2", "port"),
+        ("redis://u:hunter2@", "no host"),
+        ("redis://:hunter2@h:0", "port"),
+        ("redis://:hunter2@h:70000", "port"),
+        ("redis://:hunter2@h:", "port"),
+        ("redis://:hun/ter2@h", "%2F"),
+        ("redis://:hunter2@h/hunter2", "database"),
+        ("redis://:hunter2@h/-1", "database"),
+        ("redis://h/0?password=hunter2", "parameters"),
+        ("redis://h?password=hunter2", "parameters"),
+        ("redis://fd00::1:6379", "brackets"),
+        ("redis://[fd00::1", "]"),
+        ("redis://[hunter2]", "IPv6"),
+        ("redis://[fd00::1]hunter2", "]"),
+        ("redis://h1,h2", "no host"),
+        ("redis://:%ff@h", "UTF-8"),
+        ("redis://h o", "no host"),
+        ("redis+sentinel://h1:26379,h2:26379", "master"),
+        ("redis+sentinel://h1,,h2/main", "no host"),
+        ("redis+sentinel://h1/main/x", "database"),
+        ("redis://node@h", "REDIS_PASSWORD"),
+    ];
+    for (url, word) in table {
+        assert_refused(url, by_env(&[("REDIS_URL", url)]), &[word]);
+    }
+}
+
+#[test]
+fn host_and_port_do_instead_of_a_url() {
+    let variables = [("REDIS_HOST", "fd00::1"), ("REDIS_PORT", "7000"), ("REDIS_PASSWORD", SECRET)];
+    let redis = by_env(&variables).unwrap().tree.unwrap().redis;
+    assert_eq!(redis.server, single("fd00::1", 7000));
+    assert_eq!(redis.password.unwrap().reveal(), SECRET);
+    let redis = by_env(&[("REDIS_HOST", "h")]).unwrap().tree.unwrap().redis;
+    assert_eq!((redis.server, redis.tls, redis.database), (single("h", 6379), false, 0));
+}
+
+#[test]
+fn what_contradicts_itself_is_refused() {
+    let url = ("REDIS_URL", "redis://:hunter2@h");
+    let file = temporary("hunter3\n");
+    let path = file.path().to_str().unwrap();
+    type Case<'a> = (&'a [(&'a str, &'a str)], &'a [&'a str]);
+    let table: [Case; 7] = [
+        (&[url, ("REDIS_HOST", "h")], &["REDIS_URL", "REDIS_HOST"]),
+        (&[url, ("REDIS_PORT", "6379")], &["REDIS_URL", "REDIS_PORT"]),
+        (&[("REDIS_PORT", "6379")], &["REDIS_PORT", "REDIS_HOST"]),
+        (&[url, ("REDIS_PASSWORD", "other")], &["REDIS_PASSWORD", "another"]),
+        (&[("REDIS_PASSWORD", SECRET), ("REDIS_PASSWORD_FILE", path)], &["REDIS_PASSWORD_FILE", "both"]),
+        (&[("API_TOKEN", SECRET), ("API_TOKEN_FILE", path)], &["API_TOKEN_FILE", "both"]),
+        (&[url, ("REDIS_CA", path)], &["REDIS_CA", "rediss://"]),
+    ];
+    for (variables, words) in table {
+        assert_refused(&format!("{words:?}"), by_env(variables), words);
+    }
+    // The same password twice is no contradiction.
+    let same = by_env(&[url, ("REDIS_PASSWORD", SECRET)]).unwrap();
+    assert_eq!(same.tree.unwrap().redis.password.unwrap().reveal(), SECRET);
+}
+
+#[test]
+fn a_higher_level_settles_a_contradiction() {
+    let url = || Some(Secret::new("redis://by-url"));
+    let host = || Some("by-host".to_owned());
+    let server = |config: Result<NodeConfig, String>| config.unwrap().tree.unwrap().redis.server;
+    let by_flag = flags(|flags| flags.redis = url());
+    assert_eq!(
+        server(with(by_flag, &[("REDIS_HOST", "by-host")], NodeFile::default())),
+        single("by-url", 6379)
+    );
+    let by_flag = flags(|flags| flags.redis_host = host());
+    let variables = [("REDIS_URL", "redis://by-url")];
+    assert_eq!(server(with(by_flag, &variables, NodeFile::default())), single("by-host", 6379));
+    let file = NodeFile { redis: url(), ..NodeFile::default() };
+    assert_eq!(
+        server(with(NodeFlags::default(), &[("REDIS_HOST", "by-host")], file)),
+        single("by-host", 6379)
+    );
+}
+
+#[test]
+fn a_password_on_the_command_line_is_refused_with_what_to_do_instead() {
+    for url in ["redis://:hunter2@h", "rediss://u:hunter2@h/1", "redis+sentinel://:hunter2@s/main"] {
+        let config = with(flags(|flags| flags.redis = Some(Secret::new(url))), &[], NodeFile::default());
+        let words = ["--redis ", "process list", "REDIS_URL", "REDIS_PASSWORD", "--redis-password-file"];
+        assert_refused(url, config, &words);
+    }
+    // A user is no secret, and the password may come another way.
+    let by_flag = || flags(|flags| flags.redis = Some(Secret::new("redis://u@h")));
+    let redis =
+        with(by_flag(), &[("REDIS_PASSWORD", SECRET)], NodeFile::default()).unwrap().tree.unwrap().redis;
+    assert_eq!((redis.user.as_deref(), redis.password.unwrap().reveal()), (Some("u"), SECRET));
+}
+
+#[test]
+fn a_password_in_a_file_that_everybody_can_read_is_warned_about() {
+    let secret = temporary("hunter2\n");
+    for (mode, warnings) in [(0o600, 0), (0o644, 1)] {
+        set_permissions(secret.path(), Permissions::from_mode(mode)).unwrap();
+        let by_flag = flags(|flags| {
+            flags.redis = Some(Secret::new("redis://h"));
+            flags.redis_password_file = Some(secret.path().to_owned());
+        });
+        let config = with(by_flag, &[], NodeFile::default()).unwrap();
+        assert_eq!(config.tree.unwrap().redis.password.unwrap().reveal(), SECRET);
+        assert_eq!(config.warnings.len(), warnings, "{:?}", config.warnings);
+    }
+    for (url, open, warnings) in
+        [("redis://:hunter2@h", true, 1), ("redis://:hunter2@h", false, 0), ("redis://h", true, 0)]
+    {
+        let file = NodeFile {
+            redis: Some(Secret::new(url)),
+            open_to_all: open.then(|| "/etc/relay.toml".into()),
+            ..NodeFile::default()
+        };
+        let config = with(NodeFlags::default(), &[], file).unwrap();
+        assert_eq!(config.warnings.len(), warnings, "{:?}", config.warnings);
+    }
+}
+
+#[test]
+fn what_needs_redis_and_has_none_is_warned_about() {
+    for variable in [("REDIS_PASSWORD", SECRET), ("TOPOLOGY_GRACE", "5"), ("REDIS_CA", "/ca.pem")] {
+        let config = by_env(&[variable]).unwrap();
+        assert!(config.tree.is_none());
+        let [warning] = config.warnings.as_slice() else { panic!("{:?}", config.warnings) };
+        assert!(warning.contains(variable.0) && warning.contains("REDIS_URL"), "{warning}");
+    }
+}
+
+#[test]
+fn a_certificate_authority_is_looked_at_before_anything_is_done() {
+    let good = temporary("-----BEGIN CERTIFICATE-----\nMIIB\n-----END CERTIFICATE-----\n");
+    let other = temporary("-----BEGIN PRIVATE KEY-----\n");
+    let ca =
+        |path: &std::path::Path| by_env(&[("REDIS_URL", "rediss://h"), ("REDIS_CA", path.to_str().unwrap())]);
+    assert_eq!(ca(good.path()).unwrap().tree.unwrap().redis.tls_ca.as_deref(), Some(good.path()));
+    assert_refused("no certificate", ca(other.path()), &["REDIS_CA", "PEM"]);
+    assert_refused("no file", ca("/nowhere/ca.pem".as_ref()), &["REDIS_CA", "/nowhere/ca.pem"]);
+}
+
+#[test]
+fn names_hosts_ports_and_times_are_checked() {
+    let long = "x".repeat(64);
+    let table = [
+        ("NODE_ID", "relay 1"),
+        ("NODE_ID", "relay\u{7}1"),
+        ("NODE_ID", "relay=1"),
+        ("NODE_ID", long.as_str()),
+        ("TREE_ID", "tree\t1"),
+        ("TREE_ID", long.as_str()),
+        ("NODE_HOST", "10.0.0.5:5002"),
+        ("NODE_HOST", "http://10.0.0.5"),
+        ("NODE_HOST", "fd00::5:x"),
+        ("NODE_HOST", "0.0.0.0"),
+        ("NODE_HOST", "239.1.1.1"),
+        ("REDIS_HOST", "u:hunter2@h"),
+        ("REDIS_HOST", "h:6379"),
+        ("API_PORT", "0"),
+        ("API_PORT", "127.0.0.1:7071"),
+        ("TOPOLOGY_GRACE", "soon"),
+        ("TOPOLOGY_GRACE", "-1"),
+        ("TOPOLOGY_GRACE", "NaN"),
+        ("TOPOLOGY_GRACE", "inf"),
+        ("API_TOKEN", "hunter2 hunter2"),
+        ("API_TOKEN", "hunter2\n"),
+        ("API_TOKEN", "hunter2ü"),
+    ];
+    for (variable, value) in table {
+        assert_refused(&format!("{variable}={value}"), by_env(&[(variable, value)]), &[variable]);
+    }
+    assert_refused("port", by_env(&[("REDIS_HOST", "h"), ("REDIS_PORT", "x")]), &["REDIS_PORT 'x'"]);
+    assert_refused(
+        "a flag that is empty",
+        with(flags(|f| f.node_id = Some(String::new())), &[], NodeFile::default()),
+        &["--node-id"],
+    );
+    let good = [("NODE_ID", &long[1..]), ("NODE_HOST", "[fd00::5]"), ("API_PORT", "7072")];
+    let config = by_env(&good).unwrap();
+    assert_eq!(
+        (config.node_id.len(), config.host.as_deref(), config.api_port),
+        (63, Some("fd00::5"), Some(7072))
+    );
+}
+
+#[test]
+fn the_token_comes_from_the_environment_or_a_file() {
+    let file = temporary("hunter2\n");
+    let token = |config: NodeConfig| config.token.unwrap().reveal().to_owned();
+    let path = file.path().to_str().unwrap();
+    assert_eq!(token(by_env(&[("API_TOKEN", SECRET)]).unwrap()), SECRET);
+    assert_eq!(token(by_env(&[("API_TOKEN_FILE", path)]).unwrap()), SECRET);
+    let by_flag = flags(|flags| flags.api_token_file = Some(file.path().to_owned()));
+    assert_eq!(token(with(by_flag, &[("API_TOKEN", "other")], NodeFile::default()).unwrap()), SECRET);
+    let by_file = NodeFile { api_token_file: Some("/nowhere".into()), ..NodeFile::default() };
+    assert_eq!(token(with(NodeFlags::default(), &[("API_TOKEN", SECRET)], by_file).unwrap()), SECRET);
+    assert_refused(
+        "unreadable",
+        by_env(&[("API_TOKEN_FILE", "/nowhere/t")]),
+        &["API_TOKEN_FILE", "/nowhere/t"],
+    );
+}
+
+#[test]
+fn a_command_takes_its_token_from_where_the_daemon_does() {
+    let file = temporary("hunter2\n");
+    let of = |variables: &[(&str, &str)], path: Option<PathBuf>| {
+        client_token(path, env(variables)).unwrap().0.map(|token| token.reveal().to_owned())
+    };
+    assert_eq!(of(&[], None), None);
+    // What else is set is the daemon's, and no reason to refuse a question.
+    assert_eq!(
+        of(&[("API_TOKEN", SECRET), ("NODE_ID", "a b"), ("REDIS_URL", "?")], None).as_deref(),
+        Some(SECRET)
+    );
+    assert_eq!(of(&[], Some(file.path().to_owned())).as_deref(), Some(SECRET));
+}
+
+#[test]
+fn the_api_is_open_to_others_only_with_a_token_unless_asked_for() {
+    let address = |text: &str| Some(text.parse().unwrap());
+    let token = ("API_TOKEN", SECRET);
+    type Case<'a> = (&'a [(&'a str, &'a str)], Option<SocketAddr>, Option<SocketAddr>, &'a str, usize);
+    let table: [Case; 10] = [
+        (&[], None, None, "127.0.0.1:7071", 0),
+        (&[token], None, None, "0.0.0.0:7071", 0),
+        (&[("API_PORT", "80")], None, None, "127.0.0.1:80", 0),
+        (&[token, ("API_PORT", "80")], None, None, "0.0.0.0:80", 0),
+        (&[("API_PORT", "80")], None, address("127.0.0.2:7071"), "127.0.0.2:80", 0),
+        (&[("API_PORT", "80")], address("127.0.0.3:81"), address("127.0.0.2:7071"), "127.0.0.3:81", 0),
+        (&[], address("0.0.0.0:7071"), None, "0.0.0.0:7071", 1),
+        (&[], None, address("[::]:7071"), "[::]:7071", 1),
+        (&[], address("[::ffff:127.0.0.1]:7071"), None, "[::ffff:127.0.0.1]:7071", 0),
+        (&[token], address("10.0.0.5:7071"), None, "10.0.0.5:7071", 0),
+    ];
+    for (variables, flag, file, wanted, warnings) in table {
+        let mut config = by_env(variables).unwrap();
+        assert_eq!(config.api(flag, file, 7071).to_string(), wanted);
+        assert_eq!(config.warnings.len(), warnings, "{wanted}: {:?}", config.warnings);
+        assert!(config.warnings.iter().all(|warning| warning.contains("API_TOKEN")), "{:?}", config.warnings);
+    }
+}
+
+#[test]
+fn no_debug_print_shows_a_secret() {
+    let url = "redis://u:hunter2@h";
+    let by_flag = flags(|flags| flags.redis = Some(Secret::new(url)));
+    let file = NodeFile { redis: Some(Secret::new(url)), ..NodeFile::default() };
+    let config = by_env(&[("REDIS_URL", url), ("API_TOKEN", SECRET)]).unwrap();
+    let tree = config.tree.clone().unwrap();
+    for shown in [
+        format!("{by_flag:?}"),
+        format!("{file:?}"),
+        format!("{config:?} {config:#?}"),
+        format!("{tree:?} {:?}", tree.redis),
+    ] {
+        assert!(shown.contains("(secret)") && !shown.contains(SECRET), "{shown}");
+    }
+}

@@ -1,0 +1,62 @@
+//! What every daemon begins with: a log, and the signals that end it.
+
+use std::future::Future;
+use std::io::{self, IsTerminal};
+
+use tokio::signal::unix::{SignalKind, signal};
+use tracing_subscriber::EnvFilter;
+
+use crate::config::ConfigError;
+
+/// Logs to stderr what a filter lets through. `own`: the crates that a plain level is about; what the libraries have to
+/// say is for whoever asks for it.
+pub fn start_log(log: &str, own: &[&str]) -> Result<(), ConfigError> {
+    let filter = EnvFilter::try_new(directives(log, own))
+        .map_err(|error| ConfigError(format!("--log {log}: {error}")))?;
+    let _ = tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(io::stderr)
+        .with_ansi(io::stderr().is_terminal())
+        .try_init();
+    Ok(())
+}
+
+/// Listens for SIGINT and SIGTERM from now on; the future waits for the first.
+pub fn stopped() -> io::Result<impl Future<Output = ()> + Send + 'static> {
+    let mut interrupt = signal(SignalKind::interrupt())?;
+    let mut terminate = signal(SignalKind::terminate())?;
+    Ok(async move {
+        tokio::select! {
+            _ = interrupt.recv() => {}
+            _ = terminate.recv() => {}
+        }
+    })
+}
+
+fn directives(log: &str, own: &[&str]) -> String {
+    match log {
+        "error" | "warn" | "info" | "debug" | "trace" => {
+            let own = own.iter().chain(&["node"]).map(|name| format!(",{name}={log}"));
+            format!("warn{}", own.collect::<String>())
+        }
+        other => other.to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_plain_level_is_about_our_own_crates() {
+        assert_eq!(directives("debug", &["relay_ctl"]), "warn,relay_ctl=debug,node=debug");
+        assert_eq!(directives("off", &["relay_ctl"]), "off");
+        assert_eq!(directives("hyper=trace", &[]), "hyper=trace");
+    }
+
+    #[test]
+    fn a_filter_that_is_none_is_refused() {
+        let error = start_log("relay_ctl=loud", &[]).unwrap_err();
+        assert!(error.0.starts_with("--log relay_ctl=loud: "), "{error}");
+    }
+}

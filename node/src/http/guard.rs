@@ -1,0 +1,152 @@
+//! What a request has to get through before a handler sees it: rate limit, token, whole body of a sound size.
+//!
+//! A change that has begun is carried out to its end, whatever becomes of the peer, and is given no time limit: cut off
+//! in the middle it would be half done. What a peer can draw out is sending its request, so that has to be done in time.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::Router;
+use axum::body::{Body, HttpBody, to_bytes};
+use axum::extract::{ConnectInfo, MatchedPath, Request, State};
+use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, header};
+use axum::middleware::{Next, from_fn_with_state};
+use axum::response::{IntoResponse, Response};
+use http_body_util::LengthLimitError;
+
+use super::Failed;
+use super::limit::{Limits, Rate};
+use crate::secret::Secret;
+
+/// Largest request body; whatever a node is sent fits many times over.
+const BODY_LIMIT: usize = 64 * 1024;
+/// How long a body may take to come.
+const BODY_TIME: Duration = Duration::from_secs(10);
+/// What is asked for all the time by those who watch the node, and must be answered when somebody else asks too much.
+const WATCHED: [&str; 3] = ["/healthz", "/readyz", "/metrics"];
+
+/// Who may do what.
+#[derive(Clone, Debug, Default)]
+pub struct Access {
+    /// What requests that change something must know; `None`: nothing, so that only who may reach the port protects it.
+    pub token: Option<Secret>,
+    /// Routes that need the token for reading as well, because they show media.
+    pub private: &'static [&'static str],
+    /// How much one peer may ask.
+    pub rate: Rate,
+}
+
+struct Gate {
+    access: Access,
+    limits: Limits,
+}
+
+/// Puts the gate in front of all routes, and JSON answers behind those that are not there.
+pub fn guard(router: Router, access: Access) -> Router {
+    let gate = Arc::new(Gate { limits: Limits::new(access.rate), access });
+    router
+        .fallback(async || Failed(StatusCode::NOT_FOUND, "no such path; see docs/operations.md".to_owned()))
+        .method_not_allowed_fallback(async || {
+            Failed(StatusCode::METHOD_NOT_ALLOWED, "this path has no such method".to_owned())
+        })
+        .layer(from_fn_with_state(gate, admit))
+}
+
+async fn admit(State(gate): State<Arc<Gate>>, request: Request, next: Next) -> Result<Response, Response> {
+    let route = request.extensions().get::<MatchedPath>().map(|path| path.as_str().to_owned());
+    let route = route.as_deref().unwrap_or_default();
+    let peer = request.extensions().get::<ConnectInfo<SocketAddr>>().map(|info| info.0.ip());
+    if !WATCHED.contains(&route) {
+        gate.limits.check(peer).map_err(too_many)?;
+    }
+    if let Some(token) = &gate.access.token
+        && (changes(request.method()) || gate.access.private.contains(&route))
+        && !bearer(request.headers()).is_some_and(|claimed| token.is(claimed))
+    {
+        let peer = peer.map_or_else(|| "somebody".to_owned(), |peer| peer.to_string());
+        tracing::warn!("{peer}: {} {} without the right token", request.method(), request.uri().path());
+        return Err(unauthorized());
+    }
+    let request = whole(request).await.map_err(IntoResponse::into_response)?;
+    if !changes(request.method()) {
+        return Ok(next.run(request).await);
+    }
+    // A task of its own: hyper drops a handler whose peer hangs up, wherever it is.
+    tokio::spawn(next.run(request)).await.map_err(|error| {
+        tracing::error!("a request failed: {error}");
+        let why = "the node failed to do this; its log says more";
+        Failed(StatusCode::INTERNAL_SERVER_ERROR, why.to_owned()).into_response()
+    })
+}
+
+/// Whatever is not known to only read.
+fn changes(method: &Method) -> bool {
+    !matches!(*method, Method::GET | Method::HEAD | Method::OPTIONS)
+}
+
+/// The token of `Authorization: Bearer …` (RFC 6750 section 2.1; the scheme in any case, RFC 9110 section 11.1).
+fn bearer(headers: &HeaderMap) -> Option<&[u8]> {
+    let value = headers.get(header::AUTHORIZATION)?.as_bytes();
+    let (scheme, token) = value.split_at_checked("Bearer ".len())?;
+    scheme.eq_ignore_ascii_case(b"Bearer ").then(|| token.trim_ascii())
+}
+
+fn unauthorized() -> Response {
+    let why = "this needs the header `Authorization: Bearer TOKEN` with the token that the node was configured with \
+               (API_TOKEN or API_TOKEN_FILE)";
+    let mut response = Failed(StatusCode::UNAUTHORIZED, why.to_owned()).into_response();
+    response.headers_mut().insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
+    response
+}
+
+fn too_many(wait: Duration) -> Response {
+    // Whole seconds, and never "at once".
+    let seconds = wait.as_secs() + 1;
+    let why = format!("too many requests from this address; try again in {seconds} s");
+    let mut response = Failed(StatusCode::TOO_MANY_REQUESTS, why).into_response();
+    response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from(seconds));
+    response
+}
+
+/// The request with all of its body, so that no handler waits for a peer.
+async fn whole(request: Request) -> Result<Request, Failed> {
+    let (parts, body) = request.into_parts();
+    let large =
+        || Failed(StatusCode::PAYLOAD_TOO_LARGE, format!("a body may have at most {BODY_LIMIT} bytes"));
+    if body.size_hint().lower() > BODY_LIMIT as u64 {
+        return Err(large());
+    }
+    let read = tokio::time::timeout(BODY_TIME, to_bytes(body, BODY_LIMIT)).await.map_err(|_| {
+        let why = format!("the body did not come within {} s", BODY_TIME.as_secs());
+        Failed(StatusCode::REQUEST_TIMEOUT, why)
+    })?;
+    let bytes = read.map_err(|error| match error.into_inner().downcast_ref::<LengthLimitError>() {
+        Some(_) => large(),
+        None => Failed(StatusCode::BAD_REQUEST, "the body broke off".to_owned()),
+    })?;
+    Ok(Request::from_parts(parts, Body::from(bytes)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_bearer_token_is_what_follows_the_scheme() {
+        let table: [(&str, Option<&str>); 7] = [
+            ("Bearer hunter2", Some("hunter2")),
+            ("bearer  hunter2 ", Some("hunter2")),
+            ("Bearer ", Some("")),
+            ("Bearer", None),
+            ("Basic aHVudGVyMg==", None),
+            ("hunter2", None),
+            ("Bearerhunter2", None),
+        ];
+        for (value, wanted) in table {
+            let headers = HeaderMap::from_iter([(header::AUTHORIZATION, HeaderValue::from_static(value))]);
+            assert_eq!(bearer(&headers), wanted.map(str::as_bytes), "{value}");
+        }
+        assert_eq!(bearer(&HeaderMap::new()), None);
+    }
+}

@@ -1,0 +1,82 @@
+//! The HTTP API that all nodes have. A node type implements [`Base`], merges its own routes with [`router`], puts
+//! [`guard`] around the whole and [`serve`]s it:
+//!
+//! ```text
+//! let routes = http::router(node.clone()).merge(own_routes(node));
+//! http::serve(listener, http::guard(routes, access), stopped).await
+//! ```
+
+mod failed;
+mod guard;
+mod limit;
+mod serve;
+
+use std::future::Future;
+use std::sync::Arc;
+
+use axum::Router;
+use axum::extract::State;
+use axum::http::{StatusCode, header};
+use axum::response::{IntoResponse, Json, Response};
+use axum::routing::{get, post};
+use serde::Serialize;
+
+pub use failed::{Failed, Failure};
+pub use guard::{Access, guard};
+pub use limit::Rate;
+pub use serve::serve;
+
+/// Prometheus' text format.
+const METRICS: &str = "text/plain; version=0.0.4; charset=utf-8";
+
+/// What every node can be asked.
+pub trait Base: Send + Sync + 'static {
+    /// `GET /status`.
+    type Status: Serialize + Send;
+    /// `GET /topology`, and the answer to `POST /refresh`.
+    type Topology: Serialize + Send;
+
+    /// Everything about the node.
+    fn status(&self) -> impl Future<Output = Self::Status> + Send;
+
+    /// Its place in the tree.
+    fn topology(&self) -> impl Future<Output = Self::Topology> + Send;
+
+    /// Looks at everything again, and returns when what follows from it is done.
+    fn refresh(&self) -> impl Future<Output = Result<(), Failed>> + Send;
+
+    /// Prometheus text.
+    fn metrics(&self) -> impl Future<Output = Result<String, Failed>> + Send;
+
+    /// Why the node cannot do its job, each a sentence; empty when it can.
+    fn problems(&self) -> impl Future<Output = Vec<String>> + Send;
+}
+
+/// The routes that all nodes have.
+pub fn router<B: Base>(base: Arc<B>) -> Router {
+    Router::new()
+        .route("/status", get(async |State(base): State<Arc<B>>| Json(base.status().await)))
+        .route("/topology", get(async |State(base): State<Arc<B>>| Json(base.topology().await)))
+        .route("/refresh", post(refresh::<B>))
+        .route("/metrics", get(metrics::<B>))
+        .route("/healthz", get(async || "ok\n"))
+        .route("/readyz", get(ready::<B>))
+        .with_state(base)
+}
+
+async fn refresh<B: Base>(State(base): State<Arc<B>>) -> Result<Json<B::Topology>, Failed> {
+    base.refresh().await?;
+    Ok(Json(base.topology().await))
+}
+
+async fn metrics<B: Base>(State(base): State<Arc<B>>) -> Result<Response, Failed> {
+    Ok(([(header::CONTENT_TYPE, METRICS)], base.metrics().await?).into_response())
+}
+
+async fn ready<B: Base>(State(base): State<Arc<B>>) -> Result<&'static str, Failed> {
+    let problems = base.problems().await;
+    if problems.is_empty() {
+        return Ok("ready\n");
+    }
+    Err(Failed(StatusCode::SERVICE_UNAVAILABLE, problems.join("; ")))
+}

@@ -1,0 +1,133 @@
+//! What a node listens to, and what it makes of a message. Pure.
+
+use crate::event::Event;
+
+/// The channels of one node.
+#[derive(Clone, Debug)]
+pub struct Channels {
+    id: String,
+    tree_id: String,
+    /// `__keyspace@0__:`
+    keyspace: String,
+}
+
+/// What a message asks for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Asks {
+    /// Look at the topology.
+    Look,
+    /// See whether this child is elsewhere now: its hash was written, which every node does all the time.
+    Compare(String),
+    /// Look at the sessions.
+    Sessions,
+    /// Nothing.
+    Nothing,
+    /// Nothing, and it should not have been sent.
+    Odd(String),
+}
+
+impl Channels {
+    /// Those of a node in a database.
+    pub fn new(id: &str, tree_id: &str, database: i64) -> Channels {
+        Channels {
+            id: id.to_owned(),
+            tree_id: tree_id.to_owned(),
+            keyspace: format!("__keyspace@{database}__:"),
+        }
+    }
+
+    /// What others publish.
+    pub fn published(&self) -> Vec<String> {
+        let mut channels = vec![
+            format!("topology:{}", self.id),
+            format!("topology:{}", self.tree_id),
+            format!("sessions:tree:{}", self.tree_id),
+        ];
+        channels.dedup();
+        channels
+    }
+
+    /// What the server says about the node's own keys.
+    pub fn own_keys(&self) -> Vec<String> {
+        let id = &self.id;
+        [format!("children:{id}"), format!("parent:{id}"), format!("node:{id}"), "sessions:active".to_owned()]
+            .into_iter()
+            .map(|key| format!("{}{key}", self.keyspace))
+            .collect()
+    }
+
+    /// What the server says about a child's registration.
+    pub fn child(&self, child: &str) -> String {
+        format!("{}node:{child}", self.keyspace)
+    }
+
+    /// What a message means.
+    pub fn heard(&self, channel: &str, message: &[u8]) -> Asks {
+        match channel.strip_prefix(&self.keyspace) {
+            Some(key) => self.key_changed(key, message),
+            None => match Event::parse(message) {
+                Ok(Event::SessionCreated { .. } | Event::SessionDestroyed { .. }) => Asks::Sessions,
+                Ok(_) => Asks::Look,
+                Err(why) => Asks::Odd(why.to_string()),
+            },
+        }
+    }
+
+    fn key_changed(&self, key: &str, event: &[u8]) -> Asks {
+        // A time to live says nothing about what is in a key.
+        if matches!(event, b"expire" | b"persist") {
+            return Asks::Nothing;
+        }
+        if key == "sessions:active" {
+            return Asks::Sessions;
+        }
+        match key.strip_prefix("node:") {
+            // We wrote it ourselves.
+            Some(id) if id == self.id && event == b"hset" => Asks::Nothing,
+            Some(id) if id != self.id && event == b"hset" => Asks::Compare(id.to_owned()),
+            _ => Asks::Look,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_message_means() {
+        let channels = Channels::new("relay-1", "tree-1", 3);
+        let table: [(&str, &[u8], Asks); 14] = [
+            ("__keyspace@3__:children:relay-1", b"sadd", Asks::Look),
+            ("__keyspace@3__:children:relay-1", b"del", Asks::Look),
+            ("__keyspace@3__:parent:relay-1", b"set", Asks::Look),
+            ("__keyspace@3__:parent:relay-1", b"expire", Asks::Nothing),
+            ("__keyspace@3__:node:relay-1", b"hset", Asks::Nothing),
+            ("__keyspace@3__:node:relay-1", b"expire", Asks::Nothing),
+            ("__keyspace@3__:node:relay-1", b"expired", Asks::Look),
+            ("__keyspace@3__:node:egress-1", b"hset", Asks::Compare("egress-1".to_owned())),
+            ("__keyspace@3__:node:egress-1", b"expire", Asks::Nothing),
+            ("__keyspace@3__:node:egress-1", b"expired", Asks::Look),
+            ("__keyspace@3__:sessions:active", b"srem", Asks::Sessions),
+            ("topology:tree-1", br#"{"type":"topology-reset"}"#, Asks::Look),
+            (
+                "sessions:tree:tree-1",
+                br#"{"type":"session-created","sessionId":"s","treeId":"tree-1"}"#,
+                Asks::Sessions,
+            ),
+            ("topology:relay-1", br#"{"type":"child-added","nodeId":"relay-1","childId":"a"}"#, Asks::Look),
+        ];
+        for (channel, message, wanted) in table {
+            assert_eq!(channels.heard(channel, message), wanted, "{channel}");
+        }
+        assert!(matches!(channels.heard("topology:relay-1", b"hello"), Asks::Odd(_)));
+    }
+
+    #[test]
+    fn a_node_that_is_called_like_its_tree_listens_once() {
+        assert_eq!(
+            Channels::new("a", "a", 0).published(),
+            ["topology:a".to_owned(), "sessions:tree:a".to_owned()]
+        );
+    }
+}

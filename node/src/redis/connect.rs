@@ -1,0 +1,143 @@
+//! A pair of connections to a Redis server: one for commands, one that listens.
+
+use std::time::Duration;
+
+use redis::aio::{MultiplexedConnection, PubSub, PubSubSink, PubSubStream};
+use redis::{AsyncConnectionConfig, ProtocolVersion, RedisConnectionInfo};
+use tokio::task::JoinSet;
+use tokio::time::timeout;
+use tokio_rustls::TlsConnector;
+
+use super::dial::{address, dial, tls};
+use super::failure::Failure;
+use super::script;
+use super::sentinel::Sentinels;
+use crate::config::{RedisConfig, RedisServer};
+
+/// Connected. Dropping it ends both connections and the tasks that serve them.
+pub struct Link {
+    /// Host and port.
+    pub address: String,
+    /// For commands; a clone is cheap and shares the connection.
+    pub commands: MultiplexedConnection,
+    /// To subscribe with.
+    pub sink: PubSubSink,
+    /// What is heard; taken by whoever listens.
+    pub messages: Option<PubSubStream>,
+    /// Tasks that live as long as the connections.
+    pub tasks: JoinSet<()>,
+    /// How long an answer is waited for.
+    pub answer: Duration,
+}
+
+/// Makes connections, each time to where the server is by then.
+pub struct Connector {
+    config: RedisConfig,
+    answer: Duration,
+    tls: Option<TlsConnector>,
+    /// Those that name the master, if any.
+    pub sentinels: Option<Sentinels>,
+}
+
+impl Connector {
+    /// `answer`: how long connecting, and any answer, may take.
+    pub fn new(config: RedisConfig, answer: Duration) -> Connector {
+        let sentinels = match &config.server {
+            RedisServer::Single { .. } => None,
+            RedisServer::Sentinel { sentinels, master } => {
+                Some(Sentinels::new(sentinels.clone(), master, login(&config).set_db(0)))
+            }
+        };
+        Connector { config, answer, tls: None, sentinels }
+    }
+
+    /// Where it connects to, for people.
+    pub fn server(&self) -> String {
+        let scheme = if self.config.tls { "rediss" } else { "redis" };
+        let db = self.config.database;
+        match &self.config.server {
+            RedisServer::Single { host, port } => format!("{scheme}://{}/{db}", address(host, *port)),
+            RedisServer::Sentinel { sentinels, master } => {
+                let sentinels: Vec<_> = sentinels.iter().map(|(host, port)| address(host, *port)).collect();
+                format!("{scheme}+sentinel://{}/{master}/{db}", sentinels.join(","))
+            }
+        }
+    }
+
+    /// Connects, twice.
+    pub async fn connect(&mut self) -> Result<Link, Failure> {
+        if self.config.tls && self.tls.is_none() {
+            self.tls = Some(tls(self.config.tls_ca.as_deref())?);
+        }
+        let tls = self.tls.clone();
+        if let Some(sentinels) = &mut self.sentinels {
+            sentinels.secured(tls.clone());
+        }
+        let (host, port) = match (&self.config.server, &mut self.sentinels) {
+            (RedisServer::Single { host, port }, _) => (host.clone(), *port),
+            (RedisServer::Sentinel { .. }, Some(sentinels)) => sentinels.master().await?,
+            (RedisServer::Sentinel { master, .. }, None) => {
+                return Err(Failure::NoMaster { master: master.clone(), why: "none is named".to_owned() });
+            }
+        };
+        let address = address(&host, port);
+        let info = login(&self.config);
+        let connecting = async {
+            let (commands, listening) = tokio::try_join!(
+                dial(&host, port, tls.as_ref(), self.answer),
+                dial(&host, port, tls.as_ref(), self.answer)
+            )?;
+            let failed = |error| Failure::of(&address, error);
+            let mut tasks = JoinSet::new();
+            let (commands, pubsub) = tokio::try_join!(
+                commands_over(&info, commands, self.answer, &mut tasks),
+                PubSub::new(&info, listening)
+            )
+            .map_err(failed)?;
+            let (sink, messages) = pubsub.split();
+            Ok((commands, sink, messages, tasks))
+        };
+        let silent = Failure::Silent { address: address.clone() };
+        let (mut commands, sink, messages, tasks) =
+            timeout(self.answer, connecting).await.unwrap_or(Err(silent))?;
+        if self.sentinels.is_some() {
+            let is_master =
+                script::is_master(&mut commands).await.map_err(|error| Failure::of(&address, error))?;
+            if !is_master {
+                return Err(Failure::NotMaster { address });
+            }
+        }
+        Ok(Link { address, commands, sink, messages: Some(messages), tasks, answer: self.answer })
+    }
+}
+
+/// A connection for commands, over a stream.
+pub async fn commands_over<S>(
+    info: &RedisConnectionInfo,
+    stream: S,
+    answer: Duration,
+    tasks: &mut JoinSet<()>,
+) -> redis::RedisResult<MultiplexedConnection>
+where
+    S: Unpin + tokio::io::AsyncRead + tokio::io::AsyncWrite + Send + 'static,
+{
+    let config = AsyncConnectionConfig::new().set_response_timeout(Some(answer));
+    let (commands, driver) = MultiplexedConnection::new_with_config(info, stream, config).await?;
+    tasks.spawn(driver);
+    Ok(commands)
+}
+
+/// RESP2, because servers before 6 speak nothing else.
+fn login(config: &RedisConfig) -> RedisConnectionInfo {
+    let mut info = RedisConnectionInfo::default()
+        .set_protocol(ProtocolVersion::RESP2)
+        .set_skip_set_lib_name()
+        .set_db(config.database);
+    if let Some(user) = &config.user {
+        info = info.set_username(user);
+    }
+    match &config.password {
+        Some(password) => info.set_password(password.reveal()),
+        None => info,
+    }
+}

@@ -1,0 +1,133 @@
+//! What can go wrong with Redis, each as a sentence that says what to do about it. No secret is ever in it.
+
+use redis::{ErrorKind, RedisError, ServerErrorKind};
+
+/// Why Redis cannot be read or written.
+#[derive(Clone, Debug, thiserror::Error, PartialEq, Eq)]
+pub enum Failure {
+    /// The name has no address.
+    #[error("the host name '{host}' of Redis cannot be looked up ({why}); check REDIS_URL and DNS")]
+    Unknown { host: String, why: String },
+    /// Nobody listens.
+    #[error("Redis at {address} cannot be reached ({why}); is it running, and is REDIS_URL right?")]
+    Unreachable { address: String, why: String },
+    /// Nothing comes back.
+    #[error(
+        "Redis at {address} does not answer; it hangs, is overloaded, or a firewall drops what is sent to it"
+    )]
+    Silent { address: String },
+    /// The connection ended.
+    #[error("the connection to Redis at {address} was lost ({why})")]
+    Lost { address: String, why: String },
+    /// The certificate is not trusted, or there is no TLS at the other end.
+    #[error(
+        "TLS with Redis at {address} failed ({why}); check that its port takes TLS, and the certificate authority"
+    )]
+    Tls { address: String, why: String },
+    /// A file with certificates is of no use.
+    #[error("the certificate authority file {file} cannot be used ({why})")]
+    Authority { file: String, why: String },
+    /// The password is wrong.
+    #[error("Redis at {address} refuses this user and password; check REDIS_PASSWORD or REDIS_URL")]
+    WrongPassword { address: String },
+    /// There has to be a password.
+    #[error("Redis at {address} wants a password; set REDIS_PASSWORD")]
+    NoPassword { address: String },
+    /// The user may not.
+    #[error("Redis at {address} does not let this user do what a node must ({why}); extend its ACL")]
+    NotAllowed { address: String, why: String },
+    /// It is a replica.
+    #[error(
+        "Redis at {address} is a read-only replica, so this node cannot register and others do not find it; \
+         name the master in REDIS_URL, or the sentinels"
+    )]
+    ReadOnly { address: String },
+    /// It has just been started.
+    #[error("Redis at {address} is still loading its data; nothing to do but wait")]
+    Loading { address: String },
+    /// Its disk is full, or the like.
+    #[error("Redis at {address} refuses writes ({why}); see its log, its disk and its memory")]
+    NoWrites { address: String, why: String },
+    /// A key is of another type.
+    #[error(
+        "a key of this node in Redis at {address} has the wrong type ({why}); delete it and write it again"
+    )]
+    WrongType { address: String, why: String },
+    /// No sentinel knows the master.
+    #[error("no sentinel names a master '{master}' ({why}); check REDIS_URL and the sentinels")]
+    NoMaster { master: String, why: String },
+    /// The sentinels are not done yet.
+    #[error(
+        "Redis at {address} is named as the master by the sentinels but is not one (yet); a fail-over is under way"
+    )]
+    NotMaster { address: String },
+    /// Anything else.
+    #[error("Redis at {address}: {why}")]
+    Other { address: String, why: String },
+}
+
+impl Failure {
+    /// In words, from what the client library says.
+    pub fn of(address: &str, error: RedisError) -> Failure {
+        let address = address.to_owned();
+        if error.is_timeout() {
+            return Failure::Silent { address };
+        }
+        match error.kind() {
+            ErrorKind::AuthenticationFailed => return Failure::WrongPassword { address },
+            ErrorKind::Io => return Failure::Lost { address, why: error.to_string() },
+            _ => {}
+        }
+        let (mut code, why) = words(error);
+        // Before Redis 7 a script's error hides the code of what failed in it.
+        if why.contains("WRONGTYPE") {
+            code = "WRONGTYPE".to_owned();
+        }
+        match code.as_str() {
+            "NOAUTH" => Failure::NoPassword { address },
+            "WRONGPASS" => Failure::WrongPassword { address },
+            "NOPERM" | "DENIED" => Failure::NotAllowed { address, why },
+            "READONLY" => Failure::ReadOnly { address },
+            "LOADING" | "MASTERDOWN" => Failure::Loading { address },
+            "MISCONF" | "OOM" | "NOREPLICAS" => Failure::NoWrites { address, why },
+            "WRONGTYPE" => Failure::WrongType { address, why },
+            _ => Failure::Other { address, why },
+        }
+    }
+
+    /// The server has answered, and will go on doing so: only what was asked of it is refused.
+    pub fn is_refusal(&self) -> bool {
+        matches!(
+            self,
+            Failure::NotAllowed { .. }
+                | Failure::ReadOnly { .. }
+                | Failure::NoWrites { .. }
+                | Failure::WrongType { .. }
+                | Failure::Other { .. }
+        )
+    }
+}
+
+/// The server's code and its own words. A transaction that was aborted says only that; what it was aborted by counts.
+fn words(error: RedisError) -> (String, String) {
+    let outer = (error.code().unwrap_or_default().to_owned(), error.to_string());
+    let first = error.into_server_errors().and_then(|errors| errors.first().map(|(_, error)| error.clone()));
+    match first {
+        Some(first) => {
+            let code = first.kind().map_or_else(|| first.code().to_owned(), |kind| code_of(kind).to_owned());
+            let why = first.details().unwrap_or_default();
+            (code.clone(), format!("{code} {why}").trim().to_owned())
+        }
+        None => outer,
+    }
+}
+
+fn code_of(kind: ServerErrorKind) -> &'static str {
+    match kind {
+        ServerErrorKind::ReadOnly => "READONLY",
+        ServerErrorKind::BusyLoading => "LOADING",
+        ServerErrorKind::MasterDown => "MASTERDOWN",
+        ServerErrorKind::NoPerm => "NOPERM",
+        _ => "ERR",
+    }
+}

@@ -1,0 +1,93 @@
+//! Notices that a server is gone although nobody said so: it hangs, the network swallows packets, it has forgotten
+//! everything (FLUSHALL tells nobody), or the sentinels have made another one the master.
+
+use std::time::Duration;
+
+use redis::aio::PubSubSink;
+use tokio::sync::mpsc::{self, UnboundedReceiver, UnboundedSender};
+use tokio::time::{interval_at, timeout};
+
+use super::connect::Link;
+use super::dial;
+use super::failure::Failure;
+use super::script;
+use super::sentinel::Sentinels;
+
+/// What was felt.
+pub enum Beat {
+    /// Both connections answer. Is the node's registration there?
+    Alive { registered: bool },
+    /// They do not, or this is not the master any more.
+    Gone(Failure),
+}
+
+/// Feels both connections every `every`, as long as the link lives, and asks the sentinels every second.
+pub fn feel(
+    link: &mut Link,
+    id: &str,
+    every: Duration,
+    sentinels: Option<(Sentinels, Duration)>,
+) -> UnboundedReceiver<Beat> {
+    let (beats, felt) = mpsc::unbounded_channel();
+    link.tasks.spawn(connections(link.beat_parts(id), every, beats.clone()));
+    if let Some((sentinels, every)) = sentinels {
+        link.tasks.spawn(master(sentinels, link.address.clone(), every, beats));
+    }
+    felt
+}
+
+/// What the task needs of a link.
+struct Parts {
+    commands: redis::aio::MultiplexedConnection,
+    sink: PubSubSink,
+    address: String,
+    answer: Duration,
+    id: String,
+}
+
+impl Link {
+    fn beat_parts(&self, id: &str) -> Parts {
+        Parts {
+            commands: self.commands.clone(),
+            sink: self.sink.clone(),
+            address: self.address.clone(),
+            answer: self.answer,
+            id: id.to_owned(),
+        }
+    }
+}
+
+async fn connections(mut parts: Parts, every: Duration, beats: UnboundedSender<Beat>) {
+    let mut ticks = interval_at(tokio::time::Instant::now() + every, every);
+    loop {
+        ticks.tick().await;
+        let silent = || Failure::Silent { address: parts.address.clone() };
+        let (registered, listening) = tokio::join!(
+            script::is_registered(&mut parts.commands, &parts.id),
+            timeout(parts.answer, parts.sink.ping::<redis::Value>())
+        );
+        let beat = match (registered, listening) {
+            (Ok(registered), Ok(Ok(_))) => Beat::Alive { registered },
+            (Err(error), _) | (_, Ok(Err(error))) => Beat::Gone(Failure::of(&parts.address, error)),
+            (Ok(_), Err(_)) => Beat::Gone(silent()),
+        };
+        if beats.send(beat).is_err() {
+            return;
+        }
+    }
+}
+
+async fn master(mut sentinels: Sentinels, address: String, every: Duration, beats: UnboundedSender<Beat>) {
+    let mut ticks = interval_at(tokio::time::Instant::now() + every, every);
+    loop {
+        ticks.tick().await;
+        // Sentinels that are down are no reason to leave a master that answers.
+        let Ok((host, port)) = sentinels.master().await else { continue };
+        let now = dial::address(&host, port);
+        if now != address {
+            let why = format!("the sentinels have made {now} the master");
+            let _ = beats.send(Beat::Gone(Failure::Lost { address, why }));
+            return;
+        }
+    }
+}

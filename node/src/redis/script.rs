@@ -1,0 +1,151 @@
+//! Everything that a node reads in Redis and writes there. What must agree is read by one script, which writes nothing,
+//! so that a read-only replica runs it, too.
+//!
+//! The scripts are given no keys but make them themselves: a key that a script is given counts as one that it writes, and
+//! a node's user need not be allowed to write other nodes' keys.
+
+use std::collections::BTreeMap;
+use std::sync::LazyLock;
+use std::time::Duration;
+
+use redis::aio::MultiplexedConnection;
+use redis::{RedisResult, Script, Value};
+
+use crate::record::Place;
+use crate::sessions::Row;
+use crate::topology::{Registered, Snapshot};
+
+/// A child whose `node:` key is no hash must not keep the others from being read: `pcall`.
+static SNAPSHOT: LazyLock<Script> = LazyLock::new(|| {
+    Script::new(
+        "local children = redis.call('SMEMBERS', 'children:' .. ARGV[1])
+         for i, child in ipairs(children) do
+           local hash = redis.pcall('HGETALL', 'node:' .. child)
+           if hash.err then hash = hash.err end
+           children[i] = {child, hash}
+         end
+         return {redis.call('GET', 'parent:' .. ARGV[1]), redis.call('EXISTS', 'node:' .. ARGV[1]), children}",
+    )
+});
+
+static CHILDREN: LazyLock<Script> = LazyLock::new(|| {
+    Script::new(
+        "local children = {}
+         for i, child in ipairs(ARGV) do
+           local hash = redis.pcall('HGETALL', 'node:' .. child)
+           if hash.err then hash = hash.err end
+           children[i] = hash
+         end
+         return children",
+    )
+});
+
+static SESSIONS: LazyLock<Script> = LazyLock::new(|| {
+    Script::new(
+        "local sessions = redis.call('SMEMBERS', 'sessions:active')
+         for i, id in ipairs(sessions) do
+           local row = redis.pcall('HMGET', 'session:' .. id, 'audioSsrc', 'videoSsrc', 'treeId', 'active')
+           if row.err then row = {} end
+           sessions[i] = {id, row}
+         end
+         return sessions",
+    )
+});
+
+/// All that concerns a node.
+pub async fn snapshot(commands: &mut MultiplexedConnection, id: &str) -> RedisResult<Snapshot> {
+    let (parent, exists, children): (Value, bool, Vec<(Value, Value)>) =
+        SNAPSHOT.arg(id).invoke_async(commands).await?;
+    let parent = text(&parent).map(|parent| parent.trim().to_owned()).filter(|parent| !parent.is_empty());
+    let children =
+        children.into_iter().filter_map(|(child, hash)| Some((text(&child)?, registered(&hash)))).collect();
+    Ok(Snapshot { parent, children, registered: exists })
+}
+
+/// The hashes of some children.
+pub async fn children(
+    commands: &mut MultiplexedConnection,
+    ids: &[String],
+) -> RedisResult<BTreeMap<String, Registered>> {
+    let hashes: Vec<Value> = CHILDREN.arg(ids).invoke_async(commands).await?;
+    Ok(ids.iter().cloned().zip(hashes.iter().map(registered)).collect())
+}
+
+/// All active sessions, of whatever tree.
+pub async fn sessions(commands: &mut MultiplexedConnection) -> RedisResult<Vec<Row>> {
+    let rows: Vec<(Value, Vec<Value>)> = SESSIONS.invoke_async(commands).await?;
+    Ok(rows
+        .into_iter()
+        .filter_map(|(id, fields)| {
+            let mut fields = fields.iter().map(text);
+            let mut next = || fields.next().flatten();
+            Some(Row {
+                id: text(&id)?,
+                audio_ssrc: next(),
+                video_ssrc: next(),
+                tree_id: next(),
+                active: next(),
+            })
+        })
+        .collect())
+}
+
+/// Registers: the whole hash, with its time to live, at once. Gives whether it was there before.
+pub async fn register(
+    commands: &mut MultiplexedConnection,
+    id: &str,
+    fields: &[(&'static str, String)],
+    ttl: Duration,
+) -> RedisResult<bool> {
+    let key = format!("node:{id}");
+    let (existed,): (bool,) = redis::pipe()
+        .atomic()
+        .cmd("EXISTS")
+        .arg(&key)
+        .cmd("HSET")
+        .arg(&key)
+        .arg(fields)
+        .ignore()
+        .cmd("PEXPIRE")
+        .arg(&key)
+        .arg(ttl.as_millis() as u64)
+        .ignore()
+        .query_async(commands)
+        .await?;
+    Ok(existed)
+}
+
+/// The registration is there.
+pub async fn is_registered(commands: &mut MultiplexedConnection, id: &str) -> RedisResult<bool> {
+    redis::cmd("EXISTS").arg(format!("node:{id}")).query_async(commands).await
+}
+
+/// The node is no more.
+pub async fn unregister(commands: &mut MultiplexedConnection, id: &str) -> RedisResult<()> {
+    redis::cmd("DEL").arg(format!("node:{id}")).query_async(commands).await
+}
+
+/// The server is a master.
+pub async fn is_master(commands: &mut MultiplexedConnection) -> RedisResult<bool> {
+    let role: Vec<Value> = redis::cmd("ROLE").query_async(commands).await?;
+    Ok(role.first().and_then(text).as_deref() == Some("master"))
+}
+
+/// Names and values that are no UTF-8 must not keep the rest from being read.
+fn text(value: &Value) -> Option<String> {
+    match value {
+        Value::BulkString(bytes) => Some(String::from_utf8_lossy(bytes).into_owned()),
+        Value::SimpleString(text) => Some(text.clone()),
+        Value::Int(number) => Some(number.to_string()),
+        _ => None,
+    }
+}
+
+fn registered(hash: &Value) -> Registered {
+    let Value::Array(fields) = hash else {
+        return Err("its node: key is no hash".to_owned());
+    };
+    let fields: BTreeMap<String, String> =
+        fields.chunks_exact(2).filter_map(|pair| Some((text(&pair[0])?, text(&pair[1])?))).collect();
+    Place::of(&fields)
+}

@@ -1,0 +1,159 @@
+//! Connects, and connects again. While there is no connection the node goes on with what it has.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use tokio::sync::watch;
+
+use super::inbox::Inbox;
+use super::{Follows, RedisView, Session, Timing, TreeView};
+use crate::config::TreeConfig;
+use crate::record::Registration;
+use crate::redis::connect::Connector;
+use crate::redis::failure::Failure;
+use crate::topology::{Follower, Registered};
+
+/// A connection that lives longer than this was a good one. Longer than connecting can take.
+const STABLE: Duration = Duration::from_secs(5);
+
+/// All that is known of the tree.
+pub(super) struct Keeper<F> {
+    pub node: Arc<F>,
+    pub registration: Registration,
+    pub inbox: Inbox,
+    pub connector: Connector,
+    pub timing: Timing,
+    pub follower: Follower,
+    /// Children as the last look found them.
+    pub known: BTreeMap<String, Registered>,
+    /// Children whose registration is listened to.
+    pub heard: BTreeSet<String>,
+    /// Why something may not be listened to.
+    pub unheard: Option<String>,
+    /// What the node was told last.
+    pub sessions: Option<Vec<Session>>,
+    /// There was a connection before.
+    pub was_connected: bool,
+    /// What was written last in place of a status.
+    pub status: String,
+    /// The server has our registration, as far as we know.
+    pub believed: bool,
+    /// It was found missing when it was written: the next look is one at a server that lost its data.
+    pub lost: bool,
+    /// When what is to be done although nothing was heard.
+    pub reread_at: Instant,
+    pub rewrite_at: Instant,
+    pub notify_at: Instant,
+    /// When the registration was written last.
+    pub written_at: Instant,
+    pub view: TreeView,
+    publish: watch::Sender<TreeView>,
+}
+
+impl<F: Follows> Keeper<F> {
+    pub fn new(
+        config: TreeConfig,
+        registration: Registration,
+        node: Arc<F>,
+        timing: Timing,
+        inbox: Inbox,
+        publish: watch::Sender<TreeView>,
+    ) -> Keeper<F> {
+        let connector = Connector::new(config.redis, timing.answer);
+        let redis = RedisView { server: connector.server(), ..RedisView::default() };
+        let now = Instant::now();
+        let keeper = Keeper {
+            node,
+            follower: Follower::new(&registration.id, config.grace),
+            registration,
+            inbox,
+            connector,
+            timing,
+            known: BTreeMap::new(),
+            heard: BTreeSet::new(),
+            unheard: None,
+            sessions: None,
+            was_connected: false,
+            status: String::new(),
+            believed: false,
+            lost: false,
+            reread_at: now,
+            rewrite_at: now,
+            notify_at: now,
+            written_at: now,
+            view: TreeView { redis, ..TreeView::default() },
+            publish,
+        };
+        keeper.publish.send_replace(keeper.view.clone());
+        keeper
+    }
+
+    /// Until the node is to end.
+    pub async fn run(mut self) {
+        let [first, longest] = self.timing.retry;
+        let mut delay = first;
+        while !self.inbox.is_over() {
+            let started = Instant::now();
+            let Err(failure) = self.attempt().await else { break };
+            // Whoever waits for a look learns why there is none.
+            for refresher in self.inbox.refreshers.drain(..) {
+                let _ = refresher.send(Err(failure.to_string()));
+            }
+            self.disconnected(failure);
+            // A connection that held for a while was a good one; one that breaks at once is not tried in haste.
+            delay = if started.elapsed() > STABLE { first } else { delay };
+            self.pause(delay).await;
+            delay = (delay * 2).min(longest);
+        }
+        for done in self.inbox.stop.drain(..) {
+            let _ = done.send(());
+        }
+    }
+
+    /// Connects and serves. `Ok`: the node is to end.
+    async fn attempt(&mut self) -> Result<(), Failure> {
+        let Some(link) = self.inbox.during_or_end(self.connector.connect()).await else { return Ok(()) };
+        let mut link = link?;
+        self.inbox.listen(link.messages.take());
+        let result = self.serve(&mut link).await;
+        self.inbox.listen(None);
+        result
+    }
+
+    /// Waits, unless somebody wants a look now.
+    async fn pause(&mut self, delay: Duration) {
+        let until = tokio::time::Instant::now() + delay;
+        while !self.inbox.is_over() && self.inbox.refreshers.is_empty() {
+            tokio::select! {
+                () = tokio::time::sleep_until(until) => return,
+                () = self.inbox.next() => {}
+            }
+        }
+    }
+
+    fn disconnected(&mut self, failure: Failure) {
+        let problem = failure.to_string();
+        if self.view.redis.problem.as_ref() != Some(&problem) {
+            tracing::warn!("{problem}; forwarding goes on as it is");
+        }
+        let redis = &mut self.view.redis;
+        redis.connected = false;
+        redis.notifications = false;
+        redis.registered &= self.written_at.elapsed() < self.timing.ttl;
+        redis.problem = Some(problem);
+        self.show();
+    }
+
+    /// Publishes the view, if it is another one.
+    pub fn show(&mut self) {
+        self.view.redis.events = self.inbox.events;
+        self.publish.send_if_modified(|shown| {
+            let changed = *shown != self.view;
+            if changed {
+                shown.clone_from(&self.view);
+            }
+            changed
+        });
+    }
+}

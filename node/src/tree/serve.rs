@@ -1,0 +1,232 @@
+//! While connected: looks, registers and listens.
+//!
+//! From a message to the look that answers it nothing else is waited for: that is what an operator feels.
+
+use std::collections::BTreeMap;
+use std::time::{Duration, Instant};
+
+use super::Follows;
+use super::keeper::Keeper;
+use crate::redis::connect::Link;
+use crate::redis::failure::Failure;
+use crate::redis::pulse::{self, Beat};
+use crate::redis::script;
+use crate::sessions;
+
+impl<F: Follows> Keeper<F> {
+    /// Until the connection breaks. `Ok`: the node is to end.
+    pub(super) async fn serve(&mut self, link: &mut Link) -> Result<(), Failure> {
+        self.heard.clear();
+        self.unheard = None;
+        self.inbox.written.clear();
+        self.rewrite_at = Instant::now();
+        self.listen(link).await?;
+        self.look(link).await?;
+        // Not before the look, which has to see what was there; and unless that has found nothing and done it.
+        if self.rewrite_at <= Instant::now() {
+            self.register(link).await?;
+        }
+        self.look_at_sessions(link).await?;
+        let sentinels = self.connector.sentinels.clone().map(|sentinels| (sentinels, self.timing.sentinel));
+        let mut beats = pulse::feel(link, &self.registration.id, self.timing.pulse, sentinels);
+        loop {
+            if self.inbox.is_over() {
+                return self.farewell(link).await;
+            }
+            if self.inbox.deaf {
+                let why = "it was closed at the other end".to_owned();
+                return Err(Failure::Lost { address: link.address.clone(), why });
+            }
+            if self.next_step(link).await? {
+                continue;
+            }
+            let wake = tokio::time::Instant::from_std(self.wake_at());
+            tokio::select! {
+                () = self.inbox.next() => {}
+                Some(beat) = beats.recv() => self.felt(beat).await?,
+                () = tokio::time::sleep_until(wake) => {}
+            }
+        }
+    }
+
+    /// Does what is most urgent of what is due. `false`: nothing is.
+    async fn next_step(&mut self, link: &mut Link) -> Result<bool, Failure> {
+        let (now, instant) = (self.inbox.now(), Instant::now());
+        let due = |due: Option<Duration>| due.is_some_and(|due| due <= now);
+        if due(self.inbox.topology.due())
+            || due(self.follower.due())
+            || !self.inbox.refreshers.is_empty()
+            || self.reread_at <= instant
+        {
+            if self.reread_at <= instant {
+                self.inbox.sessions.ask(now);
+            }
+            self.look(link).await?;
+        } else if !self.inbox.written.is_empty() {
+            self.compare(link).await?;
+        } else if self.inbox.registration.is_some() || self.rewrite_at <= instant {
+            self.register(link).await?;
+        } else if due(self.inbox.sessions.due()) {
+            self.look_at_sessions(link).await?;
+        } else if self.notify_at <= instant {
+            self.notifications(link).await?;
+            self.show();
+        } else {
+            return Ok(false);
+        }
+        Ok(true)
+    }
+
+    fn wake_at(&self) -> Instant {
+        let paced = [self.inbox.topology.due(), self.inbox.sessions.due(), self.follower.due()];
+        let paced = paced.into_iter().flatten().map(|due| self.inbox.epoch + due);
+        let fixed = self.reread_at.min(self.rewrite_at).min(self.notify_at);
+        paced.fold(fixed, Instant::min)
+    }
+
+    /// One look at the topology, and what follows from it.
+    async fn look(&mut self, link: &mut Link) -> Result<(), Failure> {
+        self.inbox.sweep();
+        // Those who ask from now on want another look.
+        let refreshers = std::mem::take(&mut self.inbox.refreshers);
+        let result = self.look_and_carry_out(link).await;
+        for refresher in refreshers {
+            let _ = refresher.send(result.as_ref().map(|_| ()).map_err(Failure::to_string));
+        }
+        let registered = result?;
+        self.listen_to_children(link).await?;
+        if !registered {
+            self.register(link).await?;
+        }
+        Ok(())
+    }
+
+    /// Gives whether our registration is there.
+    async fn look_and_carry_out(&mut self, link: &mut Link) -> Result<bool, Failure> {
+        let started = self.inbox.now();
+        let seen = self.inbox.epoch + self.inbox.topology.look(started).unwrap_or(started);
+        let reading = async {
+            tokio::join!(script::snapshot(&mut link.commands, &self.registration.id), self.node.have())
+        };
+        let (snapshot, have) = self.inbox.during(reading).await;
+        let mut snapshot = snapshot.map_err(|error| Failure::of(&link.address, error))?;
+        if !self.view.redis.connected {
+            self.connected(&link.address);
+        }
+        // Written again before we saw that it was gone: the rest is gone as well.
+        let there = snapshot.registered;
+        snapshot.registered &= !std::mem::take(&mut self.lost);
+        self.known.clone_from(&snapshot.children);
+        let commands = self.follower.observe(snapshot, &have, self.inbox.now());
+        if !commands.is_empty() {
+            self.inbox.during(self.node.carry_out(commands, seen)).await;
+        }
+        let every = if self.view.redis.notifications { self.timing.reread } else { self.timing.poll };
+        self.reread_at = Instant::now() + every;
+        self.believed = there;
+        self.looked(there);
+        Ok(there)
+    }
+
+    fn looked(&mut self, there: bool) {
+        let topology = self.follower.view().clone();
+        if self.view.topology.held.is_empty() && !topology.held.is_empty() {
+            tracing::error!(
+                children = topology.held.join(" "),
+                "Redis has lost its data; children that vanished with it are kept for the grace"
+            );
+        }
+        if !self.view.topology.held.is_empty() && topology.held.is_empty() {
+            tracing::warn!(
+                children = topology.children.join(" "),
+                "nothing is held any more; Redis is obeyed"
+            );
+        }
+        self.view.topology = topology;
+        let redis = &mut self.view.redis;
+        redis.looks += 1;
+        redis.registered &= there;
+        self.show();
+    }
+
+    fn connected(&mut self, address: &str) {
+        tracing::info!(address, "connected to Redis");
+        let redis = &mut self.view.redis;
+        if self.connector.sentinels.is_some() {
+            redis.server = format!("{}, now {address}", self.connector.server());
+        }
+        redis.problem = None;
+        redis.reconnects += u64::from(std::mem::replace(&mut self.was_connected, true));
+        redis.connected = true;
+        self.show();
+    }
+
+    /// Sees whether children whose hash was written are elsewhere now: most only say that they still live.
+    async fn compare(&mut self, link: &mut Link) -> Result<(), Failure> {
+        let mut written = std::mem::take(&mut self.inbox.written);
+        // Those that were taken out meanwhile are none of our business.
+        written.retain(|id, _| self.known.contains_key(id));
+        // One that is waited for needs no comparison.
+        let waited = written.iter().filter(|(id, _)| !matches!(self.known.get(*id), Some(Ok(Some(_)))));
+        if let Some(at) = waited.map(|(_, at)| *at).min() {
+            self.inbox.events += 1;
+            self.inbox.topology.ask(at);
+            return Ok(());
+        }
+        self.compare_with(link, &written).await
+    }
+
+    /// Reads the hashes of some children, and asks for a look if one is not as the last look found it.
+    pub(super) async fn compare_with(
+        &mut self,
+        link: &mut Link,
+        written: &BTreeMap<String, Duration>,
+    ) -> Result<(), Failure> {
+        if written.is_empty() {
+            return Ok(());
+        }
+        let ids: Vec<String> = written.keys().cloned().collect();
+        let reading = script::children(&mut link.commands, &ids);
+        let now = self.inbox.during(reading).await.map_err(|error| Failure::of(&link.address, error))?;
+        let changed = written.iter().filter(|(id, _)| now.get(*id) != self.known.get(*id));
+        if let Some(at) = changed.map(|(_, at)| *at).min() {
+            self.inbox.events += 1;
+            self.inbox.topology.ask(at);
+        }
+        Ok(())
+    }
+
+    async fn look_at_sessions(&mut self, link: &mut Link) -> Result<(), Failure> {
+        let now = self.inbox.now();
+        self.inbox.sessions.look(now);
+        let rows = self.inbox.during(script::sessions(&mut link.commands)).await;
+        let rows = rows.map_err(|error| Failure::of(&link.address, error))?;
+        let (sessions, odd) = sessions::of_tree(rows, &self.registration.tree_id);
+        if !odd.is_empty() {
+            tracing::debug!(sessions = odd.join(" "), "sessions without SSRCs");
+        }
+        if self.sessions.as_ref() != Some(&sessions) {
+            self.sessions = Some(sessions.clone());
+            self.inbox.during(self.node.sessions(sessions)).await;
+        }
+        Ok(())
+    }
+
+    async fn felt(&mut self, beat: Beat) -> Result<(), Failure> {
+        match beat {
+            Beat::Gone(failure) => return Err(failure),
+            Beat::Alive { registered } => {
+                if self.believed && !registered {
+                    let now = self.inbox.now();
+                    self.inbox.topology.ask(now);
+                }
+            }
+        }
+        // Whoever reads the registration learns soon that the node is ill, or well again.
+        let status = self.inbox.during(self.node.health()).await;
+        if status != self.status && self.view.redis.registered {
+            self.rewrite_at = Instant::now();
+        }
+        Ok(())
+    }
+}

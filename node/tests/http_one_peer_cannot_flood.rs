@@ -1,0 +1,35 @@
+//! A peer that asks too much is told to wait; those that watch the node are answered all the same.
+
+mod common;
+
+use std::num::NonZeroU32;
+
+use common::{Idle, Served};
+use node::http::{Access, Rate};
+
+#[test]
+fn after_the_burst_it_is_429_until_the_rate_allows_more() {
+    let rate = Rate { burst: NonZeroU32::new(5).unwrap(), per_second: NonZeroU32::MIN };
+    let served = Served::start(Idle::default(), Access { rate, ..Access::default() });
+    let statuses: Vec<u16> = (0..5).map(|_| served.ask("GET", "/status", None, "").status).collect();
+    assert_eq!(statuses, [200; 5]);
+    for (method, path) in [("GET", "/status"), ("POST", "/refresh"), ("GET", "/nowhere")] {
+        let refused = served.ask(method, path, None, "");
+        assert_eq!(refused.status, 429, "{method} {path}");
+        let wait: u64 = refused.header("retry-after").parse().unwrap();
+        assert!((1..=2).contains(&wait), "{wait}");
+        assert!(refused.error().contains("too many requests"), "{}", refused.body);
+    }
+    for path in ["/healthz", "/readyz", "/metrics"] {
+        assert_eq!(served.ask("GET", path, None, "").status, 200, "{path}");
+    }
+    assert_eq!(served.done(), 0);
+}
+
+#[test]
+fn a_script_never_meets_the_usual_limit() {
+    let served = Served::start(Idle::default(), Access::default());
+    for turn in 0..500 {
+        assert_eq!(served.ask("POST", "/refresh", None, "").status, 200, "request {turn}");
+    }
+}

@@ -1,0 +1,33 @@
+//! A node needs no more of Redis than this (as Redis 7 spells it).
+
+use std::sync::Arc;
+
+use node::tree::Tree;
+
+use crate::common::*;
+
+const USERS: &str = "user default off\nuser admin on >secret ~* &* +@all\n\
+    user node on >hidden %R~children:* %R~parent:* ~node:* %R~session:* %R~sessions:* \
+    &topology:* &sessions:* &__keyspace@* \
+    +evalsha +script|load +get +exists +smembers +hgetall +hmget +multi +exec +hset +pexpire +del \
+    +subscribe +unsubscribe +ping +config|get +config|set";
+
+#[tokio::test]
+async fn a_user_with_few_rights_is_enough() {
+    let server = Server::prepare(USERS, false).with_user("admin", "secret").up().await;
+    server.child("a", "10.0.0.1").await;
+    let node = Arc::new(Recorder::default());
+    let config = with_password(config(&server), Some("node"), "hidden");
+    let tree = Tree::start_with(config, registration(), node.clone(), only_heard());
+    settled(&tree).await;
+    let redis = tree.view().borrow().redis.clone();
+    assert!(redis.notifications, "{redis:?}");
+    assert_eq!(redis.problem, None);
+    server.run("SADD children:relay-1 a").await;
+    node.has(&["a"]).await;
+    server.child("a", "10.0.0.2").await;
+    node.is_told("a move", |told| told.have.get("a") == Some(&place("10.0.0.2"))).await;
+    tree.refresh().await.unwrap();
+    tree.stop().await;
+    assert_eq!(server.number("EXISTS node:relay-1").await, 0);
+}

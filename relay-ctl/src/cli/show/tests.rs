@@ -1,0 +1,49 @@
+use node::tree::RedisView;
+
+use super::*;
+use crate::view::samples;
+
+#[test]
+fn the_tree_and_redis_are_shown() {
+    let mut view = samples::status(5);
+    view.topology.parent = Some("injection-1".to_owned());
+    view.topology.stale = vec!["egress-2".to_owned()];
+    view.topology.refused.insert("relay-1".to_owned(), "it is this node itself".to_owned());
+    view.warnings = vec!["no keyspace notifications: the server does not allow CONFIG".to_owned()];
+    view.redis = Some(RedisView {
+        server: "redis://10.0.0.2:6379".to_owned(),
+        connected: true,
+        registered: true,
+        looks: 12,
+        ..RedisView::default()
+    });
+    let text = status(&view);
+    let wanted = [
+        "relay-1 in tree-1 on eth0: healthy",
+        "parent      injection-1",
+        "stale       1 egress-2",
+        "refused     relay-1: it is this node itself",
+        "redis       redis://10.0.0.2:6379 connected, registered, no notifications, polled",
+        "12 looks, 0 events, 0 reconnects",
+        "warning     no keyspace notifications: the server does not allow CONFIG",
+    ];
+    for line in wanted {
+        assert!(text.contains(line), "'{line}' is not in\n{text}");
+    }
+}
+
+#[test]
+fn a_child_says_when_it_is_stale_or_held() {
+    let stale = Child { stale: true, ..samples::child("egress-1", 1) };
+    let held = Child { held: true, ..samples::child("egress-2", 1) };
+    let text = children(&Children { children: vec![stale, held] });
+    assert!(text.contains("forwarding (stale)") && text.contains("forwarding (held)"), "{text}");
+}
+
+#[test]
+fn a_stream_has_its_session_and_that_cannot_steer_the_terminal() {
+    let mut stream = samples::stream(1111, 5);
+    stream.session = Some("morning\u{1b}[2Jshow".to_owned());
+    let text = streams(&Streams { streams: vec![stream] });
+    assert!(text.contains("session") && text.contains("morning\u{fffd}[2Jshow"), "{text}");
+}

@@ -1,0 +1,283 @@
+//! What was asked for on the command line, in the environment and in a file, checked as a whole before anything is
+//! bound or attached.
+
+mod child;
+
+use std::collections::BTreeSet;
+use std::net::SocketAddr;
+use std::ops::Deref;
+use std::path::{Path, PathBuf};
+
+pub use child::{ChildSpec, Listen};
+pub use node::config::ConfigError;
+use node::config::{NodeConfig, NodeFile, NodeFlags};
+use node::secret::Secret;
+use relay_common::layout::MAX_CHILDREN;
+use serde::Deserialize;
+
+use crate::kernel::ModeWanted;
+
+/// RTP ports that a relay listens on unless told otherwise: audio, video.
+pub const DEFAULT_PORTS: [u16; 2] = [5002, 5004];
+/// Port of the HTTP API unless told otherwise.
+pub const DEFAULT_API_PORT: u16 = 7071;
+/// Name of the node unless told otherwise.
+const DEFAULT_ID: &str = "relay-1";
+
+fn bad<T>(text: impl Into<String>) -> Result<T, ConfigError> {
+    Err(ConfigError(text.into()))
+}
+
+/// The configuration file, TOML; every key is also a flag, and flags win.
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub struct File {
+    node_id: Option<String>,
+    tree_id: Option<String>,
+    node_host: Option<String>,
+    redis: Option<Secret>,
+    redis_host: Option<String>,
+    redis_port: Option<u16>,
+    redis_password_file: Option<PathBuf>,
+    redis_ca: Option<PathBuf>,
+    topology_grace: Option<f64>,
+    api_token_file: Option<PathBuf>,
+    mode: Option<ModeWanted>,
+    listen: Option<String>,
+    api: Option<SocketAddr>,
+    pin_root: Option<PathBuf>,
+    log: Option<String>,
+    #[serde(default)]
+    children: Vec<String>,
+    /// The file itself, if every user of the machine can read it.
+    #[serde(skip)]
+    open_to_all: Option<PathBuf>,
+}
+
+impl File {
+    /// Reads a file.
+    pub fn read(path: &Path) -> Result<File, ConfigError> {
+        let (file, open_to_all) = node::config::read_file(path)?;
+        Ok(File { open_to_all, ..file })
+    }
+}
+
+/// The flags of `attach`, as far as they are configuration.
+#[derive(Debug, Default)]
+pub struct Flags {
+    /// Those that every node has.
+    pub node: NodeFlags,
+    /// `--mode`.
+    pub mode: Option<ModeWanted>,
+    /// `--listen`.
+    pub listen: Option<String>,
+    /// `--api`.
+    pub api: Option<SocketAddr>,
+    /// `--pin-root`.
+    pub pin_root: Option<PathBuf>,
+    /// `--log`.
+    pub log: Option<String>,
+    /// `--child`, in the order given.
+    pub children: Vec<String>,
+}
+
+/// Checked configuration of a relay. What every node has (`node_id`, `tree`, `token`, `warnings` …) is read as if it
+/// were its own.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// What every node has.
+    pub node: NodeConfig,
+    /// Interface to attach to.
+    pub interface: String,
+    /// Mode asked for.
+    pub mode: ModeWanted,
+    /// Where media comes in.
+    pub listen: Listen,
+    /// Where the HTTP API listens.
+    pub api: SocketAddr,
+    /// Where the data plane is pinned.
+    pub pin_root: PathBuf,
+    /// Log filter.
+    pub log: String,
+    /// Children to begin with.
+    pub children: Vec<ChildSpec>,
+}
+
+impl Deref for Config {
+    type Target = NodeConfig;
+
+    fn deref(&self) -> &NodeConfig {
+        &self.node
+    }
+}
+
+impl Config {
+    /// Puts flags, environment (as far as clap has not) and file together and checks the whole.
+    pub fn new(
+        interface: &str,
+        flags: Flags,
+        env: impl Fn(&str) -> Option<String>,
+        file: File,
+    ) -> Result<Config, ConfigError> {
+        if interface.is_empty() || interface.len() > 15 || interface.contains(['/', ' ']) {
+            return bad(format!("'{interface}' is not an interface name; `ip -br link` lists them"));
+        }
+        let node_file = NodeFile {
+            node_id: file.node_id,
+            tree_id: file.tree_id,
+            node_host: file.node_host,
+            redis: file.redis,
+            redis_host: file.redis_host,
+            redis_port: file.redis_port,
+            redis_password_file: file.redis_password_file,
+            redis_ca: file.redis_ca,
+            topology_grace: file.topology_grace,
+            api_token_file: file.api_token_file,
+            open_to_all: file.open_to_all,
+        };
+        let mut node = NodeConfig::new(DEFAULT_ID, flags.node, env, node_file)?;
+        let listen = match flags.listen.or(file.listen) {
+            Some(text) => text.parse()?,
+            None => Listen { address: None, ports: DEFAULT_PORTS },
+        };
+        let children: Vec<ChildSpec> =
+            file.children.iter().chain(&flags.children).map(|text| text.parse()).collect::<Result<_, _>>()?;
+        check_children(&children)?;
+        if let (Some(child), Some(_)) = (children.first(), &node.tree) {
+            return bad(format!(
+                "with Redis the children come from there: leave out --child {} (or `children` in the file), and say \
+                 `redis-cli SADD children:{} {}`; or leave out Redis",
+                child.name, node.node_id, child.name
+            ));
+        }
+        let api = node.api(flags.api, file.api, DEFAULT_API_PORT);
+        Ok(Config {
+            node,
+            interface: interface.to_owned(),
+            mode: flags.mode.or(file.mode).unwrap_or(ModeWanted::Auto),
+            listen,
+            api,
+            pin_root: flags
+                .pin_root
+                .or(file.pin_root)
+                .unwrap_or_else(|| crate::kernel::pins::DEFAULT_ROOT.into()),
+            log: flags.log.or(file.log).unwrap_or_else(|| "info".to_owned()),
+            children,
+        })
+    }
+}
+
+fn check_children(children: &[ChildSpec]) -> Result<(), ConfigError> {
+    if children.len() > MAX_CHILDREN as usize {
+        return bad(format!(
+            "{} children, but a relay has at most {MAX_CHILDREN}; put a relay between",
+            children.len()
+        ));
+    }
+    let mut names = BTreeSet::new();
+    for child in children {
+        if !names.insert(&child.name) {
+            return bad(format!("child name {} is given twice; names must be unique", child.name));
+        }
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn no_env(_: &str) -> Option<String> {
+        None
+    }
+
+    #[test]
+    fn flags_win_over_the_file() {
+        let file: File =
+            toml::from_str("node-id = 'a'\nmode = 'tc'\nchildren = ['x=10.0.0.1:5002:5004']").unwrap();
+        let flags = Flags {
+            node: NodeFlags { node_id: Some("b".to_owned()), ..NodeFlags::default() },
+            children: vec!["y=10.0.0.2:5002:5004".to_owned()],
+            ..Flags::default()
+        };
+        let config = Config::new("eth0", flags, no_env, file).unwrap();
+        assert_eq!(config.node_id, "b");
+        assert_eq!(config.mode, ModeWanted::Tc);
+        assert_eq!(config.children.iter().map(|c| c.name.as_str()).collect::<Vec<_>>(), ["x", "y"]);
+    }
+
+    #[test]
+    fn children_and_redis_contradict_each_other() {
+        let redis = |name: &str| (name == "REDIS_HOST").then(|| "h".to_owned());
+        let children = vec!["a=10.0.0.1:5002:5004".to_owned()];
+        let file: File = toml::from_str("children = ['b=10.0.0.2:5002:5004']").unwrap();
+        let by_flag = Config::new("eth0", Flags { children, ..Flags::default() }, redis, File::default());
+        let by_file = Config::new("eth0", Flags::default(), redis, file);
+        for (config, child) in [(by_flag, "--child a "), (by_file, "--child b ")] {
+            let error = config.unwrap_err().0;
+            assert!(error.contains(child) && error.contains("SADD children:relay-1"), "{error}");
+        }
+        assert!(Config::new("eth0", Flags::default(), redis, File::default()).unwrap().tree.is_some());
+    }
+
+    #[test]
+    fn every_key_of_the_file_arrives() {
+        let secret = tempfile::NamedTempFile::new().unwrap();
+        std::fs::write(secret.path(), "hunter2").unwrap();
+        let text = format!(
+            "node-id = 'r'\ntree-id = 't'\nnode-host = 'h'\nredis = 'rediss://u:hunter2@s/2'\ntopology-grace = 5\n\
+             api-token-file = '{0}'\nredis-password-file = '{0}'\nmode = 'tc'\nlisten = '6002:6004'\n\
+             api = '127.0.0.1:80'\npin-root = '/p'\nlog = 'warn'",
+            secret.path().display()
+        );
+        let file: File = toml::from_str(&text).unwrap();
+        let shown = format!("{file:?}");
+        let config = Config::new("eth0", Flags::default(), no_env, file).unwrap();
+        let tree = config.tree.as_ref().unwrap();
+        assert_eq!((&*config.node_id, &*config.tree_id, config.host.as_deref()), ("r", "t", Some("h")));
+        assert_eq!((tree.grace.as_secs(), tree.redis.database, tree.redis.tls), (5, 2, true));
+        assert_eq!(config.token.as_ref().unwrap().reveal(), "hunter2");
+        assert_eq!((config.mode, config.listen.ports), (ModeWanted::Tc, [6002, 6004]));
+        assert_eq!((config.api.port(), &*config.pin_root, &*config.log), (80, Path::new("/p"), "warn"));
+        for shown in [shown, format!("{config:?}")] {
+            assert!(shown.contains("(secret)") && !shown.contains("hunter2"), "{shown}");
+        }
+    }
+
+    #[test]
+    fn the_example_is_good() {
+        let text = include_str!("../../../deploy/relay.example.toml");
+        let config = Config::new("eth0", Flags::default(), no_env, toml::from_str(text).unwrap()).unwrap();
+        assert_eq!(config.children.len(), 2);
+        // So is what it shows in comments, with what it says contradicts it left out.
+        let lines = text.lines().filter(|line| !line.starts_with("children") && !line.starts_with("    "));
+        let all: String = lines
+            .filter(|line| *line != "]")
+            .map(|line| line.trim_start_matches("#: ").to_owned() + "\n")
+            .collect();
+        let file: File = toml::from_str(&all).unwrap();
+        assert!(file.redis.is_some() && file.api_token_file.is_some(), "{all}");
+    }
+
+    #[test]
+    fn too_many_children_and_double_names_are_refused() {
+        let many = (0..257).map(|i| format!("c{i}=10.0.0.1:5002:5004")).collect();
+        let error =
+            Config::new("eth0", Flags { children: many, ..Flags::default() }, no_env, File::default())
+                .unwrap_err();
+        assert!(error.0.contains("at most 256"), "{error}");
+        let double = vec!["a=10.0.0.1:5002:5004".to_owned(), "a=10.0.0.2:5002:5004".to_owned()];
+        let error =
+            Config::new("eth0", Flags { children: double, ..Flags::default() }, no_env, File::default())
+                .unwrap_err();
+        assert!(error.0.contains("given twice"), "{error}");
+    }
+
+    #[test]
+    fn a_file_with_an_unknown_key_is_refused_with_its_line() {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        std::fs::write(file.path(), "mode = 'tc'\nchildern = []\n").unwrap();
+        let error = File::read(file.path()).unwrap_err();
+        assert!(error.0.contains("line 2") && error.0.contains("childern"), "{error}");
+    }
+}

@@ -1,0 +1,134 @@
+use std::net::UdpSocket;
+use std::sync::atomic::{AtomicU16, Ordering::Relaxed};
+use std::time::{Duration, Instant};
+
+use node::tree::RedisView;
+
+use tokio::sync::watch;
+
+use super::*;
+use crate::config::{Config, File, Flags};
+use crate::kernel::ModeWanted;
+use crate::relay::StartError;
+use crate::userspace::UserspaceError;
+
+/// A relay on loopback, with these children.
+async fn relay(children: &[&str]) -> Relay {
+    static NEXT: AtomicU16 = AtomicU16::new(0);
+    // Below the ephemeral ports; another start for each process.
+    let start = 10_000 + (std::process::id() % 500) as u16 * 40;
+    loop {
+        let audio = start + NEXT.fetch_add(4, Relaxed);
+        let flags = Flags {
+            mode: Some(ModeWanted::Userspace),
+            listen: Some(format!("127.0.0.1:{audio}:{}", audio + 2)),
+            children: children.iter().map(|child| (*child).to_owned()).collect(),
+            ..Flags::default()
+        };
+        match Relay::start(Config::new("lo", flags, |_: &str| None, File::default()).unwrap(), 0).await {
+            Err(StartError::Userspace(UserspaceError::InUse(_))) => {}
+            started => return started.unwrap(),
+        }
+    }
+}
+
+/// Sends packets of a stream to the audio (0) or video (1) port, and waits until they are counted.
+async fn send(relay: &Relay, kind: usize, ssrc: u32, sequences: std::ops::Range<u16>) {
+    let before = relay.sample().await.totals[kind].packets;
+    let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
+    let count = sequences.len() as u64;
+    for sequence in sequences {
+        let mut packet = vec![0x80, 96];
+        packet.extend(sequence.to_be_bytes());
+        packet.extend([0; 4]);
+        packet.extend(ssrc.to_be_bytes());
+        packet.extend([7; 88]);
+        socket.send_to(&packet, ("127.0.0.1", relay.config.listen.ports[kind])).unwrap();
+    }
+    let start = Instant::now();
+    while relay.sample().await.totals[kind].packets < before + count {
+        assert!(start.elapsed() < Duration::from_secs(5), "the packets did not arrive");
+        tokio::time::sleep(Duration::from_millis(1)).await;
+    }
+}
+
+fn counted(sample: &Sample) -> [(u64, u64); 2] {
+    sample.totals.map(|total| (total.packets, total.bytes))
+}
+
+#[tokio::test]
+async fn totals_go_on_when_streams_are_forgotten() {
+    let relay = relay(&[]).await;
+    send(&relay, 0, 1111, 0..3).await;
+    send(&relay, 1, 2222, 0..20).await;
+    send(&relay, 1, 4444, 0..20).await;
+    let before = relay.sample().await;
+    assert_eq!(counted(&before), [(3, 300), (40, 4_000)]);
+    assert_eq!(before.streams.len(), 3);
+
+    relay.forget_silent(0, 0).await;
+    let after = relay.sample().await;
+    assert_eq!(after.streams.len(), 0);
+    assert_eq!(counted(&after), counted(&before));
+    let sums = |sample: &Sample| (sample.status.dataplane.packets, sample.status.dataplane.bytes);
+    assert_eq!(sums(&after), (43, 4_300), "`status` agrees with the metrics");
+
+    send(&relay, 1, 2222, 20..25).await;
+    relay.forget_silent(0, 0).await;
+    send(&relay, 1, 2222, 25..30).await;
+    assert_eq!(counted(&relay.sample().await), [(3, 300), (50, 5_000)]);
+}
+
+#[tokio::test]
+async fn problems_are_those_of_the_status() {
+    let relay = relay(&[]).await;
+    relay.state.lock().await.problem = Some("interface lo is down".to_owned());
+    let sample = relay.sample().await;
+    assert_eq!(sample.forwarder, Forwarder::Problem);
+    assert!(!sample.status.healthy && !sample.status.gstreamer.video_running);
+    assert_eq!(sample.status.problems, ["interface lo is down"]);
+    assert_eq!(relay.problems().await, sample.status.problems);
+}
+
+#[tokio::test]
+async fn only_silent_streams_are_forgotten() {
+    let relay = relay(&[]).await;
+    send(&relay, 0, 1111, 0..3).await;
+    relay.forget_silent(60_000_000_000, 0).await;
+    assert_eq!(relay.sample().await.streams.len(), 1);
+}
+
+#[tokio::test]
+async fn what_redis_told_is_shown() {
+    let relay = relay(&["egress-1=127.0.0.1:9:19", "egress-2=127.0.0.1:29:39"]).await;
+    assert_eq!(relay.status().await.redis, None, "a relay without Redis shows none");
+    send(&relay, 0, 1111, 0..1).await;
+    send(&relay, 1, 2222, 0..1).await;
+    send(&relay, 1, 9999, 0..1).await;
+    relay.show_sessions(&[Session { id: "morning".to_owned(), audio_ssrc: 1111, video_ssrc: 2222 }]);
+    let children = vec!["egress-1".to_owned(), "egress-2".to_owned()];
+    let (_keep, view) = watch::channel(TreeView {
+        topology: TopologyView {
+            parent: Some("injection-1".to_owned()),
+            children: children.clone(),
+            stale: vec!["egress-2".to_owned()],
+            ..TopologyView::default()
+        },
+        redis: RedisView { problem: Some("wrong password".to_owned()), ..RedisView::default() },
+    });
+    relay.show_tree(view);
+
+    let sample = relay.sample().await;
+    let sessions: Vec<_> =
+        sample.streams.iter().map(|stream| (stream.ssrc, stream.session.as_deref())).collect();
+    assert_eq!(sessions, [(1111, Some("morning")), (2222, Some("morning")), (9999, None)]);
+    let stale: Vec<bool> = sample.children.iter().map(|child| child.stale).collect();
+    assert_eq!(stale, [false, true]);
+    let problems = sample.status.problems.join("\n");
+    assert!(!sample.status.healthy && problems.contains("wrong password"), "it does not follow: {problems}");
+    assert!(sample.status.gstreamer.audio_running, "media goes on");
+    assert!(sample.status.warnings.join("\n").contains("egress-2"), "{:?}", sample.status.warnings);
+    let topology = relay.topology().await;
+    assert_eq!((topology.parent.as_deref(), topology.children), (Some("injection-1"), children));
+    assert!(relay.children().await.children[1].stale);
+}

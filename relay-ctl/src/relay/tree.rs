@@ -1,0 +1,225 @@
+//! The relay in its tree: what Redis says becomes children, many at once if need be.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::IpAddr;
+use std::time::Instant;
+
+use node::record::{NodeType, Place, Registration};
+use node::topology::Command;
+use node::tree::{Follows, Session, Tree};
+use relay_common::layout::MAX_CHILDREN;
+
+use super::way::Way;
+use super::{Member, Relay, RelayError, State};
+use crate::config::ChildSpec;
+use crate::fanout::ChildId;
+
+impl Follows for Relay {
+    async fn have(&self) -> BTreeMap<String, Place> {
+        let state = self.state.lock().await;
+        let place = |member: &Member| Place { host: member.spec.host.clone(), ports: member.spec.ports };
+        state.children.iter().map(|(name, member)| (name.clone(), place(member))).collect()
+    }
+
+    async fn carry_out(&self, commands: Vec<Command>, seen: Instant) {
+        let mut state = self.state.lock().await;
+        let refused_before = state.refused.clone();
+        for command in &commands {
+            state.refused.remove(id(command));
+        }
+        if let Err(error) = self.reconcile(&mut state, &commands).await {
+            // One that cannot be carried out must not keep the others from being.
+            tracing::debug!("{} commands together: {error}", commands.len());
+            for command in &commands {
+                if let Err(error) = self.reconcile(&mut state, std::slice::from_ref(command)).await {
+                    state.refused.insert(id(command).to_owned(), error.to_string());
+                }
+            }
+        }
+        self.counters.change_took(seen.elapsed());
+        let refused = state.refused.clone();
+        drop(state);
+        let count = |is: fn(&Command) -> bool| {
+            commands.iter().filter(|command| is(command) && !refused.contains_key(id(command))).count() as u64
+        };
+        let newly = |command: &&Command| {
+            let why = refused.get(id(command));
+            why.is_some() && why != refused_before.get(id(command))
+        };
+        self.counters.changed(
+            count(|command| matches!(command, Command::Add { .. })),
+            count(|command| matches!(command, Command::Remove { .. })),
+            count(|command| matches!(command, Command::Move { .. })),
+            commands.iter().filter(newly).count() as u64,
+        );
+        for command in &commands {
+            match refused.get(id(command)) {
+                None => tracing::info!("{command}"),
+                // Tried again at every look; said once.
+                Some(why) if refused_before.get(id(command)) == Some(why) => {}
+                Some(why) => tracing::warn!("child {}: {why}", id(command)),
+            }
+        }
+    }
+
+    async fn sessions(&self, sessions: Vec<Session>) {
+        self.show_sessions(&sessions);
+    }
+
+    async fn health(&self) -> String {
+        let state = self.state.lock().await;
+        if state.problem.is_none() { "active" } else { "degraded" }.to_owned()
+    }
+}
+
+impl Relay {
+    /// Follows the tree from now on.
+    pub fn in_tree(&self, tree: &Tree) {
+        self.show_tree(tree.view());
+        let _ = self.tree.set(tree.clone());
+    }
+
+    /// What the relay says of itself in Redis.
+    pub async fn registration(&self) -> Registration {
+        let state = self.state.lock().await;
+        self.registration_of(&state)
+    }
+
+    pub(super) fn registration_of(&self, state: &State) -> Registration {
+        let host = self.config.host.clone().or_else(|| own_address(&state.addresses));
+        Registration {
+            id: self.config.node_id.clone(),
+            node_type: NodeType::Relay,
+            tree_id: self.config.tree_id.clone(),
+            host: host.unwrap_or_default(),
+            port: self.config.api.port(),
+            media: self.config.listen.ports,
+            created: self.created,
+        }
+    }
+
+    /// The interface's addresses changed: other nodes are to send media elsewhere.
+    pub(super) fn register_again(&self, state: &State) {
+        if let Some(tree) = self.tree.get() {
+            tree.register_as(self.registration_of(state));
+        }
+    }
+
+    /// Carries out commands as one change, or none of them.
+    async fn reconcile(&self, state: &mut State, commands: &[Command]) -> Result<(), RelayError> {
+        let before = state.children.clone();
+        let routes = state.routes.clone();
+        let refused = self.plan(state, commands, &before).await?;
+        if let Err(error) = self.apply(state).await {
+            state.children = before;
+            state.routes = routes;
+            // Back to what was, or as near to it as the kernel lets us.
+            let _ = self.apply(state).await;
+            return Err(error);
+        }
+        for (name, member) in &before {
+            if !state.children.contains_key(name) {
+                state.plane.end_child(member.id)?;
+            }
+        }
+        state.refused.extend(refused);
+        Ok(())
+    }
+
+    /// Changes the children in the books. Gives those that are refused, and why.
+    async fn plan(
+        &self,
+        state: &mut State,
+        commands: &[Command],
+        before: &BTreeMap<String, Member>,
+    ) -> Result<Vec<(String, String)>, RelayError> {
+        // All that moves is taken out first: two children may change places.
+        for command in commands {
+            if !matches!(command, Command::Add { .. }) {
+                state.children.remove(id(command));
+            }
+        }
+        let mut refused = Vec::new();
+        for command in commands {
+            let (Command::Add { id, place } | Command::Move { id, place }) = command else { continue };
+            let member = match ChildSpec::new(id, &place.host, place.ports) {
+                Ok(spec) => self.member(state, spec, before).await,
+                Err(error) => Err(error.into()),
+            };
+            match member {
+                Ok(member) => {
+                    state.children.insert(id.clone(), member);
+                }
+                Err(RelayError::Kernel(error)) => return Err(error.into()),
+                Err(error) => refused.push((id.clone(), error.to_string())),
+            }
+        }
+        let left: BTreeSet<ChildId> = state.children.values().map(|member| member.id).collect();
+        for subset in state.routes.values_mut() {
+            subset.retain(|id| left.contains(id));
+        }
+        Ok(refused)
+    }
+
+    /// A child as it is to be, with the number it had if it was there before.
+    async fn member(
+        &self,
+        state: &mut State,
+        spec: ChildSpec,
+        before: &BTreeMap<String, Member>,
+    ) -> Result<Member, RelayError> {
+        let way = match spec.host.parse::<IpAddr>() {
+            Ok(address) => {
+                self.check_place(state, &spec, address).await?;
+                let way = Way::look_up(&self.netlink, address, state.plane.mode()).await;
+                if let Some(refusal) = way.refusal {
+                    return Err(RelayError::Conflict(refusal));
+                }
+                way
+            }
+            Err(_) => {
+                self.look_up_hosts.notify_one();
+                Way::unnamed(&spec.host)
+            }
+        };
+        let known = before.get(&spec.name).map(|member| member.id);
+        let id = match known {
+            Some(id) => id,
+            None => {
+                let id = state.fresh_id(before).ok_or_else(|| {
+                    RelayError::Conflict(format!(
+                        "a relay has at most {MAX_CHILDREN} children; put a relay between"
+                    ))
+                })?;
+                state.plane.begin_child(id)?;
+                id
+            }
+        };
+        Ok(Member { id, spec, way })
+    }
+}
+
+impl State {
+    /// A number that no child has, nor had before this change: until the flip, copies count for the old one. Unless
+    /// there is no other.
+    fn fresh_id(&self, before: &BTreeMap<String, Member>) -> Option<ChildId> {
+        let now: BTreeSet<ChildId> = self.children.values().map(|member| member.id).collect();
+        let then: BTreeSet<ChildId> = before.values().map(|member| member.id).collect();
+        let free = |id: &ChildId| !now.contains(id) && !then.contains(id);
+        (0..MAX_CHILDREN).find(free).or_else(|| (0..MAX_CHILDREN).find(|id| !now.contains(id)))
+    }
+}
+
+/// The address that other nodes reach this one by, unless `--node-host` says another.
+fn own_address(addresses: &[IpAddr]) -> Option<String> {
+    let routable = |address: &&IpAddr| match address {
+        IpAddr::V4(_) => true,
+        IpAddr::V6(address) => !address.is_unicast_link_local(),
+    };
+    addresses.iter().find(routable).map(ToString::to_string)
+}
+
+fn id(command: &Command) -> &str {
+    let (Command::Remove { id } | Command::Move { id, .. } | Command::Add { id, .. }) = command;
+    id
+}

@@ -1,0 +1,26 @@
+//! A thousand streams do not make a thousand series, and the scrape says how many it left out.
+#![allow(clippy::unwrap_used, reason = "a test's helpers fail like the test")]
+
+mod metrics_support;
+
+use metrics_support::{promtool, relay, scrape, send};
+use relay_ctl::metrics::MOST_STREAMS;
+
+#[tokio::test]
+async fn at_the_limit() {
+    let relay = relay().await;
+    send(&relay, 0..1_000).await;
+    let text = scrape(&relay).await;
+    for family in ["packets_total", "lost_packets", "jitter_seconds", "last_packet_age_seconds"] {
+        let start = format!("media_tree_relay_stream_{family}{{");
+        assert_eq!(text.lines().filter(|line| line.starts_with(&start)).count(), MOST_STREAMS, "{family}");
+    }
+    let value = |start: &str| {
+        let line = text.lines().find(|line| line.starts_with(start)).unwrap();
+        line.rsplit(' ').next().unwrap().to_owned()
+    };
+    assert_eq!(value(r#"media_tree_relay_streams{node_id="relay-1",stream_type="video""#), "1000");
+    assert_eq!(value(r#"media_tree_relay_streams{node_id="relay-1",stream_type="audio""#), "1");
+    assert_eq!(value("media_tree_relay_streams_not_shown{"), (1_001 - MOST_STREAMS).to_string());
+    assert_eq!(promtool(&text).len(), 1, "the one that is known");
+}
