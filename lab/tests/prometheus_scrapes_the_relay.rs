@@ -46,11 +46,10 @@ fn queries_and_alerts_work(mode: Mode) {
         );
         // Half of the packets are audio. Each is counted once, however many children it goes to.
         let wanted = (RATE / 2) as f64;
-        eventually(&format!("{rate} is about {wanted}"), || {
-            let rates = query(&lab, &rate);
-            println!("{rate} = {rates:?}");
-            matches!(rates[..], [rate] if (wanted * 0.8..wanted * 1.2).contains(&rate))
-        });
+        eventually(
+            &format!("{rate} is about {wanted}"),
+            || matches!(query(&lab, &rate)[..], [rate] if (wanted * 0.8..wanted * 1.2).contains(&rate)),
+        );
     }
     // Nothing of ours without both labels.
     let unlabelled = r#"{__name__=~"media_tree_.*",node_id=""} or {__name__=~"media_tree_.*",tree_id=""}"#;

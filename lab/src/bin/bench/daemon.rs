@@ -47,12 +47,12 @@ pub fn run(mode: Mode, quick: bool) -> Result<String> {
     tree.wait_forwarding(&sorted([1, 2]))?;
     std::thread::sleep(QUIET);
 
-    let (before, began) = (cpu_ticks(pid)?, Instant::now());
+    let (before, began) = (cpu_ns(pid)?, Instant::now());
     while began.elapsed() < idle_for {
         check_interrupted()?;
         std::thread::sleep(Duration::from_millis(100));
     }
-    let idle = (cpu_ticks(pid)? - before) as f64 / ticks_per_second() / began.elapsed().as_secs_f64() * 100.0;
+    let idle = cpu_ns(pid)?.saturating_sub(before) as f64 / began.elapsed().as_nanos() as f64 * 100.0;
     let small = resident_kib(pid)?;
 
     let relay = &tree.topology.relay;
@@ -155,18 +155,15 @@ fn members(connection: &mut Connection) -> Result<BTreeSet<usize>> {
         .collect()
 }
 
-/// utime and stime of all threads (proc(5)).
-fn cpu_ticks(pid: u32) -> Result<u64> {
-    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).context("the daemon's stat")?;
-    // The name in parentheses may hold blanks; utime is the 12th field after it.
-    let (_, rest) = stat.rsplit_once(')').context("no name in stat")?;
-    let fields: Vec<&str> = rest.split_whitespace().collect();
-    let field = |index: usize| -> Result<u64> { Ok(fields.get(index).context("a short stat")?.parse()?) };
-    Ok(field(11)? + field(12)?)
-}
-
-fn ticks_per_second() -> f64 {
-    nix::unistd::sysconf(nix::unistd::SysconfVar::CLK_TCK).ok().flatten().unwrap_or(100) as f64
+/// ns that all threads have run (Documentation/scheduler/sched-stats.rst); `utime` and `stime` of proc(5) come in steps of
+/// 10 ms, which is more than an idle daemon takes.
+fn cpu_ns(pid: u32) -> Result<u64> {
+    let mut total = 0;
+    for task in fs::read_dir(format!("/proc/{pid}/task")).context("the daemon's threads")? {
+        let Ok(text) = fs::read_to_string(task?.path().join("schedstat")) else { continue };
+        total += text.split(' ').next().and_then(|ns| ns.parse::<u64>().ok()).context("schedstat")?;
+    }
+    Ok(total)
 }
 
 fn resident_kib(pid: u32) -> Result<u64> {
@@ -190,7 +187,7 @@ impl Figures {
         let Figures { machine, mode, idle_for, idle, small, large, bursts } = self;
         let mut text = format!("\n{machine}; mode {mode}\n\n| the daemon | |\n|---|---|\n");
         let mib = |kib: &u64| *kib as f64 / 1024.0;
-        let _ = writeln!(text, "| idle CPU, {} s with Redis | {idle:.2} % of one |", idle_for.as_secs());
+        let _ = writeln!(text, "| idle CPU, {} s with Redis | {idle:.3} % of one |", idle_for.as_secs());
         let _ = writeln!(text, "| resident, 2 children | {:.1} MiB |", mib(small));
         let _ =
             writeln!(text, "| resident, {CHILDREN} children and {STREAMS} streams | {:.1} MiB |", mib(large));
