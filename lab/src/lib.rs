@@ -6,6 +6,7 @@
 
 pub mod capture;
 pub mod http;
+pub mod json;
 pub mod judge;
 pub mod netns;
 mod pace;
