@@ -7,7 +7,7 @@ mod common;
 
 use std::time::Instant;
 
-use common::tree::Tree;
+use common::tree::{CONVERGED, Tree};
 use common::{QUIET, TIMEOUT, lab_for, name};
 use lab::relay::Mode;
 use lab::{Source, SourceConfig, Topology};
@@ -16,6 +16,7 @@ const RATE: u64 = 8_000;
 
 modes!(what_changed_while_no_daemon_ran_is_followed: in_xdp_mode = Xdp, in_tc_mode = Tc);
 modes!(a_graceful_stop_takes_the_registration_away: in_xdp_mode = Xdp, in_tc_mode = Tc);
+modes!(what_changed_after_a_graceful_stop_is_followed_at_once: in_tc_mode = Tc);
 
 fn what_changed_while_no_daemon_ran_is_followed(mode: Mode) {
     let lab = lab_for("redisrestart", mode);
@@ -70,4 +71,18 @@ fn a_graceful_stop_takes_the_registration_away(mode: Mode) {
     let sent = source.stop();
     assert!(sink.wait_quiet(QUIET, TIMEOUT));
     tree.bench.assert_all_of("the child", &sink.stop(), &sent);
+}
+
+/// An upgrade: the registration is gone because it was taken back, not because Redis lost it.
+fn what_changed_after_a_graceful_stop_is_followed_at_once(mode: Mode) {
+    let lab = lab_for("redisupgrade", mode);
+    let mut tree = Tree::grow(&lab, Topology::one_nic(&lab, 3).unwrap(), mode, 2);
+    assert!(tree.bench.relay.terminate().unwrap().success(), "{}", tree.bench.relay.process().tail());
+    tree.type_in("SREM children:relay-1 egress-2");
+    tree.type_in("SADD children:relay-1 egress-3");
+    let began = Instant::now();
+    tree.bench.relay.restart().unwrap();
+    tree.wait_forwarding(&[name(0), name(2)]);
+    let followed = began.elapsed();
+    assert!(followed < CONVERGED, "{followed:?}{}", tree.bench.diagnosis());
 }

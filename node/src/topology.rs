@@ -119,8 +119,10 @@ impl Follower {
         have: &BTreeMap<String, Place>,
         now: Duration,
     ) -> Vec<Command> {
-        // A node that starts and finds that a predecessor left it children had registered, too.
-        let lost = !snapshot.registered && (self.was_registered || !have.is_empty());
+        // A node that starts and finds that a predecessor left it children had registered, too. But one that was stopped
+        // has taken its registration back: then only a server that knows nothing at all of it has lost anything.
+        let forgotten = snapshot.children.is_empty() && snapshot.parent.is_none();
+        let lost = !snapshot.registered && (self.was_registered || (!have.is_empty() && forgotten));
         self.was_registered |= snapshot.registered;
         self.hold(&snapshot, have, lost, now);
 

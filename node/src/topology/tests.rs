@@ -148,6 +148,16 @@ fn what_a_predecessor_left_is_held_when_nothing_is_known_of_it() {
 }
 
 #[test]
+fn what_was_taken_out_after_a_graceful_stop_is_obeyed_at_once() {
+    let mut node = Node::new();
+    node.have.insert("a".to_owned(), place("10.0.0.1"));
+    node.have.insert("b".to_owned(), place("10.0.0.2"));
+    let stopped = Snapshot { registered: false, ..there(&[("b", Some("10.0.0.2"))]) };
+    assert_eq!(node.see(stopped, at(0)), [Command::Remove { id: "a".to_owned() }]);
+    assert!(node.follower.view().held.is_empty());
+}
+
+#[test]
 fn loops_are_refused_by_name() {
     let mut node = Node::new();
     assert!(
