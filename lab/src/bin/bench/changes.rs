@@ -29,7 +29,21 @@ const HISTOGRAM: &str = "media_tree_relay_topology_change_duration_seconds";
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Typing {
     Connection,
+    /// The same, at a relay that does not know the child's MAC: the first time that anything is sent to it.
+    ToStranger,
     RedisCli,
+}
+
+impl Typing {
+    const ALL: [Typing; 3] = [Typing::Connection, Typing::ToStranger, Typing::RedisCli];
+
+    fn by(self) -> &'static str {
+        match self {
+            Typing::Connection => "an open connection",
+            Typing::ToStranger => "the same, MAC not known yet",
+            Typing::RedisCli => "redis-cli, its start included",
+        }
+    }
 }
 
 struct Row {
@@ -43,7 +57,7 @@ struct Row {
 pub fn run(mode: Mode, quick: bool) -> Result<String> {
     let rounds = if quick { 20 } else { 200 };
     let machine = Machine::describe(0)?;
-    eprintln!("bench: {machine}; {rounds} times SADD and SREM in mode {mode}, twice");
+    eprintln!("bench: {machine}; {rounds} times SADD and SREM in mode {mode}, in three ways");
     let lab = Lab::new("bench-changes-")?;
     let tree = Tree::plant(&lab, mode, STAYERS + 1)?;
     let mut connection = tree.redis.connect()?;
@@ -66,7 +80,7 @@ pub fn run(mode: Mode, quick: bool) -> Result<String> {
     ensure!(sink.wait_until(TIMEOUT, flowing), "no media at the stayers: {:?}", sink.report());
 
     let mut rows = Vec::new();
-    for typing in [Typing::Connection, Typing::RedisCli] {
+    for typing in Typing::ALL {
         rows.push(measure(&tree, &mut connection, &stamps, typing, rounds)?);
         eprintln!("bench: {typing:?} done");
     }
@@ -98,6 +112,9 @@ fn measure(
     let (mut added, mut removed) = (Times::default(), Times::default());
     for _ in 0..rounds {
         check_interrupted()?;
+        if typing == Typing::ToStranger {
+            forget_mac(tree)?;
+        }
         stamps.reset();
         let asked = realtime_ns();
         command(tree, connection, typing, ["SADD", "children:relay-1", &newcomer])?;
@@ -115,9 +132,15 @@ fn measure(
 
 fn command(tree: &Tree, connection: &mut Connection, typing: Typing, words: [&str; 3]) -> Result<()> {
     match typing {
-        Typing::Connection => connection.call(&words).map(drop),
+        Typing::Connection | Typing::ToStranger => connection.call(&words).map(drop),
         Typing::RedisCli => tree.redis.cli(&words).map(drop),
     }
+}
+
+fn forget_mac(tree: &Tree) -> Result<()> {
+    let address = tree.topology.children[STAYERS].endpoint.v4.to_string();
+    let interface = &tree.topology.children[STAYERS].relay.interface;
+    tree.lab.run("relay-1", &["ip", "neighbour", "flush", "to", &address, "dev", interface]).map(drop)
 }
 
 fn wait_first(stamps: &Stamps) -> Result<u64> {
@@ -154,10 +177,7 @@ fn markdown(machine: &Machine, mode: Mode, rows: &[Row], stayed: &str) -> String
          |---|---|---|---|---|---|---|\n"
     );
     for Row { typing, added, removed, own } in rows {
-        let by = match typing {
-            Typing::Connection => "an open connection",
-            Typing::RedisCli => "redis-cli, its start included",
-        };
+        let by = typing.by();
         let _ = writeln!(text, "| {by} | SADD to first packet | {} |", added.row());
         let _ = writeln!(text, "| {by} | SREM to last packet | {} |", removed.row());
         let [p50, p90, p99, max] =
