@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use node::record::{NodeType, Place, Registration};
 use node::topology::Command;
@@ -13,6 +13,11 @@ use super::way::Way;
 use super::{Member, Relay, RelayError, State};
 use crate::config::ChildSpec;
 use crate::fanout::ChildId;
+
+/// How long a child that is taken out may stay while the next hop of one that comes is asked for its MAC.
+const SWAP: Duration = Duration::from_millis(20);
+/// Between looks at the neighbour table meanwhile. (Its events wait for the lock that is held here.)
+const LOOK: Duration = Duration::from_millis(1);
 
 impl Follows for Relay {
     async fn have(&self) -> BTreeMap<String, Place> {
@@ -110,6 +115,9 @@ impl Relay {
         let before = state.children.clone();
         let routes = state.routes.clone();
         let refused = self.plan(state, commands, &before).await?;
+        if commands.iter().any(|command| matches!(command, Command::Remove { .. })) {
+            self.wait_for_ways(state, commands).await;
+        }
         if let Err(error) = self.apply(state).await {
             state.children = before;
             state.routes = routes;
@@ -159,6 +167,29 @@ impl Relay {
             subset.retain(|id| left.contains(id));
         }
         Ok(refused)
+    }
+
+    /// Where one child comes in another's place, the other goes when the way to the one is known: whoever is served by
+    /// either misses nothing. Not for long: it may be down.
+    async fn wait_for_ways(&self, state: &mut State, commands: &[Command]) {
+        let mode = state.plane.mode();
+        let deadline = Instant::now() + SWAP;
+        loop {
+            let mut waiting = false;
+            for command in commands {
+                if let Command::Add { id, .. } | Command::Move { id, .. } = command
+                    && let Some(member) = state.children.get_mut(id)
+                    && member.way.is_resolving()
+                {
+                    member.way.refresh(&self.netlink, mode).await;
+                    waiting |= member.way.is_resolving();
+                }
+            }
+            if !waiting || Instant::now() >= deadline {
+                return;
+            }
+            tokio::time::sleep(LOOK).await;
+        }
     }
 
     /// A child as it is to be, with the number it had if it was there before.
