@@ -18,6 +18,7 @@ use std::time::Duration;
 
 use node::tree::Tree;
 use relay_common::layout::{ChildInfo, HOST, MAX_CHILDREN, NAME, StreamKey};
+use relay_common::stream::Stream;
 use tokio::sync::{Mutex, Notify, watch as version};
 
 use crate::config::{ChildSpec, Config, ConfigError};
@@ -124,9 +125,10 @@ impl Relay {
     pub async fn add_child(&self, spec: ChildSpec) -> Result<view::Child, RelayError> {
         let address = way::resolve_host(&spec.host).await.map_err(RelayError::Bad)?;
         let name = spec.name.clone();
+        let streams = self.read_streams().await;
         {
             let mut state = self.state.lock().await;
-            self.check_new(&state, &spec, address).await?;
+            self.check_new(&state, &spec, address, &streams).await?;
             let id = state.free_id().ok_or_else(|| {
                 RelayError::Conflict(format!(
                     "a relay has at most {MAX_CHILDREN} children; put a relay between"
@@ -200,7 +202,13 @@ impl Relay {
     }
 
     /// What must not become a child.
-    async fn check_new(&self, state: &State, spec: &ChildSpec, address: IpAddr) -> Result<(), RelayError> {
+    async fn check_new(
+        &self,
+        state: &State,
+        spec: &ChildSpec,
+        address: IpAddr,
+        streams: &[(StreamKey, Stream)],
+    ) -> Result<(), RelayError> {
         if state.children.contains_key(&spec.name) {
             return Err(RelayError::Conflict(format!(
                 "there is a child {} already; remove it first, or choose another name",
@@ -208,7 +216,7 @@ impl Relay {
             )));
         }
         self.check_place(state, spec, address).await?;
-        let sender = state.plane.streams().into_iter().find(|(_, stream)| {
+        let sender = streams.iter().find(|(_, stream)| {
             way::unmapped(stream.source) == address && spec.ports.contains(&stream.source_port)
         });
         if let Some((key, _)) = sender {

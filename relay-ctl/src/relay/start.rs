@@ -150,11 +150,12 @@ impl Relay {
             state.children.insert(spec.name.clone(), Member { id, spec, way });
         }
         state.routes = inherited.routes;
+        let streams = state.plane.streams();
         for (spec, address) in wanted {
             if state.children.contains_key(&spec.name) {
                 continue;
             }
-            self.check_new(&state, &spec, address)
+            self.check_new(&state, &spec, address, &streams)
                 .await
                 .map_err(|error| child_error(&spec, &error.to_string()))?;
             let way = Way::look_up(&self.netlink, address, mode).await;
