@@ -1,0 +1,43 @@
+//! A connection to Redis for what a node keeps there besides its registration: sessions, mountpoints.
+
+use redis::aio::MultiplexedConnection;
+use tokio::sync::Mutex;
+
+use crate::config::RedisConfig;
+use crate::redis::connect::{Connector, Link};
+use crate::tree::Timing;
+
+/// Connects when it is needed, and again when the connection is gone.
+pub struct Store {
+    inner: Mutex<Inner>,
+}
+
+struct Inner {
+    connector: Connector,
+    link: Option<Link>,
+}
+
+impl Store {
+    /// Nothing is connected yet.
+    pub fn new(config: RedisConfig) -> Store {
+        let connector = Connector::new(config, Timing::default().answer);
+        Store { inner: Mutex::new(Inner { connector, link: None }) }
+    }
+
+    /// A connection that has just answered; an error says what is wrong with Redis. All clones share one connection, so
+    /// that WATCH is for those who let nobody else in meanwhile.
+    pub async fn connection(&self) -> Result<MultiplexedConnection, String> {
+        let mut inner = self.inner.lock().await;
+        if let Some(link) = &inner.link {
+            let mut commands = link.commands.clone();
+            if redis::cmd("PING").query_async::<()>(&mut commands).await.is_ok() {
+                return Ok(commands);
+            }
+            inner.link = None;
+        }
+        let link = inner.connector.connect().await.map_err(|failure| failure.to_string())?;
+        let commands = link.commands.clone();
+        inner.link = Some(link);
+        Ok(commands)
+    }
+}
