@@ -172,6 +172,9 @@ mod tests {
 
     #[test]
     fn a_hangup_ends_it_at_once() {
-        assert_eq!(publishing().happens(Happening::Gone("ICE failed".to_owned()), at(3.0)).unwrap(), "ICE failed");
+        assert_eq!(
+            publishing().happens(Happening::Gone("ICE failed".to_owned()), at(3.0)).unwrap(),
+            "ICE failed"
+        );
     }
 }
