@@ -135,10 +135,10 @@ impl Config {
         let url = pick(flags.janus, "--janus", "JANUS_VIDEOROOM_WS_URL");
         let (name, url) = url.unwrap_or_else(|| ("--janus".to_owned(), DEFAULT_JANUS.to_owned()));
         let (host, port) = place(&url).map_err(|why| ConfigError(format!("{name} '{url}': {why}")))?;
-        let media_address =
-            checked(pick(flags.janus_media_address, "--janus-media-address", "JANUS_MEDIA_ADDRESS"), |text| {
-                text.parse().map_err(|_| "must be an address, for instance 10.0.0.5".to_owned())
-            })?;
+        let media_address = checked(
+            pick(flags.janus_media_address, "--janus-media-address", "JANUS_MEDIA_ADDRESS"),
+            |text| text.parse().map_err(|_| "must be an address, for instance 10.0.0.5".to_owned()),
+        )?;
         let path = pick(flags.whip_base_path, "--whip-base-path", "WHIP_BASE_PATH");
         let whip_path = checked(path, whip_path)?.unwrap_or_else(|| DEFAULT_WHIP.to_owned());
         let audio = checked(pick(flags.rtp_audio_port, "--rtp-audio-port", "RTP_AUDIO_PORT"), rtp_port)?;
@@ -215,7 +215,8 @@ fn place(url: &str) -> Result<(String, u16), String> {
         _ => (authority, 80),
     };
     let bare = host.strip_prefix('[').and_then(|host| host.strip_suffix(']')).unwrap_or(host);
-    match bare.is_empty() || bare.contains(|c: char| c.is_whitespace() || c.is_control() || "@[]".contains(c)) {
+    match bare.is_empty() || bare.contains(|c: char| c.is_whitespace() || c.is_control() || "@[]".contains(c))
+    {
         true => Err(form.to_owned()),
         false => Ok((bare.to_owned(), port)),
     }
@@ -246,14 +247,18 @@ mod tests {
     use super::*;
 
     fn config(env: &[(&str, &str)]) -> Result<Config, ConfigError> {
-        let find = |name: &str| env.iter().find(|(known, _)| *known == name).map(|(_, value)| (*value).to_owned());
+        let find =
+            |name: &str| env.iter().find(|(known, _)| *known == name).map(|(_, value)| (*value).to_owned());
         Config::new(Flags::default(), find)
     }
 
     #[test]
     fn nothing_given_is_something_that_works_on_one_machine() {
         let config = config(&[]).unwrap();
-        assert_eq!((&*config.node_id, &*config.whip_path, config.ports), ("injection-1", "/whip", [5002, 5004]));
+        assert_eq!(
+            (&*config.node_id, &*config.whip_path, config.ports),
+            ("injection-1", "/whip", [5002, 5004])
+        );
         assert_eq!((&*config.janus.host, config.janus.port), ("127.0.0.1", 8188));
         assert_eq!(config.api.to_string(), "127.0.0.1:7070");
     }
@@ -273,7 +278,10 @@ mod tests {
         ])
         .unwrap();
         assert_eq!((&*config.node_id, config.ports, config.api.port()), ("i7", [6002, 6004], 80));
-        assert_eq!((&*config.janus.host, config.janus.port, &*config.whip_path), ("fd00::1", 8188, "/in/whip"));
+        assert_eq!(
+            (&*config.janus.host, config.janus.port, &*config.whip_path),
+            ("fd00::1", 8188, "/in/whip")
+        );
         assert_eq!(config.whip_token.as_ref().unwrap().reveal(), "hunter4");
         assert!(!format!("{config:?}").contains("hunter"));
     }

@@ -42,7 +42,10 @@ pub fn run(config: Config) -> Result<(), Failure> {
 async fn serve(config: Config) -> Result<(), Failure> {
     let stopped = node::daemon::stopped().map_err(|error| Failure::Other(error.to_string()))?;
     let listener = TcpListener::bind(config.api).await.map_err(|error| {
-        Failure::Other(format!("cannot listen on --api {}: {error}; choose another address or port", config.api))
+        Failure::Other(format!(
+            "cannot listen on --api {}: {error}; choose another address or port",
+            config.api
+        ))
     })?;
     let (injector, breaks) = Injector::new(config).map_err(Failure::Other)?;
     injector.keep(breaks);
@@ -56,7 +59,10 @@ async fn serve(config: Config) -> Result<(), Failure> {
     };
 
     let config = injector.config();
-    println!("ready: node={} api={} whip={}/endpoint/ janus={}", config.node_id, config.api, config.whip_path, config.janus.url);
+    println!(
+        "ready: node={} api={} whip={}/endpoint/ janus={}",
+        config.node_id, config.api, config.whip_path, config.janus.url
+    );
     let _ = std::io::stdout().flush();
 
     let served = node::http::serve(listener, crate::api::router(injector.clone()), stopped).await;

@@ -11,7 +11,7 @@ const CONNECTING: Duration = Duration::from_secs(15);
 const FIRST_MEDIA: Duration = Duration::from_secs(5);
 /// How long a publisher whose media has stopped keeps its place. Janus notices after 1 to 2 s; together it must be
 /// less than 5.
-const SILENCE: Duration = Duration::from_millis(2500);
+const SILENCE: Duration = Duration::from_millis(1500);
 
 /// Where a publication stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
@@ -148,8 +148,8 @@ mod tests {
         assert!(publication.gives_way());
         assert_eq!(publication.check(at(12.0)), None);
         assert!(publication.check(publication.due().unwrap()).unwrap().contains("media stopped"));
-        // Dead at 9 at the latest when Janus says so at 10.5.
-        assert!(publication.due().unwrap() <= at(9.0 + 5.0));
+        // Janus takes up to 2.5 s to say so: dead since 8.
+        assert!(publication.due().unwrap() <= at(8.0 + 5.0));
     }
 
     #[test]
@@ -172,6 +172,9 @@ mod tests {
 
     #[test]
     fn a_hangup_ends_it_at_once() {
-        assert_eq!(publishing().happens(Happening::Gone("ICE failed".to_owned()), at(3.0)).unwrap(), "ICE failed");
+        assert_eq!(
+            publishing().happens(Happening::Gone("ICE failed".to_owned()), at(3.0)).unwrap(),
+            "ICE failed"
+        );
     }
 }

@@ -88,8 +88,7 @@ impl Numbering {
             Some(shift) if !began_anew => shift,
             _ => self.begin_at(sequence, timestamp, now),
         };
-        let shifted =
-            (sequence.wrapping_add(shift.sequence), timestamp.wrapping_add(shift.timestamp));
+        let shifted = (sequence.wrapping_add(shift.sequence), timestamp.wrapping_add(shift.timestamp));
         let newer = self.last.is_none_or(|last| shifted.0.wrapping_sub(last.sequence) < u16::MAX / 2);
         if newer {
             self.last = Some(Last { came: sequence, sequence: shifted.0, timestamp: shifted.1, at: now });

@@ -103,13 +103,16 @@ pub fn decide(
     let recipients = checked_recipients(wish.recipients.unwrap_or_default())?;
 
     if taken.iter().any(|other| other.id == id) {
-        return Err(Refusal::Exists(format!("session {id} exists; destroy it first, or choose another name")));
+        return Err(Refusal::Exists(format!(
+            "session {id} exists; destroy it first, or choose another name"
+        )));
     }
     let has_ssrc = |ssrc: u32| taken.iter().find(|other| other.same_tree && other.ssrcs.contains(&ssrc));
     let has_room = |room: u64| taken.iter().find(|other| other.same_tree && other.room == Some(room));
     for ssrc in wanted.into_iter().flatten() {
         if let Some(other) = has_ssrc(ssrc) {
-            let why = format!("SSRC {ssrc} belongs to session {}; leave it out and one is allotted", other.id);
+            let why =
+                format!("SSRC {ssrc} belongs to session {}; leave it out and one is allotted", other.id);
             return Err(Refusal::Exists(why));
         }
     }
@@ -136,12 +139,7 @@ pub fn decide(
 impl Session {
     /// What it takes from others.
     pub fn taken(&self) -> Taken {
-        Taken {
-            id: self.id.clone(),
-            same_tree: true,
-            room: Some(self.room),
-            ssrcs: self.ssrcs.to_vec(),
-        }
+        Taken { id: self.id.clone(), same_tree: true, room: Some(self.room), ssrcs: self.ssrcs.to_vec() }
     }
 
     /// The hash `session:{sid}`.
@@ -209,7 +207,8 @@ fn checked_recipients(recipients: Vec<Recipient>) -> Result<Vec<Recipient>, Refu
     }
     for recipient in &recipients {
         let host = &recipient.host;
-        if host.is_empty() || host.chars().any(|c| c.is_whitespace() || c.is_control() || "/@,[]".contains(c)) {
+        if host.is_empty() || host.chars().any(|c| c.is_whitespace() || c.is_control() || "/@,[]".contains(c))
+        {
             let why = format!("'{}' is no host name or address of a recipient", host.escape_debug());
             return Err(Refusal::Bad(why));
         }

@@ -126,7 +126,8 @@ impl Sessions {
 
     fn publish(&self, pipe: &mut Pipeline, kind: &str, id: &str) {
         let event = serde_json::json!({ "type": kind, "sessionId": id, "treeId": self.tree_id }).to_string();
-        for channel in [format!("sessions:tree:{}", self.tree_id), format!("sessions:node:{}", self.node_id)] {
+        for channel in [format!("sessions:tree:{}", self.tree_id), format!("sessions:node:{}", self.node_id)]
+        {
             pipe.publish(channel, &event).ignore();
         }
     }

@@ -194,7 +194,8 @@ impl VideoRoom {
             Ok(reply) => reply["list"].as_array().cloned().unwrap_or_default(),
             Err(error) => return tracing::warn!("cannot see which rooms there are: {error}"),
         };
-        let ours = |room: &&Value| room["description"].as_str().is_some_and(|text| text.starts_with(&self.mark));
+        let ours =
+            |room: &&Value| room["description"].as_str().is_some_and(|text| text.starts_with(&self.mark));
         for room in rooms.iter().filter(ours).filter_map(|room| room["room"].as_u64()) {
             match self.destroy(room).await {
                 Ok(()) => tracing::info!("room {room} was left behind; removed"),
@@ -288,9 +289,8 @@ fn payload_type(codec: &str) -> u8 {
 /// Janus' address, and ours as Janus sees it.
 async fn addresses(config: &JanusConfig) -> std::io::Result<(IpAddr, IpAddr)> {
     let mut places = tokio::net::lookup_host((config.host.as_str(), config.port)).await?;
-    let place = places
-        .next()
-        .ok_or_else(|| std::io::Error::other(format!("{} has no address", config.host)))?;
+    let place =
+        places.next().ok_or_else(|| std::io::Error::other(format!("{} has no address", config.host)))?;
     let any: IpAddr = match place {
         SocketAddr::V4(_) => std::net::Ipv4Addr::UNSPECIFIED.into(),
         SocketAddr::V6(_) => std::net::Ipv6Addr::UNSPECIFIED.into(),
@@ -313,7 +313,8 @@ mod tests {
             { "type": "audio", "mindex": 1, "mid": "audio1", "codec": "opus" },
             { "type": "video", "mindex": 3, "mid": "3", "codec": "h264" },
         ]);
-        let stream = |mid: &str, kind, codec: &str| Stream { mid: mid.to_owned(), kind, codec: codec.to_owned() };
+        let stream =
+            |mid: &str, kind, codec: &str| Stream { mid: mid.to_owned(), kind, codec: codec.to_owned() };
         assert_eq!(streams(&list), [stream("video0", 1, "vp8"), stream("audio1", 0, "opus")]);
         let disabled = json!([{ "type": "audio", "mid": "0", "codec": "opus", "disabled": true }]);
         assert_eq!(streams(&disabled), []);

@@ -109,7 +109,11 @@ async fn patch(injector: &Injector, id: &str, key: Option<&str>, headers: &Heade
     Ok(StatusCode::NO_CONTENT.into_response())
 }
 
-async fn unpublish(State(injector): State<Arc<Injector>>, Path(id): Path<String>, headers: HeaderMap) -> Answer {
+async fn unpublish(
+    State(injector): State<Arc<Injector>>,
+    Path(id): Path<String>,
+    headers: HeaderMap,
+) -> Answer {
     admit(&injector, &headers)?;
     injector.unpublish(&id, None).await?;
     Ok(StatusCode::OK.into_response())
@@ -153,14 +157,16 @@ fn content(headers: &HeaderMap, wanted: &str) -> Result<(), Failed> {
 
 /// RFC 9110 section 12.5.1, as far as it can concern one type.
 fn accepts_sdp(headers: &HeaderMap) -> bool {
-    let mut ranges = headers.get_all(header::ACCEPT).iter().filter_map(|value| value.to_str().ok()).peekable();
+    let mut ranges =
+        headers.get_all(header::ACCEPT).iter().filter_map(|value| value.to_str().ok()).peekable();
     if ranges.peek().is_none() {
         return true;
     }
     ranges.flat_map(|value| value.split(',')).any(|range| {
         let mut parts = range.split(';').map(str::trim);
         let name = parts.next().unwrap_or_default().to_ascii_lowercase();
-        let refused = parts.any(|part| part.replace(' ', "").strip_prefix("q=").is_some_and(|q| q.parse() == Ok(0.0)));
+        let refused =
+            parts.any(|part| part.replace(' ', "").strip_prefix("q=").is_some_and(|q| q.parse() == Ok(0.0)));
         !refused && [SDP, "application/*", "*/*"].contains(&name.as_str())
     })
 }

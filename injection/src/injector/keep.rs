@@ -157,7 +157,10 @@ impl Injector {
                 Ok(missing) => {
                     self.store_problem(None);
                     if !missing.is_empty() {
-                        tracing::warn!("Redis had lost these sessions, written again: {}", missing.join(", "));
+                        tracing::warn!(
+                            "Redis had lost these sessions, written again: {}",
+                            missing.join(", ")
+                        );
                     }
                 }
                 Err(why) => self.store_problem(Some(why)),
@@ -169,7 +172,9 @@ impl Injector {
 
     fn store_problem(&self, problem: Option<String>) {
         let mut state = self.state();
-        if let Some(problem) = problem.as_ref().filter(|problem| state.store_problem.as_ref() != Some(problem)) {
+        if let Some(problem) =
+            problem.as_ref().filter(|problem| state.store_problem.as_ref() != Some(problem))
+        {
             tracing::warn!("{problem}");
         }
         state.store_problem = problem;

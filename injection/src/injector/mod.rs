@@ -27,8 +27,8 @@ use crate::session::{self, Refusal, Session, Wish};
 use crate::store::Sessions;
 use crate::videoroom::{self, VideoRoom};
 
-pub use publish::Published;
 use publish::Current;
+pub use publish::Published;
 
 /// How often a session is decided upon anew because another node wrote one at the same moment.
 const ATTEMPTS: usize = 8;
@@ -169,7 +169,8 @@ impl Injector {
         session::decide(wish.clone(), &self.taken(), rand::random, now_ms())?;
         let janus = self.janus()?;
         if !self.state().restored {
-            let why = "sessions of before the restart have not been read from Redis yet; try again in a moment";
+            let why =
+                "sessions of before the restart have not been read from Redis yet; try again in a moment";
             return Err(InjectorError::Backend(why.to_owned()));
         }
         for _ in 0..ATTEMPTS {
@@ -200,7 +201,12 @@ impl Injector {
                     let session = entry.session.clone();
                     self.state().sessions.insert(session.id.clone(), Arc::new(entry));
                     self.apply().await;
-                    tracing::info!("session {} created: room {}, SSRCs {:?}", session.id, session.room, session.ssrcs);
+                    tracing::info!(
+                        "session {} created: room {}, SSRCs {:?}",
+                        session.id,
+                        session.room,
+                        session.ssrcs
+                    );
                     return Ok(session);
                 }
                 Ok(false) => self.take_back(&janus, entry).await,
@@ -227,7 +233,10 @@ impl Injector {
         if let Ok(janus) = self.janus()
             && let Err(error) = janus.destroy(entry.session.room).await
         {
-            tracing::warn!("room {} could not be removed and is when Janus is back: {error}", entry.session.room);
+            tracing::warn!(
+                "room {} could not be removed and is when Janus is back: {error}",
+                entry.session.room
+            );
         }
         tracing::info!("session {id} destroyed");
         Ok(entry.session.clone())

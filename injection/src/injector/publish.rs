@@ -66,7 +66,8 @@ impl Injector {
         }
         let session = &entry.session;
         entry.feed.begin();
-        let to = Destination { ports: entry.feed.ports(), ssrcs: session.ssrcs, rtcp_port: self.feedback.port };
+        let to =
+            Destination { ports: entry.feed.ports(), ssrcs: session.ssrcs, rtcp_port: self.feedback.port };
         let keyframes = match janus.forward(session.room, &publisher, &to).await {
             Ok(keyframes) => keyframes,
             Err(error) => {
@@ -99,7 +100,13 @@ impl Injector {
     }
 
     /// Passes candidates on. `etag`: the publication that they are meant for, if the publisher says.
-    pub async fn trickle(&self, id: &str, key: Option<&str>, etag: Option<&str>, text: &str) -> Result<(), InjectorError> {
+    pub async fn trickle(
+        &self,
+        id: &str,
+        key: Option<&str>,
+        etag: Option<&str>,
+        text: &str,
+    ) -> Result<(), InjectorError> {
         let current = self.publication(id, key)?;
         if etag.is_some_and(|etag| etag != "*" && etag.trim_matches('"') != current.key) {
             let why = "this is about another ICE session (If-Match); publish again";
@@ -140,9 +147,9 @@ impl Injector {
 
     fn publication(&self, id: &str, key: Option<&str>) -> Result<Arc<Current>, InjectorError> {
         let current = self.entry(id)?.current();
-        current
-            .filter(|current| key.is_none_or(|key| key == current.key))
-            .ok_or_else(|| InjectorError::Unknown(format!("no such publication of session {id}, or no longer")))
+        current.filter(|current| key.is_none_or(|key| key == current.key)).ok_or_else(|| {
+            InjectorError::Unknown(format!("no such publication of session {id}, or no longer"))
+        })
     }
 
     /// Joins the room, which is made again if somebody else removed it.

@@ -2,8 +2,8 @@
 
 use std::sync::atomic::Ordering;
 
-use node::http::{Base, Failed};
 use axum::http::StatusCode;
+use node::http::{Base, Failed};
 
 use super::tree::recipient;
 use super::{Entry, Injector, InjectorError, lock};
@@ -15,7 +15,8 @@ use crate::view;
 impl Injector {
     /// `GET /sessions`.
     pub fn sessions(&self) -> view::Sessions {
-        let sessions: Vec<view::Session> = self.entries().iter().map(|entry| self.session_view(entry)).collect();
+        let sessions: Vec<view::Session> =
+            self.entries().iter().map(|entry| self.session_view(entry)).collect();
         view::Sessions { count: sessions.len(), sessions }
     }
 
@@ -81,7 +82,9 @@ impl Injector {
         {
             let state = self.state();
             if state.janus.is_none() {
-                problems.push(state.janus_problem.clone().unwrap_or_else(|| "not connected to Janus yet".to_owned()));
+                problems.push(
+                    state.janus_problem.clone().unwrap_or_else(|| "not connected to Janus yet".to_owned()),
+                );
             }
             if !state.restored {
                 let why = state.store_problem.as_deref().unwrap_or("Redis has not answered yet");

@@ -25,7 +25,9 @@ impl Follows for Injector {
             for command in &commands {
                 match command.clone() {
                     Command::Remove { id } => state.children.remove(&id),
-                    Command::Move { id, place } | Command::Add { id, place } => state.children.insert(id, place),
+                    Command::Move { id, place } | Command::Add { id, place } => {
+                        state.children.insert(id, place)
+                    }
                 };
             }
         }
@@ -141,7 +143,8 @@ async fn look_up(name: &str) -> Result<IpAddr, String> {
     }
     let found = tokio::time::timeout(LOOK_UP, tokio::net::lookup_host((name, 0)));
     let places = found.await.map_err(|_| "the name server does not answer".to_owned())?;
-    let mut places: Vec<IpAddr> = places.map_err(|error| error.to_string())?.map(|place| place.ip()).collect();
+    let mut places: Vec<IpAddr> =
+        places.map_err(|error| error.to_string())?.map(|place| place.ip()).collect();
     // The same one as long as it is there, whatever order the server gives them in.
     places.sort();
     places.first().copied().ok_or_else(|| "it has no address".to_owned())

@@ -31,8 +31,11 @@ impl Feed {
         let branch = |kind: usize| -> Result<Branch, PipelineError> {
             Branch::add(&pipeline, kind, ssrcs[kind], &Inlet::bind(inlet)?, outlets)
         };
-        let feed =
-            Feed { branches: [branch(0)?, branch(1)?], pipeline: pipeline.clone(), restarts: AtomicU64::new(0) };
+        let feed = Feed {
+            branches: [branch(0)?, branch(1)?],
+            pipeline: pipeline.clone(),
+            restarts: AtomicU64::new(0),
+        };
         let bus = pipeline.bus().ok_or(PipelineError("a pipeline without a bus".to_owned()))?;
         let session = session.to_owned();
         bus.set_sync_handler(move |_, message| {

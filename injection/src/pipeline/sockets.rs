@@ -66,7 +66,8 @@ pub struct Inlet {
 impl Inlet {
     /// On a port that is free.
     pub fn bind(address: IpAddr) -> Result<Inlet, PipelineError> {
-        let failed = |error: io::Error| PipelineError(format!("no port for media from Janus on {address}: {error}"));
+        let failed =
+            |error: io::Error| PipelineError(format!("no port for media from Janus on {address}: {error}"));
         let socket = bind(SocketAddr::new(address, 0)).map_err(failed)?;
         let port = socket.local_addr().map_err(failed)?.port();
         Ok(Inlet { socket: for_gstreamer(socket).map_err(failed)?, port })

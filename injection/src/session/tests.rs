@@ -51,7 +51,11 @@ fn bad_input_and_duplicates_are_refused_in_words() {
         (r#"{"sessionId":"s1","audioSsrc":5,"videoSsrc":5}"#, false, "must differ"),
         (r#"{"sessionId":"s1","roomId":0}"#, false, "roomId must be"),
         (r#"{"sessionId":"s1","roomId":9007199254740992}"#, false, "roomId must be"),
-        (r#"{"sessionId":"s1","recipients":[{"host":"","audioPort":1,"videoPort":2}]}"#, false, "no host name"),
+        (
+            r#"{"sessionId":"s1","recipients":[{"host":"","audioPort":1,"videoPort":2}]}"#,
+            false,
+            "no host name",
+        ),
         (r#"{"sessionId":"s1","recipients":[{"host":"a","audioPort":0,"videoPort":2}]}"#, false, "port 0"),
         (r#"{"sessionId":"s0"}"#, true, "session s0 exists"),
         (r#"{"sessionId":"s1","audioSsrc":1111}"#, true, "SSRC 1111 belongs to session s0"),
