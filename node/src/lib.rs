@@ -4,7 +4,7 @@
 //! - [`http`]: the API that all nodes have, and who may use it; [`daemon`]: log and signals.
 //! - [`record`]: a node as Redis has it; [`topology`]: from what Redis says to commands, without I/O.
 //! - [`pace`]: how many events become one look, without I/O.
-//! - [`event`]: what is published about a tree; [`sessions`]: its sessions.
+//! - [`event`]: what is published about a tree; [`sessions`]: its sessions; [`store`]: what else a node keeps in Redis.
 //! - [`tree`]: the shell around these: reads Redis, registers, and has the node carry the commands out.
 //!
 //! Media is none of its business: what a command means is up to the node ([`tree::Follows`]).
@@ -18,5 +18,6 @@ pub mod record;
 mod redis;
 pub mod secret;
 pub mod sessions;
+pub mod store;
 pub mod topology;
 pub mod tree;
