@@ -24,7 +24,9 @@ pub struct NodeConfig {
     pub ns: String,
     /// `API_PORT`.
     pub port: u16,
-    /// All other variables: everything that it is configured with, tokens too.
+    /// `API_TOKEN`, without which a node listens on loopback alone.
+    pub token: String,
+    /// All other variables: everything else that it is configured with, tokens too.
     pub environment: Vec<(String, String)>,
 }
 
@@ -77,7 +79,8 @@ impl<'lab> NodeProcess<'lab> {
 
     /// A request with a JSON body, from its own namespace.
     pub fn send(&self, method: &str, path: &str, body: &str) -> Result<Response> {
-        let headers = [("Content-Type", "application/json")];
+        let token = format!("Bearer {}", self.config.token);
+        let headers = [("Content-Type", "application/json"), ("Authorization", &token)];
         http::request(self.lab, &self.config.ns, self.api(), method, path, &headers, body)
     }
 
@@ -101,7 +104,7 @@ pub fn program(name: &str) -> Result<PathBuf> {
 
 fn start(lab: &Lab, config: &NodeConfig) -> Result<Process> {
     let mut command = Command::new(program(config.program)?);
-    command.env("API_PORT", config.port.to_string());
+    command.env("API_PORT", config.port.to_string()).env("API_TOKEN", &config.token);
     command.envs(config.environment.iter().map(|(name, value)| (name, value)));
     let process = lab.spawn(&config.ns, command)?;
     let deadline = Instant::now() + READY_TIMEOUT;

@@ -40,6 +40,7 @@ const SWITCH: &str = "switch";
 const HOST_INTERFACE: &str = "media-tree";
 const API_SECRET: &str = "lab-api-secret";
 const PLUGIN_SECRET: &str = "lab-plugin-secret";
+const API_TOKEN: &str = "lab-api-token";
 const WHIP_TOKEN: &str = "lab-whip-token";
 const TIMEOUT: Duration = Duration::from_secs(15);
 const POLL: Duration = Duration::from_millis(10);
@@ -111,7 +112,7 @@ impl<'lab> Studio<'lab> {
             ("RTP_AUDIO_PORT", "5002"),
             ("RTP_VIDEO_PORT", "5004"),
         ]));
-        let config = NodeConfig { program: "egress", ns, port: EGRESS_API, environment };
+        let config = NodeConfig { program: "egress", ns, port: EGRESS_API, token: API_TOKEN.to_owned(), environment };
         let node = NodeProcess::start(self.lab, config)?;
         self.egresses.push(Egress { janus, node });
         Ok(())
@@ -262,7 +263,7 @@ fn injection<'lab>(lab: &'lab Lab, janus: &Janus<'_>, redis: &str) -> Result<Nod
         ("WHIP_TOKEN", WHIP_TOKEN),
     ]));
     let config =
-        NodeConfig { program: "injection", ns: INJECTION.to_owned(), port: INJECTION_API, environment };
+        NodeConfig { program: "injection", ns: INJECTION.to_owned(), port: INJECTION_API, token: API_TOKEN.to_owned(), environment };
     NodeProcess::start(lab, config)
 }
 

@@ -1,10 +1,12 @@
 //! A connection to Redis for what a node keeps there besides its registration: sessions, mountpoints.
 
 use redis::aio::MultiplexedConnection;
+use redis::{FromRedisValue, Pipeline};
 use tokio::sync::Mutex;
 
 use crate::config::RedisConfig;
 use crate::redis::connect::{Connector, Link};
+use crate::redis::failure::Failure;
 use crate::tree::Timing;
 
 /// Connects when it is needed, and again when the connection is gone.
@@ -39,5 +41,22 @@ impl Store {
         let commands = link.commands.clone();
         inner.link = Some(link);
         Ok(commands)
+    }
+
+    /// Runs commands; an error says what is wrong with Redis and what to do.
+    pub async fn run<T: FromRedisValue>(&self, commands: &Pipeline) -> Result<T, String> {
+        let mut inner = self.inner.lock().await;
+        let mut link = match inner.link.take() {
+            Some(link) => link,
+            None => inner.connector.connect().await.map_err(|failure| failure.to_string())?,
+        };
+        match commands.query_async(&mut link.commands).await {
+            Ok(answer) => {
+                inner.link = Some(link);
+                Ok(answer)
+            }
+            // Whatever went wrong, the next commands have a fresh connection.
+            Err(error) => Err(Failure::of(&link.address, error).to_string()),
+        }
     }
 }
