@@ -292,7 +292,9 @@ fn sender<'a>(janus: &'a Session, kind: &str) -> Option<&'a Media> {
 
 /// A medium that somebody wants to receive.
 fn receives(media: &Media, kind: &str) -> bool {
-    media.media == kind && media.port != 0 && !has(media, "sendonly") && !has(media, "inactive")
+    // In an offer, port 0 is a refusal only without bundle-only (RFC 8843 section 6), which GStreamer offers.
+    let open = media.port != 0 || has(media, "bundle-only");
+    media.media == kind && open && !has(media, "sendonly") && !has(media, "inactive")
 }
 
 /// The numbers that a codec has.

@@ -9,7 +9,7 @@ use node::topology::TopologyView;
 use node::tree::{RedisView, TreeView};
 use serde::Serialize;
 
-use super::{Egress, Link, locked};
+use super::{Egress, locked};
 use crate::codec::{Kind, VideoCodec};
 use crate::mountpoints::Mountpoint;
 use crate::portpool;
@@ -349,7 +349,7 @@ impl Egress {
             },
             janus: JanusView {
                 url: self.config.janus.url.clone(),
-                connected: matches!(&*locked(&self.janus), Link::Up(_)),
+                connected: self.janus().is_ok(),
                 problem: self.janus().err(),
                 returns: self.janus_returns.load(Ordering::Relaxed),
             },
