@@ -8,7 +8,7 @@
 //!        (the host) ┘              └── egress-2 …
 //! ```
 
-use std::net::Ipv4Addr;
+use std::net::{Ipv4Addr, SocketAddr};
 use std::process::Command;
 use std::time::{Duration, Instant};
 
@@ -112,7 +112,8 @@ impl<'lab> Studio<'lab> {
             ("RTP_AUDIO_PORT", "5002"),
             ("RTP_VIDEO_PORT", "5004"),
         ]));
-        let config = NodeConfig { program: "egress", ns, port: EGRESS_API, token: API_TOKEN.to_owned(), environment };
+        let config =
+            NodeConfig { program: "egress", ns, port: EGRESS_API, token: API_TOKEN.to_owned(), environment };
         let node = NodeProcess::start(self.lab, config)?;
         self.egresses.push(Egress { janus, node });
         Ok(())
@@ -135,6 +136,19 @@ impl<'lab> Studio<'lab> {
         self.redis.cli(&["DEL", &format!("parent:{}", egress(index))]).map(drop)
     }
 
+    /// An operator feeds an egress by the injection itself, without the relay.
+    pub fn bypass(&self, index: usize) -> Result<()> {
+        self.leave(index)?;
+        self.redis.cli(&["SET", &format!("parent:{}", egress(index)), INJECTION])?;
+        self.redis.cli(&["SADD", &format!("children:{INJECTION}"), &egress(index)]).map(drop)
+    }
+
+    /// And by the relay again.
+    pub fn unbypass(&self, index: usize) -> Result<()> {
+        self.redis.cli(&["SREM", &format!("children:{INJECTION}"), &egress(index)])?;
+        self.join(index)
+    }
+
     /// Makes a session; the tree's nodes learn of it from Redis.
     pub fn create_session(&self, sid: &str, [audio, video]: [u32; 2]) -> Result<()> {
         let body = format!(r#"{{"sessionId":"{sid}","audioSsrc":{audio},"videoSsrc":{video}}}"#);
@@ -145,22 +159,32 @@ impl<'lab> Studio<'lab> {
 
     /// Where a session is published.
     pub fn whip(&self, sid: &str) -> Result<String> {
-        Ok(format!("http://{}:{INJECTION_API}/whip/endpoint/{sid}", address(INJECTION)?))
+        Ok(format!("http://{}/whip/endpoint/{sid}", self.injection_address()?))
     }
 
     /// Where a session is viewed by programs.
     pub fn whep(&self, index: usize, sid: &str) -> Result<String> {
-        Ok(format!("http://{}:{EGRESS_API}/whep/endpoint/{sid}", address(&egress(index))?))
+        Ok(format!("http://{}/whep/endpoint/{sid}", self.egress_address(index)?))
     }
 
     /// Where a session is viewed by people.
     pub fn page(&self, index: usize, sid: &str) -> Result<String> {
-        Ok(format!("http://{}:{EGRESS_API}/?id={sid}", address(&egress(index))?))
+        Ok(format!("http://{}/?id={sid}", self.egress_address(index)?))
     }
 
     /// Where people publish.
     pub fn publish_page(&self, sid: &str) -> Result<String> {
-        Ok(format!("http://{}:{INJECTION_API}/publish?id={sid}", address(INJECTION)?))
+        Ok(format!("http://{}/publish?id={sid}", self.injection_address()?))
+    }
+
+    /// The injection's HTTP.
+    pub fn injection_address(&self) -> Result<SocketAddr> {
+        Ok((address(INJECTION)?, INJECTION_API).into())
+    }
+
+    /// An egress' HTTP.
+    pub fn egress_address(&self, index: usize) -> Result<SocketAddr> {
+        Ok((address(&egress(index))?, EGRESS_API).into())
     }
 
     /// What publishers have to know.
@@ -262,8 +286,13 @@ fn injection<'lab>(lab: &'lab Lab, janus: &Janus<'_>, redis: &str) -> Result<Nod
         ("JANUS_VIDEOROOM_ADMIN_KEY", PLUGIN_SECRET),
         ("WHIP_TOKEN", WHIP_TOKEN),
     ]));
-    let config =
-        NodeConfig { program: "injection", ns: INJECTION.to_owned(), port: INJECTION_API, token: API_TOKEN.to_owned(), environment };
+    let config = NodeConfig {
+        program: "injection",
+        ns: INJECTION.to_owned(),
+        port: INJECTION_API,
+        token: API_TOKEN.to_owned(),
+        environment,
+    };
     NodeProcess::start(lab, config)
 }
 

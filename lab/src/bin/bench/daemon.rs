@@ -156,7 +156,8 @@ fn members(connection: &mut Connection) -> Result<BTreeSet<usize>> {
 }
 
 /// utime and stime of all threads (proc(5)).
-fn cpu_ticks(pid: u32) -> Result<u64> {
+/// CPU time of a process so far.
+pub fn cpu_ticks(pid: u32) -> Result<u64> {
     let stat = fs::read_to_string(format!("/proc/{pid}/stat")).context("the daemon's stat")?;
     // The name in parentheses may hold blanks; utime is the 12th field after it.
     let (_, rest) = stat.rsplit_once(')').context("no name in stat")?;
@@ -165,7 +166,8 @@ fn cpu_ticks(pid: u32) -> Result<u64> {
     Ok(field(11)? + field(12)?)
 }
 
-fn ticks_per_second() -> f64 {
+/// Its unit.
+pub fn ticks_per_second() -> f64 {
     nix::unistd::sysconf(nix::unistd::SysconfVar::CLK_TCK).ok().flatten().unwrap_or(100) as f64
 }
 

@@ -117,10 +117,19 @@ impl Viewer {
         let seen = Arc::new(Mutex::new(Seen::new()));
         let (weak, noted) = (pipeline.downgrade(), seen.clone());
         source.connect_pad_added(move |_, pad| {
-            let Some(pipeline) = weak.upgrade() else { return };
-            if let Err(error) = receive(&pipeline, pad, decode, &noted) {
-                locked(&noted).error = Some(format!("{error:#}"));
-            }
+            let (weak, noted) = (weak.clone(), noted.clone());
+            // Only its caps say what it is, and they come with the first packet.
+            pad.add_probe(gst::PadProbeType::EVENT_DOWNSTREAM, move |pad, info| {
+                let Some(gst::EventView::Caps(caps)) = info.event().map(|event| event.view()) else {
+                    return gst::PadProbeReturn::Ok;
+                };
+                if let Some(pipeline) = weak.upgrade()
+                    && let Err(error) = receive(&pipeline, pad, caps.caps(), decode, &noted)
+                {
+                    locked(&noted).error = Some(format!("{error:#}"));
+                }
+                gst::PadProbeReturn::Remove
+            });
         });
         let bus = pipeline.bus().context("a pipeline without a bus")?;
         locked(&seen).began = Instant::now();
@@ -147,8 +156,13 @@ impl Drop for Viewer {
     }
 }
 
-fn receive(pipeline: &gst::Pipeline, pad: &gst::Pad, decode: Decode, seen: &Arc<Mutex<Seen>>) -> Result<()> {
-    let caps = pad.current_caps().unwrap_or_else(|| pad.query_caps(None));
+fn receive(
+    pipeline: &gst::Pipeline,
+    pad: &gst::Pad,
+    caps: &gst::CapsRef,
+    decode: Decode,
+    seen: &Arc<Mutex<Seen>>,
+) -> Result<()> {
     let encoding = caps.structure(0).and_then(|caps| caps.get::<String>("encoding-name").ok());
     let video = match encoding.as_deref() {
         Some("VP8") => Some(["rtpvp8depay", "vp8dec"]),
