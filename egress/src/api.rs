@@ -85,18 +85,22 @@ async fn page(State(egress): Shared) -> Response {
 /// Which events are wanted.
 #[derive(Debug, Default, Deserialize)]
 struct Wanted {
+    /// Only of this session.
     id: Option<String>,
+    /// A viewer that is there for as long as this connection is.
+    viewer: Option<String>,
 }
 
 /// What happens to sessions: first how it stands now, then every change.
 async fn events(
     State(egress): Shared,
-    Query(Wanted { id }): Query<Wanted>,
+    Query(Wanted { id, viewer }): Query<Wanted>,
 ) -> Sse<impl Stream<Item = Result<Event, Infallible>>> {
     // Listened to before the state is read: nothing falls between.
     let listener = egress.listen();
     let now = state_of(&egress, id.as_deref()).into_iter().map(|state| event("state", &state));
-    let changes = stream::unfold((listener, egress, id), async |(mut listener, egress, id)| {
+    let tie = viewer.and_then(|viewer| egress.tie(id.as_deref()?, &viewer));
+    let changes = stream::unfold((listener, egress, id, tie), async |(mut listener, egress, id, tie)| {
         loop {
             let events = match listener.recv().await {
                 Ok(said) if id.as_ref().is_some_and(|id| *id != said.session_id) => continue,
@@ -107,7 +111,7 @@ async fn events(
                 }
                 Err(RecvError::Closed) => return None,
             };
-            return Some((stream::iter(events), (listener, egress, id)));
+            return Some((stream::iter(events), (listener, egress, id, tie)));
         }
     });
     let all = stream::iter(now).chain(changes.flatten()).map(Ok);

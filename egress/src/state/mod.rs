@@ -30,7 +30,7 @@ use crate::streaming::{Ages, Streaming};
 use crate::viewers::Viewers;
 
 pub use change::{NewMountpoint, Outcome};
-pub use seat::{Offer, Seat};
+pub use seat::{Offer, Seat, Tie};
 pub use show::{Gstreamer, JanusView, MountpointView, Mountpoints, Sample, Status, Topology};
 
 /// Events that a slow reader may be behind.

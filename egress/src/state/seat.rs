@@ -18,6 +18,9 @@ use crate::streaming;
 /// A viewer whose connection does not come up for so long is not one.
 const UP: Duration = Duration::from_secs(30);
 
+/// A connection for events that broke is made again by the browser within this time.
+const UNTIED: Duration = Duration::from_secs(5);
+
 /// What belongs to a viewer.
 #[derive(Clone, Debug)]
 pub struct Seat {
@@ -26,6 +29,33 @@ pub struct Seat {
     mid: String,
     /// Janus' offer has not been answered yet.
     waits: bool,
+    /// Connections that say that it is still there.
+    ties: usize,
+}
+
+/// A connection that says that a viewer is still there. A moment after the last has gone, so has the viewer.
+pub struct Tie {
+    egress: Arc<Egress>,
+    session: String,
+    viewer: String,
+}
+
+impl Drop for Tie {
+    fn drop(&mut self) {
+        if let Some(seat) = self.egress.viewers().get_mut(&self.session, &self.viewer) {
+            seat.ties -= 1;
+        }
+        let Ok(runtime) = tokio::runtime::Handle::try_current() else { return };
+        let (egress, session, viewer) =
+            (self.egress.clone(), std::mem::take(&mut self.session), std::mem::take(&mut self.viewer));
+        runtime.spawn(async move {
+            tokio::time::sleep(UNTIED).await;
+            let untied = egress.viewers().get(&session, &viewer).is_some_and(|seat| seat.ties == 0);
+            if untied {
+                let _ = egress.leave(&session, &viewer).await;
+            }
+        });
+    }
 }
 
 /// What a player is answered.
@@ -58,7 +88,7 @@ impl Egress {
             };
             let ours = sdp::answer_for_janus(&theirs, player, common);
             // Known before it can be up.
-            let seat = Seat { handle: handle.clone(), mid: mid.clone(), waits: false };
+            let seat = Seat { handle: handle.clone(), mid: mid.clone(), waits: false, ties: 0 };
             self.viewers().begin(&viewer, session, seat);
             streaming::start(&handle, sdp::text(&ours)).await.map_err(refused)?;
             Ok((mid, sdp::text(&sdp::answer_for_player(player, &theirs, common))))
@@ -66,7 +96,7 @@ impl Egress {
         match answered.await {
             Ok((mid, sdp)) => {
                 if player.is_none() {
-                    self.viewers().begin(&viewer, session, Seat { handle: handle.clone(), mid, waits: true });
+                    self.viewers().begin(&viewer, session, Seat { handle: handle.clone(), mid, waits: true, ties: 0 });
                 }
                 tokio::spawn(self.clone().follow(viewer.clone(), mountpoint, watching.events));
                 Ok(Offer { viewer, sdp })
@@ -126,6 +156,12 @@ impl Egress {
             let _ = seat.handle.detach().await;
         }
         Ok(())
+    }
+
+    /// Ties a viewer to a connection.
+    pub fn tie(self: &Arc<Self>, session: &str, viewer: &str) -> Option<Tie> {
+        self.viewers().get_mut(session, viewer)?.ties += 1;
+        Some(Tie { egress: self.clone(), session: session.to_owned(), viewer: viewer.to_owned() })
     }
 
     /// A session's mountpoint, or the answer that there is none.

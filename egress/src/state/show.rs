@@ -326,6 +326,8 @@ impl Egress {
         let (connected, connecting) = self.viewers().count();
         let (asked, passed_on) = self.keyframes.counts();
         let count = self.books().all().count();
+        let janus = self.janus();
+        let served = self.viewers().served();
         let active = locked(&self.activity).values().filter(|activity| activity.active).count();
         Status {
             node_id: self.config.node.node_id.clone(),
@@ -349,12 +351,12 @@ impl Egress {
             },
             janus: JanusView {
                 url: self.config.janus.url.clone(),
-                connected: self.janus().is_ok(),
-                problem: self.janus().err(),
+                connected: janus.is_ok(),
+                problem: janus.err(),
                 returns: self.janus_returns.load(Ordering::Relaxed),
             },
             mountpoints: Counted { count, active },
-            viewers: Watching { connected, connecting, served: self.viewers().served() },
+            viewers: Watching { connected, connecting, served },
             port_pool: self.port_pool(),
             dropped: Kind::BOTH
                 .into_iter()
