@@ -52,7 +52,7 @@ impl Injector {
         let janus = self.janus()?;
         let _place = entry.place.lock().await;
         if let Some(current) = entry.current() {
-            if !lock(&current.life).gives_way() {
+            if !lock(&current.life).gives_way(self.now()) {
                 let why = format!("somebody publishes to session {id}; DELETE that publication first");
                 return Err(InjectorError::Conflict(why));
             }
@@ -164,7 +164,10 @@ impl Injector {
         if joined.as_ref().is_err_and(videoroom::is_no_room) && self.make_room(janus, entry).await {
             joined = janus.publish(session.room, &session.id, offer).await;
         }
-        joined.map_err(|error| InjectorError::Backend(error.to_string()))
+        joined.map_err(|error| match videoroom::is_bad_sdp(&error) {
+            true => InjectorError::Bad(error.to_string()),
+            false => InjectorError::Backend(error.to_string()),
+        })
     }
 
     /// Takes a publication out; the caller holds the place.

@@ -8,6 +8,7 @@ mod common;
 
 mod a_dead_publisher_loses_its_place;
 mod a_restart_takes_sessions_up_again;
+mod a_session_has_recipients_of_its_own;
 mod bad_input_is_refused;
 mod children_come_and_go_while_media_flows;
 mod janus_comes_back_with_its_rooms;
@@ -17,3 +18,5 @@ mod publishers_need_the_token;
 mod publishing_again_goes_on_without_a_gap;
 mod sessions_are_unique_in_the_tree;
 mod the_page_publishes;
+mod two_nodes_do_not_write_at_once;
+mod whip_speaks_rfc_9725;
