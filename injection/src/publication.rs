@@ -153,7 +153,7 @@ mod tests {
         publication.happens(media("0", false), at(10.0));
         publication.happens(media("1", false), at(10.5));
         assert!(publication.gives_way(at(10.5)));
-        assert_eq!(publication.check(at(12.0)), None);
+        assert_eq!(publication.check(at(11.9)), None);
         assert!(publication.check(publication.due().unwrap()).unwrap().contains("media stopped"));
         // Janus takes up to 2.5 s to say so: dead since 8.
         assert!(publication.due().unwrap() <= at(8.0 + 5.0));

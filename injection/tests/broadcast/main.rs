@@ -16,6 +16,7 @@ mod keyframe_requests_reach_the_publisher;
 mod nothing_is_leaked;
 mod publishers_need_the_token;
 mod publishing_again_goes_on_without_a_gap;
+mod redis_may_come_late_and_go;
 mod sessions_are_unique_in_the_tree;
 mod the_page_publishes;
 mod two_nodes_do_not_write_at_once;
