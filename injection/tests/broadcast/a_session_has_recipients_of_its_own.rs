@@ -17,8 +17,8 @@ fn test() {
     let enough = |receiver: &Receiver| receiver.count().iter().all(|count| *count > 20);
     until("media at both", || enough(&children) && enough(&own));
     for (receiver, ssrcs) in [(&children, [1111, 2222]), (&own, [3333, 4444])] {
-        for kind in 0..2 {
-            assert!(receiver.packets(kind).iter().all(|packet| packet.header.ssrc == ssrcs[kind]));
+        for (kind, ssrc) in ssrcs.into_iter().enumerate() {
+            assert!(receiver.packets(kind).iter().all(|packet| packet.header.ssrc == ssrc));
         }
     }
     // The end of one is nothing to the other.
