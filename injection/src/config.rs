@@ -118,7 +118,7 @@ impl Config {
             Some(value) => Some((name.to_owned(), value)),
             None => env(variable).map(|value| (variable.to_owned(), value)),
         };
-        let mut node = NodeConfig::new(DEFAULT_ID, flags.node, &env, NodeFile::default())?;
+        let mut node = NodeConfig::new(DEFAULT_ID, flags.node, env, NodeFile::default())?;
         let mut secret = |flag: &Option<PathBuf>, name: &str, variable: &str| {
             let (secret, warning) = secret(flag.as_deref(), name, variable, &env)?;
             node.warnings.extend(warning);

@@ -9,6 +9,8 @@ use serde::Serialize;
 const CONNECTING: Duration = Duration::from_secs(15);
 /// How long after that the first media may take.
 const FIRST_MEDIA: Duration = Duration::from_secs(5);
+/// How long one that has not sent anything yet keeps its place when another wants it.
+const HESITATION: Duration = Duration::from_secs(4);
 /// How long a publisher whose media has stopped keeps its place. Janus notices after 1 to 2 s; together it must be
 /// less than 5.
 const SILENCE: Duration = Duration::from_millis(1500);
@@ -57,9 +59,14 @@ impl Publication {
         self.stage
     }
 
-    /// A new publisher may have its place at once.
-    pub fn gives_way(&self) -> bool {
-        self.stage == Stage::Silent
+    /// A new publisher may have its place at once: its media has stopped, or has not come for so long that it may well
+    /// be dead.
+    pub fn gives_way(&self, now: Duration) -> bool {
+        match self.stage {
+            Stage::Connecting | Stage::Connected => now >= self.since + HESITATION,
+            Stage::Publishing => false,
+            Stage::Silent => true,
+        }
     }
 
     /// Something happened. `Some`: it is over, and why.
@@ -137,7 +144,7 @@ mod tests {
         let mut publication = publishing();
         assert_eq!((publication.stage(), publication.due()), (Stage::Publishing, None));
         publication.happens(media("0", false), at(2.0));
-        assert_eq!((publication.check(at(1000.0)), publication.gives_way()), (None, false));
+        assert_eq!((publication.check(at(1000.0)), publication.gives_way(at(1000.0))), (None, false));
     }
 
     #[test]
@@ -145,8 +152,8 @@ mod tests {
         let mut publication = publishing();
         publication.happens(media("0", false), at(10.0));
         publication.happens(media("1", false), at(10.5));
-        assert!(publication.gives_way());
-        assert_eq!(publication.check(at(12.0)), None);
+        assert!(publication.gives_way(at(10.5)));
+        assert_eq!(publication.check(at(11.9)), None);
         assert!(publication.check(publication.due().unwrap()).unwrap().contains("media stopped"));
         // Janus takes up to 2.5 s to say so: dead since 8.
         assert!(publication.due().unwrap() <= at(8.0 + 5.0));
@@ -164,6 +171,7 @@ mod tests {
     #[test]
     fn one_that_never_connects_or_never_sends_is_over_too() {
         let mut publication = Publication::new(at(0.0));
+        assert!(!publication.gives_way(at(3.9)) && publication.gives_way(at(4.0)));
         assert!(publication.check(at(15.0)).unwrap().contains("ICE"));
         publication.happens(Happening::Up, at(2.0));
         assert_eq!(publication.check(at(6.9)), None);

@@ -19,8 +19,17 @@ pub enum OfferError {
     NoCodec(String),
 }
 
-/// Looks an offer through before Janus is bothered with it. Gives its ICE user name, by which a restart is recognised.
-pub fn check(offer: &str) -> Result<String, OfferError> {
+/// What matters of an offer.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Offer {
+    /// Its ICE user name, by which a restart is recognised.
+    pub user: String,
+    /// Whether it sends audio (0) and video (1).
+    pub sends: [bool; 2],
+}
+
+/// Looks an offer through before Janus is bothered with it.
+pub fn check(offer: &str) -> Result<Offer, OfferError> {
     let malformed = |why: &str| OfferError::Malformed(format!("this is no SDP offer to publish with: {why}"));
     let session = Session::parse(offer.as_bytes()).map_err(|error| malformed(&error.to_string()))?;
     let media: Vec<&Media> = session
@@ -43,7 +52,8 @@ pub fn check(offer: &str) -> Result<String, OfferError> {
     }
     let user = media.iter().find_map(|media| value(media, "ice-ufrag"));
     let user = user.or_else(|| session.get_first_attribute_value("ice-ufrag").ok().flatten());
-    user.map(str::to_owned).ok_or_else(|| malformed("it has no ice-ufrag"))
+    let user = user.map(str::to_owned).ok_or_else(|| malformed("it has no ice-ufrag"))?;
+    Ok(Offer { user, sends: ["audio", "video"].map(|kind| media.iter().any(|media| media.media == kind)) })
 }
 
 fn codecs(media: &Media) -> Vec<&str> {
@@ -116,8 +126,12 @@ mod tests {
 
     #[test]
     fn offers_that_can_be_carried_are_taken() {
-        for media in [AUDIO.to_owned(), VIDEO.to_owned(), format!("{AUDIO}{VIDEO}a=sendonly\r\n")] {
-            assert_eq!(check(&offer(&media)), Ok("abcd".to_owned()), "{media}");
+        for (media, sends) in [
+            (AUDIO.to_owned(), [true, false]),
+            (VIDEO.to_owned(), [false, true]),
+            (format!("{AUDIO}{VIDEO}a=sendonly\r\n"), [true, true]),
+        ] {
+            assert_eq!(check(&offer(&media)), Ok(Offer { user: "abcd".to_owned(), sends }), "{media}");
         }
     }
 

@@ -5,8 +5,8 @@
 
 use std::collections::BTreeMap;
 
+use node::commands::Commands;
 use node::config::RedisConfig;
-use node::store::Store;
 use redis::aio::MultiplexedConnection;
 use redis::{Pipeline, RedisResult};
 
@@ -17,7 +17,7 @@ const ENDED: u64 = 86_400;
 
 /// Sessions as Redis has them. Whoever calls lets nobody else call meanwhile.
 pub struct Sessions {
-    store: Store,
+    commands: Commands,
     node_id: String,
     tree_id: String,
 }
@@ -32,12 +32,12 @@ pub struct Seen {
 impl Sessions {
     /// Nothing is connected yet.
     pub fn new(redis: RedisConfig, node_id: &str, tree_id: &str) -> Sessions {
-        Sessions { store: Store::new(redis), node_id: node_id.to_owned(), tree_id: tree_id.to_owned() }
+        Sessions { commands: Commands::new(redis), node_id: node_id.to_owned(), tree_id: tree_id.to_owned() }
     }
 
     /// The active sessions of this node, and those that cannot be read, with why.
     pub async fn load(&self) -> Result<Vec<(String, Result<Session, String>)>, String> {
-        let mut connection = self.store.connection().await?;
+        let mut connection = self.commands.connection().await?;
         let ids = ids(&mut connection, &format!("sessions:{}", self.node_id)).await.map_err(said)?;
         let mut sessions = Vec::new();
         for id in ids {
@@ -54,7 +54,7 @@ impl Sessions {
 
     /// What all sessions have.
     pub async fn see(&self) -> Result<Seen, String> {
-        let mut connection = self.store.connection().await?;
+        let mut connection = self.commands.connection().await?;
         let taken = self.taken(&mut connection).await.map_err(said)?;
         Ok(Seen { connection, taken })
     }
@@ -75,7 +75,7 @@ impl Sessions {
 
     /// A session is over.
     pub async fn end(&self, session: &Session, now: u64) -> Result<(), String> {
-        let mut connection = self.store.connection().await?;
+        let mut connection = self.commands.connection().await?;
         let key = format!("session:{}", session.id);
         let ended = Session { updated: now, ..session.clone() };
         let mut pipe = redis::pipe();
@@ -91,7 +91,7 @@ impl Sessions {
 
     /// Writes again what of our sessions is no longer there: the server lost its data. Gives which.
     pub async fn mend(&self, sessions: &[Session]) -> Result<Vec<String>, String> {
-        let mut connection = self.store.connection().await?;
+        let mut connection = self.commands.connection().await?;
         let mut missing = Vec::new();
         for session in sessions {
             let mut pipe = redis::pipe();

@@ -15,6 +15,8 @@ const PLUGIN: &str = "janus.plugin.videoroom";
 const NO_SUCH_ROOM: i64 = 426;
 /// "Room exists already".
 const ROOM_EXISTS: i64 = 427;
+/// "Invalid SDP", of Janus itself.
+const BAD_SDP: i64 = 465;
 /// Largest bitrate that publishers are allowed, in bits per second: Janus' own limit is for video calls.
 const BITRATE: u64 = 20_000_000;
 /// Payload types in the tree. Egresses tell the video's codec by them.
@@ -231,6 +233,11 @@ impl Publisher {
 /// Whether Janus says that a room is not there.
 pub fn is_no_room(error: &Error) -> bool {
     error.code() == Some(NO_SUCH_ROOM)
+}
+
+/// Whether Janus says that an offer is none.
+pub fn is_bad_sdp(error: &Error) -> bool {
+    matches!(error, Error::Janus { code: BAD_SDP, .. })
 }
 
 /// Whether Janus says that a room is there.

@@ -4,7 +4,8 @@ use std::process::Command;
 
 #[test]
 fn test() {
-    let table: [(&[&str], &[(&str, &str)], &str); 6] = [
+    type Row = (&'static [&'static str], &'static [(&'static str, &'static str)], &'static str);
+    let table: [Row; 6] = [
         (&["--janus", "http://a"], &[], "--janus 'http://a': must be ws://HOST:PORT"),
         (&["--frobnicate"], &[], "--frobnicate"),
         (&["--whip-token-file", "/nowhere"], &[], "cannot read --whip-token-file /nowhere"),

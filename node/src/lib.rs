@@ -6,11 +6,12 @@
 //! - [`keyframe`]: requests for keyframes, and how often they are passed on, without I/O.
 //! - [`pace`]: how many events become one look, without I/O.
 //! - [`event`]: what is published about a tree; [`sessions`]: its sessions.
-//! - [`store`]: a connection for what a node keeps in Redis besides.
+//! - [`commands`]: a connection for what a node keeps in Redis besides.
 //! - [`tree`]: the shell around these: reads Redis, registers, and has the node carry the commands out.
 //!
 //! Media is none of its business: what a command means is up to the node ([`tree::Follows`]).
 
+pub mod commands;
 pub mod config;
 pub mod daemon;
 pub mod event;
@@ -21,6 +22,5 @@ pub mod record;
 mod redis;
 pub mod secret;
 pub mod sessions;
-pub mod store;
 pub mod topology;
 pub mod tree;

@@ -80,7 +80,7 @@ impl Injector {
                     drop(change);
                     tracing::info!("connected to Janus at {}", self.config.janus.url);
                     janus.closed().await;
-                    self.janus_gone("the connection to Janus broke".to_owned());
+                    self.janus_gone(format!("the connection to Janus at {} broke", self.config.janus.url));
                 }
                 Err(error) => self.janus_gone(error.to_string()),
             }

@@ -8,8 +8,9 @@ use janus::Event;
 use tokio::sync::mpsc;
 
 use super::{Entry, Injector, InjectorError, lock};
+use crate::pipeline::KINDS;
 use crate::publication::{Happening, Publication};
-use crate::sdp::{self, OfferError};
+use crate::sdp::{self, Offer, OfferError};
 use crate::videoroom::{self, Destination, Publisher, Stream, VideoRoom};
 
 /// Whoever publishes to a session.
@@ -48,19 +49,18 @@ impl Injector {
     /// Takes a publisher in.
     pub async fn publish(self: &Arc<Self>, id: &str, offer: String) -> Result<Published, InjectorError> {
         let entry = self.entry(id)?;
-        let user = sdp::check(&offer)?;
+        let offered = sdp::check(&offer)?;
         let janus = self.janus()?;
         let _place = entry.place.lock().await;
         if let Some(current) = entry.current() {
-            if !lock(&current.life).gives_way() {
+            if !lock(&current.life).gives_way(self.now()) {
                 let why = format!("somebody publishes to session {id}; DELETE that publication first");
                 return Err(InjectorError::Conflict(why));
             }
             self.leave(&entry, &current, "another takes its place").await;
         }
         let (publisher, events) = self.join(&janus, &entry, offer).await?;
-        if publisher.streams.iter().any(|stream| !["opus", "vp8", "h264"].contains(&stream.codec.as_str())) {
-            let why = format!("Janus agreed on {:?}, which the tree does not carry", publisher.streams);
+        if let Some(why) = refusal(&offered, &publisher.streams) {
             publisher.leave().await;
             return Err(InjectorError::NotAcceptable(why));
         }
@@ -85,7 +85,7 @@ impl Injector {
         let key = format!("{:032x}", rand::random::<u128>());
         let current = Arc::new(Current {
             key: key.clone(),
-            user,
+            user: offered.user,
             streams: publisher.streams.clone(),
             since: self.now(),
             life: Mutex::new(Publication::new(self.now())),
@@ -164,7 +164,10 @@ impl Injector {
         if joined.as_ref().is_err_and(videoroom::is_no_room) && self.make_room(janus, entry).await {
             joined = janus.publish(session.room, &session.id, offer).await;
         }
-        joined.map_err(|error| InjectorError::Backend(error.to_string()))
+        joined.map_err(|error| match videoroom::is_bad_sdp(&error) {
+            true => InjectorError::Bad(error.to_string()),
+            false => InjectorError::Backend(error.to_string()),
+        })
     }
 
     /// Takes a publication out; the caller holds the place.
@@ -219,6 +222,18 @@ impl Injector {
     }
 }
 
+/// Why a publication as Janus took it is of no use: nobody would notice that half of it is missing.
+fn refusal(offered: &Offer, streams: &[Stream]) -> Option<String> {
+    let odd = streams.iter().find(|stream| !["opus", "vp8", "h264"].contains(&stream.codec.as_str()));
+    if let Some(odd) = odd {
+        return Some(format!("the tree does not carry {}", odd.codec));
+    }
+    let missing =
+        (0..2).find(|kind| offered.sends[*kind] && streams.iter().all(|stream| stream.kind != *kind))?;
+    let kinds = ["Opus", "VP8 or H264 (42e01f)"];
+    Some(format!("Janus does not take the offered {}; offer {}", KINDS[missing], kinds[missing]))
+}
+
 fn happening(event: Event) -> Option<Happening> {
     match event {
         Event::WebrtcUp => Some(Happening::Up),
@@ -233,5 +248,36 @@ fn happening(event: Event) -> Option<Happening> {
             over.then(|| Happening::Gone(format!("Janus: {data}")))
         }
         Event::Other(_) => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn half_a_publication_is_refused() {
+        let stream = |kind, codec: &str| Stream { mid: "0".to_owned(), kind, codec: codec.to_owned() };
+        let offer = |sends| Offer { user: String::new(), sends };
+        let both = [stream(1, "h264"), stream(0, "opus")];
+        assert_eq!(refusal(&offer([true, true]), &both), None);
+        assert_eq!(refusal(&offer([false, true]), &both[..1]), None);
+        let table = [
+            (refusal(&offer([true, true]), &both[..1]), "does not take the offered audio"),
+            (refusal(&offer([true, true]), &both[1..]), "does not take the offered video"),
+            (refusal(&offer([false, true]), &[stream(1, "vp9")]), "does not carry vp9"),
+        ];
+        for (refused, words) in table {
+            assert!(refused.as_ref().is_some_and(|why| why.contains(words)), "{refused:?}");
+        }
+    }
+
+    #[test]
+    fn what_ends_a_publication_is_told_from_what_does_not() {
+        let gone = |event| matches!(happening(event), Some(Happening::Gone(_)));
+        assert!(gone(Event::Hangup { reason: "ICE failed".to_owned() }) && gone(Event::Detached));
+        assert!(gone(Event::Plugin { data: serde_json::json!({ "videoroom": "destroyed" }), jsep: None }));
+        assert!(!gone(Event::Plugin { data: serde_json::json!({ "videoroom": "event" }), jsep: None }));
+        assert!(!gone(Event::WebrtcUp) && !gone(Event::Other(serde_json::Value::Null)));
     }
 }

@@ -76,16 +76,22 @@ impl Injector {
             let children: Vec<Recipient> = state.children.values().map(recipient).collect();
             (children, state.sessions.values().cloned().collect::<Vec<_>>(), state.hosts.clone())
         };
+        let send = |hosts: &BTreeMap<String, Result<IpAddr, String>>| {
+            for entry in &entries {
+                let recipients = match entry.session.recipients.is_empty() {
+                    true => &children,
+                    false => &entry.session.recipients,
+                };
+                entry.feed.send_to(&addresses(recipients, hosts));
+            }
+        };
+        // Whoever's address is known does not wait for a name server.
+        send(&known);
         let explicit = entries.iter().flat_map(|entry| &entry.session.recipients);
-        let names: BTreeSet<String> = children.iter().chain(explicit).map(|to| to.host.clone()).collect();
+        let names = children.iter().chain(explicit).map(|to| to.host.clone());
+        let names: BTreeSet<String> = names.filter(|name| name.parse::<IpAddr>().is_err()).collect();
         let hosts = resolve(names, &known).await;
-        for entry in &entries {
-            let recipients = match entry.session.recipients.is_empty() {
-                true => &children,
-                false => &entry.session.recipients,
-            };
-            entry.feed.send_to(&addresses(recipients, &hosts));
-        }
+        send(&hosts);
         self.state().hosts = hosts;
     }
 }
@@ -102,8 +108,11 @@ fn addresses(
     hosts: &BTreeMap<String, Result<IpAddr, String>>,
 ) -> [BTreeSet<SocketAddr>; 2] {
     let of = |port: fn(&Recipient) -> u16| {
-        let known = recipients.iter().filter_map(|to| Some((hosts.get(&to.host)?.as_ref().ok()?, port(to))));
-        known.map(|(address, port)| SocketAddr::new(*address, port)).collect()
+        let address = |to: &Recipient| match to.host.parse() {
+            Ok(address) => Some(address),
+            Err(_) => hosts.get(&to.host)?.as_ref().ok().copied(),
+        };
+        recipients.iter().filter_map(|to| Some(SocketAddr::new(address(to)?, port(to)))).collect()
     };
     [of(|to| to.audio_port), of(|to| to.video_port)]
 }
@@ -138,9 +147,6 @@ async fn resolve(
 }
 
 async fn look_up(name: &str) -> Result<IpAddr, String> {
-    if let Ok(address) = name.parse() {
-        return Ok(address);
-    }
     let found = tokio::time::timeout(LOOK_UP, tokio::net::lookup_host((name, 0)));
     let places = found.await.map_err(|_| "the name server does not answer".to_owned())?;
     let mut places: Vec<IpAddr> =
@@ -186,7 +192,17 @@ mod tests {
             ("b".to_owned(), Ok("fd00::1".parse().unwrap())),
             ("c".to_owned(), Err("no such host".to_owned())),
         ]);
-        let [audio, video] = addresses(&[to("a", 5002), to("a", 6002), to("b", 5002), to("c", 5002)], &hosts);
+        let [audio, video] = addresses(
+            &[
+                to("a", 5002),
+                to("10.0.0.1", 5002),
+                to("a", 6002),
+                to("fd00::1", 5002),
+                to("b", 5002),
+                to("c", 5002),
+            ],
+            &hosts,
+        );
         let text = |set: BTreeSet<SocketAddr>| set.iter().map(ToString::to_string).collect::<Vec<_>>();
         assert_eq!(text(audio), ["10.0.0.1:5002", "10.0.0.1:6002", "[fd00::1]:5002"]);
         assert_eq!(text(video), ["10.0.0.1:5004", "[fd00::1]:5004"]);

@@ -3,7 +3,7 @@ use std::time::Duration;
 
 use crate::common::{Receiver, Scene, until};
 
-/// A browser that opens `/publish?id=` sends its test pattern: video and audio, VP8 and H264.
+/// A browser that opens `/publish?id=`, over plain http and with its addresses hidden (mDNS), sends its test pattern: video and audio, VP8 and H264.
 #[test]
 fn test() {
     let scene = Scene::start("page");
@@ -20,7 +20,6 @@ fn test() {
                 "--autoplay-policy=no-user-gesture-required",
                 "--disable-features=WebRtcHideLocalIpsWithMdns",
             ])
-            .arg("--unsafely-treat-insecure-origin-as-secure=http://10.77.0.1:7070")
             .arg(format!("--user-data-dir={}", profile.display()))
             .arg(format!("http://10.77.0.1:7070/publish?id=s1&source=pattern&codec={codec}&auto"));
         let browser = scene.lab.spawn("far", browser).unwrap();

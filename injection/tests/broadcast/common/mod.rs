@@ -65,8 +65,18 @@ impl Scene {
     /// `kill -9`, and started again.
     pub fn restart_injection(&mut self) {
         self.injection.kill9().unwrap();
-        self.injection = start_injection(self.lab, &[]);
+        self.launch_injection();
         self.is_ready();
+    }
+
+    /// Starts it without waiting for it.
+    pub fn launch_injection(&mut self) {
+        self.injection = start_injection(self.lab, &[]);
+    }
+
+    /// `None` while nobody answers.
+    pub fn try_status(&self) -> Option<Value> {
+        serde_json::from_str(&self.get("/status")?.body).ok()
     }
 
     pub fn kill_janus(&self) {

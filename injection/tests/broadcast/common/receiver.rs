@@ -29,8 +29,12 @@ pub struct Receiver {
 
 impl Receiver {
     pub fn start(lab: &Lab) -> Receiver {
+        Receiver::on(lab, [5002, 5004])
+    }
+
+    pub fn on(lab: &Lab, ports: [u16; 2]) -> Receiver {
         let sockets = lab
-            .in_namespace("far", || [5002, 5004].map(|port| UdpSocket::bind(("0.0.0.0", port)).unwrap()))
+            .in_namespace("far", || ports.map(|port| UdpSocket::bind(("0.0.0.0", port)).unwrap()))
             .unwrap();
         let (packets, ended) = (Arc::<[Mutex<Vec<Packet>>; 2]>::default(), Arc::<AtomicBool>::default());
         let threads = (0..2).map(|kind| {

@@ -10,7 +10,7 @@ use crate::redis::failure::Failure;
 use crate::tree::Timing;
 
 /// Connects when it is needed, and again when the connection is gone.
-pub struct Store {
+pub struct Commands {
     inner: Mutex<Inner>,
 }
 
@@ -19,11 +19,11 @@ struct Inner {
     link: Option<Link>,
 }
 
-impl Store {
+impl Commands {
     /// Nothing is connected yet.
-    pub fn new(config: RedisConfig) -> Store {
+    pub fn new(config: RedisConfig) -> Commands {
         let connector = Connector::new(config, Timing::default().answer);
-        Store { inner: Mutex::new(Inner { connector, link: None }) }
+        Commands { inner: Mutex::new(Inner { connector, link: None }) }
     }
 
     /// A connection that has just answered; an error says what is wrong with Redis. All clones share one connection, so
