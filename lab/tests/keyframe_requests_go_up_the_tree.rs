@@ -17,6 +17,7 @@ const SSRC: u32 = 8888;
 const SENDER: u16 = 6004;
 
 modes!(many_requests_become_one_at_the_sender);
+modes!(a_request_that_comes_too_soon_is_passed_on_later);
 modes!(what_is_no_request_for_a_known_stream_goes_nowhere);
 
 /// A PLI (RFC 4585 section 6.3.1).
@@ -91,6 +92,22 @@ fn many_requests_become_one_at_the_sender(mode: Mode) {
         child.set_nonblocking(true).unwrap();
         assert!(child.recv(&mut buffer).is_err(), "a request went down");
     }
+}
+
+fn a_request_that_comes_too_soon_is_passed_on_later(mode: Mode) {
+    let lab = lab_for("latepli", mode);
+    let Scene { bench, above, below } = scene(&lab, mode);
+    let relay = bench.topology.relay.v4(VIDEO + 1);
+    below[0].send_to(&pli(SSRC), relay).unwrap();
+    receive(&above);
+    let first = Instant::now();
+    // A viewer of the other child came after that keyframe had gone by, and asks once.
+    below[1].send_to(&pli(SSRC), relay).unwrap();
+    receive(&above);
+    let apart = first.elapsed();
+    assert!(apart >= Duration::from_millis(900) && apart < Duration::from_millis(1500), "{apart:?}");
+    above.set_read_timeout(Some(Duration::from_millis(1200))).unwrap();
+    assert!(above.recv(&mut [0; 64]).is_err(), "nobody asked any more");
 }
 
 fn what_is_no_request_for_a_known_stream_goes_nowhere(mode: Mode) {

@@ -4,6 +4,7 @@
 //! goes hop by hop to the encoder; a hundred viewers who begin together are one request. Pure: the time goes in.
 
 use std::collections::HashMap;
+use std::hash::Hash;
 use std::time::Duration;
 
 use rtcp_types::prelude::*;
@@ -43,24 +44,55 @@ pub fn request(sender: u32, media: u32) -> Vec<u8> {
     packet
 }
 
-/// Lets one request a second through for each stream.
-#[derive(Clone, Debug, Default)]
-pub struct Limiter {
-    last: HashMap<u32, Duration>,
+/// Lets one request a second through for each stream. Who asks too soon is served when the time has come, and not
+/// forgotten: the keyframe on its way may be too early for him, and he need not ask again.
+#[derive(Clone, Debug)]
+pub struct Limiter<K> {
+    streams: HashMap<K, Asked>,
 }
 
-impl Limiter {
-    /// True when a request for this stream is to be passed on. Ask only for streams that are known: strangers would
-    /// fill the books.
-    pub fn admit(&mut self, ssrc: u32, now: Duration) -> bool {
-        self.last.retain(|_, last| now.saturating_sub(*last) < INTERVAL);
-        match self.last.entry(ssrc) {
-            std::collections::hash_map::Entry::Occupied(_) => false,
-            std::collections::hash_map::Entry::Vacant(free) => {
-                free.insert(now);
+#[derive(Clone, Copy, Debug)]
+struct Asked {
+    last: Duration,
+    again: bool,
+}
+
+impl<K> Default for Limiter<K> {
+    fn default() -> Self {
+        Self { streams: HashMap::new() }
+    }
+}
+
+impl<K: Copy + Eq + Hash> Limiter<K> {
+    /// True when a request for this stream is to be passed on at once; otherwise it is among those that are due later.
+    /// Ask only for streams that are known: strangers would fill the books.
+    pub fn ask(&mut self, stream: K, now: Duration) -> bool {
+        self.streams.retain(|_, asked| asked.again || now.saturating_sub(asked.last) < INTERVAL);
+        match self.streams.get_mut(&stream) {
+            Some(asked) => {
+                asked.again = true;
+                false
+            }
+            None => {
+                self.streams.insert(stream, Asked { last: now, again: false });
                 true
             }
         }
+    }
+
+    /// When to [`take`](Self::take) next.
+    pub fn due(&self) -> Option<Duration> {
+        self.streams.values().filter(|asked| asked.again).map(|asked| asked.last + INTERVAL).min()
+    }
+
+    /// Streams whose request is to be passed on now.
+    pub fn take(&mut self, now: Duration) -> Vec<K> {
+        let due = self.streams.iter_mut().filter(|(_, asked)| asked.again && now >= asked.last + INTERVAL);
+        due.map(|(stream, asked)| {
+            *asked = Asked { last: now, again: false };
+            *stream
+        })
+        .collect()
     }
 }
 
@@ -103,13 +135,18 @@ mod tests {
     }
 
     #[test]
-    fn many_who_ask_together_are_one() {
+    fn many_who_ask_together_are_one_and_one_more_for_the_late() {
         let mut limiter = Limiter::default();
         let at = Duration::from_millis;
-        assert!(limiter.admit(7, at(0)));
-        assert!((1..1000).all(|ms| !limiter.admit(7, at(ms))));
-        assert!(limiter.admit(8, at(500)), "another stream");
-        assert!(limiter.admit(7, at(1000)));
+        assert!(limiter.ask(7, at(0)));
+        assert_eq!(limiter.due(), None, "nobody was late");
+        assert!((1..1000).all(|ms| !limiter.ask(7, at(ms))));
+        assert!(limiter.ask(8, at(500)), "another stream");
+        assert_eq!((limiter.take(at(999)), limiter.due()), (vec![], Some(at(1000))));
+        assert_eq!((limiter.take(at(1000)), limiter.due()), (vec![7], None));
+        assert!(!limiter.ask(7, at(1999)), "that one counts as well");
+        assert_eq!(limiter.take(at(2000)), [7]);
+        assert!(limiter.ask(7, at(3000)));
     }
 
     proptest::proptest! {

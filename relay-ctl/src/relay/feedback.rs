@@ -40,8 +40,15 @@ impl Relay {
         let mut passing = Passing { limiter: Limiter::default(), started: Instant::now() };
         match userspace {
             Some(mut inbox) => {
-                while let Some((port, packet)) = inbox.recv().await {
-                    self.pass(&mut passing, &Sockets::new(), port, &packet).await;
+                let none = Sockets::new();
+                loop {
+                    tokio::select! {
+                        packet = inbox.recv() => match packet {
+                            Some((port, packet)) => self.pass(&mut passing, &none, port, &packet).await,
+                            None => return,
+                        },
+                        () = passing.due() => self.pass_late(&mut passing, &none).await,
+                    }
                 }
             }
             None => self.pass_beside_kernel(passing, packets, inbox).await,
@@ -61,6 +68,7 @@ impl Relay {
             tokio::select! {
                 _ = again.tick() => self.keep_sockets(&mut sockets, &mut readers, &packets).await,
                 Some((port, packet)) = inbox.recv() => self.pass(&mut passing, &sockets, port, &packet).await,
+                () = passing.due() => self.pass_late(&mut passing, &sockets).await,
             }
         }
     }
@@ -98,28 +106,39 @@ impl Relay {
 
     async fn pass(&self, passing: &mut Passing, sockets: &Sockets, port: u16, packet: &[u8]) {
         for ssrc in keyframe::asked_for(packet) {
-            let key = StreamKey { port, reserved: [0; 2], ssrc };
-            let state = self.state.lock().await;
-            let Some(stream) = state.plane.stream(&key) else { continue };
-            if !passing.limiter.admit(ssrc, passing.started.elapsed()) {
-                continue;
+            let known = self.state.lock().await.plane.stream(&key(port, ssrc)).is_some();
+            if known && passing.limiter.ask((port, ssrc), passing.started.elapsed()) {
+                self.ask_above(sockets, port, ssrc).await;
             }
-            let to = SocketAddr::new(way::unmapped(stream.source), stream.source_port.saturating_add(1));
-            let request = keyframe::request(ssrc, ssrc);
-            let sent = match &state.plane {
-                Plane::Userspace(own) => own.send_feedback(port, to, &request),
-                Plane::Kernel(_) => {
-                    let own = self.registration_of(&state).host.parse().ok();
-                    send(sockets, own, port, to, &request)
-                }
-            };
-            match sent {
-                Ok(()) => {
-                    self.counters.keyframe_asked();
-                    tracing::debug!("SSRC {ssrc}: asked {to} for a keyframe");
-                }
-                Err(error) => tracing::warn!("SSRC {ssrc}: cannot ask {to} for a keyframe: {error}"),
+        }
+    }
+
+    /// Requests that came too soon, when their time has come.
+    async fn pass_late(&self, passing: &mut Passing, sockets: &Sockets) {
+        for (port, ssrc) in passing.limiter.take(passing.started.elapsed()) {
+            self.ask_above(sockets, port, ssrc).await;
+        }
+    }
+
+    async fn ask_above(&self, sockets: &Sockets, port: u16, ssrc: u32) {
+        let state = self.state.lock().await;
+        // It may have ended meanwhile.
+        let Some(stream) = state.plane.stream(&key(port, ssrc)) else { return };
+        let to = SocketAddr::new(way::unmapped(stream.source), stream.source_port.saturating_add(1));
+        let request = keyframe::request(ssrc, ssrc);
+        let sent = match &state.plane {
+            Plane::Userspace(own) => own.send_feedback(port, to, &request),
+            Plane::Kernel(_) => {
+                let own = self.registration_of(&state).host.parse().ok();
+                send(sockets, own, port, to, &request)
             }
+        };
+        match sent {
+            Ok(()) => {
+                self.counters.keyframe_asked();
+                tracing::debug!("SSRC {ssrc}: asked {to} for a keyframe");
+            }
+            Err(error) => tracing::warn!("SSRC {ssrc}: cannot ask {to} for a keyframe: {error}"),
         }
     }
 }
@@ -135,8 +154,23 @@ impl State {
 
 /// What is remembered from one request to the next.
 struct Passing {
-    limiter: Limiter,
+    /// By RTP port and SSRC.
+    limiter: Limiter<(u16, u32)>,
     started: Instant,
+}
+
+impl Passing {
+    /// Returns when a late request is due; never while there is none.
+    async fn due(&self) {
+        match self.limiter.due() {
+            Some(due) => tokio::time::sleep_until((self.started + due).into()).await,
+            None => std::future::pending().await,
+        }
+    }
+}
+
+fn key(port: u16, ssrc: u32) -> StreamKey {
+    StreamKey { port, reserved: [0; 2], ssrc }
 }
 
 fn is_link_local(address: &IpAddr) -> bool {
