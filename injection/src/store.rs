@@ -89,6 +89,22 @@ impl Sessions {
         pipe.query_async::<()>(&mut connection).await.map_err(said)
     }
 
+    /// What a session's video is encoded with, now that a publisher has brought it: egresses cannot tell from RTP.
+    pub async fn encoded_with(&self, id: &str, codec: &str) -> Result<(), String> {
+        let mut connection = self.commands.connection().await?;
+        let key = format!("session:{id}");
+        let known: Option<String> =
+            redis::cmd("HGET").arg(&key).arg("videoCodec").query_async(&mut connection).await.map_err(said)?;
+        if known.as_deref() == Some(codec) {
+            return Ok(());
+        }
+        let mut pipe = redis::pipe();
+        pipe.atomic();
+        pipe.hset(&key, "videoCodec", codec).ignore();
+        self.publish(&mut pipe, "session-created", id);
+        pipe.query_async::<()>(&mut connection).await.map_err(said)
+    }
+
     /// Writes again what of our sessions is no longer there: the server lost its data. Gives which.
     pub async fn mend(&self, sessions: &[Session]) -> Result<Vec<String>, String> {
         let mut connection = self.commands.connection().await?;

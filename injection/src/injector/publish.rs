@@ -95,6 +95,12 @@ impl Injector {
         entry.publications.fetch_add(1, Ordering::Relaxed);
         let codecs: Vec<&str> = current.streams.iter().map(|stream| stream.codec.as_str()).collect();
         tracing::info!("session {id}: a publisher with {}", codecs.join(" and "));
+        if let Some(store) = &self.store
+            && let Some(video) = codecs.iter().find(|codec| **codec != "opus")
+            && let Err(why) = store.encoded_with(id, video).await
+        {
+            tracing::warn!("session {id}: egresses are not told that it is {video}: {why}");
+        }
         tokio::spawn(self.clone().watch(entry.clone(), current, events));
         Ok(Published { key, answer })
     }
