@@ -15,6 +15,8 @@ use lab::{Lab, Publisher, Studio, Viewers};
 use crate::{door, pause, say};
 
 const SESSION: &str = "demo";
+/// For whoever wants to publish.
+const YOURS: &str = "yours";
 const AUDIO_SSRC: u32 = 7777;
 const VIDEO_SSRC: u32 = 8888;
 /// On each egress.
@@ -196,11 +198,10 @@ impl<'lab> Stage<'lab> {
         println!("\nIt stays up until Ctrl-C. The broadcast, in a browser of this machine:");
         println!("  {}/?id={SESSION}    from egress-1", pages[1]);
         println!("  {}/?id={SESSION}    from egress-2", pages[2]);
-        println!(
-            "To publish yourself, make a session of your own and take this page; the token is {}:",
-            self.studio.whip_token()
-        );
-        println!("  {}/publish?id=SESSION", pages[0]);
+        self.studio.create_session(YOURS, [AUDIO_SSRC + 1, VIDEO_SSRC + 1])?;
+        println!("Publish yourself, with the token {}, and watch that:", self.studio.whip_token());
+        println!("  {}/publish?id={YOURS}", pages[0]);
+        println!("  {}/?id={YOURS}", pages[1]);
         let program = relay_ctl();
         let program = fs::canonicalize(&program).unwrap_or(program);
         let (program, pins) = (program.display(), self.relay_pins());
