@@ -77,7 +77,9 @@ pub fn common(player: &Session, codec: VideoCodec) -> Result<Common, SdpError> {
         if !found && player.medias.iter().any(|media| receives(media, kind)) {
             wrong.push(match numbered.first() {
                 None => format!("the offer has no {name} for {kind}"),
-                Some(number) => format!("the offer has {name} as payload type {number}, and it is sent as {pt}"),
+                Some(number) => {
+                    format!("the offer has {name} as payload type {number}, and it is sent as {pt}")
+                }
             });
         }
     }
@@ -111,7 +113,12 @@ pub fn answer_for_player(player: &Session, janus: &Session, common: &Common) -> 
             }
         };
         if line.port != 0 {
-            peer(janus, janus.medias.iter().find(|media| media.port != 0).unwrap_or(media), "passive", &mut line);
+            peer(
+                janus,
+                janus.medias.iter().find(|media| media.port != 0).unwrap_or(media),
+                "passive",
+                &mut line,
+            );
         }
         candidates(janus, &mut line);
         answer.medias.push(line);
@@ -187,8 +194,12 @@ fn frame(offer: &Session) -> Session {
 }
 
 fn bundle(answer: &mut Session) {
-    let mids: Vec<&str> =
-        answer.medias.iter().filter(|media| media.port != 0).filter_map(|media| value(media, "mid")).collect();
+    let mids: Vec<&str> = answer
+        .medias
+        .iter()
+        .filter(|media| media.port != 0)
+        .filter_map(|media| value(media, "mid"))
+        .collect();
     let group = format!("BUNDLE {}", mids.join(" "));
     answer.attributes.push(attr("group", Some(&group)));
     answer.attributes.push(attr("msid-semantic", Some(" WMS *")));
@@ -343,7 +354,10 @@ fn values_of<'a>(session: &'a Session, name: &str) -> impl Iterator<Item = &'a s
 }
 
 fn named<'a>(attributes: &'a [Attribute], name: &str) -> impl Iterator<Item = &'a str> {
-    attributes.iter().filter(move |attribute| attribute.attribute == name).filter_map(|found| found.value.as_deref())
+    attributes
+        .iter()
+        .filter(move |attribute| attribute.attribute == name)
+        .filter_map(|found| found.value.as_deref())
 }
 
 fn value<'a>(media: &'a Media, name: &str) -> Option<&'a str> {
