@@ -5,6 +5,9 @@
 //! payload types and header extensions that are numbered differently are left out. Media identification is left out, too:
 //! the two do not call their media the same.
 
+#[cfg(test)]
+mod tests;
+
 use std::collections::BTreeSet;
 
 use sdp_types::{Attribute, Connection, Media, Origin, Session, Time};
