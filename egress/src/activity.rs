@@ -42,17 +42,16 @@ pub fn judge(streams: [Stream; 2], janus: &Janus) -> Activity {
     };
     let missing: Vec<String> =
         (0..2).filter_map(|at| missing(Kind::BOTH[at], streams[at], ages[at])).collect();
-    Activity {
-        active: missing.len() < 2,
-        reason: (!missing.is_empty()).then(|| missing.join("; ")),
-    }
+    Activity { active: missing.len() < 2, reason: (!missing.is_empty()).then(|| missing.join("; ")) }
 }
 
 fn missing(kind: Kind, Stream { ssrc, age }: Stream, janus: Option<Duration>) -> Option<String> {
     let kind = kind.name();
     match (age, janus) {
         (None, _) => Some(format!("no {kind} has come yet (SSRC {ssrc})")),
-        (Some(age), _) if age > STALLED => Some(format!("no {kind} for {} s (SSRC {ssrc})", age.as_secs().max(1))),
+        (Some(age), _) if age > STALLED => {
+            Some(format!("no {kind} for {} s (SSRC {ssrc})", age.as_secs().max(1)))
+        }
         (_, Some(age)) if age > STALLED => {
             Some(format!("{kind} arrives, but Janus has not got any for {} s", age.as_secs().max(1)))
         }
@@ -71,7 +70,12 @@ mod tests {
         let table: [([Option<u64>; 2], [Option<u64>; 2], bool, &str); 7] = [
             ([Some(20), Some(33)], [Some(20), Some(33)], true, ""),
             ([Some(20), Some(33)], [None, None], true, ""),
-            ([None, None], [Some(9), Some(9)], false, "no audio has come yet (SSRC 1); no video has come yet"),
+            (
+                [None, None],
+                [Some(9), Some(9)],
+                false,
+                "no audio has come yet (SSRC 1); no video has come yet",
+            ),
             ([Some(20), Some(3100)], [Some(20), Some(3100)], true, "no video for 3 s (SSRC 2)"),
             ([Some(1501), Some(1501)], [None, None], false, "no audio for 1 s"),
             ([Some(20), Some(33)], [Some(2000), Some(9000)], false, "Janus has not got any for 9 s"),

@@ -67,7 +67,11 @@ mod tests {
             let mut continuity = Continuity::new(90_000);
             assert!(!continuity.begins_anew(header(65_530, 7), Duration::ZERO));
             let next = header(65_530u16.wrapping_add(step), 7u32.wrapping_add(ticks));
-            assert_eq!(continuity.begins_anew(next, Duration::from_millis(ms)), wanted, "{step} {ticks} {ms}");
+            assert_eq!(
+                continuity.begins_anew(next, Duration::from_millis(ms)),
+                wanted,
+                "{step} {ticks} {ms}"
+            );
             let after = header(next.sequence.wrapping_add(1), next.timestamp);
             assert!(!continuity.begins_anew(after, Duration::from_millis(ms)), "only the first of them");
         }

@@ -45,10 +45,17 @@ impl Sockets {
     /// The RTCP ports, each the one after the RTP port.
     pub async fn bind(address: IpAddr, media: [u16; 2]) -> Result<Sockets, String> {
         let bind = async |port: u16| {
-            UdpSocket::bind((address, port)).await.map_err(|error| format!("cannot take RTCP on port {port}: {error}"))
+            UdpSocket::bind((address, port))
+                .await
+                .map_err(|error| format!("cannot take RTCP on port {port}: {error}"))
         };
-        let after = |port: u16| port.checked_add(1).ok_or(format!("port {port} has no port after it for RTCP"));
-        Ok(Sockets { audio: bind(after(media[0])?).await?, video: bind(after(media[1])?).await?, janus: bind(0).await? })
+        let after =
+            |port: u16| port.checked_add(1).ok_or(format!("port {port} has no port after it for RTCP"));
+        Ok(Sockets {
+            audio: bind(after(media[0])?).await?,
+            video: bind(after(media[1])?).await?,
+            janus: bind(0).await?,
+        })
     }
 }
 
@@ -145,7 +152,9 @@ impl Keyframes {
             }
             for ssrc in limiter.take(epoch.elapsed()) {
                 // Nobody to ask: nothing has come yet, and what comes begins with a keyframe.
-                let Some(source) = video.routes().get(ssrc).and_then(|route| route.source()) else { continue };
+                let Some(source) = video.routes().get(ssrc).and_then(|route| route.source()) else {
+                    continue;
+                };
                 let Some(port) = source.port().checked_add(1) else { continue };
                 match socket.send_to(&rtp::pli(sender, ssrc), (source.ip(), port)).await {
                     Ok(_) => self.sent.fetch_add(1, Ordering::Relaxed),

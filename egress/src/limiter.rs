@@ -28,7 +28,8 @@ impl Limiter {
 
     /// What is to be passed on now.
     pub fn take(&mut self, now: Duration) -> Vec<u32> {
-        let due: Vec<u32> = self.pending.iter().filter(|(_, at)| **at <= now).map(|(ssrc, _)| *ssrc).collect();
+        let due: Vec<u32> =
+            self.pending.iter().filter(|(_, at)| **at <= now).map(|(ssrc, _)| *ssrc).collect();
         for ssrc in &due {
             self.pending.remove(ssrc);
             self.last.insert(*ssrc, now);

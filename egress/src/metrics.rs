@@ -40,7 +40,12 @@ struct Scrape(Registry);
 impl Scrape {
     fn viewers(&self, sample: &Sample) -> Result<()> {
         let status = &sample.status;
-        self.gauge("active_mountpoints", "Mountpoints in Janus.", [], [([], status.mountpoints.count as f64)])?;
+        self.gauge(
+            "active_mountpoints",
+            "Mountpoints in Janus.",
+            [],
+            [([], status.mountpoints.count as f64)],
+        )?;
         self.gauge(
             "receiving_mountpoints",
             "Mountpoints that RTP arrives for.",
@@ -75,7 +80,10 @@ impl Scrape {
 
     fn media(&self, sample: &Sample) -> Result<()> {
         let received = |of: fn(&(u64, u64)) -> u64| {
-            Kind::BOTH.into_iter().zip(&sample.received).map(move |(kind, pair)| ([kind.name()], of(pair) as f64))
+            Kind::BOTH
+                .into_iter()
+                .zip(&sample.received)
+                .map(move |(kind, pair)| ([kind.name()], of(pair) as f64))
         };
         let stream = ["stream_type"];
         self.counter(
@@ -109,13 +117,13 @@ impl Scrape {
             })
             .collect();
         let labels = ["session_id", "stream_type"];
-        let packets = sessions
-            .iter()
-            .flat_map(|(session, packets, _)| of(*packets).map(move |(kind, n)| ([*session, kind.name()], n as f64)));
+        let packets = sessions.iter().flat_map(|(session, packets, _)| {
+            of(*packets).map(move |(kind, n)| ([*session, kind.name()], n as f64))
+        });
         self.counter("session_rtp_packets_received_total", "RTP packets of a session.", labels, packets)?;
-        let anew = sessions
-            .iter()
-            .flat_map(|(session, _, anew)| of(*anew).map(move |(kind, n)| ([*session, kind.name()], n as f64)));
+        let anew = sessions.iter().flat_map(|(session, _, anew)| {
+            of(*anew).map(move |(kind, n)| ([*session, kind.name()], n as f64))
+        });
         self.counter("session_republished_total", "How often a stream began anew.", labels, anew)?;
         let keyframes = &sample.status.keyframes;
         self.counter(
@@ -131,12 +139,20 @@ impl Scrape {
         let flag = |is: bool| f64::from(u8::from(is));
         self.gauge("healthy", "1 when viewers would see every session.", [], [([], flag(status.healthy))])?;
         self.gauge("janus_connected", "1 while there is a Janus.", [], [([], flag(status.janus.connected))])?;
-        self.counter("janus_returns_total", "How often Janus came back.", [], [([], status.janus.returns as f64)])?;
+        self.counter(
+            "janus_returns_total",
+            "How often Janus came back.",
+            [],
+            [([], status.janus.returns as f64)],
+        )?;
         self.counter(
             "pipeline_restarts_total",
             "How often a pipeline failed and was started again.",
             ["stream_type"],
-            [(["audio"], status.gstreamer.audio_restarts as f64), (["video"], status.gstreamer.video_restarts as f64)],
+            [
+                (["audio"], status.gstreamer.audio_restarts as f64),
+                (["video"], status.gstreamer.video_restarts as f64),
+            ],
         )?;
         self.gauge("build_info", "Always 1.", ["version"], [([env!("CARGO_PKG_VERSION")], 1.0)])
     }

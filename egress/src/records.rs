@@ -70,7 +70,12 @@ pub async fn keep(config: RedisConfig, egress: String, mut wanted: watch::Receiv
 }
 
 /// Writes what differs. Without `written`, what is there is looked at first.
-async fn bring(store: &mut Store, egress: &str, written: Option<&Records>, wanted: &Records) -> Result<(), String> {
+async fn bring(
+    store: &mut Store,
+    egress: &str,
+    written: Option<&Records>,
+    wanted: &Records,
+) -> Result<(), String> {
     let ended: Vec<String> = match written {
         Some(written) => written.keys().filter(|session| !wanted.contains_key(*session)).cloned().collect(),
         None => {
@@ -99,7 +104,12 @@ async fn bring(store: &mut Store, egress: &str, written: Option<&Records>, wante
 fn write(commands: &mut Pipeline, egress: &str, record: &Record, now: u64) {
     let key = format!("mountpoint:{egress}:{}", record.session);
     commands.cmd("HSET").arg(&key).arg(&record.fields);
-    commands.arg("active").arg(if record.active { "true" } else { "false" }).arg("updatedAt").arg(now).ignore();
+    commands
+        .arg("active")
+        .arg(if record.active { "true" } else { "false" })
+        .arg("updatedAt")
+        .arg(now)
+        .ignore();
     commands.cmd("PERSIST").arg(&key).ignore();
     commands.cmd("SADD").arg(format!("mountpoints:{egress}")).arg(&record.session).ignore();
     commands.cmd("SADD").arg("mountpoints:active").arg(format!("{egress}:{}", record.session)).ignore();

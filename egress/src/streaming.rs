@@ -52,7 +52,8 @@ impl Streaming {
             .await
             .map_err(|error| refused(format!("its name cannot be looked up: {error}")))?;
         let host = found.next().ok_or_else(|| refused("its name has no address".to_owned()))?.ip();
-        let client = Client::connect(&config.url, config.api_secret.as_ref().map(|secret| secret.reveal())).await?;
+        let client =
+            Client::connect(&config.url, config.api_secret.as_ref().map(|secret| secret.reveal())).await?;
         let (handle, _events) = client.attach(PLUGIN).await?;
         Ok(Streaming { client, handle, config: config.clone(), host, mark: format!("media-tree {node_id}") })
     }
@@ -177,7 +178,8 @@ mod tests {
 
     #[test]
     fn a_port_that_is_taken_is_no_clash_of_names() {
-        let error = |reason: &str| Error::Plugin { plugin: PLUGIN.to_owned(), code: 456, reason: reason.to_owned() };
+        let error =
+            |reason: &str| Error::Plugin { plugin: PLUGIN.to_owned(), code: 456, reason: reason.to_owned() };
         assert!(is_clash(&error("A stream with the provided ID already exists")));
         assert!(!is_clash(&error("Can't add 'rtp' stream, error creating data source stream")));
     }

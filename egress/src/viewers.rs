@@ -54,7 +54,10 @@ impl<T: Clone> Viewers<T> {
 
     /// All of a session have gone.
     pub fn end_session(&mut self, session: &str) -> Vec<T> {
-        self.all.extract_if(.., |_, viewer| viewer.session == session).map(|(_, viewer)| viewer.belongs).collect()
+        self.all
+            .extract_if(.., |_, viewer| viewer.session == session)
+            .map(|(_, viewer)| viewer.belongs)
+            .collect()
     }
 
     /// All have gone.

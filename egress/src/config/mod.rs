@@ -23,8 +23,17 @@ const JANUS: &str = "ws://127.0.0.1:8188";
 const WHEP: &str = "/whep";
 /// Paths that WHEP must leave alone.
 const OTHERS: [&str; 11] = [
-    "", "/status", "/topology", "/refresh", "/metrics", "/healthz", "/readyz", "/mountpoint", "/mountpoints",
-    "/portpool", "/events",
+    "",
+    "/status",
+    "/topology",
+    "/refresh",
+    "/metrics",
+    "/healthz",
+    "/readyz",
+    "/mountpoint",
+    "/mountpoints",
+    "/portpool",
+    "/events",
 ];
 
 /// The command line. The environment is read by [`Config::new`] and not by clap, which would print what is in it.
@@ -126,25 +135,33 @@ impl Config {
             None => Ok(default),
             Some((name, value)) => match value.trim().parse::<u16>() {
                 Ok(number) if number != 0 => Ok(number),
-                _ => bad(format!("{name} '{}': must be {what}, a number from 1 to 65535", value.escape_debug())),
+                _ => bad(format!(
+                    "{name} '{}': must be {what}, a number from 1 to 65535",
+                    value.escape_debug()
+                )),
             },
         };
         let audio = number(pick(("--audio-port", flags.audio_port), "RTP_AUDIO_PORT"), MEDIA[0], "a port")?;
         let video = number(pick(("--video-port", flags.video_port), "RTP_VIDEO_PORT"), MEDIA[1], "a port")?;
-        let base = number(pick(("--port-pool-base", flags.port_pool_base), "PORT_POOL_BASE"), POOL.0, "a port")?;
-        let size = number(pick(("--port-pool-size", flags.port_pool_size), "PORT_POOL_SIZE"), POOL.1, "pairs")?;
+        let base =
+            number(pick(("--port-pool-base", flags.port_pool_base), "PORT_POOL_BASE"), POOL.0, "a port")?;
+        let size =
+            number(pick(("--port-pool-size", flags.port_pool_size), "PORT_POOL_SIZE"), POOL.1, "pairs")?;
         let pool = PortPool::new(base, size)
             .map_err(|why| ConfigError(format!("PORT_POOL_BASE {base}, PORT_POOL_SIZE {size}: {why}")))?;
         check_ports([audio, video], &pool)?;
-        let (name, url) = pick(("--janus", flags.janus), "JANUS_STREAMING_WS_URL")
-            .unwrap_or(("--janus", JANUS.to_owned()));
+        let (name, url) =
+            pick(("--janus", flags.janus), "JANUS_STREAMING_WS_URL").unwrap_or(("--janus", JANUS.to_owned()));
         address(&url).map_err(|why| ConfigError(format!("{name} '{}': {why}", url.escape_debug())))?;
         let mut warnings = Vec::new();
-        let mut secret = |flag: (&str, Option<PathBuf>), variable: &str| secret(flag, variable, &env, &mut warnings);
+        let mut secret =
+            |flag: (&str, Option<PathBuf>), variable: &str| secret(flag, variable, &env, &mut warnings);
         let api_secret =
             secret(("--janus-api-secret-file", flags.janus_api_secret_file), "JANUS_STREAMING_API_SECRET")?;
-        let mountpoint_secret =
-            secret(("--mountpoint-secret-file", flags.mountpoint_secret_file), "JANUS_STREAMING_MOUNTPOINT_SECRET")?;
+        let mountpoint_secret = secret(
+            ("--mountpoint-secret-file", flags.mountpoint_secret_file),
+            "JANUS_STREAMING_MOUNTPOINT_SECRET",
+        )?;
         let whep_token = secret(("--whep-token-file", flags.whep_token_file), "WHEP_TOKEN")?;
         let (name, path) = pick(("--whep-base-path", flags.whep_base_path), "WHEP_BASE_PATH")
             .unwrap_or(("--whep-base-path", WHEP.to_owned()));
@@ -156,7 +173,9 @@ impl Config {
         let v6 = node.host.as_deref().is_some_and(|host| host.parse::<Ipv6Addr>().is_ok());
         let listen = if v6 { Ipv6Addr::UNSPECIFIED.into() } else { Ipv4Addr::UNSPECIFIED.into() };
         if node.tree.is_some() && node.host.is_none() {
-            return bad("NODE_HOST or --node-host is not set; it is the address that the tree sends media to");
+            return bad(
+                "NODE_HOST or --node-host is not set; it is the address that the tree sends media to",
+            );
         }
         Ok(Config {
             api,
@@ -182,7 +201,9 @@ fn check_ports([audio, video]: [u16; 2], pool: &PortPool) -> Result<(), ConfigEr
     let (first, last) = pool.range();
     for port in [audio, audio + 1, video, video + 1] {
         if (first..=last).contains(&port) {
-            return bad(format!("port {port} is one of the pool's, {first} to {last}; set PORT_POOL_BASE to another"));
+            return bad(format!(
+                "port {port} is one of the pool's, {first} to {last}; set PORT_POOL_BASE to another"
+            ));
         }
     }
     Ok(())

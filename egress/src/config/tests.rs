@@ -1,8 +1,11 @@
 use super::*;
 
 fn config(env: &[(&str, &str)]) -> Result<Config, ConfigError> {
-    let env: Vec<(String, String)> = env.iter().map(|(name, value)| ((*name).into(), (*value).into())).collect();
-    Config::new(Flags::default(), move |name| env.iter().find(|(key, _)| key == name).map(|(_, value)| value.clone()))
+    let env: Vec<(String, String)> =
+        env.iter().map(|(name, value)| ((*name).into(), (*value).into())).collect();
+    Config::new(Flags::default(), move |name| {
+        env.iter().find(|(key, _)| key == name).map(|(_, value)| value.clone())
+    })
 }
 
 #[test]

@@ -198,7 +198,10 @@ impl Books {
                 return Err(Refusal::Taken(format!("SSRC {ssrc} belongs to session {}", other.session)));
             }
             if wish.room == Some(other.id) {
-                return Err(Refusal::Taken(format!("room {} belongs to session {}", other.id, other.session)));
+                return Err(Refusal::Taken(format!(
+                    "room {} belongs to session {}",
+                    other.id, other.session
+                )));
             }
         }
         let ports = self.pool.take().ok_or_else(|| {
@@ -282,7 +285,9 @@ impl Books {
 
     /// A number for a session whose room is not known: the same at every start, unless it is taken.
     fn number(&self, session: &str) -> u64 {
-        let hash = session.bytes().fold(0x811c_9dc5_u32, |hash, byte| (hash ^ u32::from(byte)).wrapping_mul(0x0100_0193));
+        let hash = session
+            .bytes()
+            .fold(0x811c_9dc5_u32, |hash, byte| (hash ^ u32::from(byte)).wrapping_mul(0x0100_0193));
         let taken: BTreeSet<u64> = self.have.values().map(|mountpoint| mountpoint.id).collect();
         let rooms: BTreeSet<u64> = self.tree.values().filter_map(|wish| wish.room).collect();
         let mut number = u64::from(hash >> 1).max(1);

@@ -251,7 +251,9 @@ impl Running {
         self.demux.connect_pad_added(move |_, pad| {
             let name = pad.name();
             // `rtcp_src_…` is not used.
-            let Some(ssrc) = name.strip_prefix("src_").and_then(|ssrc| ssrc.parse::<u32>().ok()) else { return };
+            let Some(ssrc) = name.strip_prefix("src_").and_then(|ssrc| ssrc.parse::<u32>().ok()) else {
+                return;
+            };
             let sink = locked(&sinks).get(&ssrc).cloned();
             let sink = sink.or_else(|| nowhere(pipeline.upgrade()?));
             let linked = sink.and_then(|sink| sink.static_pad("sink")).map(|sink| pad.link(&sink));

@@ -23,7 +23,9 @@ pub use route::{Route, Routes};
 #[derive(Clone, Debug, thiserror::Error)]
 pub enum PipelineError {
     /// An element is not installed.
-    #[error("GStreamer has no element '{0}'; install gstreamer1.0-plugins-base and gstreamer1.0-plugins-good")]
+    #[error(
+        "GStreamer has no element '{0}'; install gstreamer1.0-plugins-base and gstreamer1.0-plugins-good"
+    )]
     Missing(&'static str),
     /// The port cannot be had.
     #[error("cannot take {kind} RTP on port {port}: {why}")]

@@ -200,11 +200,15 @@ fn wish(new: NewMountpoint) -> Result<Wish, Failed> {
     let NewMountpoint { session_id: session, audio_ssrc, video_ssrc, room_id, video_codec } = new;
     let sound = |c: char| !c.is_whitespace() && !c.is_control() && !"/?#%".contains(c);
     if session.is_empty() || session.len() > LONGEST || !session.chars().all(sound) {
-        return Err(bad(format!("sessionId must be 1 to {LONGEST} characters without blanks or any of /?#%")));
+        return Err(bad(format!(
+            "sessionId must be 1 to {LONGEST} characters without blanks or any of /?#%"
+        )));
     }
     let codec = match video_codec {
         None => VideoCodec::default(),
-        Some(name) => VideoCodec::parse(&name).ok_or_else(|| bad("videoCodec must be vp8 or h264".to_owned()))?,
+        Some(name) => {
+            VideoCodec::parse(&name).ok_or_else(|| bad("videoCodec must be vp8 or h264".to_owned()))?
+        }
     };
     Ok(Wish { session, ssrcs: [audio_ssrc, video_ssrc], room: room_id, codec })
 }

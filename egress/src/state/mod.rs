@@ -90,7 +90,8 @@ impl Egress {
         let epoch = Instant::now();
         let sockets = Sockets::bind(config.listen, config.media).await?;
         let lane = |kind: Kind, port: u16| {
-            Lane::start(kind, Input { address: config.listen, port, epoch }).map_err(|error| error.to_string())
+            Lane::start(kind, Input { address: config.listen, port, epoch })
+                .map_err(|error| error.to_string())
         };
         let audio = lane(Kind::Audio, config.media[0])?;
         let video = lane(Kind::Video, config.media[1])?;

@@ -98,7 +98,8 @@ impl Egress {
     /// Hands over what is to be in Redis.
     pub(super) fn publish(&self) {
         let mountpoints: Vec<Mountpoint> = self.books().all().cloned().collect();
-        let records = mountpoints.iter().map(|mountpoint| (mountpoint.session.clone(), self.record(mountpoint)));
+        let records =
+            mountpoints.iter().map(|mountpoint| (mountpoint.session.clone(), self.record(mountpoint)));
         let records: BTreeMap<String, Record> = records.collect();
         if let Some(sender) = &*locked(&self.records) {
             sender.send_if_modified(|sent| {

@@ -9,8 +9,8 @@ use node::http::Failed;
 use serde_json::json;
 use tokio::sync::mpsc;
 
-use super::change::{refused, unavailable};
 use super::Egress;
+use super::change::{refused, unavailable};
 use crate::mountpoints::Mountpoint;
 use crate::sdp::{self, SdpError};
 use crate::streaming;
@@ -96,7 +96,11 @@ impl Egress {
         match answered.await {
             Ok((mid, sdp)) => {
                 if player.is_none() {
-                    self.viewers().begin(&viewer, session, Seat { handle: handle.clone(), mid, waits: true, ties: 0 });
+                    self.viewers().begin(
+                        &viewer,
+                        session,
+                        Seat { handle: handle.clone(), mid, waits: true, ties: 0 },
+                    );
                 }
                 tokio::spawn(self.clone().follow(viewer.clone(), mountpoint, watching.events));
                 Ok(Offer { viewer, sdp })
@@ -114,7 +118,10 @@ impl Egress {
         let parsed = sdp::parse(answer)?;
         let seat = self.seat(session, viewer)?;
         if !seat.waits {
-            return Err(Failed(StatusCode::CONFLICT, "this viewer's offer has been answered already".to_owned()));
+            return Err(Failed(
+                StatusCode::CONFLICT,
+                "this viewer's offer has been answered already".to_owned(),
+            ));
         }
         if parsed.medias.iter().all(|media| media.port == 0) {
             self.leave(session, viewer).await?;
@@ -180,7 +187,9 @@ impl Egress {
 
     fn seat(&self, session: &str, viewer: &str) -> Result<Seat, Failed> {
         let seat = self.viewers().get(session, viewer);
-        seat.ok_or_else(|| Failed(StatusCode::NOT_FOUND, "there is no such viewer; it has left, or never came".to_owned()))
+        seat.ok_or_else(|| {
+            Failed(StatusCode::NOT_FOUND, "there is no such viewer; it has left, or never came".to_owned())
+        })
     }
 
     /// Follows what happens to a viewer until it has gone.

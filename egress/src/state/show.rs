@@ -258,7 +258,8 @@ impl Egress {
     /// `GET /mountpoints`.
     pub fn mountpoints(&self) -> Mountpoints {
         let all: Vec<Mountpoint> = self.books().all().cloned().collect();
-        let mountpoints: Vec<MountpointView> = all.iter().map(|mountpoint| self.detailed(mountpoint)).collect();
+        let mountpoints: Vec<MountpointView> =
+            all.iter().map(|mountpoint| self.detailed(mountpoint)).collect();
         Mountpoints { count: mountpoints.len(), mountpoints }
     }
 

@@ -50,7 +50,10 @@ async fn begin(
 ) -> Result<Response, Failed> {
     egress.mountpoint(&session)?;
     if !accepts_sdp(&headers) {
-        return Err(Failed(StatusCode::NOT_ACCEPTABLE, format!("the answer is {SDP}, which Accept does not allow")));
+        return Err(Failed(
+            StatusCode::NOT_ACCEPTABLE,
+            format!("the answer is {SDP}, which Accept does not allow"),
+        ));
     }
     let offer = (!body.is_empty()).then_some(&body[..]);
     if offer.is_some() {
@@ -90,7 +93,10 @@ async fn change(
     Ok(StatusCode::NO_CONTENT)
 }
 
-async fn leave(State(egress): Shared, Path((session, viewer)): Path<(String, String)>) -> Result<StatusCode, Failed> {
+async fn leave(
+    State(egress): Shared,
+    Path((session, viewer)): Path<(String, String)>,
+) -> Result<StatusCode, Failed> {
     egress.leave(&session, &viewer).await?;
     Ok(StatusCode::OK)
 }
@@ -121,7 +127,11 @@ async fn for_all_pages(request: Request, next: Next) -> Response {
     response
 }
 
-fn allowed(methods: &'static str, accept_post: Option<&'static str>, accept_patch: Option<&'static str>) -> Response {
+fn allowed(
+    methods: &'static str,
+    accept_post: Option<&'static str>,
+    accept_patch: Option<&'static str>,
+) -> Response {
     let mut response = StatusCode::NO_CONTENT.into_response();
     let headers = response.headers_mut();
     headers.insert(header::ALLOW, HeaderValue::from_static(methods));
@@ -149,7 +159,8 @@ fn expect_type(headers: &HeaderMap, wanted: &[&'static str]) -> Result<&'static 
 }
 
 fn accepts_sdp(headers: &HeaderMap) -> bool {
-    let mut accepted = headers.get_all(header::ACCEPT).iter().filter_map(|value| value.to_str().ok()).peekable();
+    let mut accepted =
+        headers.get_all(header::ACCEPT).iter().filter_map(|value| value.to_str().ok()).peekable();
     accepted.peek().is_none()
         || accepted.flat_map(|value| value.split(',')).any(|range| {
             let range = range.split(';').next().unwrap_or_default().trim();
@@ -167,7 +178,9 @@ fn encoded(name: &str) -> String {
     let mut encoded = String::new();
     for byte in name.bytes() {
         match byte {
-            b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'-' | b'_' | b'.' | b'~' => encoded.push(char::from(byte)),
+            b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'-' | b'_' | b'.' | b'~' => {
+                encoded.push(char::from(byte))
+            }
             _ => encoded.push_str(&format!("%{byte:02X}")),
         }
     }
@@ -181,7 +194,10 @@ mod tests {
     #[test]
     fn types_are_what_counts() {
         let of = |name: &str, value: &str| {
-            HeaderMap::from_iter([(name.parse::<HeaderName>().unwrap(), HeaderValue::from_str(value).unwrap())])
+            HeaderMap::from_iter([(
+                name.parse::<HeaderName>().unwrap(),
+                HeaderValue::from_str(value).unwrap(),
+            )])
         };
         for (value, wanted) in [
             ("application/sdp", true),

@@ -9,7 +9,8 @@ fn a_janus_that_comes_back_is_given_everything_again() {
     let lab = lab();
     let mut world = World::start(&lab);
     world.session("s1", 4001, [7777, 8888]);
-    let created = world.post("/mountpoint/create", &json!({ "sessionId": "by-hand", "audioSsrc": 11, "videoSsrc": 12 }));
+    let created = world
+        .post("/mountpoint/create", &json!({ "sessionId": "by-hand", "audioSsrc": 11, "videoSsrc": 12 }));
     assert_eq!(created.0, 201, "{}", created.1);
     let _sending = world.broadcast([7777, 8888]);
     world.until("active", || world.get("/mountpoint/s1")["active"] == json!(true));
@@ -21,7 +22,8 @@ fn a_janus_that_comes_back_is_given_everything_again() {
     let mountpoint = world.get("/mountpoint/s1");
     assert_eq!(mountpoint["active"], json!(false));
     assert!(mountpoint["reason"].as_str().unwrap().contains("Janus"), "{mountpoint}");
-    let (status, answer) = world.post("/mountpoint/create", &json!({ "sessionId": "x", "audioSsrc": 21, "videoSsrc": 22 }));
+    let (status, answer) =
+        world.post("/mountpoint/create", &json!({ "sessionId": "x", "audioSsrc": 21, "videoSsrc": 22 }));
     assert_eq!(status, 503, "{answer}");
     assert_eq!(world.request("POST", "/whep/endpoint/s1", &[], "").0, 503);
     assert_eq!(world.request("GET", "/readyz", &[], "").0, 503);

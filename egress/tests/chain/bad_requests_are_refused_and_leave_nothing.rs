@@ -37,10 +37,18 @@ fn bad_requests_are_refused_and_leave_nothing() {
         (json!({ "sessionId": "a/b", "audioSsrc": 1, "videoSsrc": 2 }), 400, "sessionId"),
         (json!({ "sessionId": "x", "audioSsrc": -1, "videoSsrc": 2 }), 400, "u32"),
         (json!({ "sessionId": "x", "audioSsrc": 5, "videoSsrc": 5 }), 400, "the same SSRC"),
-        (json!({ "sessionId": "x", "audioSsrc": 7777, "videoSsrc": 2 }), 409, "SSRC 7777 belongs to session s1"),
+        (
+            json!({ "sessionId": "x", "audioSsrc": 7777, "videoSsrc": 2 }),
+            409,
+            "SSRC 7777 belongs to session s1",
+        ),
         (json!({ "sessionId": "x", "audioSsrc": 1, "videoSsrc": 2, "roomId": 4001 }), 409, "room 4001"),
         (json!({ "sessionId": "s1", "audioSsrc": 1, "videoSsrc": 2 }), 409, "7777 (audio)"),
-        (json!({ "sessionId": "x", "audioSsrc": 1, "videoSsrc": 2, "videoCodec": "av2" }), 400, "vp8 or h264"),
+        (
+            json!({ "sessionId": "x", "audioSsrc": 1, "videoSsrc": 2, "videoCodec": "av2" }),
+            400,
+            "vp8 or h264",
+        ),
     ];
     for (body, status, wanted) in table {
         let (found, answer) = world.post("/mountpoint/create", &body);
@@ -64,7 +72,14 @@ fn bad_requests_are_refused_and_leave_nothing() {
         ("POST", endpoint, vec![token, ("Content-Type", "text/plain")], &vp8, 415, "application/sdp"),
         ("POST", endpoint, vec![token, sdp, ("Accept", "text/html")], &vp8, 406, "Accept"),
         ("POST", endpoint, vec![token, sdp], "garbage", 400, "no SDP"),
-        ("POST", endpoint, vec![token, sdp], "v=0\r\no=- 1 1 IN IP4 0.0.0.0\r\ns=-\r\nt=0 0\r\n", 400, "no media"),
+        (
+            "POST",
+            endpoint,
+            vec![token, sdp],
+            "v=0\r\no=- 1 1 IN IP4 0.0.0.0\r\ns=-\r\nt=0 0\r\n",
+            400,
+            "no media",
+        ),
         ("POST", endpoint, vec![token, sdp], &other, 406, "no vp8 for video"),
         ("POST", endpoint, vec![token, sdp], &renumbered, 406, "payload type 120"),
         ("PATCH", "/whep/endpoint/s1/nobody", vec![token, sdp], &vp8, 404, "no such viewer"),
@@ -85,7 +100,8 @@ fn bad_requests_are_refused_and_leave_nothing() {
     let (status, head, _) = world.request("POST", endpoint, &[token], "");
     assert_eq!(status, 201, "{head}");
     let location = head.lines().find_map(|line| line.strip_prefix("location: ")).unwrap().trim();
-    let candidate = "a=mid:0\r\na=candidate:1 1 udp 2015363327 10.77.0.2 33103 typ host\r\na=end-of-candidates\r\n";
+    let candidate =
+        "a=mid:0\r\na=candidate:1 1 udp 2015363327 10.77.0.2 33103 typ host\r\na=end-of-candidates\r\n";
     let fragment = ("Content-Type", "application/trickle-ice-sdpfrag");
     assert_eq!(world.request("PATCH", location, &[token, fragment], candidate).0, 204);
     assert_eq!(world.request("PATCH", location, &[token, fragment, ("If-Match", "\"x\"")], candidate).0, 412);
@@ -97,7 +113,10 @@ fn bad_requests_are_refused_and_leave_nothing() {
     assert!(status == 204 && head.contains("accept-post: application/sdp"), "{head}");
     let (status, head, answer) = world.request("POST", endpoint, &[token, sdp], &vp8);
     assert_eq!(status, 201, "{answer}");
-    assert!(head.contains("etag: \"") && answer.as_str().is_some_and(|sdp| sdp.contains("a=setup:passive")), "{answer}");
+    assert!(
+        head.contains("etag: \"") && answer.as_str().is_some_and(|sdp| sdp.contains("a=setup:passive")),
+        "{answer}"
+    );
     let location = head.lines().find_map(|line| line.strip_prefix("location: ")).unwrap().trim();
     assert_eq!(world.request("DELETE", location, &[token], "").0, 200);
 
@@ -106,12 +125,17 @@ fn bad_requests_are_refused_and_leave_nothing() {
     assert_eq!((world.get("/portpool"), world.get("/mountpoints")["count"].clone()), before);
 
     for (id, audio) in [("a", 21), ("b", 31)] {
-        let (status, answer) = world.post("/mountpoint/create", &json!({ "sessionId": id, "audioSsrc": audio, "videoSsrc": audio + 1 }));
+        let (status, answer) = world.post(
+            "/mountpoint/create",
+            &json!({ "sessionId": id, "audioSsrc": audio, "videoSsrc": audio + 1 }),
+        );
         assert_eq!(status, 201, "{answer}");
     }
-    let (status, answer) = world.post("/mountpoint/create", &json!({ "sessionId": "c", "audioSsrc": 41, "videoSsrc": 42 }));
+    let (status, answer) =
+        world.post("/mountpoint/create", &json!({ "sessionId": "c", "audioSsrc": 41, "videoSsrc": 42 }));
     assert!(status == 503 && answer["error"].as_str().unwrap().contains("all 3 pairs"), "{status} {answer}");
-    let (status, answer) = world.post("/mountpoint/create", &json!({ "sessionId": "a", "audioSsrc": 21, "videoSsrc": 22 }));
+    let (status, answer) =
+        world.post("/mountpoint/create", &json!({ "sessionId": "a", "audioSsrc": 21, "videoSsrc": 22 }));
     assert_eq!(status, 409, "asked for twice: {answer}");
     for id in ["a", "b"] {
         assert_eq!(world.request("DELETE", &format!("/mountpoint/{id}"), &[], "").0, 200);

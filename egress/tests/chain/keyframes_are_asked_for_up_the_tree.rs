@@ -31,7 +31,10 @@ fn keyframes_are_asked_for_up_the_tree() {
     let mut packet = [0; 100];
     let (length, from) = rtcp.recv_from(&mut packet).expect("a PLI");
     assert_eq!(from.to_string(), "10.77.0.1:5005", "from the egress' own RTCP port");
-    assert_eq!((&packet[..4], &packet[8..12], length), (&[0x81, 206, 0, 2][..], &8888u32.to_be_bytes()[..], 12));
+    assert_eq!(
+        (&packet[..4], &packet[8..12], length),
+        (&[0x81, 206, 0, 2][..], &8888u32.to_be_bytes()[..], 12)
+    );
     // Chromium cannot decode this and asks again and again.
     let first = Instant::now();
     let mut count = 1;

@@ -19,15 +19,22 @@ fn mountpoints_follow_the_tree() {
     assert_eq!(world.post("/mountpoint/create", &body), (200, expected.clone()));
     assert_eq!(world.post("/mountpoint/create", &body), (200, expected));
 
-    let reason = |world: &World| world.get("/mountpoint/s1")["reason"].as_str().unwrap_or_default().to_owned();
+    let reason =
+        |world: &World| world.get("/mountpoint/s1")["reason"].as_str().unwrap_or_default().to_owned();
     assert!(reason(&world).contains("no audio has come yet (SSRC 7777)"), "{}", reason(&world));
     let sending = world.broadcast([7777, 8888]);
     world.until("active", || world.get("/mountpoint/s1")["active"] == json!(true));
-    let field = |world: &World, name: &str| world.redis.cli(&["HGET", "mountpoint:egress-1:s1", name]).unwrap();
+    let field =
+        |world: &World, name: &str| world.redis.cli(&["HGET", "mountpoint:egress-1:s1", name]).unwrap();
     world.until("active in Redis", || field(&world, "active") == "true");
     let wanted = [
-        ("mountpointId", "4001"), ("audioSsrc", "7777"), ("videoSsrc", "8888"), ("janusAudioPort", "6000"),
-        ("janusVideoPort", "6001"), ("egressNodeId", "egress-1"), ("treeId", "tree-1"),
+        ("mountpointId", "4001"),
+        ("audioSsrc", "7777"),
+        ("videoSsrc", "8888"),
+        ("janusAudioPort", "6000"),
+        ("janusVideoPort", "6001"),
+        ("egressNodeId", "egress-1"),
+        ("treeId", "tree-1"),
     ];
     for (name, value) in wanted {
         assert_eq!(field(&world, name), value, "{name}");

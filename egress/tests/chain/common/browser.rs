@@ -30,8 +30,16 @@ impl<'lab> Browser<'lab> {
         }
         let mut browser = Browser { lab, ns, session: String::new(), driver };
         let profile = format!("--user-data-dir={}", lab.directory().join("chromium").display());
-        let arguments = ["--headless=new", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage", "--window-size=1000,900", &profile];
-        let wanted = json!({ "capabilities": { "alwaysMatch": { "goog:chromeOptions": { "args": arguments } } } });
+        let arguments = [
+            "--headless=new",
+            "--no-sandbox",
+            "--disable-gpu",
+            "--disable-dev-shm-usage",
+            "--window-size=1000,900",
+            &profile,
+        ];
+        let wanted =
+            json!({ "capabilities": { "alwaysMatch": { "goog:chromeOptions": { "args": arguments } } } });
         let session = browser.call("/session", &wanted);
         browser.session = session["sessionId"].as_str().expect("a session").to_owned();
         browser
@@ -43,7 +51,10 @@ impl<'lab> Browser<'lab> {
 
     /// What a script gives.
     pub fn run(&self, script: &str) -> Value {
-        self.call(&format!("/session/{}/execute/sync", self.session), &json!({ "script": script, "args": [] }))
+        self.call(
+            &format!("/session/{}/execute/sync", self.session),
+            &json!({ "script": script, "args": [] }),
+        )
     }
 
     /// What the page says of itself.
@@ -55,7 +66,8 @@ impl<'lab> Browser<'lab> {
     pub fn screenshot(&self, name: &str) -> PathBuf {
         let path = format!("/session/{}/screenshot", self.session);
         let image = self.lab.in_namespace(self.ns, || {
-            let body = agent().get(format!("{SERVER}{path}")).call().unwrap().body_mut().read_to_string().unwrap();
+            let body =
+                agent().get(format!("{SERVER}{path}")).call().unwrap().body_mut().read_to_string().unwrap();
             serde_json::from_str::<Value>(&body).unwrap()["value"].as_str().unwrap_or_default().to_owned()
         });
         let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).parent().unwrap().join("screenshots");
@@ -72,19 +84,31 @@ impl<'lab> Browser<'lab> {
 
     fn call(&self, path: &str, body: &Value) -> Value {
         let answer = self.lab.in_namespace(self.ns, || {
-            agent().post(format!("{SERVER}{path}")).send_json(body).unwrap().body_mut().read_to_string().unwrap()
+            agent()
+                .post(format!("{SERVER}{path}"))
+                .send_json(body)
+                .unwrap()
+                .body_mut()
+                .read_to_string()
+                .unwrap()
         });
         serde_json::from_str::<Value>(&answer.unwrap()).unwrap()["value"].clone()
     }
 }
 
 fn agent() -> ureq::Agent {
-    let config = ureq::Agent::config_builder().timeout_global(Some(Duration::from_secs(60))).http_status_as_error(false);
+    let config = ureq::Agent::config_builder()
+        .timeout_global(Some(Duration::from_secs(60)))
+        .http_status_as_error(false);
     config.build().into()
 }
 
 fn base64(text: &str) -> Vec<u8> {
-    let value = |byte: u8| b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/".iter().position(|known| *known == byte);
+    let value = |byte: u8| {
+        b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/"
+            .iter()
+            .position(|known| *known == byte)
+    };
     let (mut bits, mut count, mut bytes) = (0u32, 0, Vec::new());
     for value in text.bytes().filter_map(value) {
         (bits, count) = (bits << 6 | value as u32, count + 6);

@@ -57,7 +57,8 @@ impl<'lab> World<'lab> {
         let [audio, video] = ssrcs.map(|ssrc| ssrc.to_string());
         let key = format!("session:{id}");
         let room = room.to_string();
-        let fields = ["HSET", &key, "sessionId", id, "roomId", &room, "audioSsrc", &audio, "videoSsrc", &video];
+        let fields =
+            ["HSET", &key, "sessionId", id, "roomId", &room, "audioSsrc", &audio, "videoSsrc", &video];
         self.redis.cli(&[&fields[..], &["treeId", "tree-1", "active", "true"]].concat()).unwrap();
         self.redis.cli(&["SADD", "sessions:active", id]).unwrap();
     }
@@ -78,7 +79,13 @@ impl<'lab> World<'lab> {
     }
 
     /// Status, head and JSON (or text) of any request.
-    pub fn request(&self, method: &str, path: &str, headers: &[(&str, &str)], body: &str) -> (u16, String, Value) {
+    pub fn request(
+        &self,
+        method: &str,
+        path: &str,
+        headers: &[(&str, &str)],
+        body: &str,
+    ) -> (u16, String, Value) {
         let server = SocketAddr::from((Ipv4Addr::LOCALHOST, 7073));
         let Ok(response) = lab::http::request(self.lab, "eg", server, method, path, headers, body) else {
             return (0, String::new(), Value::Null);
@@ -89,7 +96,8 @@ impl<'lab> World<'lab> {
 
     /// A POST of JSON.
     pub fn post(&self, path: &str, body: &Value) -> (u16, Value) {
-        let (status, _, answer) = self.request("POST", path, &[("Content-Type", "application/json")], &body.to_string());
+        let (status, _, answer) =
+            self.request("POST", path, &[("Content-Type", "application/json")], &body.to_string());
         (status, answer)
     }
 
@@ -103,7 +111,8 @@ impl<'lab> World<'lab> {
             self.lab.spawn("view", command).unwrap()
         };
         let audio = "sine=frequency=440 -c:a libopus -ac 2 -ar 48000 -f rtp -payload_type 111";
-        let video = "testsrc2=size=640x360:rate=25 -c:v libvpx -deadline realtime -g 50 -f rtp -payload_type 96";
+        let video =
+            "testsrc2=size=640x360:rate=25 -c:v libvpx -deadline realtime -g 50 -f rtp -payload_type 96";
         [ffmpeg(audio, ssrcs[0], url(5002)), ffmpeg(video, ssrcs[1], url(5004))]
     }
 
@@ -120,7 +129,8 @@ pub fn start_janus(lab: &Lab) -> Process {
     let folder = lab.directory().join("janus");
     fs::create_dir_all(&folder).unwrap();
     let at = |kind: &str| format!("/usr/lib/x86_64-linux-gnu/janus/{kind}");
-    let others = "audiobridge duktape lua echotest nosip recordplay sip textroom videocall voicemail videoroom";
+    let others =
+        "audiobridge duktape lua echotest nosip recordplay sip textroom videocall voicemail videoroom";
     let others = others.split(' ').map(|name| format!("libjanus_{name}.so")).collect::<Vec<_>>().join(",");
     let main = format!(
         "general: {{ configs_folder=\"{}\"; plugins_folder=\"{}\"; transports_folder=\"{}\"; events_folder=\"{}\";
@@ -145,7 +155,9 @@ pub fn start_janus(lab: &Lab) -> Process {
     command.arg("-F").arg(&folder);
     let janus = lab.spawn("eg", command).unwrap();
     let started = Instant::now();
-    let up = || lab.in_namespace("eg", || std::net::TcpStream::connect((Ipv4Addr::LOCALHOST, 8188)).is_ok()).unwrap();
+    let up = || {
+        lab.in_namespace("eg", || std::net::TcpStream::connect((Ipv4Addr::LOCALHOST, 8188)).is_ok()).unwrap()
+    };
     while !up() {
         assert!(started.elapsed() < LONG, "Janus does not start: {}", janus.log());
         std::thread::sleep(Duration::from_millis(20));

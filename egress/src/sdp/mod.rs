@@ -5,6 +5,9 @@
 //! payload types and header extensions that are numbered differently are left out. Media identification is left out, too:
 //! the two do not call their media the same.
 
+#[cfg(test)]
+mod tests;
+
 use std::collections::BTreeSet;
 
 use sdp_types::{Attribute, Connection, Media, Origin, Session, Time};
@@ -77,7 +80,9 @@ pub fn common(player: &Session, codec: VideoCodec) -> Result<Common, SdpError> {
         if !found && player.medias.iter().any(|media| receives(media, kind)) {
             wrong.push(match numbered.first() {
                 None => format!("the offer has no {name} for {kind}"),
-                Some(number) => format!("the offer has {name} as payload type {number}, and it is sent as {pt}"),
+                Some(number) => {
+                    format!("the offer has {name} as payload type {number}, and it is sent as {pt}")
+                }
             });
         }
     }
@@ -111,7 +116,12 @@ pub fn answer_for_player(player: &Session, janus: &Session, common: &Common) -> 
             }
         };
         if line.port != 0 {
-            peer(janus, janus.medias.iter().find(|media| media.port != 0).unwrap_or(media), "passive", &mut line);
+            peer(
+                janus,
+                janus.medias.iter().find(|media| media.port != 0).unwrap_or(media),
+                "passive",
+                &mut line,
+            );
         }
         candidates(janus, &mut line);
         answer.medias.push(line);
@@ -187,8 +197,12 @@ fn frame(offer: &Session) -> Session {
 }
 
 fn bundle(answer: &mut Session) {
-    let mids: Vec<&str> =
-        answer.medias.iter().filter(|media| media.port != 0).filter_map(|media| value(media, "mid")).collect();
+    let mids: Vec<&str> = answer
+        .medias
+        .iter()
+        .filter(|media| media.port != 0)
+        .filter_map(|media| value(media, "mid"))
+        .collect();
     let group = format!("BUNDLE {}", mids.join(" "));
     answer.attributes.push(attr("group", Some(&group)));
     answer.attributes.push(attr("msid-semantic", Some(" WMS *")));
@@ -345,7 +359,10 @@ fn values_of<'a>(session: &'a Session, name: &str) -> impl Iterator<Item = &'a s
 }
 
 fn named<'a>(attributes: &'a [Attribute], name: &str) -> impl Iterator<Item = &'a str> {
-    attributes.iter().filter(move |attribute| attribute.attribute == name).filter_map(|found| found.value.as_deref())
+    attributes
+        .iter()
+        .filter(move |attribute| attribute.attribute == name)
+        .filter_map(|found| found.value.as_deref())
 }
 
 fn value<'a>(media: &'a Media, name: &str) -> Option<&'a str> {
