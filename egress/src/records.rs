@@ -6,8 +6,8 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use node::commands::Commands;
 use node::config::RedisConfig;
-use node::store::Store;
 use redis::Pipeline;
 use tokio::sync::watch;
 
@@ -34,7 +34,7 @@ pub type Records = BTreeMap<String, Record>;
 
 /// Keeps Redis as it is to be, until the sender is gone: then all mountpoints have ended.
 pub async fn keep(config: RedisConfig, egress: String, mut wanted: watch::Receiver<Records>) {
-    let mut store = Store::new(config);
+    let store = Commands::new(config);
     let mut written: Option<Records> = None;
     let mut said = None;
     let mut written_at = tokio::time::Instant::now();
@@ -42,7 +42,7 @@ pub async fn keep(config: RedisConfig, egress: String, mut wanted: watch::Receiv
         let records = wanted.borrow_and_update().clone();
         let is_last = wanted.has_changed().is_err();
         let records = if is_last { Records::new() } else { records };
-        match bring(&mut store, &egress, written.as_ref(), &records).await {
+        match bring(&store, &egress, written.as_ref(), &records).await {
             Ok(()) => {
                 if written.is_none() {
                     written_at = tokio::time::Instant::now();
@@ -71,7 +71,7 @@ pub async fn keep(config: RedisConfig, egress: String, mut wanted: watch::Receiv
 
 /// Writes what differs. Without `written`, what is there is looked at first.
 async fn bring(
-    store: &mut Store,
+    store: &Commands,
     egress: &str,
     written: Option<&Records>,
     wanted: &Records,

@@ -93,8 +93,12 @@ impl Sessions {
     pub async fn encoded_with(&self, id: &str, codec: &str) -> Result<(), String> {
         let mut connection = self.commands.connection().await?;
         let key = format!("session:{id}");
-        let known: Option<String> =
-            redis::cmd("HGET").arg(&key).arg("videoCodec").query_async(&mut connection).await.map_err(said)?;
+        let known: Option<String> = redis::cmd("HGET")
+            .arg(&key)
+            .arg("videoCodec")
+            .query_async(&mut connection)
+            .await
+            .map_err(said)?;
         if known.as_deref() == Some(codec) {
             return Ok(());
         }
