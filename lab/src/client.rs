@@ -4,6 +4,7 @@ use std::process::Command;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
+use nix::sys::signal::Signal;
 use serde::Deserialize;
 
 use crate::netns::Lab;
@@ -11,6 +12,8 @@ use crate::node::program;
 use crate::process::Process;
 
 const POLL: Duration = Duration::from_millis(20);
+/// Every viewer's DELETE has to be answered.
+const GOODBYE: Duration = Duration::from_secs(20);
 
 /// A broadcaster.
 pub struct Publisher {
@@ -148,7 +151,12 @@ impl Viewers {
 
     /// All leave; gives what they have seen.
     pub fn stop(&self) -> Result<Views> {
-        self.process.terminate()?;
+        self.process.signal(Signal::SIGTERM)?;
+        let deadline = Instant::now() + GOODBYE;
+        while self.process.status()?.is_none() {
+            ensure!(Instant::now() < deadline, "the viewers do not leave within {GOODBYE:?}");
+            std::thread::sleep(POLL);
+        }
         Ok(self.report())
     }
 }

@@ -91,6 +91,12 @@ pub fn run(options: &Options) -> Result<()> {
     }
     ages.extend(seats.iter().flat_map(|seat| seat.viewer.seen().ages_ms));
     report(&seats, true, &ages);
+    // Together: each says goodbye to its server and waits for the answer.
+    std::thread::scope(|scope| {
+        for seat in seats {
+            scope.spawn(move || drop(seat.viewer));
+        }
+    });
     Ok(())
 }
 
