@@ -80,8 +80,10 @@ pub struct Seen {
     pub frames_of_all: u64,
     /// Frames decoded.
     pub decoded: u64,
-    /// From the offer to the first decoded frame.
+    /// From the decision to watch to the first decoded frame; gathering of candidates is in it.
     pub first_frame_ms: Option<f64>,
+    /// From the POST of the offer to the first decoded frame.
+    pub offer_to_frame_ms: Option<f64>,
     /// Longest time between two frames.
     pub longest_gap_ms: u64,
     /// How long no frame has come.
@@ -161,16 +163,15 @@ impl Viewers {
     }
 }
 
-/// Joins so many times, one after the other; gives the ms from each offer to its first decoded picture.
-pub fn first_frames(lab: &Lab, ns: &str, endpoint: &str, tries: usize) -> Result<Vec<f64>> {
+/// Joins so many times, one after the other, until the first decoded picture.
+pub fn first_frames(lab: &Lab, ns: &str, endpoint: &str, tries: usize) -> Result<Vec<Seen>> {
     let mut command = lab.command(ns, program("media-client")?);
     let output =
         command.args(["first-frame", "--endpoint", endpoint, "--tries", &tries.to_string()]).output()?;
     let text = String::from_utf8_lossy(&output.stdout);
     let seen: Vec<Seen> = text.lines().filter_map(|line| serde_json::from_str(line).ok()).collect();
-    let times: Vec<f64> = seen.iter().filter_map(|seen| seen.first_frame_ms).collect();
-    ensure!(output.status.success() && times.len() == tries, "not every try saw a picture: {seen:#?}");
-    Ok(times)
+    ensure!(output.status.success() && seen.len() == tries, "not every try saw a picture: {seen:#?}");
+    Ok(seen)
 }
 
 /// The value below which that share of them is; they need not be sorted.

@@ -29,6 +29,8 @@ pub enum Decode {
 #[derive(Clone, Debug)]
 pub struct Seen {
     began: Instant,
+    /// When the offer was sent, all candidates in it.
+    offered: Option<Instant>,
     /// Video packets.
     pub video: Counted,
     /// Audio packets.
@@ -37,8 +39,8 @@ pub struct Seen {
     pub frames: u64,
     /// Frames that were decoded.
     pub decoded: u64,
-    /// From the offer to the first decoded frame.
-    pub first_frame: Option<Duration>,
+    /// The first decoded frame.
+    pub first_frame: Option<Instant>,
     last_frame: Option<Instant>,
     /// Longest time between two frames.
     pub longest_gap: Duration,
@@ -52,6 +54,7 @@ impl Seen {
     fn new() -> Self {
         Self {
             began: Instant::now(),
+            offered: None,
             video: Counted::default(),
             audio: Counted::default(),
             frames: 0,
@@ -85,7 +88,8 @@ impl Seen {
             "audioSsrc": self.audio.ssrc, "audioPackets": self.audio.packets, "audioLost": self.audio.lost,
             "ssrcChanges": self.video.restarts + self.audio.restarts,
             "frames": self.frames, "decoded": self.decoded,
-            "firstFrameMs": self.first_frame.map(|time| time.as_secs_f64() * 1000.0),
+            "firstFrameMs": self.first_frame.map(|frame| ms(frame - self.began)),
+            "offerToFrameMs": self.first_frame.zip(self.offered).map(|(frame, offer)| ms(frame - offer)),
             "longestGapMs": self.longest_gap.as_millis() as u64,
             "silentMs": self.silence().as_millis() as u64,
             "error": self.error,
@@ -131,6 +135,7 @@ impl Viewer {
                 gst::PadProbeReturn::Remove
             });
         });
+        note_offer(&source, &seen)?;
         let bus = pipeline.bus().context("a pipeline without a bus")?;
         locked(&seen).began = Instant::now();
         let viewer = Self { pipeline, bus, seen };
@@ -154,6 +159,27 @@ impl Drop for Viewer {
         // It fails only when the elements have failed already.
         let _ = self.pipeline.set_state(gst::State::Null);
     }
+}
+
+/// The element posts its offer when its inner webrtcbin has gathered all candidates.
+fn note_offer(source: &gst::Element, seen: &Arc<Mutex<Seen>>) -> Result<()> {
+    const COMPLETE: i32 = 2;
+    let bin = source.downcast_ref::<gst::Bin>().context("whepsrc is no bin")?;
+    let is_webrtc =
+        |child: &gst::Element| child.factory().is_some_and(|factory| factory.name() == "webrtcbin");
+    let webrtc = bin.children().into_iter().find(is_webrtc).context("whepsrc without a webrtcbin")?;
+    let noted = seen.clone();
+    webrtc.connect_notify(Some("ice-gathering-state"), move |webrtc, _| {
+        let state = webrtc.property_value("ice-gathering-state").transform::<i32>();
+        if state.is_ok_and(|state| state.get::<i32>() == Ok(COMPLETE)) {
+            locked(&noted).offered.get_or_insert_with(Instant::now);
+        }
+    });
+    Ok(())
+}
+
+fn ms(time: Duration) -> f64 {
+    time.as_secs_f64() * 1000.0
 }
 
 fn receive(
@@ -219,8 +245,7 @@ fn watch_pictures(sink: &gst::Element, seen: &Arc<Mutex<Seen>>) -> Result<()> {
             width.zip(map).and_then(|(width, map)| stamp::read(&map, (width as usize).div_ceil(4) * 4));
         let mut seen = locked(&noted);
         seen.decoded += 1;
-        let began = seen.began;
-        seen.first_frame.get_or_insert_with(|| began.elapsed());
+        seen.first_frame.get_or_insert_with(Instant::now);
         seen.ages_ms.extend(painted.map(|made| now.wrapping_sub(made)));
         gst::PadProbeReturn::Ok
     });
