@@ -36,6 +36,21 @@ pub fn request(
     headers: &[(&str, &str)],
     body: &str,
 ) -> Result<Response> {
+    request_within(lab, ns, server, method, path, headers, body, TIMEOUT)
+}
+
+/// The same, with patience for one that thinks longer.
+#[allow(clippy::too_many_arguments, reason = "each is a part of a request")]
+pub fn request_within(
+    lab: &Lab,
+    ns: &str,
+    server: SocketAddr,
+    method: &str,
+    path: &str,
+    headers: &[(&str, &str)],
+    body: &str,
+    timeout: Duration,
+) -> Result<Response> {
     let mut text = format!(
         "{method} {path} HTTP/1.1\r\nHost: {server}\r\nConnection: close\r\nContent-Length: {}\r\n",
         body.len()
@@ -45,19 +60,37 @@ pub fn request(
     }
     text += "\r\n";
     text += body;
-    lab.in_namespace(ns, || exchange(server, &text))?.with_context(|| format!("{method} {path} at {server}"))
+    lab.in_namespace(ns, || exchange(server, &text, timeout))?
+        .with_context(|| format!("{method} {path} at {server}"))
 }
 
-fn exchange(server: SocketAddr, request: &str) -> Result<Response> {
+fn exchange(server: SocketAddr, request: &str, timeout: Duration) -> Result<Response> {
     let mut stream = TcpStream::connect_timeout(&server, TIMEOUT).context("connecting")?;
-    stream.set_read_timeout(Some(TIMEOUT))?;
+    stream.set_read_timeout(Some(timeout))?;
     stream.write_all(request.as_bytes()).context("sending")?;
     let mut answer = Vec::new();
-    stream.read_to_end(&mut answer).context("reading the answer")?;
+    let mut part = [0; 16 * 1024];
+    while !is_whole(&answer) {
+        match stream.read(&mut part).context("reading the answer")? {
+            0 => break,
+            length => answer.extend_from_slice(&part[..length]),
+        }
+    }
     let answer = String::from_utf8_lossy(&answer);
     let (head, body) = answer.split_once("\r\n\r\n").context("an answer without an end of its head")?;
     let status = head.split(' ').nth(1).and_then(|status| status.parse().ok()).context("no status code")?;
     Ok(Response { status, head: head.to_owned(), body: body.to_owned() })
+}
+
+/// True when it is as long as it says; not everybody closes the connection because we ask for it.
+fn is_whole(answer: &[u8]) -> bool {
+    let Some(end) = answer.windows(4).position(|four| four == b"\r\n\r\n") else { return false };
+    let head = String::from_utf8_lossy(&answer[..end]);
+    let length = head.lines().find_map(|line| {
+        let (name, value) = line.split_once(':')?;
+        name.eq_ignore_ascii_case("content-length").then(|| value.trim().parse::<usize>().ok())?
+    });
+    length.is_some_and(|length| answer.len() >= end + 4 + length)
 }
 
 /// A text as it may stand in a query.
@@ -76,6 +109,13 @@ pub fn percent_encoded(text: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn an_answer_ends_where_it_says() {
+        assert!(!is_whole(b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\na"));
+        assert!(is_whole(b"HTTP/1.1 200 OK\r\nContent-Length:2\r\n\r\nab"));
+        assert!(!is_whole(b"HTTP/1.1 200 OK\r\n\r\nab"), "until it closes");
+    }
 
     #[test]
     fn queries_are_encoded() {

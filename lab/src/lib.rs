@@ -1,14 +1,19 @@
-//! The test bench: network namespaces, an RTP source, sinks that judge what arrives, packet captures, and a real Redis.
+//! The test bench: network namespaces, an RTP source, sinks that judge what arrives, packet captures; a real Redis, a real
+//! Janus, publishers, viewers and a browser.
 //!
 //! Used by the namespace tests, the demo and the benchmarks. It knows the relay only as a program ([`relay`]).
 //! Everything needs root. Drop order matters: keep [`Lab`] declared before sources and sinks, so that it
 //! goes last.
 
+pub mod browser;
 pub mod capture;
+pub mod client;
 pub mod http;
+pub mod janus;
 pub mod json;
 pub mod judge;
 pub mod netns;
+pub mod node;
 mod pace;
 pub mod process;
 pub mod redis;
@@ -17,15 +22,21 @@ pub mod rtp;
 pub mod sink;
 mod socket;
 pub mod source;
+pub mod studio;
 pub mod topology;
 
+pub use browser::Browser;
 pub use capture::{PcapFile, Tcpdump};
+pub use client::{Publisher, Viewers};
+pub use janus::Janus;
 pub use judge::{FlowReport, RtpJudge, SendTimes};
 pub use netns::Lab;
+pub use node::NodeProcess;
 pub use process::Process;
 pub use redis::{Redis, RedisConfig};
 pub use sink::Sink;
 pub use source::{Flow, Limit, Sent, Source, SourceConfig};
+pub use studio::Studio;
 pub use topology::{Chain, Child, Endpoint, Topology, control_host};
 
 /// `CLOCK_MONOTONIC` in nanoseconds: the clock of every time stamp in this crate.

@@ -74,7 +74,7 @@ pub fn script(name: &str) -> PathBuf {
     workspace().join("scripts").join(name)
 }
 
-fn workspace() -> &'static Path {
+pub(crate) fn workspace() -> &'static Path {
     let lab = Path::new(env!("CARGO_MANIFEST_DIR"));
     lab.parent().unwrap_or(lab)
 }

@@ -3,16 +3,20 @@
 //! - [`config`]: what was asked for, checked before anything is bound; [`secret`]: what must not be shown.
 //! - [`http`]: the API that all nodes have, and who may use it; [`daemon`]: log and signals.
 //! - [`record`]: a node as Redis has it; [`topology`]: from what Redis says to commands, without I/O.
+//! - [`keyframe`]: requests for keyframes, and how often they are passed on, without I/O.
 //! - [`pace`]: how many events become one look, without I/O.
 //! - [`event`]: what is published about a tree; [`sessions`]: its sessions.
+//! - [`commands`]: a connection for what a node keeps in Redis besides.
 //! - [`tree`]: the shell around these: reads Redis, registers, and has the node carry the commands out.
 //!
 //! Media is none of its business: what a command means is up to the node ([`tree::Follows`]).
 
+pub mod commands;
 pub mod config;
 pub mod daemon;
 pub mod event;
 pub mod http;
+pub mod keyframe;
 pub mod pace;
 pub mod record;
 mod redis;

@@ -1,5 +1,7 @@
 //! The sessions of a tree, from the hashes `session:{sid}` that the injections write. Pure.
 
+use std::str::FromStr;
+
 use crate::tree::Session;
 
 /// A session's hash as far as nodes other than its injection care.
@@ -11,6 +13,10 @@ pub struct Row {
     pub audio_ssrc: Option<String>,
     /// `videoSsrc`.
     pub video_ssrc: Option<String>,
+    /// `roomId`.
+    pub room_id: Option<String>,
+    /// `videoCodec`.
+    pub video_codec: Option<String>,
     /// `treeId`.
     pub tree_id: Option<String>,
     /// `active`.
@@ -25,9 +31,11 @@ pub fn of_tree(rows: Vec<Row>, tree_id: &str) -> (Vec<Session>, Vec<String>) {
         if elsewhere || matches!(row.active.as_deref(), Some("false" | "0")) {
             continue;
         }
-        match (ssrc(row.audio_ssrc), ssrc(row.video_ssrc)) {
+        match (number(row.audio_ssrc), number(row.video_ssrc)) {
             (Some(audio_ssrc), Some(video_ssrc)) => {
-                sessions.push(Session { id: row.id, audio_ssrc, video_ssrc });
+                let room_id = number(row.room_id);
+                let video_codec = row.video_codec.filter(|codec| !codec.is_empty());
+                sessions.push(Session { id: row.id, audio_ssrc, video_ssrc, room_id, video_codec });
             }
             _ => odd.push(row.id),
         }
@@ -37,7 +45,7 @@ pub fn of_tree(rows: Vec<Row>, tree_id: &str) -> (Vec<Session>, Vec<String>) {
     (sessions, odd)
 }
 
-fn ssrc(text: Option<String>) -> Option<u32> {
+fn number<T: FromStr>(text: Option<String>) -> Option<T> {
     text?.trim().parse().ok()
 }
 
@@ -54,14 +62,24 @@ mod tests {
             video_ssrc: video,
             tree_id: text(tree),
             active: text(active),
+            ..Row::default()
         }
+    }
+
+    fn session(id: &str, [audio_ssrc, video_ssrc]: [u32; 2]) -> Session {
+        Session { id: id.to_owned(), audio_ssrc, video_ssrc, room_id: None, video_codec: None }
     }
 
     #[test]
     fn only_active_sessions_of_the_tree_count() {
+        let shown = |room: &str, codec: &str| Row {
+            room_id: Some(room.to_owned()),
+            video_codec: Some(codec.to_owned()),
+            ..row("s1", ["1111", "2222"], Some("tree-1"), Some("true"))
+        };
         let rows = vec![
             row("s4", ["7", "8"], None, None),
-            row("s1", ["1111", "2222"], Some("tree-1"), Some("true")),
+            shown("1234", "h264"),
             row("s2", ["3333", "4444"], Some("tree-2"), Some("true")),
             row("s3", ["5555", "6666"], Some("tree-1"), Some("false")),
             row("s5", ["5555", "many"], Some("tree-1"), Some("true")),
@@ -71,8 +89,12 @@ mod tests {
         assert_eq!(
             sessions,
             [
-                Session { id: "s1".to_owned(), audio_ssrc: 1111, video_ssrc: 2222 },
-                Session { id: "s4".to_owned(), audio_ssrc: 7, video_ssrc: 8 },
+                Session {
+                    room_id: Some(1234),
+                    video_codec: Some("h264".to_owned()),
+                    ..session("s1", [1111, 2222])
+                },
+                session("s4", [7, 8]),
             ]
         );
         assert_eq!(odd, ["s5", "s6"]);

@@ -112,6 +112,10 @@ pub struct Session {
     pub audio_ssrc: u32,
     /// `videoSsrc`.
     pub video_ssrc: u32,
+    /// `roomId`, when it is there and a number.
+    pub room_id: Option<u64>,
+    /// `videoCodec`, when it is there.
+    pub video_codec: Option<String>,
 }
 
 /// How it stands between a node and Redis.

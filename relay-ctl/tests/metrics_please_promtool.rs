@@ -21,7 +21,13 @@ async fn with_everything_that_a_relay_can_show() {
     relay.show_tree(tokio::sync::watch::channel(view).1);
     // A session's name comes from outside.
     let id = "a \"quoted\" \\ name\nof two lines, 日本".to_owned();
-    relay.show_sessions(&[Session { id, audio_ssrc: u32::MAX, video_ssrc: 2 }]);
+    relay.show_sessions(&[Session {
+        id,
+        audio_ssrc: u32::MAX,
+        video_ssrc: 2,
+        room_id: None,
+        video_codec: None,
+    }]);
     relay.counters().changed(1, 2, 3, 4);
     relay.counters().change_took(Duration::from_millis(3));
     let text = scrape(&relay).await;

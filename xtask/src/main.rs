@@ -26,7 +26,7 @@ enum Command {
     Setup,
     /// Build the eBPF object into target/bpf/relay-ebpf
     BuildEbpf,
-    /// Show the relay at work: real media, two egresses, changes while it flows, the loss of each receiver
+    /// Show a broadcast: WHIP to injection to relay to two egresses to viewers, changes while it runs, what each viewer lost
     Demo {
         /// Scripted: print the table and exit, 0 only if nothing was lost
         #[arg(long)]
@@ -37,13 +37,13 @@ enum Command {
     },
     /// Run the tests: all of them, or the parts named
     Test {
-        /// lint, unit, kernel, net
+        /// lint, unit, kernel, net, media, browser
         #[arg(value_enum)]
         parts: Vec<test::Part>,
     },
     /// Measure: the relay beside what a user would choose instead, how fast changes are, what the daemon takes
     Bench {
-        /// fanout, changes, daemon [default: fanout]
+        /// fanout, changes, daemon, media [default: fanout]
         #[arg(value_enum)]
         subjects: Vec<run::Subject>,
         /// Data plane of the relay in `changes` and `daemon`: xdp or tc

@@ -44,6 +44,20 @@ const FOR_EVERYTHING: &[(&str, &str)] = &[
     ("gstreamer1.0-tools", "/usr/bin/gst-launch-1.0"),
     ("gstreamer1.0-plugins-base", "/usr/share/doc/gstreamer1.0-plugins-base/copyright"),
     ("gstreamer1.0-plugins-good", "/usr/share/doc/gstreamer1.0-plugins-good/copyright"),
+    // From here on: the nodes with media, their tests and the demo.
+    ("gstreamer1.0-plugins-bad", "/usr/share/doc/gstreamer1.0-plugins-bad/copyright"),
+    ("gstreamer1.0-plugins-ugly", "/usr/share/doc/gstreamer1.0-plugins-ugly/copyright"),
+    ("gstreamer1.0-libav", "/usr/share/doc/gstreamer1.0-libav/copyright"),
+    ("gstreamer1.0-nice", "/usr/share/doc/gstreamer1.0-nice/copyright"),
+    ("libgstreamer1.0-dev", "/usr/share/doc/libgstreamer1.0-dev/copyright"),
+    ("libgstreamer-plugins-base1.0-dev", "/usr/share/doc/libgstreamer-plugins-base1.0-dev/copyright"),
+    ("libgstreamer-plugins-bad1.0-dev", "/usr/share/doc/libgstreamer-plugins-bad1.0-dev/copyright"),
+    ("libssl-dev", "/usr/share/doc/libssl-dev/copyright"),
+    ("pkg-config", "/usr/bin/pkg-config"),
+    // Its service, like those above, is none of ours.
+    ("janus", "/usr/bin/janus"),
+    ("chromium", "/usr/bin/chromium"),
+    ("chromium-driver", "/usr/bin/chromedriver"),
 ];
 
 /// Installs what is missing for `purpose` and says what it was.

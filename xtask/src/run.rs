@@ -11,7 +11,7 @@ use crate::{build_ebpf, packages, sh};
 
 /// `cargo xtask demo`.
 pub fn demo(once: bool, mode: &str) -> Result<()> {
-    prepare()?;
+    prepare(true)?;
     let mut command = lab("demo");
     command.args(["--mode", mode]);
     if once {
@@ -30,16 +30,19 @@ pub enum Subject {
     Changes,
     /// The daemon's CPU and memory, and many changes at once.
     Daemon,
+    /// From WHIP to WHEP: first picture, glass to glass, CPU of each node.
+    Media,
 }
 
 /// `cargo xtask bench`.
 pub fn bench(subjects: &[Subject], mode: &str, quick: bool, json: Option<&Path>) -> Result<()> {
-    prepare()?;
+    prepare(subjects.contains(&Subject::Media))?;
     let mut command = lab("bench");
     command.args(subjects.iter().map(|subject| match subject {
         Subject::Fanout => "fanout",
         Subject::Changes => "changes",
         Subject::Daemon => "daemon",
+        Subject::Media => "media",
     }));
     command.args(["--mode", mode]);
     if quick {
@@ -52,8 +55,8 @@ pub fn bench(subjects: &[Subject], mode: &str, quick: bool, json: Option<&Path>)
     sh::run("bench", &mut command)
 }
 
-/// Installs what is missing and builds everything that runs outside this process.
-pub fn prepare() -> Result<()> {
+/// Installs what is missing and builds everything that runs outside this process: with `media` the nodes and clients too.
+pub fn prepare(media: bool) -> Result<()> {
     packages::install(packages::Purpose::Everything)?;
     build_ebpf::run()?;
     let mut cargo = Command::new("cargo");
@@ -68,7 +71,10 @@ pub fn prepare() -> Result<()> {
         "lab",
         "--bins",
     ]);
-    sh::run("relay-ctl and lab", &mut cargo)
+    if media {
+        cargo.args(["--package", "injection", "--package", "egress", "--features", "lab/media"]);
+    }
+    sh::run(if media { "the nodes and lab" } else { "relay-ctl and lab" }, &mut cargo)
 }
 
 fn lab(name: &str) -> Command {

@@ -19,7 +19,7 @@ const TESTS: [&str; 4] = [
 
 /// Runs them all, whatever becomes of each, and prints the table.
 pub fn run(changes: u64, outage: u64) -> Result<()> {
-    run::prepare()?;
+    run::prepare(false)?;
     let _mounts = Mounts::remember();
     let started = Instant::now();
     let mut cargo = Command::new("cargo");

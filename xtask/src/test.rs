@@ -1,5 +1,5 @@
 //! `cargo xtask test`: lint, unit and property tests without root, then the eBPF programs in the kernel and real
-//! forwarding in network namespaces. Every part runs even if an earlier one failed; the last lines say which did.
+//! forwarding in network namespaces, then a real broadcast. Every part runs even if an earlier one failed; the last lines say which did.
 
 use std::process::Command;
 use std::time::Instant;
@@ -21,13 +21,18 @@ pub enum Part {
     Kernel,
     /// Real forwarding in network namespaces; root.
     Net,
+    /// A broadcast from WHIP to WHEP through the relay, with real servers; root.
+    Media,
+    /// The same in headless Chromium; root.
+    Browser,
 }
 
 /// Runs the parts named, or all.
 pub fn run(parts: &[Part]) -> Result<()> {
     let started = Instant::now();
     let parts: Vec<Part> = if parts.is_empty() { Part::value_variants().to_vec() } else { parts.to_vec() };
-    run::prepare()?;
+    let media = parts.iter().any(|part| matches!(part, Part::Media | Part::Browser));
+    run::prepare(media)?;
     let _mounts = Mounts::remember();
     let mut failed = Vec::new();
     for part in &parts {
@@ -36,7 +41,11 @@ pub fn run(parts: &[Part]) -> Result<()> {
             Part::Lint => lint(),
             Part::Unit => cargo("unit tests", &["test", "--locked", "--no-fail-fast"]),
             Part::Kernel => lab_tests("kernel tests", |name| name.starts_with("kernel_")),
-            Part::Net => lab_tests("namespace tests", |name| !name.starts_with("kernel_")),
+            Part::Net => lab_tests("namespace tests", |name| {
+                !["kernel_", "media_", "browser_"].iter().any(|part| name.starts_with(part))
+            }),
+            Part::Media => lab_tests("media tests", |name| name.starts_with("media_")),
+            Part::Browser => lab_tests("browser tests", |name| name.starts_with("browser_")),
         };
         if let Err(error) = result {
             eprintln!("[xtask] {part:?}: {error:#}");
@@ -53,7 +62,7 @@ pub fn run(parts: &[Part]) -> Result<()> {
 
 fn lint() -> Result<()> {
     let format = cargo("rustfmt", &["fmt", "--all", "--check"]);
-    let arguments = ["clippy", "--locked", "--quiet", "--workspace", "--all-targets", "--", "-D", "warnings"];
+    let arguments = ["clippy", "--locked", "--quiet", "--workspace", "--all-targets", "--features", "lab/media", "--", "-D", "warnings"];
     let host = cargo("clippy", &arguments);
     let bpf = build_ebpf::clippy();
     format.and(host).and(bpf)

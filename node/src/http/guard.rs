@@ -33,6 +33,8 @@ pub struct Access {
     pub token: Option<Secret>,
     /// Routes that need the token for reading as well, because they show media.
     pub private: &'static [&'static str],
+    /// Routes, as they were given to the router, that ask for a token of their own, or for none.
+    pub own: Vec<String>,
     /// How much one peer may ask.
     pub rate: Rate,
 }
@@ -61,6 +63,7 @@ async fn admit(State(gate): State<Arc<Gate>>, request: Request, next: Next) -> R
         gate.limits.check(peer).map_err(too_many)?;
     }
     if let Some(token) = &gate.access.token
+        && !gate.access.own.iter().any(|own| own == route)
         && (changes(request.method()) || gate.access.private.contains(&route))
         && !bearer(request.headers()).is_some_and(|claimed| token.is(claimed))
     {
@@ -86,7 +89,7 @@ fn changes(method: &Method) -> bool {
 }
 
 /// The token of `Authorization: Bearer …` (RFC 6750 section 2.1; the scheme in any case, RFC 9110 section 11.1).
-fn bearer(headers: &HeaderMap) -> Option<&[u8]> {
+pub fn bearer(headers: &HeaderMap) -> Option<&[u8]> {
     let value = headers.get(header::AUTHORIZATION)?.as_bytes();
     let (scheme, token) = value.split_at_checked("Bearer ".len())?;
     scheme.eq_ignore_ascii_case(b"Bearer ").then(|| token.trim_ascii())

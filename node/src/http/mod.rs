@@ -22,7 +22,7 @@ use axum::routing::{get, post};
 use serde::Serialize;
 
 pub use failed::{Failed, Failure};
-pub use guard::{Access, guard};
+pub use guard::{Access, bearer, guard};
 pub use limit::Rate;
 pub use serve::serve;
 

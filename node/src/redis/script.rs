@@ -44,7 +44,8 @@ static SESSIONS: LazyLock<Script> = LazyLock::new(|| {
     Script::new(
         "local sessions = redis.call('SMEMBERS', 'sessions:active')
          for i, id in ipairs(sessions) do
-           local row = redis.pcall('HMGET', 'session:' .. id, 'audioSsrc', 'videoSsrc', 'treeId', 'active')
+           local row = redis.pcall('HMGET', 'session:' .. id,
+             'audioSsrc', 'videoSsrc', 'roomId', 'videoCodec', 'treeId', 'active')
            if row.err then row = {} end
            sessions[i] = {id, row}
          end
@@ -83,6 +84,8 @@ pub async fn sessions(commands: &mut MultiplexedConnection) -> RedisResult<Vec<R
                 id: text(&id)?,
                 audio_ssrc: next(),
                 video_ssrc: next(),
+                room_id: next(),
+                video_codec: next(),
                 tree_id: next(),
                 active: next(),
             })

@@ -61,6 +61,10 @@ impl<F: Follows> Keeper<F> {
             if self.reread_at <= instant {
                 self.inbox.sessions.ask(now);
             }
+            if !self.inbox.refreshers.is_empty() {
+                // Whoever asked is answered by the look that follows, and means the sessions as well.
+                self.look_at_sessions(link).await?;
+            }
             self.look(link).await?;
         } else if !self.inbox.written.is_empty() {
             self.compare(link).await?;

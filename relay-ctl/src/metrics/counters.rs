@@ -16,6 +16,7 @@ pub struct Counters {
     moved: IntCounter,
     refused: IntCounter,
     took: Histogram,
+    keyframes: IntCounter,
 }
 
 impl Counters {
@@ -36,6 +37,11 @@ impl Counters {
             moved: kind("moved"),
             refused: kind("refused"),
             took: Histogram::with_opts(took.buckets(BUCKETS.to_vec())).expect("constant buckets are sorted"),
+            keyframes: IntCounter::new(
+                "media_tree_relay_keyframe_requests_total",
+                "Requests for keyframes that were passed up.",
+            )
+            .expect("a constant name is valid"),
         }
     }
 
@@ -52,10 +58,15 @@ impl Counters {
         self.took.observe(took.as_secs_f64());
     }
 
+    /// A request for a keyframe was passed up.
+    pub fn keyframe_asked(&self) {
+        self.keyframes.inc();
+    }
+
     /// Makes them part of a scrape.
     pub(super) fn register(&self, registry: &Registry) -> prometheus::Result<()> {
-        let Counters { added, removed, moved, refused, took } = self;
-        for counter in [added, removed, moved, refused] {
+        let Counters { added, removed, moved, refused, took, keyframes } = self;
+        for counter in [added, removed, moved, refused, keyframes] {
             registry.register(Box::new(counter.clone()))?;
         }
         registry.register(Box::new(took.clone()))

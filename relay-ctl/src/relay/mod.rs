@@ -1,6 +1,7 @@
 //! The relay as a whole: its children, the way to each, the routes of streams, and the data plane that has them. Every
 //! change goes through here, one at a time.
 
+mod feedback;
 mod hosts;
 mod plane;
 mod probes;

@@ -39,6 +39,14 @@ impl Plane {
         }
     }
 
+    /// One stream.
+    pub fn stream(&self, key: &StreamKey) -> Option<Stream> {
+        match self {
+            Plane::Kernel(plane) => plane.maps().streams.get(key, 0).ok(),
+            Plane::Userspace(sockets) => sockets.stream(key),
+        }
+    }
+
     /// Removes streams from the statistics; what they counted stays in [`Plane::forgotten`].
     pub fn forget(&mut self, keys: &[StreamKey], ports: [u16; 2]) -> Result<(), KernelError> {
         match self {

@@ -11,6 +11,8 @@ use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::time::{ClockId, clock_gettime};
 
+use relay_common::reason::Reason;
+
 use super::Shared;
 use super::classify::{Context, classify};
 use super::fanout::{FanOut, Job};
@@ -72,7 +74,12 @@ fn batch(
     for packet in (0..received).map(|index| inbox.packet(index)) {
         match classify(&packet, clock.arrival(packet.time), &context, &mut streams) {
             Ok(media) => jobs.push(Job::new(packet, media, tapped.then_some(&shared.taps))),
-            Err(reason) => books.drop(reason),
+            Err(reason) => {
+                if reason == Reason::RtcpFromChild {
+                    shared.feedback.give(endpoint.port, packet.payload);
+                }
+                books.drop(reason);
+            }
         }
     }
     drop(streams);

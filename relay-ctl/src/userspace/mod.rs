@@ -17,12 +17,14 @@
 //! | `fanout.rs` | the copies of a batch |
 //! | `books.rs` | statistics and counters |
 //! | `tap.rs` | captures |
+//! | `feedback.rs` | RTCP from children, and to where streams come from |
 //! | `socket.rs` | recvmmsg and sendmmsg |
 
 mod books;
 mod classify;
 mod error;
 mod fanout;
+mod feedback;
 mod forward;
 mod listen;
 mod plan;
@@ -32,7 +34,7 @@ mod tap;
 mod tests;
 
 use std::collections::HashMap;
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::os::unix::net::UnixStream;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
@@ -44,8 +46,10 @@ use arc_swap::ArcSwap;
 use relay_common::layout::{ChildStats, MAX_CHILDREN, StreamKey, Total};
 use relay_common::reason::Reason;
 use relay_common::stream::Stream;
+use tokio::sync::mpsc;
 
 use books::Books;
+use feedback::Feedback;
 use listen::Group;
 use plan::Compiled;
 use tap::Taps;
@@ -93,6 +97,7 @@ struct Shared {
     /// Streams in both tables.
     known: AtomicUsize,
     taps: Taps,
+    feedback: Feedback,
 }
 
 /// The running data plane. Dropping it stops it.
@@ -115,6 +120,7 @@ impl Userspace {
             books: [Books::new(), Books::new()],
             known: AtomicUsize::new(0),
             taps: Taps::default(),
+            feedback: Feedback::default(),
         });
         let (stop, stopped) = UnixStream::pair().map_err(UserspaceError::Thread)?;
         let groups = groups.map(Arc::new);
@@ -152,6 +158,11 @@ impl Userspace {
         }
         streams.sort_unstable_by_key(|(key, _)| *key);
         streams
+    }
+
+    /// One stream.
+    pub fn stream(&self, key: &StreamKey) -> Option<Stream> {
+        self.shared.books.iter().find_map(|books| books.streams().get(key).copied())
     }
 
     /// Removes streams from the table; a packet of one of them begins it anew. What they counted is kept.
@@ -200,6 +211,17 @@ impl Userspace {
     /// does not take in time is left out.
     pub fn tap(&self, filter: TapFilter) -> Receiver<Tapped> {
         self.shared.taps.add(filter)
+    }
+
+    /// Gives the RTCP that comes from children, with the RTP port of its pair. What the receiver does not take in time
+    /// is left out. Only the first call has a receiver.
+    pub fn feedback(&self) -> Option<mpsc::Receiver<(u16, Vec<u8>)>> {
+        self.shared.feedback.listen()
+    }
+
+    /// Sends RTCP from the RTCP port of a pair.
+    pub fn send_feedback(&self, port: u16, to: SocketAddr, packet: &[u8]) -> std::io::Result<()> {
+        feedback::send(&self.groups, port, to, packet)
     }
 
     /// Stops forwarding, waits for the threads and closes the sockets.

@@ -157,7 +157,7 @@ fn members(connection: &mut Connection) -> Result<BTreeSet<usize>> {
 
 /// ns that all threads have run (Documentation/scheduler/sched-stats.rst); `utime` and `stime` of proc(5) come in steps of
 /// 10 ms, which is more than an idle daemon takes.
-fn cpu_ns(pid: u32) -> Result<u64> {
+pub fn cpu_ns(pid: u32) -> Result<u64> {
     let mut total = 0;
     for task in fs::read_dir(format!("/proc/{pid}/task")).context("the daemon's threads")? {
         let Ok(text) = fs::read_to_string(task?.path().join("schedstat")) else { continue };

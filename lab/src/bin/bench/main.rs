@@ -3,6 +3,7 @@
 //! - `fanout`: how many copies one CPU makes by each path, beside the bare kernel broadcast and GStreamer.
 //! - `changes`: from SADD to the first packet at the new child, and from SREM to the last one, under load.
 //! - `daemon`: what the daemon takes of CPU and memory, and how fast it carries out many changes.
+//! - `media`: a broadcast from WHIP to WHEP: first picture, glass to glass, CPU of each node.
 
 mod changes;
 mod daemon;
@@ -11,6 +12,7 @@ mod figures;
 mod frame;
 mod load;
 mod machine;
+mod media;
 mod report;
 mod scene;
 mod stamps;
@@ -23,7 +25,7 @@ use std::process::ExitCode;
 use anyhow::{Context, Result, bail};
 use lab::relay::{BAD_CONFIGURATION, Mode};
 
-const USAGE: &str = "usage: bench [fanout|changes|daemon]… [--mode xdp|tc] [--quick] [--json FILE]";
+const USAGE: &str = "usage: bench [fanout|changes|daemon|media]… [--mode xdp|tc] [--quick] [--json FILE]";
 
 /// What is measured.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -31,6 +33,7 @@ enum Subject {
     Fanout,
     Changes,
     Daemon,
+    Media,
 }
 
 impl Subject {
@@ -39,6 +42,7 @@ impl Subject {
             Subject::Fanout => "fanout",
             Subject::Changes => "changes",
             Subject::Daemon => "daemon",
+            Subject::Media => "media",
         }
     }
 }
@@ -80,6 +84,7 @@ fn options(mut arguments: impl Iterator<Item = String>) -> Result<Options> {
             "fanout" => options.subjects.push(Subject::Fanout),
             "changes" => options.subjects.push(Subject::Changes),
             "daemon" => options.subjects.push(Subject::Daemon),
+            "media" => options.subjects.push(Subject::Media),
             "--quick" => options.quick = true,
             "--json" => options.json = Some(value().context("--json needs a file")?.into()),
             "--mode" => options.mode = value().context("--mode needs a mode")?.parse()?,
@@ -100,6 +105,7 @@ fn run(options: &Options) -> Result<()> {
             Subject::Fanout => fanout::run(options.quick),
             Subject::Changes => changes::run(options.mode, options.quick),
             Subject::Daemon => daemon::run(options.mode, options.quick),
+            Subject::Media => media::run(options.mode, options.quick),
         };
         measured.push((subject.name(), json.with_context(|| format!("measuring {}", subject.name()))?));
     }

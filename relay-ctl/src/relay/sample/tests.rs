@@ -105,7 +105,13 @@ async fn what_redis_told_is_shown() {
     send(&relay, 0, 1111, 0..1).await;
     send(&relay, 1, 2222, 0..1).await;
     send(&relay, 1, 9999, 0..1).await;
-    relay.show_sessions(&[Session { id: "morning".to_owned(), audio_ssrc: 1111, video_ssrc: 2222 }]);
+    relay.show_sessions(&[Session {
+        id: "morning".to_owned(),
+        audio_ssrc: 1111,
+        video_ssrc: 2222,
+        room_id: None,
+        video_codec: None,
+    }]);
     let children = vec!["egress-1".to_owned(), "egress-2".to_owned()];
     let (_keep, view) = watch::channel(TreeView {
         topology: TopologyView {

@@ -1,0 +1,99 @@
+//! Whether a mountpoint has something to show: from what came in here and from what Janus says it got. Pure.
+
+use std::time::Duration;
+
+use crate::codec::Kind;
+
+/// A stream that is silent for longer has stalled.
+pub const STALLED: Duration = Duration::from_millis(1500);
+
+/// `active`, and why not. An active one has a reason, too, when one of its two streams is missing.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Activity {
+    /// RTP arrives, and Janus gets it.
+    pub active: bool,
+    /// What is missing.
+    pub reason: Option<String>,
+}
+
+/// How it stands with Janus.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Janus {
+    /// It is not there, or refused the mountpoint.
+    Gone(String),
+    /// It has the mountpoint; time since the last packet, audio and video, where known.
+    Has([Option<Duration>; 2]),
+}
+
+/// One stream of a mountpoint.
+#[derive(Clone, Copy, Debug)]
+pub struct Stream {
+    /// SSRC.
+    pub ssrc: u32,
+    /// Time since the last packet came in here.
+    pub age: Option<Duration>,
+}
+
+/// Judges.
+pub fn judge(streams: [Stream; 2], janus: &Janus) -> Activity {
+    let ages = match janus {
+        Janus::Gone(why) => return Activity { active: false, reason: Some(why.clone()) },
+        Janus::Has(ages) => ages,
+    };
+    let missing: Vec<String> =
+        (0..2).filter_map(|at| missing(Kind::BOTH[at], streams[at], ages[at])).collect();
+    Activity { active: missing.len() < 2, reason: (!missing.is_empty()).then(|| missing.join("; ")) }
+}
+
+fn missing(kind: Kind, Stream { ssrc, age }: Stream, janus: Option<Duration>) -> Option<String> {
+    let kind = kind.name();
+    match (age, janus) {
+        (None, _) => Some(format!("no {kind} has come yet (SSRC {ssrc})")),
+        (Some(age), _) if age > STALLED => {
+            Some(format!("no {kind} for {} s (SSRC {ssrc})", age.as_secs().max(1)))
+        }
+        (_, Some(age)) if age > STALLED => {
+            Some(format!("{kind} arrives, but Janus has not got any for {} s", age.as_secs().max(1)))
+        }
+        _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn it_is_active_while_rtp_really_arrives() {
+        let ms = |ms: Option<u64>| ms.map(Duration::from_millis);
+        // Ours, Janus', active, in the reason.
+        let table: [([Option<u64>; 2], [Option<u64>; 2], bool, &str); 7] = [
+            ([Some(20), Some(33)], [Some(20), Some(33)], true, ""),
+            ([Some(20), Some(33)], [None, None], true, ""),
+            (
+                [None, None],
+                [Some(9), Some(9)],
+                false,
+                "no audio has come yet (SSRC 1); no video has come yet",
+            ),
+            ([Some(20), Some(3100)], [Some(20), Some(3100)], true, "no video for 3 s (SSRC 2)"),
+            ([Some(1501), Some(1501)], [None, None], false, "no audio for 1 s"),
+            ([Some(20), Some(33)], [Some(2000), Some(9000)], false, "Janus has not got any for 9 s"),
+            ([Some(20), None], [Some(20), Some(90_000)], true, "no video has come yet"),
+        ];
+        for (ours, janus, active, reason) in table {
+            let streams = [Stream { ssrc: 1, age: ms(ours[0]) }, Stream { ssrc: 2, age: ms(ours[1]) }];
+            let found = judge(streams, &Janus::Has(janus.map(ms)));
+            assert_eq!(found.active, active, "{ours:?} {janus:?}");
+            let said = found.reason.unwrap_or_default();
+            assert!(said.contains(reason) && said.is_empty() == reason.is_empty(), "{said}");
+        }
+    }
+
+    #[test]
+    fn without_janus_nothing_is_active() {
+        let stream = Stream { ssrc: 1, age: Some(Duration::ZERO) };
+        let found = judge([stream, stream], &Janus::Gone("Janus is gone".to_owned()));
+        assert_eq!(found, Activity { active: false, reason: Some("Janus is gone".to_owned()) });
+    }
+}

@@ -1,0 +1,148 @@
+//! The HTTP API, besides WHEP: mountpoints, ports, events, and the viewers' page.
+
+use std::convert::Infallible;
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::Router;
+use axum::extract::rejection::JsonRejection;
+use axum::extract::{Path, Query, State};
+use axum::http::{StatusCode, header};
+use axum::response::sse::{Event, KeepAlive, Sse};
+use axum::response::{IntoResponse, Json, Response};
+use axum::routing::{get, post};
+use futures_util::{Stream, StreamExt, stream};
+use node::http::{self, Access, Failed};
+use serde::Deserialize;
+use serde_json::{Value, json};
+use tokio::sync::broadcast::error::RecvError;
+
+use crate::state::{Egress, NewMountpoint, Outcome, Said};
+use crate::whep;
+
+/// The viewers' page.
+const PAGE: &str = include_str!("page/index.html");
+/// A connection for events on which nothing happens is kept open with a comment.
+const QUIET: Duration = Duration::from_secs(15);
+
+type Shared = State<Arc<Egress>>;
+
+/// All routes, guarded.
+pub fn router(egress: Arc<Egress>) -> Router {
+    let access = Access {
+        token: egress.config.node.token.clone(),
+        own: whep::paths(&egress.config.whep_path).to_vec(),
+        ..Access::default()
+    };
+    let own = Router::new()
+        .route("/", get(page))
+        .route("/events", get(events))
+        .route("/portpool", get(async |State(egress): Shared| Json(egress.port_pool())))
+        .route("/mountpoints", get(async |State(egress): Shared| Json(egress.mountpoints())))
+        .route("/mountpoint/create", post(create))
+        .route("/mountpoint/{session}", get(show).delete(destroy))
+        .route("/mountpoint/{session}/destroy", post(destroy))
+        .with_state(egress.clone());
+    http::guard(http::router(egress.clone()).merge(own).merge(whep::router(egress)), access)
+}
+
+async fn create(
+    State(egress): Shared,
+    body: Result<Json<NewMountpoint>, JsonRejection>,
+) -> Result<Response, Failed> {
+    let Json(new) = body?;
+    let (status, mountpoint) = match egress.create(new).await? {
+        Outcome::Made(mountpoint) => (StatusCode::CREATED, mountpoint),
+        Outcome::WasThere(mountpoint) => (StatusCode::OK, mountpoint),
+    };
+    Ok((status, Json(egress.brief(&mountpoint))).into_response())
+}
+
+async fn destroy(State(egress): Shared, Path(session): Path<String>) -> Result<Json<Value>, Failed> {
+    match egress.destroy(&session).await {
+        true => Ok(Json(json!({ "sessionId": session, "destroyed": true }))),
+        false => Err(Failed(StatusCode::NOT_FOUND, format!("there is no session '{session}' here"))),
+    }
+}
+
+async fn show(State(egress): Shared, Path(session): Path<String>) -> Result<Response, Failed> {
+    let mountpoint = egress.mountpoint(&session)?;
+    Ok(Json(egress.detailed(&mountpoint)).into_response())
+}
+
+/// The page has all that it needs in itself; nothing is to be loaded from elsewhere.
+async fn page(State(egress): Shared) -> Response {
+    let policy = "default-src 'none'; script-src 'unsafe-inline'; style-src 'unsafe-inline'; connect-src 'self'; \
+                  media-src blob: mediastream:; img-src data:";
+    let headers = [
+        (header::CONTENT_TYPE, "text/html; charset=utf-8"),
+        (header::CONTENT_SECURITY_POLICY, policy),
+        (header::CACHE_CONTROL, "no-cache"),
+    ];
+    (headers, PAGE.replace("{{WHEP}}", &egress.config.whep_path)).into_response()
+}
+
+/// Which events are wanted.
+#[derive(Debug, Default, Deserialize)]
+struct Wanted {
+    /// Only of this session.
+    id: Option<String>,
+    /// A viewer that is there for as long as this connection is.
+    viewer: Option<String>,
+}
+
+/// What happens to sessions: first how it stands now, then every change.
+async fn events(
+    State(egress): Shared,
+    Query(Wanted { id, viewer }): Query<Wanted>,
+) -> Sse<impl Stream<Item = Result<Event, Infallible>>> {
+    // Listened to before the state is read: nothing falls between.
+    let listener = egress.listen();
+    let now = state_of(&egress, id.as_deref()).into_iter().map(|state| event("state", &state));
+    let tie = viewer.and_then(|viewer| egress.tie(id.as_deref()?, &viewer));
+    let changes = stream::unfold((listener, egress, id, tie), async |(mut listener, egress, id, tie)| {
+        loop {
+            let events = match listener.recv().await {
+                Ok(said) if id.as_ref().is_some_and(|id| *id != said.session_id) => continue,
+                Ok(said) => vec![said_event(&said)],
+                // Too slow to hear all; how it stands now is what counts.
+                Err(RecvError::Lagged(_)) => {
+                    state_of(&egress, id.as_deref()).iter().map(|state| event("state", state)).collect()
+                }
+                Err(RecvError::Closed) => return None,
+            };
+            return Some((stream::iter(events), (listener, egress, id, tie)));
+        }
+    });
+    let all = stream::iter(now).chain(changes.flatten()).map(Ok);
+    Sse::new(all).keep_alive(KeepAlive::new().interval(QUIET))
+}
+
+fn state_of(egress: &Egress, id: Option<&str>) -> Vec<Value> {
+    let all = egress.mountpoints().mountpoints;
+    let of = all.into_iter().filter(|mountpoint| id.is_none_or(|id| id == mountpoint.session_id));
+    let mut states: Vec<Value> = of
+        .map(|mountpoint| {
+            let more = mountpoint.more.as_ref();
+            json!({
+                "sessionId": mountpoint.session_id,
+                "exists": true,
+                "active": more.is_some_and(|more| more.active),
+                "reason": more.and_then(|more| more.reason.clone()),
+                "viewers": more.map(|more| more.viewers),
+            })
+        })
+        .collect();
+    if let (Some(id), true) = (id, states.is_empty()) {
+        states.push(json!({ "sessionId": id, "exists": false, "active": false }));
+    }
+    states
+}
+
+fn said_event(said: &Said) -> Event {
+    event(said.kind, &json!(said))
+}
+
+fn event(kind: &str, data: &Value) -> Event {
+    Event::default().event(kind).data(data.to_string())
+}

@@ -1,0 +1,71 @@
+//! From configuration to an egress that runs until it is told to stop.
+
+use std::io::Write;
+use std::time::Duration;
+
+use node::tree::Tree;
+use tokio::net::TcpListener;
+
+use crate::cli::Failure;
+use crate::config::Config;
+use crate::state::Egress;
+
+/// The crates whose log is about the egress itself.
+const OWN: &[&str] = &["egress", "janus"];
+/// How long Redis may take to be told that everything has ended.
+const FAREWELL: Duration = Duration::from_secs(2);
+
+/// Runs until SIGINT or SIGTERM.
+pub fn run(config: Config) -> Result<(), Failure> {
+    node::daemon::start_log(&config.log, OWN)?;
+    for warning in &config.node.warnings {
+        tracing::warn!("{warning}");
+    }
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(2)
+        .enable_all()
+        .build()
+        .map_err(|error| Failure::Other(format!("no runtime: {error}")))?;
+    runtime.block_on(serve(config))
+}
+
+async fn serve(config: Config) -> Result<(), Failure> {
+    let stopped = node::daemon::stopped().map_err(|error| Failure::Other(error.to_string()))?;
+    let api = config.api;
+    let listener = TcpListener::bind(api).await.map_err(|error| {
+        Failure::Other(format!("cannot listen on --api {api}: {error}; choose another address or port"))
+    })?;
+    let (egress, records) = Egress::start(config).await.map_err(Failure::Other)?;
+    let recording = egress.config.node.tree.clone().map(|tree| {
+        let keeping = crate::records::keep(tree.redis, egress.config.node.node_id.clone(), records);
+        tokio::spawn(keeping)
+    });
+    let tree = egress.config.node.tree.clone().map(|config| {
+        let tree = Tree::start(config, egress.registration(), egress.clone());
+        egress.in_tree(&tree);
+        tree
+    });
+    let keeping = [
+        tokio::spawn(egress.clone().keep_janus()),
+        tokio::spawn(egress.clone().keep_mountpoints()),
+        tokio::spawn(egress.clone().keep_watch()),
+    ];
+    let [audio, video] = egress.config.media;
+    println!("ready: api={api} audio={audio} video={video} whep={}", egress.config.whep_path);
+    let _ = std::io::stdout().flush();
+
+    let served = node::http::serve(listener, crate::api::router(egress.clone()), stopped).await;
+    for task in keeping {
+        task.abort();
+    }
+    // What others are told first: that this node is none of the tree's any more.
+    if let Some(tree) = tree {
+        tree.stop().await;
+    }
+    egress.close().await;
+    if let Some(recording) = recording {
+        let _ = tokio::time::timeout(FAREWELL, recording).await;
+    }
+    tracing::info!("stopped");
+    served.map_err(|error| Failure::Other(format!("the HTTP server ended: {error}")))
+}

@@ -1,0 +1,188 @@
+//! Keyframes on demand: a PLI that Janus sends for a mountpoint goes up the tree, to whoever the video comes from.
+//!
+//! Janus sends its RTCP to whoever last sent something to the mountpoint's RTCP port: we do, again and again, because a
+//! Janus that was started anew has forgotten. One socket serves all mountpoints: what comes from a mountpoint's RTCP port
+//! is about that mountpoint.
+
+use std::collections::HashMap;
+use std::net::{IpAddr, SocketAddr};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use tokio::net::UdpSocket;
+use tokio::sync::mpsc;
+
+use crate::limiter::Limiter;
+use crate::pipeline::Lane;
+use crate::rtp;
+
+/// How often Janus is told where we are.
+const HELLO_EVERY: Duration = Duration::from_secs(5);
+/// Largest packet that is read.
+const MTU: usize = 1500;
+
+/// Passes requests for keyframes on.
+pub struct Keyframes {
+    mountpoints: Mutex<HashMap<SocketAddr, u32>>,
+    asks: mpsc::UnboundedSender<u32>,
+    hellos: mpsc::UnboundedSender<SocketAddr>,
+    asked: AtomicU64,
+    sent: AtomicU64,
+}
+
+/// Sockets, bound before anything else begins.
+pub struct Sockets {
+    /// Our own RTCP port for audio; what comes there is of no use here, but somebody has to take it.
+    audio: UdpSocket,
+    /// Our own RTCP port for video: PLIs are sent from it.
+    video: UdpSocket,
+    /// Talks to Janus.
+    janus: UdpSocket,
+}
+
+impl Sockets {
+    /// The RTCP ports, each the one after the RTP port.
+    pub async fn bind(address: IpAddr, media: [u16; 2]) -> Result<Sockets, String> {
+        let bind = async |port: u16| {
+            UdpSocket::bind((address, port))
+                .await
+                .map_err(|error| format!("cannot take RTCP on port {port}: {error}"))
+        };
+        let after =
+            |port: u16| port.checked_add(1).ok_or(format!("port {port} has no port after it for RTCP"));
+        Ok(Sockets {
+            audio: bind(after(media[0])?).await?,
+            video: bind(after(media[1])?).await?,
+            janus: bind(0).await?,
+        })
+    }
+}
+
+impl Keyframes {
+    /// Begins. `video`: knows who sends what.
+    pub fn start(sockets: Sockets, video: Arc<Lane>) -> Arc<Keyframes> {
+        let (asks, asked) = mpsc::unbounded_channel();
+        let (hellos, hello) = mpsc::unbounded_channel();
+        let keyframes = Arc::new(Keyframes {
+            mountpoints: Mutex::default(),
+            asks,
+            hellos,
+            asked: AtomicU64::new(0),
+            sent: AtomicU64::new(0),
+        });
+        let Sockets { audio, video: rtcp, janus } = sockets;
+        tokio::spawn(drain(audio));
+        let rtcp = Arc::new(rtcp);
+        tokio::spawn(keyframes.clone().pass_on(asked, rtcp.clone(), video));
+        tokio::spawn(keyframes.clone().listen(rtcp));
+        tokio::spawn(keyframes.clone().talk(janus, hello));
+        keyframes
+    }
+
+    /// A mountpoint's RTCP port; what Janus asks for there is about this SSRC.
+    pub fn add(&self, port: SocketAddr, ssrc: u32) {
+        self.mountpoints().insert(port, ssrc);
+        let _ = self.hellos.send(port);
+    }
+
+    /// There is no such mountpoint any more.
+    pub fn remove(&self, ssrc: u32) {
+        self.mountpoints().retain(|_, of| *of != ssrc);
+    }
+
+    /// Somebody needs a keyframe.
+    pub fn ask(&self, ssrc: u32) {
+        self.asked.fetch_add(1, Ordering::Relaxed);
+        let _ = self.asks.send(ssrc);
+    }
+
+    /// How often a keyframe was asked for, and how often that was passed on.
+    pub fn counts(&self) -> (u64, u64) {
+        (self.asked.load(Ordering::Relaxed), self.sent.load(Ordering::Relaxed))
+    }
+
+    /// Tells Janus where we are, and hears what it wants.
+    async fn talk(self: Arc<Self>, socket: UdpSocket, mut hello: mpsc::UnboundedReceiver<SocketAddr>) {
+        let mut again = tokio::time::interval(HELLO_EVERY);
+        let mut packet = [0; MTU];
+        loop {
+            tokio::select! {
+                _ = again.tick() => {
+                    let ports: Vec<SocketAddr> = self.mountpoints().keys().copied().collect();
+                    for port in ports {
+                        let _ = socket.send_to(&rtp::HELLO, port).await;
+                    }
+                }
+                port = hello.recv() => match port {
+                    Some(port) => drop(socket.send_to(&rtp::HELLO, port).await),
+                    None => return,
+                },
+                received = socket.recv_from(&mut packet) => {
+                    // An error is about a packet of ours that nobody took.
+                    let Ok((length, from)) = received else { continue };
+                    let ssrc = self.mountpoints().get(&from).copied();
+                    if let Some(ssrc) = ssrc && rtp::asks_for_keyframe(&packet[..length]) {
+                        self.ask(ssrc);
+                    }
+                }
+            }
+        }
+    }
+
+    /// Sends PLIs up the tree, one a second for each stream at most.
+    async fn pass_on(
+        self: Arc<Self>,
+        mut asked: mpsc::UnboundedReceiver<u32>,
+        socket: Arc<UdpSocket>,
+        video: Arc<Lane>,
+    ) {
+        let epoch = Instant::now();
+        let sender: u32 = rand::random();
+        let mut limiter = Limiter::default();
+        loop {
+            let due = limiter.due().map(|due| tokio::time::Instant::from_std(epoch + due));
+            tokio::select! {
+                ssrc = asked.recv() => match ssrc {
+                    Some(ssrc) => limiter.ask(ssrc, epoch.elapsed()),
+                    None => return,
+                },
+                () = async { tokio::time::sleep_until(due.unwrap_or_else(tokio::time::Instant::now)).await },
+                    if due.is_some() => {}
+            }
+            for ssrc in limiter.take(epoch.elapsed()) {
+                // Nobody to ask: nothing has come yet, and what comes begins with a keyframe.
+                let Some(source) = video.routes().get(ssrc).and_then(|route| route.source()) else {
+                    continue;
+                };
+                let Some(port) = source.port().checked_add(1) else { continue };
+                match socket.send_to(&rtp::pli(sender, ssrc), (source.ip(), port)).await {
+                    Ok(_) => self.sent.fetch_add(1, Ordering::Relaxed),
+                    Err(error) => {
+                        tracing::debug!("a PLI to {}:{port}: {error}", source.ip());
+                        0
+                    }
+                };
+            }
+        }
+    }
+
+    /// Takes what comes to our RTCP port; nothing of it is needed.
+    async fn listen(self: Arc<Self>, socket: Arc<UdpSocket>) {
+        let mut packet = [0; MTU];
+        loop {
+            let _ = socket.recv_from(&mut packet).await;
+        }
+    }
+
+    fn mountpoints(&self) -> std::sync::MutexGuard<'_, HashMap<SocketAddr, u32>> {
+        self.mountpoints.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+async fn drain(socket: UdpSocket) {
+    let mut packet = [0; MTU];
+    loop {
+        let _ = socket.recv_from(&mut packet).await;
+    }
+}

@@ -1,0 +1,40 @@
+//! The node at the end of the tree: takes RTP in, and serves viewers over WHEP through Janus' Streaming plugin.
+//!
+//! Without I/O:
+//! - [`config`]: what was asked for, checked before anything is bound.
+//! - [`mountpoints`]: what is wanted and what there is become commands; [`portpool`]: their ports.
+//! - [`activity`]: whether media really arrives; [`viewers`]: who really watches; [`continuity`]: streams that begin anew;
+//!   [`limiter`]: many requests for a keyframe become one.
+//! - [`rtp`], [`sdp`], [`codec`]: formats.
+//!
+//! Shells:
+//! - [`pipeline`]: GStreamer; [`streaming`]: Janus; [`records`]: Redis; [`keyframes`]: RTCP.
+//! - [`state`]: the one thing that holds the state and brings these together.
+//! - [`api`], [`whep`], [`metrics`]: HTTP; [`daemon`], [`cli`]: the program.
+
+pub mod activity;
+pub mod api;
+pub mod cli;
+pub mod codec;
+pub mod config;
+pub mod continuity;
+pub mod daemon;
+pub mod keyframes;
+pub mod limiter;
+pub mod metrics;
+pub mod mountpoints;
+pub mod pipeline;
+pub mod portpool;
+pub mod records;
+pub mod rtp;
+pub mod sdp;
+pub mod state;
+pub mod streaming;
+pub mod viewers;
+pub mod whep;
+
+/// ms since 1970.
+pub fn now_ms() -> u64 {
+    let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
+    since.map_or(0, |since| since.as_millis() as u64)
+}

@@ -1,0 +1,5 @@
+//! See `egress`.
+
+fn main() -> std::process::ExitCode {
+    egress::cli::main()
+}

@@ -1,0 +1,182 @@
+use proptest::prelude::*;
+
+use super::*;
+
+fn books(pairs: u16) -> Books {
+    Books::new(PortPool::new(6000, pairs).unwrap())
+}
+
+fn wish(session: &str, audio: u32) -> Wish {
+    Wish {
+        session: session.to_owned(),
+        ssrcs: [audio, audio + 1],
+        room: Some(4000 + u64::from(audio)),
+        codec: VideoCodec::Vp8,
+    }
+}
+
+/// Does what the plan says, as a Janus that never refuses would.
+fn carry_out(books: &mut Books) -> Vec<Command> {
+    let plan = books.plan();
+    for command in &plan {
+        match command {
+            Command::End(session) => assert!(books.remove(session).is_some()),
+            Command::Make(wish) => match books.reserve(wish, true, 1) {
+                Ok(_) => books.made(&wish.session, Some(10_000)),
+                Err(refusal) => books.refuse(&wish.session, refusal.to_string()),
+            },
+        }
+    }
+    plan
+}
+
+fn sessions(books: &Books) -> Vec<&str> {
+    books.all().map(|mountpoint| mountpoint.session.as_str()).collect()
+}
+
+#[test]
+fn sessions_of_the_tree_get_mountpoints_by_themselves() {
+    let mut books = books(5);
+    books.sessions(vec![wish("s1", 10), wish("s2", 20)]);
+    assert_eq!(carry_out(&mut books).len(), 2);
+    assert_eq!(sessions(&books), ["s1", "s2"]);
+    assert_eq!((books.get("s1").unwrap().id, books.get("s1").unwrap().ports.audio), (4010, 6000));
+    assert_eq!(books.plan(), [], "nothing more to do");
+    books.sessions(vec![wish("s2", 20)]);
+    assert_eq!(carry_out(&mut books), [Command::End("s1".to_owned())]);
+    assert_eq!(books.pool().view().allocated, 1);
+}
+
+#[test]
+fn a_session_that_changed_is_made_anew() {
+    let mut books = books(5);
+    books.sessions(vec![wish("s1", 10)]);
+    carry_out(&mut books);
+    let changed = Wish { room: Some(4010), ..wish("s1", 30) };
+    books.sessions(vec![changed.clone()]);
+    assert_eq!(books.plan(), [Command::End("s1".to_owned()), Command::Make(changed.clone())]);
+    carry_out(&mut books);
+    assert_eq!(books.get("s1").unwrap().ssrcs, changed.ssrcs);
+}
+
+#[test]
+fn asking_for_what_is_there_by_itself_gives_it() {
+    let mut books = books(5);
+    books.sessions(vec![wish("s1", 10)]);
+    carry_out(&mut books);
+    let there = books.get("s1").unwrap().clone();
+    for _ in 0..2 {
+        let asked = books.ask(Wish { room: None, ..wish("s1", 10) }, 9).unwrap();
+        assert_eq!(asked, Asked::Exists(Box::new(there.clone())));
+    }
+    assert!(matches!(books.ask(wish("s1", 50), 9), Err(Refusal::Taken(why)) if why.contains("10 (audio)")));
+}
+
+#[test]
+fn clashes_are_refused_and_leave_nothing_behind() {
+    let mut books = books(2);
+    let Ok(Asked::Reserved(_)) = books.ask(wish("s1", 10), 1) else { panic!("reserved") };
+    books.made("s1", None);
+    let same_room = Wish { room: Some(4010), ..wish("s2", 20) };
+    let table = [
+        (wish("s1", 10), "has a mountpoint already"),
+        (wish("s2", 9), "SSRC 10 belongs to session s1"),
+        (wish("s2", 11), "SSRC 11 belongs to session s1"),
+        (same_room, "room 4010 belongs to session s1"),
+        (Wish { ssrcs: [5, 5], ..wish("s2", 5) }, "the same SSRC 5"),
+    ];
+    for (wish, wanted) in table {
+        let why = books.ask(wish, 1).unwrap_err().to_string();
+        assert!(why.contains(wanted), "{why}");
+        assert_eq!(books.pool().view().allocated, 1);
+    }
+    assert!(matches!(books.ask(wish("s2", 20), 1), Ok(Asked::Reserved(_))));
+    assert!(matches!(books.ask(wish("s3", 30), 1), Err(Refusal::Full(why)) if why.contains("all 2 pairs")));
+    books.undo("s2");
+    assert_eq!((books.pool().view().allocated, books.plan()), (1, vec![]));
+}
+
+#[test]
+fn what_was_ended_by_hand_is_not_made_again_by_itself() {
+    let mut books = books(5);
+    books.sessions(vec![wish("s1", 10)]);
+    carry_out(&mut books);
+    assert!(books.dismiss("s1") && !books.dismiss("s9"));
+    assert_eq!(carry_out(&mut books), [Command::End("s1".to_owned())]);
+    books.sessions(vec![wish("s1", 10)]);
+    assert_eq!(books.plan(), []);
+    assert!(matches!(books.ask(wish("s1", 10), 1), Ok(Asked::Reserved(_))), "but it is when asked for");
+    books.made("s1", None);
+    assert_eq!(books.plan(), []);
+    books.dismiss("s1");
+    carry_out(&mut books);
+    books.sessions(vec![]);
+    books.sessions(vec![wish("s1", 10)]);
+    carry_out(&mut books);
+    assert_eq!(sessions(&books), ["s1"], "and when the session begins again");
+}
+
+#[test]
+fn what_was_asked_for_stays_until_its_session_ends_in_the_tree() {
+    let mut books = books(5);
+    books.ask(Wish { room: None, ..wish("s1", 10) }, 1).unwrap();
+    books.made("s1", None);
+    books.sessions(vec![wish("s2", 20)]);
+    carry_out(&mut books);
+    assert_eq!(sessions(&books), ["s1", "s2"], "the tree does not know s1");
+    let number = books.get("s1").unwrap().id;
+    books.sessions(vec![Wish { room: Some(number), ..wish("s1", 10) }]);
+    carry_out(&mut books);
+    assert_eq!(sessions(&books), ["s1"]);
+    books.sessions(vec![]);
+    carry_out(&mut books);
+    assert!(sessions(&books).is_empty());
+}
+
+#[test]
+fn a_janus_that_comes_back_is_given_the_same_again() {
+    let mut books = books(5);
+    books.sessions(vec![wish("s1", 10), wish("s2", 20)]);
+    carry_out(&mut books);
+    let before: Vec<Mountpoint> = books.all().cloned().collect();
+    books.forgotten();
+    assert!(books.all().all(|mountpoint| !mountpoint.made));
+    assert_eq!(carry_out(&mut books).len(), 2);
+    assert_eq!(books.all().cloned().collect::<Vec<_>>(), before);
+}
+
+proptest! {
+    #[test]
+    fn there_is_what_is_wanted_and_ports_are_exact(
+        steps in proptest::collection::vec((0u8..4, 0u32..6, 0u32..8), 0..60)
+    ) {
+        let mut books = books(4);
+        let mut tree: BTreeMap<String, Wish> = BTreeMap::new();
+        for (what, name, audio) in steps {
+            let session = format!("s{name}");
+            match what {
+                0 => { tree.insert(session.clone(), wish(&session, audio)); }
+                1 => { tree.remove(&session); }
+                2 => {
+                    if let Ok(Asked::Reserved(_)) = books.ask(wish(&session, audio), 1) {
+                        if audio % 2 == 0 { books.made(&session, None) } else { books.undo(&session) }
+                    }
+                }
+                _ => { books.dismiss(&session); }
+            }
+            books.sessions(tree.values().cloned().collect());
+            carry_out(&mut books);
+            let count = books.all().count();
+            prop_assert_eq!(usize::from(books.pool().view().allocated), count);
+            let ssrcs: BTreeSet<u32> = books.all().flat_map(|mountpoint| mountpoint.ssrcs).collect();
+            let ids: BTreeSet<u64> = books.all().map(|mountpoint| mountpoint.id).collect();
+            let pairs: BTreeSet<Pair> = books.all().map(|mountpoint| mountpoint.ports).collect();
+            prop_assert_eq!((ssrcs.len(), ids.len(), pairs.len()), (2 * count, count, count));
+            // What is left to do was refused for a reason.
+            for command in books.plan() {
+                let Command::Make(wish) = command else { return Err(TestCaseError::fail("something is to end")) };
+                prop_assert!(books.refused().contains_key(&wish.session));
+            }
+        }
+    }
+}

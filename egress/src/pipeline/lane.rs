@@ -1,0 +1,298 @@
+//! One input: a pipeline that runs, and the sinks that come and go.
+
+use std::collections::HashMap;
+use std::net::{SocketAddr, UdpSocket};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, mpsc};
+use std::time::Duration;
+
+use futures_util::StreamExt;
+use gst::prelude::*;
+
+use super::probe::Gate;
+use super::{Counters, Input, PipelineError, Route, Routes};
+use crate::codec::Kind;
+
+/// Asked of the kernel for a burst that comes while the lane changes; it may give less.
+const RECEIVE_BUFFER: i32 = 4 * 1024 * 1024;
+/// Longest wait for the moment at which nothing flows.
+const IDLE: Duration = Duration::from_secs(2);
+/// Pause before a lane that failed is started again, if that fails as well.
+const AGAIN: Duration = Duration::from_secs(1);
+
+/// One input and what becomes of it.
+pub struct Lane {
+    kind: Kind,
+    input: Input,
+    routes: Arc<Routes>,
+    counters: Arc<Counters>,
+    running: Mutex<Option<Running>>,
+    problem: Mutex<Option<String>>,
+    restarts: AtomicU64,
+}
+
+/// A pipeline.
+struct Running {
+    pipeline: gst::Pipeline,
+    demux: gst::Element,
+    /// Where packets leave udpsrc.
+    entry: gst::Pad,
+    sinks: Arc<Mutex<HashMap<u32, gst::Element>>>,
+}
+
+impl Lane {
+    /// Starts, and stays running: errors of GStreamer's make it start again.
+    pub fn start(kind: Kind, input: Input) -> Result<Arc<Lane>, PipelineError> {
+        gst::init()?;
+        input.is_free(kind.name())?;
+        let lane = Arc::new(Lane {
+            kind,
+            input,
+            routes: Arc::default(),
+            counters: Arc::default(),
+            running: Mutex::new(None),
+            problem: Mutex::new(None),
+            restarts: AtomicU64::new(0),
+        });
+        let running = lane.build()?;
+        lane.watch(&running);
+        *locked(&lane.running) = Some(running);
+        Ok(lane)
+    }
+
+    /// Lets a stream through to a mountpoint's port. One that has a route already is sent elsewhere.
+    pub fn add(&self, ssrc: u32, target: SocketAddr, payload_type: u8) -> Result<(), PipelineError> {
+        if let Some(route) = self.routes.get(ssrc) {
+            if route.target == target {
+                return Ok(());
+            }
+            self.remove(ssrc);
+        }
+        let running = locked(&self.running);
+        if let Some(running) = &*running {
+            running.add_sink(ssrc, target)?;
+        }
+        // The sink is there before the first packet is let through.
+        self.routes.insert(Arc::new(Route::new(self.kind, ssrc, target, payload_type)));
+        Ok(())
+    }
+
+    /// Lets a stream through no more.
+    pub fn remove(&self, ssrc: u32) {
+        if self.routes.remove(ssrc).is_none() {
+            return;
+        }
+        if let Some(running) = &*locked(&self.running) {
+            running.remove_sink(ssrc);
+        }
+    }
+
+    /// The streams that are let through.
+    pub fn routes(&self) -> &Routes {
+        &self.routes
+    }
+
+    /// What came in.
+    pub fn counters(&self) -> &Counters {
+        &self.counters
+    }
+
+    /// Why it does not run.
+    pub fn problem(&self) -> Option<String> {
+        locked(&self.problem).clone()
+    }
+
+    /// How often it was started again.
+    pub fn restarts(&self) -> u64 {
+        self.restarts.load(Ordering::Relaxed)
+    }
+
+    /// Ends it.
+    pub fn stop(&self) {
+        if let Some(running) = locked(&self.running).take() {
+            running.end();
+        }
+    }
+
+    fn build(&self) -> Result<Running, PipelineError> {
+        let source = element("udpsrc")?;
+        source.set_property("address", self.input.address.to_string());
+        source.set_property("port", i32::from(self.input.port));
+        // Another process on the same port would take some of the packets, unnoticed.
+        source.set_property("reuse", false);
+        source.set_property("auto-multicast", false);
+        source.set_property("buffer-size", RECEIVE_BUFFER);
+        let caps = gst::Caps::builder("application/x-rtp")
+            .field("media", self.kind.name())
+            .field("clock-rate", self.kind.clock() as i32)
+            .build();
+        source.set_property("caps", caps);
+        let demux = element("rtpssrcdemux")?;
+        let pipeline = gst::Pipeline::new();
+        pipeline.add_many([&source, &demux])?;
+        source.link_pads(Some("src"), &demux, Some("sink"))?;
+        let entry = source.static_pad("src").ok_or(PipelineError::Missing("udpsrc"))?;
+        Gate {
+            input: self.input,
+            routes: self.routes.clone(),
+            counters: self.counters.clone(),
+            tell: UdpSocket::bind(SocketAddr::new(self.input.address, 0)).ok(),
+        }
+        .watch(&entry);
+        let sinks: Arc<Mutex<HashMap<u32, gst::Element>>> = Arc::default();
+        let running = Running { pipeline, demux, entry, sinks };
+        running.link_new_pads();
+        for route in self.routes.all() {
+            running.add_sink(route.ssrc, route.target)?;
+        }
+        if running.pipeline.set_state(gst::State::Playing).is_err() {
+            let why = running.first_error().unwrap_or_else(|| "it does not start".to_owned());
+            running.end();
+            return Err(PipelineError::Port { kind: self.kind.name(), port: self.input.port, why });
+        }
+        Ok(running)
+    }
+
+    /// Listens to the pipeline's bus for as long as there is a lane.
+    fn watch(self: &Arc<Self>, running: &Running) {
+        let Some(bus) = running.pipeline.bus() else { return };
+        let lane = Arc::downgrade(self);
+        tokio::spawn(async move {
+            let mut messages = bus.stream();
+            while let Some(message) = messages.next().await {
+                let why = match message.view() {
+                    gst::MessageView::Error(error) => error.error().to_string(),
+                    gst::MessageView::Eos(_) => "the input ended".to_owned(),
+                    gst::MessageView::Warning(warning) => {
+                        tracing::warn!("GStreamer: {}", warning.error());
+                        continue;
+                    }
+                    _ => continue,
+                };
+                let Some(lane) = lane.upgrade() else { return };
+                lane.restart(why).await;
+                return;
+            }
+        });
+    }
+
+    async fn restart(self: Arc<Self>, mut why: String) {
+        loop {
+            tracing::error!("the {} pipeline failed: {why}; it is started again", self.kind.name());
+            *locked(&self.problem) = Some(format!("the {} pipeline failed: {why}", self.kind.name()));
+            let built = {
+                let mut running = locked(&self.running);
+                // None: it was told to stop.
+                let Some(old) = running.take() else { return };
+                old.end();
+                let built = self.build();
+                if let Ok(new) = built {
+                    self.restarts.fetch_add(1, Ordering::Relaxed);
+                    *locked(&self.problem) = None;
+                    self.watch(&new);
+                    *running = Some(new);
+                    return;
+                }
+                // Kept, so that it is known that it is to run.
+                *running = Some(old);
+                built
+            };
+            if let Err(error) = built {
+                why = error.to_string();
+            }
+            tokio::time::sleep(AGAIN).await;
+        }
+    }
+}
+
+impl Drop for Lane {
+    fn drop(&mut self) {
+        self.stop();
+    }
+}
+
+impl Running {
+    fn add_sink(&self, ssrc: u32, target: SocketAddr) -> Result<(), PipelineError> {
+        let sink = element("udpsink")?;
+        sink.set_property("host", target.ip().to_string());
+        sink.set_property("port", i32::from(target.port()));
+        sink.set_property("sync", false);
+        sink.set_property("async", false);
+        sink.set_property("auto-multicast", false);
+        self.pipeline.add(&sink)?;
+        sink.sync_state_with_parent()?;
+        locked(&self.sinks).insert(ssrc, sink);
+        Ok(())
+    }
+
+    /// Takes a stream's pad off the demux and ends its sink, at a moment at which no packet is between the probe and the
+    /// demux: one that is would make the demux think of a new stream.
+    fn remove_sink(&self, ssrc: u32) {
+        let Some(sink) = locked(&self.sinks).remove(&ssrc) else { return };
+        let (done, waiting) = mpsc::channel();
+        let demux = self.demux.clone();
+        self.entry.add_probe(gst::PadProbeType::IDLE, move |_, _| {
+            demux.emit_by_name::<()>("clear-ssrc", &[&ssrc]);
+            let _ = done.send(());
+            gst::PadProbeReturn::Remove
+        });
+        if waiting.recv_timeout(IDLE).is_err() {
+            tracing::warn!("the pipeline was not idle for {IDLE:?}; SSRC {ssrc} is taken out regardless");
+            self.demux.emit_by_name::<()>("clear-ssrc", &[&ssrc]);
+        }
+        let _ = sink.set_state(gst::State::Null);
+        let _ = self.pipeline.remove(&sink);
+    }
+
+    /// A stream's first packet makes a pad; its sink waits for it.
+    fn link_new_pads(&self) {
+        let sinks = self.sinks.clone();
+        let pipeline = self.pipeline.downgrade();
+        self.demux.connect_pad_added(move |_, pad| {
+            let name = pad.name();
+            // `rtcp_src_…` is not used.
+            let Some(ssrc) = name.strip_prefix("src_").and_then(|ssrc| ssrc.parse::<u32>().ok()) else {
+                return;
+            };
+            let sink = locked(&sinks).get(&ssrc).cloned();
+            let sink = sink.or_else(|| nowhere(pipeline.upgrade()?));
+            let linked = sink.and_then(|sink| sink.static_pad("sink")).map(|sink| pad.link(&sink));
+            if !matches!(linked, Some(Ok(_))) {
+                tracing::error!("SSRC {ssrc} could not be linked: {linked:?}");
+            }
+        });
+    }
+
+    fn first_error(&self) -> Option<String> {
+        let bus = self.pipeline.bus()?;
+        let message = bus.pop_filtered(&[gst::MessageType::Error])?;
+        match message.view() {
+            gst::MessageView::Error(error) => {
+                Some(error.debug().unwrap_or_else(|| error.error().to_string().into()).replace('\n', " "))
+            }
+            _ => None,
+        }
+    }
+
+    fn end(&self) {
+        let _ = self.pipeline.set_state(gst::State::Null);
+    }
+}
+
+/// A pad that nothing is linked to would stop all streams: the last resort.
+fn nowhere(pipeline: gst::Pipeline) -> Option<gst::Element> {
+    let sink = element("fakesink").ok()?;
+    sink.set_property("sync", false);
+    sink.set_property("async", false);
+    pipeline.add(&sink).ok()?;
+    sink.sync_state_with_parent().ok()?;
+    Some(sink)
+}
+
+fn element(name: &'static str) -> Result<gst::Element, PipelineError> {
+    gst::ElementFactory::make(name).build().map_err(|_| PipelineError::Missing(name))
+}
+
+fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}

@@ -1,0 +1,78 @@
+//! From the RTP inputs to the mountpoints' ports: GStreamer.
+//!
+//! ```text
+//! udpsrc -> (probe: is it routed?) -> rtpssrcdemux -> src_<ssrc> -> udpsink, one per routed stream
+//! ```
+//!
+//! One [`Lane`] per kind. The probe ([`probe`]) lets nothing through that has no route: an SSRC without a sink behind the
+//! demux would stop all others. Routes come and go while media flows; only an error of GStreamer's own makes a lane
+//! start again, with the routes it had.
+
+mod lane;
+mod probe;
+mod route;
+
+use std::net::{IpAddr, SocketAddr};
+use std::time::{Duration, Instant};
+
+pub use lane::Lane;
+pub use probe::Counters;
+pub use route::{Route, Routes};
+
+/// A pipeline cannot run.
+#[derive(Clone, Debug, thiserror::Error)]
+pub enum PipelineError {
+    /// An element is not installed.
+    #[error(
+        "GStreamer has no element '{0}'; install gstreamer1.0-plugins-base and gstreamer1.0-plugins-good"
+    )]
+    Missing(&'static str),
+    /// The port cannot be had.
+    #[error("cannot take {kind} RTP on port {port}: {why}")]
+    Port {
+        /// `audio` or `video`.
+        kind: &'static str,
+        /// The port.
+        port: u16,
+        /// What the system says.
+        why: String,
+    },
+    /// Anything else.
+    #[error("GStreamer: {0}")]
+    Other(String),
+}
+
+impl From<gst::glib::Error> for PipelineError {
+    fn from(error: gst::glib::Error) -> Self {
+        PipelineError::Other(error.to_string())
+    }
+}
+
+impl From<gst::glib::BoolError> for PipelineError {
+    fn from(error: gst::glib::BoolError) -> Self {
+        PipelineError::Other(error.to_string())
+    }
+}
+
+/// Where a lane listens.
+#[derive(Clone, Copy, Debug)]
+pub struct Input {
+    /// Address, most often unspecified.
+    pub address: IpAddr,
+    /// RTP port.
+    pub port: u16,
+    /// Where times count from.
+    pub epoch: Instant,
+}
+
+impl Input {
+    fn now(&self) -> Duration {
+        self.epoch.elapsed()
+    }
+
+    /// Fails if somebody else has the port, with what the system says about it.
+    fn is_free(&self, kind: &'static str) -> Result<(), PipelineError> {
+        let bound = std::net::UdpSocket::bind(SocketAddr::new(self.address, self.port));
+        bound.map(drop).map_err(|error| PipelineError::Port { kind, port: self.port, why: error.to_string() })
+    }
+}

@@ -1,0 +1,111 @@
+//! Looks at every packet before the demux does: what has no route is counted and dropped.
+
+use std::net::{IpAddr, SocketAddr, UdpSocket};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use gio::prelude::*;
+use gst::prelude::*;
+
+use super::{Input, Routes};
+use crate::rtp::{self, Junk};
+
+/// What came in on a lane. Every packet is in one of these, or in its route's.
+#[derive(Debug, Default)]
+pub struct Counters {
+    /// RTP packets that had a route.
+    pub packets: AtomicU64,
+    /// Bytes of these.
+    pub bytes: AtomicU64,
+    /// RTP packets without a route.
+    pub strangers: AtomicU64,
+    /// Packets under 12 bytes.
+    pub short: AtomicU64,
+    /// Packets that are no RTP.
+    pub not_rtp: AtomicU64,
+    /// RTCP on the RTP port.
+    pub rtcp: AtomicU64,
+}
+
+impl Counters {
+    fn count(&self, junk: Junk) {
+        let counter = match junk {
+            Junk::Short => &self.short,
+            Junk::NotRtp => &self.not_rtp,
+            Junk::Rtcp => &self.rtcp,
+        };
+        counter.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// What was dropped, by reason.
+    pub fn dropped(&self) -> [(&'static str, u64); 4] {
+        [
+            ("unknown_ssrc", &self.strangers),
+            ("short", &self.short),
+            ("not_rtp", &self.not_rtp),
+            ("rtcp", &self.rtcp),
+        ]
+        .map(|(reason, counter)| (reason, counter.load(Ordering::Relaxed)))
+    }
+}
+
+/// What a probe needs.
+pub(super) struct Gate {
+    pub input: Input,
+    pub routes: Arc<Routes>,
+    pub counters: Arc<Counters>,
+    /// Sends dummy packets.
+    pub tell: Option<UdpSocket>,
+}
+
+impl Gate {
+    /// Looks at what comes out of a pad from now on.
+    pub fn watch(self, pad: &gst::Pad) {
+        pad.add_probe(gst::PadProbeType::BUFFER | gst::PadProbeType::BUFFER_LIST, move |_, info| {
+            let passes = match &info.data {
+                Some(gst::PadProbeData::Buffer(buffer)) => self.passes(buffer),
+                // udpsrc makes no lists; one that came all the same would go past the demux unseen.
+                Some(gst::PadProbeData::BufferList(_)) => false,
+                _ => true,
+            };
+            if passes { gst::PadProbeReturn::Ok } else { gst::PadProbeReturn::Drop }
+        });
+    }
+
+    fn passes(&self, buffer: &gst::Buffer) -> bool {
+        let size = buffer.size();
+        // Reading past a packet's end aborts the process.
+        if size < rtp::HEADER {
+            self.counters.count(Junk::Short);
+            return false;
+        }
+        let mut head = [0; rtp::HEADER];
+        if buffer.copy_to_slice(0, &mut head).is_err() {
+            self.counters.count(Junk::Short);
+            return false;
+        }
+        let header = match rtp::header(&head) {
+            Ok(header) => header,
+            Err(junk) => {
+                self.counters.count(junk);
+                return false;
+            }
+        };
+        let Some(route) = self.routes.get(header.ssrc) else {
+            self.counters.strangers.fetch_add(1, Ordering::Relaxed);
+            return false;
+        };
+        self.counters.packets.fetch_add(1, Ordering::Relaxed);
+        self.counters.bytes.fetch_add(size as u64, Ordering::Relaxed);
+        route.took(header, size, self.input.now(), || source(buffer), self.tell.as_ref());
+        true
+    }
+}
+
+/// Who sent a packet.
+fn source(buffer: &gst::Buffer) -> Option<SocketAddr> {
+    let address = buffer.meta::<gst_net::NetAddressMeta>()?.addr();
+    let address = address.downcast::<gio::InetSocketAddress>().ok()?;
+    let port = address.port();
+    Some(SocketAddr::new(IpAddr::from(address.address()).to_canonical(), port))
+}

@@ -1,0 +1,131 @@
+//! Which stream goes where, and what is known of it.
+
+use std::collections::HashMap;
+use std::net::{SocketAddr, UdpSocket};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
+use std::time::Duration;
+
+use crate::codec::Kind;
+use crate::continuity::Continuity;
+use crate::rtp;
+
+/// How often the sender's address is looked at.
+const LOOK: Duration = Duration::from_millis(500);
+
+/// One stream.
+#[derive(Debug)]
+pub struct Route {
+    /// SSRC.
+    pub ssrc: u32,
+    /// Where Janus takes it.
+    pub target: SocketAddr,
+    /// Payload type of a dummy packet.
+    pub payload_type: u8,
+    packets: AtomicU64,
+    bytes: AtomicU64,
+    /// ms since the epoch, and one.
+    last: AtomicU64,
+    republished: AtomicU64,
+    memory: Mutex<Memory>,
+}
+
+#[derive(Debug)]
+struct Memory {
+    continuity: Continuity,
+    source: Option<SocketAddr>,
+    looked: Option<Duration>,
+}
+
+impl Route {
+    /// To a mountpoint's port.
+    pub fn new(kind: Kind, ssrc: u32, target: SocketAddr, payload_type: u8) -> Route {
+        let memory = Memory { continuity: Continuity::new(kind.clock()), source: None, looked: None };
+        Route {
+            ssrc,
+            target,
+            payload_type,
+            packets: AtomicU64::new(0),
+            bytes: AtomicU64::new(0),
+            last: AtomicU64::new(0),
+            republished: AtomicU64::new(0),
+            memory: Mutex::new(memory),
+        }
+    }
+
+    /// Packets that came.
+    pub fn packets(&self) -> u64 {
+        self.packets.load(Ordering::Relaxed)
+    }
+
+    /// Bytes that came, RTP headers included.
+    pub fn bytes(&self) -> u64 {
+        self.bytes.load(Ordering::Relaxed)
+    }
+
+    /// How often it began anew.
+    pub fn republished(&self) -> u64 {
+        self.republished.load(Ordering::Relaxed)
+    }
+
+    /// Time since the last packet.
+    pub fn age(&self, now: Duration) -> Option<Duration> {
+        let last = self.last.load(Ordering::Relaxed).checked_sub(1)?;
+        Some(now.saturating_sub(Duration::from_millis(last)))
+    }
+
+    /// Who sends it.
+    pub fn source(&self) -> Option<SocketAddr> {
+        self.memory.lock().unwrap_or_else(PoisonError::into_inner).source
+    }
+
+    /// A packet came. When the stream begins anew, Janus is told first.
+    pub(super) fn took(
+        &self,
+        header: rtp::Header,
+        bytes: usize,
+        now: Duration,
+        source: impl FnOnce() -> Option<SocketAddr>,
+        tell: Option<&UdpSocket>,
+    ) {
+        self.packets.fetch_add(1, Ordering::Relaxed);
+        self.bytes.fetch_add(bytes as u64, Ordering::Relaxed);
+        self.last.store(now.as_millis() as u64 + 1, Ordering::Relaxed);
+        let mut memory = self.memory.lock().unwrap_or_else(PoisonError::into_inner);
+        if memory.looked.is_none_or(|looked| looked + LOOK <= now) {
+            memory.looked = Some(now);
+            memory.source = source().or(memory.source);
+        }
+        if memory.continuity.begins_anew(header, now) {
+            self.republished.fetch_add(1, Ordering::Relaxed);
+            if let Some(socket) = tell {
+                // A packet that cannot be sent is one that got lost; media goes on.
+                let _ = socket.send_to(&rtp::dummy(self.payload_type, !self.ssrc), self.target);
+            }
+        }
+    }
+}
+
+/// All routes of a lane. Read for every packet, changed seldom.
+#[derive(Debug, Default)]
+pub struct Routes(RwLock<HashMap<u32, Arc<Route>>>);
+
+impl Routes {
+    /// The route of a stream.
+    pub fn get(&self, ssrc: u32) -> Option<Arc<Route>> {
+        self.0.read().unwrap_or_else(PoisonError::into_inner).get(&ssrc).cloned()
+    }
+
+    /// All.
+    pub fn all(&self) -> Vec<Arc<Route>> {
+        self.0.read().unwrap_or_else(PoisonError::into_inner).values().cloned().collect()
+    }
+
+    pub(super) fn insert(&self, route: Arc<Route>) {
+        self.0.write().unwrap_or_else(PoisonError::into_inner).insert(route.ssrc, route);
+    }
+
+    pub(super) fn remove(&self, ssrc: u32) -> Option<Arc<Route>> {
+        self.0.write().unwrap_or_else(PoisonError::into_inner).remove(&ssrc)
+    }
+}

@@ -1,0 +1,124 @@
+//! The node's mountpoints in Redis, as the contract has them.
+//!
+//! What is to be there is handed over as a whole; a task of its own writes what differs. Redis that is away is written when
+//! it is back, and then from scratch: it may have lost everything, or have what a killed predecessor left.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use node::commands::Commands;
+use node::config::RedisConfig;
+use redis::Pipeline;
+use tokio::sync::watch;
+
+/// How long a record outlives its mountpoint: s.
+const AFTER: i64 = 24 * 3600;
+/// Pause before Redis is tried again.
+const AGAIN: Duration = Duration::from_secs(2);
+/// Everything is written again so often, in case Redis has lost it.
+const ALL: Duration = Duration::from_secs(30);
+
+/// One mountpoint, as a hash.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Record {
+    /// Session.
+    pub session: String,
+    /// Its fields but `active` and `updatedAt`.
+    pub fields: Vec<(&'static str, String)>,
+    /// RTP arrives.
+    pub active: bool,
+}
+
+/// Everything that is to be in Redis.
+pub type Records = BTreeMap<String, Record>;
+
+/// Keeps Redis as it is to be, until the sender is gone: then all mountpoints have ended.
+pub async fn keep(config: RedisConfig, egress: String, mut wanted: watch::Receiver<Records>) {
+    let store = Commands::new(config);
+    let mut written: Option<Records> = None;
+    let mut said = None;
+    let mut written_at = tokio::time::Instant::now();
+    loop {
+        let records = wanted.borrow_and_update().clone();
+        let is_last = wanted.has_changed().is_err();
+        let records = if is_last { Records::new() } else { records };
+        match bring(&store, &egress, written.as_ref(), &records).await {
+            Ok(()) => {
+                if written.is_none() {
+                    written_at = tokio::time::Instant::now();
+                }
+                written = Some(records);
+                said = None;
+            }
+            Err(why) => {
+                if said.as_ref() != Some(&why) {
+                    tracing::warn!("the mountpoints cannot be written to Redis: {why}");
+                }
+                said = Some(why);
+                written = None;
+            }
+        }
+        if is_last {
+            return;
+        }
+        let again = if written.is_some() { written_at + ALL } else { tokio::time::Instant::now() + AGAIN };
+        tokio::select! {
+            _ = wanted.changed() => {}
+            () = tokio::time::sleep_until(again) => written = None,
+        }
+    }
+}
+
+/// Writes what differs. Without `written`, what is there is looked at first.
+async fn bring(
+    store: &Commands,
+    egress: &str,
+    written: Option<&Records>,
+    wanted: &Records,
+) -> Result<(), String> {
+    let ended: Vec<String> = match written {
+        Some(written) => written.keys().filter(|session| !wanted.contains_key(*session)).cloned().collect(),
+        None => {
+            let (there,): (Vec<String>,) =
+                store.run(redis::pipe().cmd("SMEMBERS").arg(format!("mountpoints:{egress}"))).await?;
+            there.into_iter().filter(|session| !wanted.contains_key(session)).collect()
+        }
+    };
+    let now = crate::now_ms();
+    let mut commands = redis::pipe();
+    commands.atomic();
+    for session in &ended {
+        end(&mut commands, egress, session, now);
+    }
+    for record in wanted.values() {
+        if written.and_then(|written| written.get(&record.session)) != Some(record) {
+            write(&mut commands, egress, record, now);
+        }
+    }
+    if commands.is_empty() {
+        return Ok(());
+    }
+    store.run::<redis::Value>(&commands).await.map(drop)
+}
+
+fn write(commands: &mut Pipeline, egress: &str, record: &Record, now: u64) {
+    let key = format!("mountpoint:{egress}:{}", record.session);
+    commands.cmd("HSET").arg(&key).arg(&record.fields);
+    commands
+        .arg("active")
+        .arg(if record.active { "true" } else { "false" })
+        .arg("updatedAt")
+        .arg(now)
+        .ignore();
+    commands.cmd("PERSIST").arg(&key).ignore();
+    commands.cmd("SADD").arg(format!("mountpoints:{egress}")).arg(&record.session).ignore();
+    commands.cmd("SADD").arg("mountpoints:active").arg(format!("{egress}:{}", record.session)).ignore();
+}
+
+fn end(commands: &mut Pipeline, egress: &str, session: &str, now: u64) {
+    let key = format!("mountpoint:{egress}:{session}");
+    commands.cmd("HSET").arg(&key).arg("active").arg("false").arg("updatedAt").arg(now).ignore();
+    commands.cmd("EXPIRE").arg(&key).arg(AFTER).ignore();
+    commands.cmd("SREM").arg(format!("mountpoints:{egress}")).arg(session).ignore();
+    commands.cmd("SREM").arg("mountpoints:active").arg(format!("{egress}:{session}")).ignore();
+}

@@ -1,0 +1,144 @@
+use proptest::prelude::*;
+
+use super::*;
+
+/// As Janus 1.1.2 made it, shortened.
+const JANUS: &str = "v=0\r\no=- 17 1 IN IP4 127.0.0.1\r\ns=Mountpoint 4001\r\nt=0 0\r\na=group:BUNDLE a v\r\n\
+a=fingerprint:sha-256 62:C4\r\na=msid-semantic: WMS *\r\n\
+m=audio 9 UDP/TLS/RTP/SAVPF 111\r\nc=IN IP4 127.0.0.1\r\na=sendonly\r\na=mid:a\r\na=rtcp-mux\r\na=ice-ufrag:NZQB\r\n\
+a=ice-pwd:Tpr0AvMO5my2PXQ2dtjRSh\r\na=setup:actpass\r\na=rtpmap:111 opus/48000/2\r\n\
+a=extmap:4 urn:ietf:params:rtp-hdrext:sdes:mid\r\na=msid:janus janusa\r\na=ssrc:23 cname:janus\r\n\
+a=candidate:1 1 udp 2015363327 10.77.0.1 33103 typ host\r\na=end-of-candidates\r\n\
+m=video 9 UDP/TLS/RTP/SAVPF 96 97\r\nc=IN IP4 127.0.0.1\r\na=sendonly\r\na=mid:v\r\na=rtcp-mux\r\na=ice-ufrag:NZQB\r\n\
+a=ice-pwd:Tpr0AvMO5my2PXQ2dtjRSh\r\na=setup:actpass\r\na=rtpmap:96 VP8/90000\r\na=rtcp-fb:96 nack\r\n\
+a=rtcp-fb:96 nack pli\r\na=rtcp-fb:96 goog-remb\r\n\
+a=extmap:2 http://www.webrtc.org/experiments/rtp-hdrext/abs-send-time\r\n\
+a=extmap:4 urn:ietf:params:rtp-hdrext:sdes:mid\r\na=rtpmap:97 rtx/90000\r\na=fmtp:97 apt=96\r\n\
+a=ssrc-group:FID 20 35\r\na=msid:janus janusv\r\na=ssrc:20 cname:janus\r\na=ssrc:35 cname:janus\r\n\
+a=candidate:1 1 udp 2015363327 10.77.0.1 33103 typ host\r\na=end-of-candidates\r\n";
+
+/// A player's: video first, as browsers may, with codecs and extensions that Janus does not have.
+fn player(video: &str) -> String {
+    format!(
+        "v=0\r\no=- 42 2 IN IP4 127.0.0.1\r\ns=-\r\nt=0 0\r\na=group:BUNDLE 0 1\r\n\
+m=video 9 UDP/TLS/RTP/SAVPF 96 97 98\r\nc=IN IP4 0.0.0.0\r\na=mid:0\r\na=recvonly\r\na=rtcp-mux\r\na=ice-ufrag:play\r\n\
+a=ice-pwd:abcdefghijklmnopqrstuvwx\r\na=fingerprint:sha-256 AA:BB\r\na=setup:actpass\r\n{video}\
+a=rtcp-fb:96 nack\r\na=rtcp-fb:96 nack pli\r\na=rtcp-fb:96 transport-cc\r\n\
+a=rtpmap:97 rtx/90000\r\na=fmtp:97 apt=96\r\na=rtpmap:98 VP9/90000\r\n\
+a=extmap:2 http://www.webrtc.org/experiments/rtp-hdrext/abs-send-time\r\n\
+a=extmap:4 urn:ietf:params:rtp-hdrext:sdes:mid\r\na=candidate:7 1 udp 1 10.77.0.2 5 typ host\r\n\
+m=audio 9 UDP/TLS/RTP/SAVPF 111\r\nc=IN IP4 0.0.0.0\r\na=mid:1\r\na=recvonly\r\na=rtcp-mux\r\na=ice-ufrag:play\r\n\
+a=ice-pwd:abcdefghijklmnopqrstuvwx\r\na=fingerprint:sha-256 AA:BB\r\na=setup:actpass\r\na=rtpmap:111 opus/48000/2\r\n\
+m=application 9 UDP/DTLS/SCTP webrtc-datachannel\r\nc=IN IP4 0.0.0.0\r\na=mid:2\r\n"
+    )
+}
+
+fn flipped(video: &str) -> (String, String) {
+    let (player, janus) = (parse(player(video).as_bytes()).unwrap(), parse(JANUS.as_bytes()).unwrap());
+    let common = common(&player, VideoCodec::Vp8).unwrap();
+    let answers = (answer_for_player(&player, &janus, &common), answer_for_janus(&janus, &player, &common));
+    // What was written can be read again.
+    for answer in [&answers.0, &answers.1] {
+        parse(text(answer).as_bytes()).unwrap();
+    }
+    (text(&answers.0), text(&answers.1))
+}
+
+#[test]
+fn each_side_gets_an_answer_that_is_made_from_the_others_offer() {
+    let (to_player, to_janus) = flipped("a=rtpmap:96 VP8/90000\r\n");
+    let parts: Vec<&str> = to_player.split("m=").collect();
+    assert!(parts[0].contains("a=group:BUNDLE 0 1\r\n"), "{to_player}");
+    assert!(
+        parts[1].starts_with("video 9 UDP/TLS/RTP/SAVPF 96 97\r\n"),
+        "in the player's order: {to_player}"
+    );
+    assert!(parts[3].starts_with("application 0 "), "what is not served is refused: {to_player}");
+    for wanted in [
+        "a=mid:0",
+        "a=sendonly",
+        "a=setup:passive",
+        "a=ice-ufrag:NZQB",
+        "a=fingerprint:sha-256 62:C4",
+        "a=ssrc:20 cname",
+        "a=candidate:1 1 udp 2015363327 10.77.0.1",
+        "a=fmtp:97 apt=96",
+        "a=rtcp-fb:96 nack pli",
+        "abs-send-time",
+    ] {
+        assert!(parts[1].contains(wanted), "{wanted}: {to_player}");
+    }
+    let parts: Vec<&str> = to_janus.split("m=").collect();
+    assert!(
+        parts[1].starts_with("audio 9 ") && parts[2].starts_with("video 9 "),
+        "in Janus' order: {to_janus}"
+    );
+    for wanted in [
+        "a=mid:v",
+        "a=recvonly",
+        "a=setup:active",
+        "a=ice-ufrag:play",
+        "a=fingerprint:sha-256 AA:BB",
+        "a=candidate:7 1 udp 1 10.77.0.2",
+    ] {
+        assert!(parts[2].contains(wanted), "{wanted}: {to_janus}");
+    }
+    for unwanted in ["sdes:mid", "goog-remb", "transport-cc", "VP9"] {
+        assert!(!to_player.contains(unwanted) && !to_janus.contains(unwanted), "{unwanted}: only one has it");
+    }
+}
+
+#[test]
+fn offers_without_a_codec_in_common_are_refused() {
+    let h264 = |fmtp: &str| format!("a=rtpmap:108 H264/90000\r\na=fmtp:108 {fmtp}\r\n");
+    let table = [
+        ("a=rtpmap:96 VP8/90000\r\n".to_owned(), VideoCodec::Vp8, ""),
+        ("a=rtpmap:96 AV1/90000\r\n".to_owned(), VideoCodec::Vp8, "no vp8 for video"),
+        ("a=rtpmap:120 VP8/90000\r\n".to_owned(), VideoCodec::Vp8, "payload type 120, and it is sent as 96"),
+        (h264("packetization-mode=1;profile-level-id=42e01f"), VideoCodec::H264, ""),
+        (h264("packetization-mode=0;profile-level-id=42e01f"), VideoCodec::H264, "h264 as payload type 108"),
+    ];
+    for (video, codec, wanted) in table {
+        let found = common(&parse(player(&video).as_bytes()).unwrap(), codec);
+        let said = found.as_ref().err().map(ToString::to_string).unwrap_or_default();
+        assert!(said.contains(wanted) && said.is_empty() == wanted.is_empty(), "{video}: {said}");
+    }
+}
+
+#[test]
+fn what_is_no_offer_of_a_player_is_bad() {
+    let offer = player("a=rtpmap:96 VP8/90000\r\n");
+    let table = [
+        (offer.replace("a=ice-ufrag:play\r\n", ""), "a=ice-ufrag"),
+        (offer.replace("a=fingerprint:sha-256 AA:BB\r\n", ""), "a=fingerprint"),
+        (offer.replace("recvonly", "sendonly"), "to receive"),
+    ];
+    for (offer, wanted) in table {
+        let error = common(&parse(offer.as_bytes()).unwrap(), VideoCodec::Vp8).unwrap_err();
+        assert!(matches!(&error, SdpError::Bad(why) if why.contains(wanted)), "{error}");
+    }
+    assert!(parse(b"").is_err() && parse(b"garbage").is_err());
+}
+
+#[test]
+fn fragments_are_read() {
+    let (candidates, all) =
+        fragment("a=ice-ufrag:x\r\na=mid:0\r\na=candidate:1 1 udp 1 10.0.0.1 5 typ host\r\n");
+    assert_eq!((candidates, all), (vec!["candidate:1 1 udp 1 10.0.0.1 5 typ host".to_owned()], false));
+    assert_eq!(fragment("a=end-of-candidates"), (vec![], true));
+}
+
+proptest! {
+    #[test]
+    fn no_text_does_harm(noise: Vec<u8>, cut in 0usize..2000) {
+        let offer = player("a=rtpmap:96 VP8/90000\r\n");
+        let cut = offer.get(..cut).unwrap_or(&offer);
+        let janus = parse(JANUS.as_bytes()).unwrap();
+        for text in [&noise[..], cut.as_bytes(), &[cut.as_bytes(), &noise].concat()] {
+            let Ok(player) = parse(text) else { continue };
+            let Ok(common) = common(&player, VideoCodec::Vp8) else { continue };
+            answer_for_player(&player, &janus, &common);
+            answer_for_janus(&janus, &player, &common);
+        }
+    }
+}

@@ -1,0 +1,70 @@
+//! Janus comes and goes. What was there is made again when it is back.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use super::{Egress, Link, locked};
+use crate::streaming::Streaming;
+
+/// Pauses between attempts: the first, and the longest.
+const RETRY: [Duration; 2] = [Duration::from_millis(100), Duration::from_secs(2)];
+
+impl Egress {
+    /// Keeps a connection to Janus.
+    pub async fn keep_janus(self: Arc<Self>) {
+        let [first, longest] = RETRY;
+        let mut pause = first;
+        let mut said = None;
+        let mut returns = false;
+        loop {
+            match self.attempt().await {
+                Ok(streaming) => {
+                    tracing::info!("connected to Janus at {}", self.config.janus.url);
+                    if std::mem::replace(&mut returns, true) {
+                        self.janus_returns.fetch_add(1, Ordering::Relaxed);
+                    }
+                    (pause, said) = (first, None);
+                    self.wake.notify_one();
+                    streaming.closed().await;
+                    self.janus_is_gone(format!("Janus at {} is gone", self.config.janus.url)).await;
+                }
+                Err(why) => {
+                    if said.as_ref() != Some(&why) {
+                        tracing::warn!("{why}");
+                    }
+                    *locked(&self.janus) = Link::Down(why.clone());
+                    said = Some(why);
+                    tokio::time::sleep(pause).await;
+                    pause = (pause * 2).min(longest);
+                }
+            }
+        }
+    }
+
+    async fn attempt(&self) -> Result<Streaming, String> {
+        let connecting = Streaming::connect(&self.config.janus, &self.config.node.node_id);
+        let streaming = connecting.await.map_err(|error| error.to_string())?;
+        // Nobody changes anything before it is clear what is there.
+        let _changing = self.changing.lock().await;
+        self.books().forgotten();
+        match streaming.tidy().await {
+            Ok(0) => {}
+            Ok(count) => tracing::info!("{count} mountpoints of an earlier run were taken out of Janus"),
+            Err(error) => tracing::warn!("mountpoints of an earlier run may be left in Janus: {error}"),
+        }
+        *locked(&self.janus) = Link::Up(streaming.clone());
+        Ok(streaming)
+    }
+
+    /// Everything in Janus is gone with it: mountpoints, and the viewers' connections.
+    async fn janus_is_gone(&self, why: String) {
+        tracing::warn!("{why}; it is waited for");
+        *locked(&self.janus) = Link::Down(why);
+        let _changing = self.changing.lock().await;
+        self.books().forgotten();
+        self.viewers().clear();
+        locked(&self.ages).clear();
+        self.look();
+    }
+}

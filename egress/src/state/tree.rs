@@ -1,0 +1,67 @@
+//! The egress in its tree: sessions become mountpoints. It has no children.
+
+use std::collections::BTreeMap;
+use std::time::Instant;
+
+use node::record::{NodeType, Place, Registration};
+use node::topology::Command;
+use node::tree::{Follows, Session, Tree};
+
+use super::Egress;
+use crate::codec::VideoCodec;
+use crate::mountpoints::Wish;
+
+impl Follows for Egress {
+    async fn have(&self) -> BTreeMap<String, Place> {
+        BTreeMap::new()
+    }
+
+    async fn carry_out(&self, commands: Vec<Command>, _seen: Instant) {
+        for command in commands {
+            tracing::debug!("an egress has no children: {command}");
+        }
+    }
+
+    async fn sessions(&self, sessions: Vec<Session>) {
+        self.books().sessions(sessions.into_iter().map(wish).collect());
+        // Redis is not kept waiting for Janus.
+        self.wake.notify_one();
+    }
+
+    async fn health(&self) -> String {
+        if self.troubles().is_empty() { "active" } else { "degraded" }.to_owned()
+    }
+}
+
+impl Egress {
+    /// Follows the tree from now on.
+    pub fn in_tree(&self, tree: &Tree) {
+        let _ = self.tree.set(tree.clone());
+    }
+
+    /// What the egress says of itself in Redis.
+    pub fn registration(&self) -> Registration {
+        Registration {
+            id: self.config.node.node_id.clone(),
+            node_type: NodeType::Egress,
+            tree_id: self.config.node.tree_id.clone(),
+            host: self.config.node.host.clone().unwrap_or_default(),
+            port: self.config.api.port(),
+            media: self.config.media,
+            created: self.created,
+        }
+    }
+}
+
+fn wish(session: Session) -> Wish {
+    let codec = session.video_codec.as_deref().map(|name| (name, VideoCodec::parse(name)));
+    if let Some((name, None)) = codec {
+        tracing::warn!("session {}: the codec {name} is unknown; taken for vp8", session.id);
+    }
+    Wish {
+        session: session.id,
+        ssrcs: [session.audio_ssrc, session.video_ssrc],
+        room: session.room_id,
+        codec: codec.and_then(|(_, codec)| codec).unwrap_or_default(),
+    }
+}

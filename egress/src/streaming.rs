@@ -1,0 +1,186 @@
+//! Janus' Streaming plugin: mountpoints, and viewers' handles.
+
+use std::collections::BTreeMap;
+use std::net::IpAddr;
+use std::time::Duration;
+
+use janus::{Client, Error, Event, Handle, Jsep};
+use serde_json::{Value, json};
+use tokio::sync::mpsc;
+
+use crate::codec::OPUS_PT;
+use crate::config::JanusConfig;
+use crate::mountpoints::Mountpoint;
+
+/// The plugin.
+const PLUGIN: &str = "janus.plugin.streaming";
+/// Error codes of the plugin: what is asked for exists, or does not.
+const EXISTS: i64 = 456;
+const NO_SUCH: i64 = 455;
+
+/// A connection to Janus with a handle for mountpoints.
+#[derive(Clone, Debug)]
+pub struct Streaming {
+    client: Client,
+    handle: Handle,
+    config: JanusConfig,
+    /// Where Janus takes media.
+    pub host: IpAddr,
+    /// What the mountpoints of this node are known by.
+    mark: String,
+}
+
+/// A viewer's side of Janus.
+pub struct Watching {
+    /// Its handle.
+    pub handle: Handle,
+    /// What happens to it.
+    pub events: mpsc::UnboundedReceiver<Event>,
+    /// What Janus offers.
+    pub offer: String,
+}
+
+/// Time since the last packet of audio and video.
+pub type Ages = [Option<Duration>; 2];
+
+impl Streaming {
+    /// Connects.
+    pub async fn connect(config: &JanusConfig, node_id: &str) -> Result<Streaming, Error> {
+        let refused = |why: String| Error::Connect { url: config.url.clone(), why };
+        let (host, port) = config.address();
+        let mut found = tokio::net::lookup_host((host.as_str(), port))
+            .await
+            .map_err(|error| refused(format!("its name cannot be looked up: {error}")))?;
+        let host = found.next().ok_or_else(|| refused("its name has no address".to_owned()))?.ip();
+        let client =
+            Client::connect(&config.url, config.api_secret.as_ref().map(|secret| secret.reveal())).await?;
+        let (handle, _events) = client.attach(PLUGIN).await?;
+        Ok(Streaming { client, handle, config: config.clone(), host, mark: format!("media-tree {node_id}") })
+    }
+
+    /// Ends when Janus is gone.
+    pub async fn closed(&self) {
+        self.client.closed().await;
+    }
+
+    /// Destroys what an earlier run of this node has left in Janus: nobody watches it any more, and it holds ports.
+    pub async fn tidy(&self) -> Result<usize, Error> {
+        let reply = self.handle.message(json!({ "request": "list" }), None).await?;
+        let ours = reply.data["list"].as_array().into_iter().flatten();
+        let ours = ours.filter(|entry| entry["metadata"] == json!(self.mark));
+        let mut count = 0;
+        for id in ours.filter_map(|entry| entry["id"].as_u64()) {
+            self.destroy(id).await?;
+            count += 1;
+        }
+        Ok(count)
+    }
+
+    /// Makes a mountpoint; gives the port that RTCP for its video goes to.
+    pub async fn create(&self, mountpoint: &Mountpoint) -> Result<Option<u16>, Error> {
+        let codec = mountpoint.codec;
+        let mut audio = json!({ "type": "audio", "mid": "a", "codec": "opus", "pt": OPUS_PT, "port": mountpoint.ports.audio });
+        // Port 0: whichever is free.
+        let mut video = json!({ "type": "video", "mid": "v", "codec": codec.name(), "pt": codec.pt(),
+            "port": mountpoint.ports.video, "rtcpport": 0 });
+        if let Some(fmtp) = codec.fmtp() {
+            video["fmtp"] = json!(fmtp);
+        }
+        if self.host.is_loopback() {
+            for media in [&mut audio, &mut video] {
+                media["iface"] = json!(self.host.to_string());
+            }
+        }
+        let body = self.with_secrets(json!({
+            "request": "create", "type": "rtp", "id": mountpoint.id, "name": mountpoint.session,
+            "description": mountpoint.session, "metadata": self.mark, "permanent": false, "media": [audio, video],
+        }));
+        let reply = self.handle.message(body, None).await?;
+        let ports = reply.data["stream"]["ports"].as_array().into_iter().flatten();
+        let rtcp = ports.filter_map(|port| port["rtcp_port"].as_u64()).next();
+        Ok(rtcp.and_then(|port| u16::try_from(port).ok()))
+    }
+
+    /// Ends a mountpoint. One that is not there has ended.
+    pub async fn destroy(&self, id: u64) -> Result<(), Error> {
+        let body = self.with_secrets(json!({ "request": "destroy", "id": id }));
+        match self.handle.message(body, None).await {
+            Err(error) if error.code() == Some(NO_SUCH) => Ok(()),
+            result => result.map(drop),
+        }
+    }
+
+    /// All mountpoints, each with the time since its last packets.
+    pub async fn list(&self) -> Result<BTreeMap<u64, Ages>, Error> {
+        let reply = self.handle.message(json!({ "request": "list" }), None).await?;
+        let entries = reply.data["list"].as_array().into_iter().flatten();
+        Ok(entries.filter_map(|entry| Some((entry["id"].as_u64()?, ages(entry)))).collect())
+    }
+
+    /// Somebody wants to watch: gives what Janus offers.
+    pub async fn watch(&self, id: u64) -> Result<Watching, Error> {
+        let (handle, events) = self.client.attach(PLUGIN).await?;
+        match handle.message(json!({ "request": "watch", "id": id }), None).await {
+            Ok(reply) => match reply.jsep {
+                Some(offer) => Ok(Watching { handle, events, offer: offer.sdp }),
+                None => {
+                    let _ = handle.detach().await;
+                    Err(Error::Answer { request: "watch".to_owned(), answer: reply.data.to_string() })
+                }
+            },
+            Err(error) => {
+                let _ = handle.detach().await;
+                Err(error)
+            }
+        }
+    }
+
+    fn with_secrets(&self, mut body: Value) -> Value {
+        if let Some(secret) = &self.config.mountpoint_secret {
+            body["secret"] = json!(secret.reveal());
+        }
+        if let Some(key) = &self.config.admin_key {
+            body["admin_key"] = json!(key.reveal());
+        }
+        body
+    }
+}
+
+/// Hands Janus a viewer's answer.
+pub async fn start(handle: &Handle, answer: String) -> Result<(), Error> {
+    let jsep = Jsep { kind: "answer".to_owned(), sdp: answer };
+    handle.message(json!({ "request": "start" }), Some(jsep)).await.map(drop)
+}
+
+/// Whether Janus refused because something exists already.
+pub fn is_clash(error: &Error) -> bool {
+    error.code() == Some(EXISTS) && error.to_string().contains("already exists")
+}
+
+fn ages(entry: &Value) -> Ages {
+    let media = entry["media"].as_array();
+    ["audio", "video"].map(|kind| {
+        let of = media.into_iter().flatten().find(|media| media["type"] == json!(kind))?;
+        of["age_ms"].as_u64().map(Duration::from_millis)
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ages_are_read_by_kind() {
+        let entry = json!({ "id": 1, "media": [{ "type": "video", "age_ms": 7 }, { "type": "audio" }] });
+        assert_eq!(ages(&entry), [None, Some(Duration::from_millis(7))]);
+        assert_eq!(ages(&json!({ "id": 1 })), [None, None]);
+    }
+
+    #[test]
+    fn a_port_that_is_taken_is_no_clash_of_names() {
+        let error =
+            |reason: &str| Error::Plugin { plugin: PLUGIN.to_owned(), code: 456, reason: reason.to_owned() };
+        assert!(is_clash(&error("A stream with the provided ID already exists")));
+        assert!(!is_clash(&error("Can't add 'rtp' stream, error creating data source stream")));
+    }
+}

@@ -1,0 +1,104 @@
+//! Who watches: counted are those whose connection is really up. Pure.
+
+use std::collections::BTreeMap;
+
+/// Viewers by name, each with what belongs to it (`T`: how Janus is asked about it).
+#[derive(Clone, Debug)]
+pub struct Viewers<T> {
+    all: BTreeMap<String, Viewer<T>>,
+    served: u64,
+}
+
+#[derive(Clone, Debug)]
+struct Viewer<T> {
+    session: String,
+    connected: bool,
+    belongs: T,
+}
+
+impl<T> Default for Viewers<T> {
+    fn default() -> Self {
+        Viewers { all: BTreeMap::new(), served: 0 }
+    }
+}
+
+impl<T: Clone> Viewers<T> {
+    /// Somebody wants to watch a session.
+    pub fn begin(&mut self, id: &str, session: &str, belongs: T) {
+        let viewer = Viewer { session: session.to_owned(), connected: false, belongs };
+        self.all.insert(id.to_owned(), viewer);
+    }
+
+    /// Its connection is up. `false`: it has gone meanwhile.
+    pub fn connected(&mut self, id: &str) -> bool {
+        let Some(viewer) = self.all.get_mut(id) else { return false };
+        self.served += u64::from(!viewer.connected);
+        viewer.connected = true;
+        true
+    }
+
+    /// What belongs to a viewer of this session.
+    pub fn get(&self, session: &str, id: &str) -> Option<T> {
+        self.all.get(id).filter(|viewer| viewer.session == session).map(|viewer| viewer.belongs.clone())
+    }
+
+    /// The same, to be changed.
+    pub fn get_mut(&mut self, session: &str, id: &str) -> Option<&mut T> {
+        self.all.get_mut(id).filter(|viewer| viewer.session == session).map(|viewer| &mut viewer.belongs)
+    }
+
+    /// It has gone; gives what belonged to it, once.
+    pub fn end(&mut self, id: &str) -> Option<T> {
+        self.all.remove(id).map(|viewer| viewer.belongs)
+    }
+
+    /// All of a session have gone.
+    pub fn end_session(&mut self, session: &str) -> Vec<T> {
+        self.all
+            .extract_if(.., |_, viewer| viewer.session == session)
+            .map(|(_, viewer)| viewer.belongs)
+            .collect()
+    }
+
+    /// All have gone.
+    pub fn clear(&mut self) {
+        self.all.clear();
+    }
+
+    /// How many are connected to a session.
+    pub fn of(&self, session: &str) -> usize {
+        self.all.values().filter(|viewer| viewer.connected && viewer.session == session).count()
+    }
+
+    /// How many are connected, and how many are about to be.
+    pub fn count(&self) -> (usize, usize) {
+        let connected = self.all.values().filter(|viewer| viewer.connected).count();
+        (connected, self.all.len() - connected)
+    }
+
+    /// How many have been connected since the start.
+    pub fn served(&self) -> u64 {
+        self.served
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_those_who_are_connected_count() {
+        let mut viewers = Viewers::default();
+        for (id, session) in [("a", "s1"), ("b", "s1"), ("c", "s2")] {
+            viewers.begin(id, session, id.len());
+        }
+        assert_eq!((viewers.of("s1"), viewers.count()), (0, (0, 3)));
+        assert!(viewers.connected("a") && viewers.connected("a") && viewers.connected("c"));
+        assert_eq!((viewers.of("s1"), viewers.of("s2"), viewers.count()), (1, 1, (2, 1)));
+        assert_eq!(viewers.get("s2", "a"), None, "it watches something else");
+        assert_eq!((viewers.end("a"), viewers.end("a")), (Some(1), None));
+        assert!(!viewers.connected("a"));
+        assert_eq!(viewers.end_session("s1").len(), 1);
+        assert_eq!((viewers.count(), viewers.served()), ((1, 0), 2));
+    }
+}

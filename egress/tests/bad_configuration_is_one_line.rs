@@ -1,0 +1,35 @@
+//! The program with settings that cannot be: exit code 64 and one line, before anything is bound.
+
+use std::process::{Command, Output};
+
+fn egress(arguments: &[&str], env: &[(&str, &str)]) -> Output {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_egress"));
+    command.env_clear().args(arguments).envs(env.iter().copied());
+    command.output().unwrap()
+}
+
+#[test]
+fn bad_configuration_is_one_line() {
+    let table: [(&[&str], &[(&str, &str)], &str); 6] = [
+        (&["--port-pool-size", "none"], &[], "--port-pool-size 'none'"),
+        (&[], &[("PORT_POOL_BASE", "65535")], "PORT_POOL_BASE 65535"),
+        (&[], &[("JANUS_STREAMING_WS_URL", "8188")], "JANUS_STREAMING_WS_URL '8188'"),
+        (&["--whep-token-file", "/nonexistent"], &[], "--whep-token-file /nonexistent"),
+        (&["--whep-token", "hunter2"], &[], "--whep-token"),
+        (&["--redis", "redis://127.0.0.1:1"], &[], "--node-host"),
+    ];
+    for (arguments, env, wanted) in table {
+        let output = egress(arguments, env);
+        let said = String::from_utf8_lossy(&output.stderr);
+        assert_eq!(output.status.code(), Some(64), "{arguments:?} {env:?}: {said}");
+        assert!(said.contains(wanted) && said.lines().count() == 1, "{arguments:?} {env:?}: {said}");
+        assert!(output.stdout.is_empty());
+    }
+}
+
+#[test]
+fn help_shows_no_secret() {
+    let output = egress(&["--help"], &[("WHEP_TOKEN", "hunter2"), ("JANUS_STREAMING_API_SECRET", "hunter2")]);
+    let text = String::from_utf8_lossy(&output.stdout);
+    assert!(output.status.success() && text.contains("WHEP_TOKEN") && !text.contains("hunter2"), "{text}");
+}

@@ -1,0 +1,38 @@
+//! A publication that follows another on the same SSRC plays on in a browser that was watching.
+
+use std::time::Duration;
+
+use serde_json::json;
+
+use crate::common::browser::Browser;
+use crate::common::{World, lab};
+
+#[test]
+fn a_republished_stream_is_announced() {
+    let lab = lab();
+    let world = World::start(&lab);
+    world.session("s1", 4001, [7777, 8888]);
+    let mut sending = world.broadcast([7777, 8888]);
+    let browser = Browser::start(&lab, "view");
+    browser.open("http://10.77.0.1:7073/?id=s1");
+    world.until("frames", || browser.seen("framesDecoded") > 20.0);
+    for round in 0..3 {
+        for process in &sending {
+            process.kill9().unwrap();
+        }
+        std::thread::sleep(Duration::from_millis(300));
+        sending = world.broadcast([7777, 8888]);
+        world.until("announced", || {
+            let republished = world.get("/mountpoint/s1")["republished"].clone();
+            republished[0].as_u64() > Some(round) && republished[1].as_u64() > Some(round)
+        });
+        std::thread::sleep(Duration::from_secs(1));
+        let frames = browser.seen("framesDecoded");
+        std::thread::sleep(Duration::from_secs(2));
+        let more = browser.seen("framesDecoded") - frames;
+        println!("round {round}: {more} frames in 2 s after the change");
+        assert!(more > 35.0, "round {round}: {more} frames");
+    }
+    assert_eq!(browser.seen("connects"), 1.0, "on the same connection");
+    assert_eq!(world.get("/status")["viewers"]["connected"], json!(1));
+}

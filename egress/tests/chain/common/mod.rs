@@ -1,0 +1,199 @@
+//! Two namespaces joined by a veth: `eg` has Redis, Janus and the egress, `view` whoever watches or sends.
+
+pub mod browser;
+
+use std::fs;
+use std::net::{Ipv4Addr, SocketAddr, UdpSocket};
+use std::process::Command;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::{Duration, Instant};
+
+use lab::{Lab, Process, Redis, RedisConfig};
+use serde_json::{Value, json};
+
+/// Where the egress is.
+pub const HOST: Ipv4Addr = Ipv4Addr::new(10, 77, 0, 1);
+/// Longer than anything here may take.
+pub const LONG: Duration = Duration::from_secs(20);
+
+/// A namespace's name is short, and tests run beside each other.
+pub fn lab() -> Lab {
+    static NEXT: AtomicU32 = AtomicU32::new(0);
+    let number = NEXT.fetch_add(1, Ordering::Relaxed);
+    let lab = Lab::new(&format!("egt{}-{number}-", std::process::id())).unwrap();
+    lab.add_namespace("eg").unwrap();
+    lab.add_namespace("view").unwrap();
+    lab.link("eg", "v0", "view", "v1").unwrap();
+    lab.address("eg", "v0", "10.77.0.1/24").unwrap();
+    lab.address("view", "v1", "10.77.0.2/24").unwrap();
+    lab
+}
+
+/// Everything that an egress needs, and the egress.
+pub struct World<'lab> {
+    pub lab: &'lab Lab,
+    pub redis: Redis<'lab>,
+    pub janus: Process,
+    pub egress: Process,
+}
+
+impl<'lab> World<'lab> {
+    pub fn start(lab: &'lab Lab) -> World<'lab> {
+        World::start_with(lab, &[])
+    }
+
+    /// With more in the egress' environment.
+    pub fn start_with(lab: &'lab Lab, env: &[(&str, &str)]) -> World<'lab> {
+        let redis = Redis::start(lab, "eg", RedisConfig::default()).unwrap();
+        let janus = start_janus(lab);
+        let egress = start_egress(lab, env);
+        let world = World { lab, redis, janus, egress };
+        world.until("healthy", || world.get("/status")["healthy"] == json!(true));
+        world
+    }
+
+    /// A session of the tree, as an injection writes it.
+    pub fn session(&self, id: &str, room: u64, ssrcs: [u32; 2]) {
+        let [audio, video] = ssrcs.map(|ssrc| ssrc.to_string());
+        let key = format!("session:{id}");
+        let room = room.to_string();
+        let fields =
+            ["HSET", &key, "sessionId", id, "roomId", &room, "audioSsrc", &audio, "videoSsrc", &video];
+        self.redis.cli(&[&fields[..], &["treeId", "tree-1", "active", "true"]].concat()).unwrap();
+        self.redis.cli(&["SADD", "sessions:active", id]).unwrap();
+    }
+
+    /// Waits until something is so.
+    pub fn until(&self, what: &str, so: impl Fn() -> bool) -> Duration {
+        let started = Instant::now();
+        while !so() {
+            assert!(started.elapsed() < LONG, "not within {LONG:?}: {what}\n{}", self.egress.log());
+            std::thread::sleep(Duration::from_millis(20));
+        }
+        started.elapsed()
+    }
+
+    /// JSON of a GET.
+    pub fn get(&self, path: &str) -> Value {
+        self.request("GET", path, &[], "").2
+    }
+
+    /// Status, head and JSON (or text) of any request.
+    pub fn request(
+        &self,
+        method: &str,
+        path: &str,
+        headers: &[(&str, &str)],
+        body: &str,
+    ) -> (u16, String, Value) {
+        let server = SocketAddr::from((Ipv4Addr::LOCALHOST, 7073));
+        let Ok(response) = lab::http::request(self.lab, "eg", server, method, path, headers, body) else {
+            return (0, String::new(), Value::Null);
+        };
+        let body = serde_json::from_str(&response.body).unwrap_or(Value::String(response.body));
+        (response.status, response.head, body)
+    }
+
+    /// A POST of JSON.
+    pub fn post(&self, path: &str, body: &Value) -> (u16, Value) {
+        let (status, _, answer) =
+            self.request("POST", path, &[("Content-Type", "application/json")], &body.to_string());
+        (status, answer)
+    }
+
+    /// Live VP8 and Opus, from `view`.
+    pub fn broadcast(&self, ssrcs: [u32; 2]) -> [Process; 2] {
+        let url = |port: u16| format!("rtp://{HOST}:{port}?pkt_size=1200");
+        let ffmpeg = |arguments: &str, ssrc: u32, url: String| {
+            let mut command = Command::new("ffmpeg");
+            command.args(["-nostdin", "-loglevel", "error", "-re", "-f", "lavfi", "-i"]);
+            command.args(arguments.split(' ')).args(["-ssrc", &ssrc.to_string(), &url]);
+            self.lab.spawn("view", command).unwrap()
+        };
+        let audio = "sine=frequency=440 -c:a libopus -ac 2 -ar 48000 -f rtp -payload_type 111";
+        let video =
+            "testsrc2=size=640x360:rate=25 -c:v libvpx -deadline realtime -g 50 -f rtp -payload_type 96";
+        [ffmpeg(audio, ssrcs[0], url(5002)), ffmpeg(video, ssrcs[1], url(5004))]
+    }
+
+    /// A socket of a namespace.
+    pub fn socket(&self, ns: &str, address: (Ipv4Addr, u16)) -> UdpSocket {
+        let socket = self.lab.in_namespace(ns, || UdpSocket::bind(address)).unwrap().unwrap();
+        socket.set_read_timeout(Some(Duration::from_secs(5))).unwrap();
+        socket
+    }
+}
+
+/// Starts Janus with a folder of its own, and waits until it answers.
+pub fn start_janus(lab: &Lab) -> Process {
+    let folder = lab.directory().join("janus");
+    fs::create_dir_all(&folder).unwrap();
+    let at = |kind: &str| format!("/usr/lib/x86_64-linux-gnu/janus/{kind}");
+    let others =
+        "audiobridge duktape lua echotest nosip recordplay sip textroom videocall voicemail videoroom";
+    let others = others.split(' ').map(|name| format!("libjanus_{name}.so")).collect::<Vec<_>>().join(",");
+    let main = format!(
+        "general: {{ configs_folder=\"{}\"; plugins_folder=\"{}\"; transports_folder=\"{}\"; events_folder=\"{}\";
+           loggers_folder=\"{}\"; debug_level=4; api_secret=\"apis\" }}
+         nat: {{ ice_enforce_list=\"{HOST}\"; ice_keepalive_conncheck=true }}
+         plugins: {{ disable=\"{others}\" }}
+         transports: {{ disable=\"libjanus_http.so,libjanus_mqtt.so,libjanus_nanomsg.so,libjanus_pfunix.so,libjanus_rabbitmq.so\" }}",
+        folder.display(), at("plugins"), at("transports"), at("events"), at("loggers"),
+    );
+    let files = [
+        ("janus.jcfg", main.as_str()),
+        (
+            "janus.transport.websockets.jcfg",
+            "general: { ws=true; ws_port=8188; ws_ip=\"127.0.0.1\"; wss=false }\nadmin: { admin_ws=false }\n",
+        ),
+        ("janus.plugin.streaming.jcfg", "general: { admin_key=\"mps\" }\n"),
+    ];
+    for (name, text) in files {
+        fs::write(folder.join(name), text).unwrap();
+    }
+    let mut command = Command::new("janus");
+    command.arg("-F").arg(&folder);
+    let janus = lab.spawn("eg", command).unwrap();
+    let started = Instant::now();
+    let up = || {
+        lab.in_namespace("eg", || std::net::TcpStream::connect((Ipv4Addr::LOCALHOST, 8188)).is_ok()).unwrap()
+    };
+    while !up() {
+        assert!(started.elapsed() < LONG, "Janus does not start: {}", janus.log());
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    janus
+}
+
+/// Starts an egress.
+pub fn start_egress(lab: &Lab, env: &[(&str, &str)]) -> Process {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_egress"));
+    command.args(["--api", "0.0.0.0:7073", "--log", "debug"]);
+    command.envs([
+        ("NODE_ID", "egress-1"),
+        ("NODE_HOST", "10.77.0.1"),
+        ("REDIS_URL", "redis://127.0.0.1:6379"),
+        ("JANUS_STREAMING_WS_URL", "ws://127.0.0.1:8188"),
+        ("JANUS_STREAMING_API_SECRET", "apis"),
+        ("JANUS_STREAMING_MOUNTPOINT_SECRET", "mps"),
+        ("PORT_POOL_SIZE", "3"),
+    ]);
+    command.envs(env.iter().copied());
+    let egress = lab.spawn("eg", command).unwrap();
+    let started = Instant::now();
+    while !egress.log().contains("ready: ") {
+        assert!(started.elapsed() < LONG, "the egress does not start: {}", egress.log());
+        std::thread::sleep(Duration::from_millis(10));
+    }
+    egress
+}
+
+/// An RTP packet with some payload.
+pub fn rtp(ssrc: u32, sequence: u16, timestamp: u32) -> Vec<u8> {
+    let mut packet = vec![0x80, 96];
+    packet.extend(sequence.to_be_bytes());
+    packet.extend(timestamp.to_be_bytes());
+    packet.extend(ssrc.to_be_bytes());
+    packet.extend([0x10, 0, 0, 0]);
+    packet
+}

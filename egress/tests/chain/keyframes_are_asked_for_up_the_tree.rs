@@ -1,0 +1,48 @@
+//! A new viewer's wish for a keyframe reaches whoever the video comes from, at its RTCP port, once a second at most.
+
+use std::net::Ipv4Addr;
+use std::time::{Duration, Instant};
+
+use serde_json::json;
+
+use crate::common::browser::Browser;
+use crate::common::{HOST, World, lab, rtp};
+
+#[test]
+fn keyframes_are_asked_for_up_the_tree() {
+    let lab = lab();
+    let world = World::start(&lab);
+    world.session("s1", 4001, [7777, 8888]);
+    // As a relay does: RTP from 5004, RTCP at 5005.
+    let media = world.socket("view", (Ipv4Addr::UNSPECIFIED, 5004));
+    let rtcp = world.socket("view", (Ipv4Addr::UNSPECIFIED, 5005));
+    world.until("s1", || world.get("/mountpoints")["count"] == json!(1));
+    let sender = std::thread::spawn(move || {
+        let started = Instant::now();
+        for sequence in 0..2000u16 {
+            let timestamp = (started.elapsed().as_secs_f64() * 90_000.0) as u32;
+            media.send_to(&rtp(8888, sequence, timestamp), (HOST, 5004)).unwrap();
+            std::thread::sleep(Duration::from_millis(5));
+        }
+    });
+    world.until("active", || world.get("/mountpoint/s1")["active"] == json!(true));
+    let browser = Browser::start(&lab, "view");
+    browser.open("http://10.77.0.1:7073/?id=s1");
+    let mut packet = [0; 100];
+    let (length, from) = rtcp.recv_from(&mut packet).expect("a PLI");
+    assert_eq!(from.to_string(), "10.77.0.1:5005", "from the egress' own RTCP port");
+    assert_eq!(
+        (&packet[..4], &packet[8..12], length),
+        (&[0x81, 206, 0, 2][..], &8888u32.to_be_bytes()[..], 12)
+    );
+    // Chromium cannot decode this and asks again and again.
+    let first = Instant::now();
+    let mut count = 1;
+    while first.elapsed() < Duration::from_secs(4) && rtcp.recv_from(&mut packet).is_ok() {
+        count += 1;
+    }
+    println!("{count} PLIs in {:?}; {}", first.elapsed(), world.get("/status")["keyframes"]);
+    assert!((2..=6).contains(&count), "{count}");
+    browser.kill();
+    sender.join().unwrap();
+}

@@ -1,0 +1,11 @@
+//! An egress with a real Janus, a real Redis, real RTP and a real browser, in network namespaces. Needs root.
+
+mod common;
+
+mod a_browser_decodes;
+mod a_janus_that_comes_back_is_given_everything_again;
+mod a_republished_stream_is_announced;
+mod bad_requests_are_refused_and_leave_nothing;
+mod keyframes_are_asked_for_up_the_tree;
+mod mountpoints_follow_the_tree;
+mod strangers_harm_nobody;

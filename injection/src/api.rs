@@ -1,0 +1,81 @@
+//! The HTTP API: sessions, the page to publish from, and what every node has; [`crate::whip`] is merged in.
+
+use std::sync::Arc;
+
+use axum::Router;
+use axum::extract::rejection::{JsonRejection, PathRejection};
+use axum::extract::{Path, State};
+use axum::http::{StatusCode, header};
+use axum::response::{Html, IntoResponse, Json, Response};
+use axum::routing::{get, post};
+use node::http::{self, Access, Failed};
+use serde_json::{Value, json};
+
+use crate::injector::{Injector, InjectorError};
+use crate::session::Wish;
+use crate::{view, whip};
+
+/// The routes, guarded.
+pub fn router(injector: Arc<Injector>) -> Router {
+    let config = injector.config();
+    let own = Router::new()
+        .route("/session", post(create))
+        .route("/session/create", post(create))
+        .route("/session/{sid}", get(session).delete(destroy))
+        .route("/session/{sid}/destroy", post(destroy))
+        .route("/sessions", get(async |State(injector): State<Arc<Injector>>| Json(injector.sessions())))
+        .route("/publish", get(page))
+        .with_state(injector.clone());
+    let access =
+        Access { token: config.token.clone(), own: whip::routes(&config.whip_path), ..Access::default() };
+    let routes = http::router(injector.clone()).merge(own).merge(whip::router(injector.clone()));
+    // Outside the guard: a browser is to read its refusals, too.
+    let whip_path = format!("{}/", config.whip_path);
+    http::guard(routes, access).layer(axum::middleware::from_fn_with_state(Arc::from(whip_path), whip::cors))
+}
+
+impl From<InjectorError> for Failed {
+    fn from(error: InjectorError) -> Self {
+        let status = match &error {
+            InjectorError::Bad(_) => StatusCode::BAD_REQUEST,
+            InjectorError::Unknown(_) => StatusCode::NOT_FOUND,
+            InjectorError::Conflict(_) => StatusCode::CONFLICT,
+            InjectorError::NotAcceptable(_) => StatusCode::NOT_ACCEPTABLE,
+            InjectorError::Stale(_) => StatusCode::PRECONDITION_FAILED,
+            InjectorError::Unsupported(_) => StatusCode::UNPROCESSABLE_ENTITY,
+            InjectorError::Backend(_) => StatusCode::SERVICE_UNAVAILABLE,
+        };
+        Failed(status, error.to_string())
+    }
+}
+
+async fn create(
+    State(injector): State<Arc<Injector>>,
+    body: Result<Json<Wish>, JsonRejection>,
+) -> Result<Response, Failed> {
+    let Json(wish) = body?;
+    let session = injector.create(wish).await?;
+    let location = [(header::LOCATION, format!("/session/{}", session.id))];
+    Ok((StatusCode::CREATED, location, Json(injector.created(&session))).into_response())
+}
+
+async fn session(
+    State(injector): State<Arc<Injector>>,
+    id: Result<Path<String>, PathRejection>,
+) -> Result<Json<view::Session>, Failed> {
+    let Path(id) = id?;
+    Ok(Json(injector.session(&id)?))
+}
+
+async fn destroy(
+    State(injector): State<Arc<Injector>>,
+    id: Result<Path<String>, PathRejection>,
+) -> Result<Json<Value>, Failed> {
+    let Path(id) = id?;
+    let session = injector.destroy(&id).await?;
+    Ok(Json(json!({ "sessionId": session.id, "treeId": injector.config().tree_id, "active": false })))
+}
+
+async fn page(State(injector): State<Arc<Injector>>) -> Html<String> {
+    Html(include_str!("publish.html").replace("{{WHIP}}", &injector.config().whip_path))
+}

@@ -1,0 +1,75 @@
+//! From configuration to an injection that runs until it is told to stop.
+
+use std::io::Write;
+
+use node::config::ConfigError;
+use node::tree::Tree;
+use tokio::net::TcpListener;
+
+use crate::config::Config;
+use crate::injector::Injector;
+use crate::pipeline;
+
+/// The crates whose log is about the injection itself.
+const OWN: &[&str] = &["injection", "janus"];
+
+/// Why it does not run: one line, and an exit code.
+#[derive(Debug, thiserror::Error)]
+pub enum Failure {
+    /// Bad configuration, exit code 64.
+    #[error(transparent)]
+    Config(#[from] ConfigError),
+    /// Anything else, exit code 1.
+    #[error("{0}")]
+    Other(String),
+}
+
+/// Runs until SIGINT or SIGTERM.
+pub fn run(config: Config) -> Result<(), Failure> {
+    node::daemon::start_log(&config.log, OWN)?;
+    for warning in &config.warnings {
+        tracing::warn!("{warning}");
+    }
+    pipeline::init().map_err(Failure::Other)?;
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(2)
+        .enable_all()
+        .build()
+        .map_err(|error| Failure::Other(format!("no runtime: {error}")))?;
+    runtime.block_on(serve(config))
+}
+
+async fn serve(config: Config) -> Result<(), Failure> {
+    let stopped = node::daemon::stopped().map_err(|error| Failure::Other(error.to_string()))?;
+    let listener = TcpListener::bind(config.api).await.map_err(|error| {
+        Failure::Other(format!(
+            "cannot listen on --api {}: {error}; choose another address or port",
+            config.api
+        ))
+    })?;
+    let (injector, breaks) = Injector::new(config).map_err(Failure::Other)?;
+    injector.keep(breaks);
+    let tree = match injector.config().tree.clone() {
+        Some(tree) => {
+            let tree = Tree::start(tree, injector.registration().await, injector.clone());
+            injector.in_tree(tree.clone());
+            Some(tree)
+        }
+        None => None,
+    };
+
+    let config = injector.config();
+    println!(
+        "ready: node={} api={} whip={}/endpoint/ janus={}",
+        config.node_id, config.api, config.whip_path, config.janus.url
+    );
+    let _ = std::io::stdout().flush();
+
+    let served = node::http::serve(listener, crate::api::router(injector.clone()), stopped).await;
+    if let Some(tree) = tree {
+        tree.stop().await;
+    }
+    injector.stop().await;
+    tracing::info!("stopped; sessions are in Redis and are taken up again");
+    served.map_err(|error| Failure::Other(format!("the HTTP server ended: {error}")))
+}

@@ -1,0 +1,149 @@
+//! Keyframe requests from below, passed on to Janus: the sockets around [`crate::rtcp`].
+
+use std::collections::HashMap;
+use std::io;
+use std::net::SocketAddr;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use tokio::net::UdpSocket;
+use tokio::sync::Notify;
+
+use crate::rtcp::{self, Keyframes};
+
+/// Largest packet that is looked at; a datagram on an Ethernet is smaller.
+const PACKET: usize = 2048;
+
+/// Who asks for keyframes, and who is asked.
+pub struct Feedback {
+    /// What Janus says by RTCP comes here, and requests go out from here.
+    janus: UdpSocket,
+    /// Its port.
+    pub port: u16,
+    inner: Mutex<Inner>,
+    waits: Notify,
+    started: Instant,
+    asked: AtomicU64,
+    passed_on: AtomicU64,
+}
+
+#[derive(Default)]
+struct Inner {
+    keyframes: Keyframes,
+    /// Where Janus takes requests, by SSRC.
+    publishers: HashMap<u32, SocketAddr>,
+}
+
+impl Feedback {
+    /// Begins to listen on the sockets that receivers send feedback to.
+    pub fn start(janus: std::net::UdpSocket, below: Vec<std::net::UdpSocket>) -> io::Result<Arc<Feedback>> {
+        janus.set_nonblocking(true)?;
+        let feedback = Arc::new(Feedback {
+            port: janus.local_addr()?.port(),
+            janus: UdpSocket::from_std(janus)?,
+            inner: Mutex::default(),
+            waits: Notify::new(),
+            started: Instant::now(),
+            asked: AtomicU64::new(0),
+            passed_on: AtomicU64::new(0),
+        });
+        for socket in below {
+            socket.set_nonblocking(true)?;
+            tokio::spawn(feedback.clone().listen(UdpSocket::from_std(socket)?));
+        }
+        tokio::spawn(feedback.clone().drain());
+        tokio::spawn(feedback.clone().pass_on_late());
+        Ok(feedback)
+    }
+
+    /// Keyframes of a stream are asked for there from now on; or of nobody.
+    pub fn publisher(&self, ssrc: u32, at: Option<SocketAddr>) {
+        let mut inner = self.lock();
+        match at {
+            Some(at) => inner.publishers.insert(ssrc, at),
+            None => inner.publishers.remove(&ssrc),
+        };
+    }
+
+    /// Requests that came, and that were passed on.
+    pub fn counts(&self) -> [u64; 2] {
+        [&self.asked, &self.passed_on].map(|counter| counter.load(Ordering::Relaxed))
+    }
+
+    async fn listen(self: Arc<Self>, socket: UdpSocket) {
+        let mut packet = [0; PACKET];
+        loop {
+            match socket.recv_from(&mut packet).await {
+                Ok((length, _)) => {
+                    for ssrc in rtcp::asked(&packet[..length]) {
+                        self.ask(ssrc).await;
+                    }
+                }
+                // An ICMP error about something sent earlier; the socket is fine.
+                Err(error) => {
+                    tracing::debug!("feedback: {error}");
+                    tokio::time::sleep(Duration::from_millis(10)).await;
+                }
+            }
+        }
+    }
+
+    async fn ask(&self, ssrc: u32) {
+        let now = self.started.elapsed();
+        let to = {
+            let mut inner = self.lock();
+            // Whoever asks for a stream that is not there is not remembered.
+            let Some(to) = inner.publishers.get(&ssrc).copied() else { return };
+            self.asked.fetch_add(1, Ordering::Relaxed);
+            if !inner.keyframes.ask(ssrc, now) {
+                self.waits.notify_one();
+                return;
+            }
+            to
+        };
+        self.send(ssrc, to).await;
+    }
+
+    async fn send(&self, ssrc: u32, to: SocketAddr) {
+        match self.janus.send_to(&rtcp::pli(ssrc), to).await {
+            Ok(_) => {
+                self.passed_on.fetch_add(1, Ordering::Relaxed);
+            }
+            Err(error) => tracing::debug!("keyframe of SSRC {ssrc}: {error}"),
+        }
+    }
+
+    /// Those that came too early, when their time has come.
+    async fn pass_on_late(self: Arc<Self>) {
+        loop {
+            let due = self.lock().keyframes.due();
+            match due {
+                Some(due) => tokio::time::sleep_until((self.started + due).into()).await,
+                None => self.waits.notified().await,
+            }
+            let late: Vec<(u32, SocketAddr)> = {
+                let mut inner = self.lock();
+                let late = inner.keyframes.take(self.started.elapsed());
+                late.into_iter().filter_map(|ssrc| Some((ssrc, *inner.publishers.get(&ssrc)?))).collect()
+            };
+            for (ssrc, to) in late {
+                self.send(ssrc, to).await;
+            }
+        }
+    }
+
+    /// What Janus says is of no interest, but must not fill the socket.
+    async fn drain(self: Arc<Self>) {
+        let mut packet = [0; PACKET];
+        loop {
+            if self.janus.recv_from(&mut packet).await.is_err() {
+                tokio::time::sleep(Duration::from_millis(10)).await;
+            }
+        }
+    }
+
+    fn lock(&self) -> std::sync::MutexGuard<'_, Inner> {
+        self.inner.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}

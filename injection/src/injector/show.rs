@@ -1,0 +1,213 @@
+//! What is shown of an injection.
+
+use std::sync::atomic::Ordering;
+
+use axum::http::StatusCode;
+use node::http::{Base, Failed};
+
+use super::tree::recipient;
+use super::{Entry, Injector, InjectorError, lock};
+use crate::metrics::{self, Sample, StreamSample};
+use crate::pipeline::KINDS;
+use crate::session::Session;
+use crate::view;
+
+impl Injector {
+    /// `GET /sessions`.
+    pub fn sessions(&self) -> view::Sessions {
+        let sessions: Vec<view::Session> =
+            self.entries().iter().map(|entry| self.session_view(entry)).collect();
+        view::Sessions { count: sessions.len(), sessions }
+    }
+
+    /// `GET /session/{sid}`.
+    pub fn session(&self, id: &str) -> Result<view::Session, InjectorError> {
+        Ok(self.session_view(&*self.entry(id)?))
+    }
+
+    /// What whoever created a session is told.
+    pub fn created(&self, session: &Session) -> view::Created {
+        let recipients = match session.recipients.is_empty() {
+            true => self.state().children.values().map(recipient).collect(),
+            false => session.recipients.clone(),
+        };
+        view::Created {
+            session_id: session.id.clone(),
+            tree_id: self.config.tree_id.clone(),
+            endpoint: format!("{}/endpoint/{}", self.config.whip_path, session.id),
+            room_id: session.room,
+            audio_ssrc: session.ssrcs[0],
+            video_ssrc: session.ssrcs[1],
+            recipients,
+        }
+    }
+
+    fn session_view(&self, entry: &Entry) -> view::Session {
+        let session = &entry.session;
+        let (counts, clients) = (entry.feed.counts(), entry.feed.clients());
+        let stream = |kind: usize| view::Stream {
+            kind: KINDS[kind],
+            ssrc: session.ssrcs[kind],
+            received: counts[kind].received,
+            packets: counts[kind].packets,
+            bytes: counts[kind].bytes,
+            strangers: counts[kind].strangers,
+            recipients: clients[kind].len(),
+        };
+        view::Session {
+            created: self.created(session),
+            live_recipients: session.recipients.is_empty(),
+            injection_node_id: self.config.node_id.clone(),
+            active: true,
+            created_at: session.created,
+            updated_at: session.updated,
+            publisher: entry.current().map(|current| view::Publisher {
+                state: lock(&current.life).stage(),
+                seconds: self.now().saturating_sub(current.since).as_secs(),
+                codecs: current.streams.iter().map(|stream| stream.codec.clone()).collect(),
+            }),
+            publications: entry.publications.load(Ordering::Relaxed),
+            streams: [stream(0), stream(1)],
+            problem: lock(&entry.room_problem).clone(),
+        }
+    }
+
+    fn topology_view(&self) -> node::topology::TopologyView {
+        self.tree.get().map(|tree| tree.view().borrow().topology.clone()).unwrap_or_default()
+    }
+
+    /// Why it cannot do its job, each a sentence.
+    pub(super) fn problems(&self) -> Vec<String> {
+        let mut problems = Vec::new();
+        {
+            let state = self.state();
+            if state.janus.is_none() {
+                problems.push(
+                    state.janus_problem.clone().unwrap_or_else(|| "not connected to Janus yet".to_owned()),
+                );
+            }
+            if !state.restored {
+                let why = state.store_problem.as_deref().unwrap_or("Redis has not answered yet");
+                problems.push(format!("sessions of before the restart are not known: {why}"));
+            }
+        }
+        for entry in self.entries() {
+            problems.extend(lock(&entry.room_problem).clone());
+            if !entry.feed.is_running() {
+                problems.push(format!("the pipeline of session {} does not run", entry.session.id));
+            }
+        }
+        problems
+    }
+
+    fn sample(&self) -> Sample {
+        let streams = self.entries().into_iter().flat_map(|entry| {
+            let counts = entry.feed.counts();
+            [0, 1].map(|kind: usize| StreamSample {
+                kind: KINDS[kind],
+                session: entry.session.id.clone(),
+                ssrc: entry.session.ssrcs[kind],
+                count: counts[kind],
+            })
+        });
+        let entries = self.entries();
+        let state = self.state();
+        Sample {
+            tree_id: self.config.tree_id.clone(),
+            node_id: self.config.node_id.clone(),
+            sessions: entries.len(),
+            publishing: entries.iter().filter(|entry| entry.current().is_some()).count(),
+            children: state.children.len(),
+            janus: state.janus.is_some(),
+            janus_connections: state.janus_connections,
+            restarts: entries.iter().map(|entry| entry.feed.restarts()).sum(),
+            publications: entries.iter().map(|entry| entry.publications.load(Ordering::Relaxed)).sum(),
+            keyframes: self.feedback.counts(),
+            streams: {
+                drop(state);
+                streams.collect()
+            },
+        }
+    }
+}
+
+impl Base for Injector {
+    type Status = view::Status;
+    type Topology = view::Topology;
+
+    async fn status(&self) -> view::Status {
+        let problems = Injector::problems(self);
+        let entries = self.entries();
+        let [asked, passed_on] = self.feedback.counts();
+        let mut warnings = self.config.warnings.clone();
+        let state = self.state();
+        warnings.extend(state.store_problem.clone().filter(|_| state.restored));
+        view::Status {
+            node_id: self.config.node_id.clone(),
+            node_type: "injection",
+            tree_id: self.config.tree_id.clone(),
+            healthy: problems.is_empty(),
+            uptime: self.started.elapsed().as_secs(),
+            network: view::Network {
+                api: self.config.api.to_string(),
+                audio_port: self.config.ports[0],
+                video_port: self.config.ports[1],
+                whip: format!("{}/endpoint/", self.config.whip_path),
+            },
+            topology: self.topology_view(),
+            redis: self.tree.get().map(|tree| tree.view().borrow().redis.clone()),
+            janus: view::Janus {
+                url: self.config.janus.url.clone(),
+                connected: state.janus.is_some(),
+                problem: state.janus_problem.clone(),
+                connections: state.janus_connections,
+            },
+            sessions: view::SessionCounts {
+                count: entries.len(),
+                publishing: entries.iter().filter(|entry| entry.current().is_some()).count(),
+            },
+            pipeline: view::Pipeline {
+                running: entries.iter().all(|entry| entry.feed.is_running()),
+                restarts: entries.iter().map(|entry| entry.feed.restarts()).sum(),
+                children_count: state.children.len(),
+                unresolved: state
+                    .hosts
+                    .iter()
+                    .filter_map(|(host, found)| Some((host.clone(), found.as_ref().err()?.clone())))
+                    .collect(),
+            },
+            keyframes: view::Keyframes { asked, passed_on },
+            problems,
+            warnings,
+        }
+    }
+
+    async fn topology(&self) -> view::Topology {
+        let topology = self.topology_view();
+        view::Topology {
+            node_id: self.config.node_id.clone(),
+            node_type: "injection",
+            parent: topology.parent,
+            children: topology.children,
+        }
+    }
+
+    async fn refresh(&self) -> Result<(), Failed> {
+        self.round().await;
+        match self.tree.get() {
+            Some(tree) => tree.refresh().await.map_err(|why| Failed(StatusCode::SERVICE_UNAVAILABLE, why)),
+            None => Ok(()),
+        }
+    }
+
+    async fn metrics(&self) -> Result<String, Failed> {
+        let failed = |error: prometheus::Error| {
+            Failed(StatusCode::SERVICE_UNAVAILABLE, format!("the metrics cannot be written: {error}"))
+        };
+        metrics::text(&self.sample()).map_err(failed)
+    }
+
+    async fn problems(&self) -> Vec<String> {
+        Injector::problems(self)
+    }
+}

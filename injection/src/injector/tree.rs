@@ -1,0 +1,210 @@
+//! The injection in its tree: children become recipients.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::{IpAddr, SocketAddr};
+use std::time::{Duration, Instant};
+
+use node::record::{NodeType, Place, Registration};
+use node::topology::Command;
+use node::tree::{Follows, Session, Tree};
+
+use super::Injector;
+use crate::session::Recipient;
+
+/// How long a name server may take.
+const LOOK_UP: Duration = Duration::from_secs(2);
+
+impl Follows for Injector {
+    async fn have(&self) -> BTreeMap<String, Place> {
+        self.state().children.clone()
+    }
+
+    async fn carry_out(&self, commands: Vec<Command>, seen: Instant) {
+        {
+            let mut state = self.state();
+            for command in &commands {
+                match command.clone() {
+                    Command::Remove { id } => state.children.remove(&id),
+                    Command::Move { id, place } | Command::Add { id, place } => {
+                        state.children.insert(id, place)
+                    }
+                };
+            }
+        }
+        self.apply().await;
+        for command in &commands {
+            tracing::info!("{command} ({} ms)", seen.elapsed().as_millis());
+        }
+    }
+
+    /// The truth about our own sessions is here, and others' are not our business.
+    async fn sessions(&self, _: Vec<Session>) {}
+
+    async fn health(&self) -> String {
+        if self.problems().is_empty() { "active" } else { "degraded" }.to_owned()
+    }
+}
+
+impl Injector {
+    /// Follows the tree from now on.
+    pub fn in_tree(&self, tree: Tree) {
+        let _ = self.tree.set(tree);
+    }
+
+    /// What the injection says of itself in Redis.
+    pub async fn registration(&self) -> Registration {
+        let host = match &self.config.host {
+            Some(host) => host.clone(),
+            None => own_address(&self.config).await,
+        };
+        Registration {
+            id: self.config.node_id.clone(),
+            node_type: NodeType::Injection,
+            tree_id: self.config.tree_id.clone(),
+            host,
+            port: self.config.api.port(),
+            media: self.config.ports,
+            created: self.created,
+        }
+    }
+
+    /// Tells every pipeline whom to send to, as things are now.
+    pub(super) async fn apply(&self) {
+        let _applying = self.applying.lock().await;
+        let (children, entries, known) = {
+            let state = self.state();
+            let children: Vec<Recipient> = state.children.values().map(recipient).collect();
+            (children, state.sessions.values().cloned().collect::<Vec<_>>(), state.hosts.clone())
+        };
+        let send = |hosts: &BTreeMap<String, Result<IpAddr, String>>| {
+            for entry in &entries {
+                let recipients = match entry.session.recipients.is_empty() {
+                    true => &children,
+                    false => &entry.session.recipients,
+                };
+                entry.feed.send_to(&addresses(recipients, hosts));
+            }
+        };
+        // Whoever's address is known does not wait for a name server.
+        send(&known);
+        let explicit = entries.iter().flat_map(|entry| &entry.session.recipients);
+        let names = children.iter().chain(explicit).map(|to| to.host.clone());
+        let names: BTreeSet<String> = names.filter(|name| name.parse::<IpAddr>().is_err()).collect();
+        let hosts = resolve(names, &known).await;
+        send(&hosts);
+        self.state().hosts = hosts;
+    }
+}
+
+/// A child as a recipient.
+pub(super) fn recipient(place: &Place) -> Recipient {
+    let [audio_port, video_port] = place.ports;
+    Recipient { host: place.host.clone(), audio_port, video_port }
+}
+
+/// Addresses of audio and video; those whose name means nothing at present are left out.
+fn addresses(
+    recipients: &[Recipient],
+    hosts: &BTreeMap<String, Result<IpAddr, String>>,
+) -> [BTreeSet<SocketAddr>; 2] {
+    let of = |port: fn(&Recipient) -> u16| {
+        let address = |to: &Recipient| match to.host.parse() {
+            Ok(address) => Some(address),
+            Err(_) => hosts.get(&to.host)?.as_ref().ok().copied(),
+        };
+        recipients.iter().filter_map(|to| Some(SocketAddr::new(address(to)?, port(to)))).collect()
+    };
+    [of(|to| to.audio_port), of(|to| to.video_port)]
+}
+
+/// What names mean now. One that cannot be looked up at this moment keeps what it meant before.
+async fn resolve(
+    names: BTreeSet<String>,
+    known: &BTreeMap<String, Result<IpAddr, String>>,
+) -> BTreeMap<String, Result<IpAddr, String>> {
+    let mut looking = tokio::task::JoinSet::new();
+    for name in names {
+        looking.spawn(async move {
+            let found = look_up(&name).await;
+            (name, found)
+        });
+    }
+    let mut hosts = BTreeMap::new();
+    while let Some(Ok((name, found))) = looking.join_next().await {
+        let before = known.get(&name);
+        if let Err(why) = &found
+            && before.is_none_or(Result::is_ok)
+        {
+            tracing::warn!("{name}: {why}");
+        }
+        let address = match (found, before) {
+            (Err(_), Some(Ok(address))) => Ok(*address),
+            (found, _) => found,
+        };
+        hosts.insert(name, address);
+    }
+    hosts
+}
+
+async fn look_up(name: &str) -> Result<IpAddr, String> {
+    let found = tokio::time::timeout(LOOK_UP, tokio::net::lookup_host((name, 0)));
+    let places = found.await.map_err(|_| "the name server does not answer".to_owned())?;
+    let mut places: Vec<IpAddr> =
+        places.map_err(|error| error.to_string())?.map(|place| place.ip()).collect();
+    // The same one as long as it is there, whatever order the server gives them in.
+    places.sort();
+    places.first().copied().ok_or_else(|| "it has no address".to_owned())
+}
+
+/// The address that Redis sees us by; other nodes reach us there as a rule.
+async fn own_address(config: &crate::config::Config) -> String {
+    let nowhere = || "127.0.0.1".to_owned();
+    let Some(tree) = &config.tree else { return nowhere() };
+    let (host, port) = match &tree.redis.server {
+        node::config::RedisServer::Single { host, port } => (host.clone(), *port),
+        node::config::RedisServer::Sentinel { sentinels, .. } => match sentinels.first() {
+            Some(sentinel) => sentinel.clone(),
+            None => return nowhere(),
+        },
+    };
+    let probe = async {
+        let place = tokio::net::lookup_host((host, port)).await.ok()?.next()?;
+        let any: IpAddr = match place {
+            SocketAddr::V4(_) => std::net::Ipv4Addr::UNSPECIFIED.into(),
+            SocketAddr::V6(_) => std::net::Ipv6Addr::UNSPECIFIED.into(),
+        };
+        let socket = tokio::net::UdpSocket::bind((any, 0)).await.ok()?;
+        socket.connect(place).await.ok()?;
+        socket.local_addr().ok().map(|address| address.ip().to_string())
+    };
+    probe.await.unwrap_or_else(nowhere)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn unknown_hosts_are_left_out_and_equal_ones_count_once() {
+        let to = |host: &str, audio_port| Recipient { host: host.to_owned(), audio_port, video_port: 5004 };
+        let hosts = BTreeMap::from([
+            ("a".to_owned(), Ok("10.0.0.1".parse().unwrap())),
+            ("b".to_owned(), Ok("fd00::1".parse().unwrap())),
+            ("c".to_owned(), Err("no such host".to_owned())),
+        ]);
+        let [audio, video] = addresses(
+            &[
+                to("a", 5002),
+                to("10.0.0.1", 5002),
+                to("a", 6002),
+                to("fd00::1", 5002),
+                to("b", 5002),
+                to("c", 5002),
+            ],
+            &hosts,
+        );
+        let text = |set: BTreeSet<SocketAddr>| set.iter().map(ToString::to_string).collect::<Vec<_>>();
+        assert_eq!(text(audio), ["10.0.0.1:5002", "10.0.0.1:6002", "[fd00::1]:5002"]);
+        assert_eq!(text(video), ["10.0.0.1:5004", "[fd00::1]:5004"]);
+    }
+}

@@ -1,0 +1,5 @@
+//! See `injection`.
+
+fn main() -> std::process::ExitCode {
+    injection::cli::main()
+}

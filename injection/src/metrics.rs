@@ -1,0 +1,165 @@
+//! `GET /metrics`: one look at the injection as Prometheus text, without I/O.
+
+use std::collections::HashMap;
+
+use prometheus::process_collector::ProcessCollector;
+use prometheus::proto::MetricFamily;
+use prometheus::{CounterVec, GaugeVec, Opts, Registry, Result, TextEncoder};
+
+use crate::pipeline::Count;
+
+/// One look.
+#[derive(Clone, Debug, Default)]
+pub struct Sample {
+    /// Tree.
+    pub tree_id: String,
+    /// Node.
+    pub node_id: String,
+    /// Sessions.
+    pub sessions: usize,
+    /// Those with a publisher.
+    pub publishing: usize,
+    /// Children.
+    pub children: usize,
+    /// Connected to Janus.
+    pub janus: bool,
+    /// Times that Janus was connected to.
+    pub janus_connections: u64,
+    /// Pipelines started again.
+    pub restarts: u64,
+    /// Publications of the sessions that there are.
+    pub publications: u64,
+    /// Keyframe requests: asked, passed on.
+    pub keyframes: [u64; 2],
+    /// Audio and video of every session.
+    pub streams: Vec<StreamSample>,
+}
+
+/// A stream.
+#[derive(Clone, Debug)]
+pub struct StreamSample {
+    /// `audio` or `video`.
+    pub kind: &'static str,
+    /// Session.
+    pub session: String,
+    /// SSRC.
+    pub ssrc: u32,
+    /// Its counters.
+    pub count: Count,
+}
+
+/// As Prometheus wants it.
+pub fn text(sample: &Sample) -> Result<String> {
+    let labels = HashMap::from([
+        ("tree_id".to_owned(), sample.tree_id.clone()),
+        ("node_id".to_owned(), sample.node_id.clone()),
+    ]);
+    let scrape = Scrape(Registry::new_custom(None, Some(labels))?);
+    let number = |number: usize| number as f64;
+    scrape.gauge("active_sessions", "Sessions.", &["room_id"], [(vec!["all"], number(sample.sessions))])?;
+    let publishing = [(vec![], number(sample.publishing))];
+    scrape.gauge("publishers", "Sessions that somebody publishes to.", &[], publishing)?;
+    let children = [(vec![], number(sample.children))];
+    scrape.gauge("children_count", "Children that media is sent to.", &[], children)?;
+    let janus = [(vec![], number(sample.janus.into()))];
+    scrape.gauge("janus_connected", "1 while Janus is connected.", &[], janus)?;
+    let once = |count: u64| [(vec![], count as f64)];
+    let help = "Times that Janus was connected to.";
+    scrape.counter("janus_connections_total", help, &[], once(sample.janus_connections))?;
+    let help = "Times that a pipeline had to be started again, of the sessions that there are.";
+    scrape.counter("pipeline_restarts_total", help, &[], once(sample.restarts))?;
+    let help = "Publications, of the sessions that there are.";
+    scrape.counter("publications_total", help, &[], once(sample.publications))?;
+    let [asked, passed_on] = sample.keyframes;
+    scrape.counter("keyframe_requests_total", "Keyframe requests that came from below.", &[], once(asked))?;
+    let help = "Keyframe requests passed on to Janus.";
+    scrape.counter("keyframe_requests_passed_on_total", help, &[], once(passed_on))?;
+    let names = ["stream_type", "session_id", "ssrc"];
+    let ssrcs: Vec<String> = sample.streams.iter().map(|stream| stream.ssrc.to_string()).collect();
+    let of = |value: fn(&Count) -> u64| {
+        let streams = sample.streams.iter().zip(&ssrcs);
+        streams.map(move |(stream, ssrc)| {
+            (vec![stream.kind, stream.session.as_str(), ssrc.as_str()], value(&stream.count) as f64)
+        })
+    };
+    let help = "RTP packets sent to the tree, each once however many recipients it has.";
+    scrape.counter("rtp_packets_sent_total", help, &names, of(|count| count.packets))?;
+    let help = "Bytes of the RTP packets sent to the tree, RTP headers included.";
+    scrape.counter("rtp_bytes_sent_total", help, &names, of(|count| count.bytes))?;
+    let help = "RTP packets that Janus forwarded.";
+    scrape.counter("rtp_packets_received_total", help, &names, of(|count| count.received))?;
+    let help = "Packets at the session's port that were not the session's.";
+    scrape.counter("strangers_total", help, &names, of(|count| count.strangers))?;
+    scrape.0.register(Box::new(ProcessCollector::for_self()))?;
+    let mut families = scrape.0.gather();
+    for metric in families.iter_mut().flat_map(MetricFamily::mut_metric) {
+        metric.mut_label().sort();
+    }
+    TextEncoder::new().encode_to_string(&families)
+}
+
+struct Scrape(Registry);
+
+impl Scrape {
+    fn gauge<'a>(
+        &self,
+        name: &str,
+        help: &str,
+        labels: &[&str],
+        values: impl IntoIterator<Item = (Vec<&'a str>, f64)>,
+    ) -> Result<()> {
+        let family = GaugeVec::new(opts(name, help), labels)?;
+        for (labels, value) in values {
+            family.get_metric_with_label_values(&labels)?.set(value);
+        }
+        self.0.register(Box::new(family))
+    }
+
+    fn counter<'a>(
+        &self,
+        name: &str,
+        help: &str,
+        labels: &[&str],
+        values: impl IntoIterator<Item = (Vec<&'a str>, f64)>,
+    ) -> Result<()> {
+        let family = CounterVec::new(opts(name, help), labels)?;
+        for (labels, value) in values {
+            family.get_metric_with_label_values(&labels)?.inc_by(value);
+        }
+        self.0.register(Box::new(family))
+    }
+}
+
+fn opts(name: &str, help: &str) -> Opts {
+    Opts::new(format!("media_tree_injection_{name}"), help)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_series_of_the_contract_are_there_each_with_tree_and_node() {
+        let count = Count { received: 9, packets: 7, bytes: 700, strangers: 1 };
+        let stream = StreamSample { kind: "audio", session: "s1".to_owned(), ssrc: 7777, count };
+        let sample = Sample {
+            tree_id: "t".to_owned(),
+            node_id: "i".to_owned(),
+            sessions: 1,
+            children: 2,
+            streams: vec![stream],
+            ..Sample::default()
+        };
+        let text = text(&sample).unwrap();
+        for line in [
+            r#"media_tree_injection_active_sessions{node_id="i",room_id="all",tree_id="t"} 1"#,
+            r#"media_tree_injection_children_count{node_id="i",tree_id="t"} 2"#,
+            r#"media_tree_injection_rtp_packets_sent_total{node_id="i",session_id="s1",ssrc="7777",stream_type="audio",tree_id="t"} 7"#,
+            r#"media_tree_injection_rtp_bytes_sent_total{node_id="i",session_id="s1",ssrc="7777",stream_type="audio",tree_id="t"} 700"#,
+        ] {
+            assert!(text.lines().any(|found| found == line), "{line} is not in\n{text}");
+        }
+        let series = text.lines().filter(|line| !line.starts_with('#'));
+        assert!(series.clone().all(|line| line.contains("node_id=\"i\"") && line.contains("tree_id=\"t\"")));
+    }
+}

@@ -1,0 +1,111 @@
+//! [`Feed`]: a session's pipeline.
+
+use std::collections::BTreeSet;
+use std::net::{IpAddr, SocketAddr};
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use gst::prelude::*;
+use tokio::sync::mpsc;
+
+use super::branch::{Branch, Count};
+use super::{Inlet, KINDS, Outlets, PipelineError};
+
+/// Two branches that run from the session's beginning to its end, whoever publishes.
+pub struct Feed {
+    pipeline: gst::Pipeline,
+    branches: [Branch; 2],
+    restarts: AtomicU64,
+}
+
+impl Feed {
+    /// Starts. `inlet`: the address on which Janus reaches us; `broken` is told the session's name when the pipeline has
+    /// failed and wants a [`restart`](Self::restart).
+    pub fn start(
+        session: &str,
+        ssrcs: [u32; 2],
+        inlet: IpAddr,
+        outlets: &Outlets,
+        broken: mpsc::UnboundedSender<String>,
+    ) -> Result<Feed, PipelineError> {
+        let pipeline = gst::Pipeline::with_name(session);
+        let branch = |kind: usize| -> Result<Branch, PipelineError> {
+            Branch::add(&pipeline, kind, ssrcs[kind], &Inlet::bind(inlet)?, outlets)
+        };
+        let feed = Feed {
+            branches: [branch(0)?, branch(1)?],
+            pipeline: pipeline.clone(),
+            restarts: AtomicU64::new(0),
+        };
+        let bus = pipeline.bus().ok_or(PipelineError("a pipeline without a bus".to_owned()))?;
+        let session = session.to_owned();
+        bus.set_sync_handler(move |_, message| {
+            match message.view() {
+                gst::MessageView::Error(error) => {
+                    tracing::error!("session {session}: GStreamer: {}", error.error());
+                    let _ = broken.send(session.clone());
+                }
+                gst::MessageView::Warning(warning) => {
+                    tracing::warn!("session {session}: GStreamer: {}", warning.error());
+                }
+                _ => {}
+            }
+            // Nobody reads the bus besides.
+            gst::BusSyncReply::Drop
+        });
+        feed.pipeline.set_state(gst::State::Playing)?;
+        Ok(feed)
+    }
+
+    /// Stops and starts again, with the same ports, recipients and numbers.
+    pub fn restart(&self) -> Result<(), PipelineError> {
+        self.restarts.fetch_add(1, Ordering::Relaxed);
+        self.pipeline.set_state(gst::State::Null)?;
+        self.pipeline.set_state(gst::State::Playing)?;
+        Ok(())
+    }
+
+    /// Runs.
+    pub fn is_running(&self) -> bool {
+        self.pipeline.current_state() == gst::State::Playing
+    }
+
+    /// Times that it had to be started again.
+    pub fn restarts(&self) -> u64 {
+        self.restarts.load(Ordering::Relaxed)
+    }
+
+    /// The next packets are another publication's first.
+    pub fn begin(&self) {
+        self.branches.iter().for_each(Branch::begin);
+    }
+
+    /// Where Janus is to send audio and video.
+    pub fn ports(&self) -> [u16; 2] {
+        [0, 1].map(|kind: usize| self.branches[kind].port)
+    }
+
+    /// Sends to these from now on, and to nobody else.
+    pub fn send_to(&self, wanted: &[BTreeSet<SocketAddr>; 2]) {
+        for (branch, wanted) in self.branches.iter().zip(wanted) {
+            branch.send_to(wanted);
+        }
+    }
+
+    /// Whom it sends to.
+    pub fn clients(&self) -> [BTreeSet<SocketAddr>; 2] {
+        [0, 1].map(|kind: usize| self.branches[kind].clients())
+    }
+
+    /// What went through, audio and video.
+    pub fn counts(&self) -> [Count; 2] {
+        [0, 1].map(|kind: usize| self.branches[kind].count())
+    }
+}
+
+impl Drop for Feed {
+    fn drop(&mut self) {
+        if let Err(error) = self.pipeline.set_state(gst::State::Null) {
+            tracing::warn!("the {} pipeline does not stop: {error}", KINDS.join("/"));
+        }
+    }
+}

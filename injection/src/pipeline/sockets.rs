@@ -1,0 +1,95 @@
+//! The sockets that pipelines are given; they live longer than any pipeline.
+
+use std::io;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
+use std::os::fd::OwnedFd;
+
+use socket2::{Domain, Protocol, Socket, Type};
+
+use super::PipelineError;
+
+/// Room for bursts: a keyframe is hundreds of packets at once.
+const BUFFER: usize = 4 << 20;
+
+/// Where media leaves: the node's RTP ports, audio and video.
+pub struct Outlets {
+    v4: [UdpSocket; 2],
+    /// None where there is no IPv6.
+    v6: Option<[UdpSocket; 2]>,
+    /// RTCP ports.
+    rtcp: Vec<UdpSocket>,
+}
+
+impl Outlets {
+    /// Binds RTP and RTCP ports; the RTCP port is the one after.
+    pub fn bind(ports: [u16; 2]) -> io::Result<Outlets> {
+        let mut rtcp = Vec::new();
+        let mut pair = |address: IpAddr| -> io::Result<[UdpSocket; 2]> {
+            let pair = [bind(SocketAddr::new(address, ports[0]))?, bind(SocketAddr::new(address, ports[1]))?];
+            for port in ports {
+                rtcp.push(bind(SocketAddr::new(address, port + 1))?);
+            }
+            Ok(pair)
+        };
+        let v4 = pair(Ipv4Addr::UNSPECIFIED.into())?;
+        let v6 = match pair(Ipv6Addr::UNSPECIFIED.into()) {
+            Ok(pair) => Some(pair),
+            Err(error) if error.kind() == io::ErrorKind::AddrInUse => return Err(error),
+            Err(error) => {
+                tracing::info!("no IPv6 here ({error}); media goes out over IPv4 only");
+                None
+            }
+        };
+        Ok(Outlets { v4, v6, rtcp })
+    }
+
+    /// The sockets on which receivers ask for keyframes: RTCP may also come to the RTP port (RFC 5761).
+    pub fn feedback(&self) -> io::Result<Vec<UdpSocket>> {
+        let all = self.v4.iter().chain(self.v6.iter().flatten()).chain(&self.rtcp);
+        all.map(UdpSocket::try_clone).collect()
+    }
+
+    /// One kind's sockets, for a pipeline: IPv4 and IPv6.
+    pub(super) fn of(&self, kind: usize) -> io::Result<(gio::Socket, Option<gio::Socket>)> {
+        let of = |pair: &[UdpSocket; 2]| for_gstreamer(pair[kind].try_clone()?);
+        Ok((of(&self.v4)?, self.v6.as_ref().map(of).transpose()?))
+    }
+}
+
+/// Where Janus sends a session's audio or video.
+pub struct Inlet {
+    pub(super) socket: gio::Socket,
+    /// Its port.
+    pub port: u16,
+}
+
+impl Inlet {
+    /// On a port that is free.
+    pub fn bind(address: IpAddr) -> Result<Inlet, PipelineError> {
+        let failed =
+            |error: io::Error| PipelineError(format!("no port for media from Janus on {address}: {error}"));
+        let socket = bind(SocketAddr::new(address, 0)).map_err(failed)?;
+        let port = socket.local_addr().map_err(failed)?.port();
+        Ok(Inlet { socket: for_gstreamer(socket).map_err(failed)?, port })
+    }
+}
+
+fn bind(address: SocketAddr) -> io::Result<UdpSocket> {
+    let socket = Socket::new(Domain::for_address(address), Type::DGRAM, Some(Protocol::UDP))?;
+    if address.is_ipv6() {
+        socket.set_only_v6(true)?;
+    }
+    // As much of it as the kernel lets us have.
+    let _ = socket.set_recv_buffer_size(BUFFER);
+    let _ = socket.set_send_buffer_size(BUFFER);
+    socket.set_nonblocking(true)?;
+    let at = |error: io::Error| io::Error::new(error.kind(), format!("UDP {address}: {error}"));
+    socket.bind(&address.into()).map_err(at)?;
+    Ok(socket.into())
+}
+
+fn for_gstreamer(socket: UdpSocket) -> io::Result<gio::Socket> {
+    // SAFETY: the descriptor is open, is a socket, and is given away: from here on it is GIO's to close.
+    let socket = unsafe { gio::Socket::from_fd(OwnedFd::from(socket)) };
+    socket.map_err(|error| io::Error::other(error.to_string()))
+}

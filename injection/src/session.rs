@@ -1,0 +1,241 @@
+//! Sessions, without I/O: what is asked for and what there is, to a session or a refusal.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Deserializer, Serialize};
+
+/// Rooms are numbers that JavaScript can hold.
+const LARGEST_ROOM: u64 = (1 << 53) - 1;
+/// Longest name of a session.
+const LONGEST_ID: usize = 64;
+/// Most recipients of a session; beyond that a relay does it better.
+const MOST_RECIPIENTS: usize = 64;
+
+/// Somebody whom a session's media is sent to.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Recipient {
+    /// Host name or address.
+    pub host: String,
+    /// RTP port for audio.
+    pub audio_port: u16,
+    /// RTP port for video.
+    pub video_port: u16,
+}
+
+/// A session.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Session {
+    /// Name.
+    pub id: String,
+    /// Room in Janus, and mountpoint at every egress.
+    pub room: u64,
+    /// SSRCs in the tree: audio, video.
+    pub ssrcs: [u32; 2],
+    /// Who gets it; none: the node's children, as they come and go.
+    pub recipients: Vec<Recipient>,
+    /// ms since 1970.
+    pub created: u64,
+    /// ms since 1970.
+    pub updated: u64,
+}
+
+/// `POST /session/create`.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct Wish {
+    /// Name.
+    pub session_id: Option<String>,
+    /// Room.
+    #[serde(deserialize_with = "number")]
+    pub room_id: Option<u64>,
+    /// SSRC of the audio.
+    #[serde(deserialize_with = "number")]
+    pub audio_ssrc: Option<u64>,
+    /// SSRC of the video.
+    #[serde(deserialize_with = "number")]
+    pub video_ssrc: Option<u64>,
+    /// Who gets it.
+    pub recipients: Option<Vec<Recipient>>,
+}
+
+/// What another session has, of this node or of another.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Taken {
+    /// Its name.
+    pub id: String,
+    /// It is of this node's tree.
+    pub same_tree: bool,
+    /// Its room.
+    pub room: Option<u64>,
+    /// Its SSRCs.
+    pub ssrcs: Vec<u32>,
+}
+
+/// Why there is no session.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Refusal {
+    /// What is asked for makes no sense.
+    #[error("{0}")]
+    Bad(String),
+    /// Somebody has it.
+    #[error("{0}")]
+    Exists(String),
+}
+
+/// From a wish to a session. `random`: numbers to draw from; `now`: ms since 1970.
+pub fn decide(
+    wish: Wish,
+    taken: &[Taken],
+    mut random: impl FnMut() -> u32,
+    now: u64,
+) -> Result<Session, Refusal> {
+    let id = checked_id(wish.session_id)?;
+    let wanted = [checked_ssrc("audioSsrc", wish.audio_ssrc)?, checked_ssrc("videoSsrc", wish.video_ssrc)?];
+    if let [Some(audio), Some(video)] = wanted
+        && audio == video
+    {
+        return Err(Refusal::Bad(format!("audioSsrc and videoSsrc are both {audio}; they must differ")));
+    }
+    if wish.room_id.is_some_and(|room| room == 0 || room > LARGEST_ROOM) {
+        return Err(Refusal::Bad(format!("roomId must be a number from 1 to {LARGEST_ROOM}")));
+    }
+    let recipients = checked_recipients(wish.recipients.unwrap_or_default())?;
+
+    if taken.iter().any(|other| other.id == id) {
+        return Err(Refusal::Exists(format!(
+            "session {id} exists; destroy it first, or choose another name"
+        )));
+    }
+    let has_ssrc = |ssrc: u32| taken.iter().find(|other| other.same_tree && other.ssrcs.contains(&ssrc));
+    let has_room = |room: u64| taken.iter().find(|other| other.same_tree && other.room == Some(room));
+    for ssrc in wanted.into_iter().flatten() {
+        if let Some(other) = has_ssrc(ssrc) {
+            let why =
+                format!("SSRC {ssrc} belongs to session {}; leave it out and one is allotted", other.id);
+            return Err(Refusal::Exists(why));
+        }
+    }
+    if let Some(room) = wish.room_id
+        && let Some(other) = has_room(room)
+    {
+        let why = format!("room {room} belongs to session {}; leave it out and one is allotted", other.id);
+        return Err(Refusal::Exists(why));
+    }
+
+    let mut draw = |free: &dyn Fn(u32) -> bool| loop {
+        let number = random();
+        if number != 0 && free(number) {
+            return number;
+        }
+    };
+    let room = wish.room_id.unwrap_or_else(|| draw(&|room| has_room(u64::from(room)).is_none()).into());
+    let [audio, video] = wanted;
+    let audio = audio.unwrap_or_else(|| draw(&|ssrc| has_ssrc(ssrc).is_none() && video != Some(ssrc)));
+    let video = video.unwrap_or_else(|| draw(&|ssrc| has_ssrc(ssrc).is_none() && audio != ssrc));
+    Ok(Session { id, room, ssrcs: [audio, video], recipients, created: now, updated: now })
+}
+
+impl Session {
+    /// What it takes from others.
+    pub fn taken(&self) -> Taken {
+        Taken { id: self.id.clone(), same_tree: true, room: Some(self.room), ssrcs: self.ssrcs.to_vec() }
+    }
+
+    /// The hash `session:{sid}`.
+    pub fn fields(&self, node_id: &str, tree_id: &str, active: bool) -> Vec<(&'static str, String)> {
+        vec![
+            ("sessionId", self.id.clone()),
+            ("roomId", self.room.to_string()),
+            ("audioSsrc", self.ssrcs[0].to_string()),
+            ("videoSsrc", self.ssrcs[1].to_string()),
+            ("recipients", serde_json::json!(self.recipients).to_string()),
+            ("injectionNodeId", node_id.to_owned()),
+            ("treeId", tree_id.to_owned()),
+            ("active", active.to_string()),
+            ("createdAt", self.created.to_string()),
+            ("updatedAt", self.updated.to_string()),
+        ]
+    }
+
+    /// Reads the hash back. An error says what is wrong with it.
+    pub fn of(id: &str, fields: &BTreeMap<String, String>) -> Result<Session, String> {
+        let text = |name: &str| fields.get(name).map(|value| value.trim()).unwrap_or_default();
+        let number = |name: &str| -> Result<u64, String> {
+            text(name).parse().map_err(|_| format!("its {name} is '{}', which is no number", text(name)))
+        };
+        let ssrc = |name: &str| u32::try_from(number(name)?).map_err(|_| format!("its {name} is no SSRC"));
+        let recipients = match text("recipients") {
+            "" => Vec::new(),
+            json => serde_json::from_str(json).map_err(|error| format!("its recipients: {error}"))?,
+        };
+        Ok(Session {
+            id: id.to_owned(),
+            room: number("roomId")?,
+            ssrcs: [ssrc("audioSsrc")?, ssrc("videoSsrc")?],
+            recipients,
+            created: number("createdAt").unwrap_or_default(),
+            updated: number("updatedAt").unwrap_or_default(),
+        })
+    }
+}
+
+fn checked_id(id: Option<String>) -> Result<String, Refusal> {
+    let id = id.ok_or(Refusal::Bad("sessionId is missing; a session needs a name".to_owned()))?;
+    let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-._~".contains(&byte);
+    let sound = (1..=LONGEST_ID).contains(&id.len()) && id.bytes().all(plain) && id != "." && id != "..";
+    match sound {
+        true => Ok(id),
+        false => Err(Refusal::Bad(format!(
+            "sessionId must be 1 to {LONGEST_ID} letters, digits, or any of '-._~', because it is part of addresses"
+        ))),
+    }
+}
+
+fn checked_ssrc(name: &str, ssrc: Option<u64>) -> Result<Option<u32>, Refusal> {
+    match ssrc.map(u32::try_from) {
+        None => Ok(None),
+        Some(Ok(ssrc)) if ssrc != 0 => Ok(Some(ssrc)),
+        Some(_) => Err(Refusal::Bad(format!("{name} must be a number from 1 to {}", u32::MAX))),
+    }
+}
+
+fn checked_recipients(recipients: Vec<Recipient>) -> Result<Vec<Recipient>, Refusal> {
+    if recipients.len() > MOST_RECIPIENTS {
+        let why = format!("a session has at most {MOST_RECIPIENTS} recipients; make a relay one of them");
+        return Err(Refusal::Bad(why));
+    }
+    for recipient in &recipients {
+        let host = &recipient.host;
+        if host.is_empty() || host.chars().any(|c| c.is_whitespace() || c.is_control() || "/@,[]".contains(c))
+        {
+            let why = format!("'{}' is no host name or address of a recipient", host.escape_debug());
+            return Err(Refusal::Bad(why));
+        }
+        if recipient.audio_port == 0 || recipient.video_port == 0 {
+            return Err(Refusal::Bad(format!("recipient {host} has a port 0; ports are 1 to 65535")));
+        }
+    }
+    Ok(recipients)
+}
+
+/// A number, or the same as text, as scripts send it.
+fn number<'de, D: Deserializer<'de>>(from: D) -> Result<Option<u64>, D::Error> {
+    #[derive(Deserialize)]
+    #[serde(untagged, expecting = "expected a whole number")]
+    enum Either {
+        Number(u64),
+        Text(String),
+    }
+    match Option::<Either>::deserialize(from)? {
+        None => Ok(None),
+        Some(Either::Number(number)) => Ok(Some(number)),
+        Some(Either::Text(text)) => {
+            let wrong = || serde::de::Error::custom(format!("'{}' is no whole number", text.escape_debug()));
+            text.trim().parse().map(Some).map_err(|_| wrong())
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,330 @@
+//! Janus' VideoRoom as far as an injection needs it: rooms, publishers, forwarders. What is begun here is completed or
+//! taken back.
+
+use std::net::{IpAddr, SocketAddr};
+
+use janus::{Client, Error, Event, Handle, Jsep};
+use node::secret::Secret;
+use serde_json::{Value, json};
+use tokio::sync::mpsc;
+
+use crate::config::JanusConfig;
+
+const PLUGIN: &str = "janus.plugin.videoroom";
+/// "No such room".
+const NO_SUCH_ROOM: i64 = 426;
+/// "Room exists already".
+const ROOM_EXISTS: i64 = 427;
+/// "Invalid SDP", of Janus itself.
+const BAD_SDP: i64 = 465;
+/// Largest bitrate that publishers are allowed, in bits per second: Janus' own limit is for video calls.
+const BITRATE: u64 = 20_000_000;
+/// Payload types in the tree. Egresses tell the video's codec by them.
+const OPUS: u8 = 111;
+const VP8: u8 = 96;
+const H264: u8 = 108;
+
+/// A connection to Janus, with a handle for what concerns rooms.
+#[derive(Clone)]
+pub struct VideoRoom {
+    client: Client,
+    control: Handle,
+    room_secret: Option<Secret>,
+    admin_key: Option<Secret>,
+    /// Janus' address.
+    pub peer: IpAddr,
+    /// The address that Janus reaches us by.
+    pub local: IpAddr,
+    /// Begins the description of all our rooms.
+    mark: String,
+}
+
+/// A publisher in a room.
+pub struct Publisher {
+    handle: Handle,
+    id: u64,
+    /// What Janus answered the offer with.
+    pub answer: String,
+    /// What it sends, audio (0) and video (1).
+    pub streams: Vec<Stream>,
+}
+
+/// One medium of a publisher.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Stream {
+    /// Janus' name for it.
+    pub mid: String,
+    /// Audio (0) or video (1).
+    pub kind: usize,
+    /// Codec, in lower case.
+    pub codec: String,
+}
+
+/// Where Janus is to forward a publication to.
+pub struct Destination {
+    /// RTP ports: audio, video.
+    pub ports: [u16; 2],
+    /// Their SSRCs.
+    pub ssrcs: [u32; 2],
+    /// Our port for what Janus says by RTCP.
+    pub rtcp_port: u16,
+}
+
+impl VideoRoom {
+    /// Connects; with that all that an earlier connection of this node left behind is removed.
+    pub async fn connect(config: &JanusConfig, node_id: &str) -> Result<VideoRoom, Error> {
+        let url = &config.url;
+        let unreachable =
+            |error: std::io::Error| Error::Connect { url: url.to_owned(), why: error.to_string() };
+        let (peer, local) = addresses(config).await.map_err(unreachable)?;
+        let secret = config.api_secret.as_ref().map(Secret::reveal);
+        let client = Client::connect(url, secret).await?;
+        let (control, _) = client.attach(PLUGIN).await?;
+        let room = VideoRoom {
+            client,
+            control,
+            room_secret: config.room_secret.clone(),
+            admin_key: config.admin_key.clone().or_else(|| config.room_secret.clone()),
+            peer,
+            local: config.media_address.unwrap_or(local),
+            mark: format!("media-tree {node_id}/"),
+        };
+        room.clean_up().await;
+        Ok(room)
+    }
+
+    /// Ends when the connection is gone.
+    pub async fn closed(&self) {
+        self.client.closed().await;
+    }
+
+    /// Makes a room.
+    pub async fn create(&self, room: u64, session: &str) -> Result<(), Error> {
+        let body = json!({
+            "request": "create",
+            "room": room,
+            "description": format!("{}{session}", self.mark),
+            "is_private": true,
+            "permanent": false,
+            // One publishes; one that is dead may still be in the room when the next comes.
+            "publishers": 8,
+            "audiocodec": "opus",
+            "videocodec": "vp8,h264",
+            "h264_profile": "42e01f",
+            "bitrate": BITRATE,
+            // Keyframes are asked for when somebody needs one.
+            "fir_freq": 0,
+            "notify_joining": false,
+        });
+        self.ask(body, true).await.map(drop)
+    }
+
+    /// Removes a room and whoever is in it. One that is not there is fine.
+    pub async fn destroy(&self, room: u64) -> Result<(), Error> {
+        match self.ask(json!({ "request": "destroy", "room": room, "permanent": false }), true).await {
+            Err(error) if error.code() == Some(NO_SUCH_ROOM) => Ok(()),
+            other => other.map(drop),
+        }
+    }
+
+    /// Takes a publisher in with its offer. Gives besides what will happen to it.
+    pub async fn publish(
+        &self,
+        room: u64,
+        session: &str,
+        offer: String,
+    ) -> Result<(Publisher, mpsc::UnboundedReceiver<Event>), Error> {
+        let (handle, events) = self.client.attach(PLUGIN).await?;
+        let body = json!({
+            "request": "joinandconfigure", "ptype": "publisher", "room": room, "display": session,
+        });
+        let joined = handle.message(body, Some(Jsep { kind: "offer".to_owned(), sdp: offer })).await;
+        match joined.and_then(|reply| publisher(&handle, reply)) {
+            Ok(publisher) => Ok((publisher, events)),
+            Err(error) => {
+                take_back(handle).await;
+                Err(error)
+            }
+        }
+    }
+
+    /// Has a publication forwarded. Gives where Janus takes keyframe requests for it.
+    pub async fn forward(
+        &self,
+        room: u64,
+        publisher: &Publisher,
+        to: &Destination,
+    ) -> Result<Option<SocketAddr>, Error> {
+        let streams: Vec<Value> = publisher
+            .streams
+            .iter()
+            .map(|stream| {
+                let mut forward = json!({
+                    "mid": stream.mid,
+                    "port": to.ports[stream.kind],
+                    "ssrc": to.ssrcs[stream.kind],
+                    "pt": payload_type(&stream.codec),
+                });
+                if stream.kind == 1 {
+                    forward["rtcp_port"] = json!(to.rtcp_port);
+                }
+                forward
+            })
+            .collect();
+        let wanted = streams.len();
+        let body = json!({
+            "request": "rtp_forward",
+            "room": room,
+            "publisher_id": publisher.id,
+            "host": self.local.to_string(),
+            "host_family": if self.local.is_ipv4() { "ipv4" } else { "ipv6" },
+            "streams": streams,
+        });
+        let reply = self.ask(body, true).await?;
+        // An unknown mid is no error to Janus.
+        let forwarders = reply["forwarders"].as_array().map(Vec::as_slice).unwrap_or_default();
+        if forwarders.len() != wanted {
+            return Err(Error::Answer { request: "rtp_forward".to_owned(), answer: reply.to_string() });
+        }
+        let port = forwarders.iter().find_map(|forwarder| forwarder["local_rtcp_port"].as_u64());
+        Ok(port.and_then(|port| Some(SocketAddr::new(self.peer, u16::try_from(port).ok()?))))
+    }
+
+    /// Removes rooms that a former life of this node left behind. That it fails is no reason to do without Janus.
+    async fn clean_up(&self) {
+        let rooms = match self.ask(json!({ "request": "list" }), true).await {
+            Ok(reply) => reply["list"].as_array().cloned().unwrap_or_default(),
+            Err(error) => return tracing::warn!("cannot see which rooms there are: {error}"),
+        };
+        let ours =
+            |room: &&Value| room["description"].as_str().is_some_and(|text| text.starts_with(&self.mark));
+        for room in rooms.iter().filter(ours).filter_map(|room| room["room"].as_u64()) {
+            match self.destroy(room).await {
+                Ok(()) => tracing::info!("room {room} was left behind; removed"),
+                Err(error) => tracing::warn!("room {room} was left behind and stays: {error}"),
+            }
+        }
+    }
+
+    async fn ask(&self, mut body: Value, with_secrets: bool) -> Result<Value, Error> {
+        if with_secrets {
+            for (name, secret) in [("secret", &self.room_secret), ("admin_key", &self.admin_key)] {
+                if let Some(secret) = secret {
+                    body[name] = json!(secret.reveal());
+                }
+            }
+        }
+        Ok(self.control.message(body, None).await?.data)
+    }
+}
+
+impl Publisher {
+    /// Passes a candidate on.
+    pub async fn trickle(&self, candidate: Value) -> Result<(), Error> {
+        self.handle.trickle(candidate).await
+    }
+
+    /// Takes it out of its room, and with it its forwarders.
+    pub async fn leave(&self) {
+        take_back(self.handle.clone()).await;
+    }
+}
+
+/// Whether Janus says that a room is not there.
+pub fn is_no_room(error: &Error) -> bool {
+    error.code() == Some(NO_SUCH_ROOM)
+}
+
+/// Whether Janus says that an offer is none.
+pub fn is_bad_sdp(error: &Error) -> bool {
+    matches!(error, Error::Janus { code: BAD_SDP, .. })
+}
+
+/// Whether Janus says that a room is there.
+pub fn is_room_exists(error: &Error) -> bool {
+    error.code() == Some(ROOM_EXISTS)
+}
+
+/// A handle takes publisher, peer connection and forwarders with it. When Janus does not answer, its session ends with
+/// the connection, and they with it.
+async fn take_back(handle: Handle) {
+    if let Err(error) = handle.detach().await {
+        tracing::debug!("a handle was not given back: {error}");
+    }
+}
+
+fn publisher(handle: &Handle, reply: janus::Reply) -> Result<Publisher, Error> {
+    let data = reply.data;
+    let odd = || Error::Answer { request: "joinandconfigure".to_owned(), answer: data.to_string() };
+    let id = data["id"].as_u64().ok_or_else(odd)?;
+    let answer = reply.jsep.filter(|jsep| jsep.kind == "answer").ok_or_else(odd)?.sdp;
+    let streams = streams(&data["streams"]);
+    if streams.is_empty() {
+        return Err(odd());
+    }
+    Ok(Publisher { handle: handle.clone(), id, answer, streams })
+}
+
+/// The media that a publisher was granted, at most one of each kind.
+fn streams(list: &Value) -> Vec<Stream> {
+    let mut streams: Vec<Stream> = Vec::new();
+    for stream in list.as_array().map(Vec::as_slice).unwrap_or_default() {
+        let text = |name: &str| stream[name].as_str().map(str::to_owned);
+        let kind = match stream["type"].as_str() {
+            Some("audio") => 0,
+            Some("video") => 1,
+            _ => continue,
+        };
+        let disabled = stream["disabled"].as_bool().unwrap_or_default();
+        if let (Some(mid), Some(codec), false) = (text("mid"), text("codec"), disabled)
+            && streams.iter().all(|other| other.kind != kind)
+        {
+            streams.push(Stream { mid, kind, codec: codec.to_lowercase() });
+        }
+    }
+    streams
+}
+
+fn payload_type(codec: &str) -> u8 {
+    match codec {
+        "vp8" => VP8,
+        "h264" => H264,
+        _ => OPUS,
+    }
+}
+
+/// Janus' address, and ours as Janus sees it.
+async fn addresses(config: &JanusConfig) -> std::io::Result<(IpAddr, IpAddr)> {
+    let mut places = tokio::net::lookup_host((config.host.as_str(), config.port)).await?;
+    let place =
+        places.next().ok_or_else(|| std::io::Error::other(format!("{} has no address", config.host)))?;
+    let any: IpAddr = match place {
+        SocketAddr::V4(_) => std::net::Ipv4Addr::UNSPECIFIED.into(),
+        SocketAddr::V6(_) => std::net::Ipv6Addr::UNSPECIFIED.into(),
+    };
+    // Nothing is sent: the kernel says which address it would send from.
+    let probe = tokio::net::UdpSocket::bind((any, 0)).await?;
+    probe.connect(place).await?;
+    Ok((place.ip(), probe.local_addr()?.ip()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn media_are_found_by_type_not_by_place() {
+        let list = json!([
+            { "type": "video", "mindex": 0, "mid": "video0", "codec": "VP8" },
+            { "type": "data", "mindex": 2, "mid": "2" },
+            { "type": "audio", "mindex": 1, "mid": "audio1", "codec": "opus" },
+            { "type": "video", "mindex": 3, "mid": "3", "codec": "h264" },
+        ]);
+        let stream =
+            |mid: &str, kind, codec: &str| Stream { mid: mid.to_owned(), kind, codec: codec.to_owned() };
+        assert_eq!(streams(&list), [stream("video0", 1, "vp8"), stream("audio1", 0, "opus")]);
+        let disabled = json!([{ "type": "audio", "mid": "0", "codec": "opus", "disabled": true }]);
+        assert_eq!(streams(&disabled), []);
+        assert_eq!(streams(&Value::Null), []);
+    }
+}

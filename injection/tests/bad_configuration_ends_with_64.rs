@@ -1,0 +1,25 @@
+//! Bad configuration: exit code 64 and one line that says what to mend, before anything is bound.
+
+use std::process::Command;
+
+#[test]
+fn test() {
+    type Row = (&'static [&'static str], &'static [(&'static str, &'static str)], &'static str);
+    let table: [Row; 6] = [
+        (&["--janus", "http://a"], &[], "--janus 'http://a': must be ws://HOST:PORT"),
+        (&["--frobnicate"], &[], "--frobnicate"),
+        (&["--whip-token-file", "/nowhere"], &[], "cannot read --whip-token-file /nowhere"),
+        (&[], &[("RTP_AUDIO_PORT", "5003")], "too close"),
+        (&[], &[("WHIP_BASE_PATH", "whip")], "WHIP_BASE_PATH 'whip'"),
+        (&["--log", "injection=loud"], &[], "--log injection=loud"),
+    ];
+    for (arguments, environment, words) in table {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_injection"));
+        let output = command.args(arguments).envs(environment.iter().copied()).output().unwrap();
+        let said = String::from_utf8(output.stderr).unwrap();
+        assert_eq!(output.status.code(), Some(64), "{arguments:?}: {said}");
+        assert_eq!(said.lines().count(), 1, "{said}");
+        assert!(said.starts_with("injection: ") && said.contains(words), "{said}");
+        assert!(output.stdout.is_empty());
+    }
+}

@@ -1,0 +1,26 @@
+//! The injection as a program, with a real Janus and a real Redis, publishers that speak WHIP, and a child that listens.
+//!
+//!     namespace node: Redis, Janus, injection 10.77.0.1 ---veth--- 10.77.0.2 namespace far: publishers, child
+//!
+//! Needs root. One behaviour per module; they take turns, because they measure time.
+
+#![allow(clippy::unwrap_used, reason = "a test's helpers fail like the test")]
+
+mod common;
+
+mod a_dead_publisher_loses_its_place;
+mod a_restart_takes_sessions_up_again;
+mod a_session_has_recipients_of_its_own;
+mod bad_input_is_refused;
+mod children_come_and_go_while_media_flows;
+mod janus_comes_back_with_its_rooms;
+mod keyframe_requests_reach_the_publisher;
+mod metrics_please_promtool;
+mod nothing_is_leaked;
+mod publishers_need_the_token;
+mod publishing_again_goes_on_without_a_gap;
+mod redis_may_come_late_and_go;
+mod sessions_are_unique_in_the_tree;
+mod the_page_publishes;
+mod two_nodes_do_not_write_at_once;
+mod whip_speaks_rfc_9725;

@@ -1,0 +1,35 @@
+use std::process::Command;
+use std::time::Duration;
+
+use crate::common::{Receiver, Scene, until};
+
+/// A browser that opens `/publish?id=`, over plain http and with its addresses hidden (mDNS), sends its test pattern: video and audio, VP8 and H264.
+#[test]
+fn test() {
+    let scene = Scene::start("page");
+    scene.create("s1");
+    scene.child();
+    let receiver = Receiver::start(scene.lab);
+    for (codec, payload_type) in [("VP8", 96), ("H264", 108)] {
+        let before = receiver.count();
+        let profile = scene.lab.directory().join(codec);
+        let mut browser = Command::new("chromium");
+        browser
+            .args(["--headless=new", "--no-sandbox", "--disable-gpu", "--no-first-run", "--mute-audio"])
+            .args([
+                "--autoplay-policy=no-user-gesture-required",
+                "--disable-features=WebRtcHideLocalIpsWithMdns",
+            ])
+            .arg(format!("--user-data-dir={}", profile.display()))
+            .arg(format!("http://10.77.0.1:7070/publish?id=s1&source=pattern&codec={codec}&auto"));
+        let browser = scene.lab.spawn("far", browser).unwrap();
+        until("the browser publishes", || scene.session("s1")["publisher"]["state"] == "publishing");
+        until("media", || (0..2).all(|kind| receiver.count()[kind] > before[kind] + 50));
+        let last = *receiver.packets(1).last().unwrap();
+        assert_eq!(last.payload_type, payload_type);
+        browser.kill9().unwrap();
+        let took = until("its place is free", || scene.session("s1")["publisher"].is_null());
+        assert!(took < Duration::from_secs(5), "{took:?}");
+    }
+    assert_eq!(scene.session("s1")["streams"][1]["strangers"], 0);
+}

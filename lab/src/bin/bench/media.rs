@@ -1,0 +1,136 @@
+//! The whole chain, from the publisher's picture to the viewer's: how soon a new viewer sees something, how old it is then,
+//! and what each node takes for it.
+
+use std::fmt::Write as _;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, ensure};
+use lab::client::{first_frames, percentile};
+use lab::relay::Mode;
+use lab::studio::{Studio, VIEWERS, egress};
+use lab::{Lab, Process};
+use serde_json::{Value, json};
+
+use crate::daemon::cpu_ns;
+use crate::machine::{Machine, check_interrupted};
+
+const SESSION: &str = "bench";
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// Prints the tables; gives the figures as JSON.
+pub fn run(mode: Mode, quick: bool) -> Result<String> {
+    let (tries, viewers) = if quick { (5, 3) } else { (20, 20) };
+    let time = Duration::from_secs(if quick { 5 } else { 20 });
+    let machine = Machine::describe(0)?;
+    eprintln!("bench: {machine}; a broadcast through the relay in mode {mode}");
+    let lab = Lab::new("bench-media-")?;
+    let studio = Studio::open(&lab, mode, 2, 2)?;
+    studio.create_session(SESSION, [7777, 8888])?;
+    let publisher = studio.publish(SESSION, &[])?;
+    for index in 0..2 {
+        studio.wait_active(index, SESSION).with_context(|| publisher.process().tail())?;
+    }
+
+    eprintln!("bench: {tries} viewers join, one after the other");
+    let first = first_frames(&lab, VIEWERS, &studio.whep(0, SESSION)?, tries)?;
+    let whole: Vec<f64> = first.iter().filter_map(|seen| seen.first_frame_ms).collect();
+    let first: Vec<f64> = first.iter().filter_map(|seen| seen.offer_to_frame_ms).collect();
+    let keyframes = publisher.report().keyframes;
+
+    eprintln!("bench: glass to glass, for {} s through the relay", time.as_secs());
+    let through = ages(&studio, time)?;
+    eprintln!("bench: the same from the injection straight to egress-1");
+    studio.bypass(0)?;
+    std::thread::sleep(Duration::from_secs(1));
+    let without = ages(&studio, time)?;
+    studio.unbypass(0)?;
+    studio.wait_active(0, SESSION)?;
+
+    eprintln!("bench: {viewers} viewers on each egress");
+    let watching = studio.view(SESSION, &[0, 1], viewers, &[])?;
+    watching.wait_until(PATIENCE, |views| {
+        views.viewers.len() == 2 * viewers && views.viewers.iter().all(|seen| seen.decoded > 0)
+    })?;
+    let processes = processes(&studio);
+    let shares = cpu_shares(&processes, time)?;
+    let lost: u64 = watching.report().viewers.iter().map(|seen| seen.video_lost + seen.audio_lost).sum();
+    watching.stop()?;
+    publisher.stop()?;
+
+    let mut text = format!("\n{machine}; VP8 640x360 at 30/s and Opus; relay in mode {mode}\n\n");
+    let _ = writeln!(text, "| | p50 | p95 | most |\n|---|---|---|---|");
+    for (what, values) in [
+        (format!("viewer's offer to first decoded frame, {tries} tries, ms"), &first),
+        ("the same with the player's own start and gathering of candidates, ms".to_owned(), &whole),
+        ("glass to glass through the relay, ms".to_owned(), &through),
+        ("glass to glass without the relay, ms".to_owned(), &without),
+    ] {
+        let at = |share| percentile(values, share).unwrap_or(f64::NAN);
+        let _ = writeln!(text, "| {what} | {:.0} | {:.0} | {:.0} |", at(0.5), at(0.95), at(1.0));
+    }
+    let _ = writeln!(
+        text,
+        "\n{keyframes} keyframes sent by then; {lost} packets lost at {} viewers\n",
+        2 * viewers
+    );
+    let _ = writeln!(text, "| {viewers} viewers on each egress | CPU |\n|---|---|");
+    for ((name, _), share) in processes.iter().zip(&shares) {
+        let _ = writeln!(text, "| {name} | {:.1} % |", share * 100.0);
+    }
+    println!("{text}");
+    let cpu: Value =
+        processes.iter().zip(&shares).map(|((name, _), share)| (name.clone(), json!(share))).collect();
+    Ok(json!({
+        "mode": mode.to_string(), "firstFrameMs": first, "firstFrameOfAllMs": whole, "glassToGlassMs": through, "withoutRelayMs": without,
+        "viewersOnEach": viewers, "lost": lost, "cpu": cpu,
+    })
+    .to_string())
+}
+
+/// The age of each picture at one viewer of egress-1.
+fn ages(studio: &Studio<'_>, time: Duration) -> Result<Vec<f64>> {
+    let viewer = studio.view(SESSION, &[0], 1, &["--decode", "all"])?;
+    viewer.wait_until(PATIENCE, |views| {
+        views.viewers.iter().all(|seen| seen.decoded > 30) && !views.viewers.is_empty()
+    })?;
+    pause(time)?;
+    let ages: Vec<f64> = viewer.stop()?.ages_ms.iter().map(|ms| f64::from(*ms)).collect();
+    ensure!(!ages.is_empty(), "no picture had a time in it");
+    // Those of the first second waited for the connection.
+    Ok(ages.into_iter().skip(30).collect())
+}
+
+fn processes(studio: &Studio<'_>) -> Vec<(String, Process)> {
+    let mut all = vec![
+        ("injection".to_owned(), studio.injection.process().clone()),
+        ("its Janus".to_owned(), studio.videoroom.process().clone()),
+        ("relay-ctl (the copying is the kernel's)".to_owned(), studio.relay.process().clone()),
+    ];
+    for (index, one) in studio.egresses.iter().enumerate() {
+        all.push((egress(index), one.node.process().clone()));
+        all.push((format!("Janus of {}", egress(index)), one.janus.process().clone()));
+    }
+    all
+}
+
+/// Each one's share of a CPU.
+fn cpu_shares(processes: &[(String, Process)], time: Duration) -> Result<Vec<f64>> {
+    let used = || processes.iter().map(|(_, process)| cpu_ns(process.pid())).collect::<Result<Vec<_>>>();
+    let (before, began) = (used()?, Instant::now());
+    pause(time)?;
+    let (after, seconds) = (used()?, began.elapsed().as_secs_f64());
+    Ok(after
+        .iter()
+        .zip(&before)
+        .map(|(after, before)| (after - before) as f64 / 1e9 / seconds)
+        .collect())
+}
+
+fn pause(time: Duration) -> Result<()> {
+    let end = Instant::now() + time;
+    while Instant::now() < end {
+        check_interrupted()?;
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    Ok(())
+}

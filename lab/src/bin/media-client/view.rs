@@ -1,0 +1,146 @@
+//! `view` and `first-frame`: many viewers at once, or one after the other.
+
+use std::time::{Duration, Instant};
+
+use anyhow::{Result, ensure};
+use clap::Args;
+use serde_json::{Value, json};
+
+use crate::viewer::{Decode, Seen, Viewer};
+
+const POLL: Duration = Duration::from_millis(5);
+/// Between two tries.
+const APART: Duration = Duration::from_millis(1100);
+
+#[derive(Args)]
+pub struct Options {
+    /// WHEP endpoint; each of several gets as many viewers
+    #[arg(long, required = true)]
+    endpoint: Vec<String>,
+    /// Viewers of each
+    #[arg(long, default_value_t = 1)]
+    count: usize,
+    /// Milliseconds between two that join
+    #[arg(long, default_value_t = 20)]
+    stagger: u64,
+    /// Milliseconds between two reports
+    #[arg(long, default_value_t = 200)]
+    every: u64,
+    #[arg(long, value_enum, default_value_t = Decode::First)]
+    decode: Decode,
+    /// Join again after an error, or when no frame has come for so many milliseconds
+    #[arg(long)]
+    rejoin: Option<u64>,
+}
+
+#[derive(Args)]
+pub struct Tries {
+    /// WHEP endpoint
+    #[arg(long)]
+    endpoint: String,
+    /// How often
+    #[arg(long, default_value_t = 20)]
+    tries: usize,
+    /// Seconds after which a try counts as failed
+    #[arg(long, default_value_t = 15)]
+    patience: u64,
+}
+
+/// A viewer and its successors.
+struct Seat<'a> {
+    endpoint: &'a str,
+    viewer: Viewer,
+    joins: u64,
+    /// Frames of those that came before.
+    frames: u64,
+}
+
+impl Seat<'_> {
+    fn rejoin(&mut self, seen: &Seen, decode: Decode) -> Result<()> {
+        self.frames += seen.frames;
+        self.joins += 1;
+        self.viewer = Viewer::join(self.endpoint, decode)?;
+        Ok(())
+    }
+}
+
+/// Views until SIGTERM. The last line is `"final": true` and has the ages of all decoded frames.
+pub fn run(options: &Options) -> Result<()> {
+    let mut seats = Vec::new();
+    let mut told = Instant::now();
+    let every = Duration::from_millis(options.every);
+    let mut ages = Vec::new();
+    for endpoint in options.endpoint.iter().flat_map(|endpoint| std::iter::repeat_n(endpoint, options.count))
+    {
+        seats.push(Seat { endpoint, viewer: Viewer::join(endpoint, options.decode)?, joins: 1, frames: 0 });
+        std::thread::sleep(Duration::from_millis(options.stagger));
+    }
+    while !crate::stopped() {
+        std::thread::sleep(POLL);
+        if told.elapsed() < every {
+            continue;
+        }
+        told = Instant::now();
+        report(&seats, false, &[]);
+        let Some(patience) = options.rejoin.map(Duration::from_millis) else { continue };
+        for seat in &mut seats {
+            let seen = seat.viewer.seen();
+            if seen.error.is_some() || seen.silence() > patience {
+                ages.extend_from_slice(&seen.ages_ms);
+                seat.rejoin(&seen, options.decode)?;
+            }
+        }
+    }
+    ages.extend(seats.iter().flat_map(|seat| seat.viewer.seen().ages_ms));
+    report(&seats, true, &ages);
+    // Together: each says goodbye to its server and waits for the answer.
+    std::thread::scope(|scope| {
+        for seat in seats {
+            scope.spawn(move || drop(seat.viewer));
+        }
+    });
+    Ok(())
+}
+
+fn report(seats: &[Seat<'_>], last: bool, ages: &[u32]) {
+    let viewers: Vec<Value> = seats
+        .iter()
+        .map(|seat| {
+            let seen = seat.viewer.seen();
+            let mut line = seen.json();
+            line["endpoint"] = json!(seat.endpoint);
+            line["joins"] = json!(seat.joins);
+            line["framesOfAll"] = json!(seat.frames + seen.frames);
+            line
+        })
+        .collect();
+    crate::tell(
+        &json!({ "final": last, "monotonicMs": crate::now_ms(), "viewers": viewers, "agesMs": ages }),
+    );
+}
+
+/// Prints how long each try took, and ends.
+pub fn first_frames(options: &Tries) -> Result<()> {
+    let patience = Duration::from_secs(options.patience);
+    let mut failed = 0;
+    for attempt in 1..=options.tries {
+        let viewer = Viewer::join(&options.endpoint, Decode::First)?;
+        let began = Instant::now();
+        let seen = loop {
+            let seen = viewer.seen();
+            if seen.decoded > 0 || seen.error.is_some() || began.elapsed() > patience || crate::stopped() {
+                break seen;
+            }
+            std::thread::sleep(POLL);
+        };
+        failed += usize::from(seen.decoded == 0);
+        let mut line = seen.json();
+        line["try"] = json!(attempt);
+        crate::tell(&line);
+        drop(viewer);
+        // One keyframe a second is all that anybody gets: who comes sooner measures that.
+        std::thread::sleep(APART);
+    }
+    ensure!(failed == 0, "{failed} of {} tries saw no picture", options.tries);
+    Ok(())
+}

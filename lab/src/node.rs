@@ -1,0 +1,119 @@
+//! [`NodeProcess`]: an injection or an egress as a program in a namespace: its environment, `ready:`, its HTTP.
+
+use std::net::{Ipv4Addr, SocketAddr};
+use std::path::PathBuf;
+use std::process::{Command, ExitStatus};
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, bail, ensure};
+
+use crate::http::{self, Response};
+use crate::netns::Lab;
+use crate::process::Process;
+use crate::relay::{Json, workspace};
+
+const READY_TIMEOUT: Duration = Duration::from_secs(20);
+const POLL: Duration = Duration::from_millis(5);
+
+/// How one is started.
+#[derive(Clone, Debug)]
+pub struct NodeConfig {
+    /// Name of the program.
+    pub program: &'static str,
+    /// Namespace.
+    pub ns: String,
+    /// `API_PORT`.
+    pub port: u16,
+    /// `API_TOKEN`, without which a node listens on loopback alone.
+    pub token: String,
+    /// All other variables: everything else that it is configured with, tokens too.
+    pub environment: Vec<(String, String)>,
+}
+
+/// A running node. Dropping the handle leaves it to the lab, which kills it.
+pub struct NodeProcess<'lab> {
+    lab: &'lab Lab,
+    config: NodeConfig,
+    process: Process,
+}
+
+impl<'lab> NodeProcess<'lab> {
+    /// Starts a node and waits until it says that it is ready.
+    pub fn start(lab: &'lab Lab, config: NodeConfig) -> Result<Self> {
+        let process = start(lab, &config)?;
+        Ok(Self { lab, config, process })
+    }
+
+    /// Its process id, log and so on.
+    pub fn process(&self) -> &Process {
+        &self.process
+    }
+
+    /// `kill -9`.
+    pub fn kill9(&self) -> Result<()> {
+        self.process.kill9().map(drop)
+    }
+
+    /// Asks it to end.
+    pub fn terminate(&self) -> Result<ExitStatus> {
+        self.process.terminate()
+    }
+
+    /// Starts it again in the same way after it has ended; gives when it was ready.
+    pub fn restart(&mut self) -> Result<Instant> {
+        ensure!(self.process.status()?.is_some(), "{} still runs", self.config.program);
+        self.process = start(self.lab, &self.config)?;
+        Ok(Instant::now())
+    }
+
+    /// `GET`, from its own namespace.
+    pub fn get(&self, path: &str) -> Result<Response> {
+        http::get(self.lab, &self.config.ns, self.api(), path)
+    }
+
+    /// `GET` of something that is JSON.
+    pub fn json(&self, path: &str) -> Result<Json> {
+        let response = self.get(path)?;
+        response.body.parse().with_context(|| format!("{path} answered {response:?}"))
+    }
+
+    /// A request with a JSON body, from its own namespace.
+    pub fn send(&self, method: &str, path: &str, body: &str) -> Result<Response> {
+        let token = format!("Bearer {}", self.config.token);
+        let headers = [("Content-Type", "application/json"), ("Authorization", &token)];
+        http::request(self.lab, &self.config.ns, self.api(), method, path, &headers, body)
+    }
+
+    fn api(&self) -> SocketAddr {
+        (Ipv4Addr::LOCALHOST, self.config.port).into()
+    }
+}
+
+/// Where a program of this workspace is: the variable named like it, or where `cargo build --release` puts it.
+pub fn program(name: &str) -> Result<PathBuf> {
+    let variable = name.to_uppercase().replace('-', "_");
+    let built = || workspace().join("target/release").join(name);
+    let path = std::env::var_os(&variable).map_or_else(built, PathBuf::from);
+    ensure!(
+        path.exists(),
+        "{} is not there; build it (`cargo build --release -p {name}`) or name it in {variable}",
+        path.display()
+    );
+    Ok(path)
+}
+
+fn start(lab: &Lab, config: &NodeConfig) -> Result<Process> {
+    let mut command = Command::new(program(config.program)?);
+    command.env("API_PORT", config.port.to_string()).env("API_TOKEN", &config.token);
+    command.envs(config.environment.iter().map(|(name, value)| (name, value)));
+    let process = lab.spawn(&config.ns, command)?;
+    let deadline = Instant::now() + READY_TIMEOUT;
+    while !process.log().lines().any(|line| line.starts_with("ready:")) {
+        if process.status()?.is_some() || Instant::now() >= deadline {
+            process.kill9()?;
+            bail!("{} in {} does not get ready:\n{}", config.program, config.ns, process.tail());
+        }
+        std::thread::sleep(POLL);
+    }
+    Ok(process)
+}

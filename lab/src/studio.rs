@@ -1,0 +1,336 @@
+//! [`Studio`]: the whole chain with real servers, from a publisher to viewers, each node in a namespace of its own.
+//!
+//! ```text
+//! control (Redis) ──┐              ┌── publisher
+//! injection-1, its  │              ├── viewers
+//!   Janus VideoRoom ┼ switch: br0 ─┼── browser
+//! relay-1 ──────────┤              ├── egress-1, its Janus Streaming
+//!        (the host) ┘              └── egress-2 …
+//! ```
+
+use std::net::{Ipv4Addr, SocketAddr};
+use std::process::Command;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, ensure};
+
+use crate::client::{Publisher, Viewers};
+use crate::janus::{Janus, JanusConfig, Role};
+use crate::netns::{Lab, output};
+use crate::node::{NodeConfig, NodeProcess};
+use crate::redis::{Redis, RedisConfig};
+use crate::relay::{Mode, RelayConfig, RelayProcess};
+
+/// Where publishers run.
+pub const PUBLISHER: &str = "publisher";
+/// Where viewers run.
+pub const VIEWERS: &str = "viewers";
+/// Where a browser runs.
+pub const BROWSER: &str = "browser";
+/// HTTP port of the injection.
+pub const INJECTION_API: u16 = 7070;
+/// HTTP port of every egress.
+pub const EGRESS_API: u16 = 7073;
+
+const CONTROL: &str = "control";
+const INJECTION: &str = "injection-1";
+const RELAY: &str = "relay-1";
+const SWITCH: &str = "switch";
+/// The host's end of the wire to the switch, in a demo.
+const HOST_INTERFACE: &str = "media-tree";
+const API_SECRET: &str = "lab-api-secret";
+const PLUGIN_SECRET: &str = "lab-plugin-secret";
+const API_TOKEN: &str = "lab-api-token";
+const WHIP_TOKEN: &str = "lab-whip-token";
+const TIMEOUT: Duration = Duration::from_secs(15);
+const POLL: Duration = Duration::from_millis(10);
+
+/// An egress and its Janus.
+pub struct Egress<'lab> {
+    /// Its Janus Streaming.
+    pub janus: Janus<'lab>,
+    /// The node.
+    pub node: NodeProcess<'lab>,
+}
+
+/// Everything between publishers and viewers.
+pub struct Studio<'lab> {
+    lab: &'lab Lab,
+    /// The tree.
+    pub redis: Redis<'lab>,
+    /// The injection's Janus VideoRoom.
+    pub videoroom: Janus<'lab>,
+    /// The injection.
+    pub injection: NodeProcess<'lab>,
+    /// The relay.
+    pub relay: RelayProcess<'lab>,
+    /// The egresses, egress-1 first.
+    pub egresses: Vec<Egress<'lab>>,
+}
+
+impl<'lab> Studio<'lab> {
+    /// Starts everything; of the egresses the first `joined` are the relay's children.
+    pub fn open(lab: &'lab Lab, mode: Mode, egresses: usize, joined: usize) -> Result<Self> {
+        lab.add_namespace(SWITCH)?;
+        lab.run(SWITCH, &["ip", "link", "add", "br0", "type", "bridge", "stp_state", "0"])?;
+        lab.set_link(SWITCH, "br0", true)?;
+        for ns in [CONTROL, INJECTION, RELAY, PUBLISHER, VIEWERS, BROWSER] {
+            plug(lab, ns)?;
+        }
+        // The relay transmits into the bridge's port.
+        lab.enable_gro(SWITCH, RELAY)?;
+        let redis = Redis::start(lab, CONTROL, RedisConfig::default())?;
+        for (parent, child) in
+            [(INJECTION, RELAY.to_owned())].into_iter().chain((0..joined).map(|index| (RELAY, egress(index))))
+        {
+            redis.cli(&["SADD", &format!("children:{parent}"), &child])?;
+            redis.cli(&["SET", &format!("parent:{child}"), parent])?;
+        }
+        let url = redis.url(address(CONTROL)?);
+        let relay = RelayConfig::new(RELAY, mode, Vec::new()).following(&url, RELAY, address(RELAY)?.into());
+        let relay = RelayProcess::attach(lab, relay)?;
+        let videoroom = janus(lab, INJECTION, Role::VideoRoom)?;
+        let injection = injection(lab, &videoroom, &url)?;
+        let mut studio = Self { lab, redis, videoroom, injection, relay, egresses: Vec::new() };
+        for index in 0..egresses {
+            studio.add_egress(index, &url)?;
+        }
+        studio.relay.cli().wait_forwarding(joined)?;
+        Ok(studio)
+    }
+
+    fn add_egress(&mut self, index: usize, redis: &str) -> Result<()> {
+        let ns = egress(index);
+        plug(self.lab, &ns)?;
+        let janus = janus(self.lab, &ns, Role::Streaming)?;
+        let mut environment = common(&ns, redis)?;
+        environment.extend(variables(&[
+            ("JANUS_STREAMING_WS_URL", &janus.url()),
+            ("JANUS_STREAMING_API_SECRET", API_SECRET),
+            ("JANUS_STREAMING_MOUNTPOINT_SECRET", PLUGIN_SECRET),
+            ("JANUS_STREAMING_ADMIN_KEY", PLUGIN_SECRET),
+            ("RTP_AUDIO_PORT", "5002"),
+            ("RTP_VIDEO_PORT", "5004"),
+        ]));
+        let config =
+            NodeConfig { program: "egress", ns, port: EGRESS_API, token: API_TOKEN.to_owned(), environment };
+        let node = NodeProcess::start(self.lab, config)?;
+        self.egresses.push(Egress { janus, node });
+        Ok(())
+    }
+
+    /// The lab that it is in.
+    pub fn lab(&self) -> &'lab Lab {
+        self.lab
+    }
+
+    /// An operator makes an egress the relay's child.
+    pub fn join(&self, index: usize) -> Result<()> {
+        self.redis.cli(&["SET", &format!("parent:{}", egress(index)), RELAY])?;
+        self.redis.cli(&["SADD", &format!("children:{RELAY}"), &egress(index)]).map(drop)
+    }
+
+    /// An operator takes an egress from the relay.
+    pub fn leave(&self, index: usize) -> Result<()> {
+        self.redis.cli(&["SREM", &format!("children:{RELAY}"), &egress(index)])?;
+        self.redis.cli(&["DEL", &format!("parent:{}", egress(index))]).map(drop)
+    }
+
+    /// An operator feeds an egress by the injection itself, without the relay.
+    pub fn bypass(&self, index: usize) -> Result<()> {
+        self.leave(index)?;
+        self.redis.cli(&["SET", &format!("parent:{}", egress(index)), INJECTION])?;
+        self.redis.cli(&["SADD", &format!("children:{INJECTION}"), &egress(index)]).map(drop)
+    }
+
+    /// And by the relay again.
+    pub fn unbypass(&self, index: usize) -> Result<()> {
+        self.redis.cli(&["SREM", &format!("children:{INJECTION}"), &egress(index)])?;
+        self.join(index)
+    }
+
+    /// Makes a session; the tree's nodes learn of it from Redis.
+    pub fn create_session(&self, sid: &str, [audio, video]: [u32; 2]) -> Result<()> {
+        let body = format!(r#"{{"sessionId":"{sid}","audioSsrc":{audio},"videoSsrc":{video}}}"#);
+        let response = self.injection.send("POST", "/session/create", &body)?;
+        ensure!(response.status == 201, "creating {sid}: {response:?}");
+        Ok(())
+    }
+
+    /// Where a session is published.
+    pub fn whip(&self, sid: &str) -> Result<String> {
+        Ok(format!("http://{}/whip/endpoint/{sid}", self.injection_address()?))
+    }
+
+    /// Where a session is viewed by programs.
+    pub fn whep(&self, index: usize, sid: &str) -> Result<String> {
+        Ok(format!("http://{}/whep/endpoint/{sid}", self.egress_address(index)?))
+    }
+
+    /// Where a session is viewed by people.
+    pub fn page(&self, index: usize, sid: &str) -> Result<String> {
+        Ok(format!("http://{}/?id={sid}", self.egress_address(index)?))
+    }
+
+    /// Where people publish.
+    pub fn publish_page(&self, sid: &str) -> Result<String> {
+        Ok(format!("http://{}/publish?id={sid}", self.injection_address()?))
+    }
+
+    /// The injection's HTTP.
+    pub fn injection_address(&self) -> Result<SocketAddr> {
+        Ok((address(INJECTION)?, INJECTION_API).into())
+    }
+
+    /// An egress' HTTP.
+    pub fn egress_address(&self, index: usize) -> Result<SocketAddr> {
+        Ok((address(&egress(index))?, EGRESS_API).into())
+    }
+
+    /// What publishers have to know.
+    pub fn whip_token(&self) -> &'static str {
+        WHIP_TOKEN
+    }
+
+    /// A publisher of that session; `arguments` are `media-client publish`'s.
+    pub fn publish(&self, sid: &str, arguments: &[&str]) -> Result<Publisher> {
+        Publisher::start(self.lab, PUBLISHER, &self.whip(sid)?, WHIP_TOKEN, arguments)
+    }
+
+    /// `count` viewers of that session at each of these egresses.
+    pub fn view(&self, sid: &str, egresses: &[usize], count: usize, arguments: &[&str]) -> Result<Viewers> {
+        let endpoints = egresses.iter().map(|index| self.whep(*index, sid)).collect::<Result<Vec<_>>>()?;
+        Viewers::start(self.lab, VIEWERS, &endpoints, count, arguments)
+    }
+
+    /// Waits until an egress says that media of a session really arrives; gives how long that took.
+    pub fn wait_active(&self, index: usize, sid: &str) -> Result<Duration> {
+        let began = Instant::now();
+        loop {
+            let mountpoint = self.egresses[index].node.get(&format!("/mountpoint/{sid}"));
+            if mountpoint.as_ref().is_ok_and(|answer| answer.body.contains("\"active\":true")) {
+                return Ok(began.elapsed());
+            }
+            ensure!(
+                began.elapsed() < TIMEOUT,
+                "{sid} is not active at {}: {mountpoint:?}\n{}",
+                egress(index),
+                self.diagnosis()
+            );
+            std::thread::sleep(POLL);
+        }
+    }
+
+    /// Gives the host an address on the switch, so that a browser outside reaches publishers' and viewers' pages. The
+    /// interface goes when the lab goes.
+    pub fn let_host_in(&self) -> Result<Ipv4Addr> {
+        let host = numbered(254);
+        let routes = output(Command::new("ip").args(["route", "get", &host.to_string()])).unwrap_or_default();
+        ensure!(
+            !routes.starts_with("local") && (routes.is_empty() || routes.contains(" via ")),
+            "10.77.1.0/24 is in use on this machine already: {routes}"
+        );
+        let switch = self.lab.full_name(SWITCH);
+        for arguments in [
+            &["link", "add", HOST_INTERFACE, "type", "veth", "peer", "name", "host", "netns", &switch][..],
+            &["address", "add", &format!("{host}/24"), "dev", HOST_INTERFACE],
+            &["link", "set", HOST_INTERFACE, "up"],
+        ] {
+            output(Command::new("ip").args(arguments))?;
+        }
+        self.lab.run(SWITCH, &["ip", "link", "set", "host", "master", "br0"])?;
+        self.lab.set_link(SWITCH, "host", true)?;
+        Ok(host)
+    }
+
+    /// What every node says, for the message of a failed assertion.
+    pub fn diagnosis(&self) -> String {
+        let mut text = String::new();
+        let mut add = |what: &str, said: String| text += &format!("\n-- {what}: {said}");
+        let status =
+            |node: &NodeProcess<'_>| node.get("/status").map_or_else(|e| format!("{e:#}"), |a| a.body);
+        add("injection", status(&self.injection));
+        add("its log", self.injection.process().tail());
+        let relay = self.relay.cli().run(&["streams"]);
+        add("relay-ctl streams", relay.map_or_else(|e| format!("{e:#}"), |answer| answer.stdout));
+        for (index, egress_) in self.egresses.iter().enumerate() {
+            add(&egress(index), status(&egress_.node));
+            add("its log", egress_.node.process().tail());
+        }
+        text
+    }
+}
+
+/// What the egress of that index is called.
+pub fn egress(index: usize) -> String {
+    format!("egress-{}", index + 1)
+}
+
+fn janus<'lab>(lab: &'lab Lab, ns: &str, role: Role) -> Result<Janus<'lab>> {
+    let config = JanusConfig {
+        ns: ns.to_owned(),
+        address: address(ns)?,
+        role,
+        api_secret: API_SECRET.to_owned(),
+        admin_key: PLUGIN_SECRET.to_owned(),
+    };
+    Janus::start(lab, config)
+}
+
+fn injection<'lab>(lab: &'lab Lab, janus: &Janus<'_>, redis: &str) -> Result<NodeProcess<'lab>> {
+    let mut environment = common(INJECTION, redis)?;
+    environment.extend(variables(&[
+        ("JANUS_VIDEOROOM_WS_URL", &janus.url()),
+        ("JANUS_VIDEOROOM_API_SECRET", API_SECRET),
+        ("JANUS_VIDEOROOM_ROOM_SECRET", PLUGIN_SECRET),
+        ("JANUS_VIDEOROOM_ADMIN_KEY", PLUGIN_SECRET),
+        ("WHIP_TOKEN", WHIP_TOKEN),
+    ]));
+    let config = NodeConfig {
+        program: "injection",
+        ns: INJECTION.to_owned(),
+        port: INJECTION_API,
+        token: API_TOKEN.to_owned(),
+        environment,
+    };
+    NodeProcess::start(lab, config)
+}
+
+/// What all nodes are told.
+fn common(ns: &str, redis: &str) -> Result<Vec<(String, String)>> {
+    let host = address(ns)?.to_string();
+    Ok(variables(&[("NODE_ID", ns), ("NODE_HOST", &host), ("TREE_ID", "tree-1"), ("REDIS_URL", redis)]))
+}
+
+fn variables(pairs: &[(&str, &str)]) -> Vec<(String, String)> {
+    pairs.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect()
+}
+
+/// Adds a namespace with an `eth0` at the switch.
+fn plug(lab: &Lab, ns: &str) -> Result<()> {
+    lab.add_namespace(ns)?;
+    lab.link(ns, "eth0", SWITCH, ns)?;
+    lab.run(SWITCH, &["ip", "link", "set", ns, "master", "br0"])?;
+    lab.address(ns, "eth0", &format!("{}/24", address(ns)?))
+}
+
+/// Each namespace's address.
+fn address(ns: &str) -> Result<Ipv4Addr> {
+    let host = match ns {
+        CONTROL => 2,
+        INJECTION => 10,
+        RELAY => 20,
+        PUBLISHER => 200,
+        VIEWERS => 201,
+        BROWSER => 202,
+        _ => {
+            let number = ns.strip_prefix("egress-").and_then(|number| number.parse::<u8>().ok());
+            30 + number.filter(|number| *number <= 100).with_context(|| format!("no address for {ns}"))?
+        }
+    };
+    Ok(numbered(host))
+}
+
+fn numbered(host: u8) -> Ipv4Addr {
+    Ipv4Addr::new(10, 77, 1, host)
+}

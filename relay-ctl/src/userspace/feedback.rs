@@ -1,0 +1,52 @@
+//! RTCP from children goes to whoever passes it up, not to other children; and RTCP goes up from the port that it is
+//! expected from.
+
+use std::io;
+use std::net::{IpAddr, SocketAddr};
+use std::sync::{Arc, OnceLock};
+
+use tokio::sync::mpsc;
+
+use super::listen::{Group, V4, V6};
+
+/// Packets that may wait; requests for keyframes are repeated by those who need them.
+const WAITING: usize = 64;
+
+/// Where feedback goes.
+#[derive(Default)]
+pub struct Feedback(OnceLock<mpsc::Sender<(u16, Vec<u8>)>>);
+
+impl Feedback {
+    /// The first call gets what comes.
+    pub fn listen(&self) -> Option<mpsc::Receiver<(u16, Vec<u8>)>> {
+        let (sender, receiver) = mpsc::channel(WAITING);
+        self.0.set(sender).ok().map(|()| receiver)
+    }
+
+    /// Never waits.
+    pub fn give(&self, port: u16, packet: &[u8]) {
+        if let Some(sender) = self.0.get() {
+            let _ = sender.try_send((port, packet.to_vec()));
+        }
+    }
+}
+
+/// Sends from the RTCP port of the pair that begins with `port`.
+pub fn send(groups: &[Arc<Group>; 2], port: u16, to: SocketAddr, packet: &[u8]) -> io::Result<()> {
+    let version = if to.is_ipv4() { V4 } else { V6 };
+    let endpoints = groups.iter().map(|group| &group.endpoints);
+    let sender = endpoints
+        .filter_map(|endpoints| {
+            let way = endpoints.iter().find(|from| from.rtcp && from.port == port)?.ways[version]?;
+            endpoints.get(way)
+        })
+        .next()
+        .ok_or_else(|| io::Error::other(format!("no socket on port {port} sends to {to}")))?;
+    let to = match (sender.local, to.ip()) {
+        (SocketAddr::V6(_), IpAddr::V4(address)) => {
+            SocketAddr::new(address.to_ipv6_mapped().into(), to.port())
+        }
+        _ => to,
+    };
+    sender.socket.send_to(packet, &to.into()).map(drop)
+}
