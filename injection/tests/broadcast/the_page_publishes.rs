@@ -1,7 +1,10 @@
 use std::process::Command;
 use std::time::Duration;
 
-use crate::common::{Receiver, Scene, until};
+use crate::common::{Receiver, Scene, until, until_within};
+
+/// A browser's first start on a busy machine.
+const STARTS: Duration = Duration::from_secs(45);
 
 /// A browser that opens `/publish?id=`, over plain http and with its addresses hidden (mDNS), sends its test pattern: video and audio, VP8 and H264.
 #[test]
@@ -23,7 +26,11 @@ fn test() {
             .arg(format!("--user-data-dir={}", profile.display()))
             .arg(format!("http://10.77.0.1:7070/publish?id=s1&source=pattern&codec={codec}&auto"));
         let browser = scene.lab.spawn("far", browser).unwrap();
-        until("the browser publishes", || scene.session("s1")["publisher"]["state"] == "publishing");
+        let took = until_within(STARTS, "the browser publishes", || {
+            assert_eq!(browser.status().unwrap(), None, "{}", browser.log());
+            scene.session("s1")["publisher"]["state"] == "publishing"
+        });
+        eprintln!("{codec} {took:?} after the browser was started");
         until("media", || (0..2).all(|kind| receiver.count()[kind] > before[kind] + 50));
         let last = *receiver.packets(1).last().unwrap();
         assert_eq!(last.payload_type, payload_type);

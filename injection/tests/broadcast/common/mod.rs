@@ -172,10 +172,15 @@ pub fn api() -> SocketAddr {
 }
 
 /// Waits for something that takes a moment; gives how long it took.
-pub fn until(what: &str, mut is: impl FnMut() -> bool) -> Duration {
+pub fn until(what: &str, is: impl FnMut() -> bool) -> Duration {
+    until_within(LONG, what, is)
+}
+
+/// The same for what takes longer.
+pub fn until_within(longest: Duration, what: &str, mut is: impl FnMut() -> bool) -> Duration {
     let started = Instant::now();
     while !is() {
-        assert!(started.elapsed() < LONG, "not within {LONG:?}: {what}");
+        assert!(started.elapsed() < longest, "not within {longest:?}: {what}");
         std::thread::sleep(Duration::from_millis(20));
     }
     started.elapsed()
