@@ -67,7 +67,8 @@ mod tests {
     fn it_is_active_while_rtp_really_arrives() {
         let ms = |ms: Option<u64>| ms.map(Duration::from_millis);
         // Ours, Janus', active, in the reason.
-        let table: [([Option<u64>; 2], [Option<u64>; 2], bool, &str); 7] = [
+        type Row<'a> = ([Option<u64>; 2], [Option<u64>; 2], bool, &'a str);
+        let table: [Row<'_>; 7] = [
             ([Some(20), Some(33)], [Some(20), Some(33)], true, ""),
             ([Some(20), Some(33)], [None, None], true, ""),
             (

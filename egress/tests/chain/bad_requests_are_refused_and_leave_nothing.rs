@@ -65,7 +65,9 @@ fn bad_requests_are_refused_and_leave_nothing() {
     let (token, sdp) = (("Authorization", "Bearer viewers"), ("Content-Type", "application/sdp"));
     let (vp8, other) = (offer("96 VP8/90000"), offer("96 H265/90000"));
     let renumbered = offer("120 VP8/90000");
-    let table: [(&str, &str, Vec<(&str, &str)>, &str, u16, &str); 13] = [
+    // Method, path, headers, body, status, in the error.
+    type Row<'a> = (&'a str, &'a str, Vec<(&'a str, &'a str)>, &'a str, u16, &'a str);
+    let table: [Row<'_>; 13] = [
         ("POST", endpoint, vec![sdp], &vp8, 401, "WHEP_TOKEN"),
         ("POST", endpoint, vec![sdp, ("Authorization", "Bearer wrong")], &vp8, 401, "WHEP_TOKEN"),
         ("POST", "/whep/endpoint/nobody", vec![sdp, token], &vp8, 404, "no session 'nobody'"),

@@ -1,5 +1,7 @@
 //! An egress with a real Janus, a real Redis, real RTP and a real browser, in network namespaces. Needs root.
 
+#![allow(clippy::unwrap_used, reason = "a test's helpers fail like the test")]
+
 mod common;
 
 mod a_browser_decodes;
