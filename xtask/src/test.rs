@@ -62,7 +62,18 @@ pub fn run(parts: &[Part]) -> Result<()> {
 
 fn lint() -> Result<()> {
     let format = cargo("rustfmt", &["fmt", "--all", "--check"]);
-    let arguments = ["clippy", "--locked", "--quiet", "--workspace", "--all-targets", "--features", "lab/media", "--", "-D", "warnings"];
+    let arguments = [
+        "clippy",
+        "--locked",
+        "--quiet",
+        "--workspace",
+        "--all-targets",
+        "--features",
+        "lab/media",
+        "--",
+        "-D",
+        "warnings",
+    ];
     let host = cargo("clippy", &arguments);
     let bpf = build_ebpf::clippy();
     format.and(host).and(bpf)

@@ -119,11 +119,7 @@ fn cpu_shares(processes: &[(String, Process)], time: Duration) -> Result<Vec<f64
     let (before, began) = (used()?, Instant::now());
     pause(time)?;
     let (after, seconds) = (used()?, began.elapsed().as_secs_f64());
-    Ok(after
-        .iter()
-        .zip(&before)
-        .map(|(after, before)| (after - before) as f64 / 1e9 / seconds)
-        .collect())
+    Ok(after.iter().zip(&before).map(|(after, before)| (after - before) as f64 / 1e9 / seconds).collect())
 }
 
 fn pause(time: Duration) -> Result<()> {
