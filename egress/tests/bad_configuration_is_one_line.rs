@@ -1,6 +1,11 @@
 //! The program with settings that cannot be: exit code 64 and one line, before anything is bound.
 
+#![allow(clippy::unwrap_used, reason = "a test's helpers fail like the test")]
+
 use std::process::{Command, Output};
+
+/// Arguments, environment, and what the line has to say.
+type Row = (&'static [&'static str], &'static [(&'static str, &'static str)], &'static str);
 
 fn egress(arguments: &[&str], env: &[(&str, &str)]) -> Output {
     let mut command = Command::new(env!("CARGO_BIN_EXE_egress"));
@@ -10,7 +15,7 @@ fn egress(arguments: &[&str], env: &[(&str, &str)]) -> Output {
 
 #[test]
 fn bad_configuration_is_one_line() {
-    let table: [(&[&str], &[(&str, &str)], &str); 6] = [
+    let table: [Row; 6] = [
         (&["--port-pool-size", "none"], &[], "--port-pool-size 'none'"),
         (&[], &[("PORT_POOL_BASE", "65535")], "PORT_POOL_BASE 65535"),
         (&[], &[("JANUS_STREAMING_WS_URL", "8188")], "JANUS_STREAMING_WS_URL '8188'"),

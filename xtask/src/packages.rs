@@ -56,6 +56,7 @@ const FOR_EVERYTHING: &[(&str, &str)] = &[
     ("pkg-config", "/usr/bin/pkg-config"),
     // Its service, like those above, is none of ours.
     ("janus", "/usr/bin/janus"),
+    ("ffmpeg", "/usr/bin/ffmpeg"),
     ("chromium", "/usr/bin/chromium"),
     ("chromium-driver", "/usr/bin/chromedriver"),
 ];

@@ -1,5 +1,6 @@
 //! `cargo xtask test`: lint, unit and property tests without root, then the eBPF programs in the kernel and real
-//! forwarding in network namespaces, then a real broadcast. Every part runs even if an earlier one failed; the last lines say which did.
+//! forwarding in network namespaces, then a real broadcast. Every part runs even if an earlier one failed; the last
+//! lines say which did.
 
 use std::process::Command;
 use std::time::Instant;
@@ -44,7 +45,7 @@ pub fn run(parts: &[Part]) -> Result<()> {
             Part::Net => lab_tests("namespace tests", |name| {
                 !["kernel_", "media_", "browser_"].iter().any(|part| name.starts_with(part))
             }),
-            Part::Media => lab_tests("media tests", |name| name.starts_with("media_")),
+            Part::Media => nodes().and(lab_tests("media tests", |name| name.starts_with("media_"))),
             Part::Browser => lab_tests("browser tests", |name| name.starts_with("browser_")),
         };
         if let Err(error) = result {
@@ -77,6 +78,16 @@ fn lint() -> Result<()> {
     let host = cargo("clippy", &arguments);
     let bpf = build_ebpf::clippy();
     format.and(host).and(bpf)
+}
+
+/// Injection and egress, each by itself with a real Janus; both run even if the first fails.
+fn nodes() -> Result<()> {
+    let test = |package: &str| {
+        let arguments = ["test", "--release", "--locked", "--no-fail-fast", "--package", package];
+        cargo(package, &[&arguments[..], &["--", "--test-threads=1"]].concat())
+    };
+    let injection = test("injection");
+    test("egress").and(injection)
 }
 
 /// The lab's test files whose names are wanted. Root, one at a time: they share the machine's two cores, and what they
