@@ -3,10 +3,10 @@
 use std::io::Write;
 use std::time::Duration;
 
+use node::cli::Failure;
 use node::tree::Tree;
 use tokio::net::TcpListener;
 
-use crate::cli::Failure;
 use crate::config::Config;
 use crate::state::Egress;
 
@@ -17,16 +17,8 @@ const FAREWELL: Duration = Duration::from_secs(2);
 
 /// Runs until SIGINT or SIGTERM.
 pub fn run(config: Config) -> Result<(), Failure> {
-    node::daemon::start_log(&config.log, OWN)?;
-    for warning in &config.node.warnings {
-        tracing::warn!("{warning}");
-    }
-    let runtime = tokio::runtime::Builder::new_multi_thread()
-        .worker_threads(2)
-        .enable_all()
-        .build()
-        .map_err(|error| Failure::Other(format!("no runtime: {error}")))?;
-    runtime.block_on(serve(config))
+    let (log, warnings) = (config.log.clone(), config.node.warnings.clone());
+    node::daemon::run(&log, OWN, &warnings, serve(config))
 }
 
 async fn serve(config: Config) -> Result<(), Failure> {

@@ -10,10 +10,10 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
+use node::keyframe::{self, Limiter};
 use tokio::net::UdpSocket;
 use tokio::sync::mpsc;
 
-use crate::limiter::Limiter;
 use crate::pipeline::Lane;
 use crate::rtp;
 
@@ -122,7 +122,7 @@ impl Keyframes {
                     // An error is about a packet of ours that nobody took.
                     let Ok((length, from)) = received else { continue };
                     let ssrc = self.mountpoints().get(&from).copied();
-                    if let Some(ssrc) = ssrc && rtp::asks_for_keyframe(&packet[..length]) {
+                    if let Some(ssrc) = ssrc && !keyframe::asked_for(&packet[..length]).is_empty() {
                         self.ask(ssrc);
                     }
                 }
@@ -142,28 +142,30 @@ impl Keyframes {
         let mut limiter = Limiter::default();
         loop {
             let due = limiter.due().map(|due| tokio::time::Instant::from_std(epoch + due));
-            tokio::select! {
+            let ready = tokio::select! {
                 ssrc = asked.recv() => match ssrc {
-                    Some(ssrc) => limiter.ask(ssrc, epoch.elapsed()),
+                    Some(ssrc) => limiter.ask(ssrc, epoch.elapsed()).then_some(ssrc).into_iter().collect(),
                     None => return,
                 },
                 () = async { tokio::time::sleep_until(due.unwrap_or_else(tokio::time::Instant::now)).await },
-                    if due.is_some() => {}
+                    if due.is_some() => limiter.take(epoch.elapsed()),
+            };
+            for ssrc in ready {
+                self.send(&socket, &video, sender, ssrc).await;
             }
-            for ssrc in limiter.take(epoch.elapsed()) {
-                // Nobody to ask: nothing has come yet, and what comes begins with a keyframe.
-                let Some(source) = video.routes().get(ssrc).and_then(|route| route.source()) else {
-                    continue;
-                };
-                let Some(port) = source.port().checked_add(1) else { continue };
-                match socket.send_to(&rtp::pli(sender, ssrc), (source.ip(), port)).await {
-                    Ok(_) => self.sent.fetch_add(1, Ordering::Relaxed),
-                    Err(error) => {
-                        tracing::debug!("a PLI to {}:{port}: {error}", source.ip());
-                        0
-                    }
-                };
+        }
+    }
+
+    /// Asks whoever the video comes from.
+    async fn send(&self, socket: &UdpSocket, video: &Lane, sender: u32, ssrc: u32) {
+        // Nobody to ask: nothing has come yet, and what comes begins with a keyframe.
+        let Some(source) = video.routes().get(ssrc).and_then(|route| route.source()) else { return };
+        let Some(port) = source.port().checked_add(1) else { return };
+        match socket.send_to(&keyframe::request(sender, ssrc), (source.ip(), port)).await {
+            Ok(_) => {
+                self.sent.fetch_add(1, Ordering::Relaxed);
             }
+            Err(error) => tracing::debug!("a PLI to {}:{port}: {error}", source.ip()),
         }
     }
 

@@ -3,8 +3,7 @@
 //! Without I/O:
 //! - [`config`]: what was asked for, checked before anything is bound.
 //! - [`mountpoints`]: what is wanted and what there is become commands; [`portpool`]: their ports.
-//! - [`activity`]: whether media really arrives; [`viewers`]: who really watches; [`continuity`]: streams that begin anew;
-//!   [`limiter`]: many requests for a keyframe become one.
+//! - [`activity`]: whether media really arrives; [`viewers`]: who really watches; [`continuity`]: streams that begin anew.
 //! - [`rtp`], [`sdp`], [`codec`]: formats.
 //!
 //! Shells:
@@ -20,7 +19,6 @@ pub mod config;
 pub mod continuity;
 pub mod daemon;
 pub mod keyframes;
-pub mod limiter;
 pub mod metrics;
 pub mod mountpoints;
 pub mod pipeline;

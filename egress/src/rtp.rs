@@ -1,4 +1,4 @@
-//! RTP and RTCP on the wire, as far as an egress looks at them (RFC 3550, 4585, 5761). Pure.
+//! RTP on the wire, as far as an egress looks at it (RFC 3550, 5761). Pure.
 
 /// Shortest RTP packet.
 pub const HEADER: usize = 12;
@@ -55,30 +55,6 @@ pub fn dummy(payload_type: u8, ssrc: u32) -> [u8; HEADER] {
 /// What tells Janus where to send its RTCP for a mountpoint.
 pub const HELLO: [u8; HEADER] = [0x80, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0];
 
-/// A picture loss indication (RFC 4585 section 6.3.1).
-pub fn pli(sender: u32, media: u32) -> [u8; HEADER] {
-    let mut packet = [0; HEADER];
-    packet[..4].copy_from_slice(&[0x81, 206, 0, 2]);
-    packet[4..8].copy_from_slice(&sender.to_be_bytes());
-    packet[8..].copy_from_slice(&media.to_be_bytes());
-    packet
-}
-
-/// Whether a compound RTCP packet asks for a keyframe: PLI, or FIR (RFC 5104 section 4.3.1).
-pub fn asks_for_keyframe(mut packet: &[u8]) -> bool {
-    while let Some(&[first, kind, high, low]) = packet.first_chunk::<4>() {
-        if first >> 6 != 2 {
-            return false;
-        }
-        if kind == 206 && matches!(first & 0x1f, 1 | 4) {
-            return true;
-        }
-        let length = (usize::from(u16::from_be_bytes([high, low])) + 1) * 4;
-        packet = packet.get(length..).unwrap_or_default();
-    }
-    false
-}
-
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
@@ -102,22 +78,14 @@ mod tests {
     }
 
     #[test]
-    fn a_dummy_is_rtp_and_a_pli_is_one() {
+    fn a_dummy_is_rtp() {
         assert_eq!(header(&dummy(96, 5)), Ok(Header { ssrc: 5, sequence: 0, timestamp: 0 }));
-        let pli = pli(1, 8888);
-        assert_eq!(pli, [0x81, 206, 0, 2, 0, 0, 0, 1, 0, 0, 0x22, 0xb8]);
-        assert!(asks_for_keyframe(&pli));
-        let receiver_report = [0x80, 201, 0, 1, 0, 0, 0, 1];
-        assert!(!asks_for_keyframe(&receiver_report));
-        assert!(asks_for_keyframe(&[&receiver_report[..], &pli].concat()));
-        assert!(!asks_for_keyframe(&[0x81, 205, 0, 2, 0, 0, 0, 1, 0, 0, 0, 2]), "a NACK");
     }
 
     proptest! {
         #[test]
         fn no_packet_does_harm(packet: Vec<u8>) {
             let _ = header(&packet);
-            asks_for_keyframe(&packet);
         }
     }
 }

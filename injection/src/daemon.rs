@@ -2,7 +2,7 @@
 
 use std::io::Write;
 
-use node::config::ConfigError;
+use node::cli::Failure;
 use node::tree::Tree;
 use tokio::net::TcpListener;
 
@@ -13,33 +13,14 @@ use crate::pipeline;
 /// The crates whose log is about the injection itself.
 const OWN: &[&str] = &["injection", "janus"];
 
-/// Why it does not run: one line, and an exit code.
-#[derive(Debug, thiserror::Error)]
-pub enum Failure {
-    /// Bad configuration, exit code 64.
-    #[error(transparent)]
-    Config(#[from] ConfigError),
-    /// Anything else, exit code 1.
-    #[error("{0}")]
-    Other(String),
-}
-
 /// Runs until SIGINT or SIGTERM.
 pub fn run(config: Config) -> Result<(), Failure> {
-    node::daemon::start_log(&config.log, OWN)?;
-    for warning in &config.warnings {
-        tracing::warn!("{warning}");
-    }
-    pipeline::init().map_err(Failure::Other)?;
-    let runtime = tokio::runtime::Builder::new_multi_thread()
-        .worker_threads(2)
-        .enable_all()
-        .build()
-        .map_err(|error| Failure::Other(format!("no runtime: {error}")))?;
-    runtime.block_on(serve(config))
+    let (log, warnings) = (config.log.clone(), config.warnings.clone());
+    node::daemon::run(&log, OWN, &warnings, serve(config))
 }
 
 async fn serve(config: Config) -> Result<(), Failure> {
+    pipeline::init().map_err(Failure::Other)?;
     let stopped = node::daemon::stopped().map_err(|error| Failure::Other(error.to_string()))?;
     let listener = TcpListener::bind(config.api).await.map_err(|error| {
         Failure::Other(format!(

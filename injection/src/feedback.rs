@@ -1,4 +1,4 @@
-//! Keyframe requests from below, passed on to Janus: the sockets around [`crate::rtcp`].
+//! Keyframe requests from below, passed on to Janus: the sockets around [`node::keyframe`].
 
 use std::collections::HashMap;
 use std::io;
@@ -7,10 +7,9 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
+use node::keyframe::{self, Limiter};
 use tokio::net::UdpSocket;
 use tokio::sync::Notify;
-
-use crate::rtcp::{self, Keyframes};
 
 /// Largest packet that is looked at; a datagram on an Ethernet is smaller.
 const PACKET: usize = 2048;
@@ -30,7 +29,7 @@ pub struct Feedback {
 
 #[derive(Default)]
 struct Inner {
-    keyframes: Keyframes,
+    limiter: Limiter<u32>,
     /// Where Janus takes requests, by SSRC.
     publishers: HashMap<u32, SocketAddr>,
 }
@@ -76,7 +75,7 @@ impl Feedback {
         loop {
             match socket.recv_from(&mut packet).await {
                 Ok((length, _)) => {
-                    for ssrc in rtcp::asked(&packet[..length]) {
+                    for ssrc in keyframe::asked_for(&packet[..length]) {
                         self.ask(ssrc).await;
                     }
                 }
@@ -96,7 +95,7 @@ impl Feedback {
             // Whoever asks for a stream that is not there is not remembered.
             let Some(to) = inner.publishers.get(&ssrc).copied() else { return };
             self.asked.fetch_add(1, Ordering::Relaxed);
-            if !inner.keyframes.ask(ssrc, now) {
+            if !inner.limiter.ask(ssrc, now) {
                 self.waits.notify_one();
                 return;
             }
@@ -106,7 +105,7 @@ impl Feedback {
     }
 
     async fn send(&self, ssrc: u32, to: SocketAddr) {
-        match self.janus.send_to(&rtcp::pli(ssrc), to).await {
+        match self.janus.send_to(&keyframe::request(ssrc, ssrc), to).await {
             Ok(_) => {
                 self.passed_on.fetch_add(1, Ordering::Relaxed);
             }
@@ -117,14 +116,14 @@ impl Feedback {
     /// Those that came too early, when their time has come.
     async fn pass_on_late(self: Arc<Self>) {
         loop {
-            let due = self.lock().keyframes.due();
+            let due = self.lock().limiter.due();
             match due {
                 Some(due) => tokio::time::sleep_until((self.started + due).into()).await,
                 None => self.waits.notified().await,
             }
             let late: Vec<(u32, SocketAddr)> = {
                 let mut inner = self.lock();
-                let late = inner.keyframes.take(self.started.elapsed());
+                let late = inner.limiter.take(self.started.elapsed());
                 late.into_iter().filter_map(|ssrc| Some((ssrc, *inner.publishers.get(&ssrc)?))).collect()
             };
             for (ssrc, to) in late {

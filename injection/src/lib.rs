@@ -7,7 +7,7 @@
 //!
 //! Without I/O, time and chance being arguments:
 //! - [`session`]: what is asked for and what there is, to a session or a refusal; [`publication`]: a publisher's life.
-//! - [`rtp`]: numbering that goes on when a publication follows another; [`rtcp`]: keyframe requests; [`sdp`]: offers.
+//! - [`rtp`]: numbering that goes on when a publication follows another; [`sdp`]: offers.
 //!
 //! Around these:
 //! - [`videoroom`]: Janus; [`pipeline`]: GStreamer; [`store`]: Redis; [`feedback`]: RTCP sockets.
@@ -23,7 +23,6 @@ pub mod injector;
 pub mod metrics;
 pub mod pipeline;
 pub mod publication;
-pub mod rtcp;
 pub mod rtp;
 pub mod sdp;
 pub mod session;

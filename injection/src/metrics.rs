@@ -1,10 +1,7 @@
 //! `GET /metrics`: one look at the injection as Prometheus text, without I/O.
 
-use std::collections::HashMap;
-
-use prometheus::process_collector::ProcessCollector;
-use prometheus::proto::MetricFamily;
-use prometheus::{CounterVec, GaugeVec, Opts, Registry, Result, TextEncoder};
+use node::metrics::{Scrape, flag};
+use prometheus::Result;
 
 use crate::pipeline::Count;
 
@@ -50,88 +47,42 @@ pub struct StreamSample {
 
 /// As Prometheus wants it.
 pub fn text(sample: &Sample) -> Result<String> {
-    let labels = HashMap::from([
-        ("tree_id".to_owned(), sample.tree_id.clone()),
-        ("node_id".to_owned(), sample.node_id.clone()),
-    ]);
-    let scrape = Scrape(Registry::new_custom(None, Some(labels))?);
-    let number = |number: usize| number as f64;
-    scrape.gauge("active_sessions", "Sessions.", &["room_id"], [(vec!["all"], number(sample.sessions))])?;
-    let publishing = [(vec![], number(sample.publishing))];
-    scrape.gauge("publishers", "Sessions that somebody publishes to.", &[], publishing)?;
-    let children = [(vec![], number(sample.children))];
-    scrape.gauge("children_count", "Children that media is sent to.", &[], children)?;
-    let janus = [(vec![], number(sample.janus.into()))];
-    scrape.gauge("janus_connected", "1 while Janus is connected.", &[], janus)?;
-    let once = |count: u64| [(vec![], count as f64)];
-    let help = "Times that Janus was connected to.";
-    scrape.counter("janus_connections_total", help, &[], once(sample.janus_connections))?;
-    let help = "Times that a pipeline had to be started again, of the sessions that there are.";
-    scrape.counter("pipeline_restarts_total", help, &[], once(sample.restarts))?;
-    let help = "Publications, of the sessions that there are.";
-    scrape.counter("publications_total", help, &[], once(sample.publications))?;
+    let scrape = Scrape::new("injection", &sample.tree_id, &sample.node_id)?;
+    scrape.gauge("active_sessions", "Sessions.", ["room_id"], [(["all"], sample.sessions as f64)])?;
+    scrape.one_gauge("publishers", "Sessions that somebody publishes to.", sample.publishing as f64)?;
+    scrape.one_gauge("children_count", "Children that media is sent to.", sample.children as f64)?;
+    scrape.one_gauge("janus_connected", "1 while Janus is connected.", flag(sample.janus))?;
     let [asked, passed_on] = sample.keyframes;
-    scrape.counter("keyframe_requests_total", "Keyframe requests that came from below.", &[], once(asked))?;
-    let help = "Keyframe requests passed on to Janus.";
-    scrape.counter("keyframe_requests_passed_on_total", help, &[], once(passed_on))?;
-    let names = ["stream_type", "session_id", "ssrc"];
+    for (name, help, count) in [
+        ("janus_connections_total", "Times that Janus was connected to.", sample.janus_connections),
+        (
+            "pipeline_restarts_total",
+            "Times that a pipeline had to be started again, of the sessions that there are.",
+            sample.restarts,
+        ),
+        ("publications_total", "Publications, of the sessions that there are.", sample.publications),
+        ("keyframe_requests_total", "Keyframe requests that came from below.", asked),
+        ("keyframe_requests_passed_on_total", "Keyframe requests passed on to Janus.", passed_on),
+    ] {
+        scrape.one_counter(name, help, count as f64)?;
+    }
     let ssrcs: Vec<String> = sample.streams.iter().map(|stream| stream.ssrc.to_string()).collect();
     let of = |value: fn(&Count) -> u64| {
         let streams = sample.streams.iter().zip(&ssrcs);
         streams.map(move |(stream, ssrc)| {
-            (vec![stream.kind, stream.session.as_str(), ssrc.as_str()], value(&stream.count) as f64)
+            ([stream.kind, stream.session.as_str(), ssrc.as_str()], value(&stream.count) as f64)
         })
     };
+    let names = ["stream_type", "session_id", "ssrc"];
     let help = "RTP packets sent to the tree, each once however many recipients it has.";
-    scrape.counter("rtp_packets_sent_total", help, &names, of(|count| count.packets))?;
+    scrape.counter("rtp_packets_sent_total", help, names, of(|count| count.packets))?;
     let help = "Bytes of the RTP packets sent to the tree, RTP headers included.";
-    scrape.counter("rtp_bytes_sent_total", help, &names, of(|count| count.bytes))?;
+    scrape.counter("rtp_bytes_sent_total", help, names, of(|count| count.bytes))?;
     let help = "RTP packets that Janus forwarded.";
-    scrape.counter("rtp_packets_received_total", help, &names, of(|count| count.received))?;
+    scrape.counter("rtp_packets_received_total", help, names, of(|count| count.received))?;
     let help = "Packets at the session's port that were not the session's.";
-    scrape.counter("strangers_total", help, &names, of(|count| count.strangers))?;
-    scrape.0.register(Box::new(ProcessCollector::for_self()))?;
-    let mut families = scrape.0.gather();
-    for metric in families.iter_mut().flat_map(MetricFamily::mut_metric) {
-        metric.mut_label().sort();
-    }
-    TextEncoder::new().encode_to_string(&families)
-}
-
-struct Scrape(Registry);
-
-impl Scrape {
-    fn gauge<'a>(
-        &self,
-        name: &str,
-        help: &str,
-        labels: &[&str],
-        values: impl IntoIterator<Item = (Vec<&'a str>, f64)>,
-    ) -> Result<()> {
-        let family = GaugeVec::new(opts(name, help), labels)?;
-        for (labels, value) in values {
-            family.get_metric_with_label_values(&labels)?.set(value);
-        }
-        self.0.register(Box::new(family))
-    }
-
-    fn counter<'a>(
-        &self,
-        name: &str,
-        help: &str,
-        labels: &[&str],
-        values: impl IntoIterator<Item = (Vec<&'a str>, f64)>,
-    ) -> Result<()> {
-        let family = CounterVec::new(opts(name, help), labels)?;
-        for (labels, value) in values {
-            family.get_metric_with_label_values(&labels)?.inc_by(value);
-        }
-        self.0.register(Box::new(family))
-    }
-}
-
-fn opts(name: &str, help: &str) -> Opts {
-    Opts::new(format!("media_tree_injection_{name}"), help)
+    scrape.counter("strangers_total", help, names, of(|count| count.strangers))?;
+    scrape.text()
 }
 
 #[cfg(test)]

@@ -107,20 +107,6 @@ pub struct Keyframes {
     pub passed_on: u64,
 }
 
-/// `GET /topology`.
-#[derive(Clone, Debug, Serialize)]
-#[serde(rename_all = "camelCase")]
-pub struct Topology {
-    /// Name.
-    pub node_id: String,
-    /// Always `injection`.
-    pub node_type: &'static str,
-    /// Parent; an injection is a root, but Redis may say otherwise.
-    pub parent: Option<String>,
-    /// Children, sorted.
-    pub children: Vec<String>,
-}
-
 /// The answer to `POST /session/create`.
 #[derive(Clone, Debug, Serialize)]
 #[serde(rename_all = "camelCase")]

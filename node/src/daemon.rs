@@ -1,4 +1,4 @@
-//! What every daemon begins with: a log, and the signals that end it.
+//! What every daemon begins with: a log, a runtime, and the signals that end it.
 
 use std::future::Future;
 use std::io::{self, IsTerminal};
@@ -6,6 +6,7 @@ use std::io::{self, IsTerminal};
 use tokio::signal::unix::{SignalKind, signal};
 use tracing_subscriber::EnvFilter;
 
+use crate::cli::Failure;
 use crate::config::ConfigError;
 
 /// Logs to stderr what a filter lets through. `own`: the crates that a plain level is about; what the libraries have to
@@ -19,6 +20,25 @@ pub fn start_log(log: &str, own: &[&str]) -> Result<(), ConfigError> {
         .with_ansi(io::stderr().is_terminal())
         .try_init();
     Ok(())
+}
+
+/// Runs a daemon to its end: log, warnings of its configuration, and a runtime around it.
+pub fn run<T>(
+    log: &str,
+    own: &[&str],
+    warnings: &[String],
+    serve: impl Future<Output = Result<T, Failure>>,
+) -> Result<T, Failure> {
+    start_log(log, own)?;
+    for warning in warnings {
+        tracing::warn!("{warning}");
+    }
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(2)
+        .enable_all()
+        .build()
+        .map_err(|error| Failure::Other(format!("no runtime: {error}")))?;
+    runtime.block_on(serve)
 }
 
 /// Listens for SIGINT and SIGTERM from now on; the future waits for the first.

@@ -151,6 +151,23 @@ mod tests {
 
     proptest::proptest! {
         #[test]
+        fn never_more_than_one_a_second_and_none_is_lost(times in proptest::collection::vec(0_u64..5000, 1..60)) {
+            let (mut times, mut limiter, mut sent) = (times, Limiter::default(), Vec::new());
+            times.sort_unstable();
+            let mut asking = times.iter().copied().peekable();
+            for now in 0..7000 {
+                sent.extend(limiter.take(Duration::from_millis(now)).iter().map(|_: &u32| now));
+                while asking.next_if_eq(&now).is_some() {
+                    if limiter.ask(7, Duration::from_millis(now)) {
+                        sent.push(now);
+                    }
+                }
+            }
+            proptest::prop_assert!(sent.windows(2).all(|pair| pair[1] - pair[0] >= 1000), "{:?}", sent);
+            proptest::prop_assert!(times.iter().all(|asked| sent.iter().any(|sent| sent >= asked)));
+        }
+
+        #[test]
         fn no_packet_makes_it_panic(packet in proptest::collection::vec(proptest::prelude::any::<u8>(), 0..200)) {
             let _ = asked_for(&packet);
         }

@@ -1,7 +1,8 @@
 //! What every node of a tree shares, whatever it does with media.
 //!
 //! - [`config`]: what was asked for, checked before anything is bound; [`secret`]: what must not be shown.
-//! - [`http`]: the API that all nodes have, and who may use it; [`daemon`]: log and signals.
+//! - [`http`]: the API that all nodes have, and who may use it; [`view`], [`metrics`]: what it shows.
+//! - [`cli`], [`daemon`]: the frame of a program: exit codes, log, signals.
 //! - [`record`]: a node as Redis has it; [`topology`]: from what Redis says to commands, without I/O.
 //! - [`keyframe`]: requests for keyframes, and how often they are passed on, without I/O.
 //! - [`pace`]: how many events become one look, without I/O.
@@ -11,12 +12,14 @@
 //!
 //! Media is none of its business: what a command means is up to the node ([`tree::Follows`]).
 
+pub mod cli;
 pub mod commands;
 pub mod config;
 pub mod daemon;
 pub mod event;
 pub mod http;
 pub mod keyframe;
+pub mod metrics;
 pub mod pace;
 pub mod record;
 mod redis;
@@ -24,3 +27,4 @@ pub mod secret;
 pub mod sessions;
 pub mod topology;
 pub mod tree;
+pub mod view;

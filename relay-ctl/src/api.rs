@@ -40,7 +40,6 @@ pub fn router(relay: Arc<Relay>) -> Router {
 
 impl Base for Relay {
     type Status = view::Status;
-    type Topology = view::Topology;
 
     async fn status(&self) -> view::Status {
         self.status().await

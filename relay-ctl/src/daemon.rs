@@ -17,16 +17,8 @@ const OWN: &[&str] = &["relay_ctl", "relay_ebpf"];
 
 /// Runs until SIGINT or SIGTERM. The data plane goes on forwarding after that.
 pub fn run(config: Config) -> Result<(), Failure> {
-    node::daemon::start_log(&config.log, OWN)?;
-    for warning in &config.warnings {
-        tracing::warn!("{warning}");
-    }
-    let runtime = tokio::runtime::Builder::new_multi_thread()
-        .worker_threads(2)
-        .enable_all()
-        .build()
-        .map_err(|error| Failure::Other(format!("no runtime: {error}")))?;
-    runtime.block_on(serve(config))
+    let (log, warnings) = (config.log.clone(), config.warnings.clone());
+    node::daemon::run(&log, OWN, &warnings, serve(config))
 }
 
 async fn serve(config: Config) -> Result<(), Failure> {

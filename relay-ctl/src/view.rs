@@ -8,6 +8,7 @@ use std::collections::BTreeMap;
 
 use node::topology::TopologyView;
 use node::tree::RedisView;
+pub use node::view::{Gstreamer, Topology};
 use serde::{Deserialize, Serialize};
 
 use crate::kernel::Mode;
@@ -60,20 +61,6 @@ pub struct Network {
     pub audio_port: u16,
     /// RTP port for video; RTCP is the port after.
     pub video_port: u16,
-}
-
-/// The fields that existing scripts read.
-#[derive(Clone, Debug, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub struct Gstreamer {
-    /// Media is being forwarded or could be.
-    pub audio_running: bool,
-    /// See `audio_running`.
-    pub video_running: bool,
-    /// How often forwarding was interrupted since the start; a change of children never does.
-    pub audio_restarts: u64,
-    /// See `audio_restarts`.
-    pub video_restarts: u64,
 }
 
 /// The children by name.
@@ -251,18 +238,4 @@ pub struct Route {
     /// The stream's own children; absent: back to the set of all children.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub children: Option<Vec<String>>,
-}
-
-/// `GET /topology`.
-#[derive(Clone, Debug, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub struct Topology {
-    /// Node's name.
-    pub node_id: String,
-    /// Always `relay`.
-    pub node_type: String,
-    /// Parent, when known.
-    pub parent: Option<String>,
-    /// Children, sorted.
-    pub children: Vec<String>,
 }

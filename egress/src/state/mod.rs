@@ -31,7 +31,7 @@ use crate::viewers::Viewers;
 
 pub use change::{NewMountpoint, Outcome};
 pub use seat::{Offer, Seat, Tie};
-pub use show::{Gstreamer, JanusView, MountpointView, Mountpoints, Sample, Status, Topology};
+pub use show::{JanusView, MountpointView, Mountpoints, Sample, Status};
 
 /// Events that a slow reader may be behind.
 const BACKLOG: usize = 64;

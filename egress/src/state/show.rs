@@ -5,8 +5,10 @@ use std::sync::atomic::Ordering;
 
 use axum::http::StatusCode;
 use node::http::{Base, Failed};
+use node::record::NodeType;
 use node::topology::TopologyView;
 use node::tree::{RedisView, TreeView};
+use node::view::{Gstreamer, Topology};
 use serde::Serialize;
 
 use super::{Egress, locked};
@@ -69,20 +71,6 @@ pub struct Network {
     pub video_port: u16,
 }
 
-/// The fields that existing scripts read.
-#[derive(Clone, Debug, Serialize)]
-#[serde(rename_all = "camelCase")]
-pub struct Gstreamer {
-    /// Audio is taken in.
-    pub audio_running: bool,
-    /// Video is taken in.
-    pub video_running: bool,
-    /// How often the pipeline failed and was started again; a mountpoint that comes or goes never does that.
-    pub audio_restarts: u64,
-    /// See `audio_restarts`.
-    pub video_restarts: u64,
-}
-
 /// How it stands with Janus.
 #[derive(Clone, Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
@@ -126,20 +114,6 @@ pub struct Keyframes {
     pub asked: u64,
     /// Passed on up the tree.
     pub passed_on: u64,
-}
-
-/// `GET /topology`.
-#[derive(Clone, Debug, Serialize)]
-#[serde(rename_all = "camelCase")]
-pub struct Topology {
-    /// Node's name.
-    pub node_id: String,
-    /// Always `egress`.
-    pub node_type: &'static str,
-    /// Parent, when known.
-    pub parent: Option<String>,
-    /// Children, sorted: what Redis says.
-    pub children: Vec<String>,
 }
 
 /// `GET /mountpoint/{sid}`, and what creating one answers.
@@ -210,7 +184,6 @@ pub struct Sample {
 
 impl Base for Egress {
     type Status = Status;
-    type Topology = Topology;
 
     async fn status(&self) -> Status {
         self.status_now()
@@ -220,7 +193,7 @@ impl Base for Egress {
         let topology = self.tree_view().topology;
         Topology {
             node_id: self.config.node.node_id.clone(),
-            node_type: "egress",
+            node_type: NodeType::Egress,
             parent: topology.parent,
             children: topology.children,
         }

@@ -4,6 +4,8 @@ use std::sync::atomic::Ordering;
 
 use axum::http::StatusCode;
 use node::http::{Base, Failed};
+use node::record::NodeType;
+use node::view::Topology;
 
 use super::tree::recipient;
 use super::{Entry, Injector, InjectorError, lock};
@@ -133,7 +135,6 @@ impl Injector {
 
 impl Base for Injector {
     type Status = view::Status;
-    type Topology = view::Topology;
 
     async fn status(&self) -> view::Status {
         let problems = Injector::problems(self);
@@ -182,11 +183,11 @@ impl Base for Injector {
         }
     }
 
-    async fn topology(&self) -> view::Topology {
+    async fn topology(&self) -> Topology {
         let topology = self.topology_view();
-        view::Topology {
+        Topology {
             node_id: self.config.node_id.clone(),
-            node_type: "injection",
+            node_type: NodeType::Injection,
             parent: topology.parent,
             children: topology.children,
         }

@@ -21,6 +21,7 @@ use axum::response::{IntoResponse, Json, Response};
 use axum::routing::{get, post};
 use serde::Serialize;
 
+use crate::view::Topology;
 pub use failed::{Failed, Failure};
 pub use guard::{Access, bearer, guard};
 pub use limit::Rate;
@@ -33,14 +34,12 @@ const METRICS: &str = "text/plain; version=0.0.4; charset=utf-8";
 pub trait Base: Send + Sync + 'static {
     /// `GET /status`.
     type Status: Serialize + Send;
-    /// `GET /topology`, and the answer to `POST /refresh`.
-    type Topology: Serialize + Send;
 
     /// Everything about the node.
     fn status(&self) -> impl Future<Output = Self::Status> + Send;
 
     /// Its place in the tree.
-    fn topology(&self) -> impl Future<Output = Self::Topology> + Send;
+    fn topology(&self) -> impl Future<Output = Topology> + Send;
 
     /// Looks at everything again, and returns when what follows from it is done.
     fn refresh(&self) -> impl Future<Output = Result<(), Failed>> + Send;
@@ -64,7 +63,7 @@ pub fn router<B: Base>(base: Arc<B>) -> Router {
         .with_state(base)
 }
 
-async fn refresh<B: Base>(State(base): State<Arc<B>>) -> Result<Json<B::Topology>, Failed> {
+async fn refresh<B: Base>(State(base): State<Arc<B>>) -> Result<Json<Topology>, Failed> {
     base.refresh().await?;
     Ok(Json(base.topology().await))
 }

@@ -15,7 +15,9 @@ use axum::http::StatusCode;
 use axum::response::Json;
 use axum::routing::{delete, get, post};
 use node::http::{Access, Base, Failed, guard, router, serve};
+use node::record::NodeType;
 use node::secret::Secret;
+use node::view::Topology;
 use serde_json::{Value, json};
 use tokio::net::TcpListener;
 
@@ -33,14 +35,19 @@ pub struct Idle {
 
 impl Base for Idle {
     type Status = Value;
-    type Topology = Value;
 
     async fn status(&self) -> Value {
         json!({ "healthy": self.problems.is_empty() })
     }
 
-    async fn topology(&self) -> Value {
-        json!({ "children": ["egress-1"], "done": self.done.load(Ordering::SeqCst) })
+    async fn topology(&self) -> Topology {
+        let done = format!("done-{}", self.done.load(Ordering::SeqCst));
+        Topology {
+            node_id: "idle-1".to_owned(),
+            node_type: NodeType::Relay,
+            parent: None,
+            children: vec![done, "egress-1".to_owned()],
+        }
     }
 
     async fn refresh(&self) -> Result<(), Failed> {

@@ -10,17 +10,14 @@ use std::time::Duration;
 
 use clap::{CommandFactory, Parser, Subcommand};
 use clap_complete::Shell;
+pub use node::cli::Failure;
 use node::config::{NodeFlags, client_token, environment};
-use node::secret::redacted;
 
 use crate::client::{Client, ClientError};
 use crate::config::{ChildSpec, Config, ConfigError, DEFAULT_API_PORT, File, Flags};
 use crate::kernel::{KernelError, Maps, ModeWanted, Pins, pins};
 use crate::top::Source;
 use crate::{doctor, report, view};
-
-/// Exit code for bad configuration (EX_USAGE of sysexits.h).
-const EXIT_CONFIG: u8 = 64;
 
 /// The kernel relay of Media-Tree: copies RTP to its children in XDP or tc, and lets you change them while media flows.
 #[derive(Parser)]
@@ -240,21 +237,6 @@ fn top(query: Query, interval: Duration) -> Result<ExitCode, Failure> {
     Ok(ExitCode::SUCCESS)
 }
 
-/// Why a command failed: one line, and an exit code.
-#[derive(Debug)]
-pub enum Failure {
-    /// Bad configuration, exit code 64.
-    Config(ConfigError),
-    /// Anything else, exit code 1.
-    Other(String),
-}
-
-impl From<ConfigError> for Failure {
-    fn from(error: ConfigError) -> Self {
-        Failure::Config(error)
-    }
-}
-
 impl From<KernelError> for Failure {
     fn from(error: KernelError) -> Self {
         Failure::Other(error.to_string())
@@ -269,37 +251,7 @@ impl From<ClientError> for Failure {
 
 /// Runs the command line.
 pub fn main() -> ExitCode {
-    let cli = match Cli::try_parse() {
-        Ok(cli) => cli,
-        Err(error) if !error.use_stderr() => {
-            let _ = error.print();
-            return ExitCode::SUCCESS;
-        }
-        Err(error) => return fail(usage_error(&error), EXIT_CONFIG),
-    };
-    match run(cli.command) {
-        Ok(code) => code,
-        Err(Failure::Config(error)) => fail(error.0, EXIT_CONFIG),
-        Err(Failure::Other(text)) => fail(text, 1),
-    }
-}
-
-/// One line, whatever the libraries below put into theirs.
-fn fail(text: String, code: u8) -> ExitCode {
-    let lines: Vec<&str> = text.lines().map(str::trim).filter(|line| !line.is_empty()).collect();
-    eprintln!("relay-ctl: {}", lines.join("; "));
-    ExitCode::from(code)
-}
-
-/// What clap says, without its heading and its advertisement for --help, and without a password that it may quote.
-fn usage_error(error: &clap::Error) -> String {
-    let text = error.render().to_string();
-    let kept = text.lines().filter(|line| !line.starts_with("For more information"));
-    let mut text = kept.collect::<Vec<_>>().join("\n").trim_start_matches("error: ").to_owned();
-    if error.kind() == clap::error::ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand {
-        text = "no command; `relay-ctl --help` lists them".to_owned();
-    }
-    redacted(&text)
+    node::cli::main(|cli: Cli| run(cli.command))
 }
 
 fn run(command: Command) -> Result<ExitCode, Failure> {

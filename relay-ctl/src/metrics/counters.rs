@@ -2,7 +2,8 @@
 
 use std::time::Duration;
 
-use prometheus::{Histogram, HistogramOpts, IntCounter, Opts, Registry};
+use node::metrics::Scrape;
+use prometheus::{Histogram, HistogramOpts, IntCounter, Opts};
 
 /// Seconds: from a change of a few map writes to one that waits for a name server.
 const BUCKETS: [f64; 14] =
@@ -64,12 +65,12 @@ impl Counters {
     }
 
     /// Makes them part of a scrape.
-    pub(super) fn register(&self, registry: &Registry) -> prometheus::Result<()> {
+    pub(super) fn register(&self, scrape: &Scrape) -> prometheus::Result<()> {
         let Counters { added, removed, moved, refused, took, keyframes } = self;
         for counter in [added, removed, moved, refused, keyframes] {
-            registry.register(Box::new(counter.clone()))?;
+            scrape.add(counter.clone())?;
         }
-        registry.register(Box::new(took.clone()))
+        scrape.add(took.clone())
     }
 }
 

@@ -1,11 +1,10 @@
 //! From a sample to metric families, without I/O.
 
 use std::cmp::Reverse;
-use std::collections::HashMap;
 
-use prometheus::process_collector::ProcessCollector;
+use node::metrics::{Scrape, flag};
+use prometheus::Result;
 use prometheus::proto::MetricFamily;
-use prometheus::{CounterVec, GaugeVec, Opts, Registry, Result};
 use relay_common::layout::Total;
 use relay_common::reason::Reason;
 
@@ -24,241 +23,184 @@ const RECENT: u64 = 10_000;
 /// Everything, each family once.
 pub fn families(sample: &Sample, counters: &Counters) -> Result<Vec<MetricFamily>> {
     let status = &sample.status;
-    let labels = HashMap::from([
-        ("tree_id".to_owned(), status.tree_id.clone()),
-        ("node_id".to_owned(), status.node_id.clone()),
-    ]);
-    let scrape = Scrape(Registry::new_custom(None, Some(labels))?);
-    scrape.relay(sample)?;
-    scrape.data_plane(sample)?;
-    scrape.children(sample)?;
-    scrape.streams(&sample.streams)?;
-    scrape.tree(sample)?;
-    counters.register(&scrape.0)?;
-    scrape.0.register(Box::new(ProcessCollector::for_self()))?;
-    let mut families = scrape.0.gather();
-    // The registry appends the labels that all have in any order; a person who reads along wants one.
-    for metric in families.iter_mut().flat_map(MetricFamily::mut_metric) {
-        metric.mut_label().sort();
-    }
-    Ok(families)
+    let scrape = Scrape::new("relay", &status.tree_id, &status.node_id)?;
+    relay(&scrape, sample)?;
+    data_plane(&scrape, sample)?;
+    children(&scrape, sample)?;
+    streams(&scrape, &sample.streams)?;
+    tree(&scrape, sample)?;
+    counters.register(&scrape)?;
+    scrape.families()
 }
-
-/// The registry of one scrape.
-struct Scrape(Registry);
 
 const KINDS: [&str; 2] = ["audio", "video"];
 
-impl Scrape {
-    /// What the contract names, and how the relay as a whole is.
-    fn relay(&self, sample: &Sample) -> Result<()> {
-        let active = sample.children.iter().filter(|child| child.state == ChildState::Forwarding).count();
-        self.gauge(
-            "destinations_count",
-            "Children that copies are sent to.",
-            ["stream_type"],
-            KINDS.map(|kind| ([kind], active as f64)),
-        )?;
-        let totals = |of: fn(&Total) -> u64| {
-            KINDS.into_iter().zip(&sample.totals).map(move |(kind, total)| ([kind], of(total) as f64))
-        };
-        self.counter(
-            "rtp_packets_forwarded_total",
-            "RTP packets taken for forwarding, each once however many children it goes to.",
-            ["stream_type"],
-            totals(|total| total.packets),
-        )?;
-        self.counter(
-            "rtp_bytes_forwarded_total",
-            "Bytes of the RTP packets taken for forwarding, RTP headers included.",
-            ["stream_type"],
-            totals(|total| total.bytes),
-        )?;
-        self.counter(
-            "rtcp_packets_forwarded_total",
-            "RTCP packets taken for forwarding.",
-            ["stream_type"],
-            totals(|total| total.rtcp_packets),
-        )?;
-        self.gauge(
-            "forwarder_state",
-            "3: forwarding or able to; 1: attached, but the relay has a problem; 0: nothing is attached.",
-            ["pipeline"],
-            KINDS.map(|kind| ([kind], f64::from(sample.forwarder as u8))),
-        )?;
-        let status = &sample.status;
-        self.one_gauge("healthy", "1 when media would reach every child.", flag(status.healthy))?;
-        self.counter(
-            "interruptions_total",
-            "Times that forwarding was interrupted since the daemon started.",
-            [],
-            [([], status.gstreamer.audio_restarts as f64)],
-        )?;
-        self.gauge("build_info", "Always 1.", ["version"], [([env!("CARGO_PKG_VERSION")], 1.0)])
-    }
-
-    fn data_plane(&self, sample: &Sample) -> Result<()> {
-        let plane = &sample.status.dataplane;
-        let modes = [("xdp", Mode::Xdp), ("tc", Mode::Tc), ("userspace", Mode::Userspace)];
-        self.gauge(
-            "dataplane_mode",
-            "1 for the data plane in use.",
-            ["mode"],
-            modes.map(|(name, mode)| ([name], flag(plane.mode == mode))),
-        )?;
-        self.one_gauge("generation", "Changes of fan-out sets since attaching.", plane.generation as f64)?;
-        let drops = Reason::ALL.iter().map(|reason| {
-            let count = plane.drops.get(reason.name()).copied().unwrap_or_default();
-            ([reason.name()], count as f64)
-        });
-        self.counter("drops_total", "Packets and copies not forwarded, by reason.", ["reason"], drops)?;
-        let egress = |of: fn(&crate::view::Egress) -> u64| {
-            plane.egress.iter().map(move |(interface, egress)| ([interface.as_str()], of(egress) as f64))
-        };
-        let sent = egress(|egress| egress.sent);
-        self.counter("egress_sent_total", "Copies that the driver took (xdp).", ["interface"], sent)?;
-        let refused = egress(|egress| egress.refused);
-        self.counter(
-            "egress_refused_total",
-            "Copies that the driver refused (xdp).",
-            ["interface"],
-            refused,
-        )?;
-        let overflow = plane.receive_overflow.map(|packets| ([], packets as f64));
-        self.counter(
-            "receive_overflow_total",
-            "Packets that the receive sockets dropped (userspace).",
-            [],
-            overflow,
-        )
-    }
-
-    fn children(&self, sample: &Sample) -> Result<()> {
-        let each = |of: fn(&crate::view::Child) -> f64| {
-            sample.children.iter().map(move |child| ([child.name.as_str()], of(child)))
-        };
-        let label = ["child"];
-        let packets = each(|child| child.packets as f64);
-        self.counter("child_packets_total", "Copies sent to a child, RTP and RTCP.", label, packets)?;
-        let bytes = each(|child| child.bytes as f64);
-        self.counter("child_bytes_total", "RTP and RTCP bytes sent to a child.", label, bytes)?;
-        let errors = each(|child| child.errors as f64);
-        self.counter("child_errors_total", "Copies that could not be made or sent.", label, errors)?;
-        let up = each(|child| flag(child.state == ChildState::Forwarding));
-        self.gauge("child_up", "1 while a child is forwarded to.", label, up)?;
-        let stale = each(|child| flag(child.stale));
-        self.gauge("child_stale", "1 when a child's registration has expired.", label, stale)
-    }
-
-    fn streams(&self, streams: &[Stream]) -> Result<()> {
-        let count = |kind: &str| streams.iter().filter(|stream| stream.kind == kind).count() as f64;
-        let counts = KINDS.map(|kind| ([kind], count(kind)));
-        self.gauge("streams", "Streams in the table.", ["stream_type"], counts)?;
-        let shown = most_telling(streams);
-        let hidden = streams.len() - shown.len();
-        self.one_gauge("streams_not_shown", "Streams without series of their own.", hidden as f64)?;
-
-        let names: Vec<[String; 2]> =
-            shown.iter().map(|stream| [stream.ssrc.to_string(), stream.port.to_string()]).collect();
-        let each = |of: fn(&Stream) -> f64| {
-            shown.iter().zip(&names).map(move |(stream, [ssrc, port])| {
-                let session = stream.session.as_deref().unwrap_or_default();
-                ([session, ssrc.as_str(), stream.kind.as_str(), port.as_str()], of(stream))
-            })
-        };
-        let label = ["session_id", "ssrc", "stream_type", "port"];
-        let packets = each(|stream| stream.packets as f64);
-        self.counter("stream_packets_total", "RTP packets of a stream.", label, packets)?;
-        let lost = each(|stream| stream.lost as f64);
-        self.gauge(
-            "stream_lost_packets",
-            "Packets lost before the relay; late ones reduce it again (RFC 3550 appendix A.3).",
-            label,
-            lost,
-        )?;
-        let reordered = each(|stream| stream.reordered as f64);
-        self.counter(
-            "stream_reordered_packets_total",
-            "Packets of a stream that came late.",
-            label,
-            reordered,
-        )?;
-        let duplicates = each(|stream| stream.duplicates as f64);
-        self.counter("stream_duplicate_packets_total", "Packets that came again.", label, duplicates)?;
-        let jitter = each(|stream| stream.jitter_ms / 1000.0);
-        self.gauge("stream_jitter_seconds", "Interarrival jitter (RFC 3550 section 6.4.1).", label, jitter)?;
-        let age = each(|stream| stream.last_seen_ms as f64 / 1000.0);
-        self.gauge("stream_last_packet_age_seconds", "Time since the last packet.", label, age)
-    }
-
-    /// The tree; what concerns Redis is absent in a relay run without.
-    fn tree(&self, sample: &Sample) -> Result<()> {
-        let topology = &sample.status.topology;
-        let states = [
-            ("waiting", topology.waiting.len()),
-            ("stale", topology.stale.len()),
-            ("held", topology.held.len()),
-            ("refused", topology.refused.len()),
-        ];
-        self.gauge(
-            "topology_children",
-            "Children that are not simply registered and forwarded to, by what is the matter.",
-            ["state"],
-            states.map(|(state, count)| ([state], count as f64)),
-        )?;
-        let Some(redis) = &sample.status.redis else { return Ok(()) };
-        self.one_gauge("redis_up", "1 while Redis answers.", flag(redis.connected))?;
-        let notified = flag(redis.notifications);
-        self.one_gauge("redis_notifications", "1 while a plain SADD is noticed at once.", notified)?;
-        let counters = [
-            ("redis_looks_total", "Looks at the topology in Redis.", redis.looks),
-            ("redis_events_total", "Events that said look now.", redis.events),
-            ("redis_reconnects_total", "Times that the connection was made again.", redis.reconnects),
-        ];
-        counters
-            .into_iter()
-            .try_for_each(|(name, help, value)| self.counter(name, help, [], [([], value as f64)]))
-    }
-
-    fn one_gauge(&self, name: &str, help: &str, value: f64) -> Result<()> {
-        self.gauge(name, help, [], [([], value)])
-    }
-
-    fn gauge<'a, const N: usize>(
-        &self,
-        name: &str,
-        help: &str,
-        labels: [&str; N],
-        rows: impl IntoIterator<Item = ([&'a str; N], f64)>,
-    ) -> Result<()> {
-        let family = GaugeVec::new(opts(name, help), &labels)?;
-        for (values, value) in rows {
-            family.get_metric_with_label_values(&values)?.set(value);
-        }
-        self.0.register(Box::new(family))
-    }
-
-    fn counter<'a, const N: usize>(
-        &self,
-        name: &str,
-        help: &str,
-        labels: [&str; N],
-        rows: impl IntoIterator<Item = ([&'a str; N], f64)>,
-    ) -> Result<()> {
-        let family = CounterVec::new(opts(name, help), &labels)?;
-        for (values, value) in rows {
-            family.get_metric_with_label_values(&values)?.inc_by(value);
-        }
-        self.0.register(Box::new(family))
-    }
+/// What the contract names, and how the relay as a whole is.
+fn relay(scrape: &Scrape, sample: &Sample) -> Result<()> {
+    let active = sample.children.iter().filter(|child| child.state == ChildState::Forwarding).count();
+    scrape.gauge(
+        "destinations_count",
+        "Children that copies are sent to.",
+        ["stream_type"],
+        KINDS.map(|kind| ([kind], active as f64)),
+    )?;
+    let totals = |of: fn(&Total) -> u64| {
+        KINDS.into_iter().zip(&sample.totals).map(move |(kind, total)| ([kind], of(total) as f64))
+    };
+    scrape.counter(
+        "rtp_packets_forwarded_total",
+        "RTP packets taken for forwarding, each once however many children it goes to.",
+        ["stream_type"],
+        totals(|total| total.packets),
+    )?;
+    scrape.counter(
+        "rtp_bytes_forwarded_total",
+        "Bytes of the RTP packets taken for forwarding, RTP headers included.",
+        ["stream_type"],
+        totals(|total| total.bytes),
+    )?;
+    scrape.counter(
+        "rtcp_packets_forwarded_total",
+        "RTCP packets taken for forwarding.",
+        ["stream_type"],
+        totals(|total| total.rtcp_packets),
+    )?;
+    scrape.gauge(
+        "forwarder_state",
+        "3: forwarding or able to; 1: attached, but the relay has a problem; 0: nothing is attached.",
+        ["pipeline"],
+        KINDS.map(|kind| ([kind], f64::from(sample.forwarder as u8))),
+    )?;
+    let status = &sample.status;
+    scrape.one_gauge("healthy", "1 when media would reach every child.", flag(status.healthy))?;
+    scrape.counter(
+        "interruptions_total",
+        "Times that forwarding was interrupted since the daemon started.",
+        [],
+        [([], status.gstreamer.audio_restarts as f64)],
+    )?;
+    scrape.gauge("build_info", "Always 1.", ["version"], [([env!("CARGO_PKG_VERSION")], 1.0)])
 }
 
-fn opts(name: &str, help: &str) -> Opts {
-    Opts::new(name, help).namespace("media_tree_relay")
+fn data_plane(scrape: &Scrape, sample: &Sample) -> Result<()> {
+    let plane = &sample.status.dataplane;
+    let modes = [("xdp", Mode::Xdp), ("tc", Mode::Tc), ("userspace", Mode::Userspace)];
+    scrape.gauge(
+        "dataplane_mode",
+        "1 for the data plane in use.",
+        ["mode"],
+        modes.map(|(name, mode)| ([name], flag(plane.mode == mode))),
+    )?;
+    scrape.one_gauge("generation", "Changes of fan-out sets since attaching.", plane.generation as f64)?;
+    let drops = Reason::ALL.iter().map(|reason| {
+        let count = plane.drops.get(reason.name()).copied().unwrap_or_default();
+        ([reason.name()], count as f64)
+    });
+    scrape.counter("drops_total", "Packets and copies not forwarded, by reason.", ["reason"], drops)?;
+    let egress = |of: fn(&crate::view::Egress) -> u64| {
+        plane.egress.iter().map(move |(interface, egress)| ([interface.as_str()], of(egress) as f64))
+    };
+    let sent = egress(|egress| egress.sent);
+    scrape.counter("egress_sent_total", "Copies that the driver took (xdp).", ["interface"], sent)?;
+    let refused = egress(|egress| egress.refused);
+    scrape.counter(
+        "egress_refused_total",
+        "Copies that the driver refused (xdp).",
+        ["interface"],
+        refused,
+    )?;
+    let overflow = plane.receive_overflow.map(|packets| ([], packets as f64));
+    scrape.counter(
+        "receive_overflow_total",
+        "Packets that the receive sockets dropped (userspace).",
+        [],
+        overflow,
+    )
 }
 
-fn flag(is: bool) -> f64 {
-    f64::from(u8::from(is))
+fn children(scrape: &Scrape, sample: &Sample) -> Result<()> {
+    let each = |of: fn(&crate::view::Child) -> f64| {
+        sample.children.iter().map(move |child| ([child.name.as_str()], of(child)))
+    };
+    let label = ["child"];
+    let packets = each(|child| child.packets as f64);
+    scrape.counter("child_packets_total", "Copies sent to a child, RTP and RTCP.", label, packets)?;
+    let bytes = each(|child| child.bytes as f64);
+    scrape.counter("child_bytes_total", "RTP and RTCP bytes sent to a child.", label, bytes)?;
+    let errors = each(|child| child.errors as f64);
+    scrape.counter("child_errors_total", "Copies that could not be made or sent.", label, errors)?;
+    let up = each(|child| flag(child.state == ChildState::Forwarding));
+    scrape.gauge("child_up", "1 while a child is forwarded to.", label, up)?;
+    let stale = each(|child| flag(child.stale));
+    scrape.gauge("child_stale", "1 when a child's registration has expired.", label, stale)
+}
+
+fn streams(scrape: &Scrape, streams: &[Stream]) -> Result<()> {
+    let count = |kind: &str| streams.iter().filter(|stream| stream.kind == kind).count() as f64;
+    let counts = KINDS.map(|kind| ([kind], count(kind)));
+    scrape.gauge("streams", "Streams in the table.", ["stream_type"], counts)?;
+    let shown = most_telling(streams);
+    let hidden = streams.len() - shown.len();
+    scrape.one_gauge("streams_not_shown", "Streams without series of their own.", hidden as f64)?;
+
+    let names: Vec<[String; 2]> =
+        shown.iter().map(|stream| [stream.ssrc.to_string(), stream.port.to_string()]).collect();
+    let each = |of: fn(&Stream) -> f64| {
+        shown.iter().zip(&names).map(move |(stream, [ssrc, port])| {
+            let session = stream.session.as_deref().unwrap_or_default();
+            ([session, ssrc.as_str(), stream.kind.as_str(), port.as_str()], of(stream))
+        })
+    };
+    let label = ["session_id", "ssrc", "stream_type", "port"];
+    let packets = each(|stream| stream.packets as f64);
+    scrape.counter("stream_packets_total", "RTP packets of a stream.", label, packets)?;
+    let lost = each(|stream| stream.lost as f64);
+    scrape.gauge(
+        "stream_lost_packets",
+        "Packets lost before the relay; late ones reduce it again (RFC 3550 appendix A.3).",
+        label,
+        lost,
+    )?;
+    let reordered = each(|stream| stream.reordered as f64);
+    scrape.counter(
+        "stream_reordered_packets_total",
+        "Packets of a stream that came late.",
+        label,
+        reordered,
+    )?;
+    let duplicates = each(|stream| stream.duplicates as f64);
+    scrape.counter("stream_duplicate_packets_total", "Packets that came again.", label, duplicates)?;
+    let jitter = each(|stream| stream.jitter_ms / 1000.0);
+    scrape.gauge("stream_jitter_seconds", "Interarrival jitter (RFC 3550 section 6.4.1).", label, jitter)?;
+    let age = each(|stream| stream.last_seen_ms as f64 / 1000.0);
+    scrape.gauge("stream_last_packet_age_seconds", "Time since the last packet.", label, age)
+}
+
+/// The tree; what concerns Redis is absent in a relay run without.
+fn tree(scrape: &Scrape, sample: &Sample) -> Result<()> {
+    let topology = &sample.status.topology;
+    let states = [
+        ("waiting", topology.waiting.len()),
+        ("stale", topology.stale.len()),
+        ("held", topology.held.len()),
+        ("refused", topology.refused.len()),
+    ];
+    scrape.gauge(
+        "topology_children",
+        "Children that are not simply registered and forwarded to, by what is the matter.",
+        ["state"],
+        states.map(|(state, count)| ([state], count as f64)),
+    )?;
+    let Some(redis) = &sample.status.redis else { return Ok(()) };
+    scrape.one_gauge("redis_up", "1 while Redis answers.", flag(redis.connected))?;
+    let notified = flag(redis.notifications);
+    scrape.one_gauge("redis_notifications", "1 while a plain SADD is noticed at once.", notified)?;
+    let counters = [
+        ("redis_looks_total", "Looks at the topology in Redis.", redis.looks),
+        ("redis_events_total", "Events that said look now.", redis.events),
+        ("redis_reconnects_total", "Times that the connection was made again.", redis.reconnects),
+    ];
+    counters.into_iter().try_for_each(|(name, help, value)| scrape.one_counter(name, help, value as f64))
 }
 
 /// Those that are shown: the ones that media comes in on, the busiest first.

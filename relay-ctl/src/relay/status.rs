@@ -1,5 +1,6 @@
 //! What the running relay shows: the maps' view where there are maps, and what only the daemon knows.
 
+use node::record::NodeType;
 use node::topology::TopologyView;
 use relay_common::layout::ChildStats;
 
@@ -38,12 +39,7 @@ impl Relay {
             Some(tree) => (tree.topology.parent, tree.topology.children),
             None => (None, children),
         };
-        view::Topology {
-            node_id: self.config.node_id.clone(),
-            node_type: "relay".to_owned(),
-            parent,
-            children,
-        }
+        view::Topology { node_id: self.config.node_id.clone(), node_type: NodeType::Relay, parent, children }
     }
 }
 

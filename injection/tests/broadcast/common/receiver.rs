@@ -71,7 +71,7 @@ impl Receiver {
 
     /// Sends feedback as receivers do: from the RTP port to the sender's RTCP port.
     pub fn asks_for_keyframe(&self, ssrc: u32) {
-        self.sockets[1].send_to(&injection::rtcp::pli(ssrc), ("10.77.0.1", 5005)).unwrap();
+        self.sockets[1].send_to(&node::keyframe::request(1, ssrc), ("10.77.0.1", 5005)).unwrap();
     }
 }
 
