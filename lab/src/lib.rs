@@ -9,6 +9,7 @@ pub mod browser;
 pub mod capture;
 pub mod client;
 pub mod http;
+pub mod interrupt;
 pub mod janus;
 pub mod json;
 pub mod judge;

@@ -59,22 +59,35 @@ pub fn bench(subjects: &[Subject], mode: &str, quick: bool, json: Option<&Path>)
 pub fn prepare(media: bool) -> Result<()> {
     packages::install(packages::Purpose::Everything)?;
     build_ebpf::run()?;
+    build(media, &["build", "--bins"])
+}
+
+/// The same programs, and the tests that need root. Built together, because what tests depend on turns on features of what
+/// programs depend on: one after the other, much would be compiled twice.
+pub fn build_tests(media: bool) -> Result<()> {
+    build(media, &["test", "--no-run", "--test=*"])
+}
+
+fn build(media: bool, what: &[&str]) -> Result<()> {
     let mut cargo = Command::new("cargo");
-    cargo.current_dir(sh::workspace_root()).args([
-        "build",
-        "--release",
-        "--locked",
-        "--quiet",
-        "--package",
-        "relay-ctl",
-        "--package",
-        "lab",
-        "--bins",
-    ]);
-    if media {
-        cargo.args(["--package", "injection", "--package", "egress", "--features", "lab/media"]);
-    }
+    cargo
+        .current_dir(sh::workspace_root())
+        .args(what)
+        .args(["--release", "--locked", "--quiet"])
+        .args(packages(media));
     sh::run(if media { "the nodes and lab" } else { "relay-ctl and lab" }, &mut cargo)
+}
+
+/// The packages that run outside this process, as cargo is told: with `media` the nodes and clients too.
+pub fn packages(media: bool) -> &'static [&'static str] {
+    let all = &[
+        "--package=relay-ctl",
+        "--package=lab",
+        "--package=injection",
+        "--package=egress",
+        "--features=lab/media",
+    ];
+    if media { all } else { &all[..2] }
 }
 
 fn lab(name: &str) -> Command {

@@ -8,7 +8,7 @@ use std::time::Instant;
 use anyhow::{Context, Result, bail};
 
 use crate::mounts::Mounts;
-use crate::{run, sh};
+use crate::{build_ebpf, packages, run, sh};
 
 const TESTS: [&str; 4] = [
     "random_redis_changes_lose_nothing",
@@ -19,13 +19,16 @@ const TESTS: [&str; 4] = [
 
 /// Runs them all, whatever becomes of each, and prints the table.
 pub fn run(changes: u64, outage: u64) -> Result<()> {
-    run::prepare(false)?;
+    packages::install(packages::Purpose::Everything)?;
+    build_ebpf::run()?;
+    run::build_tests(false)?;
     let _mounts = Mounts::remember();
     let started = Instant::now();
     let mut cargo = Command::new("cargo");
     cargo
         .current_dir(sh::workspace_root())
-        .args(["test", "--release", "--locked", "--no-fail-fast", "--package", "lab"])
+        .args(["test", "--release", "--locked", "--no-fail-fast"])
+        .args(run::packages(false))
         .args(TESTS.iter().flat_map(|test| ["--test", test]))
         .args(["--", "--test-threads=1", "--nocapture"])
         .env("MEDIA_TREE_CHANGES", changes.to_string())

@@ -2,6 +2,7 @@
 //! forwarding in network namespaces, then a real broadcast. Every part runs even if an earlier one failed; the last
 //! lines say which did.
 
+use std::ffi::OsStr;
 use std::process::Command;
 use std::time::Instant;
 
@@ -9,7 +10,7 @@ use anyhow::{Context, Result, bail};
 use clap::ValueEnum;
 
 use crate::mounts::Mounts;
-use crate::{build_ebpf, run, sh};
+use crate::{build_ebpf, packages, run, sh};
 
 /// A part of the tests.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, ValueEnum)]
@@ -32,8 +33,12 @@ pub enum Part {
 pub fn run(parts: &[Part]) -> Result<()> {
     let started = Instant::now();
     let parts: Vec<Part> = if parts.is_empty() { Part::value_variants().to_vec() } else { parts.to_vec() };
-    let media = parts.iter().any(|part| matches!(part, Part::Media | Part::Browser));
-    run::prepare(media)?;
+    let scope = Scope { media: parts.iter().any(|part| matches!(part, Part::Media | Part::Browser)) };
+    packages::install(packages::Purpose::Everything)?;
+    build_ebpf::run()?;
+    if parts.iter().any(|part| !matches!(part, Part::Lint | Part::Unit)) {
+        run::build_tests(scope.media)?;
+    }
     let _mounts = Mounts::remember();
     let mut failed = Vec::new();
     for part in &parts {
@@ -41,12 +46,15 @@ pub fn run(parts: &[Part]) -> Result<()> {
         let result = match part {
             Part::Lint => lint(),
             Part::Unit => cargo("unit tests", &["test", "--locked", "--no-fail-fast"]),
-            Part::Kernel => lab_tests("kernel tests", |name| name.starts_with("kernel_")),
-            Part::Net => lab_tests("namespace tests", |name| {
+            Part::Kernel => scope.lab_tests("kernel tests", |name| name.starts_with("kernel_")),
+            Part::Net => scope.lab_tests("namespace tests", |name| {
                 !["kernel_", "media_", "browser_"].iter().any(|part| name.starts_with(part))
             }),
-            Part::Media => nodes().and(lab_tests("media tests", |name| name.starts_with("media_"))),
-            Part::Browser => lab_tests("browser tests", |name| name.starts_with("browser_")),
+            Part::Media => {
+                let nodes = scope.tests("injection and egress", ["broadcast", "chain"].map(str::to_owned));
+                nodes.and(scope.lab_tests("media tests", |name| name.starts_with("media_")))
+            }
+            Part::Browser => scope.lab_tests("browser tests", |name| name.starts_with("browser_")),
         };
         if let Err(error) = result {
             eprintln!("[xtask] {part:?}: {error:#}");
@@ -80,38 +88,41 @@ fn lint() -> Result<()> {
     format.and(host).and(bpf)
 }
 
-/// Injection and egress, each by itself with a real Janus; both run even if the first fails.
-fn nodes() -> Result<()> {
-    let test = |package: &str| {
-        let arguments = ["test", "--release", "--locked", "--no-fail-fast", "--package", package];
-        cargo(package, &[&arguments[..], &["--", "--test-threads=1"]].concat())
-    };
-    let injection = test("injection");
-    test("egress").and(injection)
+/// What is built for tests that need root: always the same packages and features, or cargo would compile what they depend
+/// on anew for each part.
+#[derive(Clone, Copy, Debug)]
+struct Scope {
+    media: bool,
 }
 
-/// The lab's test files whose names are wanted. Root, one at a time: they share the machine's two cores, and what they
-/// measure is loss.
-fn lab_tests(what: &str, wanted: impl Fn(&str) -> bool) -> Result<()> {
-    let folder = sh::workspace_root().join("lab/tests");
-    let mut names: Vec<String> = std::fs::read_dir(&folder)
-        .with_context(|| format!("cannot read {}", folder.display()))?
-        .flatten()
-        .filter_map(|entry| entry.file_name().to_str()?.strip_suffix(".rs").map(str::to_owned))
-        .filter(|name| wanted(name))
-        .collect();
-    names.sort();
-    if names.is_empty() {
-        bail!("no test files in {}", folder.display());
+impl Scope {
+    /// The lab's test files whose names are wanted.
+    fn lab_tests(self, what: &str, wanted: impl Fn(&str) -> bool) -> Result<()> {
+        let folder = sh::workspace_root().join("lab/tests");
+        let mut names: Vec<String> = std::fs::read_dir(&folder)
+            .with_context(|| format!("cannot read {}", folder.display()))?
+            .flatten()
+            .filter_map(|entry| entry.file_name().to_str()?.strip_suffix(".rs").map(str::to_owned))
+            .filter(|name| wanted(name))
+            .collect();
+        names.sort();
+        if names.is_empty() {
+            bail!("no test files in {}", folder.display());
+        }
+        self.tests(what, names)
     }
-    let mut arguments = vec!["test", "--release", "--locked", "--no-fail-fast", "--package", "lab"];
-    for name in &names {
-        arguments.extend(["--test", name]);
+
+    /// Test files by name. Root, one at a time: they share the machine's two cores, and what they measure is loss.
+    fn tests(self, what: &str, names: impl IntoIterator<Item = String>) -> Result<()> {
+        let mut arguments: Vec<String> =
+            ["test", "--release", "--locked", "--no-fail-fast"].map(str::to_owned).into();
+        arguments.extend(run::packages(self.media).iter().map(|&argument| argument.to_owned()));
+        arguments.extend(names.into_iter().flat_map(|name| ["--test".to_owned(), name]));
+        arguments.extend(["--", "--test-threads=1"].map(str::to_owned));
+        cargo(what, &arguments)
     }
-    arguments.extend(["--", "--test-threads=1"]);
-    cargo(what, &arguments)
 }
 
-fn cargo(what: &str, arguments: &[&str]) -> Result<()> {
+fn cargo(what: &str, arguments: &[impl AsRef<OsStr>]) -> Result<()> {
     sh::run(what, Command::new("cargo").current_dir(sh::workspace_root()).args(arguments))
 }

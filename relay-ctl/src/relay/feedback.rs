@@ -14,20 +14,33 @@ use relay_common::layout::StreamKey;
 use socket2::{Domain, Protocol, Socket, Type};
 use tokio::net::UdpSocket;
 use tokio::sync::mpsc;
-use tokio::task::JoinSet;
+use tokio::task::AbortHandle;
 
 use super::plane::Plane;
 use super::{Relay, State, way};
 
 /// Largest RTCP packet that is read whole.
 const LARGEST: usize = 1500;
-/// Sockets that could not be opened are tried again after this, and addresses that changed are noticed.
+/// Sockets that could not be opened are tried again after this, and addresses of the relay's own interface that changed
+/// are noticed.
 const AGAIN: Duration = Duration::from_secs(2);
 /// Packets that may wait.
 const WAITING: usize = 64;
 
 /// The sockets beside a kernel data plane, by the address and RTP port they belong to.
-type Sockets = BTreeMap<(IpAddr, u16), Arc<UdpSocket>>;
+type Sockets = BTreeMap<(IpAddr, u16), Reader>;
+
+/// A socket and the task that reads it, which ends with it.
+struct Reader {
+    socket: Arc<UdpSocket>,
+    task: AbortHandle,
+}
+
+impl Drop for Reader {
+    fn drop(&mut self) {
+        self.task.abort();
+    }
+}
 
 impl Relay {
     /// Runs until cancelled.
@@ -62,11 +75,13 @@ impl Relay {
         mut inbox: mpsc::Receiver<(u16, Vec<u8>)>,
     ) {
         let mut sockets = Sockets::new();
-        let mut readers = JoinSet::new();
         let mut again = tokio::time::interval(AGAIN);
+        // A child may have come behind another interface, whose address it answers to.
+        let mut applied = self.applied.subscribe();
         loop {
             tokio::select! {
-                _ = again.tick() => self.keep_sockets(&mut sockets, &mut readers, &packets).await,
+                _ = again.tick() => self.keep_sockets(&mut sockets, &packets).await,
+                Ok(()) = applied.changed() => self.keep_sockets(&mut sockets, &packets).await,
                 Some((port, packet)) = inbox.recv() => self.pass(&mut passing, &sockets, port, &packet).await,
                 () = passing.due() => self.pass_late(&mut passing, &sockets).await,
             }
@@ -74,19 +89,9 @@ impl Relay {
     }
 
     /// One socket for each of the relay's addresses and RTCP ports.
-    async fn keep_sockets(
-        &self,
-        sockets: &mut Sockets,
-        readers: &mut JoinSet<()>,
-        packets: &mpsc::Sender<(u16, Vec<u8>)>,
-    ) {
+    async fn keep_sockets(&self, sockets: &mut Sockets, packets: &mpsc::Sender<(u16, Vec<u8>)>) {
         let addresses = self.state.lock().await.feedback_addresses();
-        if sockets.keys().any(|(address, _)| !addresses.contains(address)) {
-            sockets.retain(|(address, _), _| addresses.contains(address));
-            // Readers of sockets that are gone hold them open: begin anew.
-            readers.abort_all();
-            sockets.clear();
-        }
+        sockets.retain(|(address, _), _| addresses.contains(address));
         for address in addresses {
             for port in self.config.listen.ports {
                 if sockets.contains_key(&(address, port)) {
@@ -95,8 +100,8 @@ impl Relay {
                 match open(SocketAddr::new(address, port + 1)) {
                     Ok(socket) => {
                         let socket = Arc::new(socket);
-                        sockets.insert((address, port), socket.clone());
-                        readers.spawn(read(socket, port, packets.clone()));
+                        let task = tokio::spawn(read(socket.clone(), port, packets.clone())).abort_handle();
+                        sockets.insert((address, port), Reader { socket, task });
                     }
                     Err(error) => tracing::debug!("no feedback on {address}:{}: {error}", port + 1),
                 }
@@ -214,8 +219,8 @@ fn send(
     let known = own.filter(|own| own.is_ipv4() == to.is_ipv4()).and_then(|own| sockets.get(&(own, port)));
     let any = || {
         let of_version = |(address, at): &(IpAddr, u16)| *at == port && address.is_ipv4() == to.is_ipv4();
-        sockets.iter().find(|(key, _)| of_version(key)).map(|(_, socket)| socket)
+        sockets.iter().find(|(key, _)| of_version(key)).map(|(_, reader)| reader)
     };
-    let socket = known.or_else(any).ok_or_else(|| std::io::Error::other("no address of that IP version"))?;
-    socket.try_send_to(packet, to).map(drop)
+    let reader = known.or_else(any).ok_or_else(|| std::io::Error::other("no address of that IP version"))?;
+    reader.socket.try_send_to(packet, to).map(drop)
 }

@@ -8,16 +8,16 @@ use node::record::{NodeType, Place, Registration};
 use node::topology::Command;
 use node::tree::{Follows, Session, Tree};
 use relay_common::layout::MAX_CHILDREN;
+use tokio::time::timeout_at;
 
 use super::way::Way;
 use super::{Member, Relay, RelayError, State};
 use crate::config::ChildSpec;
 use crate::fanout::ChildId;
+use crate::net::Netlink;
 
 /// How long a child that is taken out may stay while the next hop of one that comes is asked for its MAC.
 const SWAP: Duration = Duration::from_millis(20);
-/// Between looks at the neighbour table meanwhile. (Its events wait for the lock that is held here.)
-const LOOK: Duration = Duration::from_millis(1);
 
 impl Follows for Relay {
     async fn have(&self) -> BTreeMap<String, Place> {
@@ -172,23 +172,28 @@ impl Relay {
     /// Where one child comes in another's place, the other goes when the way to the one is known: whoever is served by
     /// either misses nothing. Not for long: it may be down.
     async fn wait_for_ways(&self, state: &mut State, commands: &[Command]) {
+        let coming: BTreeSet<&str> =
+            commands.iter().filter(|command| !matches!(command, Command::Remove { .. })).map(id).collect();
+        let resolving = |state: &State| {
+            coming.iter().any(|id| state.children.get(*id).is_some_and(|member| member.way.is_resolving()))
+        };
+        if !resolving(state) {
+            return;
+        }
+        // A socket of its own: whoever reads the relay's other one waits for the lock that is held here. Opened before
+        // the look, or an answer between the two would be missed.
+        let Ok(mut changes) = Netlink::subscribe() else { return };
         let mode = state.plane.mode();
-        let deadline = Instant::now() + SWAP;
+        let deadline = tokio::time::Instant::now() + SWAP;
         loop {
-            let mut waiting = false;
-            for command in commands {
-                if let Command::Add { id, .. } | Command::Move { id, .. } = command
-                    && let Some(member) = state.children.get_mut(id)
-                    && member.way.is_resolving()
-                {
+            for id in &coming {
+                if let Some(member) = state.children.get_mut(*id).filter(|member| member.way.is_resolving()) {
                     member.way.refresh(&self.netlink, mode).await;
-                    waiting |= member.way.is_resolving();
                 }
             }
-            if !waiting || Instant::now() >= deadline {
+            if !resolving(state) || !matches!(timeout_at(deadline, changes.next()).await, Ok(Some(_))) {
                 return;
             }
-            tokio::time::sleep(LOOK).await;
         }
     }
 

@@ -7,20 +7,16 @@ mod maps;
 mod stage;
 
 use std::process::{Command, ExitCode};
-use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail, ensure};
-use lab::Lab;
 use lab::node::program;
 use lab::relay::{BAD_CONFIGURATION, Mode, relay_ctl};
-use nix::sys::signal::{SaFlags, SigAction, SigHandler, SigSet, Signal, sigaction};
+use lab::{Lab, interrupt};
 
 use crate::stage::Stage;
 
 const USAGE: &str = "usage: demo [--mode auto|xdp|tc|userspace] [--once]";
-
-static INTERRUPTED: AtomicBool = AtomicBool::new(false);
 
 struct Options {
     mode: Mode,
@@ -63,7 +59,7 @@ fn options(mut arguments: impl Iterator<Item = String>) -> Result<Options> {
 /// True when nothing was lost and everything was seen.
 fn run(options: &Options) -> Result<bool> {
     let started = Instant::now();
-    catch_signals()?;
+    interrupt::catch()?;
     check_tools()?;
     say("Redis, injection-1, relay-1, egress-1 and egress-2, each in a network namespace, on one bridge");
     let lab = Lab::new("")?;
@@ -94,19 +90,6 @@ fn say(line: &str) {
     println!("[demo] {line}");
 }
 
-/// So that Ctrl-C ends the demo by its usual way out, which removes the namespaces.
-fn catch_signals() -> Result<()> {
-    extern "C" fn note(_: libc::c_int) {
-        INTERRUPTED.store(true, Relaxed);
-    }
-    let action = SigAction::new(SigHandler::Handler(note), SaFlags::empty(), SigSet::empty());
-    for signal in [Signal::SIGINT, Signal::SIGTERM, Signal::SIGHUP] {
-        // SAFETY: the handler only stores to an atomic, which is allowed in a signal handler.
-        unsafe { sigaction(signal, &action) }.with_context(|| format!("catching {signal}"))?;
-    }
-    Ok(())
-}
-
 fn check_tools() -> Result<()> {
     let relay = relay_ctl();
     ensure!(relay.exists(), "no {}; run `cargo xtask build-ebpf && cargo build --release`", relay.display());
@@ -130,7 +113,7 @@ fn check_tools() -> Result<()> {
 fn pause(time: Duration) -> Result<()> {
     let end = Instant::now() + time;
     while Instant::now() < end {
-        ensure!(!INTERRUPTED.load(Relaxed), "interrupted");
+        interrupt::check()?;
         std::thread::sleep(Duration::from_millis(10));
     }
     Ok(())
