@@ -10,6 +10,7 @@ use super::lines::{attr, attribute, copy, has, is_about, payload_types, value, v
 /// The answer to a player's offer, made from Janus' offer.
 pub fn answer_for_player(player: &Session, janus: &Session, common: &Common) -> Session {
     let mut answer = frame(player);
+    let setup = if janus_begins(player) { "active" } else { "passive" };
     for (index, media) in player.medias.iter().enumerate() {
         let pair = common.chosen.iter().find(|(chosen, _, _)| *chosen == index);
         let theirs = pair.and_then(|(_, kind, pt)| Some((*pt, sender(janus, kind)?)));
@@ -24,12 +25,7 @@ pub fn answer_for_player(player: &Session, janus: &Session, common: &Common) -> 
             }
         };
         if line.port != 0 {
-            peer(
-                janus,
-                janus.medias.iter().find(|media| media.port != 0).unwrap_or(media),
-                "passive",
-                &mut line,
-            );
+            peer(janus, janus.medias.iter().find(|media| media.port != 0).unwrap_or(media), setup, &mut line);
         }
         candidates(janus, &mut line);
         answer.medias.push(line);
@@ -41,13 +37,14 @@ pub fn answer_for_player(player: &Session, janus: &Session, common: &Common) -> 
 /// The answer to Janus' offer, made from a player's offer.
 pub fn answer_for_janus(janus: &Session, player: &Session, common: &Common) -> Session {
     let mut answer = frame(janus);
+    let setup = if janus_begins(player) { "passive" } else { "active" };
     for media in &janus.medias {
         let pair = common.chosen.iter().find(|(_, kind, _)| *kind == media.media);
         let line = match pair.and_then(|(index, _, pt)| Some((pt, player.medias.get(*index)?))) {
             None => rejected(media),
             Some((pt, from)) => {
                 let mut line = both(janus, media, player, from, *pt, "recvonly");
-                peer(player, from, "active", &mut line);
+                peer(player, from, setup, &mut line);
                 candidates(player, &mut line);
                 line
             }
@@ -56,6 +53,14 @@ pub fn answer_for_janus(janus: &Session, player: &Session, common: &Common) -> S
     }
     bundle(&mut answer);
     answer
+}
+
+/// Who begins the DTLS handshake: Janus, if the player lets it (RFC 8842 section 5.2). A player that begins does so as soon as
+/// ICE has succeeded on its side; that is a millisecond before Janus can answer, which then drops it, and OpenSSL tries again
+/// after a second.
+fn janus_begins(player: &Session) -> bool {
+    let setups = player.medias.iter().filter_map(|media| attribute(player, media, "setup"));
+    setups.into_iter().all(|setup| ["actpass", "passive"].contains(&setup))
 }
 
 fn frame(offer: &Session) -> Session {

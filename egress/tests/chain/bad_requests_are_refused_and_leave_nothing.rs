@@ -119,7 +119,7 @@ fn bad_requests_are_refused_and_leave_nothing() {
     let (status, head, answer) = world.request("POST", endpoint, &[token, sdp], &vp8);
     assert_eq!(status, 201, "{answer}");
     assert!(
-        head.contains("etag: \"") && answer.as_str().is_some_and(|sdp| sdp.contains("a=setup:passive")),
+        head.contains("etag: \"") && answer.as_str().is_some_and(|sdp| sdp.contains("a=setup:active")),
         "{answer}"
     );
     let location = head.lines().find_map(|line| line.strip_prefix("location: ")).unwrap().trim();
