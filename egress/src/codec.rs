@@ -51,6 +51,33 @@ impl VideoCodec {
     }
 }
 
+/// What a stream is coded with.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Coding {
+    /// Sound.
+    Opus,
+    /// Picture.
+    Video(VideoCodec),
+}
+
+impl Coding {
+    /// Payload type.
+    pub fn pt(self) -> u8 {
+        match self {
+            Coding::Opus => OPUS_PT,
+            Coding::Video(codec) => codec.pt(),
+        }
+    }
+
+    /// The input that it comes by.
+    pub fn kind(self) -> Kind {
+        match self {
+            Coding::Opus => Kind::Audio,
+            Coding::Video(_) => Kind::Video,
+        }
+    }
+}
+
 /// One of the two inputs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]

@@ -3,6 +3,9 @@
 //! Janus sends its RTCP to whoever last sent something to the mountpoint's RTCP port: we do, again and again, because a
 //! Janus that was started anew has forgotten. One socket serves all mountpoints: what comes from a mountpoint's RTCP port
 //! is about that mountpoint.
+//!
+//! Whoever asked before a keyframe began to come has what he needs, and his request goes no further: the one second that all
+//! share is kept for the next viewer.
 
 use std::collections::HashMap;
 use std::net::{IpAddr, SocketAddr};
@@ -15,7 +18,7 @@ use tokio::net::UdpSocket;
 use tokio::sync::mpsc;
 
 use crate::pipeline::Lane;
-use crate::rtp;
+use crate::{rtp, wish};
 
 /// How often Janus is told where we are.
 const HELLO_EVERY: Duration = Duration::from_secs(5);
@@ -24,11 +27,25 @@ const MTU: usize = 1500;
 
 /// Passes requests for keyframes on.
 pub struct Keyframes {
-    mountpoints: Mutex<HashMap<SocketAddr, u32>>,
-    asks: mpsc::UnboundedSender<u32>,
+    mountpoints: Mutex<HashMap<SocketAddr, Mountpoint>>,
+    asks: mpsc::UnboundedSender<Wish>,
     hellos: mpsc::UnboundedSender<SocketAddr>,
     asked: AtomicU64,
     sent: AtomicU64,
+    /// Where times count from, those of keyframes among them.
+    epoch: Instant,
+}
+
+struct Mountpoint {
+    ssrc: u32,
+    /// When Janus asked last.
+    asked: Option<Duration>,
+}
+
+/// Somebody has been wanting a keyframe of that stream, since then.
+struct Wish {
+    ssrc: u32,
+    since: Duration,
 }
 
 /// Sockets, bound before anything else begins.
@@ -60,8 +77,8 @@ impl Sockets {
 }
 
 impl Keyframes {
-    /// Begins. `video`: knows who sends what.
-    pub fn start(sockets: Sockets, video: Arc<Lane>) -> Arc<Keyframes> {
+    /// Begins. `video`: knows who sends what, and counts its times from `epoch`.
+    pub fn start(sockets: Sockets, video: Arc<Lane>, epoch: Instant) -> Arc<Keyframes> {
         let (asks, asked) = mpsc::unbounded_channel();
         let (hellos, hello) = mpsc::unbounded_channel();
         let keyframes = Arc::new(Keyframes {
@@ -70,6 +87,7 @@ impl Keyframes {
             hellos,
             asked: AtomicU64::new(0),
             sent: AtomicU64::new(0),
+            epoch,
         });
         let Sockets { audio, video: rtcp, janus } = sockets;
         tokio::spawn(drain(audio));
@@ -82,19 +100,23 @@ impl Keyframes {
 
     /// A mountpoint's RTCP port; what Janus asks for there is about this SSRC.
     pub fn add(&self, port: SocketAddr, ssrc: u32) {
-        self.mountpoints().insert(port, ssrc);
+        self.mountpoints().insert(port, Mountpoint { ssrc, asked: None });
         let _ = self.hellos.send(port);
     }
 
     /// There is no such mountpoint any more.
     pub fn remove(&self, ssrc: u32) {
-        self.mountpoints().retain(|_, of| *of != ssrc);
+        self.mountpoints().retain(|_, mountpoint| mountpoint.ssrc != ssrc);
     }
 
-    /// Somebody needs a keyframe.
+    /// Somebody needs a keyframe, and can see one from now on.
     pub fn ask(&self, ssrc: u32) {
+        self.wish(Wish { ssrc, since: self.epoch.elapsed() });
+    }
+
+    fn wish(&self, wish: Wish) {
         self.asked.fetch_add(1, Ordering::Relaxed);
-        let _ = self.asks.send(ssrc);
+        let _ = self.asks.send(wish);
     }
 
     /// How often a keyframe was asked for, and how often that was passed on.
@@ -121,34 +143,54 @@ impl Keyframes {
                 received = socket.recv_from(&mut packet) => {
                     // An error is about a packet of ours that nobody took.
                     let Ok((length, from)) = received else { continue };
-                    let ssrc = self.mountpoints().get(&from).copied();
-                    if let Some(ssrc) = ssrc && !keyframe::asked_for(&packet[..length]).is_empty() {
-                        self.ask(ssrc);
+                    if !keyframe::asked_for(&packet[..length]).is_empty() {
+                        self.janus_asks(from);
                     }
                 }
             }
         }
     }
 
+    fn janus_asks(&self, from: SocketAddr) {
+        let now = self.epoch.elapsed();
+        let wish = self.mountpoints().get_mut(&from).map(|mountpoint| {
+            let since = wish::since(mountpoint.asked.replace(now), now);
+            Wish { ssrc: mountpoint.ssrc, since }
+        });
+        if let Some(wish) = wish {
+            self.wish(wish);
+        }
+    }
+
     /// Sends PLIs up the tree, one a second for each stream at most.
     async fn pass_on(
         self: Arc<Self>,
-        mut asked: mpsc::UnboundedReceiver<u32>,
+        mut asked: mpsc::UnboundedReceiver<Wish>,
         socket: Arc<UdpSocket>,
         video: Arc<Lane>,
     ) {
-        let epoch = Instant::now();
+        let epoch = self.epoch;
+        let keyframe = |ssrc: u32| video.routes().get(ssrc).and_then(|route| route.keyframe());
         let sender: u32 = rand::random();
         let mut limiter = Limiter::default();
         loop {
             let due = limiter.due().map(|due| tokio::time::Instant::from_std(epoch + due));
             let ready = tokio::select! {
-                ssrc = asked.recv() => match ssrc {
-                    Some(ssrc) => limiter.ask(ssrc, epoch.elapsed()).then_some(ssrc).into_iter().collect(),
+                wish = asked.recv() => match wish {
+                    Some(Wish { ssrc, since }) => {
+                        let served = keyframe(ssrc).is_some_and(|at| at > since);
+                        tracing::debug!(served, "SSRC {ssrc}: a keyframe is wanted");
+                        (!served && limiter.ask(ssrc, epoch.elapsed())).then_some(ssrc).into_iter().collect()
+                    }
                     None => return,
                 },
                 () = async { tokio::time::sleep_until(due.unwrap_or_else(tokio::time::Instant::now)).await },
-                    if due.is_some() => limiter.take(epoch.elapsed()),
+                    if due.is_some() => {
+                        for ssrc in limiter.waiting() {
+                            limiter.served(ssrc, keyframe(ssrc).unwrap_or_default());
+                        }
+                        limiter.take(epoch.elapsed())
+                    }
             };
             for ssrc in ready {
                 self.send(&socket, &video, sender, ssrc).await;
@@ -164,6 +206,7 @@ impl Keyframes {
         match socket.send_to(&keyframe::request(sender, ssrc), (source.ip(), port)).await {
             Ok(_) => {
                 self.sent.fetch_add(1, Ordering::Relaxed);
+                tracing::debug!("SSRC {ssrc}: asked {}:{port} for a keyframe", source.ip());
             }
             Err(error) => tracing::debug!("a PLI to {}:{port}: {error}", source.ip()),
         }
@@ -177,7 +220,7 @@ impl Keyframes {
         }
     }
 
-    fn mountpoints(&self) -> std::sync::MutexGuard<'_, HashMap<SocketAddr, u32>> {
+    fn mountpoints(&self) -> std::sync::MutexGuard<'_, HashMap<SocketAddr, Mountpoint>> {
         self.mountpoints.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

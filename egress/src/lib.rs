@@ -4,7 +4,8 @@
 //! - [`config`]: what was asked for, checked before anything is bound.
 //! - [`mountpoints`]: what is wanted and what there is become commands; [`portpool`]: their ports.
 //! - [`activity`]: whether media really arrives; [`viewers`]: who really watches; [`continuity`]: streams that begin anew.
-//! - [`rtp`], [`sdp`], [`codec`]: formats.
+//! - [`wish`]: since when somebody has been wanting a keyframe.
+//! - [`view`]: what HTTP shows; [`rtp`], [`picture`], [`sdp`], [`codec`]: formats.
 //!
 //! Shells:
 //! - [`pipeline`]: GStreamer; [`streaming`]: Janus; [`records`]: Redis; [`keyframes`]: RTCP.
@@ -21,6 +22,7 @@ pub mod daemon;
 pub mod keyframes;
 pub mod metrics;
 pub mod mountpoints;
+pub mod picture;
 pub mod pipeline;
 pub mod portpool;
 pub mod records;
@@ -28,8 +30,10 @@ pub mod rtp;
 pub mod sdp;
 pub mod state;
 pub mod streaming;
+pub mod view;
 pub mod viewers;
 pub mod whep;
+pub mod wish;
 
 /// ms since 1970.
 pub fn now_ms() -> u64 {

@@ -4,7 +4,7 @@ use node::metrics::{Scrape, flag};
 use prometheus::Result;
 
 use crate::codec::Kind;
-use crate::state::Sample;
+use crate::view::Sample;
 
 /// The text of a scrape.
 pub fn text(sample: &Sample) -> Result<String> {

@@ -1,16 +1,24 @@
 //! Pairs of ports, audio and video, on which Janus takes the streams of mountpoints. Pure.
+//!
+//! Behind the pairs is one more port for each of them, for the RTCP of its video. Left to itself, Janus would choose that
+//! among its own RTP ports, and might choose one of a pair that is free at that moment.
 
 use std::collections::BTreeSet;
 
 use serde::{Deserialize, Serialize};
 
-/// Two neighbouring ports.
+/// Janus takes ports of its own from here on, unless it is told otherwise (`rtp_port_range`).
+const OF_JANUS: u16 = 10_000;
+
+/// Two neighbouring ports, and one for RTCP.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Pair {
     /// The lower port.
     pub audio: u16,
     /// The port after.
     pub video: u16,
+    /// RTCP of the video.
+    pub rtcp: u16,
 }
 
 /// `GET /portpool`. All numbers but `base` count pairs.
@@ -45,32 +53,51 @@ impl PortPool {
         if base == 0 || size == 0 {
             return Err("the first port and the number of pairs must be 1 or more".to_owned());
         }
-        let last = u32::from(base) + 2 * u32::from(size) - 1;
+        let last = u32::from(base) + 3 * u32::from(size) - 1;
         if last > u32::from(u16::MAX) {
-            return Err(format!("{size} pairs from port {base} on would end at {last}; ports end at 65535"));
+            return Err(format!(
+                "{size} pairs from port {base} on, and as many ports for RTCP after them, would end at {last}; ports end at \
+                 65535"
+            ));
         }
         Ok(PortPool { base, size, taken: BTreeSet::new() })
     }
 
-    /// First and last port.
+    /// First and last port, those for RTCP among them.
     pub fn range(&self) -> (u16, u16) {
-        (self.base, self.base + (2 * self.size - 1))
+        (self.base, self.base + (3 * self.size - 1))
+    }
+
+    /// What is to be looked after, if anything.
+    pub fn warning(&self) -> Option<String> {
+        let (first, last) = self.range();
+        (last >= OF_JANUS).then(|| {
+            format!(
+                "the pool's ports, {first} to {last}, may be among those that Janus takes for itself, {OF_JANUS} to 60000 by \
+                 default; keep them out of rtp_port_range, both in janus.jcfg and in janus.plugin.streaming.jcfg"
+            )
+        })
     }
 
     /// Takes the lowest free pair.
     pub fn take(&mut self) -> Option<Pair> {
         let index = (0..self.size).find(|index| !self.taken.contains(index))?;
         self.taken.insert(index);
+        Some(self.pair(index))
+    }
+
+    fn pair(&self, index: u16) -> Pair {
         let audio = self.base + 2 * index;
-        Some(Pair { audio, video: audio + 1 })
+        Pair { audio, video: audio + 1, rtcp: self.base + 2 * self.size + index }
     }
 
     /// Gives a pair back. `false`: it was not taken from here.
     pub fn give_back(&mut self, pair: Pair) -> bool {
         pair.audio
             .checked_sub(self.base)
-            .filter(|offset| offset % 2 == 0)
-            .is_some_and(|offset| self.taken.remove(&(offset / 2)))
+            .map(|offset| offset / 2)
+            .filter(|index| *index < self.size && self.pair(*index) == pair)
+            .is_some_and(|index| self.taken.remove(&index))
     }
 
     /// The numbers.
@@ -95,10 +122,10 @@ mod tests {
 
     #[test]
     fn pools_that_cannot_be_are_refused() {
-        for (base, size) in [(0, 1), (6000, 0), (65535, 1), (6000, 40000)] {
+        for (base, size) in [(0, 1), (6000, 0), (65534, 1), (6000, 40000), (6000, 20000)] {
             assert!(PortPool::new(base, size).is_err(), "{base} {size}");
         }
-        assert_eq!(PortPool::new(65534, 1).unwrap().range(), (65534, 65535));
+        assert_eq!(PortPool::new(65533, 1).unwrap().range(), (65533, 65535));
     }
 
     #[test]
@@ -113,7 +140,28 @@ mod tests {
         assert_eq!(pool.take(), Some(first));
     }
 
+    #[test]
+    fn pools_that_janus_may_take_from_are_told_of() {
+        assert_eq!(PortPool::new(6000, 100).unwrap().warning(), None);
+        assert_eq!(PortPool::new(9997, 1).unwrap().warning(), None);
+        let warning = PortPool::new(9998, 1).unwrap().warning().unwrap();
+        assert!(warning.contains("9998 to 10000"), "{warning}");
+    }
+
     proptest! {
+        #[test]
+        fn no_port_is_given_twice(base in 1..60_000u16, size in 1..500u16) {
+            let Ok(mut pool) = PortPool::new(base, size) else { return Ok(()) };
+            let (first, last) = pool.range();
+            let mut given = BTreeSet::new();
+            while let Some(pair) = pool.take() {
+                for port in [pair.audio, pair.video, pair.rtcp] {
+                    prop_assert!((first..=last).contains(&port) && given.insert(port), "{pair:?}");
+                }
+            }
+            prop_assert_eq!(given.len(), 3 * usize::from(size));
+        }
+
         #[test]
         fn nothing_leaks_whatever_is_done(steps in proptest::collection::vec((any::<bool>(), any::<u16>()), 0..200)) {
             let mut pool = PortPool::new(6000, 10).unwrap();
@@ -126,7 +174,8 @@ mod tests {
                     }
                 } else {
                     let audio = 5990 + which % 40;
-                    let pair = Pair { audio, video: audio + 1 };
+                    let rtcp = 6020 + (audio.saturating_sub(6000)) / 2;
+                    let pair = Pair { audio, video: audio + 1, rtcp };
                     prop_assert_eq!(pool.give_back(pair), held.remove(&pair));
                 }
                 let view = pool.view();

@@ -42,6 +42,17 @@ pub fn header(packet: &[u8]) -> Result<Header, Junk> {
     })
 }
 
+/// What a packet carries, behind header, contributing sources and extension (RFC 3550 sections 5.1, 5.3.1).
+pub fn payload(packet: &[u8]) -> Option<&[u8]> {
+    let first = *packet.first()?;
+    let mut at = HEADER + 4 * usize::from(first & 0x0f);
+    if first & 0x10 != 0 {
+        let words = packet.get(at + 2..at + 4)?;
+        at += 4 + 4 * usize::from(u16::from_be_bytes([words[0], words[1]]));
+    }
+    packet.get(at..)
+}
+
 /// A packet without media. With another SSRC than the stream's, Janus takes what follows for a new source and joins
 /// the two without a seam.
 pub fn dummy(payload_type: u8, ssrc: u32) -> [u8; HEADER] {
@@ -78,6 +89,22 @@ mod tests {
     }
 
     #[test]
+    fn the_payload_is_behind_everything_else() {
+        let head = |first: u8| [&[first, 96][..], &[0; 10]].concat();
+        let table: [(u8, &[u8], Option<&[u8]>); 6] = [
+            (0x80, &[7, 8], Some(&[7, 8])),
+            (0x80, &[], Some(&[])),
+            (0x82, &[0, 0, 0, 1, 0, 0, 0, 2, 7], Some(&[7])),
+            (0x90, &[0xbe, 0xde, 0, 1, 0x10, 0xff, 0, 0, 7], Some(&[7])),
+            (0x91, &[0, 0, 0, 1, 0xbe, 0xde, 0, 0, 7], Some(&[7])),
+            (0x90, &[0xbe, 0xde, 0, 2, 0x10, 0xff, 0, 0], None),
+        ];
+        for (first, rest, wanted) in table {
+            assert_eq!(payload(&[&head(first)[..], rest].concat()), wanted, "{first:x} {rest:?}");
+        }
+    }
+
+    #[test]
     fn a_dummy_is_rtp() {
         assert_eq!(header(&dummy(96, 5)), Ok(Header { ssrc: 5, sequence: 0, timestamp: 0 }));
     }
@@ -86,6 +113,7 @@ mod tests {
         #[test]
         fn no_packet_does_harm(packet: Vec<u8>) {
             let _ = header(&packet);
+            let _ = payload(&packet);
         }
     }
 }

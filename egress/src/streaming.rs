@@ -76,13 +76,12 @@ impl Streaming {
         Ok(count)
     }
 
-    /// Makes a mountpoint; gives the port that RTCP for its video goes to.
-    pub async fn create(&self, mountpoint: &Mountpoint) -> Result<Option<u16>, Error> {
+    /// Makes a mountpoint.
+    pub async fn create(&self, mountpoint: &Mountpoint) -> Result<(), Error> {
         let codec = mountpoint.codec;
         let mut audio = json!({ "type": "audio", "mid": "a", "codec": "opus", "pt": OPUS_PT, "port": mountpoint.ports.audio });
-        // Port 0: whichever is free.
         let mut video = json!({ "type": "video", "mid": "v", "codec": codec.name(), "pt": codec.pt(),
-            "port": mountpoint.ports.video, "rtcpport": 0 });
+            "port": mountpoint.ports.video, "rtcpport": mountpoint.ports.rtcp });
         if let Some(fmtp) = codec.fmtp() {
             video["fmtp"] = json!(fmtp);
         }
@@ -95,10 +94,7 @@ impl Streaming {
             "request": "create", "type": "rtp", "id": mountpoint.id, "name": mountpoint.session,
             "description": mountpoint.session, "metadata": self.mark, "permanent": false, "media": [audio, video],
         }));
-        let reply = self.handle.message(body, None).await?;
-        let ports = reply.data["stream"]["ports"].as_array().into_iter().flatten();
-        let rtcp = ports.filter_map(|port| port["rtcp_port"].as_u64()).next();
-        Ok(rtcp.and_then(|port| u16::try_from(port).ok()))
+        self.handle.message(body, None).await.map(drop)
     }
 
     /// Ends a mountpoint. One that is not there has ended.

@@ -108,6 +108,7 @@ impl Feedback {
         match self.janus.send_to(&keyframe::request(ssrc, ssrc), to).await {
             Ok(_) => {
                 self.passed_on.fetch_add(1, Ordering::Relaxed);
+                tracing::debug!("SSRC {ssrc}: asked {to} for a keyframe");
             }
             Err(error) => tracing::debug!("keyframe of SSRC {ssrc}: {error}"),
         }

@@ -34,6 +34,8 @@ pub struct Session {
     pub ssrcs: [u32; 2],
     /// Who gets it; none: the node's children, as they come and go.
     pub recipients: Vec<Recipient>,
+    /// What its video is encoded with, once somebody has published: `vp8` or `h264`.
+    pub codec: Option<String>,
     /// ms since 1970.
     pub created: u64,
     /// ms since 1970.
@@ -133,7 +135,7 @@ pub fn decide(
     let [audio, video] = wanted;
     let audio = audio.unwrap_or_else(|| draw(&|ssrc| has_ssrc(ssrc).is_none() && video != Some(ssrc)));
     let video = video.unwrap_or_else(|| draw(&|ssrc| has_ssrc(ssrc).is_none() && audio != ssrc));
-    Ok(Session { id, room, ssrcs: [audio, video], recipients, created: now, updated: now })
+    Ok(Session { id, room, ssrcs: [audio, video], recipients, codec: None, created: now, updated: now })
 }
 
 impl Session {
@@ -144,7 +146,7 @@ impl Session {
 
     /// The hash `session:{sid}`.
     pub fn fields(&self, node_id: &str, tree_id: &str, active: bool) -> Vec<(&'static str, String)> {
-        vec![
+        let mut fields = vec![
             ("sessionId", self.id.clone()),
             ("roomId", self.room.to_string()),
             ("audioSsrc", self.ssrcs[0].to_string()),
@@ -155,7 +157,9 @@ impl Session {
             ("active", active.to_string()),
             ("createdAt", self.created.to_string()),
             ("updatedAt", self.updated.to_string()),
-        ]
+        ];
+        fields.extend(self.codec.clone().map(|codec| ("videoCodec", codec)));
+        fields
     }
 
     /// Reads the hash back. An error says what is wrong with it.
@@ -174,6 +178,7 @@ impl Session {
             room: number("roomId")?,
             ssrcs: [ssrc("audioSsrc")?, ssrc("videoSsrc")?],
             recipients,
+            codec: Some(text("videoCodec")).filter(|codec| !codec.is_empty()).map(str::to_owned),
             created: number("createdAt").unwrap_or_default(),
             updated: number("updatedAt").unwrap_or_default(),
         })

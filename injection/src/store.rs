@@ -117,11 +117,13 @@ impl Sessions {
             let mut pipe = redis::pipe();
             pipe.atomic();
             pipe.hget(format!("session:{}", session.id), "active");
+            pipe.hget(format!("session:{}", session.id), "videoCodec");
             pipe.sismember("sessions:active", &session.id);
             pipe.sismember(format!("sessions:{}", self.node_id), &session.id);
-            let (active, in_all, in_ours): (Option<String>, bool, bool) =
+            let (active, codec, in_all, in_ours): (Option<String>, Option<String>, bool, bool) =
                 pipe.query_async(&mut connection).await.map_err(said)?;
-            if active.as_deref() == Some("true") && in_all && in_ours {
+            let same_codec = session.codec.is_none() || session.codec == codec;
+            if active.as_deref() == Some("true") && same_codec && in_all && in_ours {
                 continue;
             }
             let mut pipe = redis::pipe();

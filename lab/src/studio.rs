@@ -8,7 +8,7 @@
 //!        (the host) ┘              └── egress-2 …
 //! ```
 
-use std::net::{Ipv4Addr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::process::Command;
 use std::time::{Duration, Instant};
 
@@ -45,6 +45,15 @@ const WHIP_TOKEN: &str = "lab-whip-token";
 const TIMEOUT: Duration = Duration::from_secs(15);
 const POLL: Duration = Duration::from_millis(10);
 
+/// What media goes over between the nodes. Redis, HTTP and WebRTC go over IPv4 in any case.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum MediaOver {
+    /// IPv4.
+    V4,
+    /// IPv6.
+    V6,
+}
+
 /// An egress and its Janus.
 pub struct Egress<'lab> {
     /// Its Janus Streaming.
@@ -56,6 +65,7 @@ pub struct Egress<'lab> {
 /// Everything between publishers and viewers.
 pub struct Studio<'lab> {
     lab: &'lab Lab,
+    over: MediaOver,
     /// The tree.
     pub redis: Redis<'lab>,
     /// The injection's Janus VideoRoom.
@@ -71,11 +81,22 @@ pub struct Studio<'lab> {
 impl<'lab> Studio<'lab> {
     /// Starts everything; of the egresses the first `joined` are the relay's children.
     pub fn open(lab: &'lab Lab, mode: Mode, egresses: usize, joined: usize) -> Result<Self> {
+        Self::open_over(lab, MediaOver::V4, mode, egresses, joined)
+    }
+
+    /// The same with media over that version of IP.
+    pub fn open_over(
+        lab: &'lab Lab,
+        over: MediaOver,
+        mode: Mode,
+        egresses: usize,
+        joined: usize,
+    ) -> Result<Self> {
         lab.add_namespace(SWITCH)?;
         lab.run(SWITCH, &["ip", "link", "add", "br0", "type", "bridge", "stp_state", "0"])?;
         lab.set_link(SWITCH, "br0", true)?;
         for ns in [CONTROL, INJECTION, RELAY, PUBLISHER, VIEWERS, BROWSER] {
-            plug(lab, ns)?;
+            plug(lab, ns, over)?;
         }
         // The relay transmits into the bridge's port.
         lab.enable_gro(SWITCH, RELAY)?;
@@ -87,11 +108,11 @@ impl<'lab> Studio<'lab> {
             redis.cli(&["SET", &format!("parent:{child}"), parent])?;
         }
         let url = redis.url(address(CONTROL)?);
-        let relay = RelayConfig::new(RELAY, mode, Vec::new()).following(&url, RELAY, address(RELAY)?.into());
+        let relay = RelayConfig::new(RELAY, mode, Vec::new()).following(&url, RELAY, over.address(RELAY)?);
         let relay = RelayProcess::attach(lab, relay)?;
         let videoroom = janus(lab, INJECTION, Role::VideoRoom)?;
-        let injection = injection(lab, &videoroom, &url)?;
-        let mut studio = Self { lab, redis, videoroom, injection, relay, egresses: Vec::new() };
+        let injection = injection(lab, &videoroom, &url, over)?;
+        let mut studio = Self { lab, over, redis, videoroom, injection, relay, egresses: Vec::new() };
         for index in 0..egresses {
             studio.add_egress(index, &url)?;
         }
@@ -101,9 +122,9 @@ impl<'lab> Studio<'lab> {
 
     fn add_egress(&mut self, index: usize, redis: &str) -> Result<()> {
         let ns = egress(index);
-        plug(self.lab, &ns)?;
+        plug(self.lab, &ns, self.over)?;
         let janus = janus(self.lab, &ns, Role::Streaming)?;
-        let mut environment = common(&ns, redis)?;
+        let mut environment = common(&ns, redis, self.over)?;
         environment.extend(variables(&[
             ("JANUS_STREAMING_WS_URL", &janus.url()),
             ("JANUS_STREAMING_API_SECRET", API_SECRET),
@@ -277,8 +298,13 @@ fn janus<'lab>(lab: &'lab Lab, ns: &str, role: Role) -> Result<Janus<'lab>> {
     Janus::start(lab, config)
 }
 
-fn injection<'lab>(lab: &'lab Lab, janus: &Janus<'_>, redis: &str) -> Result<NodeProcess<'lab>> {
-    let mut environment = common(INJECTION, redis)?;
+fn injection<'lab>(
+    lab: &'lab Lab,
+    janus: &Janus<'_>,
+    redis: &str,
+    over: MediaOver,
+) -> Result<NodeProcess<'lab>> {
+    let mut environment = common(INJECTION, redis, over)?;
     environment.extend(variables(&[
         ("JANUS_VIDEOROOM_WS_URL", &janus.url()),
         ("JANUS_VIDEOROOM_API_SECRET", API_SECRET),
@@ -297,8 +323,8 @@ fn injection<'lab>(lab: &'lab Lab, janus: &Janus<'_>, redis: &str) -> Result<Nod
 }
 
 /// What all nodes are told.
-fn common(ns: &str, redis: &str) -> Result<Vec<(String, String)>> {
-    let host = address(ns)?.to_string();
+fn common(ns: &str, redis: &str, over: MediaOver) -> Result<Vec<(String, String)>> {
+    let host = over.address(ns)?.to_string();
     Ok(variables(&[("NODE_ID", ns), ("NODE_HOST", &host), ("TREE_ID", "tree-1"), ("REDIS_URL", redis)]))
 }
 
@@ -307,11 +333,25 @@ fn variables(pairs: &[(&str, &str)]) -> Vec<(String, String)> {
 }
 
 /// Adds a namespace with an `eth0` at the switch.
-fn plug(lab: &Lab, ns: &str) -> Result<()> {
+fn plug(lab: &Lab, ns: &str, over: MediaOver) -> Result<()> {
     lab.add_namespace(ns)?;
     lab.link(ns, "eth0", SWITCH, ns)?;
     lab.run(SWITCH, &["ip", "link", "set", ns, "master", "br0"])?;
+    if over == MediaOver::V6 {
+        lab.address(ns, "eth0", &format!("{}/64", over.address(ns)?))?;
+    }
     lab.address(ns, "eth0", &format!("{}/24", address(ns)?))
+}
+
+impl MediaOver {
+    /// Where media for a namespace goes.
+    fn address(self, ns: &str) -> Result<IpAddr> {
+        let v4 = address(ns)?;
+        Ok(match self {
+            MediaOver::V4 => v4.into(),
+            MediaOver::V6 => Ipv6Addr::new(0xfd77, 1, 0, 0, 0, 0, 0, v4.octets()[3].into()).into(),
+        })
+    }
 }
 
 /// Each namespace's address.

@@ -53,8 +53,10 @@ pub struct Limiter<K> {
 
 #[derive(Clone, Copy, Debug)]
 struct Asked {
+    /// When one was passed on last.
     last: Duration,
-    again: bool,
+    /// When somebody asked last whose request has not been passed on.
+    again: Option<Duration>,
 }
 
 impl<K> Default for Limiter<K> {
@@ -67,29 +69,46 @@ impl<K: Copy + Eq + Hash> Limiter<K> {
     /// True when a request for this stream is to be passed on at once; otherwise it is among those that are due later.
     /// Ask only for streams that are known: strangers would fill the books.
     pub fn ask(&mut self, stream: K, now: Duration) -> bool {
-        self.streams.retain(|_, asked| asked.again || now.saturating_sub(asked.last) < INTERVAL);
+        self.streams.retain(|_, asked| asked.again.is_some() || now.saturating_sub(asked.last) < INTERVAL);
         match self.streams.get_mut(&stream) {
             Some(asked) => {
-                asked.again = true;
+                asked.again = Some(now);
                 false
             }
             None => {
-                self.streams.insert(stream, Asked { last: now, again: false });
+                self.streams.insert(stream, Asked { last: now, again: None });
                 true
             }
         }
     }
 
+    /// Streams with a request that came too soon.
+    pub fn waiting(&self) -> Vec<K> {
+        let waiting = self.streams.iter().filter(|(_, asked)| asked.again.is_some());
+        waiting.map(|(stream, _)| *stream).collect()
+    }
+
+    /// A keyframe of this stream began to come at that time, for those who can see it: whoever had asked before needs no
+    /// other.
+    pub fn served(&mut self, stream: K, at: Duration) {
+        if let Some(asked) = self.streams.get_mut(&stream) {
+            asked.again = asked.again.filter(|asked| *asked >= at);
+        }
+    }
+
     /// When to [`take`](Self::take) next.
     pub fn due(&self) -> Option<Duration> {
-        self.streams.values().filter(|asked| asked.again).map(|asked| asked.last + INTERVAL).min()
+        self.streams.values().filter(|asked| asked.again.is_some()).map(|asked| asked.last + INTERVAL).min()
     }
 
     /// Streams whose request is to be passed on now.
     pub fn take(&mut self, now: Duration) -> Vec<K> {
-        let due = self.streams.iter_mut().filter(|(_, asked)| asked.again && now >= asked.last + INTERVAL);
+        let due = self
+            .streams
+            .iter_mut()
+            .filter(|(_, asked)| asked.again.is_some() && now >= asked.last + INTERVAL);
         due.map(|(stream, asked)| {
-            *asked = Asked { last: now, again: false };
+            *asked = Asked { last: now, again: None };
             *stream
         })
         .collect()
@@ -147,6 +166,27 @@ mod tests {
         assert!(!limiter.ask(7, at(1999)), "that one counts as well");
         assert_eq!(limiter.take(at(2000)), [7]);
         assert!(limiter.ask(7, at(3000)));
+    }
+
+    #[test]
+    fn a_keyframe_serves_those_who_asked_before_it() {
+        let mut limiter = Limiter::default();
+        let at = Duration::from_millis;
+        assert!(limiter.ask(7, at(0)));
+        // One viewer, asking in two ways.
+        assert!(!limiter.ask(7, at(1)));
+        limiter.served(7, at(40));
+        assert_eq!(
+            (limiter.due(), limiter.take(at(1000))),
+            (None, vec![]),
+            "it costs nobody the next second"
+        );
+        assert!(limiter.ask(7, at(1300)));
+        assert!(!limiter.ask(7, at(1350)));
+        limiter.served(7, at(1340));
+        assert_eq!(limiter.take(at(2300)), [7], "who came after the keyframe has not seen it");
+        limiter.served(8, at(5000));
+        assert_eq!(limiter.due(), None, "nobody asked for that one");
     }
 
     proptest::proptest! {

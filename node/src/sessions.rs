@@ -1,6 +1,13 @@
-//! The sessions of a tree, from the hashes `session:{sid}` that the injections write. Pure.
+//! The sessions of a tree, from the hashes `session:{sid}` that the injections write. Pure: what Redis says and the time in;
+//! the sessions that there are out.
+//!
+//! Like children (see [`crate::topology`]), sessions that vanish together with our own registration were lost, not ended,
+//! and are *held* for a grace, in which the injections write them again. A session whose hash is there and is not among the
+//! active ones was ended by somebody, and goes at once.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::str::FromStr;
+use std::time::Duration;
 
 use crate::tree::Session;
 
@@ -49,6 +56,69 @@ fn number<T: FromStr>(text: Option<String>) -> Option<T> {
     text?.trim().parse().ok()
 }
 
+/// All that Redis says of sessions, read at one moment.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Rows {
+    /// Those in `sessions:active`.
+    pub active: Vec<Row>,
+    /// Of those that were asked about, the ones that have a hash.
+    pub known: BTreeSet<String>,
+}
+
+/// Follows the sessions of one tree.
+#[derive(Clone, Debug)]
+pub struct Sessions {
+    tree_id: String,
+    grace: Duration,
+    /// What the node was told last.
+    told: Option<Vec<Session>>,
+    /// What may have vanished because the server lost its data, and until when it is held.
+    held: BTreeMap<String, Duration>,
+}
+
+impl Sessions {
+    /// Nothing known yet. `grace`: how long sessions that were lost are held.
+    pub fn new(tree_id: &str, grace: Duration) -> Sessions {
+        Sessions { tree_id: tree_id.to_owned(), grace, told: None, held: BTreeMap::new() }
+    }
+
+    /// Those whose hashes the next rows have to say whether they are there.
+    pub fn held(&self) -> impl Iterator<Item = &String> {
+        self.held.keys()
+    }
+
+    /// When the next rows are needed even if nothing happens: the end of a grace.
+    pub fn due(&self) -> Option<Duration> {
+        self.held.values().copied().min()
+    }
+
+    /// The server has lost its data: what vanishes from now on, as far as it was there, was in it. True when something is
+    /// held that was not.
+    pub fn lost(&mut self, now: Duration) -> bool {
+        let before = self.held.len();
+        for session in self.told.iter().flatten() {
+            self.held.entry(session.id.clone()).or_insert(now + self.grace);
+        }
+        self.held.len() > before
+    }
+
+    /// From rows to the sessions that there are now, if they are others than before, and the names of those whose hash is
+    /// of no use.
+    pub fn observe(&mut self, rows: Rows, now: Duration) -> (Option<Vec<Session>>, Vec<String>) {
+        let listed: BTreeSet<String> = rows.active.iter().map(|row| row.id.clone()).collect();
+        let (mut sessions, odd) = of_tree(rows.active, &self.tree_id);
+        self.held.retain(|id, until| now < *until && !listed.contains(id) && !rows.known.contains(id));
+        let held = self.told.iter().flatten().filter(|session| self.held.contains_key(&session.id));
+        sessions.extend(held.cloned());
+        sessions.sort_by(|a, b| a.id.cmp(&b.id));
+        let changed = self.told.as_ref() != Some(&sessions);
+        if changed {
+            self.told = Some(sessions.clone());
+        }
+        (changed.then_some(sessions), odd)
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -68,6 +138,90 @@ mod tests {
 
     fn session(id: &str, [audio_ssrc, video_ssrc]: [u32; 2]) -> Session {
         Session { id: id.to_owned(), audio_ssrc, video_ssrc, room_id: None, video_codec: None }
+    }
+
+    const GRACE: Duration = Duration::from_secs(30);
+
+    fn at(seconds: u64) -> Duration {
+        Duration::from_secs(seconds)
+    }
+
+    /// Rows of these sessions, and the hashes of those.
+    fn rows(active: &[&str], known: &[&str]) -> Rows {
+        Rows {
+            active: active.iter().map(|id| row(id, ["1", "2"], Some("t"), Some("true"))).collect(),
+            known: known.iter().map(|id| (*id).to_owned()).collect(),
+        }
+    }
+
+    /// The names of the sessions that the node is told of, if it is.
+    fn told(sessions: &mut Sessions, rows: Rows, now: u64) -> Option<Vec<String>> {
+        let (told, _) = sessions.observe(rows, at(now));
+        told.map(|told| told.into_iter().map(|session| session.id).collect())
+    }
+
+    fn following(active: &[&str]) -> Sessions {
+        let mut sessions = Sessions::new("t", GRACE);
+        assert_eq!(told(&mut sessions, rows(active, &[]), 0).unwrap(), active);
+        sessions
+    }
+
+    #[test]
+    fn what_ends_goes_at_once() {
+        let mut sessions = following(&["a", "b"]);
+        assert_eq!(told(&mut sessions, rows(&["a", "b"], &[]), 1), None, "nothing is new");
+        assert_eq!(told(&mut sessions, rows(&["b"], &[]), 2).unwrap(), ["b"]);
+        assert_eq!((sessions.held().count(), sessions.due()), (0, None));
+    }
+
+    #[test]
+    fn what_the_server_lost_is_held_until_it_is_back() {
+        let mut sessions = following(&["a", "b"]);
+        assert!(sessions.lost(at(10)));
+        assert_eq!(sessions.held().collect::<Vec<_>>(), ["a", "b"]);
+        assert_eq!(told(&mut sessions, rows(&[], &[]), 10), None);
+        assert!(!sessions.lost(at(12)));
+        assert_eq!(sessions.due(), Some(at(40)), "the grace begins once");
+        assert_eq!(told(&mut sessions, rows(&["a", "c"], &[]), 13).unwrap(), ["a", "b", "c"]);
+        assert_eq!(told(&mut sessions, rows(&["a", "b", "c"], &[]), 14), None);
+        assert_eq!(sessions.due(), None, "all are back");
+        assert_eq!(told(&mut sessions, rows(&["a"], &[]), 15).unwrap(), ["a"], "and go at once again");
+    }
+
+    #[test]
+    fn what_ends_in_the_grace_goes_at_once() {
+        let mut sessions = following(&["a", "b"]);
+        sessions.lost(at(10));
+        assert_eq!(
+            told(&mut sessions, rows(&[], &["a"]), 11).unwrap(),
+            ["b"],
+            "a has a hash and is not active"
+        );
+        let mut ended = rows(&["b"], &[]);
+        ended.active[0].active = Some("false".to_owned());
+        assert_eq!(told(&mut sessions, ended, 12).unwrap(), [""; 0]);
+        assert_eq!(sessions.due(), None);
+    }
+
+    #[test]
+    fn after_the_grace_the_server_is_obeyed() {
+        let mut sessions = following(&["a"]);
+        sessions.lost(at(10));
+        assert_eq!(told(&mut sessions, rows(&[], &[]), 39), None);
+        assert_eq!(told(&mut sessions, rows(&[], &[]), 40).unwrap(), [""; 0]);
+        assert_eq!(sessions.due(), None);
+        sessions.lost(at(50));
+        assert_eq!(sessions.due(), None, "there is nothing to lose");
+    }
+
+    #[test]
+    fn one_that_comes_back_as_another_is_that_other() {
+        let mut sessions = following(&["a"]);
+        sessions.lost(at(10));
+        let mut other = rows(&["a"], &[]);
+        other.active[0].video_codec = Some("h264".to_owned());
+        let (now, _) = sessions.observe(other, at(11));
+        assert_eq!(now.unwrap()[0].video_codec.as_deref(), Some("h264"));
     }
 
     #[test]

@@ -81,6 +81,8 @@ pub struct Follower {
     held_parent: Option<Duration>,
     /// Our registration was in a snapshot before, or has been written.
     was_registered: bool,
+    /// The last snapshot was one of a server that lost its data.
+    lost: bool,
     view: TopologyView,
 }
 
@@ -93,6 +95,7 @@ impl Follower {
             held: BTreeMap::new(),
             held_parent: None,
             was_registered: false,
+            lost: false,
             view: TopologyView::default(),
         }
     }
@@ -105,6 +108,11 @@ impl Follower {
     /// When the next snapshot is needed even if nothing happens: the end of a grace.
     pub fn due(&self) -> Option<Duration> {
         self.held.values().copied().chain(self.held_parent).min()
+    }
+
+    /// The last snapshot was one of a server that has lost its data.
+    pub fn lost(&self) -> bool {
+        self.lost
     }
 
     /// Our registration has been written.
@@ -124,6 +132,7 @@ impl Follower {
         let forgotten = snapshot.children.is_empty() && snapshot.parent.is_none();
         let lost = !snapshot.registered && (self.was_registered || (!have.is_empty() && forgotten));
         self.was_registered |= snapshot.registered;
+        self.lost = lost;
         self.hold(&snapshot, have, lost, now);
 
         let mut view = TopologyView { parent: self.parent(&snapshot, lost, now), ..TopologyView::default() };

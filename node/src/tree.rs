@@ -142,6 +142,9 @@ pub struct RedisView {
     pub events: u64,
     /// Times that the connection was made again.
     pub reconnects: u64,
+    /// Times that the server was found to have lost its data.
+    #[serde(default)]
+    pub losses: u64,
 }
 
 /// Everything that a node shows of its place in the tree.

@@ -3,6 +3,7 @@
 
 mod common;
 
+use std::io::{Read, Write};
 use std::sync::Arc;
 
 use common::{Idle, Served, listen, routes};
@@ -21,6 +22,28 @@ fn a_body_of_64_kib_is_taken_and_one_byte_more_is_not() {
     // Routes that take no body are no way around it.
     assert_eq!(served.ask("POST", "/refresh", None, &body(65_537)).status, 413);
     assert_eq!(served.done(), 1);
+}
+
+/// Most clients send all before they read.
+#[test]
+fn whoever_sends_ten_megabytes_is_told_why_not() {
+    let served = Served::start(Idle::default(), Access::default());
+    let mut stream = std::net::TcpStream::connect(served.address).unwrap();
+    let body = "x".repeat(10 * 1024 * 1024);
+    let head = format!("POST /children HTTP/1.1\r\nHost: h\r\nContent-Length: {}\r\n\r\n", body.len());
+    stream.write_all(head.as_bytes()).unwrap();
+    stream.write_all(body.as_bytes()).unwrap();
+    let mut answer = [0; 13];
+    stream.read_exact(&mut answer).unwrap();
+    assert_eq!(answer, *b"HTTP/1.1 413 ");
+}
+
+#[tokio::test]
+async fn whoever_asks_before_sending_need_not_send() {
+    let head =
+        "POST /children HTTP/1.1\r\nHost: h\r\nContent-Length: 10000000\r\nExpect: 100-continue\r\n\r\n";
+    let answer = exchange(&[head]).await;
+    assert!(answer.starts_with("HTTP/1.1 413 "), "{answer}");
 }
 
 /// Sends a piece of a request and reads until the server has nothing more to say.

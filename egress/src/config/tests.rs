@@ -24,7 +24,7 @@ fn the_environment_of_the_contract_is_read() {
         ("PORT_POOL_SIZE", "16"),
     ])
     .unwrap();
-    assert_eq!((config.api.port(), config.media, config.pool.range()), (7074, [5202, 5204], (6200, 6231)));
+    assert_eq!((config.api.port(), config.media, config.pool.range()), (7074, [5202, 5204], (6200, 6247)));
     assert_eq!(config.janus.address(), ("streaming-2".to_owned(), 8190));
     assert_eq!(config.whep_path, "/play/whep");
     let shown = format!("{config:?}");

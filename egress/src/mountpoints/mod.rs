@@ -38,8 +38,6 @@ pub struct Mountpoint {
     pub codec: VideoCodec,
     /// Where Janus takes its streams.
     pub ports: Pair,
-    /// Where Janus is told to send RTCP to; known once it is made.
-    pub rtcp_port: Option<u16>,
     /// Janus has it.
     pub made: bool,
     /// It was made for a session of the tree, without being asked for.
@@ -214,7 +212,6 @@ impl Books {
             ssrcs: wish.ssrcs,
             codec: wish.codec,
             ports,
-            rtcp_port: None,
             made: false,
             by_itself,
             created: now,
@@ -224,11 +221,10 @@ impl Books {
     }
 
     /// Janus has made it.
-    pub fn made(&mut self, session: &str, rtcp_port: Option<u16>) {
+    pub fn made(&mut self, session: &str) {
         self.refused.remove(session);
         if let Some(mountpoint) = self.have.get_mut(session) {
             mountpoint.made = true;
-            mountpoint.rtcp_port = rtcp_port;
         }
     }
 
@@ -265,7 +261,6 @@ impl Books {
     pub fn forgotten(&mut self) {
         for mountpoint in self.have.values_mut() {
             mountpoint.made = false;
-            mountpoint.rtcp_port = None;
         }
     }
 
@@ -273,7 +268,6 @@ impl Books {
     pub fn lost(&mut self, session: &str) {
         if let Some(mountpoint) = self.have.get_mut(session) {
             mountpoint.made = false;
-            mountpoint.rtcp_port = None;
         }
     }
 

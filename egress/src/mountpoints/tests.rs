@@ -22,7 +22,7 @@ fn carry_out(books: &mut Books) -> Vec<Command> {
         match command {
             Command::End(session) => assert!(books.remove(session).is_some()),
             Command::Make(wish) => match books.reserve(wish, true, 1) {
-                Ok(_) => books.made(&wish.session, Some(10_000)),
+                Ok(_) => books.made(&wish.session),
                 Err(refusal) => books.refuse(&wish.session, refusal.to_string()),
             },
         }
@@ -76,7 +76,7 @@ fn asking_for_what_is_there_by_itself_gives_it() {
 fn clashes_are_refused_and_leave_nothing_behind() {
     let mut books = books(2);
     let Ok(Asked::Reserved(_)) = books.ask(wish("s1", 10), 1) else { panic!("reserved") };
-    books.made("s1", None);
+    books.made("s1");
     let same_room = Wish { room: Some(4010), ..wish("s2", 20) };
     let table = [
         (wish("s1", 10), "has a mountpoint already"),
@@ -106,7 +106,7 @@ fn what_was_ended_by_hand_is_not_made_again_by_itself() {
     books.sessions(vec![wish("s1", 10)]);
     assert_eq!(books.plan(), []);
     assert!(matches!(books.ask(wish("s1", 10), 1), Ok(Asked::Reserved(_))), "but it is when asked for");
-    books.made("s1", None);
+    books.made("s1");
     assert_eq!(books.plan(), []);
     books.dismiss("s1");
     carry_out(&mut books);
@@ -120,7 +120,7 @@ fn what_was_ended_by_hand_is_not_made_again_by_itself() {
 fn what_was_asked_for_stays_until_its_session_ends_in_the_tree() {
     let mut books = books(5);
     books.ask(Wish { room: None, ..wish("s1", 10) }, 1).unwrap();
-    books.made("s1", None);
+    books.made("s1");
     books.sessions(vec![wish("s2", 20)]);
     carry_out(&mut books);
     assert_eq!(sessions(&books), ["s1", "s2"], "the tree does not know s1");
@@ -159,7 +159,7 @@ proptest! {
                 1 => { tree.remove(&session); }
                 2 => {
                     if let Ok(Asked::Reserved(_)) = books.ask(wish(&session, audio), 1) {
-                        if audio % 2 == 0 { books.made(&session, None) } else { books.undo(&session) }
+                        if audio % 2 == 0 { books.made(&session) } else { books.undo(&session) }
                     }
                 }
                 _ => { books.dismiss(&session); }

@@ -11,7 +11,7 @@ use gst::prelude::*;
 
 use super::probe::Gate;
 use super::{Counters, Input, PipelineError, Route, Routes};
-use crate::codec::Kind;
+use crate::codec::{Coding, Kind};
 
 /// Asked of the kernel for a burst that comes while the lane changes; it may give less.
 const RECEIVE_BUFFER: i32 = 4 * 1024 * 1024;
@@ -61,9 +61,9 @@ impl Lane {
     }
 
     /// Lets a stream through to a mountpoint's port. One that has a route already is sent elsewhere.
-    pub fn add(&self, ssrc: u32, target: SocketAddr, payload_type: u8) -> Result<(), PipelineError> {
+    pub fn add(&self, ssrc: u32, target: SocketAddr, coding: Coding) -> Result<(), PipelineError> {
         if let Some(route) = self.routes.get(ssrc) {
-            if route.target == target {
+            if (route.target, route.coding) == (target, coding) {
                 return Ok(());
             }
             self.remove(ssrc);
@@ -73,7 +73,7 @@ impl Lane {
             running.add_sink(ssrc, target)?;
         }
         // The sink is there before the first packet is let through.
-        self.routes.insert(Arc::new(Route::new(self.kind, ssrc, target, payload_type)));
+        self.routes.insert(Arc::new(Route::new(ssrc, target, coding)));
         Ok(())
     }
 

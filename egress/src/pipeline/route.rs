@@ -6,9 +6,9 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::time::Duration;
 
-use crate::codec::Kind;
+use crate::codec::Coding;
 use crate::continuity::Continuity;
-use crate::rtp;
+use crate::{picture, rtp};
 
 /// How often the sender's address is looked at.
 const LOOK: Duration = Duration::from_millis(500);
@@ -20,12 +20,14 @@ pub struct Route {
     pub ssrc: u32,
     /// Where Janus takes it.
     pub target: SocketAddr,
-    /// Payload type of a dummy packet.
-    pub payload_type: u8,
+    /// What it is coded with.
+    pub coding: Coding,
     packets: AtomicU64,
     bytes: AtomicU64,
     /// ms since the epoch, and one.
     last: AtomicU64,
+    /// µs since the epoch, and one.
+    keyframe: AtomicU64,
     republished: AtomicU64,
     memory: Mutex<Memory>,
 }
@@ -39,15 +41,17 @@ struct Memory {
 
 impl Route {
     /// To a mountpoint's port.
-    pub fn new(kind: Kind, ssrc: u32, target: SocketAddr, payload_type: u8) -> Route {
-        let memory = Memory { continuity: Continuity::new(kind.clock()), source: None, looked: None };
+    pub fn new(ssrc: u32, target: SocketAddr, coding: Coding) -> Route {
+        let continuity = Continuity::new(coding.kind().clock());
+        let memory = Memory { continuity, source: None, looked: None };
         Route {
             ssrc,
             target,
-            payload_type,
+            coding,
             packets: AtomicU64::new(0),
             bytes: AtomicU64::new(0),
             last: AtomicU64::new(0),
+            keyframe: AtomicU64::new(0),
             republished: AtomicU64::new(0),
             memory: Mutex::new(memory),
         }
@@ -74,6 +78,11 @@ impl Route {
         Some(now.saturating_sub(Duration::from_millis(last)))
     }
 
+    /// When a keyframe began to come last, since the epoch.
+    pub fn keyframe(&self) -> Option<Duration> {
+        self.keyframe.load(Ordering::Relaxed).checked_sub(1).map(Duration::from_micros)
+    }
+
     /// Who sends it.
     pub fn source(&self) -> Option<SocketAddr> {
         self.memory.lock().unwrap_or_else(PoisonError::into_inner).source
@@ -83,14 +92,20 @@ impl Route {
     pub(super) fn took(
         &self,
         header: rtp::Header,
-        bytes: usize,
+        packet: &[u8],
         now: Duration,
         source: impl FnOnce() -> Option<SocketAddr>,
         tell: Option<&UdpSocket>,
     ) {
         self.packets.fetch_add(1, Ordering::Relaxed);
-        self.bytes.fetch_add(bytes as u64, Ordering::Relaxed);
+        self.bytes.fetch_add(packet.len() as u64, Ordering::Relaxed);
         self.last.store(now.as_millis() as u64 + 1, Ordering::Relaxed);
+        if let Coding::Video(codec) = self.coding
+            && picture::begins_keyframe(codec, packet)
+        {
+            tracing::trace!("SSRC {}: a keyframe comes", self.ssrc);
+            self.keyframe.store(now.as_micros() as u64 + 1, Ordering::Relaxed);
+        }
         let mut memory = self.memory.lock().unwrap_or_else(PoisonError::into_inner);
         if memory.looked.is_none_or(|looked| looked + LOOK <= now) {
             memory.looked = Some(now);
@@ -100,7 +115,7 @@ impl Route {
             self.republished.fetch_add(1, Ordering::Relaxed);
             if let Some(socket) = tell {
                 // A packet that cannot be sent is one that got lost; media goes on.
-                let _ = socket.send_to(&rtp::dummy(self.payload_type, !self.ssrc), self.target);
+                let _ = socket.send_to(&rtp::dummy(self.coding.pt(), !self.ssrc), self.target);
             }
         }
     }

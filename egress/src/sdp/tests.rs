@@ -57,7 +57,7 @@ fn each_side_gets_an_answer_that_is_made_from_the_others_offer() {
     for wanted in [
         "a=mid:0",
         "a=sendonly",
-        "a=setup:passive",
+        "a=setup:active",
         "a=ice-ufrag:NZQB",
         "a=fingerprint:sha-256 62:C4",
         "a=ssrc:20 cname",
@@ -76,7 +76,7 @@ fn each_side_gets_an_answer_that_is_made_from_the_others_offer() {
     for wanted in [
         "a=mid:v",
         "a=recvonly",
-        "a=setup:active",
+        "a=setup:passive",
         "a=ice-ufrag:play",
         "a=fingerprint:sha-256 AA:BB",
         "a=candidate:7 1 udp 1 10.77.0.2",
@@ -85,6 +85,25 @@ fn each_side_gets_an_answer_that_is_made_from_the_others_offer() {
     }
     for unwanted in ["sdes:mid", "goog-remb", "transport-cc", "VP9"] {
         assert!(!to_player.contains(unwanted) && !to_janus.contains(unwanted), "{unwanted}: only one has it");
+    }
+}
+
+#[test]
+fn a_player_that_wants_to_begin_may() {
+    let answers = |setup: &str| {
+        let offer = player("a=rtpmap:96 VP8/90000\r\n").replace("a=setup:actpass", setup);
+        let (player, janus) = (parse(offer.as_bytes()).unwrap(), parse(JANUS.as_bytes()).unwrap());
+        let common = common(&player, VideoCodec::Vp8).unwrap();
+        [answer_for_player(&player, &janus, &common), answer_for_janus(&janus, &player, &common)]
+            .map(|answer| text(&answer))
+    };
+    for (offered, to_player, to_janus) in [
+        ("a=setup:actpass", "a=setup:active", "a=setup:passive"),
+        ("a=setup:passive", "a=setup:active", "a=setup:passive"),
+        ("a=setup:active", "a=setup:passive", "a=setup:active"),
+    ] {
+        let [player, janus] = answers(offered);
+        assert!(player.contains(to_player) && janus.contains(to_janus), "{offered}: {player} {janus}");
     }
 }
 

@@ -8,7 +8,7 @@ use node::http::Failed;
 use serde::Deserialize;
 
 use super::Egress;
-use crate::codec::{Kind, OPUS_PT, VideoCodec};
+use crate::codec::{Coding, Kind, VideoCodec};
 use crate::mountpoints::{Asked, Command, Mountpoint, Refusal, Wish};
 use crate::streaming::{Streaming, is_clash};
 
@@ -137,16 +137,14 @@ impl Egress {
 
     /// Has Janus make a mountpoint, and lets its streams through.
     async fn make(&self, streaming: &Streaming, mountpoint: &Mountpoint) -> Result<Mountpoint, Error> {
-        let rtcp_port = streaming.create(mountpoint).await?;
+        streaming.create(mountpoint).await?;
         if let Err(why) = self.route(streaming, mountpoint) {
             self.unroute(mountpoint);
             let _ = streaming.destroy(mountpoint.id).await;
             return Err(Error::Answer { request: "the pipeline".to_owned(), answer: why });
         }
-        self.books().made(&mountpoint.session, rtcp_port);
-        if let Some(port) = rtcp_port {
-            self.keyframes.add(SocketAddr::new(streaming.host, port), mountpoint.ssrcs[1]);
-        }
+        self.books().made(&mountpoint.session);
+        self.keyframes.add(SocketAddr::new(streaming.host, mountpoint.ports.rtcp), mountpoint.ssrcs[1]);
         tracing::info!(
             "session {}: mountpoint {} on ports {} and {}",
             mountpoint.session,
@@ -155,17 +153,17 @@ impl Egress {
             mountpoint.ports.video
         );
         self.say(&mountpoint.session, "started", None);
-        Ok(Mountpoint { made: true, rtcp_port, ..mountpoint.clone() })
+        Ok(Mountpoint { made: true, ..mountpoint.clone() })
     }
 
     fn route(&self, streaming: &Streaming, mountpoint: &Mountpoint) -> Result<(), String> {
         let streams = [
-            (Kind::Audio, mountpoint.ports.audio, OPUS_PT),
-            (Kind::Video, mountpoint.ports.video, mountpoint.codec.pt()),
+            (Coding::Opus, mountpoint.ports.audio),
+            (Coding::Video(mountpoint.codec), mountpoint.ports.video),
         ];
-        for ((kind, port, payload_type), ssrc) in streams.into_iter().zip(mountpoint.ssrcs) {
+        for ((coding, port), ssrc) in streams.into_iter().zip(mountpoint.ssrcs) {
             let target = SocketAddr::new(streaming.host, port);
-            self.lane(kind).add(ssrc, target, payload_type).map_err(|error| error.to_string())?;
+            self.lane(coding.kind()).add(ssrc, target, coding).map_err(|error| error.to_string())?;
         }
         Ok(())
     }

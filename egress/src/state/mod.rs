@@ -31,7 +31,6 @@ use crate::viewers::Viewers;
 
 pub use change::{NewMountpoint, Outcome};
 pub use seat::{Offer, Seat, Tie};
-pub use show::{JanusView, MountpointView, Mountpoints, Sample, Status};
 
 /// Events that a slow reader may be behind.
 const BACKLOG: usize = 64;
@@ -95,7 +94,7 @@ impl Egress {
         };
         let audio = lane(Kind::Audio, config.media[0])?;
         let video = lane(Kind::Video, config.media[1])?;
-        let keyframes = Keyframes::start(sockets, video.clone());
+        let keyframes = Keyframes::start(sockets, video.clone(), epoch);
         let (records, wanted) = watch::channel(Records::new());
         let egress = Egress {
             books: Mutex::new(Books::new(config.pool.clone())),

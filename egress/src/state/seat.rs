@@ -209,7 +209,8 @@ impl Egress {
             match event {
                 Some(Event::WebrtcUp) => {
                     up = self.viewers().connected(&viewer);
-                    // Janus asks as well, but maybe before anybody could see what comes.
+                    tracing::debug!("session {}: a viewer is up", mountpoint.session);
+                    // Janus asks as well, but not within a second of the last time.
                     self.keyframes.ask(mountpoint.ssrcs[1]);
                 }
                 Some(Event::Hangup { .. } | Event::Detached) | None => break,

@@ -152,7 +152,7 @@ impl Injector {
         if let Some(store) = &self.store
             && self.state().restored
         {
-            let sessions: Vec<_> = self.entries().iter().map(|entry| entry.session.clone()).collect();
+            let sessions: Vec<_> = self.entries().iter().map(|entry| entry.recorded()).collect();
             match store.mend(&sessions).await {
                 Ok(missing) => {
                     self.store_problem(None);

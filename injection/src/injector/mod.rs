@@ -114,6 +114,8 @@ struct State {
 /// A session that there is.
 struct Entry {
     session: Session,
+    /// What its video is encoded with, as far as is known.
+    codec: Mutex<Option<String>>,
     feed: Feed,
     /// Why it has no room in Janus.
     room_problem: Mutex<Option<String>>,
@@ -225,7 +227,7 @@ impl Injector {
         let entry = self.entry(id)?;
         // Redis first: if it refuses, nothing has changed.
         if let Some(store) = &self.store {
-            store.end(&entry.session, now_ms()).await.map_err(InjectorError::Backend)?;
+            store.end(&entry.recorded(), now_ms()).await.map_err(InjectorError::Backend)?;
         }
         self.state().sessions.remove(id);
         self.end_publication(&entry, None, "the session was destroyed").await;
@@ -343,6 +345,7 @@ impl Injector {
 impl Entry {
     fn new(session: Session, feed: Feed) -> Entry {
         Entry {
+            codec: Mutex::new(session.codec.clone()),
             session,
             feed,
             room_problem: Mutex::default(),
@@ -350,6 +353,11 @@ impl Entry {
             current: Mutex::default(),
             publications: std::sync::atomic::AtomicU64::new(0),
         }
+    }
+
+    /// The session as Redis is to have it.
+    fn recorded(&self) -> Session {
+        Session { codec: lock(&self.codec).clone(), ..self.session.clone() }
     }
 
     fn current(&self) -> Option<Arc<Current>> {

@@ -95,8 +95,12 @@ impl Injector {
         entry.publications.fetch_add(1, Ordering::Relaxed);
         let codecs: Vec<&str> = current.streams.iter().map(|stream| stream.codec.as_str()).collect();
         tracing::info!("session {id}: a publisher with {}", codecs.join(" and "));
+        let video = codecs.iter().copied().find(|codec| *codec != "opus");
+        if let Some(video) = video {
+            *lock(&entry.codec) = Some(video.to_owned());
+        }
         if let Some(store) = &self.store
-            && let Some(video) = codecs.iter().find(|codec| **codec != "opus")
+            && let Some(video) = video
             && let Err(why) = store.encoded_with(id, video).await
         {
             tracing::warn!("session {id}: egresses are not told that it is {video}: {why}");

@@ -2,11 +2,13 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use node::record::{NodeType, Place, Registration};
 use node::topology::Command;
-use node::tree::{Follows, Session, Tree};
+use node::tree::{Follows, Session, Tree, TreeView};
+use tokio::sync::watch;
 
 use super::Injector;
 use crate::session::Recipient;
@@ -47,8 +49,20 @@ impl Follows for Injector {
 
 impl Injector {
     /// Follows the tree from now on.
-    pub fn in_tree(&self, tree: Tree) {
+    pub fn in_tree(self: &Arc<Self>, tree: Tree) {
+        tokio::spawn(self.clone().mend_losses(tree.view()));
         let _ = self.tree.set(tree);
+    }
+
+    /// Others hold sessions that a server lost for a grace: by then they have to be there again.
+    async fn mend_losses(self: Arc<Self>, mut view: watch::Receiver<TreeView>) {
+        let mut losses = 0;
+        while view.changed().await.is_ok() {
+            let now = view.borrow_and_update().redis.losses;
+            if std::mem::replace(&mut losses, now) != now {
+                self.retry.notify_one();
+            }
+        }
     }
 
     /// What the injection says of itself in Redis.

@@ -124,10 +124,12 @@ proptest! {
     #[test]
     fn what_is_written_is_read_back(
         room in 1..LARGEST_ROOM, audio in 1..u32::MAX, ports in (1..u16::MAX, 1..u16::MAX), host in "[a-z0-9.:-]{1,20}",
+        codec in proptest::option::of("vp8|h264"),
     ) {
         let recipient = Recipient { host, audio_port: ports.0, video_port: ports.1 };
         let session = Session {
-            id: "s1".to_owned(), room, ssrcs: [audio, audio + 1], recipients: vec![recipient], created: 1, updated: 2,
+            id: "s1".to_owned(), room, ssrcs: [audio, audio + 1], recipients: vec![recipient], codec,
+            created: 1, updated: 2,
         };
         let fields = session.fields("i", "t", true).into_iter().map(|(name, value)| (name.to_owned(), value)).collect();
         prop_assert_eq!(Session::of("s1", &fields).unwrap(), session);

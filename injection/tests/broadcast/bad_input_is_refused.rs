@@ -99,8 +99,7 @@ fn test() {
     scene.publisher("s1", "vp8");
 }
 
-/// A request of somebody who goes on sending whatever happens: a server that refuses a large body closes before it has
-/// all of it.
+/// A request of somebody who sends all before reading anything.
 fn ask(lab: &Lab, method: &str, path: &str, headers: &[(&str, &str)], body: &str) -> Response {
     let mut text = format!(
         "{method} {path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\nContent-Length: {}\r\n",
@@ -113,9 +112,9 @@ fn ask(lab: &Lab, method: &str, path: &str, headers: &[(&str, &str)], body: &str
     let exchange = || {
         let mut stream = TcpStream::connect(api()).unwrap();
         stream.set_read_timeout(Some(LONG)).unwrap();
-        let _ = stream.write_all(text.as_bytes()).and_then(|()| stream.write_all(body.as_bytes()));
+        stream.write_all(text.as_bytes()).and_then(|()| stream.write_all(body.as_bytes())).unwrap();
         let mut answer = Vec::new();
-        let _ = stream.read_to_end(&mut answer);
+        stream.read_to_end(&mut answer).unwrap();
         String::from_utf8(answer).unwrap()
     };
     let answer = lab.in_namespace("node", exchange).unwrap();

@@ -15,6 +15,7 @@ mod bad_input_is_refused;
 mod children_come_and_go_while_media_flows;
 mod janus_comes_back_with_its_rooms;
 mod keyframe_requests_reach_the_publisher;
+mod lost_sessions_are_written_again;
 mod metrics_please_promtool;
 mod nothing_is_leaked;
 mod publishers_need_the_token;

@@ -8,12 +8,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
-use axum::body::{Body, HttpBody, to_bytes};
+use axum::body::{Body, HttpBody};
 use axum::extract::{ConnectInfo, MatchedPath, Request, State};
 use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, header};
 use axum::middleware::{Next, from_fn_with_state};
 use axum::response::{IntoResponse, Response};
-use http_body_util::LengthLimitError;
+use http_body_util::BodyExt;
 
 use super::Failed;
 use super::limit::{Limits, Rate};
@@ -21,6 +21,10 @@ use crate::secret::Secret;
 
 /// Largest request body; whatever a node is sent fits many times over.
 const BODY_LIMIT: usize = 64 * 1024;
+/// So much of a body that is too large is taken all the same and thrown away, for so long: most clients read no answer before
+/// they have sent all, and would see a broken connection.
+const SWALLOWED: usize = 16 * 1024 * 1024;
+const SWALLOWING: Duration = Duration::from_secs(2);
 /// How long a body may take to come.
 const BODY_TIME: Duration = Duration::from_secs(10);
 /// What is asked for all the time by those who watch the node, and must be answered when somebody else asks too much.
@@ -114,21 +118,47 @@ fn too_many(wait: Duration) -> Response {
 
 /// The request with all of its body, so that no handler waits for a peer.
 async fn whole(request: Request) -> Result<Request, Failed> {
-    let (parts, body) = request.into_parts();
-    let large =
-        || Failed(StatusCode::PAYLOAD_TOO_LARGE, format!("a body may have at most {BODY_LIMIT} bytes"));
-    if body.size_hint().lower() > BODY_LIMIT as u64 {
-        return Err(large());
+    let (parts, mut body) = request.into_parts();
+    let announced = body.size_hint().lower() > BODY_LIMIT as u64;
+    let mut whole = Vec::new();
+    if !announced {
+        let reading = read(&mut body, &mut whole);
+        tokio::time::timeout(BODY_TIME, reading).await.map_err(|_| {
+            let why = format!("the body did not come within {} s", BODY_TIME.as_secs());
+            Failed(StatusCode::REQUEST_TIMEOUT, why)
+        })??;
     }
-    let read = tokio::time::timeout(BODY_TIME, to_bytes(body, BODY_LIMIT)).await.map_err(|_| {
-        let why = format!("the body did not come within {} s", BODY_TIME.as_secs());
-        Failed(StatusCode::REQUEST_TIMEOUT, why)
-    })?;
-    let bytes = read.map_err(|error| match error.into_inner().downcast_ref::<LengthLimitError>() {
-        Some(_) => large(),
-        None => Failed(StatusCode::BAD_REQUEST, "the body broke off".to_owned()),
-    })?;
-    Ok(Request::from_parts(parts, Body::from(bytes)))
+    if announced || whole.len() > BODY_LIMIT {
+        // Who asks first whether to send it need not.
+        if !parts.headers.contains_key(header::EXPECT) {
+            let _ = tokio::time::timeout(SWALLOWING, swallow(body)).await;
+        }
+        let why = format!("a body may have at most {BODY_LIMIT} bytes");
+        return Err(Failed(StatusCode::PAYLOAD_TOO_LARGE, why));
+    }
+    Ok(Request::from_parts(parts, Body::from(whole)))
+}
+
+/// Reads to the end, or until it is too much.
+async fn read(body: &mut Body, whole: &mut Vec<u8>) -> Result<(), Failed> {
+    while whole.len() <= BODY_LIMIT
+        && let Some(frame) = body.frame().await
+    {
+        let frame = frame.map_err(|_| Failed(StatusCode::BAD_REQUEST, "the body broke off".to_owned()))?;
+        if let Ok(data) = frame.into_data() {
+            whole.extend_from_slice(&data);
+        }
+    }
+    Ok(())
+}
+
+async fn swallow(mut body: Body) {
+    let mut swallowed = 0;
+    while swallowed < SWALLOWED
+        && let Some(Ok(frame)) = body.frame().await
+    {
+        swallowed += frame.into_data().map_or(0, |data| data.len());
+    }
 }
 
 #[cfg(test)]

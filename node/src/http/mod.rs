@@ -10,6 +10,7 @@ mod failed;
 mod guard;
 mod limit;
 mod serve;
+mod slots;
 
 use std::future::Future;
 use std::sync::Arc;
@@ -25,7 +26,7 @@ use crate::view::Topology;
 pub use failed::{Failed, Failure};
 pub use guard::{Access, bearer, guard};
 pub use limit::Rate;
-pub use serve::serve;
+pub use serve::{Bounds, serve, serve_within};
 
 /// Prometheus' text format.
 const METRICS: &str = "text/plain; version=0.0.4; charset=utf-8";

@@ -12,7 +12,7 @@ use redis::aio::MultiplexedConnection;
 use redis::{RedisResult, Script, Value};
 
 use crate::record::Place;
-use crate::sessions::Row;
+use crate::sessions::{Row, Rows};
 use crate::topology::{Registered, Snapshot};
 
 /// A child whose `node:` key is no hash must not keep the others from being read: `pcall`.
@@ -42,14 +42,18 @@ static CHILDREN: LazyLock<Script> = LazyLock::new(|| {
 
 static SESSIONS: LazyLock<Script> = LazyLock::new(|| {
     Script::new(
-        "local sessions = redis.call('SMEMBERS', 'sessions:active')
+        "local known = {}
+         for i, id in ipairs(ARGV) do
+           if redis.call('EXISTS', 'session:' .. id) == 1 then known[#known + 1] = id end
+         end
+         local sessions = redis.call('SMEMBERS', 'sessions:active')
          for i, id in ipairs(sessions) do
            local row = redis.pcall('HMGET', 'session:' .. id,
              'audioSsrc', 'videoSsrc', 'roomId', 'videoCodec', 'treeId', 'active')
            if row.err then row = {} end
            sessions[i] = {id, row}
          end
-         return sessions",
+         return {known, sessions}",
     )
 });
 
@@ -72,25 +76,27 @@ pub async fn children(
     Ok(ids.iter().cloned().zip(hashes.iter().map(registered)).collect())
 }
 
-/// All active sessions, of whatever tree.
-pub async fn sessions(commands: &mut MultiplexedConnection) -> RedisResult<Vec<Row>> {
-    let rows: Vec<(Value, Vec<Value>)> = SESSIONS.invoke_async(commands).await?;
-    Ok(rows
-        .into_iter()
-        .filter_map(|(id, fields)| {
-            let mut fields = fields.iter().map(text);
-            let mut next = || fields.next().flatten();
-            Some(Row {
-                id: text(&id)?,
-                audio_ssrc: next(),
-                video_ssrc: next(),
-                room_id: next(),
-                video_codec: next(),
-                tree_id: next(),
-                active: next(),
-            })
+/// All active sessions, of whatever tree; and which of `asked` have a hash.
+pub async fn sessions(commands: &mut MultiplexedConnection, asked: &[String]) -> RedisResult<Rows> {
+    let (known, rows): (Vec<Value>, Vec<(Value, Vec<Value>)>) =
+        SESSIONS.prepare_invoke().arg(asked).invoke_async(commands).await?;
+    let row = |(id, fields): (Value, Vec<Value>)| {
+        let mut fields = fields.iter().map(text);
+        let mut next = || fields.next().flatten();
+        Some(Row {
+            id: text(&id)?,
+            audio_ssrc: next(),
+            video_ssrc: next(),
+            room_id: next(),
+            video_codec: next(),
+            tree_id: next(),
+            active: next(),
         })
-        .collect())
+    };
+    Ok(Rows {
+        active: rows.into_iter().filter_map(row).collect(),
+        known: known.iter().filter_map(text).collect(),
+    })
 }
 
 /// Registers: the whole hash, with its time to live, at once. Gives whether it was there before.

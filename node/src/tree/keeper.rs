@@ -7,11 +7,12 @@ use std::time::{Duration, Instant};
 use tokio::sync::watch;
 
 use super::inbox::Inbox;
-use super::{Follows, RedisView, Session, Timing, TreeView};
+use super::{Follows, RedisView, Timing, TreeView};
 use crate::config::TreeConfig;
 use crate::record::Registration;
 use crate::redis::connect::Connector;
 use crate::redis::failure::Failure;
+use crate::sessions::Sessions;
 use crate::topology::{Follower, Registered};
 
 /// A connection that lives longer than this was a good one. Longer than connecting can take.
@@ -31,8 +32,8 @@ pub(super) struct Keeper<F> {
     pub heard: BTreeSet<String>,
     /// Why something may not be listened to.
     pub unheard: Option<String>,
-    /// What the node was told last.
-    pub sessions: Option<Vec<Session>>,
+    /// The sessions that the node was told of.
+    pub sessions: Sessions,
     /// There was a connection before.
     pub was_connected: bool,
     /// What was written last in place of a status.
@@ -66,6 +67,7 @@ impl<F: Follows> Keeper<F> {
         let keeper = Keeper {
             node,
             follower: Follower::new(&registration.id, config.grace),
+            sessions: Sessions::new(&registration.tree_id, config.grace),
             registration,
             inbox,
             connector,
@@ -73,7 +75,6 @@ impl<F: Follows> Keeper<F> {
             known: BTreeMap::new(),
             heard: BTreeSet::new(),
             unheard: None,
-            sessions: None,
             was_connected: false,
             status: String::new(),
             believed: false,

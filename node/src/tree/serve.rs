@@ -11,7 +11,6 @@ use crate::redis::connect::Link;
 use crate::redis::failure::Failure;
 use crate::redis::pulse::{self, Beat};
 use crate::redis::script;
-use crate::sessions;
 
 impl<F: Follows> Keeper<F> {
     /// Until the connection breaks. `Ok`: the node is to end.
@@ -70,7 +69,7 @@ impl<F: Follows> Keeper<F> {
             self.compare(link).await?;
         } else if self.inbox.registration.is_some() || self.rewrite_at <= instant {
             self.register(link).await?;
-        } else if due(self.inbox.sessions.due()) {
+        } else if due(self.inbox.sessions.due()) || due(self.sessions.due()) {
             self.look_at_sessions(link).await?;
         } else if self.notify_at <= instant {
             self.notifications(link).await?;
@@ -82,7 +81,8 @@ impl<F: Follows> Keeper<F> {
     }
 
     fn wake_at(&self) -> Instant {
-        let paced = [self.inbox.topology.due(), self.inbox.sessions.due(), self.follower.due()];
+        let paced =
+            [self.inbox.topology.due(), self.inbox.sessions.due(), self.follower.due(), self.sessions.due()];
         let paced = paced.into_iter().flatten().map(|due| self.inbox.epoch + due);
         let fixed = self.reread_at.min(self.rewrite_at).min(self.notify_at);
         paced.fold(fixed, Instant::min)
@@ -121,7 +121,17 @@ impl<F: Follows> Keeper<F> {
         let there = snapshot.registered;
         snapshot.registered &= !std::mem::take(&mut self.lost);
         self.known.clone_from(&snapshot.children);
-        let commands = self.follower.observe(snapshot, &have, self.inbox.now());
+        let now = self.inbox.now();
+        let commands = self.follower.observe(snapshot, &have, now);
+        if self.follower.lost() {
+            self.view.redis.losses += 1;
+            if self.sessions.lost(now) {
+                tracing::error!(
+                    "Redis has lost its data; sessions that vanished with it are kept for the grace"
+                );
+            }
+            self.inbox.sessions.ask(now);
+        }
         if !commands.is_empty() {
             self.inbox.during(self.node.carry_out(commands, seen)).await;
         }
@@ -203,14 +213,17 @@ impl<F: Follows> Keeper<F> {
     async fn look_at_sessions(&mut self, link: &mut Link) -> Result<(), Failure> {
         let now = self.inbox.now();
         self.inbox.sessions.look(now);
-        let rows = self.inbox.during(script::sessions(&mut link.commands)).await;
+        let asked: Vec<String> = self.sessions.held().cloned().collect();
+        let rows = self.inbox.during(script::sessions(&mut link.commands, &asked)).await;
         let rows = rows.map_err(|error| Failure::of(&link.address, error))?;
-        let (sessions, odd) = sessions::of_tree(rows, &self.registration.tree_id);
+        let (changed, odd) = self.sessions.observe(rows, self.inbox.now());
+        if !asked.is_empty() && self.sessions.due().is_none() {
+            tracing::warn!("no session is held any more; Redis is obeyed");
+        }
         if !odd.is_empty() {
             tracing::debug!(sessions = odd.join(" "), "sessions without SSRCs");
         }
-        if self.sessions.as_ref() != Some(&sessions) {
-            self.sessions = Some(sessions.clone());
+        if let Some(sessions) = changed {
             self.inbox.during(self.node.sessions(sessions)).await;
         }
         Ok(())

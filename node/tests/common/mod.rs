@@ -14,7 +14,7 @@ use axum::extract::rejection::JsonRejection;
 use axum::http::StatusCode;
 use axum::response::Json;
 use axum::routing::{delete, get, post};
-use node::http::{Access, Base, Failed, guard, router, serve};
+use node::http::{Access, Base, Bounds, Failed, guard, router, serve, serve_within};
 use node::record::NodeType;
 use node::secret::Secret;
 use node::view::Topology;
@@ -108,10 +108,20 @@ pub struct Served {
 
 impl Served {
     pub fn start(node: Idle, access: Access) -> Served {
+        Served::start_within(node, access, Bounds::of_process().unwrap())
+    }
+
+    pub fn start_within(node: Idle, access: Access, bounds: Bounds) -> Served {
         let runtime =
             tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
         let node = Arc::new(node);
-        let (address, _) = runtime.block_on(listen(routes(node.clone(), access), std::future::pending()));
+        let routes = routes(node.clone(), access);
+        let address = runtime.block_on(async {
+            let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+            let address = listener.local_addr().unwrap();
+            tokio::spawn(serve_within(bounds, listener, routes, std::future::pending()));
+            address
+        });
         Served { node, address, _runtime: runtime }
     }
 

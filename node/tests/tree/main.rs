@@ -23,6 +23,7 @@ mod a_wrong_password_is_said_until_it_is_right;
 mod an_expired_registration_keeps_the_child;
 mod latency;
 mod lost_data_is_held_for_the_grace;
+mod lost_sessions_are_held_for_the_grace;
 mod notifications_are_kept_on;
 mod published_events_are_enough;
 mod sessions_are_told_when_they_change;

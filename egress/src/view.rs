@@ -1,0 +1,177 @@
+//! What HTTP shows: the shapes of the answers.
+
+use std::collections::BTreeMap;
+
+use node::topology::TopologyView;
+use node::tree::RedisView;
+use node::view::Gstreamer;
+use serde::Serialize;
+
+use crate::codec::VideoCodec;
+use crate::portpool;
+
+/// `GET /status`.
+#[derive(Clone, Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Status {
+    /// Node's name.
+    pub node_id: String,
+    /// Always `egress`.
+    pub node_type: &'static str,
+    /// Tree that the node belongs to.
+    pub tree_id: String,
+    /// True when viewers would see every session of the tree.
+    pub healthy: bool,
+    /// Seconds since the start.
+    pub uptime: u64,
+    /// Where media and requests are taken.
+    pub network: Network,
+    /// The node's place in the tree.
+    pub topology: TopologyView,
+    /// How it stands with Redis; absent for an egress run without.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub redis: Option<RedisView>,
+    /// The pipelines.
+    pub gstreamer: Gstreamer,
+    /// How it stands with Janus.
+    pub janus: JanusView,
+    /// Number of mountpoints, and how many of them have media.
+    pub mountpoints: Counted,
+    /// Viewers that are connected, and that are about to be.
+    pub viewers: Watching,
+    /// The ports.
+    pub port_pool: portpool::View,
+    /// Packets that were dropped, by kind and reason.
+    pub dropped: BTreeMap<&'static str, BTreeMap<&'static str, u64>>,
+    /// Requests for keyframes.
+    pub keyframes: Keyframes,
+    /// What is wrong, each a sentence; empty when healthy.
+    pub problems: Vec<String>,
+    /// What is worth knowing and keeps nobody from watching.
+    pub warnings: Vec<String>,
+}
+
+/// Where media and requests are taken.
+#[derive(Clone, Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Network {
+    /// Host that others send media to.
+    pub host: Option<String>,
+    /// HTTP port.
+    pub port: u16,
+    /// RTP port for audio; RTCP is the port after.
+    pub audio_port: u16,
+    /// RTP port for video; RTCP is the port after.
+    pub video_port: u16,
+}
+
+/// How it stands with Janus.
+#[derive(Clone, Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct JanusView {
+    /// Where it is.
+    pub url: String,
+    /// There is a connection.
+    pub connected: bool,
+    /// Why there is none.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub problem: Option<String>,
+    /// How often it came back.
+    pub returns: u64,
+}
+
+/// Mountpoints.
+#[derive(Clone, Debug, Serialize)]
+pub struct Counted {
+    /// All.
+    pub count: usize,
+    /// With media.
+    pub active: usize,
+}
+
+/// Viewers.
+#[derive(Clone, Debug, Serialize)]
+pub struct Watching {
+    /// Connected.
+    pub connected: usize,
+    /// About to be.
+    pub connecting: usize,
+    /// Connected since the start.
+    pub served: u64,
+}
+
+/// Requests for keyframes.
+#[derive(Clone, Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Keyframes {
+    /// By Janus, and for new viewers.
+    pub asked: u64,
+    /// Passed on up the tree.
+    pub passed_on: u64,
+}
+
+/// `GET /mountpoint/{sid}`, and what creating one answers.
+#[derive(Clone, Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct MountpointView {
+    /// Session.
+    pub session_id: String,
+    /// Number in Janus.
+    pub mountpoint_id: u64,
+    /// Where players find it.
+    pub whep_url: String,
+    /// Where Janus takes audio.
+    pub janus_audio_port: u16,
+    /// Where Janus takes video.
+    pub janus_video_port: u16,
+    /// The rest; absent in the answer to a creation.
+    #[serde(flatten, skip_serializing_if = "Option::is_none")]
+    pub more: Option<Details>,
+}
+
+/// What else there is to say of a mountpoint.
+#[derive(Clone, Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Details {
+    /// SSRC of the audio.
+    pub audio_ssrc: u32,
+    /// SSRC of the video.
+    pub video_ssrc: u32,
+    /// Codec of the video.
+    pub video_codec: VideoCodec,
+    /// RTP really arrives.
+    pub active: bool,
+    /// What is missing.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub reason: Option<String>,
+    /// Viewers that are connected.
+    pub viewers: usize,
+    /// Made for a session of the tree, without being asked for.
+    pub by_itself: bool,
+    /// ms since 1970.
+    pub created_at: u64,
+    /// Packets that came: audio, video.
+    pub packets: [u64; 2],
+    /// How often the streams began anew: audio, video.
+    pub republished: [u64; 2],
+}
+
+/// `GET /mountpoints`.
+#[derive(Clone, Debug, Serialize)]
+pub struct Mountpoints {
+    /// How many.
+    pub count: usize,
+    /// Sorted by session.
+    pub mountpoints: Vec<MountpointView>,
+}
+
+/// One look at everything, for a scrape.
+#[derive(Clone, Debug)]
+pub struct Sample {
+    /// `GET /status`.
+    pub status: Status,
+    /// `GET /mountpoints`.
+    pub mountpoints: Vec<MountpointView>,
+    /// RTP packets and bytes that had a route: audio, video.
+    pub received: [(u64, u64); 2],
+}
