@@ -127,6 +127,8 @@ wait_for 5 "the mountpoint of egress-1 says that nothing comes" false mountpoint
 stop_capture egress-1 leaver
 stop_capture egress-2 stayer
 removed=$(told SREM children:relay-1 egress-1)
+# It came until then: or else there was nothing to end.
+check "egress-1 got media until then" yes "$([ -n "$(first_after leaver 0)" ] && [ -n "$removed" ] && echo yes)"
 check_ms "from SREM to the last packet at egress-1 (documents: 30 s)" 500 "$(last_after leaver "$removed" | grep . || echo 0)"
 check_capture "egress-2 meanwhile" stayer
 check "restarts of relay-1 (documents: 3)" "$before" "$(restarts)"
