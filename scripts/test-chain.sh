@@ -53,8 +53,8 @@ for hop in relay-1:5002:5004 relay-2:5102:5104 egress-1:5002:5004; do
     check "SSRC on $node, port $video" "0000 1a0a" "$(ssrc_on "$node" "$video")"
 done
 capture egress-1 whole 5002 5004
-began=$(get 7073 /mountpoint/test-chain '.packets | add')
-arrived() { get 7073 /mountpoint/test-chain "(.packets | add) >= $began + 500"; }
+so_far=$(get 7073 /mountpoint/test-chain '.packets | add')
+arrived() { get 7073 /mountpoint/test-chain "(.packets | add) >= $so_far + 500"; }
 wait_for 20 "500 more packets at egress-1" true arrived
 stop_capture egress-1 whole
 check_capture "egress-1, two relays behind the injection" whole

@@ -53,8 +53,8 @@ say "the second ends"
 capture egress-1 first 5002 5004
 check "session destroyed" 200 "$(curl -s -o /dev/null -w '%{http_code}' -X POST http://localhost:7070/session/broadcaster-2/destroy)"
 wait_for 5 "its mountpoint goes by itself" 404 exists broadcaster-2
-began=$(get 7073 /mountpoint/broadcaster-1 '.packets | add')
-arrived() { get 7073 /mountpoint/broadcaster-1 "(.packets | add) >= $began + 300"; }
+so_far=$(get 7073 /mountpoint/broadcaster-1 '.packets | add')
+arrived() { get 7073 /mountpoint/broadcaster-1 "(.packets | add) >= $so_far + 300"; }
 wait_for 20 "300 more packets of the first" true arrived
 stop_capture egress-1 first
 check_capture "what came meanwhile" first
