@@ -27,6 +27,7 @@ trap leave EXIT
 trap 'exit 130' INT TERM
 
 # It chooses a free port itself, and says which.
+: >"$folder/driver"
 chromedriver --port=0 >"$folder/driver" 2>&1 &
 driver=$!
 # until_true COMMAND...: every 50 ms, for at most 30 s.
@@ -37,7 +38,7 @@ until_true() {
         sleep 0.05
     done
 }
-until_true grep -q 'on port [0-9]' "$folder/driver" || { echo "chromedriver does not start: $(cat "$folder/driver")" >&2; exit 2; }
+until_true grep -q 'successfully on port [0-9]' "$folder/driver" || { echo "chromedriver does not start: $(cat "$folder/driver")" >&2; exit 2; }
 base=http://127.0.0.1:$(sed -n 's/.*started successfully on port \([0-9]*\).*/\1/p' "$folder/driver" | head -n 1)
 
 # call PATH BODY: one command; prints its value.

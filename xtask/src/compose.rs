@@ -80,7 +80,7 @@ fn scripts(scripts: &[&str]) -> Result<()> {
     engine::stop_unless_kept()?;
     if !failed.is_empty() {
         bail!(
-            "failed: {}; containers that are left can be looked at, `cargo xtask compose down` removes them",
+            "{}; containers that are left can be looked at, `cargo xtask compose down` removes them",
             failed.join(", ")
         );
     }
