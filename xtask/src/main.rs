@@ -1,6 +1,7 @@
 //! The project's own commands: `cargo xtask <command>`. Each says what it installs, shows progress and cleans up.
 
 mod build_ebpf;
+mod compose;
 mod mounts;
 mod packages;
 mod run;
@@ -37,7 +38,7 @@ enum Command {
     },
     /// Run the tests: all of them, or the parts named
     Test {
-        /// lint, unit, kernel, net, media, browser
+        /// lint, unit, kernel, net, media, browser; compose only if named
         #[arg(value_enum)]
         parts: Vec<test::Part>,
     },
@@ -65,6 +66,11 @@ enum Command {
         #[arg(long, default_value_t = 60)]
         outage: u64,
     },
+    /// The documents' tests in containers; starts an engine where none runs
+    Compose {
+        #[command(subcommand)]
+        action: compose::Action,
+    },
     /// Check licences, sources and duplicates of the dependencies (installs cargo-deny, which takes minutes to build)
     Deny,
 }
@@ -89,6 +95,7 @@ fn dispatch(command: Command) -> Result<()> {
             run::bench(&subjects, &mode, quick, json.as_deref())
         }
         Command::Soak { changes, outage } => soak::run(changes, outage),
+        Command::Compose { action } => compose::run(action),
         Command::Deny => packages::deny(),
     }
 }

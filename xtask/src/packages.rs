@@ -20,6 +20,8 @@ pub enum Purpose {
     Build,
     /// Building, tests, demo and benchmarks.
     Everything,
+    /// All that, and the tree in containers. Apart, since on a systemd machine it starts an engine.
+    Containers,
 }
 
 /// (package, a file that proves it is there)
@@ -61,14 +63,35 @@ const FOR_EVERYTHING: &[(&str, &str)] = &[
     ("chromium-driver", "/usr/bin/chromedriver"),
 ];
 
+/// An engine only where none answers: whoever has one from elsewhere keeps it.
+const FOR_AN_ENGINE: &[(&str, &str)] =
+    &[("docker.io", "/usr/sbin/dockerd"), ("iptables", "/usr/sbin/iptables")];
+
+const FOR_CONTAINERS: &[(&str, &str)] = &[
+    ("debootstrap", "/usr/sbin/debootstrap"),
+    ("binutils", "/usr/bin/strip"),
+    ("curl", "/usr/bin/curl"),
+    ("jq", "/usr/bin/jq"),
+];
+
 /// Installs what is missing for `purpose` and says what it was.
 pub fn install(purpose: Purpose) -> Result<()> {
     let mut wanted: Vec<(&str, &str)> = Vec::new();
-    if !crate::build_ebpf::rustup_can_build() || purpose == Purpose::Everything {
+    if !crate::build_ebpf::rustup_can_build() || purpose != Purpose::Build {
         wanted.extend_from_slice(FOR_BUILD);
     }
-    if purpose == Purpose::Everything {
+    if purpose != Purpose::Build {
         wanted.extend_from_slice(FOR_EVERYTHING);
+    }
+    if purpose == Purpose::Containers {
+        wanted.extend_from_slice(FOR_CONTAINERS);
+        let found = |arguments: &[&str]| sh::output_of(Command::new("docker").args(arguments)).is_some();
+        if !found(&["info"]) {
+            wanted.extend_from_slice(FOR_AN_ENGINE);
+        }
+        if !found(&["compose", "version"]) {
+            wanted.push(("docker-compose", "/usr/bin/docker-compose"));
+        }
     }
     let missing = missing_of(&wanted);
     apt_install(&missing)?;

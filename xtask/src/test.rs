@@ -10,7 +10,7 @@ use anyhow::{Context, Result, bail};
 use clap::ValueEnum;
 
 use crate::mounts::Mounts;
-use crate::{build_ebpf, packages, run, sh};
+use crate::{build_ebpf, compose, packages, run, sh};
 
 /// A part of the tests.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, ValueEnum)]
@@ -27,16 +27,19 @@ pub enum Part {
     Media,
     /// The same in headless Chromium; root.
     Browser,
+    /// The documents' tests in containers; root. Not one of "all": it makes images and may start an engine.
+    Compose,
 }
 
 /// Runs the parts named, or all.
 pub fn run(parts: &[Part]) -> Result<()> {
     let started = Instant::now();
-    let parts: Vec<Part> = if parts.is_empty() { Part::value_variants().to_vec() } else { parts.to_vec() };
+    let all = || Part::value_variants().iter().copied().filter(|part| *part != Part::Compose);
+    let parts: Vec<Part> = if parts.is_empty() { all().collect() } else { parts.to_vec() };
     let scope = Scope { media: parts.iter().any(|part| matches!(part, Part::Media | Part::Browser)) };
     packages::install(packages::Purpose::Everything)?;
     build_ebpf::run()?;
-    if parts.iter().any(|part| !matches!(part, Part::Lint | Part::Unit)) {
+    if parts.iter().any(|part| !matches!(part, Part::Lint | Part::Unit | Part::Compose)) {
         run::build_tests(scope.media)?;
     }
     let _mounts = Mounts::remember();
@@ -55,6 +58,7 @@ pub fn run(parts: &[Part]) -> Result<()> {
                 nodes.and(scope.lab_tests("media tests", |name| name.starts_with("media_")))
             }
             Part::Browser => scope.lab_tests("browser tests", |name| name.starts_with("browser_")),
+            Part::Compose => compose::test(),
         };
         if let Err(error) = result {
             eprintln!("[xtask] {part:?}: {error:#}");

@@ -93,6 +93,10 @@ struct Attach {
     /// TOML file with the same settings; flags win
     #[arg(long, env = "RELAY_CONFIG")]
     config: Option<PathBuf>,
+    /// When the interface is gone, one whose name begins so takes its place: in a container whose network is disconnected
+    /// and connected again, eth0 comes back as eth1
+    #[arg(long, env = "RELAY_STAND_IN", value_name = "PREFIX")]
+    stand_in: Option<String>,
     /// Address of the HTTP API [default: 127.0.0.1:7071, with a token 0.0.0.0:7071; API_PORT changes the port]
     #[arg(long, env = "RELAY_API")]
     api: Option<SocketAddr>,
@@ -314,6 +318,7 @@ fn configuration(attach: Attach) -> Result<Config, Failure> {
         api: attach.api,
         pin_root: attach.pin_root,
         log: attach.log,
+        stand_in: attach.stand_in,
         children: attach.children,
     };
     Ok(Config::new(&attach.interface, flags, environment, file)?)

@@ -47,6 +47,7 @@ pub struct File {
     api: Option<SocketAddr>,
     pin_root: Option<PathBuf>,
     log: Option<String>,
+    stand_in: Option<String>,
     #[serde(default)]
     children: Vec<String>,
     /// The file itself, if every user of the machine can read it.
@@ -77,6 +78,8 @@ pub struct Flags {
     pub pin_root: Option<PathBuf>,
     /// `--log`.
     pub log: Option<String>,
+    /// `--stand-in`.
+    pub stand_in: Option<String>,
     /// `--child`, in the order given.
     pub children: Vec<String>,
 }
@@ -89,6 +92,8 @@ pub struct Config {
     pub node: NodeConfig,
     /// Interface to attach to.
     pub interface: String,
+    /// How the name of one begins that may take its place when it is gone.
+    pub stand_in: Option<String>,
     /// Mode asked for.
     pub mode: ModeWanted,
     /// Where media comes in.
@@ -154,6 +159,7 @@ impl Config {
         Ok(Config {
             node,
             interface: interface.to_owned(),
+            stand_in: flags.stand_in.or(file.stand_in).filter(|prefix| !prefix.is_empty()),
             mode: flags.mode.or(file.mode).unwrap_or(ModeWanted::Auto),
             listen,
             api,
@@ -227,7 +233,7 @@ mod tests {
         let text = format!(
             "node-id = 'r'\ntree-id = 't'\nnode-host = 'h'\nredis = 'rediss://u:hunter2@s/2'\ntopology-grace = 5\n\
              api-token-file = '{0}'\nredis-password-file = '{0}'\nmode = 'tc'\nlisten = '6002:6004'\n\
-             api = '127.0.0.1:80'\npin-root = '/p'\nlog = 'warn'",
+             api = '127.0.0.1:80'\npin-root = '/p'\nlog = 'warn'\nstand-in = 'eth'",
             secret.path().display()
         );
         let file: File = toml::from_str(&text).unwrap();
@@ -239,6 +245,7 @@ mod tests {
         assert_eq!(config.token.as_ref().unwrap().reveal(), "hunter2");
         assert_eq!((config.mode, config.listen.ports), (ModeWanted::Tc, [6002, 6004]));
         assert_eq!((config.api.port(), &*config.pin_root, &*config.log), (80, Path::new("/p"), "warn"));
+        assert_eq!(config.stand_in.as_deref(), Some("eth"));
         for shown in [shown, format!("{config:?}")] {
             assert!(shown.contains("(secret)") && !shown.contains("hunter2"), "{shown}");
         }

@@ -68,6 +68,8 @@ struct State {
     mode_reason: String,
     /// Interface that the relay is attached to, as it is now.
     ifindex: u32,
+    /// Its name, another than the configuration's when it stands in for that.
+    interface: String,
     /// Local addresses that media is taken on.
     addresses: Vec<IpAddr>,
     children: BTreeMap<String, Member>,

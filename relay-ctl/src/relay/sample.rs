@@ -148,6 +148,7 @@ impl Relay {
         status.tree_id.clone_from(&self.config.tree_id);
         status.warnings.clone_from(&self.config.warnings);
         status.dataplane.mode_reason.clone_from(&state.mode_reason);
+        status.dataplane.interface.clone_from(&state.interface);
         status.forwarding = report::forwarding(children);
         status.gstreamer.audio_restarts = state.interruptions;
         status.gstreamer.video_restarts = state.interruptions;
@@ -230,7 +231,7 @@ impl Relay {
             dataplane: view::Dataplane {
                 mode: Mode::Userspace,
                 mode_reason: state.mode_reason.clone(),
-                interface: self.config.interface.clone(),
+                interface: state.interface.clone(),
                 generation: *self.applied.borrow(),
                 programs: Vec::new(),
                 packets: sums.packets,

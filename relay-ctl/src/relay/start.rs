@@ -43,7 +43,7 @@ impl Relay {
     /// Starts a relay, or takes over the one that a predecessor left forwarding.
     pub async fn start(config: Config, log_level: u8) -> Result<Relay, StartError> {
         let netlink = Netlink::connect()?;
-        let interface = netlink.interface(&config.interface).await.map_err(|error| match error {
+        let interface = interface_of(&netlink, &config).await.map_err(|error| match error {
             NetError::UnknownInterface { .. } => StartError::Config(ConfigError(error.to_string())),
             other => other.into(),
         })?;
@@ -95,6 +95,7 @@ impl Relay {
             plane,
             mode_reason,
             ifindex: interface.index,
+            interface: interface.name.clone(),
             addresses,
             children: BTreeMap::new(),
             routes: BTreeMap::new(),
@@ -277,6 +278,24 @@ fn bind_sockets(config: &Config) -> Result<Userspace, StartError> {
     Ok(Userspace::bind(&userspace::Listen { addresses, ports: config.listen.ports })?)
 }
 
+/// The interface to attach to or, when there is none of that name, the one that may stand in for it.
+pub(super) async fn interface_of(netlink: &Netlink, config: &Config) -> Result<Interface, NetError> {
+    let gone = match netlink.interface(&config.interface).await {
+        Err(error @ NetError::UnknownInterface { .. }) => error,
+        found => return found,
+    };
+    let Some(prefix) = &config.stand_in else { return Err(gone) };
+    stand_in(netlink.interfaces().await?, prefix).ok_or(gone)
+}
+
+/// Of several the one that is up, and of those the one that came last.
+fn stand_in(interfaces: Vec<Interface>, prefix: &str) -> Option<Interface> {
+    let like = |interface: &Interface| {
+        interface.name.starts_with(prefix) && !interface.loopback && interface.mac.is_some()
+    };
+    interfaces.into_iter().filter(like).max_by_key(|interface| (interface.up, interface.index))
+}
+
 /// The local addresses that media is taken on.
 pub(super) async fn listen_addresses(
     netlink: &Netlink,
@@ -318,4 +337,33 @@ pub(super) fn listeners(
 
 fn child_error(spec: &ChildSpec, why: &str) -> ConfigError {
     ConfigError(if why.contains(&spec.name) { why.to_owned() } else { format!("child {}: {why}", spec.name) })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn interface(index: u32, name: &str, up: bool) -> Interface {
+        Interface {
+            index,
+            name: name.to_owned(),
+            mac: (name != "tun0").then_some([2, 0, 0, 0, 0, 1]),
+            up,
+            mtu: 1500,
+            kind: None,
+            loopback: name == "lo",
+        }
+    }
+
+    #[test]
+    fn the_newest_that_is_up_stands_in() {
+        let all = || vec![interface(1, "lo", true), interface(5, "eth1", true), interface(9, "eth2", false)];
+        let name = |prefix: &str| stand_in(all(), prefix).map(|interface| interface.name);
+        assert_eq!(name("eth").as_deref(), Some("eth1"));
+        assert_eq!(name("eth2").as_deref(), Some("eth2"));
+        assert_eq!((name("wlan"), name("lo")), (None, None));
+        let newer = all().into_iter().chain([interface(12, "eth3", true)]).collect();
+        assert_eq!(stand_in(newer, "eth").unwrap().name, "eth3");
+        assert!(stand_in(vec![interface(3, "tun0", true)], "tun").is_none());
+    }
 }

@@ -11,7 +11,7 @@ use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
 
 use super::plane::Plane;
-use super::start::{listen_addresses, listeners};
+use super::start::{interface_of, listen_addresses, listeners};
 use super::{Relay, State};
 use crate::kernel::{KernelError, Mode, Pins, StockOrder};
 use crate::net::{Change, Changes, Interface, NetError, Netlink};
@@ -115,7 +115,7 @@ impl Relay {
 
     /// Addresses or MAC of the interface attached to may change, and it may go and come back under another index.
     async fn follow_interface(&self, state: &mut State) -> Result<(), super::StartError> {
-        let interface = match self.netlink.interface(&self.config.interface).await {
+        let interface = match interface_of(&self.netlink, &self.config).await {
             Ok(interface) => interface,
             Err(error @ NetError::UnknownInterface { .. }) => {
                 if state.problem.is_none() {
@@ -155,7 +155,11 @@ impl Relay {
 
     /// The interface was gone and is back: its links went with it.
     fn attach_again(&self, state: &mut State, interface: &Interface) -> Result<(), KernelError> {
-        tracing::warn!("{} came back with index {}; attaching again", interface.name, interface.index);
+        if interface.name == self.config.interface {
+            tracing::warn!("{} came back with index {}; attaching again", interface.name, interface.index);
+        } else {
+            tracing::warn!("{} is gone; {} takes its place", self.config.interface, interface.name);
+        }
         state.probes.forget(None);
         if let Plane::Kernel(plane) = &mut state.plane {
             plane.move_to(interface.index)?;
@@ -163,6 +167,7 @@ impl Relay {
             plane.attach()?;
         }
         state.ifindex = interface.index;
+        state.interface.clone_from(&interface.name);
         state.interruptions += 1;
         Ok(())
     }

@@ -5,6 +5,7 @@
 //! and again. All of them print JSON, one object a line. Tokens come from WHIP_TOKEN and WHEP_TOKEN.
 
 mod publish;
+mod reports;
 mod rtp;
 mod stamp;
 mod view;

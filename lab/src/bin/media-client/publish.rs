@@ -9,6 +9,7 @@ use clap::{Args, ValueEnum};
 use gst::prelude::*;
 use serde_json::json;
 
+use crate::reports::Reports;
 use crate::stamp;
 
 const TICK: Duration = Duration::from_millis(500);
@@ -38,6 +39,9 @@ pub struct Options {
     /// Frames between keyframes that nobody asked for; many, so that a viewer who starts soon owes it to his request
     #[arg(long, default_value_t = 3000)]
     gop: u32,
+    /// Seconds without a word from the server after which it counts as gone, which is an error [default: never]
+    #[arg(long)]
+    patience: Option<u64>,
 }
 
 /// Publishes until SIGTERM; an error when the server ends it.
@@ -59,6 +63,7 @@ pub fn run(options: &Options) -> Result<()> {
     let bus = pipeline.bus().context("a pipeline without a bus")?;
     pipeline.set_state(gst::State::Playing).context("starting to publish")?;
     let mut told = Instant::now();
+    let mut reports = Reports::of(&pipeline);
     let result = loop {
         let timeout = gst::ClockTime::from_mseconds(50);
         let message = bus.timed_pop_filtered(timeout, &[gst::MessageType::Error, gst::MessageType::Eos]);
@@ -75,6 +80,10 @@ pub fn run(options: &Options) -> Result<()> {
         }
         if told.elapsed() >= TICK {
             told = Instant::now();
+            let silent = reports.silent_for().unwrap_or_default();
+            if options.patience.is_some_and(|patience| silent >= Duration::from_secs(patience)) {
+                break Err(anyhow::anyhow!("the server has not reported for {} s", silent.as_secs()));
+            }
             crate::tell(&json!({
                 "frames": frames.all.load(Relaxed),
                 "keyframes": frames.key.load(Relaxed),

@@ -1,0 +1,123 @@
+//! `cargo xtask compose`: the test tree in containers, on a machine that may have neither an engine nor a registry. Makes
+//! what is missing (packages, engine, base image, binaries, images) and hands over to docker-compose or to a script.
+
+mod base;
+mod engine;
+mod images;
+mod tree;
+
+use std::process::Command;
+use std::time::Instant;
+
+use anyhow::{Result, bail};
+use clap::Subcommand;
+
+use crate::{packages, run, sh};
+
+/// What to do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Subcommand)]
+pub enum Action {
+    /// Bring the whole tree up and leave it up, and the engine if one had to be started
+    Up,
+    /// Test 3 of the documents: an egress joins, another leaves
+    Test3,
+    /// A chain of two relays
+    TestChain,
+    /// Two sessions at once
+    TestSessions,
+    /// Pause, stop, kill and disconnect every container, one after the other
+    Chaos,
+    /// The relay on XDP in containers
+    Xdp,
+    /// Remove containers and images, and the engine if it was started by one of these commands
+    Down,
+}
+
+impl Action {
+    /// The script that does it.
+    fn script(self) -> Option<&'static str> {
+        match self {
+            Action::Up | Action::Down => None,
+            Action::Test3 => Some("scripts/test3.sh"),
+            Action::TestChain => Some("scripts/test-chain.sh"),
+            Action::TestSessions => Some("scripts/test-sessions.sh"),
+            Action::Chaos => Some("scripts/containers-chaos.sh"),
+            Action::Xdp => Some("scripts/containers-xdp.sh"),
+        }
+    }
+}
+
+/// `cargo xtask compose ACTION`.
+pub fn run(action: Action) -> Result<()> {
+    match action.script() {
+        None if action == Action::Down => down(),
+        None => {
+            prepare()?;
+            engine::keep()?;
+            tree::up()
+        }
+        Some(script) => scripts(&[script]),
+    }
+}
+
+/// `cargo xtask test compose`: the documents' tests, one after the other; all run even if one fails.
+pub fn test() -> Result<()> {
+    let tests = [Action::Test3, Action::TestChain, Action::TestSessions, Action::Xdp];
+    scripts(&tests.iter().filter_map(|action| action.script()).collect::<Vec<_>>())
+}
+
+/// Leaves the engine as it was found: running, stopped, or running for `up`.
+fn scripts(scripts: &[&str]) -> Result<()> {
+    prepare()?;
+    let mut failed = Vec::new();
+    for script in scripts {
+        let mut command = Command::new("bash");
+        if let Err(error) = sh::run(script, command.current_dir(sh::workspace_root()).arg(script)) {
+            eprintln!("[xtask] {error:#}");
+            failed.push(*script);
+        }
+    }
+    engine::stop_unless_kept()?;
+    if !failed.is_empty() {
+        bail!(
+            "{}; containers that are left can be looked at, `cargo xtask compose down` removes them",
+            failed.join(", ")
+        );
+    }
+    Ok(())
+}
+
+/// Everything that docker-compose needs to find.
+fn prepare() -> Result<()> {
+    let started = Instant::now();
+    packages::install(packages::Purpose::Containers)?;
+    run::prepare(true)?;
+    engine::ensure()?;
+    let base = base::ensure()?;
+    images::build(&base)?;
+    sh::say(format!("engine and images are ready after {:.0} s", started.elapsed().as_secs_f64()));
+    Ok(())
+}
+
+fn down() -> Result<()> {
+    // An engine of ours that an interruption or a reboot has stopped still has containers and images.
+    if !engine::answers() && !engine::revive()? {
+        sh::say("no engine runs, and none was started by `compose`: nothing to remove");
+        return Ok(());
+    }
+    tree::down()?;
+    images::remove()?;
+    base::forget()?;
+    engine::remove()
+}
+
+/// docker-compose with the tree's file: v1 as Debian has it, or v2.
+fn compose() -> Command {
+    let v1 = sh::output_of(Command::new("docker-compose").arg("version")).is_some();
+    let mut command = Command::new(if v1 { "docker-compose" } else { "docker" });
+    if !v1 {
+        command.arg("compose");
+    }
+    command.current_dir(sh::workspace_root()).args(["-f", "docker-compose.test.yaml"]);
+    command
+}
