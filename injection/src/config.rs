@@ -1,6 +1,6 @@
 //! What an injection is configured with: flags and environment, checked before anything is bound.
 
-use std::net::{IpAddr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::ops::Deref;
 use std::path::{Path, PathBuf};
 
@@ -48,6 +48,10 @@ pub struct Flags {
     /// File with the bearer token that publishers need [env: WHIP_TOKEN_FILE, or the token itself: WHIP_TOKEN]
     #[arg(long, value_name = "FILE")]
     pub whip_token_file: Option<PathBuf>,
+    /// Port, or ADDRESS:PORT, for encoders that speak RTMP and no WHIP, as a rule 1935; off unless given
+    /// [env: RTMP_LISTEN]
+    #[arg(long, value_name = "[ADDRESS:]PORT")]
+    pub rtmp: Option<String>,
     /// RTP port that audio is sent from; RTCP is the port after [default: 5002] [env: RTP_AUDIO_PORT]
     #[arg(long, value_name = "PORT")]
     pub rtp_audio_port: Option<String>,
@@ -93,6 +97,8 @@ pub struct Config {
     pub whip_path: String,
     /// What publishers must know.
     pub whip_token: Option<Secret>,
+    /// Where RTMP is taken, if at all.
+    pub rtmp: Option<SocketAddr>,
     /// RTP ports: audio, video.
     pub ports: [u16; 2],
     /// Where the HTTP API listens.
@@ -154,16 +160,20 @@ impl Config {
             text.parse().map_err(|_| "must be ADDRESS:PORT, for instance 0.0.0.0:7070".to_owned())
         })?;
         let api = node.api(api, None, DEFAULT_API_PORT);
-        if whip_token.is_none() && !api.ip().to_canonical().is_loopback() {
-            node.warnings.push(format!(
-                "whoever reaches {api} can publish; set WHIP_TOKEN or --whip-token-file if that is not meant"
-            ));
+        let rtmp = checked(pick(flags.rtmp, "--rtmp", "RTMP_LISTEN"), listen)?;
+        for open in [Some(api), rtmp].into_iter().flatten() {
+            if whip_token.is_none() && !open.ip().to_canonical().is_loopback() {
+                node.warnings.push(format!(
+                    "whoever reaches {open} can publish; set WHIP_TOKEN or --whip-token-file if that is not meant"
+                ));
+            }
         }
         Ok(Config {
             node,
             janus: JanusConfig { url, host, port, api_secret, room_secret, admin_key, media_address },
             whip_path,
             whip_token,
+            rtmp,
             ports,
             api,
             log: pick(flags.log, "--log", "INJECTION_LOG").map_or_else(|| "info".to_owned(), |(_, log)| log),
@@ -233,6 +243,15 @@ fn whip_path(text: &str) -> Result<String, String> {
         return Err("is a path of the node itself; choose another, for instance /whip".to_owned());
     }
     Ok(path.to_owned())
+}
+
+fn listen(text: &str) -> Result<SocketAddr, String> {
+    let port = |text: &str| text.parse().ok().filter(|port: &u16| *port != 0);
+    let everywhere = || port(text).map(|port| SocketAddr::from((Ipv4Addr::UNSPECIFIED, port)));
+    let address = text.parse::<SocketAddr>().ok().filter(|address| address.port() != 0);
+    address
+        .or_else(everywhere)
+        .ok_or_else(|| "must be a port or ADDRESS:PORT, for instance 1935 or 10.0.0.5:1935".to_owned())
 }
 
 fn rtp_port(text: &str) -> Result<u16, String> {
