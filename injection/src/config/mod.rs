@@ -1,10 +1,13 @@
-//! What an injection is configured with: flags and environment, checked before anything is bound.
+//! What an injection is configured with: flags, environment and file, checked before anything is bound.
+
+mod file;
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::ops::Deref;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
-use node::config::{ConfigError, NodeConfig, NodeFile, NodeFlags};
+pub use file::File;
+use node::config::{ConfigError, Found, NodeConfig, NodeFlags, Settings};
 use node::secret::Secret;
 
 /// Port of the HTTP API.
@@ -116,39 +119,72 @@ impl Deref for Config {
 }
 
 impl Config {
-    /// Puts flags and environment together and checks the whole.
-    pub fn new(flags: Flags, env: impl Fn(&str) -> Option<String>) -> Result<Config, ConfigError> {
-        // Compose and unit files set variables to nothing rather than not at all.
-        let env = |name: &str| env(name).filter(|value| !value.is_empty());
-        let pick = |flag: Option<String>, name: &str, variable: &str| match flag {
-            Some(value) => Some((name.to_owned(), value)),
-            None => env(variable).map(|value| (variable.to_owned(), value)),
+    /// Puts flags, environment and file together and checks the whole.
+    pub fn new(
+        flags: Flags,
+        env: impl Fn(&str) -> Option<String>,
+        mut file: File,
+    ) -> Result<Config, ConfigError> {
+        let mut node = NodeConfig::new(DEFAULT_ID, flags.node, &env, file.node())?;
+        let mut settings = Settings::new(&env);
+        let mut secret = |flag, variable: &str, key| {
+            let file_variable = format!("{variable}_FILE");
+            let found = settings.secret(flag, (variable, &file_variable), key)?;
+            Ok::<_, ConfigError>(found.map(|found| found.value))
         };
-        let mut node = NodeConfig::new(DEFAULT_ID, flags.node, env, NodeFile::default())?;
-        let mut secret = |flag: &Option<PathBuf>, name: &str, variable: &str| {
-            let (secret, warning) = secret(flag.as_deref(), name, variable, &env)?;
-            node.warnings.extend(warning);
-            Ok::<_, ConfigError>(secret)
-        };
-        let api_secret =
-            secret(&flags.janus_api_secret_file, "--janus-api-secret-file", "JANUS_VIDEOROOM_API_SECRET")?;
-        let room_secret =
-            secret(&flags.janus_room_secret_file, "--janus-room-secret-file", "JANUS_VIDEOROOM_ROOM_SECRET")?;
-        let admin_key =
-            secret(&flags.janus_admin_key_file, "--janus-admin-key-file", "JANUS_VIDEOROOM_ADMIN_KEY")?;
-        let whip_token = secret(&flags.whip_token_file, "--whip-token-file", "WHIP_TOKEN")?;
-
-        let url = pick(flags.janus, "--janus", "JANUS_VIDEOROOM_WS_URL");
-        let (name, url) = url.unwrap_or_else(|| ("--janus".to_owned(), DEFAULT_JANUS.to_owned()));
-        let (host, port) = place(&url).map_err(|why| ConfigError(format!("{name} '{url}': {why}")))?;
-        let media_address = checked(
-            pick(flags.janus_media_address, "--janus-media-address", "JANUS_MEDIA_ADDRESS"),
-            |text| text.parse().map_err(|_| "must be an address, for instance 10.0.0.5".to_owned()),
+        let api_secret = secret(
+            ("--janus-api-secret-file", flags.janus_api_secret_file),
+            "JANUS_VIDEOROOM_API_SECRET",
+            ("janus-api-secret-file", file.janus_api_secret_file),
         )?;
-        let path = pick(flags.whip_base_path, "--whip-base-path", "WHIP_BASE_PATH");
+        let room_secret = secret(
+            ("--janus-room-secret-file", flags.janus_room_secret_file),
+            "JANUS_VIDEOROOM_ROOM_SECRET",
+            ("janus-room-secret-file", file.janus_room_secret_file),
+        )?;
+        let admin_key = secret(
+            ("--janus-admin-key-file", flags.janus_admin_key_file),
+            "JANUS_VIDEOROOM_ADMIN_KEY",
+            ("janus-admin-key-file", file.janus_admin_key_file),
+        )?;
+        let whip_token = secret(
+            ("--whip-token-file", flags.whip_token_file),
+            "WHIP_TOKEN",
+            ("whip-token-file", file.whip_token_file),
+        )?;
+        node.warnings.append(&mut settings.warnings);
+
+        let url = settings.pick(("--janus", flags.janus), "JANUS_VIDEOROOM_WS_URL", ("janus", file.janus));
+        let (url, (host, janus_port)) = checked(url, |text| Ok((text.to_owned(), place(text)?)))?
+            .unwrap_or_else(|| (DEFAULT_JANUS.to_owned(), ("127.0.0.1".to_owned(), 8188)));
+        let media_address = settings.pick(
+            ("--janus-media-address", flags.janus_media_address),
+            "JANUS_MEDIA_ADDRESS",
+            ("janus-media-address", file.janus_media_address),
+        );
+        let media_address = checked(media_address, |text| {
+            text.parse().map_err(|_| "must be an address, for instance 10.0.0.5".to_owned())
+        })?;
+        let path = settings.pick(
+            ("--whip-base-path", flags.whip_base_path),
+            "WHIP_BASE_PATH",
+            ("whip-base-path", file.whip_base_path),
+        );
         let whip_path = checked(path, whip_path)?.unwrap_or_else(|| DEFAULT_WHIP.to_owned());
-        let audio = checked(pick(flags.rtp_audio_port, "--rtp-audio-port", "RTP_AUDIO_PORT"), rtp_port)?;
-        let video = checked(pick(flags.rtp_video_port, "--rtp-video-port", "RTP_VIDEO_PORT"), rtp_port)?;
+        let port = |flag, variable, (key, value): (&str, Option<u16>)| {
+            let value = value.map(|port| port.to_string());
+            checked(settings.pick(flag, variable, (key, value)), rtp_port)
+        };
+        let audio = port(
+            ("--rtp-audio-port", flags.rtp_audio_port),
+            "RTP_AUDIO_PORT",
+            ("rtp-audio-port", file.rtp_audio_port),
+        )?;
+        let video = port(
+            ("--rtp-video-port", flags.rtp_video_port),
+            "RTP_VIDEO_PORT",
+            ("rtp-video-port", file.rtp_video_port),
+        )?;
         let ports = [audio.unwrap_or(DEFAULT_PORTS[0]), video.unwrap_or(DEFAULT_PORTS[1])];
         if ports[0].abs_diff(ports[1]) < 2 {
             let [audio, video] = ports;
@@ -156,11 +192,12 @@ impl Config {
                 "audio port {audio} and video port {video} are too close: the port after each is for RTCP"
             )));
         }
-        let api = checked(pick(flags.api, "--api", "INJECTION_API"), |text| {
+        let api = checked(settings.pick(("--api", flags.api), "INJECTION_API", ("", None)), |text| {
             text.parse().map_err(|_| "must be ADDRESS:PORT, for instance 0.0.0.0:7070".to_owned())
         })?;
-        let api = node.api(api, None, DEFAULT_API_PORT);
-        let rtmp = checked(pick(flags.rtmp, "--rtmp", "RTMP_LISTEN"), listen)?;
+        let api = node.api(api, file.api, DEFAULT_API_PORT);
+        let rtmp = file.rtmp.map(|rtmp| rtmp.to_string());
+        let rtmp = checked(settings.pick(("--rtmp", flags.rtmp), "RTMP_LISTEN", ("rtmp", rtmp)), listen)?;
         for open in [Some(api), rtmp].into_iter().flatten() {
             if whip_token.is_none() && !open.ip().to_canonical().is_loopback() {
                 node.warnings.push(format!(
@@ -170,47 +207,32 @@ impl Config {
         }
         Ok(Config {
             node,
-            janus: JanusConfig { url, host, port, api_secret, room_secret, admin_key, media_address },
+            janus: JanusConfig {
+                url,
+                host,
+                port: janus_port,
+                api_secret,
+                room_secret,
+                admin_key,
+                media_address,
+            },
             whip_path,
             whip_token,
             rtmp,
             ports,
             api,
-            log: pick(flags.log, "--log", "INJECTION_LOG").map_or_else(|| "info".to_owned(), |(_, log)| log),
+            log: settings
+                .pick(("--log", flags.log), "INJECTION_LOG", ("log", file.log))
+                .map_or_else(|| "info".to_owned(), |log| log.value),
         })
     }
 }
 
 fn checked<T>(
-    given: Option<(String, String)>,
+    found: Option<Found<String>>,
     check: impl Fn(&str) -> Result<T, String>,
 ) -> Result<Option<T>, ConfigError> {
-    let Some((name, value)) = given else { return Ok(None) };
-    let quoted = value.escape_debug();
-    check(&value).map(Some).map_err(|why| ConfigError(format!("{name} '{quoted}': {why}")))
-}
-
-/// In a variable, or in a file that a flag or a variable names; and a warning when others can read the file.
-fn secret(
-    flag: Option<&Path>,
-    name: &str,
-    variable: &str,
-    env: &impl Fn(&str) -> Option<String>,
-) -> Result<(Option<Secret>, Option<String>), ConfigError> {
-    let file_variable = format!("{variable}_FILE");
-    if let Some(path) = flag {
-        return Secret::read(name, path).map(|(secret, warning)| (Some(secret), warning));
-    }
-    match (env(variable), env(&file_variable)) {
-        (Some(_), Some(_)) => {
-            Err(ConfigError(format!("{variable} and {file_variable} are both set; one of them is enough")))
-        }
-        (Some(secret), None) => Ok((Some(Secret::new(secret)), None)),
-        (None, Some(path)) => {
-            Secret::read(&file_variable, Path::new(&path)).map(|(secret, warning)| (Some(secret), warning))
-        }
-        (None, None) => Ok((None, None)),
-    }
+    found.map(|found| found.checked(check)).transpose()
 }
 
 /// Host and port of `ws://HOST[:PORT][/PATH]`.
@@ -262,72 +284,4 @@ fn rtp_port(text: &str) -> Result<u16, String> {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn config(env: &[(&str, &str)]) -> Result<Config, ConfigError> {
-        let find =
-            |name: &str| env.iter().find(|(known, _)| *known == name).map(|(_, value)| (*value).to_owned());
-        Config::new(Flags::default(), find)
-    }
-
-    #[test]
-    fn nothing_given_is_something_that_works_on_one_machine() {
-        let config = config(&[]).unwrap();
-        assert_eq!(
-            (&*config.node_id, &*config.whip_path, config.ports),
-            ("injection-1", "/whip", [5002, 5004])
-        );
-        assert_eq!((&*config.janus.host, config.janus.port), ("127.0.0.1", 8188));
-        assert_eq!(config.api.to_string(), "127.0.0.1:7070");
-    }
-
-    #[test]
-    fn the_environment_of_the_contract_arrives() {
-        let config = config(&[
-            ("NODE_ID", "i7"),
-            ("API_PORT", "80"),
-            ("RTP_AUDIO_PORT", "6002"),
-            ("RTP_VIDEO_PORT", "6004"),
-            ("JANUS_VIDEOROOM_WS_URL", "ws://[fd00::1]:8188/ws"),
-            ("JANUS_VIDEOROOM_API_SECRET", "hunter2"),
-            ("JANUS_VIDEOROOM_ROOM_SECRET", "hunter3"),
-            ("WHIP_BASE_PATH", "/in/whip/"),
-            ("WHIP_TOKEN", "hunter4"),
-        ])
-        .unwrap();
-        assert_eq!((&*config.node_id, config.ports, config.api.port()), ("i7", [6002, 6004], 80));
-        assert_eq!(
-            (&*config.janus.host, config.janus.port, &*config.whip_path),
-            ("fd00::1", 8188, "/in/whip")
-        );
-        assert_eq!(config.whip_token.as_ref().unwrap().reveal(), "hunter4");
-        assert!(!format!("{config:?}").contains("hunter"));
-    }
-
-    #[test]
-    fn what_makes_no_sense_is_refused_in_one_line_that_names_it() {
-        let table = [
-            ("JANUS_VIDEOROOM_WS_URL", "http://a:8188"),
-            ("JANUS_VIDEOROOM_WS_URL", "ws://"),
-            ("JANUS_VIDEOROOM_WS_URL", "ws://a:0"),
-            ("JANUS_VIDEOROOM_WS_URL", "ws://a:x"),
-            ("JANUS_MEDIA_ADDRESS", "here"),
-            ("WHIP_BASE_PATH", "whip"),
-            ("WHIP_BASE_PATH", "/a/{b}"),
-            ("WHIP_BASE_PATH", "/session"),
-            ("RTP_AUDIO_PORT", "0"),
-            ("RTP_VIDEO_PORT", "65535"),
-            ("RTP_AUDIO_PORT", "many"),
-            ("INJECTION_API", "7070"),
-        ];
-        for (name, value) in table {
-            let error = config(&[(name, value)]).unwrap_err().0;
-            assert!(error.starts_with(name) && !error.contains('\n'), "{name}={value}: {error}");
-        }
-        let close = config(&[("RTP_AUDIO_PORT", "5003")]).unwrap_err().0;
-        assert!(close.contains("too close"), "{close}");
-        let both = config(&[("WHIP_TOKEN", "a"), ("WHIP_TOKEN_FILE", "/b")]).unwrap_err().0;
-        assert!(both.contains("both set"), "{both}");
-    }
-}
+mod tests;
