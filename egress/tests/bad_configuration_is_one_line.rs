@@ -15,13 +15,14 @@ fn egress(arguments: &[&str], env: &[(&str, &str)]) -> Output {
 
 #[test]
 fn bad_configuration_is_one_line() {
-    let table: [Row; 6] = [
+    let table: [Row; 7] = [
         (&["--port-pool-size", "none"], &[], "--port-pool-size 'none'"),
         (&[], &[("PORT_POOL_BASE", "65535")], "PORT_POOL_BASE 65535"),
         (&[], &[("JANUS_STREAMING_WS_URL", "8188")], "JANUS_STREAMING_WS_URL '8188'"),
         (&["--whep-token-file", "/nonexistent"], &[], "--whep-token-file /nonexistent"),
         (&["--whep-token", "hunter2"], &[], "--whep-token"),
         (&["--redis", "redis://127.0.0.1:1"], &[], "--node-host"),
+        (&["--config", "/nonexistent"], &[], "cannot read --config /nonexistent"),
     ];
     for (arguments, env, wanted) in table {
         let output = egress(arguments, env);
@@ -30,6 +31,16 @@ fn bad_configuration_is_one_line() {
         assert!(said.contains(wanted) && said.lines().count() == 1, "{arguments:?} {env:?}: {said}");
         assert!(output.stdout.is_empty());
     }
+}
+
+#[test]
+fn a_key_that_nobody_knows_is_named_with_its_line() {
+    let file = tempfile::NamedTempFile::new().unwrap();
+    std::fs::write(file.path(), "node-id = 'a'\nauido-port = 5002\n").unwrap();
+    let output = egress(&["--config", file.path().to_str().unwrap()], &[]);
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(64), "{said}");
+    assert!(said.contains("line 2") && said.contains("auido-port") && said.lines().count() == 1, "{said}");
 }
 
 #[test]

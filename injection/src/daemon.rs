@@ -8,7 +8,7 @@ use tokio::net::TcpListener;
 
 use crate::config::Config;
 use crate::injector::Injector;
-use crate::pipeline;
+use crate::{pipeline, rtmp};
 
 /// The crates whose log is about the injection itself.
 const OWN: &[&str] = &["injection", "janus"];
@@ -28,6 +28,18 @@ async fn serve(config: Config) -> Result<(), Failure> {
             config.api
         ))
     })?;
+    let rtmp = match config.rtmp {
+        Some(address) => {
+            rtmp::init().map_err(Failure::Other)?;
+            let listener = TcpListener::bind(address).await.map_err(|error| {
+                Failure::Other(format!(
+                    "cannot listen on --rtmp {address}: {error}; choose another address or port"
+                ))
+            })?;
+            Some(listener)
+        }
+        None => None,
+    };
     let (injector, breaks) = Injector::new(config).map_err(Failure::Other)?;
     injector.keep(breaks);
     let tree = match injector.config().tree.clone() {
@@ -40,12 +52,16 @@ async fn serve(config: Config) -> Result<(), Failure> {
     };
 
     let config = injector.config();
+    let by_rtmp = config.rtmp.map(|address| format!(" rtmp={address}")).unwrap_or_default();
     println!(
-        "ready: node={} api={} whip={}/endpoint/ janus={}",
+        "ready: node={} api={} whip={}/endpoint/{by_rtmp} janus={}",
         config.node_id, config.api, config.whip_path, config.janus.url
     );
     let _ = std::io::stdout().flush();
 
+    if let Some(listener) = rtmp {
+        tokio::spawn(rtmp::serve(listener, injector.clone()));
+    }
     let served = node::http::serve(listener, crate::api::router(injector.clone()), stopped).await;
     if let Some(tree) = tree {
         tree.stop().await;

@@ -11,6 +11,7 @@
 //!
 //! Around these:
 //! - [`videoroom`]: Janus; [`pipeline`]: GStreamer; [`store`]: Redis; [`feedback`]: RTCP sockets.
+//! - [`rtmp`]: encoders that do not speak WHIP become publications like any other.
 //! - [`injector`]: the one thing that holds the state and brings these together.
 //! - [`api`], [`whip`], [`view`], [`metrics`]: HTTP; [`config`], [`cli`], [`daemon`]: the program.
 
@@ -23,6 +24,7 @@ pub mod injector;
 pub mod metrics;
 pub mod pipeline;
 pub mod publication;
+pub mod rtmp;
 pub mod rtp;
 pub mod sdp;
 pub mod session;

@@ -15,6 +15,18 @@ const HESITATION: Duration = Duration::from_secs(4);
 /// less than 5.
 const SILENCE: Duration = Duration::from_millis(1500);
 
+/// How a publication comes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Via {
+    /// By WHIP.
+    Whip,
+    /// By RTMP, its video as the encoder made it: keyframes come when the encoder likes.
+    Rtmp,
+    /// By RTMP, its video encoded anew here.
+    RtmpEncodedAnew,
+}
+
 /// Where a publication stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]

@@ -6,7 +6,7 @@ use node::topology::TopologyView;
 use node::tree::RedisView;
 use serde::Serialize;
 
-use crate::publication::Stage;
+use crate::publication::{Stage, Via};
 use crate::session::Recipient;
 
 /// `GET /status`.
@@ -56,6 +56,9 @@ pub struct Network {
     pub video_port: u16,
     /// Where publishers publish, a session's name to be put after it.
     pub whip: String,
+    /// Where encoders without WHIP publish; absent when they cannot.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub rtmp: Option<String>,
 }
 
 /// Janus.
@@ -173,6 +176,8 @@ pub struct Publisher {
     pub state: Stage,
     /// Seconds since it came.
     pub seconds: u64,
+    /// How it comes.
+    pub via: Via,
     /// Its codecs.
     pub codecs: Vec<String>,
 }

@@ -13,7 +13,7 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::post;
 use node::http::{Failed, bearer};
 
-use crate::injector::Injector;
+use crate::injector::{Injector, Via};
 
 const SDP: &str = "application/sdp";
 const FRAGMENT: &str = "application/trickle-ice-sdpfrag";
@@ -72,7 +72,7 @@ async fn publish(
         let why = format!("the answer is {SDP}; Accept must allow it");
         return Err(Failed(StatusCode::NOT_ACCEPTABLE, why));
     }
-    let published = injector.publish(&id, body).await?;
+    let published = injector.publish(&id, body, Via::Whip).await?;
     let path = &injector.config().whip_path;
     let fields = [
         (header::CONTENT_TYPE, SDP.to_owned()),

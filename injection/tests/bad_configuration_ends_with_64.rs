@@ -5,12 +5,14 @@ use std::process::Command;
 #[test]
 fn test() {
     type Row = (&'static [&'static str], &'static [(&'static str, &'static str)], &'static str);
-    let table: [Row; 6] = [
+    let table: [Row; 8] = [
         (&["--janus", "http://a"], &[], "--janus 'http://a': must be ws://HOST:PORT"),
         (&["--frobnicate"], &[], "--frobnicate"),
         (&["--whip-token-file", "/nowhere"], &[], "cannot read --whip-token-file /nowhere"),
         (&[], &[("RTP_AUDIO_PORT", "5003")], "too close"),
         (&[], &[("WHIP_BASE_PATH", "whip")], "WHIP_BASE_PATH 'whip'"),
+        (&["--rtmp", "rtmp"], &[], "--rtmp 'rtmp': must be a port or ADDRESS:PORT"),
+        (&["--config", "/nowhere"], &[], "cannot read --config /nowhere"),
         (&["--log", "injection=loud"], &[], "--log injection=loud"),
     ];
     for (arguments, environment, words) in table {
@@ -22,4 +24,15 @@ fn test() {
         assert!(said.starts_with("injection: ") && said.contains(words), "{said}");
         assert!(output.stdout.is_empty());
     }
+}
+
+#[test]
+fn a_key_that_nobody_knows_is_named_with_its_line() {
+    let file = tempfile::NamedTempFile::new().unwrap();
+    std::fs::write(file.path(), "node-id = 'a'\nrmtp = 1935\n").unwrap();
+    let mut command = Command::new(env!("CARGO_BIN_EXE_injection"));
+    let output = command.arg("--config").arg(file.path()).output().unwrap();
+    let said = String::from_utf8(output.stderr).unwrap();
+    assert_eq!(output.status.code(), Some(64), "{said}");
+    assert!(said.contains("line 2") && said.contains("rmtp") && said.lines().count() == 1, "{said}");
 }

@@ -29,12 +29,15 @@ pub const VIEWERS: &str = "viewers";
 pub const BROWSER: &str = "browser";
 /// HTTP port of the injection.
 pub const INJECTION_API: u16 = 7070;
+/// RTMP port of the injection.
+pub const RTMP_PORT: u16 = 1935;
 /// HTTP port of every egress.
 pub const EGRESS_API: u16 = 7073;
 
 const CONTROL: &str = "control";
 const INJECTION: &str = "injection-1";
 const RELAY: &str = "relay-1";
+const SECOND_RELAY: &str = "relay-2";
 const SWITCH: &str = "switch";
 /// The host's end of the wire to the switch, in a demo.
 const HOST_INTERFACE: &str = "media-tree";
@@ -170,6 +173,23 @@ impl<'lab> Studio<'lab> {
         self.join(index)
     }
 
+    /// A second relay below the first, as an operator puts it there: the egress becomes its child, and it relay-1's.
+    pub fn extend(&self, index: usize, mode: Mode) -> Result<RelayProcess<'lab>> {
+        plug(self.lab, SECOND_RELAY)?;
+        self.lab.enable_gro(SWITCH, SECOND_RELAY)?;
+        let (url, own) = (self.redis.url(address(CONTROL)?), address(SECOND_RELAY)?);
+        let config =
+            RelayConfig::new(SECOND_RELAY, mode, Vec::new()).following(&url, SECOND_RELAY, own.into());
+        let relay = RelayProcess::attach(self.lab, config)?;
+        self.leave(index)?;
+        for (parent, child) in [(RELAY, SECOND_RELAY), (SECOND_RELAY, &egress(index))] {
+            self.redis.cli(&["SET", &format!("parent:{child}"), parent])?;
+            self.redis.cli(&["SADD", &format!("children:{parent}"), child])?;
+        }
+        relay.cli().wait_forwarding(1)?;
+        Ok(relay)
+    }
+
     /// Makes a session; the tree's nodes learn of it from Redis.
     pub fn create_session(&self, sid: &str, [audio, video]: [u32; 2]) -> Result<()> {
         let body = format!(r#"{{"sessionId":"{sid}","audioSsrc":{audio},"videoSsrc":{video}}}"#);
@@ -216,6 +236,12 @@ impl<'lab> Studio<'lab> {
     /// A publisher of that session; `arguments` are `media-client publish`'s.
     pub fn publish(&self, sid: &str, arguments: &[&str]) -> Result<Publisher> {
         Publisher::start(self.lab, PUBLISHER, &self.whip(sid)?, WHIP_TOKEN, arguments)
+    }
+
+    /// The same by RTMP.
+    pub fn publish_by_rtmp(&self, sid: &str, arguments: &[&str]) -> Result<Publisher> {
+        let endpoint = format!("rtmp://{}:{RTMP_PORT}/live/{sid}?token={WHIP_TOKEN}", address(INJECTION)?);
+        Publisher::start(self.lab, PUBLISHER, &endpoint, "", arguments)
     }
 
     /// `count` viewers of that session at each of these egresses.
@@ -311,6 +337,7 @@ fn injection<'lab>(
         ("JANUS_VIDEOROOM_ROOM_SECRET", PLUGIN_SECRET),
         ("JANUS_VIDEOROOM_ADMIN_KEY", PLUGIN_SECRET),
         ("WHIP_TOKEN", WHIP_TOKEN),
+        ("RTMP_LISTEN", &RTMP_PORT.to_string()),
     ]));
     let config = NodeConfig {
         program: "injection",
@@ -360,6 +387,7 @@ fn address(ns: &str) -> Result<Ipv4Addr> {
         CONTROL => 2,
         INJECTION => 10,
         RELAY => 20,
+        SECOND_RELAY => 21,
         PUBLISHER => 200,
         VIEWERS => 201,
         BROWSER => 202,

@@ -1,12 +1,14 @@
-//! What an egress is configured with, checked before anything is bound.
+//! What an egress is configured with: flags, environment and file, checked before anything is bound.
 
+mod file;
 #[cfg(test)]
 mod tests;
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::PathBuf;
 
-use node::config::{ConfigError, NodeConfig, NodeFile, NodeFlags};
+pub use file::File;
+use node::config::{ConfigError, Found, NodeConfig, NodeFlags, Settings};
 use node::secret::Secret;
 
 use crate::portpool::PortPool;
@@ -74,7 +76,7 @@ pub struct Flags {
     /// Pairs of such ports: how many mountpoints there can be [default: 100] [env: PORT_POOL_SIZE]
     #[arg(long, value_name = "PAIRS")]
     pub port_pool_size: Option<String>,
-    /// What to log: off, error, warn, info, debug, trace, or a filter [default: info]
+    /// What to log: off, error, warn, info, debug, trace, or a filter [default: info] [env: LOG]
     #[arg(long, value_name = "LEVEL")]
     pub log: Option<String>,
 }
@@ -123,52 +125,84 @@ impl JanusConfig {
 }
 
 impl Config {
-    /// Puts flags and environment together and checks the whole. `env` looks a variable up.
-    pub fn new(flags: Flags, env: impl Fn(&str) -> Option<String>) -> Result<Config, ConfigError> {
-        let env = |name: &str| env(name).filter(|value| !value.is_empty());
-        let mut node = NodeConfig::new("egress-1", flags.node, env, NodeFile::default())?;
-        let pick = |flag: (&'static str, Option<String>), variable: &'static str| match flag {
-            (name, Some(value)) => Some((name, value)),
-            (_, None) => env(variable).map(|value| (variable, value)),
+    /// Puts flags, environment and file together and checks the whole. `env` looks a variable up.
+    pub fn new(
+        flags: Flags,
+        env: impl Fn(&str) -> Option<String>,
+        mut file: File,
+    ) -> Result<Config, ConfigError> {
+        let mut node = NodeConfig::new("egress-1", flags.node, &env, file.node())?;
+        let mut settings = Settings::new(&env);
+        let number = |flag, variable, (key, value): (&str, Option<u16>), default, what| {
+            let found = settings.pick(flag, variable, (key, value.map(|number| number.to_string())));
+            found.map_or(Ok(default), |found| found.checked(|text| number(text, what)))
         };
-        let number = |found: Option<(&'static str, String)>, default: u16, what: &str| match found {
-            None => Ok(default),
-            Some((name, value)) => match value.trim().parse::<u16>() {
-                Ok(number) if number != 0 => Ok(number),
-                _ => bad(format!(
-                    "{name} '{}': must be {what}, a number from 1 to 65535",
-                    value.escape_debug()
-                )),
-            },
-        };
-        let audio = number(pick(("--audio-port", flags.audio_port), "RTP_AUDIO_PORT"), MEDIA[0], "a port")?;
-        let video = number(pick(("--video-port", flags.video_port), "RTP_VIDEO_PORT"), MEDIA[1], "a port")?;
-        let base =
-            number(pick(("--port-pool-base", flags.port_pool_base), "PORT_POOL_BASE"), POOL.0, "a port")?;
-        let size =
-            number(pick(("--port-pool-size", flags.port_pool_size), "PORT_POOL_SIZE"), POOL.1, "pairs")?;
+        let audio = number(
+            ("--audio-port", flags.audio_port),
+            "RTP_AUDIO_PORT",
+            ("audio-port", file.audio_port),
+            MEDIA[0],
+            "a port",
+        )?;
+        let video = number(
+            ("--video-port", flags.video_port),
+            "RTP_VIDEO_PORT",
+            ("video-port", file.video_port),
+            MEDIA[1],
+            "a port",
+        )?;
+        let base = number(
+            ("--port-pool-base", flags.port_pool_base),
+            "PORT_POOL_BASE",
+            ("port-pool-base", file.port_pool_base),
+            POOL.0,
+            "a port",
+        )?;
+        let size = number(
+            ("--port-pool-size", flags.port_pool_size),
+            "PORT_POOL_SIZE",
+            ("port-pool-size", file.port_pool_size),
+            POOL.1,
+            "pairs",
+        )?;
         let pool = PortPool::new(base, size)
             .map_err(|why| ConfigError(format!("PORT_POOL_BASE {base}, PORT_POOL_SIZE {size}: {why}")))?;
         check_ports([audio, video], &pool)?;
-        let (name, url) =
-            pick(("--janus", flags.janus), "JANUS_STREAMING_WS_URL").unwrap_or(("--janus", JANUS.to_owned()));
-        address(&url).map_err(|why| ConfigError(format!("{name} '{}': {why}", url.escape_debug())))?;
-        let mut warnings = Vec::new();
-        let mut secret =
-            |flag: (&str, Option<PathBuf>), variable: &str| secret(flag, variable, &env, &mut warnings);
-        let api_secret =
-            secret(("--janus-api-secret-file", flags.janus_api_secret_file), "JANUS_STREAMING_API_SECRET")?;
+        let text =
+            |found: Option<Found<String>>, check: fn(&str) -> Result<String, String>, default: &str| {
+                found.map_or_else(|| Ok(default.to_owned()), |found| found.checked(check))
+            };
+        let url = settings.pick(("--janus", flags.janus), "JANUS_STREAMING_WS_URL", ("janus", file.janus));
+        let url = text(url, |url| address(url).map(|_| url.to_owned()).map_err(str::to_owned), JANUS)?;
+        let path = settings.pick(
+            ("--whep-base-path", flags.whep_base_path),
+            "WHEP_BASE_PATH",
+            ("whep-base-path", file.whep_base_path),
+        );
+        let whep_path = text(path, |path| path_of(path).map_err(str::to_owned), WHEP)?;
+        let log = settings.pick(("--log", flags.log), "LOG", ("log", file.log));
+        let mut secret = |flag, variable: &str, key| {
+            let file_variable = format!("{variable}_FILE");
+            let found = settings.secret(flag, (variable, &file_variable), key)?;
+            Ok::<_, ConfigError>(found.map(|found| found.value))
+        };
+        let api_secret = secret(
+            ("--janus-api-secret-file", flags.janus_api_secret_file),
+            "JANUS_STREAMING_API_SECRET",
+            ("janus-api-secret-file", file.janus_api_secret_file),
+        )?;
         let mountpoint_secret = secret(
             ("--mountpoint-secret-file", flags.mountpoint_secret_file),
             "JANUS_STREAMING_MOUNTPOINT_SECRET",
+            ("mountpoint-secret-file", file.mountpoint_secret_file),
         )?;
-        let whep_token = secret(("--whep-token-file", flags.whep_token_file), "WHEP_TOKEN")?;
-        let (name, path) = pick(("--whep-base-path", flags.whep_base_path), "WHEP_BASE_PATH")
-            .unwrap_or(("--whep-base-path", WHEP.to_owned()));
-        let whep_path =
-            path_of(&path).map_err(|why| ConfigError(format!("{name} '{}': {why}", path.escape_debug())))?;
-        node.warnings.extend(warnings);
-        let api = node.api(flags.api, None, API_PORT);
+        let whep_token = secret(
+            ("--whep-token-file", flags.whep_token_file),
+            "WHEP_TOKEN",
+            ("whep-token-file", file.whep_token_file),
+        )?;
+        node.warnings.append(&mut settings.warnings);
+        let api = node.api(flags.api, file.api, API_PORT);
         // Media is taken on IPv6 as well if that is where others are told to send it.
         let v6 = node.host.as_deref().is_some_and(|host| host.parse::<Ipv6Addr>().is_ok());
         let listen = if v6 { Ipv6Addr::UNSPECIFIED.into() } else { Ipv4Addr::UNSPECIFIED.into() };
@@ -185,7 +219,7 @@ impl Config {
             whep_path,
             whep_token,
             pool,
-            log: flags.log.or_else(|| env("LOG")).unwrap_or_else(|| "info".to_owned()),
+            log: log.map_or_else(|| "info".to_owned(), |log| log.value),
             node,
         })
     }
@@ -209,30 +243,9 @@ fn check_ports([audio, video]: [u16; 2], pool: &PortPool) -> Result<(), ConfigEr
     Ok(())
 }
 
-/// A secret from a file that a flag or a variable names, or from a variable.
-fn secret(
-    flag: (&str, Option<PathBuf>),
-    variable: &str,
-    env: &impl Fn(&str) -> Option<String>,
-    warnings: &mut Vec<String>,
-) -> Result<Option<Secret>, ConfigError> {
-    let file_variable = format!("{variable}_FILE");
-    let direct = env(variable);
-    let path = match flag {
-        (name, Some(path)) => Some((name.to_owned(), path)),
-        (_, None) => env(&file_variable).map(|path| (file_variable.clone(), PathBuf::from(path))),
-    };
-    match (path, direct) {
-        (Some((name, _)), Some(_)) if name == file_variable => {
-            bad(format!("{variable} and {file_variable} are both set; one of them is enough"))
-        }
-        (Some((name, path)), _) => {
-            let (secret, warning) = Secret::read(&name, &path)?;
-            warnings.extend(warning);
-            Ok(Some(secret))
-        }
-        (None, direct) => Ok(direct.map(Secret::new)),
-    }
+fn number(text: &str, what: &str) -> Result<u16, String> {
+    let number = text.trim().parse().ok().filter(|number: &u16| *number != 0);
+    number.ok_or_else(|| format!("must be {what}, a number from 1 to 65535"))
 }
 
 /// Host and port of a WebSocket's URL.

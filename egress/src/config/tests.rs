@@ -3,9 +3,11 @@ use super::*;
 fn config(env: &[(&str, &str)]) -> Result<Config, ConfigError> {
     let env: Vec<(String, String)> =
         env.iter().map(|(name, value)| ((*name).into(), (*value).into())).collect();
-    Config::new(Flags::default(), move |name| {
-        env.iter().find(|(key, _)| key == name).map(|(_, value)| value.clone())
-    })
+    Config::new(
+        Flags::default(),
+        move |name| env.iter().find(|(key, _)| key == name).map(|(_, value)| value.clone()),
+        File::default(),
+    )
 }
 
 #[test]
@@ -73,4 +75,50 @@ fn urls_of_websockets() {
         let found = address(url).ok();
         assert_eq!(found, wanted.map(|(host, port)| (host.to_owned(), port)), "{url}");
     }
+}
+
+#[test]
+fn flags_win_over_the_environment_and_that_over_the_file() {
+    let file = || {
+        File::parse(
+            "whep-base-path = '/file'\naudio-port = 6002\nvideo-port = 6004\nlog = 'warn'\nport-pool-base = 7000",
+        )
+    };
+    let env = |name: &str| match name {
+        "WHEP_BASE_PATH" => Some("/env".to_owned()),
+        "RTP_AUDIO_PORT" => Some("8002".to_owned()),
+        _ => None,
+    };
+    let flags = Flags { whep_base_path: Some("/flag".to_owned()), ..Flags::default() };
+    let config = Config::new(flags, env, file()).unwrap();
+    assert_eq!((&*config.whep_path, config.media, &*config.log), ("/flag", [8002, 6004], "warn"));
+    assert_eq!(config.pool.range().0, 7000);
+    assert_eq!(Config::new(Flags::default(), env, file()).unwrap().whep_path, "/env");
+    let why = Config::new(Flags::default(), |_| None, File::parse("janus = 'http://a'")).unwrap_err().0;
+    assert_eq!(why, "janus in the configuration file 'http://a': must be ws://HOST:PORT");
+}
+
+#[test]
+fn the_example_is_good_and_so_is_what_it_shows_in_comments() {
+    let text = include_str!("../../../deploy/egress.example.toml");
+    let plain = Config::new(Flags::default(), |_| None, File::parse(text)).unwrap();
+    // It says what is so without it.
+    let nothing = Config::new(Flags::default(), |_| None, File::default()).unwrap();
+    assert_eq!(format!("{plain:?}"), format!("{nothing:?}"));
+    let secrets = tempfile::tempdir().unwrap();
+    let folder = secrets.path().to_str().unwrap();
+    let all: String = text
+        .lines()
+        .map(|line| line.trim_start_matches("#: ").replace("/etc/media-tree", folder) + "\n")
+        .collect();
+    for line in all.lines().filter(|line| line.contains("-file = ") || line.contains(".pem")) {
+        std::fs::write(line.split('"').nth(1).unwrap(), "hunter2").unwrap();
+    }
+    let config = Config::new(Flags::default(), |_| None, File::parse(&all)).unwrap();
+    let janus = &config.janus;
+    for secret in [&janus.api_secret, &janus.mountpoint_secret, &config.whep_token, &config.node.token] {
+        assert_eq!(secret.as_ref().unwrap().reveal(), "hunter2");
+    }
+    let tree = config.node.tree.as_ref().unwrap();
+    assert!(tree.redis.tls && tree.redis.password.is_some() && tree.redis.tls_ca.is_some());
 }

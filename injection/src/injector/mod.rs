@@ -27,6 +27,7 @@ use crate::session::{self, Refusal, Session, Wish};
 use crate::store::Sessions;
 use crate::videoroom::{self, VideoRoom};
 
+pub use crate::publication::Via;
 use publish::Current;
 pub use publish::Published;
 

@@ -5,11 +5,12 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use janus::Event;
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, watch};
 
 use super::{Entry, Injector, InjectorError, lock};
 use crate::pipeline::KINDS;
-use crate::publication::{Happening, Publication};
+use crate::publication::{Happening, Publication, Via};
+use crate::rtmp::Place;
 use crate::sdp::{self, Offer, OfferError};
 use crate::videoroom::{self, Destination, Publisher, Stream, VideoRoom};
 
@@ -23,8 +24,12 @@ pub(super) struct Current {
     pub streams: Vec<Stream>,
     /// Since when, on the injector's clock.
     pub since: Duration,
+    /// How it comes.
+    pub via: Via,
     pub life: Mutex<Publication>,
     publisher: Mutex<Option<Arc<Publisher>>>,
+    /// Told why it is over.
+    over: watch::Sender<Option<String>>,
 }
 
 /// What a publisher is answered.
@@ -34,6 +39,8 @@ pub struct Published {
     pub key: String,
     /// SDP.
     pub answer: String,
+    /// Why the publication is over, once it is.
+    pub over: watch::Receiver<Option<String>>,
 }
 
 impl From<OfferError> for InjectorError {
@@ -47,7 +54,12 @@ impl From<OfferError> for InjectorError {
 
 impl Injector {
     /// Takes a publisher in.
-    pub async fn publish(self: &Arc<Self>, id: &str, offer: String) -> Result<Published, InjectorError> {
+    pub async fn publish(
+        self: &Arc<Self>,
+        id: &str,
+        offer: String,
+        via: Via,
+    ) -> Result<Published, InjectorError> {
         let entry = self.entry(id)?;
         let offered = sdp::check(&offer)?;
         let janus = self.janus()?;
@@ -88,9 +100,12 @@ impl Injector {
             user: offered.user,
             streams: publisher.streams.clone(),
             since: self.now(),
+            via,
             life: Mutex::new(Publication::new(self.now())),
             publisher: Mutex::new(Some(Arc::new(publisher))),
+            over: watch::Sender::default(),
         });
+        let over = current.over.subscribe();
         *lock(&entry.current) = Some(current.clone());
         entry.publications.fetch_add(1, Ordering::Relaxed);
         let codecs: Vec<&str> = current.streams.iter().map(|stream| stream.codec.as_str()).collect();
@@ -106,7 +121,14 @@ impl Injector {
             tracing::warn!("session {id}: egresses are not told that it is {video}: {why}");
         }
         tokio::spawn(self.clone().watch(entry.clone(), current, events));
-        Ok(Published { key, answer })
+        Ok(Published { key, answer, over })
+    }
+
+    /// How it stands with a session's publisher.
+    pub fn place(&self, id: &str) -> Place {
+        let Ok(entry) = self.entry(id) else { return Place::Unknown };
+        let busy = entry.current().is_some_and(|current| !lock(&current.life).gives_way(self.now()));
+        if busy { Place::Busy } else { Place::Free }
     }
 
     /// Passes candidates on. `etag`: the publication that they are meant for, if the publisher says.
@@ -189,6 +211,7 @@ impl Injector {
         if let Some(publisher) = publisher {
             publisher.leave().await;
         }
+        current.over.send_replace(Some(why.to_owned()));
         tracing::info!("session {}: its publisher is gone: {why}", entry.session.id);
     }
 

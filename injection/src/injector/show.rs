@@ -66,6 +66,7 @@ impl Injector {
             publisher: entry.current().map(|current| view::Publisher {
                 state: lock(&current.life).stage(),
                 seconds: self.now().saturating_sub(current.since).as_secs(),
+                via: current.via,
                 codecs: current.streams.iter().map(|stream| stream.codec.clone()).collect(),
             }),
             publications: entry.publications.load(Ordering::Relaxed),
@@ -154,6 +155,7 @@ impl Base for Injector {
                 audio_port: self.config.ports[0],
                 video_port: self.config.ports[1],
                 whip: format!("{}/endpoint/", self.config.whip_path),
+                rtmp: self.config.rtmp.map(|address| format!("rtmp://{address}/live/")),
             },
             topology: self.topology_view(),
             redis: self.tree.get().map(|tree| tree.view().borrow().redis.clone()),

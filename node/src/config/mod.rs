@@ -14,7 +14,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 pub use file::{NodeFile, read_file};
-use source::Settings;
+pub use source::{Found, Level, Settings};
 
 use crate::secret::Secret;
 

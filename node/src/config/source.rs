@@ -7,16 +7,21 @@ use crate::secret::Secret;
 
 /// Where a setting was found; what comes first wins.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) enum Level {
+pub enum Level {
+    /// On the command line.
     Flag,
+    /// In the environment.
     Environment,
+    /// In the configuration file.
     File,
 }
 
 /// A setting that was made.
 #[derive(Clone, Debug)]
-pub(super) struct Found<T> {
+pub struct Found<T> {
+    /// What it is.
     pub value: T,
+    /// Where it was found.
     pub level: Level,
     /// As it is called there, for those who have to mend it.
     pub name: String,
@@ -36,17 +41,19 @@ impl Found<String> {
 }
 
 /// Finds settings, and keeps what is worth a warning.
-pub(super) struct Settings<'a> {
+pub struct Settings<'a> {
     env: &'a dyn Fn(&str) -> Option<String>,
+    /// What is allowed and probably not meant.
     pub warnings: Vec<String>,
 }
 
 impl<'a> Settings<'a> {
+    /// `env` looks a variable up.
     pub fn new(env: &'a dyn Fn(&str) -> Option<String>) -> Self {
         Settings { env, warnings: Vec::new() }
     }
 
-    /// Flag, environment or file, each with its name.
+    /// Flag, environment or file, each with its name; a name may be empty where there is none.
     pub fn pick<T: From<String>>(
         &self,
         flag: (&str, Option<T>),

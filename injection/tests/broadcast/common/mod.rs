@@ -1,6 +1,7 @@
 //! A namespace with Redis, Janus and an injection, and one for those at the other end.
 
 pub mod receiver;
+pub mod rtmp;
 
 use std::fs;
 use std::net::SocketAddr;

@@ -14,7 +14,7 @@ pub struct Packet {
     pub header: Header,
     pub payload_type: u8,
     pub at: Instant,
-    /// Begins a VP8 keyframe.
+    /// Begins a VP8 keyframe, or H264's IDR picture.
     pub keyframe: bool,
     pub from: u16,
 }
@@ -49,7 +49,11 @@ impl Receiver {
                     // Whatever comes must be RTP.
                     let header = rtp::read(packet).unwrap();
                     let payload_type = packet[1] & 0x7f;
-                    let keyframe = payload_type == 96 && begins_keyframe(packet);
+                    let keyframe = match payload_type {
+                        96 => begins_keyframe(packet),
+                        108 => begins_idr(packet),
+                        _ => false,
+                    };
                     let seen =
                         Packet { header, payload_type, at: Instant::now(), keyframe, from: from.port() };
                     packets[kind].lock().unwrap().push(seen);
@@ -84,8 +88,8 @@ impl Drop for Receiver {
     }
 }
 
-/// RFC 7741 section 4: the first packet of a frame, and the P bit of the frame's own header.
-fn begins_keyframe(packet: &[u8]) -> bool {
+/// RFC 3550 section 5: what follows the header and its extension.
+fn payload(packet: &[u8]) -> &[u8] {
     let extension = match packet[0] & 0x10 {
         0 => 0,
         _ => {
@@ -93,7 +97,21 @@ fn begins_keyframe(packet: &[u8]) -> bool {
             4 + usize::from(u16::from_be_bytes([packet[at + 2], packet[at + 3]])) * 4
         }
     };
-    let payload = &packet[12 + usize::from(packet[0] & 0x0f) * 4 + extension..];
+    &packet[12 + usize::from(packet[0] & 0x0f) * 4 + extension..]
+}
+
+/// RFC 6184 section 5: the first slice of an IDR picture (its first_mb_in_slice is 0, one bit), alone or in fragments.
+fn begins_idr(packet: &[u8]) -> bool {
+    match payload(packet) {
+        [unit, slice, ..] if unit & 0x1f == 5 => slice & 0x80 != 0,
+        [28 | 60 | 92 | 124, 0x85, slice, ..] => slice & 0x80 != 0,
+        _ => false,
+    }
+}
+
+/// RFC 7741 section 4: the first packet of a frame, and the P bit of the frame's own header.
+fn begins_keyframe(packet: &[u8]) -> bool {
+    let payload = payload(packet);
     let (first, mut at) = (payload[0], 1);
     if first & 0x80 != 0 {
         let more = payload[at];

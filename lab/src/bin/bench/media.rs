@@ -1,6 +1,7 @@
 //! The whole chain, from the publisher's picture to the viewer's: how soon a new viewer sees something, how old it is then,
 //! and what each node takes for it.
 
+use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::time::{Duration, Instant};
 
@@ -15,6 +16,7 @@ use crate::daemon::cpu_ns;
 use crate::machine::{Machine, check_interrupted};
 
 const SESSION: &str = "bench";
+const H264_SESSION: &str = "bench-h264";
 const PATIENCE: Duration = Duration::from_secs(60);
 
 /// Prints the tables; gives the figures as JSON.
@@ -56,15 +58,19 @@ pub fn run(mode: Mode, quick: bool) -> Result<String> {
     let lost: u64 = watching.report().viewers.iter().map(|seen| seen.video_lost + seen.audio_lost).sum();
     watching.stop()?;
     publisher.stop()?;
+    let encoders = encoders(&studio, time)?;
 
-    let mut text = format!("\n{machine}; VP8 640x360 at 30/s and Opus; relay in mode {mode}\n\n");
+    let mut text =
+        format!("\n{machine}; 640x360 at 30/s, VP8 unless said, and Opus; relay in mode {mode}\n\n");
     let _ = writeln!(text, "| | p50 | p95 | most |\n|---|---|---|---|");
-    for (what, values) in [
+    let measured = [
         (format!("viewer's offer to first decoded frame, {tries} tries, ms"), &first),
         ("the same with the player's own start and gathering of candidates, ms".to_owned(), &whole),
         ("glass to glass through the relay, ms".to_owned(), &through),
         ("glass to glass without the relay, ms".to_owned(), &without),
-    ] {
+    ];
+    let by_encoder = encoders.iter().map(|(what, ages)| (format!("glass to glass of {what}, ms"), ages));
+    for (what, values) in measured.into_iter().chain(by_encoder) {
         let at = |share| percentile(values, share).unwrap_or(f64::NAN);
         let _ = writeln!(text, "| {what} | {:.0} | {:.0} | {:.0} |", at(0.5), at(0.95), at(1.0));
     }
@@ -82,14 +88,49 @@ pub fn run(mode: Mode, quick: bool) -> Result<String> {
         processes.iter().zip(&shares).map(|((name, _), share)| (name.clone(), json!(share))).collect();
     Ok(json!({
         "mode": mode.to_string(), "firstFrameMs": first, "firstFrameOfAllMs": whole, "glassToGlassMs": through, "withoutRelayMs": without,
+        "byEncoderMs": encoders.iter().cloned().collect::<BTreeMap<_, _>>(),
         "viewersOnEach": viewers, "lost": lost, "cpu": cpu,
     })
     .to_string())
 }
 
+/// The same H264 by WHIP and by RTMP.
+fn encoders(studio: &Studio<'_>, time: Duration) -> Result<Vec<(String, Vec<f64>)>> {
+    studio.create_session(H264_SESSION, [7778, 8889])?;
+    // Nobody can ask an RTMP encoder for a keyframe, so all make one a second.
+    let gop = ["--gop", "30"];
+    let mut measured = Vec::new();
+    for what in ["H264 by WHIP", "H264 by RTMP, passed on", "H264 by RTMP, High profile, encoded anew"] {
+        eprintln!("bench: glass to glass of {what}");
+        let publisher = match what {
+            _ if what.contains("WHIP") => {
+                studio.publish(H264_SESSION, &["--codec", "h264", "--gop", "30"])?
+            }
+            _ if what.contains("anew") => {
+                studio.publish_by_rtmp(H264_SESSION, &[&gop[..], &["--high"]].concat())?
+            }
+            _ => studio.publish_by_rtmp(H264_SESSION, &gop)?,
+        };
+        let began = Instant::now();
+        while !studio.injection.get(&format!("/session/{H264_SESSION}"))?.body.contains("\"publishing\"") {
+            ensure!(began.elapsed() < PATIENCE, "{what} does not publish: {}", publisher.process().tail());
+            pause(Duration::from_millis(100))?;
+        }
+        studio.wait_active(0, H264_SESSION)?;
+        let seen = ages_of(studio, H264_SESSION, time).with_context(|| publisher.process().tail())?;
+        measured.push((what.to_owned(), seen));
+        publisher.stop()?;
+    }
+    Ok(measured)
+}
+
 /// The age of each picture at one viewer of egress-1.
 fn ages(studio: &Studio<'_>, time: Duration) -> Result<Vec<f64>> {
-    let viewer = studio.view(SESSION, &[0], 1, &["--decode", "all"])?;
+    ages_of(studio, SESSION, time)
+}
+
+fn ages_of(studio: &Studio<'_>, session: &str, time: Duration) -> Result<Vec<f64>> {
+    let viewer = studio.view(session, &[0], 1, &["--decode", "all"])?;
     viewer.wait_until(PATIENCE, |views| {
         views.viewers.iter().all(|seen| seen.decoded > 30) && !views.viewers.is_empty()
     })?;

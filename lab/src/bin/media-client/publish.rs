@@ -22,11 +22,15 @@ pub enum Codec {
 
 #[derive(Args)]
 pub struct Options {
-    /// WHIP endpoint
+    /// WHIP endpoint, or rtmp://HOST/live/SESSION
     #[arg(long)]
     endpoint: String,
+    /// Of the video; by RTMP it is always H264
     #[arg(long, value_enum, default_value_t = Codec::Vp8)]
     codec: Codec,
+    /// By RTMP: the High profile instead of baseline
+    #[arg(long)]
+    high: bool,
     #[arg(long, default_value_t = 640)]
     width: usize,
     #[arg(long, default_value_t = 360)]
@@ -51,12 +55,18 @@ pub fn run(options: &Options) -> Result<()> {
         options.width >= least_width && options.height >= least_height && options.width.is_multiple_of(4),
         "the picture is too small for the time in it, or its width is no multiple of 4"
     );
-    let pipeline = gst::parse::launch(&description(options)).context("the publisher's pipeline")?;
+    let by_rtmp = options.endpoint.starts_with("rtmp://");
+    let description = if by_rtmp { rtmp_description(options) } else { description(options) };
+    let pipeline = gst::parse::launch(&description).context("the publisher's pipeline")?;
     let pipeline = pipeline.downcast::<gst::Pipeline>().ok().context("not a pipeline")?;
-    let sink = pipeline.by_name("whip").context("no whipsink")?;
-    sink.set_property("whip-endpoint", &options.endpoint);
-    if let Ok(token) = std::env::var("WHIP_TOKEN") {
-        sink.set_property("auth-token", token);
+    let sink = pipeline.by_name("sink").context("no sink")?;
+    if by_rtmp {
+        sink.set_property("location", &options.endpoint);
+    } else {
+        sink.set_property("whip-endpoint", &options.endpoint);
+        if let Ok(token) = std::env::var("WHIP_TOKEN") {
+            sink.set_property("auth-token", token);
+        }
     }
     paint_time(&pipeline, options.width)?;
     let frames = count_frames(&pipeline)?;
@@ -119,10 +129,25 @@ fn description(options: &Options) -> String {
     };
     format!(
         "videotestsrc name=picture is-live=true pattern=ball \
-         ! video/x-raw,format=I420,width={width},height={height},framerate={fps}/1 ! {encoder} ! whip.sink_0 \
+         ! video/x-raw,format=I420,width={width},height={height},framerate={fps}/1 ! {encoder} ! sink.sink_0 \
          audiotestsrc is-live=true wave=ticks ! audio/x-raw,rate=48000,channels=2 ! opusenc frame-size=20 \
          ! rtpopuspay pt=111 ! application/x-rtp,media=audio,encoding-name=OPUS,payload=111,clock-rate=48000 \
-         ! whip.sink_1 whipsink name=whip"
+         ! sink.sink_1 whipsink name=sink"
+    )
+}
+
+/// The same picture, encoded the same way unless the profile is High, as an encoder sends it by RTMP.
+fn rtmp_description(options: &Options) -> String {
+    let Options { width, height, fps, bitrate, gop, .. } = options;
+    // The fastest preset has nothing in it that is not baseline, whatever the profile.
+    let (preset, profile) = if options.high { ("veryfast", "high") } else { ("ultrafast", "baseline") };
+    format!(
+        "videotestsrc name=picture is-live=true pattern=ball \
+         ! video/x-raw,format=I420,width={width},height={height},framerate={fps}/1 \
+         ! x264enc name=encoder tune=zerolatency speed-preset={preset} bframes=0 bitrate={bitrate} key-int-max={gop} \
+         ! video/x-h264,profile={profile} ! h264parse ! queue ! mux. \
+         audiotestsrc is-live=true wave=ticks ! audio/x-raw,rate=44100,channels=2 ! audioconvert ! avenc_aac \
+         ! aacparse ! queue ! mux. flvmux name=mux streamable=true ! rtmp2sink name=sink sync=false"
     )
 }
 

@@ -1,0 +1,128 @@
+use super::*;
+
+fn config(env: &[(&str, &str)]) -> Result<Config, ConfigError> {
+    let find =
+        |name: &str| env.iter().find(|(known, _)| *known == name).map(|(_, value)| (*value).to_owned());
+    Config::new(Flags::default(), find, File::default())
+}
+
+#[test]
+fn nothing_given_is_something_that_works_on_one_machine() {
+    let config = config(&[]).unwrap();
+    assert_eq!((&*config.node_id, &*config.whip_path, config.ports), ("injection-1", "/whip", [5002, 5004]));
+    assert_eq!((&*config.janus.host, config.janus.port), ("127.0.0.1", 8188));
+    assert_eq!(config.api.to_string(), "127.0.0.1:7070");
+}
+
+#[test]
+fn the_environment_of_the_contract_arrives() {
+    let config = config(&[
+        ("NODE_ID", "i7"),
+        ("API_PORT", "80"),
+        ("RTP_AUDIO_PORT", "6002"),
+        ("RTP_VIDEO_PORT", "6004"),
+        ("JANUS_VIDEOROOM_WS_URL", "ws://[fd00::1]:8188/ws"),
+        ("JANUS_VIDEOROOM_API_SECRET", "hunter2"),
+        ("JANUS_VIDEOROOM_ROOM_SECRET", "hunter3"),
+        ("WHIP_BASE_PATH", "/in/whip/"),
+        ("WHIP_TOKEN", "hunter4"),
+    ])
+    .unwrap();
+    assert_eq!((&*config.node_id, config.ports, config.api.port()), ("i7", [6002, 6004], 80));
+    assert_eq!((&*config.janus.host, config.janus.port, &*config.whip_path), ("fd00::1", 8188, "/in/whip"));
+    assert_eq!(config.whip_token.as_ref().unwrap().reveal(), "hunter4");
+    assert!(!format!("{config:?}").contains("hunter"));
+}
+
+#[test]
+fn what_makes_no_sense_is_refused_in_one_line_that_names_it() {
+    let table = [
+        ("JANUS_VIDEOROOM_WS_URL", "http://a:8188"),
+        ("JANUS_VIDEOROOM_WS_URL", "ws://"),
+        ("JANUS_VIDEOROOM_WS_URL", "ws://a:0"),
+        ("JANUS_VIDEOROOM_WS_URL", "ws://a:x"),
+        ("JANUS_MEDIA_ADDRESS", "here"),
+        ("WHIP_BASE_PATH", "whip"),
+        ("WHIP_BASE_PATH", "/a/{b}"),
+        ("WHIP_BASE_PATH", "/session"),
+        ("RTP_AUDIO_PORT", "0"),
+        ("RTP_VIDEO_PORT", "65535"),
+        ("RTP_AUDIO_PORT", "many"),
+        ("INJECTION_API", "7070"),
+    ];
+    for (name, value) in table {
+        let error = config(&[(name, value)]).unwrap_err().0;
+        assert!(error.starts_with(name) && !error.contains('\n'), "{name}={value}: {error}");
+    }
+    let close = config(&[("RTP_AUDIO_PORT", "5003")]).unwrap_err().0;
+    assert!(close.contains("too close"), "{close}");
+    let both = config(&[("WHIP_TOKEN", "a"), ("WHIP_TOKEN_FILE", "/b")]).unwrap_err().0;
+    assert!(both.contains("both set"), "{both}");
+}
+
+#[test]
+fn rtmp_is_off_unless_asked_for() {
+    assert_eq!(config(&[]).unwrap().rtmp, None);
+    let table = [("1935", "0.0.0.0:1935"), ("10.0.0.5:1936", "10.0.0.5:1936"), ("[::]:1935", "[::]:1935")];
+    for (text, address) in table {
+        let config = config(&[("RTMP_LISTEN", text)]).unwrap();
+        assert_eq!(config.rtmp.unwrap().to_string(), address);
+        assert!(config.warnings.iter().any(|warning| warning.contains(address)), "open without a token");
+    }
+    let guarded = config(&[("RTMP_LISTEN", "1935"), ("WHIP_TOKEN", "x")]).unwrap();
+    assert_eq!(guarded.warnings, [] as [&str; 0]);
+    for text in ["rtmp", "0", "70000", "10.0.0.5", "10.0.0.5:0"] {
+        let why = config(&[("RTMP_LISTEN", text)]).unwrap_err().0;
+        assert!(why.starts_with(&format!("RTMP_LISTEN '{text}': must be a port")), "{why}");
+    }
+}
+
+#[test]
+fn flags_win_over_the_environment_and_that_over_the_file() {
+    let file = || {
+        File::parse("whip-base-path = '/file'\nrtp-audio-port = 6002\nrtp-video-port = 6004\nlog = 'warn'")
+    };
+    let env = |name: &str| match name {
+        "WHIP_BASE_PATH" => Some("/env".to_owned()),
+        "RTP_AUDIO_PORT" => Some("7002".to_owned()),
+        _ => None,
+    };
+    let flags = Flags { whip_base_path: Some("/flag".to_owned()), ..Flags::default() };
+    let config = Config::new(flags, env, file()).unwrap();
+    assert_eq!((&*config.whip_path, config.ports, &*config.log), ("/flag", [7002, 6004], "warn"));
+    let config = Config::new(Flags::default(), env, file()).unwrap();
+    assert_eq!(config.whip_path, "/env");
+    let why = Config::new(Flags::default(), |_| None, File::parse("janus = 'http://a'")).unwrap_err().0;
+    assert_eq!(
+        why,
+        "janus in the configuration file 'http://a': must be ws://HOST:PORT, for instance ws://127.0.0.1:8188"
+    );
+}
+
+#[test]
+fn the_example_is_good_and_so_is_what_it_shows_in_comments() {
+    let text = include_str!("../../../deploy/injection.example.toml");
+    let plain = Config::new(Flags::default(), |_| None, File::parse(text)).unwrap();
+    // It says what is so without it.
+    let nothing = Config::new(Flags::default(), |_| None, File::default()).unwrap();
+    assert_eq!(format!("{plain:?}"), format!("{nothing:?}"));
+    let secrets = tempfile::tempdir().unwrap();
+    let all: String = text
+        .lines()
+        .map(|line| {
+            line.trim_start_matches("#: ").replace("/etc/media-tree", secrets.path().to_str().unwrap()) + "\n"
+        })
+        .collect();
+    for line in all.lines().filter(|line| line.contains("-file = ") || line.contains(".pem")) {
+        std::fs::write(line.split('"').nth(1).unwrap(), "hunter2").unwrap();
+    }
+    let config = Config::new(Flags::default(), |_| None, File::parse(&all)).unwrap();
+    let janus = &config.janus;
+    for secret in [&janus.api_secret, &janus.room_secret, &janus.admin_key, &config.whip_token, &config.token]
+    {
+        assert_eq!(secret.as_ref().unwrap().reveal(), "hunter2");
+    }
+    assert!(config.rtmp.is_some() && janus.media_address.is_some() && config.host.is_some());
+    let tree = config.tree.as_ref().unwrap();
+    assert!(tree.redis.tls && tree.redis.password.is_some() && tree.redis.tls_ca.is_some());
+}

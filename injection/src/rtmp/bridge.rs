@@ -1,0 +1,297 @@
+//! The GStreamer part: an encoder's frames in, a WebRTC publication out.
+//!
+//! Baseline H264 is only repacked: it costs next to nothing, and keyframes come when the encoder makes one, because RTMP
+//! has no way to ask. Anything else is decoded and encoded anew, which costs a CPU as any encoder does, and then
+//! keyframes come on demand. AAC always becomes Opus, the only audio that WebRTC has everywhere.
+
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use gst::prelude::*;
+use gst_app::AppSrc;
+use gst_webrtc::{
+    WebRTCICEGatheringState, WebRTCRTPTransceiver, WebRTCRTPTransceiverDirection, WebRTCSDPType,
+    WebRTCSessionDescription,
+};
+use tokio::sync::{mpsc, oneshot};
+
+use super::flv;
+use super::intake::{Tracks, Unit};
+use crate::pipeline::PipelineError;
+
+/// The elements, and the packages that have them.
+const ELEMENTS: [(&str, &[&str]); 5] = [
+    ("gstreamer1.0-plugins-base", &["appsrc", "audioconvert", "audioresample", "opusenc", "videoconvert"]),
+    ("gstreamer1.0-plugins-good", &["aacparse", "rtph264pay", "rtpopuspay"]),
+    ("gstreamer1.0-plugins-bad", &["h264parse", "webrtcbin", "dtlssrtpenc"]),
+    ("gstreamer1.0-plugins-ugly", &["x264enc"]),
+    ("gstreamer1.0-libav", &["avdec_aac", "avdec_h264"]),
+];
+/// What webrtcbin cannot do without and has no name for when it is missing.
+const ICE: (&str, &str) = ("gstreamer1.0-nice", "nicesrc");
+/// What may wait for the pipeline: a connection that comes about slowly, no more.
+const BACKLOG: Duration = Duration::from_secs(3);
+/// Video encoded anew gets the bitrate that it came with, within these limits, in kbit/s.
+const KBITS: (u32, u32) = (200, 12_000);
+/// If the encoder does not say.
+const DEFAULT_KBITS: u32 = 2500;
+
+/// Makes sure that everything is installed; an error says what is not.
+pub fn init() -> Result<(), String> {
+    let ice = (ICE.0, &[ICE.1][..]);
+    for (package, elements) in ELEMENTS.into_iter().chain([ice]) {
+        if let Some(missing) = elements.iter().find(|element| gst::ElementFactory::find(element).is_none()) {
+            return Err(format!("RTMP needs GStreamer's '{missing}' (apt install {package})"));
+        }
+    }
+    Ok(())
+}
+
+/// A running pipeline; dropping it ends it.
+pub struct Bridge {
+    pipeline: gst::Pipeline,
+    peer: gst::Element,
+    sources: [Option<AppSrc>; 2],
+    skipper: Skipper,
+}
+
+/// What a [`Bridge`] has to say later.
+pub struct Said {
+    /// The offer, with all candidates in it.
+    pub offer: oneshot::Receiver<Result<String, String>>,
+    /// Why it broke.
+    pub broken: mpsc::UnboundedReceiver<String>,
+}
+
+impl Bridge {
+    /// Builds and starts. The offer comes about when the first frames have been [`push`](Self::push)ed.
+    /// `now`: what the frames' clock says.
+    pub fn start(tracks: &Tracks, now: Duration) -> Result<(Bridge, Said), PipelineError> {
+        let missing = |what: &str| PipelineError(format!("the pipeline has no {what}"));
+        let pipeline = gst::parse::launch(&description(tracks))
+            .map_err(|error| PipelineError(error.to_string()))?
+            .downcast::<gst::Pipeline>()
+            .map_err(|_| missing("pipeline"))?;
+        let peer = pipeline.by_name("peer").ok_or_else(|| missing("webrtcbin"))?;
+        let source = |name: &str, caps: Option<gst::Caps>| match caps {
+            None => Ok(None),
+            Some(caps) => {
+                let source = pipeline.by_name(name).and_then(|source| source.downcast::<AppSrc>().ok());
+                let source = source.ok_or_else(|| missing(name))?;
+                source.set_caps(Some(&caps));
+                Ok::<_, PipelineError>(Some(source))
+            }
+        };
+        let sources = [
+            source("audio", tracks.audio.as_ref().map(|config| aac(config)))?,
+            source("video", tracks.video.as_ref().map(|config| avc(config)))?,
+        ];
+        let (telling, broken) = mpsc::unbounded_channel();
+        let bus = pipeline.bus().ok_or_else(|| missing("bus"))?;
+        bus.set_sync_handler(move |_, message| {
+            if let gst::MessageView::Error(error) = message.view() {
+                let _ = telling.send(format!("GStreamer: {}", error.error()));
+            }
+            gst::BusSyncReply::Drop
+        });
+        // Frames of before the start are late by as much as they are: what RTCP says of them is right.
+        let clock = gst::SystemClock::obtain();
+        pipeline.use_clock(Some(&clock));
+        pipeline.set_start_time(gst::ClockTime::NONE);
+        let began = clock.time().unwrap_or_default().saturating_sub(milliseconds(now));
+        pipeline.set_base_time(began);
+        let offer = offer_of(&peer);
+        let bridge = Bridge { pipeline, peer, sources, skipper: Skipper::default() };
+        bridge.pipeline.set_state(gst::State::Playing)?;
+        Ok((bridge, Said { offer, broken }))
+    }
+
+    /// Takes a frame. `false`: it is left out, for the pipeline is behind.
+    pub fn push(&mut self, unit: Unit) -> bool {
+        let Some(source) = &self.sources[unit.kind] else { return true };
+        let backlog = source.current_level_time().map_or(Duration::ZERO, Duration::from);
+        let fits = match unit.kind {
+            0 => backlog < BACKLOG,
+            _ => self.skipper.takes(unit.key, backlog),
+        };
+        if fits {
+            let mut buffer = gst::Buffer::from_slice(unit.data);
+            if let Some(buffer) = buffer.get_mut() {
+                buffer.set_pts(milliseconds(unit.shown_at));
+                buffer.set_dts(milliseconds(unit.at));
+                if !unit.key {
+                    buffer.set_flags(gst::BufferFlags::DELTA_UNIT);
+                }
+            }
+            // It fails when the pipeline is broken, which the bus tells better.
+            let _ = source.push_buffer(buffer);
+        }
+        fits
+    }
+
+    /// The other side's answer.
+    pub fn answer(&self, sdp: &str) -> Result<(), PipelineError> {
+        let sdp = gst_sdp::SDPMessage::parse_buffer(sdp.as_bytes())?;
+        let answer = WebRTCSessionDescription::new(WebRTCSDPType::Answer, sdp);
+        self.peer.emit_by_name::<()>("set-remote-description", &[&answer, &None::<gst::Promise>]);
+        Ok(())
+    }
+}
+
+impl Drop for Bridge {
+    fn drop(&mut self) {
+        // It cannot fail on the way down.
+        let _ = self.pipeline.set_state(gst::State::Null);
+    }
+}
+
+/// Leaves video out when too much of it waits, up to the next keyframe.
+#[derive(Debug, Default)]
+struct Skipper {
+    skipping: bool,
+}
+
+impl Skipper {
+    fn takes(&mut self, key: bool, backlog: Duration) -> bool {
+        self.skipping = backlog >= BACKLOG || (self.skipping && !key);
+        !self.skipping
+    }
+}
+
+/// Whether video of this configuration is encoded anew.
+pub fn is_encoded_anew(tracks: &Tracks) -> bool {
+    tracks.video.as_ref().is_some_and(|config| !flv::is_baseline(config))
+}
+
+fn description(tracks: &Tracks) -> String {
+    let mut text = "webrtcbin name=peer bundle-policy=max-bundle".to_owned();
+    if tracks.video.is_some() {
+        text += " appsrc name=video is-live=true format=time ! h264parse ! ";
+        if is_encoded_anew(tracks) {
+            let kbits = tracks.kbits.unwrap_or(DEFAULT_KBITS).clamp(KBITS.0, KBITS.1);
+            // Slices, because threads that take a frame each hand it out a few frames later.
+            text += "avdec_h264 thread-type=slice ! videoconvert ! video/x-raw,format=I420 \
+                     ! queue max-size-buffers=2 max-size-bytes=0 max-size-time=0 \
+                     ! x264enc tune=zerolatency speed-preset=superfast bframes=0 key-int-max=300 ";
+            text += &format!("bitrate={kbits} ! video/x-h264,profile=constrained-baseline ! ");
+        }
+        text += "rtph264pay pt=108 mtu=1200 config-interval=-1 aggregate-mode=zero-latency ! queue ! peer.";
+    }
+    if tracks.audio.is_some() {
+        text += " appsrc name=audio is-live=true format=time ! aacparse ! avdec_aac ! audioconvert ! audioresample \
+                 ! audio/x-raw,rate=48000,channels=2 ! opusenc bitrate=128000 frame-size=20 ! rtpopuspay pt=111 \
+                 ! queue ! peer.";
+    }
+    text
+}
+
+fn aac(config: &[u8]) -> gst::Caps {
+    gst::Caps::builder("audio/mpeg")
+        .field("mpegversion", 4)
+        .field("stream-format", "raw")
+        .field("framed", true)
+        .field("codec_data", gst::Buffer::from_slice(config.to_vec()))
+        .build()
+}
+
+fn avc(config: &[u8]) -> gst::Caps {
+    gst::Caps::builder("video/x-h264")
+        .field("stream-format", "avc")
+        .field("alignment", "au")
+        .field("codec_data", gst::Buffer::from_slice(config.to_vec()))
+        .build()
+}
+
+fn milliseconds(time: Duration) -> gst::ClockTime {
+    gst::ClockTime::from_mseconds(time.as_millis() as u64)
+}
+
+type Offering = Arc<Mutex<Option<oneshot::Sender<Result<String, String>>>>>;
+
+/// Has the peer make its offer when it knows its media. Nothing here holds on to the peer.
+fn offer_of(peer: &gst::Element) -> oneshot::Receiver<Result<String, String>> {
+    let (ready, offered) = oneshot::channel();
+    let ready: Offering = Arc::new(Mutex::new(Some(ready)));
+    let gathered = ready.clone();
+    peer.connect_notify(Some("ice-gathering-state"), move |peer, _| {
+        let state = peer.property::<WebRTCICEGatheringState>("ice-gathering-state");
+        if state == WebRTCICEGatheringState::Complete {
+            let local = peer.property::<Option<WebRTCSessionDescription>>("local-description");
+            let text = local.and_then(|local| local.sdp().as_text().ok());
+            say(&gathered, text.ok_or_else(|| "webrtcbin has no offer".to_owned()));
+        }
+    });
+    let begun = AtomicBool::new(false);
+    peer.connect("on-negotiation-needed", false, move |values| {
+        let peer = values.first()?.get::<gst::Element>().ok()?;
+        if !begun.swap(true, Ordering::Relaxed) {
+            make_offer(&peer, ready.clone());
+        }
+        None
+    });
+    offered
+}
+
+fn make_offer(peer: &gst::Element, ready: Offering) {
+    // We send and do not receive.
+    for n in 0_i32.. {
+        let Some(transceiver) = peer.emit_by_name::<Option<WebRTCRTPTransceiver>>("get-transceiver", &[&n])
+        else {
+            break;
+        };
+        transceiver.set_direction(WebRTCRTPTransceiverDirection::Sendonly);
+    }
+    let weak = peer.downgrade();
+    let promise = gst::Promise::with_change_func(move |reply| {
+        let offer =
+            reply.ok().flatten().and_then(|reply| reply.get::<WebRTCSessionDescription>("offer").ok());
+        match (offer, weak.upgrade()) {
+            (Some(offer), Some(peer)) => {
+                peer.emit_by_name::<()>("set-local-description", &[&offer, &None::<gst::Promise>]);
+            }
+            _ => say(&ready, Err("webrtcbin makes no offer".to_owned())),
+        }
+    });
+    peer.emit_by_name::<()>("create-offer", &[&None::<gst::Structure>, &promise]);
+}
+
+fn say(ready: &Offering, offer: Result<String, String>) {
+    if let Some(ready) = ready.lock().unwrap_or_else(PoisonError::into_inner).take() {
+        let _ = ready.send(offer);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_what_is_not_baseline_is_encoded_anew() {
+        let tracks = |profile| Tracks {
+            video: Some(vec![1, profile, 0, 31].into()),
+            audio: None,
+            kbits: Some(50_000),
+        };
+        assert!(!description(&tracks(66)).contains("x264enc"));
+        assert!(description(&tracks(100)).contains("bitrate=12000 "));
+        assert!(!description(&tracks(66)).contains("opusenc"));
+        assert!(!is_encoded_anew(&Tracks::default()));
+    }
+
+    #[test]
+    fn after_a_backlog_it_goes_on_with_a_keyframe() {
+        let mut skipper = Skipper::default();
+        let little = Duration::from_millis(40);
+        let table = [
+            (false, little, true),
+            (true, BACKLOG, false),
+            (false, little, false),
+            (true, little, true),
+            (false, little, true),
+        ];
+        for (key, backlog, takes) in table {
+            assert_eq!(skipper.takes(key, backlog), takes);
+        }
+    }
+}

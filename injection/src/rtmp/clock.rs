@@ -1,0 +1,97 @@
+//! An encoder's timestamps on our clock, without I/O: 32 bits of milliseconds that begin anywhere, wrap and may jump.
+
+use std::time::Duration;
+
+/// A step longer than this is no pause but another time line: an encoder that was restarted behind a proxy, say.
+const JUMP_MS: i64 = 10_000;
+
+/// Audio and video of an encoder have one.
+#[derive(Clone, Debug, Default)]
+pub struct Clock {
+    last: Option<Last>,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Last {
+    timestamp: u32,
+    /// Where that is on our clock, in ms. It may lie before the beginning for a moment.
+    at: i64,
+    now: i64,
+}
+
+impl Clock {
+    /// Where a timestamp is on the clock that says `now`. The first is now; the others keep their distance to it, however late
+    /// they come. None is later than now: webrtcbin sends by the clock, and an encoder whose first frames were late, as they are
+    /// when it starts, would be late by that for ever.
+    pub fn place(&mut self, timestamp: u32, now: Duration) -> Duration {
+        let now = now.as_millis() as i64;
+        let at = match self.last {
+            None => now,
+            Some(last) => {
+                let step = i64::from(timestamp.wrapping_sub(last.timestamp) as i32);
+                match step.abs() <= JUMP_MS {
+                    true => last.at + step,
+                    false => last.at + (now - last.now).max(0),
+                }
+            }
+        };
+        let at = at.min(now);
+        self.last = Some(Last { timestamp, at, now });
+        Duration::from_millis(at.max(0) as u64)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn ms(ms: u64) -> Duration {
+        Duration::from_millis(ms)
+    }
+
+    #[test]
+    fn distances_are_kept_whatever_the_network_does() {
+        let mut clock = Clock::default();
+        assert_eq!(clock.place(5000, ms(100)), ms(100));
+        // Late, then all at once; audio a little behind video.
+        for (timestamp, now, at) in
+            [(5040, 400, 140), (5080, 400, 180), (5060, 401, 160), (5120, 402, 220), (5140, 9000, 240)]
+        {
+            assert_eq!(clock.place(timestamp, ms(now)), ms(at), "{timestamp}");
+        }
+    }
+
+    #[test]
+    fn a_wrap_is_no_jump() {
+        let mut clock = Clock::default();
+        clock.place(u32::MAX - 10, ms(0));
+        assert_eq!(clock.place(29, ms(40)), ms(40));
+    }
+
+    #[test]
+    fn after_a_jump_time_goes_on() {
+        let mut clock = Clock::default();
+        clock.place(1_000_000, ms(0));
+        assert_eq!(clock.place(0, ms(40)), ms(40));
+        assert_eq!(clock.place(40, ms(80)), ms(80));
+        assert_eq!(clock.place(3_000_000_000, ms(120)), ms(120));
+    }
+
+    #[test]
+    fn what_lies_before_the_beginning_is_the_beginning() {
+        let mut clock = Clock::default();
+        clock.place(1000, ms(0));
+        assert_eq!(clock.place(990, ms(1)), ms(0));
+        assert_eq!(clock.place(1010, ms(20)), ms(10));
+    }
+
+    #[test]
+    fn a_late_start_is_made_up_for() {
+        let mut clock = Clock::default();
+        // The first frame took half a second to come, the next ones were waiting behind it.
+        let placed = [(0, 500), (40, 510), (80, 520), (480, 530), (520, 560), (560, 600)];
+        let placed = placed.map(|(timestamp, now)| clock.place(timestamp, ms(now)));
+        assert_eq!(placed, [500, 510, 520, 530, 560, 600].map(ms));
+        assert_eq!(clock.place(600, ms(640)), ms(640));
+    }
+}

@@ -1,0 +1,156 @@
+//! What an encoder publishes to, without I/O: from application and stream key to a session and a token, and from those
+//! to a yes or a refusal.
+
+use node::secret::Secret;
+use percent_encoding::percent_decode_str;
+
+/// The application part of the URL, the one that encoders expect.
+const APPLICATION: &str = "live";
+
+/// A stream key taken apart.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Key {
+    /// Name of the session.
+    pub session: String,
+    /// What the encoder claims to know.
+    pub token: Option<Secret>,
+}
+
+/// How it stands with the publisher's place of a session.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Place {
+    /// There is no such session.
+    Unknown,
+    /// Somebody publishes.
+    Busy,
+    /// Nobody does, or whoever does is dead.
+    Free,
+}
+
+/// Why an encoder may not publish.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Denied {
+    /// The URL is none of ours.
+    #[error("publish to rtmp://HOST/{APPLICATION}/SESSION; the URL has the application '{0}'")]
+    Application(String),
+    /// The stream key names no session.
+    #[error("the stream key names no session; it is SESSION or SESSION?token=TOKEN")]
+    NoSession,
+    /// The token is missing or wrong.
+    #[error("the stream key needs ?token=TOKEN with the node's WHIP_TOKEN after the session's name")]
+    Token,
+    /// No such session.
+    #[error("no session {0}; POST /session/create makes one")]
+    Unknown(String),
+    /// Somebody publishes to it.
+    #[error("somebody publishes to session {0}")]
+    Busy(String),
+}
+
+impl Denied {
+    /// The code that encoders know.
+    pub fn code(&self) -> &'static str {
+        match self {
+            Denied::Busy(_) | Denied::Unknown(_) | Denied::NoSession => "NetStream.Publish.BadName",
+            Denied::Application(_) => "NetConnection.Connect.InvalidApp",
+            Denied::Token => "NetStream.Publish.Denied",
+        }
+    }
+}
+
+/// Takes `SESSION[?token=TOKEN]` apart.
+pub fn parse(application: &str, name: &str) -> Result<Key, Denied> {
+    if application.trim_matches('/') != APPLICATION {
+        return Err(Denied::Application(application.escape_debug().take(40).collect()));
+    }
+    let (session, query) = name.split_once('?').unwrap_or((name, ""));
+    if session.is_empty() {
+        return Err(Denied::NoSession);
+    }
+    let decoded = |text: &str| percent_decode_str(text).decode_utf8_lossy().into_owned();
+    let token = query.split('&').find_map(|field| field.strip_prefix("token="));
+    Ok(Key { session: decoded(session), token: token.map(decoded).map(Secret::new) })
+}
+
+/// May it publish? The token comes first: who has none learns nothing of sessions.
+pub fn decide(key: &Key, wanted: Option<&Secret>, place: impl Fn(&str) -> Place) -> Result<(), Denied> {
+    if let Some(wanted) = wanted {
+        let claimed = key.token.as_ref().map_or("", Secret::reveal);
+        if !wanted.is(claimed.as_bytes()) {
+            return Err(Denied::Token);
+        }
+    }
+    // Whatever it is called, it goes into the log.
+    let name = || key.session.escape_debug().take(80).collect();
+    match place(&key.session) {
+        Place::Unknown => Err(Denied::Unknown(name())),
+        Place::Busy => Err(Denied::Busy(name())),
+        Place::Free => Ok(()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn key(session: &str, token: Option<&str>) -> Key {
+        Key { session: session.to_owned(), token: token.map(Secret::new) }
+    }
+
+    #[test]
+    fn keys_are_taken_apart() {
+        let table = [
+            ("live", "s1", key("s1", None)),
+            ("live/", "s1?token=abc", key("s1", Some("abc"))),
+            ("live", "s1?x=1&token=a%26b%3F", key("s1", Some("a&b?"))),
+            ("live", "s1?token=", key("s1", Some(""))),
+            ("live", "a%20b?", key("a b", None)),
+        ];
+        for (application, name, wanted) in table {
+            assert_eq!(parse(application, name), Ok(wanted), "{name}");
+        }
+        assert_eq!(parse("live", ""), Err(Denied::NoSession));
+        assert_eq!(parse("live", "?token=abc"), Err(Denied::NoSession));
+        assert_eq!(parse("vod", "s1"), Err(Denied::Application("vod".to_owned())));
+    }
+
+    #[test]
+    fn who_may_publish() {
+        let wanted = Secret::new("right");
+        let place = |id: &str| match id {
+            "free" => Place::Free,
+            "busy" => Place::Busy,
+            _ => Place::Unknown,
+        };
+        let table = [
+            (key("free", Some("right")), Ok(())),
+            (key("free", Some("wrong")), Err(Denied::Token)),
+            (key("free", Some("")), Err(Denied::Token)),
+            (key("free", None), Err(Denied::Token)),
+            (key("none", Some("wrong")), Err(Denied::Token)),
+            (key("busy", Some("right")), Err(Denied::Busy("busy".to_owned()))),
+            (key("none", Some("right")), Err(Denied::Unknown("none".to_owned()))),
+        ];
+        for (key, verdict) in table {
+            assert_eq!(decide(&key, Some(&wanted), place), verdict, "{key:?}");
+        }
+        assert_eq!(decide(&key("free", None), None, place), Ok(()));
+        assert_eq!(decide(&key("free", Some("whatever")), None, place), Ok(()));
+    }
+
+    #[test]
+    fn a_refusal_never_shows_a_token() {
+        let refused = decide(&key("free", Some("hunter2")), Some(&Secret::new("other")), |_| Place::Free);
+        let text = format!("{:?} {}", refused, refused.clone().unwrap_err());
+        assert!(!text.contains("hunter2") && !text.contains("other "), "{text}");
+    }
+
+    proptest! {
+        #[test]
+        fn noise_harms_nobody(application in "\\PC{0,20}", name in "\\PC{0,100}") {
+            let _ = parse(&application, &name);
+        }
+    }
+}
