@@ -56,7 +56,7 @@ struct Row {
 /// Prints the table; gives the raw figures as JSON.
 pub fn run(mode: Mode, quick: bool) -> Result<String> {
     let rounds = if quick { 20 } else { 200 };
-    let machine = Machine::describe(0)?;
+    let machine = Machine::describe()?;
     eprintln!("bench: {machine}; {rounds} times SADD and SREM in mode {mode}, in three ways");
     let lab = Lab::new("bench-changes-")?;
     let tree = Tree::plant(&lab, mode, STAYERS + 1)?;

@@ -34,7 +34,7 @@ struct Burst {
 /// Prints the table; gives the figures as JSON.
 pub fn run(mode: Mode, quick: bool) -> Result<String> {
     let idle_for = Duration::from_secs(if quick { 5 } else { 20 });
-    let machine = Machine::describe(0)?;
+    let machine = Machine::describe()?;
     eprintln!("bench: {machine}; the daemon in mode {mode}, idle for {} s", idle_for.as_secs());
     let lab = Lab::new("bench-daemon-")?;
     let tree = Tree::plant(&lab, mode, ADDRESSES)?;

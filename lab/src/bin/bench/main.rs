@@ -6,16 +6,20 @@
 //! - `media`: a broadcast from WHIP to WHEP: first picture, glass to glass, CPU of each node.
 
 mod changes;
+mod contestant;
+mod copier;
+mod cost;
 mod daemon;
 mod fanout;
 mod figures;
 mod frame;
-mod load;
 mod machine;
 mod media;
-mod report;
-mod scene;
+mod rate;
+mod search;
+mod stage;
 mod stamps;
+mod tester;
 mod tree;
 
 use std::fs;
@@ -53,9 +57,22 @@ struct Options {
     mode: Mode,
     quick: bool,
     json: Option<PathBuf>,
+    only: Vec<String>,
 }
 
 fn main() -> ExitCode {
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    if let [copier, arguments @ ..] = &arguments[..]
+        && copier == "copier"
+    {
+        return match copier::run(arguments) {
+            Ok(()) => ExitCode::SUCCESS,
+            Err(error) => {
+                eprintln!("copier: {error:#}");
+                ExitCode::FAILURE
+            }
+        };
+    }
     let options = match options(std::env::args().skip(1)) {
         Ok(options) => options,
         Err(error) => {
@@ -73,7 +90,7 @@ fn main() -> ExitCode {
 }
 
 fn options(mut arguments: impl Iterator<Item = String>) -> Result<Options> {
-    let mut options = Options { subjects: Vec::new(), mode: Mode::Xdp, quick: false, json: None };
+    let mut options = Options { subjects: Vec::new(), mode: Mode::Xdp, quick: false, json: None, only: Vec::new() };
     while let Some(argument) = arguments.next() {
         let (name, value) = match argument.split_once('=') {
             Some((name, value)) => (name, Some(value.to_owned())),
@@ -86,6 +103,9 @@ fn options(mut arguments: impl Iterator<Item = String>) -> Result<Options> {
             "daemon" => options.subjects.push(Subject::Daemon),
             "media" => options.subjects.push(Subject::Media),
             "--quick" => options.quick = true,
+            "--only" => options
+                .only
+                .extend(value().context("--only needs names")?.split(',').map(str::to_owned)),
             "--json" => options.json = Some(value().context("--json needs a file")?.into()),
             "--mode" => options.mode = value().context("--mode needs a mode")?.parse()?,
             _ => bail!("unknown argument {argument}"),
@@ -102,7 +122,7 @@ fn run(options: &Options) -> Result<()> {
     let mut measured = Vec::new();
     for subject in &options.subjects {
         let json = match subject {
-            Subject::Fanout => fanout::run(options.quick),
+            Subject::Fanout => fanout(options),
             Subject::Changes => changes::run(options.mode, options.quick),
             Subject::Daemon => daemon::run(options.mode, options.quick),
             Subject::Media => media::run(options.mode, options.quick),
@@ -122,4 +142,15 @@ fn run(options: &Options) -> Result<()> {
         fs::write(file, text).with_context(|| format!("writing {}", file.display()))?;
     }
     Ok(())
+}
+
+fn fanout(options: &Options) -> Result<String> {
+    let lab = lab::Lab::new("bench-")?;
+    let stage = stage::Stage::set(&lab, machine::Cpus::choose()?)?;
+    let grid = fanout::Grid::new(options.quick);
+    let table = fanout::measure(&stage, &grid, &options.only)?;
+    for ((who, cell), m) in &table {
+        println!("{who} {cell:?} {:?} {:?}", m.costs.iter().map(|c| (c.ns_per_copy.round(), c.lost, c.late)).collect::<Vec<_>>(), m.rates.iter().map(|r| (r.packets.round(), r.generator_limited, r.trials.len())).collect::<Vec<_>>());
+    }
+    Ok(fanout::json(&table).to_string())
 }

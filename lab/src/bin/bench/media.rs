@@ -21,7 +21,7 @@ const PATIENCE: Duration = Duration::from_secs(60);
 pub fn run(mode: Mode, quick: bool) -> Result<String> {
     let (tries, viewers) = if quick { (5, 3) } else { (20, 20) };
     let time = Duration::from_secs(if quick { 5 } else { 20 });
-    let machine = Machine::describe(0)?;
+    let machine = Machine::describe()?;
     eprintln!("bench: {machine}; a broadcast through the relay in mode {mode}");
     let lab = Lab::new("bench-media-")?;
     let studio = Studio::open(&lab, mode, 2, 2)?;
