@@ -39,6 +39,9 @@ pub struct Receiver {
     late: u64,
     /// The number expected next.
     next: u64,
+    /// The number that ends a run, and when it came.
+    last: u64,
+    ended: u64,
 }
 
 /// By child; the last one is for packets to nobody in particular, which the floors make.
@@ -99,6 +102,9 @@ fn judge(packet: Packet<'_>) -> bool {
     } else {
         receiver.late += 1;
     }
+    if number == receiver.last as u32 {
+        receiver.ended = clock();
+    }
     if STAMPING.load() != 0 {
         stamp(bytes);
     }
@@ -107,8 +113,7 @@ fn judge(packet: Packet<'_>) -> bool {
 
 #[inline(always)]
 fn stamp(bytes: &[u8; JUDGED]) {
-    // SAFETY: the helper takes no arguments and only reads the clock.
-    let now = unsafe { bpf_ktime_get_ns() };
+    let now = clock();
     let mut sent = 0;
     let mut at = HEADERS + 16;
     while at < JUDGED {
@@ -125,4 +130,10 @@ fn stamp(bytes: &[u8; JUDGED]) {
         // SAFETY: as above.
         unsafe { *took = now.saturating_sub(sent) };
     }
+}
+
+#[inline(always)]
+fn clock() -> u64 {
+    // SAFETY: the helper takes no arguments and only reads the clock.
+    unsafe { bpf_ktime_get_ns() }
 }

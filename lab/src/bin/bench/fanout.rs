@@ -38,17 +38,18 @@ impl Grid {
                 cells: vec![(214, 2), (214, 8)],
                 searches: 1,
                 time: Duration::from_millis(30),
-                trial: Trial { search: Duration::from_millis(30), confirm: Duration::from_millis(60) },
+                trial: Trial { search: Duration::from_millis(50), confirm: Duration::from_millis(80) },
             };
         }
         let sweep = [1, 2, 4, 8, 16, 32, 64, 128, 256].map(|children| (214, children));
-        let others = [120, 1200].into_iter().flat_map(|length| [1, 8, 64, 256].map(|children| (length, children)));
+        let others =
+            [120, 1200].into_iter().flat_map(|length| [1, 8, 64, 256].map(|children| (length, children)));
         Self {
             rounds: 3,
             cells: sweep.into_iter().chain(others).collect(),
             searches: 1,
             time: Duration::from_millis(120),
-            trial: Trial { search: Duration::from_millis(80), confirm: Duration::from_millis(250) },
+            trial: Trial { search: Duration::from_millis(100), confirm: Duration::from_millis(300) },
         }
     }
 }
@@ -104,7 +105,13 @@ pub fn measure(stage: &Stage<'_>, grid: &Grid, only: &[String]) -> Result<Table>
 }
 
 /// The generator by itself, in batches as with so many children.
-fn alone_turn(stage: &Stage<'_>, grid: &Grid, (length, children): Cell, search: bool, measured: &mut Measured) -> Result<()> {
+fn alone_turn(
+    stage: &Stage<'_>,
+    grid: &Grid,
+    (length, children): Cell,
+    search: bool,
+    measured: &mut Measured,
+) -> Result<()> {
     let traffic = Traffic { length, streams: 1, stamps: false };
     let mut tester = Tester::alone(stage, traffic, children)?;
     measured.costs.push(cost::measure(&mut tester, 1, grid.time)?);

@@ -17,8 +17,8 @@ use crate::machine::{Machine, check_interrupted};
 const SESSION: &str = "bench";
 const PATIENCE: Duration = Duration::from_secs(60);
 
-/// Prints the tables; gives the figures as JSON.
-pub fn run(mode: Mode, quick: bool) -> Result<String> {
+/// The tables, and the figures as JSON.
+pub fn run(mode: Mode, quick: bool) -> Result<(String, String)> {
     let (tries, viewers) = if quick { (5, 3) } else { (20, 20) };
     let time = Duration::from_secs(if quick { 5 } else { 20 });
     let machine = Machine::describe()?;
@@ -77,14 +77,13 @@ pub fn run(mode: Mode, quick: bool) -> Result<String> {
     for ((name, _), share) in processes.iter().zip(&shares) {
         let _ = writeln!(text, "| {name} | {:.1} % |", share * 100.0);
     }
-    println!("{text}");
     let cpu: Value =
         processes.iter().zip(&shares).map(|((name, _), share)| (name.clone(), json!(share))).collect();
-    Ok(json!({
+    let raw = json!({
         "mode": mode.to_string(), "firstFrameMs": first, "firstFrameOfAllMs": whole, "glassToGlassMs": through, "withoutRelayMs": without,
         "viewersOnEach": viewers, "lost": lost, "cpu": cpu,
-    })
-    .to_string())
+    });
+    Ok((text, raw.to_string()))
 }
 
 /// The age of each picture at one viewer of egress-1.

@@ -1,5 +1,6 @@
 //! The loss-free rate: the generator keeps to a schedule on a CPU of its own, relay and receivers share the CPU under test,
-//! and a rate passes when every child got every packet once and in order, by the numbers in them.
+//! and a rate passes when every child got every packet once and in order, by the numbers in them, and soon: a receive
+//! buffer that takes in a whole trial is no rate.
 
 use std::time::Duration;
 
@@ -14,6 +15,9 @@ use crate::tester::{Outcome, Tester};
 /// nobody's fault here. Whoever loses much is not asked again.
 const TRIES: u32 = 3;
 const MUCH: f64 = 0.01;
+/// How much of the trial's time the last copy may come after the last packet.
+const BEHIND: f64 = 0.04;
+const BEHIND_AT_LEAST: Duration = Duration::from_millis(2);
 /// A generator that is further behind its schedule is the limit itself.
 const ON_SCHEDULE: f64 = 0.99;
 /// How much the rate found is lowered when it does not hold for longer.
@@ -26,8 +30,8 @@ pub struct Rate {
     pub packets: f64,
     /// Not the path but the generator was the limit.
     pub generator_limited: bool,
-    /// Every rate offered, and the share of copies lost.
-    pub trials: Vec<(f64, f64)>,
+    /// Every rate offered, the share of copies lost, and how far behind the last one was, ms.
+    pub trials: Vec<(f64, f64, f64)>,
 }
 
 /// How long each rate is offered.
@@ -54,7 +58,8 @@ pub fn find(tester: &mut Tester<'_>, children: usize, guess: f64, trial: Trial) 
     // A short trial may have been lucky: the rate found has to hold for longer.
     let mut candidate = search.passed().unwrap_or(0.0);
     for _ in 0..8 {
-        if candidate < 1.0 || offer(tester, children, candidate, trial.confirm, &mut rate)? == Verdict::Passed {
+        if candidate < 1.0 || offer(tester, children, candidate, trial.confirm, &mut rate)? == Verdict::Passed
+        {
             break;
         }
         candidate *= LOWER;
@@ -81,12 +86,13 @@ fn offer(
         check_interrupted()?;
         let outcome = tester.keep_to(offered, time)?;
         let share = lost_share(&outcome, children);
-        rate.trials.push((offered, share));
-        if share == 0.0 && outcome.late == 0 {
+        rate.trials.push((offered, share, outcome.behind.as_secs_f64() * 1e3));
+        let limit = time.mul_f64(BEHIND).max(BEHIND_AT_LEAST);
+        if share == 0.0 && outcome.late == 0 && outcome.behind <= limit {
             let on_schedule = outcome.rate() >= offered * ON_SCHEDULE;
             return Ok(if on_schedule { Verdict::Passed } else { Verdict::NotOffered });
         }
-        if share > MUCH {
+        if share > MUCH || outcome.behind > 3 * limit {
             break;
         }
     }
@@ -103,11 +109,13 @@ impl Rate {
         let trials: Vec<Value> = self
             .trials
             .iter()
-            .map(|(offered, lost)| json!([offered.round(), (lost * 1e6).round() / 1e6]))
+            .map(|(offered, lost, behind)| {
+                json!([offered.round(), (lost * 1e6).round() / 1e6, (behind * 1e3).round() / 1e3])
+            })
             .collect();
         json!({
             "packets_per_second": self.packets.round(), "generator_limited": self.generator_limited,
-            "offered_and_share_lost": trials,
+            "offered_share_lost_ms_behind": trials,
         })
     }
 }

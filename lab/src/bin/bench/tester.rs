@@ -60,6 +60,8 @@ pub struct Receiver {
     pub missing: u64,
     pub late: u64,
     pub next: u64,
+    pub last: u64,
+    pub ended: u64,
 }
 
 // SAFETY: repr(C), integers only, no padding.
@@ -79,6 +81,8 @@ pub struct Outcome {
     pub lost: u64,
     /// Copies out of order or there twice.
     pub late: u64,
+    /// How long after the last packet its last copy came: what had piled up somewhere.
+    pub behind: Duration,
 }
 
 impl Outcome {
@@ -192,7 +196,7 @@ impl<'a> Tester<'a> {
         self.schedule.set(0, [step, packets, streams, u64::from(FIRST_SSRC)], 0).context("the schedule")?;
         let [count, ..] = self.progress.get(&0, 0).context("reading the generator's progress")?;
         self.progress.set(0, [count, 0, 0, 0], 0).context("resetting the generator's progress")?;
-        self.expect(count)?;
+        self.expect(count, count + packets - 1)?;
         let mut options = TestRunOptions::new();
         options.data_in = Some(&self.frame.bytes);
         options.repeat = u32::try_from(frames).context("too many packets for one run")?;
@@ -210,13 +214,14 @@ impl<'a> Tester<'a> {
         }
         let [end, sent, first, last] = self.progress.get(&0, 0).context("the generator's progress")?;
         let between = if step == 0 { sent.saturating_sub(1) / LOOK * LOOK } else { sent.saturating_sub(1) };
-        let [copies, lost, late] = self.collect(sent, end)?;
-        Ok(Outcome { sent, ns: last - first, packets: between, copies, lost, late })
+        let ([copies, lost, late], ended) = self.collect(sent, end)?;
+        let behind = Duration::from_nanos(ended.saturating_sub(last));
+        Ok(Outcome { sent, ns: last - first, packets: between, copies, lost, late, behind })
     }
 
-    /// From now on the next packet is number `count`.
-    fn expect(&mut self, count: u64) -> Result<()> {
-        let fresh = Receiver { next: count & 0xffff_ffff, ..Receiver::default() };
+    /// From now on the next packet is number `count`, and the run ends with number `last`.
+    fn expect(&mut self, count: u64, last: u64) -> Result<()> {
+        let fresh = Receiver { next: count & 0xffff_ffff, last: last & 0xffff_ffff, ..Receiver::default() };
         let cpus = nr_cpus().map_err(|(_, error)| error).context("counting CPUs")?;
         for child in self.places() {
             let values = PerCpuValues::try_from(vec![fresh; cpus]).context("values of all CPUs")?;
@@ -225,8 +230,8 @@ impl<'a> Tester<'a> {
         Ok(())
     }
 
-    /// Waits until nothing more comes. Copies, lost, late.
-    fn collect(&self, sent: u64, end: u64) -> Result<[u64; 3]> {
+    /// Waits until nothing more comes. Copies, lost, late, and when the last one came.
+    fn collect(&self, sent: u64, end: u64) -> Result<([u64; 3], u64)> {
         let wanted = sent * self.children as u64;
         let mut before = u64::MAX;
         loop {
@@ -245,7 +250,8 @@ impl<'a> Tester<'a> {
             } else {
                 wanted.saturating_sub(copies)
             };
-            return Ok([copies, lost, if self.addressed { late } else { 0 }]);
+            let ended = all.iter().map(|receiver| receiver.ended).max().unwrap_or(0);
+            return Ok(([copies, lost, if self.addressed { late } else { 0 }], ended));
         }
     }
 

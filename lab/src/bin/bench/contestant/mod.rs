@@ -6,7 +6,6 @@ mod loops;
 mod netfilter;
 mod relay;
 
-use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::time::{Duration, Instant};
 
 use anyhow::{Result, ensure};
@@ -110,12 +109,5 @@ impl Running for Copying {
 
     fn stop(self: Box<Self>) -> Result<()> {
         self.0.kill9().map(drop)
-    }
-}
-
-/// Says something once, however often it is noticed.
-pub fn say_once(said: &AtomicBool, what: &str) {
-    if !said.swap(true, Relaxed) {
-        eprintln!("bench: {what}");
     }
 }

@@ -57,11 +57,9 @@ impl Contestant for Relay {
             .zip(stage.clients(children))
             .map(|(number, at)| format!("egress-{number}={}:{}:{}", at.ip(), at.port(), at.port() + 2))
             .collect();
-        let attach =
-            || RelayProcess::attach(stage.lab, RelayConfig::new("relay-1", mode, children));
+        let attach = || RelayProcess::attach(stage.lab, RelayConfig::new("relay-1", mode, children));
         let relay = if *self == Relay::Userspace {
-            let prioritised =
-                || with_priority(Priority::Process, attach).unwrap_or_else(|attached| attached);
+            let prioritised = || with_priority(Priority::Process, attach).unwrap_or_else(|attached| attached);
             on_cpu(stage.cpus.tested, prioritised)??
         } else {
             // The daemon has no part in the copying.

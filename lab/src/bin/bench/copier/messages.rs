@@ -87,7 +87,12 @@ impl Outbox {
     }
 
     /// Every packet to every client.
-    pub fn send_each(&mut self, socket: &UdpSocket, packets: Packets<'_>, clients: &[SockaddrStorage]) -> Result<()> {
+    pub fn send_each(
+        &mut self,
+        socket: &UdpSocket,
+        packets: Packets<'_>,
+        clients: &[SockaddrStorage],
+    ) -> Result<()> {
         self.vectors.clear();
         self.vectors.extend(packets.iter().map(read_only));
         for vector in &mut self.vectors {
