@@ -31,6 +31,8 @@ pub enum Subject {
     Growth,
     /// From SADD to the first packet, from SREM to the last.
     Changes,
+    /// How the others change, and what is lost by it.
+    Peers,
     /// The daemon's CPU and memory, and many changes at once.
     Daemon,
     /// From WHIP to WHEP: first picture, glass to glass, CPU of each node.
@@ -42,7 +44,7 @@ pub enum Subject {
 /// How `cargo xtask bench` is run.
 #[derive(Debug, clap::Args)]
 pub struct Bench {
-    /// fanout, latency, growth, changes, daemon, media, all [default: fanout, with --write: all]
+    /// fanout, latency, growth, changes, peers, daemon, media, all [default: fanout, with --write: all]
     #[arg(value_enum)]
     subjects: Vec<Subject>,
     /// Data plane of the relay in `changes` and `daemon`: xdp or tc
@@ -64,13 +66,15 @@ pub struct Bench {
 
 /// `cargo xtask bench`.
 pub fn bench(bench: &Bench) -> Result<()> {
-    prepare(bench.subjects.contains(&Subject::Media))?;
+    let all = bench.write && bench.subjects.is_empty();
+    let needs_clients = |subject: &Subject| [Subject::Media, Subject::Peers, Subject::All].contains(subject);
+    prepare(all || bench.subjects.iter().any(needs_clients))?;
     let mut command = lab("bench");
     if bench.write {
         command.arg("--write").arg(sh::workspace_root().join("docs"));
-        if bench.subjects.is_empty() {
-            command.arg("all");
-        }
+    }
+    if all {
+        command.arg("all");
     }
     command.args(
         bench

@@ -4,6 +4,7 @@
 //! - `latency`: how long a copy takes, at three rates;
 //! - `growth`: what a copy costs with more streams;
 //! - `changes`: from SADD to the first packet at the new child, and from SREM to the last one, under load;
+//! - `peers`: the same of the others, as far as they can change at all;
 //! - `daemon`: what the daemon takes of CPU and memory, and how fast it carries out many changes;
 //! - `media`: a broadcast from WHIP to WHEP: first picture, glass to glass, CPU of each node.
 
@@ -19,6 +20,7 @@ mod growth;
 mod latency;
 mod machine;
 mod media;
+mod peers;
 mod rate;
 mod report;
 mod search;
@@ -41,7 +43,7 @@ use machine::{Cpus, Machine};
 use report::Report;
 use stage::Stage;
 
-const USAGE: &str = "usage: bench [fanout|latency|growth|changes|daemon|media|all]… [--mode xdp|tc] [--quick] [--only NAME,…] \
+const USAGE: &str = "usage: bench [fanout|latency|growth|changes|peers|daemon|media|all]… [--mode xdp|tc] [--quick] [--only NAME,…] \
                      [--json FILE] [--write DOCS]";
 
 /// What is measured.
@@ -51,14 +53,21 @@ enum Subject {
     Latency,
     Growth,
     Changes,
+    Peers,
     Daemon,
     Media,
 }
 
 impl Subject {
     /// All that are measured in one go.
-    const ALL: [Subject; 5] =
-        [Subject::Fanout, Subject::Latency, Subject::Growth, Subject::Changes, Subject::Daemon];
+    const ALL: [Subject; 6] = [
+        Subject::Fanout,
+        Subject::Latency,
+        Subject::Growth,
+        Subject::Changes,
+        Subject::Peers,
+        Subject::Daemon,
+    ];
 }
 
 struct Options {
@@ -114,6 +123,7 @@ fn options(mut arguments: impl Iterator<Item = String>) -> Result<Options> {
             "latency" => options.subjects.push(Subject::Latency),
             "growth" => options.subjects.push(Subject::Growth),
             "changes" => options.subjects.push(Subject::Changes),
+            "peers" => options.subjects.push(Subject::Peers),
             "daemon" => options.subjects.push(Subject::Daemon),
             "media" => options.subjects.push(Subject::Media),
             "all" => options.subjects.extend(Subject::ALL),
@@ -154,6 +164,7 @@ fn run(options: &Options) -> Result<()> {
     for subject in &options.subjects {
         let (name, measured) = match subject {
             Subject::Changes => ("changes", changes::run(options.mode, options.quick)),
+            Subject::Peers => ("peers", peers::run(options.quick)),
             Subject::Daemon => ("daemon", daemon::run(options.mode, options.quick)),
             Subject::Media => ("media", media::run(options.mode, options.quick)),
             Subject::Fanout | Subject::Latency | Subject::Growth => continue,

@@ -147,7 +147,8 @@ fn index(lab: &Lab, endpoint: &Endpoint) -> Result<u32> {
         .with_context(|| format!("looking for {interface} in {}", endpoint.namespace))
 }
 
-fn mac(lab: &Lab, endpoint: &Endpoint) -> Result<[u8; 6]> {
+/// The MAC of an interface.
+pub fn mac(lab: &Lab, endpoint: &Endpoint) -> Result<[u8; 6]> {
     let line = lab.run(&endpoint.namespace, &["ip", "-o", "link", "show", &endpoint.interface])?;
     let text = line.split_whitespace().skip_while(|word| *word != "link/ether").nth(1).context("no MAC")?;
     let bytes: Vec<u8> =

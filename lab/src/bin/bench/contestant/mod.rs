@@ -11,6 +11,9 @@ use std::time::{Duration, Instant};
 use anyhow::{Result, ensure};
 use lab::Process;
 
+pub use gstreamer::{PLAYING, multiudpsink};
+pub use netfilter::ruleset;
+
 use crate::copier::Kind;
 use crate::stage::Stage;
 use crate::tester::Drops;
