@@ -43,20 +43,7 @@ enum Command {
         parts: Vec<test::Part>,
     },
     /// Measure: the relay beside what a user would choose instead, how fast changes are, what the daemon takes
-    Bench {
-        /// fanout, changes, daemon, media [default: fanout]
-        #[arg(value_enum)]
-        subjects: Vec<run::Subject>,
-        /// Data plane of the relay in `changes` and `daemon`: xdp or tc
-        #[arg(long, default_value = "xdp")]
-        mode: String,
-        /// A minute or less, to see that the harness works
-        #[arg(long)]
-        quick: bool,
-        /// Write the raw figures there
-        #[arg(long)]
-        json: Option<std::path::PathBuf>,
-    },
+    Bench(run::Bench),
     /// The long runs that are not part of the tests: random changes under load, Redis away for a minute; prints a table
     Soak {
         /// Random changes by redis-cli
@@ -91,9 +78,7 @@ fn dispatch(command: Command) -> Result<()> {
         Command::BuildEbpf => build_ebpf::run(),
         Command::Demo { once, mode } => run::demo(once, &mode),
         Command::Test { parts } => test::run(&parts),
-        Command::Bench { subjects, mode, quick, json } => {
-            run::bench(&subjects, &mode, quick, json.as_deref())
-        }
+        Command::Bench(bench) => run::bench(&bench),
         Command::Soak { changes, outage } => soak::run(changes, outage),
         Command::Compose { action } => compose::run(action),
         Command::Deny => packages::deny(),

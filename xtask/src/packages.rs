@@ -38,6 +38,8 @@ const FOR_EVERYTHING: &[(&str, &str)] = &[
     ("iputils-ping", "/usr/share/doc/iputils-ping/copyright"),
     ("ethtool", "/usr/sbin/ethtool"),
     ("tcpdump", "/usr/bin/tcpdump"),
+    // A contestant of the benchmarks.
+    ("nftables", "/usr/sbin/nft"),
     ("openssl", "/usr/bin/openssl"),
     // On a systemd machine these two start a service. Ours run in network namespaces with directories of their own, and
     // never meet it.

@@ -1,6 +1,5 @@
 //! `demo` and `bench`: install, build, then hand over to the binary of the lab that does it.
 
-use std::path::Path;
 use std::process::Command;
 
 use anyhow::Result;
@@ -24,31 +23,73 @@ pub fn demo(once: bool, mode: &str) -> Result<()> {
 /// What `cargo xtask bench` measures.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum Subject {
-    /// Copies one CPU makes by each path.
+    /// CPU time per copy and loss-free rate, beside everybody else.
     Fanout,
+    /// How long a copy takes.
+    Latency,
+    /// What a copy costs with more streams.
+    Growth,
     /// From SADD to the first packet, from SREM to the last.
     Changes,
+    /// How the others change, and what is lost by it.
+    Peers,
     /// The daemon's CPU and memory, and many changes at once.
     Daemon,
     /// From WHIP to WHEP: first picture, glass to glass, CPU of each node.
     Media,
+    /// All of these but media.
+    All,
+}
+
+/// How `cargo xtask bench` is run.
+#[derive(Debug, clap::Args)]
+pub struct Bench {
+    /// fanout, latency, growth, changes, peers, daemon, media, all [default: fanout, with --write: all]
+    #[arg(value_enum)]
+    subjects: Vec<Subject>,
+    /// Data plane of the relay in `changes` and `daemon`: xdp or tc
+    #[arg(long, default_value = "xdp")]
+    mode: String,
+    /// In less than two minutes, to see that the harness works
+    #[arg(long)]
+    quick: bool,
+    /// Of fanout and latency only these contestants
+    #[arg(long, value_delimiter = ',')]
+    only: Vec<String>,
+    /// Write the raw figures there
+    #[arg(long)]
+    json: Option<std::path::PathBuf>,
+    /// Write tables, plots and raw figures to docs/benchmarks.md and docs/benchmarks/
+    #[arg(long)]
+    write: bool,
 }
 
 /// `cargo xtask bench`.
-pub fn bench(subjects: &[Subject], mode: &str, quick: bool, json: Option<&Path>) -> Result<()> {
-    prepare(subjects.contains(&Subject::Media))?;
+pub fn bench(bench: &Bench) -> Result<()> {
+    let all = bench.write && bench.subjects.is_empty();
+    let needs_clients = |subject: &Subject| [Subject::Media, Subject::Peers, Subject::All].contains(subject);
+    prepare(all || bench.subjects.iter().any(needs_clients))?;
     let mut command = lab("bench");
-    command.args(subjects.iter().map(|subject| match subject {
-        Subject::Fanout => "fanout",
-        Subject::Changes => "changes",
-        Subject::Daemon => "daemon",
-        Subject::Media => "media",
-    }));
-    command.args(["--mode", mode]);
-    if quick {
+    if bench.write {
+        command.arg("--write").arg(sh::workspace_root().join("docs"));
+    }
+    if all {
+        command.arg("all");
+    }
+    command.args(
+        bench
+            .subjects
+            .iter()
+            .filter_map(|subject| subject.to_possible_value().map(|value| value.get_name().to_owned())),
+    );
+    command.args(["--mode", &bench.mode]);
+    if bench.quick {
         command.arg("--quick");
     }
-    if let Some(path) = json {
+    if !bench.only.is_empty() {
+        command.args(["--only", &bench.only.join(",")]);
+    }
+    if let Some(path) = &bench.json {
         command.arg("--json").arg(path);
     }
     let _mounts = Mounts::remember();

@@ -53,10 +53,10 @@ struct Row {
     own: Histogram,
 }
 
-/// Prints the table; gives the raw figures as JSON.
-pub fn run(mode: Mode, quick: bool) -> Result<String> {
+/// The table, and the raw figures as JSON.
+pub fn run(mode: Mode, quick: bool) -> Result<(String, String)> {
     let rounds = if quick { 20 } else { 200 };
-    let machine = Machine::describe(0)?;
+    let machine = Machine::describe()?;
     eprintln!("bench: {machine}; {rounds} times SADD and SREM in mode {mode}, in three ways");
     let lab = Lab::new("bench-changes-")?;
     let tree = Tree::plant(&lab, mode, STAYERS + 1)?;
@@ -96,8 +96,7 @@ pub fn run(mode: Mode, quick: bool) -> Result<String> {
         sum(|flow| flow.duplicated),
         sum(|flow| flow.reordered)
     );
-    print!("{}", markdown(&machine, mode, &rows, &stayed));
-    Ok(json(&machine, mode, &rows, &flows, missing))
+    Ok((markdown(mode, &rows, &stayed), json(&machine, mode, &rows, &flows, missing)))
 }
 
 fn measure(
@@ -171,9 +170,9 @@ fn ms(from: u64, to: u64) -> f64 {
     to.saturating_sub(from) as f64 / 1e6
 }
 
-fn markdown(machine: &Machine, mode: Mode, rows: &[Row], stayed: &str) -> String {
+fn markdown(mode: Mode, rows: &[Row], stayed: &str) -> String {
     let mut text = format!(
-        "\n{machine}; mode {mode}, {RATE} packets/s; times in ms\n\n| typed by | what | changes | p50 | p90 | p99 | max |\n\
+        "\n### Changes: mode {mode}, {RATE} packets/s; times in ms\n\n| typed by | what | changes | p50 | p90 | p99 | max |\n\
          |---|---|---|---|---|---|---|\n"
     );
     for Row { typing, added, removed, own } in rows {

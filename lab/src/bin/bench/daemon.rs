@@ -31,10 +31,10 @@ struct Burst {
     generations: u64,
 }
 
-/// Prints the table; gives the figures as JSON.
-pub fn run(mode: Mode, quick: bool) -> Result<String> {
+/// The table, and the figures as JSON.
+pub fn run(mode: Mode, quick: bool) -> Result<(String, String)> {
     let idle_for = Duration::from_secs(if quick { 5 } else { 20 });
-    let machine = Machine::describe(0)?;
+    let machine = Machine::describe()?;
     eprintln!("bench: {machine}; the daemon in mode {mode}, idle for {} s", idle_for.as_secs());
     let lab = Lab::new("bench-daemon-")?;
     let tree = Tree::plant(&lab, mode, ADDRESSES)?;
@@ -75,8 +75,7 @@ pub fn run(mode: Mode, quick: bool) -> Result<String> {
         burst(&tree, &mut connection, &mut random, "one a millisecond", Some(Duration::from_millis(1)))?,
     ];
     let figures = Figures { machine, mode, idle_for, idle, small, large, bursts };
-    print!("{}", figures.markdown());
-    Ok(figures.json())
+    Ok((figures.markdown(), figures.json()))
 }
 
 /// Where the children are: few addresses, many ports.
@@ -184,8 +183,8 @@ struct Figures {
 
 impl Figures {
     fn markdown(&self) -> String {
-        let Figures { machine, mode, idle_for, idle, small, large, bursts } = self;
-        let mut text = format!("\n{machine}; mode {mode}\n\n| the daemon | |\n|---|---|\n");
+        let Figures { machine: _, mode, idle_for, idle, small, large, bursts } = self;
+        let mut text = format!("\n### The daemon: mode {mode}\n\n| | |\n|---|---|\n");
         let mib = |kib: &u64| *kib as f64 / 1024.0;
         let _ = writeln!(text, "| idle CPU, {} s with Redis | {idle:.3} % of one |", idle_for.as_secs());
         let _ = writeln!(text, "| resident, 2 children | {:.1} MiB |", mib(small));

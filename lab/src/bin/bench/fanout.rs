@@ -1,47 +1,172 @@
-//! How many copies one CPU makes by each path. Rounds are interleaved, so that whatever else the machine does meets all
-//! of them; ratios are those of one run.
+//! CPU time per copy and loss-free rate of every contestant, by children and packet length.
+//!
+//! Rounds are interleaved: in each, everybody has a turn at each cell, back and forth, so that whatever else the machine
+//! does meets all of them.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use anyhow::{Context, Result};
-use lab::Lab;
+use serde_json::{Value, json};
 
-use crate::load::Sample;
-use crate::machine::{self, Machine};
-use crate::report::Report;
-use crate::scene::{Scene, Way};
+use crate::contestant::{self, Contestant};
+use crate::cost::{self, Cost};
+use crate::machine::{Awake, make_ordinary};
+use crate::rate::{self, Rate, Trial};
+use crate::stage::{Division, Stage};
+use crate::tester::{Tester, Traffic};
 
-/// Prints the table; gives the raw figures as JSON.
-pub fn run(quick: bool) -> Result<String> {
-    // How long one way is loaded in one round.
-    let (rounds, time) =
-        if quick { (5, Duration::from_millis(200)) } else { (11, Duration::from_millis(500)) };
-    // Before anything is started: what is started inherits it.
-    let pinned = machine::pin()?;
-    let machine = Machine::describe(pinned.cpu)?;
-    eprintln!("bench: {machine}; {rounds} interleaved rounds, all on CPU {}", machine.cpu);
-    let labs = Way::ALL
-        .iter()
-        .map(|way| Lab::new(&format!("bench-{}-", way.short())))
-        .collect::<Result<Vec<Lab>>>()?;
-    let mut scenes = Vec::new();
-    for (way, lab) in Way::ALL.iter().zip(&labs) {
-        scenes.push(Scene::set(lab, *way).with_context(|| format!("setting up {}", way.name()))?);
-    }
-    let mut samples: Vec<Vec<Sample>> = vec![Vec::new(); scenes.len()];
-    for round in 0..rounds {
-        // Back and forth, so that no way always comes after the same other one.
-        let order: Vec<usize> =
-            if round % 2 == 0 { (0..scenes.len()).collect() } else { (0..scenes.len()).rev().collect() };
-        for index in order {
-            let sample = scenes[index]
-                .measure(time)
-                .with_context(|| format!("measuring {}", Way::ALL[index].name()))?;
-            samples[index].push(sample);
+/// Who could not be measured in a cell, and why, is part of the result.
+pub type Cell = (usize, usize);
+
+/// What is measured where.
+pub struct Grid {
+    pub rounds: u32,
+    /// Frame length and children.
+    pub cells: Vec<Cell>,
+    /// Rounds in which the loss-free rate is searched, too.
+    pub searches: u32,
+    pub time: Duration,
+    pub trial: Trial,
+}
+
+impl Grid {
+    pub fn new(quick: bool) -> Self {
+        if quick {
+            return Self {
+                rounds: 1,
+                cells: vec![(214, 2), (214, 8)],
+                searches: 1,
+                time: Duration::from_millis(30),
+                trial: Trial { search: Duration::from_millis(50), confirm: Duration::from_millis(80) },
+            };
         }
-        eprintln!("bench: round {} of {rounds} done", round + 1);
+        let sweep = [1, 2, 4, 8, 16, 32, 64, 128, 256].map(|children| (214, children));
+        let others =
+            [120, 1200].into_iter().flat_map(|length| [1, 8, 64, 256].map(|children| (length, children)));
+        Self {
+            rounds: 3,
+            cells: sweep.into_iter().chain(others).collect(),
+            searches: 1,
+            time: Duration::from_millis(120),
+            trial: Trial { search: Duration::from_millis(100), confirm: Duration::from_millis(300) },
+        }
     }
-    let report = Report::new(machine, samples);
-    print!("{}", report.markdown());
-    Ok(report.json())
+}
+
+/// What one contestant did in one cell.
+#[derive(Clone, Debug, Default)]
+pub struct Measured {
+    pub costs: Vec<Cost>,
+    pub rates: Vec<Rate>,
+    pub failed: Option<String>,
+}
+
+/// Everything measured, by contestant and cell.
+pub type Table = BTreeMap<(String, Cell), Measured>;
+
+/// The generator with nothing but a receiver behind it, under this name.
+pub const GENERATOR: &str = "generator";
+
+/// Measures all that the grid says.
+pub fn measure(stage: &Stage<'_>, grid: &Grid, only: &[String]) -> Result<Table> {
+    let mut table = Table::new();
+    let mut contestants = contestant::all();
+    contestants.retain(|contestant| only.is_empty() || only.iter().any(|name| name == contestant.short()));
+    for round in 0..grid.rounds {
+        let search = round < grid.searches;
+        for (number, (length, children)) in (1..).zip(&grid.cells) {
+            let cell = (*length, *children);
+            let alone = table.entry((GENERATOR.to_owned(), cell)).or_default();
+            alone_turn(stage, grid, cell, search, alone)?;
+            for contestant in &contestants {
+                let measured = table.entry((contestant.short().to_owned(), cell)).or_default();
+                let turn = turn(stage, grid, cell, contestant.as_ref(), search, measured);
+                match turn {
+                    Ok(()) => {}
+                    Err(error) if crate::machine::check_interrupted().is_err() => return Err(error),
+                    Err(error) => {
+                        let said = format!("{error:#}");
+                        eprintln!("bench: {} with {children} children: {said}", contestant.short());
+                        measured.failed = Some(said);
+                    }
+                }
+            }
+            contestants.reverse();
+            eprintln!(
+                "bench: round {} of {}, cell {number} of {}: {children} children, {length} bytes",
+                round + 1,
+                grid.rounds,
+                grid.cells.len()
+            );
+        }
+    }
+    Ok(table)
+}
+
+/// The generator by itself, in batches as with so many children.
+fn alone_turn(
+    stage: &Stage<'_>,
+    grid: &Grid,
+    (length, children): Cell,
+    search: bool,
+    measured: &mut Measured,
+) -> Result<()> {
+    let traffic = Traffic { length, streams: 1, stamps: false };
+    let mut tester = Tester::alone(stage, traffic, children)?;
+    measured.costs.push(cost::measure(&mut tester, 1, grid.time)?);
+    if search && children == 1 {
+        stage.divide(Division::TwoCpus { process: false })?;
+        let guess = 1e9 / measured.costs[0].ns_per_packet;
+        measured.rates.push(rate::find(&mut tester, 1, guess, grid.trial)?);
+        stage.divide(Division::OneCpu)?;
+    }
+    Ok(())
+}
+
+fn turn(
+    stage: &Stage<'_>,
+    grid: &Grid,
+    (length, children): Cell,
+    contestant: &dyn Contestant,
+    search: bool,
+    measured: &mut Measured,
+) -> Result<()> {
+    let traffic = Traffic { length, streams: 1, stamps: false };
+    let mut tester = Tester::new(stage, traffic, contestant.drops(), children, contestant.addressed())?;
+    let running = contestant.start(stage, children).context("starting")?;
+    let cost = cost::measure(&mut tester, children, grid.time);
+    let result = cost.and_then(|cost| {
+        let guess = 1e9 / cost.ns_per_packet;
+        measured.costs.push(cost);
+        if search {
+            if let Some(process) = running.process() {
+                make_ordinary(process)?;
+            }
+            stage.divide(Division::TwoCpus { process: running.process().is_some() })?;
+            let _awake = Awake::keep(stage.cpus.tested)?;
+            let found = rate::find(&mut tester, children, guess, grid.trial);
+            stage.divide(Division::OneCpu)?;
+            measured.rates.push(found?);
+        }
+        Ok(())
+    });
+    running.stop().context("stopping")?;
+    result
+}
+
+/// The raw figures.
+pub fn json(table: &Table) -> Value {
+    let rows: Vec<Value> = table
+        .iter()
+        .map(|((who, (length, children)), measured)| {
+            json!({
+                "who": who, "length": length, "children": children,
+                "costs": measured.costs.iter().map(Cost::json).collect::<Vec<_>>(),
+                "rates": measured.rates.iter().map(Rate::json).collect::<Vec<_>>(),
+                "failed": measured.failed,
+            })
+        })
+        .collect();
+    json!(rows)
 }

@@ -40,6 +40,17 @@ impl Times {
     }
 }
 
+/// The middle one; NaN of nothing.
+pub fn median(values: &[f64]) -> f64 {
+    let mut sorted = values.to_vec();
+    sorted.sort_by(f64::total_cmp);
+    match sorted.len() {
+        0 => f64::NAN,
+        odd if odd % 2 == 1 => sorted[odd / 2],
+        even => (sorted[even / 2 - 1] + sorted[even / 2]) / 2.0,
+    }
+}
+
 /// A histogram of Prometheus: how many were at most so many seconds.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Histogram(Vec<(f64, f64)>);

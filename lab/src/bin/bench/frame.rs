@@ -1,17 +1,17 @@
-//! The packet that the generator sends: 200 bytes of RTP in UDP over IPv4, with right checksums.
+//! The packet that the generator sends: RTP in UDP over IPv4, with right checksums.
 
 use std::net::Ipv4Addr;
 
 use lab::relay::AUDIO;
-use lab::rtp::{Header, Probe};
 
-/// Bytes of RTP.
-pub const RTP: usize = 200;
-const HEADERS: usize = 14 + 20 + 8;
+/// Bytes that the generator writes into every packet.
+pub const WRITTEN: usize = 80;
+/// Ethernet, IPv4 and UDP header.
+pub const HEADERS: usize = 14 + 20 + 8;
 const SOURCE_PORT: u16 = 40_000;
-const SSRC: u32 = 7777;
+const PAYLOAD_TYPE: u8 = 111;
 
-/// The frame with sequence number, timestamp and UDP checksum 0, which the generator fills in.
+/// The frame, with 0 for what differs between packets: sequence number, timestamp, SSRC, probe, UDP checksum.
 pub struct Frame {
     pub bytes: Vec<u8>,
     /// The sum of all that the UDP checksum covers, in the kernel's byte order.
@@ -19,10 +19,13 @@ pub struct Frame {
 }
 
 impl Frame {
-    pub fn new(macs: [[u8; 6]; 2], source: Ipv4Addr, destination: Ipv4Addr) -> Self {
+    /// `length`: of the whole frame without its check sequence.
+    pub fn new(macs: [[u8; 6]; 2], source: Ipv4Addr, destination: Ipv4Addr, length: usize) -> Self {
+        assert!(length >= WRITTEN && length.is_multiple_of(2), "no such frame");
         let [source_mac, destination_mac] = macs;
-        let udp_length = ((8 + RTP) as u16).to_be_bytes();
-        let total = ((20 + 8 + RTP) as u16).to_be_bytes();
+        let rtp_length = length - HEADERS;
+        let udp_length = ((8 + rtp_length) as u16).to_be_bytes();
+        let total = ((20 + 8 + rtp_length) as u16).to_be_bytes();
         let addresses = [source.octets(), destination.octets()].concat();
 
         // Version and header length, no fragment, TTL 64, UDP.
@@ -30,21 +33,22 @@ impl Frame {
         let header_sum = (!fold(sum(&ip))).to_ne_bytes();
         ip[10..12].copy_from_slice(&header_sum);
 
-        let mut rtp = vec![0; RTP];
-        let header = Header { payload_type: 111, sequence: 0, timestamp: 0, ssrc: SSRC };
-        Probe { counter: 0, sent_ns: 0 }.write(header, &mut rtp);
+        let mut rtp = vec![0; rtp_length];
+        rtp[..2].copy_from_slice(&[2 << 6, PAYLOAD_TYPE]);
+        // Beyond the probe, anything that is not all the same.
+        (0..).zip(&mut rtp[WRITTEN - HEADERS..]).for_each(|(index, byte)| *byte = index as u8);
         let udp = [&SOURCE_PORT.to_be_bytes()[..], &AUDIO.to_be_bytes(), &udp_length, &[0, 0], &rtp].concat();
         let pseudo = [&addresses[..], &[0, 17], &udp_length].concat();
 
         let ethernet = [&destination_mac[..], &source_mac, &[0x08, 0x00]].concat();
         let bytes = [ethernet, ip, udp.clone()].concat();
-        debug_assert_eq!(bytes.len(), HEADERS + RTP);
+        debug_assert_eq!(bytes.len(), length);
         Self { bytes, sum: u32::from(fold(sum(&pseudo) + sum(&udp))) }
     }
 
-    /// The first 56 bytes, which the generator writes into every packet.
-    pub fn template(&self) -> [u64; 7] {
-        let mut words = [0; 7];
+    /// The first bytes, which the generator writes into every packet.
+    pub fn template(&self) -> [u64; WRITTEN / 8] {
+        let mut words = [0; WRITTEN / 8];
         for (word, bytes) in words.iter_mut().zip(self.bytes.chunks_exact(8)) {
             *word = bytes.iter().rev().fold(0, |word, byte| word << 8 | u64::from(*byte));
         }

@@ -1,10 +1,12 @@
-//! The machine: one CPU of it for everything, what it is, and how to stop early.
+//! The machine: what it is, which CPU does what and with which priority, and how to stop early.
 
 use std::fmt;
 use std::fs;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+use std::thread::JoinHandle;
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result, bail, ensure};
 use nix::sched::{CpuSet, sched_getaffinity, sched_setaffinity};
 use nix::sys::signal::{SaFlags, SigAction, SigHandler, SigSet, Signal, sigaction};
 use nix::unistd::Pid;
@@ -17,14 +19,12 @@ pub struct Machine {
     pub model: String,
     pub kernel: String,
     pub cpus: usize,
-    /// The one used.
-    pub cpu: usize,
     /// Measured processes were not disturbed by others.
     pub realtime: bool,
 }
 
 impl Machine {
-    pub fn describe(cpu: usize) -> Result<Self> {
+    pub fn describe() -> Result<Self> {
         let info = fs::read_to_string("/proc/cpuinfo").context("reading /proc/cpuinfo")?;
         let model = info
             .lines()
@@ -34,7 +34,7 @@ impl Machine {
             fs::read_to_string("/proc/sys/kernel/osrelease").context("reading the kernel's version")?;
         let cpus = info.lines().filter(|line| line.starts_with("processor")).count();
         let realtime = with_priority(Priority::Generator, || ()).is_ok();
-        Ok(Self { model: model.to_owned(), kernel: kernel.trim().to_owned(), cpus, cpu, realtime })
+        Ok(Self { model: model.to_owned(), kernel: kernel.trim().to_owned(), cpus, realtime })
     }
 }
 
@@ -44,30 +44,96 @@ impl fmt::Display for Machine {
     }
 }
 
-/// This process on one CPU; dropping it gives the others back.
-pub struct Pinned {
-    /// The one used.
-    pub cpu: usize,
-    allowed: CpuSet,
+/// Which CPU does what.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Cpus {
+    /// The last one that may be used: all that is measured runs here.
+    pub tested: usize,
+    /// Another one, for the generator when it has a schedule to keep, and for whatever else there is to do.
+    pub tester: usize,
 }
 
-impl Drop for Pinned {
-    fn drop(&mut self) {
-        // What is measured next wants all of them; if this fails it is only slower.
-        let _ = sched_setaffinity(Pid::from_raw(0), &self.allowed);
+impl Cpus {
+    /// Takes the first and the last CPU that this process may use.
+    pub fn choose() -> Result<Self> {
+        let allowed = sched_getaffinity(Pid::from_raw(0)).context("asking for the CPUs")?;
+        let usable: Vec<usize> =
+            (0..CpuSet::count()).filter(|cpu| allowed.is_set(*cpu).unwrap_or(false)).collect();
+        let (tester, tested) = (usable.first().copied(), usable.last().copied());
+        let (Some(tester), Some(tested)) = (tester, tested) else { bail!("no CPU to run on") };
+        ensure!(tester != tested, "one CPU is not enough: the generator needs one of its own");
+        Ok(Self { tested, tester })
     }
 }
 
-/// Ties this process, and with it all that it starts, to the last CPU it may use. Softirqs follow the generator: veth
-/// polls where it was sent to, as long as nobody turns on RPS.
-pub fn pin() -> Result<Pinned> {
-    let allowed = sched_getaffinity(Pid::from_raw(0)).context("asking for the CPUs")?;
-    let cpu = (0..CpuSet::count()).rev().find(|cpu| allowed.is_set(*cpu).unwrap_or(false));
-    let cpu = cpu.context("no CPU to run on")?;
+/// Runs something on one CPU; threads and processes that it starts keep to it.
+pub fn on_cpu<T>(cpu: usize, work: impl FnOnce() -> T) -> Result<T> {
+    let before = sched_getaffinity(Pid::from_raw(0)).context("asking for the CPUs")?;
+    set_affinity(0, cpu)?;
+    let done = work();
+    sched_setaffinity(Pid::from_raw(0), &before).context("going back to all CPUs")?;
+    Ok(done)
+}
+
+/// Ties a thread to one CPU; 0 is the calling one.
+pub fn set_affinity(thread: i32, cpu: usize) -> Result<()> {
     let mut one = CpuSet::new();
     one.set(cpu).context("choosing a CPU")?;
-    sched_setaffinity(Pid::from_raw(0), &one).with_context(|| format!("moving to CPU {cpu}"))?;
-    Ok(Pinned { cpu, allowed })
+    sched_setaffinity(Pid::from_raw(thread), &one).with_context(|| format!("moving {thread} to CPU {cpu}"))
+}
+
+/// Takes real-time priority from all threads of a process: it then shares its CPU with the kernel's as any other does, and
+/// both are preferred to whatever else runs on this machine.
+pub fn make_ordinary(process: u32) -> Result<()> {
+    for task in fs::read_dir(format!("/proc/{process}/task")).context("the process's threads")?.flatten() {
+        let thread = task.file_name().to_str().and_then(|name| name.parse().ok()).context("a thread's id")?;
+        prefer(thread);
+    }
+    Ok(())
+}
+
+/// Prefers a thread to all others without real-time priority.
+pub fn prefer(thread: i32) {
+    set_scheduler(thread, libc::SCHED_OTHER, 0);
+    // SAFETY: no memory is involved. Where it is not allowed, others disturb more.
+    unsafe { libc::setpriority(libc::PRIO_PROCESS, thread as u32, -20) };
+}
+
+/// Gives a thread real-time priority.
+pub fn make_realtime(thread: i32) {
+    set_scheduler(thread, libc::SCHED_FIFO, Priority::Generator as i32);
+}
+
+/// Keeps a CPU from going to sleep, in a thread that runs only when nothing else wants to; as `idle=poll` would. Leaving
+/// sleep costs a virtual machine tens of microseconds.
+pub struct Awake {
+    stop: Arc<AtomicBool>,
+    worker: Option<JoinHandle<()>>,
+}
+
+impl Awake {
+    pub fn keep(cpu: usize) -> Result<Self> {
+        let stop = Arc::new(AtomicBool::new(false));
+        let stopped = stop.clone();
+        let worker = std::thread::spawn(move || {
+            if set_affinity(0, cpu).is_err() || !set_scheduler(0, libc::SCHED_IDLE, 0) {
+                return;
+            }
+            while !stopped.load(Relaxed) {
+                std::hint::spin_loop();
+            }
+        });
+        Ok(Self { stop, worker: Some(worker) })
+    }
+}
+
+impl Drop for Awake {
+    fn drop(&mut self) {
+        self.stop.store(true, Relaxed);
+        if let Some(worker) = self.worker.take() {
+            let _ = worker.join();
+        }
+    }
 }
 
 /// Real-time priorities: other people's processes do not interrupt these.
@@ -82,20 +148,21 @@ pub enum Priority {
 /// Runs something with a real-time priority, which threads and processes started meanwhile keep. Where that is not
 /// allowed, it is run as it is, and the result comes as an error.
 pub fn with_priority<T>(priority: Priority, work: impl FnOnce() -> T) -> Result<T, T> {
-    let raised = set_scheduler(libc::SCHED_FIFO, priority as i32);
+    let raised = set_scheduler(0, libc::SCHED_FIFO, priority as i32);
     let done = work();
     if raised {
-        set_scheduler(libc::SCHED_OTHER, 0);
+        set_scheduler(0, libc::SCHED_OTHER, 0);
         Ok(done)
     } else {
         Err(done)
     }
 }
 
-fn set_scheduler(policy: i32, priority: i32) -> bool {
+/// 0 is the calling thread.
+fn set_scheduler(thread: i32, policy: i32, priority: i32) -> bool {
     let parameters = libc::sched_param { sched_priority: priority };
-    // SAFETY: the structure lives through the call; 0 is the calling thread.
-    unsafe { libc::sched_setscheduler(0, policy, &raw const parameters) == 0 }
+    // SAFETY: the structure lives through the call.
+    unsafe { libc::sched_setscheduler(thread, policy, &raw const parameters) == 0 }
 }
 
 /// Notes Ctrl-C instead of ending at once, so that the labs are taken down.

@@ -1,50 +1,73 @@
 //! What `cargo xtask bench` runs. Timing is printed, never asserted.
 //!
-//! - `fanout`: how many copies one CPU makes by each path, beside the bare kernel broadcast and GStreamer.
-//! - `changes`: from SADD to the first packet at the new child, and from SREM to the last one, under load.
-//! - `daemon`: what the daemon takes of CPU and memory, and how fast it carries out many changes.
+//! - `fanout`: CPU time per copy and loss-free rate, by children and packet length, beside everybody else;
+//! - `latency`: how long a copy takes, at three rates;
+//! - `growth`: what a copy costs with more streams;
+//! - `changes`: from SADD to the first packet at the new child, and from SREM to the last one, under load;
+//! - `peers`: the same of the others, as far as they can change at all;
+//! - `daemon`: what the daemon takes of CPU and memory, and how fast it carries out many changes;
 //! - `media`: a broadcast from WHIP to WHEP: first picture, glass to glass, CPU of each node.
 
 mod changes;
+mod contestant;
+mod copier;
+mod cost;
 mod daemon;
 mod fanout;
 mod figures;
 mod frame;
-mod load;
+mod growth;
+mod latency;
 mod machine;
 mod media;
+mod peers;
+mod rate;
 mod report;
-mod scene;
+mod search;
+mod stage;
 mod stamps;
+mod tester;
 mod tree;
 
 use std::fs;
 use std::path::PathBuf;
 use std::process::ExitCode;
+use std::time::Instant;
 
 use anyhow::{Context, Result, bail};
+use lab::Lab;
 use lab::relay::{BAD_CONFIGURATION, Mode};
+use serde_json::Value;
 
-const USAGE: &str = "usage: bench [fanout|changes|daemon|media]… [--mode xdp|tc] [--quick] [--json FILE]";
+use machine::{Cpus, Machine};
+use report::Report;
+use stage::Stage;
+
+const USAGE: &str = "usage: bench [fanout|latency|growth|changes|peers|daemon|media|all]… [--mode xdp|tc] [--quick] [--only NAME,…] \
+                     [--json FILE] [--write DOCS]";
 
 /// What is measured.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Subject {
     Fanout,
+    Latency,
+    Growth,
     Changes,
+    Peers,
     Daemon,
     Media,
 }
 
 impl Subject {
-    fn name(self) -> &'static str {
-        match self {
-            Subject::Fanout => "fanout",
-            Subject::Changes => "changes",
-            Subject::Daemon => "daemon",
-            Subject::Media => "media",
-        }
-    }
+    /// All that are measured in one go.
+    const ALL: [Subject; 6] = [
+        Subject::Fanout,
+        Subject::Latency,
+        Subject::Growth,
+        Subject::Changes,
+        Subject::Peers,
+        Subject::Daemon,
+    ];
 }
 
 struct Options {
@@ -52,18 +75,26 @@ struct Options {
     /// Of the relay whose changes and daemon are measured.
     mode: Mode,
     quick: bool,
+    /// These contestants; none: all.
+    only: Vec<String>,
     json: Option<PathBuf>,
+    /// The folder of the page that the tables go into.
+    write: Option<PathBuf>,
 }
 
 fn main() -> ExitCode {
-    let options = match options(std::env::args().skip(1)) {
-        Ok(options) => options,
-        Err(error) => {
-            eprintln!("bench: {error:#}; {USAGE}");
-            return ExitCode::from(BAD_CONFIGURATION as u8);
-        }
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    let result = match &arguments[..] {
+        [copier, arguments @ ..] if copier == "copier" => copier::run(arguments),
+        _ => match options(arguments.into_iter()) {
+            Ok(options) => run(&options),
+            Err(error) => {
+                eprintln!("bench: {error:#}; {USAGE}");
+                return ExitCode::from(BAD_CONFIGURATION as u8);
+            }
+        },
     };
-    match run(&options) {
+    match result {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("bench: {error:#}");
@@ -73,7 +104,14 @@ fn main() -> ExitCode {
 }
 
 fn options(mut arguments: impl Iterator<Item = String>) -> Result<Options> {
-    let mut options = Options { subjects: Vec::new(), mode: Mode::Xdp, quick: false, json: None };
+    let mut options = Options {
+        subjects: Vec::new(),
+        mode: Mode::Xdp,
+        quick: false,
+        only: Vec::new(),
+        json: None,
+        write: None,
+    };
     while let Some(argument) = arguments.next() {
         let (name, value) = match argument.split_once('=') {
             Some((name, value)) => (name, Some(value.to_owned())),
@@ -82,14 +120,26 @@ fn options(mut arguments: impl Iterator<Item = String>) -> Result<Options> {
         let mut value = || value.clone().or_else(|| arguments.next());
         match name {
             "fanout" => options.subjects.push(Subject::Fanout),
+            "latency" => options.subjects.push(Subject::Latency),
+            "growth" => options.subjects.push(Subject::Growth),
             "changes" => options.subjects.push(Subject::Changes),
+            "peers" => options.subjects.push(Subject::Peers),
             "daemon" => options.subjects.push(Subject::Daemon),
             "media" => options.subjects.push(Subject::Media),
+            "all" => options.subjects.extend(Subject::ALL),
             "--quick" => options.quick = true,
+            "--only" => {
+                let names = value().context("--only needs names")?;
+                options.only.extend(names.split(',').map(str::to_owned));
+            }
             "--json" => options.json = Some(value().context("--json needs a file")?.into()),
+            "--write" => options.write = Some(value().context("--write needs a folder")?.into()),
             "--mode" => options.mode = value().context("--mode needs a mode")?.parse()?,
             _ => bail!("unknown argument {argument}"),
         }
+    }
+    if let Some(name) = options.only.iter().find(|name| contestant::named(name).is_none()) {
+        bail!("no contestant {name}");
     }
     if options.subjects.is_empty() {
         options.subjects.push(Subject::Fanout);
@@ -99,27 +149,59 @@ fn options(mut arguments: impl Iterator<Item = String>) -> Result<Options> {
 
 fn run(options: &Options) -> Result<()> {
     machine::catch_signals()?;
-    let mut measured = Vec::new();
+    let began = Instant::now();
+    let machine = Machine::describe()?;
+    eprintln!("bench: {machine}");
+    let mut report = Report {
+        machine,
+        fanout: fanout::Table::new(),
+        latency: Vec::new(),
+        growth: Vec::new(),
+        others: Vec::new(),
+        seconds: 0.0,
+    };
+    between_generator_and_receivers(options, &mut report)?;
     for subject in &options.subjects {
-        let json = match subject {
-            Subject::Fanout => fanout::run(options.quick),
-            Subject::Changes => changes::run(options.mode, options.quick),
-            Subject::Daemon => daemon::run(options.mode, options.quick),
-            Subject::Media => media::run(options.mode, options.quick),
+        let (name, measured) = match subject {
+            Subject::Changes => ("changes", changes::run(options.mode, options.quick)),
+            Subject::Peers => ("peers", peers::run(options.quick)),
+            Subject::Daemon => ("daemon", daemon::run(options.mode, options.quick)),
+            Subject::Media => ("media", media::run(options.mode, options.quick)),
+            Subject::Fanout | Subject::Latency | Subject::Growth => continue,
         };
-        measured.push((subject.name(), json.with_context(|| format!("measuring {}", subject.name()))?));
+        let (table, raw) = measured.with_context(|| format!("measuring {name}"))?;
+        let raw: Value = raw.parse().with_context(|| format!("the figures of {name}"))?;
+        report.others.push((name, table, raw));
     }
+    report.seconds = began.elapsed().as_secs_f64();
+    println!("{}", report.markdown());
     if let Some(file) = &options.json {
-        // One subject is the file; several are its parts.
-        let text = match &measured[..] {
-            [(_, only)] => only.clone(),
-            several => {
-                let parts: Vec<String> =
-                    several.iter().map(|(name, json)| format!("\"{name}\": {}", json.trim_end())).collect();
-                format!("{{\n{}\n}}\n", parts.join(",\n"))
-            }
-        };
-        fs::write(file, text).with_context(|| format!("writing {}", file.display()))?;
+        fs::write(file, report.json().to_string()).with_context(|| format!("writing {}", file.display()))?;
+    }
+    if let Some(docs) = &options.write {
+        report.write(docs)?;
+    }
+    Ok(())
+}
+
+/// The subjects that share one stage.
+fn between_generator_and_receivers(options: &Options, report: &mut Report) -> Result<()> {
+    let wanted = |subject| options.subjects.contains(&subject);
+    if ![Subject::Fanout, Subject::Latency, Subject::Growth].into_iter().any(wanted) {
+        return Ok(());
+    }
+    let lab = Lab::new("bench-")?;
+    let stage = Stage::set(&lab, Cpus::choose()?)?;
+    if wanted(Subject::Fanout) {
+        let grid = fanout::Grid::new(options.quick);
+        report.fanout = fanout::measure(&stage, &grid, &options.only).context("measuring fanout")?;
+    }
+    if wanted(Subject::Latency) {
+        report.latency =
+            latency::measure(&stage, options.quick, &options.only).context("measuring latency")?;
+    }
+    if wanted(Subject::Growth) {
+        report.growth = growth::measure(&stage, options.quick).context("measuring growth")?;
     }
     Ok(())
 }

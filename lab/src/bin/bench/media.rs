@@ -19,11 +19,11 @@ const SESSION: &str = "bench";
 const H264_SESSION: &str = "bench-h264";
 const PATIENCE: Duration = Duration::from_secs(60);
 
-/// Prints the tables; gives the figures as JSON.
-pub fn run(mode: Mode, quick: bool) -> Result<String> {
+/// The tables, and the figures as JSON.
+pub fn run(mode: Mode, quick: bool) -> Result<(String, String)> {
     let (tries, viewers) = if quick { (5, 3) } else { (20, 20) };
     let time = Duration::from_secs(if quick { 5 } else { 20 });
-    let machine = Machine::describe(0)?;
+    let machine = Machine::describe()?;
     eprintln!("bench: {machine}; a broadcast through the relay in mode {mode}");
     let lab = Lab::new("bench-media-")?;
     let studio = Studio::open(&lab, mode, 2, 2)?;
@@ -83,15 +83,14 @@ pub fn run(mode: Mode, quick: bool) -> Result<String> {
     for ((name, _), share) in processes.iter().zip(&shares) {
         let _ = writeln!(text, "| {name} | {:.1} % |", share * 100.0);
     }
-    println!("{text}");
     let cpu: Value =
         processes.iter().zip(&shares).map(|((name, _), share)| (name.clone(), json!(share))).collect();
-    Ok(json!({
+    let raw = json!({
         "mode": mode.to_string(), "firstFrameMs": first, "firstFrameOfAllMs": whole, "glassToGlassMs": through, "withoutRelayMs": without,
         "byEncoderMs": encoders.iter().cloned().collect::<BTreeMap<_, _>>(),
         "viewersOnEach": viewers, "lost": lost, "cpu": cpu,
-    })
-    .to_string())
+    });
+    Ok((text, raw.to_string()))
 }
 
 /// The same H264 by WHIP and by RTMP.

@@ -4,6 +4,7 @@
 //! `publish` sends live VP8 or H264 and Opus, `view` watches with many viewers in one process, `first-frame` joins again
 //! and again. All of them print JSON, one object a line. Tokens come from WHIP_TOKEN and WHEP_TOKEN.
 
+mod fanout;
 mod publish;
 mod reports;
 mod rtp;
@@ -30,6 +31,8 @@ enum Cli {
     View(view::Options),
     /// Join, wait for the first decoded picture, leave; again and again
     FirstFrame(view::Tries),
+    /// Copy plain RTP to clients that come and go, for the benchmarks
+    FanOut(fanout::Options),
 }
 
 fn main() -> ExitCode {
@@ -37,6 +40,7 @@ fn main() -> ExitCode {
         Cli::Publish(options) => ready().and_then(|()| publish::run(&options)),
         Cli::View(options) => ready().and_then(|()| view::run(&options)),
         Cli::FirstFrame(options) => ready().and_then(|()| view::first_frames(&options)),
+        Cli::FanOut(options) => ready().and_then(|()| fanout::run(&options)),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,
