@@ -34,7 +34,8 @@ unwell() {
         if ! answers "$port"; then
             echo "$name does not answer"
         elif [ "$(get "$port" /status .healthy)" != true ]; then
-            echo "$name: $(get "$port" /status '.problems[0]' | cut -c 1-70)"
+            # Its first problem, to the first full stop or so.
+            echo "$name: $(get "$port" /status '.problems[0]' | tr -d '"' | sed 's/ (.*//; s/;.*//' | cut -c 1-70)"
         fi
     done
 }
@@ -46,7 +47,7 @@ look() {
     plays 7073 && said+=("egress-1 plays") || said+=("egress-1 does not play")
     plays 7074 && said+=("egress-2 plays") || said+=("egress-2 does not play")
     printf '%s' "${said[0]}, ${said[1]}"
-    unwell | paste -sd ';' | sed 's/^./; &/; s/;/; /g'
+    unwell | sed 's/^/, /' | tr -d '\n'
 }
 
 # try SERVICE FAULT REMEDY: both are commands.
@@ -60,11 +61,11 @@ try() {
     bash -c "$remedy" >>"$LOG" 2>&1
     until all_well; do
         if [ $(($(now_ms) - began)) -ge $((PATIENCE * 1000)) ]; then
-            row FAIL "$service: ${4}" "meanwhile: $meanwhile | then: not well within $PATIENCE s: $(look)"
+            row FAIL "$service: ${4}" "$meanwhile -> not well within $PATIENCE s: $(look)"
             return 1
         fi
     done
-    row ok "$service: ${4}" "meanwhile: $meanwhile | then: all well after $(($(now_ms) - began)) ms"
+    row ok "$service: ${4}" "$meanwhile -> all well after $(($(now_ms) - began)) ms"
 }
 
 pid_of() { docker inspect --format '{{.State.Pid}}' "$1"; }
