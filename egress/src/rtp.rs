@@ -91,7 +91,8 @@ mod tests {
     #[test]
     fn the_payload_is_behind_everything_else() {
         let head = |first: u8| [&[first, 96][..], &[0; 10]].concat();
-        let table: [(u8, &[u8], Option<&[u8]>); 6] = [
+        type Row<'a> = (u8, &'a [u8], Option<&'a [u8]>);
+        let table: [Row; 6] = [
             (0x80, &[7, 8], Some(&[7, 8])),
             (0x80, &[], Some(&[])),
             (0x82, &[0, 0, 0, 1, 0, 0, 0, 2, 7], Some(&[7])),

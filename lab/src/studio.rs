@@ -175,7 +175,7 @@ impl<'lab> Studio<'lab> {
 
     /// A second relay below the first, as an operator puts it there: the egress becomes its child, and it relay-1's.
     pub fn extend(&self, index: usize, mode: Mode) -> Result<RelayProcess<'lab>> {
-        plug(self.lab, SECOND_RELAY)?;
+        plug(self.lab, SECOND_RELAY, MediaOver::V4)?;
         self.lab.enable_gro(SWITCH, SECOND_RELAY)?;
         let (url, own) = (self.redis.url(address(CONTROL)?), address(SECOND_RELAY)?);
         let config =
