@@ -9,7 +9,7 @@ use std::time::Duration;
 use anyhow::{Context, Result};
 use serde_json::{Value, json};
 
-use crate::contestant::{self, Contestant};
+use crate::contestant::{self, Contestant, Running};
 use crate::cost::{self, Cost};
 use crate::machine::{Awake, make_ordinary};
 use crate::rate::{self, Rate, Trial};
@@ -118,7 +118,7 @@ fn alone_turn(
     if search && children == 1 {
         stage.divide(Division::TwoCpus { process: false })?;
         let guess = 1e9 / measured.costs[0].ns_per_packet;
-        measured.rates.push(rate::find(&mut tester, 1, guess, grid.trial)?);
+        measured.rates.push(rate::find(&mut tester, 1, guess, grid.trial, &mut || Ok(()))?);
         stage.divide(Division::OneCpu)?;
     }
     Ok(())
@@ -134,7 +134,7 @@ fn turn(
 ) -> Result<()> {
     let traffic = Traffic { length, streams: 1, stamps: false };
     let mut tester = Tester::new(stage, traffic, contestant.drops(), children, contestant.addressed())?;
-    let running = contestant.start(stage, children).context("starting")?;
+    let mut running = contestant.start(stage, children).context("starting")?;
     let cost = cost::measure(&mut tester, children, grid.time);
     let result = cost.and_then(|cost| {
         let guess = 1e9 / cost.ns_per_packet;
@@ -145,7 +145,15 @@ fn turn(
             }
             stage.divide(Division::TwoCpus { process: running.process().is_some() })?;
             let _awake = Awake::keep(stage.cpus.tested)?;
-            let found = rate::find(&mut tester, children, guess, grid.trial);
+            let mut revive = || {
+                if contestant.stays_down() {
+                    std::mem::replace(&mut running, Box::new(Nobody)).stop()?;
+                    running = contestant.start(stage, children).context("starting again")?;
+                    running.process().map_or(Ok(()), make_ordinary)?;
+                }
+                Ok(())
+            };
+            let found = rate::find(&mut tester, children, guess, grid.trial, &mut revive);
             stage.divide(Division::OneCpu)?;
             measured.rates.push(found?);
         }
@@ -153,6 +161,15 @@ fn turn(
     });
     running.stop().context("stopping")?;
     result
+}
+
+/// Between two lives of a contestant.
+struct Nobody;
+
+impl Running for Nobody {
+    fn stop(self: Box<Self>) -> Result<()> {
+        Ok(())
+    }
 }
 
 /// The raw figures.
