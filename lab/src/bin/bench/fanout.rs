@@ -16,16 +16,15 @@ use crate::rate::{self, Rate, Trial};
 use crate::stage::{Division, Stage};
 use crate::tester::{Tester, Traffic};
 
-/// Who could not be measured in a cell, and why, is part of the result.
+/// Frame length and children.
 pub type Cell = (usize, usize);
 
 /// What is measured where.
 pub struct Grid {
     pub rounds: u32,
-    /// Frame length and children.
     pub cells: Vec<Cell>,
-    /// Rounds in which the loss-free rate is searched, too.
-    pub searches: u32,
+    /// Of these cells the loss-free rate is searched, too, in the first round.
+    pub searched: fn(Cell) -> bool,
     pub time: Duration,
     pub trial: Trial,
 }
@@ -36,7 +35,7 @@ impl Grid {
             return Self {
                 rounds: 1,
                 cells: vec![(214, 2), (214, 8)],
-                searches: 1,
+                searched: |_| true,
                 time: Duration::from_millis(30),
                 trial: Trial { search: Duration::from_millis(50), confirm: Duration::from_millis(80) },
             };
@@ -47,8 +46,8 @@ impl Grid {
         Self {
             rounds: 3,
             cells: sweep.into_iter().chain(others).collect(),
-            searches: 1,
-            time: Duration::from_millis(120),
+            searched: |(length, children)| length == 214 || [8, 64].contains(&children),
+            time: Duration::from_millis(90),
             trial: Trial { search: Duration::from_millis(100), confirm: Duration::from_millis(300) },
         }
     }
@@ -74,9 +73,9 @@ pub fn measure(stage: &Stage<'_>, grid: &Grid, only: &[String]) -> Result<Table>
     let mut contestants = contestant::all();
     contestants.retain(|contestant| only.is_empty() || only.iter().any(|name| name == contestant.short()));
     for round in 0..grid.rounds {
-        let search = round < grid.searches;
         for (number, (length, children)) in (1..).zip(&grid.cells) {
             let cell = (*length, *children);
+            let search = round == 0 && (grid.searched)(cell);
             let alone = table.entry((GENERATOR.to_owned(), cell)).or_default();
             alone_turn(stage, grid, cell, search, alone)?;
             for contestant in &contestants {
