@@ -23,6 +23,8 @@ pub type Cell = (usize, usize);
 pub struct Grid {
     pub rounds: u32,
     pub cells: Vec<Cell>,
+    /// In so many of the rounds a cell has its turn.
+    pub rounds_of: fn(Cell) -> u32,
     /// Of these cells the loss-free rate is searched, too, in the first round.
     pub searched: fn(Cell) -> bool,
     pub time: Duration,
@@ -35,6 +37,7 @@ impl Grid {
             return Self {
                 rounds: 1,
                 cells: vec![(214, 2), (214, 8)],
+                rounds_of: |_| 1,
                 searched: |_| true,
                 time: Duration::from_millis(30),
                 trial: Trial { search: Duration::from_millis(50), confirm: Duration::from_millis(80) },
@@ -46,7 +49,8 @@ impl Grid {
         Self {
             rounds: 3,
             cells: sweep.into_iter().chain(others).collect(),
-            searched: |(length, children)| length == 214 || [8, 64].contains(&children),
+            rounds_of: |(length, _)| if length == 214 { 3 } else { 2 },
+            searched: |(length, children)| length == 214 || children == 8,
             time: Duration::from_millis(90),
             trial: Trial { search: Duration::from_millis(100), confirm: Duration::from_millis(300) },
         }
@@ -75,6 +79,9 @@ pub fn measure(stage: &Stage<'_>, grid: &Grid, only: &[String]) -> Result<Table>
     for round in 0..grid.rounds {
         for (number, (length, children)) in (1..).zip(&grid.cells) {
             let cell = (*length, *children);
+            if round >= (grid.rounds_of)(cell) {
+                continue;
+            }
             let search = round == 0 && (grid.searched)(cell);
             let alone = table.entry((GENERATOR.to_owned(), cell)).or_default();
             alone_turn(stage, grid, cell, search, alone)?;
