@@ -231,8 +231,11 @@ fn send<V: Version>(walk: &mut Walk, child: &Child, last: bool) -> Result<(), Re
     }
     update_checksum::<V>(ctx, difference(walk.addresses, child.address_sum), true)?;
     walk.addresses = child.address_sum;
-    update_checksum::<V>(ctx, difference(walk.port, word(port)), false)?;
-    walk.port = word(port);
+    // Most children listen on the same port, and the helper costs as much as all other rewriting together.
+    if walk.port != word(port) {
+        update_checksum::<V>(ctx, difference(walk.port, word(port)), false)?;
+        walk.port = word(port);
+    }
     V::address(ctx, child, port)?;
     if walk.captured {
         capture::packet(ctx, ctx.len() as usize, child.ifindex, 1, load);

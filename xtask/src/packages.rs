@@ -38,8 +38,9 @@ const FOR_EVERYTHING: &[(&str, &str)] = &[
     ("iputils-ping", "/usr/share/doc/iputils-ping/copyright"),
     ("ethtool", "/usr/sbin/ethtool"),
     ("tcpdump", "/usr/bin/tcpdump"),
-    // A contestant of the benchmarks.
+    // Contestants of the benchmarks. The second starts a service on a systemd machine, too.
     ("nftables", "/usr/sbin/nft"),
+    ("rtpengine-daemon", "/usr/bin/rtpengine"),
     ("openssl", "/usr/bin/openssl"),
     // On a systemd machine these two start a service. Ours run in network namespaces with directories of their own, and
     // never meet it.

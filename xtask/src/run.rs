@@ -103,10 +103,10 @@ pub fn prepare(media: bool) -> Result<()> {
     build(media, &["build", "--bins"])
 }
 
-/// The same programs, and the tests that need root. Built together, because what tests depend on turns on features of what
+/// The same programs, the examples, and the tests that need root. Built together, because what tests depend on turns on features of what
 /// programs depend on: one after the other, much would be compiled twice.
 pub fn build_tests(media: bool) -> Result<()> {
-    build(media, &["test", "--no-run", "--test=*"])
+    build(media, &["test", "--no-run", "--test=*", "--examples"])
 }
 
 fn build(media: bool, what: &[&str]) -> Result<()> {

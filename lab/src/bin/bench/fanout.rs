@@ -9,23 +9,24 @@ use std::time::Duration;
 use anyhow::{Context, Result};
 use serde_json::{Value, json};
 
-use crate::contestant::{self, Contestant};
+use crate::contestant::{self, Contestant, Running};
 use crate::cost::{self, Cost};
 use crate::machine::{Awake, make_ordinary};
 use crate::rate::{self, Rate, Trial};
 use crate::stage::{Division, Stage};
 use crate::tester::{Tester, Traffic};
 
-/// Who could not be measured in a cell, and why, is part of the result.
+/// Frame length and children.
 pub type Cell = (usize, usize);
 
 /// What is measured where.
 pub struct Grid {
     pub rounds: u32,
-    /// Frame length and children.
     pub cells: Vec<Cell>,
-    /// Rounds in which the loss-free rate is searched, too.
-    pub searches: u32,
+    /// In so many of the rounds a cell has its turn.
+    pub rounds_of: fn(Cell) -> u32,
+    /// Of these cells the loss-free rate is searched, too, in the first round.
+    pub searched: fn(Cell) -> bool,
     pub time: Duration,
     pub trial: Trial,
 }
@@ -36,7 +37,8 @@ impl Grid {
             return Self {
                 rounds: 1,
                 cells: vec![(214, 2), (214, 8)],
-                searches: 1,
+                rounds_of: |_| 1,
+                searched: |_| true,
                 time: Duration::from_millis(30),
                 trial: Trial { search: Duration::from_millis(50), confirm: Duration::from_millis(80) },
             };
@@ -47,8 +49,9 @@ impl Grid {
         Self {
             rounds: 3,
             cells: sweep.into_iter().chain(others).collect(),
-            searches: 1,
-            time: Duration::from_millis(120),
+            rounds_of: |(length, _)| if length == 214 { 3 } else { 2 },
+            searched: |(length, children)| length == 214 || children == 8,
+            time: Duration::from_millis(90),
             trial: Trial { search: Duration::from_millis(100), confirm: Duration::from_millis(300) },
         }
     }
@@ -74,9 +77,12 @@ pub fn measure(stage: &Stage<'_>, grid: &Grid, only: &[String]) -> Result<Table>
     let mut contestants = contestant::all();
     contestants.retain(|contestant| only.is_empty() || only.iter().any(|name| name == contestant.short()));
     for round in 0..grid.rounds {
-        let search = round < grid.searches;
         for (number, (length, children)) in (1..).zip(&grid.cells) {
             let cell = (*length, *children);
+            if round >= (grid.rounds_of)(cell) {
+                continue;
+            }
+            let search = round == 0 && (grid.searched)(cell);
             let alone = table.entry((GENERATOR.to_owned(), cell)).or_default();
             alone_turn(stage, grid, cell, search, alone)?;
             for contestant in &contestants {
@@ -118,7 +124,7 @@ fn alone_turn(
     if search && children == 1 {
         stage.divide(Division::TwoCpus { process: false })?;
         let guess = 1e9 / measured.costs[0].ns_per_packet;
-        measured.rates.push(rate::find(&mut tester, 1, guess, grid.trial)?);
+        measured.rates.push(rate::find(&mut tester, 1, guess, grid.trial, &mut || Ok(()))?);
         stage.divide(Division::OneCpu)?;
     }
     Ok(())
@@ -134,7 +140,7 @@ fn turn(
 ) -> Result<()> {
     let traffic = Traffic { length, streams: 1, stamps: false };
     let mut tester = Tester::new(stage, traffic, contestant.drops(), children, contestant.addressed())?;
-    let running = contestant.start(stage, children).context("starting")?;
+    let mut running = contestant.start(stage, children).context("starting")?;
     let cost = cost::measure(&mut tester, children, grid.time);
     let result = cost.and_then(|cost| {
         let guess = 1e9 / cost.ns_per_packet;
@@ -145,7 +151,15 @@ fn turn(
             }
             stage.divide(Division::TwoCpus { process: running.process().is_some() })?;
             let _awake = Awake::keep(stage.cpus.tested)?;
-            let found = rate::find(&mut tester, children, guess, grid.trial);
+            let mut revive = || {
+                if contestant.stays_down() {
+                    std::mem::replace(&mut running, Box::new(Nobody)).stop()?;
+                    running = contestant.start(stage, children).context("starting again")?;
+                    running.process().map_or(Ok(()), make_ordinary)?;
+                }
+                Ok(())
+            };
+            let found = rate::find(&mut tester, children, guess, grid.trial, &mut revive);
             stage.divide(Division::OneCpu)?;
             measured.rates.push(found?);
         }
@@ -153,6 +167,15 @@ fn turn(
     });
     running.stop().context("stopping")?;
     result
+}
+
+/// Between two lives of a contestant.
+struct Nobody;
+
+impl Running for Nobody {
+    fn stop(self: Box<Self>) -> Result<()> {
+        Ok(())
+    }
 }
 
 /// The raw figures.

@@ -34,7 +34,7 @@ pub struct Row {
 
 /// Measures everybody with each number of children at each rate.
 pub fn measure(stage: &Stage<'_>, quick: bool, only: &[String]) -> Result<Vec<Row>> {
-    let (rounds, time) = if quick { (1, 0.1) } else { (2, 0.6) };
+    let (rounds, time) = if quick { (1, 0.1) } else { (2, 0.4) };
     let children: &[usize] = if quick { &[8] } else { &[1, 8] };
     let mut contestants = contestant::all();
     contestants.retain(|contestant| only.is_empty() || only.iter().any(|name| name == contestant.short()));

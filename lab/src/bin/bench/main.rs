@@ -2,7 +2,7 @@
 //!
 //! - `fanout`: CPU time per copy and loss-free rate, by children and packet length, beside everybody else;
 //! - `latency`: how long a copy takes, at three rates;
-//! - `growth`: what a copy costs with more streams;
+//! - `growth`: what a copy costs with more streams, and what a second receive queue brings;
 //! - `changes`: from SADD to the first packet at the new child, and from SREM to the last one, under load;
 //! - `peers`: the same of the others, as far as they can change at all;
 //! - `daemon`: what the daemon takes of CPU and memory, and how fast it carries out many changes;
@@ -21,6 +21,7 @@ mod latency;
 mod machine;
 mod media;
 mod peers;
+mod queues;
 mod rate;
 mod report;
 mod search;
@@ -157,6 +158,7 @@ fn run(options: &Options) -> Result<()> {
         fanout: fanout::Table::new(),
         latency: Vec::new(),
         growth: Vec::new(),
+        queues: Vec::new(),
         others: Vec::new(),
         seconds: 0.0,
     };
@@ -202,6 +204,7 @@ fn between_generator_and_receivers(options: &Options, report: &mut Report) -> Re
     }
     if wanted(Subject::Growth) {
         report.growth = growth::measure(&stage, options.quick).context("measuring growth")?;
+        report.queues = queues::measure(&stage, options.quick).context("measuring queues")?;
     }
     Ok(())
 }

@@ -41,12 +41,18 @@ pub struct Trial {
     pub confirm: Duration,
 }
 
-/// Searches from `guess` packets a second on.
-pub fn find(tester: &mut Tester<'_>, children: usize, guess: f64, trial: Trial) -> Result<Rate> {
+/// Searches from `guess` packets a second on. `revive` is called after every loss.
+pub fn find(
+    tester: &mut Tester<'_>,
+    children: usize,
+    guess: f64,
+    trial: Trial,
+    revive: &mut dyn FnMut() -> Result<()>,
+) -> Result<Rate> {
     let mut rate = Rate { packets: 0.0, generator_limited: false, trials: Vec::new() };
     let mut search = Search::from(guess);
     while let Some(offered) = search.next() {
-        match offer(tester, children, offered, trial.search, &mut rate)? {
+        match offer(tester, children, offered, trial.search, &mut rate, revive)? {
             Verdict::Passed => search.tell(offered, true),
             Verdict::Lost => search.tell(offered, false),
             Verdict::NotOffered => {
@@ -58,7 +64,8 @@ pub fn find(tester: &mut Tester<'_>, children: usize, guess: f64, trial: Trial) 
     // A short trial may have been lucky: the rate found has to hold for longer.
     let mut candidate = search.passed().unwrap_or(0.0);
     for _ in 0..8 {
-        if candidate < 1.0 || offer(tester, children, candidate, trial.confirm, &mut rate)? == Verdict::Passed
+        if candidate < 1.0
+            || offer(tester, children, candidate, trial.confirm, &mut rate, revive)? == Verdict::Passed
         {
             break;
         }
@@ -81,6 +88,7 @@ fn offer(
     offered: f64,
     time: Duration,
     rate: &mut Rate,
+    revive: &mut dyn FnMut() -> Result<()>,
 ) -> Result<Verdict> {
     for _ in 0..TRIES {
         check_interrupted()?;
@@ -92,6 +100,7 @@ fn offer(
             let on_schedule = outcome.rate() >= offered * ON_SCHEDULE;
             return Ok(if on_schedule { Verdict::Passed } else { Verdict::NotOffered });
         }
+        revive()?;
         if share > MUCH || outcome.behind > 3 * limit {
             break;
         }

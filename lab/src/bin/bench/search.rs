@@ -2,10 +2,10 @@
 //! without I/O.
 
 /// Two rates that differ by less are one.
-const CLOSE: f64 = 1.02;
+const CLOSE: f64 = 1.03;
 /// Steps until something has failed, or passed.
 const STRIDE: f64 = 1.25;
-const MOST_TRIALS: u32 = 16;
+const MOST_TRIALS: u32 = 14;
 
 /// Where the search is.
 #[derive(Clone, Debug)]
@@ -71,7 +71,7 @@ mod tests {
     fn whatever_the_guess_the_capacity_is_found() {
         for guess in [0.3, 0.9, 1.0, 1.1, 3.0] {
             let rate = found(100_000.0, 100_000.0 * guess);
-            assert!((98_000.0..=100_000.0).contains(&rate), "from {guess}: {rate}");
+            assert!((97_000.0..=100_000.0).contains(&rate), "from {guess}: {rate}");
         }
     }
 

@@ -101,6 +101,25 @@ impl<'lab> Stage<'lab> {
         Ok(())
     }
 
+    /// Gives every interface on the way so many queues. None of them may have an XDP program then.
+    pub fn set_queues(&self, queues: u32) -> Result<()> {
+        let count = queues.to_string();
+        for (ns, interface) in
+            [("injection-1", "eth0"), ("relay-1", "eth0"), ("relay-1", "eth1"), ("egress", "eth0")]
+        {
+            // An error when there are so many already.
+            let set = ["ethtool", "-L", interface, "rx", &count, "tx", &count];
+            let done = self.lab.run(ns, &set);
+            let shown = self.lab.run(ns, &["ethtool", "-l", interface])?;
+            let current = shown.split("Current").nth(1).unwrap_or_default().to_owned();
+            let has = |kind: &str| {
+                current.lines().any(|line| line.strip_prefix(kind).is_some_and(|rest| rest.trim() == count))
+            };
+            ensure!(has("RX:") && has("TX:"), "{ns} {interface}: no {queues} queues: {done:?}");
+        }
+        Ok(())
+    }
+
     fn client(&self, index: usize) -> SocketAddr {
         let port = AUDIO + PORT_STEP * (index / ADDRESSES) as u16;
         self.topology.children[index % ADDRESSES].endpoint.v4(port)

@@ -119,6 +119,17 @@ impl<'a> Tester<'a> {
         children: usize,
         addressed: bool,
     ) -> Result<Self> {
+        let mut tester = Self::build(stage, traffic, children, addressed)?;
+        tester.attach(drops)?;
+        Ok(tester)
+    }
+
+    /// A second generator for somebody else's receivers.
+    pub fn without_receivers(stage: &'a Stage<'a>, traffic: Traffic, children: usize) -> Result<Self> {
+        Self::build(stage, traffic, children, true)
+    }
+
+    fn build(stage: &'a Stage<'a>, traffic: Traffic, children: usize, addressed: bool) -> Result<Self> {
         let frame = stage.frame(traffic.length);
         let (template, stamping) = (frame.template(), u32::from(traffic.stamps));
         let mut loader = EbpfLoader::new();
@@ -135,7 +146,7 @@ impl<'a> Tester<'a> {
         let progress = take(&mut programs, "PROGRESS")?.try_into()?;
         let receivers = take(&mut programs, "RECEIVERS")?.try_into()?;
         xdp(&mut programs, "bench_generate")?.load().context("loading the generator")?;
-        let mut tester = Self {
+        Ok(Self {
             stage,
             programs,
             frame,
@@ -146,9 +157,7 @@ impl<'a> Tester<'a> {
             schedule,
             progress,
             receivers,
-        };
-        tester.attach(drops)?;
-        Ok(tester)
+        })
     }
 
     /// The generator with nothing but a receiver behind it, in batches as for so many children.
@@ -179,6 +188,25 @@ impl<'a> Tester<'a> {
         on_cpu(tester, || with_priority(Priority::Generator, run).unwrap_or_else(|done| done))?
     }
 
+    /// Sends `packets` as fast as it can from a CPU, whoever else does; when that began and ended, in ns.
+    pub fn flood(&mut self, cpu: usize, packets: u64) -> Result<(u64, u64)> {
+        let batch = (RING / self.batch_for as u32).clamp(1, LOOK as u32);
+        let run = || self.send(packets, 0, batch, packets);
+        on_cpu(cpu, || with_priority(Priority::Generator, run).unwrap_or_else(|done| done))??;
+        let [_, _, first, last] = self.progress.get(&0, 0).context("the generator's progress")?;
+        Ok((first, last))
+    }
+
+    /// Copies that all children have got since they were last reset, whatever CPU took them in.
+    pub fn arrived(&self) -> Result<u64> {
+        let mut copies = 0;
+        for child in self.places() {
+            let cpus = self.receivers.get(&child, 0).context("reading the receivers")?;
+            copies += cpus.iter().map(|receiver| receiver.packets).sum::<u64>();
+        }
+        Ok(copies)
+    }
+
     /// How long each copy took since this was last asked, in ns.
     pub fn stamps(&mut self) -> Result<Vec<u64>> {
         let mut stamped: Array<_, u64> =
@@ -192,11 +220,22 @@ impl<'a> Tester<'a> {
 
     /// One run: `frames` live frames, of which those that come in time become packets.
     fn run(&mut self, packets: u64, step: u64, batch: u32, frames: u64) -> Result<Outcome> {
+        let [count, ..] = self.progress.get(&0, 0).context("reading the generator's progress")?;
+        self.expect(count, count + packets - 1)?;
+        self.send(packets, step, batch, frames)?;
+        let [end, sent, first, last] = self.progress.get(&0, 0).context("the generator's progress")?;
+        let between = if step == 0 { sent.saturating_sub(1) / LOOK * LOOK } else { sent.saturating_sub(1) };
+        let ([copies, lost, late], ended) = self.collect(sent, end)?;
+        let behind = Duration::from_nanos(ended.saturating_sub(last));
+        Ok(Outcome { sent, ns: last - first, packets: between, copies, lost, late, behind })
+    }
+
+    /// Runs the generator.
+    fn send(&mut self, packets: u64, step: u64, batch: u32, frames: u64) -> Result<()> {
         let streams = u64::from(self.traffic.streams);
         self.schedule.set(0, [step, packets, streams, u64::from(FIRST_SSRC)], 0).context("the schedule")?;
         let [count, ..] = self.progress.get(&0, 0).context("reading the generator's progress")?;
         self.progress.set(0, [count, 0, 0, 0], 0).context("resetting the generator's progress")?;
-        self.expect(count, count + packets - 1)?;
         let mut options = TestRunOptions::new();
         options.data_in = Some(&self.frame.bytes);
         options.repeat = u32::try_from(frames).context("too many packets for one run")?;
@@ -204,19 +243,14 @@ impl<'a> Tester<'a> {
         let generator: &Xdp = self.programs.program("bench_generate").context("no generator")?.try_into()?;
         let run = || generator.test_run(options);
         match self.stage.lab.in_namespace("injection-1", run)? {
-            Ok(_) => {}
+            Ok(_) => Ok(()),
             Err(ProgramError::SyscallError(error))
                 if error.io_error.kind() == std::io::ErrorKind::Interrupted =>
             {
                 bail!("interrupted")
             }
-            Err(error) => return Err(error).context("running the generator"),
+            Err(error) => Err(error).context("running the generator"),
         }
-        let [end, sent, first, last] = self.progress.get(&0, 0).context("the generator's progress")?;
-        let between = if step == 0 { sent.saturating_sub(1) / LOOK * LOOK } else { sent.saturating_sub(1) };
-        let ([copies, lost, late], ended) = self.collect(sent, end)?;
-        let behind = Duration::from_nanos(ended.saturating_sub(last));
-        Ok(Outcome { sent, ns: last - first, packets: between, copies, lost, late, behind })
     }
 
     /// From now on the next packet is number `count`, and the run ends with number `last`.

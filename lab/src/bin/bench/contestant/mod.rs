@@ -5,6 +5,7 @@ mod gstreamer;
 mod loops;
 mod netfilter;
 mod relay;
+mod rtpengine;
 
 use std::time::{Duration, Instant};
 
@@ -38,6 +39,10 @@ pub trait Contestant {
     /// What it is to the others.
     fn role(&self) -> Role {
         Role::Peer
+    }
+    /// Whether it copies no more once it has been offered too much, and has to be started again.
+    fn stays_down(&self) -> bool {
+        false
     }
     /// Begins to copy to the first so many children of the stage.
     fn start<'a>(&self, stage: &'a Stage<'a>, children: usize) -> Result<Box<dyn Running + 'a>>;
@@ -77,6 +82,7 @@ pub fn all() -> Vec<Box<dyn Contestant>> {
         Box::new(loops::Loop(Kind::Sendmmsg)),
         Box::new(loops::Loop(Kind::Uring)),
         Box::new(loops::Loop(Kind::Sendto)),
+        Box::new(rtpengine::Rtpengine),
         Box::new(gstreamer::Multiudpsink),
     ]
 }

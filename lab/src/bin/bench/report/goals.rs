@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 
 use super::{CHILDREN, LENGTH, Report};
 
-const USER_SPACE: [&str; 5] = ["gso", "sendmmsg", "io_uring", "sendto", "multiudpsink"];
+const USER_SPACE: [&str; 6] = ["gso", "sendmmsg", "io_uring", "sendto", "rtpengine", "multiudpsink"];
 /// Of the latency.
 const RATE: u32 = 100_000;
 

@@ -13,7 +13,7 @@ use serde_json::{Value, json};
 use crate::fanout::{self, Cell, Measured, Table};
 use crate::figures::median;
 use crate::machine::Machine;
-use crate::{growth, latency};
+use crate::{growth, latency, queues};
 
 /// The frame length of the sweep over children, and the fan-out at which goals are set.
 pub const LENGTH: usize = 214;
@@ -28,6 +28,7 @@ pub struct Report {
     pub fanout: Table,
     pub latency: Vec<latency::Row>,
     pub growth: Vec<growth::Row>,
+    pub queues: Vec<queues::Row>,
     /// Other subjects: name, table, raw figures.
     pub others: Vec<(&'static str, String, Value)>,
     pub seconds: f64,
@@ -40,10 +41,13 @@ impl Report {
         if !self.machine.realtime {
             text += "The real-time class was refused, so other processes may have disturbed the figures.\n";
         }
-        text += &goals::table(self);
-        text += &tables::fanout(self);
+        if !self.fanout.is_empty() {
+            text += &goals::table(self);
+            text += &tables::fanout(self);
+        }
         text += &tables::latency(self);
         text += &tables::growth(self);
+        text += &tables::queues(self);
         for (_, table, _) in &self.others {
             text += table;
         }
@@ -61,6 +65,7 @@ impl Report {
             "fanout": fanout::json(&self.fanout),
             "latency": self.latency.iter().map(latency::Row::json).collect::<Vec<_>>(),
             "growth": growth::json(&self.growth),
+            "queues": queues::json(&self.queues),
         });
         for (name, _, raw) in &self.others {
             all[*name] = raw.clone();

@@ -163,6 +163,25 @@ pub fn growth(report: &Report) -> String {
     text
 }
 
+/// By receive queues.
+pub fn queues(report: &Report) -> String {
+    if report.queues.is_empty() {
+        return String::new();
+    }
+    let mut text = format!(
+        "\n### Copies/s by receive queues, a generator on each of two CPUs ({CHILDREN} children)\n\n\
+         | data plane | 1 queue | 2 queues | × |\n|---|---:|---:|---:|\n"
+    );
+    for one in report.queues.iter().filter(|row| row.queues == 1) {
+        let Some(two) = report.queues.iter().find(|row| row.who == one.who && row.queues == 2) else {
+            continue;
+        };
+        let (few, many) = (one.median(), two.median());
+        let _ = writeln!(text, "| {} | {} | {} | {:.2} |", one.who, grouped(few), grouped(many), many / few);
+    }
+    text
+}
+
 fn shown(text: Option<String>) -> String {
     text.unwrap_or_else(|| "–".to_owned())
 }
