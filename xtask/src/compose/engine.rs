@@ -66,17 +66,16 @@ pub fn stop_unless_kept() -> Result<()> {
     Ok(())
 }
 
-/// Stops it if it is ours, and removes all that it had.
+/// Stops ours, and removes all that it had.
 pub fn remove() -> Result<()> {
-    if is_ours() {
-        stop()?;
-        fs::remove_dir_all(DATA).with_context(|| format!("removing {DATA}"))?;
-        sh::say(format!("removed {DATA}"));
-    }
+    stop()?;
+    fs::remove_dir_all(DATA).with_context(|| format!("removing {DATA}"))?;
+    sh::say(format!("removed {DATA}"));
     Ok(())
 }
 
-fn start() -> Result<()> {
+/// Is the one that runs one that `compose` started?
+pub fn start() -> Result<()> {
     let began = Instant::now();
     fs::create_dir_all(STATE).with_context(|| format!("making {STATE}"))?;
     // One that an earlier run noted is how the machine was; what is there now may be that run's.
