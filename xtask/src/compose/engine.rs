@@ -74,8 +74,7 @@ pub fn remove() -> Result<()> {
     Ok(())
 }
 
-/// Is the one that runs one that `compose` started?
-pub fn start() -> Result<()> {
+fn start() -> Result<()> {
     let began = Instant::now();
     fs::create_dir_all(STATE).with_context(|| format!("making {STATE}"))?;
     // One that an earlier run noted is how the machine was; what is there now may be that run's.
@@ -141,7 +140,8 @@ fn stop() -> Result<()> {
     Ok(())
 }
 
-fn is_ours() -> bool {
+/// Is the one that runs one that `compose` started?
+pub fn is_ours() -> bool {
     pid().is_some()
 }
 
