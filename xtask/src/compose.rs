@@ -21,6 +21,8 @@ pub enum Action {
     Up,
     /// Test 3 of the documents: an egress joins, another leaves
     Test3,
+    /// The same by the documents' own lines: a transcript
+    Documents,
     /// A chain of two relays
     TestChain,
     /// Two sessions at once
@@ -39,6 +41,7 @@ impl Action {
         match self {
             Action::Up | Action::Down => None,
             Action::Test3 => Some("scripts/test3.sh"),
+            Action::Documents => Some("scripts/documents.sh"),
             Action::TestChain => Some("scripts/test-chain.sh"),
             Action::TestSessions => Some("scripts/test-sessions.sh"),
             Action::Chaos => Some("scripts/containers-chaos.sh"),
@@ -62,11 +65,11 @@ pub fn run(action: Action) -> Result<()> {
 
 /// `cargo xtask test compose`: the documents' tests, one after the other; all run even if one fails.
 pub fn test() -> Result<()> {
-    let tests = [Action::Test3, Action::TestChain, Action::TestSessions, Action::Xdp];
+    let tests = [Action::Test3, Action::Documents, Action::TestChain, Action::TestSessions, Action::Xdp];
     scripts(&tests.iter().filter_map(|action| action.script()).collect::<Vec<_>>())
 }
 
-/// Leaves the engine as it was found: running, stopped, or running for `up`.
+/// When all passed the engine is left as it was found: running, stopped, or running for `up`.
 fn scripts(scripts: &[&str]) -> Result<()> {
     prepare()?;
     let mut failed = Vec::new();
@@ -77,14 +80,11 @@ fn scripts(scripts: &[&str]) -> Result<()> {
             failed.push(*script);
         }
     }
-    engine::stop_unless_kept()?;
     if !failed.is_empty() {
-        bail!(
-            "{}; containers that are left can be looked at, `cargo xtask compose down` removes them",
-            failed.join(", ")
-        );
+        // What is left can be looked at, so the engine stays, too.
+        bail!("{}; `cargo xtask compose down` removes what is left", failed.join(", "));
     }
-    Ok(())
+    engine::stop_unless_kept()
 }
 
 /// Everything that docker-compose needs to find.
@@ -106,9 +106,12 @@ fn down() -> Result<()> {
         return Ok(());
     }
     tree::down()?;
-    images::remove()?;
     base::forget()?;
-    engine::remove()
+    if engine::is_ours() {
+        // With all that it has.
+        return engine::remove();
+    }
+    images::remove()
 }
 
 /// docker-compose with the tree's file: v1 as Debian has it, or v2.

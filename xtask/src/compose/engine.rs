@@ -66,13 +66,11 @@ pub fn stop_unless_kept() -> Result<()> {
     Ok(())
 }
 
-/// Stops it if it is ours, and removes all that it had.
+/// Stops ours, and removes all that it had.
 pub fn remove() -> Result<()> {
-    if is_ours() {
-        stop()?;
-        fs::remove_dir_all(DATA).with_context(|| format!("removing {DATA}"))?;
-        sh::say(format!("removed {DATA}"));
-    }
+    stop()?;
+    fs::remove_dir_all(DATA).with_context(|| format!("removing {DATA}"))?;
+    sh::say(format!("removed {DATA}"));
     Ok(())
 }
 
@@ -142,7 +140,8 @@ fn stop() -> Result<()> {
     Ok(())
 }
 
-fn is_ours() -> bool {
+/// Is the one that runs one that `compose` started?
+pub fn is_ours() -> bool {
     pid().is_some()
 }
 
