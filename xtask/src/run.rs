@@ -106,7 +106,8 @@ pub fn prepare(media: bool) -> Result<()> {
 /// The same programs, the examples, and the tests that need root. Built together, because what tests depend on turns on features of what
 /// programs depend on: one after the other, much would be compiled twice.
 pub fn build_tests(media: bool) -> Result<()> {
-    build(media, &["test", "--no-run", "--test=*", "--examples"])
+    build(media, &["build", "--examples"])?;
+    build(media, &["test", "--no-run", "--test=*"])
 }
 
 fn build(media: bool, what: &[&str]) -> Result<()> {
