@@ -5,9 +5,9 @@
 
 use std::io::Cursor;
 
-use bytes::{Buf, Bytes, BytesMut};
-use scuffle_rtmp::chunk::CHUNK_SIZE;
+use bytes::{Buf, BufMut, Bytes, BytesMut};
 use scuffle_rtmp::chunk::writer::ChunkWriter;
+use scuffle_rtmp::chunk::{CHUNK_SIZE, Chunk};
 use scuffle_rtmp::command_messages::netconnection::{
     NetConnectionCommand, NetConnectionCommandConnectResult,
 };
@@ -36,6 +36,8 @@ const NESTING: [u8; 3] = [3, 8, 10];
 const WINDOW: u32 = 2_500_000;
 /// The only message stream there is.
 const STREAM: u32 = 1;
+/// Chunk stream of commands.
+const CHUNK_STREAM: u32 = 3;
 
 /// What an encoder does.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -223,7 +225,11 @@ impl Protocol {
     ) -> Result<(), ProtocolError> {
         let code = OnStatusCode(code);
         let status = OnStatus { level, code, description: Some(description.to_owned().into()), others: None };
-        self.reply(CommandType::OnStatus(status), 0.0, answer)
+        let mut payload = BytesMut::new();
+        status.write(&mut (&mut payload).writer(), 0.0).map_err(RtmpError::from)?;
+        // About the stream, so it goes by the stream: GStreamer waits for it there.
+        let chunk = Chunk::new(CHUNK_STREAM, 0, MessageType::CommandAMF0, STREAM, payload.freeze());
+        Ok(self.writer.write_chunk(answer, chunk).map_err(RtmpError::from)?)
     }
 
     fn reply(

@@ -79,6 +79,8 @@ fn an_encoder_is_led_to_its_publication() {
     let mut answer = Vec::new();
     encoder.protocol.accept(&mut answer).unwrap();
     assert!(String::from_utf8_lossy(&answer).contains("NetStream.Publish.Start"));
+    let by_stream_1 = b"\x14\x01\0\0\0\x02\0\x08onStatus";
+    assert!(answer.windows(by_stream_1.len()).any(|bytes| bytes == by_stream_1), "{answer:x?}");
     let (events, _) = encoder.sends(MessageType::Video, &[7; 300]).unwrap();
     assert_eq!(events, [Event::Video { timestamp: 1234, body: vec![7; 300].into() }]);
     let (events, _) = encoder.sends(MessageType::Audio, b"sound").unwrap();
