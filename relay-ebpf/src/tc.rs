@@ -231,7 +231,7 @@ fn send<V: Version>(walk: &mut Walk, child: &Child, last: bool) -> Result<(), Re
     }
     update_checksum::<V>(ctx, difference(walk.addresses, child.address_sum), true)?;
     walk.addresses = child.address_sum;
-    // Most children listen on the same port, and the helper costs as much as all other rewriting together.
+    // Most children listen on the same port: nothing to change then.
     if walk.port != word(port) {
         update_checksum::<V>(ctx, difference(walk.port, word(port)), false)?;
         walk.port = word(port);
