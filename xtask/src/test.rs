@@ -48,7 +48,7 @@ pub fn run(parts: &[Part]) -> Result<()> {
         sh::say(format!("=== {part:?}"));
         let result = match part {
             Part::Lint => lint(),
-            Part::Unit => cargo("unit tests", &["test", "--locked", "--no-fail-fast"]),
+            Part::Unit => unit(),
             Part::Kernel => scope.lab_tests("kernel tests", |name| name.starts_with("kernel_")),
             Part::Net => scope.lab_tests("namespace tests", |name| {
                 !["kernel_", "media_", "browser_"].iter().any(|part| name.starts_with(part))
@@ -90,6 +90,14 @@ fn lint() -> Result<()> {
     let host = cargo("clippy", &arguments);
     let bpf = build_ebpf::clippy();
     format.and(host).and(bpf)
+}
+
+/// Without root. Injection and egress are no default members, because they need GStreamer to be built.
+fn unit() -> Result<()> {
+    let common = ["test", "--locked", "--no-fail-fast"];
+    let nodes = ["--package=injection", "--package=egress", "--lib", "--bins", "--test=bad_configuration*"];
+    let others = cargo("unit tests", &common);
+    others.and(cargo("unit tests of injection and egress", &[&common[..], &nodes].concat()))
 }
 
 /// What is built for tests that need root: always the same packages and features, or cargo would compile what they depend

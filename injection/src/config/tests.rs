@@ -114,7 +114,8 @@ fn the_example_is_good_and_so_is_what_it_shows_in_comments() {
         })
         .collect();
     for line in all.lines().filter(|line| line.contains("-file = ") || line.contains(".pem")) {
-        std::fs::write(line.split('"').nth(1).unwrap(), "hunter2").unwrap();
+        let content = if line.contains(".pem") { "-----BEGIN CERTIFICATE-----" } else { "hunter2" };
+        std::fs::write(line.split('"').nth(1).unwrap(), content).unwrap();
     }
     let config = Config::new(Flags::default(), |_| None, File::parse(&all)).unwrap();
     let janus = &config.janus;
