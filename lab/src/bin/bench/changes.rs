@@ -13,7 +13,7 @@ use lab::relay::{AUDIO, Mode, VIDEO};
 use lab::{Flow, FlowReport, Lab, Sink, Source, SourceConfig};
 
 use crate::figures::{Histogram, Times};
-use crate::machine::{Machine, check_interrupted};
+use crate::machine::Machine;
 use crate::stamps::{Stamps, realtime_ns};
 use crate::tree::{Tree, egress};
 
@@ -110,7 +110,7 @@ fn measure(
     let before = Histogram::read(&tree.get("/metrics")?, HISTOGRAM);
     let (mut added, mut removed) = (Times::default(), Times::default());
     for _ in 0..rounds {
-        check_interrupted()?;
+        lab::interrupt::check()?;
         if typing == Typing::ToStranger {
             forget_mac(tree)?;
         }

@@ -6,7 +6,6 @@ use anyhow::Result;
 use serde_json::{Value, json};
 
 use crate::figures::median;
-use crate::machine::check_interrupted;
 use crate::tester::Tester;
 
 /// Enough to see how long a packet takes.
@@ -34,7 +33,7 @@ pub fn measure(tester: &mut Tester<'_>, children: usize, time: Duration) -> Resu
     let packets = ((each / guess) as u64).clamp(FIRST, 4_000_000);
     let (mut times, mut sent, mut copies, mut lost, mut late) = (Vec::new(), 0, 0, 0, 0);
     for _ in 0..RUNS {
-        check_interrupted()?;
+        lab::interrupt::check()?;
         let outcome = tester.saturate(packets)?;
         times.push(outcome.ns_per_packet());
         sent += outcome.sent;

@@ -12,7 +12,7 @@ use lab::redis::Connection;
 use lab::relay::{AUDIO, Mode, VIDEO};
 use lab::{Flow, Lab, Limit, Source, SourceConfig};
 
-use crate::machine::{Machine, check_interrupted};
+use crate::machine::Machine;
 use crate::tree::{Tree, egress};
 
 const CHILDREN: usize = 256;
@@ -49,7 +49,7 @@ pub fn run(mode: Mode, quick: bool) -> Result<(String, String)> {
 
     let (before, began) = (cpu_ns(pid)?, Instant::now());
     while began.elapsed() < idle_for {
-        check_interrupted()?;
+        lab::interrupt::check()?;
         std::thread::sleep(Duration::from_millis(100));
     }
     let idle = cpu_ns(pid)?.saturating_sub(before) as f64 / began.elapsed().as_nanos() as f64 * 100.0;

@@ -90,7 +90,7 @@ pub fn measure(stage: &Stage<'_>, grid: &Grid, only: &[String]) -> Result<Table>
                 let turn = turn(stage, grid, cell, contestant.as_ref(), search, measured);
                 match turn {
                     Ok(()) => {}
-                    Err(error) if crate::machine::check_interrupted().is_err() => return Err(error),
+                    Err(error) if lab::interrupt::check().is_err() => return Err(error),
                     Err(error) => {
                         let said = format!("{error:#}");
                         eprintln!("bench: {} with {children} children: {said}", contestant.short());

@@ -8,7 +8,6 @@ use serde_json::{Value, json};
 use crate::contestant;
 use crate::cost;
 use crate::figures::median;
-use crate::machine::check_interrupted;
 use crate::stage::Stage;
 use crate::tester::{Tester, Traffic};
 
@@ -43,7 +42,7 @@ pub fn measure(stage: &Stage<'_>, quick: bool) -> Result<Vec<Row>> {
         .collect();
     for _ in 0..rounds {
         for who in WHO {
-            check_interrupted()?;
+            lab::interrupt::check()?;
             let contestant = contestant::named(who).context("no such contestant")?;
             let running = contestant.start(stage, CHILDREN)?;
             for row in rows.iter_mut().filter(|row| row.who == who) {

@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 
 use crate::contestant::{self, Contestant};
 use crate::fanout::GENERATOR;
-use crate::machine::{Awake, check_interrupted, make_ordinary};
+use crate::machine::{Awake, make_ordinary};
 use crate::rate::lost_share;
 use crate::stage::{Division, Stage};
 use crate::tester::{Tester, Traffic};
@@ -43,9 +43,9 @@ pub fn measure(stage: &Stage<'_>, quick: bool, only: &[String]) -> Result<Vec<Ro
         for children in children {
             alone(stage, *children, time, &mut samples)?;
             for contestant in &contestants {
-                check_interrupted()?;
+                lab::interrupt::check()?;
                 if let Err(error) = turn(stage, contestant.as_ref(), *children, time, &mut samples) {
-                    check_interrupted()?;
+                    lab::interrupt::check()?;
                     eprintln!("bench: latency of {}: {error:#}", contestant.short());
                 }
             }

@@ -1,4 +1,4 @@
-//! The machine: what it is, which CPU does what and with which priority, and how to stop early.
+//! The machine: what it is, which CPU does what and with which priority.
 
 use std::fmt;
 use std::fs;
@@ -8,10 +8,7 @@ use std::thread::JoinHandle;
 
 use anyhow::{Context, Result, bail, ensure};
 use nix::sched::{CpuSet, sched_getaffinity, sched_setaffinity};
-use nix::sys::signal::{SaFlags, SigAction, SigHandler, SigSet, Signal, sigaction};
 use nix::unistd::Pid;
-
-static INTERRUPTED: AtomicBool = AtomicBool::new(false);
 
 /// What the figures were measured on.
 #[derive(Clone, Debug)]
@@ -163,23 +160,4 @@ fn set_scheduler(thread: i32, policy: i32, priority: i32) -> bool {
     let parameters = libc::sched_param { sched_priority: priority };
     // SAFETY: the structure lives through the call.
     unsafe { libc::sched_setscheduler(thread, policy, &raw const parameters) == 0 }
-}
-
-/// Notes Ctrl-C instead of ending at once, so that the labs are taken down.
-pub fn catch_signals() -> Result<()> {
-    extern "C" fn note(_: libc::c_int) {
-        INTERRUPTED.store(true, Relaxed);
-    }
-    let action = SigAction::new(SigHandler::Handler(note), SaFlags::empty(), SigSet::empty());
-    for signal in [Signal::SIGINT, Signal::SIGTERM, Signal::SIGHUP] {
-        // SAFETY: the handler only stores to an atomic, which is allowed in a signal handler.
-        unsafe { sigaction(signal, &action) }.with_context(|| format!("catching {signal}"))?;
-    }
-    Ok(())
-}
-
-/// An error once somebody has asked to stop.
-pub fn check_interrupted() -> Result<()> {
-    ensure!(!INTERRUPTED.load(Relaxed), "interrupted");
-    Ok(())
 }

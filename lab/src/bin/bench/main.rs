@@ -149,7 +149,7 @@ fn options(mut arguments: impl Iterator<Item = String>) -> Result<Options> {
 }
 
 fn run(options: &Options) -> Result<()> {
-    machine::catch_signals()?;
+    lab::interrupt::catch()?;
     let began = Instant::now();
     let machine = Machine::describe()?;
     eprintln!("bench: {machine}");

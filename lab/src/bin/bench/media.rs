@@ -13,7 +13,7 @@ use lab::{Lab, Process};
 use serde_json::{Value, json};
 
 use crate::daemon::cpu_ns;
-use crate::machine::{Machine, check_interrupted};
+use crate::machine::Machine;
 
 const SESSION: &str = "bench";
 const H264_SESSION: &str = "bench-h264";
@@ -165,7 +165,7 @@ fn cpu_shares(processes: &[(String, Process)], time: Duration) -> Result<Vec<f64
 fn pause(time: Duration) -> Result<()> {
     let end = Instant::now() + time;
     while Instant::now() < end {
-        check_interrupted()?;
+        lab::interrupt::check()?;
         std::thread::sleep(Duration::from_millis(20));
     }
     Ok(())

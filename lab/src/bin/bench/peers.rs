@@ -17,7 +17,6 @@ use serde_json::{Value, json};
 
 use crate::contestant::{PLAYING, multiudpsink, ruleset};
 use crate::figures::Times;
-use crate::machine::check_interrupted;
 use crate::stage::mac;
 use crate::stamps::{Stamps, realtime_ns};
 
@@ -67,7 +66,7 @@ pub fn run(quick: bool) -> Result<(String, String)> {
         match measure(how, rounds) {
             Ok(row) => rows.push(row),
             Err(error) => {
-                check_interrupted()?;
+                lab::interrupt::check()?;
                 eprintln!("bench: {}: {error:#}", how.name());
                 let _ = writeln!(failed, "\nNot measured: {}: {error:#}", how.name());
             }
@@ -106,7 +105,7 @@ fn measure(how: How, rounds: usize) -> Result<Row> {
     ensure!(flowing, "{name}: no media at the stayers");
     let mut added = Times::default();
     for _ in 0..rounds {
-        check_interrupted()?;
+        lab::interrupt::check()?;
         stamps.reset();
         let asked = realtime_ns();
         contestant.change(true).with_context(|| format!("{name}: adding"))?;

@@ -9,7 +9,6 @@ use serde_json::{Value, json};
 
 use crate::contestant;
 use crate::figures::median;
-use crate::machine::check_interrupted;
 use crate::stage::Stage;
 use crate::tester::{Tester, Traffic};
 
@@ -40,7 +39,7 @@ pub fn measure(stage: &Stage<'_>, quick: bool) -> Result<Vec<Row>> {
         .collect();
     for _ in 0..rounds {
         for row in &mut rows {
-            check_interrupted()?;
+            lab::interrupt::check()?;
             stage.set_queues(row.queues)?;
             let rate = rate(stage, row.who, packets);
             stage.set_queues(1)?;

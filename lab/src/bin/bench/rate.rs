@@ -7,7 +7,6 @@ use std::time::Duration;
 use anyhow::Result;
 use serde_json::{Value, json};
 
-use crate::machine::check_interrupted;
 use crate::search::Search;
 use crate::tester::{Outcome, Tester};
 
@@ -91,7 +90,7 @@ fn offer(
     revive: &mut dyn FnMut() -> Result<()>,
 ) -> Result<Verdict> {
     for _ in 0..TRIES {
-        check_interrupted()?;
+        lab::interrupt::check()?;
         let outcome = tester.keep_to(offered, time)?;
         let share = lost_share(&outcome, children);
         rate.trials.push((offered, share, outcome.behind.as_secs_f64() * 1e3));

@@ -15,7 +15,6 @@ use lab::topology::{CONTROL, control_host};
 use lab::{Lab, Redis, RedisConfig, Topology, http};
 
 use crate::figures::names;
-use crate::machine::check_interrupted;
 
 const TIMEOUT: Duration = Duration::from_secs(30);
 const POLL: Duration = Duration::from_millis(3);
@@ -91,7 +90,7 @@ impl<'lab> Tree<'lab> {
                 wanted.len(),
                 self.relay.process().tail()
             );
-            check_interrupted()?;
+            lab::interrupt::check()?;
             std::thread::sleep(POLL);
         }
     }
