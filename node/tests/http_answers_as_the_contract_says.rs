@@ -18,7 +18,8 @@ fn a_node_that_can_do_its_job() {
     assert!(metrics.body.ends_with("up 1\n"), "{}", metrics.body);
     // The answer to a refresh is what it led to.
     let refreshed = served.ask("POST", "/refresh", None, "");
-    assert_eq!(refreshed.body, r#"{"children":["egress-1"],"done":1}"#);
+    let topology = r#"{"nodeId":"idle-1","nodeType":"relay","parent":null,"children":["done-1","egress-1"]}"#;
+    assert_eq!(refreshed.body, topology);
     assert_eq!(refreshed.body, get("/topology").body);
 }
 
