@@ -9,7 +9,7 @@ use tokio::sync::{mpsc, watch};
 
 use super::{Entry, Injector, InjectorError, lock};
 use crate::pipeline::KINDS;
-use crate::publication::{Happening, Publication, Via};
+use crate::publication::{Happening, Publication, Stage, Via};
 use crate::rtmp::Place;
 use crate::sdp::{self, Offer, OfferError};
 use crate::videoroom::{self, Destination, Publisher, Stream, VideoRoom};
@@ -28,6 +28,8 @@ pub(super) struct Current {
     pub via: Via,
     pub life: Mutex<Publication>,
     publisher: Mutex<Option<Arc<Publisher>>>,
+    /// Told once Janus takes its media.
+    connected: watch::Sender<bool>,
     /// Told why it is over.
     over: watch::Sender<Option<String>>,
 }
@@ -39,6 +41,8 @@ pub struct Published {
     pub key: String,
     /// SDP.
     pub answer: String,
+    /// Whether Janus takes media: what comes before is lost.
+    pub connected: watch::Receiver<bool>,
     /// Why the publication is over, once it is.
     pub over: watch::Receiver<Option<String>>,
 }
@@ -103,9 +107,10 @@ impl Injector {
             via,
             life: Mutex::new(Publication::new(self.now())),
             publisher: Mutex::new(Some(Arc::new(publisher))),
+            connected: watch::Sender::default(),
             over: watch::Sender::default(),
         });
-        let over = current.over.subscribe();
+        let (connected, over) = (current.connected.subscribe(), current.over.subscribe());
         *lock(&entry.current) = Some(current.clone());
         entry.publications.fetch_add(1, Ordering::Relaxed);
         let codecs: Vec<&str> = current.streams.iter().map(|stream| stream.codec.as_str()).collect();
@@ -121,7 +126,7 @@ impl Injector {
             tracing::warn!("session {id}: egresses are not told that it is {video}: {why}");
         }
         tokio::spawn(self.clone().watch(entry.clone(), current, events));
-        Ok(Published { key, answer, over })
+        Ok(Published { key, answer, connected, over })
     }
 
     /// How it stands with a session's publisher.
@@ -246,6 +251,7 @@ impl Injector {
             };
             if life.stage() != stage {
                 tracing::info!("session {}: publisher {:?}", entry.session.id, life.stage());
+                current.connected.send_replace(life.stage() != Stage::Connecting);
             }
             if let Some(why) = over {
                 break why;

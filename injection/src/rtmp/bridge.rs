@@ -4,20 +4,19 @@
 //! has no way to ask. Anything else is decoded and encoded anew, which costs a CPU as any encoder does, and then
 //! keyframes come on demand. AAC always becomes Opus, the only audio that WebRTC has everywhere.
 
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use gst::prelude::*;
 use gst_app::AppSrc;
-use gst_webrtc::{
-    WebRTCICEGatheringState, WebRTCRTPTransceiver, WebRTCRTPTransceiverDirection, WebRTCSDPType,
-    WebRTCSessionDescription,
-};
+use gst_webrtc::{WebRTCSDPType, WebRTCSessionDescription};
 use tokio::sync::{mpsc, oneshot};
 
+use super::clock::{self, Lead};
 use super::flv;
+use super::gate::Gate;
 use super::intake::{Tracks, Unit};
+use super::offer::offer_of;
 use crate::pipeline::PipelineError;
 
 /// The elements, and the packages that have them.
@@ -36,6 +35,10 @@ const BACKLOG: Duration = Duration::from_secs(3);
 const KBITS: (u32, u32) = (200, 12_000);
 /// If the encoder does not say.
 const DEFAULT_KBITS: u32 = 2500;
+/// What the pipeline's clock says when ours says 0, so that frames can be moved back by as much: see [`Lead`].
+const ORIGIN: Duration = clock::MOST_LEAD;
+/// The elements behind which frames are held back, audio's and video's.
+const GATES: [&str; 2] = ["audio-gate", "video-gate"];
 
 /// Makes sure that everything is installed; an error says what is not.
 pub fn init() -> Result<(), String> {
@@ -54,6 +57,10 @@ pub struct Bridge {
     peer: gst::Element,
     sources: [Option<AppSrc>; 2],
     skipper: Skipper,
+    gate: Arc<Gate>,
+    /// The pads at the gate.
+    pads: Vec<gst::Pad>,
+    lead: Lead,
 }
 
 /// What a [`Bridge`] has to say later.
@@ -99,27 +106,39 @@ impl Bridge {
         let clock = gst::SystemClock::obtain();
         pipeline.use_clock(Some(&clock));
         pipeline.set_start_time(gst::ClockTime::NONE);
-        let began = clock.time().unwrap_or_default().saturating_sub(milliseconds(now));
+        let began = clock.time().unwrap_or_default().saturating_sub(milliseconds(ORIGIN + now));
         pipeline.set_base_time(began);
+        let gate = Arc::new(Gate::default());
+        let pads: Vec<_> =
+            GATES.iter().filter_map(|name| pipeline.by_name(name)?.static_pad("src")).collect();
+        for pad in &pads {
+            hold(pad, gate.clone());
+            pass_requests(pad);
+        }
         let offer = offer_of(&peer);
-        let bridge = Bridge { pipeline, peer, sources, skipper: Skipper::default() };
+        let (skipper, lead) = (Skipper::default(), Lead::default());
+        let bridge = Bridge { pipeline, peer, sources, skipper, gate, pads, lead };
         bridge.pipeline.set_state(gst::State::Playing)?;
         Ok((bridge, Said { offer, broken }))
     }
 
-    /// Takes a frame. `false`: it is left out, for the pipeline is behind.
-    pub fn push(&mut self, unit: Unit) -> bool {
+    /// Takes a frame that came at `now`. `false`: it is left out, for the pipeline is behind.
+    pub fn push(&mut self, unit: Unit, now: Duration) -> bool {
         let Some(source) = &self.sources[unit.kind] else { return true };
         let backlog = source.current_level_time().map_or(Duration::ZERO, Duration::from);
         let fits = match unit.kind {
             0 => backlog < BACKLOG,
             _ => self.skipper.takes(unit.key, backlog),
         };
+        if let Some(lead) = self.lead.comes(unit.shown_at, now) {
+            // Behind the payloaders, so that RTP's timestamps keep the encoder's distances.
+            self.pads.iter().for_each(|pad| pad.set_offset(-(lead.as_nanos() as i64)));
+        }
         if fits {
             let mut buffer = gst::Buffer::from_slice(unit.data);
             if let Some(buffer) = buffer.get_mut() {
-                buffer.set_pts(milliseconds(unit.shown_at));
-                buffer.set_dts(milliseconds(unit.at));
+                buffer.set_pts(milliseconds(ORIGIN + unit.shown_at));
+                buffer.set_dts(milliseconds(ORIGIN + unit.at));
                 if !unit.key {
                     buffer.set_flags(gst::BufferFlags::DELTA_UNIT);
                 }
@@ -128,6 +147,11 @@ impl Bridge {
             let _ = source.push_buffer(buffer);
         }
         fits
+    }
+
+    /// Lets frames go, because the other side takes them now.
+    pub fn open(&self) {
+        self.gate.open();
     }
 
     /// The other side's answer.
@@ -141,9 +165,44 @@ impl Bridge {
 
 impl Drop for Bridge {
     fn drop(&mut self) {
+        // The pipeline waits for its threads, and they for the gate.
+        self.gate.end();
         // It cannot fail on the way down.
         let _ = self.pipeline.set_state(gst::State::Null);
     }
+}
+
+/// Has frames wait at a pad. Events pass: without them there is no offer.
+fn hold(pad: &gst::Pad, gate: Arc<Gate>) {
+    use gst::PadProbeType;
+    // Each pad has times of its own: x264enc's begin at a thousand hours.
+    let first = OnceLock::new();
+    pad.add_probe(PadProbeType::BUFFER | PadProbeType::BUFFER_LIST, move |_, info| {
+        let time = match &info.data {
+            Some(gst::PadProbeData::Buffer(buffer)) => buffer.pts(),
+            Some(gst::PadProbeData::BufferList(list)) => list.get(0).and_then(|buffer| buffer.pts()),
+            _ => None,
+        };
+        let after = time.map(|time| time.saturating_sub(*first.get_or_init(|| time)));
+        match gate.passes(after.map_or(Duration::ZERO, Duration::from)) {
+            true => gst::PadProbeReturn::Ok,
+            false => gst::PadProbeReturn::Drop,
+        }
+    });
+}
+
+/// Has requests for keyframes pass a pad as they are. They name no time, and GStreamer (1.22) would add the pad's offset to
+/// that all the same: the encoder would wait for a time that never comes.
+fn pass_requests(pad: &gst::Pad) {
+    pad.add_probe(gst::PadProbeType::EVENT_UPSTREAM, |pad, info| {
+        let Some(gst::PadProbeData::Event(event)) = &info.data else { return gst::PadProbeReturn::Ok };
+        let request = event.structure().filter(|structure| structure.name() == "GstForceKeyUnit");
+        let Some(request) = request else { return gst::PadProbeReturn::Ok };
+        if let Some(before) = pad.parent_element().and_then(|gate| gate.static_pad("sink")) {
+            before.push_event(gst::event::CustomUpstream::new(request.to_owned()));
+        }
+        gst::PadProbeReturn::Drop
+    });
 }
 
 /// Leaves video out when too much of it waits, up to the next keyframe.
@@ -176,12 +235,12 @@ fn description(tracks: &Tracks) -> String {
                      ! x264enc tune=zerolatency speed-preset=superfast bframes=0 key-int-max=300 ";
             text += &format!("bitrate={kbits} ! video/x-h264,profile=constrained-baseline ! ");
         }
-        text += "rtph264pay pt=108 mtu=1200 config-interval=-1 aggregate-mode=zero-latency ! queue ! peer.";
+        text += "rtph264pay pt=108 mtu=1200 config-interval=-1 aggregate-mode=zero-latency ! queue name=video-gate ! peer.";
     }
     if tracks.audio.is_some() {
         text += " appsrc name=audio is-live=true format=time ! aacparse ! avdec_aac ! audioconvert ! audioresample \
                  ! audio/x-raw,rate=48000,channels=2 ! opusenc bitrate=128000 frame-size=20 ! rtpopuspay pt=111 \
-                 ! queue ! peer.";
+                 ! queue name=audio-gate ! peer.";
     }
     text
 }
@@ -205,61 +264,6 @@ fn avc(config: &[u8]) -> gst::Caps {
 
 fn milliseconds(time: Duration) -> gst::ClockTime {
     gst::ClockTime::from_mseconds(time.as_millis() as u64)
-}
-
-type Offering = Arc<Mutex<Option<oneshot::Sender<Result<String, String>>>>>;
-
-/// Has the peer make its offer when it knows its media. Nothing here holds on to the peer.
-fn offer_of(peer: &gst::Element) -> oneshot::Receiver<Result<String, String>> {
-    let (ready, offered) = oneshot::channel();
-    let ready: Offering = Arc::new(Mutex::new(Some(ready)));
-    let gathered = ready.clone();
-    peer.connect_notify(Some("ice-gathering-state"), move |peer, _| {
-        let state = peer.property::<WebRTCICEGatheringState>("ice-gathering-state");
-        if state == WebRTCICEGatheringState::Complete {
-            let local = peer.property::<Option<WebRTCSessionDescription>>("local-description");
-            let text = local.and_then(|local| local.sdp().as_text().ok());
-            say(&gathered, text.ok_or_else(|| "webrtcbin has no offer".to_owned()));
-        }
-    });
-    let begun = AtomicBool::new(false);
-    peer.connect("on-negotiation-needed", false, move |values| {
-        let peer = values.first()?.get::<gst::Element>().ok()?;
-        if !begun.swap(true, Ordering::Relaxed) {
-            make_offer(&peer, ready.clone());
-        }
-        None
-    });
-    offered
-}
-
-fn make_offer(peer: &gst::Element, ready: Offering) {
-    // We send and do not receive.
-    for n in 0_i32.. {
-        let Some(transceiver) = peer.emit_by_name::<Option<WebRTCRTPTransceiver>>("get-transceiver", &[&n])
-        else {
-            break;
-        };
-        transceiver.set_direction(WebRTCRTPTransceiverDirection::Sendonly);
-    }
-    let weak = peer.downgrade();
-    let promise = gst::Promise::with_change_func(move |reply| {
-        let offer =
-            reply.ok().flatten().and_then(|reply| reply.get::<WebRTCSessionDescription>("offer").ok());
-        match (offer, weak.upgrade()) {
-            (Some(offer), Some(peer)) => {
-                peer.emit_by_name::<()>("set-local-description", &[&offer, &None::<gst::Promise>]);
-            }
-            _ => say(&ready, Err("webrtcbin makes no offer".to_owned())),
-        }
-    });
-    peer.emit_by_name::<()>("create-offer", &[&None::<gst::Structure>, &promise]);
-}
-
-fn say(ready: &Offering, offer: Result<String, String>) {
-    if let Some(ready) = ready.lock().unwrap_or_else(PoisonError::into_inner).take() {
-        let _ = ready.send(offer);
-    }
 }
 
 #[cfg(test)]

@@ -4,6 +4,10 @@ use std::time::Duration;
 
 /// A step longer than this is no pause but another time line: an encoder that was restarted behind a proxy, say.
 const JUMP_MS: i64 = 10_000;
+/// How far frames may come before their time at most, …
+pub const MOST_LEAD: Duration = Duration::from_secs(5);
+/// … and what is added to that: a clock that is faster than ours by up to one part in so many is followed.
+const DRIFT: u32 = 1000;
 
 /// Audio and video of an encoder have one.
 #[derive(Clone, Debug, Default)]
@@ -36,6 +40,24 @@ impl Clock {
         };
         self.last = Some(Last { timestamp, at, now });
         Duration::from_millis(at.max(0) as u64)
+    }
+}
+
+/// How long before their time on the clock frames come. The first frame is late where an encoder connects while it encodes
+/// already, and the others keep their distance to it: without this they would wait for their time, for ever.
+#[derive(Debug, Default)]
+pub struct Lead {
+    most: Duration,
+}
+
+impl Lead {
+    /// A frame of the time `at` is there. If it is earlier than any before it: by how much.
+    pub fn comes(&mut self, at: Duration, now: Duration) -> Option<Duration> {
+        let lead = at.saturating_sub(now).min(MOST_LEAD + now / DRIFT);
+        (lead > self.most).then(|| {
+            self.most = lead;
+            lead
+        })
     }
 }
 
@@ -81,5 +103,28 @@ mod tests {
         clock.place(1000, ms(0));
         assert_eq!(clock.place(990, ms(1)), ms(0));
         assert_eq!(clock.place(1010, ms(2)), ms(10));
+    }
+
+    #[test]
+    fn the_earliest_frame_so_far_says_how_early_they_come() {
+        let mut lead = Lead::default();
+        let table = [
+            (100, 100, None),
+            (540, 104, Some(436)),
+            (560, 500, None),
+            (140, 104, None),
+            (1500, 1060, Some(440)),
+        ];
+        for (at, now, expected) in table {
+            assert_eq!(lead.comes(ms(at), ms(now)), expected.map(ms), "{at}");
+        }
+    }
+
+    #[test]
+    fn an_encoder_that_is_too_fast_is_not_followed() {
+        let mut lead = Lead::default();
+        assert_eq!(lead.comes(ms(20_000), ms(1000)), Some(ms(5001)));
+        // A fast clock is, for days.
+        assert_eq!(lead.comes(ms(10_008_000), ms(10_000_000)), Some(ms(8000)));
     }
 }

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
-use tokio::sync::oneshot;
+use tokio::sync::{oneshot, watch};
 use tokio::time::timeout;
 
 use super::bridge::{self, Bridge, Said};
@@ -123,7 +123,7 @@ impl Connection {
             }
         );
         let mut stage = Stage { bridge, behind: false, session };
-        held.into_iter().for_each(|unit| stage.push(unit));
+        held.into_iter().for_each(|(unit, now)| stage.push(unit, now));
         let mut published = None;
         let result = self.carry(&mut intake, &mut stage, said, &mut published, via, injector).await;
         if let Some(Published { key, .. }) = published {
@@ -137,7 +137,7 @@ impl Connection {
     }
 
     /// Reads until enough is known. `None`: the encoder has gone.
-    async fn begin(&mut self, intake: &mut Intake, held: &mut Vec<Unit>) -> Result<Option<Tracks>, String> {
+    async fn begin(&mut self, intake: &mut Intake, held: &mut Held) -> Result<Option<Tracks>, String> {
         // What came together with the wish to publish has been taken already: nobody sends media before the answer.
         loop {
             if let Some(tracks) = intake.tracks(self.began.elapsed()) {
@@ -153,7 +153,7 @@ impl Connection {
             }
             for event in self.events(count).await? {
                 match self.unit(intake, event)? {
-                    Took::Unit(unit) => held.push(unit),
+                    Took::Unit(unit) => held.push((unit, self.began.elapsed())),
                     Took::Nothing => {}
                     Took::End => return Ok(None),
                 }
@@ -173,13 +173,16 @@ impl Connection {
     ) -> Result<(), String> {
         let Said { offer, mut broken } = said;
         let mut publishing = pin!(negotiate(offer, stage.session, via, injector));
+        let mut takes = None;
         loop {
             tokio::select! {
                 result = &mut publishing, if published.is_none() => {
                     let answered = published.insert(result?);
+                    takes = Some(answered.connected.clone());
                     stage.bridge.answer(&answered.answer).map_err(|error| error.to_string())?;
                 }
                 why = over(published) => return Err(why),
+                () = connected(&mut takes) => stage.bridge.open(),
                 Some(why) = broken.recv() => return Err(why),
                 count = self.socket.read(&mut self.buffer) => {
                     let count = count.map_err(|error| error.to_string())?;
@@ -188,7 +191,7 @@ impl Connection {
                     }
                     for event in self.events(count).await? {
                         match self.unit(intake, event)? {
-                            Took::Unit(unit) => stage.push(unit),
+                            Took::Unit(unit) => stage.push(unit, self.began.elapsed()),
                             Took::Nothing => {}
                             Took::End => return Ok(()),
                         }
@@ -235,6 +238,9 @@ impl Connection {
     }
 }
 
+/// Frames of before the bridge, and when they came.
+type Held = Vec<(Unit, Duration)>;
+
 /// What an event was.
 enum Took {
     Unit(Unit),
@@ -250,8 +256,8 @@ struct Stage<'a> {
 }
 
 impl Stage<'_> {
-    fn push(&mut self, unit: Unit) {
-        let fits = self.bridge.push(unit);
+    fn push(&mut self, unit: Unit, now: Duration) {
+        let fits = self.bridge.push(unit, now);
         if !fits && !self.behind {
             tracing::warn!(
                 "session {}: frames that came by RTMP are left out: this machine does not keep up, or Janus does not \
@@ -273,6 +279,17 @@ async fn negotiate(
     let offer = timeout(OFFER, offer).await.map_err(|_| "GStreamer makes no offer".to_owned())?;
     let offer = offer.map_err(|_| "GStreamer makes no offer".to_owned())??;
     injector.publish(session, offer, via).await.map_err(|error| error.to_string())
+}
+
+/// Ends when Janus takes media, once.
+async fn connected(takes: &mut Option<watch::Receiver<bool>>) {
+    let Some(connected) = takes else { return std::future::pending().await };
+    // If it is over before that, `over` says so.
+    let is = connected.wait_for(|connected| *connected).await.is_ok();
+    *takes = None;
+    if !is {
+        std::future::pending::<()>().await;
+    }
 }
 
 /// Ends when the publication does, and says why.

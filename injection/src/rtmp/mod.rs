@@ -10,15 +10,17 @@
 //!
 //! Without I/O: [`chunks`] and [`protocol`] (bytes to messages to events), [`key`] (who may publish where), [`flv`] (what is in a message),
 //! [`clock`] (timestamps), [`intake`] (what an encoder sends, and when enough of it is known). Around these: [`bridge`]
-//! (GStreamer), [`connection`] (a socket and its deadlines).
+//! (GStreamer), [`offer`] (what it asks Janus for), [`gate`] (frames wait until Janus takes them), [`connection`] (a socket and its deadlines).
 
 mod bridge;
 mod chunks;
 mod clock;
 mod connection;
 mod flv;
+mod gate;
 mod intake;
 mod key;
+mod offer;
 mod protocol;
 
 use std::sync::Arc;
