@@ -5,7 +5,7 @@
 //! keyframes come on demand. AAC always becomes Opus, the only audio that WebRTC has everywhere.
 
 use std::sync::{Arc, OnceLock};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use gst::prelude::*;
 use gst_app::AppSrc;
@@ -73,8 +73,8 @@ pub struct Said {
 
 impl Bridge {
     /// Builds and starts. The offer comes about when the first frames have been [`push`](Self::push)ed.
-    /// `now`: what the frames' clock says.
-    pub fn start(tracks: &Tracks, now: Duration) -> Result<(Bridge, Said), PipelineError> {
+    /// `began`: when the frames' clock was 0.
+    pub fn start(tracks: &Tracks, began: Instant) -> Result<(Bridge, Said), PipelineError> {
         let missing = |what: &str| PipelineError(format!("the pipeline has no {what}"));
         let pipeline = gst::parse::launch(&description(tracks))
             .map_err(|error| PipelineError(error.to_string()))?
@@ -102,12 +102,13 @@ impl Bridge {
             }
             gst::BusSyncReply::Drop
         });
-        // Frames of before the start are late by as much as they are: what RTCP says of them is right.
+        // Frames of before the start are late by as much as they are: what RTCP says of them is right. Both clocks are read
+        // at once, now that the pipeline is built, which takes its time.
         let clock = gst::SystemClock::obtain();
         pipeline.use_clock(Some(&clock));
         pipeline.set_start_time(gst::ClockTime::NONE);
-        let began = clock.time().unwrap_or_default().saturating_sub(milliseconds(ORIGIN + now));
-        pipeline.set_base_time(began);
+        let age = gst::ClockTime::from_nseconds((ORIGIN + began.elapsed()).as_nanos() as u64);
+        pipeline.set_base_time(clock.time().unwrap_or_default().saturating_sub(age));
         let gate = Arc::new(Gate::default());
         let pads: Vec<_> =
             GATES.iter().filter_map(|name| pipeline.by_name(name)?.static_pad("src")).collect();

@@ -107,8 +107,7 @@ impl Connection {
         let begin = timeout(FIRST_MEDIA, self.begin(&mut intake, &mut held)).await;
         let tracks = begin.map_err(|_| "neither H264 nor AAC came".to_owned())??;
         let Some(tracks) = tracks else { return Ok(()) };
-        let (bridge, said) =
-            Bridge::start(&tracks, self.began.elapsed()).map_err(|error| error.to_string())?;
+        let (bridge, said) = Bridge::start(&tracks, self.began).map_err(|error| error.to_string())?;
         let what = tracks.video.as_ref().map(|config| flv::profile(config));
         let via = match bridge::is_encoded_anew(&tracks) {
             true => Via::RtmpEncodedAnew,
