@@ -233,6 +233,11 @@ impl<'lab> Studio<'lab> {
         WHIP_TOKEN
     }
 
+    /// What Janus VideoRoom wants to be told, as secret and as admin key.
+    pub fn videoroom_secret(&self) -> &'static str {
+        PLUGIN_SECRET
+    }
+
     /// A publisher of that session; `arguments` are `media-client publish`'s.
     pub fn publish(&self, sid: &str, arguments: &[&str]) -> Result<Publisher> {
         Publisher::start(self.lab, PUBLISHER, &self.whip(sid)?, WHIP_TOKEN, arguments)
@@ -382,7 +387,7 @@ impl MediaOver {
 }
 
 /// Each namespace's address.
-fn address(ns: &str) -> Result<Ipv4Addr> {
+pub fn address(ns: &str) -> Result<Ipv4Addr> {
     let host = match ns {
         CONTROL => 2,
         INJECTION => 10,

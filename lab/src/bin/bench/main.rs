@@ -29,6 +29,7 @@ mod stage;
 mod stamps;
 mod tester;
 mod tree;
+mod videoroom;
 
 use std::fs;
 use std::path::PathBuf;

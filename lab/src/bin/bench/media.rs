@@ -18,6 +18,10 @@ use crate::machine::Machine;
 const SESSION: &str = "bench";
 const H264_SESSION: &str = "bench-h264";
 const PATIENCE: Duration = Duration::from_secs(60);
+/// What a viewer has to become one that is not behind.
+const CATCH_UP: Duration = Duration::from_secs(1);
+/// Pictures per second.
+const RATE: f64 = 30.0;
 
 /// The tables, and the figures as JSON.
 pub fn run(mode: Mode, quick: bool) -> Result<(String, String)> {
@@ -133,11 +137,13 @@ fn ages_of(studio: &Studio<'_>, session: &str, time: Duration) -> Result<Vec<f64
     viewer.wait_until(PATIENCE, |views| {
         views.viewers.iter().all(|seen| seen.decoded > 30) && !views.viewers.is_empty()
     })?;
+    // The first pictures waited for the viewer's decoder to be there.
+    pause(CATCH_UP)?;
     pause(time)?;
-    let ages: Vec<f64> = viewer.stop()?.ages_ms.iter().map(|ms| f64::from(*ms)).collect();
-    ensure!(!ages.is_empty(), "no picture had a time in it");
-    // Those of the first second waited for the connection.
-    Ok(ages.into_iter().skip(30).collect())
+    let ages = viewer.stop()?.ages_ms;
+    let expected = (time.as_secs_f64() * RATE) as usize;
+    ensure!(ages.len() > expected, "{} pictures with a time in them, {expected} were expected", ages.len());
+    Ok(ages[ages.len() - expected..].iter().map(|ms| f64::from(*ms)).collect())
 }
 
 fn processes(studio: &Studio<'_>) -> Vec<(String, Process)> {

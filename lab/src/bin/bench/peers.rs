@@ -19,6 +19,7 @@ use crate::contestant::{PLAYING, multiudpsink, ruleset};
 use crate::figures::Times;
 use crate::stage::mac;
 use crate::stamps::{Stamps, realtime_ns};
+use crate::videoroom;
 
 const STAYERS: usize = 4;
 const RATE: u64 = 5_000;
@@ -49,12 +50,12 @@ impl How {
 }
 
 /// What came of it.
-struct Row {
-    name: &'static str,
-    added: Times,
-    changes: usize,
-    lost: u64,
-    duplicated: u64,
+pub struct Row {
+    pub name: &'static str,
+    pub added: Times,
+    pub changes: usize,
+    pub lost: u64,
+    pub duplicated: u64,
 }
 
 /// The table, and the figures.
@@ -72,6 +73,19 @@ pub fn run(quick: bool) -> Result<(String, String)> {
             }
         }
     }
+    let time = Duration::from_secs(if quick { 1 } else { 5 });
+    let (mut costs, mut cost_figures) = (String::new(), Value::Null);
+    match videoroom::run(rounds, time) {
+        Ok((row, text, figures)) => {
+            rows.push(row);
+            (costs, cost_figures) = (text, figures);
+        }
+        Err(error) => {
+            lab::interrupt::check()?;
+            eprintln!("bench: Janus VideoRoom: {error:#}");
+            let _ = writeln!(failed, "\nNot measured: Janus VideoRoom: {error:#}");
+        }
+    }
     ensure!(!rows.is_empty(), "nobody could be measured{failed}");
     let mut text = format!(
         "\n### Changes: the others, {STAYERS} children that stay, {RATE} packets/s; times in ms\n\n\
@@ -80,13 +94,14 @@ pub fn run(quick: bool) -> Result<(String, String)> {
     for Row { name, added, changes, lost, duplicated } in &rows {
         let _ = writeln!(text, "| {name} | {} | {lost} in {changes} changes | {duplicated} |", added.row());
     }
+    text += &costs;
     text += &failed;
     let raw = rows.iter().map(|Row { name, added, changes, lost, duplicated }| {
         let added: Value = added.json().parse().unwrap_or_default();
         json!({ "who": name, "added": added, "changes": changes, "lost_at_stayers": lost, "duplicated": duplicated })
     });
     let raw: Value = raw.collect();
-    Ok((text, raw.to_string()))
+    Ok((text, json!({ "changes": raw, "videoroom_cost": cost_figures }).to_string()))
 }
 
 fn measure(how: How, rounds: usize) -> Result<Row> {
