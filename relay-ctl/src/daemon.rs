@@ -27,8 +27,7 @@ async fn serve(config: Config) -> Result<(), Failure> {
     let listener = TcpListener::bind(config.api).await.map_err(|error| api_error(&config, &error))?;
     // Subscribed before anything is read, so that no change falls between.
     let changes = Netlink::subscribe().map_err(|error| Failure::Other(error.to_string()))?;
-    let log_level = ebpf_log_level(&config.log);
-    let relay = Arc::new(Relay::start(config, log_level).await.map_err(failure)?);
+    let relay = Arc::new(Relay::start(config).await.map_err(failure)?);
     relay.clone().log_programs().await;
 
     let tree = follow_tree(&relay).await;
@@ -80,17 +79,5 @@ fn failure(error: StartError) -> Failure {
     match error {
         StartError::Config(error) => error.into(),
         other => Failure::Other(other.to_string()),
-    }
-}
-
-/// The level that the eBPF programs log at: the filter's, as far as it is a plain level.
-fn ebpf_log_level(filter: &str) -> u8 {
-    match filter {
-        "off" => 0,
-        "error" => 1,
-        "warn" => 2,
-        "debug" => 4,
-        "trace" => 5,
-        _ => 3,
     }
 }

@@ -61,7 +61,7 @@ pub fn classify(packet: Packet<'_>, station: Station) -> Result<Media, Reason> {
     };
     let key = StreamKey { port: listener.port, reserved: [0; 2], ssrc };
     match payload {
-        Payload::Rtp { sequence, timestamp, .. } => {
+        Payload::Rtp { sequence, timestamp, .. } if count::wanted() => {
             let rate =
                 if listener.kind == 0 { units_per_ns(clock_rate(0)) } else { units_per_ns(clock_rate(1)) };
             record(
@@ -70,6 +70,7 @@ pub fn classify(packet: Packet<'_>, station: Station) -> Result<Media, Reason> {
                 &datagram,
             );
         }
+        Payload::Rtp { .. } => {}
         Payload::Rtcp { .. } => {
             let peer = ListenerKey { address: datagram.source, port: datagram.source_port, reserved: [0; 2] };
             if PEERS.get_ptr(&peer).is_some() {

@@ -18,7 +18,7 @@ use lab::Lab;
 use relay_common::layout::{self, ChildStats, ListenerKey, StreamKey};
 use relay_common::reason::Reason;
 use relay_ctl::fanout::Wanted;
-use relay_ctl::kernel::{DataPlane, Inherited, KernelError, Mode, Pins};
+use relay_ctl::kernel::{Constants, DataPlane, Inherited, KernelError, Mode, Pins};
 
 pub mod frames;
 pub mod redirector;
@@ -186,7 +186,7 @@ pub fn with_kernel(name: &str, mode: Mode, test: impl FnOnce(&mut Kernel<'_>) + 
         let index = |name: &str| nix::net::if_::if_nametoindex(name).unwrap();
         let ingress = index("eth0");
         let pins = Pins::new(lab.bpffs(), "eth0");
-        let (mut plane, _) = DataPlane::open(pins, ingress, 0).unwrap();
+        let (mut plane, _) = DataPlane::open(pins, ingress, Constants::default()).unwrap();
         plane.prepare(mode).unwrap();
         plane.listen(listeners()).unwrap();
         plane.describe("relay-1", [AUDIO, VIDEO], "a test", true).unwrap();
@@ -222,11 +222,11 @@ impl Kernel<'_> {
     pub fn take_over(&mut self) -> Inherited {
         // The lock is held for as long as the old one is there: another takes its place in between.
         let elsewhere = Pins::new(self.lab.bpffs(), "elsewhere");
-        let (placeholder, _) = DataPlane::open(elsewhere, self.ingress, 0).unwrap();
+        let (placeholder, _) = DataPlane::open(elsewhere, self.ingress, Constants::default()).unwrap();
         drop(std::mem::replace(&mut self.plane, placeholder));
         // A command that another test starts just now holds a copy of the lock between fork and exec.
         let inherited = loop {
-            match DataPlane::open(Pins::new(self.lab.bpffs(), "eth0"), self.ingress, 0) {
+            match DataPlane::open(Pins::new(self.lab.bpffs(), "eth0"), self.ingress, Constants::default()) {
                 Ok((plane, inherited)) => {
                     self.plane = plane;
                     break inherited;

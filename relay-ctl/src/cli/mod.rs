@@ -97,6 +97,9 @@ struct Attach {
     /// and connected again, eth0 comes back as eth1
     #[arg(long, env = "RELAY_STAND_IN", value_name = "PREFIX")]
     stand_in: Option<String>,
+    /// Counts neither streams nor children, for the benchmark that says what that costs
+    #[arg(long, hide = true)]
+    without_statistics: bool,
     /// Address of the HTTP API [default: 127.0.0.1:7071, with a token 0.0.0.0:7071; API_PORT changes the port]
     #[arg(long, env = "RELAY_API")]
     api: Option<SocketAddr>,
@@ -319,6 +322,7 @@ fn configuration(attach: Attach) -> Result<Config, Failure> {
         pin_root: attach.pin_root,
         log: attach.log,
         stand_in: attach.stand_in,
+        without_statistics: attach.without_statistics,
         children: attach.children,
     };
     Ok(Config::new(&attach.interface, flags, environment, file)?)

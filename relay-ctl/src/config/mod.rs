@@ -15,7 +15,7 @@ use node::secret::Secret;
 use relay_common::layout::MAX_CHILDREN;
 use serde::Deserialize;
 
-use crate::kernel::ModeWanted;
+use crate::kernel::{Constants, ModeWanted};
 
 /// RTP ports that a relay listens on unless told otherwise: audio, video.
 pub const DEFAULT_PORTS: [u16; 2] = [5002, 5004];
@@ -80,6 +80,8 @@ pub struct Flags {
     pub log: Option<String>,
     /// `--stand-in`.
     pub stand_in: Option<String>,
+    /// `--without-statistics`.
+    pub without_statistics: bool,
     /// `--child`, in the order given.
     pub children: Vec<String>,
 }
@@ -94,6 +96,8 @@ pub struct Config {
     pub interface: String,
     /// How the name of one begins that may take its place when it is gone.
     pub stand_in: Option<String>,
+    /// What the eBPF programs are loaded with.
+    pub constants: Constants,
     /// Mode asked for.
     pub mode: ModeWanted,
     /// Where media comes in.
@@ -156,6 +160,7 @@ impl Config {
             ));
         }
         let api = node.api(flags.api, file.api, DEFAULT_API_PORT);
+        let log = flags.log.or(file.log).unwrap_or_else(|| "info".to_owned());
         Ok(Config {
             node,
             interface: interface.to_owned(),
@@ -167,9 +172,22 @@ impl Config {
                 .pin_root
                 .or(file.pin_root)
                 .unwrap_or_else(|| crate::kernel::pins::DEFAULT_ROOT.into()),
-            log: flags.log.or(file.log).unwrap_or_else(|| "info".to_owned()),
+            constants: Constants { log_level: ebpf_log_level(&log), statistics: !flags.without_statistics },
+            log,
             children,
         })
+    }
+}
+
+/// The level that the eBPF programs log at: the filter's, as far as it is a plain level.
+fn ebpf_log_level(filter: &str) -> u8 {
+    match filter {
+        "off" => 0,
+        "error" => 1,
+        "warn" => 2,
+        "debug" => 4,
+        "trace" => 5,
+        _ => 3,
     }
 }
 

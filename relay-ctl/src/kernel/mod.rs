@@ -27,7 +27,7 @@ pub use error::KernelError;
 pub use maps::{Maps, StockOrder, map};
 pub use mode::{Facts, Mode, ModeWanted, choose};
 pub use pins::{Found, Pins};
-pub use programs::Programs;
+pub use programs::{Constants, Programs};
 use read::inherit;
 pub use read::{Inherited, drops, routes, streams, streams_pinned};
 
@@ -58,7 +58,11 @@ pub struct DataPlane {
 
 impl DataPlane {
     /// Opens the maps of an interface, or creates them; nothing is attached yet and nothing a predecessor does changes.
-    pub fn open(pins: Pins, ifindex: u32, log_level: u8) -> Result<(DataPlane, Inherited), KernelError> {
+    pub fn open(
+        pins: Pins,
+        ifindex: u32,
+        constants: Constants,
+    ) -> Result<(DataPlane, Inherited), KernelError> {
         // The lock first: what is not ours must not even be inspected for clean-up.
         let lock = pins.lock()?;
         let found = pins.inspect()?;
@@ -77,7 +81,7 @@ impl DataPlane {
         if found == Found::Leftovers {
             pins.clear()?;
         }
-        let programs = Programs::load(&pins, log_level)?;
+        let programs = Programs::load(&pins, constants)?;
         let maps = Maps::open(&pins)?;
         let (in_use, inherited) = match found {
             Found::DataPlane => inherit(&maps)?,

@@ -30,6 +30,24 @@ pub const XMIT: &str = "relay_xmit";
 /// The probe.
 pub const PROBE: &str = "relay_probe";
 
+/// The constant that says whether streams and children are counted.
+const STATISTICS: &str = "STATISTICS";
+
+/// What the programs are loaded with.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Constants {
+    /// See `aya_log`; 0 is off.
+    pub log_level: u8,
+    /// Whether streams and children are counted. Drops are in any case.
+    pub statistics: bool,
+}
+
+impl Default for Constants {
+    fn default() -> Self {
+        Constants { log_level: 0, statistics: true }
+    }
+}
+
 /// The loaded object.
 pub struct Programs {
     ebpf: Ebpf,
@@ -39,13 +57,14 @@ pub struct Programs {
 
 impl Programs {
     /// Loads the object; maps that are pinned are used as they are, the others are created and pinned.
-    /// `log_level`: see `aya_log`, 0 is off.
-    pub fn load(pins: &Pins, log_level: u8) -> Result<Programs, KernelError> {
+    pub fn load(pins: &Pins, constants: Constants) -> Result<Programs, KernelError> {
         let mut loader = EbpfLoader::new();
         for map in PINNED_MAPS {
             loader.map_pin_path(map, pins.file(map));
         }
-        loader.override_global(aya_log::LEVEL, &log_level, false);
+        let statistics = u8::from(constants.statistics);
+        loader.override_global(aya_log::LEVEL, &constants.log_level, false);
+        loader.override_global(STATISTICS, &statistics, true);
         let ebpf = loader.load(OBJECT)?;
         Ok(Programs { ebpf, copy: None })
     }

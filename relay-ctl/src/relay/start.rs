@@ -41,7 +41,7 @@ pub enum StartError {
 
 impl Relay {
     /// Starts a relay, or takes over the one that a predecessor left forwarding.
-    pub async fn start(config: Config, log_level: u8) -> Result<Relay, StartError> {
+    pub async fn start(config: Config) -> Result<Relay, StartError> {
         let netlink = Netlink::connect()?;
         let interface = interface_of(&netlink, &config).await.map_err(|error| match error {
             NetError::UnknownInterface { .. } => StartError::Config(ConfigError(error.to_string())),
@@ -86,7 +86,7 @@ impl Relay {
             Mode::Userspace => (Plane::Userspace(bind_sockets(&config)?), Inherited::default()),
             Mode::Xdp | Mode::Tc => {
                 pins::ensure_bpffs(&config.pin_root)?;
-                let (plane, inherited) = DataPlane::open(pins, interface.index, log_level)?;
+                let (plane, inherited) = DataPlane::open(pins, interface.index, config.constants)?;
                 (Plane::Kernel(Box::new(plane)), inherited)
             }
         };

@@ -22,7 +22,7 @@ pub async fn relay() -> Relay {
             children: vec!["egress-1=127.0.0.1:9:19".to_owned()],
             ..Flags::default()
         };
-        match Relay::start(Config::new("lo", flags, |_: &str| None, File::default()).unwrap(), 0).await {
+        match Relay::start(Config::new("lo", flags, |_: &str| None, File::default()).unwrap()).await {
             Err(StartError::Userspace(UserspaceError::InUse(_))) => audio -= 4,
             started => return started.unwrap(),
         }

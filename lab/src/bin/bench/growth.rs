@@ -13,7 +13,8 @@ use crate::tester::{Tester, Traffic};
 
 const LENGTH: usize = 214;
 const CHILDREN: usize = 8;
-const WHO: [&str; 3] = ["xdp", "tc", "userspace"];
+/// The relay's data planes.
+pub const WHO: [&str; 5] = ["xdp", "xdp, statistics off", "tc", "tc, statistics off", "userspace"];
 const STREAMS: [u32; 5] = [2, 10, 100, 1_000, 10_000];
 
 /// Time of a copy with so many streams.

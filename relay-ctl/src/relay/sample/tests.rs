@@ -25,7 +25,7 @@ async fn relay(children: &[&str]) -> Relay {
             children: children.iter().map(|child| (*child).to_owned()).collect(),
             ..Flags::default()
         };
-        match Relay::start(Config::new("lo", flags, |_: &str| None, File::default()).unwrap(), 0).await {
+        match Relay::start(Config::new("lo", flags, |_: &str| None, File::default()).unwrap()).await {
             Err(StartError::Userspace(UserspaceError::InUse(_))) => {}
             started => return started.unwrap(),
         }

@@ -14,13 +14,16 @@ pub enum Relay {
     Xdp,
     Tc,
     Userspace,
+    /// Without counting streams and children, which nobody should want: it shows what counting costs.
+    XdpUncounted,
+    TcUncounted,
 }
 
 impl Relay {
     fn mode(self) -> Mode {
         match self {
-            Relay::Xdp => Mode::Xdp,
-            Relay::Tc => Mode::Tc,
+            Relay::Xdp | Relay::XdpUncounted => Mode::Xdp,
+            Relay::Tc | Relay::TcUncounted => Mode::Tc,
             Relay::Userspace => Mode::Userspace,
         }
     }
@@ -32,6 +35,8 @@ impl Contestant for Relay {
             Relay::Xdp => "relay, xdp",
             Relay::Tc => "relay, tc",
             Relay::Userspace => "relay, userspace",
+            Relay::XdpUncounted => "relay, xdp, statistics off",
+            Relay::TcUncounted => "relay, tc, statistics off",
         }
     }
 
@@ -40,11 +45,13 @@ impl Contestant for Relay {
             Relay::Xdp => "xdp",
             Relay::Tc => "tc",
             Relay::Userspace => "userspace",
+            Relay::XdpUncounted => "xdp, statistics off",
+            Relay::TcUncounted => "tc, statistics off",
         }
     }
 
     fn drops(&self) -> Drops {
-        if *self == Relay::Xdp { Drops::Xdp } else { Drops::Tc }
+        if self.mode() == Mode::Xdp { Drops::Xdp } else { Drops::Tc }
     }
 
     fn role(&self) -> Role {
@@ -57,7 +64,11 @@ impl Contestant for Relay {
             .zip(stage.clients(children))
             .map(|(number, at)| format!("egress-{number}={}:{}:{}", at.ip(), at.port(), at.port() + 2))
             .collect();
-        let attach = || RelayProcess::attach(stage.lab, RelayConfig::new("relay-1", mode, children));
+        let mut config = RelayConfig::new("relay-1", mode, children);
+        if matches!(self, Relay::XdpUncounted | Relay::TcUncounted) {
+            config.arguments.push("--without-statistics".to_owned());
+        }
+        let attach = || RelayProcess::attach(stage.lab, config);
         let relay = if *self == Relay::Userspace {
             let prioritised = || with_priority(Priority::Process, attach).unwrap_or_else(|attached| attached);
             on_cpu(stage.cpus.tested, prioritised)??

@@ -5,6 +5,7 @@ use std::fmt::Write as _;
 use super::{CHILDREN, LENGTH, Report};
 use crate::contestant;
 use crate::fanout::{Cell, GENERATOR};
+use crate::growth::WHO;
 use crate::latency::RATES;
 
 /// Everything about copies.
@@ -148,12 +149,12 @@ pub fn growth(report: &Report) -> String {
     streams.dedup();
     let head: Vec<String> = streams.iter().map(|streams| grouped(f64::from(*streams))).collect();
     let mut text = format!(
-        "\n### CPU time of a copy, ns, by streams ({CHILDREN} children, statistics of each stream)\n\n| data plane | {} |\n|---|",
+        "\n### CPU time of a copy, ns, by streams ({CHILDREN} children)\n\n| data plane | {} |\n|---|",
         head.join(" | ")
     );
     text += &"---:|".repeat(streams.len());
     text += "\n";
-    for who in ["xdp", "tc", "userspace"] {
+    for who in WHO {
         let cells = streams.iter().map(|streams| {
             let row = report.growth.iter().find(|row| row.who == who && row.streams == *streams);
             shown(row.map(|row| format!("{:.0}", row.median())))
