@@ -98,7 +98,7 @@ pub struct NodeFlags {
     /// File with the certificate authority of a rediss:// server, PEM [env: REDIS_CA]
     #[arg(long, value_name = "FILE")]
     pub redis_ca: Option<PathBuf>,
-    /// Seconds that children are kept when Redis has lost its data [default: 10] [env: TOPOLOGY_GRACE]
+    /// Seconds that children and sessions are kept when Redis has lost its data [default: 10] [env: TOPOLOGY_GRACE]
     #[arg(long, value_name = "SECONDS")]
     pub topology_grace: Option<String>,
     /// File with the bearer token that HTTP requests that change something need [env: API_TOKEN_FILE, or the token
