@@ -13,9 +13,21 @@ readonly LOG=$WORK/commands.log
 BACKGROUND=()
 ROWS=()
 FAILED=0
+# Has the tree been touched, and is the script to end before its time?
+BEGUN=
+INTERRUPTED=
 
-trap 'stop_background; rm -rf "$WORK"' EXIT
-trap 'exit 130' INT TERM
+leave() {
+    stop_background
+    if [ -n "$INTERRUPTED" ] && [ -n "$BEGUN" ]; then
+        echo "-- interrupted: removing the containers" >&2
+        all_down
+    fi
+    rm -rf "$WORK"
+}
+trap leave EXIT
+# Only the first counts: whoever is impatient would otherwise stop the clean-up.
+trap 'trap "" INT TERM; INTERRUPTED=1; exit 130' INT TERM
 
 # The documents' command; `docker compose` where only v2 is installed.
 if command -v docker-compose >/dev/null; then
@@ -185,6 +197,7 @@ check_ms() {
 
 # The documents' first lines, and their last.
 all_down() {
+    BEGUN=1
     compose down
     for profile in broadcaster test-chain test-scale scale; do compose --profile "$profile" down; done
 }

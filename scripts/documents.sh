@@ -32,6 +32,7 @@ line() {
 slip() { echo "     (slip: $*)"; }
 
 say "Setup Iniziale"
+BEGUN=1
 line <<'END'
 docker-compose -f docker-compose.test.yaml down
 docker-compose -f docker-compose.test.yaml --profile broadcaster down
