@@ -7,14 +7,19 @@
 # shellcheck source-path=SCRIPTDIR source=containers.sh
 . "$(dirname "$0")/containers.sh"
 
+shopt -s extglob
 command -v docker-compose >/dev/null || docker-compose() { docker compose "$@"; }
 # The document's way to look at a page.
 open() { scripts/play.sh "$1"; }
 
 # line [EXPECTED] <<'END': types what comes, prints it and its output. JSON is compared as such.
 line() {
-    local text output json expected=${1:-} deadline=$((SECONDS + 15))
+    local text short output json expected=${1:-} deadline=$((SECONDS + 15))
     text=$(cat)
+    # One line of the table.
+    short=${text%%$'\n'*}
+    short=${short%%*( )\\}
+    short=${short:0:58}
     printf '\n$ %s\n' "$text"
     while :; do
         output=$(eval "$text" 2>>"$LOG")
@@ -26,7 +31,7 @@ line() {
     printf '%s\n' "$output" | head -n 12
     if [ -n "$expected" ]; then
         # shellcheck disable=SC2053
-        if [[ $output == $expected ]]; then row ok "${text:0:58}" "${output:0:60}"; else row FAIL "${text:0:58}" "$output (expected $expected)"; fi
+        if [[ $output == $expected ]]; then row ok "$short" "$(head -n 1 <<<"${output:0:60}")"; else row FAIL "$short" "$output (expected $expected)"; fi
     fi
 }
 slip() { echo "     (slip: $*)"; }
@@ -83,7 +88,7 @@ say "Start Broadcaster"
 line <<<'docker-compose -f docker-compose.test.yaml --profile test-scale up -d'
 slip "that starts what has no profile, too; egress-2 is not among it, as the document wants"
 line 'egress-1,injection-1,relay-1,whip-client-scale' <<<'docker ps --format "{{.Names}}" | grep -E "^(injection|relay|egress|whip)" | sort | paste -sd,'
-line '*publish*' <<<'docker logs injection-1 2>&1 | grep -i publish'
+line '*session test-scale: a publisher with *' <<<'docker logs injection-1 2>&1 | grep "a publisher"'
 
 say "Verifica Flusso RTP"
 line <<<'docker exec relay-1 apt-get update -qq && docker exec relay-1 apt-get install -y tcpdump'
