@@ -83,15 +83,23 @@ fn scripts(scripts: &[&str]) -> Result<()> {
 
 fn in_turn(scripts: &[&str]) -> Result<()> {
     let mut failed = Vec::new();
+    let mut closing = Vec::new();
     for script in scripts {
+        let began = Instant::now();
         let mut command = Command::new("bash");
-        if let Err(error) = sh::run(script, command.current_dir(sh::workspace_root()).arg(script)) {
+        let outcome = sh::run(script, command.current_dir(sh::workspace_root()).arg(script));
+        if interrupt::seen() {
+            return outcome;
+        }
+        let verdict = if outcome.is_ok() { "passed" } else { "FAILED" };
+        closing.push(format!("{script} {verdict} in {:.0} s", began.elapsed().as_secs_f64()));
+        if let Err(error) = outcome {
             eprintln!("[xtask] {error:#}");
             failed.push(*script);
         }
-        if interrupt::seen() {
-            break;
-        }
+    }
+    for line in closing {
+        sh::say(line);
     }
     if !failed.is_empty() {
         // What is left can be looked at, so the engine stays, too.
