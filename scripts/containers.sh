@@ -202,8 +202,16 @@ all_down() {
     for profile in broadcaster test-chain test-scale scale; do compose --profile "$profile" down; done
 }
 
+# Whoever has two checkouts: a container's name is taken by the other's tree, which is not ours to remove.
+nobody_else() {
+    local theirs
+    theirs=$(docker ps -a --filter network=media-tree --format '{{.Label "com.docker.compose.project.working_dir"}}' | sort -u | paste -sd,)
+    [ -z "$theirs" ] || { echo "a tree of another checkout is up; run there: cargo xtask compose down ($theirs)" >&2; exit 2; }
+}
+
 # start_infrastructure: the servers that are no nodes.
 start_infrastructure() {
+    nobody_else
     compose up -d redis janus-videoroom janus-streaming-1 janus-streaming-2
     wait_for 30 "Redis answers" PONG redis ping
     for port in 8088 8089 8090; do

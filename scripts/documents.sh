@@ -44,6 +44,7 @@ docker-compose -f docker-compose.test.yaml --profile broadcaster down
 docker-compose -f docker-compose.test.yaml --profile test-chain down
 docker-compose -f docker-compose.test.yaml --profile test-scale down
 END
+nobody_else
 line <<<'docker-compose -f docker-compose.test.yaml build'
 line <<<'docker-compose -f docker-compose.test.yaml up -d redis janus-videoroom janus-streaming-1 janus-streaming-2'
 line OK <<<'docker exec redis redis-cli FLUSHALL'

@@ -19,6 +19,8 @@ const STATE: &str = "/run/media-tree-docker";
 /// Addresses of its networks.
 const ADDRESSES: &str = "10.89.0.0/16";
 const FORWARDING: &str = "/proc/sys/net/ipv4/ip_forward";
+/// A dockerd before 23 makes this at its start and does not say where else it could be.
+const KEY: &str = "/etc/docker/key.json";
 const TIMEOUT: Duration = Duration::from_secs(30);
 const POLL: Duration = Duration::from_millis(50);
 
@@ -81,6 +83,9 @@ fn start() -> Result<()> {
     if !Path::new(&note("ip_forward")).exists() {
         let before = fs::read_to_string(FORWARDING).with_context(|| format!("reading {FORWARDING}"))?;
         fs::write(note("ip_forward"), before).context("noting ip_forward")?;
+        if !Path::new(KEY).exists() {
+            fs::write(note("no_key"), "").with_context(|| format!("noting that there is no {KEY}"))?;
+        }
     }
     let log = fs::File::create(note("log")).context("making the engine's log")?;
     let copy = log.try_clone().context("sharing the engine's log")?;
@@ -130,6 +135,9 @@ fn stop() -> Result<()> {
     let _ = sh::output_of(Command::new("ip").args(["link", "delete", "docker0"]));
     if let Ok(before) = fs::read_to_string(note("ip_forward")) {
         fs::write(FORWARDING, before).with_context(|| format!("writing {FORWARDING}"))?;
+    }
+    if Path::new(&note("no_key")).exists() {
+        let _ = fs::remove_file(KEY);
     }
     // It leaves its network namespaces mounted.
     for entry in fs::read_dir(note("exec/netns")).into_iter().flatten().flatten() {
