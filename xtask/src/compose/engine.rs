@@ -21,6 +21,7 @@ const ADDRESSES: &str = "10.89.0.0/16";
 const FORWARDING: &str = "/proc/sys/net/ipv4/ip_forward";
 /// A dockerd before 23 makes this at its start and does not say where else it could be.
 const KEY: &str = "/etc/docker/key.json";
+const CGROUPS: &str = "/sys/fs/cgroup";
 const TIMEOUT: Duration = Duration::from_secs(30);
 const POLL: Duration = Duration::from_millis(50);
 
@@ -131,6 +132,14 @@ fn stop() -> Result<()> {
         }
         std::thread::sleep(POLL);
     }
+    clear()?;
+    fs::remove_dir_all(STATE).with_context(|| format!("removing {STATE}"))?;
+    sh::say("stopped the engine that `compose` started");
+    Ok(())
+}
+
+/// Takes away what dockerd leaves on the machine outside of our folders.
+fn clear() -> Result<()> {
     let _ = sh::output_of(&mut masquerade("-D"));
     let _ = sh::output_of(Command::new("ip").args(["link", "delete", "docker0"]));
     if let Ok(before) = fs::read_to_string(note("ip_forward")) {
@@ -139,12 +148,17 @@ fn stop() -> Result<()> {
     if Path::new(&note("no_key")).exists() {
         let _ = fs::remove_file(KEY);
     }
+    // It leaves its cgroups: one, or one for each controller. Only empty ones can be removed.
+    let controllers = fs::read_dir(CGROUPS).into_iter().flatten().flatten().map(|entry| entry.path());
+    for folder in controllers.chain([CGROUPS.into()]) {
+        for left in ["docker/buildkit", "docker"] {
+            let _ = fs::remove_dir(folder.join(left));
+        }
+    }
     // It leaves its network namespaces mounted.
     for entry in fs::read_dir(note("exec/netns")).into_iter().flatten().flatten() {
         let _ = sh::output_of(Command::new("umount").arg(entry.path()));
     }
-    fs::remove_dir_all(STATE).with_context(|| format!("removing {STATE}"))?;
-    sh::say("stopped the engine that `compose` started");
     Ok(())
 }
 
