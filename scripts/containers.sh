@@ -13,9 +13,21 @@ readonly LOG=$WORK/commands.log
 BACKGROUND=()
 ROWS=()
 FAILED=0
+# Has the tree been touched, and is the script to end before its time?
+BEGUN=
+INTERRUPTED=
 
-trap 'stop_background; rm -rf "$WORK"' EXIT
-trap 'exit 130' INT TERM
+leave() {
+    stop_background
+    if [ -n "$INTERRUPTED" ] && [ -n "$BEGUN" ]; then
+        echo "-- interrupted: removing the containers" >&2
+        all_down
+    fi
+    rm -rf "$WORK"
+}
+trap leave EXIT
+# Only the first counts: whoever is impatient would otherwise stop the clean-up.
+trap 'trap "" INT TERM; INTERRUPTED=1; exit 130' INT TERM
 
 # The documents' command; `docker compose` where only v2 is installed.
 if command -v docker-compose >/dev/null; then
@@ -185,12 +197,21 @@ check_ms() {
 
 # The documents' first lines, and their last.
 all_down() {
+    BEGUN=1
     compose down
     for profile in broadcaster test-chain test-scale scale; do compose --profile "$profile" down; done
 }
 
+# Whoever has two checkouts: a container's name is taken by the other's tree, which is not ours to remove.
+nobody_else() {
+    local theirs
+    theirs=$(docker ps -a --filter network=media-tree --format '{{.Label "com.docker.compose.project.working_dir"}}' | sort -u | paste -sd,)
+    [ -z "$theirs" ] || { echo "a tree of another checkout is up; run there: cargo xtask compose down ($theirs)" >&2; exit 2; }
+}
+
 # start_infrastructure: the servers that are no nodes.
 start_infrastructure() {
+    nobody_else
     compose up -d redis janus-videoroom janus-streaming-1 janus-streaming-2
     wait_for 30 "Redis answers" PONG redis ping
     for port in 8088 8089 8090; do

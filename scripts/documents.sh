@@ -7,14 +7,19 @@
 # shellcheck source-path=SCRIPTDIR source=containers.sh
 . "$(dirname "$0")/containers.sh"
 
+shopt -s extglob
 command -v docker-compose >/dev/null || docker-compose() { docker compose "$@"; }
 # The document's way to look at a page.
 open() { scripts/play.sh "$1"; }
 
 # line [EXPECTED] <<'END': types what comes, prints it and its output. JSON is compared as such.
 line() {
-    local text output json expected=${1:-} deadline=$((SECONDS + 15))
+    local text short output json expected=${1:-} deadline=$((SECONDS + 15))
     text=$(cat)
+    # One line of the table.
+    short=${text%%$'\n'*}
+    short=${short%%*( )\\}
+    short=${short:0:58}
     printf '\n$ %s\n' "$text"
     while :; do
         output=$(eval "$text" 2>>"$LOG")
@@ -26,18 +31,20 @@ line() {
     printf '%s\n' "$output" | head -n 12
     if [ -n "$expected" ]; then
         # shellcheck disable=SC2053
-        if [[ $output == $expected ]]; then row ok "${text:0:58}" "${output:0:60}"; else row FAIL "${text:0:58}" "$output (expected $expected)"; fi
+        if [[ $output == $expected ]]; then row ok "$short" "$(head -n 1 <<<"${output:0:60}")"; else row FAIL "$short" "$output (expected $expected)"; fi
     fi
 }
 slip() { echo "     (slip: $*)"; }
 
 say "Setup Iniziale"
+BEGUN=1
 line <<'END'
 docker-compose -f docker-compose.test.yaml down
 docker-compose -f docker-compose.test.yaml --profile broadcaster down
 docker-compose -f docker-compose.test.yaml --profile test-chain down
 docker-compose -f docker-compose.test.yaml --profile test-scale down
 END
+nobody_else
 line <<<'docker-compose -f docker-compose.test.yaml build'
 line <<<'docker-compose -f docker-compose.test.yaml up -d redis janus-videoroom janus-streaming-1 janus-streaming-2'
 line OK <<<'docker exec redis redis-cli FLUSHALL'
@@ -82,7 +89,7 @@ say "Start Broadcaster"
 line <<<'docker-compose -f docker-compose.test.yaml --profile test-scale up -d'
 slip "that starts what has no profile, too; egress-2 is not among it, as the document wants"
 line 'egress-1,injection-1,relay-1,whip-client-scale' <<<'docker ps --format "{{.Names}}" | grep -E "^(injection|relay|egress|whip)" | sort | paste -sd,'
-line '*publish*' <<<'docker logs injection-1 2>&1 | grep -i publish'
+line '*session test-scale: a publisher with *' <<<'docker logs injection-1 2>&1 | grep "a publisher"'
 
 say "Verifica Flusso RTP"
 line <<<'docker exec relay-1 apt-get update -qq && docker exec relay-1 apt-get install -y tcpdump'
@@ -164,5 +171,7 @@ line '*test-scale*' <<<'curl -X POST http://localhost:7070/session/test-scale/de
 line OK <<<'docker exec redis redis-cli FLUSHALL'
 line <<<'docker-compose -f docker-compose.test.yaml down'
 line <<<'docker-compose -f docker-compose.test.yaml --profile scale down'
+slip "the broadcaster's profile is test-scale; v2 leaves it there without this line"
+line <<<'docker-compose -f docker-compose.test.yaml --profile test-scale down'
 line 0 <<<'docker ps -aq --filter network=media-tree | wc -l'
 finish "The document's lines"

@@ -9,10 +9,10 @@ mod tree;
 use std::process::Command;
 use std::time::Instant;
 
-use anyhow::{Result, bail};
+use anyhow::{Result, anyhow, bail};
 use clap::Subcommand;
 
-use crate::{packages, run, sh};
+use crate::{interrupt, packages, run, sh};
 
 /// What to do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Subcommand)]
@@ -69,20 +69,49 @@ pub fn test() -> Result<()> {
     scripts(&tests.iter().filter_map(|action| action.script()).collect::<Vec<_>>())
 }
 
-/// When all passed the engine is left as it was found: running, stopped, or running for `up`.
+/// When all passed, or when it is interrupted, the engine is left as it was found: running, stopped, or running for `up`.
 fn scripts(scripts: &[&str]) -> Result<()> {
-    prepare()?;
+    interrupt::outlive()?;
+    let outcome = prepare().and_then(|()| in_turn(scripts));
+    if interrupt::seen() {
+        sh::say("interrupted; removing what was begun");
+        return abandon().and(Err(anyhow!("interrupted")));
+    }
+    outcome?;
+    engine::stop_unless_kept()
+}
+
+fn in_turn(scripts: &[&str]) -> Result<()> {
     let mut failed = Vec::new();
+    let mut closing = Vec::new();
     for script in scripts {
+        let began = Instant::now();
         let mut command = Command::new("bash");
-        if let Err(error) = sh::run(script, command.current_dir(sh::workspace_root()).arg(script)) {
+        let outcome = sh::run(script, command.current_dir(sh::workspace_root()).arg(script));
+        if interrupt::seen() {
+            return outcome;
+        }
+        let verdict = if outcome.is_ok() { "passed" } else { "FAILED" };
+        closing.push(format!("{script} {verdict} in {:.0} s", began.elapsed().as_secs_f64()));
+        if let Err(error) = outcome {
             eprintln!("[xtask] {error:#}");
             failed.push(*script);
         }
     }
+    for line in closing {
+        sh::say(line);
+    }
     if !failed.is_empty() {
         // What is left can be looked at, so the engine stays, too.
         bail!("{}; `cargo xtask compose down` removes what is left", failed.join(", "));
+    }
+    Ok(())
+}
+
+/// A script that is interrupted removes its containers by itself, but it may have been interrupted while doing so.
+fn abandon() -> Result<()> {
+    if engine::answers() {
+        tree::down()?;
     }
     engine::stop_unless_kept()
 }
@@ -92,8 +121,11 @@ fn prepare() -> Result<()> {
     let started = Instant::now();
     packages::install(packages::Purpose::Containers)?;
     run::prepare(true)?;
+    interrupt::check()?;
     engine::ensure()?;
+    interrupt::check()?;
     let base = base::ensure()?;
+    interrupt::check()?;
     images::build(&base)?;
     sh::say(format!("engine and images are ready after {:.0} s", started.elapsed().as_secs_f64()));
     Ok(())

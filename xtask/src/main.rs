@@ -2,6 +2,7 @@
 
 mod build_ebpf;
 mod compose;
+mod interrupt;
 mod mounts;
 mod packages;
 mod run;
@@ -67,7 +68,8 @@ fn main() -> ExitCode {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("[xtask] failed: {error:#}");
-            ExitCode::FAILURE
+            // As a shell says of a program that SIGINT has ended.
+            if interrupt::seen() { ExitCode::from(130) } else { ExitCode::FAILURE }
         }
     }
 }

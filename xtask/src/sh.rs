@@ -6,6 +6,8 @@ use std::time::Instant;
 
 use anyhow::{Context, Result, bail};
 
+use crate::interrupt::{self, Told};
+
 /// Prints a progress line for a person.
 pub fn say(line: impl AsRef<str>) {
     println!("[xtask] {}", line.as_ref());
@@ -20,10 +22,16 @@ pub fn workspace_root() -> PathBuf {
 pub fn run(what: &str, command: &mut Command) -> Result<()> {
     say(format!("{what}: {}", line_of(command)));
     let started = Instant::now();
-    let status = command
+    let mut child = command
         .stdin(Stdio::null())
-        .status()
+        .spawn()
         .with_context(|| format!("could not start `{}`", line_of(command)))?;
+    let told = Told::child(child.id());
+    let status = child.wait().with_context(|| format!("waiting for `{}`", line_of(command)))?;
+    drop(told);
+    if !status.success() && interrupt::seen() {
+        bail!("{what}: interrupted");
+    }
     if !status.success() {
         bail!("{what} failed ({status}): {}", line_of(command));
     }

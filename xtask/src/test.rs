@@ -10,7 +10,7 @@ use anyhow::{Context, Result, bail};
 use clap::ValueEnum;
 
 use crate::mounts::Mounts;
-use crate::{build_ebpf, compose, packages, run, sh};
+use crate::{build_ebpf, compose, interrupt, packages, run, sh};
 
 /// A part of the tests.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, ValueEnum)]
@@ -63,6 +63,9 @@ pub fn run(parts: &[Part]) -> Result<()> {
         if let Err(error) = result {
             eprintln!("[xtask] {part:?}: {error:#}");
             failed.push(*part);
+        }
+        if interrupt::seen() {
+            break;
         }
     }
     let minutes = started.elapsed().as_secs_f64() / 60.0;

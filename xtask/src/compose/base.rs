@@ -98,7 +98,10 @@ fn import() -> Result<()> {
 
 fn bootstrap(file: &std::path::Path) -> Result<()> {
     let root = folder().join("base");
-    // What an interrupted run has left is of no use.
+    // What an interrupted run has left is of no use. debootstrap unmounts what it mounted, unless it was killed.
+    for mounted in ["proc", "sys"] {
+        let _ = sh::output_of(Command::new("umount").arg(root.join(mounted)));
+    }
     let _ = fs::remove_dir_all(&root);
     fs::create_dir_all(&root).with_context(|| format!("making {}", root.display()))?;
     let mut debootstrap = Command::new("debootstrap");

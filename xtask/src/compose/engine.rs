@@ -19,6 +19,9 @@ const STATE: &str = "/run/media-tree-docker";
 /// Addresses of its networks.
 const ADDRESSES: &str = "10.89.0.0/16";
 const FORWARDING: &str = "/proc/sys/net/ipv4/ip_forward";
+/// A dockerd before 23 makes this at its start and does not say where else it could be.
+const KEY: &str = "/etc/docker/key.json";
+const CGROUPS: &str = "/sys/fs/cgroup";
 const TIMEOUT: Duration = Duration::from_secs(30);
 const POLL: Duration = Duration::from_millis(50);
 
@@ -81,6 +84,9 @@ fn start() -> Result<()> {
     if !Path::new(&note("ip_forward")).exists() {
         let before = fs::read_to_string(FORWARDING).with_context(|| format!("reading {FORWARDING}"))?;
         fs::write(note("ip_forward"), before).context("noting ip_forward")?;
+        if !Path::new(KEY).exists() {
+            fs::write(note("no_key"), "").with_context(|| format!("noting that there is no {KEY}"))?;
+        }
     }
     let log = fs::File::create(note("log")).context("making the engine's log")?;
     let copy = log.try_clone().context("sharing the engine's log")?;
@@ -126,17 +132,33 @@ fn stop() -> Result<()> {
         }
         std::thread::sleep(POLL);
     }
+    clear()?;
+    fs::remove_dir_all(STATE).with_context(|| format!("removing {STATE}"))?;
+    sh::say("stopped the engine that `compose` started");
+    Ok(())
+}
+
+/// Takes away what dockerd leaves on the machine outside of our folders.
+fn clear() -> Result<()> {
     let _ = sh::output_of(&mut masquerade("-D"));
     let _ = sh::output_of(Command::new("ip").args(["link", "delete", "docker0"]));
     if let Ok(before) = fs::read_to_string(note("ip_forward")) {
         fs::write(FORWARDING, before).with_context(|| format!("writing {FORWARDING}"))?;
     }
+    if Path::new(&note("no_key")).exists() {
+        let _ = fs::remove_file(KEY);
+    }
+    // It leaves its cgroups: one, or one for each controller. Only empty ones can be removed.
+    let controllers = fs::read_dir(CGROUPS).into_iter().flatten().flatten().map(|entry| entry.path());
+    for folder in controllers.chain([CGROUPS.into()]) {
+        for left in ["docker/buildkit", "docker"] {
+            let _ = fs::remove_dir(folder.join(left));
+        }
+    }
     // It leaves its network namespaces mounted.
     for entry in fs::read_dir(note("exec/netns")).into_iter().flatten().flatten() {
         let _ = sh::output_of(Command::new("umount").arg(entry.path()));
     }
-    fs::remove_dir_all(STATE).with_context(|| format!("removing {STATE}"))?;
-    sh::say("stopped the engine that `compose` started");
     Ok(())
 }
 
