@@ -47,9 +47,9 @@ pub struct Bench {
     /// fanout, latency, growth, changes, peers, daemon, media, all [default: fanout, with --write: all]
     #[arg(value_enum)]
     subjects: Vec<Subject>,
-    /// Data plane of the relay in `changes` and `daemon`: xdp or tc
-    #[arg(long, default_value = "xdp")]
-    mode: String,
+    /// Data plane of the relay in `changes`, `daemon` and `media`: xdp, tc or userspace [default: of changes each, else xdp]
+    #[arg(long)]
+    mode: Option<String>,
     /// In less than two minutes, to see that the harness works
     #[arg(long)]
     quick: bool,
@@ -82,7 +82,9 @@ pub fn bench(bench: &Bench) -> Result<()> {
             .iter()
             .filter_map(|subject| subject.to_possible_value().map(|value| value.get_name().to_owned())),
     );
-    command.args(["--mode", &bench.mode]);
+    if let Some(mode) = &bench.mode {
+        command.args(["--mode", mode]);
+    }
     if bench.quick {
         command.arg("--quick");
     }

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError, mpsc};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use gst::prelude::*;
@@ -42,6 +42,8 @@ struct Counters {
 /// A branch, as part of a pipeline.
 pub(super) struct Branch {
     pub port: u16,
+    /// Where packets come out of the source.
+    pad: gst::Pad,
     sink: gst::Element,
     counters: Arc<Counters>,
     numbering: Arc<Mutex<Numbering>>,
@@ -92,7 +94,19 @@ impl Branch {
             let Some(buffer) = info.buffer_mut() else { return PadProbeReturn::Ok };
             pass(buffer, ssrc, &counting, &shifting)
         });
-        Ok(Branch { port: inlet.port, sink, counters, numbering, clients: Mutex::default() })
+        // Not at the pad above: there, clients may still change between the count and the sending.
+        let (counting, entry) = (counters.clone(), sink.static_pad("sink"));
+        let entry = entry.ok_or(PipelineError("multiudpsink has no pad".to_owned()))?;
+        entry.add_probe(PadProbeType::BUFFER, move |_, info| {
+            if let Some(buffer) = info.buffer()
+                && counting.clients.load(Ordering::Relaxed) > 0
+            {
+                counting.packets.fetch_add(1, Ordering::Relaxed);
+                counting.bytes.fetch_add(buffer.size() as u64, Ordering::Relaxed);
+            }
+            PadProbeReturn::Ok
+        });
+        Ok(Branch { port: inlet.port, pad, sink, counters, numbering, clients: Mutex::default() })
     }
 
     /// The next packet is another publication's first.
@@ -100,17 +114,27 @@ impl Branch {
         lock(&self.numbering).begin();
     }
 
-    /// Sends to these from now on, and to nobody else. Those that stay are not touched.
+    /// Sends to these from now on, and to nobody else. Those that stay are not touched. It happens between two packets, so that
+    /// each is sent to all of them, or to all of those before, and counted accordingly.
     pub fn send_to(&self, wanted: &BTreeSet<SocketAddr>) {
         let mut clients = lock(&self.clients);
-        for gone in clients.difference(wanted) {
-            self.sink.emit_by_name::<()>("remove", &[&host(gone), &i32::from(gone.port())]);
-        }
-        for new in wanted.difference(&clients) {
-            self.sink.emit_by_name::<()>("add", &[&host(new), &i32::from(new.port())]);
-        }
+        let gone: Vec<SocketAddr> = clients.difference(wanted).copied().collect();
+        let new: Vec<SocketAddr> = wanted.difference(&clients).copied().collect();
+        let (sink, counters, count) = (self.sink.clone(), self.counters.clone(), wanted.len());
+        let (done, is_done) = mpsc::channel();
+        self.pad.add_probe(PadProbeType::IDLE, move |_, _| {
+            for (signal, clients) in [("remove", &gone), ("add", &new)] {
+                for client in clients {
+                    sink.emit_by_name::<()>(signal, &[&host(client), &i32::from(client.port())]);
+                }
+            }
+            counters.clients.store(count, Ordering::Relaxed);
+            let _ = done.send(());
+            PadProbeReturn::Remove
+        });
+        // An error: the pad is gone, and everything with it.
+        let _ = is_done.recv();
         clients.clone_from(wanted);
-        self.counters.clients.store(wanted.len(), Ordering::Relaxed);
     }
 
     /// Whom it sends to.
@@ -138,20 +162,16 @@ fn pass(
     counters: &Counters,
     numbering: &Mutex<Numbering>,
 ) -> PadProbeReturn {
-    let plus = |counter: &AtomicU64, n: usize| counter.fetch_add(n as u64, Ordering::Relaxed);
+    let plus = |counter: &AtomicU64| counter.fetch_add(1, Ordering::Relaxed);
     let Ok(mut map) = buffer.make_mut().map_writable() else { return PadProbeReturn::Drop };
     let Some(header) = rtp::read(&map).filter(|header| header.ssrc == ssrc) else {
-        plus(&counters.strangers, 1);
+        plus(&counters.strangers);
         return PadProbeReturn::Drop;
     };
     let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or(Duration::ZERO);
     let (sequence, timestamp) = lock(numbering).shifted(header.sequence, header.timestamp, now);
     rtp::renumber(&mut map, sequence, timestamp);
-    plus(&counters.received, 1);
-    if counters.clients.load(Ordering::Relaxed) > 0 {
-        plus(&counters.packets, 1);
-        plus(&counters.bytes, map.len());
-    }
+    plus(&counters.received);
     PadProbeReturn::Ok
 }
 

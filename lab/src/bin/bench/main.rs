@@ -39,13 +39,12 @@ use std::time::Instant;
 use anyhow::{Context, Result, bail};
 use lab::Lab;
 use lab::relay::{BAD_CONFIGURATION, Mode};
-use serde_json::Value;
 
 use machine::{Cpus, Machine};
 use report::Report;
 use stage::Stage;
 
-const USAGE: &str = "usage: bench [fanout|latency|growth|changes|peers|daemon|media|all]… [--mode xdp|tc] [--quick] [--only NAME,…] \
+const USAGE: &str = "usage: bench [fanout|latency|growth|changes|peers|daemon|media|all]… [--mode xdp|tc|userspace] [--quick] [--only NAME,…] \
                      [--json FILE] [--write DOCS]";
 
 /// What is measured.
@@ -74,8 +73,8 @@ impl Subject {
 
 struct Options {
     subjects: Vec<Subject>,
-    /// Of the relay whose changes and daemon are measured.
-    mode: Mode,
+    /// Of the relay whose changes, daemon and broadcast are measured; none: of changes all, of the others xdp.
+    mode: Option<Mode>,
     quick: bool,
     /// These contestants; none: all.
     only: Vec<String>,
@@ -106,14 +105,8 @@ fn main() -> ExitCode {
 }
 
 fn options(mut arguments: impl Iterator<Item = String>) -> Result<Options> {
-    let mut options = Options {
-        subjects: Vec::new(),
-        mode: Mode::Xdp,
-        quick: false,
-        only: Vec::new(),
-        json: None,
-        write: None,
-    };
+    let mut options =
+        Options { subjects: Vec::new(), mode: None, quick: false, only: Vec::new(), json: None, write: None };
     while let Some(argument) = arguments.next() {
         let (name, value) = match argument.split_once('=') {
             Some((name, value)) => (name, Some(value.to_owned())),
@@ -136,7 +129,7 @@ fn options(mut arguments: impl Iterator<Item = String>) -> Result<Options> {
             }
             "--json" => options.json = Some(value().context("--json needs a file")?.into()),
             "--write" => options.write = Some(value().context("--write needs a folder")?.into()),
-            "--mode" => options.mode = value().context("--mode needs a mode")?.parse()?,
+            "--mode" => options.mode = Some(value().context("--mode needs a mode")?.parse()?),
             _ => bail!("unknown argument {argument}"),
         }
     }
@@ -164,17 +157,19 @@ fn run(options: &Options) -> Result<()> {
         seconds: 0.0,
     };
     between_generator_and_receivers(options, &mut report)?;
+    let mode = options.mode.unwrap_or(Mode::Xdp);
     for subject in &options.subjects {
-        let (name, measured) = match subject {
-            Subject::Changes => ("changes", changes::run(options.mode, options.quick)),
-            Subject::Peers => ("peers", peers::run(options.quick)),
-            Subject::Daemon => ("daemon", daemon::run(options.mode, options.quick)),
-            Subject::Media => ("media", media::run(options.mode, options.quick)),
-            Subject::Fanout | Subject::Latency | Subject::Growth => continue,
-        };
-        let (table, raw) = measured.with_context(|| format!("measuring {name}"))?;
-        let raw: Value = raw.parse().with_context(|| format!("the figures of {name}"))?;
-        report.others.push((name, table, raw));
+        match subject {
+            Subject::Changes => {
+                for (name, mode) in modes(options.mode) {
+                    report.add(name, changes::run(mode, options.quick))?;
+                }
+            }
+            Subject::Peers => report.add("peers", peers::run(options.quick))?,
+            Subject::Daemon => report.add("daemon", daemon::run(mode, options.quick))?,
+            Subject::Media => report.add("media", media::run(mode, options.quick))?,
+            Subject::Fanout | Subject::Latency | Subject::Growth => {}
+        }
     }
     report.seconds = began.elapsed().as_secs_f64();
     println!("{}", report.markdown());
@@ -185,6 +180,12 @@ fn run(options: &Options) -> Result<()> {
         report.write(docs)?;
     }
     Ok(())
+}
+
+/// In which modes changes are measured, and what the figures are called.
+fn modes(only: Option<Mode>) -> Vec<(&'static str, Mode)> {
+    let all = [("changes", Mode::Xdp), ("changes_tc", Mode::Tc), ("changes_userspace", Mode::Userspace)];
+    all.into_iter().filter(|(_, mode)| only.is_none_or(|only| only == *mode)).collect()
 }
 
 /// The subjects that share one stage.

@@ -35,6 +35,14 @@ pub struct Report {
 }
 
 impl Report {
+    /// Takes a subject in: its table, and its figures as JSON.
+    pub fn add(&mut self, name: &'static str, measured: Result<(String, String)>) -> Result<()> {
+        let (table, raw) = measured.with_context(|| format!("measuring {name}"))?;
+        let raw = raw.parse().with_context(|| format!("the figures of {name}"))?;
+        self.others.push((name, table, raw));
+        Ok(())
+    }
+
     /// For people.
     pub fn markdown(&self) -> String {
         let mut text = format!("{}. The run took {:.0} s.\n", self.machine, self.seconds);
