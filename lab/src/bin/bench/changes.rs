@@ -55,7 +55,7 @@ struct Row {
 
 /// The table, and the raw figures as JSON.
 pub fn run(mode: Mode, quick: bool) -> Result<(String, String)> {
-    let rounds = if quick { 20 } else { 40 };
+    let rounds = if quick { 20 } else { 30 };
     let machine = Machine::describe()?;
     eprintln!("bench: {machine}; {rounds} times SADD and SREM in mode {mode}, in three ways");
     let lab = Lab::new("bench-changes-")?;
