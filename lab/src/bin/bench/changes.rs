@@ -117,7 +117,7 @@ fn measure(
         stamps.reset();
         let asked = realtime_ns();
         command(tree, connection, typing, ["SADD", "children:relay-1", &newcomer])?;
-        let first = wait_first(stamps)?;
+        let first = stamps.wait_first(TIMEOUT)?;
         added.push(ms(asked, first));
         std::thread::sleep(SPACE);
         let asked = realtime_ns();
@@ -140,17 +140,6 @@ fn forget_mac(tree: &Tree) -> Result<()> {
     let address = tree.topology.children[STAYERS].endpoint.v4.to_string();
     let interface = &tree.topology.children[STAYERS].relay.interface;
     tree.lab.run("relay-1", &["ip", "neighbour", "flush", "to", &address, "dev", interface]).map(drop)
-}
-
-fn wait_first(stamps: &Stamps) -> Result<u64> {
-    let deadline = Instant::now() + TIMEOUT;
-    loop {
-        if let Some(first) = stamps.first() {
-            return Ok(first);
-        }
-        ensure!(Instant::now() < deadline, "no packet at the new child within {TIMEOUT:?}");
-        std::thread::sleep(Duration::from_micros(200));
-    }
 }
 
 /// The stamp that is not followed by another one for [`SPACE`].

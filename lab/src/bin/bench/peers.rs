@@ -124,14 +124,7 @@ fn measure(how: How, rounds: usize) -> Result<Row> {
         stamps.reset();
         let asked = realtime_ns();
         contestant.change(true).with_context(|| format!("{name}: adding"))?;
-        let deadline = Instant::now() + TIMEOUT;
-        let first = loop {
-            if let Some(first) = stamps.first() {
-                break first;
-            }
-            ensure!(Instant::now() < deadline, "{name}: no packet at the new child within {TIMEOUT:?}");
-            std::thread::sleep(Duration::from_micros(200));
-        };
+        let first = stamps.wait_first(TIMEOUT).with_context(|| name)?;
         added.push(first.saturating_sub(asked) as f64 / 1e6);
         std::thread::sleep(SPACE);
         contestant.change(false).with_context(|| format!("{name}: removing"))?;

@@ -6,9 +6,9 @@ use std::os::fd::AsRawFd;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 use std::thread::JoinHandle;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, ensure};
 use lab::Lab;
 use nix::sys::socket::{ControlMessageOwned, MsgFlags, recvmsg, setsockopt, sockopt};
 use nix::sys::time::TimeSpec;
@@ -16,6 +16,9 @@ use nix::time::{ClockId, clock_gettime};
 
 /// How often a thread looks whether it shall stop, when nothing arrives.
 const STOP_POLL: Duration = Duration::from_millis(20);
+
+/// How often somebody who waits for a packet looks.
+const POLL: Duration = Duration::from_micros(200);
 
 /// `CLOCK_REALTIME` in ns, which the kernel's receive stamps are in.
 pub fn realtime_ns() -> u64 {
@@ -65,6 +68,18 @@ impl Stamps {
     /// When the first packet came.
     pub fn first(&self) -> Option<u64> {
         Some(self.shared.first.load(Relaxed)).filter(|stamp| *stamp != u64::MAX)
+    }
+
+    /// Waits for the first packet.
+    pub fn wait_first(&self, timeout: Duration) -> Result<u64> {
+        let deadline = Instant::now() + timeout;
+        loop {
+            if let Some(first) = self.first() {
+                return Ok(first);
+            }
+            ensure!(Instant::now() < deadline, "no packet at the new child within {timeout:?}");
+            std::thread::sleep(POLL);
+        }
     }
 
     /// When the latest packet came; 0 for none.

@@ -61,14 +61,7 @@ pub fn run(rounds: usize, time: Duration) -> Result<(Row, String, Value)> {
         stamps.reset();
         let asked = realtime_ns();
         let forwarder = room.forward(at(STAYERS))?;
-        let deadline = Instant::now() + TIMEOUT;
-        let first = loop {
-            if let Some(first) = stamps.first() {
-                break first;
-            }
-            ensure!(Instant::now() < deadline, "no packet at the new child within {TIMEOUT:?}");
-            std::thread::sleep(Duration::from_micros(200));
-        };
+        let first = stamps.wait_first(TIMEOUT)?;
         added.push(first.saturating_sub(asked) as f64 / 1e6);
         std::thread::sleep(SPACE);
         room.stop(forwarder)?;
