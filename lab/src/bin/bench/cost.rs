@@ -11,7 +11,7 @@ use crate::tester::Tester;
 /// Enough to see how long a packet takes.
 const FIRST: u64 = 64;
 /// What interrupts a run (a tick, the host) is not the path's: the median of so many does without it.
-const RUNS: u32 = 3;
+const RUNS: u32 = 9;
 
 /// One measurement.
 #[derive(Clone, Debug)]

@@ -13,6 +13,7 @@ use crate::contestant::{self, Contestant, Running};
 use crate::cost::{self, Cost};
 use crate::machine::{Awake, make_ordinary};
 use crate::rate::{self, Rate, Trial};
+use crate::report::{CHILDREN, LENGTH};
 use crate::stage::{Division, Stage};
 use crate::tester::{Tester, Traffic};
 
@@ -32,7 +33,16 @@ pub struct Grid {
 }
 
 impl Grid {
-    pub fn new(quick: bool) -> Self {
+    /// The cells of the tables, or only those `cells` that somebody asks for.
+    pub fn new(quick: bool, cells: &[Cell]) -> Self {
+        let grid = Self::whole(quick);
+        if cells.is_empty() {
+            return grid;
+        }
+        Self { cells: cells.to_vec(), rounds_of: |_| u32::MAX, searched: |_| true, ..grid }
+    }
+
+    fn whole(quick: bool) -> Self {
         if quick {
             return Self {
                 rounds: 1,
@@ -40,19 +50,24 @@ impl Grid {
                 rounds_of: |_| 1,
                 searched: |_| true,
                 time: Duration::from_millis(30),
-                trial: Trial { search: Duration::from_millis(50), confirm: Duration::from_millis(80) },
+                trial: Trial { search: Duration::from_millis(30), confirm: Duration::from_millis(50) },
             };
         }
-        let sweep = [1, 2, 4, 8, 16, 32, 64, 128, 256].map(|children| (214, children));
-        let others =
-            [120, 1200].into_iter().flat_map(|length| [1, 8, 64, 256].map(|children| (length, children)));
+        let children = [1, 2, 4, 8, 16, 32, 64, 128, 256];
         Self {
-            rounds: 3,
-            cells: sweep.into_iter().chain(others).collect(),
-            rounds_of: |(length, _)| if length == 214 { 3 } else { 2 },
-            searched: |(length, children)| length == 214 || [8, 256].contains(&children),
+            rounds: 5,
+            cells: [LENGTH, 120, 1200]
+                .into_iter()
+                .flat_map(|length| children.map(|children| (length, children)))
+                .collect(),
+            rounds_of: |cell| match cell {
+                (LENGTH, CHILDREN) => 5,
+                (LENGTH, _) => 3,
+                _ => 2,
+            },
+            searched: |_| true,
             time: Duration::from_millis(90),
-            trial: Trial { search: Duration::from_millis(100), confirm: Duration::from_millis(300) },
+            trial: Trial { search: Duration::from_millis(50), confirm: Duration::from_millis(100) },
         }
     }
 }

@@ -10,6 +10,8 @@ pub const WRITTEN: usize = 80;
 pub const HEADERS: usize = 14 + 20 + 8;
 const SOURCE_PORT: u16 = 40_000;
 const PAYLOAD_TYPE: u8 = 111;
+/// Longest frame of an Ethernet without tag.
+const LONGEST: usize = 1514;
 
 /// The frame, with 0 for what differs between packets: sequence number, timestamp, SSRC, probe, UDP checksum.
 pub struct Frame {
@@ -21,7 +23,7 @@ pub struct Frame {
 impl Frame {
     /// `length`: of the whole frame without its check sequence.
     pub fn new(macs: [[u8; 6]; 2], source: Ipv4Addr, destination: Ipv4Addr, length: usize) -> Self {
-        assert!(length >= WRITTEN && length.is_multiple_of(2), "no such frame");
+        assert!(Self::possible(length), "no such frame");
         let [source_mac, destination_mac] = macs;
         let rtp_length = length - HEADERS;
         let udp_length = ((8 + rtp_length) as u16).to_be_bytes();
@@ -44,6 +46,11 @@ impl Frame {
         let bytes = [ethernet, ip, udp.clone()].concat();
         debug_assert_eq!(bytes.len(), length);
         Self { bytes, sum: u32::from(fold(sum(&pseudo) + sum(&udp))) }
+    }
+
+    /// Whether there is a frame of this length.
+    pub fn possible(length: usize) -> bool {
+        (WRITTEN..=LONGEST).contains(&length) && length.is_multiple_of(2)
     }
 
     /// The first bytes, which the generator writes into every packet.

@@ -8,6 +8,7 @@ use serde_json::{Value, json};
 
 use crate::contestant::{self, Contestant};
 use crate::fanout::GENERATOR;
+use crate::figures::median;
 use crate::machine::{Awake, make_ordinary};
 use crate::rate::lost_share;
 use crate::stage::{Division, Stage};
@@ -25,26 +26,34 @@ pub struct Row {
     pub who: String,
     pub children: usize,
     pub rate: u32,
+    /// The rounds, each with its p50, p99 and p99.9.
+    pub rounds: Vec<Round>,
+}
+
+/// What one round showed.
+#[derive(Clone, Copy, Debug)]
+pub struct Round {
     /// p50, p99, p99.9 in ns.
     pub ns: [u64; 3],
     pub copies: usize,
-    /// Share of copies lost: with loss, the contestant is beyond its rate and what is measured is a full buffer.
+    /// Share of copies lost: with loss in every round, the contestant is beyond its rate and what is measured is a full
+    /// buffer.
     pub lost: f64,
 }
 
 /// Measures everybody with each number of children at each rate.
 pub fn measure(stage: &Stage<'_>, quick: bool, only: &[String]) -> Result<Vec<Row>> {
-    let (rounds, time) = if quick { (1, 0.1) } else { (2, 0.4) };
+    let (rounds, time) = if quick { (1, 0.1) } else { (5, 0.1) };
     let children: &[usize] = if quick { &[8] } else { &[1, 8] };
     let mut contestants = contestant::all();
     contestants.retain(|contestant| only.is_empty() || only.iter().any(|name| name == contestant.short()));
-    let mut samples: Vec<(Row, Vec<u64>)> = Vec::new();
+    let mut rows: Vec<Row> = Vec::new();
     for _ in 0..rounds {
         for children in children {
-            alone(stage, *children, time, &mut samples)?;
+            alone(stage, *children, time, &mut rows)?;
             for contestant in &contestants {
                 lab::interrupt::check()?;
-                if let Err(error) = turn(stage, contestant.as_ref(), *children, time, &mut samples) {
+                if let Err(error) = turn(stage, contestant.as_ref(), *children, time, &mut rows) {
                     lab::interrupt::check()?;
                     eprintln!("bench: latency of {}: {error:#}", contestant.short());
                 }
@@ -52,13 +61,13 @@ pub fn measure(stage: &Stage<'_>, quick: bool, only: &[String]) -> Result<Vec<Ro
         }
         contestants.reverse();
     }
-    Ok(samples.into_iter().map(|(row, samples)| row.of(samples)).collect())
+    Ok(rows)
 }
 
 /// The wire, and the way into the CPU under test.
-fn alone(stage: &Stage<'_>, children: usize, time: f64, samples: &mut Vec<(Row, Vec<u64>)>) -> Result<()> {
+fn alone(stage: &Stage<'_>, children: usize, time: f64, rows: &mut Vec<Row>) -> Result<()> {
     let mut tester = Tester::alone(stage, Traffic { length: LENGTH, streams: 1, stamps: true }, 1)?;
-    rates(stage, &mut tester, (GENERATOR, children, 1), None, time, samples)
+    rates(stage, &mut tester, (GENERATOR, children, 1), None, time, rows)
 }
 
 fn turn(
@@ -66,13 +75,13 @@ fn turn(
     contestant: &dyn Contestant,
     children: usize,
     time: f64,
-    samples: &mut Vec<(Row, Vec<u64>)>,
+    rows: &mut Vec<Row>,
 ) -> Result<()> {
     let traffic = Traffic { length: LENGTH, streams: 1, stamps: true };
     let mut tester = Tester::new(stage, traffic, contestant.drops(), children, contestant.addressed())?;
     let running = contestant.start(stage, children).context("starting")?;
     let who = (contestant.short(), children, children);
-    let done = rates(stage, &mut tester, who, running.process(), time, samples);
+    let done = rates(stage, &mut tester, who, running.process(), time, rows);
     running.stop()?;
     done
 }
@@ -83,7 +92,7 @@ fn rates(
     (who, children, copies): (&str, usize, usize),
     process: Option<u32>,
     time: f64,
-    samples: &mut Vec<(Row, Vec<u64>)>,
+    rows: &mut Vec<Row>,
 ) -> Result<()> {
     if let Some(process) = process {
         make_ordinary(process)?;
@@ -96,16 +105,10 @@ fn rates(
         tester.keep_to(f64::from(rate), Duration::from_secs_f64(seconds / 10.0))?;
         tester.stamps()?;
         let outcome = tester.keep_to(f64::from(rate), Duration::from_secs_f64(seconds))?;
-        let (took, lost) = (tester.stamps()?, lost_share(&outcome, copies));
-        match samples.iter_mut().find(|(row, _)| row.is(who, children, rate)) {
-            Some((row, all)) => {
-                row.lost = row.lost.max(lost);
-                all.extend(took);
-            }
-            None => {
-                let row = Row { who: who.to_owned(), children, rate, ns: [0; 3], copies: 0, lost };
-                samples.push((row, took));
-            }
+        let round = Round::of(tester.stamps()?, lost_share(&outcome, copies));
+        match rows.iter_mut().find(|row| row.is(who, children, rate)) {
+            Some(row) => row.rounds.push(round),
+            None => rows.push(Row { who: who.to_owned(), children, rate, rounds: vec![round] }),
         }
     }
     stage.divide(Division::OneCpu)
@@ -116,17 +119,36 @@ impl Row {
         self.who == who && self.children == children && self.rate == rate
     }
 
-    fn of(self, mut samples: Vec<u64>) -> Self {
-        samples.sort_unstable();
-        let at = |per_mille: usize| samples.get(samples.len() * per_mille / 1000).copied().unwrap_or(0);
-        Self { ns: [500, 990, 999].map(at), copies: samples.len(), ..self }
+    /// Medians of the rounds' p50, p99 and p99.9, in ns: a round in which the CPU was away says nothing of the path.
+    pub fn ns(&self) -> [f64; 3] {
+        [0, 1, 2].map(|at| median(&self.rounds.iter().map(|round| round.ns[at] as f64).collect::<Vec<_>>()))
+    }
+
+    /// Median of the rounds' shares of copies lost.
+    pub fn lost(&self) -> f64 {
+        median(&self.rounds.iter().map(|round| round.lost).collect::<Vec<_>>())
     }
 
     pub fn json(&self) -> Value {
-        let Self { who, children, rate, ns: [p50, p99, p999], copies, lost } = self;
+        let Self { who, children, rate, rounds } = self;
+        let [p50, p99, p999] = self.ns();
         json!({
-            "who": who, "children": children, "packets_per_second": rate, "copies": copies, "share_lost": lost,
+            "who": who, "children": children, "packets_per_second": rate, "share_lost": self.lost(),
             "p50_ns": p50, "p99_ns": p99, "p99.9_ns": p999,
+            "rounds": rounds.iter().map(Round::json).collect::<Vec<_>>(),
         })
+    }
+}
+
+impl Round {
+    fn of(mut samples: Vec<u64>, lost: f64) -> Self {
+        samples.sort_unstable();
+        let at = |per_mille: usize| samples.get(samples.len() * per_mille / 1000).copied().unwrap_or(0);
+        Self { ns: [500, 990, 999].map(at), copies: samples.len(), lost }
+    }
+
+    fn json(&self) -> Value {
+        let Self { ns: [p50, p99, p999], copies, lost } = self;
+        json!({ "copies": copies, "share_lost": lost, "p50_ns": p50, "p99_ns": p99, "p99.9_ns": p999 })
     }
 }

@@ -28,6 +28,7 @@ mod search;
 mod stage;
 mod stamps;
 mod tester;
+mod throttle;
 mod tree;
 mod videoroom;
 
@@ -37,6 +38,8 @@ use std::process::ExitCode;
 use std::time::Instant;
 
 use anyhow::{Context, Result, bail};
+use fanout::Cell;
+use frame::Frame;
 use lab::Lab;
 use lab::relay::{BAD_CONFIGURATION, Mode};
 
@@ -45,7 +48,7 @@ use report::Report;
 use stage::Stage;
 
 const USAGE: &str = "usage: bench [fanout|latency|growth|changes|peers|daemon|media|all]… [--mode xdp|tc|userspace] [--quick] [--only NAME,…] \
-                     [--json FILE] [--write DOCS]";
+                     [--cells LENGTHxCHILDREN,…] [--costs] [--json FILE] [--write DOCS]";
 
 /// What is measured.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -78,6 +81,10 @@ struct Options {
     quick: bool,
     /// These contestants; none: all.
     only: Vec<String>,
+    /// These cells of the fan-out tables; none: all.
+    cells: Vec<Cell>,
+    /// CPU time only, no loss-free rates.
+    costs: bool,
     json: Option<PathBuf>,
     /// The folder of the page that the tables go into.
     write: Option<PathBuf>,
@@ -105,8 +112,16 @@ fn main() -> ExitCode {
 }
 
 fn options(mut arguments: impl Iterator<Item = String>) -> Result<Options> {
-    let mut options =
-        Options { subjects: Vec::new(), mode: None, quick: false, only: Vec::new(), json: None, write: None };
+    let mut options = Options {
+        subjects: Vec::new(),
+        mode: None,
+        quick: false,
+        only: Vec::new(),
+        cells: Vec::new(),
+        costs: false,
+        json: None,
+        write: None,
+    };
     while let Some(argument) = arguments.next() {
         let (name, value) = match argument.split_once('=') {
             Some((name, value)) => (name, Some(value.to_owned())),
@@ -127,6 +142,12 @@ fn options(mut arguments: impl Iterator<Item = String>) -> Result<Options> {
                 let names = value().context("--only needs names")?;
                 options.only.extend(names.split(',').map(str::to_owned));
             }
+            "--costs" => options.costs = true,
+            "--cells" => {
+                for text in value().context("--cells needs cells")?.split(',') {
+                    options.cells.push(cell(text).with_context(|| format!("{text} is no cell"))?);
+                }
+            }
             "--json" => options.json = Some(value().context("--json needs a file")?.into()),
             "--write" => options.write = Some(value().context("--write needs a folder")?.into()),
             "--mode" => options.mode = Some(value().context("--mode needs a mode")?.parse()?),
@@ -142,10 +163,18 @@ fn options(mut arguments: impl Iterator<Item = String>) -> Result<Options> {
     Ok(options)
 }
 
+/// `214x8`: frames of so many bytes, to so many children.
+fn cell(text: &str) -> Option<Cell> {
+    let (length, children) = text.split_once('x')?;
+    let cell = (length.parse().ok()?, children.parse().ok()?);
+    (Frame::possible(cell.0) && (1..=stage::MAX_CHILDREN).contains(&cell.1)).then_some(cell)
+}
+
 fn run(options: &Options) -> Result<()> {
     lab::interrupt::catch()?;
     let began = Instant::now();
     let machine = Machine::describe()?;
+    let _unthrottled = throttle::lift()?;
     eprintln!("bench: {machine}");
     let mut report = Report {
         machine,
@@ -197,7 +226,10 @@ fn between_generator_and_receivers(options: &Options, report: &mut Report) -> Re
     let lab = Lab::new("bench-")?;
     let stage = Stage::set(&lab, Cpus::choose()?)?;
     if wanted(Subject::Fanout) {
-        let grid = fanout::Grid::new(options.quick);
+        let mut grid = fanout::Grid::new(options.quick, &options.cells);
+        if options.costs {
+            grid.searched = |_| false;
+        }
         report.fanout = fanout::measure(&stage, &grid, &options.only).context("measuring fanout")?;
     }
     if wanted(Subject::Latency) {

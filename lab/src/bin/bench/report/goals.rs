@@ -24,8 +24,8 @@ pub fn table(report: &Report) -> String {
     let best = USER_SPACE.iter().filter_map(|who| report.ns(who, cell)).min_by(f64::total_cmp);
     let most = *report.children(LENGTH).last().unwrap_or(&CHILDREN);
     let p99 = |who| {
-        let row = report.latency.iter().filter(|row| row.lost == 0.0 || who == "multiudpsink");
-        row.filter(|row| row.who == who && row.rate == RATE).map(|row| row.ns[1] as f64).next()
+        let mut rows = report.latency.iter().filter(|row| row.lost() == 0.0 || who == "multiudpsink");
+        rows.find(|row| row.is(who, 1, RATE)).map(|row| row.ns()[1])
     };
     let goals = [
         Goal {

@@ -32,7 +32,7 @@ pub fn draw(report: &Report, folder: &Path) -> Result<()> {
     let latency = lines(|who| {
         let rows = RATES.iter().filter_map(|rate| {
             let row = report.latency.iter().find(|row| row.is(who, 8, *rate))?;
-            Some((f64::from(*rate), row.ns[1].max(1) as f64 / 1000.0))
+            Some((f64::from(*rate), row.ns()[1].max(1.0) / 1000.0))
         });
         rows.collect()
     });

@@ -128,9 +128,12 @@ pub fn latency(report: &Report) -> String {
                 let Some(row) = report.latency.iter().find(|row| row.is(who, children, rate)) else {
                     return "–".to_owned();
                 };
-                let [p50, p99, p999] = row.ns.map(|ns| ns as f64 / 1000.0);
-                let lost =
-                    if row.lost > 0.0 { format!(" (lost {:.2} %)", row.lost * 100.0) } else { String::new() };
+                let [p50, p99, p999] = row.ns().map(|ns| ns / 1000.0);
+                let lost = if row.lost() > 0.0 {
+                    format!(" (lost {:.2} %)", row.lost() * 100.0)
+                } else {
+                    String::new()
+                };
                 format!("{p50:.1} / {p99:.1} / {p999:.1}{lost}")
             });
             let _ = writeln!(text, "| {name} | {} |", cells.join(" | "));
