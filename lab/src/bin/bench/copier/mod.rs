@@ -7,7 +7,9 @@
 mod messages;
 mod uring;
 
+use std::io::ErrorKind;
 use std::net::{SocketAddr, UdpSocket};
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
 use nix::sys::socket::{SockaddrStorage, setsockopt, sockopt};
@@ -16,6 +18,8 @@ use messages::{Inbox, Outbox};
 
 /// Everybody's receive buffer.
 pub const BUFFER: usize = 8 << 20;
+/// How long a predecessor's socket may stay.
+const LET_GO: Duration = Duration::from_secs(5);
 /// What it says when it is ready.
 pub const READY: &str = "copying";
 
@@ -50,7 +54,7 @@ pub fn run(arguments: &[String]) -> Result<()> {
     let [kind, listen, clients @ ..] = arguments else { bail!("copier KIND LISTEN CLIENT…") };
     let kind = Kind::ALL.into_iter().find(|other| other.name() == kind).context("no such copier")?;
     let clients = clients.iter().map(|client| client.parse()).collect::<Result<Vec<SocketAddr>, _>>()?;
-    let socket = UdpSocket::bind(listen.as_str()).with_context(|| format!("binding {listen}"))?;
+    let socket = bind(listen).with_context(|| format!("binding {listen}"))?;
     setsockopt(&socket, sockopt::RcvBufForce, &BUFFER).context("SO_RCVBUFFORCE")?;
     setsockopt(&socket, sockopt::SndBuf, &BUFFER).context("SO_SNDBUF")?;
     println!("{READY} to {} clients by {}", clients.len(), kind.name());
@@ -69,6 +73,19 @@ pub fn run(arguments: &[String]) -> Result<()> {
             outbox.send_segmented(&socket, packets, &names)?;
         } else {
             outbox.send_each(&socket, packets, &names)?;
+        }
+    }
+}
+
+/// The kernel takes an io_uring apart after its process has gone, and keeps the socket until then.
+fn bind(listen: &str) -> std::io::Result<UdpSocket> {
+    let deadline = Instant::now() + LET_GO;
+    loop {
+        match UdpSocket::bind(listen) {
+            Err(error) if error.kind() == ErrorKind::AddrInUse && Instant::now() < deadline => {
+                std::thread::sleep(Duration::from_millis(5));
+            }
+            bound => return bound,
         }
     }
 }
