@@ -10,6 +10,7 @@ use std::path::PathBuf;
 use common::{Bench, QUIET, TIMEOUT, lab_for, v4_argument};
 use lab::relay::{Answer, BAD_CONFIGURATION, Mode, RelayCli, RelayConfig};
 use lab::{Sink, Source, SourceConfig, Topology};
+use relay_common::layout::VERSION;
 
 const RATE: u64 = 2_000;
 
@@ -229,7 +230,12 @@ fn a_damaged_pin_directory_is_refused(mode: Mode) {
         fs::rename(&routes, &streams).unwrap();
         fs::rename(&aside, &routes).unwrap();
         let cure = "relay-ctl detach eth0";
-        refusals.check("swapped maps", &bench.cli().run(&again).unwrap(), &[1], &["v1", cure]);
+        refusals.check(
+            "swapped maps",
+            &bench.cli().run(&again).unwrap(),
+            &[1],
+            &[&format!("v{VERSION}"), cure],
+        );
         media.still_flows();
         fs::remove_file(&streams).unwrap();
         refusals.check("a map is missing", &bench.cli().run(&again).unwrap(), &[1], &["STREAMS", cure]);

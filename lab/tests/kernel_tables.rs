@@ -15,7 +15,7 @@ use kernel_support::{
     AUDIO, Child, Ip, Kernel, MARK, Ran, TC_NEXT, TC_REDIRECT, TC_SHOT, VIDEO, XDP_DROP, XDP_PASS,
     XDP_REDIRECT, key, media, with_kernel,
 };
-use relay_common::layout::{self, TOKEN_MAGIC, TOKEN_PORT_SHIFT, TOKEN_RTCP, TOKEN_V6};
+use relay_common::layout::{self, TOKEN_PORT_SHIFT, TOKEN_RTCP, TOKEN_V6, Token};
 use relay_common::reason::{Fate, Reason};
 use relay_common::rewrite;
 use relay_ctl::kernel::Mode;
@@ -88,8 +88,8 @@ fn closed(packet: &[u8], datagram: &Datagram) -> Vec<u8> {
     packet
 }
 
-fn check_token(what: &str, kernel: &Kernel<'_>, datagram: &Datagram, metadata: &[u8], serial: &mut u32) {
-    let word = |at: usize| u32::from_ne_bytes(metadata[4 * at..4 * at + 4].try_into().unwrap());
+fn check_token(what: &str, kernel: &Kernel<'_>, datagram: &Datagram, packet: &[u8], serial: &mut u32) {
+    let token = Token::read(packet.first_chunk().unwrap()).unwrap();
     let port = datagram.destination.port();
     let (pair, kind) = if port < VIDEO { (AUDIO, 0) } else { (VIDEO, 1) };
     let ssrc = if datagram.source.is_ipv4() { SSRC_V4 } else { SSRC_V6 };
@@ -102,10 +102,10 @@ fn check_token(what: &str, kernel: &Kernel<'_>, datagram: &Datagram, metadata: &
     if !datagram.source.is_ipv4() {
         flags |= TOKEN_V6;
     }
-    assert_eq!(metadata.len(), 16, "{what}");
-    assert_eq!((word(0), word(1), word(3)), (TOKEN_MAGIC, instance, flags), "{what}");
-    assert_ne!(word(2), *serial, "{what}: each packet has a serial of its own");
-    *serial = word(2);
+    assert_eq!((token.flags, token.instance()), (flags, instance), "{what}");
+    let this = (token.packet >> 32) as u32;
+    assert_ne!(this, *serial, "{what}: each packet has a serial of its own");
+    *serial = this;
 }
 
 #[test]
@@ -120,7 +120,7 @@ fn every_packet_in_the_table_leaves_the_xdp_program_as_it_should() {
                 Outcome::Copied(datagram) => {
                     assert_eq!((ran.verdict, &ran.counted[..]), (XDP_REDIRECT, &[][..]), "{what}");
                     assert_eq!(closed(&ran.packet, &datagram), normalised(&datagram).bytes(), "{what}");
-                    check_token(&what, kernel, &datagram, &ran.metadata, &mut serial);
+                    check_token(&what, kernel, &datagram, &ran.packet, &mut serial);
                 }
             }
         }
@@ -207,16 +207,15 @@ fn streams_are_counted_by_what_the_packets_say() {
     }
 }
 
-/// Recycled frames and other programs' redirects come with metadata: the token takes its place, whatever its size.
+/// Recycled frames and other programs' redirects come with metadata, which is nothing to the relay.
 #[test]
-fn metadata_that_is_there_already_is_replaced() {
+fn metadata_of_other_programs_stays_as_it_is() {
     with_kernel("metadata", Mode::Xdp, |kernel| {
         populate(kernel);
         let datagram = plain(Ip::V4);
         for length in (0..=32).step_by(4) {
             let ran = kernel.run_xdp(&datagram.bytes(), &vec![0xaa; length]);
-            assert_eq!((ran.verdict, ran.metadata.len()), (XDP_REDIRECT, 16), "{length} bytes of metadata");
-            assert_eq!(ran.metadata[..4], TOKEN_MAGIC.to_ne_bytes());
+            assert_eq!((ran.verdict, ran.metadata), (XDP_REDIRECT, vec![0xaa; length]));
             assert_eq!(
                 closed(&ran.packet, &datagram),
                 normalised(&datagram).bytes(),
@@ -225,7 +224,7 @@ fn metadata_that_is_there_already_is_replaced() {
             let refused = to_port(1, plain(Ip::V4)).bytes();
             let ran = kernel.run_xdp(&refused, &vec![0xaa; length]);
             assert_eq!((ran.verdict, ran.packet), (XDP_PASS, refused));
-            assert_eq!(ran.metadata, vec![0xaa; length], "what is not ours stays as it is");
+            assert_eq!(ran.metadata, vec![0xaa; length]);
         }
     });
 }
@@ -290,13 +289,10 @@ const ELSEWHERE: [(Reason, &str, &str); 8] = [
 ];
 
 /// What cannot be brought about here at all.
-const NOWHERE: [(Reason, &str); 2] = [
-    (Reason::NoMetadata, "needs a driver that leaves no headroom; a test run and veth both leave 256 bytes"),
-    (
-        Reason::NotWritable,
-        "needs a failed allocation in the kernel, or an IPv6 frame above 3,900 bytes with a partial checksum",
-    ),
-];
+const NOWHERE: [(Reason, &str); 1] = [(
+    Reason::NotWritable,
+    "needs a failed allocation in the kernel, or an IPv6 frame above 3,900 bytes with a partial checksum",
+)];
 
 #[test]
 fn every_reason_has_a_name_of_its_own_and_a_test() {

@@ -10,6 +10,14 @@ pub const fn fold(sum: u32) -> u16 {
     ((once & 0xffff) + (once >> 16)) as u16
 }
 
+/// The ones' complement sum of two words.
+#[inline(always)]
+pub const fn add(one: u16, other: u16) -> u16 {
+    let sum = one as u32 + other as u32;
+    // The carry makes no second one: at most 0x1fffe becomes 0xffff.
+    (sum + (sum >> 16)) as u16
+}
+
 /// The ones' complement sum of `N` bytes, `N` even.
 #[inline(always)]
 pub const fn sum<const N: usize>(bytes: &[u8; N]) -> u32 {

@@ -5,7 +5,8 @@
 //! How a packet finds its children (each arrow is one array or hash look-up, none of them walks):
 //!
 //! ```text
-//! (address, port)  -LISTENERS->  kind            is it ours, and which of the port pairs
+//! (address, port)  -LISTENERS->  kind            is it ours, and which of the port pairs; what a CPU has found stays in
+//!                                                LISTENER_CACHE until LISTENER_CHANGES says that it may be wrong
 //! (port, SSRC)     -ROUTES----->  set            absent: set 0, the set of all children
 //! set              -SETS------->  instance       the one word that a change of children flips
 //! instance         -FANOUT----->  devmap         xdp: what the kernel broadcasts through
@@ -17,8 +18,11 @@
 //!
 //! An instance and a child slot are written before any packet can reach them and never changed while one can.
 
+use crate::packet::{set_word, set_word32, set_word64, word, word32, word64};
+use crate::parse::ETHERNET;
+
 /// Version of everything in this module.
-pub const VERSION: u32 = 1;
+pub const VERSION: u32 = 2;
 
 /// Most children of one relay.
 pub const MAX_CHILDREN: u32 = 256;
@@ -80,6 +84,22 @@ pub struct Listener {
     /// Explicit padding.
     pub reserved: [u8; 5],
 }
+
+/// Value of `LISTENER_CACHE`, per CPU, which is not pinned: an entry of `LISTENERS` that some packet has just met. A look
+/// into a hash costs more than all the rest of finding out whose packet it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(C)]
+pub struct Heard {
+    /// Where the packet went to.
+    pub key: ListenerKey,
+    /// What `LISTENER_CHANGES` was before the look-up: the entry holds as long as it is the same.
+    pub changes: u32,
+    /// What was found.
+    pub listener: Listener,
+}
+
+/// Slots of `LISTENER_CACHE`, by port: room for both RTP ports, and RTCP's.
+pub const HEARD: u32 = 8;
 
 /// Kind of a port pair: audio, timestamps at 48 kHz (Opus, RFC 7587 section 4.1).
 pub const AUDIO: u8 = 0;
@@ -147,12 +167,21 @@ pub struct Child {
     pub destination: [u8; 16],
     /// The child's RTP ports, by kind, host order. RTCP goes to the port after.
     pub ports: [u16; 2],
-    /// Ones' complement sum of both addresses, ready for the checksums.
+    /// Ones' complement sum of both addresses, folded to 16 bits, ready for the checksums.
     pub address_sum: u32,
     /// Egress interface.
     pub ifindex: u32,
     /// Index in `CHILD_STATS` and `CHILD_INFO`.
     pub counter: u32,
+}
+
+impl Child {
+    /// The Ethernet header of a copy.
+    #[inline(always)]
+    pub fn ethernet(&self) -> &[u8; ETHERNET] {
+        // SAFETY: repr(C) puts the first three fields, which are byte arrays of that length together, one after the other.
+        unsafe { &*(&raw const *self).cast::<[u8; ETHERNET]>() }
+    }
 }
 
 /// Value of `CHILD_STATS`, per CPU.
@@ -200,10 +229,8 @@ pub struct Egress {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(C)]
 pub struct Cursor {
-    /// Token of the last copy seen.
-    pub instance: u32,
-    /// Token of the last copy seen.
-    pub serial: u32,
+    /// [`Token::packet`] of the last copy seen.
+    pub packet: u64,
     /// Position of the next copy's member.
     pub next: u32,
     /// Position after this interface's last member.
@@ -229,22 +256,45 @@ pub struct Pending {
     pub cursor: Cursor,
 }
 
-/// XDP metadata in front of a packet that is being broadcast; every copy carries it.
+/// What a packet that is being broadcast has instead of an Ethernet header, which each copy gets its own of anyway. In
+/// front of the packet, as XDP metadata, it would cost a call of the kernel and a cache line of each copy, and not every
+/// driver has room there.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[repr(C)]
 pub struct Token {
-    /// Says that the relay wrote this.
-    pub magic: u32,
-    /// Which instance of which fan-out set.
-    pub instance: u32,
-    /// Which packet, on this CPU.
-    pub serial: u32,
+    /// Which packet on this CPU in the high half, which instance of which fan-out set in the low one.
+    pub packet: u64,
     /// Kind in the low byte, then [`TOKEN_RTCP`] and so on, the packet's source port in the high half.
     pub flags: u32,
 }
 
-/// [`Token::magic`].
-pub const TOKEN_MAGIC: u32 = u32::from_ne_bytes(*b"mtr1");
+impl Token {
+    /// The token in these bytes; `None` when the relay did not write it.
+    #[inline(always)]
+    pub fn read(bytes: &[u8; ETHERNET]) -> Option<Token> {
+        if word(bytes, 12) != TOKEN_ETHERTYPE {
+            return None;
+        }
+        Some(Token { packet: word64::<0>(bytes), flags: word32::<8>(bytes) })
+    }
+
+    /// Makes an Ethernet header this token.
+    #[inline(always)]
+    pub fn write(&self, bytes: &mut [u8; ETHERNET]) {
+        set_word64::<0>(bytes, self.packet);
+        set_word32::<8>(bytes, self.flags);
+        set_word(bytes, 12, TOKEN_ETHERTYPE);
+    }
+
+    /// The instance that the packet goes to.
+    #[inline(always)]
+    pub const fn instance(&self) -> u32 {
+        self.packet as u32
+    }
+}
+
+/// Says that the relay wrote it, where others have 08 00 or 86 dd: "local experimental EtherType 1" (IEEE 802), which no
+/// network carries.
+pub const TOKEN_ETHERTYPE: u16 = u16::from_ne_bytes([0x88, 0xb5]);
 /// Flag of a token: RTCP, to the port after.
 pub const TOKEN_RTCP: u32 = 0x100;
 /// Flag of a token: IPv6.
@@ -345,6 +395,7 @@ impl From<&crate::stream::Stream> for Total {
 pub const PINNED_MAPS: &[&str] = &[
     "RELAY",
     "LISTENERS",
+    "LISTENER_CHANGES",
     "ROUTES",
     "SETS",
     "SET_CHILDREN",
@@ -376,7 +427,7 @@ const _: () = {
     assert!(size_of::<StreamKey>() == 8);
     assert!(size_of::<Child>() == 64);
     assert!(size_of::<ChildInfo>() == 328);
-    assert!(size_of::<Token>() == 16);
+    assert!(size_of::<Heard>() == 40);
     assert!(size_of::<CaptureHead>() == 24);
     assert!(size_of::<Relay>() == 352);
     assert!(size_of::<Total>() == 24);

@@ -85,38 +85,104 @@ pub fn set_word<const N: usize>(bytes: &mut [u8; N], at: usize, value: u16) {
     bytes[at..at + 2].copy_from_slice(&value.to_ne_bytes());
 }
 
-/// Copies `length` bytes, an even number, between even positions.
+/// The four bytes from `AT` on, as they stand in memory, wherever that is.
+///
+/// What may be misaligned, the compiler for BPF would take byte by byte. The CPUs that the relay runs on do not mind, and
+/// their kernels allow it in packets and maps; only assembly says so to the compiler.
 #[inline(always)]
-pub fn copy_words<const N: usize, const M: usize>(
-    to: &mut [u8; N],
-    to_at: usize,
-    from: &[u8; M],
-    from_at: usize,
-    length: usize,
-) {
-    let mut at = 0;
-    while at < length {
-        set_word(to, to_at + at, word(from, from_at + at));
-        at += 2;
+pub fn word32<const AT: usize>(bytes: &[u8]) -> u32 {
+    assert!(AT + 4 <= bytes.len());
+    #[cfg(target_arch = "bpf")]
+    {
+        let word: u32;
+        // SAFETY: inside the slice, checked above; reads only.
+        unsafe {
+            core::arch::asm!(
+                "{word} = *(u32 *)({at} + {offset})",
+                word = out(wreg) word,
+                at = in(reg) bytes.as_ptr(),
+                offset = const AT,
+                options(nostack, readonly, preserves_flags),
+            );
+        }
+        word
+    }
+    #[cfg(not(target_arch = "bpf"))]
+    u32::from_ne_bytes([bytes[AT], bytes[AT + 1], bytes[AT + 2], bytes[AT + 3]])
+}
+
+/// The eight bytes from `AT` on, like [`word32`].
+#[inline(always)]
+pub fn word64<const AT: usize>(bytes: &[u8]) -> u64 {
+    assert!(AT + 8 <= bytes.len());
+    #[cfg(target_arch = "bpf")]
+    {
+        let word: u64;
+        // SAFETY: as in `word32`.
+        unsafe {
+            core::arch::asm!(
+                "{word} = *(u64 *)({at} + {offset})",
+                word = out(reg) word,
+                at = in(reg) bytes.as_ptr(),
+                offset = const AT,
+                options(nostack, readonly, preserves_flags),
+            );
+        }
+        word
+    }
+    #[cfg(not(target_arch = "bpf"))]
+    {
+        let (low, high) = (word32::<AT>(bytes), word32::<AT>(&bytes[4..]));
+        if cfg!(target_endian = "big") {
+            (low as u64) << 32 | high as u64
+        } else {
+            (high as u64) << 32 | low as u64
+        }
     }
 }
 
-/// True when `length` bytes, an even number, at even positions are the same.
+/// Writes the four bytes from `AT` on, like [`word32`].
 #[inline(always)]
-pub fn same_words<const N: usize, const M: usize>(
-    one: &[u8; N],
-    one_at: usize,
-    other: &[u8; M],
-    other_at: usize,
-    length: usize,
-) -> bool {
-    let mut difference = 0;
-    let mut at = 0;
-    while at < length {
-        difference |= word(one, one_at + at) ^ word(other, other_at + at);
-        at += 2;
+pub fn set_word32<const AT: usize>(bytes: &mut [u8], word: u32) {
+    assert!(AT + 4 <= bytes.len());
+    #[cfg(target_arch = "bpf")]
+    // SAFETY: inside the slice, checked above.
+    unsafe {
+        core::arch::asm!(
+            "*(u32 *)({at} + {offset}) = {word}",
+            word = in(wreg) word,
+            at = in(reg) bytes.as_mut_ptr(),
+            offset = const AT,
+            options(nostack, preserves_flags),
+        );
     }
-    difference == 0
+    #[cfg(not(target_arch = "bpf"))]
+    bytes[AT..AT + 4].copy_from_slice(&word.to_ne_bytes());
+}
+
+/// Writes the eight bytes from `AT` on, like [`word32`].
+#[inline(always)]
+pub fn set_word64<const AT: usize>(bytes: &mut [u8], word: u64) {
+    assert!(AT + 8 <= bytes.len());
+    #[cfg(target_arch = "bpf")]
+    // SAFETY: inside the slice, checked above.
+    unsafe {
+        core::arch::asm!(
+            "*(u64 *)({at} + {offset}) = {word}",
+            word = in(reg) word,
+            at = in(reg) bytes.as_mut_ptr(),
+            offset = const AT,
+            options(nostack, preserves_flags),
+        );
+    }
+    #[cfg(not(target_arch = "bpf"))]
+    bytes[AT..AT + 8].copy_from_slice(&word.to_ne_bytes());
+}
+
+/// True when these are the same MAC.
+#[inline(always)]
+pub fn same_mac(one: &[u8; 6], other: &[u8; 6]) -> bool {
+    word32::<0>(one) == word32::<0>(other) && word(one, 4) == word(other, 4)
 }
 
 /// A big-endian 16-bit number at an even position of a fixed header.
@@ -125,8 +191,8 @@ pub fn be16<const N: usize>(header: &[u8; N], at: usize) -> u16 {
     u16::from_be(word(header, at))
 }
 
-/// A big-endian 32-bit number at an even position of a fixed header.
+/// A big-endian 32-bit number of a fixed header.
 #[inline(always)]
-pub fn be32<const N: usize>(header: &[u8; N], at: usize) -> u32 {
-    (be16(header, at) as u32) << 16 | be16(header, at + 2) as u32
+pub fn be32<const AT: usize>(header: &[u8]) -> u32 {
+    u32::from_be(word32::<AT>(header))
 }

@@ -1,6 +1,6 @@
 //! From a frame to "RTP or RTCP of this stream, for this port", or the reason why not. Reads only.
 
-use crate::packet::{Packet, be16, be32, copy_words};
+use crate::packet::{Packet, be16, be32, word32, word64};
 use crate::reason::Reason;
 
 /// Length of an Ethernet header without VLAN tag.
@@ -140,8 +140,8 @@ fn ipv4<const AT: usize>(packet: Packet<'_>) -> Result<Datagram, Reason> {
         checksum: [udp[6], udp[7]],
         ttl: ip[8],
     };
-    copy_words(&mut datagram.source, 12, ip, 12, 4);
-    copy_words(&mut datagram.destination, 12, ip, 16, 4);
+    datagram.source[12..].copy_from_slice(&word32::<12>(ip).to_ne_bytes());
+    datagram.destination[12..].copy_from_slice(&word32::<16>(ip).to_ne_bytes());
     Ok(datagram)
 }
 
@@ -174,8 +174,10 @@ fn ipv6<const AT: usize>(packet: Packet<'_>) -> Result<Datagram, Reason> {
         checksum: [udp[6], udp[7]],
         ttl: ip[7],
     };
-    copy_words(&mut datagram.source, 0, ip, 8, 16);
-    copy_words(&mut datagram.destination, 0, ip, 24, 16);
+    datagram.source[..8].copy_from_slice(&word64::<8>(ip).to_ne_bytes());
+    datagram.source[8..].copy_from_slice(&word64::<16>(ip).to_ne_bytes());
+    datagram.destination[..8].copy_from_slice(&word64::<24>(ip).to_ne_bytes());
+    datagram.destination[8..].copy_from_slice(&word64::<32>(ip).to_ne_bytes());
     Ok(datagram)
 }
 
@@ -263,11 +265,11 @@ fn classify(head: Option<&[u8; 8]>, tail: Option<&[u8; 4]>, rtcp_port: bool) -> 
     }
     // Packet types 192..=223 are RTCP; as RTP they would be payload types 64..=95 with the marker bit set.
     if (192..=223).contains(&head[1]) {
-        return Ok(Payload::Rtcp { ssrc: be32(head, 4) });
+        return Ok(Payload::Rtcp { ssrc: be32::<4>(head) });
     }
     if rtcp_port {
         return Err(Reason::NotRtp);
     }
     let tail = tail.ok_or(Reason::RtpRunt)?;
-    Ok(Payload::Rtp { ssrc: be32(tail, 0), sequence: be16(head, 2), timestamp: be32(head, 4) })
+    Ok(Payload::Rtp { ssrc: be32::<0>(tail), sequence: be16(head, 2), timestamp: be32::<4>(head) })
 }

@@ -72,8 +72,6 @@ reasons! {
     NoChildren = "no-children", Dropped;
     /// The stream's fan-out set has no devmap: the daemon died in the middle of its very first set-up.
     NoFanoutSet = "no-fanout-set", Dropped;
-    /// The driver leaves no room in front of the packet for XDP metadata.
-    NoMetadata = "no-metadata", Dropped;
     /// The kernel refused to change the packet (VLAN tag, headroom, writable head).
     NotWritable = "not-writable", Dropped;
     /// A copy came without the relay's token: some other program redirected it.

@@ -8,9 +8,9 @@
 //!   the copies, and [`close_v4`] only has to add it, child by child. In between the checksum fields hold sums, not
 //!   checksums: an open packet must not go anywhere but to its copies.
 
-use crate::checksum::{fold, update};
+use crate::checksum::{add, fold, update};
 use crate::layout::Child;
-use crate::packet::{copy_words, set_word, word};
+use crate::packet::{set_word, set_word32, set_word64, word, word32, word64};
 use crate::parse::{ETHERNET, IPV4, IPV6, UDP};
 
 /// Bytes that change in an IPv4 copy: Ethernet, IP and UDP header.
@@ -24,7 +24,6 @@ pub const V6_UDP: usize = ETHERNET + IPV6;
 
 /// Where both addresses start, and how many words they have.
 const V4_ADDRESSES: (usize, usize) = (ETHERNET + 12, 4);
-const V6_ADDRESSES: (usize, usize) = (ETHERNET + 8, 16);
 const V4_CHECKSUM: usize = ETHERNET + 10;
 
 /// TTL down by one, and the port that the packet came to becomes its source port: RTP is symmetric (RFC 4961), so a
@@ -61,11 +60,11 @@ pub fn address_v6(headers: &mut [u8; V6_HEADERS], child: &Child, port: u16) {
 }
 
 /// TTL and source port as in [`normalise_v4`]; the checksum fields become the sums of all that the copies have in
-/// common. A UDP checksum of 0, "none", stays 0.
+/// common. A UDP checksum of 0, "none", stays 0. `addresses`: the folded sum of both.
 #[inline(always)]
-pub fn open_v4(headers: &mut [u8; V4_HEADERS]) {
+pub fn open_v4(headers: &mut [u8; V4_HEADERS], addresses: u16) {
     let (old, new) = lower_ttl(headers);
-    let addresses = !fold(sum(headers, V4_ADDRESSES)) as u32;
+    let addresses = !addresses as u32;
     let common = fold((!word(headers, V4_CHECKSUM)) as u32 + addresses + (!old as u16) as u32 + new);
     set_word(headers, V4_CHECKSUM, common);
     open_udp::<V4_HEADERS, V4_UDP>(headers, addresses);
@@ -73,17 +72,15 @@ pub fn open_v4(headers: &mut [u8; V4_HEADERS]) {
 
 /// [`open_v4`] for IPv6.
 #[inline(always)]
-pub fn open_v6(headers: &mut [u8; V6_HEADERS]) {
+pub fn open_v6(headers: &mut [u8; V6_HEADERS], addresses: u16) {
     headers[ETHERNET + 7] = headers[ETHERNET + 7].wrapping_sub(1);
-    let addresses = !fold(sum(headers, V6_ADDRESSES)) as u32;
-    open_udp::<V6_HEADERS, V6_UDP>(headers, addresses);
+    open_udp::<V6_HEADERS, V6_UDP>(headers, !addresses as u32);
 }
 
 /// Makes a copy of an open packet one for `child` at `port` (host order), checksums included.
 #[inline(always)]
 pub fn close_v4(headers: &mut [u8; V4_HEADERS], child: &Child, port: u16) {
-    let field = !fold(word(headers, V4_CHECKSUM) as u32 + child.address_sum);
-    set_word(headers, V4_CHECKSUM, field);
+    set_word(headers, V4_CHECKSUM, !add(word(headers, V4_CHECKSUM), child.address_sum as u16));
     write_v4(headers, child, port);
     close_udp::<V4_HEADERS, V4_UDP>(headers, child, port);
 }
@@ -98,7 +95,8 @@ pub fn close_v6(headers: &mut [u8; V6_HEADERS], child: &Child, port: u16) {
 /// The sum of a child's addresses as [`Child::address_sum`] wants it.
 pub fn address_sum(source: &[u8; 16], destination: &[u8; 16], v4: bool) -> u32 {
     let from = if v4 { 12 } else { 0 };
-    crate::checksum::sum_slice(&source[from..]) + crate::checksum::sum_slice(&destination[from..])
+    fold(crate::checksum::sum_slice(&source[from..]) + crate::checksum::sum_slice(&destination[from..]))
+        as u32
 }
 
 /// The word with TTL and protocol, before and after.
@@ -131,7 +129,7 @@ fn open_udp<const N: usize, const L4: usize>(headers: &mut [u8; N], without_addr
 fn close_udp<const N: usize, const L4: usize>(headers: &mut [u8; N], child: &Child, port: u16) {
     let common = word(headers, L4 + 6);
     if common != 0 {
-        let field = !fold(common as u32 + child.address_sum + port.to_be() as u32);
+        let field = !add(add(common, child.address_sum as u16), port.to_be());
         // RFC 768: a checksum that comes out as 0 is sent as 0xffff.
         set_word(headers, L4 + 6, if field == 0 { 0xffff } else { field });
     }
@@ -140,24 +138,26 @@ fn close_udp<const N: usize, const L4: usize>(headers: &mut [u8; N], child: &Chi
 #[inline(always)]
 fn write_v4(headers: &mut [u8; V4_HEADERS], child: &Child, port: u16) {
     write_ethernet(headers, child);
-    copy_words(headers, ETHERNET + 12, &child.source, 12, 4);
-    copy_words(headers, ETHERNET + 16, &child.destination, 12, 4);
+    set_word32::<{ ETHERNET + 12 }>(headers, word32::<12>(&child.source));
+    set_word32::<{ ETHERNET + 16 }>(headers, word32::<12>(&child.destination));
     set_word(headers, V4_UDP + 2, port.to_be());
 }
 
 #[inline(always)]
 fn write_v6(headers: &mut [u8; V6_HEADERS], child: &Child, port: u16) {
     write_ethernet(headers, child);
-    copy_words(headers, ETHERNET + 8, &child.source, 0, 16);
-    copy_words(headers, ETHERNET + 24, &child.destination, 0, 16);
+    set_word64::<{ ETHERNET + 8 }>(headers, word64::<0>(&child.source));
+    set_word64::<{ ETHERNET + 16 }>(headers, word64::<8>(&child.source));
+    set_word64::<{ ETHERNET + 24 }>(headers, word64::<0>(&child.destination));
+    set_word64::<{ ETHERNET + 32 }>(headers, word64::<8>(&child.destination));
     set_word(headers, V6_UDP + 2, port.to_be());
 }
 
 #[inline(always)]
 fn write_ethernet<const N: usize>(headers: &mut [u8; N], child: &Child) {
-    copy_words(headers, 0, &child.destination_mac, 0, 6);
-    copy_words(headers, 6, &child.source_mac, 0, 6);
-    copy_words(headers, 12, &child.ethertype, 0, 2);
+    set_word64::<0>(headers, word64::<0>(child.ethernet()));
+    set_word32::<8>(headers, word32::<8>(child.ethernet()));
+    set_word(headers, 12, word(child.ethernet(), 12));
 }
 
 #[inline(always)]

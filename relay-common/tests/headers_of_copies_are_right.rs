@@ -8,6 +8,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use common::{Frame, frame, mapped};
 use proptest::prelude::*;
+use relay_common::checksum::{fold, sum_slice};
 use relay_common::layout::Child;
 use relay_common::rewrite::{self, V4_HEADERS, V6_HEADERS, address_sum};
 
@@ -99,11 +100,21 @@ fn without_checksum(frame: &Frame, mut bytes: Vec<u8>) -> Vec<u8> {
     bytes
 }
 
+fn open_v4(packet: &mut [u8]) {
+    let addresses = fold(sum_slice(&packet[26..34]));
+    rewrite::open_v4(headers::<V4_HEADERS>(packet), addresses);
+}
+
+fn open_v6(packet: &mut [u8]) {
+    let addresses = fold(sum_slice(&packet[22..54]));
+    rewrite::open_v6(headers::<V6_HEADERS>(packet), addresses);
+}
+
 proptest! {
     #[test]
     fn of_ipv4_copies((frame, children) in frame_to(|| v4().boxed())) {
         let mut bytes = frame.bytes();
-        rewrite::open_v4(headers::<V4_HEADERS>(&mut bytes));
+        open_v4(&mut bytes);
         for to in &children {
             let mut copy = bytes.clone();
             rewrite::close_v4(headers::<V4_HEADERS>(&mut copy), &to.child(), to.port);
@@ -114,7 +125,7 @@ proptest! {
     #[test]
     fn of_ipv6_copies((frame, children) in frame_to(|| v6().boxed())) {
         let mut bytes = frame.bytes();
-        rewrite::open_v6(headers::<V6_HEADERS>(&mut bytes));
+        open_v6(&mut bytes);
         for to in &children {
             let mut copy = bytes.clone();
             rewrite::close_v6(headers::<V6_HEADERS>(&mut copy), &to.child(), to.port);
@@ -125,7 +136,7 @@ proptest! {
     #[test]
     fn of_ipv4_copies_without_a_udp_checksum((frame, children) in frame_to(|| v4().boxed())) {
         let mut bytes = without_checksum(&frame, frame.bytes());
-        rewrite::open_v4(headers::<V4_HEADERS>(&mut bytes));
+        open_v4(&mut bytes);
         for to in &children {
             let mut copy = bytes.clone();
             rewrite::close_v4(headers::<V4_HEADERS>(&mut copy), &to.child(), to.port);
@@ -179,10 +190,10 @@ proptest! {
         for to in &children {
             let mut copy = frame.bytes();
             if frame.is_v4() {
-                rewrite::open_v4(headers::<V4_HEADERS>(&mut copy));
+                open_v4(&mut copy);
                 rewrite::close_v4(headers::<V4_HEADERS>(&mut copy), &to.child(), to.port);
             } else {
-                rewrite::open_v6(headers::<V6_HEADERS>(&mut copy));
+                open_v6(&mut copy);
                 rewrite::close_v6(headers::<V6_HEADERS>(&mut copy), &to.child(), to.port);
             }
             prop_assert_eq!(&copy, &to.copy_of(&frame));
@@ -217,7 +228,7 @@ fn of_copies_that_have_a_sum_of_zero_in_common() {
         port: 5004,
     };
     let mut copy = frame.bytes();
-    rewrite::open_v4(headers::<V4_HEADERS>(&mut copy));
+    open_v4(&mut copy);
     rewrite::close_v4(headers::<V4_HEADERS>(&mut copy), &to.child(), to.port);
     assert_eq!(copy, to.copy_of(&frame));
 }

@@ -2,23 +2,23 @@
 
 use aya_ebpf::bindings::BPF_NOEXIST;
 use aya_ebpf::helpers::bpf_ktime_get_ns;
-use relay_common::layout::{ALL_CHILDREN, Listener, ListenerKey, StreamKey, clock_rate};
-use relay_common::packet::{Packet, same_words};
+use relay_common::layout::{ALL_CHILDREN, HEARD, Heard, Listener, ListenerKey, StreamKey, clock_rate};
+use relay_common::packet::{Packet, same_mac, word64};
 use relay_common::parse::{self, Datagram, Family, Payload};
 use relay_common::reason::Reason;
 use relay_common::stream::{Arrival, Stream, units_per_ns};
 
 use crate::capture;
 use crate::count;
-use crate::maps::{LISTENERS, NEW_STREAM, PEERS, ROUTES, SETS, STREAMS};
+use crate::maps::{LISTENER_CACHE, LISTENER_CHANGES, LISTENERS, NEW_STREAM, PEERS, ROUTES, SETS, STREAMS};
 
 /// A packet that this relay forwards.
 pub struct Media {
     /// Where it is in the frame, and its addresses.
     pub datagram: Datagram,
-    /// Audio or video, and the port pair.
-    pub listener: Listener,
-    /// RTCP, whichever port it came to.
+    /// Audio or video.
+    pub kind: u8,
+    /// RTCP, and so for the children's RTCP ports: it came to that of its pair.
     pub rtcp: bool,
     /// Instance of the stream's fan-out set; never 0.
     pub instance: u32,
@@ -42,7 +42,7 @@ pub fn classify(packet: Packet<'_>, station: Station) -> Result<Media, Reason> {
     let listener = listener(&datagram)?;
     if station == Station::Unchecked {
         let to = packet.bytes::<6>(0).ok_or(Reason::Runt)?;
-        if !same_words(to, 0, &listener.mac, 0, 6) {
+        if !same_mac(to, &listener.mac) {
             return Err(Reason::NotLocal);
         }
     }
@@ -91,23 +91,45 @@ pub fn classify(packet: Packet<'_>, station: Station) -> Result<Media, Reason> {
     if instance == 0 {
         return Err(Reason::NoChildren);
     }
-    Ok(Media { datagram, listener, rtcp, instance, captured: capture::wanted(&key, now) })
+    let captured = capture::wanted(&key, now);
+    Ok(Media { datagram, kind: listener.kind, rtcp: rtcp && listener.rtcp != 0, instance, captured })
 }
 
 #[inline(always)]
-fn listener(datagram: &Datagram) -> Result<Listener, Reason> {
+fn listener(datagram: &Datagram) -> Result<&'static Listener, Reason> {
     let mut key =
         ListenerKey { address: datagram.destination, port: datagram.destination_port, reserved: [0; 2] };
     // Port 0 is the entry that only says "this address is ours", and no port that anything listens on.
-    if key.port != 0
+    if key.port != 0 {
+        // Read before the entry: what is found may be newer than this says, never older.
+        let changes = LISTENER_CHANGES.get(0).copied().unwrap_or(0);
+        let slot = LISTENER_CACHE.get_ptr_mut(key.port as u32 % HEARD);
+        // SAFETY: this CPU's own, and programs of this kind do not interrupt one another there.
+        if let Some(heard) = slot.map(|slot| unsafe { &*slot })
+            && heard.changes == changes
+            && same_key(&heard.key, &key)
+        {
+            return Ok(&heard.listener);
+        }
         // SAFETY: entries are replaced whole and only while addresses or the MAC of the interface change.
-        && let Some(listener) = unsafe { LISTENERS.get(&key) }
-    {
-        return Ok(*listener);
+        if let Some(listener) = unsafe { LISTENERS.get(&key) } {
+            if let Some(slot) = slot {
+                // SAFETY: as above.
+                unsafe { *slot = Heard { key, changes, listener: *listener } };
+            }
+            return Ok(listener);
+        }
     }
     // Only a packet that is not forwarded pays for the difference between these two.
     key.port = 0;
     Err(if LISTENERS.get_ptr(&key).is_some() { Reason::UnknownPort } else { Reason::NotLocal })
+}
+
+#[inline(always)]
+fn same_key(one: &ListenerKey, other: &ListenerKey) -> bool {
+    one.port == other.port
+        && word64::<0>(&one.address) == word64::<0>(&other.address)
+        && word64::<8>(&one.address) == word64::<8>(&other.address)
 }
 
 #[inline(always)]

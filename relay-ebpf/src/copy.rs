@@ -9,10 +9,10 @@ use aya_ebpf::macros::xdp;
 use aya_ebpf::programs::XdpContext;
 use aya_log_ebpf::warn;
 use relay_common::layout::{
-    BULK, CURSORS, Child, Cursor, GroupKey, Pending, Span, TOKEN_CAPTURE, TOKEN_MAGIC, TOKEN_PORT_SHIFT,
-    TOKEN_RTCP, TOKEN_V6, Token,
+    BULK, CURSORS, Child, Cursor, GroupKey, Pending, Span, TOKEN_CAPTURE, TOKEN_PORT_SHIFT, TOKEN_RTCP,
+    TOKEN_V6, Token,
 };
-use relay_common::packet::{be16, same_words};
+use relay_common::packet::{be16, word32, word64};
 use relay_common::parse::{ETHERNET, UDP};
 use relay_common::reason::Reason;
 use relay_common::rewrite::{self, V4_HEADERS, V4_UDP, V6_HEADERS, V6_UDP};
@@ -37,7 +37,7 @@ pub fn relay_copy(ctx: XdpContext) -> u32 {
 
 #[inline(always)]
 fn copy(ctx: &XdpContext) -> Result<(), Reason> {
-    let token = token(ctx)?;
+    let token = Token::read(headers(ctx)?).ok_or(Reason::CopyWithoutToken)?;
     // SAFETY: the context is the one this program was called with; in a devmap program the field is set.
     let ifindex = unsafe { (*ctx.ctx).egress_ifindex };
     let lane = lane(ifindex)?;
@@ -61,35 +61,16 @@ fn copy(ctx: &XdpContext) -> Result<(), Reason> {
     Ok(())
 }
 
-#[inline(always)]
-fn token(ctx: &XdpContext) -> Result<Token, Reason> {
-    let at = ctx.metadata();
-    if at + size_of::<Token>() > ctx.metadata_end() {
-        return Err(Reason::CopyWithoutToken);
-    }
-    // SAFETY: the bytes lie between metadata and data, checked above; metadata is 4-byte aligned.
-    let token = unsafe { *(at as *const Token) };
-    if token.magic != TOKEN_MAGIC {
-        return Err(Reason::CopyWithoutToken);
-    }
-    Ok(token)
-}
-
 /// The position in `MEMBERS` of the child that this copy is for.
 #[inline(always)]
 fn position(lane: &mut Pending, token: &Token, ifindex: u32) -> Result<u32, Reason> {
     let cursor = &mut lane.cursor;
-    if cursor.serial != token.serial || cursor.instance != token.instance {
+    if cursor.packet != token.packet {
         if cursor.next < cursor.end {
             count::drops(Reason::CopyNotMade, (cursor.end - cursor.next) as u64);
         }
-        let group = group(token.instance, ifindex)?;
-        *cursor = Cursor {
-            instance: token.instance,
-            serial: token.serial,
-            next: group.first,
-            end: group.first + group.count,
-        };
+        let group = group(token.instance(), ifindex)?;
+        *cursor = Cursor { packet: token.packet, next: group.first, end: group.first + group.count };
     }
     let position = cursor.next;
     if position >= cursor.end {
@@ -151,7 +132,7 @@ fn rewrite(ctx: &XdpContext, token: &Token, child: &Child) -> Result<u16, Reason
         if be16(&child.ethertype, 0) != 0x0800 {
             return Err(Reason::OtherFamily);
         }
-        if source_port == port && same_words(headers, ETHERNET + 12, &child.destination, 12, 4) {
+        if source_port == port && word32::<{ ETHERNET + 12 }>(headers) == word32::<12>(&child.destination) {
             return Err(Reason::ChildIsSender);
         }
         rewrite::close_v4(headers, child, port);
@@ -161,7 +142,10 @@ fn rewrite(ctx: &XdpContext, token: &Token, child: &Child) -> Result<u16, Reason
         if be16(&child.ethertype, 0) != 0x86dd {
             return Err(Reason::OtherFamily);
         }
-        if source_port == port && same_words(headers, ETHERNET + 8, &child.destination, 0, 16) {
+        if source_port == port
+            && word64::<{ ETHERNET + 8 }>(headers) == word64::<0>(&child.destination)
+            && word64::<{ ETHERNET + 16 }>(headers) == word64::<8>(&child.destination)
+        {
             return Err(Reason::ChildIsSender);
         }
         rewrite::close_v6(headers, child, port);

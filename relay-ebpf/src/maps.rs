@@ -12,6 +12,12 @@ const REASONS: usize = Reason::ALL.len();
 pub static RELAY: Array<layout::Relay, 1> = Array::new();
 #[btf_map]
 pub static LISTENERS: HashMap<ListenerKey, Listener, { MAX_LISTENERS as usize }> = HashMap::new();
+/// How often `LISTENERS` has changed. One word, so that a packet sees it change at once.
+#[btf_map]
+pub static LISTENER_CHANGES: Array<u32, 1> = Array::new();
+/// Not pinned.
+#[btf_map]
+pub static LISTENER_CACHE: PerCpuArray<Heard, { layout::HEARD as usize }> = PerCpuArray::new();
 #[btf_map]
 pub static ROUTES: HashMap<StreamKey, u32, { MAX_ROUTES as usize }> = HashMap::new();
 #[btf_map]

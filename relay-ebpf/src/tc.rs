@@ -183,8 +183,8 @@ fn walk<V: Version>(ctx: &TcContext, media: &Media) -> Result<i32, Reason> {
     let mut walk = Walk {
         skb: ctx.skb.skb,
         span,
-        kind: media.listener.kind & 1,
-        rtcp: (media.rtcp && media.listener.rtcp != 0) as u8,
+        kind: media.kind & 1,
+        rtcp: media.rtcp as u8,
         captured: media.captured,
         bytes: media.datagram.payload_length(),
         sender: media.datagram.source,

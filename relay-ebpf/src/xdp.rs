@@ -1,13 +1,13 @@
-//! XDP ingress: normalise the packet once, put the token in front, let the kernel broadcast.
+//! XDP ingress: normalise the packet once, put the token where its Ethernet header was, let the kernel broadcast.
 
 use aya_ebpf::EbpfContext;
 use aya_ebpf::bindings::{BPF_F_BROADCAST, xdp_action};
-use aya_ebpf::helpers::{bpf_xdp_adjust_head, bpf_xdp_adjust_meta, bpf_xdp_load_bytes};
+use aya_ebpf::helpers::{bpf_xdp_adjust_head, bpf_xdp_load_bytes};
 use aya_ebpf::macros::xdp;
 use aya_ebpf::programs::XdpContext;
 use aya_log_ebpf::warn;
 use relay_common::checksum;
-use relay_common::layout::{TOKEN_CAPTURE, TOKEN_MAGIC, TOKEN_PORT_SHIFT, TOKEN_RTCP, TOKEN_V6, Token};
+use relay_common::layout::{TOKEN_CAPTURE, TOKEN_PORT_SHIFT, TOKEN_RTCP, TOKEN_V6, Token};
 use relay_common::packet::Packet;
 use relay_common::parse::{Family, VLAN_TAG};
 use relay_common::reason::{Fate, Reason};
@@ -23,7 +23,7 @@ pub fn relay_xdp(ctx: XdpContext) -> u32 {
         Ok(action) => action,
         Err(reason) => {
             count::drops(reason, 1);
-            if matches!(reason, Reason::NoFanoutSet | Reason::NoMetadata | Reason::NotWritable) {
+            if matches!(reason, Reason::NoFanoutSet | Reason::NotWritable) {
                 warn!(&ctx, "packet dropped: reason {}", reason as u32);
             }
             match reason.fate() {
@@ -58,25 +58,26 @@ fn forward(ctx: &XdpContext) -> Result<u32, Reason> {
     let addresses = addresses(&media);
     offload::mend(ctx, &media.datagram, addresses)?;
     match media.datagram.family {
-        Family::V4 => rewrite::open_v4(headers(ctx)?),
-        Family::V6 => rewrite::open_v6(headers(ctx)?),
+        Family::V4 => rewrite::open_v4(headers(ctx)?, addresses as u16),
+        Family::V6 => rewrite::open_v6(headers(ctx)?, addresses as u16),
     }
     put_token(ctx, &media)?;
     fanout.redirect(0, BPF_F_BROADCAST as u64).map_err(|_| Reason::NoFanoutSet)
 }
 
-/// Sum of both addresses; the mapped prefix of IPv4 is in neither checksum.
+/// Folded sum of both addresses; the mapped prefix of IPv4 is in neither checksum.
 #[inline(always)]
 fn addresses(media: &Media) -> u32 {
     let datagram = &media.datagram;
-    match datagram.family {
+    let sum = match datagram.family {
         Family::V6 => checksum::sum(&datagram.source) + checksum::sum(&datagram.destination),
         Family::V4 => {
             let [.., a, b, c, d] = datagram.source;
             let [.., e, f, g, h] = datagram.destination;
             checksum::sum(&[a, b, c, d, e, f, g, h])
         }
-    }
+    };
+    checksum::fold(sum) as u32
 }
 
 /// Takes the VLAN tag out: copies go out untagged, as the route to each child wants them.
@@ -98,23 +99,12 @@ fn untag(ctx: &XdpContext) -> Result<(), Reason> {
     Ok(())
 }
 
-/// Writes the token as XDP metadata. A frame may come with metadata of another size (recycled test frames, a redirect
-/// from another program): adjust by the difference, or it would grow until the kernel refuses.
+/// Writes the token over the Ethernet header.
 #[inline(always)]
 fn put_token(ctx: &XdpContext, media: &Media) -> Result<(), Reason> {
-    let present = ctx.metadata_end() as i32 - ctx.metadata() as i32;
-    let missing = present - size_of::<Token>() as i32;
-    // SAFETY: the context is the one this program was called with.
-    if missing != 0 && unsafe { bpf_xdp_adjust_meta(ctx.ctx, missing) } != 0 {
-        return Err(Reason::NoMetadata);
-    }
-    let at = ctx.metadata();
-    if at + size_of::<Token>() > ctx.data() {
-        return Err(Reason::NoMetadata);
-    }
-    let serial = SERIAL.get_ptr_mut(0).ok_or(Reason::NoMetadata)?;
-    let mut flags = media.listener.kind as u32 | (media.datagram.source_port as u32) << TOKEN_PORT_SHIFT;
-    if media.rtcp && media.listener.rtcp != 0 {
+    let serial = SERIAL.get_ptr_mut(0).ok_or(Reason::NotWritable)?;
+    let mut flags = media.kind as u32 | (media.datagram.source_port as u32) << TOKEN_PORT_SHIFT;
+    if media.rtcp {
         flags |= TOKEN_RTCP;
     }
     if media.datagram.family == Family::V6 {
@@ -123,11 +113,12 @@ fn put_token(ctx: &XdpContext, media: &Media) -> Result<(), Reason> {
     if media.captured {
         flags |= TOKEN_CAPTURE;
     }
-    // SAFETY: the serial is this CPU's own; the token's bytes lie between metadata and data, checked above.
-    unsafe {
+    // SAFETY: this CPU's own.
+    let serial = unsafe {
         *serial = (*serial).wrapping_add(1);
-        *(at as *mut Token) = Token { magic: TOKEN_MAGIC, instance: media.instance, serial: *serial, flags };
-    }
+        *serial
+    };
+    Token { packet: (serial as u64) << 32 | media.instance as u64, flags }.write(headers(ctx)?);
     Ok(())
 }
 

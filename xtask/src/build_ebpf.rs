@@ -65,6 +65,8 @@ fn cargo_bpf(lint: bool) -> Result<()> {
         format!("-Clinker={}", linker.display()),
         "-Cdebuginfo=2".to_owned(),
         "-Clink-arg=--btf".to_owned(),
+        // 32-bit arithmetic and comparisons, which every kernel since 5.1 takes; the default knows of 64 bits only.
+        "-Ctarget-cpu=v3".to_owned(),
         format!("--cfg=bpf_target_arch=\"{architecture}\""),
     ];
     let debian_core = Path::new("/usr/lib/rustlib").join(TARGET);

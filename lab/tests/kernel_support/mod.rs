@@ -390,7 +390,7 @@ pub fn live(program: &Xdp, packet: &[u8], packets: u32) {
     program.test_run(options).unwrap();
 }
 
-fn listeners() -> std::collections::HashMap<ListenerKey, layout::Listener> {
+pub fn listeners() -> std::collections::HashMap<ListenerKey, layout::Listener> {
     let mut listeners = std::collections::HashMap::new();
     for address in [IpAddr::from(RELAY_V4), IpAddr::from(RELAY_V6)] {
         let mut add = |port: u16, pair: u16, kind: u8, rtcp: u8| {

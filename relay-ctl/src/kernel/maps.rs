@@ -19,6 +19,8 @@ pub struct Maps {
     pub relay: Array<MapData, Relay>,
     /// Addresses and ports listened on.
     pub listeners: HashMap<MapData, ListenerKey, Listener>,
+    /// How often those have changed.
+    pub listener_changes: Array<MapData, u32>,
     /// Streams with a set of their own.
     pub routes: HashMap<MapData, StreamKey, u32>,
     /// Set to instance.
@@ -61,6 +63,7 @@ impl Maps {
         let opened = Maps {
             relay: open(pins, "RELAY")?,
             listeners: open(pins, "LISTENERS")?,
+            listener_changes: open(pins, "LISTENER_CHANGES")?,
             routes: open(pins, "ROUTES")?,
             sets: open(pins, "SETS")?,
             set_children: open(pins, "SET_CHILDREN")?,
@@ -79,7 +82,7 @@ impl Maps {
             totals: if pins.file("TOTALS").exists() { Some(open(pins, "TOTALS")?) } else { None },
             stock: BTreeMap::new(),
         };
-        debug_assert!(PINNED_MAPS.len() == 21, "a map was added to the layout but not here");
+        debug_assert!(PINNED_MAPS.len() == 22, "a map was added to the layout but not here");
         Ok(opened)
     }
 

@@ -271,6 +271,14 @@ impl DataPlane {
 
     /// Entries that stay are replaced in place, so that no packet misses one.
     fn write_listeners(&mut self) -> Result<(), KernelError> {
+        let written = self.replace_listeners();
+        // Also when nothing has changed, or not all: a predecessor may have died between its last change and this.
+        let changes = self.maps.listener_changes.get(&0, 0).map_err(map("LISTENER_CHANGES"))?;
+        self.maps.listener_changes.set(0, changes.wrapping_add(1), 0).map_err(map("LISTENER_CHANGES"))?;
+        written
+    }
+
+    fn replace_listeners(&mut self) -> Result<(), KernelError> {
         for (key, listener) in &self.listeners {
             let routed = u8::from(self.routed.contains(&listener.port));
             let listener = Listener { routed, ..*listener };
