@@ -14,11 +14,13 @@
 //! | `plan.rs` | children and fan-out sets, ready to use |
 //! | `forward.rs` | the thread: receive, classify, fan out |
 //! | `classify.rs` | the policy |
+//! | `runs.rs` | which packets of a batch go out together |
 //! | `fanout.rs` | the copies of a batch |
+//! | `refusals.rs` | to whom they do not go together |
 //! | `books.rs` | statistics and counters |
 //! | `tap.rs` | captures |
 //! | `feedback.rs` | RTCP from children, and to where streams come from |
-//! | `socket.rs` | recvmmsg and sendmmsg |
+//! | `socket.rs`, `outbox.rs` | recvmmsg; sendmmsg and UDP_SEGMENT |
 
 mod books;
 mod classify;
@@ -27,7 +29,10 @@ mod fanout;
 mod feedback;
 mod forward;
 mod listen;
+mod outbox;
 mod plan;
+mod refusals;
+mod runs;
 mod socket;
 mod tap;
 #[cfg(test)]
