@@ -20,7 +20,11 @@ pub struct Media {
     pub listener: Listener,
     /// RTCP, whichever port it came to.
     pub rtcp: bool,
-    /// Instance of the stream's fan-out set; never 0.
+    /// SSRC of the stream.
+    pub ssrc: u32,
+    /// The stream's fan-out set.
+    pub set: u32,
+    /// Instance of the set; never 0 from [`classify`].
     pub instance: u32,
     /// Somebody captures this stream.
     pub captured: bool,
@@ -38,6 +42,17 @@ pub enum Station {
 /// Decides whether the packet is media for this relay, keeps the books of its stream, and finds its fan-out set.
 #[inline(always)]
 pub fn classify(packet: Packet<'_>, station: Station) -> Result<Media, Reason> {
+    let media = first(packet, station, u16::MAX)?;
+    if media.instance == 0 {
+        return Err(Reason::NoChildren);
+    }
+    Ok(media)
+}
+
+/// [`classify`] for a datagram of which only the first `segment` bytes are one packet. Whether anybody gets it is left to
+/// the caller, who has the other packets to look at.
+#[inline(always)]
+pub fn first(packet: Packet<'_>, station: Station, segment: u16) -> Result<Media, Reason> {
     let datagram = parse::datagram(packet)?;
     let listener = listener(&datagram)?;
     if station == Station::Unchecked {
@@ -64,11 +79,8 @@ pub fn classify(packet: Packet<'_>, station: Station) -> Result<Media, Reason> {
         Payload::Rtp { sequence, timestamp, .. } if count::wanted() => {
             let rate =
                 if listener.kind == 0 { units_per_ns(clock_rate(0)) } else { units_per_ns(clock_rate(1)) };
-            record(
-                &key,
-                Arrival { sequence, timestamp, bytes: datagram.payload_length(), now, rate },
-                &datagram,
-            );
+            let bytes = datagram.payload_length().min(segment);
+            record(&key, Arrival { sequence, timestamp, bytes, now, rate }, &datagram);
         }
         Payload::Rtp { .. } => {}
         Payload::Rtcp { .. } => {
@@ -82,16 +94,19 @@ pub fn classify(packet: Packet<'_>, station: Station) -> Result<Media, Reason> {
             }
         }
     }
-    let set = match listener.routed {
+    let set = set(&listener, &key);
+    let instance = SETS.get(set).copied().unwrap_or(0);
+    Ok(Media { datagram, listener, rtcp, ssrc, set, instance, captured: capture::wanted(&key, now) })
+}
+
+/// The fan-out set of a stream.
+#[inline(always)]
+pub fn set(listener: &Listener, key: &StreamKey) -> u32 {
+    match listener.routed {
         0 => ALL_CHILDREN,
         // SAFETY: the value is one aligned word, read once.
-        _ => unsafe { ROUTES.get(&key) }.copied().unwrap_or(ALL_CHILDREN),
-    };
-    let instance = SETS.get(set).copied().unwrap_or(0);
-    if instance == 0 {
-        return Err(Reason::NoChildren);
+        _ => unsafe { ROUTES.get(key) }.copied().unwrap_or(ALL_CHILDREN),
     }
-    Ok(Media { datagram, listener, rtcp, instance, captured: capture::wanted(&key, now) })
 }
 
 #[inline(always)]
@@ -110,8 +125,9 @@ fn listener(datagram: &Datagram) -> Result<Listener, Reason> {
     Err(if LISTENERS.get_ptr(&key).is_some() { Reason::UnknownPort } else { Reason::NotLocal })
 }
 
+/// Takes one RTP packet into its stream's statistics.
 #[inline(always)]
-fn record(key: &StreamKey, arrival: Arrival, datagram: &Datagram) {
+pub fn record(key: &StreamKey, arrival: Arrival, datagram: &Datagram) {
     if let Some(stream) = STREAMS.get_ptr_mut(key) {
         // SAFETY: the entry has one writer, see `relay_common::stream`.
         unsafe { (*stream).update(arrival) };
