@@ -13,6 +13,7 @@ use nix::sys::signal::Signal;
 /// Packets of each flow: more than the kernel takes in a message, and both flows of a burst fit a veth ring.
 const BURST: u64 = 100;
 const BURSTS: u64 = 5;
+const SECOND_MAC: &str = "02:00:00:00:02:01";
 
 modes!(every_packet_arrives_and_is_counted: in_tc_mode = Tc, in_xdp_mode = Xdp);
 
@@ -20,6 +21,10 @@ fn every_packet_arrives_and_is_counted(mode: Mode) {
     let lab = lab_for("bursts", mode);
     let Chain { topology, second } = Chain::bridged(&lab, 1).unwrap();
     let egress = topology.children[0].endpoint.clone();
+    // While the kernel asks for a MAC, what waits for the answer may be overtaken by what comes after it.
+    lab.set_mac("relay-2", "eth0", SECOND_MAC).unwrap();
+    let neighbour = ["ip", "neigh", "replace", &second.v4.to_string(), "lladdr", SECOND_MAC, "dev", "eth0"];
+    lab.run("relay-1", &neighbour).unwrap();
     let second_config = RelayConfig::new("relay-2", mode, vec![child_argument(&name(0), egress.v4(0))]);
     let second_relay = RelayProcess::attach(&lab, second_config).unwrap();
     let to_second = vec![child_argument("relay-2", second.v4(0))];
