@@ -3,6 +3,7 @@
 //! One thread serves both ports of a pair, so a stream's packets are sent in the order in which they came.
 
 use std::io::{self, IoSlice};
+use std::ops::Range;
 use std::os::fd::AsFd;
 use std::os::unix::net::UnixStream;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -22,6 +23,10 @@ use super::refusals::Refusals;
 use super::runs::Runs;
 use super::socket::{Inbox, Received};
 use super::tap::Tapped;
+
+/// So many packets are forwarded before more are looked at, be there as many in a message as there may: a change of children
+/// does not wait long then, and a packet's run is soon found.
+const PORTION: usize = 128;
 
 /// What a thread keeps from batch to batch.
 struct Desk {
@@ -55,8 +60,7 @@ pub fn run(group: &Group, shared: &Shared, stop: &UnixStream) {
 }
 
 fn batch(group: &Group, endpoint: &Endpoint, shared: &Shared, stop: &UnixStream, desk: &mut Desk) {
-    let Desk { inbox, runs, refusals, posts } = desk;
-    let received = match inbox.receive(&endpoint.socket) {
+    let received = match desk.inbox.receive(&endpoint.socket) {
         Ok(received) => received,
         Err(error) if matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted) => {
             return;
@@ -67,27 +71,47 @@ fn batch(group: &Group, endpoint: &Endpoint, shared: &Shared, stop: &UnixStream,
             return std::thread::sleep(Duration::from_millis(10));
         }
     };
+    let mut next = 0;
+    while next < received {
+        next = portion(group, endpoint, shared, stop, desk, next..received);
+    }
+}
+
+/// Forwards some of the messages that were received; gives where to go on.
+fn portion(
+    group: &Group,
+    endpoint: &Endpoint,
+    shared: &Shared,
+    stop: &UnixStream,
+    desk: &mut Desk,
+    messages: Range<usize>,
+) -> usize {
+    let Desk { inbox, runs, refusals, posts } = desk;
     // Only now: whatever arrives after a `publish` has returned is read after it, and so goes by the new plan.
     let plan = shared.plan.load();
     let books = &shared.books[usize::from(group.kind)];
     let clock = Clock::now();
     let tapped = !shared.taps.none();
     let context = classify::Context { endpoint, kind: group.kind, plan: &plan, books, known: &shared.known };
-    let mut jobs = Vec::with_capacity(received);
+    let mut jobs = Vec::with_capacity(PORTION);
     let mut streams = books.streams();
-    for packet in (0..received).map(|index| inbox.packet(index)) {
-        match classify(&packet, clock.arrival(packet.time), &context, &mut streams) {
-            Ok(media) => {
-                let tapped = tapped && shared.taps.wanted(&media.key);
-                jobs.push(Job { packet, media, tapped });
-            }
-            Err(reason) => {
-                if reason == Reason::RtcpFromChild {
-                    shared.feedback.give(endpoint.port, packet.payload);
+    let (mut next, end) = (messages.start, messages.end);
+    while next < end && jobs.len() < PORTION {
+        for packet in inbox.packets(next) {
+            match classify(&packet, clock.arrival(packet.time), &context, &mut streams) {
+                Ok(media) => {
+                    let tapped = tapped && shared.taps.wanted(&media.key);
+                    jobs.push(Job { packet, media, tapped });
                 }
-                books.drop(reason, 1);
+                Err(reason) => {
+                    if reason == Reason::RtcpFromChild {
+                        shared.feedback.give(endpoint.port, packet.payload);
+                    }
+                    books.drop(reason, 1);
+                }
             }
         }
+        next += 1;
     }
     drop(streams);
     let found = runs.group(jobs.iter().map(Job::piece));
@@ -104,6 +128,7 @@ fn batch(group: &Group, endpoint: &Endpoint, shared: &Shared, stop: &UnixStream,
         fan_out.copies(index, &shared.taps);
     }
     fan_out.finish();
+    next
 }
 
 fn incoming(packet: &Received<'_>, endpoint: &Endpoint) -> Tapped {

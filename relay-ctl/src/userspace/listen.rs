@@ -110,13 +110,15 @@ pub fn socket_at(local: SocketAddr, dual: bool) -> std::io::Result<Socket> {
     optional(&udp, libc::SOL_IP, libc::IP_RECVTOS, "IP_RECVTOS");
     optional(&udp, libc::SOL_IP, libc::IP_PKTINFO, "IP_PKTINFO");
     optional(&udp, libc::SOL_SOCKET, libc::SO_TIMESTAMPNS, "SO_TIMESTAMPNS");
+    // What comes together from one sender takes the way through the stack once.
+    optional(&udp, libc::SOL_UDP, libc::UDP_GRO, "UDP_GRO");
     buffers(&udp, local)?;
     udp.set_nonblocking(true)?;
     udp.bind(&local.into())?;
     Ok(udp)
 }
 
-/// Options without which packets are still forwarded: DSCP, arrival times and captures are then less exact.
+/// Options without which packets are still forwarded: DSCP, arrival times and captures are then less exact, or it costs more.
 fn optional(udp: &Socket, level: i32, name: i32, text: &str) {
     if let Err(error) = socket::set(udp, level, name, 1) {
         tracing::debug!(%error, "socket option {text} is not available");

@@ -1,5 +1,5 @@
-//! Packets on their way in, many a call: recvmmsg into buffers that are made once. All of the data plane's `unsafe` is here
-//! and in `outbox`.
+//! Packets on their way in, many a call: recvmmsg into buffers that are made once, and several packets of one sender in one
+//! message where the kernel has put them together (UDP_GRO). All of the data plane's `unsafe` is here and in `outbox`.
 
 use std::io;
 use std::os::fd::{AsFd, AsRawFd};
@@ -7,11 +7,13 @@ use std::os::fd::{AsFd, AsRawFd};
 use nix::libc::{self, c_int, cmsghdr, iovec, mmsghdr, sockaddr_in, sockaddr_in6};
 use relay_common::parse::MAPPED;
 
-/// Most packets of one [`Inbox::receive`].
+/// Most messages of one [`Inbox::receive`].
 pub const BATCH: usize = 64;
-/// Longest payload: what a jumbo frame can hold.
-const BUFFER: usize = 9216;
-/// Room for what the kernel says about a packet: both kinds of pktinfo, hops, traffic class, time.
+/// Longest payload of a packet: what a jumbo frame can hold.
+const LONGEST: usize = 9216;
+/// Longest message, and a cache line: buffers at the same place in their pages would push one another out of the cache.
+const BUFFER: usize = (1 << 16) + 64;
+/// Room for what the kernel says about a message: both kinds of pktinfo, hops, traffic class, time, length of a packet.
 const CONTROL: usize = 256;
 
 /// Sets an integer option.
@@ -41,7 +43,7 @@ pub fn receive_drops(socket: &impl AsFd) -> io::Result<u32> {
 #[derive(Clone, Copy, Debug)]
 pub struct Received<'a> {
     pub payload: &'a [u8],
-    /// False when the packet was longer than any buffer here.
+    /// False when the packet is longer than any that is forwarded.
     pub whole: bool,
     /// IPv4 mapped.
     pub source: [u8; 16],
@@ -100,7 +102,7 @@ impl Inbox {
         inbox
     }
 
-    /// Takes what is there, without waiting.
+    /// Takes what is there, without waiting. Gives how many messages.
     pub fn receive(&mut self, socket: &impl AsFd) -> io::Result<usize> {
         for message in &mut self.messages[..self.filled] {
             message.msg_hdr.msg_namelen = size_of::<sockaddr_in6>() as libc::socklen_t;
@@ -125,8 +127,8 @@ impl Inbox {
         Ok(self.filled)
     }
 
-    /// The `index`th packet of the last [`Inbox::receive`].
-    pub fn packet(&self, index: usize) -> Received<'_> {
+    /// The packets of the `index`th message of the last [`Inbox::receive`].
+    pub fn packets(&self, index: usize) -> impl Iterator<Item = Received<'_>> {
         let message = &self.messages[..self.filled][index];
         let length = (message.msg_len as usize).min(BUFFER);
         let (source, source_port) = address(&self.names[index]);
@@ -142,16 +144,32 @@ impl Inbox {
             class: 0,
             time: None,
         };
+        let mut segment = length;
         // SAFETY: the kernel filled the control buffer, and `msg_control` and `msg_controllen` describe it.
         let mut header = unsafe { libc::CMSG_FIRSTHDR(&message.msg_hdr) };
         while !header.is_null() {
             // SAFETY: not null, so inside the control buffer, which is aligned for it.
-            packet.note(unsafe { &*header });
+            let control = unsafe { &*header };
+            match (control.cmsg_level, control.cmsg_type) {
+                (libc::SOL_UDP, libc::UDP_GRO) => {
+                    segment = value::<c_int>(control).map_or(length, |segment| segment as usize);
+                }
+                _ => packet.note(control),
+            }
             // SAFETY: as for CMSG_FIRSTHDR.
             header = unsafe { libc::CMSG_NXTHDR(&message.msg_hdr, header) };
         }
-        packet
+        cut(packet.payload, segment).map(move |payload| {
+            let whole = packet.whole && payload.len() <= LONGEST;
+            Received { payload, whole, ..packet }
+        })
     }
+}
+
+/// The packets of a message, so long each but for the last. One of no bytes is a packet, too.
+fn cut(message: &[u8], segment: usize) -> impl Iterator<Item = &[u8]> {
+    let none = message.is_empty().then_some(message);
+    none.into_iter().chain(message.chunks(segment.max(1)))
 }
 
 impl Received<'_> {

@@ -136,7 +136,7 @@ fn packets_of_different_hop_count_or_class_keep_theirs() {
     while seen.len() < marks.len() {
         node.rtp(AUDIO).peek(&mut [0; 1]).expect("a packet in time");
         let count = inbox.receive(&node.rtp(AUDIO).as_fd()).unwrap();
-        let packets = (0..count).map(|index| inbox.packet(index));
+        let packets = (0..count).flat_map(|index| inbox.packets(index));
         seen.extend(packets.map(|packet| (packet.payload.to_vec(), packet.ttl, packet.class)));
     }
     let sent = marks.into_iter().zip(0..);
@@ -202,6 +202,41 @@ fn a_child_that_the_kernel_refuses_is_counted_by_the_packet_and_costs_the_others
     }
     assert_eq!(drops(&relay, Reason::EgressRefused), 64);
     assert_eq!(drops(&relay, Reason::ChildIsSender), 64);
+}
+
+#[test]
+fn a_message_of_several_packets_is_taken_apart_and_counted_as_its_packets() {
+    for address in [V4, V6] {
+        let (relay, ports) = relay(&[]);
+        let [node, sender] = [address; 2].map(Node::new);
+        relay.publish(everyone(&[&node]));
+        let to: SocketAddr = (address, ports[AUDIO]).into();
+        let mut packets: Vec<_> = (0..60).map(|sequence| rtp(1 + sequence % 3, sequence as u16)).collect();
+        // Neither media nor for anybody, and a shorter one.
+        packets[30] = vec![0; 200];
+        packets.push(rtcp(1));
+        socket::set(sender.rtp(AUDIO), libc::SOL_UDP, libc::UDP_SEGMENT, 200).unwrap();
+        let ssrc = |packet: &Vec<u8>| if packet.len() == 8 { packet[7] } else { packet[11] };
+        let mut expected: Vec<_> = packets.iter().filter(|packet| packet[0] != 0).cloned().collect();
+        expected.sort_by_key(ssrc);
+        // No more at a time than the child's buffer holds.
+        for _ in 0..5 {
+            sender.rtp(AUDIO).send_to(&packets.concat(), to).unwrap();
+            let mut got: Vec<_> = expected.iter().map(|_| receive(node.rtp(AUDIO)).0).collect();
+            // Streams may change places, their packets may not.
+            got.sort_by_key(ssrc);
+            assert!(got == expected, "another order");
+        }
+        soon("counted", || {
+            child(&relay, 0) == ChildStats { packets: 300, bytes: 5 * (59 * 200 + 8), errors: 0 }
+        });
+        assert_eq!(drops(&relay, Reason::NotRtp), 5);
+        let streams = relay.streams();
+        let counts: Vec<_> =
+            streams.iter().map(|(_, stream)| (stream.packets, stream.rtcp_packets)).collect();
+        assert_eq!(counts, [(95, 5), (100, 0), (100, 0)]);
+        assert!(node.is_silent());
+    }
 }
 
 #[test]
