@@ -93,7 +93,7 @@ fn portion(
     let clock = Clock::now();
     let tapped = !shared.taps.none();
     let context = classify::Context { endpoint, kind: group.kind, plan: &plan, books, known: &shared.known };
-    let mut jobs = Vec::with_capacity(PORTION);
+    let mut jobs = Vec::with_capacity(messages.len());
     let mut streams = books.streams();
     let (mut next, end) = (messages.start, messages.end);
     while next < end && jobs.len() < PORTION {
