@@ -273,7 +273,7 @@ fn a_set_that_was_never_finished_drops_its_packets() {
 }
 
 /// (reason, file, test): what no packet alone can bring about.
-const ELSEWHERE: [(Reason, &str, &str); 8] = [
+const ELSEWHERE: [(Reason, &str, &str); 9] = [
     (Reason::NoFanoutSet, "kernel_tables.rs", "a_set_that_was_never_finished_drops_its_packets"),
     (
         Reason::CopyWithoutToken,
@@ -286,6 +286,11 @@ const ELSEWHERE: [(Reason, &str, &str); 8] = [
     (Reason::OtherFamily, "kernel_copies_by_xdp.rs", "children_of_the_other_ip_version_are_left_out"),
     (Reason::EgressRefused, "kernel_copies_by_xdp.rs", "what_a_driver_refuses_is_counted_for_its_child"),
     (Reason::StreamTableFull, "kernel_ten_thousand_streams.rs", "a_full_table_of_streams_stops_no_media"),
+    (
+        Reason::MixedSegments,
+        "kernel_several_packets_in_one_buffer.rs",
+        "packets_for_different_children_are_not_sent_to_either",
+    ),
 ];
 
 /// What cannot be brought about here at all.

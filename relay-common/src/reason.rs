@@ -88,4 +88,6 @@ reasons! {
     EgressRefused = "egress-refused", CopyDropped;
     /// The table of streams is full: forwarded all the same, but without statistics of its own.
     StreamTableFull = "stream-table-full", CopyDropped;
+    /// A socket buffer of several packets (UDP_SEGMENT, GRO) that do not all go to the same children.
+    MixedSegments = "mixed-segments", Dropped;
 }

@@ -18,9 +18,19 @@ pub struct Media {
     pub datagram: Datagram,
     /// Audio or video.
     pub kind: u8,
+    /// RTP port of the pair.
+    pub port: u16,
+    /// It came to the RTCP port of the pair.
+    pub rtcp_port: bool,
+    /// Some stream of the pair has a fan-out set of its own.
+    pub routed: bool,
     /// RTCP, and so for the children's RTCP ports: it came to that of its pair.
     pub rtcp: bool,
-    /// Instance of the stream's fan-out set; never 0.
+    /// SSRC of the stream.
+    pub ssrc: u32,
+    /// The stream's fan-out set.
+    pub set: u32,
+    /// Instance of the set; never 0 from [`classify`].
     pub instance: u32,
     /// Somebody captures this stream.
     pub captured: bool,
@@ -38,6 +48,17 @@ pub enum Station {
 /// Decides whether the packet is media for this relay, keeps the books of its stream, and finds its fan-out set.
 #[inline(always)]
 pub fn classify(packet: Packet<'_>, station: Station) -> Result<Media, Reason> {
+    let media = first(packet, station, u16::MAX)?;
+    if media.instance == 0 {
+        return Err(Reason::NoChildren);
+    }
+    Ok(media)
+}
+
+/// [`classify`] for a datagram of which only the first `segment` bytes are one packet. Whether anybody gets it is left to
+/// the caller, who has the other packets to look at.
+#[inline(always)]
+pub fn first(packet: Packet<'_>, station: Station, segment: u16) -> Result<Media, Reason> {
     let datagram = parse::datagram(packet)?;
     let listener = listener(&datagram)?;
     if station == Station::Unchecked {
@@ -64,11 +85,8 @@ pub fn classify(packet: Packet<'_>, station: Station) -> Result<Media, Reason> {
         Payload::Rtp { sequence, timestamp, .. } if count::wanted() => {
             let rate =
                 if listener.kind == 0 { units_per_ns(clock_rate(0)) } else { units_per_ns(clock_rate(1)) };
-            record(
-                &key,
-                Arrival { sequence, timestamp, bytes: datagram.payload_length(), now, rate },
-                &datagram,
-            );
+            let bytes = datagram.payload_length().min(segment);
+            record(&key, Arrival { sequence, timestamp, bytes, now, rate }, &datagram);
         }
         Payload::Rtp { .. } => {}
         Payload::Rtcp { .. } => {
@@ -82,17 +100,32 @@ pub fn classify(packet: Packet<'_>, station: Station) -> Result<Media, Reason> {
             }
         }
     }
-    let set = match listener.routed {
-        0 => ALL_CHILDREN,
-        // SAFETY: the value is one aligned word, read once.
-        _ => unsafe { ROUTES.get(&key) }.copied().unwrap_or(ALL_CHILDREN),
-    };
+    let (rtcp_port, routed) = (listener.rtcp != 0, listener.routed != 0);
+    let set = set(routed, &key);
     let instance = SETS.get(set).copied().unwrap_or(0);
-    if instance == 0 {
-        return Err(Reason::NoChildren);
-    }
     let captured = capture::wanted(&key, now);
-    Ok(Media { datagram, kind: listener.kind, rtcp: rtcp && listener.rtcp != 0, instance, captured })
+    Ok(Media {
+        datagram,
+        kind: listener.kind,
+        port: listener.port,
+        rtcp_port,
+        routed,
+        rtcp: rtcp && rtcp_port,
+        ssrc,
+        set,
+        instance,
+        captured,
+    })
+}
+
+/// The fan-out set of a stream, of a port pair where some are routed or none is.
+#[inline(always)]
+pub fn set(routed: bool, key: &StreamKey) -> u32 {
+    if !routed {
+        return ALL_CHILDREN;
+    }
+    // SAFETY: the value is one aligned word, read once.
+    unsafe { ROUTES.get(key) }.copied().unwrap_or(ALL_CHILDREN)
 }
 
 #[inline(always)]
@@ -132,8 +165,9 @@ fn same_key(one: &ListenerKey, other: &ListenerKey) -> bool {
         && word64::<8>(&one.address) == word64::<8>(&other.address)
 }
 
+/// Takes one RTP packet into its stream's statistics.
 #[inline(always)]
-fn record(key: &StreamKey, arrival: Arrival, datagram: &Datagram) {
+pub fn record(key: &StreamKey, arrival: Arrival, datagram: &Datagram) {
     if let Some(stream) = STREAMS.get_ptr_mut(key) {
         // SAFETY: the entry has one writer, see `relay_common::stream`.
         unsafe { (*stream).update(arrival) };

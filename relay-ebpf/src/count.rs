@@ -29,12 +29,18 @@ pub fn drops(reason: Reason, times: u64) {
 /// Counts one copy as given to the egress interface.
 #[inline(always)]
 pub fn sent(child: &Child, bytes: u16) {
+    sent_all(child, 1, bytes);
+}
+
+/// Counts one packet's or several packets' copies as given to the egress interface, so many bytes in all.
+#[inline(always)]
+pub fn sent_all(child: &Child, packets: u32, bytes: u16) {
     if wanted()
         && let Some(stats) = CHILD_STATS.get_ptr_mut(child.counter)
     {
         // SAFETY: as in `drops`.
         unsafe {
-            (*stats).packets += 1;
+            (*stats).packets += packets as u64;
             (*stats).bytes += bytes as u64;
         }
     }
@@ -43,8 +49,14 @@ pub fn sent(child: &Child, bytes: u16) {
 /// Counts one copy as not sent.
 #[inline(always)]
 pub fn failed(child: &Child) {
+    failed_all(child, 1);
+}
+
+/// Counts one packet's or several packets' copies as not sent.
+#[inline(always)]
+pub fn failed_all(child: &Child, packets: u32) {
     if let Some(stats) = CHILD_STATS.get_ptr_mut(child.counter) {
         // SAFETY: as in `drops`.
-        unsafe { (*stats).errors += 1 };
+        unsafe { (*stats).errors += packets as u64 };
     }
 }

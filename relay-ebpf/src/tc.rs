@@ -2,7 +2,7 @@
 //!
 //! `bpf_clone_redirect` clones the packet with its headers as rewritten so far, so each child's headers are written
 //! over the previous child's. A child that is skipped never touched them. The UDP checksum is left to the kernel's
-//! helper, which knows whether the sender left it to hardware.
+//! helper, which knows whether the sender left it to hardware. A socket buffer may be several packets: see [`segments`].
 
 use core::ffi::c_void;
 use core::mem::MaybeUninit;
@@ -22,9 +22,9 @@ use relay_common::parse::{ETHERNET, Family, IPV6, UDP};
 use relay_common::reason::{Fate, Reason};
 use relay_common::rewrite::{self, V4_UDP, V6_UDP};
 
-use crate::classify::{Media, Station, classify};
+use crate::classify::{self, Media, Station};
 use crate::maps::{CHILDREN, INSTANCES, MEMBERS};
-use crate::{capture, count};
+use crate::{capture, count, segments};
 
 /// `skb->pkt_type` of a packet for this host.
 const PACKET_HOST: u32 = 0;
@@ -33,10 +33,12 @@ const LINEAR: u32 = (ETHERNET + IPV6 + UDP + 12) as u32;
 
 #[classifier]
 pub fn relay_tc(ctx: TcContext) -> i32 {
-    match forward(&ctx) {
+    // How many the socket buffer is; what is left to the stack counts as one.
+    let mut packets = 1;
+    match forward(&ctx, &mut packets) {
         Ok(action) => action,
         Err(reason) => {
-            count::drops(reason, 1);
+            count::drops(reason, packets as u64);
             if matches!(reason, Reason::NotWritable) {
                 warn!(&ctx, "packet dropped: reason {}", reason as u32);
             }
@@ -50,19 +52,27 @@ pub fn relay_tc(ctx: TcContext) -> i32 {
 }
 
 #[inline(always)]
-fn forward(ctx: &TcContext) -> Result<i32, Reason> {
+fn forward(ctx: &TcContext, packets: &mut u32) -> Result<i32, Reason> {
     // SAFETY: the context is the one this program was called with.
     let (pkt_type, tagged) = unsafe { ((*ctx.skb.skb).pkt_type, (*ctx.skb.skb).vlan_present != 0) };
     if pkt_type != PACKET_HOST {
         return Err(Reason::NotLocal);
     }
+    let segment = segments::length(ctx);
     let mut media = MaybeUninit::uninit();
-    look(ctx, &mut media)?;
+    look(ctx, segment, &mut media)?;
     // SAFETY: `look` has filled it in.
     let media = unsafe { media.assume_init_ref() };
     if media.datagram.tagged {
         // The stack has taken the only tag a packet may have.
         return Err(Reason::StackedVlan);
+    }
+    *packets = segments::count(media, segment);
+    if *packets > 1 {
+        segments::rest(ctx, media, segment, *packets)?;
+    }
+    if media.instance == 0 {
+        return Err(Reason::NoChildren);
     }
     if media.captured {
         // SAFETY: as above.
@@ -82,15 +92,15 @@ fn forward(ctx: &TcContext) -> Result<i32, Reason> {
         (&raw mut (*ctx.skb.skb).queue_mapping).write_volatile(0);
     }
     match media.datagram.family {
-        Family::V4 => walk::<V4>(ctx, media),
-        Family::V6 => walk::<V6>(ctx, media),
+        Family::V4 => walk::<V4>(ctx, media, *packets),
+        Family::V6 => walk::<V6>(ctx, media, *packets),
     }
 }
 
-/// [`classify`] in a frame of its own: the kernel allows 512 bytes of stack along a chain of calls, and parsing and
+/// [`classify::first`] in a frame of its own: the kernel allows 512 bytes of stack along a chain of calls, and parsing and
 /// walking must not add up.
 #[inline(never)]
-fn look(ctx: &TcContext, media: &mut MaybeUninit<Media>) -> Result<(), Reason> {
+fn look(ctx: &TcContext, segment: u16, media: &mut MaybeUninit<Media>) -> Result<(), Reason> {
     let linear = ctx.data_end() - ctx.data();
     if (linear as u32) < LINEAR && ctx.len() as usize > linear {
         let wanted = if ctx.len() < LINEAR { ctx.len() } else { LINEAR };
@@ -98,7 +108,7 @@ fn look(ctx: &TcContext, media: &mut MaybeUninit<Media>) -> Result<(), Reason> {
     }
     // SAFETY: the span is the linear part of the packet, and nothing moves it while `packet` is in use.
     let packet = unsafe { Packet::from_span(ctx.data(), ctx.data_end()) };
-    media.write(classify(packet.of_length(ctx.len() as usize), Station::Checked)?);
+    media.write(classify::first(packet.of_length(ctx.len() as usize), Station::Checked, segment)?);
     Ok(())
 }
 
@@ -164,6 +174,8 @@ struct Walk {
     kind: u8,
     rtcp: u8,
     captured: bool,
+    /// What a copy counts as.
+    packets: u32,
     bytes: u16,
     /// Where the packet came from: a child there is left out.
     sender: [u8; 16],
@@ -175,7 +187,7 @@ struct Walk {
 }
 
 #[inline(always)]
-fn walk<V: Version>(ctx: &TcContext, media: &Media) -> Result<i32, Reason> {
+fn walk<V: Version>(ctx: &TcContext, media: &Media, packets: u32) -> Result<i32, Reason> {
     let span = *INSTANCES.get(media.instance).ok_or(Reason::NoFanoutSet)?;
     let own_port = word(media.datagram.destination_port);
     update_checksum::<V>(ctx, difference(word(media.datagram.source_port), own_port), false)?;
@@ -186,6 +198,7 @@ fn walk<V: Version>(ctx: &TcContext, media: &Media) -> Result<i32, Reason> {
         kind: media.kind & 1,
         rtcp: media.rtcp as u8,
         captured: media.captured,
+        packets,
         bytes: media.datagram.payload_length(),
         sender: media.datagram.source,
         sender_port: media.datagram.source_port,
@@ -209,10 +222,10 @@ extern "C" fn step<V: Version>(index: u32, walk: *mut Walk) -> i64 {
     let Some(slot) = MEMBERS.get(walk.span.first + index) else { return 1 };
     let Some(child) = CHILDREN.get(*slot) else { return 1 };
     match send::<V>(walk, child, index + 1 == walk.span.count) {
-        Ok(()) => count::sent(child, walk.bytes),
+        Ok(()) => count::sent_all(child, walk.packets, walk.bytes),
         Err(reason) => {
-            count::failed(child);
-            count::drops(reason, 1);
+            count::failed_all(child, walk.packets);
+            count::drops(reason, walk.packets as u64);
         }
     }
     0

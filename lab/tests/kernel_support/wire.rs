@@ -22,6 +22,17 @@ pub fn send(lab: &Lab, frame: &[u8]) {
 
 /// Sends a frame whose UDP checksum is left to hardware, as a local sender's is.
 pub fn send_partial(lab: &Lab, packet: &Datagram) {
+    send_unfinished(lab, packet, 0, 0);
+}
+
+/// Sends one socket buffer that is several packets, as a local sender's message with UDP_SEGMENT is: each has so many bytes
+/// of payload, the last what is left.
+pub fn send_segments(lab: &Lab, packet: &Datagram, segment: u16) {
+    // VIRTIO_NET_HDR_GSO_UDP_L4
+    send_unfinished(lab, packet, 5, segment);
+}
+
+fn send_unfinished(lab: &Lab, packet: &Datagram, kind: u8, segment: u16) {
     let mut socket = lab
         .in_namespace("injection", || packet_socket(nix::net::if_::if_nametoindex("eth0").unwrap()))
         .unwrap();
@@ -32,9 +43,11 @@ pub fn send_partial(lab: &Lab, packet: &Datagram) {
         libc::setsockopt(socket.as_raw_fd(), libc::SOL_PACKET, PACKET_VNET_HDR, value, length)
     };
     assert_eq!(set, 0, "{}", std::io::Error::last_os_error());
-    // virtio_net_hdr: VIRTIO_NET_HDR_F_NEEDS_CSUM, no segmentation, where to begin and where the field is.
-    let start = (packet.udp_at() as u16).to_ne_bytes();
-    let header = [&[1, 0, 0, 0, 0, 0][..], &start, &6_u16.to_ne_bytes()].concat();
+    // virtio_net_hdr: VIRTIO_NET_HDR_F_NEEDS_CSUM, how to cut, length of headers and of a segment, where the sum begins and
+    // where its field is.
+    let headers = if kind == 0 { 0 } else { packet.udp_at() as u16 + 8 };
+    let words = [headers, segment, packet.udp_at() as u16, 6];
+    let header = [&[1, kind][..], &words.map(u16::to_ne_bytes).concat()].concat();
     let frame = [header, packet.bytes()].concat();
     assert_eq!(socket.write(&frame).unwrap(), frame.len());
 }

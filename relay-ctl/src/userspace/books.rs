@@ -52,28 +52,28 @@ impl Books {
         *self.forgotten.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    pub fn drop(&self, reason: Reason) {
-        self.drops[reason as usize].fetch_add(1, Relaxed);
+    pub fn drop(&self, reason: Reason, packets: usize) {
+        self.drops[reason as usize].fetch_add(packets as u64, Relaxed);
     }
 
     pub fn dropped(&self, reason: Reason) -> u64 {
         self.drops[reason as usize].load(Relaxed)
     }
 
-    /// One copy was given to the kernel.
-    pub fn sent(&self, counter: u32, bytes: usize) {
+    /// Copies were given to the kernel, so many bytes in all.
+    pub fn sent(&self, counter: u32, packets: usize, bytes: usize) {
         if let Some(child) = self.children.get(counter as usize) {
-            child.packets.fetch_add(1, Relaxed);
+            child.packets.fetch_add(packets as u64, Relaxed);
             child.bytes.fetch_add(bytes as u64, Relaxed);
         }
     }
 
-    /// One copy was not sent.
-    pub fn failed(&self, counter: u32, reason: Reason) {
+    /// Copies were not sent.
+    pub fn failed(&self, counter: u32, packets: usize, reason: Reason) {
         if let Some(child) = self.children.get(counter as usize) {
-            child.errors.fetch_add(1, Relaxed);
+            child.errors.fetch_add(packets as u64, Relaxed);
         }
-        self.drop(reason);
+        self.drop(reason, packets);
     }
 
     pub fn child(&self, counter: u32) -> ChildStats {

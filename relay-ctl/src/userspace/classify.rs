@@ -58,7 +58,7 @@ pub fn classify<'a>(
             let arrival = Arrival { sequence, timestamp, bytes: packet.payload.len() as u16, now, rate };
             // Such a packet is forwarded all the same.
             books::record(streams, known, key, arrival, packet.source, packet.source_port)
-                .unwrap_or_else(|reason| books.drop(reason));
+                .unwrap_or_else(|reason| books.drop(reason, 1));
         }
         Payload::Rtcp { .. } => {
             if plan.is_peer(packet.source, packet.source_port) {

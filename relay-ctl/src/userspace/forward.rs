@@ -1,8 +1,9 @@
-//! A forwarding thread: read a batch from one socket, classify it, send every child its copies.
+//! A forwarding thread: read a batch from one socket, classify it, find what goes together, send every child its copies.
 //!
 //! One thread serves both ports of a pair, so a stream's packets are sent in the order in which they came.
 
-use std::io;
+use std::io::{self, IoSlice};
+use std::ops::Range;
 use std::os::fd::AsFd;
 use std::os::unix::net::UnixStream;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -14,17 +15,31 @@ use nix::time::{ClockId, clock_gettime};
 use relay_common::reason::Reason;
 
 use super::Shared;
-use super::classify::{Context, classify};
-use super::fanout::{FanOut, Job};
+use super::classify::{self, classify};
+use super::fanout::{self, FanOut, Job, Post, Run};
 use super::listen::{Endpoint, Group};
 use super::plan::address;
-use super::socket::{Inbox, Outbox, Received};
+use super::refusals::Refusals;
+use super::runs::Runs;
+use super::socket::{Inbox, Received};
 use super::tap::Tapped;
+
+/// So many packets are forwarded before more are looked at, be there as many in a message as there may: a change of children
+/// does not wait long then, and a packet's run is soon found.
+const PORTION: usize = 128;
+
+/// What a thread keeps from batch to batch.
+struct Desk {
+    inbox: Inbox,
+    runs: Runs,
+    refusals: Refusals,
+    posts: [Post; 2],
+}
 
 /// Works until the other end of `stop` is closed.
 pub fn run(group: &Group, shared: &Shared, stop: &UnixStream) {
-    let mut inbox = Inbox::new();
-    let mut outboxes = [Outbox::new(), Outbox::new()];
+    let (inbox, posts) = (Inbox::new(), [Post::new(), Post::new()]);
+    let mut desk = Desk { inbox, runs: Runs::default(), refusals: Refusals::default(), posts };
     let mut ready: Vec<_> = group.endpoints.iter().map(|endpoint| endpoint.socket.as_fd()).collect();
     ready.push(stop.as_fd());
     let mut ready: Vec<_> = ready.into_iter().map(|fd| PollFd::new(fd, PollFlags::POLLIN)).collect();
@@ -39,20 +54,13 @@ pub fn run(group: &Group, shared: &Shared, stop: &UnixStream) {
         }
         for (endpoint, _) in group.endpoints.iter().zip(&ready).filter(|(_, ready)| ready.any() == Some(true))
         {
-            batch(group, endpoint, shared, stop, &mut inbox, &mut outboxes);
+            batch(group, endpoint, shared, stop, &mut desk);
         }
     }
 }
 
-fn batch(
-    group: &Group,
-    endpoint: &Endpoint,
-    shared: &Shared,
-    stop: &UnixStream,
-    inbox: &mut Inbox,
-    outboxes: &mut [Outbox; 2],
-) {
-    let received = match inbox.receive(&endpoint.socket) {
+fn batch(group: &Group, endpoint: &Endpoint, shared: &Shared, stop: &UnixStream, desk: &mut Desk) {
+    let received = match desk.inbox.receive(&endpoint.socket) {
         Ok(received) => received,
         Err(error) if matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted) => {
             return;
@@ -63,34 +71,64 @@ fn batch(
             return std::thread::sleep(Duration::from_millis(10));
         }
     };
+    let mut next = 0;
+    while next < received {
+        next = portion(group, endpoint, shared, stop, desk, next..received);
+    }
+}
+
+/// Forwards some of the messages that were received; gives where to go on.
+fn portion(
+    group: &Group,
+    endpoint: &Endpoint,
+    shared: &Shared,
+    stop: &UnixStream,
+    desk: &mut Desk,
+    messages: Range<usize>,
+) -> usize {
+    let Desk { inbox, runs, refusals, posts } = desk;
     // Only now: whatever arrives after a `publish` has returned is read after it, and so goes by the new plan.
     let plan = shared.plan.load();
     let books = &shared.books[usize::from(group.kind)];
     let clock = Clock::now();
     let tapped = !shared.taps.none();
-    let context = Context { endpoint, kind: group.kind, plan: &plan, books, known: &shared.known };
-    let mut jobs = Vec::with_capacity(received);
+    let context = classify::Context { endpoint, kind: group.kind, plan: &plan, books, known: &shared.known };
+    let mut jobs = Vec::with_capacity(messages.len());
     let mut streams = books.streams();
-    for packet in (0..received).map(|index| inbox.packet(index)) {
-        match classify(&packet, clock.arrival(packet.time), &context, &mut streams) {
-            Ok(media) => jobs.push(Job::new(packet, media, tapped.then_some(&shared.taps))),
-            Err(reason) => {
-                if reason == Reason::RtcpFromChild {
-                    shared.feedback.give(endpoint.port, packet.payload);
+    let (mut next, end) = (messages.start, messages.end);
+    while next < end && jobs.len() < PORTION {
+        for packet in inbox.packets(next) {
+            match classify(&packet, clock.arrival(packet.time), &context, &mut streams) {
+                Ok(media) => {
+                    let tapped = tapped && shared.taps.wanted(&media.key);
+                    jobs.push(Job { packet, media, tapped });
                 }
-                books.drop(reason);
+                Err(reason) => {
+                    if reason == Reason::RtcpFromChild {
+                        shared.feedback.give(endpoint.port, packet.payload);
+                    }
+                    books.drop(reason, 1);
+                }
             }
         }
+        next += 1;
     }
     drop(streams);
-    let mut fan_out = FanOut::new(group, endpoint, &plan, books, stop, outboxes);
-    for job in &jobs {
-        if job.tapped {
-            shared.taps.give(&job.media.key, &incoming(&job.packet, endpoint));
+    let found = runs.group(jobs.iter().map(Job::piece));
+    let order = found.order();
+    let payloads: Vec<_> = order.iter().map(|job| IoSlice::new(jobs[*job].packet.payload)).collect();
+    let runs: Vec<_> =
+        found.spans().map(|span| Run::new(&jobs[order[span.start]], &payloads[span])).collect();
+    let context = fanout::Context { group, endpoint, plan: &plan, books, stop, now: clock.monotonic };
+    let mut fan_out = FanOut::new(context, &runs, refusals, posts);
+    for (index, run) in runs.iter().enumerate() {
+        if run.first.tapped {
+            shared.taps.give(&run.first.media.key, &incoming(&run.first.packet, endpoint));
         }
-        fan_out.copies(job, &shared.taps);
+        fan_out.copies(index, &shared.taps);
     }
     fan_out.finish();
+    next
 }
 
 fn incoming(packet: &Received<'_>, endpoint: &Endpoint) -> Tapped {

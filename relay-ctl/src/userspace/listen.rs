@@ -6,7 +6,7 @@ use nix::libc;
 use relay_common::layout::{AUDIO, VIDEO};
 use socket2::{Domain, Protocol, Socket, Type};
 
-use super::{Listen, UserspaceError, socket};
+use super::{Listen, UserspaceError, outbox, socket};
 
 /// Wanted size of a socket's buffers; without CAP_NET_ADMIN the kernel gives no more than `net.core.[rw]mem_max`.
 const BUFFER: usize = 8 << 20;
@@ -28,6 +28,8 @@ pub struct Endpoint {
     pub rtcp: bool,
     /// The endpoint of the same group that sends to children of each IP version: itself where it can.
     pub ways: [Option<usize>; 2],
+    /// The kernel takes several packets in one message.
+    pub segments: bool,
     /// IP versions the socket itself can send.
     sends: [bool; 2],
 }
@@ -73,7 +75,8 @@ fn group(kind: u8, port: u16, addresses: &[IpAddr], dual: bool) -> Result<Group,
             let local = SocketAddr::new(*address, port + u16::from(rtcp));
             let sends = [address.is_ipv4() || dual, address.is_ipv6()];
             let socket = socket_at(local, dual).map_err(|error| UserspaceError::listen(local, error))?;
-            endpoints.push(Endpoint { socket, local, port, rtcp, ways: [None; 2], sends });
+            let segments = outbox::segments(&socket);
+            endpoints.push(Endpoint { socket, local, port, rtcp, ways: [None; 2], segments, sends });
         }
     }
     for index in 0..endpoints.len() {
@@ -107,13 +110,15 @@ pub fn socket_at(local: SocketAddr, dual: bool) -> std::io::Result<Socket> {
     optional(&udp, libc::SOL_IP, libc::IP_RECVTOS, "IP_RECVTOS");
     optional(&udp, libc::SOL_IP, libc::IP_PKTINFO, "IP_PKTINFO");
     optional(&udp, libc::SOL_SOCKET, libc::SO_TIMESTAMPNS, "SO_TIMESTAMPNS");
+    // What comes together from one sender takes the way through the stack once.
+    optional(&udp, libc::SOL_UDP, libc::UDP_GRO, "UDP_GRO");
     buffers(&udp, local)?;
     udp.set_nonblocking(true)?;
     udp.bind(&local.into())?;
     Ok(udp)
 }
 
-/// Options without which packets are still forwarded: DSCP, arrival times and captures are then less exact.
+/// Options without which packets are still forwarded: DSCP, arrival times and captures are then less exact, or it costs more.
 fn optional(udp: &Socket, level: i32, name: i32, text: &str) {
     if let Err(error) = socket::set(udp, level, name, 1) {
         tracing::debug!(%error, "socket option {text} is not available");

@@ -6,7 +6,8 @@
 //! - a packet may change the IP version on its way, wherever there is a socket for the other one;
 //! - the source address of a copy is the routing table's choice when we listen on every address; its port is always
 //!   the port that the packet came to (RFC 4961);
-//! - what a full interface queue drops after the kernel took a copy is not seen here.
+//! - what a full interface queue drops after the kernel took a copy is not seen here;
+//! - packets that come together take the way through the kernel once, in (UDP_GRO) and out (UDP_SEGMENT).
 //!
 //! | file | job |
 //! |---|---|
@@ -14,11 +15,13 @@
 //! | `plan.rs` | children and fan-out sets, ready to use |
 //! | `forward.rs` | the thread: receive, classify, fan out |
 //! | `classify.rs` | the policy |
+//! | `runs.rs` | which packets of a batch go out together |
 //! | `fanout.rs` | the copies of a batch |
+//! | `refusals.rs` | to whom they do not go together |
 //! | `books.rs` | statistics and counters |
 //! | `tap.rs` | captures |
 //! | `feedback.rs` | RTCP from children, and to where streams come from |
-//! | `socket.rs` | recvmmsg and sendmmsg |
+//! | `socket.rs`, `outbox.rs` | recvmmsg; sendmmsg and UDP_SEGMENT |
 
 mod books;
 mod classify;
@@ -27,7 +30,10 @@ mod fanout;
 mod feedback;
 mod forward;
 mod listen;
+mod outbox;
 mod plan;
+mod refusals;
+mod runs;
 mod socket;
 mod tap;
 #[cfg(test)]
@@ -201,7 +207,8 @@ impl Userspace {
         Reason::ALL.iter().map(|reason| (*reason, sum(*reason))).collect()
     }
 
-    /// Packets that the kernel dropped before they were read: the receive buffer was full, or the checksum wrong.
+    /// Packets that the kernel dropped before they were read: the receive buffer was full, or the checksum wrong. Several
+    /// that it had put together count as one.
     pub fn receive_overflow(&self) -> u64 {
         let endpoints = self.groups.iter().flat_map(|group| &group.endpoints);
         endpoints.map(|endpoint| u64::from(socket::receive_drops(&endpoint.socket).unwrap_or(0))).sum()

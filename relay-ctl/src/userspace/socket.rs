@@ -1,21 +1,19 @@
-//! The system calls that carry packets, many a call: recvmmsg into buffers that are made once, sendmmsg straight out
-//! of them. All of the module's `unsafe` is here.
+//! Packets on their way in, many a call: recvmmsg into buffers that are made once, and several packets of one sender in one
+//! message where the kernel has put them together (UDP_GRO). All of the data plane's `unsafe` is here and in `outbox`.
 
 use std::io;
-use std::marker::PhantomData;
 use std::os::fd::{AsFd, AsRawFd};
 
-use nix::libc::{self, c_int, c_void, cmsghdr, iovec, mmsghdr, sockaddr_in, sockaddr_in6};
+use nix::libc::{self, c_int, cmsghdr, iovec, mmsghdr, sockaddr_in, sockaddr_in6};
 use relay_common::parse::MAPPED;
-use socket2::SockAddr;
 
-/// Most packets of one [`Inbox::receive`].
+/// Most messages of one [`Inbox::receive`].
 pub const BATCH: usize = 64;
-/// Most copies of one sendmmsg; the kernel takes no more (UIO_MAXIOV).
-pub const CHUNK: usize = 1024;
-/// Longest payload: what a jumbo frame can hold.
-const BUFFER: usize = 9216;
-/// Room for what the kernel says about a packet: both kinds of pktinfo, hops, traffic class, time.
+/// Longest payload of a packet: what a jumbo frame can hold.
+const LONGEST: usize = 9216;
+/// Longest message, and a cache line: buffers at the same place in their pages would push one another out of the cache.
+const BUFFER: usize = (1 << 16) + 64;
+/// Room for what the kernel says about a message: both kinds of pktinfo, hops, traffic class, time, length of a packet.
 const CONTROL: usize = 256;
 
 /// Sets an integer option.
@@ -45,7 +43,7 @@ pub fn receive_drops(socket: &impl AsFd) -> io::Result<u32> {
 #[derive(Clone, Copy, Debug)]
 pub struct Received<'a> {
     pub payload: &'a [u8],
-    /// False when the packet was longer than any buffer here.
+    /// False when the packet is longer than any that is forwarded.
     pub whole: bool,
     /// IPv4 mapped.
     pub source: [u8; 16],
@@ -104,7 +102,7 @@ impl Inbox {
         inbox
     }
 
-    /// Takes what is there, without waiting.
+    /// Takes what is there, without waiting. Gives how many messages.
     pub fn receive(&mut self, socket: &impl AsFd) -> io::Result<usize> {
         for message in &mut self.messages[..self.filled] {
             message.msg_hdr.msg_namelen = size_of::<sockaddr_in6>() as libc::socklen_t;
@@ -129,8 +127,8 @@ impl Inbox {
         Ok(self.filled)
     }
 
-    /// The `index`th packet of the last [`Inbox::receive`].
-    pub fn packet(&self, index: usize) -> Received<'_> {
+    /// The packets of the `index`th message of the last [`Inbox::receive`].
+    pub fn packets(&self, index: usize) -> impl Iterator<Item = Received<'_>> {
         let message = &self.messages[..self.filled][index];
         let length = (message.msg_len as usize).min(BUFFER);
         let (source, source_port) = address(&self.names[index]);
@@ -146,16 +144,32 @@ impl Inbox {
             class: 0,
             time: None,
         };
+        let mut segment = length;
         // SAFETY: the kernel filled the control buffer, and `msg_control` and `msg_controllen` describe it.
         let mut header = unsafe { libc::CMSG_FIRSTHDR(&message.msg_hdr) };
         while !header.is_null() {
             // SAFETY: not null, so inside the control buffer, which is aligned for it.
-            packet.note(unsafe { &*header });
+            let control = unsafe { &*header };
+            match (control.cmsg_level, control.cmsg_type) {
+                (libc::SOL_UDP, libc::UDP_GRO) => {
+                    segment = value::<c_int>(control).map_or(length, |segment| segment as usize);
+                }
+                _ => packet.note(control),
+            }
             // SAFETY: as for CMSG_FIRSTHDR.
             header = unsafe { libc::CMSG_NXTHDR(&message.msg_hdr, header) };
         }
-        packet
+        cut(packet.payload, segment).map(move |payload| {
+            let whole = packet.whole && payload.len() <= LONGEST;
+            Received { payload, whole, ..packet }
+        })
     }
+}
+
+/// The packets of a message, so long each but for the last. One of no bytes is a packet, too.
+fn cut(message: &[u8], segment: usize) -> impl Iterator<Item = &[u8]> {
+    let none = message.is_empty().then_some(message);
+    none.into_iter().chain(message.chunks(segment.max(1)))
 }
 
 impl Received<'_> {
@@ -213,120 +227,5 @@ fn address(name: &sockaddr_in6) -> ([u8; 16], u16) {
         (mapped(name.sin_addr.s_addr.to_ne_bytes()), u16::from_be(name.sin_port))
     } else {
         (name.sin6_addr.s6_addr, u16::from_be(name.sin6_port))
-    }
-}
-
-/// Hop count and traffic class of a copy, as control messages.
-#[derive(Clone, Copy)]
-#[repr(C)]
-pub struct Marks {
-    marks: [Mark; 2],
-    /// The class is left out when it is 0, as in most packets: up to 36 bytes the kernel needs no memory for them.
-    used: usize,
-}
-
-#[derive(Clone, Copy)]
-#[repr(C, align(8))]
-struct Mark {
-    header: cmsghdr,
-    value: c_int,
-}
-
-// SAFETY: arithmetic only.
-const _: () = unsafe { assert!(size_of::<Mark>() == libc::CMSG_SPACE(size_of::<c_int>() as _) as usize) };
-
-impl Marks {
-    pub fn v4(ttl: u8, class: u8) -> Marks {
-        let marks =
-            [Mark::new(libc::SOL_IP, libc::IP_TTL, ttl), Mark::new(libc::SOL_IP, libc::IP_TOS, class)];
-        Marks { marks, used: 1 + usize::from(class != 0) }
-    }
-
-    pub fn v6(hops: u8, class: u8) -> Marks {
-        let (hops_kind, class_kind) = (libc::IPV6_HOPLIMIT, libc::IPV6_TCLASS);
-        let marks =
-            [Mark::new(libc::SOL_IPV6, hops_kind, hops), Mark::new(libc::SOL_IPV6, class_kind, class)];
-        Marks { marks, used: 1 + usize::from(class != 0) }
-    }
-}
-
-impl Mark {
-    fn new(level: c_int, kind: c_int, value: u8) -> Mark {
-        // SAFETY: integers, for which all zeros is a value; some C libraries have private padding there.
-        let mut header: cmsghdr = unsafe { std::mem::zeroed() };
-        // SAFETY: arithmetic only.
-        header.cmsg_len = unsafe { libc::CMSG_LEN(size_of::<c_int>() as _) } as _;
-        header.cmsg_level = level;
-        header.cmsg_type = kind;
-        Mark { header, value: c_int::from(value) }
-    }
-}
-
-/// Memory for the headers of copies, used again for every batch.
-pub struct Outbox {
-    messages: Vec<mmsghdr>,
-    vectors: Vec<iovec>,
-}
-
-impl Outbox {
-    pub fn new() -> Outbox {
-        Outbox { messages: Vec::with_capacity(CHUNK), vectors: Vec::with_capacity(CHUNK) }
-    }
-
-    /// An empty queue in this memory.
-    pub fn queue<'a>(&'a mut self) -> Queue<'a> {
-        self.messages.clear();
-        self.vectors.clear();
-        Queue { outbox: self, borrowed: PhantomData }
-    }
-}
-
-/// Copies to be sent, at most [`CHUNK`], referring to payloads and addresses that live for `'a`.
-pub struct Queue<'a> {
-    outbox: &'a mut Outbox,
-    borrowed: PhantomData<&'a [u8]>,
-}
-
-impl<'a> Queue<'a> {
-    pub fn len(&self) -> usize {
-        self.outbox.messages.len()
-    }
-
-    pub fn clear(&mut self) {
-        self.outbox.messages.clear();
-        self.outbox.vectors.clear();
-    }
-
-    /// Adds one copy; the caller sends and clears when there are [`CHUNK`].
-    pub fn push(&mut self, to: &'a SockAddr, payload: &'a [u8], marks: &'a Marks) {
-        assert!(self.len() < CHUNK, "the caller sends a full queue first");
-        // The kernel does not write through any of these, in spite of the types.
-        let vector = iovec { iov_base: payload.as_ptr().cast::<c_void>().cast_mut(), iov_len: payload.len() };
-        // Within the capacity, so nothing moves and earlier headers stay right.
-        let vectors = self.outbox.vectors.as_mut_ptr();
-        let vector_of_this = vectors.wrapping_add(self.outbox.vectors.len());
-        self.outbox.vectors.push(vector);
-        // SAFETY: integers and pointers, for which all zeros is a value.
-        let mut message: mmsghdr = unsafe { std::mem::zeroed() };
-        message.msg_hdr.msg_name = to.as_ptr().cast::<c_void>().cast_mut();
-        message.msg_hdr.msg_namelen = to.len();
-        message.msg_hdr.msg_iov = vector_of_this;
-        message.msg_hdr.msg_iovlen = 1;
-        message.msg_hdr.msg_control = marks.marks.as_ptr().cast::<c_void>().cast_mut();
-        message.msg_hdr.msg_controllen = size_of_val(&marks.marks[..marks.used]) as _;
-        self.outbox.messages.push(message);
-    }
-
-    /// Sends the copies from the `first` on, without waiting. Gives how many the kernel took; an error is that of copy
-    /// `first`.
-    pub fn send(&mut self, socket: &impl AsFd, first: usize) -> io::Result<usize> {
-        let messages = &mut self.outbox.messages[first..];
-        let fd = socket.as_fd().as_raw_fd();
-        // SAFETY: as many headers as are given, each pointing at what `push` borrowed for 'a and at its own element of
-        // `vectors`.
-        let result = unsafe {
-            libc::sendmmsg(fd, messages.as_mut_ptr(), messages.len() as _, libc::MSG_DONTWAIT as _)
-        };
-        if result < 0 { Err(io::Error::last_os_error()) } else { Ok(result as usize) }
     }
 }

@@ -122,7 +122,7 @@ fn hop_count_goes_down_by_one_and_dscp_and_ecn_stay() {
         let mut inbox = Inbox::new();
         soon("the copy", || inbox_ready(node.rtp(AUDIO)));
         assert_eq!(inbox.receive(&node.rtp(AUDIO).as_fd()).unwrap(), 1);
-        let packet = inbox.packet(0);
+        let packet = inbox.packets(0).next().unwrap();
         assert_eq!((packet.ttl, packet.class), (32, 0xb9), "{address}");
     }
 }

@@ -7,6 +7,7 @@ mod fan_out;
 mod rtcp;
 mod statistics;
 mod taps;
+mod together;
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
 use std::sync::atomic::{AtomicU16, Ordering::Relaxed};
