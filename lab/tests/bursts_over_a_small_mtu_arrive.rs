@@ -17,6 +17,13 @@ const LENGTH: usize = 1200;
 fn every_packet_arrives_once_and_in_order() {
     let lab = lab_for("small-mtu", Mode::Userspace);
     let topology = Topology::nic_per_child(&lab, CHILDREN).unwrap();
+    // While the kernel asks for a MAC, what waits for the answer may be overtaken by what comes after it.
+    for (child, mac) in topology.children.iter().zip(["02:00:00:00:03:01", "02:00:00:00:03:02"]) {
+        let (to, from) = (&child.endpoint, &child.relay);
+        lab.set_mac(&to.namespace, &to.interface, mac).unwrap();
+        let neighbour = ["ip", "neigh", "replace", &to.v4.to_string(), "lladdr", mac, "dev", &from.interface];
+        lab.run("relay-1", &neighbour).unwrap();
+    }
     let narrow = &topology.children[1].relay;
     lab.run("relay-1", &["ip", "link", "set", &narrow.interface, "mtu", "1000"]).unwrap();
     let bench = Bench::attach(&lab, topology, Mode::Userspace, CHILDREN);
