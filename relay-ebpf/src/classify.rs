@@ -67,7 +67,10 @@ pub fn first(packet: Packet<'_>, station: Station, segment: u16) -> Result<Media
             return Err(Reason::NotLocal);
         }
     }
-    let payload = parse::payload(packet, &datagram, listener.rtcp != 0)?;
+    // By value from here on: the verifier need not follow what was in the cache and what was not any further.
+    let Listener { port, kind, rtcp, routed, .. } = *listener;
+    let (rtcp_port, routed) = (rtcp != 0, routed != 0);
+    let payload = parse::payload(packet, &datagram, rtcp_port)?;
     if datagram.family == Family::V6 && datagram.checksum == [0, 0] {
         return Err(Reason::NoChecksum6);
     }
@@ -80,11 +83,10 @@ pub fn first(packet: Packet<'_>, station: Station, segment: u16) -> Result<Media
         Payload::Rtp { ssrc, .. } => (ssrc, false),
         Payload::Rtcp { ssrc } => (ssrc, true),
     };
-    let key = StreamKey { port: listener.port, reserved: [0; 2], ssrc };
+    let key = StreamKey { port, reserved: [0; 2], ssrc };
     match payload {
         Payload::Rtp { sequence, timestamp, .. } if count::wanted() => {
-            let rate =
-                if listener.kind == 0 { units_per_ns(clock_rate(0)) } else { units_per_ns(clock_rate(1)) };
+            let rate = if kind == 0 { units_per_ns(clock_rate(0)) } else { units_per_ns(clock_rate(1)) };
             let bytes = datagram.payload_length().min(segment);
             record(&key, Arrival { sequence, timestamp, bytes, now, rate }, &datagram);
         }
@@ -100,14 +102,13 @@ pub fn first(packet: Packet<'_>, station: Station, segment: u16) -> Result<Media
             }
         }
     }
-    let (rtcp_port, routed) = (listener.rtcp != 0, listener.routed != 0);
     let set = set(routed, &key);
     let instance = SETS.get(set).copied().unwrap_or(0);
     let captured = capture::wanted(&key, now);
     Ok(Media {
         datagram,
-        kind: listener.kind,
-        port: listener.port,
+        kind,
+        port,
         rtcp_port,
         routed,
         rtcp: rtcp && rtcp_port,
