@@ -131,7 +131,7 @@ impl Row {
 
     pub fn json(&self) -> Value {
         let Self { who, children, rate, rounds } = self;
-        let [p50, p99, p999] = self.ns();
+        let [p50, p99, p999] = self.ns().map(|ns| ns.round() as u64);
         json!({
             "who": who, "children": children, "packets_per_second": rate, "share_lost": self.lost(),
             "p50_ns": p50, "p99_ns": p99, "p99.9_ns": p999,

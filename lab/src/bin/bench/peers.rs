@@ -1,7 +1,7 @@
 //! How the others change: from the command to the first packet at a new child, and what those that stay lose by it.
 //!
 //! Each by the best that it offers: GStreamer's own `add` signal, a pipeline that is taken down and built again with another
-//! list, a ruleset that is replaced in one transaction.
+//! list, a ruleset that is replaced in one transaction, rtpengine's subscriptions.
 
 use std::fmt::Write as _;
 use std::fs;
@@ -15,7 +15,7 @@ use lab::{Flow, Lab, Process, Sink, Source, SourceConfig, Topology};
 use nix::sys::signal::Signal;
 use serde_json::{Value, json};
 
-use crate::contestant::{PLAYING, multiudpsink, ruleset};
+use crate::contestant::{PLAYING, Publication, multiudpsink, rtpengine, ruleset};
 use crate::figures::Times;
 use crate::stage::mac;
 use crate::stamps::{Stamps, realtime_ns};
@@ -35,16 +35,19 @@ enum How {
     Added,
     /// gst-launch, ended and started again with another list.
     Rebuilt,
+    /// A subscription, over a connection that is open.
+    Subscribed,
 }
 
 impl How {
-    const ALL: [How; 3] = [How::Nftables, How::Added, How::Rebuilt];
+    const ALL: [How; 4] = [How::Nftables, How::Added, How::Rebuilt, How::Subscribed];
 
     fn name(self) -> &'static str {
         match self {
             How::Nftables => "nftables, ruleset replaced",
             How::Added => "GStreamer multiudpsink, add",
             How::Rebuilt => "GStreamer multiudpsink, pipeline built again",
+            How::Subscribed => "rtpengine, subscribe",
         }
     }
 }
@@ -112,7 +115,8 @@ fn measure(how: How, rounds: usize) -> Result<Row> {
     let sink = Sink::bind(&lab, "egress", clients[..STAYERS].to_vec())?;
     let stamps = Stamps::bind(&lab, "egress", &clients[STAYERS..])?;
     lab.run("relay-1", &["ping", "-c1", "-W1", &clients[0].ip().to_string()])?;
-    let mut contestant = Contestant { how, lab: &lab, topology: &topology, clients, running: None };
+    let mut contestant =
+        Contestant { how, lab: &lab, topology: &topology, clients, running: None, rtpengine: None };
     contestant.start(false)?;
     let flow = vec![Flow::audio(7777, topology.relay.v4(AUDIO))];
     let source = Source::start(&lab, "injection-1", SourceConfig::new(flow, RATE))?;
@@ -146,6 +150,8 @@ struct Contestant<'a> {
     /// The last one is the newcomer.
     clients: Vec<SocketAddr>,
     running: Option<Process>,
+    /// And the newcomer's subscription.
+    rtpengine: Option<(Publication, String)>,
 }
 
 impl Contestant<'_> {
@@ -154,6 +160,7 @@ impl Contestant<'_> {
         let clients = if with { &self.clients[..] } else { &self.clients[..STAYERS] };
         let (mut command, ready) = match self.how {
             How::Nftables => return self.replace_rules(clients),
+            How::Subscribed => return self.publish(),
             How::Added => {
                 let mut command = Command::new(lab::node::program("media-client")?);
                 command.args(["fan-out", "--port", &AUDIO.to_string(), "--clients", &list(clients)]);
@@ -182,11 +189,32 @@ impl Contestant<'_> {
                 let signal = if with { Signal::SIGUSR1 } else { Signal::SIGUSR2 };
                 running.context("not running")?.signal(signal)
             }
+            How::Subscribed => {
+                let (publication, tag) = self.rtpengine.as_mut().context("not running")?;
+                if with {
+                    *tag = publication.subscribe(self.clients[STAYERS])?;
+                    return Ok(());
+                }
+                publication.unsubscribe(tag)
+            }
             How::Rebuilt => {
                 running.context("not running")?.kill9()?;
                 self.start(with)
             }
         }
+    }
+
+    fn publish(&mut self) -> Result<()> {
+        let process = self.lab.spawn("relay-1", rtpengine(self.topology.relay.v4))?;
+        // It learns where the packets really come from.
+        let mut publication =
+            Publication::begin(self.lab, &process, (self.topology.injection.v4, AUDIO).into())?;
+        for client in &self.clients[..STAYERS] {
+            publication.subscribe(*client)?;
+        }
+        self.running = Some(process);
+        self.rtpengine = Some((publication, String::new()));
+        Ok(())
     }
 
     fn replace_rules(&self, clients: &[SocketAddr]) -> Result<()> {

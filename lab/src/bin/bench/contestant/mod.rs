@@ -14,6 +14,7 @@ use lab::Process;
 
 pub use gstreamer::{PLAYING, multiudpsink};
 pub use netfilter::ruleset;
+pub use rtpengine::{Publication, command as rtpengine};
 
 use crate::copier::Kind;
 use crate::stage::Stage;

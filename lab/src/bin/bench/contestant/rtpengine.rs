@@ -7,12 +7,15 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
 use lab::relay::AUDIO;
+use lab::{Lab, Process};
 
 use super::{Contestant, Copying, Running, TIMEOUT};
 use crate::machine::{Priority, on_cpu, with_priority};
 use crate::stage::Stage;
 
 const CONTROL: (Ipv4Addr, u16) = (Ipv4Addr::LOCALHOST, 2223);
+/// The one call that there is.
+const CALL: (&str, &str) = ("call-id", "bench");
 const ANSWER: Duration = Duration::from_secs(2);
 /// Where the generator sends from.
 const SOURCE_PORT: u16 = 40_000;
@@ -35,48 +38,67 @@ impl Contestant for Rtpengine {
     }
 
     fn start<'a>(&self, stage: &'a Stage<'a>, children: usize) -> Result<Box<dyn Running + 'a>> {
-        let relay = stage.topology.relay.v4;
-        let mut command = Command::new("rtpengine");
-        command.args(["--foreground", "--log-stderr", "--log-level=3", "--table=-1", "--num-threads=1"]);
-        command.arg(format!("--interface={relay}"));
-        command.arg(format!("--listen-ng={}:{}", CONTROL.0, CONTROL.1));
-        // The publication is given the first port.
-        command.args([format!("--port-min={AUDIO}"), "--port-max=7999".to_owned()]);
+        let command = command(stage.topology.relay.v4);
         let spawn = || stage.lab.spawn("relay-1", command);
         let prioritised = || with_priority(Priority::Process, spawn).unwrap_or_else(|spawned| spawned);
         let process = on_cpu(stage.cpus.tested, prioritised)??;
-        let copying = Copying(process);
-        let control = stage.lab.in_namespace("relay-1", Control::open)??;
-        match copying.set_up(control, stage, children) {
-            Ok(()) => Ok(Box::new(copying)),
+        let source = SocketAddr::from((stage.topology.injection.v4, SOURCE_PORT));
+        let set_up = || {
+            let mut publication = Publication::begin(stage.lab, &process, source)?;
+            stage.clients(children).into_iter().try_for_each(|client| publication.subscribe(client).map(drop))
+        };
+        match set_up() {
+            Ok(()) => Ok(Box::new(Copying(process))),
             Err(error) => {
-                copying.0.kill9()?;
+                process.kill9()?;
                 Err(error)
             }
         }
     }
 }
 
-impl Copying {
-    fn set_up(&self, mut control: Control, stage: &Stage<'_>, children: usize) -> Result<()> {
+/// The daemon, for `relay-1`.
+pub fn command(relay: Ipv4Addr) -> Command {
+    let mut command = Command::new("rtpengine");
+    command.args(["--foreground", "--log-stderr", "--log-level=3", "--table=-1", "--num-threads=1"]);
+    command.arg(format!("--interface={relay}"));
+    command.arg(format!("--listen-ng={}:{}", CONTROL.0, CONTROL.1));
+    // The publication is given the first port.
+    command.args([format!("--port-min={AUDIO}"), "--port-max=7999".to_owned()]);
+    command
+}
+
+/// What is published to a running daemon, and by whom its subscribers are known.
+pub struct Publication(Control);
+
+impl Publication {
+    /// Publishes what comes from `source`.
+    pub fn begin(lab: &Lab, process: &Process, source: SocketAddr) -> Result<Self> {
+        let mut control = lab.in_namespace("relay-1", Control::open)??;
         let deadline = Instant::now() + TIMEOUT;
         // It answers as soon as it listens, and until then there is nobody.
         while control.ask(&[("command", "ping")]).is_err() {
-            ensure!(Instant::now() < deadline, "no answer: {}", self.0.tail());
+            ensure!(Instant::now() < deadline, "no answer: {}", process.tail());
             std::thread::sleep(Duration::from_millis(5));
         }
-        let source = SocketAddr::from((stage.topology.injection.v4, SOURCE_PORT));
-        let call = [("call-id", "bench"), ("from-tag", "publisher")];
-        let answer =
-            control.ask(&[("command", "publish"), call[0], call[1], ("sdp", &sdp(source, "sendonly"))])?;
+        let request = [("command", "publish"), CALL, ("from-tag", "publisher")];
+        let answer = control.ask(&[&request[..], &[("sdp", &sdp(source, "sendonly"))]].concat())?;
         ensure!(answer.contains(&format!("m=audio {AUDIO} ")), "another port: {answer}");
-        for client in stage.clients(children) {
-            let answer = control.ask(&[("command", "subscribe request"), call[0], call[1]])?;
-            let tag = text(&answer, "to-tag").with_context(|| format!("no to-tag: {answer}"))?.to_owned();
-            let sdp = sdp(client, "recvonly");
-            control.ask(&[("command", "subscribe answer"), call[0], ("to-tag", &tag), ("sdp", &sdp)])?;
-        }
-        Ok(())
+        Ok(Self(control))
+    }
+
+    /// Begins to copy to a client; gives the subscription's tag.
+    pub fn subscribe(&mut self, client: SocketAddr) -> Result<String> {
+        let answer = self.0.ask(&[("command", "subscribe request"), CALL, ("from-tag", "publisher")])?;
+        let tag = text(&answer, "to-tag").with_context(|| format!("no to-tag: {answer}"))?.to_owned();
+        let sdp = sdp(client, "recvonly");
+        self.0.ask(&[("command", "subscribe answer"), CALL, ("to-tag", &tag), ("sdp", &sdp)])?;
+        Ok(tag)
+    }
+
+    /// Ends a subscription.
+    pub fn unsubscribe(&mut self, tag: &str) -> Result<()> {
+        self.0.ask(&[("command", "unsubscribe"), CALL, ("to-tag", tag)]).map(drop)
     }
 }
 
