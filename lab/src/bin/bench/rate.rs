@@ -57,9 +57,10 @@ pub fn find(
         match offer(tester, children, offered, trial.search, &mut rate, revive)? {
             Verdict::Passed => search.tell(offered, true),
             Verdict::Lost => search.tell(offered, false),
+            // As good as lost: the highest rate that can be offered is looked for.
             Verdict::NotOffered => {
                 rate.generator_limited = true;
-                search.stop_at(offered);
+                search.tell(offered, false);
             }
         }
     }

@@ -43,12 +43,6 @@ impl Search {
         *bound = Some(rate);
     }
 
-    /// More cannot be offered: what has passed is what there is.
-    pub fn stop_at(&mut self, rate: f64) {
-        self.failed = Some(rate);
-        self.trials = MOST_TRIALS;
-    }
-
     /// The highest rate that passed.
     pub fn passed(&self) -> Option<f64> {
         self.passed
