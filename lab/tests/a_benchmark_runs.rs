@@ -15,12 +15,16 @@ fn everybody_is_measured_and_the_page_is_written() {
     fs::copy(concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/benchmarks.md"), &page).unwrap();
     let before = fs::read_to_string(&page).unwrap();
 
+    let throttling = || fs::read_to_string("/proc/sys/kernel/sched_rt_runtime_us").unwrap();
+    let throttled = throttling();
+
     let output = Command::new(env!("CARGO_BIN_EXE_bench"))
         .args(["fanout", "latency", "growth", "--quick", "--write"])
         .arg(folder.path())
         .output()
         .unwrap();
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    assert_eq!(throttling(), throttled, "the machine is left as it was");
 
     let raw = fs::read_to_string(folder.path().join("benchmarks/raw.json")).unwrap();
     let raw: Value = serde_json::from_str(&raw).unwrap();

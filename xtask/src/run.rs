@@ -56,6 +56,12 @@ pub struct Bench {
     /// Of fanout and latency only these contestants
     #[arg(long, value_delimiter = ',')]
     only: Vec<String>,
+    /// Measure the fan-out in these cells only, such as 214x8: frames of 214 bytes, 8 children.
+    #[arg(long, value_delimiter = ',', value_name = "LENGTHxCHILDREN")]
+    cells: Vec<String>,
+    /// Of the fan-out, measure CPU time only, no loss-free rates.
+    #[arg(long)]
+    costs: bool,
     /// Write the raw figures there
     #[arg(long)]
     json: Option<std::path::PathBuf>,
@@ -90,6 +96,12 @@ pub fn bench(bench: &Bench) -> Result<()> {
     }
     if !bench.only.is_empty() {
         command.args(["--only", &bench.only.join(",")]);
+    }
+    if !bench.cells.is_empty() {
+        command.args(["--cells", &bench.cells.join(",")]);
+    }
+    if bench.costs {
+        command.arg("--costs");
     }
     if let Some(path) = &bench.json {
         command.arg("--json").arg(path);

@@ -242,3 +242,17 @@ fn between_generator_and_receivers(options: &Options, report: &mut Report) -> Re
     }
     Ok(())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_cells_that_can_be_measured_are_taken() {
+        assert_eq!(cell("214x8"), Some((214, 8)));
+        for text in ["214", "8x214x", "78x8", "215x8", "1516x8", "214x0", "214x257", "x8", "214x-1", ""] {
+            assert_eq!(cell(text), None, "{text}");
+        }
+        assert!(options(["fanout", "--cells", "214x8,nonsense"].map(str::to_owned).into_iter()).is_err());
+    }
+}
