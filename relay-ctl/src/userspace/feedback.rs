@@ -48,5 +48,5 @@ pub fn send(groups: &[Arc<Group>; 2], port: u16, to: SocketAddr, packet: &[u8]) 
         }
         _ => to,
     };
-    sender.socket.send_to(packet, &to.into()).map(drop)
+    sender.upward.as_ref().unwrap_or(&sender.socket).send_to(packet, &to.into()).map(drop)
 }

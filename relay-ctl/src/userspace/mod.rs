@@ -17,6 +17,7 @@
 //! | `classify.rs` | the policy |
 //! | `runs.rs` | which packets of a batch go out together |
 //! | `fanout.rs` | the copies of a batch |
+//! | `lanes.rs` | sockets for single children, while something is stuck |
 //! | `refusals.rs` | to whom they do not go together |
 //! | `books.rs` | statistics and counters |
 //! | `tap.rs` | captures |
@@ -29,6 +30,7 @@ mod error;
 mod fanout;
 mod feedback;
 mod forward;
+mod lanes;
 mod listen;
 mod outbox;
 mod plan;
@@ -56,6 +58,7 @@ use tokio::sync::mpsc;
 
 use books::Books;
 use feedback::Feedback;
+use lanes::Lanes;
 use listen::Group;
 use plan::Compiled;
 use tap::Taps;
@@ -146,9 +149,12 @@ impl Userspace {
 
     /// Replaces the plan. Each packet sees the old one or the new one whole; a packet that arrives after this has
     /// returned sees the new one. Waits until the batches that go by the old one have gone out, so that nothing is sent
-    /// to a removed child afterwards; no longer than [`OUTGOING`], in case an interface is clogged.
+    /// to a removed child afterwards; no longer than [`OUTGOING`], in case a thread does not get its turn.
     pub fn publish(&self, plan: Plan) {
-        let old = self.shared.plan.swap(Arc::new(Compiled::new(plan, self.mapped)));
+        let mut new = Compiled::new(plan, self.mapped);
+        let groups = self.groups.iter().map(Arc::as_ref);
+        new.lanes = Lanes::new(groups, &new.children, &self.shared.plan.load().lanes);
+        let old = self.shared.plan.swap(Arc::new(new));
         let begun = Instant::now();
         // A thread holds the plan from reading a batch to having sent it, and not while it waits for packets.
         while Arc::strong_count(&old) > 1 && begun.elapsed() < OUTGOING {

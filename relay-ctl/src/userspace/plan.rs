@@ -6,6 +6,7 @@ use std::net::{IpAddr, Ipv6Addr, SocketAddr, SocketAddrV6};
 use relay_common::layout::StreamKey;
 use socket2::SockAddr;
 
+use super::lanes::Lanes;
 use super::listen::{V4, V6};
 use super::{Plan, Target};
 
@@ -30,6 +31,8 @@ pub struct Compiled {
     routes: HashMap<StreamKey, Vec<usize>>,
     /// Where feedback from children comes from.
     peers: HashSet<([u8; 16], u16)>,
+    /// Sockets for the copies to single children.
+    pub lanes: Lanes,
 }
 
 impl Compiled {
@@ -50,6 +53,7 @@ impl Compiled {
             all: known(plan.all),
             routes: plan.routes.into_iter().map(|(key, set)| (key, known(set))).collect(),
             peers,
+            lanes: Lanes::default(),
         }
     }
 

@@ -4,6 +4,7 @@ mod bind;
 mod changes;
 mod failures;
 mod fan_out;
+mod lanes;
 mod rtcp;
 mod statistics;
 mod taps;
