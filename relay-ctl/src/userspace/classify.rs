@@ -61,7 +61,7 @@ pub fn classify<'a>(
                 .unwrap_or_else(|reason| books.drop(reason, 1));
         }
         Payload::Rtcp { .. } => {
-            if plan.is_peer(packet.source, packet.source_port) {
+            if plan.is_peer(packet.source) {
                 return Err(Reason::RtcpFromChild);
             }
             if let Some(stream) = streams.get_mut(&key) {

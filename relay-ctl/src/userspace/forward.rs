@@ -103,7 +103,7 @@ fn portion(
                 }
                 Err(reason) => {
                     if reason == Reason::RtcpFromChild {
-                        shared.feedback.give(endpoint.port, packet.payload);
+                        shared.feedback.give(endpoint, &packet);
                     }
                     books.drop(reason, 1);
                 }

@@ -32,7 +32,7 @@ pub struct Endpoint {
     pub ways: [Option<usize>; 2],
     /// The kernel takes several packets in one message.
     pub segments: bool,
-    /// On RTCP ports: sends what goes up the tree, so that copies which are stuck on their way down cannot hold it up.
+    /// Sends what goes up the tree, so that copies which are stuck on their way down cannot hold it up.
     pub upward: Option<Socket>,
     /// IP versions the socket itself can send.
     sends: [bool; 2],
@@ -82,10 +82,8 @@ fn group(kind: u8, port: u16, addresses: &[IpAddr], dual: bool) -> Result<Group,
             let segments = outbox::segments(&socket);
             let mut endpoint =
                 Endpoint { socket, local, port, rtcp, ways: [None; 2], segments, upward: None, sends };
-            if rtcp {
-                // Without it the common socket has to do.
-                endpoint.upward = lane(&endpoint).ok();
-            }
+            // Without it the common socket has to do.
+            endpoint.upward = lane(&endpoint).ok();
             endpoints.push(endpoint);
         }
     }

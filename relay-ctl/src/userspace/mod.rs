@@ -64,6 +64,7 @@ use plan::Compiled;
 use tap::Taps;
 
 pub use error::UserspaceError;
+pub use feedback::Heard;
 pub use tap::{TapFilter, Tapped};
 
 /// How long a change waits for batches on their way out.
@@ -226,15 +227,21 @@ impl Userspace {
         self.shared.taps.add(filter)
     }
 
-    /// Gives the RTCP that comes from children, with the RTP port of its pair. What the receiver does not take in time
-    /// is left out. Only the first call has a receiver.
-    pub fn feedback(&self) -> Option<mpsc::Receiver<(u16, Vec<u8>)>> {
+    /// Gives the RTCP that comes from children. What the receiver does not take in time is left out. Only the first call
+    /// has a receiver.
+    pub fn feedback(&self) -> Option<mpsc::Receiver<Heard>> {
         self.shared.feedback.listen()
     }
 
-    /// Sends RTCP from the RTCP port of a pair.
-    pub fn send_feedback(&self, port: u16, to: SocketAddr, packet: &[u8]) -> std::io::Result<()> {
-        feedback::send(&self.groups, port, to, packet)
+    /// Sends RTCP from the RTCP port of a pair, or from the RTP port that names it.
+    pub fn send_feedback(
+        &self,
+        port: u16,
+        multiplexed: bool,
+        to: SocketAddr,
+        packet: &[u8],
+    ) -> std::io::Result<()> {
+        feedback::send(&self.groups, port, multiplexed, to, packet)
     }
 
     /// Stops forwarding, waits for the threads and closes the sockets.

@@ -29,8 +29,8 @@ pub struct Compiled {
     pub children: Vec<Destination>,
     all: Vec<usize>,
     routes: HashMap<StreamKey, Vec<usize>>,
-    /// Where feedback from children comes from.
-    peers: HashSet<([u8; 16], u16)>,
+    /// Addresses of the children.
+    peers: HashSet<[u8; 16]>,
     /// Sockets for the copies to single children.
     pub lanes: Lanes,
 }
@@ -44,10 +44,7 @@ impl Compiled {
             set
         };
         let children: Vec<_> = plan.children.iter().map(|target| destination(target, mapped)).collect();
-        let peers = children
-            .iter()
-            .flat_map(|child| child.ports.as_flattened().iter().map(|port| (child.address, *port)))
-            .collect();
+        let peers = children.iter().map(|child| child.address).collect();
         Compiled {
             children,
             all: known(plan.all),
@@ -62,9 +59,9 @@ impl Compiled {
         self.routes.get(key).unwrap_or(&self.all)
     }
 
-    /// Is this a child's address and one of its ports?
-    pub fn is_peer(&self, address: [u8; 16], port: u16) -> bool {
-        self.peers.contains(&(address, port))
+    /// Is this a child's address?
+    pub fn is_peer(&self, address: [u8; 16]) -> bool {
+        self.peers.contains(&address)
     }
 }
 
