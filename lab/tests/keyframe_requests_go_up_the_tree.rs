@@ -21,7 +21,9 @@ const SENDER: u16 = 6004;
 modes!(many_requests_become_one_at_the_sender);
 modes!(a_request_that_comes_too_soon_is_passed_on_later);
 modes!(what_is_no_request_for_a_known_stream_goes_nowhere);
+modes!(a_strangers_request_goes_neither_up_nor_down);
 modes!(a_child_may_ask_from_any_port);
+modes!(a_sender_that_moves_is_asked_where_it_is);
 modes!(a_sender_that_has_one_port_for_both_is_asked_there);
 
 /// A PLI (RFC 4585 section 6.3.1).
@@ -153,6 +155,19 @@ fn what_is_no_request_for_a_known_stream_goes_nowhere(mode: Mode) {
     assert!(above.recv(&mut [0; 64]).is_err(), "and the last");
 }
 
+fn a_strangers_request_goes_neither_up_nor_down(mode: Mode) {
+    let lab = lab_for("strangepli", mode);
+    let scene = scene(&lab, mode);
+    let relay = scene.bench.topology.relay.v4(VIDEO + 1);
+    for port in [VIDEO, VIDEO + 1] {
+        let to = scene.bench.topology.relay.v4(port);
+        any_socket(&lab, "injection-1", false).send_to(&pli(SSRC), to).unwrap();
+    }
+    scene.below[0].send_to(&pli(OTHER), relay).unwrap();
+    assert_eq!(receive(&scene.above).0[8..], OTHER.to_be_bytes(), "the child's is the first to be heard");
+    scene.nothing_went_down();
+}
+
 fn a_child_may_ask_from_any_port(mode: Mode) {
     let lab = lab_for("anyport", mode);
     let scene = scene(&lab, mode);
@@ -160,6 +175,20 @@ fn a_child_may_ask_from_any_port(mode: Mode) {
     any_socket(&lab, "egress-2", false).send_to(&pli(SSRC), relay).unwrap();
     assert_eq!(receive(&scene.above).0[8..], SSRC.to_be_bytes());
     scene.nothing_went_down();
+}
+
+fn a_sender_that_moves_is_asked_where_it_is(mode: Mode) {
+    let lab = lab_for("movedpli", mode);
+    let Scene { bench, sequence, above, watched, below, .. } = scene(&lab, mode);
+    let [sender, above_now] = [SENDER + 100, SENDER + 101]
+        .map(|port| socket(&lab, "injection-1", bench.topology.injection.v4(port)));
+    let next = rtp(SSRC, sequence + 1);
+    sender.send_to(&next, bench.topology.relay.v4(VIDEO)).unwrap();
+    while receive(&watched[0]).0 != next {}
+    below[0].send_to(&pli(SSRC), bench.topology.relay.v4(VIDEO + 1)).unwrap();
+    assert_eq!(receive(&above_now).0[8..], SSRC.to_be_bytes());
+    below[0].send_to(&pli(OTHER), bench.topology.relay.v4(VIDEO + 1)).unwrap();
+    assert_eq!(receive(&above).0[8..], OTHER.to_be_bytes(), "the first to be heard where it was");
 }
 
 fn a_sender_that_has_one_port_for_both_is_asked_there(mode: Mode) {

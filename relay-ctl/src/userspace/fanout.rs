@@ -272,7 +272,9 @@ impl<'a> FanOut<'a> {
                 _ => {}
             }
             tracing::trace!(%error, counter = child.counter, "copy refused");
-            self.books.failed(child.counter, packets.len(), Reason::EgressRefused);
+            let too_big = error.raw_os_error() == Some(libc::EMSGSIZE);
+            let reason = if too_big { Reason::TooBig } else { Reason::EgressRefused };
+            self.books.failed(child.counter, packets.len(), reason);
             done += 1;
         }
         done

@@ -2,6 +2,9 @@
 //!
 //! Same policy, same statistics and same names as the kernel paths. What differs, because a socket stands between:
 //! - the stack has put fragments together, so they are forwarded, and removed VLAN tags and IP options;
+//! - packets larger than the MTU of the way to a child leave as fragments; too big is only what fits into none;
+//! - sources that no other host can have (the host's own addresses, loopback) are the stack's business: it has dropped
+//!   what comes from another host under them, and what is sent on this host is as good as any;
 //! - what is not media is counted and dropped here: no stack is behind us that could want it;
 //! - a packet may change the IP version on its way, wherever there is a socket for the other one;
 //! - the source address of a copy is the routing table's choice when we listen on every address; its port is always
@@ -41,7 +44,7 @@ mod tap;
 #[cfg(test)]
 mod tests;
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::net::{IpAddr, SocketAddr};
 use std::os::unix::net::UnixStream;
 use std::sync::Arc;
@@ -55,6 +58,8 @@ use relay_common::layout::{ChildStats, MAX_CHILDREN, StreamKey, Total};
 use relay_common::reason::Reason;
 use relay_common::stream::Stream;
 use tokio::sync::mpsc;
+
+use crate::kernel::Prefix;
 
 use books::Books;
 use feedback::Feedback;
@@ -90,13 +95,23 @@ pub struct Target {
 }
 
 /// Who gets what.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Plan {
     pub children: Vec<Target>,
     /// Indexes into `children`: the set for streams without a route. Indexes that do not exist are left out.
     pub all: Vec<usize>,
     /// Sets of the other streams.
     pub routes: HashMap<StreamKey, Vec<usize>>,
+    /// Where media is taken from.
+    pub sources: BTreeSet<Prefix>,
+}
+
+impl Default for Plan {
+    /// No children; media is taken from anywhere.
+    fn default() -> Plan {
+        let sources = BTreeSet::from([Prefix::ANY]);
+        Plan { children: Vec::new(), all: Vec::new(), routes: HashMap::new(), sources }
+    }
 }
 
 /// What the threads and the public functions share.
@@ -126,7 +141,7 @@ impl Userspace {
     pub fn bind(listen: &Listen) -> Result<Userspace, UserspaceError> {
         let (groups, mapped) = listen::open(listen)?;
         let shared = Arc::new(Shared {
-            plan: ArcSwap::default(),
+            plan: ArcSwap::from_pointee(Compiled::new(Plan::default(), mapped)),
             books: [Books::new(), Books::new()],
             known: AtomicUsize::new(0),
             taps: Taps::default(),
@@ -154,7 +169,10 @@ impl Userspace {
     pub fn publish(&self, plan: Plan) {
         let mut new = Compiled::new(plan, self.mapped);
         let groups = self.groups.iter().map(Arc::as_ref);
-        new.lanes = Lanes::new(groups, &new.children, &self.shared.plan.load().lanes);
+        let old = self.shared.plan.load();
+        new.lanes = Lanes::new(groups, &new.children, &old.lanes);
+        new.version = old.version.checked_add(1).unwrap_or(1);
+        drop(old);
         let old = self.shared.plan.swap(Arc::new(new));
         let begun = Instant::now();
         // A thread holds the plan from reading a batch to having sent it, and not while it waits for packets.

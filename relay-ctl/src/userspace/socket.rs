@@ -202,6 +202,12 @@ fn cut(message: &[u8], segment: usize) -> impl Iterator<Item = &[u8]> {
 }
 
 impl Received<'_> {
+    /// True for an IPv6 packet whose source looks like an IPv4 address (RFC 4291 section 2.5.5.2): on no wire, and not what
+    /// it seems. The kernel delivers such packets, and says of real IPv4 ones that they were sent to IPv4 addresses.
+    pub fn is_disguised(&self) -> bool {
+        self.destination.is_some_and(|destination| is_mapped(&self.source) != is_mapped(&destination))
+    }
+
     fn note(&mut self, header: &cmsghdr) {
         match (header.cmsg_level, header.cmsg_type) {
             (libc::SOL_IP, libc::IP_TTL) | (libc::SOL_IPV6, libc::IPV6_HOPLIMIT) => {
@@ -247,6 +253,10 @@ fn mapped([a, b, c, d]: [u8; 4]) -> [u8; 16] {
     let mut address = MAPPED;
     address[12..].copy_from_slice(&[a, b, c, d]);
     address
+}
+
+fn is_mapped(address: &[u8; 16]) -> bool {
+    address[..12] == MAPPED[..12]
 }
 
 fn address(name: &sockaddr_in6) -> ([u8; 16], u16) {
