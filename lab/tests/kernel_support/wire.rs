@@ -55,6 +55,8 @@ fn send_unfinished(lab: &Lab, packet: &Datagram, kind: u8, segment: u16) {
 /// All that comes in at an interface of the egress namespace for any child.
 pub struct Tap {
     socket: File,
+    /// Room for the longest frame: a buffer of several packets has up to 64 KiB.
+    buffer: Vec<u8>,
 }
 
 impl Tap {
@@ -64,7 +66,7 @@ impl Tap {
                 packet_socket(nix::net::if_::if_nametoindex(&format!("eth{nic}")[..]).unwrap())
             })
             .unwrap();
-        Tap { socket }
+        Tap { socket, buffer: vec![0; 1 << 17] }
     }
 
     /// The next `count` frames; less, if no more come.
@@ -82,18 +84,17 @@ impl Tap {
         std::iter::from_fn(|| self.next(50)).collect()
     }
 
-    fn next(&mut self, milliseconds: u16) -> Option<Vec<u8>> {
-        let mut frame = vec![0; 4096];
+    /// The next frame, if one is there or comes within so long.
+    pub fn next(&mut self, milliseconds: u16) -> Option<Vec<u8>> {
         loop {
             let mut poll_fd = [PollFd::new(self.socket.as_fd(), PollFlags::POLLIN)];
             if poll(&mut poll_fd, PollTimeout::from(milliseconds)).unwrap() == 0 {
                 return None;
             }
-            let length = self.socket.read(&mut frame).unwrap();
+            let length = self.socket.read(&mut self.buffer).unwrap();
             // The hosts' own chatter is not for children.
-            if frame[..2] == [0x02, 0xc0] {
-                frame.truncate(length);
-                return Some(frame);
+            if self.buffer[..2] == [0x02, 0xc0] {
+                return Some(self.buffer[..length].to_vec());
             }
         }
     }
