@@ -36,6 +36,13 @@ fn send_unfinished(lab: &Lab, packet: &Datagram, kind: u8, segment: u16) {
     let mut socket = lab
         .in_namespace("injection", || packet_socket(nix::net::if_::if_nametoindex("eth0").unwrap()))
         .unwrap();
+    with_header(&socket);
+    let frame = [unfinished(packet.udp_at(), kind, segment).to_vec(), packet.bytes()].concat();
+    assert_eq!(socket.write(&frame).unwrap(), frame.len());
+}
+
+/// From now on, what is written to the socket begins with a `virtio_net_hdr`.
+pub fn with_header(socket: &File) {
     let on: libc::c_int = 1;
     // SAFETY: an open descriptor, and an integer that lives through the call with its right length.
     let set = unsafe {
@@ -43,13 +50,14 @@ fn send_unfinished(lab: &Lab, packet: &Datagram, kind: u8, segment: u16) {
         libc::setsockopt(socket.as_raw_fd(), libc::SOL_PACKET, PACKET_VNET_HDR, value, length)
     };
     assert_eq!(set, 0, "{}", std::io::Error::last_os_error());
-    // virtio_net_hdr: VIRTIO_NET_HDR_F_NEEDS_CSUM, how to cut, length of headers and of a segment, where the sum begins and
-    // where its field is.
-    let headers = if kind == 0 { 0 } else { packet.udp_at() as u16 + 8 };
-    let words = [headers, segment, packet.udp_at() as u16, 6];
-    let header = [&[1, kind][..], &words.map(u16::to_ne_bytes).concat()].concat();
-    let frame = [header, packet.bytes()].concat();
-    assert_eq!(socket.write(&frame).unwrap(), frame.len());
+}
+
+/// A `virtio_net_hdr` of a frame whose UDP checksum is left to hardware: VIRTIO_NET_HDR_F_NEEDS_CSUM, how to cut, length of
+/// headers and of a segment, where the sum begins and where its field is.
+pub fn unfinished(udp_at: usize, kind: u8, segment: u16) -> [u8; 10] {
+    let headers = if kind == 0 { 0 } else { udp_at as u16 + 8 };
+    let [[a, b], [c, d], [e, f], [g, h]] = [headers, segment, udp_at as u16, 6].map(u16::to_ne_bytes);
+    [1, kind, a, b, c, d, e, f, g, h]
 }
 
 /// All that comes in at an interface of the egress namespace for any child.
@@ -100,7 +108,8 @@ impl Tap {
     }
 }
 
-fn packet_socket(ifindex: u32) -> File {
+/// A socket that has every frame of an interface of the calling thread's namespace.
+pub fn packet_socket(ifindex: u32) -> File {
     let every_protocol = (libc::ETH_P_ALL as u16).to_be();
     // SAFETY: no memory is passed.
     let fd = unsafe {
