@@ -73,8 +73,8 @@ pub struct Expected {
     /// One of these is counted for each packet, unless it goes to children.
     pub reasons: BTreeSet<&'static str>,
     pub copies: Vec<Copy>,
-    /// Children without a copy, and why; counted for each packet.
-    pub left_out: Vec<(u32, &'static str)>,
+    /// Children without a copy, and why, by one of these; counted for each packet.
+    pub left_out: Vec<(u32, Vec<&'static str>)>,
 }
 
 /// A UDP datagram for the relay.
@@ -242,14 +242,16 @@ impl World {
             let port = child.ports[datagram.kind] + u16::from(media.rtcp && datagram.rtcp_port);
             let goal = SocketAddr::from((child.address, port));
             let headers = datagram.udp + 8 - datagram.ip;
-            if goal.is_ipv6() != datagram.v6 {
-                left_out.push((child.id, "other-family"));
-            } else if goal == datagram.source {
-                left_out.push((child.id, "child-is-sender"));
-            } else if headers + largest > child.mtu {
-                left_out.push((child.id, "too-big"));
-            } else {
+            let reasons = [
+                ("other-family", goal.is_ipv6() != datagram.v6),
+                ("child-is-sender", goal == datagram.source),
+                ("too-big", goal.is_ipv6() == datagram.v6 && headers + largest > child.mtu),
+            ];
+            let why: Vec<&str> = reasons.iter().filter(|(_, holds)| *holds).map(|(why, _)| *why).collect();
+            if why.is_empty() {
                 copies.push(self.copy(input, datagram, child, goal));
+            } else {
+                left_out.push((child.id, why));
             }
         }
         let reasons = if members.is_empty() { Faults::from(["no-children"]) } else { Faults::new() };
@@ -291,13 +293,13 @@ impl World {
         let field = match (input.partial, field, unfinished) {
             (true, ..) => fold(after),
             (_, 0, _) => 0,
-            (_, _, true) if v6 => with_error(0),
-            (_, _, true) => 0,
+            (_, _, true) => with_error(0),
             _ => with_error(error),
         };
         frame[udp + 6..udp + 8].copy_from_slice(&field.to_be_bytes());
-        let shortest = input.frame.len() <= 60 + ip - 14;
-        let padding = if self.xdp && shortest { input.frame[end..].to_vec() } else { Vec::new() };
+        // What is behind the packet is not copied, but for xdp's padding of the shortest frames.
+        let room = if self.xdp { 60usize.saturating_sub(frame.len()) } else { 0 };
+        let padding = input.frame[end..].iter().copied().take(room).collect();
         Copy { child: child.id, bytes: frame.len() - udp - 8, frame, padding }
     }
 }
