@@ -155,7 +155,9 @@ impl Generator {
             }
             let left = length.saturating_sub(12 + 4 * csrcs);
             let padding = self.pick(&[0, 1, 4, left, left + 1, 255]);
-            packet[length - 1] = padding as u8;
+            if length > 12 {
+                packet[length - 1] = padding as u8;
+            }
         }
         packet
     }
@@ -268,6 +270,8 @@ impl Generator {
                 packet.tags = self.pick(&tags);
             }
             7 => packet.padding = 1 + self.random.below(50),
+            // What has no whole SSRC must not get a strange one.
+            8 | 10.. if packet.payload.len() < 12 => {}
             8 => self.seem_partial(packet),
             9 => packet.checksum = Checksum::Partial,
             _ => {
@@ -342,13 +346,13 @@ impl Generator {
         }
     }
 
-    /// Turns some bits over, but for source, SSRC and timestamp.
+    /// Turns some bits over, but for the source and the RTP header: what is said of a stream must be said by its source.
     fn flip(&mut self, frame: &mut [u8], udp: usize) {
         let source = if udp - 14 < 40 { udp - 8..udp - 4 } else { udp - 32..udp - 16 };
         for _ in 0..1 + self.random.below(3) {
             let at = self.random.below(frame.len());
             let own =
-                source.contains(&at) || (udp..udp + 2).contains(&at) || (udp + 12..udp + 20).contains(&at);
+                source.contains(&at) || (udp..udp + 2).contains(&at) || (udp + 8..udp + 20).contains(&at);
             if !own {
                 frame[at] ^= 1 << self.random.below(8);
             }
