@@ -102,7 +102,7 @@ impl Child {
     }
 
     /// The relay's address towards it.
-    fn source(&self) -> IpAddr {
+    pub fn source(&self) -> IpAddr {
         match self.ip {
             Ip::V4 => IpAddr::from([10, self.nic as u8 + 1, 0, 1]),
             Ip::V6 => IpAddr::from([0xfd00, 0, 0, self.nic as u16 + 1, 0, 0, 0, 1]),
@@ -389,7 +389,8 @@ impl Kernel<'_> {
         Reason::ALL.iter().map(times).filter(|(_, times)| *times > 0).collect()
     }
 
-    fn counters(&self) -> BTreeMap<&'static str, u64> {
+    /// How often each reason has been counted, by its name.
+    pub fn counters(&self) -> BTreeMap<&'static str, u64> {
         let drops = &self.plane.maps().drops;
         let count = |reason: &Reason| drops.get(&(*reason as u32), 0).unwrap().iter().sum();
         Reason::ALL.iter().map(|reason| (reason.name(), count(reason))).collect()
@@ -428,7 +429,7 @@ pub fn key(port: u16, ssrc: u32) -> StreamKey {
     StreamKey { port, reserved: [0; 2], ssrc }
 }
 
-fn nic_mac(nic: usize) -> [u8; 6] {
+pub fn nic_mac(nic: usize) -> [u8; 6] {
     [0x02, 0, 0, 0, nic as u8 + 1, 1]
 }
 
