@@ -37,10 +37,13 @@ pub fn build(kernel: &Kernel, relay_ctl: &Path, folder: &Path) -> Result<PathBuf
         }
     }
     for (position, module) in kernel.modules()?.iter().enumerate() {
-        place(module, &root.join("modules").join(module_file(position, module)))?;
+        let placed = root.join("modules").join(module_file(position, module));
+        place(module, &placed)?;
+        // As Debian has them since 6.12; older ones are not compressed.
+        if placed.extension().is_some_and(|extension| extension == "xz") {
+            output(Command::new("xz").arg("-d").arg(&placed))?;
+        }
     }
-    // All but one are compressed, by Debian's choice; `-f` lets what is not pass.
-    output(Command::new("sh").current_dir(root.join("modules")).args(["-c", "xz -df *.xz"]))?;
     fs::write(root.join("init"), INIT).context("writing init")?;
     fs::set_permissions(root.join("init"), fs::Permissions::from_mode(0o755))?;
     let archive = folder.join("initramfs.cpio");

@@ -44,7 +44,9 @@ impl Series {
             .filter_map(|line| line.split_whitespace().next()?.strip_prefix("linux-image-"))
             .filter_map(|release| Some((release.strip_suffix(end)?, release)))
             // `-cloud` and `-rt` are other flavours; versions end in a number.
-            .filter(|(version, _)| version.starts_with(begin) && version.ends_with(|c: char| c.is_ascii_digit()))
+            .filter(|(version, _)| {
+                version.starts_with(begin) && version.ends_with(|c: char| c.is_ascii_digit())
+            })
             .max_by_key(|(version, _)| numbers(version))
             .map(|(_, release)| release)
     }
@@ -86,7 +88,8 @@ impl Kernel {
             update()?;
             listed = search()?;
         }
-        let release = series.newest(&listed).with_context(|| format!("apt has no kernel {series} for amd64"))?;
+        let release =
+            series.newest(&listed).with_context(|| format!("apt has no kernel {series} for amd64"))?;
         let kernel = Self { series, release: release.to_owned(), root: store.join(release) };
         if !kernel.root.exists() {
             kernel.fetch(store)?;
@@ -97,7 +100,8 @@ impl Kernel {
     /// Downloads and unpacks aside; the rename makes it whole or absent.
     fn fetch(&self, store: &Path) -> Result<()> {
         fs::create_dir_all(store).with_context(|| format!("making {}", store.display()))?;
-        let aside = tempfile::Builder::new().prefix("unpacking-").tempdir_in(store).context("making a temp dir")?;
+        let aside =
+            tempfile::Builder::new().prefix("unpacking-").tempdir_in(store).context("making a temp dir")?;
         let package = format!("linux-image-{}", self.release);
         let download = || {
             // As root: its own user may not write here.

@@ -69,7 +69,8 @@ impl<'lab> Machine<'lab> {
         let machine = Self { lab, process, control: Mutex::new(control) };
         for index in 0..SIDES.len() {
             let address = guest_address(index);
-            machine.ok(&format!("ip address add {address}/24 dev eth{index} && ip link set eth{index} up"))?;
+            machine
+                .ok(&format!("ip address add {address}/24 dev eth{index} && ip link set eth{index} up"))?;
         }
         machine.spread_interrupts()?;
         Ok(machine)

@@ -107,8 +107,9 @@ mod tests {
         let line = |card| arguments(Path::new("/k"), Path::new("/i"), card, Path::new("/c")).join(" ");
         let one = line(Card::Vmxnet3);
         for index in 0..2 {
-            let netdev =
-                format!("-netdev tap,id=n{index},ifname=tap{index},script=no,downscript=no,vhost=off -device");
+            let netdev = format!(
+                "-netdev tap,id=n{index},ifname=tap{index},script=no,downscript=no,vhost=off -device"
+            );
             assert!(one.contains(&netdev), "{one}");
             let device = format!("-device vmxnet3,netdev=n{index},mac=52:54:00:50:00:0{index},romfile=");
             assert!(one.contains(&device), "{one}");

@@ -32,7 +32,9 @@ mod tests {
     fn auto_ends_on_the_best_that_is_not_refused() {
         for series in Series::ALL {
             for card in Card::ALL {
-                let best = [Mode::Xdp, Mode::Tc, Mode::Userspace].into_iter().find_map(|asked| mode(series, card, asked));
+                let best = [Mode::Xdp, Mode::Tc, Mode::Userspace]
+                    .into_iter()
+                    .find_map(|asked| mode(series, card, asked));
                 assert_eq!(mode(series, card, Mode::Auto), best, "{series}, {card}");
             }
         }

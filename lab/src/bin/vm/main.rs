@@ -84,7 +84,8 @@ fn run(options: &Options) -> Result<bool> {
     }
     interrupt::check()?;
     println!("\n{}", table::render(&all));
-    let checks = || all.iter().flat_map(|findings| findings.checks.iter().map(move |check| (findings, check)));
+    let checks =
+        || all.iter().flat_map(|findings| findings.checks.iter().map(move |check| (findings, check)));
     for (findings, check) in checks().filter(|(_, check)| !check.passed) {
         let seen = check.seen.lines().next().unwrap_or_default();
         println!("FAILED {}, {}: {}: {seen}", findings.release, findings.card, check.what);

@@ -35,8 +35,8 @@ pub enum Checksums {
 pub struct Copies {
     /// Packets sent, times children.
     pub wanted: u64,
-    /// Copies that came.
-    pub came: u64,
+    /// Copies that came, behind each card.
+    pub came: [u64; 2],
     /// Those that never came.
     pub lost: u64,
     /// Those that came again, later than a later one, changed, or with a wrong checksum.
@@ -46,14 +46,19 @@ pub struct Copies {
 impl Copies {
     /// Every packet once at each child, in order and unharmed.
     pub fn exact(&self) -> bool {
-        self.wanted > 0 && self.came == self.wanted && self.lost == 0 && self.flaws == 0
+        self.wanted > 0 && self.total() == self.wanted && self.lost == 0 && self.flaws == 0
+    }
+
+    /// Copies that came, behind either card.
+    pub fn total(&self) -> u64 {
+        self.came.iter().sum()
     }
 
     /// These and others.
     pub fn and(self, other: Copies) -> Copies {
         Copies {
             wanted: self.wanted + other.wanted,
-            came: self.came + other.came,
+            came: [self.came[0] + other.came[0], self.came[1] + other.came[1]],
             lost: self.lost + other.lost,
             flaws: self.flaws + other.flaws,
         }
@@ -108,7 +113,8 @@ impl Media {
         let flows = (0..STREAMS).map(|index| {
             let ssrc = first_ssrc + index;
             let to = |port| (guest_address(0), port).into();
-            let flow = if index % 2 == 0 { Flow::audio(ssrc, to(AUDIO)) } else { Flow::video(ssrc, to(VIDEO)) };
+            let flow =
+                if index % 2 == 0 { Flow::audio(ssrc, to(AUDIO)) } else { Flow::video(ssrc, to(VIDEO)) };
             Flow { source_port: FIRST_SOURCE_PORT + index as u16, ..flow }
         });
         let mut config = SourceConfig::new(flows.collect(), RATE).limit(limit);
@@ -121,28 +127,33 @@ impl Media {
         let sent = finish(self.source)?;
         let wanted = sent.total() * (SIDES.len() * CHILDREN) as u64;
         wait(LATE, || came(&self.sinks) >= wanted);
-        let (mut reports, mut wrong) = (Vec::new(), 0);
+        let mut flows = Vec::new();
         for sink in self.sinks {
             // Whatever is too many would come now.
             sink.wait_quiet(QUIET, LIMIT);
-            reports.extend(sink.stop());
+            flows.push(sink.stop());
         }
+        let mut copies = judge(&sent, &flows);
         for capture in self.captures {
-            wrong += capture.stop()?.bad_checksums()? as u64;
+            copies.flaws += capture.stop()?.bad_checksums()? as u64;
         }
-        let copies = judge(&sent, &reports);
-        Ok((sent, Copies { flaws: copies.flaws + wrong, ..copies }))
+        Ok((sent, copies))
     }
 }
 
-/// From the flows of all children together.
-fn judge(sent: &Sent, flows: &[FlowReport]) -> Copies {
-    let wanted = sent.total() * (SIDES.len() * CHILDREN) as u64;
-    let sum = |what: fn(&FlowReport) -> u64| flows.iter().map(what).sum::<u64>();
-    let (came, duplicated) = (sum(|flow| flow.packets), sum(|flow| flow.duplicated));
-    let corrupted = sum(|flow| flow.corrupted);
-    let flaws = duplicated + corrupted + sum(|flow| flow.reordered) + sum(|flow| flow.renumbered);
-    Copies { wanted, came, lost: wanted.saturating_sub(came - duplicated - corrupted), flaws }
+/// From the flows of all children, by card.
+fn judge(sent: &Sent, sides: &[Vec<FlowReport>]) -> Copies {
+    let mut copies = Copies { wanted: sent.total() * (SIDES.len() * CHILDREN) as u64, ..Copies::default() };
+    let mut good = 0;
+    for (flows, came) in sides.iter().zip(&mut copies.came) {
+        for flow in flows {
+            *came += flow.packets;
+            good += flow.packets - flow.duplicated - flow.corrupted;
+            copies.flaws += flow.duplicated + flow.corrupted + flow.reordered + flow.renumbered;
+        }
+    }
+    copies.lost = copies.wanted.saturating_sub(good);
+    copies
 }
 
 fn came(sinks: &[Sink]) -> u64 {
@@ -192,9 +203,9 @@ mod tests {
     #[test]
     fn a_copy_too_many_does_not_make_up_for_one_too_few() {
         let sent = Sent { packets: [(1, 10)].into(), ..Sent::default() };
-        let four = |last| judge(&sent, &[flow(10, 0), flow(10, 0), flow(10, 0), last]);
+        let four = |last| judge(&sent, &[vec![flow(10, 0), flow(10, 0)], vec![flow(10, 0), last]]);
         assert!(four(flow(10, 0)).exact());
-        assert_eq!(four(flow(10, 1)), Copies { wanted: 40, came: 40, lost: 1, flaws: 1 });
-        assert_eq!(judge(&sent, &[flow(10, 0)]).lost, 30, "children that got nothing");
+        assert_eq!(four(flow(10, 1)), Copies { wanted: 40, came: [20, 20], lost: 1, flaws: 1 });
+        assert_eq!(judge(&sent, &[vec![flow(10, 0)], vec![]]).lost, 30, "children that got nothing");
     }
 }

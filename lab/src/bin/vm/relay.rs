@@ -60,7 +60,9 @@ impl Relay<'_, '_> {
 
     /// Kills the daemon, as if it had crashed.
     pub fn kill(&self) -> Result<()> {
-        self.machine.ok("kill -9 $(pidof relay-ctl); until grep -q '^ended:' /run/relay.log; do sleep 0.1; done").map(drop)
+        self.machine
+            .ok("kill -9 $(pidof relay-ctl); until grep -q '^ended:' /run/relay.log; do sleep 0.1; done")
+            .map(drop)
     }
 
     /// Whether there is a daemon or not: no program and no pin remain. What does remain.

@@ -8,7 +8,7 @@ use lab::relay::Mode;
 use crate::media::Copies;
 use crate::trial::Findings;
 
-/// Kernel × card × mode with counts, then what the verifier walked.
+/// Kernel × card × mode with the copies that came behind eth0 + behind eth1, then what the verifier walked.
 pub fn render(all: &[Findings]) -> String {
     let mut text = String::from(
         "| kernel | card | `auto` | copies by xdp | by tc | by sockets | changes under traffic |\n|---|---|---|---|---|---|---|\n",
@@ -38,15 +38,21 @@ pub fn render(all: &[Findings]) -> String {
     }
     text.push_str("\n| kernel | instructions that the verifier walked |\n|---|---|\n");
     for (release, programs) in verified {
-        let programs: Vec<String> = programs.iter().map(|(name, count)| format!("{name} {}", grouped(*count))).collect();
-        let _ = writeln!(text, "| {release} | {} |", if programs.is_empty() { "none loads".to_owned() } else { programs.join(", ") });
+        let programs: Vec<String> =
+            programs.iter().map(|(name, count)| format!("{name} {}", grouped(*count))).collect();
+        let _ = writeln!(
+            text,
+            "| {release} | {} |",
+            if programs.is_empty() { "none loads".to_owned() } else { programs.join(", ") }
+        );
     }
     text
 }
 
 fn count(copies: &Copies) -> String {
-    let what = format!("{} of {}", grouped(copies.came), grouped(copies.wanted));
-    if copies.exact() || copies.flaws == 0 { what } else { format!("{what}, {} wrong", copies.flaws) }
+    let [same, other] = copies.came.map(grouped);
+    let what = format!("{same} + {other} of {}", grouped(copies.wanted));
+    if copies.flaws == 0 { what } else { format!("{what}, {} of them wrong", copies.flaws) }
 }
 
 /// 667,234
@@ -54,7 +60,7 @@ fn grouped(number: u64) -> String {
     let digits = number.to_string();
     let mut text = String::new();
     for (position, digit) in digits.chars().enumerate() {
-        if position > 0 && (digits.len() - position) % 3 == 0 {
+        if position > 0 && (digits.len() - position).is_multiple_of(3) {
             text.push(',');
         }
         text.push(digit);
@@ -68,6 +74,9 @@ mod tests {
 
     #[test]
     fn numbers_are_grouped() {
-        assert_eq!([0, 999, 1_000, 667_234, 1_000_000].map(grouped), ["0", "999", "1,000", "667,234", "1,000,000"]);
+        assert_eq!(
+            [0, 999, 1_000, 667_234, 1_000_000].map(grouped),
+            ["0", "999", "1,000", "667,234", "1,000,000"]
+        );
     }
 }

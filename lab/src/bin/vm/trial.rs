@@ -42,7 +42,7 @@ pub struct Findings {
 
 /// Boots a machine and tries everything; `quick` leaves the changes of mode out.
 pub fn run(kernel: &Kernel, card: Card, quick: bool) -> Findings {
-    let findings = Findings {
+    let mut findings = Findings {
         release: kernel.release.clone(),
         card,
         checks: Vec::new(),
@@ -51,9 +51,8 @@ pub fn run(kernel: &Kernel, card: Card, quick: bool) -> Findings {
         changes: Vec::new(),
         verified: BTreeMap::new(),
     };
-    let mut findings = findings;
     if let Err(error) = on_a_machine(kernel, card, quick, &mut findings) {
-        findings.note("the machine", Err(error));
+        findings.expect("the machine", false, format!("{error:#}"));
     }
     findings
 }
@@ -94,9 +93,12 @@ impl Trial<'_, '_, '_> {
             self.copies(&ran)?;
             if asked == Mode::Auto {
                 self.findings.auto = Some(ran.clone());
-                if ran != Mode::Userspace.to_string() {
-                    self.change(&format!("restart in {ran}"), asked, &ran, false)?;
-                }
+            }
+            // Sockets do not outlive their daemon; and what `auto` has taken need not be restarted twice.
+            let restarted =
+                self.findings.changes.iter().any(|(what, _)| *what == format!("restart in {ran}"));
+            if ran != Mode::Userspace.to_string() && !restarted {
+                self.change(&format!("restart in {ran}"), asked, &ran, false)?;
             }
         }
         let left = self.relay.detach()?;
@@ -122,7 +124,10 @@ impl Trial<'_, '_, '_> {
     /// The mode it ends in, if that is the wanted one or at least one.
     fn attach(&mut self, asked: Mode) -> Result<Option<String>> {
         let wanted = expect::mode(self.kernel.series, self.card, asked).map(|mode| mode.to_string());
-        let what = format!("--mode {asked} {}", wanted.as_ref().map_or("is refused".to_owned(), |mode| format!("ends in {mode}")));
+        let what = format!(
+            "--mode {asked} {}",
+            wanted.as_ref().map_or("is refused".to_owned(), |mode| format!("ends in {mode}"))
+        );
         Ok(match self.relay.start(asked)? {
             Start::Runs(ran, reason) => {
                 self.findings.verified.extend(self.relay.verified()?);
@@ -149,14 +154,19 @@ impl Trial<'_, '_, '_> {
             let (streams, off) = self.streams(&sent)?;
             self.findings.expect(
                 &format!("{what}: the books are exact"),
-                counted == copies.came && streams == sent.packets.len() && off == 0,
-                format!("children {counted} of {}, streams {streams}, {off} of them off", copies.came),
+                counted == copies.total() && streams == sent.packets.len() && off == 0,
+                format!("children {counted} of {}, streams {streams}, {off} of them off", copies.total()),
             );
             if self.card == Card::VirtioQueues {
                 let after = self.receive_interrupts()?;
-                let shares: Vec<u64> = after.iter().zip(&before.1).map(|(after, before)| after - before).collect();
+                let shares: Vec<u64> =
+                    after.iter().zip(&before.1).map(|(after, before)| after - before).collect();
                 let shared = shares.iter().all(|share| *share > 0);
-                self.findings.expect(&format!("{what}: both processors receive"), shared, format!("{shares:?}"));
+                self.findings.expect(
+                    &format!("{what}: both processors receive"),
+                    shared,
+                    format!("{shares:?}"),
+                );
             }
         }
         Ok(())
@@ -175,20 +185,31 @@ impl Trial<'_, '_, '_> {
             Start::Runs(ran, reason) => (ran, reason),
             Start::Refused(why) => ("nothing".to_owned(), why),
         };
-        self.findings.expect(&format!("{what}: the daemon runs in {wanted}"), ran == wanted, format!("{ran}: {why}"));
+        self.findings.expect(
+            &format!("{what}: the daemon runs in {wanted}"),
+            ran == wanted,
+            format!("{ran}: {why}"),
+        );
         if !(flowed && goes_on && after) {
-            self.findings.expect(&format!("{what}: media flows"), false, format!("{flowed}, {goes_on}, {after}"));
+            self.findings.expect(
+                &format!("{what}: media flows"),
+                false,
+                format!("{flowed}, {goes_on}, {after}"),
+            );
         }
         let whole = copies.exact() || may_lose && copies.flaws == 0;
-        let how = if may_lose { "nothing but what the link's reset costs is lost" } else { "nothing is lost" };
+        let how =
+            if may_lose { "nothing but what the link's reset costs is lost" } else { "nothing is lost" };
         self.judge(&format!("{what}: {how}"), copies, whole);
         self.findings.changes.push((what.to_owned(), copies));
         Ok(ran == wanted)
     }
 
     fn judge(&mut self, what: &str, copies: Copies, passed: bool) {
-        let Copies { wanted, came, lost, flaws } = copies;
-        let mut seen = format!("{came} of {wanted} came, {lost} lost, {flaws} doubled, late or wrong");
+        let Copies { wanted, came: [same, other], lost, flaws } = copies;
+        let mut seen = format!(
+            "{same} behind eth0 and {other} behind eth1 of {wanted} came; {lost} lost, {flaws} doubled, late or wrong"
+        );
         if !passed {
             seen += &format!("\n{}", self.relay.diagnosis());
         }
@@ -205,7 +226,9 @@ impl Trial<'_, '_, '_> {
         let streams = self.relay.json("streams")?;
         let known = streams["streams"].list().iter();
         let counted: Vec<(u64, u64)> = known
-            .filter_map(|stream| Some((stream["packets"].number(), *sent.packets.get(&(stream["ssrc"].number() as u32))?)))
+            .filter_map(|stream| {
+                Some((stream["packets"].number(), *sent.packets.get(&(stream["ssrc"].number() as u32))?))
+            })
             .collect();
         Ok((counted.len(), counted.iter().filter(|(counted, sent)| counted != sent).count()))
     }
@@ -213,7 +236,8 @@ impl Trial<'_, '_, '_> {
     /// Receive soft interrupts so far, by processor.
     fn receive_interrupts(&self) -> Result<Vec<u64>> {
         let row = self.relay.machine.ok("grep NET_RX /proc/softirqs")?;
-        let counts: Vec<u64> = row.split_whitespace().skip(1).filter_map(|count| count.parse().ok()).collect();
+        let counts: Vec<u64> =
+            row.split_whitespace().skip(1).filter_map(|count| count.parse().ok()).collect();
         if counts.len() < CPUS {
             bail!("no {CPUS} processors in {row}");
         }
@@ -231,11 +255,5 @@ impl Findings {
         let seen = seen.into();
         println!("[vm] {} {what}: {}", if passed { "ok    " } else { "FAILED" }, seen.trim());
         self.checks.push(Check { what: what.to_owned(), seen, passed });
-    }
-
-    fn note(&mut self, what: &str, result: Result<()>) {
-        if let Err(error) = result {
-            self.expect(what, false, format!("{error:#}"));
-        }
     }
 }
