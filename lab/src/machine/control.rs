@@ -1,6 +1,6 @@
 //! [`Control`]: shell commands into a guest and what became of them, one line each way over a virtio serial port.
 //!
-//! There: the command in base64. Back: its exit code, and its output in base64.
+//! There: the seconds it may take, and the command in base64. Back: its exit code, and its output in base64.
 
 use std::io::{ErrorKind, Read, Write};
 use std::os::unix::net::UnixStream;
@@ -13,6 +13,8 @@ use base64::engine::general_purpose::STANDARD;
 
 use crate::interrupt;
 
+/// By so much longer than the guest the host waits for a command to end.
+const GRACE: Duration = Duration::from_secs(30);
 /// How often a wait looks whether it is over.
 const POLL: Duration = Duration::from_millis(100);
 
@@ -50,10 +52,10 @@ impl Control {
         Ok(control)
     }
 
-    /// Runs a command to its end.
+    /// Runs a command to its end, or until the guest kills it: then the exit code is that of SIGKILL, 137.
     pub fn run(&mut self, command: &str, limit: Duration) -> Result<Answer> {
-        let deadline = Instant::now() + limit;
-        let request = format!("{}\n", STANDARD.encode(command));
+        let deadline = Instant::now() + limit + GRACE;
+        let request = format!("{} {}\n", limit.as_secs(), STANDARD.encode(command));
         self.stream.write_all(request.as_bytes()).context("writing to the guest")?;
         answer(&self.line(deadline)?)
     }

@@ -38,7 +38,9 @@ impl Relay<'_, '_> {
             "{{ relay-ctl attach eth0 --mode {asked}{children}; echo \"ended: $?\"; }} >/run/relay.log 2>&1 &
              until grep -qE '^(ready|ended):' /run/relay.log; do sleep 0.2; done; grep -v '^$' /run/relay.log | tail -n 12"
         );
-        let said = self.machine.ok(&attach)?;
+        let answer = self.machine.run(&attach)?;
+        ensure!(answer.code == 0, "the daemon neither gets ready nor ends:\n{}", self.diagnosis());
+        let said = answer.output;
         if said.lines().any(|line| line.starts_with("ended:")) {
             let last = said.lines().rev().find(|line| !line.starts_with("ended:")).unwrap_or("nothing");
             return Ok(Start::Refused(last.to_owned()));
@@ -89,7 +91,7 @@ impl Relay<'_, '_> {
 
     /// For the message of a failure.
     pub fn diagnosis(&self) -> String {
-        let ask = "tail -n 15 /run/relay.log; relay-ctl status; relay-ctl children; dmesg | tail -n 5; \
+        let ask = "tail -n 15 /run/relay.log; relay-ctl status; relay-ctl children; dmesg | grep -vE 'init|PATH|HOME|TERM' | tail -n 5; \
                    for card in eth0 eth1; do ethtool -S $card | grep -E 'xdp|drop|err' | grep -v ': 0$'; done";
         self.machine.run(ask).map_or_else(|error| format!("{error:#}"), |answer| answer.output)
     }

@@ -58,7 +58,8 @@ pub fn run(kernel: &Kernel, card: Card, quick: bool) -> Findings {
 }
 
 fn on_a_machine(kernel: &Kernel, card: Card, quick: bool, findings: &mut Findings) -> Result<()> {
-    let lab = Lab::new("vm-")?;
+    // Two runs may go on at once.
+    let lab = Lab::new(&format!("vm-{}-", std::process::id()))?;
     let started = std::time::Instant::now();
     let machine = Machine::boot(&lab, kernel, card)?;
     println!("[vm] booted in {:.0} s", started.elapsed().as_secs_f64());
