@@ -6,6 +6,8 @@ use aya_ebpf::helpers::bpf_redirect;
 use aya_ebpf::macros::{btf_map, xdp};
 use aya_ebpf::programs::XdpContext;
 
+use relay_common::layout::NOBODY;
+
 use crate::copy::{lane, note_pending};
 
 /// Interface to send on.
@@ -18,7 +20,7 @@ pub fn relay_probe(_ctx: XdpContext) -> u32 {
     let Ok(lane) = lane(*ifindex) else { return xdp_action::XDP_ABORTED };
     // The outcome is told to `relay_xmit` like that of any copy. Of the probe before, nothing may have been told.
     lane.count = 0;
-    note_pending(lane, 0);
+    note_pending(lane, NOBODY);
     // SAFETY: the helper only notes the interface; the redirect happens after this program.
     unsafe { bpf_redirect(*ifindex, 0) as u32 }
 }
