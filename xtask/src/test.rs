@@ -114,12 +114,15 @@ fn lint() -> Result<()> {
     format.and(host).and(bpf)
 }
 
-/// Without root. Injection and egress are no default members, because they need GStreamer to be built.
+/// Without root. The lab, injection and egress are no default members: the one because most of it needs root, the others
+/// because they need GStreamer to be built.
 fn unit() -> Result<()> {
     let common = ["test", "--locked", "--no-fail-fast"];
+    let lab = ["--package=lab", "--lib", "--bins"];
     let nodes = ["--package=injection", "--package=egress", "--lib", "--bins", "--test=bad_configuration*"];
     let others = cargo("unit tests", &common);
-    others.and(cargo("unit tests of injection and egress", &[&common[..], &nodes].concat()))
+    let lab = cargo("unit tests of the lab", &[&common[..], &lab].concat());
+    others.and(lab).and(cargo("unit tests of injection and egress", &[&common[..], &nodes].concat()))
 }
 
 /// What is built for tests that need root: always the same packages and features, or cargo would compile what they depend
