@@ -19,7 +19,6 @@ use lab::relay::{BAD_CONFIGURATION, relay_ctl};
 const USAGE: &str = "usage: vm [--quick] [6.12|6.12-rt|6.1 …] [virtio-1|virtio-4|vmxnet3|e1000e …]";
 
 struct Options {
-    quick: bool,
     kernels: Vec<Series>,
     cards: Vec<Card>,
 }
@@ -42,12 +41,13 @@ fn main() -> ExitCode {
     }
 }
 
-/// Kernels and cards that are named, or all; `--quick` is 6.12 with virtio, without changes of mode.
+/// Kernels and cards that are named, or all; `--quick` is 6.12 with virtio.
 fn options(arguments: impl Iterator<Item = String>) -> Result<Options> {
-    let mut options = Options { quick: false, kernels: Vec::new(), cards: Vec::new() };
+    let mut options = Options { kernels: Vec::new(), cards: Vec::new() };
     for argument in arguments {
         if argument == "--quick" {
-            options.quick = true;
+            options.kernels.push(Series::V6_12);
+            options.cards.push(Card::Virtio);
         } else if let Some(series) = Series::ALL.into_iter().find(|series| series.to_string() == argument) {
             options.kernels.push(series);
         } else if let Some(card) = Card::ALL.into_iter().find(|card| card.to_string() == argument) {
@@ -57,10 +57,10 @@ fn options(arguments: impl Iterator<Item = String>) -> Result<Options> {
         }
     }
     if options.kernels.is_empty() {
-        options.kernels = if options.quick { vec![Series::V6_12] } else { Series::ALL.to_vec() };
+        options.kernels = Series::ALL.to_vec();
     }
     if options.cards.is_empty() {
-        options.cards = if options.quick { vec![Card::Virtio] } else { Card::ALL.to_vec() };
+        options.cards = Card::ALL.to_vec();
     }
     Ok(options)
 }
@@ -79,7 +79,7 @@ fn run(options: &Options) -> Result<bool> {
         for &card in &options.cards {
             interrupt::check()?;
             println!("[vm] {}, {card}", kernel.release);
-            all.push(trial::run(&kernel, card, options.quick));
+            all.push(trial::run(&kernel, card));
         }
     }
     interrupt::check()?;

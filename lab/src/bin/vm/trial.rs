@@ -44,8 +44,8 @@ pub struct Findings {
     pub verified: BTreeMap<String, u64>,
 }
 
-/// Boots a machine and tries everything; `quick` leaves the changes of mode out.
-pub fn run(kernel: &Kernel, card: Card, quick: bool) -> Findings {
+/// Boots a machine and tries everything.
+pub fn run(kernel: &Kernel, card: Card) -> Findings {
     let mut findings = Findings {
         release: kernel.release.clone(),
         card,
@@ -55,13 +55,13 @@ pub fn run(kernel: &Kernel, card: Card, quick: bool) -> Findings {
         changes: Vec::new(),
         verified: BTreeMap::new(),
     };
-    if let Err(error) = on_a_machine(kernel, card, quick, &mut findings) {
+    if let Err(error) = on_a_machine(kernel, card, &mut findings) {
         findings.expect("the machine", false, format!("{error:#}"));
     }
     findings
 }
 
-fn on_a_machine(kernel: &Kernel, card: Card, quick: bool, findings: &mut Findings) -> Result<()> {
+fn on_a_machine(kernel: &Kernel, card: Card, findings: &mut Findings) -> Result<()> {
     // Two runs may go on at once.
     let lab = Lab::new(&format!("vm-{}-", std::process::id()))?;
     let started = Instant::now();
@@ -70,11 +70,9 @@ fn on_a_machine(kernel: &Kernel, card: Card, quick: bool, findings: &mut Finding
     let relay = Relay { machine: &machine };
     let mut trial = Trial { kernel, card, relay, lab: &lab, findings, ssrc: 1_000 };
     trial.fresh_start(Mode::Auto)?;
-    if !quick {
-        trial.changes_of_mode()?;
-        for asked in [Mode::Xdp, Mode::Tc] {
-            trial.fresh_start(asked)?;
-        }
+    trial.changes_of_mode()?;
+    for asked in [Mode::Xdp, Mode::Tc] {
+        trial.fresh_start(asked)?;
     }
     let complaints = machine.ok("dmesg | grep -E 'WARNING|BUG|Oops|Call Trace'; true")?;
     trial.findings.expect("the kernel's log has no warning", complaints.is_empty(), complaints);
