@@ -55,6 +55,7 @@ fn send_unfinished(lab: &Lab, packet: &Datagram, kind: u8, segment: u16) {
 /// All that comes in at an interface of the egress namespace for any child.
 pub struct Tap {
     socket: File,
+    blanks: usize,
 }
 
 impl Tap {
@@ -64,7 +65,7 @@ impl Tap {
                 packet_socket(nix::net::if_::if_nametoindex(&format!("eth{nic}")[..]).unwrap())
             })
             .unwrap();
-        Tap { socket }
+        Tap { socket, blanks: 0 }
     }
 
     /// The next `count` frames; less, if no more come.
@@ -82,6 +83,12 @@ impl Tap {
         std::iter::from_fn(|| self.next(50)).collect()
     }
 
+    /// How many frames have come that say nothing, when nothing else is left.
+    pub fn blanks(&mut self) -> usize {
+        assert_eq!(self.rest(), Vec::<Vec<u8>>::new());
+        std::mem::take(&mut self.blanks)
+    }
+
     fn next(&mut self, milliseconds: u16) -> Option<Vec<u8>> {
         let mut frame = vec![0; 4096];
         loop {
@@ -94,6 +101,10 @@ impl Tap {
             if frame[..2] == [0x02, 0xc0] {
                 frame.truncate(length);
                 return Some(frame);
+            }
+            if frame[..6] == frame[6..12] && frame[12..14] == [0x88, 0xb5] {
+                assert!(length <= 60 && frame[14..length].iter().all(|byte| *byte == 0), "{frame:x?}");
+                self.blanks += 1;
             }
         }
     }
