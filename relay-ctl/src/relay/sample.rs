@@ -153,6 +153,7 @@ impl Relay {
         status.gstreamer.audio_restarts = state.interruptions;
         status.gstreamer.video_restarts = state.interruptions;
         status.problems.extend(state.problem.clone());
+        status.warnings.extend(state.warnings());
         for child in children {
             if let Some(problem) = &child.problem {
                 status.problems.push(format!("child {}: {problem}", child.name));

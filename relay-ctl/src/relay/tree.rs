@@ -215,7 +215,10 @@ impl Relay {
             }
             Err(_) => {
                 self.look_up_hosts.notify_one();
-                Way::unnamed(&spec.host)
+                // Other ports, or back before it was gone: what its name resolved to still holds.
+                let known = before.get(&spec.name).filter(|member| member.spec.host == spec.host);
+                let known = known.filter(|member| member.way.address.is_some());
+                known.map_or_else(|| Way::unnamed(&spec.host), |member| member.way.clone())
             }
         };
         let known = before.get(&spec.name).map(|member| member.id);
