@@ -134,7 +134,7 @@ impl Relay {
         let sent = match &state.plane {
             Plane::Userspace(own) => own.send_feedback(port, to, &request),
             Plane::Kernel(_) => {
-                let own = self.registration_of(&state).host.parse().ok();
+                let own = self.registered_address(&state).await;
                 send(sockets, own, port, to, &request)
             }
         };
