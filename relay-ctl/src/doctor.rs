@@ -6,6 +6,7 @@ use serde::Serialize;
 
 use crate::kernel::{pins, probe};
 use crate::net::Netlink;
+use crate::report;
 
 /// One thing looked at.
 #[derive(Debug, Serialize)]
@@ -34,8 +35,8 @@ fn finding(what: &str, result: Result<String, String>, optional: bool, cure: &st
     }
 }
 
-/// Looks at the machine and, if one is named, at an interface.
-pub fn examine(interface: Option<&str>) -> Vec<Finding> {
+/// Looks at the machine and, if one is named, at an interface. `pin_root`: where its relay is pinned, if it has one.
+pub fn examine(interface: Option<&str>, pin_root: &Path) -> Vec<Finding> {
     let mut findings = vec![
         finding(
             "kernel for tc",
@@ -75,6 +76,7 @@ pub fn examine(interface: Option<&str>) -> Vec<Finding> {
         ),
     ];
     if let Some(interface) = interface {
+        findings.push(finding("relay", Ok(report::keeper(pin_root, interface)), true, ""));
         findings.extend(examine_interface(interface));
     }
     findings

@@ -154,9 +154,10 @@ impl<'lab> Bench<'lab> {
         }
     }
 
-    /// A counter of the relay's `drops by reason`.
+    /// A counter of the relay's by reason: of what was lost, or of what it left to the stack.
     pub fn drops(&self, reason: &str) -> u64 {
-        self.cli().json("status").unwrap()["dataplane"]["drops"][reason].number()
+        let plane = &self.cli().json("status").unwrap()["dataplane"];
+        ["drops", "passedToStack"].iter().map(|kind| plane[*kind][reason].number()).sum()
     }
 
     /// Where packets may have gone, for the message of a failed assertion: the test's own losses first.

@@ -16,8 +16,11 @@ pub enum KernelError {
     )]
     PinFolder { folder: PathBuf, source: std::io::Error },
     /// Another daemon holds the lock.
-    #[error("another relay-ctl looks after {interface}; stop it first, or choose another interface")]
-    AnotherDaemon { interface: String },
+    #[error(
+        "another relay-ctl{} already manages {interface}; stop it first, or choose another interface",
+        .pid.map_or_else(String::new, |pid| format!(" (PID {pid})"))
+    )]
+    AnotherDaemon { interface: String, pid: Option<u32> },
     /// The pin directory is of another version.
     #[error(
         "{folder} holds a data plane of layout {found}, this relay-ctl needs v{ours}; it goes on forwarding until you \

@@ -2,6 +2,7 @@
 //! lock that says which daemon looks after it.
 
 use std::fs::File;
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 use relay_common::layout::{LATER_MAPS, PINNED_MAPS, VERSION};
@@ -39,7 +40,12 @@ pub enum Found {
 impl Pins {
     /// The directory of `interface` below `root`.
     pub fn new(root: &Path, interface: &str) -> Pins {
-        Pins { interface: interface.to_owned(), folder: root.join(interface) }
+        Pins { interface: interface.to_owned(), folder: root.join(escaped(interface)) }
+    }
+
+    /// The directory, of whatever layout version.
+    pub fn folder(&self) -> &Path {
+        &self.folder
     }
 
     /// The interface.
@@ -59,7 +65,7 @@ impl Pins {
 
     /// Interfaces with a pin directory below `root`.
     pub fn interfaces(root: &Path) -> Vec<String> {
-        let mut names = names_in(root);
+        let mut names: Vec<String> = names_in(root).iter().map(|name| unescaped(name)).collect();
         names.sort();
         names
     }
@@ -109,7 +115,7 @@ impl Pins {
         match file.try_lock() {
             Ok(()) => Ok(file),
             Err(std::fs::TryLockError::WouldBlock) => {
-                Err(KernelError::AnotherDaemon { interface: self.interface.clone() })
+                Err(KernelError::AnotherDaemon { interface: self.interface.clone(), pid: self.keeper() })
             }
             Err(std::fs::TryLockError::Error(source)) => {
                 Err(KernelError::PinFolder { folder: self.folder.clone(), source })
@@ -121,6 +127,14 @@ impl Pins {
     pub fn is_locked(&self) -> bool {
         File::open(&self.folder)
             .is_ok_and(|file| matches!(file.try_lock(), Err(std::fs::TryLockError::WouldBlock)))
+    }
+
+    /// The daemon that looks after the interface; `None` when none does, or none that can be seen from here (it may be in
+    /// another container).
+    pub fn keeper(&self) -> Option<u32> {
+        let folder = std::fs::metadata(&self.folder).ok()?;
+        let locks = std::fs::read_to_string("/proc/locks").ok()?;
+        keeper_in(&locks, folder.dev(), folder.ino())
     }
 
     /// True while a program is attached through a pinned link.
@@ -153,6 +167,29 @@ impl Pins {
         }
         Ok(found)
     }
+}
+
+/// The name of an interface's directory. bpffs takes no name with a dot in it, which VLAN interfaces have (`eth0.100`).
+fn escaped(interface: &str) -> String {
+    interface.replace('%', "%25").replace('.', "%2e")
+}
+
+/// The interface that a directory is named after.
+fn unescaped(name: &str) -> String {
+    name.replace("%2e", ".").replace("%25", "%")
+}
+
+/// Who holds the lock on a file, from the text of `/proc/locks`:
+/// `2: FLOCK  ADVISORY  WRITE 1234 00:1f:5678 0 EOF` is a lock of process 1234 on inode 5678 of device 0:31. One that waits
+/// for it has an arrow behind the number.
+fn keeper_in(locks: &str, device: u64, inode: u64) -> Option<u32> {
+    let (major, minor) = (nix::sys::stat::major(device), nix::sys::stat::minor(device));
+    let place = format!("{major:02x}:{minor:02x}:{inode}");
+    locks.lines().find_map(|line| {
+        let mut words = line.split_whitespace().skip(1);
+        let (kind, pid, file) = (words.next()?, words.nth(2)?, words.next()?);
+        (kind == "FLOCK" && file == place).then(|| pid.parse().ok().filter(|pid| *pid != 0))?
+    })
 }
 
 fn names_in(folder: &Path) -> Vec<String> {
@@ -205,4 +242,56 @@ pub fn is_bpffs(path: &Path) -> bool {
     let Some(existing) = path.ancestors().find(|ancestor| ancestor.exists()) else { return false };
     nix::sys::statfs::statfs(existing)
         .is_ok_and(|filesystem| filesystem.filesystem_type() == nix::sys::statfs::BPF_FS_MAGIC)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_interface_has_a_directory_that_bpffs_takes() {
+        for (interface, name) in
+            [("eth0", "eth0"), ("eth0.100", "eth0%2e100"), ("a%2eb.c", "a%252eb%2ec"), ("%", "%25")]
+        {
+            let pins = Pins::new(Path::new("/pins"), interface);
+            assert_eq!(pins.folder(), Path::new("/pins").join(name));
+            assert_eq!(unescaped(name), interface);
+        }
+    }
+
+    #[test]
+    fn the_holder_of_a_lock_is_found() {
+        let locks = "1: POSIX  ADVISORY  WRITE 77 00:1f:5678 0 EOF\n\
+                     2: FLOCK  ADVISORY  WRITE 1234 00:1f:5678 0 EOF\n\
+                     2: -> FLOCK  ADVISORY  WRITE 99 00:1f:5678 0 EOF\n\
+                     3: FLOCK  ADVISORY  WRITE 0 fe:01:9 0 EOF\n";
+        let device = |major, minor| nix::sys::stat::makedev(major, minor);
+        assert_eq!(keeper_in(locks, device(0, 0x1f), 5678), Some(1234));
+        assert_eq!(keeper_in(locks, device(0, 0x1f), 5679), None);
+        assert_eq!(keeper_in(locks, device(0xfe, 1), 9), None, "a process that cannot be seen from here");
+    }
+
+    #[test]
+    fn a_lock_names_its_process() {
+        let root = tempfile::tempdir().unwrap();
+        let pins = Pins::new(root.path(), "eth0");
+        assert_eq!(pins.keeper(), None);
+        let lock = pins.lock().unwrap();
+        assert_eq!(pins.keeper(), Some(std::process::id()));
+        assert!(pins.is_locked());
+        let error = pins.lock().unwrap_err().to_string();
+        let wanted = format!("another relay-ctl (PID {}) already manages eth0", std::process::id());
+        assert!(error.contains(&wanted), "{error}");
+        drop(lock);
+        assert_eq!(pins.keeper(), None);
+    }
+
+    #[test]
+    fn interfaces_are_listed_by_their_own_names() {
+        let root = tempfile::tempdir().unwrap();
+        for interface in ["eth0.100", "eth0"] {
+            std::fs::create_dir(Pins::new(root.path(), interface).folder()).unwrap();
+        }
+        assert_eq!(Pins::interfaces(root.path()), ["eth0", "eth0.100"]);
+    }
 }

@@ -21,6 +21,7 @@ mod route;
 
 use std::net::IpAddr;
 
+pub use address::{Usable, primary};
 pub use error::NetError;
 pub use events::Changes;
 pub use requests::Netlink;

@@ -155,7 +155,8 @@ impl Netlink {
         }
     }
 
-    async fn usable(&self, index: u32) -> Result<Vec<Usable>, NetError> {
+    /// The same with what is known of each, in the kernel's order.
+    pub async fn usable(&self, index: u32) -> Result<Vec<Usable>, NetError> {
         let query = RouteNetlinkMessage::GetAddress(AddressMessage::default());
         let replies = self
             .ask(query, NLM_F_DUMP)

@@ -155,7 +155,7 @@ impl Relay {
         // It may have ended meanwhile.
         let Some(source) = state.source_of(&key(port, ssrc)) else { return };
         let request = keyframe::request(ssrc, ssrc);
-        let own = self.registration_of(&state).host.parse().ok();
+        let own = self.registered_address(&state).await;
         let mut asked = false;
         for (to, multiplexed) in ears(source) {
             let sent = match &state.plane {

@@ -1,6 +1,7 @@
 //! The relay as a whole: its children, the way to each, the routes of streams, and the data plane that has them. Every
 //! change goes through here, one at a time.
 
+mod family;
 mod feedback;
 mod hosts;
 mod plane;
@@ -13,7 +14,7 @@ mod watch;
 mod way;
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::OnceLock;
 use std::time::Duration;
 
@@ -29,6 +30,7 @@ use crate::metrics::Counters;
 use crate::net::Netlink;
 use crate::view;
 
+use family::Families;
 use plane::Plane;
 use probes::Probes;
 pub use sample::{Forwarder, Sample, Told};
@@ -57,6 +59,8 @@ pub struct Relay {
     sums: Mutex<()>,
     /// Follows Redis, in a relay that is run with it.
     tree: OnceLock<Tree>,
+    /// Where Redis is, as far as that is known.
+    redis: OnceLock<SocketAddr>,
     /// ms since 1970 at which the daemon started.
     created: u64,
     /// What Redis told, as far as it is shown.
@@ -126,21 +130,25 @@ impl Relay {
 
     /// Adds a child and waits a moment until it is forwarded to.
     pub async fn add_child(&self, spec: ChildSpec) -> Result<view::Child, RelayError> {
-        let address = way::resolve_host(&spec.host).await.map_err(RelayError::Bad)?;
+        let addresses = hosts::resolve(&spec.host).await.map_err(RelayError::Bad)?;
         let name = spec.name.clone();
         let streams = self.read_streams().await;
+        let live = Families::live(&streams, crate::report::monotonic_ns());
         {
             let mut state = self.state.lock().await;
+            let address = family::choose(&addresses, None, live, state.listened())
+                .ok_or_else(|| RelayError::Bad(format!("host '{}' has no address", spec.host)))?;
             self.check_new(&state, &spec, address, &streams).await?;
             let id = state.free_id().ok_or_else(|| {
                 RelayError::Conflict(format!(
                     "a relay has at most {MAX_CHILDREN} children; put a relay between"
                 ))
             })?;
-            let way = Way::look_up(&self.netlink, address, state.plane.mode()).await;
+            let mut way = Way::look_up(&self.netlink, address, state.plane.mode()).await;
             if let Some(refusal) = &way.refusal {
                 return Err(RelayError::Conflict(format!("child {name}: {refusal}")));
             }
+            way.addresses = addresses;
             state.plane.begin_child(id)?;
             state.children.insert(name.clone(), Member { id, spec, way });
             if let Err(error) = self.apply(&mut state).await {

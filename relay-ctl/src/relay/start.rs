@@ -4,14 +4,17 @@ use std::collections::{BTreeMap, HashMap};
 use std::net::IpAddr;
 use std::sync::OnceLock;
 
-use relay_common::layout::{AUDIO, Listener, ListenerKey, VIDEO};
+use relay_common::layout::{AUDIO, Child, ChildInfo, Listener, ListenerKey, VIDEO};
 use tokio::sync::{Mutex, Notify, watch};
 
+use super::family::{self, Families};
+use super::hosts::{self, Answers};
 use super::plane::Plane;
 use super::probes::Probes;
 use super::way::{self, Way};
 use super::{Member, Relay, RelayError, State, Told};
 use crate::config::{ChildSpec, Config, ConfigError, Listen};
+use crate::fanout::ChildId;
 use crate::kernel::{
     self, DataPlane, Facts, Found, Inherited, KernelError, Maps, Mode, ModeWanted, Pins, choose, pins, probe,
 };
@@ -48,19 +51,14 @@ impl Relay {
             other => other.into(),
         })?;
         let addresses = listen_addresses(&netlink, &interface, &config.listen).await?;
-        let mut wanted = Vec::new();
-        for spec in &config.children {
-            let address = way::resolve_host(&spec.host).await.map_err(|why| child_error(spec, &why))?;
-            wanted.push((spec.clone(), address));
-        }
-
         let pins = Pins::new(&config.pin_root, &config.interface);
         let found = inspect(&pins, config.mode)?;
+        let left = if found == Found::DataPlane { left_behind(&Maps::open(&pins)?) } else { Vec::new() };
+        let specs = config.children.iter().chain(left.iter().map(|(spec, _)| spec));
+        let answers = hosts::resolve_all(specs.map(|spec| spec.host.clone())).await;
+        check_hosts(&config.children, &left, &answers)?;
         let mut probes = Probes::default();
-        let mut destinations: Vec<IpAddr> = wanted.iter().map(|(_, address)| *address).collect();
-        if found == Found::DataPlane {
-            destinations.extend(inherited_addresses(&Maps::open(&pins)?).await);
-        }
+        let destinations = destinations(&config.children, &left, &answers, &addresses);
         let facts = find_out(&netlink, &config, &interface, &destinations, found, &pins, &mut probes).await;
         let (mode, mode_reason) = choose(config.mode, &facts).map_err(|(why, cure)| KernelError::Mode {
             mode: match config.mode {
@@ -114,10 +112,11 @@ impl Relay {
             counters: Counters::new(),
             sums: Mutex::default(),
             tree: OnceLock::new(),
+            redis: OnceLock::new(),
             created: crate::report::now_ms(),
             told: std::sync::RwLock::new(Told::default()),
         };
-        let started = match relay.populate(inherited, wanted, mode).await {
+        let started = match relay.populate(inherited, &answers, mode).await {
             Ok(()) => relay.go(&interface, mode, fresh).await,
             Err(error) => Err(error),
         };
@@ -129,45 +128,81 @@ impl Relay {
     }
 
     /// Children that a predecessor had, then those of the configuration.
-    async fn populate(
-        &self,
-        inherited: Inherited,
-        wanted: Vec<(ChildSpec, IpAddr)>,
-        mode: Mode,
-    ) -> Result<(), StartError> {
+    async fn populate(&self, inherited: Inherited, answers: &Answers, mode: Mode) -> Result<(), StartError> {
         let mut state = self.state.lock().await;
+        let streams = state.plane.streams();
+        let live = Families::live(&streams, crate::report::monotonic_ns());
         for (id, info) in inherited.children {
-            let spec = ChildSpec {
-                name: kernel::unpadded(&info.name),
-                host: kernel::unpadded(&info.host),
-                ports: info.ports,
+            let spec = spec_of(&info);
+            let record = match &state.plane {
+                Plane::Kernel(plane) => record_of(plane.maps(), id, &info),
+                Plane::Userspace(_) => None,
             };
-            let configured = wanted.iter().find(|(other, _)| other.name == spec.name);
-            let spec = configured.map_or(spec, |(configured, _)| configured.clone());
-            let way = match way::resolve_host(&spec.host).await {
-                Ok(address) => Way::look_up(&self.netlink, address, mode).await,
-                Err(problem) => Way { problem: Some(problem), ..Way::default() },
-            };
+            let configured = self.config.children.iter().find(|other| other.name == spec.name);
+            // One that is to be elsewhere now is not where it was.
+            let record = record.filter(|_| configured.is_none_or(|configured| configured.host == spec.host));
+            let spec = configured.cloned().unwrap_or(spec);
+            let way = self.inherited_way(answers.get(&spec.host), record, live, state.listened(), mode).await;
+            if let Some(why) = &way.unresolved {
+                tracing::warn!("child {}: {why}; copies go on to the address that it had", spec.name);
+            }
             state.children.insert(spec.name.clone(), Member { id, spec, way });
         }
         state.routes = inherited.routes;
-        let streams = state.plane.streams();
-        for (spec, address) in wanted {
+        for spec in &self.config.children {
             if state.children.contains_key(&spec.name) {
                 continue;
             }
-            self.check_new(&state, &spec, address, &streams)
+            let addresses = match answers.get(&spec.host) {
+                Some(Ok(addresses)) => addresses.clone(),
+                Some(Err(why)) => return Err(child_error(spec, why).into()),
+                None => Vec::new(),
+            };
+            let address = family::choose(&addresses, None, live, state.listened())
+                .ok_or_else(|| child_error(spec, "its host has no address"))?;
+            self.check_new(&state, spec, address, &streams)
                 .await
-                .map_err(|error| child_error(&spec, &error.to_string()))?;
-            let way = Way::look_up(&self.netlink, address, mode).await;
+                .map_err(|error| child_error(spec, &error.to_string()))?;
+            let mut way = Way::look_up(&self.netlink, address, mode).await;
             if let Some(refusal) = &way.refusal {
-                return Err(child_error(&spec, refusal).into());
+                return Err(child_error(spec, refusal).into());
             }
-            let id = state.free_id().ok_or_else(|| child_error(&spec, "too many children"))?;
+            way.addresses = addresses;
+            let id = state.free_id().ok_or_else(|| child_error(spec, "too many children"))?;
             state.plane.begin_child(id)?;
-            state.children.insert(spec.name.clone(), Member { id, spec, way });
+            state.children.insert(spec.name.clone(), Member { id, spec: spec.clone(), way });
         }
         Ok(())
+    }
+
+    /// The way to a child that a predecessor had, whose record in the kernel is right until something better is known.
+    async fn inherited_way(
+        &self,
+        answer: Option<&Result<Vec<IpAddr>, String>>,
+        record: Option<Child>,
+        live: Families,
+        listened: Families,
+        mode: Mode,
+    ) -> Way {
+        let known = record.map(|record| way::unmapped(record.destination));
+        let chosen = match answer {
+            Some(Ok(addresses)) => family::choose(addresses, known, live, listened),
+            Some(Err(_)) | None => known,
+        };
+        let mut way = match (chosen, record) {
+            (Some(address), Some(record)) if known == Some(address) => {
+                Way::take_over(&self.netlink, &record, mode).await
+            }
+            (Some(address), _) => Way::look_up(&self.netlink, address, mode).await,
+            (None, _) => Way::default(),
+        };
+        match answer {
+            Some(Ok(addresses)) => way.addresses.clone_from(addresses),
+            Some(Err(why)) if way.address.is_some() => way.unresolved = Some(why.clone()),
+            Some(Err(why)) => way.problem = Some(why.clone()),
+            None => {}
+        }
+        way
     }
 
     /// Fills the maps, then attaches: from its first packet the relay forwards to all children.
@@ -195,13 +230,57 @@ impl Relay {
     }
 }
 
-/// Where the predecessor's children are, as far as their hosts resolve.
-async fn inherited_addresses(maps: &Maps) -> Vec<IpAddr> {
-    let mut addresses = Vec::new();
-    for (_, info) in maps.known_children() {
-        addresses.extend(way::resolve_host(&kernel::unpadded(&info.host)).await);
+/// A child of a predecessor's, and the record of it that the data plane uses, if it was resolved.
+type Left = (ChildSpec, Option<Child>);
+
+/// The predecessor's children.
+fn left_behind(maps: &Maps) -> Vec<Left> {
+    let children = maps.known_children().into_iter();
+    children.map(|(id, info)| (spec_of(&info), record_of(maps, id, &info))).collect()
+}
+
+fn spec_of(info: &ChildInfo) -> ChildSpec {
+    ChildSpec { name: kernel::unpadded(&info.name), host: kernel::unpadded(&info.host), ports: info.ports }
+}
+
+/// What a child's copies are made from. A daemon that died in a change may have left word of a slot that is another's.
+fn record_of(maps: &Maps, id: ChildId, info: &ChildInfo) -> Option<Child> {
+    let slot = info.slot.checked_sub(1)?;
+    maps.children.get(&slot, 0).ok().filter(|child| child.counter == id)
+}
+
+/// A name in the configuration has to resolve, unless a predecessor knew it: that child goes on being forwarded to.
+fn check_hosts(configured: &[ChildSpec], left: &[Left], answers: &Answers) -> Result<(), ConfigError> {
+    for spec in configured {
+        let known = left.iter().any(|(other, record)| {
+            record.is_some() && (&other.name, &other.host) == (&spec.name, &spec.host)
+        });
+        if let Some(Err(why)) = answers.get(&spec.host)
+            && !known
+        {
+            return Err(child_error(spec, why));
+        }
     }
-    addresses
+    Ok(())
+}
+
+/// Where copies will most likely go.
+fn destinations(
+    configured: &[ChildSpec],
+    left: &[Left],
+    answers: &Answers,
+    listened: &[IpAddr],
+) -> Vec<IpAddr> {
+    let listened: Families = listened.iter().copied().collect();
+    let named = |host: &str, known: Option<IpAddr>| match answers.get(host) {
+        Some(Ok(addresses)) => family::choose(addresses, known, Families::default(), listened),
+        Some(Err(_)) | None => known,
+    };
+    let configured = configured.iter().filter_map(|spec| named(&spec.host, None));
+    let left = left.iter().filter_map(|(spec, record)| {
+        named(&spec.host, record.map(|record| way::unmapped(record.destination)))
+    });
+    configured.chain(left).collect()
 }
 
 /// Without rights there is nothing to look at, and userspace mode does not need it.

@@ -138,7 +138,7 @@ impl Relay {
         let listeners = listeners(&addresses, interface.mac.unwrap_or_default(), self.config.listen.ports);
         if state.addresses != addresses {
             state.addresses = addresses;
-            self.register_again(state);
+            self.register_again(state).await;
         }
         if let Plane::Kernel(plane) = &mut state.plane {
             plane.listen(listeners)?;
