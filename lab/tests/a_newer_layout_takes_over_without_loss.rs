@@ -48,7 +48,8 @@ fn takes_over(test: &str, mode: Mode, to: Mode) {
 
     bench.relay.kill9().unwrap();
     bench.wait_more(&sink, 100);
-    bench.relay = RelayProcess::attach(&lab, RelayConfig::new("relay-1", to, Vec::new())).unwrap();
+    let children = (0..3).map(|child| v4_argument(&bench.topology, child)).collect();
+    bench.relay = RelayProcess::attach(&lab, RelayConfig::new("relay-1", to, children)).unwrap();
     bench.cli().wait_forwarding(3).unwrap();
     bench.wait_more(&sink, RATE / 4);
     let status = bench.cli().json("status").unwrap();

@@ -43,19 +43,21 @@ fn a_relay_that_cannot_fall_back_to_tc_goes_on_by_xdp() {
     let source = Source::start(&lab, "injection-1", SourceConfig::new(bench.flows(), 1_000)).unwrap();
     bench.wait_packets(&other, 2, 100);
     // What is there is no link, so the program of tc cannot be put into it.
-    let pins = bench.cli().pin_root().join(format!("eth0/v{VERSION}"));
-    let (map, link) = (pins.join("DROPS"), pins.join("link-tcx"));
-    lab.run("relay-1", &["bpftool", "map", "pin", "pinned", &map.to_string_lossy(), &link.to_string_lossy()])
-        .unwrap();
+    let link = bench.cli().pin_root().join(format!("eth0/v{VERSION}/link-tcx"));
+    fs::create_dir(&link).unwrap();
     lab.set_feature("egress-1", "eth0", "gro", false).unwrap();
-    eventually("tc cannot take over", || bench.relay.process().log().contains("tc cannot take over"));
+    let deadline = std::time::Instant::now() + TIMEOUT;
+    while !bench.relay.process().log().contains("tc cannot take over") {
+        assert!(std::time::Instant::now() < deadline, "{}", bench.diagnosis());
+        std::thread::sleep(std::time::Duration::from_millis(5));
+    }
 
     assert_eq!(plane()["mode"].text(), "xdp", "{}", bench.diagnosis());
     bench.wait_more(&other, 200);
     bench.cli().ok(&["child", "add", &v4_argument(&bench.topology, 2)]).unwrap();
     let third = bench.sink(&[2]);
     bench.wait_packets(&third, 2, 100);
-    fs::remove_file(&link).unwrap();
+    fs::remove_dir(&link).unwrap();
     eventually("then tc takes over", || plane()["mode"].text() == "tc");
     bench.wait_more(&third, 100);
     let sent = source.stop();

@@ -71,7 +71,7 @@ fn closed(packet: &[u8], datagram: &Datagram) -> Vec<u8> {
         destination_mac: datagram.destination_mac,
         source_mac: datagram.source_mac,
         ethertype: if source.is_ipv4() { [0x08, 0x00] } else { [0x86, 0xdd] },
-        reserved: [0; 2],
+        mtu: 1500,
         source: from,
         destination: to,
         ports: [0; 2],

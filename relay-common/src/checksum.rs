@@ -3,6 +3,8 @@
 //! Sums are ones' complement and so independent of byte order as long as all words are read the same way
 //! (RFC 1071 section 2 B): everything here reads in host order and never swaps.
 
+use crate::packet::word32;
+
 /// Folds a 32-bit sum of 16-bit words to 16 bits.
 #[inline(always)]
 pub const fn fold(sum: u32) -> u16 {
@@ -28,6 +30,21 @@ pub const fn sum<const N: usize>(bytes: &[u8; N]) -> u32 {
         at += 2;
     }
     total
+}
+
+/// True when an IPv4 header without options sums up to all ones, as a right one does (RFC 1071 section 1).
+#[inline(always)]
+pub fn is_right(header: &[u8; 20]) -> bool {
+    let sum = word32::<0>(header) as u64
+        + word32::<4>(header) as u64
+        + word32::<8>(header) as u64
+        + word32::<12>(header) as u64
+        + word32::<16>(header) as u64;
+    let sum = (sum & 0xffff_ffff) + (sum >> 32);
+    let sum = (sum & 0xffff) + (sum >> 16);
+    // At most 0x1_fffe and a carry are left.
+    let sum = (sum & 0xffff) + (sum >> 16);
+    (sum & 0xffff) + (sum >> 16) == 0xffff
 }
 
 /// RFC 1624 equation 3: the checksum `old` after words summing to `removed` became words summing to `added`.

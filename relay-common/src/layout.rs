@@ -7,8 +7,9 @@
 //! ```text
 //! (address, port)  -LISTENERS->  kind            is it ours, and which of the port pairs; what a CPU has found stays in
 //!                                                LISTENER_CACHE until LISTENER_CHANGES says that it may be wrong
+//! source address   -SOURCES---->  1              longest prefix: is media taken from there? asked when a stream begins or moves
 //! (port, SSRC)     -ROUTES----->  set            absent: set 0, the set of all children
-//! set              -SETS------->  instance       the one word that a change of children flips
+//! set, IP version  -SETS------->  instance       the one word that a change of children flips
 //! instance         -FANOUT----->  devmap         xdp: what the kernel broadcasts through
 //! instance         -INSTANCES-->  first, count   tc: the members to walk
 //! (instance, NIC)  -GROUPS----->  first, count   devmap program: this NIC's members, in devmap order
@@ -22,7 +23,7 @@ use crate::packet::{set_word, set_word32, set_word64, word, word32, word64};
 use crate::parse::ETHERNET;
 
 /// Version of everything in this module.
-pub const VERSION: u32 = 2;
+pub const VERSION: u32 = 3;
 
 /// Most children of one relay.
 pub const MAX_CHILDREN: u32 = 256;
@@ -41,8 +42,10 @@ pub const MAX_INSTANCES: u32 = 4096;
 pub const MAX_MEMBERS: u32 = 1 << 19;
 /// Egress interfaces of all instances together.
 pub const MAX_GROUPS: u32 = 16_384;
-/// Addresses times ports that RTCP feedback from children comes from.
-pub const MAX_PEERS: u32 = 4 * (2 * MAX_CHILDREN + 2);
+/// Addresses of children.
+pub const MAX_PEERS: u32 = 2 * MAX_CHILDREN + 2;
+/// Most prefixes that media is taken from.
+pub const MAX_SOURCES: u32 = 256;
 /// Addresses times ports that a relay listens on.
 pub const MAX_LISTENERS: u32 = 1024;
 /// Slots for egress interfaces, with a cursor and counters for each CPU; two egress interfaces whose indexes agree modulo this cannot both be used by xdp.
@@ -54,6 +57,45 @@ pub const CAPTURE_SNAP: usize = 2048;
 
 /// Index of the set of all children.
 pub const ALL_CHILDREN: u32 = 0;
+
+/// What a change of a set's children flips, the value of `SETS`: one word, so that a packet sees all of it or nothing.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[repr(transparent)]
+pub struct SetWord(u64);
+
+impl SetWord {
+    /// `instance`: of the members of this IP version, 0 when there are none. `mtu`: the smallest of the ways to them, IP
+    /// bytes. `others`: how many members have the other IP version.
+    #[inline(always)]
+    pub const fn new(instance: u32, mtu: u16, others: u16) -> SetWord {
+        SetWord(instance as u64 | (mtu as u64) << 32 | (others as u64) << 48)
+    }
+
+    /// The instance of the members of this IP version; 0: there are none.
+    #[inline(always)]
+    pub const fn instance(self) -> u32 {
+        self.0 as u32
+    }
+
+    /// The largest IP packet that fits the ways to all of them.
+    #[inline(always)]
+    pub const fn mtu(self) -> u16 {
+        (self.0 >> 32) as u16
+    }
+
+    /// Members of the other IP version.
+    #[inline(always)]
+    pub const fn others(self) -> u16 {
+        (self.0 >> 48) as u16
+    }
+}
+
+/// Index in `SETS`. A set is two, one for each IP version: no program can make a packet of one into one of the other, and
+/// what is not to be sent must not be in a devmap (the kernel rings the driver's bell only for the last copies of a poll).
+#[inline(always)]
+pub const fn half(set: u32, v6: bool) -> u32 {
+    2 * set + v6 as u32
+}
 
 /// Key of `LISTENERS`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -159,8 +201,8 @@ pub struct Child {
     pub source_mac: [u8; 6],
     /// EtherType on the wire: 08 00 or 86 dd.
     pub ethertype: [u8; 2],
-    /// Explicit padding.
-    pub reserved: [u8; 2],
+    /// Largest IP packet that fits the way to the child.
+    pub mtu: u16,
     /// The relay's address towards the child; IPv4 mapped.
     pub source: [u8; 16],
     /// The child's address; IPv4 mapped.
@@ -194,6 +236,8 @@ pub struct ChildStats {
     pub bytes: u64,
     /// Copies that could not be made or sent.
     pub errors: u64,
+    /// Those of them that were larger than [`Child::mtu`].
+    pub too_big: u64,
 }
 
 /// Value of `CHILD_INFO`: who a child is, for people and for the next daemon. The data plane does not read it.
@@ -239,6 +283,9 @@ pub struct Cursor {
 
 /// Copies that the kernel collects for one interface before it hands them to the driver (`DEV_MAP_BULK_SIZE`).
 pub const BULK: usize = 16;
+
+/// In [`Pending::children`]: a frame that is for nobody.
+pub const NOBODY: u32 = u32::MAX;
 
 /// Value of `PENDING`, per CPU: the copies on their way to the driver in this very bulk. The kernel runs the devmap
 /// program over a bulk, hands it over and reports the outcome without anything in between on that CPU, so the report
@@ -301,6 +348,8 @@ pub const TOKEN_RTCP: u32 = 0x100;
 pub const TOKEN_V6: u32 = 0x200;
 /// Flag of a token: the copies are wanted by `relay-ctl capture`.
 pub const TOKEN_CAPTURE: u32 = 0x400;
+/// Flag of a token: the sender has a child's address, and that child gets no copy of its own packets.
+pub const TOKEN_FROM_CHILD: u32 = 0x800;
 
 /// Where the source port starts in [`Token::flags`].
 pub const TOKEN_PORT_SHIFT: u32 = 16;
@@ -396,6 +445,7 @@ pub const PINNED_MAPS: &[&str] = &[
     "RELAY",
     "LISTENERS",
     "LISTENER_CHANGES",
+    "SOURCES",
     "ROUTES",
     "SETS",
     "SET_CHILDREN",
@@ -419,7 +469,7 @@ pub const PINNED_MAPS: &[&str] = &[
 
 /// Those of [`PINNED_MAPS`] that a directory of the same [`VERSION`] may lack: an older daemon did not make them, no
 /// program reads them, and a missing one means the same as one full of zeros. The next daemon makes it; media goes on.
-pub const LATER_MAPS: &[&str] = &["TOTALS"];
+pub const LATER_MAPS: &[&str] = &[];
 
 const _: () = {
     assert!(size_of::<ListenerKey>() == 20);
@@ -431,7 +481,8 @@ const _: () = {
     assert!(size_of::<CaptureHead>() == 24);
     assert!(size_of::<Relay>() == 352);
     assert!(size_of::<Total>() == 24);
-    assert!(size_of::<crate::stream::Stream>() == 8 * 10 + 6 * 4 + 24);
+    assert!(size_of::<ChildStats>() == 32);
+    assert!(size_of::<crate::stream::Stream>() == 168);
 };
 
 #[cfg(feature = "user")]
@@ -446,6 +497,7 @@ mod pod {
         super::ListenerKey,
         super::Listener,
         super::StreamKey,
+        super::SetWord,
         super::Span,
         super::GroupKey,
         super::Child,

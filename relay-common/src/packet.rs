@@ -33,6 +33,18 @@ impl<'a> Packet<'a> {
         Packet { length, ..self }
     }
 
+    /// Where the span in reach begins.
+    #[inline(always)]
+    pub fn start(&self) -> usize {
+        self.start
+    }
+
+    /// Where it ends.
+    #[inline(always)]
+    pub fn end(&self) -> usize {
+        self.end
+    }
+
     /// `N` bytes at `offset`, or `None` when the packet ends before them.
     #[inline(always)]
     pub fn bytes<const N: usize>(&self, offset: usize) -> Option<&'a [u8; N]> {

@@ -1,5 +1,6 @@
 //! From a frame to "RTP or RTCP of this stream, for this port", or the reason why not. Reads only.
 
+use crate::checksum;
 use crate::packet::{Packet, be16, be32, word32, word64};
 use crate::reason::Reason;
 
@@ -16,7 +17,8 @@ pub const UDP: usize = 8;
 
 const TYPE_IPV4: u16 = 0x0800;
 const TYPE_IPV6: u16 = 0x86dd;
-const TYPE_VLAN: u16 = 0x8100;
+/// EtherType of a VLAN tag (IEEE 802.1Q).
+pub const TYPE_VLAN: u16 = 0x8100;
 const TYPE_QINQ: u16 = 0x88a8;
 const PROTOCOL_UDP: u8 = 17;
 const NEXT_FRAGMENT: u8 = 44;
@@ -47,7 +49,7 @@ impl Family {
 ///
 /// The addresses come first and aligned, so that a BPF program moves them in words instead of byte by byte.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[repr(C, align(4))]
+#[repr(C, align(8))]
 pub struct Datagram {
     /// Source address; IPv4 as `::ffff:a.b.c.d` (RFC 4291 section 2.5.5.2).
     pub source: [u8; 16],
@@ -80,6 +82,18 @@ impl Datagram {
     #[inline(always)]
     pub const fn payload_offset(&self) -> usize {
         self.ip_offset() + self.family.header() + UDP
+    }
+
+    /// Where the IP packet ends. A frame may be longer: padding of short ones, or a trailer.
+    #[inline(always)]
+    pub const fn end(&self) -> usize {
+        self.ip_offset() + self.ip_length()
+    }
+
+    /// Length of the IP packet, headers included.
+    #[inline(always)]
+    pub const fn ip_length(&self) -> usize {
+        self.family.header() + self.udp_length as usize
     }
 
     /// Bytes of RTP or RTCP.
@@ -119,6 +133,9 @@ fn ipv4<const AT: usize>(packet: Packet<'_>) -> Result<Datagram, Reason> {
     if ip[0] & 0x0f != 5 {
         return Err(if ip[0] & 0x0f < 5 { Reason::BadLength } else { Reason::IpOptions });
     }
+    if !checksum::is_right(ip) {
+        return Err(Reason::BadChecksum);
+    }
     // More-fragments flag or an offset (RFC 791 section 3.1).
     if be16(ip, 6) & 0x3fff != 0 {
         return Err(Reason::Fragment);
@@ -148,11 +165,38 @@ fn ipv4<const AT: usize>(packet: Packet<'_>) -> Result<Datagram, Reason> {
 /// The prefix of an IPv4-mapped IPv6 address.
 pub const MAPPED: [u8; 16] = [0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff, 0, 0, 0, 0];
 
+/// True when the IPv6 address from `AT` on has the prefix [`MAPPED`]; `AT` is a constant, and two words are all there is to it.
+#[inline(always)]
+fn is_mapped<const AT: usize>(ip: &[u8; IPV6]) -> bool {
+    // The offsets of the two words cannot be computed from AT in a const argument.
+    let (first, second) =
+        if AT == 8 { (word64::<8>(ip), word32::<16>(ip)) } else { (word64::<24>(ip), word32::<32>(ip)) };
+    first == 0 && second == u32::from_ne_bytes([0, 0, 0xff, 0xff])
+}
+
+/// True for a source address that no other host can have (RFC 1122 section 3.2.1.3, RFC 4291 sections 2.5 and 2.7):
+/// unspecified, loopback, multicast, broadcast.
+#[inline(always)]
+pub fn is_martian(source: &[u8; 16]) -> bool {
+    if word64::<0>(source) == 0 {
+        if word32::<8>(source) == u32::from_ne_bytes([0, 0, 0xff, 0xff]) {
+            return matches!(source[12], 0 | 127 | 224..);
+        }
+        let low = be32::<12>(source);
+        return word32::<8>(source) == 0 && low <= 1;
+    }
+    source[0] == 0xff
+}
+
 #[inline(always)]
 fn ipv6<const AT: usize>(packet: Packet<'_>) -> Result<Datagram, Reason> {
     let ip = packet.bytes::<IPV6>(AT).ok_or(Reason::Runt)?;
     if ip[0] >> 4 != 6 {
         return Err(Reason::NotIp);
+    }
+    // IPv4 addresses in disguise (RFC 4291 section 2.5.5.2) are on no wire, and would be taken for IPv4's.
+    if is_mapped::<8>(ip) || is_mapped::<24>(ip) {
+        return Err(Reason::NotLocal);
     }
     match ip[6] {
         PROTOCOL_UDP => {}
@@ -224,6 +268,8 @@ pub enum Payload {
     Rtcp {
         /// SSRC of the packet's sender.
         ssrc: u32,
+        /// True for what a receiver tells (report, NACK, PLI …), false for what a sender does.
+        feedback: bool,
     },
 }
 
@@ -256,6 +302,13 @@ pub fn payload_of(bytes: &[u8], rtcp_port: bool) -> Result<Payload, Reason> {
     classify(bytes.first_chunk(), bytes.get(8..).and_then(|tail| tail.first_chunk()), rtcp_port)
 }
 
+/// Types of RTCP that go from receivers to senders: FIR and NACK (RFC 2032), RR, RTPFB, PSFB, XR. A compound packet begins
+/// with SR, then it is its sender's, or with one of these.
+#[inline(always)]
+const fn is_feedback(packet_type: u8) -> bool {
+    matches!(packet_type, 192 | 193 | 201 | 205 | 206 | 207)
+}
+
 /// `head`: bytes 0..8, `tail`: bytes 8..12, where the payload has them.
 #[inline(always)]
 fn classify(head: Option<&[u8; 8]>, tail: Option<&[u8; 4]>, rtcp_port: bool) -> Result<Payload, Reason> {
@@ -265,7 +318,7 @@ fn classify(head: Option<&[u8; 8]>, tail: Option<&[u8; 4]>, rtcp_port: bool) -> 
     }
     // Packet types 192..=223 are RTCP; as RTP they would be payload types 64..=95 with the marker bit set.
     if (192..=223).contains(&head[1]) {
-        return Ok(Payload::Rtcp { ssrc: be32::<4>(head) });
+        return Ok(Payload::Rtcp { ssrc: be32::<4>(head), feedback: is_feedback(head[1]) });
     }
     if rtcp_port {
         return Err(Reason::NotRtp);

@@ -12,6 +12,16 @@ macro_rules! reasons {
             /// Every reason, in the order of the `DROPS` map.
             pub const ALL: &'static [Reason] = &[$(Reason::$variant,)+];
 
+            /// The reason with this number, as `reason as u32` gives it.
+            #[inline(always)]
+            pub const fn of(number: u32) -> Reason {
+                if number as usize >= Self::ALL.len() {
+                    return Reason::Runt;
+                }
+                // SAFETY: a unit-only enum of that representation, whose values are 0 to the length of `ALL`.
+                unsafe { core::mem::transmute::<u32, Reason>(number) }
+            }
+
             /// The name used everywhere outside.
             pub const fn name(self) -> &'static str {
                 match self { $(Reason::$variant => $name,)+ }
@@ -52,6 +62,8 @@ reasons! {
     Fragment = "fragment", Stack;
     /// IPv4 or IPv6, but not UDP.
     NotUdp = "not-udp", Stack;
+    /// The IPv4 header's checksum is wrong (RFC 1122 section 3.2.1.2 wants such a packet dropped, which the stack does).
+    BadChecksum = "bad-checksum", Stack;
     /// IP and UDP lengths contradict each other or the frame.
     BadLength = "bad-length", Stack;
     /// For another address, or for another station's MAC.
@@ -66,8 +78,16 @@ reasons! {
     NoChecksum6 = "udp6-no-checksum", Stack;
     /// TTL or hop limit would reach 0: most likely a loop of relays.
     TtlExpired = "ttl-expired", Stack;
-    /// RTCP feedback from a child; it must not go down to its siblings.
+    /// From an address that no other host can have: loopback, multicast, unspecified, or this relay's own.
+    MartianSource = "martian-source", Stack;
+    /// RTCP from a child; it must not go down to its siblings.
     RtcpFromChild = "rtcp-from-child", Stack;
+    /// RTCP feedback (receiver report, NACK, PLI …) from somebody who is no child: nothing for the children.
+    RtcpFeedback = "rtcp-feedback", Stack;
+    /// From an address that media is not taken from: in a tree all but the parent's, else see `--source`.
+    Stranger = "stranger", Dropped;
+    /// The SSRC comes from another source, which is live: a loop of relays, or two senders (RFC 3550 section 8.2).
+    SsrcCollision = "ssrc-collision", Dropped;
     /// The stream's fan-out set is empty.
     NoChildren = "no-children", Dropped;
     /// The stream's fan-out set has no devmap: the daemon died in the middle of its very first set-up.
@@ -82,8 +102,10 @@ reasons! {
     CopyNotMade = "copy-not-made", CopyDropped;
     /// The child is where the packet came from; sending it back would be a loop.
     ChildIsSender = "child-is-sender", CopyDropped;
-    /// IPv4 packet for an IPv6 child or the other way round, and no room to change the header.
+    /// IPv4 packet and IPv6 child, or the other way round.
     OtherFamily = "other-family", CopyDropped;
+    /// The copy is larger than the MTU of the way to the child.
+    TooBig = "too-big", CopyDropped;
     /// The egress interface or its queue refused the copy.
     EgressRefused = "egress-refused", CopyDropped;
     /// The table of streams is full: forwarded all the same, but without statistics of its own.

@@ -2,8 +2,12 @@
 //! tells a late packet from a duplicate.
 //!
 //! One stream comes in on one 4-tuple, so one receive queue, so one CPU at a time: its entry has one writer and needs
-//! neither a lock nor a copy per CPU. Two senders that use one SSRC for one port break this, and their sequence
-//! numbers make no sense together anyway.
+//! neither a lock nor a copy per CPU.
+//!
+//! A stream has one source (RFC 3550 section 8.2). A packet of the same SSRC from elsewhere means that the sender has
+//! moved, or that there is a loop or a second sender: [`Stream::elsewhere`] tells which.
+
+use crate::packet::word64;
 
 /// A jump forward of more than this is a restart, not loss (RFC 3550 appendix A.1, MAX_DROPOUT).
 const MAX_DROPOUT: u16 = 3000;
@@ -12,7 +16,27 @@ const MAX_MISORDER: u16 = 100;
 /// Packets behind the highest that the window still remembers one by one.
 const WINDOW: u16 = 128;
 
-/// Statistics of one stream, the value of the `STREAMS` map.
+/// The source of a stream has ended when nothing has come from it for so long, if what comes from elsewhere does not go
+/// on where it was, ns. What goes round in a loop is back within milliseconds.
+const SILENT: u64 = 200_000_000;
+/// The same when the other is known as a rival.
+const SILENT_WITH_RIVAL: u64 = 1_000_000_000;
+/// Another source is remembered for so long, ns.
+const REMEMBERED: u64 = 5_000_000_000;
+
+/// [`Stream::flags`]: the source is a child's address.
+pub const FROM_CHILD: u8 = 1;
+
+/// What a packet from elsewhere means.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Elsewhere {
+    /// The sender has another address or port now: the packet is one of the stream's.
+    Moved,
+    /// The stream's own source is live: a loop, or two senders with one SSRC. Nothing of it belongs to the stream.
+    Collision,
+}
+
+/// Statistics of one stream, the value of the `STREAMS` map. What most packets touch comes first: 128 bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(C)]
 pub struct Stream {
@@ -46,12 +70,30 @@ pub struct Stream {
     pub timestamp: u32,
     /// Interarrival jitter in sixteenths of a timestamp unit.
     pub jitter: u32,
-    /// Source address of the first packet; IPv4 mapped.
+    /// Address that the stream comes from; IPv4 mapped.
     pub source: [u8; 16],
-    /// Source port of the first packet.
+    /// Port that it comes from.
     pub source_port: u16,
+    /// [`FROM_CHILD`], or 0.
+    pub flags: u8,
     /// Explicit padding.
-    pub reserved: [u8; 6],
+    pub reserved: u8,
+    /// What `LISTENER_CHANGES` was when the source was last found to be one that media is taken from.
+    pub changes: u32,
+    /// Another source of the same SSRC: the one before, or a rival; all zeros: none.
+    pub other: [u8; 16],
+    /// When that was last one, CLOCK_MONOTONIC ns.
+    pub other_seen: u64,
+    /// Packets of rivals, none of which belongs to the stream.
+    pub collisions: u64,
+    /// Port of `other`.
+    pub other_port: u16,
+    /// 1: `other` is a rival, and `source` was here first.
+    pub rival: u8,
+    /// Explicit padding.
+    pub reserved2: u8,
+    /// How often the source changed.
+    pub moves: u32,
 }
 
 /// One RTP packet as the statistics see it.
@@ -98,13 +140,114 @@ impl Stream {
             jitter: 0,
             source,
             source_port,
-            reserved: [0; 6],
+            flags: 0,
+            reserved: 0,
+            changes: 0,
+            other: [0; 16],
+            other_seen: 0,
+            collisions: 0,
+            other_port: 0,
+            rival: 0,
+            reserved2: 0,
+            moves: 0,
         }
     }
 
-    /// Takes one more packet into account.
+    /// A stream of which only RTCP has come so far.
+    #[inline(always)]
+    pub fn begin_with_rtcp(now: u64, source: [u8; 16], source_port: u16) -> Stream {
+        let nothing = Arrival { sequence: 0, timestamp: 0, bytes: 0, now, rate: 0 };
+        Stream { packets: 0, rtcp_packets: 1, ..Stream::begin(nothing, source, source_port) }
+    }
+
+    /// True when this is where the stream comes from.
+    #[inline(always)]
+    pub fn is_from(&self, source: &[u8; 16], port: u16) -> bool {
+        self.source_port == port && self.is_from_address(source)
+    }
+
+    /// True when the stream comes from this address, whatever the port.
+    #[inline(always)]
+    pub fn is_from_address(&self, source: &[u8; 16]) -> bool {
+        same_address(&self.source, source)
+    }
+
+    /// Takes a packet into account that does not come from the stream's source, if it belongs to the stream. If it does,
+    /// the stream comes from there from now on.
+    ///
+    /// The packets of a sender that has moved go on where the former ones ended, or come when those have ended. Those that
+    /// go round in a loop have been here before. Whoever was here first stays: when the former source is heard again
+    /// soon after, it was no move.
+    #[inline(always)]
+    pub fn elsewhere(&mut self, source: &[u8; 16], port: u16, packet: Arrival) -> Elsewhere {
+        let ahead = packet.sequence.wrapping_sub(self.highest as u16);
+        let goes_on = ahead != 0 && ahead < MAX_DROPOUT;
+        let quiet = packet.now.wrapping_sub(self.last_seen);
+        let known = self.other_port == port
+            && same_address(&self.other, source)
+            && packet.now.wrapping_sub(self.other_seen) < REMEMBERED;
+        let returns = known && self.rival == 0;
+        let moved = if self.packets == 0 || returns {
+            true
+        } else if known {
+            quiet > SILENT_WITH_RIVAL
+        } else {
+            goes_on || quiet > SILENT
+        };
+        if !moved {
+            self.note_other(*source, port, 1, packet.now);
+            self.collisions += 1;
+            return Elsewhere::Collision;
+        }
+        let (before, port_before) = (self.source, self.source_port);
+        self.note_other(before, port_before, returns as u8, packet.now);
+        self.source = *source;
+        self.source_port = port;
+        self.moves += 1;
+        if goes_on && self.packets != 0 {
+            self.update(packet);
+        } else if returns && quiet <= SILENT && self.packets != 0 {
+            // Both have sent this one.
+            self.collisions += 1;
+            return Elsewhere::Collision;
+        } else {
+            self.begin_again(packet);
+        }
+        Elsewhere::Moved
+    }
+
+    #[inline(always)]
+    fn note_other(&mut self, other: [u8; 16], port: u16, rival: u8, now: u64) {
+        self.other = other;
+        self.other_port = port;
+        self.rival = rival;
+        self.other_seen = now;
+    }
+
+    /// A sender that does not go on where the one before was.
+    #[inline(always)]
+    fn begin_again(&mut self, packet: Arrival) {
+        if self.packets == 0 {
+            self.base = packet.sequence as u32;
+            self.highest = packet.sequence as u32;
+            self.first_seen = packet.now;
+        } else {
+            self.restart(packet.sequence);
+        }
+        self.packets += 1;
+        self.bytes += packet.bytes as u64;
+        self.timestamp = packet.timestamp;
+        self.last_seen = packet.now;
+    }
+
+    /// Takes one more packet of the stream's source into account.
     #[inline(always)]
     pub fn update(&mut self, packet: Arrival) {
+        if self.packets == 0 {
+            // Only RTCP has come before.
+            self.begin_again(packet);
+            return;
+        }
         self.packets += 1;
         self.bytes += packet.bytes as u64;
         let ahead = packet.sequence.wrapping_sub(self.highest as u16);
@@ -132,6 +275,9 @@ impl Stream {
 
     /// Packets that should have come since the first one.
     pub fn expected(&self) -> u64 {
+        if self.packets == 0 {
+            return 0;
+        }
         self.expected_before + u64::from(self.highest.wrapping_sub(self.base)) + 1
     }
 
@@ -203,4 +349,9 @@ impl Stream {
             self.jitter = self.jitter.wrapping_add(magnitude).wrapping_sub((self.jitter + 8) >> 4);
         }
     }
+}
+
+#[inline(always)]
+fn same_address(one: &[u8; 16], other: &[u8; 16]) -> bool {
+    word64::<0>(one) == word64::<0>(other) && word64::<8>(one) == word64::<8>(other)
 }

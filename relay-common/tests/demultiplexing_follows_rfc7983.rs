@@ -5,7 +5,15 @@ use relay_common::reason::Reason;
 
 const RTP: Result<Payload, Reason> =
     Ok(Payload::Rtp { ssrc: 0x2222_2222, sequence: 0x0102, timestamp: 0x1111_1111 });
-const RTCP: Result<Payload, Reason> = Ok(Payload::Rtcp { ssrc: 0x1111_1111 });
+/// RTCP of a sender.
+const RTCP: Result<Payload, Reason> = Ok(Payload::Rtcp { ssrc: 0x1111_1111, feedback: false });
+/// RTCP of a receiver.
+const FEEDBACK: Result<Payload, Reason> = Ok(Payload::Rtcp { ssrc: 0x1111_1111, feedback: true });
+
+/// RTCP of this type (RFC 3550 section 6, 4585, 3611; FIR and NACK of RFC 2032).
+const fn rtcp(packet_type: u8) -> Result<Payload, Reason> {
+    if matches!(packet_type, 192 | 193 | 201 | 205 | 206 | 207) { FEEDBACK } else { RTCP }
+}
 const NOT_RTP: Result<Payload, Reason> = Err(Reason::NotRtp);
 
 fn packet(first: u8, second: u8) -> [u8; 16] {
@@ -43,8 +51,16 @@ fn every_first_byte() {
 fn every_second_byte() {
     for second in 0..=255 {
         let is_rtcp = (192..=223).contains(&second);
-        assert_eq!(payload_of(&packet(0x80, second), false), if is_rtcp { RTCP } else { RTP }, "{second}");
-        assert_eq!(payload_of(&packet(0x80, second), true), if is_rtcp { RTCP } else { NOT_RTP }, "{second}");
+        assert_eq!(
+            payload_of(&packet(0x80, second), false),
+            if is_rtcp { rtcp(second) } else { RTP },
+            "{second}"
+        );
+        assert_eq!(
+            payload_of(&packet(0x80, second), true),
+            if is_rtcp { rtcp(second) } else { NOT_RTP },
+            "{second}"
+        );
     }
 }
 
@@ -52,7 +68,7 @@ fn every_second_byte() {
 fn the_known_rtcp_types_are_rtcp_and_the_usual_payload_types_are_rtp() {
     // SR, RR, SDES, BYE, APP, RTPFB, PSFB, XR.
     for second in 200..=207 {
-        assert_eq!(payload_of(&packet(0x81, second), false), RTCP);
+        assert_eq!(payload_of(&packet(0x81, second), false), rtcp(second));
     }
     // PCMU, PCMA, and the dynamic types that WebRTC uses, without and with a marker.
     for payload_type in [0, 8, 96, 97, 111, 126, 127] {

@@ -30,7 +30,7 @@ impl To {
             destination_mac: self.destination_mac,
             source_mac: self.source_mac,
             ethertype: if v4 { [0x08, 0x00] } else { [0x86, 0xdd] },
-            reserved: [0; 2],
+            mtu: 1500,
             source,
             destination,
             ports: [self.port; 2],

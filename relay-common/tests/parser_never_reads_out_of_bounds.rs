@@ -75,7 +75,7 @@ fn check(reach: &[u8], length: usize) -> Result<(), TestCaseError> {
                 prop_assert_eq!(&inside[4..8], timestamp.to_be_bytes());
                 prop_assert_eq!(&inside[8..12], ssrc.to_be_bytes());
             }
-            Ok(Payload::Rtcp { ssrc }) => prop_assert_eq!(&inside[4..8], ssrc.to_be_bytes()),
+            Ok(Payload::Rtcp { ssrc, .. }) => prop_assert_eq!(&inside[4..8], ssrc.to_be_bytes()),
             Err(_) => {}
         }
     }

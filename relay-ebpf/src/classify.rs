@@ -1,39 +1,111 @@
 //! Whose packet is this? The policy of the relay, the same for XDP and tc. Nothing here writes to the packet.
+//!
+//! What is found out about a packet is kept in a map, [`Media`], and found out in functions of their own: the verifier knows
+//! nothing of what is in a map, so that many ways of getting there become one, and walks each function once instead of once
+//! for each way. (It also spares the 512 bytes of stack.)
 
 use aya_ebpf::bindings::BPF_NOEXIST;
+use aya_ebpf::btf_maps::lpm_trie::Key;
 use aya_ebpf::helpers::bpf_ktime_get_ns;
-use relay_common::layout::{ALL_CHILDREN, HEARD, Heard, Listener, ListenerKey, StreamKey, clock_rate};
+use relay_common::layout::{
+    ALL_CHILDREN, HEARD, Heard, Listener, ListenerKey, SetWord, StreamKey, clock_rate, half,
+};
 use relay_common::packet::{Packet, same_mac, word64};
 use relay_common::parse::{self, Datagram, Family, Payload};
 use relay_common::reason::Reason;
-use relay_common::stream::{Arrival, Stream, units_per_ns};
+use relay_common::stream::{Arrival, Elsewhere, FROM_CHILD, Stream, units_per_ns};
 
 use crate::capture;
 use crate::count;
-use crate::maps::{LISTENER_CACHE, LISTENER_CHANGES, LISTENERS, NEW_STREAM, PEERS, ROUTES, SETS, STREAMS};
+use crate::maps::{
+    LISTENER_CACHE, LISTENER_CHANGES, LISTENERS, MEDIA, NEW_STREAM, PEERS, ROUTES, SETS, SOURCES, STREAMS,
+};
 
-/// A packet that this relay forwards.
+/// What is known of the packet that this CPU has in hand.
+#[repr(C)]
 pub struct Media {
     /// Where it is in the frame, and its addresses.
     pub datagram: Datagram,
-    /// Audio or video.
-    pub kind: u8,
-    /// RTP port of the pair.
-    pub port: u16,
-    /// It came to the RTCP port of the pair.
-    pub rtcp_port: bool,
-    /// Some stream of the pair has a fan-out set of its own.
-    pub routed: bool,
-    /// RTCP, and so for the children's RTCP ports: it came to that of its pair.
-    pub rtcp: bool,
-    /// SSRC of the stream.
-    pub ssrc: u32,
+    /// When it came, CLOCK_MONOTONIC ns.
+    pub now: u64,
+    /// Who of the set gets it.
+    pub word: SetWord,
+    /// RTP port of the pair, and SSRC.
+    pub key: StreamKey,
     /// The stream's fan-out set.
     pub set: u32,
-    /// Instance of the set; never 0 from [`classify`].
-    pub instance: u32,
+    /// What `LISTENER_CHANGES` was.
+    changes: u32,
+    /// Of RTP: its timestamp and sequence number.
+    timestamp: u32,
+    /// Scratch of [`crate::offload`].
+    pub sum: u32,
+    sequence: u16,
+    /// RTP or RTCP bytes of it: of several packets in one buffer, of the first.
+    bytes: u16,
+    /// Audio or video.
+    pub kind: u8,
+    /// It came to the RTCP port of the pair: 1.
+    pub rtcp_port: u8,
+    /// Some stream of the pair has a fan-out set of its own: 1.
+    pub routed: u8,
+    /// [`RTP`], [`RTCP`] or [`FEEDBACK`].
+    payload: u8,
+    /// Of its source, see `relay_common::stream`.
+    flags: u8,
+    /// Somebody captures this stream: 1.
+    captured: u8,
+    /// Explicit padding.
+    reserved: [u8; 2],
+}
+
+const RTP: u8 = 0;
+const RTCP: u8 = 1;
+const FEEDBACK: u8 = 2;
+
+impl Media {
+    /// It is RTCP, and so for the children's RTCP ports: it came to that of its pair.
+    #[inline(always)]
+    pub fn is_for_rtcp_ports(&self) -> bool {
+        self.payload != RTP && self.rtcp_port != 0
+    }
+
+    /// The sender has a child's address.
+    #[inline(always)]
+    pub fn is_from_child(&self) -> bool {
+        self.flags & FROM_CHILD != 0
+    }
+
     /// Somebody captures this stream.
-    pub captured: bool,
+    #[inline(always)]
+    pub fn is_captured(&self) -> bool {
+        self.captured != 0
+    }
+
+    /// How the stream's statistics see it.
+    #[inline(always)]
+    fn arrival(&self) -> Arrival {
+        let rate = if self.kind == 0 { units_per_ns(clock_rate(0)) } else { units_per_ns(clock_rate(1)) };
+        let (sequence, timestamp) = (self.sequence, self.timestamp);
+        Arrival { sequence, timestamp, bytes: self.bytes, now: self.now, rate }
+    }
+
+    /// Takes what the packet is.
+    #[inline(always)]
+    fn take(&mut self, payload: Payload) {
+        match payload {
+            Payload::Rtp { ssrc, sequence, timestamp } => {
+                self.key.ssrc = ssrc;
+                self.sequence = sequence;
+                self.timestamp = timestamp;
+                self.payload = RTP;
+            }
+            Payload::Rtcp { ssrc, feedback } => {
+                self.key.ssrc = ssrc;
+                self.payload = if feedback { FEEDBACK } else { RTCP };
+            }
+        }
+    }
 }
 
 /// Who has already seen to it that the frame is for this station.
@@ -41,82 +113,236 @@ pub struct Media {
 pub enum Station {
     /// Nobody: compare the destination MAC (XDP).
     Unchecked,
-    /// The stack: the packet is `PACKET_HOST` (tc).
-    Checked,
+    /// The stack: the packet is `PACKET_HOST`, and what VLAN tag it had is out of it (tc).
+    Checked {
+        /// It had one.
+        tagged: bool,
+    },
 }
 
-/// Decides whether the packet is media for this relay, keeps the books of its stream, and finds its fan-out set.
+/// What functions of their own give: [`FINE`] or a [`Reason`], for the kernel allows them one number.
+type Outcome = u32;
+const FINE: Outcome = u32::MAX;
+
 #[inline(always)]
-pub fn classify(packet: Packet<'_>, station: Station) -> Result<Media, Reason> {
-    let media = first(packet, station, u16::MAX)?;
-    if media.instance == 0 {
-        return Err(Reason::NoChildren);
+fn outcome(result: Result<(), Reason>) -> Outcome {
+    match result {
+        Ok(()) => FINE,
+        Err(reason) => reason as u32,
     }
-    Ok(media)
 }
 
-/// [`classify`] for a datagram of which only the first `segment` bytes are one packet. Whether anybody gets it is left to
-/// the caller, who has the other packets to look at.
 #[inline(always)]
-pub fn first(packet: Packet<'_>, station: Station, segment: u16) -> Result<Media, Reason> {
-    let datagram = parse::datagram(packet)?;
-    let listener = listener(&datagram)?;
+fn result(outcome: Outcome) -> Result<(), Reason> {
+    if outcome == FINE { Ok(()) } else { Err(Reason::of(outcome)) }
+}
+
+/// Decides whether the packet is media for this relay, keeps the books of its stream, and finds its fan-out set. Of a
+/// datagram that is several packets, only the first `segment` bytes are one. Whether anybody gets it is left to the caller.
+#[inline(always)]
+pub fn classify(packet: Packet<'_>, station: Station, segment: u16) -> Result<&'static mut Media, Reason> {
+    let media = MEDIA.get_ptr_mut(0).ok_or(Reason::NotWritable)?;
+    // SAFETY: this CPU's own, and programs of this kind do not interrupt one another there.
+    let media = unsafe { &mut *media };
+    result(find_datagram(packet.start(), packet.end(), packet.len(), media))?;
+    if media.datagram.tagged && station == (Station::Checked { tagged: true }) {
+        return Err(Reason::StackedVlan);
+    }
+    let listener = listener(media)?;
     if station == Station::Unchecked {
         let to = packet.bytes::<6>(0).ok_or(Reason::Runt)?;
         if !same_mac(to, &listener.mac) {
             return Err(Reason::NotLocal);
         }
     }
-    // By value from here on: the verifier need not follow what was in the cache and what was not any further.
-    let Listener { port, kind, rtcp, routed, .. } = *listener;
-    let (rtcp_port, routed) = (rtcp != 0, routed != 0);
-    let payload = parse::payload(packet, &datagram, rtcp_port)?;
-    if datagram.family == Family::V6 && datagram.checksum == [0, 0] {
-        return Err(Reason::NoChecksum6);
-    }
-    if datagram.ttl <= 1 {
-        return Err(Reason::TtlExpired);
-    }
+    media.key.port = listener.port;
+    media.kind = listener.kind;
+    media.rtcp_port = listener.rtcp;
+    media.routed = listener.routed;
+    media.bytes = media.datagram.payload_length().min(segment);
+    result(find_payload(packet.start(), packet.end(), packet.len(), media))?;
     // SAFETY: the helper takes no arguments and only reads the clock.
-    let now = unsafe { bpf_ktime_get_ns() };
-    let (ssrc, rtcp) = match payload {
-        Payload::Rtp { ssrc, .. } => (ssrc, false),
-        Payload::Rtcp { ssrc } => (ssrc, true),
-    };
-    let key = StreamKey { port, reserved: [0; 2], ssrc };
-    match payload {
-        Payload::Rtp { sequence, timestamp, .. } if count::wanted() => {
-            let rate = if kind == 0 { units_per_ns(clock_rate(0)) } else { units_per_ns(clock_rate(1)) };
-            let bytes = datagram.payload_length().min(segment);
-            record(&key, Arrival { sequence, timestamp, bytes, now, rate }, &datagram);
+    media.now = unsafe { bpf_ktime_get_ns() };
+    keep_books(media)?;
+    media.set = set(media.routed != 0, &media.key);
+    media.word = SETS.get(half(media.set, media.datagram.family == Family::V6)).copied().unwrap_or_default();
+    media.captured = capture::wanted(&media.key, media.now) as u8;
+    Ok(media)
+}
+
+#[inline(never)]
+fn find_datagram(start: usize, end: usize, length: usize, media: &mut Media) -> Outcome {
+    // SAFETY: the span is the packet's, from the caller.
+    let packet = unsafe { Packet::from_span(start, end) }.of_length(length);
+    outcome(parse::datagram(packet).map(|datagram| media.datagram = datagram))
+}
+
+#[inline(never)]
+fn find_payload(start: usize, end: usize, length: usize, media: &mut Media) -> Outcome {
+    // SAFETY: as above.
+    let packet = unsafe { Packet::from_span(start, end) }.of_length(length);
+    let found = parse::payload(packet, &media.datagram, media.rtcp_port != 0).and_then(|payload| {
+        if media.datagram.family == Family::V6 && media.datagram.checksum == [0, 0] {
+            return Err(Reason::NoChecksum6);
         }
-        Payload::Rtp { .. } => {}
-        Payload::Rtcp { .. } => {
-            let peer = ListenerKey { address: datagram.source, port: datagram.source_port, reserved: [0; 2] };
-            if PEERS.get_ptr(&peer).is_some() {
-                return Err(Reason::RtcpFromChild);
-            }
-            if let Some(stream) = STREAMS.get_ptr_mut(&key) {
-                // SAFETY: the entry has one writer, see `relay_common::stream`.
-                unsafe { (*stream).rtcp_packets += 1 };
-            }
+        if media.datagram.ttl <= 1 {
+            return Err(Reason::TtlExpired);
+        }
+        media.take(payload);
+        Ok(())
+    });
+    outcome(found)
+}
+
+/// Nobody gets the packet: why not.
+#[inline(always)]
+pub fn nobody(word: SetWord) -> Reason {
+    match word.others() {
+        0 => Reason::NoChildren,
+        others => {
+            // One for each of those; the last is counted like any packet's reason.
+            count::drops(Reason::OtherFamily, others as u64 - 1);
+            Reason::OtherFamily
         }
     }
-    let set = set(routed, &key);
-    let instance = SETS.get(set).copied().unwrap_or(0);
-    let captured = capture::wanted(&key, now);
-    Ok(Media {
-        datagram,
-        kind,
-        port,
-        rtcp_port,
-        routed,
-        rtcp: rtcp && rtcp_port,
-        ssrc,
-        set,
-        instance,
-        captured,
-    })
+}
+
+/// Another packet of the same datagram, which is several: what it is, and its RTP or RTCP bytes.
+#[inline(always)]
+pub fn take_next(media: &mut Media, payload: Payload, bytes: u16) -> Result<(), Reason> {
+    media.take(payload);
+    media.bytes = bytes;
+    keep_books(media)
+}
+
+/// Takes the packet into its stream's statistics, if it may belong there.
+#[inline(always)]
+fn keep_books(media: &mut Media) -> Result<(), Reason> {
+    if media.payload != RTP {
+        return result(keep_rtcp(media));
+    }
+    if let Some(stream) = STREAMS.get_ptr_mut(&media.key) {
+        // SAFETY: the entry has one writer, see `relay_common::stream`.
+        let stream = unsafe { &mut *stream };
+        if stream.changes == media.changes
+            && stream.is_from(&media.datagram.source, media.datagram.source_port)
+        {
+            media.flags = stream.flags;
+            return result(update(stream, media));
+        }
+    }
+    result(admit(media))
+}
+
+#[inline(never)]
+fn update(stream: &mut Stream, media: &Media) -> Outcome {
+    if count::wanted() {
+        stream.update(media.arrival());
+    }
+    FINE
+}
+
+/// A packet that begins a stream, or that comes from elsewhere, or the first after a change of what may come from where.
+#[inline(never)]
+fn admit(media: &mut Media) -> Outcome {
+    outcome(source(media).and_then(|()| admitted(media)))
+}
+
+#[inline(always)]
+fn admitted(media: &Media) -> Result<(), Reason> {
+    let datagram = &media.datagram;
+    let Some(stream) = STREAMS.get_ptr_mut(&media.key) else {
+        let Some(new) = NEW_STREAM.get_ptr_mut(0) else { return Ok(()) };
+        // SAFETY: this CPU's own; nothing else uses it before the insertion has copied it.
+        unsafe {
+            new.write(Stream::begin(media.arrival(), datagram.source, datagram.source_port));
+            insert(media, new, media.changes);
+        }
+        return Ok(());
+    };
+    // SAFETY: the entry has one writer, see `relay_common::stream`.
+    let stream = unsafe { &mut *stream };
+    if stream.is_from(&datagram.source, datagram.source_port) {
+        update(stream, media);
+    } else if stream.elsewhere(&datagram.source, datagram.source_port, media.arrival())
+        == Elsewhere::Collision
+    {
+        return Err(Reason::SsrcCollision);
+    }
+    stream.flags = media.flags;
+    stream.changes = media.changes;
+    Ok(())
+}
+
+/// Is media taken from there?
+#[inline(always)]
+fn source(media: &mut Media) -> Result<(), Reason> {
+    let address = media.datagram.source;
+    let own = ListenerKey { address, port: 0, reserved: [0; 2] };
+    if parse::is_martian(&media.datagram.source) || LISTENERS.get_ptr(&own).is_some() {
+        return Err(Reason::MartianSource);
+    }
+    if SOURCES.get(&Key::new(128, address)).is_none() {
+        return Err(Reason::Stranger);
+    }
+    media.flags = if PEERS.get_ptr(&own).is_some() { FROM_CHILD } else { 0 };
+    Ok(())
+}
+
+/// Takes one RTCP packet into account, if it is for the children.
+#[inline(never)]
+fn keep_rtcp(media: &mut Media) -> Outcome {
+    outcome(kept_rtcp(media))
+}
+
+#[inline(always)]
+fn kept_rtcp(media: &mut Media) -> Result<(), Reason> {
+    let peer = ListenerKey { address: media.datagram.source, port: 0, reserved: [0; 2] };
+    let child = PEERS.get_ptr(&peer).is_some();
+    media.flags = if child { FROM_CHILD } else { 0 };
+    if media.payload == FEEDBACK {
+        return Err(if child { Reason::RtcpFromChild } else { Reason::RtcpFeedback });
+    }
+    if let Some(stream) = STREAMS.get_ptr_mut(&media.key) {
+        // SAFETY: the entry has one writer, see `relay_common::stream`.
+        let stream = unsafe { &mut *stream };
+        if stream.is_from_address(&media.datagram.source) {
+            stream.rtcp_packets += 1;
+            return Ok(());
+        }
+        return Err(if child { Reason::RtcpFromChild } else { Reason::SsrcCollision });
+    }
+    if child {
+        return Err(Reason::RtcpFromChild);
+    }
+    source(media)?;
+    if let Some(new) = NEW_STREAM.get_ptr_mut(0) {
+        let datagram = &media.datagram;
+        // SAFETY: as in `admitted`.
+        unsafe {
+            new.write(Stream::begin_with_rtcp(media.now, datagram.source, datagram.source_port));
+            // Its first RTP packet is to be looked at: 0 is no state of `LISTENER_CHANGES` while anybody listens.
+            insert(media, new, 0);
+        }
+    }
+    Ok(())
+}
+
+/// Puts a new stream into the table.
+///
+/// # Safety
+/// `new` is this CPU's own.
+#[inline(always)]
+unsafe fn insert(media: &Media, new: *mut Stream, changes: u32) {
+    // SAFETY: as the caller says.
+    let inserted = unsafe {
+        (*new).flags = media.flags;
+        (*new).changes = changes;
+        STREAMS.insert(&media.key, &*new, BPF_NOEXIST as u64)
+    };
+    if inserted.is_err() {
+        count::drops(Reason::StreamTableFull, 1);
+    }
 }
 
 /// The fan-out set of a stream, of a port pair where some are routed or none is.
@@ -130,18 +356,19 @@ pub fn set(routed: bool, key: &StreamKey) -> u32 {
 }
 
 #[inline(always)]
-fn listener(datagram: &Datagram) -> Result<&'static Listener, Reason> {
-    let mut key =
-        ListenerKey { address: datagram.destination, port: datagram.destination_port, reserved: [0; 2] };
+fn listener(media: &mut Media) -> Result<&'static Listener, Reason> {
+    let Datagram { destination, destination_port, .. } = media.datagram;
+    let mut key = ListenerKey { address: destination, port: destination_port, reserved: [0; 2] };
     // Port 0 is the entry that only says "this address is ours", and no port that anything listens on.
     if key.port != 0 {
         // Read before the entry: what is found may be newer than this says, never older.
         let changes = LISTENER_CHANGES.get(0).copied().unwrap_or(0);
+        media.changes = changes;
         let slot = LISTENER_CACHE.get_ptr_mut(key.port as u32 % HEARD);
         // SAFETY: this CPU's own, and programs of this kind do not interrupt one another there.
         if let Some(heard) = slot.map(|slot| unsafe { &*slot })
             && heard.changes == changes
-            && same_key(&heard.key, &key)
+            && same_key(&heard.key, &media.datagram)
         {
             return Ok(&heard.listener);
         }
@@ -160,28 +387,8 @@ fn listener(datagram: &Datagram) -> Result<&'static Listener, Reason> {
 }
 
 #[inline(always)]
-fn same_key(one: &ListenerKey, other: &ListenerKey) -> bool {
-    one.port == other.port
-        && word64::<0>(&one.address) == word64::<0>(&other.address)
-        && word64::<8>(&one.address) == word64::<8>(&other.address)
-}
-
-/// Takes one RTP packet into its stream's statistics.
-#[inline(always)]
-pub fn record(key: &StreamKey, arrival: Arrival, datagram: &Datagram) {
-    if let Some(stream) = STREAMS.get_ptr_mut(key) {
-        // SAFETY: the entry has one writer, see `relay_common::stream`.
-        unsafe { (*stream).update(arrival) };
-        return;
-    }
-    // Not on the stack, which has 512 bytes for parsing and this.
-    let Some(new) = NEW_STREAM.get_ptr_mut(0) else { return };
-    // SAFETY: this CPU's own; nothing else uses it before the insertion has copied it.
-    let inserted = unsafe {
-        new.write(Stream::begin(arrival, datagram.source, datagram.source_port));
-        STREAMS.insert(key, &*new, BPF_NOEXIST as u64)
-    };
-    if inserted.is_err() {
-        count::drops(Reason::StreamTableFull, 1);
-    }
+fn same_key(one: &ListenerKey, other: &Datagram) -> bool {
+    one.port == other.destination_port
+        && word64::<0>(&one.address) == word64::<0>(&other.destination)
+        && word64::<8>(&one.address) == word64::<8>(&other.destination)
 }

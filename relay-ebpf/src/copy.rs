@@ -3,16 +3,21 @@
 //! The kernel shows a copy's egress device but not whose it is. Copies of one packet for one device run here one after
 //! the other, in devmap order, on the CPU that took the packet; so the first copy with a new token is for the first
 //! child behind this device, the next for the second, and a cursor per CPU and device is enough.
+//!
+//! Nothing is dropped here: the kernel has the driver send what it was given only with the last copies of a poll, and not
+//! at all when none of those is left. What is not to be sent is not in the devmap; the rare copy that must not go to its
+//! child all the same becomes a [`blank`].
 
 use aya_ebpf::bindings::xdp_action;
+use aya_ebpf::helpers::bpf_xdp_adjust_tail;
 use aya_ebpf::macros::xdp;
 use aya_ebpf::programs::XdpContext;
 use aya_log_ebpf::warn;
 use relay_common::layout::{
-    BULK, CURSORS, Child, Cursor, GroupKey, Pending, Span, TOKEN_CAPTURE, TOKEN_PORT_SHIFT, TOKEN_RTCP,
-    TOKEN_V6, Token,
+    BULK, CURSORS, Child, Cursor, GroupKey, NOBODY, Pending, Span, TOKEN_CAPTURE, TOKEN_ETHERTYPE,
+    TOKEN_FROM_CHILD, TOKEN_PORT_SHIFT, TOKEN_RTCP, TOKEN_V6, Token,
 };
-use relay_common::packet::{be16, word32, word64};
+use relay_common::packet::{be16, set_word, set_word32, word, word32, word64};
 use relay_common::parse::{ETHERNET, UDP};
 use relay_common::reason::Reason;
 use relay_common::rewrite::{self, V4_HEADERS, V4_UDP, V6_HEADERS, V6_UDP};
@@ -21,15 +26,17 @@ use crate::maps::{self, CHILDREN, GROUPS, INSTANCES, MEMBERS, PENDING};
 use crate::xdp::headers;
 use crate::{capture, count};
 
+/// Length of a [`blank`]: the shortest Ethernet frame, without its check sequence.
+const BLANK: usize = 60;
+
 #[xdp(map = "devmap")]
 pub fn relay_copy(ctx: XdpContext) -> u32 {
     match copy(&ctx) {
         Ok(()) => xdp_action::XDP_PASS,
+        // Never seen: some other program's packet, or copies in an order that this kernel does not have.
         Err(reason) => {
             count::drops(reason, 1);
-            if matches!(reason, Reason::CopyWithoutToken | Reason::CopyWithoutChild) {
-                warn!(&ctx, "copy dropped: reason {}", reason as u32);
-            }
+            warn!(&ctx, "copy dropped: reason {}", reason as u32);
             xdp_action::XDP_DROP
         }
     }
@@ -44,18 +51,15 @@ fn copy(ctx: &XdpContext) -> Result<(), Reason> {
     let position = position(lane, &token, ifindex)?;
     let slot = *MEMBERS.get(position).ok_or(Reason::CopyWithoutChild)?;
     let child = CHILDREN.get(slot).ok_or(Reason::CopyWithoutChild)?;
-    match rewrite(ctx, &token, child) {
-        Ok(bytes) => {
-            count::sent(child, bytes);
-            note_pending(lane, child.counter);
-        }
-        Err(reason) => {
-            count::failed(child);
-            return Err(reason);
-        }
+    if !is_for(ctx, &token, child)? {
+        note_pending(lane, NOBODY);
+        return blank(ctx, child);
     }
+    let bytes = rewrite(ctx, &token, child)?;
+    count::sent(child, bytes);
+    note_pending(lane, child.counter);
     if token.flags & TOKEN_CAPTURE != 0 {
-        let length = ctx.data_end() - ctx.data();
+        let length = length(ctx);
         capture::packet(ctx, length, ifindex, 1, crate::xdp::load);
     }
     Ok(())
@@ -122,32 +126,79 @@ pub fn note_pending(lane: &mut Pending, counter: u32) {
     }
 }
 
+/// False for a copy that must not go to its child.
+#[inline(always)]
+fn is_for(ctx: &XdpContext, token: &Token, child: &Child) -> Result<bool, Reason> {
+    if length(ctx) > ETHERNET + child.mtu as usize {
+        // Counted at the way in: most devices' copies of such a packet never come here.
+        return Ok(false);
+    }
+    if token.flags & TOKEN_FROM_CHILD != 0 && is_sender(ctx, token, child)? {
+        count::failed(child, Reason::ChildIsSender);
+        return Ok(false);
+    }
+    Ok(true)
+}
+
+/// Length of the frame. Opaque to the compiler, which would compute it from the lower halves of two pointers.
+#[inline(always)]
+fn length(ctx: &XdpContext) -> usize {
+    core::hint::black_box(ctx.data_end() - ctx.data())
+}
+
+/// The packet came from where this child is: its source address is still in it, and the port in the token.
+#[inline(always)]
+fn is_sender(ctx: &XdpContext, token: &Token, child: &Child) -> Result<bool, Reason> {
+    if (token.flags >> TOKEN_PORT_SHIFT) as u16 != port(token, child) {
+        return Ok(false);
+    }
+    if token.flags & TOKEN_V6 == 0 {
+        let headers = headers::<V4_HEADERS>(ctx)?;
+        return Ok(word32::<{ ETHERNET + 12 }>(headers) == word32::<12>(&child.destination));
+    }
+    let headers = headers::<V6_HEADERS>(ctx)?;
+    Ok(word64::<{ ETHERNET + 8 }>(headers) == word64::<0>(&child.destination)
+        && word64::<{ ETHERNET + 16 }>(headers) == word64::<8>(&child.destination))
+}
+
+/// The child's port that the copy goes to.
+#[inline(always)]
+fn port(token: &Token, child: &Child) -> u16 {
+    child.ports[(token.flags & 1) as usize] + ((token.flags & TOKEN_RTCP != 0) as u16)
+}
+
+/// Makes the copy a frame that no host acts on, from the interface's own MAC to itself, with nothing in it.
+#[inline(always)]
+fn blank(ctx: &XdpContext, child: &Child) -> Result<(), Reason> {
+    let length = length(ctx);
+    // SAFETY: the context is the one this program was called with; its ends are read anew below.
+    if length > BLANK && unsafe { bpf_xdp_adjust_tail(ctx.ctx, BLANK as i32 - length as i32) } != 0 {
+        return Err(Reason::NotWritable);
+    }
+    let frame = headers::<V4_HEADERS>(ctx)?;
+    *frame = [0; V4_HEADERS];
+    set_word32::<0>(frame, word32::<6>(child.ethernet()));
+    set_word(frame, 4, word(child.ethernet(), 10));
+    set_word32::<6>(frame, word32::<6>(child.ethernet()));
+    set_word(frame, 10, word(child.ethernet(), 10));
+    set_word(frame, 12, TOKEN_ETHERTYPE);
+    if let Ok(rest) = headers::<BLANK>(ctx) {
+        *rest.last_chunk_mut::<{ BLANK - V4_HEADERS }>().ok_or(Reason::NotWritable)? =
+            [0; BLANK - V4_HEADERS];
+    }
+    Ok(())
+}
+
 /// Writes the child's headers; gives the number of RTP or RTCP bytes.
 #[inline(always)]
 fn rewrite(ctx: &XdpContext, token: &Token, child: &Child) -> Result<u16, Reason> {
-    let port = child.ports[(token.flags & 1) as usize] + ((token.flags & TOKEN_RTCP != 0) as u16);
-    let source_port = (token.flags >> TOKEN_PORT_SHIFT) as u16;
+    let port = port(token, child);
     if token.flags & TOKEN_V6 == 0 {
         let headers = headers::<V4_HEADERS>(ctx)?;
-        if be16(&child.ethertype, 0) != 0x0800 {
-            return Err(Reason::OtherFamily);
-        }
-        if source_port == port && word32::<{ ETHERNET + 12 }>(headers) == word32::<12>(&child.destination) {
-            return Err(Reason::ChildIsSender);
-        }
         rewrite::close_v4(headers, child, port);
         Ok(be16(headers, V4_UDP + 4) - UDP as u16)
     } else {
         let headers = headers::<V6_HEADERS>(ctx)?;
-        if be16(&child.ethertype, 0) != 0x86dd {
-            return Err(Reason::OtherFamily);
-        }
-        if source_port == port
-            && word64::<{ ETHERNET + 8 }>(headers) == word64::<0>(&child.destination)
-            && word64::<{ ETHERNET + 16 }>(headers) == word64::<8>(&child.destination)
-        {
-            return Err(Reason::ChildIsSender);
-        }
         rewrite::close_v6(headers, child, port);
         Ok(be16(headers, V6_UDP + 4) - UDP as u16)
     }

@@ -48,15 +48,21 @@ pub fn sent_all(child: &Child, packets: u32, bytes: u16) {
 
 /// Counts one copy as not sent.
 #[inline(always)]
-pub fn failed(child: &Child) {
-    failed_all(child, 1);
+pub fn failed(child: &Child, reason: Reason) {
+    failed_all(child, 1, reason);
 }
 
 /// Counts one packet's or several packets' copies as not sent.
 #[inline(always)]
-pub fn failed_all(child: &Child, packets: u32) {
+pub fn failed_all(child: &Child, packets: u32, reason: Reason) {
+    drops(reason, packets as u64);
     if let Some(stats) = CHILD_STATS.get_ptr_mut(child.counter) {
         // SAFETY: as in `drops`.
-        unsafe { (*stats).errors += packets as u64 };
+        unsafe {
+            (*stats).errors += packets as u64;
+            if matches!(reason, Reason::TooBig) {
+                (*stats).too_big += packets as u64;
+            }
+        }
     }
 }

@@ -1,10 +1,12 @@
 //! The maps, as `relay_common::layout` describes them.
 
-use aya_ebpf::btf_maps::{Array, ArrayOfMaps, DevMap, HashMap, PerCpuArray, RingBuf};
+use aya_ebpf::btf_maps::{Array, ArrayOfMaps, DevMap, HashMap, LpmTrie, PerCpuArray, RingBuf};
 use aya_ebpf::macros::btf_map;
 use relay_common::layout::{self, *};
 use relay_common::reason::Reason;
 use relay_common::stream::Stream;
+
+use crate::classify::Media;
 
 const REASONS: usize = Reason::ALL.len();
 
@@ -12,16 +14,18 @@ const REASONS: usize = Reason::ALL.len();
 pub static RELAY: Array<layout::Relay, 1> = Array::new();
 #[btf_map]
 pub static LISTENERS: HashMap<ListenerKey, Listener, { MAX_LISTENERS as usize }> = HashMap::new();
-/// How often `LISTENERS` has changed. One word, so that a packet sees it change at once.
+/// How often `LISTENERS`, `SOURCES` or `PEERS` have changed. One word, so that a packet sees it change at once.
 #[btf_map]
 pub static LISTENER_CHANGES: Array<u32, 1> = Array::new();
 /// Not pinned.
 #[btf_map]
 pub static LISTENER_CACHE: PerCpuArray<Heard, { layout::HEARD as usize }> = PerCpuArray::new();
 #[btf_map]
+pub static SOURCES: LpmTrie<[u8; 16], u32, { MAX_SOURCES as usize }> = LpmTrie::new();
+#[btf_map]
 pub static ROUTES: HashMap<StreamKey, u32, { MAX_ROUTES as usize }> = HashMap::new();
 #[btf_map]
-pub static SETS: Array<u32, { MAX_SETS as usize }> = Array::new();
+pub static SETS: Array<SetWord, { 2 * MAX_SETS as usize }> = Array::new();
 #[btf_map]
 pub static SET_CHILDREN: Array<SetChildren, { MAX_SETS as usize }> = Array::new();
 /// The inner map's size here is only a template: each devmap is as large as its fan-out set.
@@ -39,6 +43,9 @@ pub static CHILDREN: Array<Child, { CHILD_SLOTS as usize }> = Array::new();
 pub static PEERS: HashMap<ListenerKey, u32, { MAX_PEERS as usize }> = HashMap::new();
 #[btf_map]
 pub static STREAMS: HashMap<StreamKey, Stream, { MAX_STREAMS as usize }> = HashMap::new();
+/// What is known of the packet in hand. Not pinned.
+#[btf_map]
+pub static MEDIA: PerCpuArray<Media, 1> = PerCpuArray::new();
 /// Where a new entry of `STREAMS` is put together. Not pinned.
 #[btf_map]
 pub static NEW_STREAM: PerCpuArray<Stream, 1> = PerCpuArray::new();

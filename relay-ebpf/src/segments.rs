@@ -6,16 +6,12 @@
 use core::ffi::c_void;
 
 use aya_ebpf::bindings::__sk_buff;
-use aya_ebpf::helpers::{bpf_ktime_get_ns, bpf_loop, bpf_skb_load_bytes};
+use aya_ebpf::helpers::{bpf_loop, bpf_skb_load_bytes};
 use aya_ebpf::programs::TcContext;
-use relay_common::layout::{ListenerKey, StreamKey, clock_rate};
 use relay_common::parse::{self, Payload};
 use relay_common::reason::Reason;
-use relay_common::stream::{Arrival, units_per_ns};
 
 use crate::classify::{self, Media};
-use crate::count;
-use crate::maps::{PEERS, STREAMS};
 
 /// Length of an RTP header without extensions, and of the part of it that RTCP has too.
 const RTP: u32 = 12;
@@ -32,6 +28,19 @@ pub fn length(ctx: &TcContext) -> u16 {
     }
 }
 
+/// How many packets the buffer is, whatever they are.
+#[inline(always)]
+pub fn in_buffer(ctx: &TcContext) -> u64 {
+    // SAFETY: the context is the one this program was called with.
+    let (packets, size) = unsafe { ((*ctx.skb.skb).gso_segs, (*ctx.skb.skb).gso_size) };
+    match (packets, size) {
+        (_, 0) => 1,
+        // From a virtual machine: its headers count for nothing beside what it carries.
+        (0, size) => ctx.len().div_ceil(size) as u64,
+        (packets, _) => packets as u64,
+    }
+}
+
 /// How many packets the datagram is. Not the kernel's own count: that is 0 on a buffer from a virtual machine.
 #[inline(always)]
 pub fn count(media: &Media, segment: u16) -> u32 {
@@ -40,28 +49,28 @@ pub fn count(media: &Media, segment: u16) -> u32 {
 }
 
 /// What each step needs, and what the steps find.
-struct Rest<'a> {
+struct Rest {
     skb: *mut __sk_buff,
-    media: &'a Media,
+    media: *mut Media,
     segment: u32,
-    now: u64,
+    /// SSRC of the first.
+    ssrc: u32,
     mixed: bool,
 }
 
 /// Looks at all packets but the first: keeps the books of their streams, and sees to it that they go where the first goes.
-/// In a frame of its own, like [`crate::tc`]'s look at the first.
+/// In a frame of its own, like all that looks at a packet.
 #[inline(never)]
-pub fn rest(ctx: &TcContext, media: &Media, segment: u16, packets: u32) -> Result<(), Reason> {
-    // SAFETY: the helper takes no arguments and only reads the clock.
-    let now = unsafe { bpf_ktime_get_ns() };
-    let mut rest = Rest { skb: ctx.skb.skb, media, segment: segment as u32, now, mixed: false };
-    let step: extern "C" fn(u32, *mut Rest<'_>) -> i64 = step;
+pub fn rest(ctx: &TcContext, media: &mut Media, segment: u16, packets: u32) -> u32 {
+    let ssrc = media.key.ssrc;
+    let mut rest = Rest { skb: ctx.skb.skb, media, segment: segment as u32, ssrc, mixed: false };
+    let step: extern "C" fn(u32, *mut Rest) -> i64 = step;
     // SAFETY: `step` has the form that the helper calls, and `rest` lives until it returns.
     unsafe { bpf_loop(packets - 1, step as *mut c_void, (&raw mut rest).cast(), 0) };
-    if rest.mixed { Err(Reason::MixedSegments) } else { Ok(()) }
+    rest.mixed as u32
 }
 
-extern "C" fn step(index: u32, rest: *mut Rest<'_>) -> i64 {
+extern "C" fn step(index: u32, rest: *mut Rest) -> i64 {
     // SAFETY: the pointer is the one that `rest` handed to the helper.
     let rest = unsafe { &mut *rest };
     rest.mixed |= !belongs(rest, index + 1);
@@ -70,37 +79,22 @@ extern "C" fn step(index: u32, rest: *mut Rest<'_>) -> i64 {
 
 /// One packet: does it go where the first goes?
 #[inline(always)]
-fn belongs(rest: &Rest<'_>, index: u32) -> bool {
-    let Media { datagram, kind, port, routed, set, .. } = rest.media;
+fn belongs(rest: &Rest, index: u32) -> bool {
+    // SAFETY: as in `step`; nobody else has it meanwhile.
+    let media = unsafe { &mut *rest.media };
     let before = index * rest.segment;
-    let bytes = (datagram.payload_length() as u32 - before).min(rest.segment);
-    let Some(payload) = payload(rest, datagram.payload_offset() as u32 + before, bytes) else { return false };
-    let (Payload::Rtp { ssrc, .. } | Payload::Rtcp { ssrc }) = payload;
-    let key = StreamKey { port: *port, reserved: [0; 2], ssrc };
-    match payload {
-        Payload::Rtp { sequence, timestamp, .. } if count::wanted() => {
-            let rate = if *kind == 0 { units_per_ns(clock_rate(0)) } else { units_per_ns(clock_rate(1)) };
-            let arrival = Arrival { sequence, timestamp, bytes: bytes as u16, now: rest.now, rate };
-            classify::record(&key, arrival, datagram);
-        }
-        Payload::Rtp { .. } => {}
-        Payload::Rtcp { .. } => {
-            let peer = ListenerKey { address: datagram.source, port: datagram.source_port, reserved: [0; 2] };
-            if PEERS.get_ptr(&peer).is_some() {
-                return false;
-            }
-            if let Some(stream) = STREAMS.get_ptr_mut(&key) {
-                // SAFETY: the entry has one writer, see `relay_common::stream`.
-                unsafe { (*stream).rtcp_packets += 1 };
-            }
-        }
+    let bytes = (media.datagram.payload_length() as u32 - before).min(rest.segment);
+    let at = media.datagram.payload_offset() as u32 + before;
+    let Some(payload) = payload(rest, at, bytes, media.rtcp_port != 0) else { return false };
+    if classify::take_next(media, payload, bytes as u16).is_err() {
+        return false;
     }
     // A route that changes just now must not part a stream's own packets.
-    ssrc == rest.media.ssrc || classify::set(*routed, &key) == *set
+    media.key.ssrc == rest.ssrc || classify::set(media.routed != 0, &media.key) == media.set
 }
 
 #[inline(always)]
-fn payload(rest: &Rest<'_>, at: u32, bytes: u32) -> Option<Payload> {
+fn payload(rest: &Rest, at: u32, bytes: u32, rtcp_port: bool) -> Option<Payload> {
     let mut head = [0u8; RTP as usize];
     // A constant length each, for the verifier.
     // SAFETY: `head` has room for both lengths.
@@ -115,7 +109,6 @@ fn payload(rest: &Rest<'_>, at: u32, bytes: u32) -> Option<Payload> {
     if loaded != 0 || bytes < RTCP {
         return None;
     }
-    let rtcp_port = rest.media.rtcp_port;
     if length == RTP {
         parse::payload_of(&head, rtcp_port)
     } else {

@@ -1,16 +1,16 @@
-//! tcx ingress: walk the children, write each one's headers, clone; the last takes the packet itself.
+//! tcx ingress: walk the children, write each one's headers, clone.
 //!
 //! `bpf_clone_redirect` clones the packet with its headers as rewritten so far, so each child's headers are written
 //! over the previous child's. A child that is skipped never touched them. The UDP checksum is left to the kernel's
 //! helper, which knows whether the sender left it to hardware. A socket buffer may be several packets: see [`segments`].
 
 use core::ffi::c_void;
-use core::mem::MaybeUninit;
 
 use aya_ebpf::EbpfContext;
 use aya_ebpf::bindings::{__sk_buff, BPF_F_MARK_MANGLED_0, BPF_F_PSEUDO_HDR, TC_ACT_SHOT, TC_ACT_UNSPEC};
 use aya_ebpf::helpers::{
-    bpf_clone_redirect, bpf_l4_csum_replace, bpf_loop, bpf_redirect, bpf_skb_load_bytes, bpf_skb_vlan_pop,
+    bpf_clone_redirect, bpf_l4_csum_replace, bpf_loop, bpf_set_hash_invalid, bpf_skb_change_tail,
+    bpf_skb_load_bytes, bpf_skb_vlan_pop,
 };
 use aya_ebpf::macros::classifier;
 use aya_ebpf::programs::TcContext;
@@ -18,11 +18,11 @@ use aya_log_ebpf::warn;
 use relay_common::checksum;
 use relay_common::layout::{Child, Span};
 use relay_common::packet::Packet;
-use relay_common::parse::{ETHERNET, Family, IPV6, UDP};
+use relay_common::parse::{ETHERNET, Family, IPV4, IPV6, TYPE_VLAN, UDP};
 use relay_common::reason::{Fate, Reason};
 use relay_common::rewrite::{self, V4_UDP, V6_UDP};
 
-use crate::classify::{self, Media, Station};
+use crate::classify::{Media, Station, classify, nobody};
 use crate::maps::{CHILDREN, INSTANCES, MEMBERS};
 use crate::{capture, count, segments};
 
@@ -33,12 +33,10 @@ const LINEAR: u32 = (ETHERNET + IPV6 + UDP + 12) as u32;
 
 #[classifier]
 pub fn relay_tc(ctx: TcContext) -> i32 {
-    // How many the socket buffer is; what is left to the stack counts as one.
-    let mut packets = 1;
-    match forward(&ctx, &mut packets) {
+    match forward(&ctx) {
         Ok(action) => action,
         Err(reason) => {
-            count::drops(reason, packets as u64);
+            count::drops(reason, segments::in_buffer(&ctx));
             if matches!(reason, Reason::NotWritable) {
                 warn!(&ctx, "packet dropped: reason {}", reason as u32);
             }
@@ -52,29 +50,33 @@ pub fn relay_tc(ctx: TcContext) -> i32 {
 }
 
 #[inline(always)]
-fn forward(ctx: &TcContext, packets: &mut u32) -> Result<i32, Reason> {
+fn forward(ctx: &TcContext) -> Result<i32, Reason> {
     // SAFETY: the context is the one this program was called with.
-    let (pkt_type, tagged) = unsafe { ((*ctx.skb.skb).pkt_type, (*ctx.skb.skb).vlan_present != 0) };
+    let (pkt_type, tagged, protocol) = unsafe {
+        let skb = ctx.skb.skb;
+        ((*skb).pkt_type, (*skb).vlan_present != 0, (*skb).vlan_proto as u16)
+    };
     if pkt_type != PACKET_HOST {
         return Err(Reason::NotLocal);
     }
-    let segment = segments::length(ctx);
-    let mut media = MaybeUninit::uninit();
-    look(ctx, segment, &mut media)?;
-    // SAFETY: `look` has filled it in.
-    let media = unsafe { media.assume_init_ref() };
-    if media.datagram.tagged {
-        // The stack has taken the only tag a packet may have.
+    if tagged && u16::from_be(protocol) != TYPE_VLAN {
         return Err(Reason::StackedVlan);
     }
-    *packets = segments::count(media, segment);
-    if *packets > 1 {
-        segments::rest(ctx, media, segment, *packets)?;
+    let segment = segments::length(ctx);
+    let media = look(ctx, tagged, segment)?;
+    let packets = segments::count(media, segment);
+    if packets > 1 {
+        if segments::rest(ctx, media, segment, packets) != 0 {
+            return Err(Reason::MixedSegments);
+        }
     }
-    if media.instance == 0 {
-        return Err(Reason::NoChildren);
+    if media.word.instance() == 0 {
+        return Err(nobody(media.word));
     }
-    if media.captured {
+    if media.word.others() > 0 {
+        count::drops(Reason::OtherFamily, media.word.others() as u64 * packets as u64);
+    }
+    if media.is_captured() {
         // SAFETY: as above.
         let ifindex = unsafe { (*ctx.skb.skb).ifindex };
         capture::packet(ctx, ctx.len() as usize, ifindex, 0, load);
@@ -85,22 +87,35 @@ fn forward(ctx: &TcContext, packets: &mut u32) -> Result<i32, Reason> {
             return Err(Reason::NotWritable);
         }
     }
-    // Copies are new packets of this host: what the way in left on them must not steer the way out.
+    // Copies are new packets of this host: what the way in left on them must not steer the way out, nor make all of them
+    // one flow for its queues.
+    trim(ctx, media)?;
     // SAFETY: both fields are writable for tc programs; volatile, or the two stores become one that the kernel refuses.
     unsafe {
         (&raw mut (*ctx.skb.skb).mark).write_volatile(0);
         (&raw mut (*ctx.skb.skb).queue_mapping).write_volatile(0);
+        bpf_set_hash_invalid(ctx.skb.skb);
     }
     match media.datagram.family {
-        Family::V4 => walk::<V4>(ctx, media, *packets),
-        Family::V6 => walk::<V6>(ctx, media, *packets),
+        Family::V4 => walk::<V4>(ctx, media, segment, packets),
+        Family::V6 => walk::<V6>(ctx, media, segment, packets),
     }
 }
 
-/// [`classify::first`] in a frame of its own: the kernel allows 512 bytes of stack along a chain of calls, and parsing and
-/// walking must not add up.
-#[inline(never)]
-fn look(ctx: &TcContext, segment: u16, media: &mut MaybeUninit<Media>) -> Result<(), Reason> {
+/// Cuts off what the frame has behind its IP packet: padding of a short one, or a trailer.
+#[inline(always)]
+fn trim(ctx: &TcContext, media: &Media) -> Result<(), Reason> {
+    let wanted = (ETHERNET + media.datagram.ip_length()) as u32;
+    // SAFETY: the context is the one this program was called with.
+    if ctx.len() > wanted && unsafe { bpf_skb_change_tail(ctx.skb.skb, wanted, 0) } != 0 {
+        return Err(Reason::NotWritable);
+    }
+    Ok(())
+}
+
+/// [`classify()`], once the headers are where it can see them.
+#[inline(always)]
+fn look(ctx: &TcContext, tagged: bool, segment: u16) -> Result<&'static mut Media, Reason> {
     let linear = ctx.data_end() - ctx.data();
     if (linear as u32) < LINEAR && ctx.len() as usize > linear {
         let wanted = if ctx.len() < LINEAR { ctx.len() } else { LINEAR };
@@ -108,13 +123,13 @@ fn look(ctx: &TcContext, segment: u16, media: &mut MaybeUninit<Media>) -> Result
     }
     // SAFETY: the span is the linear part of the packet, and nothing moves it while `packet` is in use.
     let packet = unsafe { Packet::from_span(ctx.data(), ctx.data_end()) };
-    media.write(classify::first(packet.of_length(ctx.len() as usize), Station::Checked, segment)?);
-    Ok(())
+    classify(packet.of_length(ctx.len() as usize), Station::Checked { tagged }, segment)
 }
 
 /// What differs between the IP versions in the walk.
 trait Version {
-    const ETHERTYPE: [u8; 2];
+    /// Length of IP and UDP header.
+    const HEADERS: u32;
     /// Where the UDP checksum field is.
     const CHECKSUM: u32;
     fn normalise(ctx: &TcContext) -> Result<(), Reason>;
@@ -125,7 +140,7 @@ struct V4;
 struct V6;
 
 impl Version for V4 {
-    const ETHERTYPE: [u8; 2] = [0x08, 0x00];
+    const HEADERS: u32 = (IPV4 + UDP) as u32;
     const CHECKSUM: u32 = (V4_UDP + 6) as u32;
     #[inline(always)]
     fn normalise(ctx: &TcContext) -> Result<(), Reason> {
@@ -140,7 +155,7 @@ impl Version for V4 {
 }
 
 impl Version for V6 {
-    const ETHERTYPE: [u8; 2] = [0x86, 0xdd];
+    const HEADERS: u32 = (IPV6 + UDP) as u32;
     const CHECKSUM: u32 = (V6_UDP + 6) as u32;
     #[inline(always)]
     fn normalise(ctx: &TcContext) -> Result<(), Reason> {
@@ -177,18 +192,20 @@ struct Walk {
     /// What a copy counts as.
     packets: u32,
     bytes: u16,
-    /// Where the packet came from: a child there is left out.
+    /// The largest IP packet among them.
+    length: u32,
+    /// The sender has a child's address: a child that is there, at this port, is left out.
+    from_child: bool,
     sender: [u8; 16],
     sender_port: u16,
     /// The words in the UDP checksum that differ between children, as they stand in the packet now.
     addresses: u32,
     port: u32,
-    verdict: i32,
 }
 
 #[inline(always)]
-fn walk<V: Version>(ctx: &TcContext, media: &Media, packets: u32) -> Result<i32, Reason> {
-    let span = *INSTANCES.get(media.instance).ok_or(Reason::NoFanoutSet)?;
+fn walk<V: Version>(ctx: &TcContext, media: &Media, segment: u16, packets: u32) -> Result<i32, Reason> {
+    let span = *INSTANCES.get(media.word.instance()).ok_or(Reason::NoFanoutSet)?;
     let own_port = word(media.datagram.destination_port);
     update_checksum::<V>(ctx, difference(word(media.datagram.source_port), own_port), false)?;
     V::normalise(ctx)?;
@@ -196,23 +213,25 @@ fn walk<V: Version>(ctx: &TcContext, media: &Media, packets: u32) -> Result<i32,
         skb: ctx.skb.skb,
         span,
         kind: media.kind & 1,
-        rtcp: media.rtcp as u8,
-        captured: media.captured,
+        rtcp: media.is_for_rtcp_ports() as u8,
+        captured: media.is_captured(),
         packets,
         bytes: media.datagram.payload_length(),
+        length: V::HEADERS + media.datagram.payload_length().min(segment) as u32,
+        from_child: media.is_from_child(),
         sender: media.datagram.source,
         sender_port: media.datagram.source_port,
         addresses: source_and_destination::<V>(media),
         port: own_port,
-        // When the last child fails. Not TC_ACT_STOLEN: tcx knows only pass, drop and redirect, and takes all else for
-        // "next" (kernel: `tcx_action_code`), so that the packet, by then another child's, would reach the stack.
-        verdict: TC_ACT_SHOT,
     };
     let step: extern "C" fn(u32, *mut Walk) -> i64 = step::<V>;
     // A loop of our own would be unrolled by the verifier, 256 times two IP versions; this it checks once.
     // SAFETY: `step` has the form that the helper calls, and `walk` lives until it returns.
     unsafe { bpf_loop(span.count, step as *mut c_void, (&raw mut walk).cast(), 0) };
-    Ok(walk.verdict)
+    // The packet itself ends here: that of a redirect, nobody would tell us what became of it. Not TC_ACT_STOLEN: tcx knows
+    // only pass, drop and redirect, and takes all else for "next" (kernel: `tcx_action_code`), so that the packet, by then
+    // another child's, would reach the stack.
+    Ok(TC_ACT_SHOT)
 }
 
 /// One child. One that fails does not stop the others.
@@ -221,26 +240,23 @@ extern "C" fn step<V: Version>(index: u32, walk: *mut Walk) -> i64 {
     let walk = unsafe { &mut *walk };
     let Some(slot) = MEMBERS.get(walk.span.first + index) else { return 1 };
     let Some(child) = CHILDREN.get(*slot) else { return 1 };
-    match send::<V>(walk, child, index + 1 == walk.span.count) {
+    match send::<V>(walk, child) {
         Ok(()) => count::sent_all(child, walk.packets, walk.bytes),
-        Err(reason) => {
-            count::failed_all(child, walk.packets);
-            count::drops(reason, walk.packets as u64);
-        }
+        Err(reason) => count::failed_all(child, walk.packets, reason),
     }
     0
 }
 
-/// Puts a child's headers into the packet and sends a clone of it, or the packet itself if it is the last.
+/// Puts a child's headers into the packet and sends a clone of it.
 #[inline(always)]
-fn send<V: Version>(walk: &mut Walk, child: &Child, last: bool) -> Result<(), Reason> {
+fn send<V: Version>(walk: &mut Walk, child: &Child) -> Result<(), Reason> {
     let ctx = &TcContext::new(walk.skb);
     let port = child.ports[(walk.kind & 1) as usize] + walk.rtcp as u16;
-    if walk.sender_port == port && walk.sender == child.destination {
+    if walk.from_child && walk.sender_port == port && walk.sender == child.destination {
         return Err(Reason::ChildIsSender);
     }
-    if child.ethertype != V::ETHERTYPE {
-        return Err(Reason::OtherFamily);
+    if walk.length > child.mtu as u32 {
+        return Err(Reason::TooBig);
     }
     update_checksum::<V>(ctx, difference(walk.addresses, child.address_sum), true)?;
     walk.addresses = child.address_sum;
@@ -252,11 +268,6 @@ fn send<V: Version>(walk: &mut Walk, child: &Child, last: bool) -> Result<(), Re
     V::address(ctx, child, port)?;
     if walk.captured {
         capture::packet(ctx, ctx.len() as usize, child.ifindex, 1, load);
-    }
-    if last {
-        // SAFETY: the helper only notes the interface; the redirect happens after this program.
-        walk.verdict = unsafe { bpf_redirect(child.ifindex, 0) } as i32;
-        return Ok(());
     }
     // SAFETY: the context is the one this program was called with.
     match unsafe { bpf_clone_redirect(walk.skb, child.ifindex, 0) } {
@@ -293,7 +304,7 @@ fn word(port: u16) -> u32 {
 #[inline(always)]
 fn source_and_destination<V: Version>(media: &Media) -> u32 {
     let datagram = &media.datagram;
-    if V::ETHERTYPE == V4::ETHERTYPE {
+    if V::HEADERS == V4::HEADERS {
         let [.., a, b, c, d] = datagram.source;
         let [.., e, f, g, h] = datagram.destination;
         checksum::sum(&[a, b, c, d, e, f, g, h])

@@ -1,21 +1,26 @@
 //! XDP ingress: normalise the packet once, put the token where its Ethernet header was, let the kernel broadcast.
 
+use core::ffi::c_void;
+
 use aya_ebpf::EbpfContext;
 use aya_ebpf::bindings::{BPF_F_BROADCAST, xdp_action};
-use aya_ebpf::helpers::{bpf_xdp_adjust_head, bpf_xdp_load_bytes};
+use aya_ebpf::helpers::{bpf_loop, bpf_xdp_adjust_head, bpf_xdp_adjust_tail, bpf_xdp_load_bytes};
 use aya_ebpf::macros::xdp;
 use aya_ebpf::programs::XdpContext;
 use aya_log_ebpf::warn;
 use relay_common::checksum;
-use relay_common::layout::{TOKEN_CAPTURE, TOKEN_PORT_SHIFT, TOKEN_RTCP, TOKEN_V6, Token};
-use relay_common::packet::Packet;
-use relay_common::parse::{Family, VLAN_TAG};
+use relay_common::layout::{TOKEN_CAPTURE, TOKEN_FROM_CHILD, TOKEN_PORT_SHIFT, TOKEN_RTCP, TOKEN_V6, Token};
+use relay_common::packet::{Packet, set_word32, set_word64, word32, word64};
+use relay_common::parse::{ETHERNET, Family, VLAN_TAG};
 use relay_common::reason::{Fate, Reason};
 use relay_common::rewrite;
 
-use crate::classify::{Media, Station, classify};
-use crate::maps::{FANOUT, SERIAL};
+use crate::classify::{Media, Station, classify, nobody};
+use crate::maps::{CHILDREN, FANOUT, INSTANCES, MEMBERS, SERIAL};
 use crate::{capture, count, offload};
+
+/// Length of the shortest Ethernet frame, without its check sequence.
+const SHORTEST: usize = 60;
 
 #[xdp]
 pub fn relay_xdp(ctx: XdpContext) -> u32 {
@@ -47,28 +52,85 @@ pub fn relay_pass(_ctx: XdpContext) -> u32 {
 fn forward(ctx: &XdpContext) -> Result<u32, Reason> {
     // SAFETY: the span is the packet, for as long as this program runs and does not move its ends.
     let packet = unsafe { Packet::from_span(ctx.data(), ctx.data_end()) };
-    let media = classify(packet, Station::Unchecked)?;
-    let fanout = FANOUT.get(media.instance).ok_or(Reason::NoFanoutSet)?;
+    let media = classify(packet, Station::Unchecked, u16::MAX)?;
+    let instance = media.word.instance();
+    if instance == 0 {
+        return Err(nobody(media.word));
+    }
+    if media.word.others() > 0 {
+        count::drops(Reason::OtherFamily, media.word.others() as u64);
+    }
+    let fanout = FANOUT.get(instance).ok_or(Reason::NoFanoutSet)?;
+    let length = media.datagram.ip_length() as u32;
+    if length > media.word.mtu() as u32 && !oversize(instance, length) {
+        return Ok(xdp_action::XDP_DROP);
+    }
 
-    if media.captured {
+    if media.is_captured() {
         let length = ctx.data_end() - ctx.data();
         capture::packet(ctx, length, ctx.ingress_ifindex() as u32, 0, load);
     }
     if media.datagram.tagged {
         untag(ctx)?;
     }
-    let addresses = addresses(&media);
-    offload::mend(ctx, &media.datagram, addresses)?;
+    let frame = packet.len() - if media.datagram.tagged { VLAN_TAG } else { 0 };
+    trim(ctx, frame, length)?;
+    let addresses = addresses(media);
+    offload::mend(ctx, media, addresses)?;
     match media.datagram.family {
         Family::V4 => rewrite::open_v4(headers(ctx)?, addresses as u16),
         Family::V6 => rewrite::open_v6(headers(ctx)?, addresses as u16),
     }
-    put_token(ctx, &media)?;
+    put_token(ctx, media)?;
     fanout.redirect(0, BPF_F_BROADCAST as u64).map_err(|_| Reason::NoFanoutSet)
 }
 
-/// Folded sum of both addresses; the mapped prefix of IPv4 is in neither checksum.
+/// Charges a packet that does not fit every way out to the children that it does not fit, and says whether any are left.
+/// The kernel leaves a device out whose MTU it exceeds, without a word.
+#[inline(never)]
+fn oversize(instance: u32, length: u32) -> bool {
+    let Some(span) = INSTANCES.get(instance) else { return true };
+    let mut walk = Oversize { first: span.first, length, fits: 0 };
+    let step: extern "C" fn(u32, *mut Oversize) -> i64 = charge;
+    // SAFETY: `charge` has the form that the helper calls, and `walk` lives until it returns.
+    unsafe { bpf_loop(span.count, step as *mut c_void, (&raw mut walk).cast(), 0) };
+    walk.fits > 0
+}
+
+struct Oversize {
+    first: u32,
+    length: u32,
+    fits: u32,
+}
+
+extern "C" fn charge(index: u32, walk: *mut Oversize) -> i64 {
+    // SAFETY: the pointer is the one that `oversize` handed to the helper.
+    let walk = unsafe { &mut *walk };
+    let Some(slot) = MEMBERS.get(walk.first + index) else { return 1 };
+    let Some(child) = CHILDREN.get(*slot) else { return 1 };
+    if walk.length > child.mtu as u32 {
+        count::failed(child, Reason::TooBig);
+    } else {
+        walk.fits += 1;
+    }
+    0
+}
+
+/// Cuts off what the frame of `frame` bytes has behind its IP packet of `length`: copies are new frames. The padding of the shortest
+/// frames stays.
 #[inline(always)]
+fn trim(ctx: &XdpContext, frame: usize, length: u32) -> Result<(), Reason> {
+    let wanted = ETHERNET + length as usize;
+    let wanted = if wanted < SHORTEST { SHORTEST } else { wanted };
+    // SAFETY: the context is the one this program was called with; who writes to the packet reads its ends anew.
+    if frame > wanted && unsafe { bpf_xdp_adjust_tail(ctx.ctx, wanted as i32 - frame as i32) } != 0 {
+        return Err(Reason::NotWritable);
+    }
+    Ok(())
+}
+
+/// Folded sum of both addresses; the mapped prefix of IPv4 is in neither checksum.
+#[inline(never)]
 fn addresses(media: &Media) -> u32 {
     let datagram = &media.datagram;
     let sum = match datagram.family {
@@ -89,14 +151,15 @@ fn untag(ctx: &XdpContext) -> Result<(), Reason> {
     if start + 16 > ctx.data_end() {
         return Err(Reason::NotWritable);
     }
-    // SAFETY: 16 bytes inside the packet, checked above; source and destination of the copy overlap, hence the
-    // detour through the stack.
-    unsafe {
-        let macs = *(start as *const [u8; 12]);
-        *((start + VLAN_TAG) as *mut [u8; 12]) = macs;
-        if bpf_xdp_adjust_head(ctx.ctx, VLAN_TAG as i32) != 0 {
-            return Err(Reason::NotWritable);
-        }
+    // SAFETY: 16 bytes inside the packet, checked above.
+    let head = unsafe { &mut *(start as *mut [u8; 16]) };
+    // All of it is read before any is written: the two places overlap.
+    let (first, second) = (word64::<0>(head), word32::<8>(head));
+    set_word64::<4>(head, first);
+    set_word32::<12>(head, second);
+    // SAFETY: the context is the one this program was called with.
+    if unsafe { bpf_xdp_adjust_head(ctx.ctx, VLAN_TAG as i32) } != 0 {
+        return Err(Reason::NotWritable);
     }
     Ok(())
 }
@@ -106,21 +169,24 @@ fn untag(ctx: &XdpContext) -> Result<(), Reason> {
 fn put_token(ctx: &XdpContext, media: &Media) -> Result<(), Reason> {
     let serial = SERIAL.get_ptr_mut(0).ok_or(Reason::NotWritable)?;
     let mut flags = media.kind as u32 | (media.datagram.source_port as u32) << TOKEN_PORT_SHIFT;
-    if media.rtcp {
+    if media.is_for_rtcp_ports() {
         flags |= TOKEN_RTCP;
     }
     if media.datagram.family == Family::V6 {
         flags |= TOKEN_V6;
     }
-    if media.captured {
+    if media.is_captured() {
         flags |= TOKEN_CAPTURE;
+    }
+    if media.is_from_child() {
+        flags |= TOKEN_FROM_CHILD;
     }
     // SAFETY: this CPU's own.
     let serial = unsafe {
         *serial = (*serial).wrapping_add(1);
         *serial
     };
-    Token { packet: (serial as u64) << 32 | media.instance as u64, flags }.write(headers(ctx)?);
+    Token { packet: (serial as u64) << 32 | media.word.instance() as u64, flags }.write(headers(ctx)?);
     Ok(())
 }
 

@@ -6,7 +6,7 @@
 
 use aya_ebpf::macros::raw_tracepoint;
 use aya_ebpf::programs::RawTracePointContext;
-use relay_common::layout::{BULK, CURSORS};
+use relay_common::layout::{BULK, CURSORS, NOBODY};
 use relay_common::reason::Reason;
 
 use crate::count;
@@ -48,6 +48,9 @@ pub fn relay_xmit(ctx: RawTracePointContext) -> i32 {
 
 #[inline(always)]
 fn refuse(counter: u32) {
+    if counter == NOBODY {
+        return;
+    }
     count::drops(Reason::EgressRefused, 1);
     if let Some(stats) = CHILD_STATS.get_ptr_mut(counter) {
         // SAFETY: this CPU's own counters.

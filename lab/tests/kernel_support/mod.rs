@@ -135,7 +135,7 @@ impl Child {
             destination_mac: self.mac(),
             source_mac: nic_mac(self.nic),
             ethertype: if self.ip == Ip::V4 { [0x08, 0x00] } else { [0x86, 0xdd] },
-            reserved: [0; 2],
+            mtu: 1500,
             source,
             destination,
             ports: self.ports,

@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used, reason = "a test's helpers fail like the test")]
 
 mod duplicates;
+mod elsewhere;
 mod jitter;
 mod loss;
 mod older_than_the_first;

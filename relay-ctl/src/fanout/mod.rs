@@ -11,7 +11,7 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use relay_common::layout::{
     ALL_CHILDREN, CHILD_SLOTS, Child, GroupKey, ListenerKey, MAX_CHILDREN, MAX_INSTANCES, MAX_MEMBERS,
-    MAX_ROUTES, MAX_SETS, SetChildren, Span, StreamKey,
+    MAX_ROUTES, MAX_SETS, SetChildren, SetWord, Span, StreamKey, half,
 };
 
 pub use terms::{ChildId, Command, FanoutError, InUse, Wanted};
@@ -41,11 +41,27 @@ struct Retired {
 struct Set {
     /// Meant to have; `None` for the set of all children.
     meant: Option<BTreeSet<ChildId>>,
+    /// By IP version: IPv4, IPv6.
+    halves: [Half; 2],
+}
+
+/// The children of a set that have one IP version.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Half {
     /// Child slots, by egress interface and then by child.
     members: Vec<u32>,
-    instance: u32,
     span: Span,
     groups: Vec<GroupKey>,
+    word: SetWord,
+}
+
+impl Half {
+    const EMPTY: Half = Half {
+        members: Vec::new(),
+        span: Span { first: 0, count: 0, ifindex: 0 },
+        groups: Vec::new(),
+        word: SetWord::new(0, 0, 0),
+    };
 }
 
 /// The fan-out sets as they stand in the maps.
@@ -110,8 +126,15 @@ impl Fanout {
     /// Putting a devmap into `FANOUT` waits until every CPU has been through the scheduler, some 10 ms; done beforehand,
     /// a change does not wait.
     pub fn stock_order(&mut self) -> Option<(u32, u32)> {
-        let members = self.sets.get(&ALL_CHILDREN).map_or(0, |set| set.members.len() as u32);
-        let likely = [members + 1, members.saturating_sub(1), members];
+        let sizes = self
+            .sets
+            .get(&ALL_CHILDREN)
+            .map_or([0; 2], |set| [0, 1].map(|version| set.halves[version].members.len() as u32));
+        // Children mostly have one IP version.
+        let larger = sizes[0].max(sizes[1]);
+        let smaller = sizes[0].min(sizes[1]);
+        let also = if smaller > 0 { [smaller + 1, smaller - 1] } else { [0; 2] };
+        let likely = [larger + 1, larger.saturating_sub(1), larger, also[0], also[1]];
         let size = (1..=STOCK).find_map(|enough| {
             let lacks = |size: &u32| (1..=MAX_CHILDREN).contains(size) && self.stock_of(*size) < enough;
             likely.into_iter().find(lacks)
@@ -188,6 +211,8 @@ impl Fanout {
         let mut retired = Retired::default();
         let first = self.predecessor.take();
 
+        let peers = Self::peers_of(wanted);
+        commands.extend(peers.difference(&self.peers).map(|key| Command::AddPeer { key: *key }));
         self.place_children(wanted, &mut commands, &mut retired)?;
         let ids = self.set_ids_for(wanted)?;
         // A stream goes over in one word, so the order is: the sets that streams come to, those streams, the set of all
@@ -199,7 +224,8 @@ impl Fanout {
         self.fill_set(ALL_CHILDREN, None, wanted, &mut commands, &mut retired)?;
         commands.extend(unroutes);
         self.drop_unused_sets(&ids, &mut retired);
-        self.write_peers(wanted, &mut commands);
+        commands.extend(self.peers.difference(&peers).map(|key| Command::RemovePeer { key: *key }));
+        self.peers = peers;
 
         if let Some(left) = first {
             retired.sets.extend(left.sets);
@@ -218,8 +244,10 @@ impl Fanout {
             commands.extend(retired.groups.into_iter().map(|key| Command::RemoveGroup { key }));
             retired.slots.into_iter().for_each(|slot| self.slots.give(slot));
             for set in retired.sets {
-                // Or the next daemon would think that its instance is in use, which may be another set's by then.
-                commands.push(Command::Flip { set, instance: 0 });
+                // Or the next daemon would think that its instances are in use, which may be another set's by then.
+                for v6 in [false, true] {
+                    commands.push(Command::Flip { half: half(set, v6), word: Half::EMPTY.word });
+                }
                 self.set_ids.give(set);
             }
             for (instance, span) in retired.instances {
@@ -273,10 +301,13 @@ impl Fanout {
             }
             let known = self.sets.iter().find(|(_, set)| set.meant == meant).map(|(id, _)| *id);
             // A set that some streams leave must not change before they have: the others get it under a new id.
-            let members = self.members(meant.as_ref(), wanted);
-            let in_place = known.filter(|id| {
-                !left.contains(id) || self.sets.get(id).is_some_and(|set| set.members == members)
-            });
+            let same = |set: &Set| {
+                VERSIONS
+                    .into_iter()
+                    .zip(&set.halves)
+                    .all(|(v6, half)| half.members == self.slots_of(&sorted(meant.as_ref(), v6, wanted)))
+            };
+            let in_place = known.filter(|id| !left.contains(id) || self.sets.get(id).is_some_and(same));
             let id = match in_place {
                 Some(id) => id,
                 None => self.set_ids.take().ok_or(FanoutError::Busy)?,
@@ -296,9 +327,9 @@ impl Fanout {
             .collect()
     }
 
-    /// Child slots of a set, by egress interface and then by child.
-    fn members(&self, meant: Option<&BTreeSet<ChildId>>, wanted: &Wanted) -> Vec<u32> {
-        sorted(meant, wanted).iter().filter_map(|(_, child)| self.slot_of(*child)).collect()
+    /// The slots of children that are sorted as a devmap has them.
+    fn slots_of(&self, sorted: &[(u32, ChildId)]) -> Vec<u32> {
+        sorted.iter().filter_map(|(_, child)| self.slot_of(*child)).collect()
     }
 
     fn fill_set(
@@ -309,48 +340,67 @@ impl Fanout {
         commands: &mut Vec<Command>,
         retired: &mut Retired,
     ) -> Result<(), FanoutError> {
-        let sorted = sorted(meant.as_ref(), wanted);
-        let members = self.members(meant.as_ref(), wanted);
-        if self.sets.get(&id).is_some_and(|set| set.members == members) {
-            return Ok(());
-        }
-        let mut set = Set {
-            meant: meant.clone(),
-            members: members.clone(),
-            instance: 0,
-            span: Span { first: 0, count: 0, ifindex: 0 },
-            groups: Vec::new(),
-        };
-        if !members.is_empty() {
-            let count = members.len() as u32;
-            let instance = self.take_instance(count).ok_or(FanoutError::Busy)?;
-            let first = self.positions.take(count).ok_or(FanoutError::Busy)?;
-            set.instance = instance;
-            let only = sorted.first().filter(|first| sorted.iter().all(|(ifindex, _)| *ifindex == first.0));
-            set.span = Span { first, count, ifindex: only.map_or(0, |(ifindex, _)| *ifindex) };
-            commands.push(Command::WriteMembers { first, slots: members });
-            commands.push(Command::WriteInstance { instance, span: set.span });
-            for (ifindex, span) in groups(&sorted, first) {
-                let key = GroupKey { instance, ifindex };
-                set.groups.push(key);
-                commands.push(Command::WriteGroup { key, span });
+        let sorted = VERSIONS.map(|v6| sorted(meant.as_ref(), v6, wanted));
+        let known = self.sets.get(&id).cloned();
+        let is_new = known.is_none();
+        let mut set = known.unwrap_or_else(|| Set { meant: meant.clone(), halves: [Half::EMPTY; 2] });
+        for (version, v6) in VERSIONS.into_iter().enumerate() {
+            let children = &sorted[version];
+            let others = sorted[1 - version].len() as u16;
+            let before = set.halves[version].clone();
+            let members = self.slots_of(children);
+            let mut next = before.clone();
+            if before.members != members {
+                next = self.build(children, members, commands)?;
+                if before.word.instance() != 0 {
+                    retired.instances.push((before.word.instance(), before.span));
+                    retired.groups.extend(before.groups);
+                }
             }
-            let interfaces = sorted.iter().map(|(ifindex, _)| *ifindex).collect();
-            commands.push(Command::WriteDevmap { instance, interfaces });
+            let mtu =
+                children.iter().filter_map(|(_, child)| wanted.children.get(child)).map(|child| child.mtu);
+            next.word = SetWord::new(next.word.instance(), mtu.min().unwrap_or(0), others);
+            if is_new
+                && let Some(meant) = &meant
+                && version == 0
+            {
+                commands.push(Command::WriteSetChildren { set: id, children: mask(meant) });
+            }
+            if is_new || next.word != before.word {
+                commands.push(Command::Flip { half: half(id, v6), word: next.word });
+            }
+            set.halves[version] = next;
         }
-        if let Some(meant) = &meant
-            && !self.sets.contains_key(&id)
-        {
-            commands.push(Command::WriteSetChildren { set: id, children: mask(meant) });
-        }
-        commands.push(Command::Flip { set: id, instance: set.instance });
-        if let Some(old) = self.sets.insert(id, set)
-            && old.instance != 0
-        {
-            retired.instances.push((old.instance, old.span));
-            retired.groups.extend(old.groups);
-        }
+        self.sets.insert(id, set);
         Ok(())
+    }
+
+    /// An instance for these children, beside what is there.
+    fn build(
+        &mut self,
+        children: &[(u32, ChildId)],
+        members: Vec<u32>,
+        commands: &mut Vec<Command>,
+    ) -> Result<Half, FanoutError> {
+        if members.is_empty() {
+            return Ok(Half::EMPTY);
+        }
+        let count = members.len() as u32;
+        let instance = self.take_instance(count).ok_or(FanoutError::Busy)?;
+        let first = self.positions.take(count).ok_or(FanoutError::Busy)?;
+        let only = children.first().filter(|first| children.iter().all(|(ifindex, _)| *ifindex == first.0));
+        let span = Span { first, count, ifindex: only.map_or(0, |(ifindex, _)| *ifindex) };
+        commands.push(Command::WriteMembers { first, slots: members.clone() });
+        commands.push(Command::WriteInstance { instance, span });
+        let mut keys = Vec::new();
+        for (ifindex, span) in groups(children, first) {
+            let key = GroupKey { instance, ifindex };
+            keys.push(key);
+            commands.push(Command::WriteGroup { key, span });
+        }
+        let interfaces = children.iter().map(|(ifindex, _)| *ifindex).collect();
+        commands.push(Command::WriteDevmap { instance, interfaces });
+        Ok(Half { members, span, groups: keys, word: SetWord::new(instance, 0, 0) })
     }
 
     /// Sends streams to their sets, and gives the commands that send others back to the set of all children.
@@ -381,26 +431,21 @@ impl Fanout {
         for id in unused {
             if let Some(set) = self.sets.remove(&id) {
                 retired.sets.push(id);
-                if set.instance != 0 {
-                    retired.instances.push((set.instance, set.span));
+                for half in set.halves {
+                    if half.word.instance() != 0 {
+                        retired.instances.push((half.word.instance(), half.span));
+                    }
+                    retired.groups.extend(half.groups);
                 }
-                retired.groups.extend(set.groups);
             }
         }
     }
 
-    fn write_peers(&mut self, wanted: &Wanted, commands: &mut Vec<Command>) {
-        let mut peers = BTreeSet::new();
-        for child in wanted.children.values() {
-            for port in child.ports {
-                for port in [port, port.saturating_add(1)] {
-                    peers.insert(ListenerKey { address: child.destination, port, reserved: [0; 2] });
-                }
-            }
-        }
-        commands.extend(peers.difference(&self.peers).map(|key| Command::AddPeer { key: *key }));
-        commands.extend(self.peers.difference(&peers).map(|key| Command::RemovePeer { key: *key }));
-        self.peers = peers;
+    /// Tells the data plane which addresses children have: before a new one gets its first copy, after a former one got its
+    /// last.
+    fn peers_of(wanted: &Wanted) -> BTreeSet<ListenerKey> {
+        let address = |child: &Child| ListenerKey { address: child.destination, port: 0, reserved: [0; 2] };
+        wanted.children.values().map(address).collect()
     }
 }
 
@@ -448,12 +493,17 @@ pub fn check_cursors(interfaces: impl IntoIterator<Item = u32>) -> Result<(), Fa
     Ok(())
 }
 
-/// A set's children by interface first: the devmap program counts the children of each interface in devmap order.
-fn sorted(meant: Option<&BTreeSet<ChildId>>, wanted: &Wanted) -> Vec<(u32, ChildId)> {
+/// The IP versions, as sets are halved: is it IPv6?
+const VERSIONS: [bool; 2] = [false, true];
+
+/// A set's children of one IP version, by interface first: the devmap program counts the children of each interface in
+/// devmap order.
+fn sorted(meant: Option<&BTreeSet<ChildId>>, v6: bool, wanted: &Wanted) -> Vec<(u32, ChildId)> {
     let mut sorted: Vec<(u32, ChildId)> = wanted
         .children
         .iter()
         .filter(|(child, _)| meant.is_none_or(|meant| meant.contains(child)))
+        .filter(|(_, headers)| (headers.ethertype == [0x86, 0xdd]) == v6)
         .map(|(child, headers)| (headers.ifindex, *child))
         .collect();
     sorted.sort_unstable();

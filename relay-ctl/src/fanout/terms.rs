@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use relay_common::layout::{
-    Child, GroupKey, ListenerKey, MAX_CHILDREN, MAX_ROUTES, SetChildren, Span, StreamKey,
+    Child, GroupKey, ListenerKey, MAX_CHILDREN, MAX_ROUTES, SetChildren, SetWord, Span, StreamKey,
 };
 
 use super::{GRACE_MS, MAX_SUBSETS};
@@ -35,8 +35,9 @@ pub enum Command {
     WriteDevmap { instance: u32, interfaces: Vec<u32> },
     /// `SET_CHILDREN[set] = children`.
     WriteSetChildren { set: u32, children: SetChildren },
-    /// `SETS[set] = instance`: from now on packets see the new members. 0 is the empty set.
-    Flip { set: u32, instance: u32 },
+    /// `SETS[half] = word`: from now on packets of one IP version see the new members of a set. See
+    /// [`relay_common::layout::half`].
+    Flip { half: u32, word: SetWord },
     /// `ROUTES[key] = set`.
     Route { key: StreamKey, set: u32 },
     /// Remove `ROUTES[key]`: back to the set of all children.

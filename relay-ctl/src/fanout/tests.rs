@@ -10,9 +10,11 @@ use std::collections::{BTreeMap, BTreeSet};
 use relay_common::layout::{Child, StreamKey};
 
 use super::{ChildId, FanoutError, Wanted, check_cursors};
+use maps::Packets;
 
-/// A child's headers; `host` tells one address of a child from the next.
+/// A child's headers; `host` tells one address of a child from the next. Children 5 and 6 have IPv6.
 fn child(id: ChildId, ifindex: u32, host: u8) -> Child {
+    let v6 = matches!(id, 5 | 6);
     let mut destination = relay_common::parse::MAPPED;
     destination[12..].copy_from_slice(&[10, ifindex as u8, id as u8, host]);
     let mut source = relay_common::parse::MAPPED;
@@ -20,8 +22,8 @@ fn child(id: ChildId, ifindex: u32, host: u8) -> Child {
     Child {
         destination_mac: [2, 0, 0, ifindex as u8, id as u8, host],
         source_mac: [2, 0, 0, 0, 0, ifindex as u8],
-        ethertype: [0x08, 0x00],
-        reserved: [0; 2],
+        ethertype: if v6 { [0x86, 0xdd] } else { [0x08, 0x00] },
+        mtu: 1500,
         source,
         destination,
         ports: [5002, 5004],
@@ -33,6 +35,11 @@ fn child(id: ChildId, ifindex: u32, host: u8) -> Child {
 
 fn stream(ssrc: u32) -> StreamKey {
     StreamKey { port: 5004, reserved: [0; 2], ssrc }
+}
+
+/// IPv4 packets of a stream.
+fn packets(ssrc: u32) -> Packets {
+    (stream(ssrc), false)
 }
 
 /// `children` behind one interface, no routes.

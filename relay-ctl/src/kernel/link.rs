@@ -28,6 +28,11 @@ pub fn attached(path: &Path) -> io::Result<Attached> {
     let descriptor = bpf(bpf_cmd::BPF_OBJ_GET, &mut get)?;
     // SAFETY: BPF_OBJ_GET gives a new file descriptor, which nobody else has.
     let descriptor = unsafe { OwnedFd::from_raw_fd(descriptor) };
+    // Of a map or a program the kernel would tell other things in the same place.
+    let kind = std::fs::read_link(format!("/proc/self/fd/{}", descriptor.as_raw_fd()))?;
+    if !["bpf_link", "bpf-link"].iter().any(|name| kind.to_string_lossy().contains(name)) {
+        return Err(io::Error::new(io::ErrorKind::InvalidInput, format!("{} is not a link", kind.display())));
+    }
     // SAFETY: integers only, as above.
     let (mut ask, mut info): (bpf_attr, bpf_link_info) = unsafe { (zeroed(), zeroed()) };
     ask.info.bpf_fd = descriptor.as_raw_fd() as u32;

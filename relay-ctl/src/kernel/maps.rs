@@ -1,17 +1,36 @@
 //! The pinned maps, opened from their files: typed handles, and the one place that carries out [`Command`]s.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
+use aya::maps::lpm_trie::{Key, LpmTrie};
 use aya::maps::{Array, ArrayOfMaps, HashMap, Map, MapData, MapError, PerCpuArray, xdp::DevMap};
 use aya::programs::ProgramFd;
 use relay_common::layout::{
     CURSORS, CaptureFilter, Child, ChildInfo, ChildStats, Egress, GroupKey, Listener, ListenerKey,
-    MAX_CHILDREN, PINNED_MAPS, Relay, SetChildren, Span, StreamKey, Total,
+    MAX_CHILDREN, PINNED_MAPS, Relay, SetChildren, SetWord, Span, StreamKey, Total,
 };
 use relay_common::stream::Stream;
 
 use super::{KernelError, Pins};
 use crate::fanout::Command;
+
+/// A prefix of addresses that media is taken from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Prefix {
+    /// Bits that count, of 128; an IPv4 prefix has 96 more than it is written with.
+    pub length: u32,
+    /// IPv4 mapped; bits that do not count are 0.
+    pub address: [u8; 16],
+}
+
+impl Prefix {
+    /// Every address.
+    pub const ANY: Prefix = Prefix { length: 0, address: [0; 16] };
+
+    fn key(&self) -> Key<[u8; 16]> {
+        Key::new(self.length, self.address)
+    }
+}
 
 /// Typed handles on the pinned maps.
 pub struct Maps {
@@ -19,12 +38,14 @@ pub struct Maps {
     pub relay: Array<MapData, Relay>,
     /// Addresses and ports listened on.
     pub listeners: HashMap<MapData, ListenerKey, Listener>,
-    /// How often those have changed.
+    /// How often those, `SOURCES` or `PEERS` have changed.
     pub listener_changes: Array<MapData, u32>,
+    /// Where media is taken from.
+    pub sources: LpmTrie<MapData, [u8; 16], u32>,
     /// Streams with a set of their own.
     pub routes: HashMap<MapData, StreamKey, u32>,
-    /// Set to instance.
-    pub sets: Array<MapData, u32>,
+    /// Half of a set to instance.
+    pub sets: Array<MapData, SetWord>,
     /// Set to the children it is meant to have.
     pub set_children: Array<MapData, SetChildren>,
     /// Instance to devmap.
@@ -64,6 +85,7 @@ impl Maps {
             relay: open(pins, "RELAY")?,
             listeners: open(pins, "LISTENERS")?,
             listener_changes: open(pins, "LISTENER_CHANGES")?,
+            sources: open(pins, "SOURCES")?,
             routes: open(pins, "ROUTES")?,
             sets: open(pins, "SETS")?,
             set_children: open(pins, "SET_CHILDREN")?,
@@ -82,7 +104,7 @@ impl Maps {
             totals: if pins.file("TOTALS").exists() { Some(open(pins, "TOTALS")?) } else { None },
             stock: BTreeMap::new(),
         };
-        debug_assert!(PINNED_MAPS.len() == 22, "a map was added to the layout but not here");
+        debug_assert!(PINNED_MAPS.len() == 23, "a map was added to the layout but not here");
         Ok(opened)
     }
 
@@ -107,13 +129,44 @@ impl Maps {
             Command::WriteSetChildren { set, children } => {
                 self.set_children.set(set, children, 0).map_err(map("SET_CHILDREN"))
             }
-            Command::Flip { set, instance } => self.sets.set(set, instance, 0).map_err(map("SETS")),
+            Command::Flip { half, word } => self.sets.set(half, word, 0).map_err(map("SETS")),
             Command::Route { key, set } => self.routes.insert(key, set, 0).map_err(map("ROUTES")),
             Command::Unroute { key } => absent_is_fine(self.routes.remove(&key)).map_err(map("ROUTES")),
-            Command::AddPeer { key } => self.peers.insert(key, 1, 0).map_err(map("PEERS")),
-            Command::RemovePeer { key } => absent_is_fine(self.peers.remove(&key)).map_err(map("PEERS")),
+            Command::AddPeer { key } => {
+                self.peers.insert(key, 1, 0).map_err(map("PEERS"))?;
+                self.note_policy()
+            }
+            Command::RemovePeer { key } => {
+                absent_is_fine(self.peers.remove(&key)).map_err(map("PEERS"))?;
+                self.note_policy()
+            }
             Command::RemoveGroup { key } => absent_is_fine(self.groups.remove(&key)).map_err(map("GROUPS")),
         }
+    }
+
+    /// Makes packets look anew at who may send what: `LISTENERS`, `SOURCES` or `PEERS` have changed.
+    pub fn note_policy(&mut self) -> Result<(), KernelError> {
+        let changes = self.listener_changes.get(&0, 0).map_err(map("LISTENER_CHANGES"))?;
+        // Never 0: a stream that has that has not been looked at.
+        let next = changes.checked_add(1).unwrap_or(1);
+        self.listener_changes.set(0, next, 0).map_err(map("LISTENER_CHANGES"))
+    }
+
+    /// Says where media is taken from. What is new comes first, so that no source that stays is missed.
+    pub fn set_sources(&mut self, wanted: &BTreeSet<Prefix>) -> Result<(), KernelError> {
+        let present: BTreeSet<Prefix> = self
+            .sources
+            .keys()
+            .flatten()
+            .map(|key| Prefix { length: key.prefix_len(), address: key.data() })
+            .collect();
+        for new in wanted.difference(&present) {
+            self.sources.insert(&new.key(), 1, 0).map_err(map("SOURCES"))?;
+        }
+        for gone in present.difference(wanted) {
+            absent_is_fine(self.sources.remove(&gone.key())).map_err(map("SOURCES"))?;
+        }
+        if *wanted != present { self.note_policy() } else { Ok(()) }
     }
 
     /// A devmap with exactly the copies' interfaces: the kernel walks every slot of it for every packet.
@@ -174,6 +227,7 @@ impl Maps {
             packets: total.packets + cpu.packets,
             bytes: total.bytes + cpu.bytes,
             errors: total.errors + cpu.errors,
+            too_big: total.too_big + cpu.too_big,
         })
     }
 

@@ -26,7 +26,7 @@ use relay_common::layout::{
 
 pub use error::KernelError;
 pub use link::Attached;
-pub use maps::{Maps, StockOrder, map};
+pub use maps::{Maps, Prefix, StockOrder, map};
 pub use mode::{Before, Facts, Mode, ModeWanted, Start, choose, start};
 pub use pins::{Found, Pins};
 pub use programs::{Constants, Known, Programs, program};
@@ -108,6 +108,11 @@ impl DataPlane {
             None if found == Found::DataPlane => inherit(&maps)?,
             None => (InUse::default(), Inherited::default()),
         };
+        let mut maps = maps;
+        if found != Found::DataPlane {
+            // Until somebody says otherwise.
+            maps.set_sources(&BTreeSet::from([Prefix::ANY]))?;
+        }
         let plane = DataPlane {
             pins,
             maps,
@@ -377,6 +382,11 @@ impl DataPlane {
         self.write_listeners()
     }
 
+    /// Says which addresses media is taken from.
+    pub fn take_from(&mut self, sources: &BTreeSet<Prefix>) -> Result<(), KernelError> {
+        self.maps.set_sources(sources)
+    }
+
     /// Says which ports have streams with sets of their own; packets to the others need not look.
     fn mark_routed(&mut self, ports: BTreeSet<u16>) -> Result<(), KernelError> {
         if ports == self.routed {
@@ -390,8 +400,7 @@ impl DataPlane {
     fn write_listeners(&mut self) -> Result<(), KernelError> {
         let written = self.replace_listeners();
         // Also when nothing has changed, or not all: a predecessor may have died between its last change and this.
-        let changes = self.maps.listener_changes.get(&0, 0).map_err(map("LISTENER_CHANGES"))?;
-        self.maps.listener_changes.set(0, changes.wrapping_add(1), 0).map_err(map("LISTENER_CHANGES"))?;
+        self.maps.note_policy()?;
         written
     }
 

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use aya::maps::{HashMap, MapData};
-use relay_common::layout::{ALL_CHILDREN, ChildInfo, MAX_SETS, Relay, StreamKey};
+use relay_common::layout::{ALL_CHILDREN, ChildInfo, MAX_SETS, Relay, StreamKey, half};
 use relay_common::reason::Reason;
 use relay_common::stream::Stream;
 
@@ -73,18 +73,20 @@ pub(super) fn inherit(maps: &Maps) -> Result<(InUse, Inherited), KernelError> {
     };
     let mut slots = BTreeSet::new();
     for set in 0..MAX_SETS {
-        let instance = maps.sets.get(&set, 0).map_err(map("SETS"))?;
-        if instance == 0 {
-            continue;
-        }
-        if set != ALL_CHILDREN {
-            // Without a route it is one that the predecessor had not yet cleared.
-            sets.insert(set);
-        }
-        let span = maps.instances.get(&instance, 0).map_err(map("INSTANCES"))?;
-        in_use.instances.push((instance, span));
-        for position in span.first..span.first + span.count {
-            slots.insert(maps.members.get(&position, 0).map_err(map("MEMBERS"))?);
+        for v6 in [false, true] {
+            let instance = maps.sets.get(&half(set, v6), 0).map_err(map("SETS"))?.instance();
+            if instance == 0 {
+                continue;
+            }
+            if set != ALL_CHILDREN {
+                // Without a route it is one that the predecessor had not yet cleared.
+                sets.insert(set);
+            }
+            let span = maps.instances.get(&instance, 0).map_err(map("INSTANCES"))?;
+            in_use.instances.push((instance, span));
+            for position in span.first..span.first + span.count {
+                slots.insert(maps.members.get(&position, 0).map_err(map("MEMBERS"))?);
+            }
         }
     }
     in_use.sets = sets.into_iter().collect();

@@ -149,7 +149,7 @@ impl Way {
             destination_mac: hop.mac?,
             source_mac: hop.interface.mac?,
             ethertype: if address.is_ipv4() { [0x08, 0x00] } else { [0x86, 0xdd] },
-            reserved: [0; 2],
+            mtu: u16::try_from(hop.interface.mtu).unwrap_or(u16::MAX),
             source,
             destination,
             ports,

@@ -81,6 +81,7 @@ impl Books {
             packets: child.packets.load(Relaxed),
             bytes: child.bytes.load(Relaxed),
             errors: child.errors.load(Relaxed),
+            too_big: 0,
         })
     }
 

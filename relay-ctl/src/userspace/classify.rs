@@ -50,7 +50,7 @@ pub fn classify<'a>(
     if packet.ttl <= 1 {
         return Err(Reason::TtlExpired);
     }
-    let (Payload::Rtp { ssrc, .. } | Payload::Rtcp { ssrc }) = payload;
+    let (Payload::Rtp { ssrc, .. } | Payload::Rtcp { ssrc, .. }) = payload;
     let key = StreamKey { port: endpoint.port, reserved: [0; 2], ssrc };
     match payload {
         Payload::Rtp { sequence, timestamp, .. } => {

@@ -241,6 +241,7 @@ impl Userspace {
             packets: audio.packets + video.packets,
             bytes: audio.bytes + video.bytes,
             errors: audio.errors + video.errors,
+            too_big: audio.too_big + video.too_big,
         }
     }
 }

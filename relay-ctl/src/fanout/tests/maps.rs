@@ -2,14 +2,19 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
-use relay_common::layout::{ALL_CHILDREN, Child, GroupKey, ListenerKey, SetChildren, Span, StreamKey};
+use relay_common::layout::{
+    ALL_CHILDREN, Child, GroupKey, ListenerKey, SetChildren, SetWord, Span, StreamKey, half,
+};
 
 use crate::fanout::{ChildId, Command, InUse, children_of_mask};
+
+/// A stream's packets of one IP version: is it IPv6?
+pub type Packets = (StreamKey, bool);
 
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Maps {
     pub routes: BTreeMap<StreamKey, u32>,
-    pub sets: BTreeMap<u32, u32>,
+    pub sets: BTreeMap<u32, SetWord>,
     pub set_children: BTreeMap<u32, SetChildren>,
     pub devmaps: BTreeMap<u32, Vec<u32>>,
     pub instances: BTreeMap<u32, Span>,
@@ -28,7 +33,7 @@ impl Maps {
             Command::WriteGroup { key, span } => drop(self.groups.insert(key, span)),
             Command::WriteDevmap { instance, interfaces } => drop(self.devmaps.insert(instance, interfaces)),
             Command::WriteSetChildren { set, children } => drop(self.set_children.insert(set, children)),
-            Command::Flip { set, instance } => drop(self.sets.insert(set, instance)),
+            Command::Flip { half, word } => drop(self.sets.insert(half, word)),
             Command::Route { key, set } => drop(self.routes.insert(key, set)),
             Command::Unroute { key } => drop(self.routes.remove(&key)),
             Command::AddPeer { key } => drop(self.peers.insert(key)),
@@ -38,9 +43,14 @@ impl Maps {
     }
 
     /// `classify`: ROUTES, then SETS. 0: no children.
-    pub fn instance_of(&self, stream: &StreamKey) -> u32 {
+    pub fn instance_of(&self, packets: &Packets) -> u32 {
+        self.word_of(packets).instance()
+    }
+
+    /// What a packet finds in SETS.
+    pub fn word_of(&self, (stream, v6): &Packets) -> SetWord {
         let set = self.routes.get(stream).copied().unwrap_or(ALL_CHILDREN);
-        self.sets.get(&set).copied().unwrap_or(0)
+        self.sets.get(&half(set, *v6)).copied().unwrap_or_default()
     }
 
     /// `relay_tc`: INSTANCES, then a walk over MEMBERS and CHILDREN.
@@ -101,8 +111,8 @@ impl Maps {
 
     /// What `kernel::inherit` finds.
     pub fn in_use(&self) -> InUse {
-        let filled: Vec<(u32, u32)> =
-            self.sets.iter().map(|(set, instance)| (*set, *instance)).filter(|(_, i)| *i != 0).collect();
+        let words = self.sets.iter().map(|(half, word)| (half / 2, word.instance()));
+        let filled: Vec<(u32, u32)> = words.filter(|(_, instance)| *instance != 0).collect();
         let slots: BTreeSet<u32> = filled.iter().flat_map(|(_, instance)| self.slots(*instance)).collect();
         let routed = self.routes.values().copied();
         let sets: BTreeSet<u32> =

@@ -4,7 +4,7 @@ use proptest::prelude::*;
 use relay_common::layout::{CHILD_SLOTS, MAX_SETS};
 
 use super::world::World;
-use super::{child, everyone, stream, subset};
+use super::{child, everyone, packets, stream, subset};
 use crate::fanout::{ChildId, GRACE_MS, Wanted};
 
 const CHILDREN: u32 = 7;
@@ -83,15 +83,16 @@ fn assert_nothing_leaked(world: &mut World, wanted: &Wanted) {
     world.now += GRACE_MS;
     world.change_patiently(wanted);
     let (fanout, maps) = (&world.fanout, &world.maps);
-    let filled: Vec<_> = fanout.sets.values().filter(|set| set.instance != 0).collect();
+    let halves = fanout.sets.values().flat_map(|set| &set.halves);
+    let filled: Vec<_> = halves.filter(|half| half.word.instance() != 0).collect();
     assert_eq!(fanout.slots.available(), CHILD_SLOTS as usize - wanted.children.len());
     let stocked: usize = fanout.stock.values().map(Vec::len).sum();
     assert_eq!(fanout.instances.available(), world.instances - filled.len() - stocked);
     assert_eq!(fanout.set_ids.available(), MAX_SETS as usize - fanout.sets.len());
-    assert_eq!(maps.groups.len(), filled.iter().map(|set| set.groups.len()).sum::<usize>());
-    assert_eq!(maps.sets.values().filter(|instance| **instance != 0).count(), filled.len());
+    assert_eq!(maps.groups.len(), filled.iter().map(|half| half.groups.len()).sum::<usize>());
+    assert_eq!(maps.sets.values().filter(|word| word.instance() != 0).count(), filled.len());
     let positions: u32 = fanout.positions.used().map(|(_, count)| count).sum();
-    assert_eq!(positions, filled.iter().map(|set| set.span.count).sum::<u32>());
+    assert_eq!(positions, filled.iter().map(|half| half.span.count).sum::<u32>());
 }
 
 proptest! {
@@ -167,10 +168,10 @@ fn a_set_that_keeps_its_children_is_left_alone() {
     wanted.children.insert(1, child(1, 3, 1));
     let commands = world.plan(&wanted).unwrap();
     let flips: Vec<_> = commands.iter().filter(|command| matches!(command, Flip { .. })).collect();
-    assert!(matches!(flips[..], [Flip { set: 0, .. }]), "{commands:?}");
-    // 10.2.1.1 and its four ports become 10.3.1.1.
+    assert!(matches!(flips[..], [Flip { half: 0, .. }]), "{commands:?}");
+    // 10.2.1.1 becomes 10.3.1.1.
     let peers = commands.iter().filter(|command| matches!(command, AddPeer { .. } | RemovePeer { .. }));
-    assert_eq!(peers.count(), 8);
+    assert_eq!(peers.count(), 2);
 }
 
 #[test]
@@ -192,11 +193,11 @@ fn a_number_that_a_past_route_had_is_not_taken_for_in_use_twice() {
     let mut wanted = everyone([0, 1, 2]);
     wanted.routes.insert(stream(1), subset([0]));
     world.change(&wanted).unwrap();
-    let had = world.maps.instance_of(&stream(1));
+    let had = world.maps.instance_of(&packets(1));
     wanted.routes.clear();
     // Numbers come round, and the set of all children gets that instance.
     let mut host = 0u8;
-    while world.maps.instance_of(&stream(0)) != had {
+    while world.maps.instance_of(&packets(0)) != had {
         host = host.wrapping_add(1);
         wanted.children.insert(1, child(1, 2, host));
         world.now += GRACE_MS;

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use relay_common::layout::{Child, ListenerKey, MAX_INSTANCES, StreamKey};
 
-use super::maps::Maps;
+use super::maps::{Maps, Packets};
 use crate::fanout::{Command, Fanout, FanoutError, GRACE_MS, Wanted};
 
 pub struct World {
@@ -20,7 +20,7 @@ pub struct World {
     /// Empty devmaps put in place beforehand: instance and size.
     stock: BTreeMap<u32, usize>,
     /// Streams whose packets are watched.
-    streams: Vec<StreamKey>,
+    streams: Vec<Packets>,
     /// Instances that packets may be holding: what they reach through each, and when one could last pick it up.
     flights: BTreeMap<u32, (Vec<Child>, u64)>,
 }
@@ -35,7 +35,7 @@ impl World {
             thorough: true,
             instances: MAX_INSTANCES as usize - 1,
             stock: BTreeMap::new(),
-            streams,
+            streams: streams.into_iter().flat_map(|stream| [(stream, false), (stream, true)]).collect(),
             flights: BTreeMap::new(),
         }
     }
@@ -61,9 +61,12 @@ impl World {
         let commands = self.plan(wanted)?;
         self.carry_out(&commands, wanted);
         self.fanout.carried_out(self.now);
-        for stream in &self.streams {
-            assert_eq!(self.reached(stream), reach(wanted, stream), "after the change, {stream:?}");
+        for packets in &self.streams {
+            let stream = &packets.0;
+            assert_eq!(self.reached(packets), reach(wanted, packets), "after the change, {packets:?}");
             assert_eq!(self.maps.meant_for(stream).as_ref(), wanted.routes.get(stream), "{stream:?}");
+            let others = reach(wanted, &(*stream, !packets.1)).len();
+            assert_eq!(usize::from(self.maps.word_of(packets).others()), others, "{packets:?}");
         }
         assert_eq!(self.maps.peers, peers(wanted));
         Ok(())
@@ -126,7 +129,7 @@ impl World {
     }
 
     /// What a packet of the stream reaches that comes in now, by tc and by xdp alike.
-    pub fn reached(&self, stream: &StreamKey) -> Vec<Child> {
+    pub fn reached(&self, stream: &Packets) -> Vec<Child> {
         let instance = self.maps.instance_of(stream);
         let copies = self.maps.by_tc(instance);
         assert_eq!(self.maps.by_xdp(instance), copies, "xdp and tc differ");
@@ -180,20 +183,17 @@ fn is_meant_to_be_seen(command: &Command) -> bool {
     matches!(command, Flip { .. } | Route { .. } | Unroute { .. } | RemoveGroup { .. })
 }
 
-/// What a stream's packets are meant to reach, in the order of the fan-out.
-pub fn reach(wanted: &Wanted, stream: &StreamKey) -> Vec<Child> {
+/// What packets are meant to reach, in the order of the fan-out.
+pub fn reach(wanted: &Wanted, (stream, v6): &Packets) -> Vec<Child> {
     let chosen = |id: &u32| wanted.routes.get(stream).is_none_or(|subset| subset.contains(id));
-    let mut children: Vec<Child> =
-        wanted.children.iter().filter(|(id, _)| chosen(id)).map(|(_, child)| *child).collect();
+    let version = if *v6 { [0x86, 0xdd] } else { [0x08, 0x00] };
+    let of_set = wanted.children.iter().filter(|(id, _)| chosen(id)).map(|(_, child)| *child);
+    let mut children: Vec<Child> = of_set.filter(|child| child.ethertype == version).collect();
     children.sort_by_key(|child| (child.ifindex, child.counter));
     children
 }
 
 fn peers(wanted: &Wanted) -> BTreeSet<ListenerKey> {
-    let of = |child: &Child| {
-        let address = child.destination;
-        let ports = child.ports.into_iter().flat_map(|port| [port, port + 1]);
-        ports.map(move |port| ListenerKey { address, port, reserved: [0; 2] }).collect::<Vec<_>>()
-    };
-    wanted.children.values().flat_map(of).collect()
+    let of = |child: &Child| ListenerKey { address: child.destination, port: 0, reserved: [0; 2] };
+    wanted.children.values().map(of).collect()
 }

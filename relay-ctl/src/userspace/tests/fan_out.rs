@@ -21,7 +21,7 @@ fn exact(relay: &Userspace, to: SocketAddr, kind: usize, sender: &UdpSocket, chi
         }
     }
     for (node, counter) in children.iter().zip(0..) {
-        let expected = ChildStats { packets: 300, bytes: 60_000, errors: 0 };
+        let expected = ChildStats { packets: 300, bytes: 60_000, errors: 0, too_big: 0 };
         soon("exact child counters", || child(relay, counter) == expected);
         assert!(node.is_silent());
     }
