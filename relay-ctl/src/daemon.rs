@@ -41,6 +41,7 @@ async fn serve(config: Config) -> Result<(), Failure> {
     let watching = tokio::spawn(relay.clone().watch(changes));
     tokio::spawn(relay.clone().keep_stock());
     tokio::spawn(relay.clone().keep_hosts());
+    tokio::spawn(relay.clone().keep_egress());
     tokio::spawn(relay.clone().pass_feedback_up());
     tokio::select! {
         ended = node::http::serve(listener, crate::api::router(relay.clone()), stopped) => {

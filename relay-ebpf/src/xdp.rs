@@ -39,8 +39,10 @@ pub fn relay_xdp(ctx: XdpContext) -> u32 {
     }
 }
 
-/// Takes the place of `relay_xdp` when forwarding goes over to tc: taking XDP off an interface makes many drivers lose
-/// what is in their rings, replacing the program does not.
+/// Lets everything pass. Most drivers transmit XDP frames only while a program is attached to them, so this one is held on
+/// every interface that copies leave by; and it takes the place of `relay_xdp` while it is being looked whether XDP works,
+/// and when forwarding goes over to tc: taking XDP off an interface makes many drivers lose what is in their rings,
+/// replacing the program does not.
 #[xdp]
 pub fn relay_pass(_ctx: XdpContext) -> u32 {
     xdp_action::XDP_PASS

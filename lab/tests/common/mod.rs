@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 use lab::relay::{AUDIO, Mode, RelayCli, RelayConfig, RelayProcess, VIDEO, child_argument};
 use lab::{Child, Flow, FlowReport, Lab, Sent, Sink, Topology};
 
+pub mod foreign;
 pub mod frame;
 pub mod random;
 pub mod tree;

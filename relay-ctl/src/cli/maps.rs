@@ -2,8 +2,9 @@
 //! the files alone: no daemon is asked.
 
 use std::collections::BTreeSet;
+use std::net::IpAddr;
 
-use relay_common::layout::{AUDIO, ListenerKey, MAX_SETS, Span, StreamKey};
+use relay_common::layout::{AUDIO, ListenerKey, MAX_SETS, SetWord, Span, StreamKey, half};
 use serde::{Serialize, Serializer};
 use serde_json::{Value, json};
 
@@ -40,10 +41,9 @@ macro_rules! entry {
 /// All maps, or those that are named. An error names those that there are.
 pub fn contents(maps: &Maps, wanted: &[String]) -> Result<Vec<Contents>, String> {
     let sets = sets(maps);
-    let spans: Vec<(u32, Span)> = sets
-        .iter()
-        .filter_map(|(_, instance)| Some((*instance, maps.instances.get(instance, 0).ok()?)))
-        .collect();
+    let instances = sets.iter().map(|half| half.word.instance()).filter(|instance| *instance != 0);
+    let spans: Vec<(u32, Span)> =
+        instances.filter_map(|instance| Some((instance, maps.instances.get(&instance, 0).ok()?))).collect();
     let positions: BTreeSet<u32> =
         spans.iter().flat_map(|(_, span)| span.first..span.first + span.count).collect();
     let members: Vec<(u32, u32)> =
@@ -51,10 +51,15 @@ pub fn contents(maps: &Maps, wanted: &[String]) -> Result<Vec<Contents>, String>
     let all = vec![
         of("RELAY", "the data plane", relay(maps)),
         of("LISTENERS", "where media is taken; port 0: the address is ours", listeners(maps)),
+        of("SOURCES", "where media is taken from", sources(maps)),
         of("ROUTES", "streams with a fan-out set of their own", routes(maps)),
-        of("SETS", "the instance of each fan-out set in force; set 0: all children", set_entries(&sets)),
+        of(
+            "SETS",
+            "what is in force for a fan-out set and an IP version; set 0: all children",
+            set_entries(&sets),
+        ),
         of("SET_CHILDREN", "the children meant for a set of its own", set_children(maps, &sets)),
-        of("INSTANCES", "where an instance's members begin", instances(&spans)),
+        of("INSTANCES", "where an instance's members begin", instance_entries(&spans)),
         of("GROUPS", "an instance's members behind one interface (xdp)", groups(maps)),
         of("MEMBERS", "whose copy is at a position", members_of(&members)),
         of("CHILDREN", "what a copy is made from", children(maps, &members)),
@@ -78,10 +83,18 @@ fn of(map: &'static str, holds: &'static str, entries: Vec<Entry>) -> Contents {
     Contents { map, holds, entries }
 }
 
-/// Sets that have an instance.
-fn sets(maps: &Maps) -> Vec<(u32, u32)> {
-    let instance = |set: u32| Some((set, maps.sets.get(&set, 0).ok()?));
-    (0..MAX_SETS).filter_map(instance).filter(|(_, instance)| *instance != 0).collect()
+/// What is in force for one IP version of a set.
+struct Half {
+    set: u32,
+    v6: bool,
+    word: SetWord,
+}
+
+/// The halves of sets that have members, of this IP version or of the other.
+fn sets(maps: &Maps) -> Vec<Half> {
+    let halves = (0..MAX_SETS).flat_map(|set| [(set, false), (set, true)]);
+    let read = |(set, v6)| Some(Half { set, v6, word: maps.sets.get(&half(set, v6), 0).ok()? });
+    halves.filter_map(read).filter(|half| half.word != SetWord::default()).collect()
 }
 
 fn relay(maps: &Maps) -> Vec<Entry> {
@@ -128,13 +141,34 @@ fn routes(maps: &Maps) -> Vec<Entry> {
     routes.into_iter().map(|(key, set)| entry! {"port": key.port, "ssrc": key.ssrc, "set": set}).collect()
 }
 
-fn set_entries(sets: &[(u32, u32)]) -> Vec<Entry> {
-    sets.iter().map(|(set, instance)| entry! {"set": set, "instance": instance}).collect()
+fn sources(maps: &Maps) -> Vec<Entry> {
+    let mut prefixes: Vec<(IpAddr, u32)> =
+        maps.sources.keys().flatten().map(|key| (unmapped(key.data()), key.prefix_len())).collect();
+    prefixes.sort_unstable();
+    let entry = |(address, length): (IpAddr, u32)| {
+        // As people write it: IPv4 is mapped into the last 32 bits.
+        let length = if address.is_ipv4() { length.saturating_sub(96) } else { length };
+        entry! {"prefix": format!("{address}/{length}")}
+    };
+    prefixes.into_iter().map(entry).collect()
 }
 
-fn set_children(maps: &Maps, sets: &[(u32, u32)]) -> Vec<Entry> {
+fn set_entries(sets: &[Half]) -> Vec<Entry> {
+    let entry = |half: &Half| {
+        entry! {
+            "set": half.set,
+            "ipVersion": if half.v6 { 6 } else { 4 },
+            "instance": half.word.instance(),
+            "mtu": half.word.mtu(),
+            "ofOtherVersion": half.word.others(),
+        }
+    };
+    sets.iter().map(entry).collect()
+}
+
+fn set_children(maps: &Maps, sets: &[Half]) -> Vec<Entry> {
     let routed: BTreeSet<u32> = maps.routes.iter().flatten().map(|(_, set)| set).collect();
-    let known = sets.iter().map(|(set, _)| *set).chain(routed).filter(|set| *set != 0);
+    let known = sets.iter().map(|half| half.set).chain(routed).filter(|set| *set != 0);
     let known: BTreeSet<u32> = known.collect();
     let entry = |set: u32| {
         let children = children_of_mask(&maps.set_children.get(&set, 0).ok()?);
@@ -143,7 +177,7 @@ fn set_children(maps: &Maps, sets: &[(u32, u32)]) -> Vec<Entry> {
     known.into_iter().filter_map(entry).collect()
 }
 
-fn instances(spans: &[(u32, Span)]) -> Vec<Entry> {
+fn instance_entries(spans: &[(u32, Span)]) -> Vec<Entry> {
     let interface = |span: &Span| match span.ifindex {
         0 => "several".to_owned(),
         ifindex => interface_name(ifindex),
@@ -180,6 +214,7 @@ fn children(maps: &Maps, members: &[(u32, u32)]) -> Vec<Entry> {
             "ports": child.ports,
             "source": unmapped(child.source).to_string(),
             "interface": interface_name(child.ifindex),
+            "mtu": child.mtu,
             "destinationMac": mac_text(child.destination_mac),
             "sourceMac": mac_text(child.source_mac),
         })

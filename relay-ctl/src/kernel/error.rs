@@ -46,6 +46,12 @@ pub enum KernelError {
     /// A program could not be loaded or attached.
     #[error("program {program}: {source}")]
     Program { program: &'static str, source: aya::programs::ProgramError },
+    /// The kernel does not take a program; `log`: the verifier's last lines.
+    #[error("the kernel refuses program {program}: {source}{colon}{log}", colon = if log.is_empty() { "" } else { ": " })]
+    Refused { program: &'static str, source: std::io::Error, log: String },
+    /// An interface went while something was done to it.
+    #[error("interface {ifindex} is gone: {source}")]
+    Gone { ifindex: u32, source: std::io::Error },
     /// A link could not be used.
     #[error("link {link}: {source}")]
     Link { link: &'static str, source: aya::programs::links::LinkError },

@@ -153,7 +153,11 @@ impl Relay {
         status.gstreamer.audio_restarts = state.interruptions;
         status.gstreamer.video_restarts = state.interruptions;
         status.problems.extend(state.problem.clone());
-        status.warnings.extend(state.warnings());
+        status.problems.extend(state.not_attached.clone());
+        status.warnings.extend(state.chain.clone());
+        status.warnings.extend(state.warnings.iter().cloned());
+        status.warnings.extend(state.probes.warnings());
+        status.warnings.extend(state.name_warnings());
         for child in children {
             if let Some(problem) = &child.problem {
                 status.problems.push(format!("child {}: {problem}", child.name));

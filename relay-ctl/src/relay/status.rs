@@ -65,7 +65,7 @@ impl State {
     }
 
     /// What is worth knowing of children and keeps none of them from getting media.
-    pub(super) fn warnings(&self) -> Vec<String> {
+    pub(super) fn name_warnings(&self) -> Vec<String> {
         let warning = |(name, member): (&String, &Member)| {
             let (why, address) = (member.way.unresolved.as_ref()?, member.way.address?);
             Some(format!("child {name}: {why}; copies go on to {address}"))
