@@ -128,7 +128,8 @@ impl<'lab> RelayCli<'lab> {
     pub fn command(&self, arguments: &[&str]) -> Command {
         let mut command = Command::new(relay_ctl());
         command.args(arguments);
-        if matches!(arguments.first(), Some(&("attach" | "detach" | "status" | "children" | "streams"))) {
+        const PINNED: &[&str] = &["attach", "detach", "status", "children", "streams", "doctor", "maps"];
+        if arguments.first().is_some_and(|command| PINNED.contains(command)) {
             command.arg("--pin-root").arg(self.pin_root());
         }
         command
@@ -168,10 +169,12 @@ impl<'lab> RelayCli<'lab> {
         Ok(answer.stdout)
     }
 
-    /// Runs `status`, `children` or `streams` with `--json`.
+    /// Runs `status`, `children` or `streams` with `--json`. A status that is not healthy is one, too.
     pub fn json(&self, what: &str) -> Result<Json> {
-        let text = self.ok(&[what, "--json"])?;
-        text.parse().with_context(|| format!("{what} --json printed {text}"))
+        let answer = self.run(&[what, "--json"])?;
+        let fine = answer.code == Some(0) || (what == "status" && answer.code == Some(1));
+        ensure!(fine, "relay-ctl {what} --json: {answer:?}");
+        answer.stdout.parse().with_context(|| format!("{what} --json printed {}", answer.stdout))
     }
 
     /// The children that are being forwarded to, by name, as far as anybody answers.
@@ -230,6 +233,8 @@ pub struct RelayConfig {
     pub environment: Vec<(String, String)>,
     /// Without root and without any capability.
     pub unprivileged: bool,
+    /// Files that the daemon sees in place of others, which nobody else does.
+    pub files: Vec<(PathBuf, String)>,
 }
 
 impl RelayConfig {
@@ -243,7 +248,15 @@ impl RelayConfig {
             arguments: Vec::new(),
             environment: Vec::new(),
             unprivileged: false,
+            files: Vec::new(),
         }
+    }
+
+    /// The same with a file in place of another, `/etc/hosts` for one: names are the daemon's own then. Written to in
+    /// place, it changes for the daemon too.
+    pub fn seeing(mut self, file: &Path, over: &str) -> Self {
+        self.files.push((file.to_owned(), over.to_owned()));
+        self
     }
 
     /// The same without any rights.
@@ -346,7 +359,11 @@ fn start(lab: &Lab, config: &RelayConfig) -> Result<Process> {
         program.display()
     );
     let command = RelayCli::new(lab, &config.ns).command(&arguments);
-    let mut command = if config.unprivileged { unprivileged(&command) } else { command };
+    let mut command = match (config.unprivileged, config.files.is_empty()) {
+        (true, _) => unprivileged(&command),
+        (false, true) => command,
+        (false, false) => seeing(&command, &config.files),
+    };
     command.envs(config.environment.iter().map(|(name, value)| (name, value)));
     let process = lab.spawn(&config.ns, command)?;
     let deadline = Instant::now() + READY_TIMEOUT;
@@ -358,6 +375,15 @@ fn start(lab: &Lab, config: &RelayConfig) -> Result<Process> {
         std::thread::sleep(POLL);
     }
     Ok(process)
+}
+
+/// The same command in mounts of its own, with files in place of others.
+fn seeing(command: &Command, files: &[(PathBuf, String)]) -> Command {
+    let mount = |(file, over): &(PathBuf, String)| format!("mount --bind '{}' '{over}' && ", file.display());
+    let script = files.iter().map(mount).collect::<String>() + "exec \"$@\"";
+    let mut wrapped = Command::new("unshare");
+    wrapped.args(["--mount", "sh", "-c", &script, "sh"]).arg(command.get_program()).args(command.get_args());
+    wrapped
 }
 
 /// The same command as user nobody.

@@ -4,6 +4,7 @@
 //! - [`checksum`], [`rewrite`]: RFC 1071/1624 arithmetic and the headers a child's copy gets.
 //! - [`stream`]: what is known of one RTP stream (loss, reordering, duplicates, RFC 3550 jitter).
 //! - [`reason`]: every way in which a packet is not forwarded, each with a name.
+//! - [`probe`]: how the daemon and the program that sends its probe frames talk.
 //! - [`layout`]: the maps, their keys, values and sizes. A change there raises [`layout::VERSION`].
 //!
 //! Byte order: addresses, ports in headers and MAC addresses are kept as they are on the wire (byte arrays); numbers
@@ -15,6 +16,7 @@ pub mod checksum;
 pub mod layout;
 pub mod packet;
 pub mod parse;
+pub mod probe;
 pub mod reason;
 pub mod rewrite;
 pub mod stream;

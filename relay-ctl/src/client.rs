@@ -17,6 +17,13 @@ pub enum ClientError {
     /// Nobody listens there.
     #[error("no relay-ctl answers on {api} ({why}); is it running? (`--api` names another address)")]
     NotRunning { api: SocketAddr, why: String },
+    /// Somebody took the connection and says nothing.
+    #[error(
+        "the daemon on {api} took the connection and has not answered for {} s; look at its log, or restart it \
+         (forwarding goes on meanwhile, but not in userspace mode)",
+        .waited.as_secs_f64()
+    )]
+    Silent { api: SocketAddr, waited: Duration },
     /// The daemon refused, in its own words.
     #[error("{0}")]
     Refused(String),
@@ -40,6 +47,8 @@ pub struct Client {
     api: SocketAddr,
     token: Option<Secret>,
     agent: ureq::Agent,
+    /// How long `get` waits for the whole of an answer.
+    patience: Option<Duration>,
 }
 
 impl Client {
@@ -57,7 +66,13 @@ impl Client {
             .proxy(None)
             .build()
             .into();
-        Client { api, token, agent }
+        Client { api, token, agent, patience: None }
+    }
+
+    /// The same, waiting no longer than this for what is asked.
+    pub fn patient_for(mut self, patience: Duration) -> Client {
+        self.patience = Some(patience);
+        self
     }
 
     /// The address that is asked.
@@ -67,14 +82,16 @@ impl Client {
 
     /// `GET path`.
     pub fn get<T: DeserializeOwned>(&self, path: &str) -> Result<T, ClientError> {
-        let mut response = self.checked(self.with_token(self.agent.get(self.url(path))).call())?;
-        response.body_mut().read_json().map_err(|error| self.answer(&error))
+        let request = self.with_token(self.agent.get(self.url(path)));
+        let request = request.config().timeout_global(self.patience).build();
+        let mut response = self.checked(request.call())?;
+        response.body_mut().read_json().map_err(|error| self.answer(error))
     }
 
     /// `POST path` with a body; the answer's body may be empty.
     pub fn post<B: Serialize>(&self, path: &str, body: &B) -> Result<Option<serde_json::Value>, ClientError> {
         let mut response = self.checked(self.with_token(self.agent.post(self.url(path))).send_json(body))?;
-        let text = response.body_mut().read_to_string().map_err(|error| self.answer(&error))?;
+        let text = response.body_mut().read_to_string().map_err(|error| self.answer(error))?;
         Ok(serde_json::from_str(&text).ok())
     }
 
@@ -105,10 +122,12 @@ impl Client {
         result: Result<ureq::http::Response<ureq::Body>, ureq::Error>,
     ) -> Result<ureq::http::Response<ureq::Body>, ClientError> {
         let mut response = result.map_err(|error| match error {
-            ureq::Error::Io(_) | ureq::Error::ConnectionFailed | ureq::Error::Timeout(_) => {
+            ureq::Error::Io(_)
+            | ureq::Error::ConnectionFailed
+            | ureq::Error::Timeout(ureq::Timeout::Connect) => {
                 ClientError::NotRunning { api: self.api, why: error.to_string() }
             }
-            other => self.answer(&other),
+            other => self.answer(other),
         })?;
         if response.status().is_success() {
             return Ok(response);
@@ -127,7 +146,10 @@ impl Client {
         })
     }
 
-    fn answer(&self, error: &ureq::Error) -> ClientError {
-        ClientError::Answer { api: self.api, why: error.to_string() }
+    fn answer(&self, error: ureq::Error) -> ClientError {
+        match (error, self.patience) {
+            (ureq::Error::Timeout(_), Some(waited)) => ClientError::Silent { api: self.api, waited },
+            (error, _) => ClientError::Answer { api: self.api, why: error.to_string() },
+        }
     }
 }

@@ -8,7 +8,7 @@ use tokio::net::TcpListener;
 
 use crate::cli::Failure;
 use crate::config::Config;
-use crate::kernel::{KernelError, Pins};
+use crate::kernel::{KernelError, Mode, Pins};
 use crate::net::Netlink;
 use crate::relay::{Relay, StartError};
 
@@ -41,6 +41,7 @@ async fn serve(config: Config) -> Result<(), Failure> {
     let watching = tokio::spawn(relay.clone().watch(changes));
     tokio::spawn(relay.clone().keep_stock());
     tokio::spawn(relay.clone().keep_hosts());
+    tokio::spawn(relay.clone().keep_egress());
     tokio::spawn(relay.clone().pass_feedback_up());
     tokio::select! {
         ended = node::http::serve(listener, crate::api::router(relay.clone()), stopped) => {
@@ -54,8 +55,22 @@ async fn serve(config: Config) -> Result<(), Failure> {
     if let Some(tree) = tree {
         tree.stop().await;
     }
-    tracing::info!("stopping; what is attached goes on forwarding (`relay-ctl detach` ends it)");
+    tracing::info!("{}", farewell(relay.mode().await, &relay.config().interface));
     Ok(())
+}
+
+/// What becomes of the media when the daemon stops.
+fn farewell(mode: Mode, interface: &str) -> String {
+    match mode {
+        Mode::Xdp | Mode::Tc => {
+            format!(
+                "stopping; forwarding goes on without the daemon (`relay-ctl detach {interface}` ends it)"
+            )
+        }
+        Mode::Userspace => {
+            "stopping; forwarding ends with the daemon, which is the data plane in userspace mode".to_owned()
+        }
+    }
 }
 
 /// Registers in Redis and follows what it says; `None` without Redis. That Redis does not answer stops nobody: what a
@@ -69,8 +84,9 @@ async fn follow_tree(relay: &Arc<Relay>) -> Option<Tree> {
 
 /// The port is most often taken by the daemon that already looks after the interface.
 fn api_error(config: &Config, error: &std::io::Error) -> Failure {
-    if Pins::new(&config.pin_root, &config.interface).is_locked() {
-        return KernelError::AnotherDaemon { interface: config.interface.clone() }.into();
+    let pins = Pins::new(&config.pin_root, &config.interface);
+    if pins.is_locked() {
+        return KernelError::AnotherDaemon { interface: config.interface.clone(), pid: pins.keeper() }.into();
     }
     Failure::Other(format!("cannot listen on --api {}: {error}; choose another address or port", config.api))
 }
@@ -79,5 +95,20 @@ fn failure(error: StartError) -> Failure {
     match error {
         StartError::Config(error) => error.into(),
         other => Failure::Other(other.to_string()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_farewell_is_true_in_every_mode() {
+        for mode in [Mode::Xdp, Mode::Tc] {
+            let text = farewell(mode, "eth0");
+            assert!(text.contains("goes on") && text.contains("relay-ctl detach eth0"), "{text}");
+        }
+        let text = farewell(Mode::Userspace, "eth0");
+        assert!(text.contains("ends") && !text.contains("goes on") && !text.contains("detach"), "{text}");
     }
 }

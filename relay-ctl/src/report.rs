@@ -7,6 +7,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use node::topology::TopologyView;
 use relay_common::layout::{AUDIO, ChildInfo, Egress, MODE_XDP, StreamKey, Total, clock_rate};
+use relay_common::reason::{Fate, Reason};
 use relay_common::stream::Stream;
 
 use crate::fanout::ChildId;
@@ -44,6 +45,19 @@ pub fn pinned(pin_root: &Path, interface: Option<&str>) -> Result<(Pins, Maps), 
     }
     let maps = Maps::open(&pins).map_err(|error| error.to_string())?;
     Ok((pins, maps))
+}
+
+/// Who looks after an interface.
+pub fn keeper(pin_root: &Path, interface: &str) -> String {
+    let pins = Pins::new(pin_root, interface);
+    match (pins.is_locked(), pins.keeper(), pins.is_linked()) {
+        (true, Some(pid), _) => format!("held by relay-ctl PID {pid}"),
+        (true, None, _) => "held by a relay-ctl of another container".to_owned(),
+        (false, _, true) => format!(
+            "attached, and no daemon is there; forwarding goes on, and `relay-ctl attach {interface}` takes over"
+        ),
+        (false, _, false) => "nothing is attached".to_owned(),
+    }
 }
 
 /// All streams together, those that are forgotten included.
@@ -87,6 +101,7 @@ pub fn outline(maps: &Maps, pins: &Pins, sums: Sums) -> view::Status {
     if !attached {
         problems.push("no program is attached".to_owned());
     }
+    let (drops, passed_to_stack) = by_fate(kernel::drops(maps));
     let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_millis() as u64);
     let ports = relay.map_or([0; 2], |relay| relay.ports);
     view::Status {
@@ -118,13 +133,24 @@ pub fn outline(maps: &Maps, pins: &Pins, sums: Sums) -> view::Status {
             programs,
             packets: sums.packets,
             bytes: sums.bytes,
-            drops: kernel::drops(maps),
+            drops,
+            passed_to_stack,
             egress: if mode == Mode::Xdp { egress(maps) } else { BTreeMap::new() },
             receive_overflow: None,
         },
         problems,
         warnings: Vec::new(),
     }
+}
+
+/// Counters by reason: what was lost, and what was none of the relay's business.
+type ByFate = (BTreeMap<String, u64>, BTreeMap<String, u64>);
+
+/// Tells the counters apart by what became of the packets.
+pub fn by_fate(counted: impl IntoIterator<Item = (String, u64)>) -> ByFate {
+    let to_stack =
+        |name: &str| Reason::ALL.iter().any(|reason| reason.name() == name && reason.fate() == Fate::Stack);
+    counted.into_iter().partition(|(name, _)| !to_stack(name))
 }
 
 /// `forwarding` of `status`.
@@ -235,4 +261,17 @@ pub fn now_ms() -> u64 {
 pub fn monotonic_ns() -> u64 {
     nix::time::clock_gettime(nix::time::ClockId::CLOCK_MONOTONIC)
         .map_or(0, |now| now.tv_sec() as u64 * 1_000_000_000 + now.tv_nsec() as u64)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_went_to_the_stack_was_not_dropped() {
+        let counted = [("not-udp", 1237), ("no-children", 3), ("other-family", 2), ("rtcp-from-child", 1)];
+        let (drops, passed) = by_fate(counted.map(|(name, count)| (name.to_owned(), count)));
+        assert_eq!(Vec::from_iter(drops), [("no-children".to_owned(), 3), ("other-family".to_owned(), 2)]);
+        assert_eq!(Vec::from_iter(passed), [("not-udp".to_owned(), 1237), ("rtcp-from-child".to_owned(), 1)]);
+    }
 }

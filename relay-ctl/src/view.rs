@@ -91,8 +91,12 @@ pub struct Dataplane {
     pub packets: u64,
     /// RTP bytes of all streams.
     pub bytes: u64,
-    /// Packets and copies not forwarded, by reason; reasons that never happened are left out.
+    /// Packets and copies that were lost, by reason; reasons that never happened are left out.
     pub drops: BTreeMap<String, u64>,
+    /// Packets that are no media for this relay and went on to the host's network stack, untouched, by reason. In
+    /// userspace mode: that the sockets got besides media.
+    #[serde(default)]
+    pub passed_to_stack: BTreeMap<String, u64>,
     /// What drivers made of the copies, by interface (xdp only).
     pub egress: BTreeMap<String, Egress>,
     /// Packets that the receive socket dropped before the relay saw them (userspace only).

@@ -39,8 +39,10 @@ pub fn relay_xdp(ctx: XdpContext) -> u32 {
     }
 }
 
-/// Takes the place of `relay_xdp` when forwarding goes over to tc: taking XDP off an interface makes many drivers lose
-/// what is in their rings, replacing the program does not.
+/// Lets everything pass. Most drivers transmit XDP frames only while a program is attached to them, so this one is held on
+/// every interface that copies leave by; and it takes the place of `relay_xdp` while it is being looked whether XDP works,
+/// and when forwarding goes over to tc: taking XDP off an interface makes many drivers lose what is in their rings,
+/// replacing the program does not.
 #[xdp]
 pub fn relay_pass(_ctx: XdpContext) -> u32 {
     xdp_action::XDP_PASS
@@ -53,7 +55,7 @@ fn forward(ctx: &XdpContext) -> Result<u32, Reason> {
     let media = classify(packet, Station::Unchecked, u16::MAX)?;
     let instance = media.word.instance();
     if instance == 0 {
-        return Err(nobody(media.word));
+        return Err(nobody(media.word, 1));
     }
     if media.word.others() > 0 {
         count::drops(Reason::OtherFamily, media.word.others() as u64);

@@ -40,7 +40,7 @@ enum Command {
     },
     /// Run the tests: all of them, or the parts named
     Test {
-        /// lint, unit, kernel, net, media, browser; compose only if named
+        /// lint, unit, kernel, net, media, browser, vm-quick; vm and compose only if named
         #[arg(value_enum)]
         parts: Vec<test::Part>,
     },

@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 use lab::relay::{AUDIO, Mode, RelayCli, RelayConfig, RelayProcess, VIDEO, child_argument};
 use lab::{Child, Flow, FlowReport, Lab, Sent, Sink, Topology};
 
+pub mod foreign;
 pub mod frame;
 pub mod random;
 pub mod tree;
@@ -154,9 +155,10 @@ impl<'lab> Bench<'lab> {
         }
     }
 
-    /// A counter of the relay's `drops by reason`.
+    /// A counter of the relay's by reason: of what was lost, or of what it left to the stack.
     pub fn drops(&self, reason: &str) -> u64 {
-        self.cli().json("status").unwrap()["dataplane"]["drops"][reason].number()
+        let plane = &self.cli().json("status").unwrap()["dataplane"];
+        ["drops", "passedToStack"].iter().map(|kind| plane[*kind][reason].number()).sum()
     }
 
     /// Where packets may have gone, for the message of a failed assertion: the test's own losses first.

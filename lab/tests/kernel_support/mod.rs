@@ -48,8 +48,8 @@ pub const XDP_DROP: u32 = 1;
 pub const XDP_PASS: u32 = 2;
 pub const XDP_REDIRECT: u32 = 4;
 pub const TC_NEXT: u32 = u32::MAX;
+/// Dropped, or ended after its copies have gone.
 pub const TC_SHOT: u32 = 2;
-pub const TC_REDIRECT: u32 = 7;
 
 /// One IP version or the other.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -135,7 +135,7 @@ impl Child {
             destination_mac: self.mac(),
             source_mac: nic_mac(self.nic),
             ethertype: if self.ip == Ip::V4 { [0x08, 0x00] } else { [0x86, 0xdd] },
-            mtu: 1500,
+            mtu: 9000,
             source,
             destination,
             ports: self.ports,
@@ -250,6 +250,16 @@ impl Kernel<'_> {
         self.egress[nic - 1]
     }
 
+    /// These children, with an MTU of its own for the way to each.
+    pub fn children_with_mtus(&mut self, children: &[(Child, u16)]) {
+        let all: Vec<Child> = children.iter().map(|(child, _)| *child).collect();
+        let mut wanted = self.wanted(&all);
+        for (child, mtu) in children {
+            wanted.children.entry(child.id).and_modify(|headers| headers.mtu = *mtu);
+        }
+        self.change(&wanted);
+    }
+
     /// Lets children of `eth1` or `eth2` seem to be behind another interface.
     pub fn pretend_nic(&mut self, nic: usize, ifindex: u32) {
         self.egress[nic - 1] = ifindex;
@@ -361,6 +371,11 @@ impl Kernel<'_> {
     pub fn stream(&self, port: u16, ssrc: u32) -> Option<(u64, u64)> {
         let stream = self.plane.maps().streams.get(&key(port, ssrc), 0).ok()?;
         Some((stream.packets, stream.rtcp_packets))
+    }
+
+    /// Packets of a stream that are missing.
+    pub fn stream_lost(&self, port: u16, ssrc: u32) -> u64 {
+        self.plane.maps().streams.get(&key(port, ssrc), 0).unwrap().lost()
     }
 
     /// How often a reason has been counted.

@@ -20,7 +20,7 @@ const BPF_PROG_TYPE_XDP: u32 = 6;
 pub struct Redirector(Xdp);
 
 impl Redirector {
-    /// A program that sends every frame to the first slot of a fan-out set's devmap.
+    /// A program that sends every frame to the first slot of the devmap of a fan-out set's IPv4 children.
     pub fn load(kernel: &Kernel<'_>, set: u32) -> Redirector {
         let instance = kernel.plane.maps().sets.get(&half(set, false), 0).unwrap().instance();
         let pins = Pins::new(kernel.lab.bpffs(), "eth0");

@@ -63,6 +63,7 @@ pub fn unfinished(udp_at: usize, kind: u8, segment: u16) -> [u8; 10] {
 /// All that comes in at an interface of the egress namespace for any child.
 pub struct Tap {
     socket: File,
+    blanks: usize,
     /// Room for the longest frame: a buffer of several packets has up to 64 KiB.
     buffer: Vec<u8>,
 }
@@ -74,7 +75,7 @@ impl Tap {
                 packet_socket(nix::net::if_::if_nametoindex(&format!("eth{nic}")[..]).unwrap())
             })
             .unwrap();
-        Tap { socket, buffer: vec![0; 1 << 17] }
+        Tap { socket, blanks: 0, buffer: vec![0; 1 << 17] }
     }
 
     /// The next `count` frames; less, if no more come.
@@ -92,6 +93,12 @@ impl Tap {
         std::iter::from_fn(|| self.next(50)).collect()
     }
 
+    /// How many frames have come that say nothing, when nothing else is left.
+    pub fn blanks(&mut self) -> usize {
+        assert_eq!(self.rest(), Vec::<Vec<u8>>::new());
+        std::mem::take(&mut self.blanks)
+    }
+
     /// The next frame, if one is there or comes within so long.
     pub fn next(&mut self, milliseconds: u16) -> Option<Vec<u8>> {
         loop {
@@ -103,6 +110,11 @@ impl Tap {
             // The hosts' own chatter is not for children.
             if self.buffer[..2] == [0x02, 0xc0] {
                 return Some(self.buffer[..length].to_vec());
+            }
+            let frame = &self.buffer[..length];
+            if frame[..6] == frame[6..12] && frame[12..14] == [0x88, 0xb5] {
+                assert!(length <= 60 && frame[14..].iter().all(|byte| *byte == 0), "{frame:x?}");
+                self.blanks += 1;
             }
         }
     }

@@ -23,7 +23,7 @@ pub(super) struct Cli {
 
 #[derive(Subcommand)]
 pub(super) enum Command {
-    /// Attach to an interface and look after the relay until stopped; what is attached goes on forwarding after that
+    /// Run the relay daemon. Forwarding continues after it stops (but not in userspace mode); `detach` ends it
     Attach(Box<Attach>),
     /// End forwarding on an interface and remove everything that was attached and pinned
     Detach {
@@ -33,8 +33,14 @@ pub(super) enum Command {
         #[arg(long, env = "RELAY_PIN_ROOT", default_value = pins::DEFAULT_ROOT)]
         pin_root: PathBuf,
     },
-    /// Show the relay's state
-    Status(Query),
+    /// Show the relay's state. Exit code 0: healthy; 1: not healthy; 2: nobody answers and nothing is attached
+    Status {
+        #[command(flatten)]
+        query: Query,
+        /// Wait until the relay is healthy, or until --timeout [then 60 by default]
+        #[arg(long)]
+        wait: bool,
+    },
     /// Show the children and their counters
     Children(Query),
     /// Show the streams: loss, reordering, duplicates, jitter
@@ -54,6 +60,20 @@ pub(super) enum Command {
     Route(Route),
     /// Write packets and their copies as pcap, also where tcpdump sees nothing
     Capture(Capture),
+    /// Show what the pinned maps hold, decoded: all that packets meet. Asks no daemon
+    Maps {
+        /// Only these maps (CHILDREN, SETS …)
+        map: Vec<String>,
+        /// Print JSON
+        #[arg(long)]
+        json: bool,
+        /// Interface, when several are attached to
+        #[arg(long)]
+        interface: Option<String>,
+        /// Where data planes are pinned
+        #[arg(long, env = "RELAY_PIN_ROOT", default_value = pins::DEFAULT_ROOT)]
+        pin_root: PathBuf,
+    },
     /// Check what this machine can do and what is missing
     Doctor {
         /// Interface to look at
@@ -61,6 +81,9 @@ pub(super) enum Command {
         /// Print JSON
         #[arg(long)]
         json: bool,
+        /// Where data planes are pinned
+        #[arg(long, env = "RELAY_PIN_ROOT", default_value = pins::DEFAULT_ROOT)]
+        pin_root: PathBuf,
     },
     /// Print a completion script for a shell
     Completions {
@@ -124,7 +147,20 @@ pub(super) struct Query {
     /// Where data planes are pinned
     #[arg(long, env = "RELAY_PIN_ROOT", default_value = pins::DEFAULT_ROOT)]
     pub pin_root: PathBuf,
+    /// Seconds to wait for an answer [default: 10]
+    #[arg(long, value_name = "SECONDS", value_parser = interval)]
+    pub timeout: Option<Duration>,
 }
+
+impl Query {
+    /// The daemon, and how long it may take.
+    pub fn client(&self) -> Result<Client, Failure> {
+        Ok(self.at.client()?.patient_for(self.timeout.unwrap_or(ANSWER)))
+    }
+}
+
+/// A daemon that takes longer does not answer.
+const ANSWER: Duration = Duration::from_secs(10);
 
 #[derive(clap::Args)]
 pub(super) struct At {

@@ -1,12 +1,13 @@
 //! The command line: what it does with the API or, when no daemon answers, the pinned maps.
 
 mod arguments;
+mod maps;
 mod show;
 
-use std::io::{Read, Write};
+use std::io::{IsTerminal, Read, Write};
 use std::path::Path;
 use std::process::ExitCode;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use clap::CommandFactory;
 pub use node::cli::Failure;
@@ -14,13 +15,13 @@ use node::config::environment;
 
 use self::arguments::{At, Attach, Capture, ChildCommand, Cli, Command, Query};
 use crate::client::ClientError;
-use crate::config::{ChildSpec, Config, File, Flags};
+use crate::config::{ChildSpec, Config, ConfigError, File, Flags};
 use crate::kernel::{KernelError, Maps, Pins};
 use crate::top::Source;
 use crate::{doctor, report, view};
 
 fn top(query: Query, interval: Duration) -> Result<ExitCode, Failure> {
-    let client = query.at.client()?;
+    let client = query.client()?;
     let source = Source { client, interface: query.interface, pin_root: query.pin_root };
     match query.json {
         true => crate::top::once(&source, interval)?,
@@ -50,10 +51,7 @@ fn run(command: Command) -> Result<ExitCode, Failure> {
     match command {
         Command::Attach(attach) => crate::daemon::run(configuration(*attach)?).map(|()| ExitCode::SUCCESS),
         Command::Detach { interface, pin_root } => detach(&interface, &pin_root),
-        Command::Status(query) => {
-            let status = fetch(&query, "/status", report::status)?;
-            show::print(query.json, &status, show::status)
-        }
+        Command::Status { query, wait } => Ok(status(&query, wait)?),
         Command::Children(query) => {
             let children =
                 fetch(&query, "/children", |maps, _| view::Children { children: report::children(maps) })?;
@@ -77,8 +75,14 @@ fn run(command: Command) -> Result<ExitCode, Failure> {
             Ok(ExitCode::SUCCESS)
         }
         Command::Capture(capture) => self::capture(&capture),
-        Command::Doctor { interface, json } => {
-            let findings = doctor::examine(interface.as_deref());
+        Command::Maps { map, json, interface, pin_root } => {
+            let (_, maps) = report::pinned(&pin_root, interface.as_deref())
+                .map_err(|why| Failure::Other(why.trim_start_matches("and ").to_owned()))?;
+            let contents = maps::contents(&maps, &map).map_err(ConfigError)?;
+            show::print(json, &contents, |contents| show::maps(contents))
+        }
+        Command::Doctor { interface, json, pin_root } => {
+            let findings = doctor::examine(interface.as_deref(), &pin_root);
             let sound = findings.iter().all(|finding| finding.ok || finding.optional);
             show::print(json, &findings, |findings| show::findings(findings))?;
             Ok(if sound { ExitCode::SUCCESS } else { ExitCode::FAILURE })
@@ -114,13 +118,14 @@ fn configuration(attach: Attach) -> Result<Config, Failure> {
 }
 
 fn detach(interface: &str, pin_root: &Path) -> Result<ExitCode, Failure> {
-    if Pins::new(pin_root, interface).remove()? {
+    let pins = Pins::new(pin_root, interface);
+    if pins.remove()? {
         println!("{interface}: detached; no longer forwarding");
         return Ok(ExitCode::SUCCESS);
     }
     Err(Failure::Other(format!(
         "nothing is attached to {interface} ({}); `relay-ctl status` lists what is",
-        pin_root.join(interface).display()
+        pins.folder().display()
     )))
 }
 
@@ -130,7 +135,7 @@ fn fetch<T: serde::de::DeserializeOwned>(
     path: &str,
     from_maps: impl Fn(&Maps, &Pins) -> T,
 ) -> Result<T, Failure> {
-    let client = query.at.client()?;
+    let client = query.client()?;
     let down = match client.get(path) {
         Ok(answer) => return Ok(answer),
         Err(error @ ClientError::NotRunning { .. }) => error,
@@ -140,6 +145,36 @@ fn fetch<T: serde::de::DeserializeOwned>(
         .map_err(|error| Failure::Other(format!("{down}; {error}")))?;
     eprintln!("relay-ctl: no daemon answers on {}; read from {}", client.api(), pins.versioned().display());
     Ok(from_maps(&maps, &pins))
+}
+
+/// `status`: not healthy has a code of its own, and so has knowing nothing.
+const NOT_HEALTHY: u8 = 1;
+const UNKNOWN: u8 = 2;
+
+/// How long `status --wait` waits unless told otherwise, and how often it asks.
+const WAIT: Duration = Duration::from_secs(60);
+const POLL: Duration = Duration::from_millis(200);
+
+fn status(query: &Query, wait: bool) -> Result<ExitCode, Failure> {
+    let deadline = Instant::now() + query.timeout.unwrap_or(WAIT);
+    loop {
+        let fetched: Result<view::Status, Failure> = fetch(query, "/status", report::status);
+        let healthy = fetched.as_ref().is_ok_and(|status| status.healthy);
+        if wait && !healthy && Instant::now() < deadline && !matches!(fetched, Err(Failure::Config(_))) {
+            std::thread::sleep(POLL);
+            continue;
+        }
+        let status = match fetched {
+            Ok(status) => status,
+            Err(Failure::Other(why)) => {
+                eprintln!("relay-ctl: {why}");
+                return Ok(ExitCode::from(UNKNOWN));
+            }
+            Err(error) => return Err(error),
+        };
+        show::print(query.json, &status, show::status)?;
+        return Ok(if status.healthy { ExitCode::SUCCESS } else { ExitCode::from(NOT_HEALTHY) });
+    }
 }
 
 fn add_child(text: &str, json: bool, at: &At) -> Result<ExitCode, Failure> {
@@ -154,6 +189,15 @@ fn add_child(text: &str, json: bool, at: &At) -> Result<ExitCode, Failure> {
 }
 
 fn capture(capture: &Capture) -> Result<ExitCode, Failure> {
+    let to_stdout = capture.w == Path::new("-");
+    if to_stdout && std::io::stdout().is_terminal() {
+        return Err(ConfigError(
+            "a capture is binary and would garble the terminal; write it to a file (-w FILE), or read it with \
+             `relay-ctl capture -w - | tcpdump -n -r -`"
+                .to_owned(),
+        )
+        .into());
+    }
     let mut query: Vec<String> = Vec::new();
     let mut push = |key: &str, value: Option<u64>| query.extend(value.map(|value| format!("{key}={value}")));
     push("ssrc", capture.ssrc.map(u64::from));
@@ -161,7 +205,7 @@ fn capture(capture: &Capture) -> Result<ExitCode, Failure> {
     push("count", capture.count);
     push("seconds", capture.seconds);
     let mut from = capture.at.client()?.stream(&format!("/capture?{}", query.join("&")))?;
-    let mut to: Box<dyn Write> = if capture.w == Path::new("-") {
+    let mut to: Box<dyn Write> = if to_stdout {
         Box::new(std::io::stdout())
     } else {
         let create = std::fs::File::create(&capture.w);

@@ -4,8 +4,10 @@ use std::process::ExitCode;
 
 use comfy_table::{CellAlignment, Table, presets};
 use serde::Serialize;
+use serde_json::Value;
 
 use super::Failure;
+use super::maps::Contents;
 use crate::doctor::Finding;
 use crate::view::{Child, ChildState, Children, Status, Streams};
 
@@ -53,6 +55,11 @@ pub fn status(status: &Status) -> String {
     }
     for (reason, count) in &plane.drops {
         lines.push(format!("drops       {reason} {count}"));
+    }
+    if !plane.passed_to_stack.is_empty() {
+        let each: Vec<String> =
+            plane.passed_to_stack.iter().map(|(reason, count)| format!("{reason} {count}")).collect();
+        lines.push(format!("not media   {} (passed to the host's network stack)", each.join(", ")));
     }
     for (interface, egress) in &plane.egress {
         lines.push(format!("egress      {interface} sent {} refused {}", egress.sent, egress.refused));
@@ -152,6 +159,32 @@ pub fn streams(streams: &Streams) -> String {
         ]);
     }
     printable(&table.to_string())
+}
+
+/// A table for each map that has something in it.
+pub fn maps(maps: &[Contents]) -> String {
+    let each = maps.iter().map(|map| {
+        let title = format!("{}: {}", map.map, map.holds);
+        let Some(first) = map.entries.first() else { return format!("{title}\n  (nothing)") };
+        let head: Vec<&str> = first.0.iter().map(|(name, _)| *name).collect();
+        let mut table = table(&head, head.len());
+        for entry in &map.entries {
+            table.add_row(entry.0.iter().map(|(_, value)| plain(value)));
+        }
+        format!("{title}\n{table}")
+    });
+    printable(&each.collect::<Vec<_>>().join("\n\n"))
+}
+
+/// A value as people write it.
+fn plain(value: &Value) -> String {
+    match value {
+        Value::Null => "-".to_owned(),
+        Value::Bool(is) => if *is { "yes" } else { "no" }.to_owned(),
+        Value::String(text) => text.clone(),
+        Value::Array(values) => values.iter().map(plain).collect::<Vec<_>>().join("/"),
+        other => other.to_string(),
+    }
 }
 
 pub fn added(child: &Child) -> String {

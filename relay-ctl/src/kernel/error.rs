@@ -16,8 +16,11 @@ pub enum KernelError {
     )]
     PinFolder { folder: PathBuf, source: std::io::Error },
     /// Another daemon holds the lock.
-    #[error("another relay-ctl looks after {interface}; stop it first, or choose another interface")]
-    AnotherDaemon { interface: String },
+    #[error(
+        "another relay-ctl{} already manages {interface}; stop it first, or choose another interface",
+        .pid.map_or_else(String::new, |pid| format!(" (PID {pid})"))
+    )]
+    AnotherDaemon { interface: String, pid: Option<u32> },
     /// The pin directory is of another version.
     #[error(
         "{folder} holds a data plane of layout {found}, this relay-ctl needs v{ours}; it goes on forwarding until you \
@@ -43,6 +46,12 @@ pub enum KernelError {
     /// A program could not be loaded or attached.
     #[error("program {program}: {source}")]
     Program { program: &'static str, source: aya::programs::ProgramError },
+    /// The kernel does not take a program; `log`: the verifier's last lines.
+    #[error("the kernel refuses program {program}: {source}{colon}{log}", colon = if log.is_empty() { "" } else { ": " })]
+    Refused { program: &'static str, source: std::io::Error, log: String },
+    /// An interface went while something was done to it.
+    #[error("interface {ifindex} is gone: {source}")]
+    Gone { ifindex: u32, source: std::io::Error },
     /// A link could not be used.
     #[error("link {link}: {source}")]
     Link { link: &'static str, source: aya::programs::links::LinkError },

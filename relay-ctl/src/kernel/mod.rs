@@ -3,12 +3,14 @@
 //! What it does not do: decide which children there are ([`crate::fanout`]) or where they are ([`crate::net`]).
 
 mod error;
+mod link;
 mod maps;
 mod mode;
 pub mod pins;
 pub mod probe;
 pub mod programs;
 mod read;
+mod upgrade;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::fs::File;
@@ -20,14 +22,14 @@ use aya::maps::{Array, Map, MapData, MapError, RingBuf};
 use aya::programs::ProgramFd;
 use relay_common::layout::{
     CaptureFilter, ChildInfo, HOST, Listener, ListenerKey, MODE_TC, MODE_XDP, NAME, Relay, StreamKey, Total,
-    VERSION,
 };
 
 pub use error::KernelError;
+pub use link::Attached;
 pub use maps::{Maps, Prefix, StockOrder, map};
-pub use mode::{Facts, Mode, ModeWanted, choose};
+pub use mode::{Before, Facts, Mode, ModeWanted, Start, choose, start};
 pub use pins::{Found, Pins};
-pub use programs::{Constants, Programs};
+pub use programs::{Constants, Known, Programs, program};
 use read::inherit;
 pub use read::{Inherited, drops, routes, streams, streams_pinned};
 
@@ -50,6 +52,10 @@ pub struct DataPlane {
     /// The last change.
     changed: Option<std::time::Instant>,
     ring: Option<Ring>,
+    /// What an older layout version left, until its links are here.
+    older: Option<Pins>,
+    /// When that was attached, ms since the epoch.
+    since: Option<u64>,
     /// Instances of the devmaps on order, and whether each order is still good.
     ordered: BTreeMap<u32, bool>,
     /// Held for as long as this process looks after the interface.
@@ -65,27 +71,42 @@ impl DataPlane {
     ) -> Result<(DataPlane, Inherited), KernelError> {
         // The lock first: what is not ours must not even be inspected for clean-up.
         let lock = pins.lock()?;
-        let found = pins.inspect()?;
+        let mut found = pins.inspect()?;
         if found == Found::DataPlane {
             // Opened before loading, so that a corrupt file is found while nothing has been touched.
             let maps = Maps::open(&pins)?;
-            let version = maps.relay.get(&0, 0).map_err(map("RELAY"))?.version;
-            if version != VERSION {
-                return Err(KernelError::CorruptPins {
-                    folder: pins.versioned(),
-                    what: format!("RELAY says layout {version}"),
-                    interface: pins.interface().to_owned(),
-                });
+            match maps.relay.get(&0, 0).map_err(map("RELAY"))?.version {
+                // Cut short while it looked which mode there is to be: nothing forwards yet.
+                0 => found = pins.inspect_older().unwrap_or(Found::Leftovers),
+                version if version == pins.version() => {}
+                version => {
+                    return Err(KernelError::CorruptPins {
+                        folder: pins.versioned(),
+                        what: format!("RELAY says layout {version}"),
+                        interface: pins.interface().to_owned(),
+                    });
+                }
             }
         }
-        if found == Found::Leftovers {
+        let older = match found {
+            Found::Older(version) => Some(pins.clone().of_version(version)),
+            // The last step of taking over, which a predecessor may not have come to.
+            Found::DataPlane => pins.older().into_iter().next(),
+            Found::Nothing | Found::Leftovers => None,
+        };
+        let older_says = match found {
+            Found::Older(_) => older.as_ref().map(upgrade::inherit).transpose()?,
+            _ => None,
+        };
+        if found != Found::DataPlane {
             pins.clear()?;
         }
         let programs = Programs::load(&pins, constants)?;
         let maps = Maps::open(&pins)?;
-        let (in_use, inherited) = match found {
-            Found::DataPlane => inherit(&maps)?,
-            Found::Nothing | Found::Leftovers => (InUse::default(), Inherited::default()),
+        let (in_use, inherited) = match older_says {
+            Some(inherited) => (InUse::default(), inherited),
+            None if found == Found::DataPlane => inherit(&maps)?,
+            None => (InUse::default(), Inherited::default()),
         };
         let mut maps = maps;
         if found != Found::DataPlane {
@@ -101,10 +122,16 @@ impl DataPlane {
             ifindex,
             fanout: Fanout::resume(in_use),
             listeners: HashMap::new(),
-            routed: inherited.routes.keys().map(|key| key.port).collect(),
+            routed: if older.is_some() {
+                BTreeSet::new()
+            } else {
+                inherited.routes.keys().map(|key| key.port).collect()
+            },
             started: std::time::Instant::now(),
             changed: None,
             ring: None,
+            since: inherited.relay.filter(|_| older.is_some()).map(|relay| relay.attached),
+            older,
             ordered: BTreeMap::new(),
             _lock: lock,
         };
@@ -123,11 +150,9 @@ impl DataPlane {
             self.resume()?;
         }
         // XDP goes on taking the packets until tc has been attached: until then sets need their devmaps.
-        let xdp_before = self.pins.file(pins::LINK_XDP).exists()
-            && self.maps.relay.get(&0, 0).is_ok_and(|relay| relay.mode == MODE_XDP);
         self.copy = match mode {
             Mode::Xdp => Some(self.programs.copy()?),
-            Mode::Tc if xdp_before => Some(self.programs.copy()?),
+            Mode::Tc if self.xdp_takes_packets()? => Some(self.programs.copy()?),
             Mode::Tc | Mode::Userspace => None,
         };
         self.mode = mode;
@@ -148,12 +173,12 @@ impl DataPlane {
             self.forget_other_ports(known.ports, ports)?;
         }
         let relay = Relay {
-            version: VERSION,
+            version: self.pins.version(),
             mode: if self.mode == Mode::Xdp { MODE_XDP } else { MODE_TC },
             ifindex: self.ifindex,
             ports,
             generation: if fresh { 0 } else { known.generation },
-            attached: if fresh { now } else { known.attached },
+            attached: if fresh { self.since.unwrap_or(now) } else { known.attached },
             node: padded(node),
             mode_reason: padded(reason),
         };
@@ -163,26 +188,118 @@ impl DataPlane {
     /// Attaches, or replaces the program in the link that is there. What another mode attached ends last, so that at
     /// every moment a program takes the packets: with both there, XDP is the first to see them.
     pub fn attach(&mut self) -> Result<(), KernelError> {
+        let (pins, ifindex) = (&self.pins, self.ifindex);
+        if let Some(older) = &self.older {
+            // From here on this version's directory is a whole data plane, whatever becomes of this process.
+            pins.adopt_links(older)?;
+        }
         match self.mode {
             Mode::Xdp => {
-                self.programs.attach_xdp(&self.pins, self.ifindex)?;
-                programs::remove_link(&self.pins, pins::LINK_TCX)
+                if self.older.is_some() && self.xdp_takes_packets()? && probe::tcx().is_ok() {
+                    self.cross_by_tc()?;
+                }
+                self.programs.attach_xdp(&self.pins, ifindex)?;
+                programs::remove_link(&self.pins, pins::LINK_TCX)?;
             }
             Mode::Tc => {
-                self.programs.attach_tc(&self.pins)?;
-                self.programs.pass_xdp(&self.pins)?;
+                self.programs.attach_tc(pins, ifindex)?;
+                self.programs.pass_xdp(pins, ifindex)?;
                 self.copy = None;
-                programs::remove_link(&self.pins, pins::LINK_XMIT)
+                programs::remove_link(pins, pins::LINK_XMIT)?;
             }
-            Mode::Userspace => Ok(()),
+            Mode::Userspace => {}
+        }
+        self.older = None;
+        self.pins.older().iter().try_for_each(Pins::remove_version)
+    }
+
+    /// Between two versions' `relay_xdp`. Copies wait for the end of a poll in a queue that has one devmap program for all
+    /// of them: the older version's would meet tokens that only the new one's maps know. So tc takes the packets meanwhile.
+    fn cross_by_tc(&mut self) -> Result<(), KernelError> {
+        self.programs.attach_tc(&self.pins, self.ifindex)?;
+        self.programs.pass_xdp(&self.pins, self.ifindex)?;
+        std::thread::sleep(std::time::Duration::from_millis(crate::fanout::GRACE_MS));
+        Ok(())
+    }
+
+    /// True while the XDP program in the link is one that takes packets, of whichever version.
+    fn xdp_takes_packets(&self) -> Result<bool, KernelError> {
+        let Some(attached) = self.pins.attached(pins::LINK_XDP)? else { return Ok(false) };
+        Ok(attached.ifindex != 0 && program(attached.program).name != programs::PASS)
+    }
+
+    /// Where [`DataPlane::attach`] is to attach from now on: the interface came back under another index, or another one
+    /// stands in for it. The links that are there stay until others take their place.
+    pub fn move_to(&mut self, ifindex: u32) {
+        self.ifindex = ifindex;
+    }
+
+    /// True when what a predecessor attached is still on this interface, as it is now.
+    pub fn is_attached(&self) -> Result<bool, KernelError> {
+        let pins = self.linked();
+        Ok(pins.is_attached(pins::LINK_XDP, self.ifindex)?
+            || pins.is_attached(pins::LINK_TCX, self.ifindex)?)
+    }
+
+    /// True until the links of an older layout version have been taken over.
+    pub fn is_upgrade(&self) -> bool {
+        self.older.is_some()
+    }
+
+    /// Loads the program of a mode, so that the verifier's word is known before anything changes.
+    pub fn verify(&mut self, mode: Mode) -> Result<(), KernelError> {
+        self.programs.verify(mode)
+    }
+
+    /// Attaches a program that lets everything pass to an interface, unless one of ours is there: most drivers transmit XDP
+    /// frames only while they have one. True when it was attached now: some cards then set up their link anew.
+    pub fn hold(&mut self, ifindex: u32) -> Result<bool, KernelError> {
+        let link = self.holding(ifindex);
+        self.programs.hold(&self.pins, ifindex, &link)
+    }
+
+    /// Is one of our programs on the interface?
+    pub fn holds(&self, ifindex: u32) -> bool {
+        self.linked().is_attached(&self.holding(ifindex), ifindex).unwrap_or(false)
+    }
+
+    /// True while XDP is on the interface attached to, be it to let everything pass.
+    pub fn holds_main(&self) -> bool {
+        self.holds(self.ifindex)
+    }
+
+    /// Takes the program off an egress interface.
+    pub fn let_go(&self, ifindex: u32) -> Result<(), KernelError> {
+        match ifindex == self.ifindex {
+            true => programs::remove_link(&self.pins, pins::LINK_XDP),
+            false => programs::remove_link(&self.pins, &Pins::holder(ifindex)),
         }
     }
 
-    /// Forgets links whose interface is gone, so that [`DataPlane::attach`] makes new ones on `ifindex`.
-    pub fn move_to(&mut self, ifindex: u32) -> Result<(), KernelError> {
-        self.ifindex = ifindex;
-        programs::remove_link(&self.pins, pins::LINK_TCX)?;
-        programs::remove_link(&self.pins, pins::LINK_XDP)
+    /// Where the links are: not here yet while an older layout version is taken over from.
+    fn linked(&self) -> &Pins {
+        self.older.as_ref().filter(|_| !self.pins.has_link()).unwrap_or(&self.pins)
+    }
+
+    fn holding(&self, ifindex: u32) -> String {
+        if ifindex == self.ifindex { pins::LINK_XDP.to_owned() } else { Pins::holder(ifindex) }
+    }
+
+    /// The programs that see a packet before ours, in tc.
+    pub fn before_ours(&self) -> Result<Vec<Known>, KernelError> {
+        match self.mode {
+            Mode::Tc => programs::before_ours(&self.pins, self.ifindex),
+            Mode::Xdp | Mode::Userspace => Ok(Vec::new()),
+        }
+    }
+
+    /// Removes what a start made that came to nothing. What a predecessor attached stays; `fresh`: there was none.
+    pub fn withdraw(&self, fresh: bool) -> Result<(), KernelError> {
+        match self.pins.older().is_empty() {
+            true if fresh => self.pins.remove().map(drop),
+            false if !self.pins.has_link() => self.pins.remove_version(),
+            _ => Ok(()),
+        }
     }
 
     /// Brings the fan-out sets to what is wanted. Packets see the old or the new set of each stream, never a mixture.

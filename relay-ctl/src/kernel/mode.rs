@@ -18,6 +18,17 @@ pub enum ModeWanted {
     Userspace,
 }
 
+impl ModeWanted {
+    /// The mode that a failure is about: what `auto` cannot be is userspace.
+    pub fn name(self) -> &'static str {
+        match self {
+            ModeWanted::Xdp => "xdp",
+            ModeWanted::Tc => "tc",
+            ModeWanted::Auto | ModeWanted::Userspace => "userspace",
+        }
+    }
+}
+
 /// The path in use.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
@@ -45,17 +56,23 @@ impl fmt::Display for Mode {
 pub struct Facts {
     /// eBPF programs can be loaded.
     pub bpf: Result<(), String>,
-    /// The XDP program attaches in the driver.
+    /// An XDP program attaches in the driver.
     pub xdp_attach: Result<(), String>,
     /// A frame sent like a copy got through on every egress interface.
     pub xdp_transmit: Result<String, String>,
+    /// The kernel takes the program. Not known before the others say yes: it is large.
+    pub xdp_program: Result<(), String>,
+    /// Where no frame got through, it was on a veth.
+    pub veth: bool,
     /// tcx is there (Linux 6.6).
     pub tcx: Result<(), String>,
 }
 
 /// A decision and its reason, or why there is none and what would help.
 pub fn choose(wanted: ModeWanted, facts: &Facts) -> Result<(Mode, String), (String, String)> {
-    let xdp = facts.bpf.clone().and(facts.xdp_attach.clone()).and(facts.xdp_transmit.clone());
+    let attach = facts.bpf.clone().and(facts.xdp_attach.clone());
+    let xdp =
+        attach.and(facts.xdp_transmit.clone()).and_then(|seen| facts.xdp_program.clone().map(|()| seen));
     let tc = facts.bpf.clone().and(facts.tcx.clone());
     match wanted {
         ModeWanted::Userspace => Ok((Mode::Userspace, "asked for with --mode userspace".to_owned())),
@@ -84,8 +101,56 @@ fn cure_for_xdp(facts: &Facts) -> String {
         return "use --mode tc, or an interface whose driver has native XDP and an MTU that fits one page"
             .to_owned();
     }
-    "use --mode tc; on veth, `ethtool -K <peer> gro on` (on the other end) lets XDP frames in".to_owned()
+    if facts.xdp_transmit.is_ok() {
+        return "use --mode tc, or a newer kernel".to_owned();
+    }
+    match facts.veth {
+        true => "use --mode tc; `ethtool -K <peer> gro on` (on the veth's other end) lets XDP frames in"
+            .to_owned(),
+        false => "use --mode tc, or an egress interface whose driver transmits XDP frames".to_owned(),
+    }
 }
+
+/// What a predecessor left attached to the interface.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Before {
+    /// The mode in force.
+    pub mode: Mode,
+    /// Why.
+    pub reason: String,
+    /// Its program is still attached to the interface as it is now.
+    pub attached: bool,
+}
+
+/// What a start has to find out.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Start {
+    /// Everything: nothing is attached that could suffer.
+    Look,
+    /// Nothing: it goes on as it is.
+    Keep { mode: Mode, reason: String },
+}
+
+/// Looking attaches a program, and many cards reset their rings at that. So a restart looks only where nothing is attached,
+/// or another mode is asked for by name.
+pub fn start(wanted: ModeWanted, before: Option<&Before>, interface: &str) -> Start {
+    let Some(before) = before.filter(|before| before.attached) else { return Start::Look };
+    let keep = |reason: String| Start::Keep { mode: before.mode, reason };
+    match (wanted, before.mode) {
+        (ModeWanted::Xdp, Mode::Xdp) | (ModeWanted::Tc, Mode::Tc) => {
+            keep(format!("asked for with --mode {}; in force already", before.mode))
+        }
+        (ModeWanted::Auto, Mode::Xdp | Mode::Tc) => {
+            let reason = before.reason.split(KEPT).next().unwrap_or_default();
+            let command = format!("`relay-ctl detach {interface} && relay-ctl attach {interface}`");
+            keep(format!("{reason}{KEPT}{command} looks anew"))
+        }
+        _ => Start::Look,
+    }
+}
+
+/// What stands between a reason that was kept and the way to find another.
+const KEPT: &str = "; kept from the daemon before: ";
 
 #[cfg(test)]
 mod tests {
@@ -100,6 +165,8 @@ mod tests {
             bpf,
             xdp_attach: attach,
             xdp_transmit: transmit.map(|()| "a frame got through on eth0".to_owned()),
+            xdp_program: Ok(()),
+            veth: true,
             tcx: Ok(()),
         }
     }
@@ -125,5 +192,44 @@ mod tests {
         assert!(cure.contains("--mode tc"), "{cure}");
         assert_eq!(choose(ModeWanted::Tc, &facts).unwrap().0, Mode::Tc);
         assert_eq!(choose(ModeWanted::Userspace, &facts).unwrap().0, Mode::Userspace);
+    }
+
+    #[test]
+    fn a_verifier_that_refuses_means_tc_with_its_words() {
+        let facts = Facts { xdp_program: no("too large"), ..facts(Ok(()), Ok(()), Ok(())) };
+        assert_eq!(choose(ModeWanted::Auto, &facts), Ok((Mode::Tc, "no xdp: too large".to_owned())));
+        let (why, cure) = choose(ModeWanted::Xdp, &facts).unwrap_err();
+        assert!(why == "too large" && cure.contains("newer kernel"), "{cure}");
+    }
+
+    #[test]
+    fn gro_is_the_cure_on_a_veth_only() {
+        let facts = |veth| Facts { veth, ..facts(Ok(()), Ok(()), no("eth1 took no frame")) };
+        assert!(choose(ModeWanted::Xdp, &facts(true)).unwrap_err().1.contains("gro on"));
+        assert!(!choose(ModeWanted::Xdp, &facts(false)).unwrap_err().1.contains("gro"));
+    }
+
+    #[test]
+    fn a_restart_goes_on_as_it_was_unless_another_mode_is_asked_for() {
+        let before = |mode, attached| Before { mode, reason: "no xdp: no queue".to_owned(), attached };
+        let start = |wanted, mode, attached| super::start(wanted, Some(&before(mode, attached)), "eth0");
+        assert_eq!(super::start(ModeWanted::Auto, None, "eth0"), Start::Look);
+        assert_eq!(start(ModeWanted::Auto, Mode::Tc, false), Start::Look);
+        for (wanted, mode) in [(ModeWanted::Xdp, Mode::Tc), (ModeWanted::Tc, Mode::Xdp)] {
+            assert_eq!(start(wanted, mode, true), Start::Look);
+        }
+        let Start::Keep { mode: Mode::Tc, reason } = start(ModeWanted::Auto, Mode::Tc, true) else {
+            panic!("it looks again")
+        };
+        assert!(
+            reason.starts_with("no xdp: no queue; ") && reason.contains("relay-ctl detach eth0"),
+            "{reason}"
+        );
+        // However often it restarts, the reason stays the same.
+        let again = Before { mode: Mode::Tc, reason: reason.clone(), attached: true };
+        assert_eq!(
+            super::start(ModeWanted::Auto, Some(&again), "eth0"),
+            Start::Keep { mode: Mode::Tc, reason }
+        );
     }
 }

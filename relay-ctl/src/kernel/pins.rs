@@ -2,11 +2,13 @@
 //! lock that says which daemon looks after it.
 
 use std::fs::File;
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 use relay_common::layout::{LATER_MAPS, PINNED_MAPS, VERSION};
 
 use super::KernelError;
+use super::link::{self, Attached};
 
 /// Default of `--pin-root`, as operators know it.
 pub const DEFAULT_ROOT: &str = "/sys/fs/bpf/media-tree";
@@ -17,12 +19,18 @@ pub const LINK_XDP: &str = "link-xdp";
 pub const LINK_TCX: &str = "link-tcx";
 /// See [`LINK_XDP`].
 pub const LINK_XMIT: &str = "link-xmit";
+/// Begin of the names of the links that hold `relay_pass` on egress interfaces; the interface's index follows.
+const LINK_PASS: &str = "link-pass-";
+
+/// For tests only: the layout version that this daemon poses as, so that another can take over from an older one.
+const POSE: &str = "MEDIA_TREE_POSE_AS_LAYOUT";
 
 /// The pin directory of one interface.
 #[derive(Clone, Debug)]
 pub struct Pins {
     interface: String,
     folder: PathBuf,
+    version: u32,
 }
 
 /// What is in a pin directory.
@@ -34,12 +42,30 @@ pub enum Found {
     Leftovers,
     /// A whole data plane of this layout version.
     DataPlane,
+    /// A data plane of an older layout version, and at most leftovers of this one.
+    Older(u32),
 }
 
 impl Pins {
     /// The directory of `interface` below `root`.
     pub fn new(root: &Path, interface: &str) -> Pins {
-        Pins { interface: interface.to_owned(), folder: root.join(interface) }
+        let version = std::env::var(POSE).ok().and_then(|version| version.parse().ok()).unwrap_or(VERSION);
+        Pins { interface: interface.to_owned(), folder: root.join(escaped(interface)), version }
+    }
+
+    /// The same of another layout version.
+    pub fn of_version(self, version: u32) -> Pins {
+        Pins { version, ..self }
+    }
+
+    /// The layout version.
+    pub fn version(&self) -> u32 {
+        self.version
+    }
+
+    /// The directory, of whatever layout version.
+    pub fn folder(&self) -> &Path {
+        &self.folder
     }
 
     /// The interface.
@@ -49,7 +75,7 @@ impl Pins {
 
     /// The versioned directory.
     pub fn versioned(&self) -> PathBuf {
-        self.folder.join(format!("v{VERSION}"))
+        self.folder.join(format!("v{}", self.version))
     }
 
     /// The file of a map or link.
@@ -59,38 +85,61 @@ impl Pins {
 
     /// Interfaces with a pin directory below `root`.
     pub fn interfaces(root: &Path) -> Vec<String> {
-        let mut names = names_in(root);
+        let mut names: Vec<String> = names_in(root).iter().map(|name| unescaped(name)).collect();
         names.sort();
         names
     }
 
-    /// Looks at what is there. Another layout version or half a data plane is an error: touching it could interrupt
-    /// what still forwards.
+    /// Looks at what is there. A newer layout version or half a data plane is an error: touching it could interrupt what
+    /// still forwards.
     pub fn inspect(&self) -> Result<Found, KernelError> {
         let versions = names_in(&self.folder);
-        let ours = format!("v{VERSION}");
-        if let Some(other) = versions.iter().find(|name| **name != ours) {
+        let newer = |name: &&String| number(name).is_none_or(|number| number > self.version);
+        if let Some(other) = versions.iter().find(newer) {
             return Err(KernelError::OtherLayout {
                 folder: self.folder.clone(),
                 found: other.clone(),
                 interface: self.interface.clone(),
             });
         }
+        let found = self.inspect_version()?;
+        if found == Found::DataPlane {
+            return Ok(found);
+        }
+        Ok(self.inspect_older().unwrap_or(found))
+    }
+
+    /// The newest data plane of an older version, if there is one.
+    pub fn inspect_older(&self) -> Option<Found> {
+        self.older().into_iter().find(Pins::has_link).map(|older| Found::Older(older.version))
+    }
+
+    /// The directories of older layout versions that are there, the newest first.
+    pub fn older(&self) -> Vec<Pins> {
+        let mut numbers: Vec<u32> = names_in(&self.folder)
+            .iter()
+            .filter_map(|name| number(name))
+            .filter(|number| *number < self.version)
+            .collect();
+        numbers.sort_by_key(|number| std::cmp::Reverse(*number));
+        numbers.into_iter().map(|version| self.clone().of_version(version)).collect()
+    }
+
+    fn inspect_version(&self) -> Result<Found, KernelError> {
         let present = names_in(&self.versioned());
         if present.is_empty() {
             return Ok(Found::Nothing);
         }
-        let linked = present.iter().any(|name| name == LINK_XDP || name == LINK_TCX);
+        if !self.has_link() {
+            return Ok(Found::Leftovers);
+        }
         let missing: Vec<&str> = PINNED_MAPS
             .iter()
             .copied()
             .filter(|map| !LATER_MAPS.contains(map) && !present.iter().any(|name| name == map))
             .collect();
-        if linked && missing.is_empty() {
+        if missing.is_empty() {
             return Ok(Found::DataPlane);
-        }
-        if !linked {
-            return Ok(Found::Leftovers);
         }
         Err(KernelError::CorruptPins {
             folder: self.versioned(),
@@ -109,7 +158,7 @@ impl Pins {
         match file.try_lock() {
             Ok(()) => Ok(file),
             Err(std::fs::TryLockError::WouldBlock) => {
-                Err(KernelError::AnotherDaemon { interface: self.interface.clone() })
+                Err(KernelError::AnotherDaemon { interface: self.interface.clone(), pid: self.keeper() })
             }
             Err(std::fs::TryLockError::Error(source)) => {
                 Err(KernelError::PinFolder { folder: self.folder.clone(), source })
@@ -123,15 +172,88 @@ impl Pins {
             .is_ok_and(|file| matches!(file.try_lock(), Err(std::fs::TryLockError::WouldBlock)))
     }
 
-    /// True while a program is attached through a pinned link.
+    /// The daemon that looks after the interface; `None` when none does, or none that can be seen from here (it may be in
+    /// another container).
+    pub fn keeper(&self) -> Option<u32> {
+        let folder = std::fs::metadata(&self.folder).ok()?;
+        let locks = std::fs::read_to_string("/proc/locks").ok()?;
+        keeper_in(&locks, folder.dev(), folder.ino())
+    }
+
+    /// True while a program is attached through a pinned link: the files of links outlive the interface.
     pub fn is_linked(&self) -> bool {
+        [LINK_XDP, LINK_TCX].iter().any(|name| match self.attached(name) {
+            Ok(attached) => attached.is_some_and(|attached| attached.ifindex != 0),
+            // Without rights to ask, the file is all there is to go by.
+            Err(_) => true,
+        })
+    }
+
+    /// True until somebody removes the data plane.
+    pub fn is_there(&self) -> bool {
+        self.file("RELAY").exists()
+    }
+
+    /// What the pinned link of that name is attached to. `None`: there is no such file.
+    pub fn attached(&self, name: &str) -> Result<Option<Attached>, KernelError> {
+        let file = self.file(name);
+        if !file.exists() {
+            return Ok(None);
+        }
+        let damaged = |error: std::io::Error| KernelError::CorruptPins {
+            folder: self.versioned(),
+            what: format!("{name}: {error}"),
+            interface: self.interface.clone(),
+        };
+        link::attached(&file).map(Some).map_err(damaged)
+    }
+
+    /// True when the link of that name is attached to this interface.
+    pub fn is_attached(&self, name: &str, ifindex: u32) -> Result<bool, KernelError> {
+        Ok(self.attached(name)?.is_some_and(|attached| attached.ifindex == ifindex))
+    }
+
+    /// True when there is the file of a link.
+    pub fn has_link(&self) -> bool {
         self.file(LINK_XDP).exists() || self.file(LINK_TCX).exists()
     }
 
-    /// Removes the files of the versioned directory, but not the directory, which carries the lock.
+    /// The name of the link that holds `relay_pass` on an egress interface.
+    pub fn holder(ifindex: u32) -> String {
+        format!("{LINK_PASS}{ifindex}")
+    }
+
+    /// Egress interfaces that such a link was made for, whether or not they are still there.
+    pub fn holders(&self) -> Vec<u32> {
+        let names = names_in(&self.versioned());
+        names.iter().filter_map(|name| name.strip_prefix(LINK_PASS)?.parse().ok()).collect()
+    }
+
+    /// Moves the links of an older version here. The programs in them are still the older ones.
+    pub fn adopt_links(&self, older: &Pins) -> Result<(), KernelError> {
+        let holders = older.holders().into_iter().map(Pins::holder);
+        for name in [LINK_XDP, LINK_TCX].map(str::to_owned).into_iter().chain(holders) {
+            let (from, to) = (older.file(&name), self.file(&name));
+            if from.exists() {
+                std::fs::rename(&from, &to)
+                    .map_err(|source| KernelError::PinFolder { folder: to, source })?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Removes the versioned directory, and with it what is attached through it.
+    pub fn remove_version(&self) -> Result<(), KernelError> {
+        self.clear()?;
+        remove_folder(&self.versioned())
+    }
+
+    /// Removes the files of the versioned directory, but not the directory. Links first.
     pub fn clear(&self) -> Result<(), KernelError> {
         let folder = self.versioned();
-        names_in(&folder).iter().try_for_each(|name| remove_file(&folder.join(name)))
+        let mut names = names_in(&folder);
+        names.sort_by_key(|name| !name.starts_with("link-"));
+        names.iter().try_for_each(|name| remove_file(&folder.join(name)))
     }
 
     /// Removes everything, links first, so that no packet meets half a data plane. True when there was something.
@@ -155,12 +277,40 @@ impl Pins {
     }
 }
 
+/// The name of an interface's directory. bpffs takes no name with a dot in it, which VLAN interfaces have (`eth0.100`).
+fn escaped(interface: &str) -> String {
+    interface.replace('%', "%25").replace('.', "%2e")
+}
+
+/// The interface that a directory is named after.
+fn unescaped(name: &str) -> String {
+    name.replace("%2e", ".").replace("%25", "%")
+}
+
+/// Who holds the lock on a file, from the text of `/proc/locks`:
+/// `2: FLOCK  ADVISORY  WRITE 1234 00:1f:5678 0 EOF` is a lock of process 1234 on inode 5678 of device 0:31. One that waits
+/// for it has an arrow behind the number.
+fn keeper_in(locks: &str, device: u64, inode: u64) -> Option<u32> {
+    let (major, minor) = (nix::sys::stat::major(device), nix::sys::stat::minor(device));
+    let place = format!("{major:02x}:{minor:02x}:{inode}");
+    locks.lines().find_map(|line| {
+        let mut words = line.split_whitespace().skip(1);
+        let (kind, pid, file) = (words.next()?, words.nth(2)?, words.next()?);
+        (kind == "FLOCK" && file == place).then(|| pid.parse().ok().filter(|pid| *pid != 0))?
+    })
+}
+
+/// The layout version that a directory's name says.
+fn number(name: &str) -> Option<u32> {
+    name.strip_prefix('v')?.parse().ok()
+}
+
 fn names_in(folder: &Path) -> Vec<String> {
     let Ok(entries) = std::fs::read_dir(folder) else { return Vec::new() };
     entries.flatten().map(|entry| entry.file_name().to_string_lossy().into_owned()).collect()
 }
 
-fn remove_file(path: &Path) -> Result<(), KernelError> {
+pub(super) fn remove_file(path: &Path) -> Result<(), KernelError> {
     match std::fs::remove_file(path) {
         Err(source) if source.kind() != std::io::ErrorKind::NotFound => {
             Err(KernelError::PinFolder { folder: path.to_owned(), source })
@@ -205,4 +355,56 @@ pub fn is_bpffs(path: &Path) -> bool {
     let Some(existing) = path.ancestors().find(|ancestor| ancestor.exists()) else { return false };
     nix::sys::statfs::statfs(existing)
         .is_ok_and(|filesystem| filesystem.filesystem_type() == nix::sys::statfs::BPF_FS_MAGIC)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_interface_has_a_directory_that_bpffs_takes() {
+        for (interface, name) in
+            [("eth0", "eth0"), ("eth0.100", "eth0%2e100"), ("a%2eb.c", "a%252eb%2ec"), ("%", "%25")]
+        {
+            let pins = Pins::new(Path::new("/pins"), interface);
+            assert_eq!(pins.folder(), Path::new("/pins").join(name));
+            assert_eq!(unescaped(name), interface);
+        }
+    }
+
+    #[test]
+    fn the_holder_of_a_lock_is_found() {
+        let locks = "1: POSIX  ADVISORY  WRITE 77 00:1f:5678 0 EOF\n\
+                     2: FLOCK  ADVISORY  WRITE 1234 00:1f:5678 0 EOF\n\
+                     2: -> FLOCK  ADVISORY  WRITE 99 00:1f:5678 0 EOF\n\
+                     3: FLOCK  ADVISORY  WRITE 0 fe:01:9 0 EOF\n";
+        let device = |major, minor| nix::sys::stat::makedev(major, minor);
+        assert_eq!(keeper_in(locks, device(0, 0x1f), 5678), Some(1234));
+        assert_eq!(keeper_in(locks, device(0, 0x1f), 5679), None);
+        assert_eq!(keeper_in(locks, device(0xfe, 1), 9), None, "a process that cannot be seen from here");
+    }
+
+    #[test]
+    fn a_lock_names_its_process() {
+        let root = tempfile::tempdir().unwrap();
+        let pins = Pins::new(root.path(), "eth0");
+        assert_eq!(pins.keeper(), None);
+        let lock = pins.lock().unwrap();
+        assert_eq!(pins.keeper(), Some(std::process::id()));
+        assert!(pins.is_locked());
+        let error = pins.lock().unwrap_err().to_string();
+        let wanted = format!("another relay-ctl (PID {}) already manages eth0", std::process::id());
+        assert!(error.contains(&wanted), "{error}");
+        drop(lock);
+        assert_eq!(pins.keeper(), None);
+    }
+
+    #[test]
+    fn interfaces_are_listed_by_their_own_names() {
+        let root = tempfile::tempdir().unwrap();
+        for interface in ["eth0.100", "eth0"] {
+            std::fs::create_dir(Pins::new(root.path(), interface).folder()).unwrap();
+        }
+        assert_eq!(Pins::interfaces(root.path()), ["eth0", "eth0.100"]);
+    }
 }

@@ -8,10 +8,10 @@ use aya::programs::tc::TcAttachOptions;
 use aya::programs::{
     LinkOrder, Program, ProgramError, ProgramFd, RawTracePoint, SchedClassifier, TcAttachType, Xdp, XdpMode,
 };
-use aya::{Ebpf, EbpfLoader};
+use aya::{Ebpf, EbpfLoader, VerifierLogLevel};
 use relay_common::layout::PINNED_MAPS;
 
-use super::pins::{LINK_TCX, LINK_XDP, LINK_XMIT, Pins};
+use super::pins::{LINK_TCX, LINK_XDP, LINK_XMIT, Pins, remove_file};
 use super::{KernelError, Mode};
 
 /// The eBPF object, built by `cargo xtask build-ebpf`.
@@ -29,6 +29,10 @@ pub const TC: &str = "relay_tc";
 pub const XMIT: &str = "relay_xmit";
 /// The probe.
 pub const PROBE: &str = "relay_probe";
+
+/// What is asked of the verifier: why it refuses and how far it came, in a few lines. Its whole log is larger than any
+/// buffer on kernels before 6.4, which then refuse the program for that, and aya would have it verified again and again.
+pub const VERIFIER_LOG: VerifierLogLevel = VerifierLogLevel::STATS;
 
 /// The constant that says whether streams and children are counted.
 const STATISTICS: &str = "STATISTICS";
@@ -59,6 +63,7 @@ impl Programs {
     /// Loads the object; maps that are pinned are used as they are, the others are created and pinned.
     pub fn load(pins: &Pins, constants: Constants) -> Result<Programs, KernelError> {
         let mut loader = EbpfLoader::new();
+        loader.verifier_log_level(VERIFIER_LOG);
         for map in PINNED_MAPS {
             loader.map_pin_path(map, pins.file(map));
         }
@@ -95,38 +100,48 @@ impl Programs {
         self.attach_xmit(pins);
         let program = xdp(&mut self.ebpf, XDP)?;
         load_once(program.fd().is_ok(), || program.load())(XDP)?;
-        if replace_xdp(program, XDP, pins)? {
+        if replace_xdp(program, XDP, pins, ifindex)? {
             return Ok(());
         }
-        let id = program.attach_to_if_index(ifindex, XdpMode::Driver).map_err(of(XDP))?;
-        let link: FdLink =
-            program.take_link(id).map_err(of(XDP))?.try_into().map_err(link_error(LINK_XDP))?;
-        pin(link, &pins.file(LINK_XDP), LINK_XDP)
+        attach_new_xdp(program, XDP, ifindex, pins, LINK_XDP)
+    }
+
+    /// Holds an interface: attaches the program that lets everything pass, in a pinned link of that name, unless the link
+    /// is there already. Most drivers transmit XDP frames only while a program is attached. True when it was attached now.
+    pub fn hold(&mut self, pins: &Pins, ifindex: u32, link: &str) -> Result<bool, KernelError> {
+        if pins.is_attached(link, ifindex)? {
+            return Ok(false);
+        }
+        let program = xdp(&mut self.ebpf, PASS)?;
+        load_once(program.fd().is_ok(), || program.load())(PASS)?;
+        attach_new_xdp(program, PASS, ifindex, pins, link).map(|()| true)
     }
 
     /// Lets everything pass XDP, if XDP is attached at all.
-    pub fn pass_xdp(&mut self, pins: &Pins) -> Result<(), KernelError> {
+    pub fn pass_xdp(&mut self, pins: &Pins, ifindex: u32) -> Result<(), KernelError> {
         let program = xdp(&mut self.ebpf, PASS)?;
         load_once(program.fd().is_ok(), || program.load())(PASS)?;
-        replace_xdp(program, PASS, pins).map(drop)
+        replace_xdp(program, PASS, pins, ifindex).map(drop)
     }
 
-    /// Puts the tcx program on the interface, like [`Programs::attach_xdp`].
-    pub fn attach_tc(&mut self, pins: &Pins) -> Result<(), KernelError> {
+    /// Puts the tcx program on the interface, like [`Programs::attach_xdp`]. First in the chain: what another program ends
+    /// there, those after it never see.
+    pub fn attach_tc(&mut self, pins: &Pins, ifindex: u32) -> Result<(), KernelError> {
         let program = classifier(&mut self.ebpf)?;
         load_once(program.fd().is_ok(), || program.load())(TC)?;
-        let path = pins.file(LINK_TCX);
-        if let Some(link) = pinned_link(&path)? {
+        if pins.is_attached(LINK_TCX, ifindex)? && before_ours(pins, ifindex)?.is_empty() {
+            let Some(link) = pinned_link(&pins.file(LINK_TCX))? else { return Ok(()) };
             let link = link.try_into().map_err(link_error(LINK_TCX))?;
             let id = program.attach_to_link(link).map_err(of(TC))?;
             drop(program.take_link(id).map_err(of(TC))?);
             return Ok(());
         }
-        let order = TcAttachOptions::TcxOrder(LinkOrder::default());
+        // The one that comes in front takes the packets before the old link goes.
+        let order = TcAttachOptions::TcxOrder(LinkOrder::first());
         let id =
-            program.attach_with_options(pins.interface(), TcAttachType::Ingress, order).map_err(of(TC))?;
+            program.attach_with_options(&name_of(ifindex)?, TcAttachType::Ingress, order).map_err(of(TC))?;
         let link: FdLink = program.take_link(id).map_err(of(TC))?.try_into().map_err(link_error(LINK_TCX))?;
-        pin(link, &path, LINK_TCX)
+        pin_instead(link, pins, LINK_TCX)
     }
 
     /// Loads (but does not attach) the program of a mode, so that the verifier's word is known early.
@@ -172,8 +187,17 @@ pub fn attach_tracepoint(ebpf: &mut Ebpf) -> Result<FdLink, KernelError> {
     Ok(program.take_link(id).map_err(of(XMIT))?.into())
 }
 
-/// Swaps the program in the pinned XDP link, at once and without a gap. False when there is no such link.
-fn replace_xdp(program: &mut Xdp, name: &'static str, pins: &Pins) -> Result<bool, KernelError> {
+/// Swaps the program in the pinned XDP link, at once and without a gap. False when there is no such link, or its interface
+/// is gone.
+fn replace_xdp(
+    program: &mut Xdp,
+    name: &'static str,
+    pins: &Pins,
+    ifindex: u32,
+) -> Result<bool, KernelError> {
+    if !pins.is_attached(LINK_XDP, ifindex)? {
+        return Ok(false);
+    }
     let Some(link) = pinned_link(&pins.file(LINK_XDP))? else { return Ok(false) };
     let id = program.attach_to_link(link.try_into().map_err(link_error(LINK_XDP))?).map_err(of(name))?;
     // The pin holds the link; dropping our handle on it is not detaching.
@@ -203,6 +227,70 @@ fn pin(link: FdLink, path: &Path, what: &'static str) -> Result<(), KernelError>
     link.pin(path).map(drop).map_err(|source| KernelError::Pin { what, source })
 }
 
+/// Pins a link in the place of one that it replaces, if any. There is never a moment without either.
+fn pin_instead(link: FdLink, pins: &Pins, name: &str) -> Result<(), KernelError> {
+    let (aside, place) = (pins.file(&format!("{name}-new")), pins.file(name));
+    remove_file(&aside)?;
+    pin(link, &aside, "a link")?;
+    std::fs::rename(&aside, &place).map_err(|source| KernelError::PinFolder { folder: place, source })
+}
+
+fn attach_new_xdp(
+    program: &mut Xdp,
+    name: &'static str,
+    ifindex: u32,
+    pins: &Pins,
+    link: &str,
+) -> Result<(), KernelError> {
+    let id = program.attach_to_if_index(ifindex, XdpMode::Driver).map_err(of(name))?;
+    let attached: FdLink =
+        program.take_link(id).map_err(of(name))?.try_into().map_err(link_error(LINK_XDP))?;
+    pin_instead(attached, pins, link)
+}
+
+/// A program as people know it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Known {
+    /// The kernel's number, as `bpftool prog show id` takes it.
+    pub id: u32,
+    /// Its name, at most 15 characters of it; may be empty.
+    pub name: String,
+}
+
+impl std::fmt::Display for Known {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self.name.is_empty() {
+            true => write!(f, "program {}", self.id),
+            false => write!(f, "program {} ({})", self.id, self.name),
+        }
+    }
+}
+
+/// The loaded program of that number. The name is empty when the kernel does not tell.
+pub fn program(id: u32) -> Known {
+    let found = aya::programs::loaded_programs().flatten().find(|program| program.id() == id);
+    let name = found.and_then(|program| program.name_as_str().map(str::to_owned));
+    Known { id, name: name.unwrap_or_default() }
+}
+
+/// The programs that see a packet before ours in the interface's tcx chain.
+pub fn before_ours(pins: &Pins, ifindex: u32) -> Result<Vec<Known>, KernelError> {
+    let Some(ours) = pins.attached(LINK_TCX)? else { return Ok(Vec::new()) };
+    let (_, chain) = SchedClassifier::query_tcx(&name_of(ifindex)?, TcAttachType::Ingress).map_err(of(TC))?;
+    let known = |program: &aya::programs::ProgramInfo| Known {
+        id: program.id(),
+        name: program.name_as_str().unwrap_or_default().to_owned(),
+    };
+    Ok(chain.iter().map(known).take_while(|program| program.id != ours.program).collect())
+}
+
+/// The interface's present name; aya wants to know it by that.
+fn name_of(ifindex: u32) -> Result<String, KernelError> {
+    let name = nix::net::if_::if_indextoname(ifindex)
+        .map_err(|errno| KernelError::Gone { ifindex, source: errno.into() })?;
+    Ok(name.to_string_lossy().into_owned())
+}
+
 fn load_once<'a>(
     loaded: bool,
     load: impl FnMut() -> Result<(), ProgramError> + 'a,
@@ -222,9 +310,14 @@ pub fn retry(mut load: impl FnMut() -> Result<(), ProgramError>) -> Result<(), P
     load()
 }
 
+/// The program `name` of an object.
+pub fn program_mut<'a>(ebpf: &'a mut Ebpf, name: &'static str) -> Result<&'a mut Program, KernelError> {
+    ebpf.program_mut(name).ok_or_else(|| missing(name))
+}
+
 /// The XDP program `name` of an object.
 pub fn xdp<'a>(ebpf: &'a mut Ebpf, name: &'static str) -> Result<&'a mut Xdp, KernelError> {
-    ebpf.program_mut(name).ok_or_else(|| missing(name))?.try_into().map_err(of(name))
+    program_mut(ebpf, name)?.try_into().map_err(of(name))
 }
 
 fn classifier(ebpf: &mut Ebpf) -> Result<&mut SchedClassifier, KernelError> {
@@ -234,7 +327,28 @@ fn classifier(ebpf: &mut Ebpf) -> Result<&mut SchedClassifier, KernelError> {
 
 /// Gives a program error its program's name.
 pub fn of(program: &'static str) -> impl Fn(ProgramError) -> KernelError {
-    move |source| KernelError::Program { program, source }
+    move |source| match source {
+        ProgramError::LoadError { io_error, verifier_log } => {
+            KernelError::Refused { program, source: io_error, log: last_lines(&verifier_log.to_string()) }
+        }
+        source => KernelError::Program { program, source },
+    }
+}
+
+/// The end of the verifier's log, where it says what it does not like, as one line.
+fn last_lines(log: &str) -> String {
+    const LINES: usize = 3;
+    let lines: Vec<&str> = log.lines().map(str::trim).filter(|line| !line.is_empty()).collect();
+    // Statistics come last; the complaint is before them.
+    let complaint: Vec<&str> = lines
+        .iter()
+        .copied()
+        .filter(|line| {
+            !["verification time", "stack depth", "processed "].iter().any(|s| line.starts_with(s))
+        })
+        .collect();
+    let shown = if complaint.is_empty() { &lines } else { &complaint };
+    shown[shown.len().saturating_sub(LINES)..].join("; ")
 }
 
 fn link_error(link: &'static str) -> impl Fn(aya::programs::links::LinkError) -> KernelError {
@@ -244,4 +358,20 @@ fn link_error(link: &'static str) -> impl Fn(aya::programs::links::LinkError) ->
 fn missing(program: &'static str) -> KernelError {
     let source = std::io::Error::new(ErrorKind::NotFound, "not in the eBPF object");
     KernelError::Program { program, source: source.into() }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::last_lines;
+
+    #[test]
+    fn the_verifiers_complaint_is_what_is_shown_of_its_log() {
+        let log = "BPF program is too large. Processed 1000001 insn\n\
+                   verification time 900000 usec\nstack depth 336+0\n\
+                   processed 1000001 insns (limit 1000000) max_states_per_insn 34\n";
+        assert_eq!(last_lines(log), "BPF program is too large. Processed 1000001 insn");
+        assert_eq!(last_lines("a\nb\nc\n\nd\n"), "b; c; d");
+        assert_eq!(last_lines("processed 7 insns"), "processed 7 insns");
+        assert_eq!(last_lines(""), "");
+    }
 }

@@ -1,12 +1,13 @@
 //! From a sample to metric families, without I/O.
 
 use std::cmp::Reverse;
+use std::collections::BTreeMap;
 
 use node::metrics::{Scrape, flag};
 use prometheus::Result;
 use prometheus::proto::MetricFamily;
 use relay_common::layout::Total;
-use relay_common::reason::Reason;
+use relay_common::reason::{Fate, Reason};
 
 use super::Counters;
 use crate::kernel::Mode;
@@ -92,11 +93,21 @@ fn data_plane(scrape: &Scrape, sample: &Sample) -> Result<()> {
         modes.map(|(name, mode)| ([name], flag(plane.mode == mode))),
     )?;
     scrape.one_gauge("generation", "Changes of fan-out sets since attaching.", plane.generation as f64)?;
-    let drops = Reason::ALL.iter().map(|reason| {
-        let count = plane.drops.get(reason.name()).copied().unwrap_or_default();
-        ([reason.name()], count as f64)
-    });
-    scrape.counter("drops_total", "Packets and copies not forwarded, by reason.", ["reason"], drops)?;
+    let (passed, lost): (Vec<Reason>, Vec<Reason>) =
+        Reason::ALL.iter().partition(|reason| reason.fate() == Fate::Stack);
+    let each = |reasons: Vec<Reason>, counts: &BTreeMap<String, u64>| {
+        let count = |reason: Reason| counts.get(reason.name()).copied().unwrap_or_default();
+        reasons.into_iter().map(|reason| ([reason.name()], count(reason) as f64)).collect::<Vec<_>>()
+    };
+    let drops = each(lost, &plane.drops);
+    scrape.counter("drops_total", "Packets and copies that were lost, by reason.", ["reason"], drops)?;
+    let passed = each(passed, &plane.passed_to_stack);
+    scrape.counter(
+        "passed_to_stack_total",
+        "Packets that are no media for this relay, by reason; the host's network stack got them.",
+        ["reason"],
+        passed,
+    )?;
     let egress = |of: fn(&crate::view::Egress) -> u64| {
         plane.egress.iter().map(move |(interface, egress)| ([interface.as_str()], of(egress) as f64))
     };

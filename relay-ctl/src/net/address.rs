@@ -6,8 +6,12 @@ use rtnetlink::packet_route::address::{AddressAttribute, AddressFlags, AddressMe
 
 /// An address of an interface that can be used now.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Usable {
+pub struct Usable {
     pub address: IpAddr,
+    /// Bits of the subnet.
+    pub prefix: u8,
+    /// Another address of the same subnet was there first (IPv4), or it is a temporary one (IPv6).
+    pub secondary: bool,
     scope: AddressScope,
     deprecated: bool,
 }
@@ -32,6 +36,9 @@ pub(super) fn read(message: &AddressMessage) -> Option<Usable> {
     Some(Usable {
         // With a peer (`ip address add A peer B`), IFA_ADDRESS is the peer's and IFA_LOCAL ours.
         address: local.or(address)?,
+        prefix: message.header.prefix_len,
+        // IFA_F_TEMPORARY, of IPv6, is the same bit.
+        secondary: flags.contains(AddressFlags::Secondary),
         scope: message.header.scope,
         deprecated: flags.contains(AddressFlags::Deprecated),
     })
@@ -48,9 +55,57 @@ pub(super) fn choose_source(candidates: &[Usable], destination: IpAddr) -> Optio
         .map(|candidate| candidate.address)
 }
 
+/// The address that an interface is known by, of those in the kernel's order: IPv4 before IPv6; the subnet's first before
+/// what was added to it, and both before a single address (/32, /128), which as a rule is one that moves between hosts;
+/// 169.254.0.0/16 only when there is nothing else. Never an IPv6 link-local one, which names no interface.
+pub fn primary(addresses: &[Usable]) -> Option<IpAddr> {
+    let rank = |usable: &&Usable| {
+        let (whole, last_resort) = match usable.address {
+            IpAddr::V4(address) => (32, address.is_link_local()),
+            IpAddr::V6(_) => (128, false),
+        };
+        let alone = usable.prefix == whole;
+        (last_resort, usable.address.is_ipv6(), usable.deprecated, alone, usable.secondary)
+    };
+    let usable = addresses.iter().filter(|usable| match usable.address {
+        IpAddr::V4(_) => true,
+        IpAddr::V6(address) => !address.is_unicast_link_local(),
+    });
+    usable.min_by_key(rank).map(|usable| usable.address)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn an_interface_is_known_by_its_first_real_address() {
+        let none = AddressFlags::Permanent;
+        let secondary = AddressFlags::Permanent | AddressFlags::Secondary;
+        let of = |address: &str, prefix: u8, flags: AddressFlags| {
+            let mut message = message(address, AddressScope::Universe, flags);
+            message.header.prefix_len = prefix;
+            read(&message).unwrap()
+        };
+        let known = |all: &[Usable]| primary(all).map(|address| address.to_string());
+        // A lower address that moves between hosts, before and behind.
+        let (own, moving) = (of("10.0.0.50", 24, none), of("10.0.0.10", 32, none));
+        assert_eq!(known(&[own, moving]).as_deref(), Some("10.0.0.50"));
+        assert_eq!(known(&[moving, own]).as_deref(), Some("10.0.0.50"));
+        // One in the same subnet; a link-local one; one of another subnet, added later.
+        let added = of("10.0.0.10", 24, secondary);
+        let (link_local, later) = (of("169.254.3.4", 16, none), of("10.0.0.2", 25, none));
+        assert_eq!(known(&[link_local, own, added, later]).as_deref(), Some("10.0.0.50"));
+        // What there is when there is nothing better.
+        assert_eq!(known(&[link_local, moving]).as_deref(), Some("10.0.0.10"));
+        assert_eq!(known(&[link_local]).as_deref(), Some("169.254.3.4"));
+        let (six, temporary) = (of("fd00::5", 64, none), of("fd00::1", 64, secondary));
+        assert_eq!(known(&[temporary, six]).as_deref(), Some("fd00::5"));
+        assert_eq!(known(&[six, own]).as_deref(), Some("10.0.0.50"));
+        assert_eq!(known(&[link_local, six]).as_deref(), Some("fd00::5"));
+        let link = read(&message("fe80::1", AddressScope::Link, none)).unwrap();
+        assert_eq!(known(&[link]), None);
+    }
 
     fn message(address: &str, scope: AddressScope, flags: AddressFlags) -> AddressMessage {
         let mut message = AddressMessage::default();

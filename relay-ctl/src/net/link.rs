@@ -2,7 +2,7 @@
 
 use rtnetlink::packet_route::{
     AddressFamily,
-    link::{LinkAttribute, LinkFlags, LinkInfo, LinkMessage},
+    link::{LinkAttribute, LinkFlags, LinkInfo, LinkMessage, LinkXdp},
 };
 
 use super::{Change, Interface};
@@ -39,6 +39,22 @@ pub(super) fn read(message: &LinkMessage) -> Option<Interface> {
         }
     }
     Some(interface)
+}
+
+/// The XDP program on an interface, whichever way it is attached.
+pub(super) fn xdp_program(message: &LinkMessage) -> Option<u32> {
+    let xdp = message.attributes.iter().find_map(|attribute| match attribute {
+        LinkAttribute::Xdp(xdp) => Some(xdp),
+        _ => None,
+    })?;
+    xdp.iter().find_map(|attribute| match attribute {
+        LinkXdp::ProgId(id) | LinkXdp::DrvProgId(id) | LinkXdp::SkbProgId(id) | LinkXdp::HwProgId(id)
+            if *id != 0 =>
+        {
+            Some(*id)
+        }
+        _ => None,
+    })
 }
 
 /// Reads a notification.

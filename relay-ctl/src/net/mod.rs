@@ -9,11 +9,13 @@
 //! | `requests.rs` | [`Netlink`]: the questions, each one request and its reply |
 //! | `events.rs` | [`Changes`]: the kernel's notifications as a stream |
 //! | `link.rs`, `address.rs`, `route.rs`, `neighbour.rs` | netlink message ↔ our types, without I/O |
+//! | `features.rs` | what a driver says it can do with XDP |
 //! | `error.rs` | [`NetError`] |
 
 mod address;
 mod error;
 mod events;
+mod features;
 mod link;
 mod neighbour;
 mod requests;
@@ -21,8 +23,10 @@ mod route;
 
 use std::net::IpAddr;
 
+pub use address::{Usable, primary};
 pub use error::NetError;
 pub use events::Changes;
+pub use features::{XdpFeatures, xdp_features};
 pub use requests::Netlink;
 
 /// A network interface as `ip -details link show` has it.

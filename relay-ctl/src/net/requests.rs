@@ -67,6 +67,35 @@ impl Netlink {
         self.one_interface(query, format!("with index {index}")).await
     }
 
+    /// The XDP program on an interface, in its driver or in front of the stack, by the kernel's number.
+    pub async fn xdp_program(&self, index: u32) -> Result<Option<u32>, NetError> {
+        let mut query = LinkMessage::default();
+        query.header.index = index;
+        let links = self
+            .ask(RouteNetlinkMessage::GetLink(query), 0)
+            .await
+            .map_err(|why| why.doing(format!("asking for the XDP program of interface {index}")))?;
+        Ok(links.iter().find_map(|reply| match reply {
+            RouteNetlinkMessage::NewLink(message) => link::xdp_program(message),
+            _ => None,
+        }))
+    }
+
+    /// Waits until an interface is up, which takes seconds when a card is setting up its link anew. False: it is not.
+    pub async fn wait_until_up(&self, index: u32, limit: Duration) -> bool {
+        let deadline = tokio::time::Instant::now() + limit;
+        // Before the first look, or what changes between would be missed.
+        let Ok(mut changes) = Netlink::subscribe() else { return false };
+        loop {
+            if self.interface_by_index(index).await.is_ok_and(|interface| interface.up) {
+                return true;
+            }
+            if !matches!(tokio::time::timeout_at(deadline, changes.next()).await, Ok(Some(_))) {
+                return false;
+            }
+        }
+    }
+
     /// All interfaces of the network namespace.
     pub async fn interfaces(&self) -> Result<Vec<Interface>, NetError> {
         let query = RouteNetlinkMessage::GetLink(LinkMessage::default());
@@ -155,7 +184,8 @@ impl Netlink {
         }
     }
 
-    async fn usable(&self, index: u32) -> Result<Vec<Usable>, NetError> {
+    /// The same with what is known of each, in the kernel's order.
+    pub async fn usable(&self, index: u32) -> Result<Vec<Usable>, NetError> {
         let query = RouteNetlinkMessage::GetAddress(AddressMessage::default());
         let replies = self
             .ask(query, NLM_F_DUMP)

@@ -1,6 +1,8 @@
 //! The relay as a whole: its children, the way to each, the routes of streams, and the data plane that has them. Every
 //! change goes through here, one at a time.
 
+mod egress;
+mod family;
 mod feedback;
 mod hosts;
 mod plane;
@@ -13,7 +15,7 @@ mod watch;
 mod way;
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::OnceLock;
 use std::time::Duration;
 
@@ -24,13 +26,14 @@ use tokio::sync::{Mutex, Notify, watch as version};
 
 use crate::config::{ChildSpec, Config, ConfigError};
 use crate::fanout::{ChildId, FanoutError, Wanted};
-use crate::kernel::{KernelError, Mode, ModeWanted, padded};
+use crate::kernel::{KernelError, Mode, padded};
 use crate::metrics::Counters;
 use crate::net::Netlink;
 use crate::view;
 
+use family::Families;
 use plane::Plane;
-use probes::Probes;
+use probes::{Fallen, Looker, Probes};
 pub use sample::{Forwarder, Sample, Told};
 pub use start::StartError;
 use way::Way;
@@ -51,12 +54,18 @@ pub struct Relay {
     applied: version::Sender<u64>,
     /// Some child's host name is to be looked up now.
     look_up_hosts: Notify,
+    /// Asks interfaces whether they take XDP frames.
+    looker: Looker,
+    /// There is one that has to be asked now.
+    look_at_egress: Notify,
     /// What has happened since the daemon started, for the metrics.
     counters: Counters,
     /// Held while streams and totals are added up, and while some go from the ones to the others.
     sums: Mutex<()>,
     /// Follows Redis, in a relay that is run with it.
     tree: OnceLock<Tree>,
+    /// Where Redis is, as far as that is known.
+    redis: OnceLock<SocketAddr>,
     /// ms since 1970 at which the daemon started.
     created: u64,
     /// What Redis told, as far as it is shown.
@@ -77,8 +86,16 @@ struct State {
     /// Children that the tree wants and that cannot be, and why.
     refused: BTreeMap<String, String>,
     probes: Probes,
+    /// It runs by tc because xdp stopped working, and looks whether it may return.
+    fallen: Option<Fallen>,
     /// What is wrong with the relay itself.
     problem: Option<String>,
+    /// Why its programs are not on the interface, while they are to be.
+    not_attached: Option<String>,
+    /// Who is before us in tc, if anybody.
+    chain: Option<String>,
+    /// What people should know although it works.
+    warnings: Vec<String>,
     interruptions: u64,
     started: std::time::Instant,
 }
@@ -126,21 +143,25 @@ impl Relay {
 
     /// Adds a child and waits a moment until it is forwarded to.
     pub async fn add_child(&self, spec: ChildSpec) -> Result<view::Child, RelayError> {
-        let address = way::resolve_host(&spec.host).await.map_err(RelayError::Bad)?;
+        let addresses = hosts::resolve(&spec.host).await.map_err(RelayError::Bad)?;
         let name = spec.name.clone();
         let streams = self.read_streams().await;
+        let live = Families::live(&streams, crate::report::monotonic_ns());
         {
             let mut state = self.state.lock().await;
+            let address = family::choose(&addresses, None, live, state.listened())
+                .ok_or_else(|| RelayError::Bad(format!("host '{}' has no address", spec.host)))?;
             self.check_new(&state, &spec, address, &streams).await?;
             let id = state.free_id().ok_or_else(|| {
                 RelayError::Conflict(format!(
                     "a relay has at most {MAX_CHILDREN} children; put a relay between"
                 ))
             })?;
-            let way = Way::look_up(&self.netlink, address, state.plane.mode()).await;
+            let mut way = Way::look_up(&self.netlink, address, state.plane.mode()).await;
             if let Some(refusal) = &way.refusal {
                 return Err(RelayError::Conflict(format!("child {name}: {refusal}")));
             }
+            way.addresses = addresses;
             state.plane.begin_child(id)?;
             state.children.insert(name.clone(), Member { id, spec, way });
             if let Err(error) = self.apply(&mut state).await {
@@ -156,14 +177,22 @@ impl Relay {
         state.child_view(&name).ok_or_else(|| unknown_child(&name))
     }
 
-    /// Removes a child. When this returns, no packet that comes in later is sent to it.
+    /// Removes a child. When this returns, no packet that comes in later is sent to it. When it fails, the child is there
+    /// as before.
     pub async fn remove_child(&self, name: &str) -> Result<(), RelayError> {
         let mut state = self.state.lock().await;
+        let routes = state.routes.clone();
         let member = state.children.remove(name).ok_or_else(|| unknown_child(name))?;
         for subset in state.routes.values_mut() {
             subset.remove(&member.id);
         }
-        self.apply(&mut state).await?;
+        if let Err(error) = self.apply(&mut state).await {
+            state.children.insert(name.to_owned(), member);
+            state.routes = routes;
+            // Back to what was, or as near to it as the kernel lets us.
+            let _ = self.apply(&mut state).await;
+            return Err(error);
+        }
         state.plane.end_child(member.id)?;
         Ok(())
     }
@@ -199,6 +228,7 @@ impl Relay {
                 Some(subset) => state.routes.insert(key, subset),
                 None => state.routes.remove(&key),
             };
+            let _ = self.apply(&mut state).await;
             return Err(error);
         }
         Ok(())
@@ -260,7 +290,7 @@ impl Relay {
 
     /// Makes the data plane have what the state says.
     async fn apply(&self, state: &mut State) -> Result<(), RelayError> {
-        self.check_egress(state).await?;
+        self.check_egress(state).await;
         let mut tries = BUSY_TRIES;
         loop {
             match state.write() {
@@ -273,42 +303,6 @@ impl Relay {
             }
         }
         self.applied.send_modify(|version| *version += 1);
-        Ok(())
-    }
-
-    /// Copies leave by xdp only where a probe frame got through. An interface that takes none makes `auto` fall back to
-    /// tc, live; asked for by name, its children are not forwarded to, and say why.
-    async fn check_egress(&self, state: &mut State) -> Result<(), RelayError> {
-        if state.plane.mode() != Mode::Xdp {
-            return Ok(());
-        }
-        let interfaces: BTreeMap<u32, (String, Option<[u8; 6]>)> = state
-            .children
-            .values()
-            .filter_map(|member| member.way.hop.as_ref())
-            .filter(|hop| hop.interface.up)
-            .map(|hop| (hop.interface.index, (hop.interface.name.clone(), hop.interface.mac)))
-            .collect();
-        for (ifindex, (name, mac)) in interfaces {
-            let answer = state.probes.ask(ifindex, &name, mac.unwrap_or_default());
-            let Err(why) = answer else { continue };
-            // An interface that is down takes nothing either; that says nothing about XDP.
-            if !self.netlink.interface_by_index(ifindex).await.is_ok_and(|interface| interface.up) {
-                state.probes.forget(Some(ifindex));
-                continue;
-            }
-            if self.config.mode == ModeWanted::Auto {
-                tracing::warn!("falling back to tc: {why}");
-                state.switch_to_tc(&self.config, format!("no xdp: {why}"))?;
-                return Ok(());
-            }
-            for member in state.children.values_mut() {
-                let behind = member.way.hop.as_ref().is_some_and(|hop| hop.interface.index == ifindex);
-                if behind {
-                    member.way.blocked = Some(format!("{why}; use --mode tc or auto"));
-                }
-            }
-        }
         Ok(())
     }
 
@@ -331,11 +325,6 @@ impl State {
     fn free_id(&self) -> Option<ChildId> {
         let used: BTreeSet<ChildId> = self.children.values().map(|member| member.id).collect();
         (0..MAX_CHILDREN).find(|id| !used.contains(id))
-    }
-
-    /// Why children are not forwarded to although there is a way.
-    fn blocked(&self) -> Vec<Option<String>> {
-        self.children.values().map(|member| member.way.blocked.clone()).collect()
     }
 
     /// Children and routes as the fan-out wants them.
@@ -365,19 +354,6 @@ impl State {
                 Ok(())
             }
         }
-    }
-
-    /// Goes from xdp to tc while media flows: everything is built for tc beside what is there, then the tcx program is
-    /// attached, then XDP is taken away.
-    fn switch_to_tc(&mut self, config: &Config, reason: String) -> Result<(), KernelError> {
-        let wanted = self.wanted();
-        let Plane::Kernel(plane) = &mut self.plane else { return Ok(()) };
-        plane.prepare(Mode::Tc)?;
-        plane.change(&wanted)?;
-        plane.attach()?;
-        plane.describe(&config.node_id, config.listen.ports, &reason, false)?;
-        self.mode_reason = reason;
-        Ok(())
     }
 }
 

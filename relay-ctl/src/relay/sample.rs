@@ -153,6 +153,11 @@ impl Relay {
         status.gstreamer.audio_restarts = state.interruptions;
         status.gstreamer.video_restarts = state.interruptions;
         status.problems.extend(state.problem.clone());
+        status.problems.extend(state.not_attached.clone());
+        status.warnings.extend(state.chain.clone());
+        status.warnings.extend(state.warnings.iter().cloned());
+        status.warnings.extend(state.probes.warnings());
+        status.warnings.extend(state.name_warnings());
         for child in children {
             if let Some(problem) = &child.problem {
                 status.problems.push(format!("child {}: {problem}", child.name));
@@ -206,6 +211,9 @@ impl Relay {
 
     fn userspace_status(&self, state: &State, sums: Sums) -> view::Status {
         let Plane::Userspace(sockets) = &state.plane else { unreachable!("asked only for userspace") };
+        let counted = sockets.drops().into_iter().filter(|(_, count)| *count > 0);
+        let (drops, passed_to_stack) =
+            report::by_fate(counted.map(|(reason, count)| (reason.name().to_owned(), count)));
         let [audio_port, video_port] = self.config.listen.ports;
         view::Status {
             node_id: self.config.node_id.clone(),
@@ -236,12 +244,8 @@ impl Relay {
                 programs: Vec::new(),
                 packets: sums.packets,
                 bytes: sums.bytes,
-                drops: sockets
-                    .drops()
-                    .into_iter()
-                    .filter(|(_, count)| *count > 0)
-                    .map(|(reason, count)| (reason.name().to_owned(), count))
-                    .collect(),
+                drops,
+                passed_to_stack,
                 egress: BTreeMap::new(),
                 receive_overflow: Some(sockets.receive_overflow()),
             },

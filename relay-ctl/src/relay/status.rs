@@ -18,6 +18,11 @@ impl Relay {
         self.sample().await.status
     }
 
+    /// The data plane in force.
+    pub async fn mode(&self) -> Mode {
+        self.state.lock().await.plane.mode()
+    }
+
     /// `GET /children`.
     pub async fn children(&self) -> view::Children {
         let mut children = self.state.lock().await.children_views();
@@ -59,6 +64,15 @@ impl State {
         self.children.iter().map(|(name, member)| self.view_of(name, member, stats(member))).collect()
     }
 
+    /// What is worth knowing of children and keeps none of them from getting media.
+    pub(super) fn name_warnings(&self) -> Vec<String> {
+        let warning = |(name, member): (&String, &Member)| {
+            let (why, address) = (member.way.unresolved.as_ref()?, member.way.address?);
+            Some(format!("child {name}: {why}; copies go on to {address}"))
+        };
+        self.children.iter().filter_map(warning).collect()
+    }
+
     /// One child.
     pub(super) fn child_view(&self, name: &str) -> Option<view::Child> {
         let member = self.children.get(name)?;
@@ -77,12 +91,12 @@ impl State {
             host: member.spec.host.clone(),
             audio_port: member.spec.ports[0],
             video_port: member.spec.ports[1],
-            state: match (sent_to && way.problem.is_none(), way.is_resolving()) {
+            state: match (sent_to && way.problem.is_none() && way.mismatch.is_none(), way.is_resolving()) {
                 (true, _) => view::ChildState::Forwarding,
                 (false, true) => view::ChildState::Resolving,
                 (false, false) => view::ChildState::Unreachable,
             },
-            problem: way.blocked.clone().or_else(|| way.problem.clone()),
+            problem: [&way.blocked, &way.problem, &way.mismatch].into_iter().flatten().next().cloned(),
             address: way.address.map(|address| address.to_string()),
             interface: way.hop.as_ref().map(|hop| hop.interface.name.clone()),
             mac: way.hop.as_ref().and_then(|hop| hop.mac).map(report::mac_text),

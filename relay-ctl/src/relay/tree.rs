@@ -1,9 +1,10 @@
 //! The relay in its tree: what Redis says becomes children, many at once if need be.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
 use std::time::{Duration, Instant};
 
+use node::config::RedisServer;
 use node::record::{NodeType, Place, Registration};
 use node::topology::Command;
 use node::tree::{Follows, Session, Tree};
@@ -14,10 +15,13 @@ use super::way::Way;
 use super::{Member, Relay, RelayError, State};
 use crate::config::ChildSpec;
 use crate::fanout::ChildId;
-use crate::net::Netlink;
+use crate::net::{NetError, Netlink, Usable, primary};
 
 /// How long a child that is taken out may stay while the next hop of one that comes is asked for its MAC.
 const SWAP: Duration = Duration::from_millis(20);
+
+/// A name server that takes longer does not say in time where Redis is.
+const REDIS_LOOK_UP: Duration = Duration::from_secs(2);
 
 impl Follows for Relay {
     async fn have(&self) -> BTreeMap<String, Place> {
@@ -86,12 +90,19 @@ impl Relay {
 
     /// What the relay says of itself in Redis.
     pub async fn registration(&self) -> Registration {
+        if self.config.host.is_none() {
+            self.find_redis().await;
+        }
         let state = self.state.lock().await;
-        self.registration_of(&state)
+        let host = self.own_address(&state).await.unwrap_or_else(|error| {
+            tracing::warn!("registering the lowest address: {error}");
+            state.addresses.first().copied()
+        });
+        self.registration_at(host)
     }
 
-    pub(super) fn registration_of(&self, state: &State) -> Registration {
-        let host = self.config.host.clone().or_else(|| own_address(&state.addresses));
+    fn registration_at(&self, own: Option<IpAddr>) -> Registration {
+        let host = self.config.host.clone().or_else(|| own.map(|own| own.to_string()));
         Registration {
             id: self.config.node_id.clone(),
             node_type: NodeType::Relay,
@@ -103,10 +114,46 @@ impl Relay {
         }
     }
 
-    /// The interface's addresses changed: other nodes are to send media elsewhere.
-    pub(super) fn register_again(&self, state: &State) {
-        if let Some(tree) = self.tree.get() {
-            tree.register_as(self.registration_of(state));
+    /// The interface's addresses changed: other nodes may have to send media elsewhere.
+    pub(super) async fn register_again(&self, state: &State) {
+        let Some(tree) = self.tree.get() else { return };
+        match self.own_address(state).await {
+            Ok(own) => tree.register_as(self.registration_at(own)),
+            Err(error) => tracing::warn!("the registration stays as it was: {error}"),
+        }
+    }
+
+    /// The registered host, when it is an address.
+    pub(super) async fn registered_address(&self, state: &State) -> Option<IpAddr> {
+        match &self.config.host {
+            Some(host) => host.parse().ok(),
+            None => self.own_address(state).await.ok().flatten(),
+        }
+    }
+
+    /// The address that other nodes reach this one by, unless `--node-host` says another.
+    async fn own_address(&self, state: &State) -> Result<Option<IpAddr>, NetError> {
+        let mut usable = self.netlink.usable(state.ifindex).await?;
+        usable.retain(|usable| state.addresses.contains(&usable.address));
+        let towards_redis = self.redis.get().and_then(|redis| source_towards(*redis));
+        Ok(registered(towards_redis, &usable))
+    }
+
+    /// Looks up where Redis is, once: which of our addresses it is reached from is asked again and again.
+    async fn find_redis(&self) {
+        let Some(tree) = &self.config.tree else { return };
+        let place = match &tree.redis.server {
+            RedisServer::Single { host, port } => (host.clone(), *port),
+            RedisServer::Sentinel { sentinels, .. } => match sentinels.first() {
+                Some(sentinel) => sentinel.clone(),
+                None => return,
+            },
+        };
+        let found = tokio::time::timeout(REDIS_LOOK_UP, tokio::net::lookup_host(place)).await;
+        if let Ok(Ok(mut places)) = found
+            && let Some(place) = places.next()
+        {
+            let _ = self.redis.set(place);
         }
     }
 
@@ -215,7 +262,10 @@ impl Relay {
             }
             Err(_) => {
                 self.look_up_hosts.notify_one();
-                Way::unnamed(&spec.host)
+                // Other ports, or back before it was gone: what its name resolved to still holds.
+                let known = before.get(&spec.name).filter(|member| member.spec.host == spec.host);
+                let known = known.filter(|member| member.way.address.is_some());
+                known.map_or_else(|| Way::unnamed(&spec.host), |member| member.way.clone())
             }
         };
         let known = before.get(&spec.name).map(|member| member.id);
@@ -246,13 +296,22 @@ impl State {
     }
 }
 
-/// The address that other nodes reach this one by, unless `--node-host` says another.
-fn own_address(addresses: &[IpAddr]) -> Option<String> {
-    let routable = |address: &&IpAddr| match address {
-        IpAddr::V4(_) => true,
-        IpAddr::V6(address) => !address.is_unicast_link_local(),
+/// The address to be registered: the one that Redis is reached from, if it is one that media is taken on, or else the
+/// primary one of those.
+fn registered(towards_redis: Option<IpAddr>, usable: &[Usable]) -> Option<IpAddr> {
+    let ours = |address: &IpAddr| usable.iter().any(|usable| usable.address == *address);
+    towards_redis.filter(ours).or_else(|| primary(usable))
+}
+
+/// The address that the kernel would send from. Nothing is sent.
+fn source_towards(place: SocketAddr) -> Option<IpAddr> {
+    let any: IpAddr = match place {
+        SocketAddr::V4(_) => Ipv4Addr::UNSPECIFIED.into(),
+        SocketAddr::V6(_) => Ipv6Addr::UNSPECIFIED.into(),
     };
-    addresses.iter().find(routable).map(ToString::to_string)
+    let socket = UdpSocket::bind((any, 0)).ok()?;
+    socket.connect(place).ok()?;
+    Some(socket.local_addr().ok()?.ip())
 }
 
 fn id(command: &Command) -> &str {

@@ -12,8 +12,8 @@ use tokio::io::unix::AsyncFd;
 
 use super::plane::Plane;
 use super::start::{interface_of, listen_addresses, listeners};
-use super::{Relay, State};
-use crate::kernel::{KernelError, Mode, Pins, StockOrder};
+use super::{Relay, StartError, State};
+use crate::kernel::{KernelError, Mode, ModeWanted, Pins, StockOrder, probe};
 use crate::net::{Change, Changes, Interface, NetError, Netlink};
 
 /// Changes of the kernel's tables come in bursts; one look answers them all.
@@ -57,7 +57,10 @@ impl Relay {
                     if self.is_detached().await {
                         return;
                     }
-                    self.probe_again().await;
+                    if self.state.lock().await.not_attached.is_some() {
+                        self.follow(&[Change::Overrun]).await;
+                    }
+                    self.look_at_chain().await;
                     self.keep_neighbours().await;
                 }
                 _ = look.tick() => {
@@ -114,7 +117,7 @@ impl Relay {
     }
 
     /// Addresses or MAC of the interface attached to may change, and it may go and come back under another index.
-    async fn follow_interface(&self, state: &mut State) -> Result<(), super::StartError> {
+    async fn follow_interface(&self, state: &mut State) -> Result<(), StartError> {
         let interface = match interface_of(&self.netlink, &self.config).await {
             Ok(interface) => interface,
             Err(error @ NetError::UnknownInterface { .. }) => {
@@ -126,8 +129,10 @@ impl Relay {
             }
             Err(error) => return Err(error.into()),
         };
-        let addresses =
-            listen_addresses(&self.netlink, &interface, &self.config.listen).await.unwrap_or_default();
+        let addresses = addresses_now(
+            &state.addresses,
+            listen_addresses(&self.netlink, &interface, &self.config.listen).await,
+        );
         state.problem = match (interface.up, addresses.is_empty()) {
             (false, _) => {
                 Some(format!("interface {} is down; `ip link set {} up`", interface.name, interface.name))
@@ -138,33 +143,59 @@ impl Relay {
         let listeners = listeners(&addresses, interface.mac.unwrap_or_default(), self.config.listen.ports);
         if state.addresses != addresses {
             state.addresses = addresses;
-            self.register_again(state);
+            self.register_again(state).await;
         }
         if let Plane::Kernel(plane) = &mut state.plane {
             plane.listen(listeners)?;
         }
-        if state.ifindex != interface.index
-            && let Err(error) = self.attach_again(state, &interface)
-        {
-            // The index is left as it was, so that the next look tries again.
-            state.problem = Some(format!("cannot attach to {} again: {error}", interface.name));
-            return Err(error.into());
+        if state.ifindex != interface.index || state.not_attached.is_some() {
+            match self.attach_again(state, &interface) {
+                Ok(()) => state.not_attached = None,
+                Err(error) => {
+                    let why = format!("cannot attach to {} again: {error}", interface.name);
+                    if state.not_attached.as_ref() != Some(&why) {
+                        tracing::error!("{why}; trying again until it can be, or `relay-ctl detach`");
+                    }
+                    state.not_attached = Some(why);
+                }
+            }
         }
         Ok(())
     }
 
-    /// The interface was gone and is back: its links went with it.
+    /// The interface was gone and is back, or another stands in for it: its links went with it.
     fn attach_again(&self, state: &mut State, interface: &Interface) -> Result<(), KernelError> {
-        if interface.name == self.config.interface {
-            tracing::warn!("{} came back with index {}; attaching again", interface.name, interface.index);
-        } else {
-            tracing::warn!("{} is gone; {} takes its place", self.config.interface, interface.name);
+        if state.not_attached.is_none() {
+            if interface.name == self.config.interface {
+                tracing::warn!(
+                    "{} came back with index {}; attaching again",
+                    interface.name,
+                    interface.index
+                );
+            } else {
+                tracing::warn!("{} is gone; {} takes its place", self.config.interface, interface.name);
+            }
         }
-        state.probes.forget(None);
+        state.probes.forget_all();
+        let mut attached = Ok(());
         if let Plane::Kernel(plane) = &mut state.plane {
-            plane.move_to(interface.index)?;
-            plane.describe(&self.config.node_id, self.config.listen.ports, &state.mode_reason, false)?;
-            plane.attach()?;
+            plane.move_to(interface.index);
+            attached = plane
+                .describe(&self.config.node_id, self.config.listen.ports, &state.mode_reason, false)
+                .and_then(|()| plane.attach());
+        }
+        if let Err(error) = attached {
+            // An interface that takes no XDP program may still take one of tc's.
+            let auto = self.config.mode == ModeWanted::Auto && state.plane.mode() == Mode::Xdp;
+            if !auto {
+                return Err(error);
+            }
+            let why = format!(
+                "{} takes no XDP program in its driver: {}",
+                interface.name,
+                probe::root_cause(&error)
+            );
+            state.switch(Mode::Tc, &self.config, format!("no xdp: {why}"))?;
         }
         state.ifindex = interface.index;
         state.interface.clone_from(&interface.name);
@@ -172,30 +203,34 @@ impl Relay {
         Ok(())
     }
 
-    /// An interface that took no XDP frames may take them by now, and the other way round: a veth stops when its other
-    /// end turns GRO off, and the kernel then leaves its copies out without a word.
-    async fn probe_again(&self) {
+    /// Programs that see packets before ours in tc may keep them from us.
+    async fn look_at_chain(&self) {
         let mut state = self.state.lock().await;
-        if state.plane.mode() != Mode::Xdp {
-            return;
+        let Plane::Kernel(plane) = &state.plane else { return };
+        // An interface that is gone has no chain.
+        let before = plane.before_ours().unwrap_or_default();
+        let warning = (!before.is_empty()).then(|| {
+            let names: Vec<String> = before.iter().map(ToString::to_string).collect();
+            format!(
+                "{} before ours in tc on {}: what it ends or changes does not come to the relay; a restart of relay-ctl puts \
+                 ours first again",
+                names.join(", "),
+                state.interface
+            )
+        });
+        if let Some(warning) = &warning
+            && state.chain.as_ref() != Some(warning)
+        {
+            tracing::warn!("{warning}");
         }
-        state.probes.forget(None);
-        let before: Vec<Option<String>> = state.blocked();
-        state.children.values_mut().for_each(|member| member.way.blocked = None);
-        let checked = self.check_egress(&mut state).await;
-        let changed = state.blocked() != before;
-        if let Err(error) = checked {
-            tracing::error!("the data plane could not be changed: {error}");
-        } else if changed && let Err(error) = self.apply(&mut state).await {
-            tracing::error!("the change could not be applied: {error}");
-        }
+        state.chain = warning;
     }
 
     /// Somebody ran `relay-ctl detach`.
     async fn is_detached(&self) -> bool {
         let state = self.state.lock().await;
         matches!(state.plane, Plane::Kernel(_))
-            && !Pins::new(&self.config.pin_root, &self.config.interface).is_linked()
+            && !Pins::new(&self.config.pin_root, &self.config.interface).is_there()
     }
 
     async fn keep_neighbours(&self) {
@@ -277,6 +312,19 @@ impl Relay {
     }
 }
 
+/// The addresses to listen on: a question that failed says nothing about them.
+fn addresses_now(before: &[IpAddr], answer: Result<Vec<IpAddr>, StartError>) -> Vec<IpAddr> {
+    match answer {
+        Ok(addresses) => addresses,
+        // The one address asked for with --listen is not there.
+        Err(StartError::Config(_)) => Vec::new(),
+        Err(error) => {
+            tracing::warn!("the addresses stay as they were: {error}");
+            before.to_vec()
+        }
+    }
+}
+
 async fn gather(first: Change, changes: &mut Changes) -> Vec<Change> {
     let mut burst = vec![first];
     let deadline = tokio::time::Instant::now() + SETTLE;
@@ -310,5 +358,20 @@ impl Relay {
                 guard.clear_ready();
             }
         });
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::ConfigError;
+
+    #[test]
+    fn a_failed_question_for_addresses_removes_none() {
+        let before = ["10.0.0.1".parse().unwrap()];
+        let failed = StartError::Net(NetError::Timeout { doing: "listing".to_owned() });
+        assert_eq!(addresses_now(&before, Err(failed)), before);
+        assert!(addresses_now(&before, Err(ConfigError("not there".to_owned()).into())).is_empty());
+        assert!(addresses_now(&before, Ok(Vec::new())).is_empty());
     }
 }

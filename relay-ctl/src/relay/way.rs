@@ -8,17 +8,25 @@ use relay_common::rewrite::address_sum;
 
 use crate::fanout::ChildId;
 use crate::kernel::Mode;
-use crate::net::{NeighbourState, NetError, Netlink, NextHop};
+use crate::net::{Interface, NeighbourState, NetError, Netlink, NextHop};
 
 /// What is known of the way to a child.
 #[derive(Clone, Debug, Default)]
 pub struct Way {
-    /// The child's address.
+    /// The child's address: of those that its host has, the one of the media's IP version.
     pub address: Option<IpAddr>,
+    /// All that its host has, as the resolver gave them.
+    pub addresses: Vec<IpAddr>,
     /// The last next hop that was whole. Kept while the kernel knows no better: media beats bookkeeping.
     pub hop: Option<NextHop>,
     /// Why the last look-up gave no next hop.
     pub problem: Option<String>,
+    /// The hop is what a predecessor sent to: right so far, but which router it goes by is not known.
+    assumed: bool,
+    /// Why the host name could not be looked up, while copies go on to the address that it had.
+    pub unresolved: Option<String>,
+    /// Why the child gets none of the media that there is: that is of the other IP version.
+    pub mismatch: Option<String>,
     /// Why no copy may leave on the egress interface.
     pub blocked: Option<String>,
     /// Why this can never be a child.
@@ -28,9 +36,35 @@ pub struct Way {
 impl Way {
     /// Asks the kernel for the way to `address`, and makes it resolve the next hop if need be.
     pub async fn look_up(netlink: &Netlink, address: IpAddr, mode: Mode) -> Way {
-        let mut way = Way { address: Some(address), ..Way::default() };
+        let mut way = Way { address: Some(address), addresses: vec![address], ..Way::default() };
         way.refresh(netlink, mode).await;
         way
+    }
+
+    /// Asks the kernel for the way to where a predecessor's copies go. What it does not know just now (a neighbour that
+    /// does not answer, a route that is away) stays as it was: the predecessor's record works until something better
+    /// is known.
+    pub async fn take_over(netlink: &Netlink, record: &Child, mode: Mode) -> Way {
+        let address = unmapped(record.destination);
+        let mut way = Way { address: Some(address), addresses: vec![address], ..Way::default() };
+        if let Ok(interface) = netlink.interface_by_index(record.ifindex).await {
+            way.hop = Some(hop_of(record, interface));
+            way.assumed = true;
+        }
+        way.refresh(netlink, mode).await;
+        if way.refusal.is_some() {
+            way.hop = None;
+        }
+        way
+    }
+
+    /// The child has another address now: its way is not known yet.
+    pub fn readdress(&mut self, address: IpAddr) {
+        self.address = Some(address);
+        self.hop = None;
+        self.assumed = false;
+        self.mismatch = None;
+        self.problem = Some(format!("asking for the way to {address}"));
     }
 
     /// Asks again. True when the headers of the copies may have changed.
@@ -53,6 +87,7 @@ impl Way {
                 self.problem =
                     (!hop.interface.up).then(|| format!("interface {} is down", hop.interface.name));
                 self.hop = Some(hop);
+                self.assumed = false;
                 self.refusal = None;
             }
             Ok(hop) => {
@@ -126,11 +161,13 @@ impl Way {
 
     /// A next hop elsewhere means that the old one is wrong even before the new one's MAC is known.
     fn keep_hop_only_on(&mut self, hop: &NextHop) {
-        if self
-            .hop
-            .as_ref()
-            .is_some_and(|old| old.interface.index != hop.interface.index || old.via != hop.via)
-        {
+        let Some(old) = &mut self.hop else { return };
+        let same_interface = old.interface.index == hop.interface.index;
+        if same_interface && self.assumed {
+            // Whose MAC a predecessor's was is known now.
+            (old.via, old.gateway) = (hop.via, hop.gateway);
+            self.assumed = false;
+        } else if !same_interface || old.via != hop.via {
             self.hop = None;
         }
     }
@@ -144,18 +181,15 @@ impl Way {
     }
 }
 
-/// The address of a host, the first that its name resolves to.
-pub async fn resolve_host(host: &str) -> Result<IpAddr, String> {
-    if let Ok(address) = host.parse::<IpAddr>() {
-        return Ok(address);
-    }
-    let cure = "check the name, /etc/hosts and DNS, or give the address";
-    match tokio::net::lookup_host((host, 0)).await {
-        Ok(mut addresses) => match addresses.next() {
-            Some(address) => Ok(address.ip()),
-            None => Err(format!("host '{host}' has no address; {cure}")),
-        },
-        Err(error) => Err(format!("host '{host}' cannot be resolved ({error}); {cure}")),
+/// The hop that a record in the kernel stands for. Of a router it knows the MAC only.
+fn hop_of(record: &Child, interface: Interface) -> NextHop {
+    NextHop {
+        interface,
+        gateway: None,
+        via: unmapped(record.destination),
+        source: unmapped(record.source),
+        mac: Some(record.destination_mac),
+        state: NeighbourState::Valid,
     }
 }
 

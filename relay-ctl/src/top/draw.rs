@@ -1,5 +1,7 @@
 //! The picture on a terminal of any size: what does not fit is left out, the least telling first.
 
+use std::collections::BTreeMap;
+
 use ratatui::Frame;
 use ratatui::layout::{Constraint, Layout, Rect};
 use ratatui::style::{Color, Modifier, Style, Stylize};
@@ -39,7 +41,7 @@ fn head(app: &App) -> Vec<Line<'static>> {
     let Some(picture) = &app.picture else {
         return std::iter::once(Line::from("relay-ctl top: asking …")).chain(trouble).collect();
     };
-    let Picture { status, incoming, outgoing, drops, .. } = picture;
+    let Picture { status, incoming, outgoing, drops, passed_to_stack, .. } = picture;
     let health = match (&app.trouble, status.healthy) {
         (Some(_), _) => "NO ANSWER, this is how it was".red().bold(),
         (None, true) => "healthy".green(),
@@ -81,9 +83,15 @@ fn head(app: &App) -> Vec<Line<'static>> {
         };
         lines.push(line);
     }
+    let each = |rates: &BTreeMap<String, f64>| {
+        rates.iter().map(|(reason, rate)| format!("{reason} {rate:.1}")).collect::<Vec<_>>().join("  ")
+    };
     if !drops.is_empty() {
-        let each: Vec<String> = drops.iter().map(|(reason, rate)| format!("{reason} {rate:.1}")).collect();
-        lines.push(Line::from(format!("drops/s  {}", each.join("  "))).yellow());
+        lines.push(Line::from(format!("drops/s  {}", each(drops))).yellow());
+    }
+    if !passed_to_stack.is_empty() {
+        // Nothing is wrong: ARP, SSH and whatever else the host does.
+        lines.push(Line::from(format!("stack/s  {}", each(passed_to_stack))).dim());
     }
     lines.extend(status.warnings.iter().map(|warning| Line::from(format!("warning  {warning}")).yellow()));
     lines

@@ -36,6 +36,8 @@ pub struct Picture {
     pub outgoing: Rate,
     /// Drops a second, of the reasons that moved.
     pub drops: BTreeMap<String, f64>,
+    /// Packets a second that were no media and went to the host's stack, of the reasons that moved.
+    pub passed_to_stack: BTreeMap<String, f64>,
     /// The children.
     pub children: Vec<ChildRow>,
     /// The streams.
@@ -162,16 +164,16 @@ pub fn picture(now: Look, before: Option<(&Look, Duration)>) -> Picture {
         grown(plane.map(|old| old.packets), status.dataplane.packets),
         grown(plane.map(|old| old.bytes), status.dataplane.bytes),
     );
-    let drops = status
-        .dataplane
-        .drops
-        .iter()
-        .filter_map(|(reason, count)| {
-            let old = plane.map(|plane| plane.drops.get(reason).copied().unwrap_or_default());
+    let moved = |counts: fn(&view::Dataplane) -> &BTreeMap<String, u64>| {
+        let moved = counts(&status.dataplane).iter().filter_map(|(reason, count)| {
+            let old = plane.map(|plane| counts(plane).get(reason).copied().unwrap_or_default());
             let moved = grown(old, *count).filter(|moved| *moved > 0)?;
             Some((reason.clone(), moved as f64 / seconds?))
-        })
-        .collect();
+        });
+        moved.collect()
+    };
+    let drops = moved(|plane| &plane.drops);
+    let passed_to_stack = moved(|plane| &plane.passed_to_stack);
 
     let known: HashMap<&str, &view::Child> =
         old.iter().flat_map(|old| &old.children).map(|child| (child.name.as_str(), child)).collect();
@@ -223,7 +225,7 @@ pub fn picture(now: Look, before: Option<(&Look, Duration)>) -> Picture {
             }
         })
         .collect();
-    Picture { status, interval: seconds, incoming, outgoing, drops, children, streams }
+    Picture { status, interval: seconds, incoming, outgoing, drops, passed_to_stack, children, streams }
 }
 
 impl Picture {

@@ -34,6 +34,7 @@ pub fn status(uptime: u64) -> super::Status {
             packets: 0,
             bytes: 0,
             drops: BTreeMap::new(),
+            passed_to_stack: BTreeMap::new(),
             egress: BTreeMap::new(),
             receive_overflow: None,
         },

@@ -1,6 +1,7 @@
 use node::tree::RedisView;
 
 use super::*;
+use crate::cli::maps::Entry;
 use crate::view::samples;
 
 #[test]
@@ -30,6 +31,43 @@ fn the_tree_and_redis_are_shown() {
     for line in wanted {
         assert!(text.contains(line), "'{line}' is not in\n{text}");
     }
+}
+
+#[test]
+fn what_went_to_the_stack_is_not_among_the_drops() {
+    let mut view = samples::status(5);
+    view.dataplane.drops.insert("no-children".to_owned(), 3);
+    view.dataplane.passed_to_stack.insert("not-ip".to_owned(), 7);
+    view.dataplane.passed_to_stack.insert("not-udp".to_owned(), 1237);
+    let text = status(&view);
+    assert!(text.contains("drops       no-children 3"), "{text}");
+    assert!(
+        text.contains("not media   not-ip 7, not-udp 1237 (passed to the host's network stack)"),
+        "{text}"
+    );
+}
+
+#[test]
+fn maps_are_shown_as_tables_with_the_key_first() {
+    let entry = |slot: u32, ports: [u16; 2]| {
+        Entry(vec![("slot", slot.into()), ("ports", ports.to_vec().into()), ("rtcp", true.into())])
+    };
+    let entries = vec![entry(3, [5002, 5004]), entry(769, [6002, 6004])];
+    let text = maps(&[
+        Contents { map: "CHILDREN", holds: "what a copy is made from", entries },
+        Contents { map: "ROUTES", holds: "streams with a set of their own", entries: Vec::new() },
+    ]);
+    let lines: Vec<&str> = text.lines().map(str::trim_end).collect();
+    let wanted = [
+        "CHILDREN: what a copy is made from",
+        "slot  ports      rtcp",
+        "3     5002/5004  yes",
+        "769   6002/6004  yes",
+        "",
+        "ROUTES: streams with a set of their own",
+        "  (nothing)",
+    ];
+    assert_eq!(lines, wanted, "{text}");
 }
 
 #[test]

@@ -10,7 +10,8 @@ use crate::view::{self, samples};
 fn sample() -> Sample {
     let mut status = samples::status(1);
     status.gstreamer.audio_restarts = 2;
-    status.dataplane.drops.insert("not-udp".to_owned(), 5);
+    status.dataplane.passed_to_stack.insert("not-udp".to_owned(), 5);
+    status.dataplane.drops.insert("no-children".to_owned(), 2);
     let waiting = view::Child { state: ChildState::Resolving, ..samples::child("egress-2", 0) };
     Sample {
         status,
@@ -42,7 +43,8 @@ fn the_contract_s_series_are_there() {
         r#"media_tree_relay_child_up{child="egress-2",node_id="relay-1",tree_id="tree-1"} 0"#,
         r#"media_tree_relay_dataplane_mode{mode="tc",node_id="relay-1",tree_id="tree-1"} 1"#,
         r#"media_tree_relay_dataplane_mode{mode="xdp",node_id="relay-1",tree_id="tree-1"} 0"#,
-        r#"media_tree_relay_drops_total{node_id="relay-1",reason="not-udp",tree_id="tree-1"} 5"#,
+        r#"media_tree_relay_passed_to_stack_total{node_id="relay-1",reason="not-udp",tree_id="tree-1"} 5"#,
+        r#"media_tree_relay_drops_total{node_id="relay-1",reason="no-children",tree_id="tree-1"} 2"#,
         r#"media_tree_relay_stream_jitter_seconds{node_id="relay-1",port="5004",session_id="",ssrc="2222",stream_type="video",tree_id="tree-1"} 0.0025"#,
         r#"media_tree_relay_interruptions_total{node_id="relay-1",tree_id="tree-1"} 2"#,
     ];
@@ -67,8 +69,12 @@ fn the_forwarder_s_state_is_a_pipeline_s() {
 #[test]
 fn every_reason_has_a_series() {
     let lines = lines(&sample());
-    let drops = lines.iter().filter(|line| line.starts_with("media_tree_relay_drops_total{")).count();
-    assert_eq!(drops, Reason::ALL.len());
+    let reasons = |family: &str| {
+        let start = format!("media_tree_relay_{family}{{");
+        lines.iter().filter(|line| line.starts_with(&start)).count()
+    };
+    assert_eq!(reasons("drops_total") + reasons("passed_to_stack_total"), Reason::ALL.len());
+    assert!(reasons("drops_total") > 5 && reasons("passed_to_stack_total") > 5, "{lines:#?}");
 }
 
 #[test]

@@ -92,13 +92,14 @@ fn only_drops_that_moved_are_shown() {
     let with = |drops: &[(&str, u64)]| {
         let mut look = look(5, 0, 0, 0);
         look.status.dataplane.drops = drops.iter().map(|(name, n)| ((*name).to_owned(), *n)).collect();
+        look.status.dataplane.passed_to_stack = look.status.dataplane.drops.clone();
         look
     };
-    let before = with(&[("not-udp", 5), ("runt", 9)]);
-    let now = with(&[("not-udp", 25), ("runt", 9), ("no-children", 4)]);
+    let before = with(&[("egress-refused", 5), ("not-writable", 9)]);
+    let now = with(&[("egress-refused", 25), ("not-writable", 9), ("no-children", 4)]);
     let picture = after(&before, Duration::from_secs(2), now);
-    let wanted = BTreeMap::from([("not-udp".to_owned(), 10.0), ("no-children".to_owned(), 2.0)]);
-    assert_eq!(picture.drops, wanted);
+    let wanted = BTreeMap::from([("egress-refused".to_owned(), 10.0), ("no-children".to_owned(), 2.0)]);
+    assert_eq!((&picture.drops, &picture.passed_to_stack), (&wanted, &wanted));
 }
 
 #[test]
