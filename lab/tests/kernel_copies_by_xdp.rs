@@ -8,7 +8,7 @@ use kernel_support::frames::{Checksum, Datagram, TAG, rtcp, rtp};
 use kernel_support::redirector::Redirector;
 use kernel_support::wire::Tap;
 use kernel_support::{AUDIO, Child, Ip, Kernel, VIDEO, live, media, with_kernel};
-use relay_common::layout::{ALL_CHILDREN, GroupKey, Span};
+use relay_common::layout::{ALL_CHILDREN, GroupKey, Span, half};
 use relay_common::reason::Reason;
 use relay_ctl::fanout::Command;
 use relay_ctl::kernel::{Mode, programs};
@@ -41,11 +41,10 @@ fn taps(kernel: &Kernel<'_>) -> [Tap; 2] {
 /// As the XDP program leaves what hardware was to finish.
 fn finished(packet: &Datagram) -> Datagram {
     let checksum = match packet.checksum {
-        Checksum::Partial if packet.source.is_ipv4() => Checksum::None,
         Checksum::Partial => Checksum::Right,
         checksum => checksum,
     };
-    Datagram { checksum, ..packet.clone() }
+    Datagram { checksum, tags: Vec::new(), ..packet.clone() }.trimmed()
 }
 
 #[test]
@@ -119,15 +118,17 @@ fn the_sender_gets_no_copy_of_its_own_packet() {
             kernel.children(&children, &[]);
             let mut taps = taps(kernel);
             for sender in &children {
-                let packet = Datagram { source: sender.goal(VIDEO), ..media(ip, rtp(1, 1, 60)) };
+                let packet = Datagram { source: sender.goal(VIDEO), ..media(ip, rtp(sender.id, 1, 60)) };
                 assert_eq!(kernel.run_live(&packet.bytes()), [(Reason::ChildIsSender, 1)]);
                 let others: Vec<Child> =
                     children.iter().copied().filter(|child| child.id != sender.id).collect();
                 assert_copies("from a child", &mut taps, &others, &packet);
+                // A frame that says nothing went instead: a driver that is given nothing at the end of a poll sends nothing.
+                assert_eq!(taps[sender.nic - 1].blanks(), 1);
                 assert_eq!(kernel.stats(sender).errors, 1);
             }
             // Its address with another port is somebody else.
-            let packet = Datagram { source: children[0].goal(AUDIO), ..media(ip, rtp(1, 2, 60)) };
+            let packet = Datagram { source: children[0].goal(AUDIO), ..media(ip, rtp(9, 2, 60)) };
             assert_eq!(kernel.run_live(&packet.bytes()), []);
             assert_copies("from another port", &mut taps, &children, &packet);
         });
@@ -144,12 +145,13 @@ fn children_of_the_other_ip_version_are_left_out() {
         kernel.children(&children, &[]);
         let mut taps = taps(kernel);
         for (ip, left_out) in [(Ip::V4, 2), (Ip::V6, 3)] {
-            let packet = media(ip, rtp(1, 1, 60));
+            let packet = media(ip, rtp(left_out as u32, 1, 60));
             assert_eq!(kernel.run_live(&packet.bytes()), [(Reason::OtherFamily, left_out)]);
             let reached: Vec<Child> = children.iter().copied().filter(|child| child.ip == ip).collect();
             assert_copies(&format!("{ip:?}"), &mut taps, &reached, &packet);
         }
-        assert!(children.iter().all(|child| kernel.stats(child).errors == 1));
+        // Nothing was tried and nothing failed: they are not in the set of that IP version.
+        assert!(children.iter().all(|child| kernel.stats(child).errors == 0));
     });
 }
 
@@ -173,7 +175,7 @@ fn a_copy_that_another_program_redirected_is_dropped() {
 
 /// Makes the maps say that a number of children are behind `eth1`, whatever the devmap says.
 fn pretend(kernel: &mut Kernel<'_>, count: u32) {
-    let instance = kernel.plane.maps().sets.get(&ALL_CHILDREN, 0).unwrap();
+    let instance = kernel.plane.maps().sets.get(&half(ALL_CHILDREN, false), 0).unwrap().instance();
     let key = GroupKey { instance, ifindex: kernel.nic(1) };
     let first = kernel.plane.maps().groups.get(&key, 0).unwrap().first;
     let span = Span { first, count, ifindex: kernel.nic(1) };

@@ -5,7 +5,7 @@ mod kernel_support;
 
 use kernel_support::frames::rtp;
 use kernel_support::wire::Tap;
-use kernel_support::{Child, Ip, TC_REDIRECT, media, with_kernel};
+use kernel_support::{Child, Ip, TC_SHOT, media, with_kernel};
 use relay_common::layout::MAX_CHILDREN;
 use relay_ctl::kernel::Mode;
 
@@ -29,7 +29,7 @@ fn the_tc_program_reaches_256_children() {
             let mut taps = [1, 2].map(|nic| Tap::open(kernel.lab, nic));
             let packet = media(ip, rtp(1, 1, 61));
             let ran = kernel.run(&packet.bytes());
-            assert_eq!((ran.verdict, &ran.counted[..]), (TC_REDIRECT, &[][..]));
+            assert_eq!((ran.verdict, &ran.counted[..]), (TC_SHOT, &[][..]));
             for (nic, tap) in (1..).zip(&mut taps) {
                 let mut copies: Vec<_> =
                     behind(&children, nic).map(|child| child.copy_of(&packet).bytes()).collect();

@@ -58,7 +58,7 @@ fn a_buffer_goes_to_each_child_whole_and_counts_as_its_packets() {
                 let bytes = times * (5 * SEGMENT as u64 + 90);
                 // The second time all of them are duplicates, which are not expected twice.
                 assert_eq!(stream(kernel, 1), [times * 6, bytes, 1, 0, (times - 1) * 6]);
-                let expected = ChildStats { packets: times * 6, bytes, errors: 0 };
+                let expected = ChildStats { packets: times * 6, bytes, errors: 0, too_big: 0 };
                 assert_eq!(stats(kernel, &children), [expected; 3]);
             }
             assert_eq!(taps.map(|mut tap| tap.rest().len()), [0, 0]);
@@ -138,7 +138,7 @@ fn what_nobody_gets_is_counted_by_the_packet() {
         send_segments(kernel.lab, &sender, SEGMENT as u16);
         let copies = copies_of(&sender, &children[1..], 1);
         assert_eq!(tap.take(copies.len()), copies);
-        assert_eq!(kernel.stats(&children[0]), ChildStats { packets: 0, bytes: 0, errors: 3 });
+        assert_eq!(kernel.stats(&children[0]), ChildStats { packets: 0, bytes: 0, errors: 3, too_big: 0 });
         assert_eq!(kernel.count(Reason::ChildIsSender), 3);
     });
 }

@@ -57,19 +57,3 @@ fn when_the_ports_change() {
         assert!(streams(maps).is_empty());
     });
 }
-
-#[test]
-fn when_an_older_daemon_knew_nothing_of_totals() {
-    with_kernel("older", Mode::Tc, |kernel| {
-        kernel.plane.attach().unwrap();
-        run(kernel, 1, 1);
-        let folders: Vec<_> = std::fs::read_dir(kernel.lab.bpffs().join("eth0")).unwrap().flatten().collect();
-        std::fs::remove_file(folders[0].path().join("TOTALS")).unwrap();
-        kernel.take_over();
-        assert_eq!(counted(kernel), (0, 3), "media goes on, and nothing is lost");
-        kernel.plane.forget(&[key(VIDEO, 1)], [AUDIO, VIDEO]).unwrap();
-        assert_eq!(counted(kernel), (3, 0));
-        kernel.take_over();
-        assert_eq!(counted(kernel), (3, 0));
-    });
-}

@@ -12,6 +12,7 @@ const PACKETS: u64 = 2_000;
 
 modes!(a_relay_is_not_its_own_child);
 modes!(two_relays_that_point_at_each_other_do_not_loop);
+modes!(in_a_ring_of_three_relays_each_child_gets_one_copy);
 modes!(a_child_that_sends_the_media_does_not_get_it_back);
 
 fn a_relay_is_not_its_own_child(mode: Mode) {
@@ -61,6 +62,39 @@ fn two_relays_that_point_at_each_other_do_not_loop(mode: Mode) {
     for relay in [&bench.relay, &relay_2] {
         let packets = relay.cli().json("status").unwrap()["dataplane"]["packets"].number();
         assert_eq!(packets, PACKETS, "each relay saw each packet once");
+    }
+}
+
+/// relay-1, relay-2 (in egress-1) and relay-3 (in egress-2) are each other's children in a ring; egress-3 hangs below relay-1,
+/// egress-4 below relay-3.
+fn in_a_ring_of_three_relays_each_child_gets_one_copy(mode: Mode) {
+    let lab = lab_for("ring", mode);
+    let topology = Topology::bridged(&lab, 4).unwrap();
+    for relay in ["egress-1", "egress-2"] {
+        lab.enable_gro("switch", relay).unwrap();
+    }
+    let relay_1 = format!("relay-1={}:{AUDIO}:{VIDEO}", topology.relay.v4);
+    let child = |index| v4_argument(&topology, index);
+    let configs = [
+        RelayConfig::new("egress-1", mode, vec![child(1)]).with(&["--node-id", "relay-2"]),
+        RelayConfig::new("egress-2", mode, vec![relay_1, child(3)]).with(&["--node-id", "relay-3"]),
+    ];
+    let others = configs.map(|config| RelayProcess::attach(&lab, config).unwrap());
+    let config = RelayConfig::new("relay-1", mode, vec![child(0), child(2)]);
+    let bench = Bench::attach_with(&lab, topology, config);
+    let sinks = [bench.sink(&[2]), bench.sink(&[3])];
+
+    let config = SourceConfig::new(bench.flows(), 2_000).limit(Limit::Packets(PACKETS));
+    Source::start(&lab, "injection-1", config).unwrap().wait(TIMEOUT).unwrap();
+    for (sink, who) in sinks.into_iter().zip(["egress-3, below relay-1", "egress-4, below relay-3"]) {
+        bench.wait_packets(&sink, 2, PACKETS / 2);
+        assert!(sink.wait_quiet(QUIET, TIMEOUT), "{who}: media goes round and round");
+        bench.assert_complete(who, &sink.stop(), PACKETS / 2);
+    }
+    assert_eq!(bench.drops("ssrc-collision"), PACKETS, "what has been round{}", bench.diagnosis());
+    for relay in [&bench.relay, &others[0], &others[1]] {
+        let packets = relay.cli().json("status").unwrap()["dataplane"]["packets"].number();
+        assert_eq!(packets, PACKETS, "each relay took each packet once");
     }
 }
 

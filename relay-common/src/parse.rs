@@ -133,9 +133,6 @@ fn ipv4<const AT: usize>(packet: Packet<'_>) -> Result<Datagram, Reason> {
     if ip[0] & 0x0f != 5 {
         return Err(if ip[0] & 0x0f < 5 { Reason::BadLength } else { Reason::IpOptions });
     }
-    if !checksum::is_right(ip) {
-        return Err(Reason::BadChecksum);
-    }
     // More-fragments flag or an offset (RFC 791 section 3.1).
     if be16(ip, 6) & 0x3fff != 0 {
         return Err(Reason::Fragment);
@@ -279,11 +276,25 @@ pub enum Payload {
 pub fn payload(packet: Packet<'_>, datagram: &Datagram, rtcp_port: bool) -> Result<Payload, Reason> {
     // Constant offsets keep the verifier's work small: four header forms, four reads.
     match (datagram.family, datagram.tagged) {
-        (Family::V4, false) => payload_at::<{ ETHERNET + IPV4 + UDP }>(packet, datagram, rtcp_port),
-        (Family::V4, true) => payload_at::<{ ETHERNET + VLAN_TAG + IPV4 + UDP }>(packet, datagram, rtcp_port),
+        (Family::V4, false) => {
+            check_header::<ETHERNET>(packet)?;
+            payload_at::<{ ETHERNET + IPV4 + UDP }>(packet, datagram, rtcp_port)
+        }
+        (Family::V4, true) => {
+            check_header::<{ ETHERNET + VLAN_TAG }>(packet)?;
+            payload_at::<{ ETHERNET + VLAN_TAG + IPV4 + UDP }>(packet, datagram, rtcp_port)
+        }
         (Family::V6, false) => payload_at::<{ ETHERNET + IPV6 + UDP }>(packet, datagram, rtcp_port),
         (Family::V6, true) => payload_at::<{ ETHERNET + VLAN_TAG + IPV6 + UDP }>(packet, datagram, rtcp_port),
     }
+}
+
+/// The IPv4 header's checksum is right. (That of UDP is the receiver's to check: copies keep a right one right and a wrong
+/// one wrong.)
+#[inline(always)]
+fn check_header<const AT: usize>(packet: Packet<'_>) -> Result<(), Reason> {
+    let ip = packet.bytes::<IPV4>(AT).ok_or(Reason::Runt)?;
+    if checksum::is_right(ip) { Ok(()) } else { Err(Reason::BadChecksum) }
 }
 
 #[inline(always)]

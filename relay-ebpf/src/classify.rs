@@ -113,11 +113,8 @@ impl Media {
 pub enum Station {
     /// Nobody: compare the destination MAC (XDP).
     Unchecked,
-    /// The stack: the packet is `PACKET_HOST`, and what VLAN tag it had is out of it (tc).
-    Checked {
-        /// It had one.
-        tagged: bool,
-    },
+    /// The stack: the packet is `PACKET_HOST`, and the only VLAN tag that it may have is out of it (tc).
+    Checked,
 }
 
 /// What functions of their own give: [`FINE`] or a [`Reason`], for the kernel allows them one number.
@@ -145,7 +142,7 @@ pub fn classify(packet: Packet<'_>, station: Station, segment: u16) -> Result<&'
     // SAFETY: this CPU's own, and programs of this kind do not interrupt one another there.
     let media = unsafe { &mut *media };
     result(find_datagram(packet.start(), packet.end(), packet.len(), media))?;
-    if media.datagram.tagged && station == (Station::Checked { tagged: true }) {
+    if media.datagram.tagged && station == Station::Checked {
         return Err(Reason::StackedVlan);
     }
     let listener = listener(media)?;
@@ -196,12 +193,12 @@ fn find_payload(start: usize, end: usize, length: usize, media: &mut Media) -> O
 
 /// Nobody gets the packet: why not.
 #[inline(always)]
-pub fn nobody(word: SetWord) -> Reason {
+pub fn nobody(word: SetWord, packets: u32) -> Reason {
     match word.others() {
         0 => Reason::NoChildren,
         others => {
-            // One for each of those; the last is counted like any packet's reason.
-            count::drops(Reason::OtherFamily, others as u64 - 1);
+            // Once for each of those; the last is counted like any packet's reason.
+            count::drops(Reason::OtherFamily, (others as u64 - 1) * packets as u64);
             Reason::OtherFamily
         }
     }
@@ -274,12 +271,18 @@ fn admitted(media: &Media) -> Result<(), Reason> {
     Ok(())
 }
 
+/// Nobody else can have the packet's source address. `own`: the same as a key.
+#[inline(always)]
+fn is_impossible(media: &Media, own: &ListenerKey) -> bool {
+    parse::is_martian(&media.datagram.source) || LISTENERS.get_ptr(own).is_some()
+}
+
 /// Is media taken from there?
 #[inline(always)]
 fn source(media: &mut Media) -> Result<(), Reason> {
     let address = media.datagram.source;
     let own = ListenerKey { address, port: 0, reserved: [0; 2] };
-    if parse::is_martian(&media.datagram.source) || LISTENERS.get_ptr(&own).is_some() {
+    if is_impossible(media, &own) {
         return Err(Reason::MartianSource);
     }
     if SOURCES.get(&Key::new(128, address)).is_none() {
@@ -298,6 +301,9 @@ fn keep_rtcp(media: &mut Media) -> Outcome {
 #[inline(always)]
 fn kept_rtcp(media: &mut Media) -> Result<(), Reason> {
     let peer = ListenerKey { address: media.datagram.source, port: 0, reserved: [0; 2] };
+    if is_impossible(media, &peer) {
+        return Err(Reason::MartianSource);
+    }
     let child = PEERS.get_ptr(&peer).is_some();
     media.flags = if child { FROM_CHILD } else { 0 };
     if media.payload == FEEDBACK {

@@ -63,7 +63,7 @@ fn forward(ctx: &TcContext) -> Result<i32, Reason> {
         return Err(Reason::StackedVlan);
     }
     let segment = segments::length(ctx);
-    let media = look(ctx, tagged, segment)?;
+    let media = look(ctx, segment)?;
     let packets = segments::count(media, segment);
     if packets > 1 {
         if segments::rest(ctx, media, segment, packets) != 0 {
@@ -71,7 +71,7 @@ fn forward(ctx: &TcContext) -> Result<i32, Reason> {
         }
     }
     if media.word.instance() == 0 {
-        return Err(nobody(media.word));
+        return Err(nobody(media.word, packets));
     }
     if media.word.others() > 0 {
         count::drops(Reason::OtherFamily, media.word.others() as u64 * packets as u64);
@@ -115,7 +115,7 @@ fn trim(ctx: &TcContext, media: &Media) -> Result<(), Reason> {
 
 /// [`classify()`], once the headers are where it can see them.
 #[inline(always)]
-fn look(ctx: &TcContext, tagged: bool, segment: u16) -> Result<&'static mut Media, Reason> {
+fn look(ctx: &TcContext, segment: u16) -> Result<&'static mut Media, Reason> {
     let linear = ctx.data_end() - ctx.data();
     if (linear as u32) < LINEAR && ctx.len() as usize > linear {
         let wanted = if ctx.len() < LINEAR { ctx.len() } else { LINEAR };
@@ -123,7 +123,7 @@ fn look(ctx: &TcContext, tagged: bool, segment: u16) -> Result<&'static mut Medi
     }
     // SAFETY: the span is the linear part of the packet, and nothing moves it while `packet` is in use.
     let packet = unsafe { Packet::from_span(ctx.data(), ctx.data_end()) };
-    classify(packet.of_length(ctx.len() as usize), Station::Checked { tagged }, segment)
+    classify(packet.of_length(ctx.len() as usize), Station::Checked, segment)
 }
 
 /// What differs between the IP versions in the walk.

@@ -55,7 +55,7 @@ fn forward(ctx: &XdpContext) -> Result<u32, Reason> {
     let media = classify(packet, Station::Unchecked, u16::MAX)?;
     let instance = media.word.instance();
     if instance == 0 {
-        return Err(nobody(media.word));
+        return Err(nobody(media.word, 1));
     }
     if media.word.others() > 0 {
         count::drops(Reason::OtherFamily, media.word.others() as u64);

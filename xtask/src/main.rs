@@ -3,6 +3,7 @@
 mod build_ebpf;
 mod compose;
 mod interrupt;
+mod judge;
 mod mounts;
 mod packages;
 mod run;
@@ -39,7 +40,7 @@ enum Command {
     },
     /// Run the tests: all of them, or the parts named
     Test {
-        /// lint, unit, kernel, net, media, browser; compose only if named
+        /// lint, unit, kernel, net, media, browser, vm-quick; vm and compose only if named
         #[arg(value_enum)]
         parts: Vec<test::Part>,
     },
@@ -53,6 +54,15 @@ enum Command {
         /// Seconds for which Redis is away
         #[arg(long, default_value_t = 60)]
         outage: u64,
+    },
+    /// Hostile packets through the kernel data planes, judged byte by byte, and every mix of children
+    Judge {
+        /// Packets in each mode; a billion takes hours
+        #[arg(long, default_value_t = 1_000_000_000)]
+        packets: u64,
+        /// Which packets
+        #[arg(long, default_value_t = 1)]
+        seed: u64,
     },
     /// The documents' tests in containers; starts an engine where none runs
     Compose {
@@ -82,6 +92,7 @@ fn dispatch(command: Command) -> Result<()> {
         Command::Test { parts } => test::run(&parts),
         Command::Bench(bench) => run::bench(&bench),
         Command::Soak { changes, outage } => soak::run(changes, outage),
+        Command::Judge { packets, seed } => judge::run(packets, seed),
         Command::Compose { action } => compose::run(action),
         Command::Deny => packages::deny(),
     }

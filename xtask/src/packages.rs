@@ -20,7 +20,9 @@ pub enum Purpose {
     Build,
     /// Building, tests, demo and benchmarks.
     Everything,
-    /// All that, and the tree in containers. Apart, since on a systemd machine it starts an engine.
+    /// Everything, and virtual machines.
+    Machines,
+    /// Everything, and the tree in containers. Apart, since on a systemd machine it starts an engine.
     Containers,
 }
 
@@ -66,6 +68,16 @@ const FOR_EVERYTHING: &[(&str, &str)] = &[
     ("chromium-driver", "/usr/bin/chromedriver"),
 ];
 
+/// QEMU, what unpacks Debian's kernels, and what goes into a guest besides.
+const FOR_MACHINES: &[(&str, &str)] = &[
+    ("qemu-system-x86", "/usr/bin/qemu-system-x86_64"),
+    ("busybox-static", "/usr/share/doc/busybox-static/copyright"),
+    ("kmod", "/sbin/depmod"),
+    ("xz-utils", "/usr/bin/xz"),
+    ("cpio", "/bin/cpio"),
+    ("binutils", "/usr/bin/strip"),
+];
+
 /// An engine only where none answers: whoever has one from elsewhere keeps it.
 const FOR_AN_ENGINE: &[(&str, &str)] =
     &[("docker.io", "/usr/sbin/dockerd"), ("iptables", "/usr/sbin/iptables")];
@@ -85,6 +97,9 @@ pub fn install(purpose: Purpose) -> Result<()> {
     }
     if purpose != Purpose::Build {
         wanted.extend_from_slice(FOR_EVERYTHING);
+    }
+    if purpose == Purpose::Machines {
+        wanted.extend_from_slice(FOR_MACHINES);
     }
     if purpose == Purpose::Containers {
         wanted.extend_from_slice(FOR_CONTAINERS);

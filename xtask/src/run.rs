@@ -110,10 +110,24 @@ pub fn bench(bench: &Bench) -> Result<()> {
     sh::run("bench", &mut command)
 }
 
+/// `cargo xtask test vm` and `vm-quick`, with all built.
+pub fn vm(quick: bool) -> Result<()> {
+    let mut command = lab("vm");
+    if quick {
+        command.arg("--quick");
+    }
+    sh::run("virtual machines", &mut command)
+}
+
 /// Installs what is missing and builds everything that runs outside this process: with `media` the nodes and clients too.
 pub fn prepare(media: bool) -> Result<()> {
     packages::install(packages::Purpose::Everything)?;
     build_ebpf::run()?;
+    build_programs(media)
+}
+
+/// The programs alone.
+pub fn build_programs(media: bool) -> Result<()> {
     build(media, &["build", "--bins"])
 }
 

@@ -27,20 +27,37 @@ pub enum Part {
     Media,
     /// The same in headless Chromium; root.
     Browser,
+    /// The relay on one of Debian's kernels with a virtio card, in a virtual machine; root.
+    VmQuick,
+    /// The same on all kernels and cards. Not one of "all": it takes most of an hour.
+    Vm,
     /// The documents' tests in containers; root. Not one of "all": it makes images and may start an engine.
     Compose,
+}
+
+impl Part {
+    /// Runs only if named.
+    fn is_apart(self) -> bool {
+        matches!(self, Part::Vm | Part::Compose)
+    }
 }
 
 /// Runs the parts named, or all.
 pub fn run(parts: &[Part]) -> Result<()> {
     let started = Instant::now();
-    let all = || Part::value_variants().iter().copied().filter(|part| *part != Part::Compose);
+    let all = || Part::value_variants().iter().copied().filter(|part| !part.is_apart());
     let parts: Vec<Part> = if parts.is_empty() { all().collect() } else { parts.to_vec() };
     let scope = Scope { media: parts.iter().any(|part| matches!(part, Part::Media | Part::Browser)) };
-    packages::install(packages::Purpose::Everything)?;
+    let machines = parts.iter().any(|part| matches!(part, Part::Vm | Part::VmQuick));
+    packages::install(if machines { packages::Purpose::Machines } else { packages::Purpose::Everything })?;
     build_ebpf::run()?;
-    if parts.iter().any(|part| !matches!(part, Part::Lint | Part::Unit | Part::Compose)) {
+    if parts
+        .iter()
+        .any(|part| !matches!(part, Part::Lint | Part::Unit | Part::Vm | Part::VmQuick | Part::Compose))
+    {
         run::build_tests(scope.media)?;
+    } else if machines {
+        run::build_programs(false)?;
     }
     let _mounts = Mounts::remember();
     let mut failed = Vec::new();
@@ -58,6 +75,8 @@ pub fn run(parts: &[Part]) -> Result<()> {
                 nodes.and(scope.lab_tests("media tests", |name| name.starts_with("media_")))
             }
             Part::Browser => scope.lab_tests("browser tests", |name| name.starts_with("browser_")),
+            Part::VmQuick => run::vm(true),
+            Part::Vm => run::vm(false),
             Part::Compose => compose::test(),
         };
         if let Err(error) = result {
@@ -95,12 +114,15 @@ fn lint() -> Result<()> {
     format.and(host).and(bpf)
 }
 
-/// Without root. Injection and egress are no default members, because they need GStreamer to be built.
+/// Without root. The lab, injection and egress are no default members: the one because most of it needs root, the others
+/// because they need GStreamer to be built.
 fn unit() -> Result<()> {
     let common = ["test", "--locked", "--no-fail-fast"];
+    let lab = ["--package=lab", "--lib", "--bins"];
     let nodes = ["--package=injection", "--package=egress", "--lib", "--bins", "--test=bad_configuration*"];
     let others = cargo("unit tests", &common);
-    others.and(cargo("unit tests of injection and egress", &[&common[..], &nodes].concat()))
+    let lab = cargo("unit tests of the lab", &[&common[..], &lab].concat());
+    others.and(lab).and(cargo("unit tests of injection and egress", &[&common[..], &nodes].concat()))
 }
 
 /// What is built for tests that need root: always the same packages and features, or cargo would compile what they depend

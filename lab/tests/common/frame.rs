@@ -3,7 +3,7 @@
 use std::fs::File;
 use std::io::Write as _;
 use std::mem;
-use std::net::Ipv4Addr;
+use std::net::{Ipv4Addr, SocketAddrV6};
 use std::os::fd::FromRawFd as _;
 
 use lab::{Endpoint, Lab};
@@ -91,6 +91,18 @@ pub fn udp4(path: Path, vlan: Option<u16>, payload: &[u8]) -> Vec<u8> {
     }
     frame.extend_from_slice(&[0x08, 0x00]);
     [frame, ip, udp].concat()
+}
+
+/// An IPv6 UDP frame with a right checksum. `macs`: source, destination.
+pub fn udp6(macs: [[u8; 6]; 2], source: SocketAddrV6, destination: SocketAddrV6, payload: &[u8]) -> Vec<u8> {
+    let length = ((8 + payload.len()) as u16).to_be_bytes();
+    let ports = [source.port().to_be_bytes(), destination.port().to_be_bytes()].concat();
+    let addresses = [source.ip().octets(), destination.ip().octets()].concat();
+    let sum = checksum(&[&addresses[..], &[0, 17], &length, &ports, &length, &[0, 0], payload].concat());
+    let ethernet = [&macs[1][..], &macs[0], &[0x86, 0xdd]].concat();
+    // Version 6, no class and no label; UDP, hop limit 64.
+    let ip = [&[0x60, 0, 0, 0][..], &length, &[17, 64], &addresses].concat();
+    [&ethernet[..], &ip, &ports, &length, &sum.to_be_bytes(), payload].concat()
 }
 
 /// The Internet checksum (RFC 1071); a UDP sum of 0 goes out as ffff (RFC 768).

@@ -33,6 +33,13 @@ pub const TAG: [u8; 4] = [0x81, 0x00, 0xa0, 0x07];
 pub const SERVICE_TAG: [u8; 4] = [0x88, 0xa8, 0x00, 0x07];
 
 impl Datagram {
+    /// Without what is behind the packet, as far as the shortest frame does not need it: what XDP makes of it.
+    pub fn trimmed(self) -> Datagram {
+        let bare = Datagram { padding: 0, ..self.clone() }.bytes().len();
+        let padding = self.padding.min(60usize.saturating_sub(bare));
+        Datagram { padding, ..self }
+    }
+
     pub fn bytes(&self) -> Vec<u8> {
         let mut frame = [self.destination_mac, self.source_mac].concat();
         frame.extend(self.tags.concat());

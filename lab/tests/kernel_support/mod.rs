@@ -48,8 +48,8 @@ pub const XDP_DROP: u32 = 1;
 pub const XDP_PASS: u32 = 2;
 pub const XDP_REDIRECT: u32 = 4;
 pub const TC_NEXT: u32 = u32::MAX;
+/// Dropped, or ended after its copies have gone.
 pub const TC_SHOT: u32 = 2;
-pub const TC_REDIRECT: u32 = 7;
 
 /// One IP version or the other.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -102,7 +102,7 @@ impl Child {
     }
 
     /// The relay's address towards it.
-    fn source(&self) -> IpAddr {
+    pub fn source(&self) -> IpAddr {
         match self.ip {
             Ip::V4 => IpAddr::from([10, self.nic as u8 + 1, 0, 1]),
             Ip::V6 => IpAddr::from([0xfd00, 0, 0, self.nic as u16 + 1, 0, 0, 0, 1]),
@@ -135,7 +135,7 @@ impl Child {
             destination_mac: self.mac(),
             source_mac: nic_mac(self.nic),
             ethertype: if self.ip == Ip::V4 { [0x08, 0x00] } else { [0x86, 0xdd] },
-            mtu: 1500,
+            mtu: 9000,
             source,
             destination,
             ports: self.ports,
@@ -248,6 +248,16 @@ impl Kernel<'_> {
     /// The interface index of `eth1` or `eth2`.
     pub fn nic(&self, nic: usize) -> u32 {
         self.egress[nic - 1]
+    }
+
+    /// These children, with an MTU of its own for the way to each.
+    pub fn children_with_mtus(&mut self, children: &[(Child, u16)]) {
+        let all: Vec<Child> = children.iter().map(|(child, _)| *child).collect();
+        let mut wanted = self.wanted(&all);
+        for (child, mtu) in children {
+            wanted.children.entry(child.id).and_modify(|headers| headers.mtu = *mtu);
+        }
+        self.change(&wanted);
     }
 
     /// Lets children of `eth1` or `eth2` seem to be behind another interface.
@@ -363,6 +373,11 @@ impl Kernel<'_> {
         Some((stream.packets, stream.rtcp_packets))
     }
 
+    /// Packets of a stream that are missing.
+    pub fn stream_lost(&self, port: u16, ssrc: u32) -> u64 {
+        self.plane.maps().streams.get(&key(port, ssrc), 0).unwrap().lost()
+    }
+
     /// How often a reason has been counted.
     pub fn count(&self, reason: Reason) -> u64 {
         self.counters()[reason.name()]
@@ -374,7 +389,8 @@ impl Kernel<'_> {
         Reason::ALL.iter().map(times).filter(|(_, times)| *times > 0).collect()
     }
 
-    fn counters(&self) -> BTreeMap<&'static str, u64> {
+    /// How often each reason has been counted, by its name.
+    pub fn counters(&self) -> BTreeMap<&'static str, u64> {
         let drops = &self.plane.maps().drops;
         let count = |reason: &Reason| drops.get(&(*reason as u32), 0).unwrap().iter().sum();
         Reason::ALL.iter().map(|reason| (reason.name(), count(reason))).collect()
@@ -413,7 +429,7 @@ pub fn key(port: u16, ssrc: u32) -> StreamKey {
     StreamKey { port, reserved: [0; 2], ssrc }
 }
 
-fn nic_mac(nic: usize) -> [u8; 6] {
+pub fn nic_mac(nic: usize) -> [u8; 6] {
     [0x02, 0, 0, 0, nic as u8 + 1, 1]
 }
 

@@ -7,6 +7,7 @@ use std::os::fd::{AsFd as _, AsRawFd as _, FromRawFd as _, OwnedFd};
 use aya::maps::{ArrayOfMaps, Map, MapData};
 use aya::programs::Xdp;
 use aya_obj::programs::XdpAttachType;
+use relay_common::layout::half;
 use relay_ctl::kernel::Pins;
 
 use super::Kernel;
@@ -19,9 +20,9 @@ const BPF_PROG_TYPE_XDP: u32 = 6;
 pub struct Redirector(Xdp);
 
 impl Redirector {
-    /// A program that sends every frame to the first slot of a fan-out set's devmap.
+    /// A program that sends every frame to the first slot of the devmap of a fan-out set's IPv4 children.
     pub fn load(kernel: &Kernel<'_>, set: u32) -> Redirector {
-        let instance = kernel.plane.maps().sets.get(&set, 0).unwrap();
+        let instance = kernel.plane.maps().sets.get(&half(set, false), 0).unwrap().instance();
         let pins = Pins::new(kernel.lab.bpffs(), "eth0");
         let fanout = Map::from_map_data(MapData::from_pin(pins.file("FANOUT")).unwrap()).unwrap();
         let fanout: ArrayOfMaps<MapData, MapData> = fanout.try_into().unwrap();

@@ -1,10 +1,12 @@
 //! The rows of `kernel_tables.rs`: what goes in, and what must become of it.
 
+use std::net::IpAddr;
+
 use relay_common::reason::Reason;
 use relay_ctl::kernel::Mode;
 
 use super::frames::{Checksum, Datagram, SERVICE_TAG, TAG, rtcp, rtp};
-use super::{AUDIO, Child, Ip, RELAY_MAC, VIDEO, media};
+use super::{AUDIO, Child, Ip, RELAY_MAC, RELAY_V4, RELAY_V6, VIDEO, media};
 
 /// Streams whose children are all IPv4 or all IPv6, and one that has none.
 pub const SSRC_V4: u32 = 4;
@@ -233,9 +235,56 @@ fn refused_late(table: &mut Table, ip: Ip) {
             }
         }
     }
+    // Receiver report, generic NACK, PLI, extended report; FIR and NACK of RFC 2032.
+    for packet_type in [201, 205, 206, 207, 192, 193] {
+        let mut feedback = rtcp(ssrc_of(ip));
+        feedback[1] = packet_type;
+        let packet = to_port(VIDEO + 1, media(ip, feedback)).bytes();
+        table.refused(Reason::RtcpFeedback, format!("{ip:?}, RTCP type {packet_type} from no child"), packet);
+    }
+    for source in martians(ip) {
+        let packet = Datagram { source: (source, 40_000).into(), ..media(ip, rtp(77, 1, 50)) }.bytes();
+        table.refused(Reason::MartianSource, format!("from {source}"), packet);
+    }
+    let (datagram, at) = (plain(ip), plain(ip).ip_at());
+    if ip == Ip::V4 {
+        for (what, at) in [("checksum", at + 10), ("identification", at + 4)] {
+            let mut packet = datagram.bytes();
+            packet[at] ^= 0x40;
+            table.refused(Reason::BadChecksum, format!("a header whose {what} was damaged"), packet);
+        }
+    } else {
+        for (what, at) in [("source", at + 8), ("destination", at + 24)] {
+            let mapped = [0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff, 10, 0, 1, 1];
+            table.refused(Reason::NotLocal, format!("an IPv4-mapped {what}"), datagram.with(at, &mapped));
+        }
+    }
     let nobody = |payload| media(ip, payload).bytes();
-    table.refused(Reason::NoChildren, format!("{ip:?}, RTP for nobody"), nobody(rtp(SSRC_NOBODY, 1, 50)));
+    table.refused(
+        Reason::NoChildren,
+        format!("{ip:?}, RTP for nobody"),
+        nobody(rtp(SSRC_NOBODY, if ip == Ip::V4 { 1 } else { 2 }, 50)),
+    );
     table.refused(Reason::NoChildren, format!("{ip:?}, RTCP for nobody"), nobody(rtcp(SSRC_NOBODY)));
+}
+
+/// Addresses that no other host has.
+fn martians(ip: Ip) -> Vec<IpAddr> {
+    let all: [&str; 10] = [
+        "127.0.0.1",
+        "0.0.0.0",
+        "0.1.2.3",
+        "224.0.0.1",
+        "240.0.0.1",
+        "255.255.255.255",
+        "::",
+        "::1",
+        "ff02::1",
+        "ff0e::1",
+    ];
+    let own: IpAddr = if ip == Ip::V4 { RELAY_V4.into() } else { RELAY_V6.into() };
+    let parsed = all.iter().map(|address| address.parse::<IpAddr>().unwrap());
+    parsed.filter(|address| address.is_ipv4() == (ip == Ip::V4)).chain([own]).collect()
 }
 
 /// IP that is not a plain UDP packet, and what is not IP.

@@ -36,6 +36,13 @@ fn send_unfinished(lab: &Lab, packet: &Datagram, kind: u8, segment: u16) {
     let mut socket = lab
         .in_namespace("injection", || packet_socket(nix::net::if_::if_nametoindex("eth0").unwrap()))
         .unwrap();
+    with_header(&socket);
+    let frame = [unfinished(packet.udp_at(), kind, segment).to_vec(), packet.bytes()].concat();
+    assert_eq!(socket.write(&frame).unwrap(), frame.len());
+}
+
+/// From now on, what is written to the socket begins with a `virtio_net_hdr`.
+pub fn with_header(socket: &File) {
     let on: libc::c_int = 1;
     // SAFETY: an open descriptor, and an integer that lives through the call with its right length.
     let set = unsafe {
@@ -43,18 +50,22 @@ fn send_unfinished(lab: &Lab, packet: &Datagram, kind: u8, segment: u16) {
         libc::setsockopt(socket.as_raw_fd(), libc::SOL_PACKET, PACKET_VNET_HDR, value, length)
     };
     assert_eq!(set, 0, "{}", std::io::Error::last_os_error());
-    // virtio_net_hdr: VIRTIO_NET_HDR_F_NEEDS_CSUM, how to cut, length of headers and of a segment, where the sum begins and
-    // where its field is.
-    let headers = if kind == 0 { 0 } else { packet.udp_at() as u16 + 8 };
-    let words = [headers, segment, packet.udp_at() as u16, 6];
-    let header = [&[1, kind][..], &words.map(u16::to_ne_bytes).concat()].concat();
-    let frame = [header, packet.bytes()].concat();
-    assert_eq!(socket.write(&frame).unwrap(), frame.len());
+}
+
+/// A `virtio_net_hdr` of a frame whose UDP checksum is left to hardware: VIRTIO_NET_HDR_F_NEEDS_CSUM, how to cut, length of
+/// headers and of a segment, where the sum begins and where its field is.
+pub fn unfinished(udp_at: usize, kind: u8, segment: u16) -> [u8; 10] {
+    let headers = if kind == 0 { 0 } else { udp_at as u16 + 8 };
+    let [[a, b], [c, d], [e, f], [g, h]] = [headers, segment, udp_at as u16, 6].map(u16::to_ne_bytes);
+    [1, kind, a, b, c, d, e, f, g, h]
 }
 
 /// All that comes in at an interface of the egress namespace for any child.
 pub struct Tap {
     socket: File,
+    blanks: usize,
+    /// Room for the longest frame: a buffer of several packets has up to 64 KiB.
+    buffer: Vec<u8>,
 }
 
 impl Tap {
@@ -64,7 +75,7 @@ impl Tap {
                 packet_socket(nix::net::if_::if_nametoindex(&format!("eth{nic}")[..]).unwrap())
             })
             .unwrap();
-        Tap { socket }
+        Tap { socket, blanks: 0, buffer: vec![0; 1 << 17] }
     }
 
     /// The next `count` frames; less, if no more come.
@@ -82,24 +93,35 @@ impl Tap {
         std::iter::from_fn(|| self.next(50)).collect()
     }
 
-    fn next(&mut self, milliseconds: u16) -> Option<Vec<u8>> {
-        let mut frame = vec![0; 4096];
+    /// How many frames have come that say nothing, when nothing else is left.
+    pub fn blanks(&mut self) -> usize {
+        assert_eq!(self.rest(), Vec::<Vec<u8>>::new());
+        std::mem::take(&mut self.blanks)
+    }
+
+    /// The next frame, if one is there or comes within so long.
+    pub fn next(&mut self, milliseconds: u16) -> Option<Vec<u8>> {
         loop {
             let mut poll_fd = [PollFd::new(self.socket.as_fd(), PollFlags::POLLIN)];
             if poll(&mut poll_fd, PollTimeout::from(milliseconds)).unwrap() == 0 {
                 return None;
             }
-            let length = self.socket.read(&mut frame).unwrap();
+            let length = self.socket.read(&mut self.buffer).unwrap();
             // The hosts' own chatter is not for children.
-            if frame[..2] == [0x02, 0xc0] {
-                frame.truncate(length);
-                return Some(frame);
+            if self.buffer[..2] == [0x02, 0xc0] {
+                return Some(self.buffer[..length].to_vec());
+            }
+            let frame = &self.buffer[..length];
+            if frame[..6] == frame[6..12] && frame[12..14] == [0x88, 0xb5] {
+                assert!(length <= 60 && frame[14..].iter().all(|byte| *byte == 0), "{frame:x?}");
+                self.blanks += 1;
             }
         }
     }
 }
 
-fn packet_socket(ifindex: u32) -> File {
+/// A socket that has every frame of an interface of the calling thread's namespace.
+pub fn packet_socket(ifindex: u32) -> File {
     let every_protocol = (libc::ETH_P_ALL as u16).to_be();
     // SAFETY: no memory is passed.
     let fd = unsafe {

@@ -3,8 +3,16 @@
 //! The data planes keep RTCP from children away from the other children and leave it to the host. In userspace mode the
 //! data plane's own sockets have it; beside the kernel's data planes this module has sockets on the RTCP ports. Upwards it
 //! is sent from the same ports: the relay above knows by them that it comes from a child (RFC 4961).
+//!
+//! Only children ask: anybody else's request for a keyframe costs every viewer bandwidth and is for nobody. A child is known
+//! by its address, whatever port it sends from.
+//!
+//! Upwards a request goes to the port after the one that media comes from (RFC 3550 section 11) and to that port itself,
+//! where those senders hear it that have RTP and RTCP on one (RFC 5761), and those behind an address translation: it has a
+//! way back for the ports that media goes between, and often for no others. Which of these a sender is cannot be told from
+//! its packets, and one request too many costs nothing. A relay that hears both takes them for one.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -18,6 +26,7 @@ use tokio::task::AbortHandle;
 
 use super::plane::Plane;
 use super::{Relay, State, way};
+use crate::userspace::Heard;
 
 /// Largest RTCP packet that is read whole.
 const LARGEST: usize = 1500;
@@ -26,6 +35,8 @@ const LARGEST: usize = 1500;
 const AGAIN: Duration = Duration::from_secs(2);
 /// Packets that may wait.
 const WAITING: usize = 64;
+/// What a child asks on both ports of a pair within this time, it asks once.
+const ECHO: Duration = Duration::from_millis(100);
 
 /// The sockets beside a kernel data plane, by the address and RTP port they belong to.
 type Sockets = BTreeMap<(IpAddr, u16), Reader>;
@@ -50,14 +61,16 @@ impl Relay {
             Plane::Kernel(_) => None,
         };
         let (packets, inbox) = mpsc::channel(WAITING);
-        let mut passing = Passing { limiter: Limiter::default(), started: Instant::now() };
+        let passing =
+            Passing { limiter: Limiter::default(), echoes: Echoes::default(), started: Instant::now() };
         match userspace {
             Some(mut inbox) => {
+                let mut passing = passing;
                 let none = Sockets::new();
                 loop {
                     tokio::select! {
                         packet = inbox.recv() => match packet {
-                            Some((port, packet)) => self.pass(&mut passing, &none, port, &packet).await,
+                            Some(heard) => self.pass(&mut passing, &none, &heard).await,
                             None => return,
                         },
                         () = passing.due() => self.pass_late(&mut passing, &none).await,
@@ -71,8 +84,8 @@ impl Relay {
     async fn pass_beside_kernel(
         &self,
         mut passing: Passing,
-        packets: mpsc::Sender<(u16, Vec<u8>)>,
-        mut inbox: mpsc::Receiver<(u16, Vec<u8>)>,
+        packets: mpsc::Sender<Heard>,
+        mut inbox: mpsc::Receiver<Heard>,
     ) {
         let mut sockets = Sockets::new();
         let mut again = tokio::time::interval(AGAIN);
@@ -82,14 +95,14 @@ impl Relay {
             tokio::select! {
                 _ = again.tick() => self.keep_sockets(&mut sockets, &packets).await,
                 Ok(()) = applied.changed() => self.keep_sockets(&mut sockets, &packets).await,
-                Some((port, packet)) = inbox.recv() => self.pass(&mut passing, &sockets, port, &packet).await,
+                Some(heard) = inbox.recv() => self.pass(&mut passing, &sockets, &heard).await,
                 () = passing.due() => self.pass_late(&mut passing, &sockets).await,
             }
         }
     }
 
     /// One socket for each of the relay's addresses and RTCP ports.
-    async fn keep_sockets(&self, sockets: &mut Sockets, packets: &mpsc::Sender<(u16, Vec<u8>)>) {
+    async fn keep_sockets(&self, sockets: &mut Sockets, packets: &mpsc::Sender<Heard>) {
         let addresses = self.state.lock().await.feedback_addresses();
         sockets.retain(|(address, _), _| addresses.contains(address));
         for address in addresses {
@@ -109,11 +122,23 @@ impl Relay {
         }
     }
 
-    async fn pass(&self, passing: &mut Passing, sockets: &Sockets, port: u16, packet: &[u8]) {
-        for ssrc in keyframe::asked_for(packet) {
-            let known = self.state.lock().await.plane.stream(&key(port, ssrc)).is_some();
-            if known && passing.limiter.ask((port, ssrc), passing.started.elapsed()) {
-                self.ask_above(sockets, port, ssrc).await;
+    async fn pass(&self, passing: &mut Passing, sockets: &Sockets, heard: &Heard) {
+        let mut asked = keyframe::asked_for(&heard.packet);
+        if asked.is_empty() {
+            return;
+        }
+        {
+            let state = self.state.lock().await;
+            if !state.is_child(heard.from) {
+                tracing::debug!("{} is no child and asks for keyframes: not passed on", heard.from);
+                return;
+            }
+            asked.retain(|ssrc| state.source_of(&key(heard.port, *ssrc)).is_some());
+        }
+        for ssrc in asked {
+            let now = passing.started.elapsed();
+            if !passing.echoes.is_one(heard, ssrc, now) && passing.limiter.ask((heard.port, ssrc), now) {
+                self.ask_above(sockets, heard.port, ssrc).await;
             }
         }
     }
@@ -128,27 +153,38 @@ impl Relay {
     async fn ask_above(&self, sockets: &Sockets, port: u16, ssrc: u32) {
         let state = self.state.lock().await;
         // It may have ended meanwhile.
-        let Some(stream) = state.plane.stream(&key(port, ssrc)) else { return };
-        let to = SocketAddr::new(way::unmapped(stream.source), stream.source_port.saturating_add(1));
+        let Some(source) = state.source_of(&key(port, ssrc)) else { return };
         let request = keyframe::request(ssrc, ssrc);
-        let sent = match &state.plane {
-            Plane::Userspace(own) => own.send_feedback(port, to, &request),
-            Plane::Kernel(_) => {
-                let own = self.registered_address(&state).await;
-                send(sockets, own, port, to, &request)
+        let own = self.registered_address(&state).await;
+        let mut asked = false;
+        for (to, multiplexed) in ears(source) {
+            let sent = match &state.plane {
+                Plane::Userspace(own) => own.send_feedback(port, multiplexed, to, &request),
+                Plane::Kernel(_) => send(sockets, own, port, multiplexed, to, &request),
+            };
+            match sent {
+                Ok(()) => tracing::debug!("SSRC {ssrc}: asked {to} for a keyframe"),
+                Err(ref error) => tracing::warn!("SSRC {ssrc}: cannot ask {to} for a keyframe: {error}"),
             }
-        };
-        match sent {
-            Ok(()) => {
-                self.counters.keyframe_asked();
-                tracing::debug!("SSRC {ssrc}: asked {to} for a keyframe");
-            }
-            Err(error) => tracing::warn!("SSRC {ssrc}: cannot ask {to} for a keyframe: {error}"),
+            asked |= sent.is_ok();
+        }
+        if asked {
+            self.counters.keyframe_asked();
         }
     }
 }
 
 impl State {
+    fn is_child(&self, address: IpAddr) -> bool {
+        self.children.values().any(|member| member.way.address == Some(address))
+    }
+
+    /// Where a stream's media comes from.
+    fn source_of(&self, key: &StreamKey) -> Option<SocketAddr> {
+        let stream = self.plane.stream(key).filter(|stream| stream.packets > 0)?;
+        Some(SocketAddr::new(way::unmapped(stream.source), stream.source_port))
+    }
+
     /// Where children send feedback to: where copies come from, and where media comes to.
     fn feedback_addresses(&self) -> BTreeSet<IpAddr> {
         let sources = self.children.values().filter_map(|member| Some(member.way.hop.as_ref()?.source));
@@ -161,7 +197,25 @@ impl State {
 struct Passing {
     /// By RTP port and SSRC.
     limiter: Limiter<(u16, u32)>,
+    echoes: Echoes,
     started: Instant,
+}
+
+/// Which port a child's request came to last, by child, RTP port and SSRC.
+#[derive(Default)]
+struct Echoes(HashMap<(IpAddr, u16, u32), (bool, Duration)>);
+
+impl Echoes {
+    /// Has the same come to the other port of the pair a moment ago?
+    fn is_one(&mut self, heard: &Heard, ssrc: u32, now: Duration) -> bool {
+        self.0.retain(|_, (_, at)| now.saturating_sub(*at) < ECHO);
+        let key = (heard.from, heard.port, ssrc);
+        if self.0.get(&key).is_some_and(|(multiplexed, _)| *multiplexed != heard.multiplexed) {
+            return true;
+        }
+        self.0.insert(key, (heard.multiplexed, now));
+        false
+    }
 }
 
 impl Passing {
@@ -183,6 +237,10 @@ fn is_link_local(address: &IpAddr) -> bool {
 }
 
 fn open(local: SocketAddr) -> std::io::Result<UdpSocket> {
+    UdpSocket::from_std(bound(local)?.into())
+}
+
+fn bound(local: SocketAddr) -> std::io::Result<Socket> {
     let socket = Socket::new(Domain::for_address(local), Type::DGRAM, Some(Protocol::UDP))?;
     if local.is_ipv6() {
         socket.set_only_v6(true)?;
@@ -191,16 +249,19 @@ fn open(local: SocketAddr) -> std::io::Result<UdpSocket> {
     socket.set_reuse_address(true)?;
     socket.set_nonblocking(true)?;
     socket.bind(&local.into())?;
-    UdpSocket::from_std(socket.into())
+    Ok(socket)
 }
 
-async fn read(socket: Arc<UdpSocket>, port: u16, packets: mpsc::Sender<(u16, Vec<u8>)>) {
+async fn read(socket: Arc<UdpSocket>, port: u16, packets: mpsc::Sender<Heard>) {
     let mut buffer = [0; LARGEST];
     loop {
         match socket.recv_from(&mut buffer).await {
-            Ok((length, _)) => {
+            Ok((length, from)) => {
+                // As it is: an IPv4 address in disguise at a socket for IPv6 is nobody's.
+                let from = from.ip();
+                let packet = buffer[..length].to_vec();
                 // Full: those who need a keyframe ask again.
-                let _ = packets.try_send((port, buffer[..length].to_vec()));
+                let _ = packets.try_send(Heard { port, multiplexed: false, from, packet });
             }
             // An ICMP error of an earlier send; the socket is as good as before.
             Err(error) => tracing::debug!("feedback on port {}: {error}", port + 1),
@@ -208,19 +269,62 @@ async fn read(socket: Arc<UdpSocket>, port: u16, packets: mpsc::Sender<(u16, Vec
     }
 }
 
+/// Where a sender may hear RTCP, and whether that is its RTP port.
+fn ears(source: SocketAddr) -> impl Iterator<Item = (SocketAddr, bool)> {
+    let next = source.port().checked_add(1).map(|port| (SocketAddr::new(source.ip(), port), false));
+    next.into_iter().chain([(source, true)])
+}
+
 /// Sends from the address that the relay is known by where the stream comes from, or from another of that IP version.
 fn send(
     sockets: &Sockets,
     own: Option<IpAddr>,
     port: u16,
+    multiplexed: bool,
     to: SocketAddr,
     packet: &[u8],
 ) -> std::io::Result<()> {
-    let known = own.filter(|own| own.is_ipv4() == to.is_ipv4()).and_then(|own| sockets.get(&(own, port)));
-    let any = || {
-        let of_version = |(address, at): &(IpAddr, u16)| *at == port && address.is_ipv4() == to.is_ipv4();
-        sockets.iter().find(|(key, _)| of_version(key)).map(|(_, reader)| reader)
-    };
-    let reader = known.or_else(any).ok_or_else(|| std::io::Error::other("no address of that IP version"))?;
+    let of_version = |(address, at): &(IpAddr, u16)| *at == port && address.is_ipv4() == to.is_ipv4();
+    let known = own.map(|own| (own, port)).filter(of_version).and_then(|key| sockets.get_key_value(&key));
+    let ((address, _), reader) = known
+        .or_else(|| sockets.iter().find(|(key, _)| of_version(key)))
+        .ok_or_else(|| std::io::Error::other("no address of that IP version"))?;
+    // Between the ports that media goes between, if no program of the user's has a socket there for what is not media (STUN,
+    // for one). That is also why there is none of ours but for this moment.
+    if multiplexed && let Ok(socket) = bound(SocketAddr::new(*address, port)) {
+        return socket.send_to(packet, &to.into()).map(drop);
+    }
     reader.socket.try_send_to(packet, to).map(drop)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn heard(last: u8, port: u16, multiplexed: bool) -> Heard {
+        Heard { port, multiplexed, from: [10, 0, 0, last].into(), packet: Vec::new() }
+    }
+
+    #[test]
+    fn what_comes_to_both_ports_is_one_request() {
+        let mut echoes = Echoes::default();
+        let at = Duration::from_millis;
+        assert!(!echoes.is_one(&heard(1, 5004, false), 7, at(0)));
+        assert!(echoes.is_one(&heard(1, 5004, true), 7, at(1)));
+        assert!(!echoes.is_one(&heard(1, 5004, false), 7, at(2)), "asked again");
+        assert!(echoes.is_one(&heard(1, 5004, true), 7, at(3)));
+        for (other, ssrc) in [(heard(2, 5004, true), 7), (heard(1, 5002, true), 7), (heard(1, 5004, true), 8)]
+        {
+            assert!(!echoes.is_one(&other, ssrc, at(4)), "another child, pair or stream");
+        }
+        assert!(!echoes.is_one(&heard(1, 5004, true), 7, at(2) + ECHO), "later");
+        assert!(echoes.is_one(&heard(1, 5004, false), 7, at(3) + ECHO), "whichever port was first");
+    }
+
+    #[test]
+    fn a_sender_hears_on_the_next_port_or_on_its_own() {
+        let at = |port| SocketAddr::from(([10, 0, 0, 1], port));
+        assert_eq!(ears(at(5004)).collect::<Vec<_>>(), [(at(5005), false), (at(5004), true)]);
+        assert_eq!(ears(at(65_535)).collect::<Vec<_>>(), [(at(65_535), true)]);
+    }
 }

@@ -115,5 +115,6 @@ pub fn userspace_plan(
             .iter()
             .map(|(key, subset)| (*key, subset.iter().filter_map(|id| index.get(id).copied()).collect()))
             .collect(),
+        ..Plan::default()
     }
 }

@@ -6,13 +6,14 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use relay_common::layout::{ChildStats, MAX_CHILDREN, MAX_STREAMS, StreamKey, Total};
 use relay_common::reason::Reason;
-use relay_common::stream::{Arrival, Stream};
+use relay_common::stream::Stream;
 
 #[derive(Default)]
 struct Child {
     packets: AtomicU64,
     bytes: AtomicU64,
     errors: AtomicU64,
+    too_big: AtomicU64,
 }
 
 /// The books of one forwarding thread.
@@ -72,6 +73,9 @@ impl Books {
     pub fn failed(&self, counter: u32, packets: usize, reason: Reason) {
         if let Some(child) = self.children.get(counter as usize) {
             child.errors.fetch_add(packets as u64, Relaxed);
+            if reason == Reason::TooBig {
+                child.too_big.fetch_add(packets as u64, Relaxed);
+            }
         }
         self.drop(reason, packets);
     }
@@ -81,7 +85,7 @@ impl Books {
             packets: child.packets.load(Relaxed),
             bytes: child.bytes.load(Relaxed),
             errors: child.errors.load(Relaxed),
-            too_big: 0,
+            too_big: child.too_big.load(Relaxed),
         })
     }
 
@@ -90,27 +94,22 @@ impl Books {
             child.packets.store(0, Relaxed);
             child.bytes.store(0, Relaxed);
             child.errors.store(0, Relaxed);
+            child.too_big.store(0, Relaxed);
         }
     }
 }
 
-/// Takes one RTP packet into account. `known`: streams in the tables of all threads.
-pub fn record(
+/// Puts a new stream into the table. `known`: streams in the tables of all threads.
+pub fn begin(
     streams: &mut HashMap<StreamKey, Stream>,
     known: &AtomicUsize,
     key: StreamKey,
-    arrival: Arrival,
-    source: [u8; 16],
-    source_port: u16,
+    stream: Stream,
 ) -> Result<(), Reason> {
-    if let Some(stream) = streams.get_mut(&key) {
-        stream.update(arrival);
-        return Ok(());
-    }
     if known.fetch_add(1, Relaxed) >= MAX_STREAMS as usize {
         known.fetch_sub(1, Relaxed);
         return Err(Reason::StreamTableFull);
     }
-    streams.insert(key, Stream::begin(arrival, source, source_port));
+    streams.insert(key, stream);
     Ok(())
 }

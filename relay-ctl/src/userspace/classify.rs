@@ -7,7 +7,7 @@ use std::sync::atomic::AtomicUsize;
 use relay_common::layout::{StreamKey, clock_rate};
 use relay_common::parse::{Payload, payload_of};
 use relay_common::reason::Reason;
-use relay_common::stream::{Arrival, Stream, units_per_ns};
+use relay_common::stream::{Arrival, Elsewhere, Stream, units_per_ns};
 
 use super::books::{self, Books};
 use super::listen::Endpoint;
@@ -39,8 +39,8 @@ pub fn classify<'a>(
     context: &Context<'a>,
     streams: &mut HashMap<StreamKey, Stream>,
 ) -> Result<Media<'a>, Reason> {
-    let Context { endpoint, kind, plan, books, known } = context;
-    if !packet.unicast {
+    let Context { endpoint, kind, plan, .. } = context;
+    if !packet.unicast || packet.is_disguised() {
         return Err(Reason::NotLocal);
     }
     if !packet.whole {
@@ -56,22 +56,83 @@ pub fn classify<'a>(
         Payload::Rtp { sequence, timestamp, .. } => {
             let rate = units_per_ns(clock_rate(*kind));
             let arrival = Arrival { sequence, timestamp, bytes: packet.payload.len() as u16, now, rate };
-            // Such a packet is forwarded all the same.
-            books::record(streams, known, key, arrival, packet.source, packet.source_port)
-                .unwrap_or_else(|reason| books.drop(reason, 1));
+            rtp(packet, key, arrival, context, streams)?;
         }
-        Payload::Rtcp { .. } => {
-            if plan.is_peer(packet.source, packet.source_port) {
-                return Err(Reason::RtcpFromChild);
-            }
-            if let Some(stream) = streams.get_mut(&key) {
-                stream.rtcp_packets += 1;
-            }
-        }
+        Payload::Rtcp { feedback, .. } => rtcp(packet, key, feedback, now, context, streams)?,
     }
     let set = plan.set(&key);
     if set.is_empty() {
         return Err(Reason::NoChildren);
     }
     Ok(Media { key, port: usize::from(endpoint.rtcp), set })
+}
+
+/// Takes one RTP packet into its stream's statistics, if it may belong there.
+fn rtp(
+    packet: &Received<'_>,
+    key: StreamKey,
+    arrival: Arrival,
+    context: &Context<'_>,
+    streams: &mut HashMap<StreamKey, Stream>,
+) -> Result<(), Reason> {
+    let (source, port, plan) = (&packet.source, packet.source_port, context.plan);
+    let Some(stream) = streams.get_mut(&key) else {
+        plan.admit(source)?;
+        context.begin(
+            streams,
+            key,
+            Stream { changes: plan.version, ..Stream::begin(arrival, *source, port) },
+        );
+        return Ok(());
+    };
+    // Asked once a plan, not for every packet.
+    if stream.changes != plan.version || !stream.is_from(source, port) {
+        plan.admit(source)?;
+    }
+    if stream.is_from(source, port) {
+        stream.update(arrival);
+    } else if stream.elsewhere(source, port, arrival) == Elsewhere::Collision {
+        return Err(Reason::SsrcCollision);
+    }
+    stream.changes = plan.version;
+    Ok(())
+}
+
+/// Takes one RTCP packet into account, if it is for the children: what a stream's sender says, not what receivers do.
+fn rtcp(
+    packet: &Received<'_>,
+    key: StreamKey,
+    feedback: bool,
+    now: u64,
+    context: &Context<'_>,
+    streams: &mut HashMap<StreamKey, Stream>,
+) -> Result<(), Reason> {
+    let (source, port, plan) = (&packet.source, packet.source_port, context.plan);
+    let child = plan.is_peer(source);
+    if feedback {
+        return Err(if child { Reason::RtcpFromChild } else { Reason::RtcpFeedback });
+    }
+    match streams.get_mut(&key) {
+        Some(stream) if stream.is_from_address(source) => {
+            stream.rtcp_packets += 1;
+            Ok(())
+        }
+        _ if child => Err(Reason::RtcpFromChild),
+        Some(_) => Err(Reason::SsrcCollision),
+        None => {
+            plan.admit(source)?;
+            // Its first RTP packet is to be looked at: no plan has the version 0.
+            context.begin(streams, key, Stream::begin_with_rtcp(now, *source, port));
+            Ok(())
+        }
+    }
+}
+
+impl Context<'_> {
+    /// A stream that does not fit into the table is forwarded all the same.
+    fn begin(&self, streams: &mut HashMap<StreamKey, Stream>, key: StreamKey, stream: Stream) {
+        if let Err(reason) = books::begin(streams, self.known, key, stream) {
+            self.books.drop(reason, 1);
+        }
+    }
 }

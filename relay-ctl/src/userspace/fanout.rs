@@ -1,18 +1,18 @@
 //! Packets to many children: the loop over a fan-out set, and what happens when the kernel refuses a message.
+//!
+//! Nothing here waits: what one child cannot take is that child's loss.
 
 use std::io::{self, IoSlice};
 use std::ops::Range;
-use std::os::fd::AsFd;
-use std::os::unix::net::UnixStream;
 use std::time::SystemTime;
 
-use nix::errno::Errno;
 use nix::libc;
-use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use relay_common::reason::Reason;
+use socket2::Socket;
 
 use super::books::Books;
 use super::classify::Media;
+use super::lanes::Apart;
 use super::listen::{Endpoint, Group};
 use super::outbox::{CHUNK, Marks, Outbox, Queue};
 use super::plan::{Compiled, Destination, address};
@@ -79,15 +79,21 @@ struct Letter {
     parted: bool,
 }
 
+/// What a thread remembers of refusals.
+#[derive(Default)]
+pub struct Troubles {
+    together: Refusals,
+    apart: Apart,
+}
+
 /// The copies of one batch, a queue for each IP version.
 pub struct FanOut<'a> {
     group: &'a Group,
     endpoint: &'a Endpoint,
     plan: &'a Compiled,
     books: &'a Books,
-    stop: &'a UnixStream,
     runs: &'a [Run<'a>],
-    refusals: &'a mut Refusals,
+    troubles: &'a mut Troubles,
     now: u64,
     mail: [Mail<'a>; 2],
 }
@@ -104,7 +110,6 @@ pub struct Context<'a> {
     pub endpoint: &'a Endpoint,
     pub plan: &'a Compiled,
     pub books: &'a Books,
-    pub stop: &'a UnixStream,
     /// CLOCK_MONOTONIC ns.
     pub now: u64,
 }
@@ -113,15 +118,15 @@ impl<'a> FanOut<'a> {
     pub fn new(
         context: Context<'a>,
         runs: &'a [Run<'a>],
-        refusals: &'a mut Refusals,
+        troubles: &'a mut Troubles,
         posts: &'a mut [Post; 2],
     ) -> FanOut<'a> {
         let mail = posts.each_mut().map(|Post { outbox, letters }| {
             letters.clear();
             Mail { queue: outbox.queue(), letters }
         });
-        let Context { group, endpoint, plan, books, stop, now } = context;
-        FanOut { group, endpoint, plan, books, stop, runs, refusals, now, mail }
+        let Context { group, endpoint, plan, books, now } = context;
+        FanOut { group, endpoint, plan, books, runs, troubles, now, mail }
     }
 
     /// Queues the copies of a run, and sends what is queued whenever that is a full chunk.
@@ -144,7 +149,7 @@ impl<'a> FanOut<'a> {
             }
             let together = payloads.len() == 1
                 || self.group.endpoints[way].segments
-                    && self.refusals.allow(&child.address, packet.payload.len(), self.now);
+                    && self.troubles.together.allow(&child.address, packet.payload.len(), self.now);
             if together {
                 self.queue(Letter { child: index, run, packets: 0..payloads.len(), parted: false });
             } else {
@@ -163,24 +168,68 @@ impl<'a> FanOut<'a> {
     }
 
     fn queue(&mut self, letter: Letter) {
-        let (child, run) = (&self.plan.children[letter.child], &self.runs[letter.run]);
-        let to = &child.names[usize::from(self.group.kind)][run.first.media.port];
-        let Mail { queue, letters } = &mut self.mail[child.version];
-        queue.push(to, &run.payloads[letter.packets.clone()], &run.marks[child.version]);
-        letters.push(letter);
-        if letters.len() == CHUNK {
-            self.send(child.version);
+        let version = self.plan.children[letter.child].version;
+        self.mail[version].letters.push(letter);
+        if self.mail[version].letters.len() == CHUNK {
+            self.send(version);
         }
     }
 
     /// Sends a queue, whatever happens to single messages: one child that fails does not stop the others.
     fn send(&mut self, version: usize) {
-        let Mail { queue, letters } = &mut self.mail[version];
         let Some(way) = self.endpoint.ways[version] else { return };
-        let socket = &self.group.endpoints[way].socket;
+        let group = self.group;
+        let common = &group.endpoints[way].socket;
+        self.address(version);
         let mut done = 0;
-        while done < letters.len() {
-            match queue.send(socket, done) {
+        if !self.troubles.apart.is(way, self.now) {
+            done = self.post(version, common, 0, self.mail[version].letters.len(), true);
+        }
+        if done < self.mail[version].letters.len() {
+            self.send_apart(version, way, done);
+        }
+        let Mail { queue, letters } = &mut self.mail[version];
+        queue.clear();
+        letters.clear();
+    }
+
+    /// Sends the letters from the `first` on, each by its child's own socket.
+    fn send_apart(&mut self, version: usize, way: usize, first: usize) {
+        let (group, plan) = (self.group, self.plan);
+        let from = &group.endpoints[way];
+        let letters = &mut self.mail[version].letters;
+        letters.drain(..first);
+        // Stable: a stream's packets stay in their order.
+        letters.sort_by_key(|letter| letter.child);
+        self.address(version);
+        let mut done = 0;
+        while let Some(Letter { child, .. }) = self.mail[version].letters.get(done) {
+            let letters = self.mail[version].letters[done..].iter();
+            let count = letters.take_while(|letter| letter.child == *child).count();
+            let lane = plan.lanes.of(group.kind, way, from.rtcp, plan.children[*child].counter);
+            done = self.post(version, lane.unwrap_or(&from.socket), done, count, false);
+        }
+    }
+
+    /// Makes messages of all letters.
+    fn address(&mut self, version: usize) {
+        let Mail { queue, letters } = &mut self.mail[version];
+        queue.clear();
+        for Letter { child, run, packets, .. } in letters.iter() {
+            let (child, run) = (&self.plan.children[*child], &self.runs[*run]);
+            let to = &child.names[usize::from(self.group.kind)][run.first.media.port];
+            queue.push(to, &run.payloads[packets.clone()], &run.marks[version]);
+        }
+    }
+
+    /// Sends so many messages at most, from the `first` on, and gives where to go on. When the socket's send buffer is
+    /// full, `yielding` ends it; otherwise that is what the child loses.
+    fn post(&mut self, version: usize, socket: &Socket, first: usize, count: usize, yielding: bool) -> usize {
+        let Mail { queue, letters } = &mut self.mail[version];
+        let mut done = first;
+        let mut end = letters.len().min(first + count);
+        while done < end {
+            let error = match queue.send(socket, done..end) {
                 Ok(sent) => {
                     for letter in &letters[done..done + sent] {
                         let (child, run) = (&self.plan.children[letter.child], &self.runs[letter.run]);
@@ -188,37 +237,47 @@ impl<'a> FanOut<'a> {
                         let bytes = packets.iter().map(|payload| payload.len()).sum();
                         self.books.sent(child.counter, packets.len(), bytes);
                         if letter.parted {
-                            self.refusals.note(child.address, run.first.packet.payload.len(), self.now);
+                            self.troubles.together.note(
+                                child.address,
+                                run.first.packet.payload.len(),
+                                self.now,
+                            );
                         }
                     }
                     done += sent;
+                    continue;
                 }
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                // The send buffer is full. Waiting is right: what comes in meanwhile waits in the receive buffer.
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
-                    if !writable(socket, self.stop) {
+                Err(error) => error,
+            };
+            let Letter { child: index, run: number, ref packets, .. } = letters[done];
+            let (child, run) = (&self.plan.children[index], &self.runs[number]);
+            match error.kind() {
+                io::ErrorKind::Interrupted => continue,
+                io::ErrorKind::WouldBlock => {
+                    if let Some(way) = self.endpoint.ways[version] {
+                        self.troubles.apart.note(way, self.now);
+                    }
+                    if yielding {
                         break;
                     }
                 }
-                Err(error) => {
-                    let Letter { child: index, run: number, ref packets, .. } = letters[done];
-                    let (child, run) = (&self.plan.children[index], &self.runs[number]);
-                    if packets.len() > 1 && nothing_was_sent(&error) {
-                        let to = &child.names[usize::from(self.group.kind)][run.first.media.port];
-                        queue.split(done, to, &run.payloads[packets.clone()], &run.marks[version]);
-                        let part =
-                            |at| Letter { child: index, run: number, packets: at..at + 1, parted: true };
-                        letters.splice(done..=done, packets.clone().map(part));
-                        continue;
-                    }
-                    tracing::trace!(%error, counter = child.counter, "copy refused");
-                    self.books.failed(child.counter, packets.len(), Reason::EgressRefused);
-                    done += 1;
+                _ if packets.len() > 1 && nothing_was_sent(&error) => {
+                    let to = &child.names[usize::from(self.group.kind)][run.first.media.port];
+                    queue.split(done, to, &run.payloads[packets.clone()], &run.marks[version]);
+                    end += packets.len() - 1;
+                    let part = |at| Letter { child: index, run: number, packets: at..at + 1, parted: true };
+                    letters.splice(done..=done, packets.clone().map(part));
+                    continue;
                 }
+                _ => {}
             }
+            tracing::trace!(%error, counter = child.counter, "copy refused");
+            let too_big = error.raw_os_error() == Some(libc::EMSGSIZE);
+            let reason = if too_big { Reason::TooBig } else { Reason::EgressRefused };
+            self.books.failed(child.counter, packets.len(), reason);
+            done += 1;
         }
-        queue.clear();
-        letters.clear();
+        done
     }
 }
 
@@ -226,16 +285,6 @@ impl<'a> FanOut<'a> {
 /// that of an interface that went down meanwhile (kernel: `__dev_queue_xmit`).
 fn nothing_was_sent(error: &io::Error) -> bool {
     error.raw_os_error() != Some(libc::ENETDOWN)
-}
-
-/// Waits until the socket takes more; false when it is time to stop.
-fn writable(socket: &impl AsFd, stop: &UnixStream) -> bool {
-    let mut wanted =
-        [PollFd::new(socket.as_fd(), PollFlags::POLLOUT), PollFd::new(stop.as_fd(), PollFlags::POLLIN)];
-    match poll(&mut wanted, PollTimeout::NONE) {
-        Ok(_) | Err(Errno::EINTR) => wanted[1].any() != Some(true),
-        Err(_) => false,
-    }
 }
 
 fn outgoing(

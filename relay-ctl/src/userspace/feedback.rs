@@ -7,37 +7,61 @@ use std::sync::{Arc, OnceLock};
 
 use tokio::sync::mpsc;
 
-use super::listen::{Group, V4, V6};
+use super::listen::{Endpoint, Group, V4, V6};
+use super::plan::address;
+use super::socket::Received;
 
 /// Packets that may wait; requests for keyframes are repeated by those who need them.
 const WAITING: usize = 64;
 
+/// RTCP from a child.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Heard {
+    /// RTP port of the pair that it came to.
+    pub port: u16,
+    /// It came to that very port (RFC 5761), not to the next.
+    pub multiplexed: bool,
+    /// Who sent it.
+    pub from: IpAddr,
+    /// The packet.
+    pub packet: Vec<u8>,
+}
+
 /// Where feedback goes.
 #[derive(Default)]
-pub struct Feedback(OnceLock<mpsc::Sender<(u16, Vec<u8>)>>);
+pub struct Feedback(OnceLock<mpsc::Sender<Heard>>);
 
 impl Feedback {
     /// The first call gets what comes.
-    pub fn listen(&self) -> Option<mpsc::Receiver<(u16, Vec<u8>)>> {
+    pub fn listen(&self) -> Option<mpsc::Receiver<Heard>> {
         let (sender, receiver) = mpsc::channel(WAITING);
         self.0.set(sender).ok().map(|()| receiver)
     }
 
     /// Never waits.
-    pub fn give(&self, port: u16, packet: &[u8]) {
+    pub fn give(&self, endpoint: &Endpoint, packet: &Received<'_>) {
         if let Some(sender) = self.0.get() {
-            let _ = sender.try_send((port, packet.to_vec()));
+            let (from, payload) = (address(packet.source), packet.payload.to_vec());
+            let heard = Heard { port: endpoint.port, multiplexed: !endpoint.rtcp, from, packet: payload };
+            let _ = sender.try_send(heard);
         }
     }
 }
 
-/// Sends from the RTCP port of the pair that begins with `port`.
-pub fn send(groups: &[Arc<Group>; 2], port: u16, to: SocketAddr, packet: &[u8]) -> io::Result<()> {
+/// Sends from the RTCP port of the pair that begins with `port`, or from that port itself.
+pub fn send(
+    groups: &[Arc<Group>; 2],
+    port: u16,
+    multiplexed: bool,
+    to: SocketAddr,
+    packet: &[u8],
+) -> io::Result<()> {
     let version = if to.is_ipv4() { V4 } else { V6 };
     let endpoints = groups.iter().map(|group| &group.endpoints);
     let sender = endpoints
         .filter_map(|endpoints| {
-            let way = endpoints.iter().find(|from| from.rtcp && from.port == port)?.ways[version]?;
+            let way =
+                endpoints.iter().find(|from| from.rtcp != multiplexed && from.port == port)?.ways[version]?;
             endpoints.get(way)
         })
         .next()
@@ -48,5 +72,5 @@ pub fn send(groups: &[Arc<Group>; 2], port: u16, to: SocketAddr, packet: &[u8]) 
         }
         _ => to,
     };
-    sender.socket.send_to(packet, &to.into()).map(drop)
+    sender.upward.as_ref().unwrap_or(&sender.socket).send_to(packet, &to.into()).map(drop)
 }

@@ -16,10 +16,9 @@ use relay_common::reason::Reason;
 
 use super::Shared;
 use super::classify::{self, classify};
-use super::fanout::{self, FanOut, Job, Post, Run};
+use super::fanout::{self, FanOut, Job, Post, Run, Troubles};
 use super::listen::{Endpoint, Group};
 use super::plan::address;
-use super::refusals::Refusals;
 use super::runs::Runs;
 use super::socket::{Inbox, Received};
 use super::tap::Tapped;
@@ -32,14 +31,14 @@ const PORTION: usize = 128;
 struct Desk {
     inbox: Inbox,
     runs: Runs,
-    refusals: Refusals,
+    troubles: Troubles,
     posts: [Post; 2],
 }
 
 /// Works until the other end of `stop` is closed.
 pub fn run(group: &Group, shared: &Shared, stop: &UnixStream) {
     let (inbox, posts) = (Inbox::new(), [Post::new(), Post::new()]);
-    let mut desk = Desk { inbox, runs: Runs::default(), refusals: Refusals::default(), posts };
+    let mut desk = Desk { inbox, runs: Runs::default(), troubles: Troubles::default(), posts };
     let mut ready: Vec<_> = group.endpoints.iter().map(|endpoint| endpoint.socket.as_fd()).collect();
     ready.push(stop.as_fd());
     let mut ready: Vec<_> = ready.into_iter().map(|fd| PollFd::new(fd, PollFlags::POLLIN)).collect();
@@ -54,12 +53,12 @@ pub fn run(group: &Group, shared: &Shared, stop: &UnixStream) {
         }
         for (endpoint, _) in group.endpoints.iter().zip(&ready).filter(|(_, ready)| ready.any() == Some(true))
         {
-            batch(group, endpoint, shared, stop, &mut desk);
+            batch(group, endpoint, shared, &mut desk);
         }
     }
 }
 
-fn batch(group: &Group, endpoint: &Endpoint, shared: &Shared, stop: &UnixStream, desk: &mut Desk) {
+fn batch(group: &Group, endpoint: &Endpoint, shared: &Shared, desk: &mut Desk) {
     let received = match desk.inbox.receive(&endpoint.socket) {
         Ok(received) => received,
         Err(error) if matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted) => {
@@ -73,7 +72,7 @@ fn batch(group: &Group, endpoint: &Endpoint, shared: &Shared, stop: &UnixStream,
     };
     let mut next = 0;
     while next < received {
-        next = portion(group, endpoint, shared, stop, desk, next..received);
+        next = portion(group, endpoint, shared, desk, next..received);
     }
 }
 
@@ -82,11 +81,10 @@ fn portion(
     group: &Group,
     endpoint: &Endpoint,
     shared: &Shared,
-    stop: &UnixStream,
     desk: &mut Desk,
     messages: Range<usize>,
 ) -> usize {
-    let Desk { inbox, runs, refusals, posts } = desk;
+    let Desk { inbox, runs, troubles, posts } = desk;
     // Only now: whatever arrives after a `publish` has returned is read after it, and so goes by the new plan.
     let plan = shared.plan.load();
     let books = &shared.books[usize::from(group.kind)];
@@ -105,7 +103,7 @@ fn portion(
                 }
                 Err(reason) => {
                     if reason == Reason::RtcpFromChild {
-                        shared.feedback.give(endpoint.port, packet.payload);
+                        shared.feedback.give(endpoint, &packet);
                     }
                     books.drop(reason, 1);
                 }
@@ -119,8 +117,8 @@ fn portion(
     let payloads: Vec<_> = order.iter().map(|job| IoSlice::new(jobs[*job].packet.payload)).collect();
     let runs: Vec<_> =
         found.spans().map(|span| Run::new(&jobs[order[span.start]], &payloads[span])).collect();
-    let context = fanout::Context { group, endpoint, plan: &plan, books, stop, now: clock.monotonic };
-    let mut fan_out = FanOut::new(context, &runs, refusals, posts);
+    let context = fanout::Context { group, endpoint, plan: &plan, books, now: clock.monotonic };
+    let mut fan_out = FanOut::new(context, &runs, troubles, posts);
     for (index, run) in runs.iter().enumerate() {
         if run.first.tapped {
             shared.taps.give(&run.first.media.key, &incoming(&run.first.packet, endpoint));

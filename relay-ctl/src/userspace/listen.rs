@@ -10,6 +10,8 @@ use super::{Listen, UserspaceError, outbox, socket};
 
 /// Wanted size of a socket's buffers; without CAP_NET_ADMIN the kernel gives no more than `net.core.[rw]mem_max`.
 const BUFFER: usize = 8 << 20;
+/// Wanted size of a lane's send buffer: some 900 copies that are on their way to one child.
+const LANE_BUFFER: usize = 1 << 20;
 /// A receive buffer below this holds less than about 20 ms of a busy relay.
 const SMALL_BUFFER: usize = 1 << 20;
 
@@ -30,6 +32,8 @@ pub struct Endpoint {
     pub ways: [Option<usize>; 2],
     /// The kernel takes several packets in one message.
     pub segments: bool,
+    /// Sends what goes up the tree, so that copies which are stuck on their way down cannot hold it up.
+    pub upward: Option<Socket>,
     /// IP versions the socket itself can send.
     sends: [bool; 2],
 }
@@ -76,7 +80,11 @@ fn group(kind: u8, port: u16, addresses: &[IpAddr], dual: bool) -> Result<Group,
             let sends = [address.is_ipv4() || dual, address.is_ipv6()];
             let socket = socket_at(local, dual).map_err(|error| UserspaceError::listen(local, error))?;
             let segments = outbox::segments(&socket);
-            endpoints.push(Endpoint { socket, local, port, rtcp, ways: [None; 2], segments, sends });
+            let mut endpoint =
+                Endpoint { socket, local, port, rtcp, ways: [None; 2], segments, upward: None, sends };
+            // Without it the common socket has to do.
+            endpoint.upward = lane(&endpoint).ok();
+            endpoints.push(endpoint);
         }
     }
     for index in 0..endpoints.len() {
@@ -94,15 +102,16 @@ fn way(endpoints: &[Endpoint], from: usize, version: usize) -> Option<usize> {
 }
 
 /// A socket with all its options, bound.
+///
+/// It shares its port with the sockets that [`lane`] opens, so that their copies come from the port that media comes to
+/// (RFC 4961); but all that comes to the port is its own: it is the first of their SO_REUSEPORT group, and a program says
+/// that the group's packets go to the first. To bind it all the same needs the port for itself, as the option is not set
+/// meanwhile: another program's socket on the port is an error here, and one that comes later gets nothing.
 pub fn socket_at(local: SocketAddr, dual: bool) -> std::io::Result<Socket> {
-    let udp = Socket::new(Domain::for_address(local), Type::DGRAM, Some(Protocol::UDP))?;
-    // An ICMP "port unreachable" from one child must not become an error of the next call for another (ip(7)).
-    socket::set(&udp, libc::SOL_IP, libc::IP_RECVERR, 0)?;
+    let udp = unbound(local, !dual)?;
     // Loops of relays end only because the hop count goes down.
     socket::set(&udp, libc::SOL_IP, libc::IP_RECVTTL, 1)?;
     if local.is_ipv6() {
-        udp.set_only_v6(!dual)?;
-        socket::set(&udp, libc::SOL_IPV6, libc::IPV6_RECVERR, 0)?;
         socket::set(&udp, libc::SOL_IPV6, libc::IPV6_RECVHOPLIMIT, 1)?;
         optional(&udp, libc::SOL_IPV6, libc::IPV6_RECVTCLASS, "IPV6_RECVTCLASS");
         optional(&udp, libc::SOL_IPV6, libc::IPV6_RECVPKTINFO, "IPV6_RECVPKTINFO");
@@ -110,11 +119,45 @@ pub fn socket_at(local: SocketAddr, dual: bool) -> std::io::Result<Socket> {
     optional(&udp, libc::SOL_IP, libc::IP_RECVTOS, "IP_RECVTOS");
     optional(&udp, libc::SOL_IP, libc::IP_PKTINFO, "IP_PKTINFO");
     optional(&udp, libc::SOL_SOCKET, libc::SO_TIMESTAMPNS, "SO_TIMESTAMPNS");
-    // What comes together from one sender takes the way through the stack once.
-    optional(&udp, libc::SOL_UDP, libc::UDP_GRO, "UDP_GRO");
     buffers(&udp, local)?;
-    udp.set_nonblocking(true)?;
+    udp.set_reuse_port(true)?;
+    let leads = socket::all_to_the_first(&udp);
+    udp.set_reuse_port(false)?;
     udp.bind(&local.into())?;
+    match leads {
+        Ok(()) => udp.set_reuse_port(true)?,
+        Err(error) => tracing::debug!(%error, %local, "no other socket can send from this port"),
+    }
+    Ok(udp)
+}
+
+/// A socket that sends from an endpoint's address and port and gets nothing.
+pub fn lane(endpoint: &Endpoint) -> std::io::Result<Socket> {
+    let local = endpoint.local;
+    let udp = unbound(local, local.is_ipv6() && endpoint.socket.only_v6()?)?;
+    // Packets to one host go to the endpoint; broadcasts would go to every socket on the port.
+    socket::drop_all(&udp)?;
+    if socket::set(&udp, libc::SOL_SOCKET, libc::SO_SNDBUFFORCE, LANE_BUFFER as i32).is_err() {
+        udp.set_send_buffer_size(LANE_BUFFER)?;
+    }
+    udp.set_reuse_port(true)?;
+    udp.bind(&local.into())?;
+    Ok(udp)
+}
+
+/// A socket with the options that sending needs, not bound yet.
+fn unbound(local: SocketAddr, only_v6: bool) -> std::io::Result<Socket> {
+    let udp = Socket::new(Domain::for_address(local), Type::DGRAM, Some(Protocol::UDP))?;
+    // An ICMP "port unreachable" from one child must not become an error of the next call for another (ip(7)).
+    socket::set(&udp, libc::SOL_IP, libc::IP_RECVERR, 0)?;
+    if local.is_ipv6() {
+        udp.set_only_v6(only_v6)?;
+        socket::set(&udp, libc::SOL_IPV6, libc::IPV6_RECVERR, 0)?;
+    }
+    // What comes together from one sender takes the way through the stack once. All sockets of a port have it: where
+    // the kernel puts packets together it may look at any of them, whichever gets them in the end.
+    optional(&udp, libc::SOL_UDP, libc::UDP_GRO, "UDP_GRO");
+    udp.set_nonblocking(true)?;
     Ok(udp)
 }
 

@@ -2,6 +2,9 @@
 //!
 //! Same policy, same statistics and same names as the kernel paths. What differs, because a socket stands between:
 //! - the stack has put fragments together, so they are forwarded, and removed VLAN tags and IP options;
+//! - packets larger than the MTU of the way to a child leave as fragments; too big is only what fits into none;
+//! - sources that no other host can have (the host's own addresses, loopback) are the stack's business: it has dropped
+//!   what comes from another host under them, and what is sent on this host is as good as any;
 //! - what is not media is counted and dropped here: no stack is behind us that could want it;
 //! - a packet may change the IP version on its way, wherever there is a socket for the other one;
 //! - the source address of a copy is the routing table's choice when we listen on every address; its port is always
@@ -17,6 +20,7 @@
 //! | `classify.rs` | the policy |
 //! | `runs.rs` | which packets of a batch go out together |
 //! | `fanout.rs` | the copies of a batch |
+//! | `lanes.rs` | sockets for single children, while something is stuck |
 //! | `refusals.rs` | to whom they do not go together |
 //! | `books.rs` | statistics and counters |
 //! | `tap.rs` | captures |
@@ -29,6 +33,7 @@ mod error;
 mod fanout;
 mod feedback;
 mod forward;
+mod lanes;
 mod listen;
 mod outbox;
 mod plan;
@@ -39,7 +44,7 @@ mod tap;
 #[cfg(test)]
 mod tests;
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::net::{IpAddr, SocketAddr};
 use std::os::unix::net::UnixStream;
 use std::sync::Arc;
@@ -54,13 +59,17 @@ use relay_common::reason::Reason;
 use relay_common::stream::Stream;
 use tokio::sync::mpsc;
 
+use crate::kernel::Prefix;
+
 use books::Books;
 use feedback::Feedback;
+use lanes::Lanes;
 use listen::Group;
 use plan::Compiled;
 use tap::Taps;
 
 pub use error::UserspaceError;
+pub use feedback::Heard;
 pub use tap::{TapFilter, Tapped};
 
 /// How long a change waits for batches on their way out.
@@ -86,13 +95,23 @@ pub struct Target {
 }
 
 /// Who gets what.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Plan {
     pub children: Vec<Target>,
     /// Indexes into `children`: the set for streams without a route. Indexes that do not exist are left out.
     pub all: Vec<usize>,
     /// Sets of the other streams.
     pub routes: HashMap<StreamKey, Vec<usize>>,
+    /// Where media is taken from.
+    pub sources: BTreeSet<Prefix>,
+}
+
+impl Default for Plan {
+    /// No children; media is taken from anywhere.
+    fn default() -> Plan {
+        let sources = BTreeSet::from([Prefix::ANY]);
+        Plan { children: Vec::new(), all: Vec::new(), routes: HashMap::new(), sources }
+    }
 }
 
 /// What the threads and the public functions share.
@@ -122,7 +141,7 @@ impl Userspace {
     pub fn bind(listen: &Listen) -> Result<Userspace, UserspaceError> {
         let (groups, mapped) = listen::open(listen)?;
         let shared = Arc::new(Shared {
-            plan: ArcSwap::default(),
+            plan: ArcSwap::from_pointee(Compiled::new(Plan::default(), mapped)),
             books: [Books::new(), Books::new()],
             known: AtomicUsize::new(0),
             taps: Taps::default(),
@@ -146,9 +165,15 @@ impl Userspace {
 
     /// Replaces the plan. Each packet sees the old one or the new one whole; a packet that arrives after this has
     /// returned sees the new one. Waits until the batches that go by the old one have gone out, so that nothing is sent
-    /// to a removed child afterwards; no longer than [`OUTGOING`], in case an interface is clogged.
+    /// to a removed child afterwards; no longer than [`OUTGOING`], in case a thread does not get its turn.
     pub fn publish(&self, plan: Plan) {
-        let old = self.shared.plan.swap(Arc::new(Compiled::new(plan, self.mapped)));
+        let mut new = Compiled::new(plan, self.mapped);
+        let groups = self.groups.iter().map(Arc::as_ref);
+        let old = self.shared.plan.load();
+        new.lanes = Lanes::new(groups, &new.children, &old.lanes);
+        new.version = old.version.checked_add(1).unwrap_or(1);
+        drop(old);
+        let old = self.shared.plan.swap(Arc::new(new));
         let begun = Instant::now();
         // A thread holds the plan from reading a batch to having sent it, and not while it waits for packets.
         while Arc::strong_count(&old) > 1 && begun.elapsed() < OUTGOING {
@@ -220,15 +245,21 @@ impl Userspace {
         self.shared.taps.add(filter)
     }
 
-    /// Gives the RTCP that comes from children, with the RTP port of its pair. What the receiver does not take in time
-    /// is left out. Only the first call has a receiver.
-    pub fn feedback(&self) -> Option<mpsc::Receiver<(u16, Vec<u8>)>> {
+    /// Gives the RTCP that comes from children. What the receiver does not take in time is left out. Only the first call
+    /// has a receiver.
+    pub fn feedback(&self) -> Option<mpsc::Receiver<Heard>> {
         self.shared.feedback.listen()
     }
 
-    /// Sends RTCP from the RTCP port of a pair.
-    pub fn send_feedback(&self, port: u16, to: SocketAddr, packet: &[u8]) -> std::io::Result<()> {
-        feedback::send(&self.groups, port, to, packet)
+    /// Sends RTCP from the RTCP port of a pair, or from the RTP port that names it.
+    pub fn send_feedback(
+        &self,
+        port: u16,
+        multiplexed: bool,
+        to: SocketAddr,
+        packet: &[u8],
+    ) -> std::io::Result<()> {
+        feedback::send(&self.groups, port, multiplexed, to, packet)
     }
 
     /// Stops forwarding, waits for the threads and closes the sockets.

@@ -3,6 +3,7 @@
 
 use std::io::{self, IoSlice};
 use std::marker::PhantomData;
+use std::ops::Range;
 use std::os::fd::{AsFd, AsRawFd};
 
 use nix::libc::{self, c_int, c_void, cmsghdr, mmsghdr};
@@ -121,10 +122,9 @@ impl<'a> Queue<'a> {
         self.outbox.messages.splice(at..=at, single);
     }
 
-    /// Sends messages from the `first` on, without waiting. Gives how many the kernel took; an error is that of message
-    /// `first`.
-    pub fn send(&mut self, socket: &impl AsFd, first: usize) -> io::Result<usize> {
-        let messages = &mut self.outbox.messages[first..];
+    /// Sends some of the messages, without waiting. Gives how many the kernel took; an error is that of the first.
+    pub fn send(&mut self, socket: &impl AsFd, range: Range<usize>) -> io::Result<usize> {
+        let messages = &mut self.outbox.messages[range];
         let count = messages.len().min(CHUNK);
         let fd = socket.as_fd().as_raw_fd();
         // SAFETY: as many headers as are given, each pointing at what `push` or `split` borrowed for 'a.

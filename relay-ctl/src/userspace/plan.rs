@@ -1,13 +1,16 @@
 //! A [`Plan`] made ready for the forwarding threads: addresses as the sockets want them, nothing left to look up.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeSet, HashMap, HashSet};
 use std::net::{IpAddr, Ipv6Addr, SocketAddr, SocketAddrV6};
 
 use relay_common::layout::StreamKey;
+use relay_common::reason::Reason;
 use socket2::SockAddr;
 
+use super::lanes::Lanes;
 use super::listen::{V4, V6};
 use super::{Plan, Target};
+use crate::kernel::Prefix;
 
 /// One child.
 pub struct Destination {
@@ -23,13 +26,18 @@ pub struct Destination {
 }
 
 /// What the forwarding threads go by; replaced whole, never changed.
-#[derive(Default)]
 pub struct Compiled {
     pub children: Vec<Destination>,
     all: Vec<usize>,
     routes: HashMap<StreamKey, Vec<usize>>,
-    /// Where feedback from children comes from.
-    peers: HashSet<([u8; 16], u16)>,
+    /// Addresses of the children.
+    peers: HashSet<[u8; 16]>,
+    /// Where media is taken from.
+    sources: BTreeSet<Prefix>,
+    /// Another for each plan that is published, and never 0: what was found out by one may not hold in the next.
+    pub version: u32,
+    /// Sockets for the copies to single children.
+    pub lanes: Lanes,
 }
 
 impl Compiled {
@@ -41,15 +49,15 @@ impl Compiled {
             set
         };
         let children: Vec<_> = plan.children.iter().map(|target| destination(target, mapped)).collect();
-        let peers = children
-            .iter()
-            .flat_map(|child| child.ports.as_flattened().iter().map(|port| (child.address, *port)))
-            .collect();
+        let peers = children.iter().map(|child| child.address).collect();
         Compiled {
             children,
             all: known(plan.all),
             routes: plan.routes.into_iter().map(|(key, set)| (key, known(set))).collect(),
             peers,
+            sources: plan.sources,
+            version: 1,
+            lanes: Lanes::default(),
         }
     }
 
@@ -58,9 +66,15 @@ impl Compiled {
         self.routes.get(key).unwrap_or(&self.all)
     }
 
-    /// Is this a child's address and one of its ports?
-    pub fn is_peer(&self, address: [u8; 16], port: u16) -> bool {
-        self.peers.contains(&(address, port))
+    /// Is this a child's address?
+    pub fn is_peer(&self, address: &[u8; 16]) -> bool {
+        self.peers.contains(address)
+    }
+
+    /// Is media taken from this address?
+    pub fn admit(&self, source: &[u8; 16]) -> Result<(), Reason> {
+        let admitted = self.sources.iter().any(|prefix| covers(prefix, source));
+        if admitted { Ok(()) } else { Err(Reason::Stranger) }
     }
 }
 
@@ -81,6 +95,12 @@ fn destination(target: &Target, mapped: bool) -> Destination {
     }
 }
 
+fn covers(prefix: &Prefix, address: &[u8; 16]) -> bool {
+    let differ = u128::from_be_bytes(prefix.address) ^ u128::from_be_bytes(*address);
+    // All 128 bits are shifted out of an empty prefix.
+    differ.checked_shr(128 - prefix.length.min(128)).unwrap_or(0) == 0
+}
+
 /// [`wire`] read back.
 pub fn address(wire: [u8; 16]) -> IpAddr {
     Ipv6Addr::from(wire).to_canonical()
@@ -91,5 +111,30 @@ fn wire(address: IpAddr) -> [u8; 16] {
     match address {
         IpAddr::V4(v4) => v4.to_ipv6_mapped().octets(),
         IpAddr::V6(v6) => v6.octets(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn media_is_taken_from_the_prefixes_of_the_plan_only() {
+        let prefix =
+            |address: &str, length| Prefix { length, address: wire(address.parse().expect("an address")) };
+        let admits = |sources: &[Prefix], address: &str| {
+            let plan = Plan { sources: sources.iter().copied().collect(), ..Plan::default() };
+            Compiled::new(plan, false).admit(&wire(address.parse().expect("an address"))).is_ok()
+        };
+        let some = [prefix("10.1.0.0", 96 + 16), prefix("192.0.2.7", 128), prefix("fd00::", 64)];
+        for taken in ["10.1.0.0", "10.1.255.255", "192.0.2.7", "fd00::1"] {
+            assert!(admits(&some, taken), "{taken}");
+        }
+        for refused in ["10.2.0.0", "192.0.2.6", "fd00:0:0:1::1", "::1"] {
+            assert!(!admits(&some, refused), "{refused}");
+        }
+        assert!(admits(&[Prefix::ANY], "10.1.2.3") && admits(&[Prefix::ANY], "fd00::1"));
+        assert!(!admits(&[], "10.1.2.3"), "a relay in a tree that has no parent yet");
+        assert!(admits(&[prefix("0.0.0.0", 96)], "10.1.2.3") && !admits(&[prefix("0.0.0.0", 96)], "fd00::1"));
     }
 }

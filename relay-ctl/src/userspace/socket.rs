@@ -6,6 +6,7 @@ use std::os::fd::{AsFd, AsRawFd};
 
 use nix::libc::{self, c_int, cmsghdr, iovec, mmsghdr, sockaddr_in, sockaddr_in6};
 use relay_common::parse::MAPPED;
+use socket2::{SockFilter, Socket};
 
 /// Most messages of one [`Inbox::receive`].
 pub const BATCH: usize = 64;
@@ -24,6 +25,34 @@ pub fn set(socket: &impl AsFd, level: c_int, name: c_int, value: c_int) -> io::R
         libc::setsockopt(socket.as_fd().as_raw_fd(), level, name, (&raw const value).cast(), length)
     };
     if result == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
+}
+
+/// A classic BPF program that gives 0 for every packet.
+const ZERO: SockFilter = SockFilter::new((libc::BPF_RET | libc::BPF_K) as u16, 0, 0, 0);
+
+/// Says that of all sockets that share a port with this one (SO_REUSEPORT) the first gets what comes: the program gives an
+/// index. To be called before the socket is bound, with SO_REUSEPORT set.
+pub fn all_to_the_first(socket: &impl AsFd) -> io::Result<()> {
+    let mut zero = [libc::sock_filter { code: (libc::BPF_RET | libc::BPF_K) as u16, jt: 0, jf: 0, k: 0 }];
+    let program = libc::sock_fprog { len: zero.len() as u16, filter: zero.as_mut_ptr() };
+    let fd = socket.as_fd().as_raw_fd();
+    let length = size_of_val(&program) as libc::socklen_t;
+    // SAFETY: the program is so many instructions long, and the kernel copies it.
+    let result = unsafe {
+        libc::setsockopt(
+            fd,
+            libc::SOL_SOCKET,
+            libc::SO_ATTACH_REUSEPORT_CBPF,
+            (&raw const program).cast(),
+            length,
+        )
+    };
+    if result == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
+}
+
+/// Says that the socket takes nothing: the program gives how many bytes of a packet to keep.
+pub fn drop_all(socket: &Socket) -> io::Result<()> {
+    socket.attach_filter(&[ZERO])
 }
 
 /// Packets that the kernel dropped since the socket was opened, because nobody read them in time or their checksum was
@@ -173,6 +202,12 @@ fn cut(message: &[u8], segment: usize) -> impl Iterator<Item = &[u8]> {
 }
 
 impl Received<'_> {
+    /// True for an IPv6 packet whose source looks like an IPv4 address (RFC 4291 section 2.5.5.2): on no wire, and not what
+    /// it seems. The kernel delivers such packets, and says of real IPv4 ones that they were sent to IPv4 addresses.
+    pub fn is_disguised(&self) -> bool {
+        self.destination.is_some_and(|destination| is_mapped(&self.source) != is_mapped(&destination))
+    }
+
     fn note(&mut self, header: &cmsghdr) {
         match (header.cmsg_level, header.cmsg_type) {
             (libc::SOL_IP, libc::IP_TTL) | (libc::SOL_IPV6, libc::IPV6_HOPLIMIT) => {
@@ -218,6 +253,10 @@ fn mapped([a, b, c, d]: [u8; 4]) -> [u8; 16] {
     let mut address = MAPPED;
     address[12..].copy_from_slice(&[a, b, c, d]);
     address
+}
+
+fn is_mapped(address: &[u8; 16]) -> bool {
+    address[..12] == MAPPED[..12]
 }
 
 fn address(name: &sockaddr_in6) -> ([u8; 16], u16) {

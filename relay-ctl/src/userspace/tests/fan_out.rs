@@ -132,20 +132,33 @@ fn inbox_ready(socket: &UdpSocket) -> bool {
 }
 
 #[test]
-fn a_loop_of_relays_ends() {
+fn in_a_ring_of_relays_each_child_gets_one_copy() {
     let relays = [(); 3].map(|()| relay(&[V4]));
     for (index, (relay, _)) in relays.iter().enumerate() {
         let next = Target { counter: 0, address: V4, ports: relays[(index + 1) % 3].1 };
         relay.publish(Plan { children: vec![next], all: vec![0], ..Plan::default() });
     }
-    let sender = Node::new(V4);
-    sender.rtp(AUDIO).set_ttl(16).unwrap();
-    sender.rtp(AUDIO).send_to(&rtp(1, 1), (V4, relays[0].1[AUDIO])).unwrap();
-    soon("the end", || relays.iter().map(|(relay, _)| drops(relay, Reason::TtlExpired)).sum::<u64>() == 1);
-    let copies = || relays.iter().map(|(relay, _)| child(relay, 0).packets).sum::<u64>();
-    soon("15 copies", || copies() == 15);
-    std::thread::sleep(Duration::from_millis(20));
-    assert_eq!(copies(), 15);
+    let sender = Node::new(ELSEWHERE);
+    let sum = |of: &dyn Fn(&Userspace) -> u64| relays.iter().map(|(relay, _)| of(relay)).sum::<u64>();
+    for sequence in 1..=100 {
+        sender.rtp(AUDIO).send_to(&rtp(1, sequence as u16), (V4, relays[0].1[AUDIO])).unwrap();
+        soon("it has come round", || sum(&|relay| drops(relay, Reason::SsrcCollision)) == sequence);
+    }
+    assert_eq!(drops(&relays[0].0, Reason::SsrcCollision), 100, "where it came from");
+    assert_eq!(sum(&|relay| child(relay, 0).packets), 300);
+    let source = relays[0].0.stream(&key(relays[0].1[AUDIO], 1)).unwrap().source_port;
+    assert_eq!(source, sender.ports[AUDIO], "the stream's source has not moved");
+}
+
+#[test]
+fn a_packet_at_its_last_hop_ends_here() {
+    let (relay, ports) = relay(&[V4]);
+    let [node, sender] = [V4; 2].map(Node::new);
+    relay.publish(everyone(&[&node]));
+    sender.rtp(AUDIO).set_ttl(1).unwrap();
+    sender.rtp(AUDIO).send_to(&rtp(1, 1), (V4, ports[AUDIO])).unwrap();
+    soon("counted", || drops(&relay, Reason::TtlExpired) == 1);
+    assert!(node.is_silent());
 }
 
 #[test]

@@ -4,7 +4,9 @@ mod bind;
 mod changes;
 mod failures;
 mod fan_out;
+mod lanes;
 mod rtcp;
+mod sources;
 mod statistics;
 mod taps;
 mod together;
@@ -20,6 +22,8 @@ use super::{Listen, Plan, Target, Userspace, UserspaceError};
 
 const V4: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
 const V6: IpAddr = IpAddr::V6(Ipv6Addr::LOCALHOST);
+/// Another host, as far as anybody can tell.
+const ELSEWHERE: IpAddr = IpAddr::V4(Ipv4Addr::new(127, 0, 0, 2));
 const AUDIO: usize = 0;
 const VIDEO: usize = 1;
 
@@ -103,9 +107,14 @@ fn rtp(ssrc: u32, sequence: u16) -> Vec<u8> {
     packet
 }
 
-/// A receiver report without blocks.
+/// What a sender says: as much of a report as is looked at.
 fn rtcp(ssrc: u32) -> Vec<u8> {
-    let mut packet = vec![0x80, 201, 0, 1];
+    rtcp_of(200, ssrc)
+}
+
+/// An RTCP packet of some type.
+fn rtcp_of(kind: u8, ssrc: u32) -> Vec<u8> {
+    let mut packet = vec![0x80, kind, 0, 1];
     packet.extend(ssrc.to_be_bytes());
     packet
 }

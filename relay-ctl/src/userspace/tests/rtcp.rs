@@ -1,9 +1,10 @@
+use super::super::Heard;
 use super::*;
 
 #[test]
 fn rtcp_goes_to_the_port_of_the_same_kind_as_it_came_to() {
     let (relay, ports) = relay(&[V4]);
-    let [node, sender] = [V4; 2].map(Node::new);
+    let [node, sender] = [V4, ELSEWHERE].map(Node::new);
     relay.publish(everyone(&[&node]));
     for kind in [AUDIO, VIDEO] {
         let [rtp_port, rtcp_port] = [ports[kind], ports[kind] + 1];
@@ -15,18 +16,47 @@ fn rtcp_goes_to_the_port_of_the_same_kind_as_it_came_to() {
     assert!(node.is_silent());
 }
 
+/// Receiver report, transport and payload feedback, extended report.
+const FEEDBACK: [u8; 4] = [201, 205, 206, 207];
+
 #[test]
-fn feedback_from_a_child_does_not_go_to_its_siblings() {
+fn feedback_goes_to_no_child_whoever_sends_it() {
     // Dual stack: the source of an IPv4 child is IPv4-mapped.
+    let (relay, ports) = relay(&[]);
+    let [a, b, stranger] = [V4, V4, ELSEWHERE].map(Node::new);
+    relay.publish(everyone(&[&a, &b]));
+    let mut heard = relay.feedback().unwrap();
+    for kind in FEEDBACK {
+        for (port, multiplexed) in [(ports[VIDEO], true), (ports[VIDEO] + 1, false)] {
+            // From a child by any of its ports.
+            for (number, from) in [(0, b.rtp(AUDIO)), (1, b.rtcp(VIDEO)), (2, stranger.rtcp(VIDEO))] {
+                let packet = rtcp_of(kind, number);
+                from.send_to(&packet, (V4, port)).unwrap();
+                if number < 2 {
+                    let expected = Heard { port: ports[VIDEO], multiplexed, from: V4, packet };
+                    assert_eq!(heard.blocking_recv().unwrap(), expected);
+                }
+            }
+        }
+    }
+    soon("a child's", || drops(&relay, Reason::RtcpFromChild) == 16);
+    soon("a stranger's", || drops(&relay, Reason::RtcpFeedback) == 8);
+    assert!(heard.try_recv().is_err(), "a stranger's goes nowhere");
+    assert!(a.is_silent() && b.is_silent());
+}
+
+#[test]
+fn a_childs_rtcp_is_for_the_children_only_where_the_child_is_the_sender() {
     for address in [V4, V6] {
         let (relay, ports) = relay(&[]);
         let [a, b] = [address; 2].map(Node::new);
         relay.publish(everyone(&[&a, &b]));
-        a.rtp(VIDEO).send_to(&rtcp(1), (address, ports[VIDEO])).unwrap();
         a.rtcp(VIDEO).send_to(&rtcp(1), (address, ports[VIDEO] + 1)).unwrap();
-        a.rtcp(AUDIO).send_to(&rtcp(1), (address, ports[AUDIO] + 1)).unwrap();
-        soon("three counted", || drops(&relay, Reason::RtcpFromChild) == 3);
-        assert!(a.is_silent() && b.is_silent());
+        soon("counted", || drops(&relay, Reason::RtcpFromChild) == 1);
+        a.rtp(VIDEO).send_to(&rtp(1, 1), (address, ports[VIDEO])).unwrap();
+        assert_eq!(receive(b.rtp(VIDEO)).0, rtp(1, 1));
+        a.rtcp(VIDEO).send_to(&rtcp(1), (address, ports[VIDEO] + 1)).unwrap();
+        assert_eq!(receive(b.rtcp(VIDEO)).0, rtcp(1));
     }
 }
 
