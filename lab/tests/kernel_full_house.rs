@@ -31,12 +31,8 @@ fn the_tc_program_reaches_256_children() {
             let ran = kernel.run(&packet.bytes());
             assert_eq!((ran.verdict, &ran.counted[..]), (TC_SHOT, &[][..]));
             for (nic, tap) in (1..).zip(&mut taps) {
-                let mut copies: Vec<_> =
+                let copies: Vec<_> =
                     behind(&children, nic).map(|child| child.copy_of(&packet).bytes()).collect();
-                if nic == 2 {
-                    // The last copy is the packet itself.
-                    assert_eq!(ran.packet, copies.pop().unwrap());
-                }
                 assert_eq!(tap.take(copies.len()), copies, "eth{nic}");
             }
             assert!(children.iter().all(|child| kernel.stats(child).packets == 1));

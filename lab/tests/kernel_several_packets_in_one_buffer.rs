@@ -101,23 +101,44 @@ fn packets_for_different_children_are_not_sent_to_either() {
         kernel.plane.attach().unwrap();
         let mut taps = [1, 2].map(|nic| Tap::open(kernel.lab, nic));
         let of = |ssrc, sequence| rtp(ssrc, sequence, SEGMENT);
-        let stun = vec![0; SEGMENT];
-        for (times, payloads) in (1..).zip([
-            [of(7, 1), of(7, 2), of(1, 1)],
-            [of(1, 2), of(7, 3), of(1, 3)],
-            [of(1, 4), of(1, 5), stun],
-            // Too short for RTP.
-            [of(1, 6), of(1, 7), vec![0x80; 11]],
-            [of(1, 8), of(1, 9), vec![0x80; 1]],
-        ]) {
+        let buffers = [[of(7, 1), of(7, 2), of(1, 1)], [of(1, 2), of(7, 3), of(1, 3)]];
+        for (times, payloads) in (1..).zip(buffers) {
             send_segments(kernel.lab, &together(Ip::V4, &payloads), SEGMENT as u16);
             assert_eq!(taps.each_mut().map(|tap| tap.rest().len()), [0, 0]);
             assert_eq!(kernel.count(Reason::MixedSegments), 3 * times);
         }
         assert_eq!(stats(kernel, &children), [ChildStats::default(); 3]);
         // They did come.
-        assert_eq!(stream(kernel, 1), [9, 9 * SEGMENT as u64, 0, 0, 0]);
+        assert_eq!(stream(kernel, 1), [3, 3 * SEGMENT as u64, 0, 0, 0]);
         assert_eq!(stream(kernel, 7), [3, 3 * SEGMENT as u64, 0, 0, 0]);
+    });
+}
+
+/// It cannot be taken out of the buffer, and the media must not be lost for it.
+#[test]
+fn what_is_no_media_goes_along_with_it() {
+    with_kernel("along", Mode::Tc, |kernel| {
+        let children = children(Ip::V4);
+        kernel.children(&children, &[]);
+        kernel.plane.attach().unwrap();
+        let mut tap = Tap::open(kernel.lab, 1);
+        let of = |sequence| rtp(1, sequence, SEGMENT);
+        let stun = vec![0; SEGMENT];
+        for (times, payloads) in (1..).zip([
+            [of(1), of(2), stun.clone()],
+            [of(3), stun, of(4)],
+            // Too short for RTP.
+            [of(5), of(6), vec![0x80; 11]],
+            [of(7), of(8), vec![0x80; 1]],
+        ]) {
+            let buffer = together(Ip::V4, &payloads);
+            send_segments(kernel.lab, &buffer, SEGMENT as u16);
+            let copies = copies_of(&buffer, &children, 1);
+            assert_eq!(tap.take(copies.len()), copies);
+            assert_eq!(kernel.count(Reason::ForeignSegment), times);
+            assert_eq!(kernel.stats(&children[0]).packets, 3 * times);
+        }
+        assert_eq!(stream(kernel, 1), [8, 8 * SEGMENT as u64, 0, 0, 0]);
     });
 }
 

@@ -22,6 +22,8 @@ use relay_ctl::kernel::Mode;
 
 /// Children and routes that the tables count on.
 fn populate(kernel: &mut Kernel<'_>) {
+    // The table has one packet that is longer than usual.
+    kernel.mtu = 9_000;
     kernel.children(
         &[V4_CHILDREN, V6_CHILDREN].concat(),
         &[(SSRC_V4, &V4_CHILDREN), (SSRC_V6, &V6_CHILDREN), (SSRC_NOBODY, &[])],
@@ -275,7 +277,7 @@ fn a_set_that_was_never_finished_drops_its_packets() {
 }
 
 /// (reason, file, test): what no packet alone can bring about.
-const ELSEWHERE: [(Reason, &str, &str); 12] = [
+const ELSEWHERE: [(Reason, &str, &str); 13] = [
     (Reason::NoFanoutSet, "kernel_tables.rs", "a_set_that_was_never_finished_drops_its_packets"),
     (
         Reason::CopyWithoutToken,
@@ -291,6 +293,11 @@ const ELSEWHERE: [(Reason, &str, &str); 12] = [
     (Reason::TooBig, "kernel_copies_that_do_not_fit.rs", "a_copy_that_does_not_fit_is_charged_to_its_child"),
     (Reason::EgressRefused, "kernel_copies_by_xdp.rs", "what_a_driver_refuses_is_counted_for_its_child"),
     (Reason::StreamTableFull, "kernel_ten_thousand_streams.rs", "a_full_table_of_streams_stops_no_media"),
+    (
+        Reason::ForeignSegment,
+        "kernel_several_packets_in_one_buffer.rs",
+        "what_is_no_media_goes_along_with_it",
+    ),
     (
         Reason::MixedSegments,
         "kernel_several_packets_in_one_buffer.rs",

@@ -351,6 +351,9 @@ pub const TOKEN_CAPTURE: u32 = 0x400;
 /// Flag of a token: the sender has a child's address, and that child gets no copy of its own packets.
 pub const TOKEN_FROM_CHILD: u32 = 0x800;
 
+/// Flag of a token: the packet is larger than the MTU of some of the ways out.
+pub const TOKEN_LARGE: u32 = 0x1000;
+
 /// Where the source port starts in [`Token::flags`].
 pub const TOKEN_PORT_SHIFT: u32 = 16;
 

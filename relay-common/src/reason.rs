@@ -110,6 +110,8 @@ reasons! {
     EgressRefused = "egress-refused", CopyDropped;
     /// The table of streams is full: forwarded all the same, but without statistics of its own.
     StreamTableFull = "stream-table-full", CopyDropped;
+    /// No media, but in one socket buffer behind media: gone with it to the children, who pass over it (RFC 7983).
+    ForeignSegment = "foreign-segment", CopyDropped;
     /// A socket buffer of several packets (UDP_SEGMENT, GRO) that do not all go to the same children.
     MixedSegments = "mixed-segments", Dropped;
 }

@@ -15,7 +15,7 @@ use aya_ebpf::programs::XdpContext;
 use aya_log_ebpf::warn;
 use relay_common::layout::{
     BULK, CURSORS, Child, Cursor, GroupKey, NOBODY, Pending, Span, TOKEN_CAPTURE, TOKEN_ETHERTYPE,
-    TOKEN_FROM_CHILD, TOKEN_PORT_SHIFT, TOKEN_RTCP, TOKEN_V6, Token,
+    TOKEN_FROM_CHILD, TOKEN_LARGE, TOKEN_PORT_SHIFT, TOKEN_RTCP, TOKEN_V6, Token,
 };
 use relay_common::packet::{be16, set_word, set_word32, word, word32, word64};
 use relay_common::parse::{ETHERNET, UDP};
@@ -51,7 +51,7 @@ fn copy(ctx: &XdpContext) -> Result<(), Reason> {
     let position = position(lane, &token, ifindex)?;
     let slot = *MEMBERS.get(position).ok_or(Reason::CopyWithoutChild)?;
     let child = CHILDREN.get(slot).ok_or(Reason::CopyWithoutChild)?;
-    if !is_for(ctx, &token, child)? {
+    if token.flags & (TOKEN_FROM_CHILD | TOKEN_LARGE) != 0 && !is_for(ctx, &token, child)? {
         note_pending(lane, NOBODY);
         return blank(ctx, child);
     }
@@ -129,7 +129,7 @@ pub fn note_pending(lane: &mut Pending, counter: u32) {
 /// False for a copy that must not go to its child.
 #[inline(always)]
 fn is_for(ctx: &XdpContext, token: &Token, child: &Child) -> Result<bool, Reason> {
-    if length(ctx) > ETHERNET + child.mtu as usize {
+    if token.flags & TOKEN_LARGE != 0 && length(ctx) > ETHERNET + child.mtu as usize {
         // Counted at the way in: most devices' copies of such a packet never come here.
         return Ok(false);
     }

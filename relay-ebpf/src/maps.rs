@@ -43,6 +43,9 @@ pub static CHILDREN: Array<Child, { CHILD_SLOTS as usize }> = Array::new();
 pub static PEERS: HashMap<ListenerKey, u32, { MAX_PEERS as usize }> = HashMap::new();
 #[btf_map]
 pub static STREAMS: HashMap<StreamKey, Stream, { MAX_STREAMS as usize }> = HashMap::new();
+/// Interfaces that have just taken a copy, by index modulo [`PROOFS`]. Not pinned.
+#[btf_map]
+pub static PROVEN: PerCpuArray<Proof, PROOFS> = PerCpuArray::new();
 /// What is known of the packet in hand. Not pinned.
 #[btf_map]
 pub static MEDIA: PerCpuArray<Media, 1> = PerCpuArray::new();
@@ -69,5 +72,16 @@ pub static CAPTURE_FILTER: Array<CaptureFilter, 1> = Array::new();
 pub static TOTALS: Array<Total, 2> = Array::new();
 #[btf_map]
 pub static CAPTURE: RingBuf<CaptureHead, { CAPTURE_RING as usize }> = RingBuf::new();
+
+/// Value of `PROVEN`: an interface has taken a copy, and when, CLOCK_MONOTONIC ns.
+#[repr(C)]
+pub struct Proof {
+    pub since: u64,
+    pub ifindex: u32,
+    pub reserved: u32,
+}
+
+/// Slots of `PROVEN`.
+pub const PROOFS: usize = 64;
 
 const CURSORS_PER_CPU: usize = layout::CURSORS as usize;

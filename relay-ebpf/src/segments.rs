@@ -9,9 +9,11 @@ use aya_ebpf::bindings::__sk_buff;
 use aya_ebpf::helpers::{bpf_loop, bpf_skb_load_bytes};
 use aya_ebpf::programs::TcContext;
 use relay_common::parse::{self, Payload};
+
 use relay_common::reason::Reason;
 
 use crate::classify::{self, Media};
+use crate::count;
 
 /// Length of an RTP header without extensions, and of the part of it that RTCP has too.
 const RTP: u32 = 12;
@@ -85,7 +87,11 @@ fn belongs(rest: &Rest, index: u32) -> bool {
     let before = index * rest.segment;
     let bytes = (media.datagram.payload_length() as u32 - before).min(rest.segment);
     let at = media.datagram.payload_offset() as u32 + before;
-    let Some(payload) = payload(rest, at, bytes, media.rtcp_port != 0) else { return false };
+    let Some(payload) = payload(rest, at, bytes, media.rtcp_port != 0) else {
+        // It cannot be taken out, and the media must not be lost for it.
+        count::drops(Reason::ForeignSegment, 1);
+        return true;
+    };
     if classify::take_next(media, payload, bytes as u16).is_err() {
         return false;
     }

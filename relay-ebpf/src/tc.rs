@@ -1,4 +1,4 @@
-//! tcx ingress: walk the children, write each one's headers, clone.
+//! tcx ingress: walk the children, write each one's headers, clone; the last mostly takes the packet itself.
 //!
 //! `bpf_clone_redirect` clones the packet with its headers as rewritten so far, so each child's headers are written
 //! over the previous child's. A child that is skipped never touched them. The UDP checksum is left to the kernel's
@@ -9,8 +9,8 @@ use core::ffi::c_void;
 use aya_ebpf::EbpfContext;
 use aya_ebpf::bindings::{__sk_buff, BPF_F_MARK_MANGLED_0, BPF_F_PSEUDO_HDR, TC_ACT_SHOT, TC_ACT_UNSPEC};
 use aya_ebpf::helpers::{
-    bpf_clone_redirect, bpf_l4_csum_replace, bpf_loop, bpf_set_hash_invalid, bpf_skb_change_tail,
-    bpf_skb_load_bytes, bpf_skb_vlan_pop,
+    bpf_clone_redirect, bpf_l4_csum_replace, bpf_loop, bpf_redirect, bpf_set_hash_invalid,
+    bpf_skb_change_tail, bpf_skb_load_bytes, bpf_skb_vlan_pop,
 };
 use aya_ebpf::macros::classifier;
 use aya_ebpf::programs::TcContext;
@@ -23,7 +23,7 @@ use relay_common::reason::{Fate, Reason};
 use relay_common::rewrite::{self, V4_UDP, V6_UDP};
 
 use crate::classify::{Media, Station, classify, nobody};
-use crate::maps::{CHILDREN, INSTANCES, MEMBERS};
+use crate::maps::{CHILDREN, INSTANCES, MEMBERS, PROOFS, PROVEN, Proof};
 use crate::{capture, count, segments};
 
 /// `skb->pkt_type` of a packet for this host.
@@ -201,6 +201,11 @@ struct Walk {
     /// The words in the UDP checksum that differ between children, as they stand in the packet now.
     addresses: u32,
     port: u32,
+    now: u64,
+    /// No copy of this packet has been refused so far.
+    all_taken: bool,
+    /// What becomes of the packet itself.
+    verdict: i32,
 }
 
 #[inline(always)]
@@ -223,15 +228,17 @@ fn walk<V: Version>(ctx: &TcContext, media: &Media, segment: u16, packets: u32) 
         sender_port: media.datagram.source_port,
         addresses: source_and_destination::<V>(media),
         port: own_port,
+        now: media.now,
+        all_taken: true,
+        // Not TC_ACT_STOLEN: tcx knows only pass, drop and redirect, and takes all else for "next" (kernel:
+        // `tcx_action_code`), so that the packet, by then another child's, would reach the stack.
+        verdict: TC_ACT_SHOT,
     };
     let step: extern "C" fn(u32, *mut Walk) -> i64 = step::<V>;
     // A loop of our own would be unrolled by the verifier, 256 times two IP versions; this it checks once.
     // SAFETY: `step` has the form that the helper calls, and `walk` lives until it returns.
     unsafe { bpf_loop(span.count, step as *mut c_void, (&raw mut walk).cast(), 0) };
-    // The packet itself ends here: that of a redirect, nobody would tell us what became of it. Not TC_ACT_STOLEN: tcx knows
-    // only pass, drop and redirect, and takes all else for "next" (kernel: `tcx_action_code`), so that the packet, by then
-    // another child's, would reach the stack.
-    Ok(TC_ACT_SHOT)
+    Ok(walk.verdict)
 }
 
 /// One child. One that fails does not stop the others.
@@ -240,16 +247,19 @@ extern "C" fn step<V: Version>(index: u32, walk: *mut Walk) -> i64 {
     let walk = unsafe { &mut *walk };
     let Some(slot) = MEMBERS.get(walk.span.first + index) else { return 1 };
     let Some(child) = CHILDREN.get(*slot) else { return 1 };
-    match send::<V>(walk, child) {
+    match send::<V>(walk, child, index + 1 == walk.span.count) {
         Ok(()) => count::sent_all(child, walk.packets, walk.bytes),
         Err(reason) => count::failed_all(child, walk.packets, reason),
     }
     0
 }
 
-/// Puts a child's headers into the packet and sends a clone of it.
+/// Puts a child's headers into the packet and sends a clone of it, or the packet itself if it is the last.
+///
+/// What becomes of the packet itself the kernel tells nobody. So the last child, too, gets a clone, unless its interface has
+/// taken one within the last millisecond and no other child's copy of this packet was refused.
 #[inline(always)]
-fn send<V: Version>(walk: &mut Walk, child: &Child) -> Result<(), Reason> {
+fn send<V: Version>(walk: &mut Walk, child: &Child, last: bool) -> Result<(), Reason> {
     let ctx = &TcContext::new(walk.skb);
     let port = child.ports[(walk.kind & 1) as usize] + walk.rtcp as u16;
     if walk.from_child && walk.sender_port == port && walk.sender == child.destination {
@@ -269,10 +279,38 @@ fn send<V: Version>(walk: &mut Walk, child: &Child) -> Result<(), Reason> {
     if walk.captured {
         capture::packet(ctx, ctx.len() as usize, child.ifindex, 1, load);
     }
+    if last && walk.all_taken && is_proven(child.ifindex, walk.now) {
+        // SAFETY: the helper only notes the interface; the redirect happens after this program.
+        walk.verdict = unsafe { bpf_redirect(child.ifindex, 0) } as i32;
+        return Ok(());
+    }
     // SAFETY: the context is the one this program was called with.
-    match unsafe { bpf_clone_redirect(walk.skb, child.ifindex, 0) } {
-        0 => Ok(()),
-        _ => Err(Reason::EgressRefused),
+    if unsafe { bpf_clone_redirect(walk.skb, child.ifindex, 0) } != 0 {
+        walk.all_taken = false;
+        return Err(Reason::EgressRefused);
+    }
+    if last {
+        prove(child.ifindex, walk.now);
+    }
+    Ok(())
+}
+
+/// How long it holds that an interface has taken a copy, ns.
+const PROOF: u64 = 1_000_000;
+
+#[inline(always)]
+fn is_proven(ifindex: u32, now: u64) -> bool {
+    let Some(proof) = PROVEN.get_ptr(ifindex % PROOFS as u32) else { return false };
+    // SAFETY: this CPU's own.
+    let proof = unsafe { &*proof };
+    proof.ifindex == ifindex && now.wrapping_sub(proof.since) < PROOF
+}
+
+#[inline(always)]
+fn prove(ifindex: u32, now: u64) {
+    if let Some(proof) = PROVEN.get_ptr_mut(ifindex % PROOFS as u32) {
+        // SAFETY: this CPU's own.
+        unsafe { *proof = Proof { since: now, ifindex, reserved: 0 } };
     }
 }
 

@@ -9,7 +9,9 @@ use aya_ebpf::macros::xdp;
 use aya_ebpf::programs::XdpContext;
 use aya_log_ebpf::warn;
 use relay_common::checksum;
-use relay_common::layout::{TOKEN_CAPTURE, TOKEN_FROM_CHILD, TOKEN_PORT_SHIFT, TOKEN_RTCP, TOKEN_V6, Token};
+use relay_common::layout::{
+    TOKEN_CAPTURE, TOKEN_FROM_CHILD, TOKEN_LARGE, TOKEN_PORT_SHIFT, TOKEN_RTCP, TOKEN_V6, Token,
+};
 use relay_common::packet::{Packet, set_word32, set_word64, word32, word64};
 use relay_common::parse::{ETHERNET, Family, VLAN_TAG};
 use relay_common::reason::{Fate, Reason};
@@ -62,7 +64,8 @@ fn forward(ctx: &XdpContext) -> Result<u32, Reason> {
     }
     let fanout = FANOUT.get(instance).ok_or(Reason::NoFanoutSet)?;
     let length = media.datagram.ip_length() as u32;
-    if length > media.word.mtu() as u32 && !oversize(instance, length) {
+    let large = length > media.word.mtu() as u32;
+    if large && !oversize(instance, length) {
         return Ok(xdp_action::XDP_DROP);
     }
 
@@ -81,7 +84,7 @@ fn forward(ctx: &XdpContext) -> Result<u32, Reason> {
         Family::V4 => rewrite::open_v4(headers(ctx)?, addresses as u16),
         Family::V6 => rewrite::open_v6(headers(ctx)?, addresses as u16),
     }
-    put_token(ctx, media)?;
+    put_token(ctx, media, large)?;
     fanout.redirect(0, BPF_F_BROADCAST as u64).map_err(|_| Reason::NoFanoutSet)
 }
 
@@ -166,7 +169,7 @@ fn untag(ctx: &XdpContext) -> Result<(), Reason> {
 
 /// Writes the token over the Ethernet header.
 #[inline(always)]
-fn put_token(ctx: &XdpContext, media: &Media) -> Result<(), Reason> {
+fn put_token(ctx: &XdpContext, media: &Media, large: bool) -> Result<(), Reason> {
     let serial = SERIAL.get_ptr_mut(0).ok_or(Reason::NotWritable)?;
     let mut flags = media.kind as u32 | (media.datagram.source_port as u32) << TOKEN_PORT_SHIFT;
     if media.is_for_rtcp_ports() {
@@ -180,6 +183,9 @@ fn put_token(ctx: &XdpContext, media: &Media) -> Result<(), Reason> {
     }
     if media.is_from_child() {
         flags |= TOKEN_FROM_CHILD;
+    }
+    if large {
+        flags |= TOKEN_LARGE;
     }
     // SAFETY: this CPU's own.
     let serial = unsafe {

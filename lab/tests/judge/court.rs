@@ -54,6 +54,8 @@ struct Books {
     refused: u64,
     /// Copies that were not made.
     left_out: u64,
+    /// Packets that are no media and went with it.
+    alongside: u64,
     /// Frames in the place of copies that were not made.
     blanks: u64,
     /// By child: packets and bytes.
@@ -348,6 +350,10 @@ impl<'a, 'lab> Court<'a, 'lab> {
             *least += if expected.reasons.len() == 1 { packets } else { 0 };
             *most += packets;
         }
+        let [least, most] = books.reasons.entry("foreign-segment").or_default();
+        *least += expected.alongside as u64;
+        *most += expected.alongside as u64;
+        books.alongside += expected.alongside as u64;
         books.refused += if expected.reasons.is_empty() { 0 } else { packets };
         for (_, why) in &expected.left_out {
             books.left_out += packets;
@@ -388,7 +394,7 @@ impl<'a, 'lab> Court<'a, 'lab> {
                 self.find(format!("there is no reason {reason}"), String::new());
             }
         }
-        if total != books.refused + books.left_out {
+        if total != books.refused + books.left_out + books.alongside {
             let example = format!("{total}, not {} packets + {} copies", books.refused, books.left_out);
             self.find("the reasons do not add up".to_owned(), example);
         }

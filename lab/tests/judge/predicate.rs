@@ -75,6 +75,8 @@ pub struct Expected {
     pub copies: Vec<Copy>,
     /// Children without a copy, and why, by one of these; counted for each packet.
     pub left_out: Vec<(u32, Vec<&'static str>)>,
+    /// How many of the packets are no media and go with it: counted besides.
+    pub alongside: usize,
 }
 
 /// A UDP datagram for the relay.
@@ -100,8 +102,14 @@ type Faults = BTreeSet<&'static str>;
 
 impl World {
     pub fn judge(&mut self, input: &Input) -> Expected {
-        let nothing =
-            |fate, reasons| Expected { fate, packets: 1, reasons, copies: Vec::new(), left_out: Vec::new() };
+        let nothing = |fate, reasons| Expected {
+            fate,
+            packets: 1,
+            reasons,
+            copies: Vec::new(),
+            left_out: Vec::new(),
+            alongside: 0,
+        };
         let frame = &input.frame;
         // The kernel takes the tag out before tc; it drops a frame that ends in its tag.
         if !self.xdp && [0x8100, 0x88a8].contains(&be16(frame, 12)) && frame.len() < 20 {
@@ -121,7 +129,7 @@ impl World {
         let count = packets.len();
         let mut sets = HashSet::new();
         let mut first = None;
-        let mut mixed = false;
+        let (mut mixed, mut alongside) = (false, 0);
         for packet in &packets {
             match self.media(packet, &datagram) {
                 Ok(_) if !faults.is_empty() => break,
@@ -139,6 +147,9 @@ impl World {
                     faults.extend(reasons);
                     break;
                 }
+                Err(reasons) if reasons.iter().all(|reason| ["not-rtp", "rtp-runt"].contains(reason)) => {
+                    alongside += 1;
+                }
                 Err(_) => mixed = true,
             }
         }
@@ -151,10 +162,14 @@ impl World {
             return Expected { packets: count, ..nothing(fate, faults) };
         };
         if mixed || sets.len() > 1 {
-            return Expected { packets: count, ..nothing(Fate::Dropped, ["mixed-segments"].into()) };
+            return Expected {
+                packets: count,
+                alongside,
+                ..nothing(Fate::Dropped, ["mixed-segments"].into())
+            };
         }
         let largest = packets.iter().map(|packet| packet.len()).max().unwrap_or(0);
-        Expected { packets: count, ..self.copies(input, &datagram, &first, largest) }
+        Expected { packets: count, alongside, ..self.copies(input, &datagram, &first, largest) }
     }
 
     /// The datagram in a frame. All that is wrong with it is a reason; which of them is counted is the relay's choice.
@@ -215,7 +230,7 @@ impl World {
         Some(Datagram { ip, end, udp, v6, source, port: to, kind, rtcp_port })
     }
 
-    /// What a packet is (RFC 7983, RFC 5761 section 4, RFC 3550 appendix A.1), and why it is not for children.
+    /// What a packet is (RFC 7983, RFC 5761 section 4, RFC 3550 section 5.1), and why it is not for children.
     fn media(&self, packet: &[u8], datagram: &Datagram) -> Result<Media, Faults> {
         let fault = |reason| Err(Faults::from([reason]));
         if packet.len() < 8 {
@@ -246,9 +261,6 @@ impl World {
         if packet.len() < 12 {
             return fault("rtp-runt");
         }
-        if !is_whole(packet) {
-            return fault("rtp-malformed");
-        }
         Ok(Media { ssrc: be32(packet, 8), rtcp: false })
     }
 
@@ -274,7 +286,7 @@ impl World {
         }
         let reasons = if members.is_empty() { Faults::from(["no-children"]) } else { Faults::new() };
         let fate = if copies.is_empty() { Fate::Dropped } else { Fate::Copied };
-        Expected { fate, packets: 1, reasons, copies, left_out }
+        Expected { fate, packets: 1, reasons, copies, left_out, alongside: 0 }
     }
 
     /// The copy for one child: headers are its own, all else is as it came.
@@ -401,20 +413,6 @@ fn lengths(frame: &[u8], ip: usize, header: usize, total: usize, faults: &mut Fa
         return None;
     }
     Some(())
-}
-
-/// Header, CSRCs, extension and padding of an RTP packet fit it.
-fn is_whole(packet: &[u8]) -> bool {
-    let mut header = 12 + 4 * usize::from(packet[0] & 15);
-    if packet[0] & 0x10 != 0 {
-        if packet.len() < header + 4 {
-            return false;
-        }
-        header += 4 + 4 * usize::from(be16(packet, header + 2));
-    }
-    let Some(left) = packet.len().checked_sub(header) else { return false };
-    let padding = packet.last().map_or(0, |last| usize::from(*last));
-    packet[0] & 0x20 == 0 || (1..=left).contains(&padding)
 }
 
 /// No other host has such an address (RFC 1812 section 5.3.7, RFC 4291 sections 2.5.2, 2.5.3 and 2.7).

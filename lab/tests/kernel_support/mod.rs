@@ -50,6 +50,10 @@ pub const XDP_REDIRECT: u32 = 4;
 pub const TC_NEXT: u32 = u32::MAX;
 /// Dropped, or ended after its copies have gone.
 pub const TC_SHOT: u32 = 2;
+/// The packet itself goes to the last child.
+pub const TC_REDIRECT: u32 = 7;
+/// For so long after an interface has taken a copy, the last child gets the packet itself, and longer.
+const UNPROVEN: Duration = Duration::from_micros(1_200);
 
 /// One IP version or the other.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -129,13 +133,13 @@ impl Child {
         }
     }
 
-    fn headers(&self, ifindex: u32) -> layout::Child {
+    fn headers(&self, ifindex: u32, mtu: u16) -> layout::Child {
         let (source, destination) = (mapped(self.source()), mapped(self.address()));
         layout::Child {
             destination_mac: self.mac(),
             source_mac: nic_mac(self.nic),
             ethertype: if self.ip == Ip::V4 { [0x08, 0x00] } else { [0x86, 0xdd] },
-            mtu: 9000,
+            mtu,
             source,
             destination,
             ports: self.ports,
@@ -163,6 +167,8 @@ pub struct Ran {
 pub struct Kernel<'lab> {
     pub lab: &'lab Lab,
     pub plane: DataPlane,
+    /// Of the ways to the children that come.
+    pub mtu: u16,
     mode: Mode,
     ingress: u32,
     egress: [u32; 2],
@@ -191,7 +197,7 @@ pub fn with_kernel(name: &str, mode: Mode, test: impl FnOnce(&mut Kernel<'_>) + 
         plane.listen(listeners()).unwrap();
         plane.describe("relay-1", [AUDIO, VIDEO], "a test", true).unwrap();
         let egress = [index("eth1"), index("eth2")];
-        test(&mut Kernel { lab: &lab, plane, mode, ingress, egress });
+        test(&mut Kernel { lab: &lab, plane, mtu: 1500, mode, ingress, egress });
     })
     .unwrap();
 }
@@ -214,7 +220,7 @@ impl Kernel<'_> {
 
     /// These children, and no routes.
     pub fn wanted(&self, children: &[Child]) -> Wanted {
-        let headers = |child: &Child| (child.id, child.headers(self.egress[child.nic - 1]));
+        let headers = |child: &Child| (child.id, child.headers(self.egress[child.nic - 1], self.mtu));
         Wanted { children: children.iter().map(headers).collect(), ..Wanted::default() }
     }
 
@@ -282,8 +288,12 @@ impl Kernel<'_> {
         }
     }
 
-    /// Runs the mode's ingress program on a packet. Clones of the tc program are really sent.
+    /// Runs the mode's ingress program on a packet. The tc program's clones are really sent, and all copies are clones: it
+    /// is left so much time that no interface counts as proven.
     pub fn run(&mut self, packet: &[u8]) -> Ran {
+        if self.mode == Mode::Tc {
+            std::thread::sleep(UNPROVEN);
+        }
         let before = self.counters();
         let ran = self.run_uncounted(packet);
         Ran { counted: self.counted_since(&before), ..ran }
