@@ -65,10 +65,8 @@ fn forward(ctx: &TcContext) -> Result<i32, Reason> {
     let segment = segments::length(ctx);
     let media = look(ctx, segment)?;
     let packets = segments::count(media, segment);
-    if packets > 1 {
-        if segments::rest(ctx, media, segment, packets) != 0 {
-            return Err(Reason::MixedSegments);
-        }
+    if packets > 1 && segments::rest(ctx, media, segment, packets) != 0 {
+        return Err(Reason::MixedSegments);
     }
     if media.word.instance() == 0 {
         return Err(nobody(media.word, packets));
