@@ -15,6 +15,7 @@ use nix::sys::mman::{MapFlags, ProtFlags, mmap_anonymous, mprotect, munmap};
 use proptest::prelude::*;
 use relay_common::packet::Packet;
 use relay_common::parse::{self, Datagram, Payload, UDP};
+use relay_common::reason::Reason;
 
 const PAGE: usize = 4096;
 
@@ -67,8 +68,10 @@ fn check(reach: &[u8], length: usize) -> Result<(), TestCaseError> {
     for rtcp_port in [false, true] {
         let payload = parse::payload(packet, &datagram, rtcp_port);
         let inside = &reach[datagram.payload_offset()..payload_end.min(reach.len())];
-        // What is out of reach is not there for the parser.
-        prop_assert_eq!(payload, parse::payload_of(inside, rtcp_port));
+        // What is out of reach is not there for the parser. A damaged header says nothing of what follows.
+        if payload != Err(Reason::BadChecksum) {
+            prop_assert_eq!(payload, parse::payload_of(inside, rtcp_port));
+        }
         match payload {
             Ok(Payload::Rtp { ssrc, sequence, timestamp }) => {
                 prop_assert_eq!(&inside[2..4], sequence.to_be_bytes());

@@ -12,6 +12,7 @@
 //! [`clock`] (timestamps), [`intake`] (what an encoder sends, and when enough of it is known). Around these: [`bridge`]
 //! (GStreamer), [`offer`] (what it asks Janus for), [`gate`] (frames wait until Janus takes them), [`connection`] (a socket and its deadlines).
 
+mod amf;
 mod bridge;
 mod chunks;
 mod clock;

@@ -24,6 +24,7 @@ use scuffle_rtmp::protocol_control_messages::{
 };
 use scuffle_rtmp::user_control_messages::EventMessageStreamBegin;
 
+use super::amf::claims_too_much;
 use super::chunks::{ChunkError, Chunks, Message};
 
 /// Longest command or metadata, …
@@ -151,6 +152,12 @@ impl Protocol {
             let nested = body.iter().filter(|byte| NESTING.contains(byte)).count();
             if body.len() > LONGEST_AMF || nested > MOST_NESTED {
                 return Err(ProtocolError::Unexpected("a command or its metadata is too long"));
+            }
+            // With AMF3 in front, a byte says that AMF0 follows.
+            let values =
+                if kind == MessageType::CommandAMF3 { body.get(1..).unwrap_or_default() } else { &body };
+            if claims_too_much(values) {
+                return Err(ProtocolError::Unexpected("a command or its metadata claims more than it has"));
             }
         }
         match kind {
