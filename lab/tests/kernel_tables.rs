@@ -296,6 +296,7 @@ const ELSEWHERE: [(Reason, &str, &str); 12] = [
         "kernel_several_packets_in_one_buffer.rs",
         "packets_for_different_children_are_not_sent_to_either",
     ),
+    (Reason::CpuBusy, "streams_are_spread_over_cpus.rs", "what_finds_its_cpu_s_queue_full_is_counted"),
 ];
 
 /// What cannot be brought about here at all.

@@ -112,4 +112,6 @@ reasons! {
     StreamTableFull = "stream-table-full", CopyDropped;
     /// A socket buffer of several packets (UDP_SEGMENT, GRO) that do not all go to the same children.
     MixedSegments = "mixed-segments", Dropped;
+    /// The queue of the CPU that the stream belongs to is full (`--cpus`).
+    CpuBusy = "cpu-busy", Dropped;
 }
