@@ -171,7 +171,7 @@ fn a_name_server_that_is_silent_holds_nothing_up(mode: Mode) {
     bench.relay.restart().unwrap();
     let took = began.elapsed();
     println!("{mode}: ready after {took:?}");
-    // Each name alone may take 5 s; a resolver that is left to itself takes 10 s for each.
-    assert!(took < Duration::from_secs(8), "{took:?}");
+    // All together may take 5 s, one after the other would take 15 s; the rest is for loading on a busy machine.
+    assert!(took < Duration::from_secs(10), "{took:?}");
     assert_eq!(bench.cli().forwarding(), names, "{}", bench.diagnosis());
 }

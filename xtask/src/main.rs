@@ -57,7 +57,7 @@ enum Command {
     },
     /// Hostile packets through the kernel data planes, judged byte by byte, and every mix of children
     Judge {
-        /// Packets in each mode; a billion takes hours
+        /// Packets in each mode; a million takes a quarter of a minute
         #[arg(long, default_value_t = 1_000_000_000)]
         packets: u64,
         /// Which packets

@@ -29,7 +29,7 @@ pub enum Part {
     Browser,
     /// The relay on one of Debian's kernels with a virtio card, in a virtual machine; root.
     VmQuick,
-    /// The same on all kernels and cards. Not one of "all": it takes most of an hour.
+    /// The same on all kernels and cards. Not one of "all": it takes half an hour.
     Vm,
     /// The documents' tests in containers; root. Not one of "all": it makes images and may start an engine.
     Compose,

@@ -73,7 +73,7 @@ pub fn children() -> Vec<Child> {
         (2, Ip::V6),
         (2, Ip::V4),
     ];
-    let ports = |id: u16| if id % 3 == 0 { [5002, 5004] } else { [6000 + 10 * id, 6004 + 10 * id] };
+    let ports = |id: u16| if id.is_multiple_of(3) { [5002, 5004] } else { [6000 + 10 * id, 6004 + 10 * id] };
     (0..).zip(rows).map(|(id, (nic, ip))| Child { id, nic, ip, ports: ports(id as u16) }).collect()
 }
 

@@ -169,7 +169,11 @@ impl World {
             if ethertype == 0x8100 {
                 faults.insert("stacked-vlan");
                 // To tc the inner tag is the only one in the frame: it may look behind that, too.
-                if self.xdp || frame.len() < 22 {
+                if self.xdp {
+                    return None;
+                }
+                if frame.len() < 22 {
+                    faults.insert("runt");
                     return None;
                 }
                 (ip, ethertype) = (22, be16(frame, 20));

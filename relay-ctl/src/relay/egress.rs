@@ -52,6 +52,15 @@ impl Relay {
         }
         let mut state = self.state.lock().await;
         for (ifindex, verdict) in verdicts {
+            // Somebody else's program was good enough, and is gone: with ours there, the next look may say otherwise.
+            if matches!(verdict, Ok(Verdict::Cannot(_)))
+                && let Plane::Kernel(plane) = &mut state.plane
+                && let Some(interface) = interfaces.get(&ifindex)
+                && matches!(hold(&self.netlink, plane, interface).await, Ok(true))
+            {
+                self.look_at_egress.notify_one();
+                continue;
+            }
             if state.probes.hear(ifindex, verdict) {
                 state.probes.say(ifindex);
             }
