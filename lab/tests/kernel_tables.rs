@@ -275,7 +275,7 @@ fn a_set_that_was_never_finished_drops_its_packets() {
 }
 
 /// (reason, file, test): what no packet alone can bring about.
-const ELSEWHERE: [(Reason, &str, &str); 12] = [
+const ELSEWHERE: [(Reason, &str, &str); 13] = [
     (Reason::NoFanoutSet, "kernel_tables.rs", "a_set_that_was_never_finished_drops_its_packets"),
     (
         Reason::CopyWithoutToken,
