@@ -340,6 +340,13 @@ impl<'lab> RelayProcess<'lab> {
         self.restart()
     }
 
+    /// Starts it again with other arguments in place of those given with [`RelayConfig::with`].
+    pub fn restart_with(&mut self, arguments: &[&str]) -> Result<()> {
+        self.config.arguments.clear();
+        self.config = self.config.clone().with(arguments);
+        self.restart()
+    }
+
     /// Starts it again without naming children: those that the pinned maps hold are all it shall have.
     pub fn restart_on_pins(&mut self) -> Result<()> {
         self.config.children.clear();

@@ -277,7 +277,7 @@ fn a_set_that_was_never_finished_drops_its_packets() {
 }
 
 /// (reason, file, test): what no packet alone can bring about.
-const ELSEWHERE: [(Reason, &str, &str); 13] = [
+const ELSEWHERE: [(Reason, &str, &str); 14] = [
     (Reason::NoFanoutSet, "kernel_tables.rs", "a_set_that_was_never_finished_drops_its_packets"),
     (
         Reason::CopyWithoutToken,
@@ -303,6 +303,7 @@ const ELSEWHERE: [(Reason, &str, &str); 13] = [
         "kernel_several_packets_in_one_buffer.rs",
         "packets_for_different_children_are_not_sent_to_either",
     ),
+    (Reason::CpuBusy, "streams_are_spread_over_cpus.rs", "what_finds_its_cpu_s_queue_full_is_counted"),
 ];
 
 /// What cannot be brought about here at all.

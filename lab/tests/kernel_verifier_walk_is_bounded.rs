@@ -4,11 +4,20 @@
 
 use aya::programs::{RawTracePoint, SchedClassifier, Xdp};
 use aya::{Ebpf, EbpfLoader};
-use relay_ctl::kernel::programs::{COPY, OBJECT, PASS, PROBE, TC, XDP, XMIT};
+use relay_ctl::kernel::programs::{BUSY, COPY, OBJECT, PASS, PROBE, SPREAD, TC, XDP, XDP_CPU, XMIT};
 
 /// Most instructions that the verifier may walk, for each program.
-const LIMITS: [(&str, u32); 6] =
-    [(XDP, 150_000), (TC, 150_000), (COPY, 20_000), (XMIT, 20_000), (PROBE, 5_000), (PASS, 100)];
+const LIMITS: [(&str, u32); 9] = [
+    (XDP, 150_000),
+    (XDP_CPU, 150_000),
+    (SPREAD, 150_000),
+    (TC, 150_000),
+    (COPY, 20_000),
+    (XMIT, 20_000),
+    (BUSY, 5_000),
+    (PROBE, 5_000),
+    (PASS, 100),
+];
 
 #[test]
 fn the_verifier_walks_few_instructions() {
@@ -29,7 +38,7 @@ fn walk(ebpf: &mut Ebpf, name: &str) -> u32 {
         let program: &mut SchedClassifier = program.try_into().unwrap();
         program.load().unwrap();
         program.info()
-    } else if name == XMIT {
+    } else if [XMIT, BUSY].contains(&name) {
         let program: &mut RawTracePoint = program.try_into().unwrap();
         program.load().unwrap();
         program.info()

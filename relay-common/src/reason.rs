@@ -114,4 +114,6 @@ reasons! {
     ForeignSegment = "foreign-segment", CopyDropped;
     /// A socket buffer of several packets (UDP_SEGMENT, GRO) that do not all go to the same children.
     MixedSegments = "mixed-segments", Dropped;
+    /// The queue of the CPU that the stream belongs to is full (`--cpus`).
+    CpuBusy = "cpu-busy", Dropped;
 }

@@ -1,8 +1,8 @@
 //! What is known of one RTP stream: RFC 3550 appendix A.1 (sequence numbers) and A.8 (jitter), with a window that
 //! tells a late packet from a duplicate.
 //!
-//! One stream comes in on one 4-tuple, so one receive queue, so one CPU at a time: its entry has one writer and needs
-//! neither a lock nor a copy per CPU.
+//! One stream comes in on one 4-tuple, so one receive queue, so one CPU at a time, and where streams are spread over CPUs
+//! each has one: its entry has one writer and needs neither a lock nor a copy per CPU.
 //!
 //! A stream has one source (RFC 3550 section 8.2). A packet of the same SSRC from elsewhere means that the sender has
 //! moved, or that there is a loop or a second sender: [`Stream::elsewhere`] tells which.

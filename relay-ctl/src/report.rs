@@ -92,8 +92,18 @@ pub fn outline(maps: &Maps, pins: &Pins, sums: Sums) -> view::Status {
         .collect();
     addresses.sort();
     let mode = if relay.is_some_and(|relay| relay.mode == MODE_XDP) { Mode::Xdp } else { Mode::Tc };
-    let on_xdp = if mode == Mode::Xdp { "relay_xdp relay_copy" } else { "relay_pass" };
-    let links = [(pins::LINK_XDP, on_xdp), (pins::LINK_TCX, "relay_tc"), (pins::LINK_XMIT, "relay_xmit")];
+    let spread = pins.file(pins::LINK_BUSY).exists();
+    let on_xdp = match mode {
+        Mode::Xdp if spread => "relay_spread relay_xdp_cpu relay_copy",
+        Mode::Xdp => "relay_xdp relay_copy",
+        _ => "relay_pass",
+    };
+    let links = [
+        (pins::LINK_XDP, on_xdp),
+        (pins::LINK_TCX, "relay_tc"),
+        (pins::LINK_XMIT, "relay_xmit"),
+        (pins::LINK_BUSY, "relay_busy"),
+    ];
     let attached_programs = links.iter().filter(|(link, _)| pins.file(link).exists());
     let programs = attached_programs.flat_map(|(_, names)| names.split(' ').map(str::to_owned)).collect();
     let attached = pins.is_linked();

@@ -70,6 +70,12 @@ impl Media {
         self.payload != RTP && self.rtcp_port != 0
     }
 
+    /// It is RTCP feedback, which is never forwarded.
+    #[inline(always)]
+    pub fn is_feedback(&self) -> bool {
+        self.payload == FEEDBACK
+    }
+
     /// The sender has a child's address.
     #[inline(always)]
     pub fn is_from_child(&self) -> bool {
@@ -138,6 +144,19 @@ fn result(outcome: Outcome) -> Result<(), Reason> {
 /// datagram that is several packets, only the first `segment` bytes are one. Whether anybody gets it is left to the caller.
 #[inline(always)]
 pub fn classify(packet: Packet<'_>, station: Station, segment: u16) -> Result<&'static mut Media, Reason> {
+    let media = look(packet, station, segment)?;
+    // SAFETY: the helper takes no arguments and only reads the clock.
+    media.now = unsafe { bpf_ktime_get_ns() };
+    keep_books(media)?;
+    media.set = set(media.routed != 0, &media.key);
+    media.word = SETS.get(half(media.set, media.datagram.family == Family::V6)).copied().unwrap_or_default();
+    media.captured = capture::wanted(&media.key, media.now) as u8;
+    Ok(media)
+}
+
+/// What can be said of a packet by looking at it: which stream of which listener it is for.
+#[inline(always)]
+pub fn look(packet: Packet<'_>, station: Station, segment: u16) -> Result<&'static mut Media, Reason> {
     let media = MEDIA.get_ptr_mut(0).ok_or(Reason::NotWritable)?;
     // SAFETY: this CPU's own, and programs of this kind do not interrupt one another there.
     let media = unsafe { &mut *media };
@@ -158,12 +177,6 @@ pub fn classify(packet: Packet<'_>, station: Station, segment: u16) -> Result<&'
     media.routed = listener.routed;
     media.bytes = media.datagram.payload_length().min(segment);
     result(find_payload(packet.start(), packet.end(), packet.len(), media))?;
-    // SAFETY: the helper takes no arguments and only reads the clock.
-    media.now = unsafe { bpf_ktime_get_ns() };
-    keep_books(media)?;
-    media.set = set(media.routed != 0, &media.key);
-    media.word = SETS.get(half(media.set, media.datagram.family == Family::V6)).copied().unwrap_or_default();
-    media.captured = capture::wanted(&media.key, media.now) as u8;
     Ok(media)
 }
 
@@ -214,7 +227,7 @@ pub fn take_next(media: &mut Media, payload: Payload, bytes: u16) -> Result<(), 
 
 /// Takes the packet into its stream's statistics, if it may belong there.
 #[inline(always)]
-fn keep_books(media: &mut Media) -> Result<(), Reason> {
+pub fn keep_books(media: &mut Media) -> Result<(), Reason> {
     if media.payload != RTP {
         return result(keep_rtcp(media));
     }

@@ -5,6 +5,9 @@
 //! - `relay_copy` (devmap program): runs for each copy, finds out whose it is, and writes that child's headers;
 //! - `relay_tc` (tcx ingress): walks the children itself, rewriting and cloning for each.
 //!
+//! With `--cpus`, `relay_spread` (XDP ingress) only finds out which stream a packet belongs to and queues it for that stream's
+//! CPU, where `relay_xdp_cpu` (cpumap program) does what `relay_xdp` does otherwise.
+//!
 //! `relay_xmit` (tracepoint) only counts what drivers refused of the copies. `relay_probe` sends the one frame with which
 //! the daemon finds out whether an interface takes XDP frames at all.
 #![cfg_attr(target_arch = "bpf", no_std, no_main)]
@@ -29,6 +32,8 @@ mod offload;
 mod probe;
 #[cfg(target_arch = "bpf")]
 mod segments;
+#[cfg(target_arch = "bpf")]
+mod spread;
 #[cfg(target_arch = "bpf")]
 mod tc;
 #[cfg(target_arch = "bpf")]

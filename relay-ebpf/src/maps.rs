@@ -1,6 +1,6 @@
 //! The maps, as `relay_common::layout` describes them.
 
-use aya_ebpf::btf_maps::{Array, ArrayOfMaps, DevMap, HashMap, LpmTrie, PerCpuArray, RingBuf};
+use aya_ebpf::btf_maps::{Array, ArrayOfMaps, CpuMap, DevMap, HashMap, LpmTrie, PerCpuArray, RingBuf};
 use aya_ebpf::macros::btf_map;
 use relay_common::layout::{self, *};
 use relay_common::reason::Reason;
@@ -52,6 +52,12 @@ pub static MEDIA: PerCpuArray<Media, 1> = PerCpuArray::new();
 /// Where a new entry of `STREAMS` is put together. Not pinned.
 #[btf_map]
 pub static NEW_STREAM: PerCpuArray<Stream, 1> = PerCpuArray::new();
+/// Which CPUs copy. Not pinned, like `CPUS`: see [`layout::Spread`].
+#[btf_map]
+pub static SPREAD: Array<layout::Spread, 1> = Array::new();
+/// The queues of those CPUs. The loader makes it as large as there are CPUs.
+#[btf_map]
+pub static CPUS: CpuMap<1> = CpuMap::new();
 #[btf_map]
 pub static CHILD_STATS: PerCpuArray<ChildStats, { MAX_CHILDREN as usize }> = PerCpuArray::new();
 #[btf_map]

@@ -26,12 +26,24 @@ const SHORTEST: usize = 60;
 
 #[xdp]
 pub fn relay_xdp(ctx: XdpContext) -> u32 {
-    match forward(&ctx) {
+    verdict(&ctx, forward(&ctx))
+}
+
+/// The same on the CPU that `relay_spread` queued the packet for.
+#[xdp(map = "cpumap")]
+pub fn relay_xdp_cpu(ctx: XdpContext) -> u32 {
+    verdict(&ctx, forward(&ctx))
+}
+
+/// What the kernel is told; a packet that is not forwarded is counted.
+#[inline(always)]
+pub fn verdict(ctx: &XdpContext, result: Result<u32, Reason>) -> u32 {
+    match result {
         Ok(action) => action,
         Err(reason) => {
             count::drops(reason, 1);
             if matches!(reason, Reason::NoFanoutSet | Reason::NotWritable) {
-                warn!(&ctx, "packet dropped: reason {}", reason as u32);
+                warn!(ctx, "packet dropped: reason {}", reason as u32);
             }
             match reason.fate() {
                 Fate::Stack => xdp_action::XDP_PASS,

@@ -114,6 +114,10 @@ pub(super) struct Attach {
     /// and connected again, eth0 comes back as eth1
     #[arg(long, env = "RELAY_STAND_IN", value_name = "PREFIX")]
     pub stand_in: Option<String>,
+    /// In xdp, how many CPUs copy (4) or which (0,2 or 4-7): each stream belongs to one of them, chosen by its SSRC. For cards
+    /// that bring all of a relay's media to one CPU [default: the CPU that a packet comes in on]
+    #[arg(long, env = "RELAY_CPUS", value_name = "N|LIST")]
+    pub cpus: Option<String>,
     /// Counts neither streams nor children, for the benchmark that says what that costs
     #[arg(long, hide = true)]
     pub without_statistics: bool,

@@ -111,6 +111,7 @@ fn configuration(attach: Attach) -> Result<Config, Failure> {
         pin_root: attach.pin_root,
         log: attach.log,
         stand_in: attach.stand_in,
+        cpus: attach.cpus,
         without_statistics: attach.without_statistics,
         children: attach.children,
     };

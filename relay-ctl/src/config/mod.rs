@@ -2,6 +2,7 @@
 //! bound or attached.
 
 mod child;
+mod cpus;
 
 use std::collections::BTreeSet;
 use std::net::SocketAddr;
@@ -9,6 +10,7 @@ use std::ops::Deref;
 use std::path::{Path, PathBuf};
 
 pub use child::{ChildSpec, Listen};
+pub use cpus::{Cpus, ONLINE};
 pub use node::config::ConfigError;
 use node::config::{NodeConfig, NodeFile, NodeFlags};
 use node::secret::Secret;
@@ -48,6 +50,7 @@ pub struct File {
     pin_root: Option<PathBuf>,
     log: Option<String>,
     stand_in: Option<String>,
+    cpus: Option<String>,
     #[serde(default)]
     children: Vec<String>,
     /// The file itself, if every user of the machine can read it.
@@ -80,6 +83,8 @@ pub struct Flags {
     pub log: Option<String>,
     /// `--stand-in`.
     pub stand_in: Option<String>,
+    /// `--cpus`.
+    pub cpus: Option<String>,
     /// `--without-statistics`.
     pub without_statistics: bool,
     /// `--child`, in the order given.
@@ -96,6 +101,8 @@ pub struct Config {
     pub interface: String,
     /// How the name of one begins that may take its place when it is gone.
     pub stand_in: Option<String>,
+    /// Over which CPUs streams are spread, in xdp; `None`: each is copied where it comes in.
+    pub cpus: Option<Cpus>,
     /// What the eBPF programs are loaded with.
     pub constants: Constants,
     /// Mode asked for.
@@ -159,13 +166,23 @@ impl Config {
                 child.name, node.node_id, child.name
             ));
         }
+        let mode = flags.mode.or(file.mode).unwrap_or(ModeWanted::Auto);
+        let cpus = flags.cpus.or(file.cpus).filter(|text| !text.is_empty());
+        let cpus: Option<Cpus> = cpus.map(|text| text.parse()).transpose()?;
+        if cpus.is_some() && matches!(mode, ModeWanted::Tc | ModeWanted::Userspace) {
+            let mode = mode.name();
+            return bad(format!(
+                "--cpus spreads streams over CPUs in xdp only, and --mode {mode} is asked for: leave out one of them"
+            ));
+        }
         let api = node.api(flags.api, file.api, DEFAULT_API_PORT);
         let log = flags.log.or(file.log).unwrap_or_else(|| "info".to_owned());
         Ok(Config {
             node,
             interface: interface.to_owned(),
             stand_in: flags.stand_in.or(file.stand_in).filter(|prefix| !prefix.is_empty()),
-            mode: flags.mode.or(file.mode).unwrap_or(ModeWanted::Auto),
+            mode,
+            cpus,
             listen,
             api,
             pin_root: flags
@@ -267,6 +284,27 @@ mod tests {
         for shown in [shown, format!("{config:?}")] {
             assert!(shown.contains("(secret)") && !shown.contains("hunter2"), "{shown}");
         }
+    }
+
+    #[test]
+    fn cpus_are_for_xdp() {
+        let with = |mode: Option<ModeWanted>, file: &str| {
+            let flags = Flags { cpus: file.is_empty().then(|| "2".to_owned()), mode, ..Flags::default() };
+            Config::new("eth0", flags, no_env, toml::from_str(file).unwrap())
+        };
+        for file in ["", "cpus = '2'"] {
+            for mode in [None, Some(ModeWanted::Auto), Some(ModeWanted::Xdp)] {
+                assert_eq!(with(mode, file).unwrap().cpus, Some(Cpus::Count(2)), "{mode:?}");
+            }
+            for mode in [ModeWanted::Tc, ModeWanted::Userspace] {
+                let error = with(Some(mode), file).unwrap_err().0;
+                assert!(
+                    error.contains("--cpus") && error.contains(&format!("--mode {}", mode.name())),
+                    "{error}"
+                );
+            }
+        }
+        assert!(Config::new("eth0", Flags::default(), no_env, File::default()).unwrap().cpus.is_none());
     }
 
     #[test]

@@ -40,6 +40,9 @@ pub enum KernelError {
     /// A devmap could not be filled.
     #[error("devmap for interface {ifindex}: {source}")]
     Devmap { ifindex: u32, source: aya::maps::xdp::XdpMapError },
+    /// A CPU could not be given a queue.
+    #[error("queue for CPU {cpu}: {source}; leave it out of --cpus")]
+    Queue { cpu: u32, source: aya::maps::xdp::XdpMapError },
     /// The object could not be loaded.
     #[error("cannot load the eBPF object: {0}")]
     Load(#[from] aya::EbpfError),

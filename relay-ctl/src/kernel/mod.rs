@@ -138,6 +138,12 @@ impl DataPlane {
         Ok((plane, inherited))
     }
 
+    /// Says over which CPUs streams are spread in xdp, from the next time that a program is attached; none: each is copied
+    /// where it comes in.
+    pub fn spread_over(&mut self, cpus: Vec<u32>) {
+        self.programs.spread_over(cpus);
+    }
+
     /// Sets the mode for the changes to come. Xdp loads the devmap program.
     pub fn prepare(&mut self, mode: Mode) -> Result<(), KernelError> {
         self.programs.verify(mode)?;
@@ -206,6 +212,7 @@ impl DataPlane {
                 self.programs.pass_xdp(pins, ifindex)?;
                 self.copy = None;
                 programs::remove_link(pins, pins::LINK_XMIT)?;
+                programs::remove_link(pins, pins::LINK_BUSY)?;
             }
             Mode::Userspace => {}
         }

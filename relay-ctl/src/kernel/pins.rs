@@ -19,6 +19,8 @@ pub const LINK_XDP: &str = "link-xdp";
 pub const LINK_TCX: &str = "link-tcx";
 /// See [`LINK_XDP`].
 pub const LINK_XMIT: &str = "link-xmit";
+/// See [`LINK_XDP`].
+pub const LINK_BUSY: &str = "link-busy";
 /// Begin of the names of the links that hold `relay_pass` on egress interfaces; the interface's index follows.
 const LINK_PASS: &str = "link-pass-";
 

@@ -224,7 +224,7 @@ pub fn in_the_way(interface: &str, program: &super::programs::Known) -> String {
             "it is Cilium's; leave this interface out of its `devices`, or end its XDP acceleration"
                 .to_owned()
         }
-        "relay_xdp" | "relay_pass" => {
+        "relay_xdp" | "relay_spread" | "relay_pass" => {
             "another relay-ctl put it there; `relay-ctl detach` the interface that it was attached for"
                 .to_owned()
         }

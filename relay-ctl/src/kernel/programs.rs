@@ -3,22 +3,28 @@
 use std::io::ErrorKind;
 use std::path::Path;
 
+use aya::maps::xdp::CpuMap;
+use aya::maps::{Array, Map, MapError};
 use aya::programs::links::{FdLink, PinnedLink};
 use aya::programs::tc::TcAttachOptions;
 use aya::programs::{
     LinkOrder, Program, ProgramError, ProgramFd, RawTracePoint, SchedClassifier, TcAttachType, Xdp, XdpMode,
 };
 use aya::{Ebpf, EbpfLoader, VerifierLogLevel};
-use relay_common::layout::PINNED_MAPS;
+use relay_common::layout::{PINNED_MAPS, Spread};
 
-use super::pins::{LINK_TCX, LINK_XDP, LINK_XMIT, Pins, remove_file};
-use super::{KernelError, Mode};
+use super::pins::{LINK_BUSY, LINK_TCX, LINK_XDP, LINK_XMIT, Pins, remove_file};
+use super::{KernelError, Mode, map};
 
 /// The eBPF object, built by `cargo xtask build-ebpf`.
 pub static OBJECT: &[u8] = aya::include_bytes_aligned!(concat!(env!("OUT_DIR"), "/relay-ebpf"));
 
 /// Names of the programs in the object.
 pub const XDP: &str = "relay_xdp";
+/// The XDP program that spreads streams over CPUs.
+pub const SPREAD: &str = "relay_spread";
+/// What runs there.
+pub const XDP_CPU: &str = "relay_xdp_cpu";
 /// The XDP program that lets everything pass.
 pub const PASS: &str = "relay_pass";
 /// The devmap program.
@@ -27,8 +33,14 @@ pub const COPY: &str = "relay_copy";
 pub const TC: &str = "relay_tc";
 /// The tracepoint program.
 pub const XMIT: &str = "relay_xmit";
+/// The tracepoint program of the CPUs' queues.
+pub const BUSY: &str = "relay_busy";
 /// The probe.
 pub const PROBE: &str = "relay_probe";
+
+/// Packets that wait for a CPU at most. Enough for what a card delivers in one poll of several queues, and gone in some
+/// milliseconds.
+const QUEUE: u32 = 2048;
 
 /// What is asked of the verifier: why it refuses and how far it came, in a few lines. Its whole log is larger than any
 /// buffer on kernels before 6.4, which then refuse the program for that, and aya would have it verified again and again.
@@ -57,6 +69,10 @@ pub struct Programs {
     ebpf: Ebpf,
     /// The devmap program, once loaded.
     copy: Option<ProgramFd>,
+    /// The CPUs that streams are spread over, if they are.
+    cpus: Vec<u32>,
+    /// Their queues are there.
+    queued: bool,
 }
 
 impl Programs {
@@ -70,13 +86,48 @@ impl Programs {
         let statistics = u8::from(constants.statistics);
         loader.override_global(aya_log::LEVEL, &constants.log_level, false);
         loader.override_global(STATISTICS, &statistics, true);
+        let cpus = aya::util::nr_cpus().map_err(|(_, error)| map("CPUS")(MapError::IoError(error)))?;
+        loader.map_max_entries("CPUS", cpus as u32);
         let ebpf = loader.load(OBJECT)?;
-        Ok(Programs { ebpf, copy: None })
+        Ok(Programs { ebpf, copy: None, cpus: Vec::new(), queued: false })
     }
 
     /// The loaded object, for the logger and for tests.
     pub fn ebpf(&mut self) -> &mut Ebpf {
         &mut self.ebpf
+    }
+
+    /// Spreads streams over these CPUs from the next [`Programs::attach_xdp`] on; none: does not spread.
+    pub fn spread_over(&mut self, cpus: Vec<u32>) {
+        self.queued &= self.cpus == cpus;
+        self.cpus = cpus;
+    }
+
+    /// Gives every CPU its queue and its program. Both maps are this load's own, so that nothing that a predecessor attached
+    /// meets them before the program in the link is exchanged.
+    fn make_queues(&mut self) -> Result<(), KernelError> {
+        if self.queued {
+            return Ok(());
+        }
+        let program = xdp(&mut self.ebpf, XDP_CPU)?;
+        load_once(program.fd().is_ok(), || program.load())(XDP_CPU)?;
+        let program = program.fd().and_then(|fd| fd.try_clone().map_err(Into::into)).map_err(of(XDP_CPU))?;
+        let queues = self.ebpf.map_mut("CPUS").ok_or(MapError::KeyNotFound).map_err(map("CPUS"))?;
+        let number = match &*queues {
+            Map::CpuMap(data) => data.info().map_err(map("CPUS"))?.id(),
+            _ => return Err(map("CPUS")(MapError::KeyNotFound)),
+        };
+        let mut queues = CpuMap::try_from(queues).map_err(map("CPUS"))?;
+        for cpu in &self.cpus {
+            queues
+                .set(*cpu, QUEUE, Some(&program), 0)
+                .map_err(|source| KernelError::Queue { cpu: *cpu, source })?;
+        }
+        let spread = self.ebpf.map_mut("SPREAD").ok_or(MapError::KeyNotFound).and_then(Array::try_from);
+        let spread = spread.and_then(|mut spread| spread.set(0, Spread::over(&self.cpus, number), 0));
+        spread.map_err(map("SPREAD"))?;
+        self.queued = true;
+        Ok(())
     }
 
     /// The devmap program, loaded on first use.
@@ -98,12 +149,32 @@ impl Programs {
     /// Puts the XDP program on the interface: into the pinned link if there is one, at once and without a gap.
     pub fn attach_xdp(&mut self, pins: &Pins, ifindex: u32) -> Result<(), KernelError> {
         self.attach_xmit(pins);
-        let program = xdp(&mut self.ebpf, XDP)?;
-        load_once(program.fd().is_ok(), || program.load())(XDP)?;
-        if replace_xdp(program, XDP, pins, ifindex)? {
-            return Ok(());
+        let name = if self.cpus.is_empty() {
+            XDP
+        } else {
+            self.make_queues()?;
+            SPREAD
+        };
+        // Counts from the first packet on; the predecessor's goes on until its queues get no more.
+        let busy = if self.cpus.is_empty() { None } else { self.begin_busy() };
+        let program = xdp(&mut self.ebpf, name)?;
+        load_once(program.fd().is_ok(), || program.load())(name)?;
+        if !replace_xdp(program, name, pins, ifindex)? {
+            attach_new_xdp(program, name, ifindex, pins, LINK_XDP)?;
         }
-        attach_new_xdp(program, XDP, ifindex, pins, LINK_XDP)
+        match busy {
+            Some(link) => pin_instead(link, pins, LINK_BUSY),
+            None => remove_link(pins, LINK_BUSY),
+        }
+    }
+
+    /// Counting what finds a queue full is worth having but nothing to fail for.
+    fn begin_busy(&mut self) -> Option<FdLink> {
+        let link = attach_raw(&mut self.ebpf, BUSY, "xdp_cpumap_enqueue");
+        link.inspect_err(|error| {
+            tracing::warn!("packets that find a CPU's queue full will not be counted: {error}")
+        })
+        .ok()
     }
 
     /// Holds an interface: attaches the program that lets everything pass, in a pinned link of that name, unless the link
@@ -149,8 +220,12 @@ impl Programs {
         match mode {
             Mode::Xdp => {
                 self.copy()?;
-                let program = xdp(&mut self.ebpf, XDP)?;
-                load_once(program.fd().is_ok(), || program.load())(XDP)
+                let names: &[&'static str] = if self.cpus.is_empty() { &[XDP] } else { &[SPREAD, XDP_CPU] };
+                for name in names {
+                    let program = xdp(&mut self.ebpf, name)?;
+                    load_once(program.fd().is_ok(), || program.load())(name)?;
+                }
+                Ok(())
             }
             Mode::Tc => {
                 let program = classifier(&mut self.ebpf)?;
@@ -180,11 +255,14 @@ impl Programs {
 
 /// Attaches the tracepoint program of a loaded object.
 pub fn attach_tracepoint(ebpf: &mut Ebpf) -> Result<FdLink, KernelError> {
-    let program: &mut RawTracePoint =
-        ebpf.program_mut(XMIT).ok_or_else(|| missing(XMIT))?.try_into().map_err(of(XMIT))?;
-    load_once(program.fd().is_ok(), || program.load())(XMIT)?;
-    let id = program.attach("xdp_devmap_xmit").map_err(of(XMIT))?;
-    Ok(program.take_link(id).map_err(of(XMIT))?.into())
+    attach_raw(ebpf, XMIT, "xdp_devmap_xmit")
+}
+
+fn attach_raw(ebpf: &mut Ebpf, name: &'static str, place: &str) -> Result<FdLink, KernelError> {
+    let program: &mut RawTracePoint = program_mut(ebpf, name)?.try_into().map_err(of(name))?;
+    load_once(program.fd().is_ok(), || program.load())(name)?;
+    let id = program.attach(place).map_err(of(name))?;
+    Ok(program.take_link(id).map_err(of(name))?.into())
 }
 
 /// Swaps the program in the pinned XDP link, at once and without a gap. False when there is no such link, or its interface

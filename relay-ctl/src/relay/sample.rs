@@ -15,6 +15,7 @@ use tokio::sync::watch;
 use super::plane::Plane;
 use super::status::mark;
 use super::{Relay, State};
+use crate::config::Config;
 use crate::kernel::{self, Mode, Pins};
 use crate::report::{self, Sums};
 use crate::view;
@@ -155,6 +156,7 @@ impl Relay {
         status.problems.extend(state.problem.clone());
         status.problems.extend(state.not_attached.clone());
         status.warnings.extend(state.chain.clone());
+        status.warnings.extend(not_spread(&self.config, state.plane.mode()));
         status.warnings.extend(state.warnings.iter().cloned());
         status.warnings.extend(state.probes.warnings());
         status.warnings.extend(state.name_warnings());
@@ -253,6 +255,12 @@ impl Relay {
             warnings: Vec::new(),
         }
     }
+}
+
+/// `--cpus` is for xdp, and auto may have ended elsewhere.
+fn not_spread(config: &Config, mode: Mode) -> Option<String> {
+    let asked = config.cpus.is_some() && mode != Mode::Xdp;
+    asked.then(|| format!("--cpus has no effect in {mode}: streams are spread over CPUs in xdp only"))
 }
 
 #[cfg(test)]

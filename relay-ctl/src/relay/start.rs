@@ -14,7 +14,7 @@ use super::plane::Plane;
 use super::probes::{Fallen, Looker, Probes, Standing};
 use super::way::{self, Way};
 use super::{Member, Relay, RelayError, State, Told};
-use crate::config::{ChildSpec, Config, ConfigError, Listen};
+use crate::config::{ChildSpec, Config, ConfigError, Listen, ONLINE};
 use crate::fanout::ChildId;
 use crate::kernel::{
     self, Before, DataPlane, Facts, Found, Inherited, KernelError, Maps, Mode, ModeWanted, Pins, Start,
@@ -56,6 +56,7 @@ impl Relay {
             other => other.into(),
         })?;
         let addresses = listen_addresses(&netlink, &interface, &config.listen).await?;
+        let cpus = cpus(&config)?;
         // What a predecessor left says which names have to resolve, before anything is opened.
         let left = predecessors(&Pins::new(&config.pin_root, &config.interface));
         let specs = config.children.iter().chain(left.iter().map(|(spec, _)| spec));
@@ -63,7 +64,10 @@ impl Relay {
         check_hosts(&config.children, &left, &answers)?;
 
         let looker = Looker::default();
-        let kernel = open_kernel(&config, &interface, &looker)?;
+        let mut kernel = open_kernel(&config, &interface, &looker)?;
+        if let Some((plane, _)) = &mut kernel.plane {
+            plane.spread_over(cpus);
+        }
         let mut looked = Looked { bpf: kernel.bpf, ..Looked::default() };
         let (plane, inherited, decided) = match kernel.plane {
             Some((mut plane, inherited)) => {
@@ -113,6 +117,9 @@ impl Relay {
             (Mode::Xdp | Mode::Tc, Some(plane)) => Plane::Kernel(Box::new(plane)),
             (Mode::Xdp | Mode::Tc, None) => unreachable!("no kernel mode is chosen without rights"),
         };
+        if config.cpus.is_some() && mode != Mode::Xdp {
+            tracing::warn!("--cpus has no effect in {mode}: streams are spread over CPUs in xdp only");
+        }
         let state = State {
             plane,
             mode_reason,
@@ -269,6 +276,14 @@ impl Relay {
         }
         Ok(())
     }
+}
+
+/// The CPUs that streams are spread over; none: they are not.
+fn cpus(config: &Config) -> Result<Vec<u32>, ConfigError> {
+    let Some(cpus) = &config.cpus else { return Ok(Vec::new()) };
+    let online = std::fs::read_to_string(ONLINE)
+        .map_err(|error| ConfigError(format!("--cpus: cannot read {ONLINE}: {error}")))?;
+    cpus.of(&online)
 }
 
 /// A child of a predecessor's, and the record of it that the data plane uses, if it was resolved.

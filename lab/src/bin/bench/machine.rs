@@ -101,6 +101,11 @@ pub fn make_realtime(thread: i32) {
     set_scheduler(thread, libc::SCHED_FIFO, Priority::Generator as i32);
 }
 
+/// Gives a kernel thread that copies the priority of a process that does: before the generator.
+pub fn before_generator(thread: i32) {
+    set_scheduler(thread, libc::SCHED_FIFO, Priority::Process as i32);
+}
+
 /// Keeps a CPU from going to sleep, in a thread that runs only when nothing else wants to; as `idle=poll` would. Leaving
 /// sleep costs a virtual machine tens of microseconds.
 pub struct Awake {

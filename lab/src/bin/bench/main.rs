@@ -3,6 +3,7 @@
 //! - `fanout`: CPU time per copy and loss-free rate, by children and packet length, beside everybody else;
 //! - `latency`: how long a copy takes, at three rates;
 //! - `growth`: what a copy costs with more streams, and what a second receive queue brings;
+//! - `spread`: what `--cpus` brings when all media comes in on one CPU;
 //! - `changes`: from SADD to the first packet at the new child, and from SREM to the last one, under load;
 //! - `peers`: the same of the others, as far as they can change at all;
 //! - `daemon`: what the daemon takes of CPU and memory, and how fast it carries out many changes;
@@ -25,6 +26,7 @@ mod queues;
 mod rate;
 mod report;
 mod search;
+mod spread;
 mod stage;
 mod stamps;
 mod tester;
@@ -47,7 +49,7 @@ use machine::{Cpus, Machine};
 use report::Report;
 use stage::Stage;
 
-const USAGE: &str = "usage: bench [fanout|latency|growth|changes|peers|daemon|media|all]… [--mode xdp|tc|userspace] [--quick] [--only NAME,…] \
+const USAGE: &str = "usage: bench [fanout|latency|growth|spread|changes|peers|daemon|media|all]… [--mode xdp|tc|userspace] [--quick] [--only NAME,…] \
                      [--cells LENGTHxCHILDREN,…] [--costs] [--json FILE] [--write DOCS]";
 
 /// What is measured.
@@ -56,6 +58,7 @@ enum Subject {
     Fanout,
     Latency,
     Growth,
+    Spread,
     Changes,
     Peers,
     Daemon,
@@ -64,10 +67,11 @@ enum Subject {
 
 impl Subject {
     /// All that are measured in one go.
-    const ALL: [Subject; 6] = [
+    const ALL: [Subject; 7] = [
         Subject::Fanout,
         Subject::Latency,
         Subject::Growth,
+        Subject::Spread,
         Subject::Changes,
         Subject::Peers,
         Subject::Daemon,
@@ -132,6 +136,7 @@ fn options(mut arguments: impl Iterator<Item = String>) -> Result<Options> {
             "fanout" => options.subjects.push(Subject::Fanout),
             "latency" => options.subjects.push(Subject::Latency),
             "growth" => options.subjects.push(Subject::Growth),
+            "spread" => options.subjects.push(Subject::Spread),
             "changes" => options.subjects.push(Subject::Changes),
             "peers" => options.subjects.push(Subject::Peers),
             "daemon" => options.subjects.push(Subject::Daemon),
@@ -194,6 +199,7 @@ fn run(options: &Options) -> Result<()> {
                     report.add(name, changes::run(mode, options.quick))?;
                 }
             }
+            Subject::Spread => report.add("spread", spread::run(options.quick))?,
             Subject::Peers => report.add("peers", peers::run(options.quick))?,
             Subject::Daemon => report.add("daemon", daemon::run(mode, options.quick))?,
             Subject::Media => report.add("media", media::run(mode, options.quick))?,

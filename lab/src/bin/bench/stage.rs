@@ -151,12 +151,15 @@ impl<'lab> Stage<'lab> {
 
 /// Kernel threads that poll interfaces called eth0.
 fn napi_threads() -> Result<Vec<i32>> {
+    threads("napi/eth0-")
+}
+
+/// Processes and kernel threads whose names begin so.
+pub fn threads(name: &str) -> Result<Vec<i32>> {
     let processes = fs::read_dir("/proc").context("reading /proc")?.flatten();
     let ids = processes.filter_map(|entry| entry.file_name().to_str()?.parse::<i32>().ok());
     Ok(ids
-        .filter(|id| {
-            fs::read_to_string(format!("/proc/{id}/comm")).is_ok_and(|name| name.starts_with("napi/eth0-"))
-        })
+        .filter(|id| fs::read_to_string(format!("/proc/{id}/comm")).is_ok_and(|comm| comm.starts_with(name)))
         .collect())
 }
 

@@ -199,10 +199,16 @@ impl<'a> Tester<'a> {
 
     /// Copies that all children have got since they were last reset, whatever CPU took them in.
     pub fn arrived(&self) -> Result<u64> {
-        let mut copies = 0;
+        Ok(self.arrived_by_cpu()?.iter().sum())
+    }
+
+    /// The same for each CPU: a copy arrives where it was made.
+    pub fn arrived_by_cpu(&self) -> Result<Vec<u64>> {
+        let mut copies = Vec::new();
         for child in self.places() {
             let cpus = self.receivers.get(&child, 0).context("reading the receivers")?;
-            copies += cpus.iter().map(|receiver| receiver.packets).sum::<u64>();
+            copies.resize(cpus.len(), 0);
+            copies.iter_mut().zip(cpus.iter()).for_each(|(copies, receiver)| *copies += receiver.packets);
         }
         Ok(copies)
     }

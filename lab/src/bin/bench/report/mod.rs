@@ -4,6 +4,8 @@ mod goals;
 mod plots;
 mod tables;
 
+pub use tables::grouped;
+
 use std::fs;
 use std::path::Path;
 
