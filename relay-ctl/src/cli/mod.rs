@@ -113,6 +113,7 @@ fn configuration(attach: Attach) -> Result<Config, Failure> {
         stand_in: attach.stand_in,
         without_statistics: attach.without_statistics,
         children: attach.children,
+        sources: attach.sources,
     };
     Ok(Config::new(&attach.interface, flags, environment, file)?)
 }
