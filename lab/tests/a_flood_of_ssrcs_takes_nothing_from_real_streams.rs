@@ -98,7 +98,8 @@ fn real_streams_are_known_all_the_time(mode: Mode) {
 
     let streams = bench.cli().json("streams").unwrap();
     let packets = |ssrc: u32| {
-        let found = streams["streams"].list().iter().find(|stream| stream["ssrc"].number() == u64::from(ssrc));
+        let found =
+            streams["streams"].list().iter().find(|stream| stream["ssrc"].number() == u64::from(ssrc));
         found.map(|stream: &Json| stream["packets"].number())
     };
     assert_eq!(packets(OLD), Some(u64::from(sent[0])), "its entry is the one it had");

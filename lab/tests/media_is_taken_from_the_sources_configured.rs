@@ -46,7 +46,7 @@ fn media_comes_from_the_sources_only(mode: Mode) {
     bench.cli().wait_settled().unwrap();
     let shown = bench.cli().json("status").unwrap();
     let shown: Vec<&str> = shown["sources"].list().iter().map(Json::text).collect();
-    assert_eq!(shown, [&format!("{only_six}/128"), "10.0.1.128/25"].map(str::to_owned));
+    assert_eq!(shown, ["10.0.1.128/25", &format!("{only_six}/128")]);
     let warned = |bench: &Bench<'_>| bench.relay.process().log().contains("media is taken from anybody");
     assert!(!warned(&bench));
 
@@ -79,7 +79,9 @@ fn a_source_that_is_none_is_refused(mode: Mode) {
     let lab = lab_for("badsource", mode);
     lab.add_namespace("relay-1").unwrap();
     let cli = RelayCli::new(&lab, "relay-1");
-    for (bad, word) in [("10.0.0.0/33", "from 0 to 32"), ("relay-0", "for instance"), ("10.1.2.3/16", "10.1.0.0/16")] {
+    for (bad, word) in
+        [("10.0.0.0/33", "from 0 to 32"), ("relay-0", "for instance"), ("10.1.2.3/16", "10.1.0.0/16")]
+    {
         let answer = cli.run(&["attach", "lo", "--mode", "userspace", "--source", bad]).unwrap();
         assert_eq!(answer.code, Some(BAD_CONFIGURATION), "{bad}: {answer:?}");
         assert_eq!(answer.stderr.lines().count(), 1, "{answer:?}");
