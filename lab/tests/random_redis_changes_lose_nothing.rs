@@ -12,6 +12,7 @@ use std::time::{Duration, Instant};
 use common::random::Random;
 use common::tree::{Tree, from_environment};
 use common::{QUIET, TIMEOUT, lab_for, name};
+use lab::redis::RedisConfig;
 use lab::redis::egress_fields;
 use lab::relay::{AUDIO, Mode, VIDEO};
 use lab::{Sink, Source, SourceConfig, Topology};
@@ -29,7 +30,12 @@ fn stayers_notice_nothing(mode: Mode) {
     let seed = from_environment("MEDIA_TREE_SEED", 0x7265_6469_7321);
     println!("{mode}: {changes} changes, MEDIA_TREE_SEED={seed}");
     let lab = lab_for("redischange", mode);
-    let tree = Tree::grow(&lab, Topology::one_nic(&lab, CHILDREN).unwrap(), mode, STAYERS);
+    let topology = Topology::one_nic(&lab, CHILDREN).unwrap();
+    // Whoever is named as the parent, the media of this test comes from the injection.
+    let sources = topology.injection.v4.to_string();
+    let tree = Tree::grow_with(&lab, topology, mode, STAYERS, RedisConfig::default(), |config| {
+        config.with(&["--source", &sources])
+    });
     let bench = &tree.bench;
     let stayers = bench.sink(&Vec::from_iter(0..STAYERS));
     let others = everywhere(&tree);

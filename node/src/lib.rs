@@ -3,7 +3,7 @@
 //! - [`config`]: what was asked for, checked before anything is bound; [`secret`]: what must not be shown.
 //! - [`http`]: the API that all nodes have, and who may use it; [`view`], [`metrics`]: what it shows.
 //! - [`cli`], [`daemon`]: the frame of a program: exit codes, log, signals.
-//! - [`record`]: a node as Redis has it; [`topology`]: from what Redis says to commands, without I/O.
+//! - [`record`]: a node as Redis has it; [`addresses`]: those of this host; [`topology`]: from what Redis says to commands, without I/O.
 //! - [`keyframe`]: requests for keyframes, and how often they are passed on, without I/O.
 //! - [`pace`]: how many events become one look, without I/O.
 //! - [`event`]: what is published about a tree; [`sessions`]: its sessions.
@@ -12,6 +12,7 @@
 //!
 //! Media is none of its business: what a command means is up to the node ([`tree::Follows`]).
 
+pub mod addresses;
 pub mod cli;
 pub mod commands;
 pub mod config;

@@ -1,7 +1,8 @@
 //! A node as it registers: the hash `node:{id}`.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
+use std::net::IpAddr;
 
 use serde::{Deserialize, Serialize};
 
@@ -48,14 +49,15 @@ pub struct Registration {
 }
 
 impl Registration {
-    /// The hash's fields. `status`: `active` while the node can do its job.
-    pub fn fields(&self, status: &str) -> Vec<(&'static str, String)> {
+    /// The hash's fields. `status`: `active` while the node can do its job; `addresses`: all that it may send media from.
+    pub fn fields(&self, status: &str, addresses: &BTreeSet<IpAddr>) -> Vec<(&'static str, String)> {
         vec![
             ("id", self.id.clone()),
             ("nodeId", self.id.clone()),
             ("type", self.node_type.name().to_owned()),
             ("treeId", self.tree_id.clone()),
             ("host", self.host.clone()),
+            ("addresses", written(addresses)),
             ("port", self.port.to_string()),
             ("audioPort", self.media[0].to_string()),
             ("videoPort", self.media[1].to_string()),
@@ -94,6 +96,38 @@ impl Place {
     }
 }
 
+/// Where a node's media comes from: what a child has to know of its parent.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Origin {
+    /// Where the parent itself takes media. Its copies have these source ports.
+    pub place: Place,
+    /// The addresses that it may send from. Empty: an older version, which says only its host.
+    pub addresses: BTreeSet<IpAddr>,
+}
+
+impl Origin {
+    /// Reads a parent's hash. `Ok(None)` when there is none; an error says what is wrong with it.
+    pub fn of(fields: &BTreeMap<String, String>) -> Result<Option<Origin>, String> {
+        let Some(place) = Place::of(fields)? else { return Ok(None) };
+        let addresses = fields.get("addresses").map(|text| read(text)).unwrap_or_default();
+        Ok(Some(Origin { place, addresses }))
+    }
+}
+
+/// Most addresses that a node says it has, and that are believed of one.
+pub const MAX_ADDRESSES: usize = 64;
+
+fn written(addresses: &BTreeSet<IpAddr>) -> String {
+    let texts: Vec<String> = addresses.iter().take(MAX_ADDRESSES).map(ToString::to_string).collect();
+    texts.join(",")
+}
+
+/// What is no address is left out: the others are as good as before.
+fn read(text: &str) -> BTreeSet<IpAddr> {
+    let parsed = text.split(',').filter_map(|one| one.trim().parse::<IpAddr>().ok());
+    parsed.map(|address| address.to_canonical()).take(MAX_ADDRESSES).collect()
+}
+
 impl fmt::Display for Place {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let [audio, video] = self.ports;
@@ -107,6 +141,15 @@ impl fmt::Display for Place {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    fn set(addresses: &[&str]) -> BTreeSet<IpAddr> {
+        addresses.iter().map(|address| address.parse().unwrap()).collect()
+    }
+
+    fn fields(registration: &Registration, addresses: &BTreeSet<IpAddr>) -> BTreeMap<String, String> {
+        let fields = registration.fields("active", addresses).into_iter();
+        fields.map(|(name, value)| (name.to_owned(), value)).collect()
+    }
 
     fn hash(fields: &[(&str, &str)]) -> BTreeMap<String, String> {
         fields.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect()
@@ -123,10 +166,29 @@ mod tests {
             media: [5002, 5004],
             created: 1_700_000_000_000,
         };
-        let written: BTreeMap<String, String> =
-            registration.fields("active").into_iter().map(|(name, value)| (name.to_owned(), value)).collect();
+        let addresses = set(&["10.0.0.7", "fd00::7"]);
+        let written: BTreeMap<String, String> = fields(&registration, &addresses);
         assert_eq!(written["id"], written["nodeId"]);
-        assert_eq!(Place::of(&written), Ok(Some(Place { host: "10.0.0.7".to_owned(), ports: [5002, 5004] })));
+        let place = Place { host: "10.0.0.7".to_owned(), ports: [5002, 5004] };
+        assert_eq!(Place::of(&written), Ok(Some(place.clone())));
+        assert_eq!(written["addresses"], "10.0.0.7,fd00::7");
+        assert_eq!(Origin::of(&written), Ok(Some(Origin { place, addresses })));
+    }
+
+    #[test]
+    fn a_parent_of_an_older_version_says_only_its_host() {
+        let old = hash(&[("host", "a"), ("audioPort", "5002"), ("videoPort", "5004")]);
+        assert_eq!(Origin::of(&old).unwrap().unwrap().addresses, BTreeSet::new());
+        assert_eq!(Origin::of(&BTreeMap::new()), Ok(None));
+        assert!(Origin::of(&hash(&[("audioPort", "5002")])).is_err());
+    }
+
+    #[test]
+    fn what_is_no_address_is_left_out() {
+        assert_eq!(read(" 10.0.0.1 ,,x, ::ffff:10.0.0.2,fd00::1"), set(&["10.0.0.1", "10.0.0.2", "fd00::1"]));
+        assert_eq!(read(""), BTreeSet::new());
+        let many: BTreeSet<IpAddr> = (0..200).map(|last| [10, 0, 0, last].into()).collect();
+        assert_eq!(read(&written(&many)).len(), MAX_ADDRESSES);
     }
 
     #[test]

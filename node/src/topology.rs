@@ -16,13 +16,15 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use crate::record::Place;
+use crate::record::{Origin, Place};
 
 /// All that Redis says that concerns one node, read at one moment.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Snapshot {
     /// `parent:{id}`.
     pub parent: Option<String>,
+    /// What the parent's `node:` hash says.
+    pub origin: Heard,
     /// `children:{id}`, each with what its `node:` hash says.
     pub children: BTreeMap<String, Registered>,
     /// `node:{id}` is there: the server has what we wrote.
@@ -31,6 +33,38 @@ pub struct Snapshot {
 
 /// What is known of where a child is.
 pub type Registered = Result<Option<Place>, String>;
+
+/// What is known of where a parent's media comes from.
+pub type Heard = Option<Result<Origin, String>>;
+
+/// Where media is to come from, as far as Redis has ever said. Media beats bookkeeping: what was known of a parent is kept
+/// when its registration expires, and when no parent is named any more, until another one is.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Upstream {
+    /// The parent that was named last.
+    pub parent: Option<String>,
+    /// Its registration, as it was seen last.
+    pub origin: Option<Origin>,
+    /// Why it is not, or no longer, seen.
+    pub problem: Option<String>,
+}
+
+impl Upstream {
+    fn observe(&mut self, snapshot: &Snapshot) {
+        let Some(parent) = &snapshot.parent else { return };
+        if self.parent.as_ref() != Some(parent) {
+            *self = Upstream { parent: Some(parent.clone()), ..Upstream::default() };
+        }
+        self.problem = match &snapshot.origin {
+            Some(Ok(origin)) => {
+                self.origin = Some(origin.clone());
+                None
+            }
+            Some(Err(why)) => Some(why.clone()),
+            None => Some("it is not registered".to_owned()),
+        };
+    }
+}
 
 /// What a node is to do about its children.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -84,6 +118,7 @@ pub struct Follower {
     /// The last snapshot was one of a server that lost its data.
     lost: bool,
     view: TopologyView,
+    upstream: Upstream,
 }
 
 impl Follower {
@@ -97,12 +132,18 @@ impl Follower {
             was_registered: false,
             lost: false,
             view: TopologyView::default(),
+            upstream: Upstream::default(),
         }
     }
 
     /// What follows from the last snapshot.
     pub fn view(&self) -> &TopologyView {
         &self.view
+    }
+
+    /// Where media is to come from, by all snapshots so far.
+    pub fn upstream(&self) -> &Upstream {
+        &self.upstream
     }
 
     /// When the next snapshot is needed even if nothing happens: the end of a grace.
@@ -134,6 +175,7 @@ impl Follower {
         self.was_registered |= snapshot.registered;
         self.lost = lost;
         self.hold(&snapshot, have, lost, now);
+        self.upstream.observe(&snapshot);
 
         let mut view = TopologyView { parent: self.parent(&snapshot, lost, now), ..TopologyView::default() };
         let mut commands = Vec::new();

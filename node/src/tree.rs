@@ -23,7 +23,7 @@ use tokio::sync::{mpsc, oneshot, watch};
 
 use crate::config::TreeConfig;
 use crate::record::{Place, Registration};
-use crate::topology::{Command, TopologyView};
+use crate::topology::{Command, TopologyView, Upstream};
 use inbox::{Inbox, Request};
 use keeper::Keeper;
 pub use timing::Timing;
@@ -95,6 +95,12 @@ pub trait Follows: Send + Sync + 'static {
     /// Carries out commands, all at once as far as it can. `seen`: when the first event came that led to them. What
     /// cannot be done is said in the node's own status; the next look gives the same command again.
     fn carry_out(&self, commands: Vec<Command>, seen: Instant) -> impl Future<Output = ()> + Send;
+
+    /// Where media is to come from: once after the first look, and whenever it changes, before the commands of that look.
+    fn upstream(&self, upstream: Upstream) -> impl Future<Output = ()> + Send {
+        drop(upstream);
+        std::future::ready(())
+    }
 
     /// The sessions of the tree, whenever they may have changed.
     fn sessions(&self, sessions: Vec<Session>) -> impl Future<Output = ()> + Send;

@@ -10,6 +10,7 @@ use relay_common::layout::{AUDIO, ChildInfo, Egress, MODE_XDP, StreamKey, Total,
 use relay_common::reason::{Fate, Reason};
 use relay_common::stream::Stream;
 
+use crate::config::text_of;
 use crate::fanout::ChildId;
 use crate::kernel::{self, KernelError, Maps, Mode, Pins, pins, unpadded};
 use crate::relay::unmapped;
@@ -126,6 +127,7 @@ pub fn outline(maps: &Maps, pins: &Pins, sums: Sums) -> view::Status {
             audio_port: ports[0],
             video_port: ports[1],
         },
+        sources: maps.prefixes().iter().map(text_of).collect(),
         topology: TopologyView::default(),
         redis: None,
         gstreamer: view::Gstreamer {

@@ -32,6 +32,9 @@ pub struct Status {
     pub uptime: u64,
     /// Listening addresses and ports.
     pub network: Network,
+    /// Where media is taken from: prefixes of addresses, or `any`.
+    #[serde(default)]
+    pub sources: Vec<String>,
     /// The node's place in the tree.
     #[serde(default)]
     pub topology: TopologyView,

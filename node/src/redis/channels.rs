@@ -16,7 +16,7 @@ pub struct Channels {
 pub enum Asks {
     /// Look at the topology.
     Look,
-    /// See whether this child is elsewhere now: its hash was written, which every node does all the time.
+    /// See whether this child or parent is elsewhere now: its hash was written, which every node does all the time.
     Compare(String),
     /// Look at the sessions.
     Sessions,
@@ -56,8 +56,8 @@ impl Channels {
             .collect()
     }
 
-    /// What the server says about a child's registration.
-    pub fn child(&self, child: &str) -> String {
+    /// What the server says about a child's or the parent's registration.
+    pub fn relative(&self, child: &str) -> String {
         format!("{}node:{child}", self.keyspace)
     }
 

@@ -11,11 +11,11 @@ use std::time::Duration;
 use redis::aio::MultiplexedConnection;
 use redis::{RedisResult, Script, Value};
 
-use crate::record::Place;
+use crate::record::{Origin, Place};
 use crate::sessions::{Row, Rows};
-use crate::topology::{Registered, Snapshot};
+use crate::topology::{Heard, Registered, Snapshot};
 
-/// A child whose `node:` key is no hash must not keep the others from being read: `pcall`.
+/// A child or parent whose `node:` key is no hash must not keep the others from being read: `pcall`.
 static SNAPSHOT: LazyLock<Script> = LazyLock::new(|| {
     Script::new(
         "local children = redis.call('SMEMBERS', 'children:' .. ARGV[1])
@@ -24,19 +24,26 @@ static SNAPSHOT: LazyLock<Script> = LazyLock::new(|| {
            if hash.err then hash = hash.err end
            children[i] = {child, hash}
          end
-         return {redis.call('GET', 'parent:' .. ARGV[1]), redis.call('EXISTS', 'node:' .. ARGV[1]), children}",
+         local parent = redis.call('GET', 'parent:' .. ARGV[1])
+         local origin = {}
+         if parent then
+           parent = string.match(parent, '^%s*(.-)%s*$')
+           origin = redis.pcall('HGETALL', 'node:' .. parent)
+           if origin.err then origin = origin.err end
+         end
+         return {parent, redis.call('EXISTS', 'node:' .. ARGV[1]), children, origin}",
     )
 });
 
-static CHILDREN: LazyLock<Script> = LazyLock::new(|| {
+static HASHES: LazyLock<Script> = LazyLock::new(|| {
     Script::new(
-        "local children = {}
-         for i, child in ipairs(ARGV) do
-           local hash = redis.pcall('HGETALL', 'node:' .. child)
+        "local hashes = {}
+         for i, id in ipairs(ARGV) do
+           local hash = redis.pcall('HGETALL', 'node:' .. id)
            if hash.err then hash = hash.err end
-           children[i] = hash
+           hashes[i] = hash
          end
-         return children",
+         return hashes",
     )
 });
 
@@ -59,21 +66,24 @@ static SESSIONS: LazyLock<Script> = LazyLock::new(|| {
 
 /// All that concerns a node.
 pub async fn snapshot(commands: &mut MultiplexedConnection, id: &str) -> RedisResult<Snapshot> {
-    let (parent, exists, children): (Value, bool, Vec<(Value, Value)>) =
+    let (parent, exists, children, origin): (Value, bool, Vec<(Value, Value)>, Value) =
         SNAPSHOT.arg(id).invoke_async(commands).await?;
     let parent = text(&parent).map(|parent| parent.trim().to_owned()).filter(|parent| !parent.is_empty());
-    let children =
-        children.into_iter().filter_map(|(child, hash)| Some((text(&child)?, registered(&hash)))).collect();
-    Ok(Snapshot { parent, children, registered: exists })
+    let children = children
+        .into_iter()
+        .filter_map(|(child, hash)| Some((text(&child)?, registered(&fields(&hash)))))
+        .collect();
+    let origin = parent.as_ref().and_then(|_| self::origin(&fields(&origin)));
+    Ok(Snapshot { parent, origin, children, registered: exists })
 }
 
-/// The hashes of some children.
-pub async fn children(
+/// The hashes of some nodes.
+pub async fn hashes(
     commands: &mut MultiplexedConnection,
     ids: &[String],
-) -> RedisResult<BTreeMap<String, Registered>> {
-    let hashes: Vec<Value> = CHILDREN.arg(ids).invoke_async(commands).await?;
-    Ok(ids.iter().cloned().zip(hashes.iter().map(registered)).collect())
+) -> RedisResult<BTreeMap<String, Hash>> {
+    let hashes: Vec<Value> = HASHES.arg(ids).invoke_async(commands).await?;
+    Ok(ids.iter().cloned().zip(hashes.iter().map(fields)).collect())
 }
 
 /// All active sessions, of whatever tree; and which of `asked` have a hash.
@@ -150,11 +160,25 @@ fn text(value: &Value) -> Option<String> {
     }
 }
 
-fn registered(hash: &Value) -> Registered {
+/// The fields of a node's hash, or why there are none.
+pub type Hash = Result<BTreeMap<String, String>, String>;
+
+fn fields(hash: &Value) -> Hash {
     let Value::Array(fields) = hash else {
         return Err("its node: key is no hash".to_owned());
     };
-    let fields: BTreeMap<String, String> =
-        fields.chunks_exact(2).filter_map(|pair| Some((text(&pair[0])?, text(&pair[1])?))).collect();
-    Place::of(&fields)
+    Ok(fields.chunks_exact(2).filter_map(|pair| Some((text(&pair[0])?, text(&pair[1])?))).collect())
+}
+
+/// What a child's hash says.
+pub fn registered(hash: &Hash) -> Registered {
+    Place::of(hash.as_ref().map_err(Clone::clone)?)
+}
+
+/// What a parent's hash says.
+pub fn origin(hash: &Hash) -> Heard {
+    match hash {
+        Ok(fields) => Origin::of(fields).transpose(),
+        Err(why) => Some(Err(why.clone())),
+    }
 }

@@ -15,12 +15,13 @@ fn children(list: &[(&str, Option<&str>)]) -> BTreeMap<String, Registered> {
 }
 
 fn there(list: &[(&str, Option<&str>)]) -> Snapshot {
-    Snapshot { parent: Some("injection-1".to_owned()), children: children(list), registered: true }
+    let parent = Some("injection-1".to_owned());
+    Snapshot { parent, children: children(list), registered: true, ..Snapshot::default() }
 }
 
 /// After FLUSHALL.
 fn lost(list: &[(&str, Option<&str>)]) -> Snapshot {
-    Snapshot { parent: None, children: children(list), registered: false }
+    Snapshot { children: children(list), ..Snapshot::default() }
 }
 
 /// A node that carries out what it is told.
@@ -180,6 +181,50 @@ fn a_registration_that_is_not_whole_changes_nothing_and_is_said() {
     assert_eq!(node.names(), ["a"]);
 }
 
+/// Of the parent, as it registers.
+fn origin(host: &str) -> Origin {
+    Origin { place: place(host), addresses: [host.parse().unwrap()].into() }
+}
+
+fn fed_by(parent: Option<&str>, origin: Heard) -> Snapshot {
+    Snapshot { parent: parent.map(str::to_owned), origin, registered: true, ..Snapshot::default() }
+}
+
+#[test]
+fn media_comes_from_the_parent_wherever_it_registers() {
+    let mut node = Node::new();
+    assert_eq!(*node.follower.upstream(), Upstream::default());
+    for host in ["10.0.0.1", "10.0.0.2"] {
+        node.see(fed_by(Some("a"), Some(Ok(origin(host)))), at(0));
+        assert_eq!(node.follower.upstream().origin, Some(origin(host)));
+    }
+    node.see(fed_by(Some("b"), Some(Ok(origin("10.0.0.3")))), at(1));
+    assert_eq!(node.follower.upstream().parent.as_deref(), Some("b"));
+    assert_eq!(node.follower.upstream().origin, Some(origin("10.0.0.3")));
+}
+
+#[test]
+fn what_was_known_of_a_parent_is_kept_until_another_is_named() {
+    let mut node = Node::new();
+    node.see(fed_by(Some("a"), Some(Ok(origin("10.0.0.1")))), at(0));
+    let gone = [
+        ("expired", fed_by(Some("a"), None), true),
+        ("not whole", fed_by(Some("a"), Some(Err("its registration has no host".to_owned()))), true),
+        ("taken out", fed_by(None, None), true),
+        ("lost", lost(&[]), true),
+        ("another, which never registered", fed_by(Some("b"), None), false),
+    ];
+    for (what, snapshot, kept) in gone {
+        node.see(snapshot, at(100));
+        let upstream = node.follower.upstream();
+        assert_eq!(upstream.origin.is_some(), kept, "{what}");
+        assert!(upstream.problem.is_some() || what == "taken out" || what == "lost", "{what}: {upstream:?}");
+    }
+    // The one before does not come back by itself.
+    node.see(fed_by(Some("a"), None), at(101));
+    assert_eq!(node.follower.upstream().origin, None);
+}
+
 mod random {
     use proptest::prelude::*;
 
@@ -192,8 +237,9 @@ mod random {
             1 => Just(Err("broken".to_owned())),
         ];
         let children = prop::collection::btree_map("[a-e]", registered, 0..5);
-        let snapshot = (prop::option::of("[a-e]"), children, prop::bool::weighted(0.8))
-            .prop_map(|(parent, children, registered)| Snapshot { parent, children, registered });
+        let snapshot = (prop::option::of("[a-e]"), children, prop::bool::weighted(0.8)).prop_map(
+            |(parent, children, registered)| Snapshot { parent, children, registered, origin: None },
+        );
         prop::collection::vec((snapshot, 0u64..15), 1..60)
     }
 

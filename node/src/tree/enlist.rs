@@ -4,6 +4,7 @@ use std::time::Instant;
 
 use super::Follows;
 use super::keeper::Keeper;
+use crate::addresses;
 use crate::record::Registration;
 use crate::redis::connect::Link;
 use crate::redis::failure::Failure;
@@ -18,7 +19,8 @@ impl<F: Follows> Keeper<F> {
             self.registration = Registration { id, ..registration };
         }
         let status = self.inbox.during(self.node.health()).await;
-        let fields = self.registration.fields(&status);
+        let addresses = addresses::own();
+        let fields = self.registration.fields(&status, &addresses);
         let writing = script::register(&mut link.commands, &self.registration.id, &fields, self.timing.ttl);
         match self.inbox.during(writing).await.map_err(|error| Failure::of(&link.address, error)) {
             Ok(existed) => {
@@ -29,6 +31,7 @@ impl<F: Follows> Keeper<F> {
                 }
                 self.believed = true;
                 self.status = status;
+                self.addresses = addresses;
                 self.follower.registered();
                 self.view.redis.registered = true;
                 self.view.redis.problem = None;

@@ -1,6 +1,7 @@
 //! Connects, and connects again. While there is no connection the node goes on with what it has.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -13,7 +14,7 @@ use crate::record::Registration;
 use crate::redis::connect::Connector;
 use crate::redis::failure::Failure;
 use crate::sessions::Sessions;
-use crate::topology::{Follower, Registered};
+use crate::topology::{Follower, Heard, Registered, Upstream};
 
 /// A connection that lives longer than this was a good one. Longer than connecting can take.
 const STABLE: Duration = Duration::from_secs(5);
@@ -28,7 +29,13 @@ pub(super) struct Keeper<F> {
     pub follower: Follower,
     /// Children as the last look found them.
     pub known: BTreeMap<String, Registered>,
-    /// Children whose registration is listened to.
+    /// The parent as the last look found it.
+    pub parent: Option<String>,
+    /// Its registration as the last look found it.
+    pub origin: Heard,
+    /// What the node was told last of where media is to come from.
+    pub told: Option<Upstream>,
+    /// Children and parent whose registration is listened to.
     pub heard: BTreeSet<String>,
     /// Why something may not be listened to.
     pub unheard: Option<String>,
@@ -38,6 +45,8 @@ pub(super) struct Keeper<F> {
     pub was_connected: bool,
     /// What was written last in place of a status.
     pub status: String,
+    /// The host's addresses that were written last.
+    pub addresses: BTreeSet<IpAddr>,
     /// The server has our registration, as far as we know.
     pub believed: bool,
     /// It was found missing when it was written: the next look is one at a server that lost its data.
@@ -73,10 +82,14 @@ impl<F: Follows> Keeper<F> {
             connector,
             timing,
             known: BTreeMap::new(),
+            parent: None,
+            origin: None,
+            told: None,
             heard: BTreeSet::new(),
             unheard: None,
             was_connected: false,
             status: String::new(),
+            addresses: BTreeSet::new(),
             believed: false,
             lost: false,
             reread_at: now,

@@ -13,7 +13,7 @@ use crate::redis::failure::Failure;
 use crate::redis::notify::{self, Setting};
 
 impl<F: Follows> Keeper<F> {
-    /// Subscribes to everything but the children.
+    /// Subscribes to everything but the children and the parent.
     pub(super) async fn listen(&mut self, link: &mut Link) -> Result<(), Failure> {
         self.notifications(link).await?;
         for channels in [self.inbox.channels.published(), self.inbox.channels.own_keys()] {
@@ -23,12 +23,14 @@ impl<F: Follows> Keeper<F> {
         Ok(())
     }
 
-    /// Subscribes to the registrations of the children in the set, and to no others.
-    pub(super) async fn listen_to_children(&mut self, link: &mut Link) -> Result<(), Failure> {
+    /// Subscribes to the registrations of the children in the set and of the parent, and to no others.
+    pub(super) async fn listen_to_relatives(&mut self, link: &mut Link) -> Result<(), Failure> {
         let own = &self.registration.id;
-        let wanted: BTreeSet<String> = self.known.keys().filter(|id| *id != own).cloned().collect();
-        let channels =
-            |ids: &[String]| -> Vec<String> { ids.iter().map(|id| self.inbox.channels.child(id)).collect() };
+        let wanted: BTreeSet<String> =
+            self.known.keys().chain(&self.parent).filter(|id| *id != own).cloned().collect();
+        let channels = |ids: &[String]| -> Vec<String> {
+            ids.iter().map(|id| self.inbox.channels.relative(id)).collect()
+        };
         let gone: Vec<String> = self.heard.difference(&wanted).cloned().collect();
         let new: Vec<String> = wanted.difference(&self.heard).cloned().collect();
         let (gone, come) = (channels(&gone), channels(&new));

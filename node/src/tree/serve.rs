@@ -7,10 +7,11 @@ use std::time::{Duration, Instant};
 
 use super::Follows;
 use super::keeper::Keeper;
+use crate::addresses;
 use crate::redis::connect::Link;
 use crate::redis::failure::Failure;
 use crate::redis::pulse::{self, Beat};
-use crate::redis::script;
+use crate::redis::script::{self, Hash};
 
 impl<F: Follows> Keeper<F> {
     /// Until the connection breaks. `Ok`: the node is to end.
@@ -98,7 +99,7 @@ impl<F: Follows> Keeper<F> {
             let _ = refresher.send(result.as_ref().map(|_| ()).map_err(Failure::to_string));
         }
         let registered = result?;
-        self.listen_to_children(link).await?;
+        self.listen_to_relatives(link).await?;
         if !registered {
             self.register(link).await?;
         }
@@ -121,6 +122,8 @@ impl<F: Follows> Keeper<F> {
         let there = snapshot.registered;
         snapshot.registered &= !std::mem::take(&mut self.lost);
         self.known.clone_from(&snapshot.children);
+        self.parent.clone_from(&snapshot.parent);
+        self.origin.clone_from(&snapshot.origin);
         let now = self.inbox.now();
         let commands = self.follower.observe(snapshot, &have, now);
         if self.follower.lost() {
@@ -131,6 +134,11 @@ impl<F: Follows> Keeper<F> {
                 );
             }
             self.inbox.sessions.ask(now);
+        }
+        let upstream = self.follower.upstream().clone();
+        if self.told.as_ref() != Some(&upstream) {
+            self.inbox.during(self.node.upstream(upstream.clone())).await;
+            self.told = Some(upstream);
         }
         if !commands.is_empty() {
             self.inbox.during(self.node.carry_out(commands, seen)).await;
@@ -175,13 +183,13 @@ impl<F: Follows> Keeper<F> {
         self.show();
     }
 
-    /// Sees whether children whose hash was written are elsewhere now: most only say that they still live.
+    /// Sees whether children, or the parent, whose hash was written are elsewhere now: most only say that they still live.
     async fn compare(&mut self, link: &mut Link) -> Result<(), Failure> {
         let mut written = std::mem::take(&mut self.inbox.written);
         // Those that were taken out meanwhile are none of our business.
-        written.retain(|id, _| self.known.contains_key(id));
+        written.retain(|id, _| self.known.contains_key(id) || self.parent.as_ref() == Some(id));
         // One that is waited for needs no comparison.
-        let waited = written.iter().filter(|(id, _)| !matches!(self.known.get(*id), Some(Ok(Some(_)))));
+        let waited = written.iter().filter(|(id, _)| self.waits_for(id));
         if let Some(at) = waited.map(|(_, at)| *at).min() {
             self.inbox.events += 1;
             self.inbox.topology.ask(at);
@@ -190,7 +198,12 @@ impl<F: Follows> Keeper<F> {
         self.compare_with(link, &written).await
     }
 
-    /// Reads the hashes of some children, and asks for a look if one is not as the last look found it.
+    fn waits_for(&self, id: &String) -> bool {
+        let child = self.known.get(id).is_some_and(|registered| !matches!(registered, Ok(Some(_))));
+        child || (self.parent.as_ref() == Some(id) && !matches!(self.origin, Some(Ok(_))))
+    }
+
+    /// Reads the hashes of some children, or of the parent, and asks for a look if one is not as the last look found it.
     pub(super) async fn compare_with(
         &mut self,
         link: &mut Link,
@@ -200,14 +213,20 @@ impl<F: Follows> Keeper<F> {
             return Ok(());
         }
         let ids: Vec<String> = written.keys().cloned().collect();
-        let reading = script::children(&mut link.commands, &ids);
+        let reading = script::hashes(&mut link.commands, &ids);
         let now = self.inbox.during(reading).await.map_err(|error| Failure::of(&link.address, error))?;
-        let changed = written.iter().filter(|(id, _)| now.get(*id) != self.known.get(*id));
+        let changed =
+            written.iter().filter(|(id, _)| now.get(*id).is_some_and(|hash| self.differs(id, hash)));
         if let Some(at) = changed.map(|(_, at)| *at).min() {
             self.inbox.events += 1;
             self.inbox.topology.ask(at);
         }
         Ok(())
+    }
+
+    fn differs(&self, id: &String, hash: &Hash) -> bool {
+        let child = self.known.get(id).is_some_and(|known| *known != script::registered(hash));
+        child || (self.parent.as_ref() == Some(id) && self.origin != script::origin(hash))
     }
 
     async fn look_at_sessions(&mut self, link: &mut Link) -> Result<(), Failure> {
@@ -239,9 +258,10 @@ impl<F: Follows> Keeper<F> {
                 }
             }
         }
-        // Whoever reads the registration learns soon that the node is ill, or well again.
+        // Whoever reads the registration learns soon that the node is ill, or well again, or has another address.
         let status = self.inbox.during(self.node.health()).await;
-        if status != self.status && self.view.redis.registered {
+        let written = status == self.status && addresses::own() == self.addresses;
+        if !written && self.view.redis.registered {
             self.rewrite_at = Instant::now();
         }
         Ok(())

@@ -107,6 +107,10 @@ pub(super) struct Attach {
     /// Where media comes in, [ADDRESS:]AUDIO:VIDEO; RTCP is the port after each [default: 5002:5004]
     #[arg(long, env = "RELAY_LISTEN", value_name = "[ADDRESS:]AUDIO:VIDEO")]
     pub listen: Option<String>,
+    /// Where media is taken from: an address or ADDRESS/BITS, IPv4 or IPv6; repeatable. In a tree besides from the parent
+    /// [default: from anybody, in a tree from the parent]
+    #[arg(long = "source", env = "RELAY_SOURCES", value_name = "CIDR", value_delimiter = ',')]
+    pub sources: Vec<String>,
     /// TOML file with the same settings; flags win
     #[arg(long, env = "RELAY_CONFIG")]
     pub config: Option<PathBuf>,

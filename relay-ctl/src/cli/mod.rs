@@ -114,6 +114,7 @@ fn configuration(attach: Attach) -> Result<Config, Failure> {
         cpus: attach.cpus,
         without_statistics: attach.without_statistics,
         children: attach.children,
+        sources: attach.sources,
     };
     Ok(Config::new(&attach.interface, flags, environment, file)?)
 }

@@ -42,6 +42,7 @@ pub fn status(status: &Status) -> String {
             status.network.audio_port,
             status.network.video_port
         ),
+        format!("sources     {}", status.sources.join(" ")),
         format!("children    {} {}", status.forwarding.children_count, status.forwarding.children.join(" ")),
     ];
     lines.extend(place_in_tree(status));

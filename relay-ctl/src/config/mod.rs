@@ -3,6 +3,7 @@
 
 mod child;
 mod cpus;
+mod source;
 
 use std::collections::BTreeSet;
 use std::net::SocketAddr;
@@ -16,8 +17,9 @@ use node::config::{NodeConfig, NodeFile, NodeFlags};
 use node::secret::Secret;
 use relay_common::layout::MAX_CHILDREN;
 use serde::Deserialize;
+pub use source::{of as source_of, text_of};
 
-use crate::kernel::{Constants, ModeWanted};
+use crate::kernel::{Constants, ModeWanted, Prefix};
 
 /// RTP ports that a relay listens on unless told otherwise: audio, video.
 pub const DEFAULT_PORTS: [u16; 2] = [5002, 5004];
@@ -53,6 +55,8 @@ pub struct File {
     cpus: Option<String>,
     #[serde(default)]
     children: Vec<String>,
+    #[serde(default)]
+    sources: Vec<String>,
     /// The file itself, if every user of the machine can read it.
     #[serde(skip)]
     open_to_all: Option<PathBuf>,
@@ -89,6 +93,8 @@ pub struct Flags {
     pub without_statistics: bool,
     /// `--child`, in the order given.
     pub children: Vec<String>,
+    /// `--source`.
+    pub sources: Vec<String>,
 }
 
 /// Checked configuration of a relay. What every node has (`node_id`, `tree`, `token`, `warnings` …) is read as if it
@@ -117,6 +123,8 @@ pub struct Config {
     pub log: String,
     /// Children to begin with.
     pub children: Vec<ChildSpec>,
+    /// Where media is taken from, in a tree besides from the parent. Empty: nothing is said.
+    pub sources: BTreeSet<Prefix>,
 }
 
 impl Deref for Config {
@@ -175,6 +183,13 @@ impl Config {
                 "--cpus spreads streams over CPUs in xdp only, and --mode {mode} is asked for: leave out one of them"
             ));
         }
+        let given = |texts: Vec<String>| -> Vec<String> {
+            texts.into_iter().filter(|text| !text.trim().is_empty()).collect()
+        };
+        let sources = match given(flags.sources) {
+            flags if flags.is_empty() => source::parse_all(&file.sources)?,
+            flags => source::parse_all(&flags)?,
+        };
         let api = node.api(flags.api, file.api, DEFAULT_API_PORT);
         let log = flags.log.or(file.log).unwrap_or_else(|| "info".to_owned());
         Ok(Config {
@@ -192,6 +207,7 @@ impl Config {
             constants: Constants { log_level: ebpf_log_level(&log), statistics: !flags.without_statistics },
             log,
             children,
+            sources,
         })
     }
 }
@@ -248,6 +264,21 @@ mod tests {
     }
 
     #[test]
+    fn sources_of_the_flags_win_over_those_of_the_file() {
+        let config = |flags: &[&str]| {
+            let file: File = toml::from_str("sources = ['10.0.0.1']").unwrap();
+            let sources = flags.iter().map(|text| (*text).to_owned()).collect();
+            Config::new("eth0", Flags { sources, ..Flags::default() }, no_env, file)
+        };
+        let texts = |config: Config| config.sources.iter().map(text_of).collect::<Vec<_>>();
+        assert_eq!(texts(config(&[]).unwrap()), ["10.0.0.1/32"]);
+        // An empty variable is none.
+        assert_eq!(texts(config(&[""]).unwrap()), ["10.0.0.1/32"]);
+        assert_eq!(texts(config(&["10.2.0.0/16", "fd00::/64"]).unwrap()), ["fd00::/64", "10.2.0.0/16"]);
+        assert!(config(&["10.2.0.1/16"]).unwrap_err().0.contains("10.2.0.0/16"));
+    }
+
+    #[test]
     fn children_and_redis_contradict_each_other() {
         let redis = |name: &str| (name == "REDIS_HOST").then(|| "h".to_owned());
         let children = vec!["a=10.0.0.1:5002:5004".to_owned()];
@@ -268,7 +299,7 @@ mod tests {
         let text = format!(
             "node-id = 'r'\ntree-id = 't'\nnode-host = 'h'\nredis = 'rediss://u:hunter2@s/2'\ntopology-grace = 5\n\
              api-token-file = '{0}'\nredis-password-file = '{0}'\nmode = 'tc'\nlisten = '6002:6004'\n\
-             api = '127.0.0.1:80'\npin-root = '/p'\nlog = 'warn'\nstand-in = 'eth'",
+             api = '127.0.0.1:80'\npin-root = '/p'\nlog = 'warn'\nstand-in = 'eth'\nsources = ['10.1.0.0/16', 'fd00::7']",
             secret.path().display()
         );
         let file: File = toml::from_str(&text).unwrap();
@@ -281,6 +312,7 @@ mod tests {
         assert_eq!((config.mode, config.listen.ports), (ModeWanted::Tc, [6002, 6004]));
         assert_eq!((config.api.port(), &*config.pin_root, &*config.log), (80, Path::new("/p"), "warn"));
         assert_eq!(config.stand_in.as_deref(), Some("eth"));
+        assert_eq!(config.sources.iter().map(text_of).collect::<Vec<_>>(), ["10.1.0.0/16", "fd00::7/128"]);
         for shown in [shown, format!("{config:?}")] {
             assert!(shown.contains("(secret)") && !shown.contains("hunter2"), "{shown}");
         }

@@ -152,14 +152,15 @@ impl Maps {
         self.listener_changes.set(0, next, 0).map_err(map("LISTENER_CHANGES"))
     }
 
+    /// Where media is taken from.
+    pub fn prefixes(&self) -> BTreeSet<Prefix> {
+        let keys = self.sources.keys().flatten();
+        keys.map(|key| Prefix { length: key.prefix_len(), address: key.data() }).collect()
+    }
+
     /// Says where media is taken from. What is new comes first, so that no source that stays is missed.
     pub fn set_sources(&mut self, wanted: &BTreeSet<Prefix>) -> Result<(), KernelError> {
-        let present: BTreeSet<Prefix> = self
-            .sources
-            .keys()
-            .flatten()
-            .map(|key| Prefix { length: key.prefix_len(), address: key.data() })
-            .collect();
+        let present = self.prefixes();
         for new in wanted.difference(&present) {
             self.sources.insert(&new.key(), 1, 0).map_err(map("SOURCES"))?;
         }

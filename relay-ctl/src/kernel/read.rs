@@ -41,6 +41,12 @@ pub fn streams_pinned(pins: &Pins) -> Result<Vec<(StreamKey, Stream)>, KernelErr
     Ok(rows(&open(pins, "STREAMS")?))
 }
 
+/// Are there more streams than so many? Counts no further.
+pub fn has_more_streams(pins: &Pins, most: usize) -> Result<bool, KernelError> {
+    let map: HashMap<MapData, StreamKey, Stream> = open(pins, "STREAMS")?;
+    Ok(map.keys().flatten().nth(most).is_some())
+}
+
 /// Only the daemon removes streams, and new ones begin in front of the others in their bucket: as long as it does not,
 /// nothing that was there is missed.
 fn rows(map: &HashMap<MapData, StreamKey, Stream>) -> Vec<(StreamKey, Stream)> {

@@ -133,7 +133,7 @@ impl Relay {
                 tracing::debug!("{} is no child and asks for keyframes: not passed on", heard.from);
                 return;
             }
-            asked.retain(|ssrc| state.source_of(&key(heard.port, *ssrc)).is_some());
+            asked.retain(|ssrc| self.above(&state, &key(heard.port, *ssrc)).is_some());
         }
         for ssrc in asked {
             let now = passing.started.elapsed();
@@ -150,10 +150,15 @@ impl Relay {
         }
     }
 
+    /// Who is asked for a stream: whoever sends it, or the parent, who may send it though there is no entry for it.
+    fn above(&self, state: &State, key: &StreamKey) -> Option<SocketAddr> {
+        state.source_of(key).or_else(|| state.parent_of(key, self.config.listen.ports))
+    }
+
     async fn ask_above(&self, sockets: &Sockets, port: u16, ssrc: u32) {
         let state = self.state.lock().await;
         // It may have ended meanwhile.
-        let Some(source) = state.source_of(&key(port, ssrc)) else { return };
+        let Some(source) = self.above(&state, &key(port, ssrc)) else { return };
         let request = keyframe::request(ssrc, ssrc);
         let own = self.registered_address(&state).await;
         let mut asked = false;

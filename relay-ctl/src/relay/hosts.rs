@@ -1,4 +1,4 @@
-//! Children whose host is a name: looked up apart from everything else, since a name server may take its time.
+//! Children and parents whose host is a name: looked up apart from everything else, since a name server may take its time.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
@@ -68,7 +68,8 @@ impl Relay {
 
     async fn keep_names(&self) {
         loop {
-            let complete = self.look_up_hosts().await;
+            let (children, parent) = tokio::join!(self.look_up_hosts(), self.look_up_parent());
+            let complete = children && parent;
             let pause = if complete { AGAIN } else { AGAIN_WHEN_MISSING };
             let _ = tokio::time::timeout(pause, self.look_up_hosts.notified()).await;
         }

@@ -8,6 +8,7 @@ mod hosts;
 mod plane;
 mod probes;
 mod sample;
+mod sources;
 mod start;
 mod status;
 mod tree;
@@ -35,6 +36,7 @@ use family::Families;
 use plane::Plane;
 use probes::{Fallen, Looker, Probes};
 pub use sample::{Forwarder, Sample, Told};
+use sources::Sources;
 pub use start::StartError;
 use way::Way;
 pub use way::{mapped, unmapped};
@@ -83,6 +85,8 @@ struct State {
     addresses: Vec<IpAddr>,
     children: BTreeMap<String, Member>,
     routes: BTreeMap<StreamKey, BTreeSet<ChildId>>,
+    /// Where media is taken from.
+    sources: Sources,
     /// Children that the tree wants and that cannot be, and why.
     refused: BTreeMap<String, String>,
     probes: Probes,
@@ -350,7 +354,7 @@ impl State {
                 Ok(())
             }
             Plane::Userspace(sockets) => {
-                sockets.publish(plane::userspace_plan(&self.children, &self.routes));
+                sockets.publish(plane::userspace_plan(&self.children, &self.routes, self.sources.in_force()));
                 Ok(())
             }
         }

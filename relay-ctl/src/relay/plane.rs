@@ -7,7 +7,7 @@ use relay_common::stream::Stream;
 
 use super::Member;
 use crate::fanout::ChildId;
-use crate::kernel::{self, DataPlane, KernelError, Mode};
+use crate::kernel::{self, DataPlane, KernelError, Mode, Prefix};
 use crate::userspace::{Plan, Target, Userspace};
 
 /// Kernel or sockets.
@@ -98,6 +98,7 @@ impl Plane {
 pub fn userspace_plan(
     children: &BTreeMap<String, Member>,
     routes: &BTreeMap<StreamKey, BTreeSet<ChildId>>,
+    sources: &BTreeSet<Prefix>,
 ) -> Plan {
     let reachable: Vec<&Member> = children.values().filter(|member| member.way.address.is_some()).collect();
     let targets = reachable
@@ -115,6 +116,6 @@ pub fn userspace_plan(
             .iter()
             .map(|(key, subset)| (*key, subset.iter().filter_map(|id| index.get(id).copied()).collect()))
             .collect(),
-        ..Plan::default()
+        sources: sources.clone(),
     }
 }

@@ -155,6 +155,8 @@ impl Relay {
         status.gstreamer.video_restarts = state.interruptions;
         status.problems.extend(state.problem.clone());
         status.problems.extend(state.not_attached.clone());
+        status.sources = state.sources.shown();
+        status.warnings.extend(state.sources.warning().cloned());
         status.warnings.extend(state.chain.clone());
         status.warnings.extend(not_spread(&self.config, state.plane.mode()));
         status.warnings.extend(state.warnings.iter().cloned());
@@ -229,6 +231,7 @@ impl Relay {
                 audio_port,
                 video_port,
             },
+            sources: Vec::new(),
             topology: TopologyView::default(),
             redis: None,
             gstreamer: view::Gstreamer {

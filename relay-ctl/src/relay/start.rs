@@ -12,6 +12,7 @@ use super::family::{self, Families};
 use super::hosts::{self, Answers};
 use super::plane::Plane;
 use super::probes::{Fallen, Looker, Probes, Standing};
+use super::sources::Sources;
 use super::way::{self, Way};
 use super::{Member, Relay, RelayError, State, Told};
 use crate::config::{ChildSpec, Config, ConfigError, Listen, ONLINE};
@@ -120,8 +121,17 @@ impl Relay {
         if config.cpus.is_some() && mode != Mode::Xdp {
             tracing::warn!("--cpus has no effect in {mode}: streams are spread over CPUs in xdp only");
         }
+        let inherited_sources = match &plane {
+            Plane::Kernel(plane) => plane.maps().prefixes(),
+            Plane::Userspace(_) => BTreeSet::new(),
+        };
+        let in_tree = config.tree.is_some();
+        if !in_tree && config.sources.is_empty() {
+            tracing::warn!("media is taken from anybody; --source CIDR limits it");
+        }
         let state = State {
             plane,
+            sources: Sources::new(&config.sources, in_tree, inherited_sources),
             mode_reason,
             ifindex: interface.index,
             interface: interface.name.clone(),
@@ -250,8 +260,10 @@ impl Relay {
         let listeners =
             listeners(&state.addresses, interface.mac.unwrap_or_default(), self.config.listen.ports);
         let reason = state.mode_reason.clone();
-        if let Plane::Kernel(plane) = &mut state.plane {
+        let State { plane, sources, .. } = &mut *state;
+        if let Plane::Kernel(plane) = plane {
             plane.prepare(mode)?;
+            plane.take_from(sources.in_force())?;
             // An older layout version's maps describe themselves, and these are as new as at a first start.
             if fresh || plane.is_upgrade() {
                 plane.describe(&self.config.node_id, self.config.listen.ports, &reason, true)?;

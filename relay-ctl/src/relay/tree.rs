@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use node::config::RedisServer;
 use node::record::{NodeType, Place, Registration};
-use node::topology::Command;
+use node::topology::{Command, Upstream};
 use node::tree::{Follows, Session, Tree};
 use relay_common::layout::MAX_CHILDREN;
 use tokio::time::timeout_at;
@@ -69,6 +69,10 @@ impl Follows for Relay {
                 Some(why) => tracing::warn!("child {}: {why}", id(command)),
             }
         }
+    }
+
+    async fn upstream(&self, upstream: Upstream) {
+        self.take_from_upstream(upstream).await;
     }
 
     async fn sessions(&self, sessions: Vec<Session>) {

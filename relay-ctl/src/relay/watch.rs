@@ -7,13 +7,15 @@ use std::time::Duration;
 
 use futures_util::future::join_all;
 use relay_common::layout::{MAX_STREAMS, StreamKey};
+use relay_common::stream::Stream;
 use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
+use tokio::time::MissedTickBehavior;
 
 use super::plane::Plane;
 use super::start::{interface_of, listen_addresses, listeners};
 use super::{Relay, StartError, State};
-use crate::kernel::{KernelError, Mode, ModeWanted, Pins, StockOrder, probe};
+use crate::kernel::{self, KernelError, Mode, ModeWanted, Pins, StockOrder, probe};
 use crate::net::{Change, Changes, Interface, NetError, Netlink};
 
 /// Changes of the kernel's tables come in bursts; one look answers them all.
@@ -22,10 +24,26 @@ const SETTLE: Duration = Duration::from_millis(2);
 const REFRESH: Duration = Duration::from_secs(5);
 /// Everything is looked at again, in case an event was missed.
 const LOOK: Duration = Duration::from_secs(30);
-/// A stream that was silent for this long is forgotten.
-const SILENT: u64 = 600_000_000_000;
-/// The same when the table of streams is three quarters full.
-const SILENT_WHEN_FULL: u64 = 30_000_000_000;
+/// How often is looked whether the table of streams is filling up: somebody may send with a new SSRC in every packet.
+const CROWD: Duration = Duration::from_secs(1);
+/// Streams that are many: half of what the table holds.
+const CROWDED: usize = MAX_STREAMS as usize / 2;
+/// Streams that are forgotten at a time, so that changes need not wait for all of them.
+const AT_A_TIME: usize = 1_000;
+/// Streams are forgotten by this.
+const PATIENCE: Patience =
+    Patience { silent: 600_000_000_000, when_full: 30_000_000_000, single: 2_000_000_000 };
+
+/// For how many ns a stream may be silent before it is forgotten.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Patience {
+    /// Any stream.
+    pub silent: u64,
+    /// The same when the table is three quarters full.
+    pub when_full: u64,
+    /// A stream of one packet, or of RTCP only, when the table is half full: those go first that may be none.
+    pub single: u64,
+}
 
 impl Relay {
     /// Runs until cancelled, or until the data plane has been detached.
@@ -33,6 +51,8 @@ impl Relay {
         let mut refresh = tokio::time::interval(REFRESH);
         let mut look = tokio::time::interval(LOOK);
         look.tick().await;
+        let mut crowd = tokio::time::interval(CROWD);
+        crowd.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
             tokio::select! {
                 change = changes.next() => match change {
@@ -65,8 +85,11 @@ impl Relay {
                 }
                 _ = look.tick() => {
                     self.follow(&[Change::Overrun]).await;
-                    self.forget_silent(SILENT, SILENT_WHEN_FULL).await;
+                    self.forget_silent(PATIENCE).await;
                 }
+                _ = crowd.tick() => if self.is_crowded().await {
+                    self.forget_silent(PATIENCE).await;
+                },
             }
         }
     }
@@ -248,24 +271,31 @@ impl Relay {
         }
     }
 
-    /// Forgets streams that were silent for so many ns; `when_full`: the same when the table is three quarters full.
-    pub(super) async fn forget_silent(&self, limit: u64, when_full: u64) {
+    /// Is the table of streams more than half full? Counts no further than that.
+    async fn is_crowded(&self) -> bool {
+        let pins = match &self.state.lock().await.plane {
+            Plane::Userspace(sockets) => return sockets.known() > CROWDED,
+            Plane::Kernel(_) => Pins::new(&self.config.pin_root, &self.config.interface),
+        };
+        let counting = tokio::task::spawn_blocking(move || kernel::has_more_streams(&pins, CROWDED));
+        matches!(counting.await, Ok(Ok(true)))
+    }
+
+    /// Forgets streams that were silent for longer than our patience lasts.
+    pub(super) async fn forget_silent(&self, patience: Patience) {
         // Nobody adds up streams and totals while some of them go from here to there.
         let _sums = self.sums.lock().await;
         let streams = self.read_streams().await;
-        let limit = if streams.len() * 4 > MAX_STREAMS as usize * 3 { when_full } else { limit };
-        let now = crate::report::monotonic_ns();
-        let silent: Vec<StreamKey> = streams
-            .iter()
-            .filter(|(_, stream)| now.saturating_sub(stream.last_seen) > limit)
-            .map(|(key, _)| *key)
-            .collect();
-        if silent.is_empty() {
-            return;
-        }
-        let mut state = self.state.lock().await;
-        if let Err(error) = state.plane.forget(&silent, self.config.listen.ports) {
-            tracing::warn!("silent streams stay in the table: {error}");
+        self.forget(&to_forget(&streams, crate::report::monotonic_ns(), patience)).await;
+    }
+
+    /// Forgets streams. Hold `sums`.
+    pub(super) async fn forget(&self, keys: &[StreamKey]) {
+        for keys in keys.chunks(AT_A_TIME) {
+            let mut state = self.state.lock().await;
+            if let Err(error) = state.plane.forget(keys, self.config.listen.ports) {
+                tracing::warn!("streams stay in the table: {error}");
+            }
         }
     }
 }
@@ -310,6 +340,18 @@ impl Relay {
         });
         join_all(filling).await.contains(&true)
     }
+}
+
+/// Which streams to forget, at a moment on the clock of `last_seen`.
+fn to_forget(streams: &[(StreamKey, Stream)], now: u64, patience: Patience) -> Vec<StreamKey> {
+    let most = MAX_STREAMS as usize;
+    let limit = if streams.len() * 4 > most * 3 { patience.when_full } else { patience.silent };
+    let crowded = streams.len() > CROWDED;
+    let goes = |stream: &Stream| {
+        let silent = now.saturating_sub(stream.last_seen);
+        silent > limit || (crowded && stream.packets <= 1 && silent > patience.single)
+    };
+    streams.iter().filter(|(_, stream)| goes(stream)).map(|(key, _)| *key).collect()
 }
 
 /// The addresses to listen on: a question that failed says nothing about them.
@@ -365,6 +407,50 @@ impl Relay {
 mod tests {
     use super::*;
     use crate::config::ConfigError;
+
+    const SECOND: u64 = 1_000_000_000;
+    const NOW: u64 = 1_000 * SECOND;
+
+    /// `count` streams of so many packets, silent for so long; their SSRCs begin at `first`.
+    fn streams(first: u32, count: u32, packets: u64, silent: u64) -> Vec<(StreamKey, Stream)> {
+        let begun = Stream::begin_with_rtcp(NOW - silent, [0; 16], 5004);
+        let stream = Stream { packets, ..begun };
+        let key = |ssrc| StreamKey { port: 5004, reserved: [0; 2], ssrc };
+        (first..first + count).map(|ssrc| (key(ssrc), stream)).collect()
+    }
+
+    /// How many of the streams from each of these SSRCs on are forgotten.
+    fn forgotten(parts: &[(u32, u64, u64)]) -> Vec<usize> {
+        let starts: Vec<u32> = (0..parts.len() as u32).map(|part| part * MAX_STREAMS).collect();
+        let all: Vec<_> = starts
+            .iter()
+            .zip(parts)
+            .flat_map(|(first, (count, packets, silent))| streams(*first, *count, *packets, *silent))
+            .collect();
+        let gone = to_forget(&all, NOW, PATIENCE);
+        let of = |first: &u32| {
+            gone.iter().filter(|key| (*first..*first + MAX_STREAMS).contains(&key.ssrc)).count()
+        };
+        starts.iter().map(of).collect()
+    }
+
+    #[test]
+    fn streams_of_one_packet_go_first_when_the_table_is_half_full() {
+        let half = MAX_STREAMS / 2;
+        // Real ones that pause, a flood that has gone by, RTCP alone, and what has just come.
+        let parts =
+            |flood| [(10, 2, 20 * SECOND), (flood, 1, 3 * SECOND), (10, 0, 3 * SECOND), (10, 1, SECOND)];
+        assert_eq!(forgotten(&parts(half - 30)), [0, 0, 0, 0]);
+        assert_eq!(forgotten(&parts(half)), [0, half as usize, 10, 0]);
+    }
+
+    #[test]
+    fn silent_streams_go_sooner_when_the_table_is_nearly_full() {
+        let most = MAX_STREAMS * 3 / 4;
+        let parts = |live| [(live, 9, SECOND), (10, 9, 40 * SECOND), (10, 9, 700 * SECOND)];
+        assert_eq!(forgotten(&parts(100)), [0, 0, 10]);
+        assert_eq!(forgotten(&parts(most)), [0, 10, 10]);
+    }
 
     #[test]
     fn a_failed_question_for_addresses_removes_none() {

@@ -70,6 +70,7 @@ use tap::Taps;
 
 pub use error::UserspaceError;
 pub use feedback::Heard;
+pub use plan::covers;
 pub use tap::{TapFilter, Tapped};
 
 /// How long a change waits for batches on their way out.
@@ -189,6 +190,11 @@ impl Userspace {
         }
         streams.sort_unstable_by_key(|(key, _)| *key);
         streams
+    }
+
+    /// How many streams there are.
+    pub fn known(&self) -> usize {
+        self.shared.known.load(Relaxed)
     }
 
     /// One stream.

@@ -95,7 +95,8 @@ fn destination(target: &Target, mapped: bool) -> Destination {
     }
 }
 
-fn covers(prefix: &Prefix, address: &[u8; 16]) -> bool {
+/// Is the address, IPv4 mapped, one of the prefix'?
+pub fn covers(prefix: &Prefix, address: &[u8; 16]) -> bool {
     let differ = u128::from_be_bytes(prefix.address) ^ u128::from_be_bytes(*address);
     // All 128 bits are shifted out of an empty prefix.
     differ.checked_shr(128 - prefix.length.min(128)).unwrap_or(0) == 0

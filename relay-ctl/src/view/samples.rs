@@ -16,6 +16,7 @@ pub fn status(uptime: u64) -> super::Status {
         daemon: true,
         uptime,
         network: super::Network { addresses: Vec::new(), audio_port: 5002, video_port: 5004 },
+        sources: vec!["any".to_owned()],
         topology: TopologyView::default(),
         redis: None,
         gstreamer: super::Gstreamer {

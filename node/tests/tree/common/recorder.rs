@@ -5,7 +5,7 @@ use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
 use node::record::{NodeType, Place, Registration};
-use node::topology::Command;
+use node::topology::{Command, Upstream};
 use node::tree::{Follows, Session};
 use tokio::sync::watch;
 
@@ -35,6 +35,7 @@ pub struct Told {
     /// From the event to the command.
     pub delays: Vec<Duration>,
     pub sessions: Vec<Vec<Session>>,
+    pub upstream: Vec<Upstream>,
 }
 
 pub struct Recorder {
@@ -100,6 +101,10 @@ impl Follows for Recorder {
             }
             told.commands.extend(commands);
         });
+    }
+
+    async fn upstream(&self, upstream: Upstream) {
+        self.log.send_modify(|told| told.upstream.push(upstream));
     }
 
     async fn sessions(&self, sessions: Vec<Session>) {

@@ -10,6 +10,7 @@ use super::*;
 use crate::config::{Config, File, Flags};
 use crate::kernel::ModeWanted;
 use crate::relay::StartError;
+use crate::relay::watch::Patience;
 use crate::userspace::UserspaceError;
 
 /// A relay on loopback, with these children.
@@ -66,7 +67,7 @@ async fn totals_go_on_when_streams_are_forgotten() {
     assert_eq!(counted(&before), [(3, 300), (40, 4_000)]);
     assert_eq!(before.streams.len(), 3);
 
-    relay.forget_silent(0, 0).await;
+    relay.forget_silent(Patience { silent: 0, when_full: 0, single: 0 }).await;
     let after = relay.sample().await;
     assert_eq!(after.streams.len(), 0);
     assert_eq!(counted(&after), counted(&before));
@@ -74,7 +75,7 @@ async fn totals_go_on_when_streams_are_forgotten() {
     assert_eq!(sums(&after), (43, 4_300), "`status` agrees with the metrics");
 
     send(&relay, 1, 2222, 20..25).await;
-    relay.forget_silent(0, 0).await;
+    relay.forget_silent(Patience { silent: 0, when_full: 0, single: 0 }).await;
     send(&relay, 1, 2222, 25..30).await;
     assert_eq!(counted(&relay.sample().await), [(3, 300), (50, 5_000)]);
 }
@@ -94,7 +95,7 @@ async fn problems_are_those_of_the_status() {
 async fn only_silent_streams_are_forgotten() {
     let relay = relay(&[]).await;
     send(&relay, 0, 1111, 0..3).await;
-    relay.forget_silent(60_000_000_000, 0).await;
+    relay.forget_silent(Patience { silent: 60_000_000_000, when_full: 0, single: 0 }).await;
     assert_eq!(relay.sample().await.streams.len(), 1);
 }
 
