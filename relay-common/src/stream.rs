@@ -19,8 +19,12 @@ const WINDOW: u16 = 128;
 /// The source of a stream has ended when nothing has come from it for so long, if what comes from elsewhere does not go
 /// on where it was, ns. What goes round in a loop is back within milliseconds.
 const SILENT: u64 = 200_000_000;
-/// The same when the other is known as a rival.
-const SILENT_WITH_RIVAL: u64 = 1_000_000_000;
+/// The same when the other is a rival: a sender that pauses (Opus with DTX is silent for 400 ms) stays the source.
+const SILENT_WITH_RIVAL: u64 = 500_000_000;
+/// The same when the rival goes on where the source was, as copies in a loop never do.
+const SILENT_FOR_HEIR: u64 = 30_000_000;
+/// A rival has so many packets in a row, and the source none for so long: whoever does not keep up is not the source.
+const OUTPACED: (u8, u64) = (32, 50_000_000);
 /// Another source is remembered for so long, ns.
 const REMEMBERED: u64 = 5_000_000_000;
 
@@ -32,6 +36,8 @@ pub const FROM_CHILD: u8 = 1;
 pub enum Elsewhere {
     /// The sender has another address or port now: the packet is one of the stream's.
     Moved,
+    /// A late packet from where the stream came from before: one of the stream's, which stays where it is.
+    Late,
     /// The stream's own source is live: a loop, or two senders with one SSRC. Nothing of it belongs to the stream.
     Collision,
 }
@@ -80,18 +86,18 @@ pub struct Stream {
     pub reserved: u8,
     /// What `LISTENER_CHANGES` was when the source was last found to be one that media is taken from.
     pub changes: u32,
-    /// Another source of the same SSRC: the one before, or a rival; all zeros: none.
+    /// Another source of the same SSRC: the one before, or a rival.
     pub other: [u8; 16],
     /// When that was last one, CLOCK_MONOTONIC ns.
     pub other_seen: u64,
     /// Packets of rivals, none of which belongs to the stream.
     pub collisions: u64,
-    /// Port of `other`.
+    /// Port of `other`; 0: there is none.
     pub other_port: u16,
     /// 1: `other` is a rival, and `source` was here first.
     pub rival: u8,
-    /// Explicit padding.
-    pub reserved2: u8,
+    /// Packets of a rival in a row, since the last of the source.
+    pub run: u8,
     /// How often the source changed.
     pub moves: u32,
 }
@@ -148,7 +154,7 @@ impl Stream {
             collisions: 0,
             other_port: 0,
             rival: 0,
-            reserved2: 0,
+            run: 0,
             moves: 0,
         }
     }
@@ -176,44 +182,77 @@ impl Stream {
     /// the stream comes from there from now on.
     ///
     /// The packets of a sender that has moved go on where the former ones ended, or come when those have ended. Those that
-    /// go round in a loop have been here before. Whoever was here first stays: when the former source is heard again
-    /// soon after, it was no move.
+    /// go round in a loop have been here before. Whoever was here first stays: when the former source is heard again soon
+    /// after with more than a late packet, it was no move.
     #[inline(always)]
     pub fn elsewhere(&mut self, source: &[u8; 16], port: u16, packet: Arrival) -> Elsewhere {
+        if self.packets == 0 {
+            // Only RTCP so far, which says nothing of where RTP comes from.
+            self.come_from(source, port);
+            self.begin_again(packet);
+            return Elsewhere::Moved;
+        }
         let ahead = packet.sequence.wrapping_sub(self.highest as u16);
+        let behind = ahead.wrapping_neg();
         let goes_on = ahead != 0 && ahead < MAX_DROPOUT;
         let quiet = packet.now.wrapping_sub(self.last_seen);
-        let known = self.other_port == port
-            && same_address(&self.other, source)
-            && packet.now.wrapping_sub(self.other_seen) < REMEMBERED;
-        let returns = known && self.rival == 0;
-        let moved = if self.packets == 0 || returns {
+        let remembered = self.other_port != 0 && packet.now.wrapping_sub(self.other_seen) < REMEMBERED;
+        let known = remembered && self.other_port == port && same_address(&self.other, source);
+        let (former, rival) = (known && self.rival == 0, known && self.rival != 0);
+        if former && !goes_on && behind <= MAX_MISORDER {
+            if self.has(behind) {
+                self.collisions += 1;
+                return Elsewhere::Collision;
+            }
+            self.update(packet);
+            return Elsewhere::Late;
+        }
+        let moved = if former {
             true
-        } else if known {
-            quiet > SILENT_WITH_RIVAL
+        } else if rival {
+            if self.last_seen > self.other_seen {
+                self.run = 0;
+            }
+            let (packets, silent) = OUTPACED;
+            (goes_on && quiet > SILENT_FOR_HEIR)
+                || (self.run >= packets && quiet > silent)
+                || quiet > SILENT_WITH_RIVAL
         } else {
             goes_on || quiet > SILENT
         };
         if !moved {
+            self.run = if rival { self.run.saturating_add(1) } else { 1 };
             self.note_other(*source, port, 1, packet.now);
             self.collisions += 1;
             return Elsewhere::Collision;
         }
-        let (before, port_before) = (self.source, self.source_port);
-        self.note_other(before, port_before, returns as u8, packet.now);
-        self.source = *source;
-        self.source_port = port;
+        // A third source does not make the stream forget where it came from before.
+        if known || !remembered || self.rival != 0 {
+            let (before, port_before) = (self.source, self.source_port);
+            self.note_other(before, port_before, former as u8, packet.now);
+        }
+        self.run = 0;
         self.moves += 1;
-        if goes_on && self.packets != 0 {
-            self.update(packet);
-        } else if returns && quiet <= SILENT && self.packets != 0 {
-            // Both have sent this one.
-            self.collisions += 1;
-            return Elsewhere::Collision;
+        self.come_from(source, port);
+        if goes_on {
+            self.update(packet)
         } else {
-            self.begin_again(packet);
+            self.begin_again(packet)
         }
         Elsewhere::Moved
+    }
+
+    #[inline(always)]
+    fn come_from(&mut self, source: &[u8; 16], port: u16) {
+        self.source = *source;
+        self.source_port = port;
+    }
+
+    /// True when the packet so much behind the highest has come.
+    #[inline(always)]
+    fn has(&self, behind: u16) -> bool {
+        let word = if behind < 64 { self.window[0] } else { self.window[1] };
+        word >> (behind & 63) & 1 != 0
     }
 
     #[inline(always)]

@@ -274,10 +274,12 @@ fn admitted(media: &Media) -> Result<(), Reason> {
     let stream = unsafe { &mut *stream };
     if stream.is_from(&datagram.source, datagram.source_port) {
         update(stream, media);
-    } else if stream.elsewhere(&datagram.source, datagram.source_port, media.arrival())
-        == Elsewhere::Collision
-    {
-        return Err(Reason::SsrcCollision);
+    } else {
+        match stream.elsewhere(&datagram.source, datagram.source_port, media.arrival()) {
+            Elsewhere::Moved => {}
+            Elsewhere::Late => return Ok(()),
+            Elsewhere::Collision => return Err(Reason::SsrcCollision),
+        }
     }
     stream.flags = media.flags;
     stream.changes = media.changes;

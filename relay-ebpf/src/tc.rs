@@ -206,7 +206,8 @@ struct Walk {
     verdict: i32,
 }
 
-#[inline(always)]
+/// In a frame of its own: the kernel allows 512 bytes of stack along a chain of calls, and looking and walking must not add up.
+#[inline(never)]
 fn walk<V: Version>(ctx: &TcContext, media: &Media, segment: u16, packets: u32) -> Result<i32, Reason> {
     let span = *INSTANCES.get(media.word.instance()).ok_or(Reason::NoFanoutSet)?;
     let own_port = word(media.datagram.destination_port);

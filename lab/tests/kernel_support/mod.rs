@@ -17,7 +17,7 @@ use aya::{TestRun, TestRunOptions};
 use lab::Lab;
 use relay_common::layout::{self, ChildStats, ListenerKey, StreamKey};
 use relay_common::reason::Reason;
-use relay_ctl::fanout::Wanted;
+use relay_ctl::fanout::{FanoutError, Wanted};
 use relay_ctl::kernel::{Constants, DataPlane, Inherited, KernelError, Mode, Pins};
 
 pub mod frames;
@@ -247,8 +247,16 @@ impl Kernel<'_> {
         inherited
     }
 
+    /// As the daemon does it: what comes too soon after other changes is tried again when their grace is over.
     pub fn change(&mut self, wanted: &Wanted) {
-        self.plane.change(wanted).unwrap();
+        loop {
+            match self.plane.change(wanted) {
+                Err(KernelError::Fanout(FanoutError::Busy)) => {
+                    std::thread::sleep(Duration::from_millis(relay_ctl::fanout::GRACE_MS));
+                }
+                result => return result.unwrap(),
+            }
+        }
     }
 
     /// The interface index of `eth1` or `eth2`.

@@ -1,7 +1,7 @@
 //! A stream follows its sender, and knows a loop or a second sender when it meets one (RFC 3550 section 8.2).
 
 use super::{GAP, arrival, received, summary};
-use relay_common::stream::Elsewhere::{Collision, Moved};
+use relay_common::stream::Elsewhere::{Collision, Late, Moved};
 use relay_common::stream::{Elsewhere, Stream};
 
 const HERE: ([u8; 16], u16) = ([1; 16], 4_000);
@@ -87,8 +87,8 @@ fn in_a_mesh_each_packet_counts_once_and_the_first_way_is_kept() {
 fn a_rival_takes_over_when_the_first_has_ended() {
     let (mut stream, last) = stream();
     assert_eq!(from(&mut stream, THERE, 30_000, last + MS), Collision);
-    assert_eq!(from(&mut stream, THERE, 30_001, last + 900 * MS), Collision);
-    assert_eq!(from(&mut stream, THERE, 30_002, last + 1_001 * MS), Moved);
+    assert_eq!(from(&mut stream, THERE, 30_001, last + 450 * MS), Collision);
+    assert_eq!(from(&mut stream, THERE, 30_002, last + 501 * MS), Moved);
     assert!(stream.is_from(&THERE.0, THERE.1));
 }
 
@@ -100,4 +100,80 @@ fn a_stream_that_began_with_rtcp_takes_its_first_packet_from_another_port() {
     assert_eq!(from(&mut stream, HERE, 8, 6_000 + GAP), Moved);
     assert_eq!(summary(&stream), (2, 0, 0, 0, 0));
     assert_eq!((stream.rtcp_packets, stream.packets), (1, 2));
+}
+
+/// A NAT gave the sender another port, and one packet took the old way.
+#[test]
+fn a_late_packet_from_where_the_sender_was_is_taken_and_moves_nothing() {
+    let (mut stream, last) = stream();
+    assert_eq!(from(&mut stream, THERE, 111, last + GAP), Moved);
+    assert_eq!(from(&mut stream, HERE, 110, last + GAP + MS), Late);
+    assert_eq!(from(&mut stream, HERE, 110, last + GAP + 2 * MS), Collision, "and once only");
+    assert_eq!(from(&mut stream, THERE, 112, last + 2 * GAP), Moved);
+    assert!(stream.is_from(&THERE.0, THERE.1));
+    assert_eq!(summary(&stream), (13, 0, 1, 0, 0));
+}
+
+/// Two ways carry one stream; the first of them fails.
+#[test]
+fn the_other_of_two_ways_takes_over_at_once() {
+    let (mut stream, mut now) = stream();
+    let mut sequence = 110;
+    for _ in 0..20 {
+        now += GAP;
+        from(&mut stream, HERE, sequence, now);
+        assert_eq!(from(&mut stream, THERE, sequence, now + MS), Collision);
+        sequence += 1;
+    }
+    let lost = (0..20).take_while(|_| {
+        now += GAP;
+        sequence += 1;
+        from(&mut stream, THERE, sequence, now) == Collision
+    });
+    assert!(lost.count() <= 2, "30 ms are two packets of 20");
+}
+
+/// Whoever else sends, and however: the packets of the first sender are all taken.
+#[test]
+fn intruders_cost_the_first_sender_nothing() {
+    for (every, ports) in [(1, 1), (3, 1), (3, 7), (5, 1_000)] {
+        let (mut stream, mut now) = stream();
+        for count in 0..1_000u16 {
+            now += GAP / 4;
+            let taken = from(&mut stream, HERE, 110 + count, now);
+            assert_ne!(taken, Collision, "packet {count}, an intruder every {every}, {ports} ports");
+            if count % every == 0 {
+                let port = 9_000 + count % ports;
+                from(
+                    &mut stream,
+                    (THERE.0, port),
+                    (110 + count).wrapping_add(1_000 * (1 + count % 2)),
+                    now + MS,
+                );
+            }
+        }
+    }
+}
+
+/// One packet now and then does not keep a stream from its sender.
+#[test]
+fn who_was_first_but_does_not_keep_up_loses_the_stream() {
+    let mut stream = Stream::begin(arrival(7, 0, 5_000), THERE.0, THERE.1);
+    let (mut now, mut taken) = (5_000, 0);
+    for count in 0..2_000u16 {
+        now += 5 * MS;
+        taken += u32::from(from(&mut stream, HERE, 40_000 + count, now) != Collision);
+        if count % 180 == 0 {
+            from(&mut stream, THERE, 7 + count, now + MS);
+        }
+    }
+    assert!(taken >= 1_500, "{taken} of 2,000");
+}
+
+#[test]
+fn a_report_does_not_make_a_former_source() {
+    let mut stream = Stream::begin_with_rtcp(5_000, THERE.0, THERE.1);
+    assert_eq!(from(&mut stream, HERE, 1, 6_000), Moved);
+    assert_eq!(from(&mut stream, THERE, 30_000, 7_000), Collision);
+    assert!(stream.is_from(&HERE.0, HERE.1));
 }

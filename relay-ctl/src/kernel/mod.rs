@@ -71,6 +71,21 @@ impl DataPlane {
     ) -> Result<(DataPlane, Inherited), KernelError> {
         // The lock first: what is not ours must not even be inspected for clean-up.
         let lock = pins.lock()?;
+        // Held until nothing is left behind, too.
+        let _held = lock.try_clone();
+        let opened = Self::open_locked(pins.clone(), ifindex, constants, lock);
+        if opened.is_err() {
+            pins.abandon();
+        }
+        opened
+    }
+
+    fn open_locked(
+        pins: Pins,
+        ifindex: u32,
+        constants: Constants,
+        lock: File,
+    ) -> Result<(DataPlane, Inherited), KernelError> {
         let mut found = pins.inspect()?;
         if found == Found::DataPlane {
             // Opened before loading, so that a corrupt file is found while nothing has been touched.

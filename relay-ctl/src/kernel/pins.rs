@@ -150,15 +150,18 @@ impl Pins {
         })
     }
 
-    /// Makes the versioned directory and takes the lock; it is held until the file is dropped, also by kill -9.
+    /// Takes the lock, which is held until the file is dropped, also by kill -9, and makes the versioned directory: not
+    /// before, or a daemon of another version that holds the lock would not start again beside it.
     pub fn lock(&self) -> Result<File, KernelError> {
-        let folder = self.versioned();
-        std::fs::create_dir_all(&folder)
-            .map_err(|source| KernelError::PinFolder { folder: folder.clone(), source })?;
+        let make = |folder: &Path| {
+            std::fs::create_dir_all(folder)
+                .map_err(|source| KernelError::PinFolder { folder: folder.to_owned(), source })
+        };
+        make(&self.folder)?;
         let file = File::open(&self.folder)
             .map_err(|source| KernelError::PinFolder { folder: self.folder.clone(), source })?;
         match file.try_lock() {
-            Ok(()) => Ok(file),
+            Ok(()) => make(&self.versioned()).map(|()| file),
             Err(std::fs::TryLockError::WouldBlock) => {
                 Err(KernelError::AnotherDaemon { interface: self.interface.clone(), pid: self.keeper() })
             }
@@ -256,6 +259,15 @@ impl Pins {
         let mut names = names_in(&folder);
         names.sort_by_key(|name| !name.starts_with("link-"));
         names.iter().try_for_each(|name| remove_file(&folder.join(name)))
+    }
+
+    /// Removes what a start that came to nothing has made, if nothing is attached through it.
+    pub fn abandon(&self) {
+        let folder = self.versioned();
+        if !names_in(&folder).iter().any(|name| name.starts_with("link-")) {
+            // What stays is cleared by the next start.
+            let _ = self.clear().and_then(|()| remove_folder(&folder));
+        }
     }
 
     /// Removes everything, links first, so that no packet meets half a data plane. True when there was something.

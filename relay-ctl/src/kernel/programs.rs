@@ -200,7 +200,9 @@ impl Programs {
     pub fn attach_tc(&mut self, pins: &Pins, ifindex: u32) -> Result<(), KernelError> {
         let program = classifier(&mut self.ebpf)?;
         load_once(program.fd().is_ok(), || program.load())(TC)?;
-        if pins.is_attached(LINK_TCX, ifindex)? && before_ours(pins, ifindex)?.is_empty() {
+        // Without CAP_SYS_ADMIN the kernel does not tell who else is there; then ours is taken to be the first.
+        let first = || before_ours(pins, ifindex).unwrap_or_default().is_empty();
+        if pins.is_attached(LINK_TCX, ifindex)? && first() {
             let Some(link) = pinned_link(&pins.file(LINK_TCX))? else { return Ok(()) };
             let link = link.try_into().map_err(link_error(LINK_TCX))?;
             let id = program.attach_to_link(link).map_err(of(TC))?;

@@ -11,7 +11,7 @@ use super::start::hold;
 use super::{Relay, RelayError, State};
 use crate::config::Config;
 use crate::kernel::probe::Verdict;
-use crate::kernel::{KernelError, Mode, ModeWanted};
+use crate::kernel::{KernelError, Mode, ModeWanted, probe};
 use crate::net::Interface;
 
 /// Every interface is looked at again after this long.
@@ -73,7 +73,10 @@ impl Relay {
         let auto = self.config.mode == ModeWanted::Auto;
         match state.plane.mode() {
             Mode::Xdp => {
-                if auto && let Some(why) = state.probes.refusal(asked) {
+                if auto
+                    && probe::tcx().is_ok()
+                    && let Some(why) = state.probes.refusal(asked)
+                {
                     tracing::warn!("falling back to tc: {why}");
                     match state.switch(Mode::Tc, &self.config, format!("no xdp: {why}")) {
                         Ok(()) => {

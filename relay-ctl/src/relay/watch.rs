@@ -210,7 +210,7 @@ impl Relay {
         if let Err(error) = attached {
             // An interface that takes no XDP program may still take one of tc's.
             let auto = self.config.mode == ModeWanted::Auto && state.plane.mode() == Mode::Xdp;
-            if !auto {
+            if !auto || probe::tcx().is_err() {
                 return Err(error);
             }
             let why = format!(
