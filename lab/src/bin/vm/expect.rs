@@ -7,9 +7,9 @@ use lab::relay::Mode;
 /// The mode in which `attach --mode ASKED` ends; `None` if it must be refused.
 pub fn mode(series: Series, card: Card, asked: Mode) -> Option<Mode> {
     match (asked, series, card) {
-        // relay_xdp is too long for its verifier (E2BIG), and it has no tcx.
-        (Mode::Auto, Series::V6_1, _) => Some(Mode::Userspace),
-        (Mode::Xdp | Mode::Tc, Series::V6_1, _) => None,
+        // It has no tcx.
+        (Mode::Auto, Series::V6_1, Card::E1000e) => Some(Mode::Userspace),
+        (Mode::Tc, Series::V6_1, _) => None,
         // Its driver takes no XDP program.
         (Mode::Auto, _, Card::E1000e) => Some(Mode::Tc),
         (Mode::Xdp, _, Card::E1000e) => None,
