@@ -197,6 +197,7 @@ fn child(maps: &Maps, id: ChildId, info: &ChildInfo) -> view::Child {
         packets: stats.packets,
         bytes: stats.bytes,
         errors: stats.errors,
+        too_big: stats.too_big,
         stale: false,
         held: false,
     }

@@ -167,12 +167,19 @@ pub struct Child {
     pub bytes: u64,
     /// Copies that could not be made or sent.
     pub errors: u64,
+    /// Those of them that were larger than the MTU of the way to it.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub too_big: u64,
     /// Its registration in Redis has expired; it is forwarded to all the same.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub stale: bool,
     /// It vanished because Redis lost its data; it is forwarded to until the grace is over.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub held: bool,
+}
+
+fn is_zero(count: &u64) -> bool {
+    *count == 0
 }
 
 /// `GET /streams`.

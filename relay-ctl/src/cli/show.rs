@@ -1,5 +1,6 @@
 //! Tables for people; `--json` prints the view itself.
 
+use std::fmt::Write as _;
 use std::process::ExitCode;
 
 use comfy_table::{CellAlignment, Table, presets};
@@ -126,7 +127,18 @@ pub fn children(children: &Children) -> String {
             child.errors.to_string(),
         ]);
     }
-    printable(&table.to_string())
+    let mut text = table.to_string();
+    for child in children.children.iter().filter(|child| child.too_big > 0) {
+        let _ = write!(
+            text,
+            "\n{}: {} copies were larger than the MTU of the way to it ({}); raise it there, or let the encoder send \
+             smaller packets",
+            child.name,
+            child.too_big,
+            child.interface.as_deref().unwrap_or("its interface"),
+        );
+    }
+    printable(&text)
 }
 
 pub fn streams(streams: &Streams) -> String {

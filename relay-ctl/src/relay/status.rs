@@ -103,6 +103,7 @@ impl State {
             packets: stats.packets,
             bytes: stats.bytes,
             errors: stats.errors,
+            too_big: stats.too_big,
             stale: false,
             held: false,
         }

@@ -59,6 +59,7 @@ pub fn child(name: &str, packets: u64) -> super::Child {
         packets,
         bytes: packets * 1000,
         errors: 0,
+        too_big: 0,
         stale: false,
         held: false,
     }

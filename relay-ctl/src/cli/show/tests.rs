@@ -85,3 +85,17 @@ fn a_stream_has_its_session_and_that_cannot_steer_the_terminal() {
     let text = streams(&Streams { streams: vec![stream] });
     assert!(text.contains("session") && text.contains("morning\u{fffd}[2Jshow"), "{text}");
 }
+
+#[test]
+fn a_child_that_some_copies_were_too_big_for_says_so() {
+    let child = crate::view::Child {
+        interface: Some("eth1".to_owned()),
+        errors: 3,
+        too_big: 3,
+        ..crate::view::samples::child("egress-1", 5)
+    };
+    let text = super::children(&crate::view::Children { children: vec![child] });
+    assert!(text.contains("egress-1: 3 copies were larger than the MTU of the way to it (eth1)"), "{text}");
+    let fine = crate::view::Children { children: vec![crate::view::samples::child("egress-1", 5)] };
+    assert!(!super::children(&fine).contains("MTU"));
+}
