@@ -233,6 +233,8 @@ pub struct RelayConfig {
     pub environment: Vec<(String, String)>,
     /// Without root and without any capability.
     pub unprivileged: bool,
+    /// With the capabilities of `deploy/relay-ctl@.service` and no others.
+    pub as_service: bool,
     /// Files that the daemon sees in place of others, which nobody else does.
     pub files: Vec<(PathBuf, String)>,
 }
@@ -248,6 +250,7 @@ impl RelayConfig {
             arguments: Vec::new(),
             environment: Vec::new(),
             unprivileged: false,
+            as_service: false,
             files: Vec::new(),
         }
     }
@@ -262,6 +265,12 @@ impl RelayConfig {
     /// The same without any rights.
     pub fn unprivileged(mut self) -> Self {
         self.unprivileged = true;
+        self
+    }
+
+    /// The same with the rights that the systemd unit gives.
+    pub fn as_service(mut self) -> Self {
+        self.as_service = true;
         self
     }
 
@@ -368,6 +377,7 @@ fn start(lab: &Lab, config: &RelayConfig) -> Result<Process> {
     let command = RelayCli::new(lab, &config.ns).command(&arguments);
     let mut command = match (config.unprivileged, config.files.is_empty()) {
         (true, _) => unprivileged(&command),
+        (false, true) if config.as_service => with_rights_of_service(&command),
         (false, true) => command,
         (false, false) => seeing(&command, &config.files),
     };
@@ -398,6 +408,16 @@ fn unprivileged(command: &Command) -> Command {
     let mut wrapped = Command::new("setpriv");
     wrapped
         .args(["--reuid=65534", "--regid=65534", "--clear-groups", "--inh-caps=-all", "--bounding-set=-all"])
+        .arg(command.get_program())
+        .args(command.get_args());
+    wrapped
+}
+
+/// The same command with the capabilities that `deploy/relay-ctl@.service` gives.
+fn with_rights_of_service(command: &Command) -> Command {
+    let mut wrapped = Command::new("setpriv");
+    wrapped
+        .args(["--inh-caps=-all", "--bounding-set=-all,+bpf,+net_admin,+perfmon"])
         .arg(command.get_program())
         .args(command.get_args());
     wrapped
