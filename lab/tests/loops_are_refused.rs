@@ -14,6 +14,7 @@ modes!(a_relay_is_not_its_own_child);
 modes!(two_relays_that_point_at_each_other_do_not_loop);
 modes!(in_a_ring_of_three_relays_each_child_gets_one_copy);
 modes!(a_child_that_sends_the_media_does_not_get_it_back);
+modes!(where_media_comes_from_can_become_a_child);
 
 fn a_relay_is_not_its_own_child(mode: Mode) {
     let lab = lab_for("self", mode);
@@ -121,4 +122,24 @@ fn a_child_that_sends_the_media_does_not_get_it_back(mode: Mode) {
         assert_eq!(after[counter], before[counter], "{counter}: the sender got its own media back");
     }
     assert_eq!(bench.drops("child-is-sender"), 200);
+}
+
+/// Whoever sends media can become a child, and so can whoever is only said to send: a source address proves nothing.
+fn where_media_comes_from_can_become_a_child(mode: Mode) {
+    let lab = lab_for("becomes", mode);
+    let topology = Topology::bridged(&lab, 1).unwrap();
+    let children = vec![v4_argument(&topology, 0)];
+    let bench = Bench::attach_with(&lab, topology, RelayConfig::new("relay-1", mode, children));
+    let sink = bench.sink(&[0]);
+    let mut flows = bench.flows();
+    for flow in &mut flows {
+        flow.source_port = flow.destination.port();
+    }
+    let source = Source::start(&lab, "injection-1", SourceConfig::new(flows, 1_000)).unwrap();
+    bench.wait_packets(&sink, 2, 50);
+    let sender = format!("sender={}:{AUDIO}:{VIDEO}", bench.topology.injection.v4);
+    bench.cli().ok(&["child", "add", &sender]).unwrap();
+    bench.wait_more(&sink, 50);
+    source.stop();
+    bench.assert_flawless("the other child", &sink.report());
 }

@@ -256,11 +256,14 @@ impl Relay {
         let sender = streams.iter().find(|(_, stream)| {
             way::unmapped(stream.source) == address && spec.ports.contains(&stream.source_port)
         });
+        // No reason to refuse it: anybody can put an address on a packet. And a loop it is not, since the data plane leaves
+        // out whoever a packet comes from.
         if let Some((key, _)) = sender {
-            return Err(RelayError::Conflict(format!(
-                "child {} is where SSRC {} comes from; media would go round in a loop",
-                spec.name, key.ssrc
-            )));
+            tracing::warn!(
+                "child {} is where SSRC {} comes from: it gets no copies of that",
+                spec.name,
+                key.ssrc
+            );
         }
         Ok(())
     }

@@ -126,9 +126,6 @@ impl Relay {
             Plane::Userspace(_) => BTreeSet::new(),
         };
         let in_tree = config.tree.is_some();
-        if !in_tree && config.sources.is_empty() {
-            tracing::warn!("media is taken from anybody; --source CIDR limits it");
-        }
         let state = State {
             plane,
             sources: Sources::new(&config.sources, in_tree, inherited_sources),
@@ -172,6 +169,10 @@ impl Relay {
         {
             // Nothing forwards yet: leave nothing behind. What a predecessor attached stays as it is.
             let _ = plane.withdraw(fresh);
+        }
+        // Not before: of a start that is refused, one line says why.
+        if started.is_ok() && !in_tree && relay.config.sources.is_empty() {
+            tracing::warn!("media is taken from anybody; --source CIDR limits it");
         }
         started.map(|()| relay)
     }
