@@ -2,12 +2,12 @@
 
 use std::collections::HashMap;
 use std::io;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use node::keyframe::{self, Limiter};
+use node::keyframe::{self, Echoes, Limiter};
 use tokio::net::UdpSocket;
 use tokio::sync::Notify;
 
@@ -30,6 +30,7 @@ pub struct Feedback {
 #[derive(Default)]
 struct Inner {
     limiter: Limiter<u32>,
+    echoes: Echoes<(IpAddr, u32)>,
     /// Where Janus takes requests, by SSRC.
     publishers: HashMap<u32, SocketAddr>,
 }
@@ -72,11 +73,12 @@ impl Feedback {
 
     async fn listen(self: Arc<Self>, socket: UdpSocket) {
         let mut packet = [0; PACKET];
+        let port = socket.local_addr().map_or(0, |address| address.port());
         loop {
             match socket.recv_from(&mut packet).await {
-                Ok((length, _)) => {
+                Ok((length, from)) => {
                     for ssrc in keyframe::asked_for(&packet[..length]) {
-                        self.ask(ssrc).await;
+                        self.ask(ssrc, from.ip(), port).await;
                     }
                 }
                 // An ICMP error about something sent earlier; the socket is fine.
@@ -88,12 +90,16 @@ impl Feedback {
         }
     }
 
-    async fn ask(&self, ssrc: u32) {
+    async fn ask(&self, ssrc: u32, from: IpAddr, port: u16) {
         let now = self.started.elapsed();
         let to = {
             let mut inner = self.lock();
             // Whoever asks for a stream that is not there is not remembered.
             let Some(to) = inner.publishers.get(&ssrc).copied() else { return };
+            // A relay that does not know at which port it is heard asks at both.
+            if inner.echoes.is_one((from, ssrc), port, now) {
+                return;
+            }
             self.asked.fetch_add(1, Ordering::Relaxed);
             if !inner.limiter.ask(ssrc, now) {
                 self.waits.notify_one();

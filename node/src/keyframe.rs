@@ -115,6 +115,35 @@ impl<K: Copy + Eq + Hash> Limiter<K> {
     }
 }
 
+/// The same request at another port counts as one for so long. The two are sent one right after the other.
+const ECHO: Duration = Duration::from_millis(100);
+/// Most requests remembered; what comes beyond is taken for new.
+const MOST_ECHOES: usize = 1024;
+
+/// Requests that come to two ports: who does not know at which of them he is heard asks at both. By who asks for what.
+#[derive(Clone, Debug)]
+pub struct Echoes<K>(HashMap<K, (u16, Duration)>);
+
+impl<K> Default for Echoes<K> {
+    fn default() -> Self {
+        Self(HashMap::new())
+    }
+}
+
+impl<K: Eq + Hash> Echoes<K> {
+    /// Has the same come to another port a moment ago?
+    pub fn is_one(&mut self, asks: K, port: u16, now: Duration) -> bool {
+        self.0.retain(|_, (_, at)| now.saturating_sub(*at) < ECHO);
+        if self.0.get(&asks).is_some_and(|(before, _)| *before != port) {
+            return true;
+        }
+        if self.0.len() < MOST_ECHOES {
+            self.0.insert(asks, (port, now));
+        }
+        false
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -124,6 +153,21 @@ mod tests {
         let packet = request(1, 0x22b8);
         assert_eq!(packet, [0x81, 206, 0, 2, 0, 0, 0, 1, 0, 0, 0x22, 0xb8]);
         assert_eq!(asked_for(&packet), [0x22b8]);
+    }
+
+    #[test]
+    fn what_comes_to_both_ports_is_one_request() {
+        let mut echoes = Echoes::default();
+        let at = Duration::from_millis;
+        assert!(!echoes.is_one("child 1, stream 7", 5005, at(0)));
+        assert!(echoes.is_one("child 1, stream 7", 5004, at(1)));
+        assert!(!echoes.is_one("child 1, stream 7", 5005, at(2)), "asked again");
+        assert!(echoes.is_one("child 1, stream 7", 5004, at(3)));
+        for other in ["child 2, stream 7", "child 1, stream 8"] {
+            assert!(!echoes.is_one(other, 5004, at(4)), "{other}");
+        }
+        assert!(!echoes.is_one("child 1, stream 7", 5004, at(2) + ECHO), "later");
+        assert!(echoes.is_one("child 1, stream 7", 5005, at(3) + ECHO), "whichever port was first");
     }
 
     #[test]

@@ -12,12 +12,12 @@
 //! way back for the ports that media goes between, and often for no others. Which of these a sender is cannot be told from
 //! its packets, and one request too many costs nothing. A relay that hears both takes them for one.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use node::keyframe::{self, Limiter};
+use node::keyframe::{self, Echoes, Limiter};
 use relay_common::layout::StreamKey;
 use socket2::{Domain, Protocol, Socket, Type};
 use tokio::net::UdpSocket;
@@ -35,8 +35,6 @@ const LARGEST: usize = 1500;
 const AGAIN: Duration = Duration::from_secs(2);
 /// Packets that may wait.
 const WAITING: usize = 64;
-/// What a child asks on both ports of a pair within this time, it asks once.
-const ECHO: Duration = Duration::from_millis(100);
 
 /// The sockets beside a kernel data plane, by the address and RTP port they belong to.
 type Sockets = BTreeMap<(IpAddr, u16), Reader>;
@@ -137,7 +135,9 @@ impl Relay {
         }
         for ssrc in asked {
             let now = passing.started.elapsed();
-            if !passing.echoes.is_one(heard, ssrc, now) && passing.limiter.ask((heard.port, ssrc), now) {
+            let echo =
+                passing.echoes.is_one((heard.from, heard.port, ssrc), u16::from(heard.multiplexed), now);
+            if !echo && passing.limiter.ask((heard.port, ssrc), now) {
                 self.ask_above(sockets, heard.port, ssrc).await;
             }
         }
@@ -202,25 +202,9 @@ impl State {
 struct Passing {
     /// By RTP port and SSRC.
     limiter: Limiter<(u16, u32)>,
-    echoes: Echoes,
+    /// By child, RTP port and SSRC.
+    echoes: Echoes<(IpAddr, u16, u32)>,
     started: Instant,
-}
-
-/// Which port a child's request came to last, by child, RTP port and SSRC.
-#[derive(Default)]
-struct Echoes(HashMap<(IpAddr, u16, u32), (bool, Duration)>);
-
-impl Echoes {
-    /// Has the same come to the other port of the pair a moment ago?
-    fn is_one(&mut self, heard: &Heard, ssrc: u32, now: Duration) -> bool {
-        self.0.retain(|_, (_, at)| now.saturating_sub(*at) < ECHO);
-        let key = (heard.from, heard.port, ssrc);
-        if self.0.get(&key).is_some_and(|(multiplexed, _)| *multiplexed != heard.multiplexed) {
-            return true;
-        }
-        self.0.insert(key, (heard.multiplexed, now));
-        false
-    }
 }
 
 impl Passing {
@@ -308,22 +292,6 @@ mod tests {
 
     fn heard(last: u8, port: u16, multiplexed: bool) -> Heard {
         Heard { port, multiplexed, from: [10, 0, 0, last].into(), packet: Vec::new() }
-    }
-
-    #[test]
-    fn what_comes_to_both_ports_is_one_request() {
-        let mut echoes = Echoes::default();
-        let at = Duration::from_millis;
-        assert!(!echoes.is_one(&heard(1, 5004, false), 7, at(0)));
-        assert!(echoes.is_one(&heard(1, 5004, true), 7, at(1)));
-        assert!(!echoes.is_one(&heard(1, 5004, false), 7, at(2)), "asked again");
-        assert!(echoes.is_one(&heard(1, 5004, true), 7, at(3)));
-        for (other, ssrc) in [(heard(2, 5004, true), 7), (heard(1, 5002, true), 7), (heard(1, 5004, true), 8)]
-        {
-            assert!(!echoes.is_one(&other, ssrc, at(4)), "another child, pair or stream");
-        }
-        assert!(!echoes.is_one(&heard(1, 5004, true), 7, at(2) + ECHO), "later");
-        assert!(echoes.is_one(&heard(1, 5004, false), 7, at(3) + ECHO), "whichever port was first");
     }
 
     #[test]
