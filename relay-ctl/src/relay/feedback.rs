@@ -290,10 +290,6 @@ fn send(
 mod tests {
     use super::*;
 
-    fn heard(last: u8, port: u16, multiplexed: bool) -> Heard {
-        Heard { port, multiplexed, from: [10, 0, 0, last].into(), packet: Vec::new() }
-    }
-
     #[test]
     fn a_sender_hears_on_the_next_port_or_on_its_own() {
         let at = |port| SocketAddr::from(([10, 0, 0, 1], port));

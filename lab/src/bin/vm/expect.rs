@@ -7,8 +7,9 @@ use lab::relay::Mode;
 /// The mode in which `attach --mode ASKED` ends; `None` if it must be refused.
 pub fn mode(series: Series, card: Card, asked: Mode) -> Option<Mode> {
     match (asked, series, card) {
-        // It has no tcx.
-        (Mode::Auto, Series::V6_1, Card::E1000e) => Some(Mode::Userspace),
+        // It has no tcx, and its vmxnet3 no XDP (Linux 6.6 has).
+        (Mode::Auto, Series::V6_1, Card::E1000e | Card::Vmxnet3) => Some(Mode::Userspace),
+        (Mode::Xdp, Series::V6_1, Card::Vmxnet3) => None,
         (Mode::Tc, Series::V6_1, _) => None,
         // Its driver takes no XDP program.
         (Mode::Auto, _, Card::E1000e) => Some(Mode::Tc),
