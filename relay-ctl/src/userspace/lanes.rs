@@ -32,6 +32,9 @@ pub struct Lanes {
     /// So many children have a lane together for RTP.
     share: usize,
     sockets: HashMap<Key, Arc<Socket>>,
+    /// Those that no child needs now, for the next ones. They stay open: a packet that comes while one is being closed can
+    /// find it after it has left its group, and would end there (`udp_lib_unhash`).
+    spare: Vec<(Key, Arc<Socket>)>,
 }
 
 /// What decides which lanes a child needs.
@@ -50,22 +53,29 @@ impl Lanes {
         let needs: Vec<_> = groups.iter().flat_map(|group| needs(group, children)).collect();
         let (share, wanted) = wanted(&needs);
         let mut failed = None;
+        let stays = |key: &Key| old.share == share && wanted.contains(key);
+        let left = old.sockets.iter().filter(|(key, _)| !stays(key));
+        let left = left.map(|(key, socket)| (*key, socket.clone()));
+        let mut spare: Vec<_> = old.spare.iter().cloned().chain(left).collect();
         let mut open = |key: Key| {
             if let Some(socket) = old.sockets.get(&key).filter(|_| old.share == share) {
                 return Some((key, socket.clone()));
+            }
+            if let Some(at) = spare.iter().position(|(is, _)| (is.0, is.1) == (key.0, key.1)) {
+                return Some((key, spare.swap_remove(at).1));
             }
             let endpoint = &groups.iter().find(|group| usize::from(group.kind) == key.0)?.endpoints[key.1];
             let socket = listen::lane(endpoint).map_err(|error| failed = Some(error)).ok()?;
             Some((key, Arc::new(socket)))
         };
-        let sockets = wanted.into_iter().filter_map(&mut open).collect();
+        let sockets = wanted.iter().copied().filter_map(&mut open).collect();
         if let Some(error) = failed {
             tracing::warn!(
                 "cannot open a socket for the copies to each child ({error}): when the way to one of them is clogged, \
                  others may lose copies, too"
             );
         }
-        Lanes { share, sockets }
+        Lanes { share, sockets, spare }
     }
 
     /// The socket for copies that this endpoint sends to a child.
