@@ -42,6 +42,9 @@ fn everybody_is_measured_and_the_page_is_written() {
     }
     let latency = raw["latency"].as_array().unwrap();
     assert!(latency.iter().all(|row| row["p50_ns"].as_u64().unwrap() > 0), "{latency:?}");
+    for who in OURS {
+        assert!(latency.iter().any(|row| row["who"] == who), "{who} in {latency:?}");
+    }
 
     let after = fs::read_to_string(&page).unwrap();
     assert!(after.contains("### Goals") && after.contains("| relay, xdp |"), "{after}");
