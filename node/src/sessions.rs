@@ -9,7 +9,20 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::str::FromStr;
 use std::time::Duration;
 
-use crate::tree::Session;
+/// A session of the tree, as `session:{sid}` has it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Session {
+    /// `sessionId`.
+    pub id: String,
+    /// `audioSsrc`.
+    pub audio_ssrc: u32,
+    /// `videoSsrc`.
+    pub video_ssrc: u32,
+    /// `roomId`, when it is there and a number.
+    pub room_id: Option<u64>,
+    /// `videoCodec`, when it is there.
+    pub video_codec: Option<String>,
+}
 
 /// A session's hash as far as nodes other than its injection care.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

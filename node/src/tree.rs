@@ -23,6 +23,7 @@ use tokio::sync::{mpsc, oneshot, watch};
 
 use crate::config::TreeConfig;
 use crate::record::{Place, Registration};
+use crate::sessions::Session;
 use crate::topology::{Command, TopologyView, Upstream};
 use inbox::{Inbox, Request};
 use keeper::Keeper;
@@ -107,21 +108,6 @@ pub trait Follows: Send + Sync + 'static {
 
     /// `active`, or why the node cannot do its job, for its registration.
     fn health(&self) -> impl Future<Output = String> + Send;
-}
-
-/// A session of the tree, as `session:{sid}` has it.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Session {
-    /// `sessionId`.
-    pub id: String,
-    /// `audioSsrc`.
-    pub audio_ssrc: u32,
-    /// `videoSsrc`.
-    pub video_ssrc: u32,
-    /// `roomId`, when it is there and a number.
-    pub room_id: Option<u64>,
-    /// `videoCodec`, when it is there.
-    pub video_codec: Option<String>,
 }
 
 /// How it stands between a node and Redis.

@@ -6,8 +6,9 @@ mod metrics_support;
 use std::time::Duration;
 
 use metrics_support::{promtool, relay, scrape, send};
+use node::sessions::Session;
 use node::topology::TopologyView;
-use node::tree::{RedisView, Session, TreeView};
+use node::tree::{RedisView, TreeView};
 
 /// The name is the contract's, and older than the rule that `_count` belongs to histograms.
 const KNOWN: &str = "media_tree_relay_destinations_count non-histogram and non-summary metrics should not have \

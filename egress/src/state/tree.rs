@@ -4,8 +4,9 @@ use std::collections::BTreeMap;
 use std::time::Instant;
 
 use node::record::{NodeType, Place, Registration};
+use node::sessions::Session;
 use node::topology::Command;
-use node::tree::{Follows, Session, Tree};
+use node::tree::{Follows, Tree};
 
 use super::Egress;
 use crate::codec::VideoCodec;

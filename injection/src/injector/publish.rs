@@ -9,8 +9,7 @@ use tokio::sync::{mpsc, watch};
 
 use super::{Entry, Injector, InjectorError, lock};
 use crate::pipeline::KINDS;
-use crate::publication::{Happening, Publication, Stage, Via};
-use crate::rtmp::Place;
+use crate::publication::{Happening, Occupancy, Publication, Stage, Via};
 use crate::sdp::{self, Offer, OfferError};
 use crate::videoroom::{self, Destination, Publisher, Stream, VideoRoom};
 
@@ -129,11 +128,11 @@ impl Injector {
         Ok(Published { key, answer, connected, over })
     }
 
-    /// How it stands with a session's publisher.
-    pub fn place(&self, id: &str) -> Place {
-        let Ok(entry) = self.entry(id) else { return Place::Unknown };
+    /// Whether somebody could publish to a session now.
+    pub fn occupancy(&self, id: &str) -> Occupancy {
+        let Ok(entry) = self.entry(id) else { return Occupancy::Unknown };
         let busy = entry.current().is_some_and(|current| !lock(&current.life).gives_way(self.now()));
-        if busy { Place::Busy } else { Place::Free }
+        if busy { Occupancy::Busy } else { Occupancy::Free }
     }
 
     /// Passes candidates on. `etag`: the publication that they are meant for, if the publisher says.

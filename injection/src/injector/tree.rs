@@ -6,8 +6,9 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use node::record::{NodeType, Place, Registration};
+use node::sessions::Session;
 use node::topology::Command;
-use node::tree::{Follows, Session, Tree, TreeView};
+use node::tree::{Follows, Tree, TreeView};
 use tokio::sync::watch;
 
 use super::Injector;

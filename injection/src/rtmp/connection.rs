@@ -76,7 +76,7 @@ impl Connection {
                 let Event::Publish { application, name } = event else { continue };
                 let token = injector.config().whip_token.as_ref();
                 let verdict = key::parse(&application, &name)
-                    .and_then(|key| key::decide(&key, token, |id| injector.place(id)).map(|()| key));
+                    .and_then(|key| key::decide(&key, token, |id| injector.occupancy(id)).map(|()| key));
                 match verdict {
                     Ok(key) => {
                         self.protocol.accept(&mut self.answer).map_err(|error| error.to_string())?;

@@ -3,12 +3,12 @@
 use std::time::Duration;
 
 use redis::aio::{MultiplexedConnection, PubSub, PubSubSink, PubSubStream};
-use redis::{AsyncConnectionConfig, ProtocolVersion, RedisConnectionInfo};
+use redis::{ProtocolVersion, RedisConnectionInfo};
 use tokio::task::JoinSet;
 use tokio::time::timeout;
 use tokio_rustls::TlsConnector;
 
-use super::dial::{address, dial, tls};
+use super::dial::{address, commands_over, dial, tls};
 use super::failure::Failure;
 use super::script;
 use super::sentinel::Sentinels;
@@ -109,22 +109,6 @@ impl Connector {
         }
         Ok(Link { address, commands, sink, messages: Some(messages), tasks, answer: self.answer })
     }
-}
-
-/// A connection for commands, over a stream.
-pub async fn commands_over<S>(
-    info: &RedisConnectionInfo,
-    stream: S,
-    answer: Duration,
-    tasks: &mut JoinSet<()>,
-) -> redis::RedisResult<MultiplexedConnection>
-where
-    S: Unpin + tokio::io::AsyncRead + tokio::io::AsyncWrite + Send + 'static,
-{
-    let config = AsyncConnectionConfig::new().set_response_timeout(Some(answer));
-    let (commands, driver) = MultiplexedConnection::new_with_config(info, stream, config).await?;
-    tasks.spawn(driver);
-    Ok(commands)
 }
 
 /// RESP2, because servers before 6 speak nothing else.

@@ -7,8 +7,11 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
+use redis::aio::MultiplexedConnection;
+use redis::{AsyncConnectionConfig, RedisConnectionInfo};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
+use tokio::task::JoinSet;
 use tokio::time::timeout;
 use tokio_rustls::TlsConnector;
 use tokio_rustls::rustls::pki_types::pem::PemObject;
@@ -80,6 +83,22 @@ async fn secure(
     let name = ServerName::try_from(host.to_owned()).map_err(|error| failed(error.to_string()))?;
     let stream = tls.connect(name, stream).await.map_err(|error| failed(error.to_string()))?;
     Ok(Box::new(stream))
+}
+
+/// A connection for commands, over a stream.
+pub async fn commands_over<S>(
+    info: &RedisConnectionInfo,
+    stream: S,
+    answer: Duration,
+    tasks: &mut JoinSet<()>,
+) -> redis::RedisResult<MultiplexedConnection>
+where
+    S: Unpin + tokio::io::AsyncRead + tokio::io::AsyncWrite + Send + 'static,
+{
+    let config = AsyncConnectionConfig::new().set_response_timeout(Some(answer));
+    let (commands, driver) = MultiplexedConnection::new_with_config(info, stream, config).await?;
+    tasks.spawn(driver);
+    Ok(commands)
 }
 
 /// TLS that trusts the machine's authorities and those in a file (PEM).

@@ -2,7 +2,8 @@
 
 use std::sync::Arc;
 
-use node::tree::{Session, Tree};
+use node::sessions::Session;
+use node::tree::Tree;
 
 use crate::common::*;
 

@@ -6,8 +6,9 @@ use std::time::{Duration, Instant};
 
 use node::config::RedisServer;
 use node::record::{NodeType, Place, Registration};
+use node::sessions::Session;
 use node::topology::{Command, Upstream};
-use node::tree::{Follows, Session, Tree};
+use node::tree::{Follows, Tree};
 use relay_common::layout::MAX_CHILDREN;
 use tokio::time::timeout_at;
 

@@ -5,8 +5,9 @@ use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
 use node::record::{NodeType, Place, Registration};
+use node::sessions::Session;
 use node::topology::{Command, Upstream};
-use node::tree::{Follows, Session};
+use node::tree::Follows;
 use tokio::sync::watch;
 
 use super::LONG;
