@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use redis::aio::MultiplexedConnection;
 use redis::{AsyncConnectionConfig, RedisConnectionInfo};
-use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite};
 use tokio::net::TcpStream;
 use tokio::task::JoinSet;
 use tokio::time::timeout;
@@ -83,6 +83,17 @@ async fn secure(
     let name = ServerName::try_from(host.to_owned()).map_err(|error| failed(error.to_string()))?;
     let stream = tls.connect(name, stream).await.map_err(|error| failed(error.to_string()))?;
     Ok(Box::new(stream))
+}
+
+/// Whether a server hangs up because it is in protected mode. It says so before it has read anything, so that whoever has
+/// written something to it by then often sees no more than a connection that broke.
+pub async fn is_protected(host: &str, port: u16, within: Duration) -> bool {
+    let reading = async {
+        let mut said = [0; 7];
+        TcpStream::connect((host, port)).await.ok()?.read_exact(&mut said).await.ok()?;
+        Some(said == *b"-DENIED")
+    };
+    timeout(within, reading).await.ok().flatten().unwrap_or(false)
 }
 
 /// A connection for commands, over a stream.
