@@ -25,9 +25,9 @@ pub enum Janus {
     Has([Option<Duration>; 2]),
 }
 
-/// One stream of a mountpoint.
+/// When a stream of a mountpoint last came in.
 #[derive(Clone, Copy, Debug)]
-pub struct Stream {
+pub struct StreamAge {
     /// SSRC.
     pub ssrc: u32,
     /// Time since the last packet came in here.
@@ -35,7 +35,7 @@ pub struct Stream {
 }
 
 /// Judges.
-pub fn judge(streams: [Stream; 2], janus: &Janus) -> Activity {
+pub fn judge(streams: [StreamAge; 2], janus: &Janus) -> Activity {
     let ages = match janus {
         Janus::Gone(why) => return Activity { active: false, reason: Some(why.clone()) },
         Janus::Has(ages) => ages,
@@ -45,7 +45,7 @@ pub fn judge(streams: [Stream; 2], janus: &Janus) -> Activity {
     Activity { active: missing.len() < 2, reason: (!missing.is_empty()).then(|| missing.join("; ")) }
 }
 
-fn missing(kind: Kind, Stream { ssrc, age }: Stream, janus: Option<Duration>) -> Option<String> {
+fn missing(kind: Kind, StreamAge { ssrc, age }: StreamAge, janus: Option<Duration>) -> Option<String> {
     let kind = kind.name();
     match (age, janus) {
         (None, _) => Some(format!("no {kind} has come yet (SSRC {ssrc})")),
@@ -83,7 +83,7 @@ mod tests {
             ([Some(20), None], [Some(20), Some(90_000)], true, "no video has come yet"),
         ];
         for (ours, janus, active, reason) in table {
-            let streams = [Stream { ssrc: 1, age: ms(ours[0]) }, Stream { ssrc: 2, age: ms(ours[1]) }];
+            let streams = [StreamAge { ssrc: 1, age: ms(ours[0]) }, StreamAge { ssrc: 2, age: ms(ours[1]) }];
             let found = judge(streams, &Janus::Has(janus.map(ms)));
             assert_eq!(found.active, active, "{ours:?} {janus:?}");
             let said = found.reason.unwrap_or_default();
@@ -93,7 +93,7 @@ mod tests {
 
     #[test]
     fn without_janus_nothing_is_active() {
-        let stream = Stream { ssrc: 1, age: Some(Duration::ZERO) };
+        let stream = StreamAge { ssrc: 1, age: Some(Duration::ZERO) };
         let found = judge([stream, stream], &Janus::Gone("Janus is gone".to_owned()));
         assert_eq!(found, Activity { active: false, reason: Some("Janus is gone".to_owned()) });
     }

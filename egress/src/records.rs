@@ -11,12 +11,12 @@ use node::config::RedisConfig;
 use redis::Pipeline;
 use tokio::sync::watch;
 
-/// How long a record outlives its mountpoint: s.
-const AFTER: i64 = 24 * 3600;
-/// Pause before Redis is tried again.
-const AGAIN: Duration = Duration::from_secs(2);
-/// Everything is written again so often, in case Redis has lost it.
-const ALL: Duration = Duration::from_secs(30);
+/// How long the record of an ended mountpoint is kept, in seconds: a day.
+const ENDED_TTL: i64 = 24 * 3600;
+/// Pause before a write that failed is tried again.
+const RETRY_AFTER: Duration = Duration::from_secs(2);
+/// How often everything is written again, in case Redis has lost it.
+const REWRITE_EVERY: Duration = Duration::from_secs(30);
 
 /// One mountpoint, as a hash.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -61,7 +61,11 @@ pub async fn keep(config: RedisConfig, egress: String, mut wanted: watch::Receiv
         if is_last {
             return;
         }
-        let again = if written.is_some() { written_at + ALL } else { tokio::time::Instant::now() + AGAIN };
+        let again = if written.is_some() {
+            written_at + REWRITE_EVERY
+        } else {
+            tokio::time::Instant::now() + RETRY_AFTER
+        };
         tokio::select! {
             _ = wanted.changed() => {}
             () = tokio::time::sleep_until(again) => written = None,
@@ -118,7 +122,7 @@ fn write(commands: &mut Pipeline, egress: &str, record: &Record, now: u64) {
 fn end(commands: &mut Pipeline, egress: &str, session: &str, now: u64) {
     let key = format!("mountpoint:{egress}:{session}");
     commands.cmd("HSET").arg(&key).arg("active").arg("false").arg("updatedAt").arg(now).ignore();
-    commands.cmd("EXPIRE").arg(&key).arg(AFTER).ignore();
+    commands.cmd("EXPIRE").arg(&key).arg(ENDED_TTL).ignore();
     commands.cmd("SREM").arg(format!("mountpoints:{egress}")).arg(session).ignore();
     commands.cmd("SREM").arg("mountpoints:active").arg(format!("{egress}:{session}")).ignore();
 }

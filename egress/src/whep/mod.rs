@@ -84,11 +84,11 @@ async fn change(
         return Err(Failed(StatusCode::PRECONDITION_FAILED, "If-Match names another ICE session".to_owned()));
     }
     if kind == SDP {
-        egress.answer(&session, &viewer, &body).await?;
+        egress.audience().answer(&session, &viewer, &body).await?;
     } else {
         let text = std::str::from_utf8(&body)
             .map_err(|_| Failed(StatusCode::BAD_REQUEST, "the fragment is no text".to_owned()))?;
-        egress.trickle(&session, &viewer, text).await?;
+        egress.audience().trickle(&session, &viewer, text).await?;
     }
     Ok(StatusCode::NO_CONTENT)
 }
@@ -97,7 +97,7 @@ async fn leave(
     State(egress): Shared,
     Path((session, viewer)): Path<(String, String)>,
 ) -> Result<StatusCode, Failed> {
-    egress.leave(&session, &viewer).await?;
+    egress.audience().leave(&session, &viewer).await?;
     Ok(StatusCode::OK)
 }
 

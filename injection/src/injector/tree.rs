@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use node::record::{NodeType, Place, Registration};
 use node::sessions::Session;
-use node::topology::Command;
+use node::topology::ChildChange;
 use node::tree::{Follows, Tree, TreeView};
 use tokio::sync::watch;
 
@@ -22,21 +22,21 @@ impl Follows for Injector {
         self.state().children.clone()
     }
 
-    async fn carry_out(&self, commands: Vec<Command>, seen: Instant) {
+    async fn carry_out(&self, changes: Vec<ChildChange>, seen: Instant) {
         {
             let mut state = self.state();
-            for command in &commands {
-                match command.clone() {
-                    Command::Remove { id } => state.children.remove(&id),
-                    Command::Move { id, place } | Command::Add { id, place } => {
+            for change in &changes {
+                match change.clone() {
+                    ChildChange::Remove { id } => state.children.remove(&id),
+                    ChildChange::Move { id, place } | ChildChange::Add { id, place } => {
                         state.children.insert(id, place)
                     }
                 };
             }
         }
         self.apply().await;
-        for command in &commands {
-            tracing::info!("{command} ({} ms)", seen.elapsed().as_millis());
+        for change in &changes {
+            tracing::info!("{change} ({} ms)", seen.elapsed().as_millis());
         }
     }
 

@@ -6,6 +6,7 @@
 //! http::serve(listener, http::guard(routes, access), stopped).await
 //! ```
 
+mod classified;
 mod failed;
 mod guard;
 mod limit;
@@ -23,6 +24,7 @@ use axum::routing::{get, post};
 use serde::Serialize;
 
 use crate::view::Topology;
+pub use classified::{Classified, ErrorClass};
 pub use failed::{Failed, Failure};
 pub use guard::{Access, bearer, guard};
 pub use limit::Rate;

@@ -12,7 +12,7 @@ use redis::aio::MultiplexedConnection;
 use redis::{RedisResult, Script, Value};
 
 use crate::record::{Origin, Place};
-use crate::sessions::{Row, Rows};
+use crate::sessions::{SessionHash, SessionHashes};
 use crate::topology::{Heard, Registered, Snapshot};
 
 /// A child or parent whose `node:` key is no hash must not keep the others from being read: `pcall`.
@@ -87,13 +87,13 @@ pub async fn hashes(
 }
 
 /// All active sessions, of whatever tree; and which of `asked` have a hash.
-pub async fn sessions(commands: &mut MultiplexedConnection, asked: &[String]) -> RedisResult<Rows> {
+pub async fn sessions(commands: &mut MultiplexedConnection, asked: &[String]) -> RedisResult<SessionHashes> {
     let (known, rows): (Vec<Value>, Vec<(Value, Vec<Value>)>) =
         SESSIONS.prepare_invoke().arg(asked).invoke_async(commands).await?;
     let row = |(id, fields): (Value, Vec<Value>)| {
         let mut fields = fields.iter().map(text);
         let mut next = || fields.next().flatten();
-        Some(Row {
+        Some(SessionHash {
             id: text(&id)?,
             audio_ssrc: next(),
             video_ssrc: next(),
@@ -103,7 +103,7 @@ pub async fn sessions(commands: &mut MultiplexedConnection, asked: &[String]) ->
             active: next(),
         })
     };
-    Ok(Rows {
+    Ok(SessionHashes {
         active: rows.into_iter().filter_map(row).collect(),
         known: known.iter().filter_map(text).collect(),
     })

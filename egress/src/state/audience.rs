@@ -1,29 +1,28 @@
-//! Viewers: each has a handle of its own in Janus, for as long as it is connected.
+//! [`Audience`]: the viewers. Each has a handle of its own in Janus, for as long as it is connected.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
-use axum::http::StatusCode;
 use janus::{Event, Handle};
-use node::http::Failed;
 use serde_json::json;
 use tokio::sync::mpsc;
 
-use super::Egress;
-use super::change::{refused, unavailable};
+use super::{EgressError, locked};
+use crate::keyframes::Keyframes;
 use crate::mountpoints::Mountpoint;
-use crate::sdp::{self, SdpError};
-use crate::streaming;
+use crate::sdp;
+use crate::streaming::{self, Streaming};
+use crate::viewers::Viewers;
 
 /// A viewer whose connection does not come up for so long is not one.
-const UP: Duration = Duration::from_secs(30);
+const CONNECTS_WITHIN: Duration = Duration::from_secs(30);
 
 /// A connection for events that broke is made again by the browser within this time.
-const UNTIED: Duration = Duration::from_secs(5);
+const EVENTS_RETURN_WITHIN: Duration = Duration::from_secs(5);
 
 /// What belongs to a viewer.
 #[derive(Clone, Debug)]
-pub struct Seat {
+struct Seat {
     handle: Handle,
     /// What Janus calls the first of its media.
     mid: String,
@@ -35,24 +34,24 @@ pub struct Seat {
 
 /// A connection that says that a viewer is still there. A moment after the last has gone, so has the viewer.
 pub struct Tie {
-    egress: Arc<Egress>,
+    audience: Arc<Audience>,
     session: String,
     viewer: String,
 }
 
 impl Drop for Tie {
     fn drop(&mut self) {
-        if let Some(seat) = self.egress.viewers().get_mut(&self.session, &self.viewer) {
+        if let Some(seat) = self.audience.viewers().get_mut(&self.session, &self.viewer) {
             seat.ties -= 1;
         }
         let Ok(runtime) = tokio::runtime::Handle::try_current() else { return };
-        let (egress, session, viewer) =
-            (self.egress.clone(), std::mem::take(&mut self.session), std::mem::take(&mut self.viewer));
+        let (audience, session, viewer) =
+            (self.audience.clone(), std::mem::take(&mut self.session), std::mem::take(&mut self.viewer));
         runtime.spawn(async move {
-            tokio::time::sleep(UNTIED).await;
-            let untied = egress.viewers().get(&session, &viewer).is_some_and(|seat| seat.ties == 0);
+            tokio::time::sleep(EVENTS_RETURN_WITHIN).await;
+            let untied = audience.viewers().get(&session, &viewer).is_some_and(|seat| seat.ties == 0);
             if untied {
-                let _ = egress.leave(&session, &viewer).await;
+                let _ = audience.leave(&session, &viewer).await;
             }
         });
     }
@@ -66,31 +65,47 @@ pub struct Offer {
     pub sdp: String,
 }
 
-impl Egress {
+/// All viewers of this node, and how Janus is asked about each.
+pub struct Audience {
+    viewers: Mutex<Viewers<Seat>>,
+    keyframes: Arc<Keyframes>,
+}
+
+impl Audience {
+    /// Nobody yet. `keyframes`: who asks for one when a viewer has come.
+    pub(super) fn new(keyframes: Arc<Keyframes>) -> Arc<Audience> {
+        Arc::new(Audience { viewers: Mutex::default(), keyframes })
+    }
+
     /// Somebody wants to watch. With an offer it gets an answer, without one it gets Janus' offer.
-    pub async fn watch(self: &Arc<Self>, session: &str, offer: Option<&[u8]>) -> Result<Offer, Failed> {
-        let mountpoint = self.mountpoint(session)?;
+    pub(super) async fn watch(
+        self: &Arc<Self>,
+        janus: Result<Streaming, EgressError>,
+        mountpoint: Mountpoint,
+        offer: Option<&[u8]>,
+    ) -> Result<Offer, EgressError> {
+        let session = mountpoint.session.as_str();
         // What is wrong with an offer is known before Janus is asked for anything.
         let player = offer.map(sdp::parse).transpose()?;
         let common = player.as_ref().map(|player| sdp::common(player, mountpoint.codec)).transpose()?;
-        let streaming = self.janus().map_err(unavailable)?;
+        let streaming = janus?;
         if !mountpoint.made {
-            return Err(unavailable(format!("session {session} is not ready yet")));
+            return Err(EgressError::NotReady(session.to_owned()));
         }
-        let watching = streaming.watch(mountpoint.id).await.map_err(refused)?;
+        let watching = streaming.watch(mountpoint.id).await?;
         let viewer = format!("{:032x}", rand::random::<u128>());
         let handle = watching.handle;
         let answered = async {
             let theirs = sdp::parse(watching.offer.as_bytes())?;
             let mid = sdp::first_mid(&theirs);
             let (Some(player), Some(common)) = (&player, &common) else {
-                return Ok::<_, Failed>((mid, watching.offer.clone()));
+                return Ok::<_, EgressError>((mid, watching.offer.clone()));
             };
             let ours = sdp::answer_for_janus(&theirs, player, common);
             // Known before it can be up.
             let seat = Seat { handle: handle.clone(), mid: mid.clone(), waits: false, ties: 0 };
             self.viewers().begin(&viewer, session, seat);
-            streaming::start(&handle, sdp::text(&ours)).await.map_err(refused)?;
+            streaming::start(&handle, sdp::text(&ours)).await?;
             Ok((mid, sdp::text(&sdp::answer_for_player(player, &theirs, common))))
         };
         match answered.await {
@@ -102,7 +117,7 @@ impl Egress {
                         Seat { handle: handle.clone(), mid, waits: true, ties: 0 },
                     );
                 }
-                tokio::spawn(self.clone().follow(viewer.clone(), mountpoint, watching.events));
+                tokio::spawn(self.clone().follow(viewer.clone(), mountpoint.clone(), watching.events));
                 Ok(Offer { viewer, sdp })
             }
             Err(failed) => {
@@ -114,22 +129,18 @@ impl Egress {
     }
 
     /// A player answers Janus' offer.
-    pub async fn answer(&self, session: &str, viewer: &str, answer: &[u8]) -> Result<(), Failed> {
+    pub async fn answer(&self, session: &str, viewer: &str, answer: &[u8]) -> Result<(), EgressError> {
         let parsed = sdp::parse(answer)?;
         let seat = self.seat(session, viewer)?;
         if !seat.waits {
-            return Err(Failed(
-                StatusCode::CONFLICT,
-                "this viewer's offer has been answered already".to_owned(),
-            ));
+            return Err(EgressError::AnsweredAlready);
         }
         if parsed.medias.iter().all(|media| media.port == 0) {
             self.leave(session, viewer).await?;
-            let why = "the answer refuses all media: no codec in common";
-            return Err(Failed(StatusCode::NOT_ACCEPTABLE, why.to_owned()));
+            return Err(EgressError::NothingTaken);
         }
         sdp::check_peer(&parsed)?;
-        streaming::start(&seat.handle, sdp::text(&parsed)).await.map_err(refused)?;
+        streaming::start(&seat.handle, sdp::text(&parsed)).await?;
         let mut viewers = self.viewers();
         if let Some(seat) = viewers.get_mut(session, viewer) {
             seat.waits = false;
@@ -138,7 +149,7 @@ impl Egress {
     }
 
     /// A player has found more ways to be reached.
-    pub async fn trickle(&self, session: &str, viewer: &str, fragment: &str) -> Result<(), Failed> {
+    pub async fn trickle(&self, session: &str, viewer: &str, fragment: &str) -> Result<(), EgressError> {
         let seat = self.seat(session, viewer)?;
         let (candidates, all) = sdp::fragment(fragment);
         let mut said = Vec::new();
@@ -149,13 +160,13 @@ impl Egress {
             said.push(json!({ "completed": true }));
         }
         for candidate in said {
-            seat.handle.trickle(candidate).await.map_err(refused)?;
+            seat.handle.trickle(candidate).await?;
         }
         Ok(())
     }
 
     /// A viewer leaves.
-    pub async fn leave(&self, session: &str, viewer: &str) -> Result<(), Failed> {
+    pub async fn leave(&self, session: &str, viewer: &str) -> Result<(), EgressError> {
         self.seat(session, viewer)?;
         let seat = self.viewers().end(viewer);
         if let Some(seat) = seat {
@@ -168,28 +179,40 @@ impl Egress {
     /// Ties a viewer to a connection.
     pub fn tie(self: &Arc<Self>, session: &str, viewer: &str) -> Option<Tie> {
         self.viewers().get_mut(session, viewer)?.ties += 1;
-        Some(Tie { egress: self.clone(), session: session.to_owned(), viewer: viewer.to_owned() })
-    }
-
-    /// A session's mountpoint, or the answer that there is none.
-    pub fn mountpoint(&self, session: &str) -> Result<Mountpoint, Failed> {
-        let found = self.books().get(session).cloned();
-        found.ok_or_else(|| Failed(StatusCode::NOT_FOUND, format!("there is no session '{session}' here")))
+        Some(Tie { audience: self.clone(), session: session.to_owned(), viewer: viewer.to_owned() })
     }
 
     /// All viewers of a session leave.
-    pub(super) async fn dismiss_viewers(&self, session: &str) {
+    pub(super) async fn dismiss(&self, session: &str) {
         let seats = self.viewers().end_session(session);
         for seat in seats {
             let _ = seat.handle.detach().await;
         }
     }
 
-    fn seat(&self, session: &str, viewer: &str) -> Result<Seat, Failed> {
-        let seat = self.viewers().get(session, viewer);
-        seat.ok_or_else(|| {
-            Failed(StatusCode::NOT_FOUND, "there is no such viewer; it has left, or never came".to_owned())
-        })
+    /// Their connections are gone, and Janus with them.
+    pub(super) fn clear(&self) {
+        self.viewers().clear();
+    }
+
+    /// How many are connected to a session.
+    pub fn of(&self, session: &str) -> usize {
+        self.viewers().of(session)
+    }
+
+    /// How many are connected, are about to be, and have been since the start.
+    pub fn count(&self) -> (usize, usize, u64) {
+        let viewers = self.viewers();
+        let (connected, connecting) = viewers.count();
+        (connected, connecting, viewers.served())
+    }
+
+    fn seat(&self, session: &str, viewer: &str) -> Result<Seat, EgressError> {
+        self.viewers().get(session, viewer).ok_or(EgressError::UnknownViewer)
+    }
+
+    fn viewers(&self) -> MutexGuard<'_, Viewers<Seat>> {
+        locked(&self.viewers)
     }
 
     /// Follows what happens to a viewer until it has gone.
@@ -199,7 +222,7 @@ impl Egress {
         mountpoint: Mountpoint,
         mut events: mpsc::UnboundedReceiver<Event>,
     ) {
-        let by = tokio::time::Instant::now() + UP;
+        let by = tokio::time::Instant::now() + CONNECTS_WITHIN;
         let mut up = false;
         loop {
             let event = tokio::select! {
@@ -222,15 +245,5 @@ impl Egress {
         if let Some(seat) = seat {
             let _ = seat.handle.detach().await;
         }
-    }
-}
-
-impl From<SdpError> for Failed {
-    fn from(error: SdpError) -> Self {
-        let status = match &error {
-            SdpError::Bad(_) => StatusCode::BAD_REQUEST,
-            SdpError::NoCodec(_) => StatusCode::NOT_ACCEPTABLE,
-        };
-        Failed(status, error.to_string())
     }
 }

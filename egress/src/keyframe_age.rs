@@ -1,4 +1,4 @@
-//! Since when somebody has been wanting a keyframe whose request comes by Janus. Pure.
+//! How old a request for a keyframe is that Janus passes on: since when a viewer may have been waiting. Pure.
 //!
 //! Janus passes on one request a second for each mountpoint. One that comes sooner is held back until the second is over, so
 //! each viewer costs two: Janus asks when the viewer is up, and the viewer's own request, made for the frames that came
@@ -6,17 +6,17 @@
 
 use std::time::Duration;
 
-/// How long Janus holds requests back.
-const HELD: Duration = Duration::from_secs(1);
+/// How long after a request Janus holds the next one back.
+const HELD_BACK: Duration = Duration::from_secs(1);
 /// What we see of that second may be shorter by this.
 const EARLY: Duration = Duration::from_millis(20);
 /// Janus looks for what it has held back whenever a packet comes.
 const LATE: Duration = Duration::from_millis(100);
 
-/// From the time of Janus' request before this one and of this one to when this may have been wanted first.
-pub fn since(before: Option<Duration>, now: Duration) -> Duration {
+/// When the keyframe may have been wanted first, from when Janus' request before this one came and when this one did.
+pub fn wanted_since(before: Option<Duration>, now: Duration) -> Duration {
     match before {
-        Some(before) if now + EARLY >= before + HELD && now <= before + HELD + LATE => before,
+        Some(before) if now + EARLY >= before + HELD_BACK && now <= before + HELD_BACK + LATE => before,
         _ => now,
     }
 }
@@ -39,7 +39,7 @@ mod tests {
             (Some(5000), 9000, 9000),
         ];
         for (before, now, wanted) in table {
-            assert_eq!(since(before.map(ms), ms(now)), ms(wanted), "{before:?} {now}");
+            assert_eq!(wanted_since(before.map(ms), ms(now)), ms(wanted), "{before:?} {now}");
         }
     }
 }

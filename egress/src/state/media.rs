@@ -1,0 +1,104 @@
+//! [`Media`]: what a mountpoint needs of the inputs, and nothing else: its streams are let through to Janus or not.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::{Duration, Instant};
+
+use crate::activity::StreamAge;
+use crate::codec::{Coding, Kind};
+use crate::config::Config;
+use crate::keyframes::{Keyframes, Sockets};
+use crate::mountpoints::Mountpoint;
+use crate::pipeline::{Input, Lane, PipelineError, Route};
+use crate::streaming::Streaming;
+
+/// Both inputs, and the way up for requests for keyframes.
+pub(super) struct Media {
+    audio: Arc<Lane>,
+    video: Arc<Lane>,
+    pub keyframes: Arc<Keyframes>,
+    epoch: Instant,
+}
+
+impl Media {
+    /// Binds the ports and starts the pipelines. `epoch`: where times count from.
+    pub async fn start(config: &Config, epoch: Instant) -> Result<Media, String> {
+        let sockets = Sockets::bind(config.listen, config.media).await?;
+        let lane = |kind: Kind, port: u16| {
+            Lane::start(kind, Input { address: config.listen, port, epoch })
+                .map_err(|error| error.to_string())
+        };
+        let audio = lane(Kind::Audio, config.media[0])?;
+        let video = lane(Kind::Video, config.media[1])?;
+        let keyframes = Keyframes::start(sockets, video.clone(), epoch);
+        Ok(Media { audio, video, keyframes, epoch })
+    }
+
+    /// The input of a kind.
+    pub fn lane(&self, kind: Kind) -> &Arc<Lane> {
+        match kind {
+            Kind::Audio => &self.audio,
+            Kind::Video => &self.video,
+        }
+    }
+
+    /// Lets a mountpoint's streams through to Janus, or neither.
+    pub fn route(&self, streaming: &Streaming, mountpoint: &Mountpoint) -> Result<(), PipelineError> {
+        let streams = [
+            (Coding::Opus, mountpoint.ports.audio),
+            (Coding::Video(mountpoint.codec), mountpoint.ports.video),
+        ];
+        for ((coding, port), ssrc) in streams.into_iter().zip(mountpoint.ssrcs) {
+            let target = SocketAddr::new(streaming.host, port);
+            if let Err(error) = self.lane(coding.kind()).add(ssrc, target, coding) {
+                self.unroute(mountpoint);
+                return Err(error);
+            }
+        }
+        self.keyframes.add(SocketAddr::new(streaming.host, mountpoint.ports.rtcp), mountpoint.ssrcs[1]);
+        Ok(())
+    }
+
+    /// Lets them through no more.
+    pub fn unroute(&self, mountpoint: &Mountpoint) {
+        for (kind, ssrc) in Kind::BOTH.into_iter().zip(mountpoint.ssrcs) {
+            self.lane(kind).remove(ssrc);
+        }
+        self.keyframes.remove(mountpoint.ssrcs[1]);
+    }
+
+    /// The routes of a mountpoint's streams: audio, video.
+    pub fn routes(&self, mountpoint: &Mountpoint) -> [Option<Arc<Route>>; 2] {
+        let [audio, video] = mountpoint.ssrcs;
+        [self.audio.routes().get(audio), self.video.routes().get(video)]
+    }
+
+    /// When a mountpoint's streams last came in: audio, video.
+    pub fn ages(&self, mountpoint: &Mountpoint) -> [StreamAge; 2] {
+        let now = self.epoch.elapsed();
+        let age = |route: &Option<Arc<Route>>| -> Option<Duration> { route.as_ref()?.age(now) };
+        let [audio, video] = self.routes(mountpoint);
+        let [audio_ssrc, video_ssrc] = mountpoint.ssrcs;
+        [StreamAge { ssrc: audio_ssrc, age: age(&audio) }, StreamAge { ssrc: video_ssrc, age: age(&video) }]
+    }
+
+    /// RTP packets and bytes that had a route: audio, video.
+    pub fn received(&self) -> [(u64, u64); 2] {
+        Kind::BOTH.map(|kind| {
+            let counters = self.lane(kind).counters();
+            (counters.packets.load(Ordering::Relaxed), counters.bytes.load(Ordering::Relaxed))
+        })
+    }
+
+    /// Why inputs do not run.
+    pub fn problems(&self) -> impl Iterator<Item = String> {
+        Kind::BOTH.into_iter().filter_map(|kind| self.lane(kind).problem())
+    }
+
+    /// Ends both inputs.
+    pub fn stop(&self) {
+        self.audio.stop();
+        self.video.stop();
+    }
+}
