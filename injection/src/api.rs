@@ -11,9 +11,9 @@ use axum::routing::{get, post};
 use node::http::{self, Access, Failed};
 use serde_json::{Value, json};
 
-use crate::injector::{Injector, InjectorError};
-use crate::session::Wish;
-use crate::{view, whip};
+use crate::injector::Injector;
+use crate::session::NewSession;
+use crate::{page, view, whip};
 
 /// The routes, guarded.
 pub fn router(injector: Arc<Injector>) -> Router {
@@ -24,7 +24,7 @@ pub fn router(injector: Arc<Injector>) -> Router {
         .route("/session/{sid}", get(session).delete(destroy))
         .route("/session/{sid}/destroy", post(destroy))
         .route("/sessions", get(async |State(injector): State<Arc<Injector>>| Json(injector.sessions())))
-        .route("/publish", get(page))
+        .route("/publish", get(publish_page))
         .with_state(injector.clone());
     let access =
         Access { token: config.token.clone(), own: whip::routes(&config.whip_path), ..Access::default() };
@@ -34,27 +34,12 @@ pub fn router(injector: Arc<Injector>) -> Router {
     http::guard(routes, access).layer(axum::middleware::from_fn_with_state(Arc::from(whip_path), whip::cors))
 }
 
-impl From<InjectorError> for Failed {
-    fn from(error: InjectorError) -> Self {
-        let status = match &error {
-            InjectorError::Bad(_) => StatusCode::BAD_REQUEST,
-            InjectorError::Unknown(_) => StatusCode::NOT_FOUND,
-            InjectorError::Conflict(_) => StatusCode::CONFLICT,
-            InjectorError::NotAcceptable(_) => StatusCode::NOT_ACCEPTABLE,
-            InjectorError::Stale(_) => StatusCode::PRECONDITION_FAILED,
-            InjectorError::Unsupported(_) => StatusCode::UNPROCESSABLE_ENTITY,
-            InjectorError::Backend(_) => StatusCode::SERVICE_UNAVAILABLE,
-        };
-        Failed(status, error.to_string())
-    }
-}
-
 async fn create(
     State(injector): State<Arc<Injector>>,
-    body: Result<Json<Wish>, JsonRejection>,
+    body: Result<Json<NewSession>, JsonRejection>,
 ) -> Result<Response, Failed> {
-    let Json(wish) = body?;
-    let session = injector.create(wish).await?;
+    let Json(new) = body?;
+    let session = injector.create(new).await?;
     let location = [(header::LOCATION, format!("/session/{}", session.id))];
     Ok((StatusCode::CREATED, location, Json(injector.created(&session))).into_response())
 }
@@ -76,6 +61,6 @@ async fn destroy(
     Ok(Json(json!({ "sessionId": session.id, "treeId": injector.config().tree_id, "active": false })))
 }
 
-async fn page(State(injector): State<Arc<Injector>>) -> Html<String> {
-    Html(include_str!("publish.html").replace("{{WHIP}}", &injector.config().whip_path))
+async fn publish_page(State(injector): State<Arc<Injector>>) -> Html<String> {
+    Html(page::html(&injector.config().whip_path))
 }

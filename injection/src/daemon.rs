@@ -63,10 +63,14 @@ async fn serve(config: Config) -> Result<(), Failure> {
         tokio::spawn(rtmp::serve(listener, injector.clone()));
     }
     let served = node::http::serve(listener, crate::api::router(injector.clone()), stopped).await;
+    let farewell = match &tree {
+        Some(_) => "stopped; its sessions stay in Redis, and the next start takes them up again",
+        None => "stopped; its sessions are gone with it, because it ran without Redis (--redis)",
+    };
     if let Some(tree) = tree {
         tree.stop().await;
     }
     injector.stop().await;
-    tracing::info!("stopped; sessions are in Redis and are taken up again");
+    tracing::info!("{farewell}");
     served.map_err(|error| Failure::Other(format!("the HTTP server ended: {error}")))
 }

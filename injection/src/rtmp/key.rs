@@ -34,7 +34,7 @@ pub enum Denied {
     #[error("no session {0}; POST /session/create makes one")]
     Unknown(String),
     /// Somebody publishes to it.
-    #[error("somebody publishes to session {0}")]
+    #[error("someone else is live on session {0}; it is free when they stop")]
     Busy(String),
 }
 

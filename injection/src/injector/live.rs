@@ -1,17 +1,39 @@
-//! Publications: a publisher takes a session's place, trickles, leaves, or is found dead.
+//! [`LiveSession`]: a session that there is, its pipeline, and whoever publishes to it. A publisher takes the session's one
+//! place, trickles, leaves, or is found dead.
 
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use janus::Event;
 use tokio::sync::{mpsc, watch};
 
-use super::{Entry, Injector, InjectorError, lock};
-use crate::pipeline::KINDS;
+use super::{InjectorError, lock};
+use crate::feedback::Feedback;
+use crate::pipeline::{Feed, KINDS};
 use crate::publication::{Happening, Occupancy, Publication, Stage, Via};
-use crate::sdp::{self, Offer, OfferError};
-use crate::videoroom::{self, Destination, Publisher, Stream, VideoRoom};
+use crate::sdp::{self, Offer};
+use crate::session::Session;
+use crate::videoroom::{self, Destination, OfferedStream, Publisher, VideoRoom};
+
+/// A session that there is.
+pub(super) struct LiveSession {
+    pub session: Session,
+    pub feed: Feed,
+    /// What its video is encoded with, as far as is known.
+    codec: Mutex<Option<String>>,
+    /// Why it has no room in Janus.
+    room_problem: Mutex<Option<String>>,
+    /// Held by whoever takes or leaves the publisher's place.
+    turn: tokio::sync::Mutex<()>,
+    current: Mutex<Option<Arc<Current>>>,
+    publications: AtomicU64,
+    /// It was destroyed: nobody publishes to it any more.
+    closed: AtomicBool,
+    feedback: Arc<Feedback>,
+    /// Where times count from.
+    epoch: Instant,
+}
 
 /// Whoever publishes to a session.
 pub(super) struct Current {
@@ -20,7 +42,7 @@ pub(super) struct Current {
     /// The ICE user name of its offer.
     user: String,
     /// What it sends.
-    pub streams: Vec<Stream>,
+    pub streams: Vec<OfferedStream>,
     /// Since when, on the injector's clock.
     pub since: Duration,
     /// How it comes.
@@ -46,54 +68,98 @@ pub struct Published {
     pub over: watch::Receiver<Option<String>>,
 }
 
-impl From<OfferError> for InjectorError {
-    fn from(error: OfferError) -> Self {
-        match error {
-            OfferError::Malformed(why) => InjectorError::Bad(why),
-            OfferError::NoCodec(why) => InjectorError::NotAcceptable(why),
+impl LiveSession {
+    /// Nobody publishes yet.
+    pub fn new(session: Session, feed: Feed, feedback: Arc<Feedback>, epoch: Instant) -> LiveSession {
+        LiveSession {
+            codec: Mutex::new(session.codec.clone()),
+            session,
+            feed,
+            room_problem: Mutex::default(),
+            turn: tokio::sync::Mutex::default(),
+            current: Mutex::default(),
+            publications: AtomicU64::new(0),
+            closed: AtomicBool::new(false),
+            feedback,
+            epoch,
         }
     }
-}
 
-impl Injector {
+    /// The session as Redis is to have it.
+    pub fn recorded(&self) -> Session {
+        Session { codec: self.video_codec(), ..self.session.clone() }
+    }
+
+    /// What its video is encoded with, once somebody has published.
+    pub fn video_codec(&self) -> Option<String> {
+        lock(&self.codec).clone()
+    }
+
+    /// Whoever publishes.
+    pub fn current(&self) -> Option<Arc<Current>> {
+        lock(&self.current).clone()
+    }
+
+    /// How many publications there have been.
+    pub fn publications(&self) -> u64 {
+        self.publications.load(Ordering::Relaxed)
+    }
+
+    /// Why it has no room in Janus, if it has none.
+    pub fn room_problem(&self) -> Option<String> {
+        lock(&self.room_problem).clone()
+    }
+
+    /// Makes its room; whether it is there.
+    pub async fn make_room(&self, janus: &VideoRoom) -> bool {
+        let session = &self.session;
+        let made = janus.create(session.room, &session.id).await;
+        let problem = made.err().map(|error| format!("session {} has no room: {error}", session.id));
+        if let Some(problem) = &problem {
+            tracing::warn!("{problem}");
+        }
+        let there = problem.is_none();
+        *lock(&self.room_problem) = problem;
+        there
+    }
+
     /// Takes a publisher in.
     pub async fn publish(
         self: &Arc<Self>,
-        id: &str,
+        janus: Result<VideoRoom, InjectorError>,
         offer: String,
         via: Via,
     ) -> Result<Published, InjectorError> {
-        let entry = self.entry(id)?;
+        let session = &self.session;
+        let id = &session.id;
         let offered = sdp::check(&offer)?;
-        let janus = self.janus()?;
-        let _place = entry.place.lock().await;
-        if let Some(current) = entry.current() {
+        let janus = janus?;
+        let _turn = self.turn.lock().await;
+        if let Some(current) = self.current() {
             if !lock(&current.life).gives_way(self.now()) {
-                let why = format!("somebody publishes to session {id}; DELETE that publication first");
-                return Err(InjectorError::Conflict(why));
+                return Err(InjectorError::Busy(id.clone()));
             }
-            self.leave(&entry, &current, "another takes its place").await;
+            self.leave(&current, "another takes its place").await;
         }
-        let (publisher, events) = self.join(&janus, &entry, offer).await?;
+        let (publisher, events) = self.join(&janus, offer).await?;
         if let Some(why) = refusal(&offered, &publisher.streams) {
             publisher.leave().await;
-            return Err(InjectorError::NotAcceptable(why));
+            return Err(why);
         }
-        let session = &entry.session;
-        entry.feed.begin();
+        self.feed.begin();
         let to =
-            Destination { ports: entry.feed.ports(), ssrcs: session.ssrcs, rtcp_port: self.feedback.port };
+            Destination { ports: self.feed.ports(), ssrcs: session.ssrcs, rtcp_port: self.feedback.port };
         let keyframes = match janus.forward(session.room, &publisher, &to).await {
             Ok(keyframes) => keyframes,
             Err(error) => {
                 publisher.leave().await;
-                return Err(InjectorError::Backend(error.to_string()));
+                return Err(error.into());
             }
         };
         // The session may have been destroyed meanwhile, and its room with it.
-        if !self.entry(id).is_ok_and(|other| Arc::ptr_eq(&other, &entry)) {
+        if self.closed.load(Ordering::SeqCst) {
             publisher.leave().await;
-            return Err(InjectorError::Unknown(format!("session {id} was destroyed")));
+            return Err(InjectorError::Destroyed(id.clone()));
         }
         self.feedback.publisher(session.ssrcs[1], keyframes);
         let answer = publisher.answer.clone();
@@ -110,127 +176,115 @@ impl Injector {
             over: watch::Sender::default(),
         });
         let (connected, over) = (current.connected.subscribe(), current.over.subscribe());
-        *lock(&entry.current) = Some(current.clone());
-        entry.publications.fetch_add(1, Ordering::Relaxed);
+        *lock(&self.current) = Some(current.clone());
+        self.publications.fetch_add(1, Ordering::Relaxed);
         let codecs: Vec<&str> = current.streams.iter().map(|stream| stream.codec.as_str()).collect();
         tracing::info!("session {id}: a publisher with {}", codecs.join(" and "));
-        let video = codecs.iter().copied().find(|codec| *codec != "opus");
-        if let Some(video) = video {
-            *lock(&entry.codec) = Some(video.to_owned());
+        if let Some(video) = codecs.iter().find(|codec| **codec != "opus") {
+            *lock(&self.codec) = Some((*video).to_owned());
         }
-        if let Some(store) = &self.store
-            && let Some(video) = video
-            && let Err(why) = store.encoded_with(id, video).await
-        {
-            tracing::warn!("session {id}: egresses are not told that it is {video}: {why}");
-        }
-        tokio::spawn(self.clone().watch(entry.clone(), current, events));
+        tokio::spawn(self.clone().watch(current, events));
         Ok(Published { key, answer, connected, over })
     }
 
-    /// Whether somebody could publish to a session now.
-    pub fn occupancy(&self, id: &str) -> Occupancy {
-        let Ok(entry) = self.entry(id) else { return Occupancy::Unknown };
-        let busy = entry.current().is_some_and(|current| !lock(&current.life).gives_way(self.now()));
+    /// Whether somebody could publish now.
+    pub fn occupancy(&self) -> Occupancy {
+        let busy = self.current().is_some_and(|current| !lock(&current.life).gives_way(self.now()));
         if busy { Occupancy::Busy } else { Occupancy::Free }
     }
 
     /// Passes candidates on. `etag`: the publication that they are meant for, if the publisher says.
     pub async fn trickle(
         &self,
-        id: &str,
         key: Option<&str>,
         etag: Option<&str>,
         text: &str,
     ) -> Result<(), InjectorError> {
-        let current = self.publication(id, key)?;
+        let current = self.publication(key)?;
         if etag.is_some_and(|etag| etag != "*" && etag.trim_matches('"') != current.key) {
-            let why = "this is about another ICE session (If-Match); publish again";
-            return Err(InjectorError::Stale(why.to_owned()));
+            return Err(InjectorError::Stale);
         }
-        let fragment = sdp::fragment(text).map_err(InjectorError::Bad)?;
+        let fragment = sdp::fragment(text).map_err(InjectorError::BadFragment)?;
         if fragment.user.is_some_and(|user| user != current.user) {
-            let why = "ICE restarts are not supported; publish again";
-            return Err(InjectorError::Unsupported(why.to_owned()));
+            return Err(InjectorError::IceRestart);
         }
         let publisher = lock(&current.publisher).clone();
-        let gone = || InjectorError::Unknown("this publication is over".to_owned());
-        let publisher = publisher.ok_or_else(gone)?;
+        let publisher = publisher.ok_or_else(|| self.unknown())?;
         for candidate in fragment.candidates {
-            let failed = |error: janus::Error| InjectorError::Backend(error.to_string());
-            publisher.trickle(candidate).await.map_err(failed)?;
+            publisher.trickle(candidate).await?;
         }
         Ok(())
     }
 
     /// Ends a publication because its publisher says so.
-    pub async fn unpublish(&self, id: &str, key: Option<&str>) -> Result<(), InjectorError> {
-        let current = self.publication(id, key)?;
-        let entry = self.entry(id)?;
-        self.end_publication(&entry, Some(&current), "its publisher ended it").await;
+    pub async fn unpublish(&self, key: Option<&str>) -> Result<(), InjectorError> {
+        let current = self.publication(key)?;
+        self.end(Some(&current), "its publisher ended it").await;
         Ok(())
     }
 
-    /// Ends the current publication of a session; with `only`, if it is still that one.
-    pub(super) async fn end_publication(&self, entry: &Entry, only: Option<&Arc<Current>>, why: &str) {
-        let _place = entry.place.lock().await;
-        if let Some(current) = entry.current()
+    /// The session is destroyed: whoever publishes is sent away, and nobody is taken in any more.
+    pub async fn close(&self) {
+        self.closed.store(true, Ordering::SeqCst);
+        self.end(None, "the session was destroyed").await;
+    }
+
+    /// Ends the current publication; with `only`, if it is still that one.
+    pub async fn end(&self, only: Option<&Arc<Current>>, why: &str) {
+        let _turn = self.turn.lock().await;
+        if let Some(current) = self.current()
             && only.is_none_or(|only| Arc::ptr_eq(only, &current))
         {
-            self.leave(entry, &current, why).await;
+            self.leave(&current, why).await;
         }
     }
 
-    fn publication(&self, id: &str, key: Option<&str>) -> Result<Arc<Current>, InjectorError> {
-        let current = self.entry(id)?.current();
-        current.filter(|current| key.is_none_or(|key| key == current.key)).ok_or_else(|| {
-            InjectorError::Unknown(format!("no such publication of session {id}, or no longer"))
-        })
+    fn publication(&self, key: Option<&str>) -> Result<Arc<Current>, InjectorError> {
+        let current = self.current().filter(|current| key.is_none_or(|key| key == current.key));
+        current.ok_or_else(|| self.unknown())
+    }
+
+    fn unknown(&self) -> InjectorError {
+        InjectorError::UnknownPublication(self.session.id.clone())
     }
 
     /// Joins the room, which is made again if somebody else removed it.
     async fn join(
         &self,
         janus: &VideoRoom,
-        entry: &Entry,
         offer: String,
     ) -> Result<(Publisher, mpsc::UnboundedReceiver<Event>), InjectorError> {
-        let session = &entry.session;
+        let session = &self.session;
         let mut joined = janus.publish(session.room, &session.id, offer.clone()).await;
-        if joined.as_ref().is_err_and(videoroom::is_no_room) && self.make_room(janus, entry).await {
+        if joined.as_ref().is_err_and(videoroom::is_no_room) && self.make_room(janus).await {
             joined = janus.publish(session.room, &session.id, offer).await;
         }
         joined.map_err(|error| match videoroom::is_bad_sdp(&error) {
-            true => InjectorError::Bad(error.to_string()),
-            false => InjectorError::Backend(error.to_string()),
+            true => InjectorError::OfferRefused(error),
+            false => InjectorError::Janus(error),
         })
     }
 
-    /// Takes a publication out; the caller holds the place.
-    async fn leave(&self, entry: &Entry, current: &Arc<Current>, why: &str) {
-        *lock(&entry.current) = None;
-        self.feedback.publisher(entry.session.ssrcs[1], None);
+    /// Takes a publication out; the caller has the turn.
+    async fn leave(&self, current: &Arc<Current>, why: &str) {
+        *lock(&self.current) = None;
+        self.feedback.publisher(self.session.ssrcs[1], None);
         let publisher = lock(&current.publisher).take();
         // Somebody who trickles at this moment has the other handle on it, for a moment.
         if let Some(publisher) = publisher {
             publisher.leave().await;
         }
         current.over.send_replace(Some(why.to_owned()));
-        tracing::info!("session {}: its publisher is gone: {why}", entry.session.id);
+        tracing::info!("session {}: its publisher is gone: {why}", self.session.id);
     }
 
     /// Follows a publication to its end.
-    async fn watch(
-        self: Arc<Self>,
-        entry: Arc<Entry>,
-        current: Arc<Current>,
-        mut events: mpsc::UnboundedReceiver<Event>,
-    ) {
+    async fn watch(self: Arc<Self>, current: Arc<Current>, mut events: mpsc::UnboundedReceiver<Event>) {
         let why = loop {
             let due = lock(&current.life).due();
             let due = async {
                 match due {
-                    Some(due) => tokio::time::sleep_until((self.started + due).into()).await,
+                    Some(due) => tokio::time::sleep_until((self.epoch + due).into()).await,
                     None => std::future::pending().await,
                 }
             };
@@ -249,27 +303,32 @@ impl Injector {
                 None => life.check(now),
             };
             if life.stage() != stage {
-                tracing::info!("session {}: publisher {:?}", entry.session.id, life.stage());
+                tracing::info!("session {}: publisher {:?}", self.session.id, life.stage());
                 current.connected.send_replace(life.stage() != Stage::Connecting);
             }
             if let Some(why) = over {
                 break why;
             }
         };
-        self.end_publication(&entry, Some(&current), &why).await;
+        self.end(Some(&current), &why).await;
+    }
+
+    /// Time since the epoch.
+    pub fn now(&self) -> Duration {
+        self.epoch.elapsed()
     }
 }
 
 /// Why a publication as Janus took it is of no use: nobody would notice that half of it is missing.
-fn refusal(offered: &Offer, streams: &[Stream]) -> Option<String> {
+fn refusal(offered: &Offer, streams: &[OfferedStream]) -> Option<InjectorError> {
     let odd = streams.iter().find(|stream| !["opus", "vp8", "h264"].contains(&stream.codec.as_str()));
     if let Some(odd) = odd {
-        return Some(format!("the tree does not carry {}", odd.codec));
+        return Some(InjectorError::CodecNotCarried(odd.codec.clone()));
     }
     let missing =
         (0..2).find(|kind| offered.sends[*kind] && streams.iter().all(|stream| stream.kind != *kind))?;
-    let kinds = ["Opus", "VP8 or H264 (42e01f)"];
-    Some(format!("Janus does not take the offered {}; offer {}", KINDS[missing], kinds[missing]))
+    let wanted = ["Opus", "VP8 or H264 (42e01f)"][missing];
+    Some(InjectorError::HalfTaken { kind: KINDS[missing], wanted })
 }
 
 fn happening(event: Event) -> Option<Happening> {
@@ -295,18 +354,18 @@ mod tests {
 
     #[test]
     fn half_a_publication_is_refused() {
-        let stream = |kind, codec: &str| Stream { mid: "0".to_owned(), kind, codec: codec.to_owned() };
+        let stream = |kind, codec: &str| OfferedStream { mid: "0".to_owned(), kind, codec: codec.to_owned() };
         let offer = |sends| Offer { user: String::new(), sends };
         let both = [stream(1, "h264"), stream(0, "opus")];
-        assert_eq!(refusal(&offer([true, true]), &both), None);
-        assert_eq!(refusal(&offer([false, true]), &both[..1]), None);
+        assert!(refusal(&offer([true, true]), &both).is_none());
+        assert!(refusal(&offer([false, true]), &both[..1]).is_none());
         let table = [
             (refusal(&offer([true, true]), &both[..1]), "does not take the offered audio"),
             (refusal(&offer([true, true]), &both[1..]), "does not take the offered video"),
             (refusal(&offer([false, true]), &[stream(1, "vp9")]), "does not carry vp9"),
         ];
         for (refused, words) in table {
-            assert!(refused.as_ref().is_some_and(|why| why.contains(words)), "{refused:?}");
+            assert!(refused.as_ref().is_some_and(|why| why.to_string().contains(words)), "{refused:?}");
         }
     }
 
