@@ -92,11 +92,18 @@ impl Connector {
             )?;
             let failed = |error| Failure::of(&address, error);
             let mut tasks = JoinSet::new();
-            let (commands, pubsub) = tokio::try_join!(
+            let (mut commands, pubsub) = tokio::try_join!(
                 commands_over(&info, commands, self.answer, &mut tasks),
                 PubSub::new(&info, listening)
             )
             .map_err(failed)?;
+            // Only its first answer tells a server that hangs up on us. Whatever else it says to this, it is there, and a
+            // user need not be allowed to ask.
+            if let Err(failure @ (Failure::Lost { .. } | Failure::Protected { .. })) =
+                redis::cmd("PING").query_async::<()>(&mut commands).await.map_err(failed)
+            {
+                return Err(failure);
+            }
             let (sink, messages) = pubsub.split();
             Ok((commands, sink, messages, tasks))
         };
