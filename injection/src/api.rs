@@ -8,7 +8,7 @@ use axum::extract::{Path, State};
 use axum::http::{StatusCode, header};
 use axum::response::{Html, IntoResponse, Json, Response};
 use axum::routing::{get, post};
-use node::http::{self, Access, Failed};
+use node::http::{self, Access, Failed, wish};
 use serde_json::{Value, json};
 
 use crate::injector::Injector;
@@ -26,12 +26,11 @@ pub fn router(injector: Arc<Injector>) -> Router {
         .route("/sessions", get(async |State(injector): State<Arc<Injector>>| Json(injector.sessions())))
         .route("/publish", get(publish_page))
         .with_state(injector.clone());
+    let door = whip::door(config);
     let access =
-        Access { token: config.token.clone(), own: whip::routes(&config.whip_path), ..Access::default() };
-    let routes = http::router(injector.clone()).merge(own).merge(whip::router(injector.clone()));
-    // Outside the guard: a browser is to read its refusals, too.
-    let whip_path = format!("{}/", config.whip_path);
-    http::guard(routes, access).layer(axum::middleware::from_fn_with_state(Arc::from(whip_path), whip::cors))
+        Access { token: config.token.clone(), own: wish::paths(&door.base).to_vec(), ..Access::default() };
+    let routes = http::router(injector.clone()).merge(own).merge(whip::router(injector, door.clone()));
+    wish::answers(http::guard(routes, access), door)
 }
 
 async fn create(

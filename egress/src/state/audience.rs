@@ -4,6 +4,7 @@ use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
 use janus::{Event, Handle};
+use node::http::wish::IceSession;
 use serde_json::json;
 use tokio::sync::mpsc;
 
@@ -26,6 +27,8 @@ struct Seat {
     handle: Handle,
     /// What Janus calls the first of its media.
     mid: String,
+    /// What it may trickle.
+    ice: Arc<IceSession>,
     /// Janus' offer has not been answered yet.
     waits: bool,
     /// Connections that say that it is still there.
@@ -103,7 +106,8 @@ impl Audience {
             };
             let ours = sdp::answer_for_janus(&theirs, player, common);
             // Known before it can be up.
-            let seat = Seat { handle: handle.clone(), mid: mid.clone(), waits: false, ties: 0 };
+            let ice = Arc::new(IceSession::new(sdp::ice_users(player)));
+            let seat = Seat { handle: handle.clone(), mid: mid.clone(), ice, waits: false, ties: 0 };
             self.viewers().begin(&viewer, session, seat);
             streaming::start(&handle, sdp::text(&ours)).await?;
             Ok((mid, sdp::text(&sdp::answer_for_player(player, &theirs, common))))
@@ -111,11 +115,10 @@ impl Audience {
         match answered.await {
             Ok((mid, sdp)) => {
                 if player.is_none() {
-                    self.viewers().begin(
-                        &viewer,
-                        session,
-                        Seat { handle: handle.clone(), mid, waits: true, ties: 0 },
-                    );
+                    // Who it is is said with its answer.
+                    let ice = Arc::new(IceSession::default());
+                    let seat = Seat { handle: handle.clone(), mid, ice, waits: true, ties: 0 };
+                    self.viewers().begin(&viewer, session, seat);
                 }
                 tokio::spawn(self.clone().follow(viewer.clone(), mountpoint.clone(), watching.events));
                 Ok(Offer { viewer, sdp })
@@ -144,6 +147,7 @@ impl Audience {
         let mut viewers = self.viewers();
         if let Some(seat) = viewers.get_mut(session, viewer) {
             seat.waits = false;
+            seat.ice = Arc::new(IceSession::new(sdp::ice_users(&parsed)));
         }
         Ok(())
     }
@@ -151,18 +155,20 @@ impl Audience {
     /// A player has found more ways to be reached.
     pub async fn trickle(&self, session: &str, viewer: &str, fragment: &str) -> Result<(), EgressError> {
         let seat = self.seat(session, viewer)?;
-        let (candidates, all) = sdp::fragment(fragment);
-        let mut said = Vec::new();
-        for candidate in candidates {
-            said.push(json!({ "candidate": candidate, "sdpMid": seat.mid, "sdpMLineIndex": 0 }));
-        }
-        if all {
-            said.push(json!({ "completed": true }));
-        }
-        for candidate in said {
-            seat.handle.trickle(candidate).await?;
+        for candidate in seat.ice.take(fragment)? {
+            // As the media are bundled, all belong to the first.
+            let said = match candidate.text {
+                Some(text) => json!({ "candidate": text, "sdpMid": seat.mid, "sdpMLineIndex": 0 }),
+                None => json!({ "completed": true }),
+            };
+            seat.handle.trickle(said).await?;
         }
         Ok(())
+    }
+
+    /// Whether there is such a viewer, or the answer that there is none.
+    pub fn is_seated(&self, session: &str, viewer: &str) -> Result<(), EgressError> {
+        self.seat(session, viewer).map(drop)
     }
 
     /// A viewer leaves.

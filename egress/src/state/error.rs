@@ -1,5 +1,6 @@
 //! Why the egress does not do what it is asked for, and what kind of error that is for HTTP.
 
+use node::http::wish::Trickle;
 use node::http::{Classified, ErrorClass};
 
 use crate::mountpoints::Refusal;
@@ -30,6 +31,9 @@ pub enum EgressError {
     /// An offer or answer of a player is of no use.
     #[error(transparent)]
     Sdp(#[from] SdpError),
+    /// Candidates that are not taken.
+    #[error(transparent)]
+    Trickle(#[from] Trickle),
     /// A viewer answers twice.
     #[error("this viewer's offer has been answered already")]
     AnsweredAlready,
@@ -62,6 +66,7 @@ impl Classified for EgressError {
             },
             EgressError::Sdp(SdpError::Bad(_)) => ErrorClass::BadInput,
             EgressError::Sdp(SdpError::NoCodec(_)) | EgressError::NothingTaken => ErrorClass::NotAcceptable,
+            EgressError::Trickle(why) => why.class(),
             EgressError::AnsweredAlready => ErrorClass::Conflict,
             EgressError::Janus(error) if is_clash(error) => ErrorClass::Conflict,
             EgressError::NotReady(_) | EgressError::NoJanus(_) | EgressError::Janus(_) => {

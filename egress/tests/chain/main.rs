@@ -13,3 +13,4 @@ mod keyframes_are_asked_for_up_the_tree;
 mod mountpoints_follow_the_tree;
 mod strangers_harm_nobody;
 mod the_viewers_page_speaks_to_viewers;
+mod whip_and_whep_speak_alike;

@@ -1,5 +1,6 @@
 //! Why the injection does not do what it is asked for, and what kind of error that is for HTTP.
 
+use node::http::wish::Trickle;
 use node::http::{Classified, ErrorClass};
 
 use crate::pipeline::PipelineError;
@@ -41,15 +42,9 @@ pub enum InjectorError {
     /// Half of what is offered would be missing.
     #[error("Janus does not take the offered {kind}; offer {wanted}")]
     HalfTaken { kind: &'static str, wanted: &'static str },
-    /// It is about another publication than the current one.
-    #[error("this is about another ICE session (If-Match); publish again")]
-    Stale,
-    /// A publisher that restarts ICE.
-    #[error("ICE restarts are not supported; publish again")]
-    IceRestart,
-    /// A fragment with candidates that cannot be read.
-    #[error("{0}")]
-    BadFragment(String),
+    /// Candidates that are not taken.
+    #[error(transparent)]
+    Trickle(#[from] Trickle),
     /// What was in Redis before the start is not known yet.
     #[error("sessions of before the restart have not been read from Redis yet; try again in a moment")]
     NotRestored,
@@ -76,8 +71,7 @@ impl Classified for InjectorError {
             InjectorError::Refused(refusal) if refusal.is_conflict() => ErrorClass::Conflict,
             InjectorError::Refused(_)
             | InjectorError::Offer(OfferError::Malformed(_))
-            | InjectorError::OfferRefused(_)
-            | InjectorError::BadFragment(_) => ErrorClass::BadInput,
+            | InjectorError::OfferRefused(_) => ErrorClass::BadInput,
             InjectorError::UnknownSession(_)
             | InjectorError::Destroyed(_)
             | InjectorError::UnknownPublication(_) => ErrorClass::Unknown,
@@ -85,8 +79,7 @@ impl Classified for InjectorError {
             InjectorError::Offer(OfferError::NoCodec(_))
             | InjectorError::CodecNotCarried(_)
             | InjectorError::HalfTaken { .. } => ErrorClass::NotAcceptable,
-            InjectorError::Stale => ErrorClass::Stale,
-            InjectorError::IceRestart => ErrorClass::Unsupported,
+            InjectorError::Trickle(why) => why.class(),
             InjectorError::NotRestored
             | InjectorError::TooManyChanges
             | InjectorError::NoJanus(_)

@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use janus::Event;
+use node::http::wish::IceSession;
 use tokio::sync::{mpsc, watch};
 
 use super::{InjectorError, lock};
@@ -39,8 +40,8 @@ pub(super) struct LiveSession {
 pub(super) struct Current {
     /// Names the publication; only its publisher knows it.
     pub key: String,
-    /// The ICE user name of its offer.
-    user: String,
+    /// What it may trickle.
+    ice: IceSession,
     /// What it sends.
     pub streams: Vec<OfferedStream>,
     /// Since when, on the injector's clock.
@@ -166,7 +167,7 @@ impl LiveSession {
         let key = format!("{:032x}", rand::random::<u128>());
         let current = Arc::new(Current {
             key: key.clone(),
-            user: offered.user,
+            ice: IceSession::new(offered.users),
             streams: publisher.streams.clone(),
             since: self.now(),
             via,
@@ -193,25 +194,19 @@ impl LiveSession {
         if busy { Occupancy::Busy } else { Occupancy::Free }
     }
 
-    /// Passes candidates on. `etag`: the publication that they are meant for, if the publisher says.
-    pub async fn trickle(
-        &self,
-        key: Option<&str>,
-        etag: Option<&str>,
-        text: &str,
-    ) -> Result<(), InjectorError> {
-        let current = self.publication(key)?;
-        if etag.is_some_and(|etag| etag != "*" && etag.trim_matches('"') != current.key) {
-            return Err(InjectorError::Stale);
-        }
-        let fragment = sdp::fragment(text).map_err(InjectorError::BadFragment)?;
-        if fragment.user.is_some_and(|user| user != current.user) {
-            return Err(InjectorError::IceRestart);
-        }
+    /// Names the publication that a request is about: the one with this key, or whichever is current.
+    pub fn key(&self, key: Option<&str>) -> Result<String, InjectorError> {
+        Ok(self.publication(key)?.key.clone())
+    }
+
+    /// Passes a publisher's candidates on, in the text of an SDP fragment.
+    pub async fn trickle(&self, key: &str, text: &str) -> Result<(), InjectorError> {
+        let current = self.publication(Some(key))?;
+        let candidates = current.ice.take(text)?;
         let publisher = lock(&current.publisher).clone();
         let publisher = publisher.ok_or_else(|| self.unknown())?;
-        for candidate in fragment.candidates {
-            publisher.trickle(candidate).await?;
+        for candidate in &candidates {
+            publisher.trickle(sdp::for_janus(candidate)).await?;
         }
         Ok(())
     }
@@ -355,7 +350,7 @@ mod tests {
     #[test]
     fn half_a_publication_is_refused() {
         let stream = |kind, codec: &str| OfferedStream { mid: "0".to_owned(), kind, codec: codec.to_owned() };
-        let offer = |sends| Offer { user: String::new(), sends };
+        let offer = |sends| Offer { users: Vec::new(), sends };
         let both = [stream(1, "h264"), stream(0, "opus")];
         assert!(refusal(&offer([true, true]), &both).is_none());
         assert!(refusal(&offer([false, true]), &both[..1]).is_none());

@@ -212,16 +212,14 @@ impl Injector {
         self.entry(id).map_or(Occupancy::Unknown, |entry| entry.occupancy())
     }
 
-    /// Passes a publisher's candidates on. `key`: its publication, or whichever is current; `etag`: the one that it means,
-    /// if it says.
-    pub async fn trickle(
-        &self,
-        id: &str,
-        key: Option<&str>,
-        etag: Option<&str>,
-        text: &str,
-    ) -> Result<(), InjectorError> {
-        self.entry(id)?.trickle(key, etag, text).await
+    /// Names the publication of a session that a request is about: the one with this key, or whichever is current.
+    pub fn key(&self, id: &str, key: Option<&str>) -> Result<String, InjectorError> {
+        self.entry(id)?.key(key)
+    }
+
+    /// Passes a publisher's candidates on, in the text of an SDP fragment.
+    pub async fn trickle(&self, id: &str, key: &str, text: &str) -> Result<(), InjectorError> {
+        self.entry(id)?.trickle(key, text).await
     }
 
     /// Ends a publication because its publisher says so.

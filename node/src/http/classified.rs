@@ -15,8 +15,8 @@ pub enum ErrorClass {
     Conflict,
     /// No codec or format in common.
     NotAcceptable,
-    /// It is about something that has been replaced since.
-    Stale,
+    /// More than is taken.
+    TooLarge,
     /// It is understood, and not supported.
     Unsupported,
     /// Janus, GStreamer or Redis does not do its part; later it may work.
@@ -31,7 +31,7 @@ impl ErrorClass {
             ErrorClass::Unknown => StatusCode::NOT_FOUND,
             ErrorClass::Conflict => StatusCode::CONFLICT,
             ErrorClass::NotAcceptable => StatusCode::NOT_ACCEPTABLE,
-            ErrorClass::Stale => StatusCode::PRECONDITION_FAILED,
+            ErrorClass::TooLarge => StatusCode::PAYLOAD_TOO_LARGE,
             ErrorClass::Unsupported => StatusCode::UNPROCESSABLE_ENTITY,
             ErrorClass::Unavailable => StatusCode::SERVICE_UNAVAILABLE,
         }
