@@ -1,9 +1,9 @@
 //! `GET /metrics`: one look at everything becomes Prometheus' text. Names are those of the contract.
 
+use node::media::Kind;
 use node::metrics::{Scrape, flag};
 use prometheus::Result;
 
-use crate::codec::Kind;
 use crate::view::Sample;
 
 /// The text of a scrape.
