@@ -9,6 +9,7 @@
 
 mod machine;
 mod output;
+mod session;
 
 use std::ffi::OsStr;
 use std::io::{BufRead, BufReader, Write};
@@ -22,13 +23,14 @@ use crate::interrupt::{self, Told};
 use crate::sh;
 use machine::Watch;
 use output::{Failed, Output};
+use session::Session;
 
 /// How often a disturbed trial is repeated.
 const REPEATS: u32 = 3;
 /// With more failures than this it is not the machine.
 const MOST: usize = 12;
 /// What tests that measure run with (nice(1)), before all other programs of this machine.
-const NICENESS: &str = "-10";
+pub(crate) const NICENESS: &str = "-10";
 
 /// Which programs go first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -58,6 +60,7 @@ impl Priority {
 /// Names the tests that failed, and those that could not be judged because every trial was disturbed.
 pub fn run(what: &str, priority: Priority, arguments: &[impl AsRef<OsStr>]) -> Result<()> {
     let watch = Watch::start();
+    let _session = (priority == Priority::First).then(Session::first);
     let mut command = priority.command("cargo");
     command.current_dir(sh::workspace_root()).args(arguments);
     Trials { priority, machine: &|from, to| watch.between(from, to) }.run(what, &mut command)
