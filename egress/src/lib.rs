@@ -16,7 +16,6 @@
 pub mod activity;
 pub mod api;
 pub mod cli;
-pub mod codec;
 pub mod config;
 pub mod continuity;
 pub mod daemon;

@@ -13,10 +13,10 @@ use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::socket::{setsockopt, sockopt};
 
 use crate::judge::{Continuity, FlowReport, RtpJudge, SendTimes, Tally};
-use crate::monotonic_ns;
 use crate::netns::Lab;
-use crate::rtp::{Header, Probe};
+use crate::rtp::{self, Header, Probe};
 use crate::socket::{self, RECEIVE_BATCH, Receiver};
+use crate::{disturbed, monotonic_ns};
 
 const RECEIVE_BUFFER: usize = 64 << 20;
 /// How often the thread looks whether it shall stop, when nothing arrives.
@@ -133,6 +133,10 @@ impl Sink {
 impl Drop for Sink {
     fn drop(&mut self) {
         self.join();
+        let drops = self.receiver_drops();
+        if drops > 0 {
+            disturbed(&format!("the sockets of a sink were full and lost {drops} packets"));
+        }
     }
 }
 
@@ -182,9 +186,9 @@ impl Shared {
         let mut flows = self.flows();
         let flows = &mut flows[index];
         packets
-            .inspect(|(packet, source)| match Header::parse(packet) {
+            .inspect(|(packet, source)| match rtp::parse(packet) {
                 Some((header, payload)) => flows
-                    .entry(header.ssrc)
+                    .entry(header.ssrc.0)
                     .or_insert_with(|| FlowState::new(self.media, *source, now))
                     .take(header, payload, packet.len(), *source, now),
                 None => {
@@ -244,7 +248,7 @@ impl FlowState {
         self.source = source;
         match &mut self.counting {
             Counting::Media(judge) => {
-                judge.feed(header.ssrc, header.sequence, now);
+                judge.feed(header.ssrc.0, header.sequence, now);
             }
             Counting::Probes(tally) => {
                 let Some(probe) = Probe::read(payload) else {

@@ -11,6 +11,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
+use ::node::media::{Codec, Ssrc, VideoCodec};
 use anyhow::{Context, Result, bail, ensure};
 use nix::sys::socket::{SockaddrStorage, setsockopt, sockopt};
 use nix::sys::time::TimeSpec;
@@ -19,13 +20,15 @@ use nix::time::{ClockId, ClockNanosleepFlags, clock_nanosleep};
 use crate::netns::Lab;
 use crate::pace::{MAX_BURST, Pace};
 use crate::rtp::{Header, MIN_PROBE_LENGTH, Probe};
-use crate::{monotonic_ns, socket};
+use crate::{disturbed, monotonic_ns, socket};
 
 /// Waits shorter than this are spun, as a sleep takes longer.
 const SPIN_NS: u64 = 20_000;
 /// A refused burst is tried again after this pause, so many times, before it is given up.
 const RETRY_PAUSE: Duration = Duration::from_micros(20);
 const RETRIES: u32 = 50;
+/// Who sends so late did not get a CPU, and those that receive may not have got one either.
+const MUCH_TOO_LATE: Duration = Duration::from_millis(5);
 
 /// One RTP stream to one destination.
 #[derive(Clone, Debug)]
@@ -43,14 +46,26 @@ pub struct Flow {
 }
 
 impl Flow {
-    /// Opus-like: type 111, 20 ms at 48 kHz.
+    /// Opus-like: 20 ms at 48 kHz.
     pub fn audio(ssrc: u32, destination: SocketAddr) -> Self {
-        Self { ssrc, destination, source_port: 0, payload_type: 111, timestamp_step: 960 }
+        Self {
+            ssrc,
+            destination,
+            source_port: 0,
+            payload_type: Codec::Opus.payload_type(),
+            timestamp_step: 960,
+        }
     }
 
-    /// Video-like: type 96, 1/30 s at 90 kHz.
+    /// Video-like: 1/30 s at 90 kHz.
     pub fn video(ssrc: u32, destination: SocketAddr) -> Self {
-        Self { ssrc, destination, source_port: 0, payload_type: 96, timestamp_step: 3000 }
+        Self {
+            ssrc,
+            destination,
+            source_port: 0,
+            payload_type: VideoCodec::Vp8.payload_type(),
+            timestamp_step: 3000,
+        }
     }
 }
 
@@ -215,6 +230,13 @@ impl Source {
 impl Drop for Source {
     fn drop(&mut self) {
         self.join_stopped();
+        let Sent { refused, worst_lag, .. } = self.sent();
+        if worst_lag > MUCH_TOO_LATE {
+            disturbed(&format!("a source was up to {} ms late", worst_lag.as_millis()));
+        }
+        if refused > 0 {
+            disturbed(&format!("the first hop of a source refused {refused} sends: {:?}", self.last_error()));
+        }
     }
 }
 
@@ -291,7 +313,7 @@ impl Sender {
                 payload_type: flow.payload_type,
                 sequence: counter as u16,
                 timestamp: (counter as u32).wrapping_mul(flow.timestamp_step),
-                ssrc: flow.ssrc,
+                ssrc: Ssrc(flow.ssrc),
             };
             Probe { counter, sent_ns: now }.write(header, buffer);
         }

@@ -9,15 +9,15 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::str::FromStr;
 use std::time::Duration;
 
+use crate::media::{PerKind, Ssrc};
+
 /// A session of the tree, as `session:{sid}` has it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Session {
     /// `sessionId`.
     pub id: String,
-    /// `audioSsrc`.
-    pub audio_ssrc: u32,
-    /// `videoSsrc`.
-    pub video_ssrc: u32,
+    /// `audioSsrc` and `videoSsrc`.
+    pub ssrcs: PerKind<Ssrc>,
     /// `roomId`, when it is there and a number.
     pub room_id: Option<u64>,
     /// `videoCodec`, when it is there.
@@ -29,10 +29,8 @@ pub struct Session {
 pub struct SessionHash {
     /// Its name in `sessions:active`.
     pub id: String,
-    /// `audioSsrc`.
-    pub audio_ssrc: Option<String>,
-    /// `videoSsrc`.
-    pub video_ssrc: Option<String>,
+    /// `audioSsrc` and `videoSsrc`.
+    pub ssrcs: PerKind<Option<String>>,
     /// `roomId`.
     pub room_id: Option<String>,
     /// `videoCodec`.
@@ -51,11 +49,12 @@ pub fn of_tree(hashes: Vec<SessionHash>, tree_id: &str) -> (Vec<Session>, Vec<St
         if elsewhere || matches!(hash.active.as_deref(), Some("false" | "0")) {
             continue;
         }
-        match (number(hash.audio_ssrc), number(hash.video_ssrc)) {
-            (Some(audio_ssrc), Some(video_ssrc)) => {
+        match (number(hash.ssrcs.audio), number(hash.ssrcs.video)) {
+            (Some(audio), Some(video)) => {
+                let ssrcs = PerKind { audio, video };
                 let room_id = number(hash.room_id);
                 let video_codec = hash.video_codec.filter(|codec| !codec.is_empty());
-                sessions.push(Session { id: hash.id, audio_ssrc, video_ssrc, room_id, video_codec });
+                sessions.push(Session { id: hash.id, ssrcs, room_id, video_codec });
             }
             _ => odd.push(hash.id),
         }
@@ -135,22 +134,21 @@ impl Sessions {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::media::Ssrc;
 
     fn hash(id: &str, ssrcs: [&str; 2], tree: Option<&str>, active: Option<&str>) -> SessionHash {
-        let [audio, video] = ssrcs.map(|ssrc| Some(ssrc.to_owned()));
         let text = |text: Option<&str>| text.map(str::to_owned);
         SessionHash {
             id: id.to_owned(),
-            audio_ssrc: audio,
-            video_ssrc: video,
+            ssrcs: ssrcs.map(|ssrc| Some(ssrc.to_owned())).into(),
             tree_id: text(tree),
             active: text(active),
             ..SessionHash::default()
         }
     }
 
-    fn session(id: &str, [audio_ssrc, video_ssrc]: [u32; 2]) -> Session {
-        Session { id: id.to_owned(), audio_ssrc, video_ssrc, room_id: None, video_codec: None }
+    fn session(id: &str, ssrcs: [u32; 2]) -> Session {
+        Session { id: id.to_owned(), ssrcs: ssrcs.map(Ssrc).into(), room_id: None, video_codec: None }
     }
 
     const GRACE: Duration = Duration::from_secs(30);

@@ -45,7 +45,7 @@ impl Tree {
         Tree::start_with(config, registration, node, Timing::default())
     }
 
-    /// The same, with other times than those of the contract.
+    /// The same, with other times than those of docs/contract.md, *Redis*.
     pub fn start_with<F: Follows>(
         config: TreeConfig,
         registration: Registration,

@@ -9,7 +9,8 @@ mod tests;
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::codec::VideoCodec;
+use node::media::{PerKind, Ssrc, VideoCodec};
+
 use crate::portpool::{Pair, PortPool};
 
 /// What a mountpoint is to be: a session as it is to be shown.
@@ -17,8 +18,8 @@ use crate::portpool::{Pair, PortPool};
 pub struct Spec {
     /// `sessionId`.
     pub session: String,
-    /// SSRCs: audio, video.
-    pub ssrcs: [u32; 2],
+    /// SSRCs.
+    pub ssrcs: PerKind<Ssrc>,
     /// The session's room, when known: the mountpoint's number.
     pub room: Option<u64>,
     /// Codec of its video.
@@ -32,8 +33,8 @@ pub struct Mountpoint {
     pub session: String,
     /// Its number in Janus.
     pub id: u64,
-    /// SSRCs: audio, video.
-    pub ssrcs: [u32; 2],
+    /// SSRCs.
+    pub ssrcs: PerKind<Ssrc>,
     /// Codec of its video.
     pub codec: VideoCodec,
     /// Where Janus takes its streams.
@@ -51,16 +52,16 @@ pub struct Mountpoint {
 pub enum Refusal {
     /// One SSRC for two streams.
     #[error("audio and video have the same SSRC {0}")]
-    SameSsrc(u32),
+    SameSsrc(Ssrc),
     /// The tree has the session, and says other SSRCs: audio, video.
-    #[error("session {session} has the SSRCs {} (audio) and {} (video) in the tree", .ssrcs[0], .ssrcs[1])]
-    OtherSsrcs { session: String, ssrcs: [u32; 2] },
+    #[error("session {session} has the SSRCs {} (audio) and {} (video) in the tree", .ssrcs.audio, .ssrcs.video)]
+    OtherSsrcs { session: String, ssrcs: PerKind<Ssrc> },
     /// Somebody asked for it before.
     #[error("session {0} has a mountpoint already")]
     Exists(String),
     /// Another session has the SSRC.
     #[error("SSRC {ssrc} belongs to session {by}")]
-    SsrcTaken { ssrc: u32, by: String },
+    SsrcTaken { ssrc: Ssrc, by: String },
     /// Another session has the number in Janus.
     #[error("room {room} belongs to session {by}")]
     RoomTaken { room: u64, by: String },
@@ -193,12 +194,12 @@ impl Books {
         if let Some(mountpoint) = self.have.get(&spec.session) {
             return Ok(mountpoint.clone());
         }
-        let [audio, video] = spec.ssrcs;
+        let PerKind { audio, video } = spec.ssrcs;
         if audio == video {
             return Err(Refusal::SameSsrc(audio));
         }
         for other in self.have.values() {
-            if let Some(ssrc) = spec.ssrcs.into_iter().find(|ssrc| other.ssrcs.contains(ssrc)) {
+            if let Some(ssrc) = spec.ssrcs.into_array().into_iter().find(|ssrc| other.ssrcs.contains(ssrc)) {
                 return Err(Refusal::SsrcTaken { ssrc, by: other.session.clone() });
             }
             if spec.room == Some(other.id) {

@@ -6,10 +6,14 @@ fn books(pairs: u16) -> Books {
     Books::new(PortPool::new(6000, pairs).unwrap())
 }
 
+fn ssrcs(audio: u32, video: u32) -> PerKind<Ssrc> {
+    PerKind { audio: Ssrc(audio), video: Ssrc(video) }
+}
+
 fn spec(session: &str, audio: u32) -> Spec {
     Spec {
         session: session.to_owned(),
-        ssrcs: [audio, audio + 1],
+        ssrcs: ssrcs(audio, audio + 1),
         room: Some(4000 + u64::from(audio)),
         codec: VideoCodec::Vp8,
     }
@@ -85,7 +89,7 @@ fn clashes_are_refused_and_leave_nothing_behind() {
         (spec("s2", 9), "SSRC 10 belongs to session s1"),
         (spec("s2", 11), "SSRC 11 belongs to session s1"),
         (same_room, "room 4010 belongs to session s1"),
-        (Spec { ssrcs: [5, 5], ..spec("s2", 5) }, "the same SSRC 5"),
+        (Spec { ssrcs: ssrcs(5, 5), ..spec("s2", 5) }, "the same SSRC 5"),
     ];
     for (spec, wanted) in table {
         let why = books.ask(spec, 1).unwrap_err().to_string();
@@ -172,7 +176,7 @@ proptest! {
             carry_out(&mut books);
             let count = books.all().count();
             prop_assert_eq!(usize::from(books.pool().view().allocated), count);
-            let ssrcs: BTreeSet<u32> = books.all().flat_map(|mountpoint| mountpoint.ssrcs).collect();
+            let ssrcs: BTreeSet<Ssrc> = books.all().flat_map(|mountpoint| mountpoint.ssrcs.into_array()).collect();
             let ids: BTreeSet<u64> = books.all().map(|mountpoint| mountpoint.id).collect();
             let pairs: BTreeSet<Pair> = books.all().map(|mountpoint| mountpoint.ports).collect();
             prop_assert_eq!((ssrcs.len(), ids.len(), pairs.len()), (2 * count, count, count));

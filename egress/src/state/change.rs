@@ -3,11 +3,11 @@
 use std::time::Duration;
 
 use janus::Error;
+use node::media::{PerKind, Ssrc, VideoCodec};
 use serde::Deserialize;
 
 use super::error::LONGEST_NAME;
 use super::{Egress, EgressError};
-use crate::codec::VideoCodec;
 use crate::mountpoints::{Asked, Mountpoint, Spec, Step};
 use crate::streaming::Streaming;
 
@@ -21,9 +21,9 @@ pub struct NewMountpoint {
     /// Session.
     pub session_id: String,
     /// SSRC of its audio.
-    pub audio_ssrc: u32,
+    pub audio_ssrc: Ssrc,
     /// SSRC of its video.
-    pub video_ssrc: u32,
+    pub video_ssrc: Ssrc,
     /// The session's room, for a session that the tree does not know.
     pub room_id: Option<u64>,
     /// `vp8` or `h264`, for a session that the tree does not know.
@@ -177,5 +177,5 @@ fn spec(new: NewMountpoint) -> Result<Spec, EgressError> {
         None => VideoCodec::default(),
         Some(name) => VideoCodec::parse(&name).ok_or(EgressError::BadCodec(name))?,
     };
-    Ok(Spec { session, ssrcs: [audio_ssrc, video_ssrc], room: room_id, codec })
+    Ok(Spec { session, ssrcs: PerKind { audio: audio_ssrc, video: video_ssrc }, room: room_id, codec })
 }

@@ -3,10 +3,11 @@
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::time::{Duration, Instant};
+use std::time::Instant;
+
+use node::media::{Codec, Kind, PerKind};
 
 use crate::activity::StreamAge;
-use crate::codec::{Coding, Kind};
 use crate::config::Config;
 use crate::keyframes::{Keyframes, Sockets};
 use crate::mountpoints::Mountpoint;
@@ -45,42 +46,39 @@ impl Media {
 
     /// Lets a mountpoint's streams through to Janus, or neither.
     pub fn route(&self, streaming: &Streaming, mountpoint: &Mountpoint) -> Result<(), PipelineError> {
-        let streams = [
-            (Coding::Opus, mountpoint.ports.audio),
-            (Coding::Video(mountpoint.codec), mountpoint.ports.video),
-        ];
-        for ((coding, port), ssrc) in streams.into_iter().zip(mountpoint.ssrcs) {
-            let target = SocketAddr::new(streaming.host, port);
-            if let Err(error) = self.lane(coding.kind()).add(ssrc, target, coding) {
+        let streams =
+            [(Codec::Opus, mountpoint.ports.audio), (Codec::Video(mountpoint.codec), mountpoint.ports.video)];
+        for (codec, port) in streams {
+            let (kind, target) = (codec.kind(), SocketAddr::new(streaming.host, port));
+            if let Err(error) = self.lane(kind).add(mountpoint.ssrcs[kind], target, codec) {
                 self.unroute(mountpoint);
                 return Err(error);
             }
         }
-        self.keyframes.add(SocketAddr::new(streaming.host, mountpoint.ports.rtcp), mountpoint.ssrcs[1]);
+        self.keyframes.add(SocketAddr::new(streaming.host, mountpoint.ports.rtcp), mountpoint.ssrcs.video);
         Ok(())
     }
 
     /// Lets them through no more.
     pub fn unroute(&self, mountpoint: &Mountpoint) {
-        for (kind, ssrc) in Kind::BOTH.into_iter().zip(mountpoint.ssrcs) {
+        for (kind, ssrc) in mountpoint.ssrcs {
             self.lane(kind).remove(ssrc);
         }
-        self.keyframes.remove(mountpoint.ssrcs[1]);
+        self.keyframes.remove(mountpoint.ssrcs.video);
     }
 
-    /// The routes of a mountpoint's streams: audio, video.
-    pub fn routes(&self, mountpoint: &Mountpoint) -> [Option<Arc<Route>>; 2] {
-        let [audio, video] = mountpoint.ssrcs;
-        [self.audio.routes().get(audio), self.video.routes().get(video)]
+    /// The routes of a mountpoint's streams.
+    pub fn routes(&self, mountpoint: &Mountpoint) -> PerKind<Option<Arc<Route>>> {
+        PerKind::from_fn(|kind| self.lane(kind).routes().get(mountpoint.ssrcs[kind]))
     }
 
-    /// When a mountpoint's streams last came in: audio, video.
-    pub fn ages(&self, mountpoint: &Mountpoint) -> [StreamAge; 2] {
-        let now = self.epoch.elapsed();
-        let age = |route: &Option<Arc<Route>>| -> Option<Duration> { route.as_ref()?.age(now) };
-        let [audio, video] = self.routes(mountpoint);
-        let [audio_ssrc, video_ssrc] = mountpoint.ssrcs;
-        [StreamAge { ssrc: audio_ssrc, age: age(&audio) }, StreamAge { ssrc: video_ssrc, age: age(&video) }]
+    /// When a mountpoint's streams last came in.
+    pub fn ages(&self, mountpoint: &Mountpoint) -> PerKind<StreamAge> {
+        let (now, routes) = (self.epoch.elapsed(), self.routes(mountpoint));
+        PerKind::from_fn(|kind| {
+            let age = routes[kind].as_ref().and_then(|route| route.age(now));
+            StreamAge { ssrc: mountpoint.ssrcs[kind], age }
+        })
     }
 
     /// RTP packets and bytes that had a route: audio, video.

@@ -4,6 +4,8 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
+use node::contract::field::mountpoint as field;
+
 use super::{Egress, locked};
 use crate::activity::{self, Activity, Janus};
 use crate::mountpoints::Mountpoint;
@@ -90,15 +92,15 @@ impl Egress {
 
     fn record(&self, mountpoint: &Mountpoint) -> Record {
         let fields = vec![
-            ("sessionId", mountpoint.session.clone()),
-            ("mountpointId", mountpoint.id.to_string()),
-            ("audioSsrc", mountpoint.ssrcs[0].to_string()),
-            ("videoSsrc", mountpoint.ssrcs[1].to_string()),
-            ("janusAudioPort", mountpoint.ports.audio.to_string()),
-            ("janusVideoPort", mountpoint.ports.video.to_string()),
-            ("egressNodeId", self.config.node.node_id.clone()),
-            ("treeId", self.config.node.tree_id.clone()),
-            ("createdAt", mountpoint.created.to_string()),
+            (field::SESSION_ID, mountpoint.session.clone()),
+            (field::MOUNTPOINT_ID, mountpoint.id.to_string()),
+            (field::AUDIO_SSRC, mountpoint.ssrcs.audio.to_string()),
+            (field::VIDEO_SSRC, mountpoint.ssrcs.video.to_string()),
+            (field::JANUS_AUDIO_PORT, mountpoint.ports.audio.to_string()),
+            (field::JANUS_VIDEO_PORT, mountpoint.ports.video.to_string()),
+            (field::EGRESS_NODE_ID, self.config.node.node_id.clone()),
+            (field::TREE_ID, self.config.node.tree_id.clone()),
+            (field::CREATED_AT, mountpoint.created.to_string()),
         ];
         let active = self.notices.is_active(&mountpoint.session);
         Record { session: mountpoint.session.clone(), fields, active }

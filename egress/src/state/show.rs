@@ -2,12 +2,12 @@
 
 use axum::http::StatusCode;
 use node::http::{Base, Failed};
+use node::media::Kind;
 use node::record::NodeType;
 use node::tree::TreeView;
 use node::view::{Gstreamer, Topology};
 
 use super::Egress;
-use crate::codec::Kind;
 use crate::mountpoints::Mountpoint;
 use crate::portpool;
 use crate::view::{
@@ -71,10 +71,10 @@ impl Egress {
     /// `GET /mountpoint/{sid}`.
     pub fn detailed(&self, mountpoint: &Mountpoint) -> MountpointView {
         let activity = self.judge(mountpoint);
-        let routes = self.media.routes(mountpoint);
+        let routes = self.media.routes(mountpoint).into_array();
         let more = Details {
-            audio_ssrc: mountpoint.ssrcs[0],
-            video_ssrc: mountpoint.ssrcs[1],
+            audio_ssrc: mountpoint.ssrcs.audio,
+            video_ssrc: mountpoint.ssrcs.video,
             video_codec: mountpoint.codec,
             active: activity.active,
             reason: activity.reason,

@@ -3,13 +3,13 @@
 use std::collections::BTreeMap;
 use std::time::Instant;
 
+use node::media::VideoCodec;
 use node::record::{NodeType, Place, Registration};
 use node::sessions::Session;
 use node::topology::ChildChange;
 use node::tree::{Follows, Tree};
 
 use super::Egress;
-use crate::codec::VideoCodec;
 use crate::mountpoints::Spec;
 
 impl Follows for Egress {
@@ -61,7 +61,7 @@ fn spec(session: Session) -> Spec {
     }
     Spec {
         session: session.id,
-        ssrcs: [session.audio_ssrc, session.video_ssrc],
+        ssrcs: session.ssrcs,
         room: session.room_id,
         codec: codec.and_then(|(_, codec)| codec).unwrap_or_default(),
     }

@@ -2,6 +2,7 @@
 
 use node::http::wish::Trickle;
 use node::http::{Classified, ErrorClass};
+use node::media::Kind;
 
 use crate::pipeline::PipelineError;
 use crate::sdp::OfferError;
@@ -41,7 +42,7 @@ pub enum InjectorError {
     CodecNotCarried(String),
     /// Half of what is offered would be missing.
     #[error("Janus does not take the offered {kind}; offer {wanted}")]
-    HalfTaken { kind: &'static str, wanted: &'static str },
+    HalfTaken { kind: Kind, wanted: &'static str },
     /// Candidates that are not taken.
     #[error(transparent)]
     Trickle(#[from] Trickle),

@@ -7,11 +7,12 @@ use std::time::{Duration, Instant};
 
 use janus::Event;
 use node::http::wish::IceSession;
+use node::media::{Codec, Kind, PerKind};
 use tokio::sync::{mpsc, watch};
 
 use super::{InjectorError, lock};
 use crate::feedback::Feedback;
-use crate::pipeline::{Feed, KINDS};
+use crate::pipeline::Feed;
 use crate::publication::{Happening, Occupancy, Publication, Stage, Via};
 use crate::sdp::{self, Offer};
 use crate::session::Session;
@@ -162,7 +163,7 @@ impl LiveSession {
             publisher.leave().await;
             return Err(InjectorError::Destroyed(id.clone()));
         }
-        self.feedback.publisher(session.ssrcs[1], keyframes);
+        self.feedback.publisher(session.ssrcs.video, keyframes);
         let answer = publisher.answer.clone();
         let key = format!("{:032x}", rand::random::<u128>());
         let current = Arc::new(Current {
@@ -263,7 +264,7 @@ impl LiveSession {
     /// Takes a publication out; the caller has the turn.
     async fn leave(&self, current: &Arc<Current>, why: &str) {
         *lock(&self.current) = None;
-        self.feedback.publisher(self.session.ssrcs[1], None);
+        self.feedback.publisher(self.session.ssrcs.video, None);
         let publisher = lock(&current.publisher).take();
         // Somebody who trickles at this moment has the other handle on it, for a moment.
         if let Some(publisher) = publisher {
@@ -316,14 +317,14 @@ impl LiveSession {
 
 /// Why a publication as Janus took it is of no use: nobody would notice that half of it is missing.
 fn refusal(offered: &Offer, streams: &[OfferedStream]) -> Option<InjectorError> {
-    let odd = streams.iter().find(|stream| !["opus", "vp8", "h264"].contains(&stream.codec.as_str()));
+    let odd = streams.iter().find(|stream| Codec::parse(&stream.codec).is_none());
     if let Some(odd) = odd {
         return Some(InjectorError::CodecNotCarried(odd.codec.clone()));
     }
-    let missing =
-        (0..2).find(|kind| offered.sends[*kind] && streams.iter().all(|stream| stream.kind != *kind))?;
-    let wanted = ["Opus", "VP8 or H264 (42e01f)"][missing];
-    Some(InjectorError::HalfTaken { kind: KINDS[missing], wanted })
+    let is_missing = |kind: &Kind| offered.sends[*kind] && streams.iter().all(|stream| stream.kind != *kind);
+    let kind = Kind::BOTH.into_iter().find(is_missing)?;
+    let wanted = PerKind { audio: "Opus", video: "VP8 or H264 (42e01f)" }[kind];
+    Some(InjectorError::HalfTaken { kind, wanted })
 }
 
 fn happening(event: Event) -> Option<Happening> {
@@ -350,14 +351,14 @@ mod tests {
     #[test]
     fn half_a_publication_is_refused() {
         let stream = |kind, codec: &str| OfferedStream { mid: "0".to_owned(), kind, codec: codec.to_owned() };
-        let offer = |sends| Offer { users: Vec::new(), sends };
-        let both = [stream(1, "h264"), stream(0, "opus")];
+        let offer = |sends: [bool; 2]| Offer { users: Vec::new(), sends: sends.into() };
+        let both = [stream(Kind::Video, "h264"), stream(Kind::Audio, "opus")];
         assert!(refusal(&offer([true, true]), &both).is_none());
         assert!(refusal(&offer([false, true]), &both[..1]).is_none());
         let table = [
             (refusal(&offer([true, true]), &both[..1]), "does not take the offered audio"),
             (refusal(&offer([true, true]), &both[1..]), "does not take the offered video"),
-            (refusal(&offer([false, true]), &[stream(1, "vp9")]), "does not carry vp9"),
+            (refusal(&offer([false, true]), &[stream(Kind::Video, "vp9")]), "does not carry vp9"),
         ];
         for (refused, words) in table {
             assert!(refused.as_ref().is_some_and(|why| why.to_string().contains(words)), "{refused:?}");

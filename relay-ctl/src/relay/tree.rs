@@ -199,7 +199,9 @@ impl Relay {
         }
         let mut refused = Vec::new();
         for command in commands {
-            let (ChildChange::Add { id, place } | ChildChange::Move { id, place }) = command else { continue };
+            let (ChildChange::Add { id, place } | ChildChange::Move { id, place }) = command else {
+                continue;
+            };
             let member = match ChildSpec::new(id, &place.host, place.ports) {
                 Ok(spec) => self.member(state, spec, before).await,
                 Err(error) => Err(error.into()),
@@ -222,8 +224,11 @@ impl Relay {
     /// Where one child comes in another's place, the other goes when the way to the one is known: whoever is served by
     /// either misses nothing. Not for long: it may be down.
     async fn wait_for_ways(&self, state: &mut State, commands: &[ChildChange]) {
-        let coming: BTreeSet<&str> =
-            commands.iter().filter(|command| !matches!(command, ChildChange::Remove { .. })).map(id).collect();
+        let coming: BTreeSet<&str> = commands
+            .iter()
+            .filter(|command| !matches!(command, ChildChange::Remove { .. }))
+            .map(id)
+            .collect();
         let resolving = |state: &State| {
             coming.iter().any(|id| state.children.get(*id).is_some_and(|member| member.way.is_resolving()))
         };
