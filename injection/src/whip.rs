@@ -30,7 +30,7 @@ pub fn door(config: &Config) -> Arc<Door> {
     Arc::new(Door {
         base: config.whip_path.clone(),
         token: config.whip_token.clone(),
-        refusal: "publishing needs the header `Authorization: Bearer TOKEN` with the node's WHIP_TOKEN",
+        token_name: "the publishers' token (WHIP_TOKEN)",
         accept_patch: FRAGMENT,
     })
 }

@@ -31,7 +31,7 @@ pub fn door(config: &Config) -> Arc<Door> {
     Arc::new(Door {
         base: config.whep_path.clone(),
         token: config.whep_token.clone(),
-        refusal: "this needs the header `Authorization: Bearer TOKEN` with the viewers' token (WHEP_TOKEN)",
+        token_name: "the viewers' token (WHEP_TOKEN)",
         accept_patch: CHANGES,
     })
 }

@@ -1,10 +1,10 @@
 //! [`Injector`]: the one thing that holds the state and brings sessions, Janus, GStreamer and Redis together.
 //!
-//! What it holds, each with a narrow handle: [`LiveSession`] (a session, its pipeline and its publisher), [`JanusLink`] (the
-//! connection to Janus), [`InjectorError`] (why not).
+//! What it holds, each with a narrow handle: `LiveSession` (a session, its pipeline and its publisher), `JanusLink` (the
+//! connection to Janus), `Recipients` (children and their addresses), [`InjectorError`] (why not).
 //!
-//! What it does with these: sessions are created and destroyed (here, one change at a time), [`keep`] (Janus, Redis and
-//! pipelines come back), [`tree`] (children become recipients), [`show`] (what HTTP shows).
+//! What it does with these: sessions are created and destroyed (here, one change at a time), `keep` (Janus, Redis and
+//! pipelines come back), `tree` (what Redis says), `show` (what HTTP shows).
 //!
 //! A session is created wholly or not at all: whatever fails on the way, what was made before it is undone
 //! ([`Injector::create`]).
@@ -13,6 +13,7 @@ mod error;
 mod keep;
 mod link;
 mod live;
+mod recipients;
 mod show;
 mod tree;
 
@@ -21,7 +22,6 @@ use std::net::{IpAddr, Ipv4Addr, UdpSocket};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
-use node::record::Place;
 use node::tree::Tree;
 use tokio::sync::{Notify, mpsc};
 
@@ -35,6 +35,7 @@ use crate::videoroom::{self, VideoRoom};
 
 use link::JanusLink;
 use live::LiveSession;
+use recipients::Recipients;
 
 pub use crate::publication::Via;
 pub use error::InjectorError;
@@ -53,11 +54,10 @@ pub struct Injector {
     store: Option<Sessions>,
     tree: OnceLock<Tree>,
     janus: JanusLink,
+    recipients: Recipients,
     state: Mutex<State>,
     /// Held by whoever changes sessions: one change at a time.
     changes: tokio::sync::Mutex<()>,
-    /// Held by whoever tells pipelines whom to send to.
-    applying: tokio::sync::Mutex<()>,
     /// Told when something should be tried again now.
     retry: Notify,
     broken: mpsc::UnboundedSender<String>,
@@ -68,10 +68,6 @@ pub struct Injector {
 #[derive(Default)]
 struct State {
     sessions: BTreeMap<String, Arc<LiveSession>>,
-    /// Children as they were given to us.
-    children: BTreeMap<String, Place>,
-    /// What host names mean at present.
-    hosts: BTreeMap<String, Result<IpAddr, String>>,
     /// Sessions of a former life have been taken up.
     restored: bool,
     store_problem: Option<String>,
@@ -102,8 +98,8 @@ impl Injector {
             store,
             tree: OnceLock::new(),
             janus: JanusLink::default(),
+            recipients: Recipients::default(),
             changes: tokio::sync::Mutex::default(),
-            applying: tokio::sync::Mutex::default(),
             retry: Notify::new(),
             broken,
             started: Instant::now(),

@@ -7,7 +7,6 @@ use node::record::NodeType;
 use node::view::Topology;
 
 use super::live::LiveSession;
-use super::tree::recipient;
 use super::{Injector, InjectorError, lock};
 use crate::metrics::{self, Sample, StreamSample};
 use crate::session::Session;
@@ -29,7 +28,7 @@ impl Injector {
     /// What whoever created a session is told.
     pub fn created(&self, session: &Session) -> view::Created {
         let recipients = match session.recipients.is_empty() {
-            true => self.state().children.values().map(recipient).collect(),
+            true => self.recipients.of_children(),
             false => session.recipients.clone(),
         };
         view::Created {
@@ -109,22 +108,18 @@ impl Injector {
             })
         });
         let entries = self.entries();
-        let state = self.state();
         Sample {
             tree_id: self.config.tree_id.clone(),
             node_id: self.config.node_id.clone(),
             sessions: entries.len(),
             publishing: entries.iter().filter(|entry| entry.current().is_some()).count(),
-            children: state.children.len(),
+            children: self.recipients.children().len(),
             janus: self.janus.problem().is_none(),
             janus_connections: self.janus.connections(),
             restarts: entries.iter().map(|entry| entry.feed.restarts()).sum(),
             publications: entries.iter().map(|entry| entry.publications()).sum(),
             keyframes: self.feedback.counts(),
-            streams: {
-                drop(state);
-                streams.collect()
-            },
+            streams: streams.collect(),
         }
     }
 }
@@ -168,12 +163,8 @@ impl Base for Injector {
             pipeline: view::Pipeline {
                 running: entries.iter().all(|entry| entry.feed.is_running()),
                 restarts: entries.iter().map(|entry| entry.feed.restarts()).sum(),
-                children_count: state.children.len(),
-                unresolved: state
-                    .hosts
-                    .iter()
-                    .filter_map(|(host, found)| Some((host.clone(), found.as_ref().err()?.clone())))
-                    .collect(),
+                children_count: self.recipients.children().len(),
+                unresolved: self.recipients.unresolved(),
             },
             keyframes: view::Keyframes { asked, passed_on },
             problems,

@@ -27,7 +27,7 @@ use serde::Serialize;
 use crate::view::Topology;
 pub use classified::{Classified, ErrorClass};
 pub use failed::{Failed, Failure};
-pub use guard::{Access, bearer, guard};
+pub use guard::{Access, bearer, check_token, guard};
 pub use limit::Rate;
 pub use serve::{Bounds, serve, serve_within};
 

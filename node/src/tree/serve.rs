@@ -161,7 +161,7 @@ impl<F: Follows> Keeper<F> {
         if !self.view.topology.held.is_empty() && topology.held.is_empty() {
             tracing::warn!(
                 children = topology.children.join(" "),
-                "nothing is held any more; Redis is obeyed"
+                "the grace is over: no child is held any more, and Redis is followed again"
             );
         }
         self.view.topology = topology;
@@ -237,7 +237,7 @@ impl<F: Follows> Keeper<F> {
         let hashes = hashes.map_err(|error| Failure::of(&link.address, error))?;
         let (changed, odd) = self.sessions.observe(hashes, self.inbox.now());
         if !asked.is_empty() && self.sessions.due().is_none() {
-            tracing::warn!("no session is held any more; Redis is obeyed");
+            tracing::warn!("the grace is over: no session is held any more, and Redis is followed again");
         }
         if !odd.is_empty() {
             tracing::debug!(sessions = odd.join(" "), "sessions without SSRCs");
