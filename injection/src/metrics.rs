@@ -87,6 +87,9 @@ pub fn text(sample: &Sample) -> Result<String> {
 }
 
 #[cfg(test)]
+#[path = "../../node/tests/support/documented.rs"]
+mod documented;
+#[cfg(test)]
 mod tests {
     use super::*;
 
@@ -113,5 +116,17 @@ mod tests {
         }
         let series = text.lines().filter(|line| !line.starts_with('#'));
         assert!(series.clone().all(|line| line.contains("node_id=\"i\"") && line.contains("tree_id=\"t\"")));
+    }
+
+    #[test]
+    fn all_are_documented() {
+        let stream = StreamSample {
+            kind: Kind::Video,
+            session: "s".to_owned(),
+            ssrc: Ssrc(1),
+            count: Count::default(),
+        };
+        let sample = Sample { streams: vec![stream], ..Sample::default() };
+        documented::are_the_metrics_of("media_tree_injection_", &[text(&sample).unwrap()]);
     }
 }

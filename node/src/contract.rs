@@ -207,3 +207,5 @@ pub mod channel {
     }
 }
 
+#[cfg(test)]
+mod tests;

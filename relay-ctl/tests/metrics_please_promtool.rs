@@ -10,7 +10,7 @@ use node::media::Ssrc;
 use node::topology::TopologyView;
 use node::tree::{RedisView, Session, TreeView};
 
-/// The name is the contract's, and older than the rule that `_count` belongs to histograms.
+/// The name is that of docs/contract.md, *Metrics*, and older than the rule that `_count` belongs to histograms.
 const KNOWN: &str = "media_tree_relay_destinations_count non-histogram and non-summary metrics should not have \
                      \"_count\" suffix";
 
