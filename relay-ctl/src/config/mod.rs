@@ -12,9 +12,9 @@ use std::path::{Path, PathBuf};
 
 pub use child::{ChildSpec, Listen};
 pub use cpus::{Cpus, ONLINE};
-use node::config::ConfigError;
+pub use node::config::ConfigError;
 use node::config::{NodeConfig, NodeFile, NodeFlags};
-pub use node::contract::key;
+use node::contract::key;
 use node::secret::Secret;
 use relay_common::layout::MAX_CHILDREN;
 use serde::Deserialize;
