@@ -47,8 +47,7 @@ impl Streaming {
     /// Connects.
     pub async fn connect(config: &JanusConfig, node_id: &str) -> Result<Streaming, Error> {
         let refused = |why: String| Error::Connect { url: config.url.clone(), why };
-        let (host, port) = config.address();
-        let host = node::resolve::server(&host, port).await.map_err(refused)?.ip();
+        let host = node::resolve::server(&config.host, config.port).await.map_err(refused)?.ip();
         let client =
             Client::connect(&config.url, config.api_secret.as_ref().map(|secret| secret.reveal())).await?;
         let (handle, _events) = client.attach(PLUGIN).await?;
