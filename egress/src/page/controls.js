@@ -2,7 +2,6 @@
 function controls() {
   const silent = video.muted || video.volume === 0;
   $("unmute").hidden = !video.muted || !video.srcObject;
-  $("mute").textContent = silent ? "🔇" : "🔊";
   $("mute").setAttribute("aria-pressed", silent);
   $("volume").value = video.muted ? 0 : video.volume;
   const full = Boolean(document.fullscreenElement);
