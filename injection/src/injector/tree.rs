@@ -5,6 +5,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Instant;
 
+use node::media::PerKind;
 use node::record::{NodeType, Place, Registration};
 use node::resolve::Families;
 use node::topology::Command;
@@ -118,7 +119,7 @@ pub(super) fn recipient(place: &Place) -> Recipient {
 fn addresses(
     recipients: &[Recipient],
     hosts: &BTreeMap<String, Result<IpAddr, String>>,
-) -> [BTreeSet<SocketAddr>; 2] {
+) -> PerKind<BTreeSet<SocketAddr>> {
     let of = |port: fn(&Recipient) -> u16| {
         let address = |to: &Recipient| match to.host.parse() {
             Ok(address) => Some(address),
@@ -126,7 +127,7 @@ fn addresses(
         };
         recipients.iter().filter_map(|to| Some(SocketAddr::new(address(to)?, port(to)))).collect()
     };
-    [of(|to| to.audio_port), of(|to| to.video_port)]
+    PerKind { audio: of(|to| to.audio_port), video: of(|to| to.video_port) }
 }
 
 /// What names mean now. One that cannot be looked up at this moment keeps what it meant before; one that means several
@@ -219,7 +220,7 @@ mod tests {
             ("b".to_owned(), Ok("fd00::1".parse().unwrap())),
             ("c".to_owned(), Err("no such host".to_owned())),
         ]);
-        let [audio, video] = addresses(
+        let PerKind { audio, video } = addresses(
             &[
                 to("a", 5002),
                 to("10.0.0.1", 5002),

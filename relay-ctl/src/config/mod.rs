@@ -15,6 +15,7 @@ use clap::ValueEnum;
 pub use cpus::{Cpus, ONLINE};
 pub use node::config::ConfigError;
 use node::config::{Defaults, NodeConfig, RTP_AUDIO_PORT, RTP_VIDEO_PORT, Settings};
+use node::contract::key;
 use relay_common::layout::MAX_CHILDREN;
 pub use settings::RelaySettings;
 use settings::*;
@@ -92,8 +93,10 @@ impl Config {
         if let (Some(child), Some(_)) = (children.first(), &node.tree) {
             return bad(format!(
                 "with Redis the children come from there: leave out --child {} (or `children` in the file), and say \
-                 `redis-cli SADD children:{} {}`; or leave out Redis",
-                child.name, node.node_id, child.name
+                 `redis-cli SADD {} {}`; or leave out Redis",
+                child.name,
+                key::children(&node.node_id),
+                child.name
             ));
         }
         let modes = "must be auto, xdp, tc or userspace";
