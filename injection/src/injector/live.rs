@@ -19,9 +19,9 @@ use crate::session::Session;
 use crate::videoroom::{self, Destination, OfferedStream, Publisher, VideoRoom};
 
 /// A session that there is.
-pub(super) struct LiveSession {
-    pub session: Session,
-    pub feed: Feed,
+pub struct LiveSession {
+    pub(super) session: Session,
+    pub(super) feed: Feed,
     /// What its video is encoded with, as far as is known.
     codec: Mutex<Option<String>>,
     /// Why it has no room in Janus.
@@ -72,7 +72,7 @@ pub struct Published {
 
 impl LiveSession {
     /// Nobody publishes yet.
-    pub fn new(session: Session, feed: Feed, feedback: Arc<Feedback>, epoch: Instant) -> LiveSession {
+    pub(super) fn new(session: Session, feed: Feed, feedback: Arc<Feedback>, epoch: Instant) -> LiveSession {
         LiveSession {
             codec: Mutex::new(session.codec.clone()),
             session,
@@ -98,7 +98,7 @@ impl LiveSession {
     }
 
     /// Whoever publishes.
-    pub fn current(&self) -> Option<Arc<Current>> {
+    pub(super) fn current(&self) -> Option<Arc<Current>> {
         lock(&self.current).clone()
     }
 
@@ -113,7 +113,7 @@ impl LiveSession {
     }
 
     /// Makes its room; whether it is there.
-    pub async fn make_room(&self, janus: &VideoRoom) -> bool {
+    pub(super) async fn make_room(&self, janus: &VideoRoom) -> bool {
         let session = &self.session;
         let made = janus.create(session.room, &session.id).await;
         let problem = made.err().map(|error| format!("session {} has no room: {error}", session.id));
@@ -126,7 +126,7 @@ impl LiveSession {
     }
 
     /// Takes a publisher in.
-    pub async fn publish(
+    pub(super) async fn publish(
         self: &Arc<Self>,
         janus: Result<VideoRoom, InjectorError>,
         offer: String,
@@ -220,13 +220,13 @@ impl LiveSession {
     }
 
     /// The session is destroyed: whoever publishes is sent away, and nobody is taken in any more.
-    pub async fn close(&self) {
+    pub(super) async fn close(&self) {
         self.closed.store(true, Ordering::SeqCst);
         self.end(None, "the session was destroyed").await;
     }
 
     /// Ends the current publication; with `only`, if it is still that one.
-    pub async fn end(&self, only: Option<&Arc<Current>>, why: &str) {
+    pub(super) async fn end(&self, only: Option<&Arc<Current>>, why: &str) {
         let _turn = self.turn.lock().await;
         if let Some(current) = self.current()
             && only.is_none_or(|only| Arc::ptr_eq(only, &current))

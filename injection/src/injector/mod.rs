@@ -34,12 +34,11 @@ use crate::store::Sessions;
 use crate::videoroom::{self, VideoRoom};
 
 use link::JanusLink;
-use live::LiveSession;
 use recipients::Recipients;
 
 pub use crate::publication::Via;
 pub use error::InjectorError;
-pub use live::Published;
+pub use live::{LiveSession, Published};
 
 /// How often a session is decided upon anew because another node wrote one at the same moment.
 const ATTEMPTS: usize = 8;
@@ -191,6 +190,12 @@ impl Injector {
         Ok(entry.session.clone())
     }
 
+    /// A session that there is.
+    pub fn entry(&self, id: &str) -> Result<Arc<LiveSession>, InjectorError> {
+        let unknown = || InjectorError::UnknownSession(id.to_owned());
+        self.state().sessions.get(id).cloned().ok_or_else(unknown)
+    }
+
     /// Takes a publisher in.
     pub async fn publish(&self, id: &str, offer: String, via: Via) -> Result<Published, InjectorError> {
         let entry = self.entry(id)?;
@@ -206,21 +211,6 @@ impl Injector {
     /// Whether somebody could publish to a session now.
     pub fn occupancy(&self, id: &str) -> Occupancy {
         self.entry(id).map_or(Occupancy::Unknown, |entry| entry.occupancy())
-    }
-
-    /// Names the publication of a session that a request is about: the one with this key, or whichever is current.
-    pub fn key(&self, id: &str, key: Option<&str>) -> Result<String, InjectorError> {
-        self.entry(id)?.key(key)
-    }
-
-    /// Passes a publisher's candidates on, in the text of an SDP fragment.
-    pub async fn trickle(&self, id: &str, key: &str, text: &str) -> Result<(), InjectorError> {
-        self.entry(id)?.trickle(key, text).await
-    }
-
-    /// Ends a publication because its publisher says so.
-    pub async fn unpublish(&self, id: &str, key: Option<&str>) -> Result<(), InjectorError> {
-        self.entry(id)?.unpublish(key).await
     }
 
     /// Ends all publications and removes the rooms; the sessions stay in Redis.
@@ -296,11 +286,6 @@ impl Injector {
 
     fn taken(&self) -> Vec<session::Taken> {
         self.state().sessions.values().map(|entry| entry.session.taken()).collect()
-    }
-
-    fn entry(&self, id: &str) -> Result<Arc<LiveSession>, InjectorError> {
-        let unknown = || InjectorError::UnknownSession(id.to_owned());
-        self.state().sessions.get(id).cloned().ok_or_else(unknown)
     }
 
     fn entries(&self) -> Vec<Arc<LiveSession>> {

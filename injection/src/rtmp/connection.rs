@@ -127,7 +127,9 @@ impl Connection {
         let result = self.carry(&mut intake, &mut stage, said, &mut published, via, injector).await;
         if let Some(Published { key, .. }) = published {
             // Whoever ended it before us has ended it.
-            let _ = injector.unpublish(session, Some(&key)).await;
+            if let Ok(live) = injector.entry(session) {
+                let _ = live.unpublish(Some(&key)).await;
+            }
         }
         // It waits for its threads.
         let bridge = stage.bridge;
