@@ -18,6 +18,7 @@ pub mod netns;
 pub mod node;
 mod pace;
 pub mod process;
+pub mod random;
 pub mod redis;
 pub mod relay;
 pub mod rtp;

@@ -6,7 +6,7 @@ use std::ffi::OsStr;
 use std::process::Command;
 use std::time::Instant;
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Result, bail};
 use clap::ValueEnum;
 
 use crate::mounts::Mounts;
@@ -66,15 +66,13 @@ pub fn run(parts: &[Part]) -> Result<()> {
         let result = match part {
             Part::Lint => lint(),
             Part::Unit => unit(),
-            Part::Kernel => scope.lab_tests("kernel tests", |name| name.starts_with("kernel_")),
-            Part::Net => scope.lab_tests("namespace tests", |name| {
-                !["kernel_", "media_", "browser_"].iter().any(|part| name.starts_with(part))
-            }),
+            Part::Kernel => scope.tests("kernel tests", &["kernel"]),
+            Part::Net => scope.tests("namespace tests", &["net", "a_benchmark_runs"]),
             Part::Media => {
-                let nodes = scope.tests("injection and egress", ["broadcast", "chain"].map(str::to_owned));
-                nodes.and(scope.lab_tests("media tests", |name| name.starts_with("media_")))
+                let nodes = scope.tests("injection and egress", &["broadcast", "chain"]);
+                nodes.and(scope.tests("media tests", &["media"]))
             }
-            Part::Browser => scope.lab_tests("browser tests", |name| name.starts_with("browser_")),
+            Part::Browser => scope.tests("browser tests", &["browser"]),
             Part::VmQuick => run::vm(true),
             Part::Vm => run::vm(false),
             Part::Compose => compose::test(),
@@ -133,28 +131,12 @@ struct Scope {
 }
 
 impl Scope {
-    /// The lab's test files whose names are wanted.
-    fn lab_tests(self, what: &str, wanted: impl Fn(&str) -> bool) -> Result<()> {
-        let folder = sh::workspace_root().join("lab/tests");
-        let mut names: Vec<String> = std::fs::read_dir(&folder)
-            .with_context(|| format!("cannot read {}", folder.display()))?
-            .flatten()
-            .filter_map(|entry| entry.file_name().to_str()?.strip_suffix(".rs").map(str::to_owned))
-            .filter(|name| wanted(name))
-            .collect();
-        names.sort();
-        if names.is_empty() {
-            bail!("no test files in {}", folder.display());
-        }
-        self.tests(what, names)
-    }
-
-    /// Test files by name. Root, one at a time: they share the machine's two cores, and what they measure is loss.
-    fn tests(self, what: &str, names: impl IntoIterator<Item = String>) -> Result<()> {
+    /// Test binaries by name. Root, one at a time: they share the machine's two cores, and what they measure is loss.
+    fn tests(self, what: &str, names: &[&str]) -> Result<()> {
         let mut arguments: Vec<String> =
             ["test", "--release", "--locked", "--no-fail-fast"].map(str::to_owned).into();
         arguments.extend(run::packages(self.media).iter().map(|&argument| argument.to_owned()));
-        arguments.extend(names.into_iter().flat_map(|name| ["--test".to_owned(), name]));
+        arguments.extend(names.iter().flat_map(|&name| ["--test", name].map(str::to_owned)));
         arguments.extend(["--", "--test-threads=1"].map(str::to_owned));
         cargo(what, &arguments)
     }
