@@ -13,7 +13,6 @@ pub mod interrupt;
 pub mod janus;
 pub mod json;
 pub mod judge;
-pub mod machine;
 pub mod netns;
 pub mod node;
 mod pace;

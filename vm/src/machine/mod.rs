@@ -27,9 +27,9 @@ pub use self::control::Answer;
 use self::control::Control;
 pub use self::kernel::{Kernel, Series};
 pub use self::qemu::{CPUS, Card};
-use crate::netns::Lab;
-use crate::process::Process;
-use crate::relay::relay_ctl;
+use lab::netns::Lab;
+use lab::process::Process;
+use lab::relay::relay_ctl;
 
 /// Namespaces on the wires of `eth0` and `eth1`.
 pub const SIDES: [&str; 2] = ["near", "far"];
@@ -44,15 +44,14 @@ const COMMAND_LIMIT: Duration = Duration::from_secs(240);
 const TAP_QUEUE: &str = "4000";
 
 /// A running machine. Dropping the handle leaves it to the lab, which kills it.
-pub struct Machine<'lab> {
-    lab: &'lab Lab,
+pub struct Machine {
     process: Process,
     control: Mutex<Control>,
 }
 
-impl<'lab> Machine<'lab> {
+impl Machine {
     /// Makes the wires in an empty lab, boots, and gives both cards their addresses.
-    pub fn boot(lab: &'lab Lab, kernel: &Kernel, card: Card) -> Result<Self> {
+    pub fn boot(lab: &Lab, kernel: &Kernel, card: Card) -> Result<Self> {
         lab.add_namespace(SWITCH)?;
         for (index, side) in SIDES.iter().enumerate() {
             plug(lab, index, side, card)?;
@@ -66,7 +65,7 @@ impl<'lab> Machine<'lab> {
         let control = Control::connect(&socket, BOOT_LIMIT, alive)
             .with_context(|| format!("booting {}; the console ends:\n{}", kernel.release, process.tail()))?;
         fs::remove_file(&initramfs).context("removing the initramfs")?;
-        let machine = Self { lab, process, control: Mutex::new(control) };
+        let machine = Self { process, control: Mutex::new(control) };
         for index in 0..SIDES.len() {
             let address = guest_address(index);
             machine
@@ -74,11 +73,6 @@ impl<'lab> Machine<'lab> {
         }
         machine.spread_interrupts()?;
         Ok(machine)
-    }
-
-    /// The lab it is in.
-    pub fn lab(&self) -> &'lab Lab {
-        self.lab
     }
 
     /// Runs a shell command in the guest to its end.

@@ -2,19 +2,20 @@
 //! booted, tried and taken away; the exit code says whether all was as `expect` wants it.
 
 mod expect;
+mod machine;
 mod media;
 mod relay;
 mod table;
 mod trial;
 
-use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Instant;
 
 use anyhow::{Result, bail, ensure};
 use lab::interrupt;
-use lab::machine::{Card, Kernel, Series};
-use lab::relay::{BAD_CONFIGURATION, relay_ctl};
+use lab::relay::{BAD_CONFIGURATION, relay_ctl, workspace};
+
+use crate::machine::{Card, Kernel, Series};
 
 const USAGE: &str = "usage: vm [--quick] [6.12|6.12-rt|6.1 …] [virtio-1|virtio-4|vmxnet3|e1000e …]";
 
@@ -71,7 +72,7 @@ fn run(options: &Options) -> Result<bool> {
     interrupt::catch()?;
     let relay = relay_ctl();
     ensure!(relay.exists(), "no {}; run `cargo xtask build-ebpf && cargo build --release`", relay.display());
-    let store = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../target/vm");
+    let store = workspace().join("target/vm");
     let mut all = Vec::new();
     for &series in &options.kernels {
         println!("[vm] looking for the newest kernel {series}");

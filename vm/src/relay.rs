@@ -6,8 +6,9 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, ensure};
 use lab::interrupt;
 use lab::json::Json;
-use lab::machine::{CHILDREN, Machine, SIDES, child_address};
 use lab::relay::{Mode, child_argument};
+
+use crate::machine::{CHILDREN, Machine, SIDES, child_address};
 
 const SETTLE_LIMIT: Duration = Duration::from_secs(60);
 
@@ -20,11 +21,11 @@ pub enum Start {
 }
 
 /// The relay on `eth0` of a guest, with children behind both cards.
-pub struct Relay<'m, 'lab> {
-    pub machine: &'m Machine<'lab>,
+pub struct Relay<'m> {
+    pub machine: &'m Machine,
 }
 
-impl Relay<'_, '_> {
+impl Relay<'_> {
     /// Starts a daemon and waits until it forwards to all children, or has ended.
     pub fn start(&self, asked: Mode) -> Result<Start> {
         let children: String = (0..SIDES.len())

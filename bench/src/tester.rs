@@ -5,7 +5,7 @@
 //! next batch only when the process has nothing left to do. Either way the CPU is busy all the time and no packet waits in
 //! vain. On a schedule, with a CPU of its own, the generator does not care what becomes of its packets.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
@@ -340,6 +340,5 @@ fn take(programs: &mut Ebpf, name: &str) -> Result<aya::maps::Map> {
 }
 
 fn object() -> PathBuf {
-    let lab = Path::new(env!("CARGO_MANIFEST_DIR"));
-    lab.parent().unwrap_or(lab).join("target/bpf/relay-bench")
+    lab::relay::workspace().join("target/bpf/relay-bench")
 }

@@ -8,7 +8,7 @@ use std::process::Command;
 use anyhow::{Context, Result};
 
 use super::kernel::Kernel;
-use crate::netns::output;
+use lab::netns::output;
 
 const INIT: &str = include_str!("init.sh");
 /// Programs and where they go. busybox would take its own `ip` for ours, so the shell is another.

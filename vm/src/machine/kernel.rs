@@ -7,7 +7,7 @@ use std::process::Command;
 
 use anyhow::{Context, Result, ensure};
 
-use crate::netns::output;
+use lab::netns::output;
 
 /// What a guest loads; drivers of all cards, the bus they sit on, and the port it is controlled by. Some are built in.
 const WANTED_MODULES: [&str; 5] = ["virtio_pci", "virtio_console", "virtio_net", "vmxnet3", "e1000e"];

@@ -4,11 +4,11 @@ use std::collections::BTreeMap;
 use std::time::Instant;
 
 use anyhow::{Result, bail};
-use lab::machine::{CPUS, Card, Kernel, Machine};
 use lab::relay::Mode;
 use lab::{Lab, Sent};
 
 use crate::expect;
+use crate::machine::{CPUS, Card, Kernel, Machine};
 use crate::media::{Checksums, Copies, Media, STREAMS};
 use crate::relay::{Relay, Start};
 
@@ -82,7 +82,7 @@ fn on_a_machine(kernel: &Kernel, card: Card, findings: &mut Findings) -> Result<
 struct Trial<'t, 'm, 'lab> {
     kernel: &'t Kernel,
     card: Card,
-    relay: Relay<'m, 'lab>,
+    relay: Relay<'m>,
     lab: &'lab Lab,
     findings: &'t mut Findings,
     /// The next run's first; no SSRC is used twice, so that a stream's counters are those of its run.

@@ -1,8 +1,9 @@
 //! What is wanted of each kernel and card. Anything else is a failure, also when it is better: then this is to be changed,
 //! and the README's table with it.
 
-use lab::machine::{Card, Series};
 use lab::relay::Mode;
+
+use crate::machine::{Card, Series};
 
 /// The mode in which `attach --mode ASKED` ends; `None` if it must be refused.
 pub fn mode(series: Series, card: Card, asked: Mode) -> Option<Mode> {

@@ -11,7 +11,7 @@ use anyhow::{Context, Result, bail, ensure};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 
-use crate::interrupt;
+use lab::interrupt;
 
 /// By so much longer than the guest the host waits for a command to end.
 const GRACE: Duration = Duration::from_secs(30);

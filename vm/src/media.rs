@@ -4,9 +4,10 @@ use std::time::{Duration, Instant};
 
 use anyhow::Result;
 use lab::interrupt;
-use lab::machine::{CHILDREN, SIDES, child_address, guest_address};
 use lab::relay::{AUDIO, VIDEO};
 use lab::{Flow, FlowReport, Lab, Limit, Sent, Sink, Source, SourceConfig, Tcpdump};
+
+use crate::machine::{CHILDREN, SIDES, child_address, guest_address};
 
 /// Streams, each from a port of its own, so that a card with several queues spreads them over the processors.
 pub const STREAMS: u32 = 12;
