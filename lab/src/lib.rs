@@ -5,6 +5,7 @@
 //! Everything needs root. Drop order matters: keep [`Lab`] declared before sources and sinks, so that it
 //! goes last.
 
+pub mod bpf;
 pub mod browser;
 pub mod capture;
 pub mod client;

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use crate::common::{Bench, any_socket, lab_for, socket};
 use lab::relay::{Json, Mode, VIDEO};
-use lab::{Topology, monotonic_ns};
+use lab::{Topology, monotonic_ns, rtp};
 
 modes!(real_streams_are_known_all_the_time);
 
@@ -23,20 +23,6 @@ const LATER: Duration = Duration::from_millis(5_500);
 /// How soon it has to have an entry.
 const SOON: Duration = Duration::from_secs(2);
 
-fn rtp(ssrc: u32, sequence: u16) -> Vec<u8> {
-    let mut packet = vec![0x80, 96];
-    packet.extend(sequence.to_be_bytes());
-    packet.extend([0; 4]);
-    packet.extend(ssrc.to_be_bytes());
-    packet.extend([0x5a; 40]);
-    packet
-}
-
-/// A PLI (RFC 4585 section 6.3.1).
-fn pli(media: u32) -> Vec<u8> {
-    [&[0x81, 206, 0, 2, 0, 0, 0, 1][..], &media.to_be_bytes()].concat()
-}
-
 /// Sends until told to stop; goes on from the first SSRC when it has sent all.
 fn flood(sender: &UdpSocket, to: std::net::SocketAddr, stop: &AtomicBool) -> u64 {
     let begun = monotonic_ns();
@@ -44,7 +30,7 @@ fn flood(sender: &UdpSocket, to: std::net::SocketAddr, stop: &AtomicBool) -> u64
     while !stop.load(Relaxed) {
         let due = (monotonic_ns() - begun) * RATE / 1_000_000_000;
         while sent < due {
-            let _ = sender.send_to(&rtp(1_000_000 + sent as u32 % FLOOD, sent as u16), to);
+            let _ = sender.send_to(&rtp::packet(1_000_000 + sent as u32 % FLOOD, sent as u16), to);
             sent += 1;
         }
         std::thread::sleep(Duration::from_millis(2));
@@ -72,10 +58,10 @@ fn real_streams_are_known_all_the_time(mode: Mode) {
             let late = begun.elapsed() >= LATER;
             for (ssrc, sent) in [OLD, NEW].into_iter().zip(&mut sent).take(1 + usize::from(late)) {
                 *sent += 1;
-                sender.send_to(&rtp(ssrc, *sent), relay).unwrap();
+                sender.send_to(&rtp::packet(ssrc, *sent), relay).unwrap();
             }
             if late && answered.is_none() {
-                below.send_to(&pli(NEW), feedback).unwrap();
+                below.send_to(&rtp::pli(NEW), feedback).unwrap();
             }
             let mut buffer = [0; 64];
             if let Ok((length, _)) = above.recv_from(&mut buffer)

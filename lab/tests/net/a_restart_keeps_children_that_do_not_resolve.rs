@@ -88,6 +88,20 @@ fn a_name_in_redis_that_does_not_resolve(mode: Mode) {
     tree.bench.assert_all_of("the child", &sink.stop(), &sent);
 }
 
+/// The daemon is killed and started again while egress answers no ARP request; the kernel gives its address up.
+fn restart_in_silence(bench: &mut Bench<'_>) {
+    bench.relay.kill9().unwrap();
+    bench.lab.sysctl("egress", "ipv4/conf/all/arp_ignore", "8").unwrap();
+    bench.lab.run("relay-1", &["ip", "neigh", "flush", "dev", "eth1"]).unwrap();
+    bench.relay.restart_on_pins().unwrap();
+    eventually("the kernel gives the neighbour up", || {
+        bench.cli().json("status").unwrap()["problems"]
+            .list()
+            .iter()
+            .any(|problem| problem.text().contains("10.0.2.11 does not answer on eth1"))
+    });
+}
+
 fn a_neighbour_that_does_not_answer(mode: Mode) {
     let lab = lab_for("noarp", mode);
     let topology = Topology::one_nic(&lab, 1).unwrap();
@@ -96,16 +110,7 @@ fn a_neighbour_that_does_not_answer(mode: Mode) {
     let source = Source::start(&lab, "injection-1", SourceConfig::new(bench.flows(), RATE)).unwrap();
     bench.wait_packets(&sink, 2, 100);
 
-    bench.relay.kill9().unwrap();
-    lab.sysctl("egress", "ipv4/conf/all/arp_ignore", "8").unwrap();
-    lab.run("relay-1", &["ip", "neigh", "flush", "dev", "eth1"]).unwrap();
-    bench.relay.restart_on_pins().unwrap();
-    eventually("the kernel gives the neighbour up", || {
-        bench.cli().json("status").unwrap()["problems"]
-            .list()
-            .iter()
-            .any(|problem| problem.text().contains("10.0.2.11 does not answer on eth1"))
-    });
+    restart_in_silence(&mut bench);
     bench.wait_more(&sink, RATE / 2);
 
     lab.sysctl("egress", "ipv4/conf/all/arp_ignore", "0").unwrap();
@@ -128,16 +133,7 @@ fn a_router_that_does_not_answer(mode: Mode) {
     let source = Source::start(&lab, "injection-1", SourceConfig::new(bench.flows(), RATE)).unwrap();
     bench.wait_packets(&sink, 2, 100);
 
-    bench.relay.kill9().unwrap();
-    lab.sysctl("egress", "ipv4/conf/all/arp_ignore", "8").unwrap();
-    lab.run("relay-1", &["ip", "neigh", "flush", "dev", "eth1"]).unwrap();
-    bench.relay.restart_on_pins().unwrap();
-    eventually("the kernel gives the router up", || {
-        bench.cli().json("status").unwrap()["problems"]
-            .list()
-            .iter()
-            .any(|problem| problem.text().contains("10.0.2.11 does not answer on eth1"))
-    });
+    restart_in_silence(&mut bench);
     bench.wait_more(&sink, RATE / 2);
     let sent = source.stop();
     assert!(sink.wait_quiet(QUIET, TIMEOUT));

@@ -5,8 +5,8 @@ use std::net::UdpSocket;
 use std::time::{Duration, Instant};
 
 use crate::common::{Bench, any_socket, eventually, lab_for, receive, socket};
-use lab::Topology;
 use lab::relay::{Mode, VIDEO};
+use lab::{Topology, rtp};
 
 const SSRC: u32 = 8888;
 /// Of another stream.
@@ -21,22 +21,6 @@ modes!(a_strangers_request_goes_neither_up_nor_down);
 modes!(a_child_may_ask_from_any_port);
 modes!(a_sender_that_moves_is_asked_where_it_is);
 modes!(a_sender_that_has_one_port_for_both_is_asked_there);
-
-/// A PLI (RFC 4585 section 6.3.1).
-fn pli(media: u32) -> Vec<u8> {
-    let mut packet = vec![0x81, 206, 0, 2, 0, 0, 0, 1];
-    packet.extend(media.to_be_bytes());
-    packet
-}
-
-fn rtp(ssrc: u32, sequence: u16) -> Vec<u8> {
-    let mut packet = vec![0x80, 96];
-    packet.extend(sequence.to_be_bytes());
-    packet.extend([0, 0, 0, 0]);
-    packet.extend(ssrc.to_be_bytes());
-    packet.extend([0x5a; 40]);
-    packet
-}
 
 struct Scene<'lab> {
     bench: Bench<'lab>,
@@ -54,7 +38,7 @@ struct Scene<'lab> {
 impl Scene<'_> {
     /// Nothing that anybody sent before this went down to the children.
     fn nothing_went_down(&self) {
-        let last = rtp(SSRC, self.sequence + 1);
+        let last = rtp::packet(SSRC, self.sequence + 1);
         self.sender.send_to(&last, self.bench.topology.relay.v4(VIDEO)).unwrap();
         for (rtp, rtcp) in self.watched.iter().zip(&self.below) {
             while receive(rtp).0 != last {}
@@ -80,7 +64,7 @@ fn scene(lab: &lab::Lab, mode: Mode) -> Scene<'_> {
     eventually("the streams are known", || {
         sequence += 1;
         for ssrc in [SSRC, OTHER] {
-            sender.send_to(&rtp(ssrc, sequence), bench.topology.relay.v4(VIDEO)).unwrap();
+            sender.send_to(&rtp::packet(ssrc, sequence), bench.topology.relay.v4(VIDEO)).unwrap();
         }
         bench.cli().json("streams").unwrap()["streams"].list().len() == 2
     });
@@ -97,7 +81,7 @@ fn many_requests_become_one_at_the_sender(mode: Mode) {
     let mut buffer = [0; 64];
     while begun.elapsed() < Duration::from_millis(2500) {
         for child in &below {
-            child.send_to(&pli(SSRC), relay).unwrap();
+            child.send_to(&rtp::pli(SSRC), relay).unwrap();
         }
         if let Ok((length, from)) = above.recv_from(&mut buffer) {
             assert_eq!(from, relay, "from the port that the relay is known by");
@@ -120,11 +104,11 @@ fn a_request_that_comes_too_soon_is_passed_on_later(mode: Mode) {
     let lab = lab_for("latepli", mode);
     let Scene { bench, above, below, .. } = scene(&lab, mode);
     let relay = bench.topology.relay.v4(VIDEO + 1);
-    below[0].send_to(&pli(SSRC), relay).unwrap();
+    below[0].send_to(&rtp::pli(SSRC), relay).unwrap();
     receive(&above);
     let first = Instant::now();
     // A viewer of the other child came after that keyframe had gone by, and asks once.
-    below[1].send_to(&pli(SSRC), relay).unwrap();
+    below[1].send_to(&rtp::pli(SSRC), relay).unwrap();
     receive(&above);
     let apart = first.elapsed();
     assert!(apart >= Duration::from_millis(900) && apart < Duration::from_millis(1500), "{apart:?}");
@@ -140,11 +124,11 @@ fn what_is_no_request_for_a_known_stream_goes_nowhere(mode: Mode) {
     // A stranger's SSRC, a receiver report, a NACK for the stream, a PLI cut short.
     let nack = [&[0x81, 205, 0, 3, 0, 0, 0, 1][..], &SSRC.to_be_bytes(), &[0, 1, 0, 0]].concat();
     let report = vec![0x80, 201, 0, 1, 0, 0, 0, 1];
-    for packet in [pli(7), report, nack, pli(SSRC)[..8].to_vec()] {
+    for packet in [rtp::pli(7), report, nack, rtp::pli(SSRC)[..8].to_vec()] {
         below[0].send_to(&packet, relay).unwrap();
     }
     eventually("all of them came", || bench.drops("rtcp-from-child") >= before + 3);
-    below[1].send_to(&pli(SSRC), relay).unwrap();
+    below[1].send_to(&rtp::pli(SSRC), relay).unwrap();
     let (packet, _) = receive(&above);
     assert_eq!(packet[8..], SSRC.to_be_bytes(), "the first to be heard is the real one");
     above.set_read_timeout(Some(Duration::from_millis(200))).unwrap();
@@ -157,9 +141,9 @@ fn a_strangers_request_goes_neither_up_nor_down(mode: Mode) {
     let relay = scene.bench.topology.relay.v4(VIDEO + 1);
     for port in [VIDEO, VIDEO + 1] {
         let to = scene.bench.topology.relay.v4(port);
-        any_socket(&lab, "injection-1", false).send_to(&pli(SSRC), to).unwrap();
+        any_socket(&lab, "injection-1", false).send_to(&rtp::pli(SSRC), to).unwrap();
     }
-    scene.below[0].send_to(&pli(OTHER), relay).unwrap();
+    scene.below[0].send_to(&rtp::pli(OTHER), relay).unwrap();
     assert_eq!(receive(&scene.above).0[8..], OTHER.to_be_bytes(), "the child's is the first to be heard");
     scene.nothing_went_down();
 }
@@ -168,7 +152,7 @@ fn a_child_may_ask_from_any_port(mode: Mode) {
     let lab = lab_for("anyport", mode);
     let scene = scene(&lab, mode);
     let relay = scene.bench.topology.relay.v4(VIDEO + 1);
-    any_socket(&lab, "egress-2", false).send_to(&pli(SSRC), relay).unwrap();
+    any_socket(&lab, "egress-2", false).send_to(&rtp::pli(SSRC), relay).unwrap();
     assert_eq!(receive(&scene.above).0[8..], SSRC.to_be_bytes());
     scene.nothing_went_down();
 }
@@ -178,19 +162,19 @@ fn a_sender_that_moves_is_asked_where_it_is(mode: Mode) {
     let Scene { bench, sequence, above, watched, below, .. } = scene(&lab, mode);
     let [sender, above_now] = [SENDER + 100, SENDER + 101]
         .map(|port| socket(&lab, "injection-1", bench.topology.injection.v4(port)));
-    let next = rtp(SSRC, sequence + 1);
+    let next = rtp::packet(SSRC, sequence + 1);
     sender.send_to(&next, bench.topology.relay.v4(VIDEO)).unwrap();
     while receive(&watched[0]).0 != next {}
-    below[0].send_to(&pli(SSRC), bench.topology.relay.v4(VIDEO + 1)).unwrap();
+    below[0].send_to(&rtp::pli(SSRC), bench.topology.relay.v4(VIDEO + 1)).unwrap();
     assert_eq!(receive(&above_now).0[8..], SSRC.to_be_bytes());
-    below[0].send_to(&pli(OTHER), bench.topology.relay.v4(VIDEO + 1)).unwrap();
+    below[0].send_to(&rtp::pli(OTHER), bench.topology.relay.v4(VIDEO + 1)).unwrap();
     assert_eq!(receive(&above).0[8..], OTHER.to_be_bytes(), "the first to be heard where it was");
 }
 
 fn a_sender_that_has_one_port_for_both_is_asked_there(mode: Mode) {
     let lab = lab_for("muxpli", mode);
     let Scene { bench, sender, below, .. } = scene(&lab, mode);
-    below[0].send_to(&pli(SSRC), bench.topology.relay.v4(VIDEO + 1)).unwrap();
+    below[0].send_to(&rtp::pli(SSRC), bench.topology.relay.v4(VIDEO + 1)).unwrap();
     let (request, from) = receive(&sender);
     assert_eq!((&request[..2], &request[8..]), (&[0x81, 206][..], &SSRC.to_be_bytes()[..]));
     // The ports that media goes between: an address translation has a way back for no others.

@@ -5,8 +5,8 @@ use std::net::{Ipv4Addr, Ipv6Addr, SocketAddrV6};
 
 use crate::common::frame::{RawLink, mac, udp6};
 use crate::common::{Bench, any_socket, lab_for, receive, socket};
-use lab::Topology;
 use lab::relay::{Mode, VIDEO};
+use lab::{Topology, rtp};
 
 modes!(neither_media_nor_feedback_is_taken_from_them);
 
@@ -14,8 +14,8 @@ fn at(address: Ipv6Addr, port: u16) -> SocketAddrV6 {
     SocketAddrV6::new(address, port, 0, 0)
 }
 
-fn rtp(sequence: u8) -> Vec<u8> {
-    [&[0x80, 96, 0, sequence, 0, 0, 0, 0, 0, 0, 0x22, 0xb8][..], &[7; 100]].concat()
+fn media(sequence: u16) -> Vec<u8> {
+    rtp::packet(8888, sequence)
 }
 
 fn neither_media_nor_feedback_is_taken_from_them(mode: Mode) {
@@ -30,20 +30,20 @@ fn neither_media_nor_feedback_is_taken_from_them(mode: Mode) {
     let mut send = |from: SocketAddrV6, to: SocketAddrV6, payload: &[u8]| {
         link.send(&udp6(macs, from, to, payload));
     };
-    send(at(injection.v6, 6004), at(mapped(relay.v4), VIDEO), &rtp(1));
-    send(at(mapped(injection.v4), 6004), at(mapped(relay.v4), VIDEO), &rtp(2));
-    send(at(mapped(injection.v4), 6004), at(relay.v6, VIDEO), &rtp(3));
+    send(at(injection.v6, 6004), at(mapped(relay.v4), VIDEO), &media(1));
+    send(at(mapped(injection.v4), 6004), at(mapped(relay.v4), VIDEO), &media(2));
+    send(at(mapped(injection.v4), 6004), at(relay.v6, VIDEO), &media(3));
     // Feedback of a child would be counted as one's.
-    let pli = [&[0x81, 206, 0, 2, 0, 0, 0, 1][..], &8888_u32.to_be_bytes()].concat();
+    let pli = rtp::pli(8888);
     send(at(mapped(child.v4), VIDEO + 1), at(relay.v6, VIDEO + 1), &pli);
 
     // The same frame with real addresses arrives, so it is well made; so does what comes by IPv4.
     if mode == Mode::Userspace {
-        send(at(injection.v6, 6004), at(relay.v6, VIDEO), &rtp(4));
-        assert_eq!(receive(&heard).0, rtp(4), "{}", bench.diagnosis());
+        send(at(injection.v6, 6004), at(relay.v6, VIDEO), &media(4));
+        assert_eq!(receive(&heard).0, media(4), "{}", bench.diagnosis());
     }
-    any_socket(&lab, "injection-1", false).send_to(&rtp(5), relay.v4(VIDEO)).unwrap();
-    assert_eq!(receive(&heard).0, rtp(5), "{}", bench.diagnosis());
+    any_socket(&lab, "injection-1", false).send_to(&media(5), relay.v4(VIDEO)).unwrap();
+    assert_eq!(receive(&heard).0, media(5), "{}", bench.diagnosis());
     assert_eq!(bench.drops("rtcp-from-child"), 0);
     let streams = bench.cli().json("streams").unwrap();
     assert_eq!(streams["streams"].list().len(), 1);

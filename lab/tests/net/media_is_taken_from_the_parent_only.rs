@@ -6,7 +6,7 @@ use std::net::{Ipv4Addr, UdpSocket};
 use crate::common::tree::Tree;
 use crate::common::{TIMEOUT, any_socket, eventually, lab_for, receive, socket};
 use lab::relay::{AUDIO, Json, Mode, VIDEO};
-use lab::{Lab, Topology};
+use lab::{Lab, Topology, rtp};
 
 modes!(a_strangers_media_is_not_forwarded);
 modes!(the_parent_is_followed_live);
@@ -75,13 +75,18 @@ impl<'lab> Scene<'lab> {
 
     fn send(&self, from: Ipv4Addr, sequence: u16) {
         let sender = socket(self.lab, "injection-1", (from, 0).into());
-        sender.send_to(&rtp(SSRC, sequence), self.tree.bench.topology.relay.v4(VIDEO)).unwrap();
+        sender.send_to(&rtp::packet(SSRC, sequence), self.tree.bench.topology.relay.v4(VIDEO)).unwrap();
     }
 
     /// One packet from there comes to the child, and nothing before it.
     fn is_forwarded(&self, from: Ipv4Addr, sequence: u16) {
         self.send(from, sequence);
-        assert_eq!(receive(&self.child).0, rtp(SSRC, sequence), "from {from}{}", self.tree.bench.diagnosis());
+        assert_eq!(
+            receive(&self.child).0,
+            rtp::packet(SSRC, sequence),
+            "from {from}{}",
+            self.tree.bench.diagnosis()
+        );
     }
 
     /// It is refused by name. That it does not come to the child shows with the next that does.
@@ -90,20 +95,6 @@ impl<'lab> Scene<'lab> {
         self.send(from, sequence);
         eventually("it is counted as a stranger's", || self.tree.bench.drops("stranger") == before + 1);
     }
-}
-
-fn rtp(ssrc: u32, sequence: u16) -> Vec<u8> {
-    let mut packet = vec![0x80, 96];
-    packet.extend(sequence.to_be_bytes());
-    packet.extend([0; 4]);
-    packet.extend(ssrc.to_be_bytes());
-    packet.extend([0x5a; 40]);
-    packet
-}
-
-/// A PLI (RFC 4585 section 6.3.1).
-fn pli(media: u32) -> Vec<u8> {
-    [&[0x81, 206, 0, 2, 0, 0, 0, 1][..], &media.to_be_bytes()].concat()
 }
 
 fn a_strangers_media_is_not_forwarded(mode: Mode) {
@@ -211,7 +202,7 @@ fn a_request_for_a_stream_without_entry_goes_to_the_parent(mode: Mode) {
     let scene = Scene::with_parent(&lab, mode, &[]);
     let above = socket(&lab, "injection-1", (FIRST, VIDEO + 1).into());
     let below = any_socket(&lab, "egress-1", false);
-    below.send_to(&pli(4711), scene.tree.bench.topology.relay.v4(VIDEO + 1)).unwrap();
+    below.send_to(&rtp::pli(4711), scene.tree.bench.topology.relay.v4(VIDEO + 1)).unwrap();
     let (heard, from) = receive(&above);
     assert_eq!(heard[8..], 4711_u32.to_be_bytes());
     assert_eq!(from, scene.tree.bench.topology.relay.v4(VIDEO + 1));

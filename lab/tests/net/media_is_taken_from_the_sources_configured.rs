@@ -4,7 +4,7 @@ use std::net::{Ipv4Addr, SocketAddr};
 
 use crate::common::{Bench, eventually, lab_for, receive, socket, v4_argument};
 use lab::relay::{BAD_CONFIGURATION, Json, Mode, RelayCli, RelayConfig, VIDEO};
-use lab::{Lab, Topology};
+use lab::{Lab, Topology, rtp};
 
 modes!(media_comes_from_the_sources_only);
 modes!(a_source_that_is_none_is_refused: in_userspace_mode = Userspace);
@@ -13,19 +13,14 @@ modes!(a_source_that_is_none_is_refused: in_userspace_mode = Userspace);
 const NEAR: Ipv4Addr = Ipv4Addr::new(10, 0, 1, 130);
 const STRANGER: Ipv4Addr = Ipv4Addr::new(10, 0, 1, 60);
 
-fn rtp(sequence: u16) -> Vec<u8> {
-    let mut packet = vec![0x80, 96];
-    packet.extend(sequence.to_be_bytes());
-    packet.extend([0; 4]);
-    packet.extend(8888_u32.to_be_bytes());
-    packet.extend([0x5a; 40]);
-    packet
+fn media(sequence: u16) -> Vec<u8> {
+    rtp::packet(8888, sequence)
 }
 
 fn send(lab: &Lab, bench: &Bench<'_>, from: SocketAddr, sequence: u16) {
     let relay = &bench.topology.relay;
     let to = if from.is_ipv4() { relay.v4(VIDEO) } else { relay.v6(VIDEO) };
-    socket(lab, "injection-1", from).send_to(&rtp(sequence), to).unwrap();
+    socket(lab, "injection-1", from).send_to(&media(sequence), to).unwrap();
 }
 
 fn media_comes_from_the_sources_only(mode: Mode) {
@@ -54,7 +49,7 @@ fn media_comes_from_the_sources_only(mode: Mode) {
     };
     refused(&bench, (STRANGER, 0).into(), 1);
     send(&lab, &bench, (NEAR, 0).into(), 2);
-    assert_eq!(receive(&child).0, rtp(2), "{}", bench.diagnosis());
+    assert_eq!(receive(&child).0, media(2), "{}", bench.diagnosis());
     // From a source of the other IP version: none of the children is of that, but it is no stranger's.
     let before = bench.drops("stranger");
     send(&lab, &bench, six, 3);

@@ -1,21 +1,15 @@
 //! An XDP program that is not the relay's and redirects into one of its devmaps: a few instructions, loaded by hand.
 
-use std::ffi::CString;
-use std::io::{Error, Result};
-use std::os::fd::{AsFd as _, AsRawFd as _, FromRawFd as _, OwnedFd};
+use std::os::fd::{AsFd as _, AsRawFd as _};
 
 use aya::maps::{ArrayOfMaps, Map, MapData};
 use aya::programs::Xdp;
 use aya_obj::programs::XdpAttachType;
+use lab::bpf::{self, Hook, instruction};
 use relay_common::layout::half;
 use relay_ctl::kernel::Pins;
 
 use super::Kernel;
-
-/// `bpf_cmd` (linux/bpf.h).
-const BPF_PROG_LOAD: libc::c_long = 5;
-const BPF_OBJ_PIN: libc::c_long = 6;
-const BPF_PROG_TYPE_XDP: u32 = 6;
 
 pub struct Redirector(Xdp);
 
@@ -27,9 +21,10 @@ impl Redirector {
         let fanout = Map::from_map_data(MapData::from_pin(pins.file("FANOUT")).unwrap()).unwrap();
         let fanout: ArrayOfMaps<MapData, MapData> = fanout.try_into().unwrap();
         let devmap = fanout.get(&instance, 0).unwrap();
-        let program = load(&instructions(devmap.fd().as_fd().as_raw_fd())).unwrap();
+        let code = instructions(devmap.fd().as_fd().as_raw_fd());
+        let program = bpf::load(Hook::Xdp, &code, "redirector").unwrap();
         let path = kernel.lab.bpffs().join("redirector");
-        pin(&program, path.to_str().unwrap()).unwrap();
+        bpf::pin(program.as_fd(), &path).unwrap();
         Redirector(Xdp::from_pin(path, XdpAttachType::Interface).unwrap())
     }
 
@@ -39,10 +34,8 @@ impl Redirector {
 }
 
 /// `return bpf_redirect_map(devmap, 0, 0);`
-fn instructions(devmap: i32) -> Vec<u64> {
-    let instruction =
-        |code: u64, registers: u64, immediate: i32| code | registers << 8 | u64::from(immediate as u32) << 32;
-    vec![
+fn instructions(devmap: i32) -> [u64; 6] {
+    [
         // r1 = devmap: 16 bytes, with BPF_PSEUDO_MAP_FD as the source register.
         instruction(0x18, 0x11, devmap),
         0,
@@ -51,49 +44,4 @@ fn instructions(devmap: i32) -> Vec<u64> {
         instruction(0x85, 0x00, 51),
         instruction(0x95, 0x00, 0),
     ]
-}
-
-/// The start of `bpf_attr` for `BPF_PROG_LOAD`; what is left out is zero.
-#[repr(C)]
-struct LoadAttributes {
-    program_type: u32,
-    instructions: u32,
-    code: u64,
-    license: u64,
-    log: [u32; 2],
-    log_buffer: u64,
-}
-
-fn load(code: &[u64]) -> Result<OwnedFd> {
-    let attributes = LoadAttributes {
-        program_type: BPF_PROG_TYPE_XDP,
-        instructions: code.len() as u32,
-        code: code.as_ptr() as u64,
-        license: c"GPL".as_ptr() as u64,
-        log: [0; 2],
-        log_buffer: 0,
-    };
-    let fd = bpf(BPF_PROG_LOAD, &attributes)?;
-    // SAFETY: a descriptor that the kernel has just made for us.
-    Ok(unsafe { OwnedFd::from_raw_fd(fd) })
-}
-
-#[repr(C)]
-struct PinAttributes {
-    path: u64,
-    program: u32,
-    flags: u32,
-}
-
-fn pin(program: &OwnedFd, path: &str) -> Result<()> {
-    let path = CString::new(path).unwrap();
-    let attributes =
-        PinAttributes { path: path.as_ptr() as u64, program: program.as_raw_fd() as u32, flags: 0 };
-    bpf(BPF_OBJ_PIN, &attributes).map(drop)
-}
-
-fn bpf<T>(command: libc::c_long, attributes: &T) -> Result<i32> {
-    // SAFETY: the attributes, and what they point to, live through the call; the kernel is told their size.
-    let result = unsafe { libc::syscall(libc::SYS_bpf, command, attributes, size_of::<T>()) };
-    if result < 0 { Err(Error::last_os_error()) } else { Ok(result as i32) }
 }
