@@ -9,6 +9,7 @@
 
 mod machine;
 mod output;
+mod session;
 
 use std::ffi::OsStr;
 use std::io::{BufRead, BufReader, Write};
@@ -22,6 +23,7 @@ use crate::interrupt::{self, Told};
 use crate::sh;
 use machine::Watch;
 use output::{Failed, Output};
+use session::Session;
 
 /// How often a disturbed trial is repeated.
 const REPEATS: u32 = 3;
@@ -30,7 +32,7 @@ const MOST: usize = 12;
 /// A test that takes longer says how long.
 const SLOW: Duration = Duration::from_secs(5);
 /// What tests that measure run with (nice(1)), before all other programs of this machine.
-const NICENESS: &str = "-10";
+pub(crate) const NICENESS: &str = "-10";
 
 /// Which programs go first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -60,6 +62,7 @@ impl Priority {
 /// Names the tests that failed, and those that could not be judged because every trial was disturbed.
 pub fn run(what: &str, priority: Priority, arguments: &[impl AsRef<OsStr>]) -> Result<()> {
     let watch = Watch::start();
+    let _session = (priority == Priority::First).then(Session::first);
     let mut command = priority.command("cargo");
     command.current_dir(sh::workspace_root()).args(arguments);
     Trials { priority, machine: &|from, to| watch.between(from, to) }.run(what, &mut command)
