@@ -110,7 +110,10 @@ pub fn run(parts: &[Part], only: &[String]) -> Result<()> {
 
 fn lint() -> Result<()> {
     let format = cargo("rustfmt", &["fmt", "--all", "--check"]);
-    let arguments = ["clippy", "--locked", "--quiet", "--workspace", "--all-targets", "--", "-D", "warnings"];
+    // In the tests' profile, which has run the same build scripts and built the same macros.
+    let profile = format!("--profile={}", suite::PROFILE);
+    let arguments =
+        ["clippy", &profile, "--locked", "--quiet", "--workspace", "--all-targets", "--", "-D", "warnings"];
     let host = cargo("clippy", &arguments);
     let bpf = build_ebpf::clippy();
     format.and(host).and(bpf)
