@@ -9,6 +9,7 @@ mod packages;
 mod run;
 mod sh;
 mod soak;
+mod suite;
 mod test;
 mod trials;
 
@@ -41,9 +42,12 @@ enum Command {
     },
     /// Run the tests: all of them, or the parts named
     Test {
-        /// lint, unit, kernel, net, media, browser, vm-quick; vm and compose only if named
+        /// lint, unit, kernel, net, bench, media, browser, vm-quick; vm and compose only if named
         #[arg(value_enum)]
         parts: Vec<test::Part>,
+        /// Only tests whose names hold one of these, as in `net -- loops_are_refused`
+        #[arg(last = true, value_name = "NAME")]
+        only: Vec<String>,
     },
     /// Measure: the relay beside what a user would choose instead, how fast changes are, what the daemon takes
     Bench(run::Bench),
@@ -90,7 +94,7 @@ fn dispatch(command: Command) -> Result<()> {
         Command::Setup => packages::install(packages::Purpose::Everything),
         Command::BuildEbpf => build_ebpf::run(),
         Command::Demo { once, mode } => run::demo(once, &mode),
-        Command::Test { parts } => test::run(&parts),
+        Command::Test { parts, only } => test::run(&parts, &only),
         Command::Bench(bench) => run::bench(&bench),
         Command::Soak { changes, outage } => soak::run(changes, outage),
         Command::Judge { packets, seed } => judge::run(packets, seed),

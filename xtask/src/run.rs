@@ -6,12 +6,12 @@ use anyhow::Result;
 use clap::ValueEnum;
 
 use crate::mounts::Mounts;
-use crate::{build_ebpf, packages, sh};
+use crate::{build_ebpf, packages, sh, suite};
 
 /// `cargo xtask demo`.
 pub fn demo(once: bool, mode: &str) -> Result<()> {
     prepare(true)?;
-    let mut command = lab("demo");
+    let mut command = program("release", "demo");
     command.args(["--mode", mode]);
     if once {
         command.arg("--once");
@@ -75,7 +75,7 @@ pub fn bench(bench: &Bench) -> Result<()> {
     let all = bench.write && bench.subjects.is_empty();
     let needs_clients = |subject: &Subject| [Subject::Media, Subject::Peers, Subject::All].contains(subject);
     prepare(all || bench.subjects.iter().any(needs_clients))?;
-    let mut command = lab("bench");
+    let mut command = program("release", "bench");
     if bench.write {
         command.arg("--write").arg(sh::workspace_root().join("docs"));
     }
@@ -112,7 +112,7 @@ pub fn bench(bench: &Bench) -> Result<()> {
 
 /// `cargo xtask test vm` and `vm-quick`, with all built.
 pub fn vm(quick: bool) -> Result<()> {
-    let mut command = lab("vm");
+    let mut command = program(suite::PROFILE, "vm");
     if quick {
         command.arg("--quick");
     }
@@ -127,15 +127,8 @@ pub fn prepare(media: bool) -> Result<()> {
 }
 
 /// The programs alone.
-pub fn build_programs(media: bool) -> Result<()> {
+fn build_programs(media: bool) -> Result<()> {
     build(media, &["build", "--bins"])
-}
-
-/// The same programs, the examples, and the tests that need root. Built together, because what tests depend on turns on features of what
-/// programs depend on: one after the other, much would be compiled twice.
-pub fn build_tests(media: bool) -> Result<()> {
-    build(media, &["build", "--examples"])?;
-    build(media, &["test", "--no-run", "--test=*"])
 }
 
 fn build(media: bool, what: &[&str]) -> Result<()> {
@@ -149,19 +142,22 @@ fn build(media: bool, what: &[&str]) -> Result<()> {
 }
 
 /// The packages that run outside this process, as cargo is told: with `media` the nodes and clients too.
-pub fn packages(media: bool) -> &'static [&'static str] {
+fn packages(media: bool) -> &'static [&'static str] {
     let all = &[
         "--package=relay-ctl",
         "--package=lab",
+        "--package=bench",
+        "--package=vm",
+        "--package=demo",
+        "--package=media-client",
         "--package=injection",
         "--package=egress",
-        "--features=lab/media",
     ];
-    if media { all } else { &all[..2] }
+    if media { all } else { &all[..4] }
 }
 
-fn lab(name: &str) -> Command {
-    let mut command = Command::new(sh::workspace_root().join("target/release").join(name));
+fn program(profile: &str, name: &str) -> Command {
+    let mut command = Command::new(sh::workspace_root().join("target").join(profile).join(name));
     command.current_dir(sh::workspace_root());
     command
 }
