@@ -6,14 +6,15 @@ use std::time::Instant;
 use anyhow::Result;
 
 use crate::mounts::Mounts;
-use crate::{build_ebpf, packages, run, sh};
+use crate::packages::{self, Need};
+use crate::{build_ebpf, run, sh};
 
 const TESTS: [&str; 2] = ["kernel_hostile_packets_are_judged", "kernel_copies_never_wait_in_the_ring"];
 
 /// So many hostile packets in each mode, by this seed, and every mix of children.
 pub fn run(packets: u64, seed: u64) -> Result<()> {
-    packages::install(packages::Purpose::Everything)?;
-    build_ebpf::run()?;
+    packages::install(&[Need::Namespaces])?;
+    build_ebpf::check()?;
     run::build_tests(false)?;
     let _mounts = Mounts::remember();
     let started = Instant::now();

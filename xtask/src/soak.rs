@@ -8,7 +8,8 @@ use std::time::Instant;
 use anyhow::{Context, Result, bail};
 
 use crate::mounts::Mounts;
-use crate::{build_ebpf, packages, run, sh};
+use crate::packages::{self, Need};
+use crate::{build_ebpf, run, sh};
 
 const TESTS: [&str; 4] = [
     "random_redis_changes_lose_nothing",
@@ -19,8 +20,8 @@ const TESTS: [&str; 4] = [
 
 /// Runs them all, whatever becomes of each, and prints the table.
 pub fn run(changes: u64, outage: u64) -> Result<()> {
-    packages::install(packages::Purpose::Everything)?;
-    build_ebpf::run()?;
+    packages::install(&[Need::Namespaces])?;
+    build_ebpf::check()?;
     run::build_tests(false)?;
     let _mounts = Mounts::remember();
     let started = Instant::now();

@@ -10,12 +10,13 @@ use anyhow::{Context, Result, bail};
 use clap::ValueEnum;
 
 use crate::mounts::Mounts;
-use crate::{build_ebpf, compose, interrupt, packages, run, sh};
+use crate::packages::{self, Need};
+use crate::{build_ebpf, compose, interrupt, progress, run, sh};
 
 /// A part of the tests.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, ValueEnum)]
 pub enum Part {
-    /// rustfmt, and clippy for the host and for BPF.
+    /// rustfmt, clippy for the host and for BPF, and whether the eBPF object is what its sources give.
     Lint,
     /// Unit and property tests; no root.
     Unit,
@@ -40,6 +41,38 @@ impl Part {
     fn is_apart(self) -> bool {
         matches!(self, Part::Vm | Part::Compose)
     }
+
+    fn is_in_namespaces(self) -> bool {
+        matches!(self, Part::Kernel | Part::Net | Part::Media | Part::Browser)
+    }
+
+    fn loads_the_object(self) -> bool {
+        !matches!(self, Part::Lint | Part::Unit)
+    }
+
+    /// What it takes to compile and to run.
+    fn needs(self) -> &'static [Need] {
+        match self {
+            Part::Lint => &[Need::Object, Need::Lint, Need::Nodes],
+            Part::Unit => &[Need::Nodes, Need::Broadcast, Need::Encoders],
+            Part::Kernel => &[Need::Object, Need::Namespaces],
+            // One of them runs the benchmark, to see that it can.
+            Part::Net => &[Need::Object, Need::Namespaces, Need::Metrics, Need::Contestants],
+            Part::Media => &[
+                Need::Object,
+                Need::Nodes,
+                Need::Namespaces,
+                Need::Broadcast,
+                Need::Encoders,
+                Need::Metrics,
+                Need::Browser,
+            ],
+            Part::Browser => &[Need::Object, Need::Nodes, Need::Namespaces, Need::Broadcast, Need::Browser],
+            Part::VmQuick | Part::Vm => &[Need::Object, Need::Namespaces, Need::Machines],
+            // It installs by itself, and only if it comes to that.
+            Part::Compose => &[Need::Object],
+        }
+    }
 }
 
 /// Runs the parts named, or all.
@@ -48,15 +81,14 @@ pub fn run(parts: &[Part]) -> Result<()> {
     let all = || Part::value_variants().iter().copied().filter(|part| !part.is_apart());
     let parts: Vec<Part> = if parts.is_empty() { all().collect() } else { parts.to_vec() };
     let scope = Scope { media: parts.iter().any(|part| matches!(part, Part::Media | Part::Browser)) };
-    let machines = parts.iter().any(|part| matches!(part, Part::Vm | Part::VmQuick));
-    packages::install(if machines { packages::Purpose::Machines } else { packages::Purpose::Everything })?;
-    build_ebpf::run()?;
-    if parts
-        .iter()
-        .any(|part| !matches!(part, Part::Lint | Part::Unit | Part::Vm | Part::VmQuick | Part::Compose))
-    {
+    packages::install(&parts.iter().flat_map(|part| part.needs()).copied().collect::<Vec<_>>())?;
+    // Nothing is tested with an object that is not what the sources give. Lint says so as a part, among others.
+    if parts.iter().any(|part| part.loads_the_object()) {
+        build_ebpf::check()?;
+    }
+    if parts.iter().any(|part| part.is_in_namespaces()) {
         run::build_tests(scope.media)?;
-    } else if machines {
+    } else if parts.iter().any(|part| matches!(part, Part::Vm | Part::VmQuick)) {
         run::build_programs(false)?;
     }
     let _mounts = Mounts::remember();
@@ -100,7 +132,6 @@ fn lint() -> Result<()> {
     let arguments = [
         "clippy",
         "--locked",
-        "--quiet",
         "--workspace",
         "--all-targets",
         "--features",
@@ -109,9 +140,11 @@ fn lint() -> Result<()> {
         "-D",
         "warnings",
     ];
-    let host = cargo("clippy", &arguments);
+    let host =
+        progress::cargo("clippy", Command::new("cargo").current_dir(sh::workspace_root()).args(arguments));
     let bpf = build_ebpf::clippy();
-    format.and(host).and(bpf)
+    let object = build_ebpf::check();
+    format.and(host).and(bpf).and(object)
 }
 
 /// Without root. The lab, injection and egress are no default members: the one because most of it needs root, the others
