@@ -35,7 +35,8 @@ pub fn paint(picture: &mut Picture<'_>, name: &str, now: Duration) {
     let height = 2 * line + TRACK + 4 * MARGIN;
     // Even, since chroma has half the pixels.
     let width = width.min(picture.width) & !1;
-    let (left, top) = ((picture.width - width) / 2 & !1, (picture.height.saturating_sub(height)) / 2 & !1);
+    let centred = |all: usize, part: usize| (all.saturating_sub(part) / 2) & !1;
+    let (left, top) = (centred(picture.width, width), centred(picture.height, height));
     picture.fill(left, top, width, height & !1, BLACK);
     for (row, text) in [name, &clock].into_iter().enumerate() {
         let start = picture.width.saturating_sub(text.chars().count() * line) / 2;
