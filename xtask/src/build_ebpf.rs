@@ -43,26 +43,42 @@ pub fn check() -> Result<()> {
     let object = relative(&checked_in());
     let theirs = fs::read(checked_in()).with_context(|| format!("no {object}; run `{COMMAND}`"))?;
     let ours = fs::read(stripped()).context("the object just built")?;
-    if ours == theirs {
-        sh::say(format!("{object} is what the sources give, byte for byte"));
-        return Ok(());
-    }
     let (then, now) = (fs::read_to_string(built_by()).unwrap_or_default(), tools()?);
-    if then == now {
-        bail!("{object} is not what the sources give; run `{COMMAND}` and commit it");
-    }
-    // Other tools make other code of the same sources. What the outside sees must be the same all the same.
     let symbols = |object: &Path| strip::symbols(&tool("llvm-nm")?, object);
-    if symbols(&stripped())? != symbols(&checked_in())? {
-        bail!("{object} has other programs or maps than the sources give; run `{COMMAND}` and commit it");
+    let same_symbols = || Ok(symbols(&stripped())? == symbols(&checked_in())?);
+    match Proof::of(ours == theirs, then == now, same_symbols)? {
+        Proof::Same => sh::say(format!("{object} is what the sources give, byte for byte")),
+        Proof::Alike => sh::say(format!(
+            "{object} cannot be compared byte by byte: it was built by other tools. Its programs and maps are those of the \
+             sources.\n  there: {}\n  here:  {}",
+            then.trim().replace('\n', ", "),
+            now.trim().replace('\n', ", ")
+        )),
+        Proof::Stale => bail!("{object} is not what the sources give; run `{COMMAND}` and commit it"),
     }
-    sh::say(format!(
-        "{object} cannot be compared byte by byte: it was built by other tools. Its programs and maps are those of the \
-         sources.\n  there: {}\n  here:  {}",
-        then.trim().replace('\n', ", "),
-        now.trim().replace('\n', ", ")
-    ));
     Ok(())
+}
+
+/// What comparing the object that is checked in with the one just built says.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Proof {
+    /// The bytes are the same.
+    Same,
+    /// Other tools make other code of the same sources, but what the outside sees is the same.
+    Alike,
+    /// Other sources.
+    Stale,
+}
+
+impl Proof {
+    fn of(same_bytes: bool, same_tools: bool, same_symbols: impl FnOnce() -> Result<bool>) -> Result<Proof> {
+        Ok(match (same_bytes, same_tools) {
+            (true, _) => Proof::Same,
+            (false, true) => Proof::Stale,
+            (false, false) if same_symbols()? => Proof::Alike,
+            (false, false) => Proof::Stale,
+        })
+    }
 }
 
 /// What benchmarks need in the kernel; it is read at run time and in no product. Needs [`run`] or [`check`] before.
@@ -238,4 +254,33 @@ fn cargo_bpf(lint: bool) -> Result<()> {
         );
     }
     crate::progress::cargo(if lint { "clippy for BPF" } else { "eBPF object" }, &mut cargo)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn other_bytes_of_the_same_tools_are_other_sources() {
+        let unasked = || panic!("symbols prove nothing here");
+        assert_eq!(Proof::of(true, true, unasked).unwrap(), Proof::Same);
+        assert_eq!(Proof::of(true, false, unasked).unwrap(), Proof::Same);
+        assert_eq!(Proof::of(false, true, unasked).unwrap(), Proof::Stale);
+    }
+
+    #[test]
+    fn with_other_tools_programs_and_maps_are_compared() {
+        assert_eq!(Proof::of(false, false, || Ok(true)).unwrap(), Proof::Alike);
+        assert_eq!(Proof::of(false, false, || Ok(false)).unwrap(), Proof::Stale);
+    }
+
+    #[test]
+    fn no_path_of_this_checkout_gets_into_the_object() {
+        let root = sh::workspace_root().display().to_string();
+        assert!(flags().contains(&format!("--remap-path-prefix={root}=/media-tree")));
+        let object = fs::read(checked_in()).unwrap();
+        for path in [root, packages::cargo_home().unwrap().display().to_string()] {
+            assert!(!object.windows(path.len()).any(|window| window == path.as_bytes()), "{path}");
+        }
+    }
 }
