@@ -14,7 +14,7 @@ const GLYPH: usize = 8;
 /// Least pixels around what is written.
 const MARGIN: usize = 12;
 /// Height of the line that the mark runs along.
-const TRACK: usize = 8;
+const TRACK: usize = 16;
 
 /// The planes of an I420 picture whose width is a multiple of 8 and whose height is even.
 pub struct Picture<'buffer> {
