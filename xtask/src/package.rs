@@ -8,6 +8,7 @@ use std::process::Command;
 
 use anyhow::{Context, Result, bail, ensure};
 
+use crate::packages::{self, Need};
 use crate::{progress, sh};
 
 const NAME: &str = "relay-ctl";
@@ -56,8 +57,10 @@ fn build() -> Result<PathBuf> {
     question.current_dir(sh::workspace_root()).args(["--print", "target-libdir", "--target", &target]);
     let there = sh::output_of(&mut question).is_some_and(|folder| Path::new(folder.trim()).is_dir());
     ensure!(there, "this toolchain does not compile for {target}; run `rustup target add {target}`");
+    packages::install(&[Need::Release])?;
     let mut cargo = Command::new("cargo");
     cargo
+        .env(format!("CC_{}", target.replace('-', "_")), "musl-gcc")
         .current_dir(sh::workspace_root())
         .args(["build", "--release", "--locked", "--package", NAME, "--bin", NAME, "--target", &target])
         .env("CARGO_PROFILE_RELEASE_STRIP", "true");

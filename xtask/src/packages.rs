@@ -36,6 +36,8 @@ pub enum Need {
     Contestants,
     /// Virtual machines.
     Machines,
+    /// What is released: a C compiler for musl, since a part of TLS is C.
+    Release,
     /// The tree in containers. Apart, since on a systemd machine it starts an engine.
     Containers,
 }
@@ -70,6 +72,7 @@ impl Need {
             }
             Need::Contestants => CONTESTANTS,
             Need::Machines => MACHINES,
+            Need::Release => &[("musl-tools", "/usr/bin/musl-gcc")],
             Need::Containers => CONTAINERS,
         }
     }
