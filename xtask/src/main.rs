@@ -14,6 +14,7 @@ mod sh;
 mod soak;
 mod strip;
 mod test;
+mod trials;
 
 use std::process::ExitCode;
 
