@@ -69,8 +69,11 @@ impl<'lab> Stage<'lab> {
             "POST /session/create {SESSION}: SSRC {AUDIO_SSRC} is its audio, {VIDEO_SSRC} its video"
         ));
         studio.create_session(SESSION, [AUDIO_SSRC, VIDEO_SSRC])?;
-        say(&format!("a publisher sends VP8 and Opus to {}", studio.whip(SESSION)?));
-        let publisher = studio.publish(SESSION, &[])?;
+        say(&format!(
+            "a publisher sends a test card with a clock, VP8 and Opus, to {}",
+            studio.whip(SESSION)?
+        ));
+        let publisher = studio.publish(SESSION, &["--title", SESSION])?;
         studio.wait_active(0, SESSION).with_context(|| publisher.process().tail())?;
         say(&format!("{VIEWERS} viewers watch {}", studio.whep(0, SESSION)?));
         let stayers = studio.view(SESSION, &[0], VIEWERS, &[])?;

@@ -15,6 +15,7 @@ use std::time::{Duration, Instant};
 
 use node::keyframe::{self, Limiter};
 use node::media::Ssrc;
+use node::port::{Transport, refusal};
 use tokio::net::UdpSocket;
 use tokio::sync::mpsc;
 
@@ -65,7 +66,8 @@ impl Sockets {
         let bind = async |port: u16| {
             UdpSocket::bind((address, port))
                 .await
-                .map_err(|error| format!("cannot take RTCP on port {port}: {error}"))
+                .map_err(|error| refusal(Transport::Udp, SocketAddr::new(address, port), &error))
+                .map_err(|why| format!("cannot take RTCP on port {port}: {why}"))
         };
         let after =
             |port: u16| port.checked_add(1).ok_or(format!("port {port} has no port after it for RTCP"));

@@ -4,6 +4,7 @@
 //! `publish` sends live VP8 or H264 and Opus, `view` watches with many viewers in one process, `first-frame` joins again
 //! and again. All of them print JSON, one object a line. Tokens come from WHIP_TOKEN and WHEP_TOKEN.
 
+mod card;
 mod fanout;
 mod publish;
 mod reports;

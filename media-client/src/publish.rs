@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use anyhow::{Context, Result, bail};
 use clap::{Args, ValueEnum};
@@ -10,7 +10,7 @@ use gst::prelude::*;
 use serde_json::json;
 
 use crate::reports::Reports;
-use crate::stamp;
+use crate::{card, stamp};
 
 const TICK: Duration = Duration::from_millis(500);
 
@@ -43,6 +43,9 @@ pub struct Options {
     /// Frames between keyframes that nobody asked for; many, so that a viewer who starts soon owes it to his request
     #[arg(long, default_value_t = 3000)]
     gop: u32,
+    /// Publish a test card with this name and a clock, for people to look at
+    #[arg(long)]
+    title: Option<String>,
     /// Seconds without a word from the server after which it counts as gone, which is an error [default: never]
     #[arg(long)]
     patience: Option<u64>,
@@ -54,6 +57,15 @@ pub fn run(options: &Options) -> Result<()> {
     anyhow::ensure!(
         options.width >= least_width && options.height >= least_height && options.width.is_multiple_of(4),
         "the picture is too small for the time in it, or its width is no multiple of 4"
+    );
+    let (least_width, least_height) = card::LEAST_SIZE;
+    anyhow::ensure!(
+        options.title.is_none()
+            || options.width >= least_width
+                && options.height >= least_height
+                && options.width.is_multiple_of(8)
+                && options.height.is_multiple_of(2),
+        "the picture is too small for a title, or its width is no multiple of 8"
     );
     let by_rtmp = options.endpoint.starts_with("rtmp://");
     let description = if by_rtmp { rtmp_description(options) } else { description(options) };
@@ -68,7 +80,7 @@ pub fn run(options: &Options) -> Result<()> {
             sink.set_property("auth-token", token);
         }
     }
-    paint_time(&pipeline, options.width)?;
+    paint_frames(&pipeline, options)?;
     let frames = count_frames(&pipeline)?;
     let bus = pipeline.bus().context("a pipeline without a bus")?;
     pipeline.set_state(gst::State::Playing).context("starting to publish")?;
@@ -128,11 +140,12 @@ fn description(options: &Options) -> String {
         ),
     };
     format!(
-        "videotestsrc name=picture is-live=true pattern=ball \
+        "videotestsrc name=picture is-live=true pattern={} \
          ! video/x-raw,format=I420,width={width},height={height},framerate={fps}/1 ! {encoder} ! sink.sink_0 \
          audiotestsrc is-live=true wave=ticks ! audio/x-raw,rate=48000,channels=2 ! opusenc frame-size=20 \
          ! rtpopuspay pt=111 ! application/x-rtp,media=audio,encoding-name=OPUS,payload=111,clock-rate=48000 \
-         ! sink.sink_1 whipsink name=sink"
+         ! sink.sink_1 whipsink name=sink",
+        pattern(options)
     )
 }
 
@@ -142,23 +155,34 @@ fn rtmp_description(options: &Options) -> String {
     // The fastest preset has nothing in it that is not baseline, whatever the profile.
     let (preset, profile) = if options.high { ("veryfast", "high") } else { ("ultrafast", "baseline") };
     format!(
-        "videotestsrc name=picture is-live=true pattern=ball \
+        "videotestsrc name=picture is-live=true pattern={} \
          ! video/x-raw,format=I420,width={width},height={height},framerate={fps}/1 \
          ! x264enc name=encoder tune=zerolatency speed-preset={preset} bframes=0 bitrate={bitrate} key-int-max={gop} \
          ! video/x-h264,profile={profile} ! h264parse ! queue ! mux. \
          audiotestsrc is-live=true wave=ticks ! audio/x-raw,rate=44100,channels=2 ! audioconvert ! avenc_aac \
-         ! aacparse ! queue ! mux. flvmux name=mux streamable=true ! rtmp2sink name=sink sync=false"
+         ! aacparse ! queue ! mux. flvmux name=mux streamable=true ! rtmp2sink name=sink sync=false",
+        pattern(options)
     )
 }
 
+/// What is below what is painted.
+fn pattern(options: &Options) -> &'static str {
+    if options.title.is_some() { "smpte75" } else { "ball" }
+}
+
 /// Each frame gets the time at which it was made.
-fn paint_time(pipeline: &gst::Pipeline, width: usize) -> Result<()> {
+fn paint_frames(pipeline: &gst::Pipeline, options: &Options) -> Result<()> {
+    let (width, height, title) = (options.width, options.height, options.title.clone());
     let pad = pipeline.by_name("picture").and_then(|picture| picture.static_pad("src"));
     let pad = pad.context("no picture")?;
     pad.add_probe(gst::PadProbeType::BUFFER, move |_, info| {
         if let Some(buffer) = info.buffer_mut()
             && let Ok(mut map) = buffer.make_mut().map_writable()
         {
+            if let Some(title) = &title {
+                let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+                card::paint(&mut card::Picture { planes: &mut map, width, height }, title, now);
+            }
             stamp::paint(&mut map, width, crate::now_ms());
         }
         gst::PadProbeReturn::Ok

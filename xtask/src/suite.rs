@@ -12,7 +12,8 @@ use anyhow::{Context, Result, bail};
 
 use crate::interrupt::Told;
 use crate::mounts::Mounts;
-use crate::{build_ebpf, packages, sh};
+use crate::packages::{self, Need};
+use crate::{build_ebpf, progress, sh};
 
 /// In Cargo.toml.
 pub const PROFILE: &str = "tests";
@@ -48,7 +49,7 @@ impl Suite {
     fn cargo(self, what: &str, command: &[&str]) -> Result<()> {
         let mut cargo = Command::new("cargo");
         cargo.current_dir(sh::workspace_root()).args(command).args(self.packages);
-        sh::run(what, cargo.args(["--profile", self.profile, "--locked", "--quiet"]))
+        progress::cargo(what, cargo.args(["--profile", self.profile, "--locked"]))
     }
 
     /// What cargo is told to run these test programs, and they are told.
@@ -100,8 +101,8 @@ pub fn long_run(
     environment: &[(&str, String)],
     mut line: impl FnMut(&str),
 ) -> Result<()> {
-    packages::install(packages::Purpose::Everything)?;
-    build_ebpf::run()?;
+    packages::install(Need::USUAL)?;
+    build_ebpf::check()?;
     Suite::SHIPPED.build()?;
     let _mounts = Mounts::remember();
     let started = Instant::now();

@@ -10,14 +10,15 @@ use anyhow::{Result, bail};
 use clap::ValueEnum;
 
 use crate::mounts::Mounts;
+use crate::packages::{self, Need};
 use crate::suite::{self, Suite};
 use crate::trials::Priority;
-use crate::{build_ebpf, compose, interrupt, packages, run, sh, trials};
+use crate::{build_ebpf, compose, interrupt, progress, run, sh, trials};
 
 /// A part of the tests.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, ValueEnum)]
 pub enum Part {
-    /// rustfmt, and clippy for the host and for BPF.
+    /// rustfmt, clippy for the host and for BPF, and whether the eBPF object is what its sources give.
     Lint,
     /// Unit and property tests; no root.
     Unit,
@@ -54,6 +55,34 @@ impl Part {
     fn is_of_the_relay(self) -> bool {
         matches!(self, Part::Kernel | Part::Net | Part::Bench | Part::VmQuick | Part::Vm)
     }
+
+    fn loads_the_object(self) -> bool {
+        !matches!(self, Part::Lint | Part::Unit)
+    }
+
+    /// What it takes to compile and to run.
+    fn needs(self) -> &'static [Need] {
+        match self {
+            Part::Lint => &[Need::Object, Need::Lint, Need::Nodes],
+            Part::Unit => &[Need::Nodes, Need::Broadcast, Need::Encoders],
+            Part::Kernel => &[Need::Object, Need::Namespaces],
+            Part::Net => &[Need::Object, Need::Namespaces, Need::Metrics],
+            Part::Bench => &[Need::Object, Need::Namespaces, Need::Metrics, Need::Contestants],
+            Part::Media => &[
+                Need::Object,
+                Need::Nodes,
+                Need::Namespaces,
+                Need::Broadcast,
+                Need::Encoders,
+                Need::Metrics,
+                Need::Browser,
+            ],
+            Part::Browser => &[Need::Object, Need::Nodes, Need::Namespaces, Need::Broadcast, Need::Browser],
+            Part::VmQuick | Part::Vm => &[Need::Object, Need::Namespaces, Need::Machines],
+            // It installs by itself, and only if it comes to that.
+            Part::Compose => &[Need::Object],
+        }
+    }
 }
 
 /// Runs the parts named, or all; with `only`, tests whose names hold one of these words.
@@ -68,9 +97,11 @@ pub fn run(parts: &[Part], only: &[String]) -> Result<()> {
     let all = || Part::value_variants().iter().copied().filter(|part| !part.is_apart());
     let parts: Vec<Part> = if parts.is_empty() { all().collect() } else { parts.to_vec() };
     let suite = if parts.iter().all(|part| part.is_of_the_relay()) { Suite::RELAY } else { Suite::WHOLE };
-    let machines = parts.iter().any(|part| matches!(part, Part::Vm | Part::VmQuick));
-    packages::install(if machines { packages::Purpose::Machines } else { packages::Purpose::Everything })?;
-    build_ebpf::run()?;
+    packages::install(&parts.iter().flat_map(|part| part.needs()).copied().collect::<Vec<_>>())?;
+    // Nothing is tested with an object that is not what the sources give. Lint says so as a part, among others.
+    if parts.iter().any(|part| part.loads_the_object()) {
+        build_ebpf::check()?;
+    }
     if parts.iter().any(|part| !matches!(part, Part::Lint | Part::Compose)) {
         suite.build()?;
     }
@@ -112,11 +143,12 @@ fn lint() -> Result<()> {
     let format = cargo("rustfmt", &["fmt", "--all", "--check"]);
     // In the tests' profile, which has run the same build scripts and built the same macros.
     let profile = format!("--profile={}", suite::PROFILE);
-    let arguments =
-        ["clippy", &profile, "--locked", "--quiet", "--workspace", "--all-targets", "--", "-D", "warnings"];
-    let host = cargo("clippy", &arguments);
+    let arguments = ["clippy", &profile, "--locked", "--workspace", "--all-targets", "--", "-D", "warnings"];
+    let host =
+        progress::cargo("clippy", Command::new("cargo").current_dir(sh::workspace_root()).args(arguments));
     let bpf = build_ebpf::clippy();
-    format.and(host).and(bpf)
+    let object = build_ebpf::check();
+    format.and(host).and(bpf).and(object)
 }
 
 /// Test programs by name. Root, one test at a time and before all else that runs here: they share the machine's two cores,
