@@ -10,7 +10,8 @@ use std::net::{IpAddr, SocketAddr};
 use kernel_support::frames::{Datagram, rtcp, rtp};
 use kernel_support::{Child, Ip, Kernel, VIDEO, key, media, with_kernel};
 use relay_common::reason::Reason;
-use relay_ctl::kernel::{Mode, Prefix};
+use relay_ctl::address::Prefix;
+use relay_ctl::kernel::Mode;
 
 const CHILD: Child = Child { id: 0, nic: 1, ip: Ip::V4, ports: [5002, 5004] };
 const FORWARDED: [(Reason, u64); 0] = [];

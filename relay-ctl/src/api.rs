@@ -12,9 +12,9 @@ use axum::routing::{delete, get};
 use node::http::{self, Access, Base, Failed};
 use serde::Deserialize;
 
-use crate::capture::Wish;
 use crate::config::ChildSpec;
 use crate::metrics;
+use crate::relay::capture::CaptureRequest;
 use crate::relay::{Relay, RelayError};
 use crate::view;
 
@@ -132,7 +132,7 @@ async fn capture(
     query: Result<Query<CaptureQuery>, QueryRejection>,
 ) -> Result<Response, Failed> {
     let Query(CaptureQuery { ssrc, port, count, seconds }) = query?;
-    let mut pieces = relay.capture(Wish { ssrc, port, count, seconds }).await?;
+    let mut pieces = relay.capture(CaptureRequest { ssrc, port, count, seconds }).await?;
     let stream = futures_util::stream::poll_fn(move |context| pieces.poll_recv(context));
     Ok(([(header::CONTENT_TYPE, "application/vnd.tcpdump.pcap")], Body::from_stream(stream)).into_response())
 }

@@ -3,12 +3,13 @@
 use std::io::Write;
 use std::sync::Arc;
 
+use node::cli::Failure;
 use node::tree::Tree;
 use tokio::net::TcpListener;
 
-use crate::cli::Failure;
 use crate::config::Config;
-use crate::kernel::{KernelError, Mode, Pins};
+use crate::kernel::{KernelError, Pins};
+use crate::mode::Mode;
 use crate::net::Netlink;
 use crate::relay::{Relay, StartError};
 

@@ -11,7 +11,7 @@ use node::tree::RedisView;
 pub use node::view::{Gstreamer, Topology};
 use serde::{Deserialize, Serialize};
 
-use crate::kernel::Mode;
+use crate::mode::Mode;
 
 /// `GET /status`.
 #[derive(Clone, Debug, Serialize, Deserialize)]

@@ -11,7 +11,8 @@ use node::config::{NodeFlags, client_token, environment};
 
 use crate::client::Client;
 use crate::config::{ConfigError, DEFAULT_API_PORT};
-use crate::kernel::{ModeWanted, pins};
+use crate::kernel::pins;
+use crate::mode::ModeWanted;
 
 /// The kernel relay of Media-Tree: copies RTP to its children in XDP or tc, and lets you change them while media flows.
 #[derive(Parser)]

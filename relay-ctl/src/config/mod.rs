@@ -17,9 +17,10 @@ use node::config::{NodeConfig, NodeFile, NodeFlags};
 use node::secret::Secret;
 use relay_common::layout::MAX_CHILDREN;
 use serde::Deserialize;
-pub use source::{of as source_of, text_of};
 
-use crate::kernel::{Constants, ModeWanted, Prefix};
+use crate::address::Prefix;
+use crate::kernel::Constants;
+use crate::mode::ModeWanted;
 
 /// RTP ports that a relay listens on unless told otherwise: audio, video.
 pub const DEFAULT_PORTS: [u16; 2] = [5002, 5004];
@@ -270,7 +271,7 @@ mod tests {
             let sources = flags.iter().map(|text| (*text).to_owned()).collect();
             Config::new("eth0", Flags { sources, ..Flags::default() }, no_env, file)
         };
-        let texts = |config: Config| config.sources.iter().map(text_of).collect::<Vec<_>>();
+        let texts = |config: Config| config.sources.iter().map(ToString::to_string).collect::<Vec<_>>();
         assert_eq!(texts(config(&[]).unwrap()), ["10.0.0.1/32"]);
         // An empty variable is none.
         assert_eq!(texts(config(&[""]).unwrap()), ["10.0.0.1/32"]);
@@ -312,7 +313,10 @@ mod tests {
         assert_eq!((config.mode, config.listen.ports), (ModeWanted::Tc, [6002, 6004]));
         assert_eq!((config.api.port(), &*config.pin_root, &*config.log), (80, Path::new("/p"), "warn"));
         assert_eq!(config.stand_in.as_deref(), Some("eth"));
-        assert_eq!(config.sources.iter().map(text_of).collect::<Vec<_>>(), ["10.1.0.0/16", "fd00::7/128"]);
+        assert_eq!(
+            config.sources.iter().map(ToString::to_string).collect::<Vec<_>>(),
+            ["10.1.0.0/16", "fd00::7/128"]
+        );
         for shown in [shown, format!("{config:?}")] {
             assert!(shown.contains("(secret)") && !shown.contains("hunter2"), "{shown}");
         }

@@ -1,9 +1,10 @@
 //! The pinned maps, opened from their files: typed handles, and the one place that carries out [`Command`]s.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::{Arc, Mutex};
 
 use aya::maps::lpm_trie::{Key, LpmTrie};
-use aya::maps::{Array, ArrayOfMaps, HashMap, Map, MapData, MapError, PerCpuArray, xdp::DevMap};
+use aya::maps::{Array, ArrayOfMaps, HashMap, Map, MapData, MapError, PerCpuArray, RingBuf, xdp::DevMap};
 use aya::programs::ProgramFd;
 use relay_common::layout::{
     CURSORS, CaptureFilter, Child, ChildInfo, ChildStats, Egress, GroupKey, Listener, ListenerKey,
@@ -12,25 +13,11 @@ use relay_common::layout::{
 use relay_common::stream::Stream;
 
 use super::{KernelError, Pins};
+use crate::address::Prefix;
 use crate::fanout::Command;
 
-/// A prefix of addresses that media is taken from.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Prefix {
-    /// Bits that count, of 128; an IPv4 prefix has 96 more than it is written with.
-    pub length: u32,
-    /// IPv4 mapped; bits that do not count are 0.
-    pub address: [u8; 16],
-}
-
-impl Prefix {
-    /// Every address.
-    pub const ANY: Prefix = Prefix { length: 0, address: [0; 16] };
-
-    fn key(&self) -> Key<[u8; 16]> {
-        Key::new(self.length, self.address)
-    }
-}
+/// The ring that captured packets come from; one capture at a time.
+pub type CaptureRing = Arc<Mutex<RingBuf<MapData>>>;
 
 /// Typed handles on the pinned maps.
 pub struct Maps {
@@ -162,10 +149,10 @@ impl Maps {
     pub fn set_sources(&mut self, wanted: &BTreeSet<Prefix>) -> Result<(), KernelError> {
         let present = self.prefixes();
         for new in wanted.difference(&present) {
-            self.sources.insert(&new.key(), 1, 0).map_err(map("SOURCES"))?;
+            self.sources.insert(&key_of(new), 1, 0).map_err(map("SOURCES"))?;
         }
         for gone in present.difference(wanted) {
-            absent_is_fine(self.sources.remove(&gone.key())).map_err(map("SOURCES"))?;
+            absent_is_fine(self.sources.remove(&key_of(gone))).map_err(map("SOURCES"))?;
         }
         if *wanted != present { self.note_policy() } else { Ok(()) }
     }
@@ -283,6 +270,10 @@ impl StockOrder {
         self.fanout.set(self.instance, &devmap, 0).map_err(map("FANOUT"))?;
         Ok(devmap)
     }
+}
+
+fn key_of(prefix: &Prefix) -> Key<[u8; 16]> {
+    Key::new(prefix.length, prefix.address)
 }
 
 fn empty_devmap(size: u32) -> Result<DevMap<MapData>, KernelError> {

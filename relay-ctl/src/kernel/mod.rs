@@ -5,7 +5,6 @@
 mod error;
 mod link;
 mod maps;
-mod mode;
 pub mod pins;
 pub mod probe;
 pub mod programs;
@@ -15,7 +14,6 @@ mod upgrade;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::fs::File;
 use std::sync::{Arc, Mutex};
-use std::time::{SystemTime, UNIX_EPOCH};
 
 use aya::maps::xdp::DevMap;
 use aya::maps::{Array, Map, MapData, MapError, RingBuf};
@@ -26,15 +24,16 @@ use relay_common::layout::{
 
 pub use error::KernelError;
 pub use link::Attached;
-pub use maps::{Maps, Prefix, StockOrder, map};
-pub use mode::{Before, Facts, Mode, ModeWanted, Start, choose, start};
+pub use maps::{CaptureRing, Maps, StockOrder, map};
 pub use pins::{Found, Pins};
 pub use programs::{Constants, Known, Programs, program};
 use read::inherit;
 pub use read::{Inherited, drops, has_more_streams, routes, streams, streams_pinned};
 
-use crate::capture::Ring;
+use crate::address::Prefix;
+use crate::clock::now_ms;
 use crate::fanout::{ChildId, Fanout, InUse, Wanted, check_cursors};
+pub use crate::mode::Mode;
 
 /// A data plane that this process looks after.
 pub struct DataPlane {
@@ -51,7 +50,7 @@ pub struct DataPlane {
     started: std::time::Instant,
     /// The last change.
     changed: Option<std::time::Instant>,
-    ring: Option<Ring>,
+    ring: Option<CaptureRing>,
     /// What an older layout version left, until its links are here.
     older: Option<Pins>,
     /// When that was attached, ms since the epoch.
@@ -189,7 +188,6 @@ impl DataPlane {
         fresh: bool,
     ) -> Result<(), KernelError> {
         let known = self.maps.relay.get(&0, 0).map_err(map("RELAY"))?;
-        let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_millis() as u64);
         if !fresh && known.ports != ports {
             self.forget_other_ports(known.ports, ports)?;
         }
@@ -199,7 +197,7 @@ impl DataPlane {
             ifindex: self.ifindex,
             ports,
             generation: if fresh { 0 } else { known.generation },
-            attached: if fresh { self.since.unwrap_or(now) } else { known.attached },
+            attached: if fresh { self.since.unwrap_or_else(now_ms) } else { known.attached },
             node: padded(node),
             mode_reason: padded(reason),
         };
@@ -502,7 +500,7 @@ impl DataPlane {
     }
 
     /// The ring that captured packets come from, and the map that says which.
-    pub fn capture_ring(&mut self) -> Result<(Ring, Array<MapData, CaptureFilter>), KernelError> {
+    pub fn capture_ring(&mut self) -> Result<(CaptureRing, Array<MapData, CaptureFilter>), KernelError> {
         if self.ring.is_none() {
             let taken = self.programs.ebpf().take_map("CAPTURE").ok_or(MapError::KeyNotFound);
             let ring = taken.and_then(RingBuf::try_from).map_err(map("CAPTURE"))?;

@@ -11,7 +11,8 @@ use super::start::hold;
 use super::{Relay, RelayError, State};
 use crate::config::Config;
 use crate::kernel::probe::Verdict;
-use crate::kernel::{KernelError, Mode, ModeWanted, probe};
+use crate::kernel::{KernelError, probe};
+use crate::mode::{Mode, ModeWanted};
 use crate::net::Interface;
 
 /// Every interface is looked at again after this long.

@@ -25,7 +25,8 @@ use tokio::sync::mpsc;
 use tokio::task::AbortHandle;
 
 use super::plane::Plane;
-use super::{Relay, State, way};
+use super::{Relay, State};
+use crate::address::unmapped;
 use crate::userspace::Heard;
 
 /// Largest RTCP packet that is read whole.
@@ -187,7 +188,7 @@ impl State {
     /// Where a stream's media comes from.
     fn source_of(&self, key: &StreamKey) -> Option<SocketAddr> {
         let stream = self.plane.stream(key).filter(|stream| stream.packets > 0)?;
-        Some(SocketAddr::new(way::unmapped(stream.source), stream.source_port))
+        Some(SocketAddr::new(unmapped(stream.source), stream.source_port))
     }
 
     /// Where children send feedback to: where copies come from, and where media comes to.

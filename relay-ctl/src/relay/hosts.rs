@@ -12,9 +12,9 @@ use tokio::time::MissedTickBehavior;
 use super::family::{self, Families};
 use super::plane::Plane;
 use super::{Relay, State};
+use crate::clock::monotonic_ns;
 use crate::kernel;
 use crate::net::Change;
-use crate::report::monotonic_ns;
 
 /// Names are looked up again after this long.
 const AGAIN: Duration = Duration::from_secs(30);

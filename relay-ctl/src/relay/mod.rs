@@ -1,6 +1,8 @@
 //! The relay as a whole: its children, the way to each, the routes of streams, and the data plane that has them. Every
 //! change goes through here, one at a time.
 
+pub mod capture;
+mod counters;
 mod egress;
 mod family;
 mod feedback;
@@ -25,13 +27,15 @@ use relay_common::layout::{ChildInfo, HOST, MAX_CHILDREN, NAME, StreamKey};
 use relay_common::stream::Stream;
 use tokio::sync::{Mutex, Notify, watch as version};
 
+use crate::address::unmapped;
 use crate::config::{ChildSpec, Config, ConfigError};
 use crate::fanout::{ChildId, FanoutError, Wanted};
-use crate::kernel::{KernelError, Mode, padded};
-use crate::metrics::Counters;
+use crate::kernel::{KernelError, padded};
+use crate::mode::Mode;
 use crate::net::Netlink;
 use crate::view;
 
+pub use counters::Counters;
 use family::Families;
 use plane::Plane;
 use probes::{Fallen, Looker, Probes};
@@ -39,7 +43,6 @@ pub use sample::{Forwarder, Sample, Told};
 use sources::Sources;
 pub use start::StartError;
 use way::Way;
-pub use way::{mapped, unmapped};
 
 /// How long `child add` waits for the next hop's MAC before it answers "still resolving".
 const RESOLVE_WAIT: Duration = Duration::from_secs(1);
@@ -150,7 +153,7 @@ impl Relay {
         let addresses = hosts::resolve(&spec.host).await.map_err(RelayError::Bad)?;
         let name = spec.name.clone();
         let streams = self.read_streams().await;
-        let live = Families::live(&streams, crate::report::monotonic_ns());
+        let live = Families::live(&streams, crate::clock::monotonic_ns());
         {
             let mut state = self.state.lock().await;
             let address = family::choose(&addresses, None, live, state.listened())
@@ -254,7 +257,7 @@ impl Relay {
         }
         self.check_place(state, spec, address).await?;
         let sender = streams.iter().find(|(_, stream)| {
-            way::unmapped(stream.source) == address && spec.ports.contains(&stream.source_port)
+            unmapped(stream.source) == address && spec.ports.contains(&stream.source_port)
         });
         // No reason to refuse it: anybody can put an address on a packet. And a loop it is not, since the data plane leaves
         // out whoever a packet comes from.

@@ -6,8 +6,10 @@ use relay_common::layout::{ChildStats, StreamKey, Total};
 use relay_common::stream::Stream;
 
 use super::Member;
+use crate::address::Prefix;
 use crate::fanout::ChildId;
-use crate::kernel::{self, DataPlane, KernelError, Mode, Prefix};
+use crate::kernel::{self, DataPlane, KernelError};
+use crate::mode::Mode;
 use crate::userspace::{Plan, Target, Userspace};
 
 /// Kernel or sockets.

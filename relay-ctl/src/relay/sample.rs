@@ -16,7 +16,8 @@ use super::plane::Plane;
 use super::status::mark;
 use super::{Relay, State};
 use crate::config::Config;
-use crate::kernel::{self, Mode, Pins};
+use crate::kernel::{self, Pins};
+use crate::mode::Mode;
 use crate::report::{self, Sums};
 use crate::view;
 

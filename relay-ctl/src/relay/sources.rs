@@ -14,9 +14,7 @@ use relay_common::layout::StreamKey;
 
 use super::plane::Plane;
 use super::{Relay, State, hosts};
-use crate::config::{source_of, text_of};
-use crate::kernel::Prefix;
-use crate::userspace::covers;
+use crate::address::Prefix;
 
 /// What is known, and what follows from it.
 pub struct Sources {
@@ -60,7 +58,7 @@ impl Sources {
 
     /// The same as people write it.
     pub fn shown(&self) -> Vec<String> {
-        self.in_force.iter().map(text_of).collect()
+        self.in_force.iter().map(ToString::to_string).collect()
     }
 
     /// What people should know of it.
@@ -129,7 +127,7 @@ fn decide(
     let own = upstream.origin.iter().flat_map(|origin| &origin.addresses);
     let mut seen = BTreeSet::new();
     let addresses = resolved.iter().chain(own).filter(|address| seen.insert(**address));
-    let addresses: BTreeSet<Prefix> = addresses.take(MAX_ADDRESSES).copied().map(source_of).collect();
+    let addresses: BTreeSet<Prefix> = addresses.take(MAX_ADDRESSES).copied().map(Prefix::from).collect();
     if addresses.is_empty() {
         let why = match (&upstream.problem, &upstream.origin) {
             (Some(problem), _) => problem.clone(),
@@ -166,7 +164,7 @@ impl Relay {
         let _sums = self.sums.lock().await;
         let streams = self.read_streams().await;
         let sources = self.state.lock().await.sources.in_force.clone();
-        let taken = |source: &[u8; 16]| sources.iter().any(|prefix| covers(prefix, source));
+        let taken = |source: &[u8; 16]| sources.iter().any(|prefix| prefix.covers(source));
         let strangers: Vec<StreamKey> =
             streams.iter().filter(|(_, stream)| !taken(&stream.source)).map(|(key, _)| *key).collect();
         self.forget(&strangers).await;
@@ -259,14 +257,14 @@ mod tests {
     }
 
     fn prefixes(addresses: &[&str]) -> BTreeSet<Prefix> {
-        addresses.iter().map(|address| source_of(address.parse().unwrap())).collect()
+        addresses.iter().map(|address| Prefix::from(address.parse::<IpAddr>().unwrap())).collect()
     }
 
     /// Where media is taken from, and whether there is a warning.
     fn decided(configured: &[&str], upstream: &Upstream, resolved: &[&str]) -> (String, bool) {
         let resolved: Vec<IpAddr> = resolved.iter().map(|address| address.parse().unwrap()).collect();
         let (sources, warning) = decide(&prefixes(configured), upstream, &resolved);
-        let texts: Vec<String> = sources.iter().map(text_of).collect();
+        let texts: Vec<String> = sources.iter().map(ToString::to_string).collect();
         (texts.join(" "), warning.is_some())
     }
 

@@ -13,15 +13,13 @@ use super::hosts::{self, Answers};
 use super::plane::Plane;
 use super::probes::{Fallen, Looker, Probes, Standing};
 use super::sources::Sources;
-use super::way::{self, Way};
-use super::{Member, Relay, RelayError, State, Told};
+use super::way::Way;
+use super::{Counters, Member, Relay, RelayError, State, Told};
+use crate::address::{mapped, unmapped};
 use crate::config::{ChildSpec, Config, ConfigError, Listen, ONLINE};
 use crate::fanout::ChildId;
-use crate::kernel::{
-    self, Before, DataPlane, Facts, Found, Inherited, KernelError, Maps, Mode, ModeWanted, Pins, Start,
-    choose, pins, probe,
-};
-use crate::metrics::Counters;
+use crate::kernel::{self, DataPlane, Found, Inherited, KernelError, Maps, Pins, pins, probe};
+use crate::mode::{self, Before, Facts, Mode, ModeWanted, Start, choose};
 use crate::net::{Interface, NetError, Netlink};
 use crate::userspace::{self, Userspace, UserspaceError};
 
@@ -157,7 +155,7 @@ impl Relay {
             sums: Mutex::default(),
             tree: OnceLock::new(),
             redis: OnceLock::new(),
-            created: crate::report::now_ms(),
+            created: crate::clock::now_ms(),
             told: std::sync::RwLock::new(Told::default()),
         };
         let started = match relay.populate(inherited, &answers, mode).await {
@@ -181,7 +179,7 @@ impl Relay {
     async fn populate(&self, inherited: Inherited, answers: &Answers, mode: Mode) -> Result<(), StartError> {
         let mut state = self.state.lock().await;
         let streams = state.plane.streams();
-        let live = Families::live(&streams, crate::report::monotonic_ns());
+        let live = Families::live(&streams, crate::clock::monotonic_ns());
         for (id, info) in inherited.children {
             let spec = spec_of(&info);
             let record = match &state.plane {
@@ -234,7 +232,7 @@ impl Relay {
         listened: Families,
         mode: Mode,
     ) -> Way {
-        let known = record.map(|record| way::unmapped(record.destination));
+        let known = record.map(|record| unmapped(record.destination));
         let chosen = match answer {
             Some(Ok(addresses)) => family::choose(addresses, known, live, listened),
             Some(Err(_)) | None => known,
@@ -354,9 +352,9 @@ fn destinations(
         Some(Err(_)) | None => known,
     };
     let configured = configured.iter().filter_map(|spec| named(&spec.host, None));
-    let left = left.iter().filter_map(|(spec, record)| {
-        named(&spec.host, record.map(|record| way::unmapped(record.destination)))
-    });
+    let left = left
+        .iter()
+        .filter_map(|(spec, record)| named(&spec.host, record.map(|record| unmapped(record.destination))));
     configured.chain(left).collect()
 }
 
@@ -458,7 +456,7 @@ async fn decide(
         reason: kernel::unpadded(&relay.mode_reason),
         attached,
     });
-    let mut chosen = match kernel::start(config.mode, before.as_ref(), &interface.name) {
+    let mut chosen = match mode::start(config.mode, before.as_ref(), &interface.name) {
         Start::Keep { mode: Mode::Xdp, reason } => {
             // Copies leave already, as far as anybody knows: the first look must not stop them.
             for egress in egresses(netlink, interface, destinations).await {
@@ -630,7 +628,7 @@ pub(super) fn listeners(
 ) -> HashMap<ListenerKey, Listener> {
     let mut map = HashMap::new();
     for address in addresses {
-        let key = |port| ListenerKey { address: way::mapped(*address), port, reserved: [0; 2] };
+        let key = |port| ListenerKey { address: mapped(*address), port, reserved: [0; 2] };
         let entry = |kind, port, rtcp| Listener { mac, port, kind, rtcp, routed: 0, reserved: [0; 5] };
         map.insert(key(0), entry(0, 0, 0));
         for (kind, port) in [(AUDIO, ports[0]), (VIDEO, ports[1])] {

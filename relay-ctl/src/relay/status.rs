@@ -4,10 +4,10 @@ use node::record::NodeType;
 use node::topology::TopologyView;
 use relay_common::layout::ChildStats;
 
+use super::capture::{self, CaptureRequest, Pieces};
 use super::plane::Plane;
 use super::{Member, Relay, RelayError, State};
-use crate::capture::{self, Pieces, Wish};
-use crate::kernel::Mode;
+use crate::mode::Mode;
 use crate::report;
 use crate::userspace::TapFilter;
 use crate::view;
@@ -112,16 +112,16 @@ impl State {
 
 impl Relay {
     /// Starts a capture.
-    pub async fn capture(&self, wish: Wish) -> Result<Pieces, RelayError> {
+    pub async fn capture(&self, request: CaptureRequest) -> Result<Pieces, RelayError> {
         let mut state = self.state.lock().await;
         match &mut state.plane {
             Plane::Userspace(sockets) => {
-                let tap = sockets.tap(TapFilter { ssrc: wish.ssrc, port: wish.port });
-                Ok(capture::from_tap(tap, wish))
+                let tap = sockets.tap(TapFilter { ssrc: request.ssrc, port: request.port });
+                Ok(capture::from_tap(tap, request))
             }
             Plane::Kernel(plane) => {
                 let (ring, filter) = plane.capture_ring()?;
-                capture::from_ring(ring, filter, wish).ok_or_else(|| {
+                capture::from_ring(ring, filter, request).ok_or_else(|| {
                     RelayError::Conflict("another capture is running; only one can at a time".to_owned())
                 })
             }

@@ -15,7 +15,8 @@ use tokio::time::MissedTickBehavior;
 use super::plane::Plane;
 use super::start::{interface_of, listen_addresses, listeners};
 use super::{Relay, StartError, State};
-use crate::kernel::{self, KernelError, Mode, ModeWanted, Pins, StockOrder, probe};
+use crate::kernel::{self, KernelError, Pins, StockOrder, probe};
+use crate::mode::{Mode, ModeWanted};
 use crate::net::{Change, Changes, Interface, NetError, Netlink};
 
 /// Changes of the kernel's tables come in bursts; one look answers them all.
@@ -286,7 +287,7 @@ impl Relay {
         // Nobody adds up streams and totals while some of them go from here to there.
         let _sums = self.sums.lock().await;
         let streams = self.read_streams().await;
-        self.forget(&to_forget(&streams, crate::report::monotonic_ns(), patience)).await;
+        self.forget(&to_forget(&streams, crate::clock::monotonic_ns(), patience)).await;
     }
 
     /// Forgets streams. Hold `sums`.

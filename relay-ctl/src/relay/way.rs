@@ -1,13 +1,13 @@
 //! The way to a child: its address, the next hop, and the headers that follow from them.
 
-use std::net::{IpAddr, Ipv6Addr};
+use std::net::IpAddr;
 
 use relay_common::layout::Child;
-use relay_common::parse::MAPPED;
 use relay_common::rewrite::address_sum;
 
+use crate::address::{mapped, unmapped};
 use crate::fanout::ChildId;
-use crate::kernel::Mode;
+use crate::mode::Mode;
 use crate::net::{Interface, NeighbourState, NetError, Netlink, NextHop};
 
 /// What is known of the way to a child.
@@ -191,21 +191,4 @@ fn hop_of(record: &Child, interface: Interface) -> NextHop {
         mac: Some(record.destination_mac),
         state: NeighbourState::Valid,
     }
-}
-
-/// An address as the maps have it.
-pub fn mapped(address: IpAddr) -> [u8; 16] {
-    match address {
-        IpAddr::V6(address) => address.octets(),
-        IpAddr::V4(address) => {
-            let mut bytes = MAPPED;
-            bytes[12..].copy_from_slice(&address.octets());
-            bytes
-        }
-    }
-}
-
-/// The address that the maps have.
-pub fn unmapped(bytes: [u8; 16]) -> IpAddr {
-    Ipv6Addr::from(bytes).to_canonical()
 }

@@ -20,9 +20,9 @@ use std::sync::mpsc::{self, RecvTimeoutError, Sender};
 use std::time::{Duration, Instant};
 
 use nix::sys::signal::{SigSet, Signal};
+use node::cli::Failure;
 use ratatui::crossterm::event::{self, Event, KeyCode, KeyEvent, KeyEventKind, KeyModifiers};
 
-use crate::cli::Failure;
 use app::{App, Key};
 use model::Look;
 pub use source::Source;

@@ -6,8 +6,8 @@ use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 use relay_ctl::config::{Config, File, Flags};
-use relay_ctl::kernel::ModeWanted;
 use relay_ctl::metrics;
+use relay_ctl::mode::ModeWanted;
 use relay_ctl::relay::{Relay, StartError};
 use relay_ctl::userspace::UserspaceError;
 

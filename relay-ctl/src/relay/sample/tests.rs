@@ -8,7 +8,7 @@ use tokio::sync::watch;
 
 use super::*;
 use crate::config::{Config, File, Flags};
-use crate::kernel::ModeWanted;
+use crate::mode::ModeWanted;
 use crate::relay::StartError;
 use crate::relay::watch::Patience;
 use crate::userspace::UserspaceError;
