@@ -142,7 +142,7 @@ impl State {
 
     /// The interfaces that children are behind and that are up.
     fn egresses(&self) -> BTreeMap<u32, Interface> {
-        let hops = self.children.values().filter_map(|member| member.way.hop.as_ref());
+        let hops = self.children.values().filter_map(|member| member.reach.hop.as_ref());
         let up = hops.filter(|hop| hop.interface.up && hop.interface.mac.is_some());
         up.map(|hop| (hop.interface.index, hop.interface.clone())).collect()
     }
@@ -152,10 +152,10 @@ impl State {
         let xdp = self.plane.mode() == Mode::Xdp;
         let mut changed = false;
         for member in self.children.values_mut() {
-            let behind = member.way.hop.as_ref().map(|hop| hop.interface.index);
+            let behind = member.reach.hop.as_ref().map(|hop| hop.interface.index);
             let blocked = behind.filter(|_| xdp).and_then(|ifindex| self.probes.blocked(ifindex));
-            changed |= member.way.blocked != blocked;
-            member.way.blocked = blocked;
+            changed |= member.reach.blocked != blocked;
+            member.reach.blocked = blocked;
         }
         changed
     }
@@ -165,7 +165,7 @@ impl State {
         let needed: BTreeSet<u32> = self
             .children
             .values()
-            .filter_map(|member| member.way.hop.as_ref())
+            .filter_map(|member| member.reach.hop.as_ref())
             .map(|hop| hop.interface.index)
             .collect();
         let idle = self.probes.take_idle(&needed, Instant::now());

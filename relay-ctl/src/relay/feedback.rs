@@ -182,7 +182,7 @@ impl Relay {
 
 impl State {
     fn is_child(&self, address: IpAddr) -> bool {
-        self.children.values().any(|member| member.way.address == Some(address))
+        self.children.values().any(|member| member.reach.address == Some(address))
     }
 
     /// Where a stream's media comes from.
@@ -193,7 +193,7 @@ impl State {
 
     /// Where children send feedback to: where copies come from, and where media comes to.
     fn feedback_addresses(&self) -> BTreeSet<IpAddr> {
-        let sources = self.children.values().filter_map(|member| Some(member.way.hop.as_ref()?.source));
+        let sources = self.children.values().filter_map(|member| Some(member.reach.hop.as_ref()?.source));
         let all = self.addresses.iter().copied().chain(sources);
         all.filter(|address| !is_link_local(address)).collect()
     }

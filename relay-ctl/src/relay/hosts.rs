@@ -11,6 +11,7 @@ use tokio::time::MissedTickBehavior;
 
 use super::family::{self, Families};
 use super::plane::Plane;
+use super::reach::Problem;
 use super::{Relay, State};
 use crate::clock::monotonic_ns;
 use crate::kernel;
@@ -115,7 +116,7 @@ impl Relay {
             return Found::Nothing;
         }
         let answer = answer.map(|addresses| {
-            (family::choose(&addresses, member.way.address, live, state.listened()), addresses)
+            (family::choose(&addresses, member.reach.address, live, state.listened()), addresses)
         });
         let checked = match answer {
             Ok((Some(address), addresses)) => {
@@ -131,25 +132,25 @@ impl Relay {
         let Some(member) = state.children.get_mut(name) else { return Found::Same };
         match checked {
             Ok((address, addresses)) => {
-                member.way.addresses = addresses;
-                member.way.unresolved = None;
-                if member.way.address == Some(address) {
+                member.reach.addresses = addresses;
+                member.reach.unresolved = None;
+                if member.reach.address == Some(address) {
                     return Found::Same;
                 }
                 tracing::info!("child {name}: {host} is {address}");
-                member.way.readdress(address);
+                member.reach.readdress(address);
                 Found::Moved
             }
             // What was known is better than nothing.
-            Err(why) if member.way.address.is_some() => {
-                if member.way.unresolved.is_none() {
+            Err(why) if member.reach.address.is_some() => {
+                if member.reach.unresolved.is_none() {
                     tracing::warn!("child {name}: {why}; copies go on to the address that it had");
                 }
-                member.way.unresolved = Some(why);
+                member.reach.unresolved = Some(why);
                 Found::Same
             }
             Err(why) => {
-                member.way.problem = Some(why);
+                member.reach.problem = Some(Problem::Host(why));
                 Found::Nothing
             }
         }
@@ -165,7 +166,7 @@ impl Relay {
             tick.tick().await;
             let (now, mismatched) = {
                 let state = self.state.lock().await;
-                let mismatched = state.children.values().any(|member| member.way.mismatch.is_some());
+                let mismatched = state.children.values().any(|member| member.reach.mismatch.is_some());
                 (state.copies_of_other_family(), mismatched)
             };
             // The streams are read only when there is something to find out.
@@ -184,8 +185,8 @@ impl Relay {
         let mut moved = false;
         for name in names {
             let Some(member) = state.children.get(&name) else { continue };
-            let chosen = family::choose(&member.way.addresses, member.way.address, live, listened)
-                .filter(|chosen| member.way.address != Some(*chosen));
+            let chosen = family::choose(&member.reach.addresses, member.reach.address, live, listened)
+                .filter(|chosen| member.reach.address != Some(*chosen));
             let spec = member.spec.clone();
             let chosen = match chosen {
                 Some(address) if self.check_place(&state, &spec, address).await.is_ok() => Some(address),
@@ -194,14 +195,14 @@ impl Relay {
             let Some(member) = state.children.get_mut(&name) else { continue };
             if let Some(address) = chosen {
                 tracing::info!("child {name}: the media is of the IP version of {address}, which it has too");
-                member.way.readdress(address);
+                member.reach.readdress(address);
                 moved = true;
             }
-            let mismatch = member.way.address.and_then(|address| family::mismatch(address, live));
-            if let Some(why) = mismatch.as_ref().filter(|_| member.way.mismatch.is_none()) {
+            let mismatch = member.reach.address.and_then(|address| family::mismatch(address, live));
+            if let Some(why) = mismatch.as_ref().filter(|_| member.reach.mismatch.is_none()) {
                 tracing::warn!("child {name}: {why}");
             }
-            member.way.mismatch = mismatch;
+            member.reach.mismatch = mismatch;
         }
         drop(state);
         if moved {

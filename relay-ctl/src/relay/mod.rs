@@ -1,4 +1,4 @@
-//! The relay as a whole: its children, the way to each, the routes of streams, and the data plane that has them. Every
+//! The relay as a whole: its children, how each is reached, the routes of streams, and the data plane that has them. Every
 //! change goes through here, one at a time.
 
 pub mod capture;
@@ -9,13 +9,13 @@ mod feedback;
 mod hosts;
 mod plane;
 mod probes;
+mod reach;
 mod sample;
 mod sources;
 mod start;
 mod status;
 mod tree;
 mod watch;
-mod way;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, SocketAddr};
@@ -39,10 +39,10 @@ pub use counters::Counters;
 use family::Families;
 use plane::Plane;
 use probes::{Fallen, Looker, Probes};
+use reach::Reach;
 pub use sample::{Forwarder, Sample, Told};
 use sources::Sources;
 pub use start::StartError;
-use way::Way;
 
 /// How long `child add` waits for the next hop's MAC before it answers "still resolving".
 const RESOLVE_WAIT: Duration = Duration::from_secs(1);
@@ -111,7 +111,7 @@ struct State {
 struct Member {
     id: ChildId,
     spec: ChildSpec,
-    way: Way,
+    reach: Reach,
 }
 
 /// Why a request was refused.
@@ -164,13 +164,13 @@ impl Relay {
                     "a relay has at most {MAX_CHILDREN} children; put a relay between"
                 ))
             })?;
-            let mut way = Way::look_up(&self.netlink, address, state.plane.mode()).await;
-            if let Some(refusal) = &way.refusal {
+            let mut reach = Reach::find(&self.netlink, address, state.plane.mode()).await;
+            if let Some(refusal) = &reach.refusal {
                 return Err(RelayError::Conflict(format!("child {name}: {refusal}")));
             }
-            way.addresses = addresses;
+            reach.addresses = addresses;
             state.plane.begin_child(id)?;
-            state.children.insert(name.clone(), Member { id, spec, way });
+            state.children.insert(name.clone(), Member { id, spec, reach });
             if let Err(error) = self.apply(&mut state).await {
                 // Undo: a child that cannot be placed must not linger.
                 state.children.remove(&name);
@@ -179,7 +179,7 @@ impl Relay {
                 return Err(error);
             }
         }
-        self.wait_for_way(&name).await;
+        self.wait_for_reach(&name).await;
         let state = self.state.lock().await;
         state.child_view(&name).ok_or_else(|| unknown_child(&name))
     }
@@ -276,7 +276,7 @@ impl Relay {
     async fn check_place(&self, state: &State, spec: &ChildSpec, address: IpAddr) -> Result<(), RelayError> {
         if let Some(other) = state.children.values().find(|member| {
             member.spec.name != spec.name
-                && member.way.address == Some(address)
+                && member.reach.address == Some(address)
                 && member.spec.ports.iter().any(|port| spec.ports.contains(port))
         }) {
             return Err(RelayError::Conflict(format!(
@@ -316,13 +316,13 @@ impl Relay {
         Ok(())
     }
 
-    async fn wait_for_way(&self, name: &str) {
+    async fn wait_for_reach(&self, name: &str) {
         let mut applied = self.applied.subscribe();
         let deadline = tokio::time::Instant::now() + RESOLVE_WAIT;
         loop {
             let waiting = {
                 let state = self.state.lock().await;
-                state.children.get(name).is_some_and(|member| member.way.is_resolving())
+                state.children.get(name).is_some_and(|member| member.reach.is_resolving())
             };
             if !waiting || tokio::time::timeout_at(deadline, applied.changed()).await.is_err() {
                 return;
@@ -343,7 +343,7 @@ impl State {
             children: self
                 .children
                 .values()
-                .filter_map(|member| Some((member.id, member.way.headers(member.id, member.spec.ports)?)))
+                .filter_map(|member| Some((member.id, member.reach.headers(member.id, member.spec.ports)?)))
                 .collect(),
             routes: self.routes.clone(),
         }

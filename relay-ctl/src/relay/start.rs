@@ -12,8 +12,8 @@ use super::family::{self, Families};
 use super::hosts::{self, Answers};
 use super::plane::Plane;
 use super::probes::{Fallen, Looker, Probes, Standing};
+use super::reach::{Problem, Reach};
 use super::sources::Sources;
-use super::way::Way;
 use super::{Counters, Member, Relay, RelayError, State, Told};
 use crate::address::{mapped, unmapped};
 use crate::config::{ChildSpec, Config, ConfigError, Listen, ONLINE};
@@ -190,11 +190,12 @@ impl Relay {
             // One that is to be elsewhere now is not where it was.
             let record = record.filter(|_| configured.is_none_or(|configured| configured.host == spec.host));
             let spec = configured.cloned().unwrap_or(spec);
-            let way = self.inherited_way(answers.get(&spec.host), record, live, state.listened(), mode).await;
-            if let Some(why) = &way.unresolved {
+            let reach =
+                self.inherited_reach(answers.get(&spec.host), record, live, state.listened(), mode).await;
+            if let Some(why) = &reach.unresolved {
                 tracing::warn!("child {}: {why}; copies go on to the address that it had", spec.name);
             }
-            state.children.insert(spec.name.clone(), Member { id, spec, way });
+            state.children.insert(spec.name.clone(), Member { id, spec, reach });
         }
         state.routes = inherited.routes;
         for spec in &self.config.children {
@@ -211,46 +212,46 @@ impl Relay {
             self.check_new(&state, spec, address, &streams)
                 .await
                 .map_err(|error| child_error(spec, &error.to_string()))?;
-            let mut way = Way::look_up(&self.netlink, address, mode).await;
-            if let Some(refusal) = &way.refusal {
+            let mut reach = Reach::find(&self.netlink, address, mode).await;
+            if let Some(refusal) = &reach.refusal {
                 return Err(child_error(spec, refusal).into());
             }
-            way.addresses = addresses;
+            reach.addresses = addresses;
             let id = state.free_id().ok_or_else(|| child_error(spec, "too many children"))?;
             state.plane.begin_child(id)?;
-            state.children.insert(spec.name.clone(), Member { id, spec: spec.clone(), way });
+            state.children.insert(spec.name.clone(), Member { id, spec: spec.clone(), reach });
         }
         Ok(())
     }
 
-    /// The way to a child that a predecessor had, whose record in the kernel is right until something better is known.
-    async fn inherited_way(
+    /// How a child that a predecessor had is reached. Its record in the kernel is right until something better is known.
+    async fn inherited_reach(
         &self,
         answer: Option<&Result<Vec<IpAddr>, String>>,
         record: Option<Child>,
         live: Families,
         listened: Families,
         mode: Mode,
-    ) -> Way {
+    ) -> Reach {
         let known = record.map(|record| unmapped(record.destination));
         let chosen = match answer {
             Some(Ok(addresses)) => family::choose(addresses, known, live, listened),
             Some(Err(_)) | None => known,
         };
-        let mut way = match (chosen, record) {
+        let mut reach = match (chosen, record) {
             (Some(address), Some(record)) if known == Some(address) => {
-                Way::take_over(&self.netlink, &record, mode).await
+                Reach::take_over(&self.netlink, &record, mode).await
             }
-            (Some(address), _) => Way::look_up(&self.netlink, address, mode).await,
-            (None, _) => Way::default(),
+            (Some(address), _) => Reach::find(&self.netlink, address, mode).await,
+            (None, _) => Reach::default(),
         };
         match answer {
-            Some(Ok(addresses)) => way.addresses.clone_from(addresses),
-            Some(Err(why)) if way.address.is_some() => way.unresolved = Some(why.clone()),
-            Some(Err(why)) => way.problem = Some(why.clone()),
+            Some(Ok(addresses)) => reach.addresses.clone_from(addresses),
+            Some(Err(why)) if reach.address.is_some() => reach.unresolved = Some(why.clone()),
+            Some(Err(why)) => reach.problem = Some(Problem::Host(why.clone())),
             None => {}
         }
-        way
+        reach
     }
 
     /// Fills the maps, then attaches: from its first packet the relay forwards to all children.

@@ -67,7 +67,7 @@ impl State {
     /// What is worth knowing of children and keeps none of them from getting media.
     pub(super) fn name_warnings(&self) -> Vec<String> {
         let warning = |(name, member): (&String, &Member)| {
-            let (why, address) = (member.way.unresolved.as_ref()?, member.way.address?);
+            let (why, address) = (member.reach.unresolved.as_ref()?, member.reach.address?);
             Some(format!("child {name}: {why}; copies go on to {address}"))
         };
         self.children.iter().filter_map(warning).collect()
@@ -81,25 +81,28 @@ impl State {
     }
 
     fn view_of(&self, name: &str, member: &Member, stats: ChildStats) -> view::Child {
-        let way = &member.way;
+        let reach = &member.reach;
         let sent_to = match self.plane.mode() {
-            Mode::Userspace => way.address.is_some(),
-            Mode::Xdp | Mode::Tc => way.headers(member.id, member.spec.ports).is_some(),
+            Mode::Userspace => reach.address.is_some(),
+            Mode::Xdp | Mode::Tc => reach.headers(member.id, member.spec.ports).is_some(),
         };
         view::Child {
             name: name.to_owned(),
             host: member.spec.host.clone(),
             audio_port: member.spec.ports[0],
             video_port: member.spec.ports[1],
-            state: match (sent_to && way.problem.is_none() && way.mismatch.is_none(), way.is_resolving()) {
+            state: match (
+                sent_to && reach.problem.is_none() && reach.mismatch.is_none(),
+                reach.is_resolving(),
+            ) {
                 (true, _) => view::ChildState::Forwarding,
                 (false, true) => view::ChildState::Resolving,
                 (false, false) => view::ChildState::Unreachable,
             },
-            problem: [&way.blocked, &way.problem, &way.mismatch].into_iter().flatten().next().cloned(),
-            address: way.address.map(|address| address.to_string()),
-            interface: way.hop.as_ref().map(|hop| hop.interface.name.clone()),
-            mac: way.hop.as_ref().and_then(|hop| hop.mac).map(report::mac_text),
+            problem: reach.shown_problem(),
+            address: reach.address.map(|address| address.to_string()),
+            interface: reach.hop.as_ref().map(|hop| hop.interface.name.clone()),
+            mac: reach.hop.as_ref().and_then(|hop| hop.mac).map(report::mac_text),
             packets: stats.packets,
             bytes: stats.bytes,
             errors: stats.errors,

@@ -11,7 +11,7 @@ use node::tree::{Follows, Session, Tree};
 use relay_common::layout::MAX_CHILDREN;
 use tokio::time::timeout_at;
 
-use super::way::Way;
+use super::reach::Reach;
 use super::{Member, Relay, RelayError, State};
 use crate::config::ChildSpec;
 use crate::fanout::ChildId;
@@ -167,7 +167,7 @@ impl Relay {
         let routes = state.routes.clone();
         let refused = self.plan(state, commands, &before).await?;
         if commands.iter().any(|command| matches!(command, Command::Remove { .. })) {
-            self.wait_for_ways(state, commands).await;
+            self.wait_for_reach_of(state, commands).await;
         }
         if let Err(error) = self.apply(state).await {
             state.children = before;
@@ -220,13 +220,13 @@ impl Relay {
         Ok(refused)
     }
 
-    /// Where one child comes in another's place, the other goes when the way to the one is known: whoever is served by
+    /// Where one child comes in another's place, the other goes when the one's next hop is known: whoever is served by
     /// either misses nothing. Not for long: it may be down.
-    async fn wait_for_ways(&self, state: &mut State, commands: &[Command]) {
+    async fn wait_for_reach_of(&self, state: &mut State, commands: &[Command]) {
         let coming: BTreeSet<&str> =
             commands.iter().filter(|command| !matches!(command, Command::Remove { .. })).map(id).collect();
         let resolving = |state: &State| {
-            coming.iter().any(|id| state.children.get(*id).is_some_and(|member| member.way.is_resolving()))
+            coming.iter().any(|id| state.children.get(*id).is_some_and(|member| member.reach.is_resolving()))
         };
         if !resolving(state) {
             return;
@@ -238,8 +238,9 @@ impl Relay {
         let deadline = tokio::time::Instant::now() + SWAP;
         loop {
             for id in &coming {
-                if let Some(member) = state.children.get_mut(*id).filter(|member| member.way.is_resolving()) {
-                    member.way.refresh(&self.netlink, mode).await;
+                if let Some(member) = state.children.get_mut(*id).filter(|member| member.reach.is_resolving())
+                {
+                    member.reach.refresh(&self.netlink, mode).await;
                 }
             }
             if !resolving(state) || !matches!(timeout_at(deadline, changes.next()).await, Ok(Some(_))) {
@@ -255,21 +256,21 @@ impl Relay {
         spec: ChildSpec,
         before: &BTreeMap<String, Member>,
     ) -> Result<Member, RelayError> {
-        let way = match spec.host.parse::<IpAddr>() {
+        let reach = match spec.host.parse::<IpAddr>() {
             Ok(address) => {
                 self.check_place(state, &spec, address).await?;
-                let way = Way::look_up(&self.netlink, address, state.plane.mode()).await;
-                if let Some(refusal) = way.refusal {
+                let reach = Reach::find(&self.netlink, address, state.plane.mode()).await;
+                if let Some(refusal) = reach.refusal {
                     return Err(RelayError::Conflict(refusal));
                 }
-                way
+                reach
             }
             Err(_) => {
                 self.look_up_hosts.notify_one();
                 // Other ports, or back before it was gone: what its name resolved to still holds.
                 let known = before.get(&spec.name).filter(|member| member.spec.host == spec.host);
-                let known = known.filter(|member| member.way.address.is_some());
-                known.map_or_else(|| Way::unnamed(&spec.host), |member| member.way.clone())
+                let known = known.filter(|member| member.reach.address.is_some());
+                known.map_or_else(|| Reach::unresolved(&spec.host), |member| member.reach.clone())
             }
         };
         let known = before.get(&spec.name).map(|member| member.id);
@@ -285,7 +286,7 @@ impl Relay {
                 id
             }
         };
-        Ok(Member { id, spec, way })
+        Ok(Member { id, spec, reach })
     }
 }
 

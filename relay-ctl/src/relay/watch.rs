@@ -125,13 +125,14 @@ impl Relay {
         for (name, member) in &mut state.children {
             // A child without a whole next hop may be waiting for any of them.
             let concerned = everything
-                || member.way.hop.as_ref().is_none_or(|hop| neighbours.contains(&hop.via))
-                || member.way.problem.is_some();
-            if concerned && member.way.refresh(&self.netlink, mode).await {
+                || member.reach.hop.as_ref().is_none_or(|hop| neighbours.contains(&hop.via))
+                || member.reach.problem.is_some();
+            if concerned && member.reach.refresh(&self.netlink, mode).await {
                 changed = true;
-                match &member.way.problem {
-                    Some(problem) => tracing::info!("child {name}: {problem}"),
-                    None => tracing::info!("child {name}: the way to it is known"),
+                match &member.reach.problem {
+                    Some(problem) if problem.is_resolving() => tracing::info!("child {name}: {problem}"),
+                    Some(problem) => tracing::warn!("child {name}: {problem}"),
+                    None => tracing::info!("child {name}: route and MAC address resolved"),
                 }
             }
         }
@@ -263,7 +264,7 @@ impl Relay {
             return;
         }
         let mut asked = BTreeSet::new();
-        for hop in state.children.values().filter_map(|member| member.way.hop.as_ref()) {
+        for hop in state.children.values().filter_map(|member| member.reach.hop.as_ref()) {
             if asked.insert((hop.interface.index, hop.via))
                 && let Err(error) = self.netlink.probe(hop).await
             {
