@@ -239,7 +239,7 @@ fn what_a_driver_refuses_is_counted_for_its_child() {
     });
 }
 
-/// The kernel passes over an interface that is down, whose driver takes no XDP frames just now (a veth without NAPI on
+/// The kernel passes over an interface that is down, whose driver cannot transmit XDP frames just now (a veth without NAPI on
 /// its far end), or whose MTU is too small. That is not counted anywhere, but it must not put the others out of step.
 #[test]
 fn an_interface_that_takes_no_frames_costs_the_others_nothing() {

@@ -74,7 +74,7 @@ impl From<RelayError> for Failed {
     }
 }
 
-/// With Redis the keys are the truth; a change made here would be undone by the next look.
+/// With Redis the keys are the truth; a change made here would be undone by the next reading of Redis.
 fn changeable(relay: &Relay) -> Result<(), Failed> {
     match &relay.config().tree {
         None => Ok(()),

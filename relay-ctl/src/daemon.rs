@@ -9,7 +9,7 @@ use tokio::net::TcpListener;
 
 use crate::config::Config;
 use crate::kernel::{KernelError, Pins};
-use crate::mode::Mode;
+use crate::mode::{Mode, ModeWanted};
 use crate::net::Netlink;
 use crate::relay::{Relay, StartError};
 
@@ -34,8 +34,11 @@ async fn serve(config: Config) -> Result<(), Failure> {
     let tree = follow_tree(&relay).await;
 
     let status = relay.status().await;
-    tracing::info!("{}: {}", status.dataplane.mode, status.dataplane.mode_reason);
     let plane = &status.dataplane;
+    match is_fallback(relay.config().mode, plane.mode) {
+        true => tracing::warn!("using userspace mode, which is slower: {}", plane.mode_reason),
+        false => tracing::info!("{}: {}", plane.mode, plane.mode_reason),
+    }
     println!("ready: mode={} interface={} reason={}", plane.mode, plane.interface, plane.mode_reason);
     let _ = std::io::stdout().flush();
 
@@ -49,7 +52,7 @@ async fn serve(config: Config) -> Result<(), Failure> {
             ended.map_err(|error| Failure::Other(format!("the HTTP server ended: {error}")))?;
         }
         _ = watching => {
-            tracing::warn!("the data plane was detached; there is nothing left to look after");
+            tracing::warn!("the data plane was detached; there is nothing left to manage");
             return Ok(());
         }
     }
@@ -58,6 +61,11 @@ async fn serve(config: Config) -> Result<(), Failure> {
     }
     tracing::info!("{}", farewell(relay.mode().await, &relay.config().interface));
     Ok(())
+}
+
+/// Nobody asked for sockets, and the kernel's data planes cannot be had.
+fn is_fallback(wanted: ModeWanted, mode: Mode) -> bool {
+    wanted == ModeWanted::Auto && mode == Mode::Userspace
 }
 
 /// What becomes of the media when the daemon stops.
@@ -83,7 +91,7 @@ async fn follow_tree(relay: &Arc<Relay>) -> Option<Tree> {
     Some(tree)
 }
 
-/// The port is most often taken by the daemon that already looks after the interface.
+/// The port is most often taken by the daemon that already manages the interface.
 fn api_error(config: &Config, error: &std::io::Error) -> Failure {
     let pins = Pins::new(&config.pin_root, &config.interface);
     if pins.is_locked() {
@@ -102,6 +110,13 @@ fn failure(error: StartError) -> Failure {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn only_sockets_that_nobody_asked_for_are_a_fallback() {
+        assert!(is_fallback(ModeWanted::Auto, Mode::Userspace));
+        assert!(!is_fallback(ModeWanted::Userspace, Mode::Userspace));
+        assert!(!is_fallback(ModeWanted::Auto, Mode::Tc));
+    }
 
     #[test]
     fn the_farewell_is_true_in_every_mode() {

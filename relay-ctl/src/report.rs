@@ -48,7 +48,7 @@ pub fn pinned(pin_root: &Path, interface: Option<&str>) -> Result<(Pins, Maps), 
     Ok((pins, maps))
 }
 
-/// Who looks after an interface.
+/// Who manages an interface.
 pub fn keeper(pin_root: &Path, interface: &str) -> String {
     let pins = Pins::new(pin_root, interface);
     match (pins.is_locked(), pins.keeper(), pins.is_linked()) {

@@ -1,6 +1,6 @@
 //! From "these children, these routes" to the map writes that bring it about, without doing any of them.
 //!
-//! Pure: [`Fanout::change`] takes what is wanted and the time, and gives commands in the order in which they must be
+//! Pure: [`Fanout::change`] takes what is wanted and the time, and gives writes in the order in which they must be
 //! carried out. The order is the whole point: everything a packet could reach through a set is written before the one
 //! word that makes packets see it, and what packets could see before is left alone for [`GRACE_MS`] after.
 
@@ -14,7 +14,7 @@ use relay_common::layout::{
     MAX_ROUTES, MAX_SETS, SetChildren, SetWord, Span, StreamKey, half,
 };
 
-pub use terms::{ChildId, Command, FanoutError, InUse, Wanted};
+pub use terms::{ChildId, FanoutError, InUse, MapWrite, Wanted};
 
 use alloc::{Numbers, Runs};
 
@@ -184,17 +184,17 @@ impl Fanout {
 
     /// Decides what to write so that the maps say what is `wanted`. `now`: milliseconds of any steady clock.
     ///
-    /// On an error nothing has changed, and no command is to be carried out.
-    pub fn change(&mut self, now: u64, wanted: &Wanted) -> Result<Vec<Command>, FanoutError> {
+    /// On an error nothing has changed, and no write is to be carried out.
+    pub fn change(&mut self, now: u64, wanted: &Wanted) -> Result<Vec<MapWrite>, FanoutError> {
         check(wanted)?;
         // On a copy: a plan that runs out of room half way leaves no trace.
         let mut next = self.clone();
-        let commands = next.plan(now, wanted)?;
+        let writes = next.plan(now, wanted)?;
         *self = next;
-        Ok(commands)
+        Ok(writes)
     }
 
-    /// The commands of the last change have been carried out: the grace of what they replaced begins now.
+    /// The writes of the last change have been carried out: the grace of what they replaced begins now.
     pub fn carried_out(&mut self, now: u64) {
         if let Some((since, _)) = self.retired.back_mut() {
             *since = now;
@@ -206,25 +206,25 @@ impl Fanout {
         self.children.get(&child).map(|(slot, _)| *slot)
     }
 
-    fn plan(&mut self, now: u64, wanted: &Wanted) -> Result<Vec<Command>, FanoutError> {
-        let mut commands = self.reclaim(now);
+    fn plan(&mut self, now: u64, wanted: &Wanted) -> Result<Vec<MapWrite>, FanoutError> {
+        let mut writes = self.reclaim(now);
         let mut retired = Retired::default();
         let first = self.predecessor.take();
 
         let peers = Self::peers_of(wanted);
-        commands.extend(peers.difference(&self.peers).map(|key| Command::AddPeer { key: *key }));
-        self.place_children(wanted, &mut commands, &mut retired)?;
+        writes.extend(peers.difference(&self.peers).map(|key| MapWrite::AddPeer { key: *key }));
+        self.place_children(wanted, &mut writes, &mut retired)?;
         let ids = self.set_ids_for(wanted)?;
         // A stream goes over in one word, so the order is: the sets that streams come to, those streams, the set of all
         // children after they have left it, and the streams that come back to it.
         for (meant, set) in ids.iter().filter(|(_, set)| **set != ALL_CHILDREN) {
-            self.fill_set(*set, meant.clone(), wanted, &mut commands, &mut retired)?;
+            self.fill_set(*set, meant.clone(), wanted, &mut writes, &mut retired)?;
         }
-        let unroutes = self.write_routes(wanted, &ids, first.as_ref(), &mut commands);
-        self.fill_set(ALL_CHILDREN, None, wanted, &mut commands, &mut retired)?;
-        commands.extend(unroutes);
+        let unroutes = self.write_routes(wanted, &ids, first.as_ref(), &mut writes);
+        self.fill_set(ALL_CHILDREN, None, wanted, &mut writes, &mut retired)?;
+        writes.extend(unroutes);
         self.drop_unused_sets(&ids, &mut retired);
-        commands.extend(self.peers.difference(&peers).map(|key| Command::RemovePeer { key: *key }));
+        writes.extend(self.peers.difference(&peers).map(|key| MapWrite::RemovePeer { key: *key }));
         self.peers = peers;
 
         if let Some(left) = first {
@@ -234,19 +234,19 @@ impl Fanout {
             retired.slots.extend(left.slots);
         }
         self.retired.push_back((now, retired));
-        Ok(commands)
+        Ok(writes)
     }
 
-    fn reclaim(&mut self, now: u64) -> Vec<Command> {
-        let mut commands = Vec::new();
+    fn reclaim(&mut self, now: u64) -> Vec<MapWrite> {
+        let mut writes = Vec::new();
         while self.retired.front().is_some_and(|(since, _)| now.saturating_sub(*since) >= GRACE_MS) {
             let Some((_, retired)) = self.retired.pop_front() else { break };
-            commands.extend(retired.groups.into_iter().map(|key| Command::RemoveGroup { key }));
+            writes.extend(retired.groups.into_iter().map(|key| MapWrite::RemoveGroup { key }));
             retired.slots.into_iter().for_each(|slot| self.slots.give(slot));
             for set in retired.sets {
                 // Or the next daemon would think that its instances are in use, which may be another set's by then.
                 for v6 in [false, true] {
-                    commands.push(Command::Flip { half: half(set, v6), word: Half::EMPTY.word });
+                    writes.push(MapWrite::Flip { half: half(set, v6), word: Half::EMPTY.word });
                 }
                 self.set_ids.give(set);
             }
@@ -257,13 +257,13 @@ impl Fanout {
                 }
             }
         }
-        commands
+        writes
     }
 
     fn place_children(
         &mut self,
         wanted: &Wanted,
-        commands: &mut Vec<Command>,
+        writes: &mut Vec<MapWrite>,
         retired: &mut Retired,
     ) -> Result<(), FanoutError> {
         for (id, child) in &wanted.children {
@@ -272,7 +272,7 @@ impl Fanout {
             }
             // A changed child gets a new slot: the old one may be under a packet's eyes.
             let slot = self.slots.take().ok_or(FanoutError::Busy)?;
-            commands.push(Command::WriteChild { slot, child: *child });
+            writes.push(MapWrite::WriteChild { slot, child: *child });
             if let Some((old, _)) = self.children.insert(*id, (slot, *child)) {
                 retired.slots.push(old);
             }
@@ -337,7 +337,7 @@ impl Fanout {
         id: u32,
         meant: Option<BTreeSet<ChildId>>,
         wanted: &Wanted,
-        commands: &mut Vec<Command>,
+        writes: &mut Vec<MapWrite>,
         retired: &mut Retired,
     ) -> Result<(), FanoutError> {
         let sorted = VERSIONS.map(|v6| sorted(meant.as_ref(), v6, wanted));
@@ -351,7 +351,7 @@ impl Fanout {
             let members = self.slots_of(children);
             let mut next = before.clone();
             if before.members != members {
-                next = self.build(children, members, commands)?;
+                next = self.build(children, members, writes)?;
                 if before.word.instance() != 0 {
                     retired.instances.push((before.word.instance(), before.span));
                     retired.groups.extend(before.groups);
@@ -364,10 +364,10 @@ impl Fanout {
                 && let Some(meant) = &meant
                 && version == 0
             {
-                commands.push(Command::WriteSetChildren { set: id, children: mask(meant) });
+                writes.push(MapWrite::WriteSetChildren { set: id, children: mask(meant) });
             }
             if is_new || next.word != before.word {
-                commands.push(Command::Flip { half: half(id, v6), word: next.word });
+                writes.push(MapWrite::Flip { half: half(id, v6), word: next.word });
             }
             set.halves[version] = next;
         }
@@ -380,7 +380,7 @@ impl Fanout {
         &mut self,
         children: &[(u32, ChildId)],
         members: Vec<u32>,
-        commands: &mut Vec<Command>,
+        writes: &mut Vec<MapWrite>,
     ) -> Result<Half, FanoutError> {
         if members.is_empty() {
             return Ok(Half::EMPTY);
@@ -390,39 +390,39 @@ impl Fanout {
         let first = self.positions.take(count).ok_or(FanoutError::Busy)?;
         let only = children.first().filter(|first| children.iter().all(|(ifindex, _)| *ifindex == first.0));
         let span = Span { first, count, ifindex: only.map_or(0, |(ifindex, _)| *ifindex) };
-        commands.push(Command::WriteMembers { first, slots: members.clone() });
-        commands.push(Command::WriteInstance { instance, span });
+        writes.push(MapWrite::WriteMembers { first, slots: members.clone() });
+        writes.push(MapWrite::WriteInstance { instance, span });
         let mut keys = Vec::new();
         for (ifindex, span) in groups(children, first) {
             let key = GroupKey { instance, ifindex };
             keys.push(key);
-            commands.push(Command::WriteGroup { key, span });
+            writes.push(MapWrite::WriteGroup { key, span });
         }
         let interfaces = children.iter().map(|(ifindex, _)| *ifindex).collect();
-        commands.push(Command::WriteDevmap { instance, interfaces });
+        writes.push(MapWrite::WriteDevmap { instance, interfaces });
         Ok(Half { members, span, groups: keys, word: SetWord::new(instance, 0, 0) })
     }
 
-    /// Sends streams to their sets, and gives the commands that send others back to the set of all children.
+    /// Sends streams to their sets, and gives the writes that send others back to the set of all children.
     fn write_routes(
         &mut self,
         wanted: &Wanted,
         ids: &BTreeMap<Option<BTreeSet<ChildId>>, u32>,
         predecessor: Option<&InUse>,
-        commands: &mut Vec<Command>,
-    ) -> Vec<Command> {
+        writes: &mut Vec<MapWrite>,
+    ) -> Vec<MapWrite> {
         let mut routes = BTreeMap::new();
         for (key, subset) in &wanted.routes {
             let set = ids[&Some(subset.clone())];
             if self.routes.get(key) != Some(&set) {
-                commands.push(Command::Route { key: *key, set });
+                writes.push(MapWrite::Route { key: *key, set });
             }
             routes.insert(*key, set);
         }
         let known = self.routes.keys().chain(predecessor.iter().flat_map(|left| left.routes.iter()));
         let gone: BTreeSet<StreamKey> = known.filter(|key| !routes.contains_key(key)).copied().collect();
         self.routes = routes;
-        gone.into_iter().map(|key| Command::Unroute { key }).collect()
+        gone.into_iter().map(|key| MapWrite::Unroute { key }).collect()
     }
 
     fn drop_unused_sets(&mut self, ids: &BTreeMap<Option<BTreeSet<ChildId>>, u32>, retired: &mut Retired) {

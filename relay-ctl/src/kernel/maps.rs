@@ -1,4 +1,4 @@
-//! The pinned maps, opened from their files: typed handles, and the one place that carries out [`Command`]s.
+//! The pinned maps, opened from their files: typed handles, and the one place that carries out [`MapWrite`]s.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex};
@@ -14,7 +14,7 @@ use relay_common::stream::Stream;
 
 use super::{KernelError, Pins};
 use crate::address::Prefix;
-use crate::fanout::Command;
+use crate::fanout::MapWrite;
 
 /// The ring that captured packets come from; one capture at a time.
 pub type CaptureRing = Arc<Mutex<RingBuf<MapData>>>;
@@ -96,42 +96,44 @@ impl Maps {
     }
 
     /// Carries out one map write. `copy`: the devmap program, when copies leave by xdp.
-    pub fn carry_out(&mut self, command: Command, copy: Option<&ProgramFd>) -> Result<(), KernelError> {
-        match command {
-            Command::WriteChild { slot, child } => self.children.set(slot, child, 0).map_err(map("CHILDREN")),
-            Command::WriteMembers { first, slots } => {
+    pub fn carry_out(&mut self, write: MapWrite, copy: Option<&ProgramFd>) -> Result<(), KernelError> {
+        match write {
+            MapWrite::WriteChild { slot, child } => {
+                self.children.set(slot, child, 0).map_err(map("CHILDREN"))
+            }
+            MapWrite::WriteMembers { first, slots } => {
                 for (position, slot) in (first..).zip(slots) {
                     self.members.set(position, slot, 0).map_err(map("MEMBERS"))?;
                 }
                 Ok(())
             }
-            Command::WriteInstance { instance, span } => {
+            MapWrite::WriteInstance { instance, span } => {
                 self.instances.set(instance, span, 0).map_err(map("INSTANCES"))
             }
-            Command::WriteGroup { key, span } => self.groups.insert(key, span, 0).map_err(map("GROUPS")),
-            Command::WriteDevmap { instance, interfaces } => match copy {
+            MapWrite::WriteGroup { key, span } => self.groups.insert(key, span, 0).map_err(map("GROUPS")),
+            MapWrite::WriteDevmap { instance, interfaces } => match copy {
                 Some(copy) => self.write_devmap(instance, &interfaces, copy),
                 None => Ok(()),
             },
-            Command::WriteSetChildren { set, children } => {
+            MapWrite::WriteSetChildren { set, children } => {
                 self.set_children.set(set, children, 0).map_err(map("SET_CHILDREN"))
             }
-            Command::Flip { half, word } => self.sets.set(half, word, 0).map_err(map("SETS")),
-            Command::Route { key, set } => self.routes.insert(key, set, 0).map_err(map("ROUTES")),
-            Command::Unroute { key } => absent_is_fine(self.routes.remove(&key)).map_err(map("ROUTES")),
-            Command::AddPeer { key } => {
+            MapWrite::Flip { half, word } => self.sets.set(half, word, 0).map_err(map("SETS")),
+            MapWrite::Route { key, set } => self.routes.insert(key, set, 0).map_err(map("ROUTES")),
+            MapWrite::Unroute { key } => absent_is_fine(self.routes.remove(&key)).map_err(map("ROUTES")),
+            MapWrite::AddPeer { key } => {
                 self.peers.insert(key, 1, 0).map_err(map("PEERS"))?;
                 self.note_policy()
             }
-            Command::RemovePeer { key } => {
+            MapWrite::RemovePeer { key } => {
                 absent_is_fine(self.peers.remove(&key)).map_err(map("PEERS"))?;
                 self.note_policy()
             }
-            Command::RemoveGroup { key } => absent_is_fine(self.groups.remove(&key)).map_err(map("GROUPS")),
+            MapWrite::RemoveGroup { key } => absent_is_fine(self.groups.remove(&key)).map_err(map("GROUPS")),
         }
     }
 
-    /// Makes packets look anew at who may send what: `LISTENERS`, `SOURCES` or `PEERS` have changed.
+    /// Makes the programs check anew who may send what: `LISTENERS`, `SOURCES` or `PEERS` have changed.
     pub fn note_policy(&mut self) -> Result<(), KernelError> {
         let changes = self.listener_changes.get(&0, 0).map_err(map("LISTENER_CHANGES"))?;
         // Never 0: a stream that has that has not been looked at.

@@ -35,7 +35,7 @@ use crate::clock::now_ms;
 use crate::fanout::{ChildId, Fanout, InUse, Wanted, check_cursors};
 pub use crate::mode::Mode;
 
-/// A data plane that this process looks after.
+/// A data plane that this process manages.
 pub struct DataPlane {
     pins: Pins,
     maps: Maps,
@@ -57,7 +57,7 @@ pub struct DataPlane {
     since: Option<u64>,
     /// Instances of the devmaps on order, and whether each order is still good.
     ordered: BTreeMap<u32, bool>,
-    /// Held for as long as this process looks after the interface.
+    /// Held for as long as this process manages the interface.
     _lock: File,
 }
 
@@ -331,10 +331,10 @@ impl DataPlane {
         let routed: BTreeSet<u16> = wanted.routes.keys().map(|key| key.port).collect();
         self.mark_routed(routed.union(&self.routed).copied().collect())?;
         let now = self.started.elapsed().as_millis() as u64;
-        let commands = self.fanout.change(now, wanted)?;
-        let changed = !commands.is_empty();
-        for command in commands {
-            if let Err(error) = self.maps.carry_out(command, self.copy.as_ref()) {
+        let writes = self.fanout.change(now, wanted)?;
+        let changed = !writes.is_empty();
+        for write in writes {
+            if let Err(error) = self.maps.carry_out(write, self.copy.as_ref()) {
                 // The books and the maps differ now. What packets see is still whole, since the flip comes last: begin
                 // again from what the maps say, once nothing half written can be in a packet's way.
                 std::thread::sleep(std::time::Duration::from_millis(crate::fanout::GRACE_MS));

@@ -1,5 +1,5 @@
 //! Where the data plane lives while no daemon does: `ROOT/INTERFACE/v<layout version>/`, one file a map or link, and a
-//! lock that says which daemon looks after it.
+//! lock that says which daemon manages it.
 
 use std::fs::File;
 use std::os::unix::fs::MetadataExt;
@@ -92,7 +92,7 @@ impl Pins {
         names
     }
 
-    /// Looks at what is there. A newer layout version or half a data plane is an error: touching it could interrupt what
+    /// Finds out what is there. A newer layout version or half a data plane is an error: touching it could interrupt what
     /// still forwards.
     pub fn inspect(&self) -> Result<Found, KernelError> {
         let versions = names_in(&self.folder);
@@ -171,13 +171,13 @@ impl Pins {
         }
     }
 
-    /// True while a daemon looks after the interface.
+    /// True while a daemon manages the interface.
     pub fn is_locked(&self) -> bool {
         File::open(&self.folder)
             .is_ok_and(|file| matches!(file.try_lock(), Err(std::fs::TryLockError::WouldBlock)))
     }
 
-    /// The daemon that looks after the interface; `None` when none does, or none that can be seen from here (it may be in
+    /// The daemon that manages the interface; `None` when none does, or none that can be seen from here (it may be in
     /// another container).
     pub fn keeper(&self) -> Option<u32> {
         let folder = std::fs::metadata(&self.folder).ok()?;

@@ -134,7 +134,7 @@ impl Prober {
     }
 
     /// Asks from the CPU that this thread happens to be on, and from the others only if that one cannot.
-    pub fn look(&mut self, ifindex: u32, mac: [u8; 6]) -> Result<Verdict, String> {
+    pub fn quick(&mut self, ifindex: u32, mac: [u8; 6]) -> Result<Verdict, String> {
         match self.ask(ifindex, mac, &[])? {
             Verdict::Cannot(_) => self.survey(ifindex, mac),
             verdict => Ok(verdict),
@@ -201,7 +201,7 @@ impl Prober {
     }
 }
 
-/// Why an interface takes no XDP frames. `held`: why no program could be attached to it, if that is so.
+/// Why an interface cannot transmit XDP frames. `held`: why no program could be attached to it, if that is so.
 pub fn refusal(interface: &str, errno: Errno, held: Option<&str>) -> String {
     let why = match errno {
         Errno::EOPNOTSUPP => "the driver does not transmit them".to_owned(),
@@ -209,8 +209,8 @@ pub fn refusal(interface: &str, errno: Errno, held: Option<&str>) -> String {
         other => other.desc().to_owned(),
     };
     match held {
-        Some(held) => format!("{interface} takes no XDP frames: {why}; {held}"),
-        None => format!("{interface} takes no XDP frames: {why}"),
+        Some(held) => format!("{interface} cannot transmit XDP frames: {why}; {held}"),
+        None => format!("{interface} cannot transmit XDP frames: {why}"),
     }
 }
 
@@ -240,7 +240,7 @@ pub fn not_from(interface: &str, cpus: &[usize]) -> Option<String> {
     }
     let list: Vec<String> = cpus.iter().map(ToString::to_string).collect();
     Some(format!(
-        "{interface} takes no XDP frames from CPU {}: it has fewer transmit queues than there are CPUs; give it more with \
+        "{interface} cannot transmit XDP frames from CPU {}: it has fewer transmit queues than there are CPUs; give it more with \
          `ethtool -L {interface} combined N`, or keep its and the media's interrupts off those CPUs",
         list.join(", ")
     ))

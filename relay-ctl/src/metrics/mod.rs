@@ -1,6 +1,6 @@
 //! `GET /metrics`: what Prometheus scrapes.
 //!
-//! A scrape looks at the relay once and builds all series from that look ([`families`]); nothing is counted twice over,
+//! A scrape takes one sample of the relay and builds all series from it ([`families`]); nothing is counted twice over,
 //! nothing per packet. Only what the data plane does not count itself is kept in between ([`Counters`]). Names are those
 //! of the tree's contract, and every series carries `tree_id` and `node_id`.
 

@@ -1,4 +1,4 @@
-//! The interfaces that copies leave by as XDP frames: held while xdp is in force, looked at again and again, and what
+//! The interfaces that copies leave by as XDP frames: held while xdp is in force, probed again and again, and what
 //! follows when one of them stops taking frames, or takes them again.
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -15,23 +15,23 @@ use crate::kernel::{KernelError, probe};
 use crate::mode::{Mode, ModeWanted};
 use crate::net::Interface;
 
-/// Every interface is looked at again after this long.
-const AGAIN: Duration = Duration::from_secs(5);
+/// Every interface is probed again after this long.
+const PROBE_EVERY: Duration = Duration::from_secs(5);
 
 impl Relay {
     /// Runs until cancelled.
     pub async fn keep_egress(self: Arc<Relay>) {
         loop {
-            let _ = tokio::time::timeout(AGAIN, self.look_at_egress.notified()).await;
-            if let Err(error) = self.look_at_egress().await {
+            let _ = tokio::time::timeout(PROBE_EVERY, self.probe_egress.notified()).await;
+            if let Err(error) = self.probe_egress().await {
                 tracing::error!("the data plane could not be changed: {error}");
             }
         }
     }
 
-    /// An interface that took no XDP frames may take them by now, and the other way round: a veth stops when its other end
+    /// An interface that could not transmit XDP frames may by now, and the other way round: a veth stops when its other end
     /// turns GRO off, and the kernel then leaves its copies out without a word.
-    async fn look_at_egress(&self) -> Result<(), RelayError> {
+    async fn probe_egress(&self) -> Result<(), RelayError> {
         let interfaces = {
             let mut state = self.state.lock().await;
             if !state.looks_at_xdp() {
@@ -43,7 +43,7 @@ impl Relay {
         // Without the lock: a series takes a second where frames are refused.
         let mut verdicts = Vec::new();
         for (ifindex, interface) in &interfaces {
-            let verdict = self.looker.series(*ifindex, interface.mac.unwrap_or_default(), false).await;
+            let verdict = self.prober.series(*ifindex, interface.mac.unwrap_or_default(), false).await;
             // An interface that is down takes nothing either; that says nothing about XDP.
             let refused = !matches!(verdict, Ok(Verdict::Works { .. }));
             if refused && !self.netlink.interface_by_index(*ifindex).await.is_ok_and(|now| now.up) {
@@ -53,13 +53,13 @@ impl Relay {
         }
         let mut state = self.state.lock().await;
         for (ifindex, verdict) in verdicts {
-            // Somebody else's program was good enough, and is gone: with ours there, the next look may say otherwise.
+            // Somebody else's program was good enough, and is gone: with ours there, the next probe may say otherwise.
             if matches!(verdict, Ok(Verdict::Cannot(_)))
                 && let Plane::Kernel(plane) = &mut state.plane
                 && let Some(interface) = interfaces.get(&ifindex)
                 && matches!(hold(&self.netlink, plane, interface).await, Ok(true))
             {
-                self.look_at_egress.notify_one();
+                self.probe_egress.notify_one();
                 continue;
             }
             if state.probes.hear(ifindex, verdict) {
@@ -78,7 +78,7 @@ impl Relay {
                     && probe::tcx().is_ok()
                     && let Some(why) = state.probes.refusal(asked)
                 {
-                    tracing::warn!("falling back to tc: {why}");
+                    tracing::warn!("{why}; using tc");
                     match state.switch(Mode::Tc, &self.config, format!("no xdp: {why}")) {
                         Ok(()) => {
                             state.fallen = Some(Fallen::again(state.fallen));
@@ -109,7 +109,7 @@ impl Relay {
     }
 
     /// Copies leave by xdp only where probe frames get through. A new interface is held, and asked once; what does not
-    /// settle it is left to the looks that follow.
+    /// settle it is left to the series that follow.
     pub(super) async fn check_egress(&self, state: &mut State) {
         if !state.looks_at_xdp() {
             return;
@@ -120,14 +120,14 @@ impl Relay {
             }
             let Plane::Kernel(plane) = &mut state.plane else { return };
             let not_held = hold(&self.netlink, plane, &interface).await.err();
-            let verdict = self.looker.once(ifindex, interface.mac.unwrap_or_default());
+            let verdict = self.prober.once(ifindex, interface.mac.unwrap_or_default());
             let first = match &verdict {
                 Ok(verdict @ Verdict::Works { .. }) => standing(&interface.name, verdict, None),
                 _ => standing(&interface.name, &Verdict::Unsure, None),
             };
             state.probes.add(ifindex, &interface.name, not_held, first);
             if !matches!(verdict, Ok(Verdict::Works { .. })) {
-                self.look_at_egress.notify_one();
+                self.probe_egress.notify_one();
             }
         }
         state.block();
@@ -147,7 +147,7 @@ impl State {
         up.map(|hop| (hop.interface.index, hop.interface.clone())).collect()
     }
 
-    /// Cuts children off whose interface takes no XDP frames, and no others. True when that changes anything.
+    /// Cuts children off whose interface cannot transmit XDP frames, and no others. True when that changes anything.
     fn block(&mut self) -> bool {
         let xdp = self.plane.mode() == Mode::Xdp;
         let mut changed = false;

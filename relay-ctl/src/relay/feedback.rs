@@ -33,7 +33,7 @@ use crate::userspace::Heard;
 const LARGEST: usize = 1500;
 /// Sockets that could not be opened are tried again after this, and addresses of the relay's own interface that changed
 /// are noticed.
-const AGAIN: Duration = Duration::from_secs(2);
+const CHECK_SOCKETS_EVERY: Duration = Duration::from_secs(2);
 /// Packets that may wait.
 const WAITING: usize = 64;
 
@@ -87,7 +87,7 @@ impl Relay {
         mut inbox: mpsc::Receiver<Heard>,
     ) {
         let mut sockets = Sockets::new();
-        let mut again = tokio::time::interval(AGAIN);
+        let mut again = tokio::time::interval(CHECK_SOCKETS_EVERY);
         // A child may have come behind another interface, whose address it answers to.
         let mut applied = self.applied.subscribe();
         loop {

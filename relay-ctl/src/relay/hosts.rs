@@ -18,13 +18,13 @@ use crate::kernel;
 use crate::net::Change;
 
 /// Names are looked up again after this long.
-const AGAIN: Duration = Duration::from_secs(30);
+const LOOKUP_EVERY: Duration = Duration::from_secs(30);
 /// The same while one has no address.
-const AGAIN_WHEN_MISSING: Duration = Duration::from_secs(2);
+const RETRY_LOOKUP_AFTER: Duration = Duration::from_secs(2);
 /// A name server that takes longer has not answered.
-const PATIENCE: Duration = Duration::from_secs(5);
+const LOOKUP_TIMEOUT: Duration = Duration::from_secs(5);
 /// How often is looked whether copies are missing because a child is of another IP version than the media.
-const FAMILIES: Duration = Duration::from_secs(1);
+const CHECK_FAMILIES_EVERY: Duration = Duration::from_secs(1);
 
 /// What hosts resolve to, or why they do not.
 pub type Answers = BTreeMap<String, Result<Vec<IpAddr>, String>>;
@@ -34,19 +34,19 @@ pub async fn resolve(host: &str) -> Result<Vec<IpAddr>, String> {
     if let Ok(address) = host.parse::<IpAddr>() {
         return Ok(vec![address]);
     }
-    let cure = "check the name, /etc/hosts and DNS, or give the address";
-    let answer = match tokio::time::timeout(PATIENCE, tokio::net::lookup_host((host, 0))).await {
+    let fix = "check the name, /etc/hosts and DNS, or give the address";
+    let answer = match tokio::time::timeout(LOOKUP_TIMEOUT, tokio::net::lookup_host((host, 0))).await {
         Ok(answer) => answer,
-        Err(_) => return Err(format!("host '{host}': the name server does not answer; {cure}")),
+        Err(_) => return Err(format!("host '{host}': the name server does not answer; {fix}")),
     };
     let mut addresses: Vec<IpAddr> = match answer {
         Ok(found) => found.map(|address| address.ip().to_canonical()).collect(),
-        Err(error) => return Err(format!("host '{host}' cannot be resolved ({error}); {cure}")),
+        Err(error) => return Err(format!("host '{host}' cannot be resolved ({error}); {fix}")),
     };
     let mut seen = BTreeSet::new();
     addresses.retain(|address| seen.insert(*address));
     if addresses.is_empty() {
-        return Err(format!("host '{host}' has no address; {cure}"));
+        return Err(format!("host '{host}' has no address; {fix}"));
     }
     Ok(addresses)
 }
@@ -71,7 +71,7 @@ impl Relay {
         loop {
             let (children, parent) = tokio::join!(self.look_up_hosts(), self.look_up_parent());
             let complete = children && parent;
-            let pause = if complete { AGAIN } else { AGAIN_WHEN_MISSING };
+            let pause = if complete { LOOKUP_EVERY } else { RETRY_LOOKUP_AFTER };
             let _ = tokio::time::timeout(pause, self.look_up_hosts.notified()).await;
         }
     }
@@ -159,7 +159,7 @@ impl Relay {
     /// Sees to it that children get media: one that has addresses of both IP versions is sent to at the one that the
     /// media has, and one that has not says so.
     async fn keep_families(&self) {
-        let mut tick = tokio::time::interval(FAMILIES);
+        let mut tick = tokio::time::interval(CHECK_FAMILIES_EVERY);
         tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let mut missing = 0;
         loop {

@@ -38,7 +38,7 @@ use crate::view;
 pub use counters::Counters;
 use family::Families;
 use plane::Plane;
-use probes::{Fallen, Looker, Probes};
+use probes::{EgressProber, Fallen, Probes};
 use reach::Reach;
 pub use sample::{Forwarder, Sample, Told};
 use sources::Sources;
@@ -60,9 +60,9 @@ pub struct Relay {
     /// Some child's host name is to be looked up now.
     look_up_hosts: Notify,
     /// Asks interfaces whether they take XDP frames.
-    looker: Looker,
+    prober: EgressProber,
     /// There is one that has to be asked now.
-    look_at_egress: Notify,
+    probe_egress: Notify,
     /// What has happened since the daemon started, for the metrics.
     counters: Counters,
     /// Held while streams and totals are added up, and while some go from the ones to the others.
@@ -93,7 +93,7 @@ struct State {
     /// Children that the tree wants and that cannot be, and why.
     refused: BTreeMap<String, String>,
     probes: Probes,
-    /// It runs by tc because xdp stopped working, and looks whether it may return.
+    /// It runs by tc because xdp stopped working, and probes whether it may return.
     fallen: Option<Fallen>,
     /// What is wrong with the relay itself.
     problem: Option<String>,

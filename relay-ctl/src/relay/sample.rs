@@ -1,4 +1,4 @@
-//! One look at everything: `/status`, `/streams` and `/metrics` are made of it, so that they cannot disagree.
+//! Everything at one moment: `/status`, `/streams` and `/metrics` are made of it, so that they cannot disagree.
 //!
 //! Changes come first: reading thousands of streams takes milliseconds, so that is done without the lock that changes
 //! wait for, through a handle of its own.
@@ -57,7 +57,7 @@ pub struct Sample {
 }
 
 impl Relay {
-    /// Looks.
+    /// Takes a sample.
     pub async fn sample(&self) -> Sample {
         let _sums = self.sums.lock().await;
         let read = self.read_streams().await;
@@ -95,7 +95,7 @@ impl Relay {
         Sample { status, children, streams, totals, forwarder }
     }
 
-    /// What is wrong, without the look at every stream that `status` takes.
+    /// What is wrong, without reading every stream that `status` takes.
     pub async fn problems(&self) -> Vec<String> {
         let state = self.state.lock().await;
         let children = state.children_views();

@@ -11,7 +11,7 @@ use tokio::sync::{Mutex, Notify, watch};
 use super::family::{self, Families};
 use super::hosts::{self, Answers};
 use super::plane::Plane;
-use super::probes::{Fallen, Looker, Probes, Standing};
+use super::probes::{EgressProber, Fallen, Probes, Standing};
 use super::reach::{Problem, Reach};
 use super::sources::Sources;
 use super::{Counters, Member, Relay, RelayError, State, Told};
@@ -62,8 +62,8 @@ impl Relay {
         let mut answers = hosts::resolve_all(specs.map(|spec| spec.host.clone())).await;
         check_hosts(&config.children, &left, &answers)?;
 
-        let looker = Looker::default();
-        let mut kernel = open_kernel(&config, &interface, &looker)?;
+        let prober = EgressProber::default();
+        let mut kernel = open_kernel(&config, &interface, &prober)?;
         if let Some((plane, _)) = &mut kernel.plane {
             plane.spread_over(cpus);
         }
@@ -84,7 +84,7 @@ impl Relay {
                     &destinations,
                     &mut plane,
                     &inherited,
-                    &looker,
+                    &prober,
                     &mut looked,
                 )
                 .await;
@@ -100,11 +100,11 @@ impl Relay {
             )),
             (decided, _) => decided,
         }
-        .map_err(|(why, cure)| {
+        .map_err(|(why, fix)| {
             if let Some(plane) = &plane {
                 let _ = plane.withdraw(fresh);
             }
-            KernelError::Mode { mode: config.mode.name(), interface: config.interface.clone(), why, cure }
+            KernelError::Mode { mode: config.mode.name(), interface: config.interface.clone(), why, fix }
         })?;
         let plane = match (mode, plane) {
             (Mode::Userspace, plane) => {
@@ -149,8 +149,8 @@ impl Relay {
             state: Mutex::new(state),
             applied: watch::Sender::new(0),
             look_up_hosts: Notify::new(),
-            looker,
-            look_at_egress: Notify::new(),
+            prober,
+            probe_egress: Notify::new(),
             counters: Counters::new(),
             sums: Mutex::default(),
             tree: OnceLock::new(),
@@ -366,8 +366,8 @@ struct Kernel {
 }
 
 /// Opens the data plane, if a mode of the kernel's is wanted and possible. The lock comes first: whose interface another
-/// daemon looks after is not even looked at.
-fn open_kernel(config: &Config, interface: &Interface, looker: &Looker) -> Result<Kernel, StartError> {
+/// daemon manages is not even inspected.
+fn open_kernel(config: &Config, interface: &Interface, prober: &EgressProber) -> Result<Kernel, StartError> {
     let pins = Pins::new(&config.pin_root, &config.interface);
     let found = pins.inspect()?;
     let there = matches!(found, Found::DataPlane | Found::Older(_));
@@ -375,7 +375,7 @@ fn open_kernel(config: &Config, interface: &Interface, looker: &Looker) -> Resul
         mode,
         interface: config.interface.clone(),
         why: "a kernel data plane is attached there and takes the packets".to_owned(),
-        cure: format!("run `relay-ctl detach {}` first", config.interface),
+        fix: format!("run `relay-ctl detach {}` first", config.interface),
     };
     if config.mode == ModeWanted::Userspace {
         if there {
@@ -383,7 +383,7 @@ fn open_kernel(config: &Config, interface: &Interface, looker: &Looker) -> Resul
         }
         return Ok(Kernel { bpf: Ok(()), plane: None });
     }
-    let bpf = looker.prepare().and(match interface.mac {
+    let bpf = prober.prepare().and(match interface.mac {
         Some(_) => Ok(()),
         None => Err(format!("{} is no Ethernet interface", interface.name)),
     });
@@ -398,7 +398,7 @@ fn open_kernel(config: &Config, interface: &Interface, looker: &Looker) -> Resul
     Ok(Kernel { bpf, plane: Some(plane) })
 }
 
-/// What was looked at on the way to a mode.
+/// What was found out on the way to a mode.
 struct Looked {
     bpf: Result<(), String>,
     attach: Result<(), String>,
@@ -448,7 +448,7 @@ async fn decide(
     destinations: &[IpAddr],
     plane: &mut DataPlane,
     inherited: &Inherited,
-    looker: &Looker,
+    prober: &EgressProber,
     looked: &mut Looked,
 ) -> Result<(Mode, String), (String, String)> {
     let attached = plane.is_attached().unwrap_or(false);
@@ -459,7 +459,7 @@ async fn decide(
     });
     let mut chosen = match mode::start(config.mode, before.as_ref(), &interface.name) {
         Start::Keep { mode: Mode::Xdp, reason } => {
-            // Copies leave already, as far as anybody knows: the first look must not stop them.
+            // Copies leave already, as far as anybody knows: the first probe must not stop them.
             for egress in egresses(netlink, interface, destinations).await {
                 let not_held = hold(netlink, plane, &egress).await.err();
                 looked.probes.add(egress.index, &egress.name, not_held, Standing::Works { warning: None });
@@ -473,9 +473,9 @@ async fn decide(
             looked.fallen = (auto && plane.holds_main()).then(|| Fallen::again(None));
             return Ok((mode, reason));
         }
-        Start::Look => {
+        Start::Probe => {
             if config.mode != ModeWanted::Tc {
-                look(netlink, interface, destinations, plane, looker, looked).await;
+                look(netlink, interface, destinations, plane, prober, looked).await;
             }
             choose(config.mode, &looked.facts())
         }
@@ -502,7 +502,7 @@ async fn look(
     interface: &Interface,
     destinations: &[IpAddr],
     plane: &mut DataPlane,
-    looker: &Looker,
+    prober: &EgressProber,
     looked: &mut Looked,
 ) {
     match hold(netlink, plane, interface).await {
@@ -523,8 +523,8 @@ async fn look(
             }
             Err(why) => Some(why),
         };
-        let verdict = looker.series(egress.index, egress.mac.unwrap_or_default(), true).await;
-        looked.probes.add(egress.index, &egress.name, not_held, Standing::Looking);
+        let verdict = prober.series(egress.index, egress.mac.unwrap_or_default(), true).await;
+        looked.probes.add(egress.index, &egress.name, not_held, Standing::Probing);
         looked.probes.hear(egress.index, verdict);
         if let Some(why) = looked.probes.refusal(&BTreeSet::from([egress.index])) {
             looked.veth = egress.kind.as_deref() == Some("veth");
@@ -570,7 +570,7 @@ pub(super) async fn hold(
         return Err(probe::in_the_way(name, &kernel::program(foreign)));
     }
     let now = plane.hold(index).map_err(|error| {
-        format!("{name} takes no XDP program in its driver: {}", probe::root_cause(&error))
+        format!("{name} cannot run an XDP program in its driver: {}", probe::root_cause(&error))
     })?;
     if now && interface.up && !netlink.wait_until_up(index, LINK_SETUP).await {
         tracing::warn!("{name} is down since an XDP program was attached to it");

@@ -64,7 +64,7 @@ impl Follows for Relay {
         for command in &commands {
             match refused.get(id(command)) {
                 None => tracing::info!("{command}"),
-                // Tried again at every look; said once.
+                // Tried again at every reading of Redis; said once.
                 Some(why) if refused_before.get(id(command)) == Some(why) => {}
                 Some(why) => tracing::warn!("child {}: {why}", id(command)),
             }

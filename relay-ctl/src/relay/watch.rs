@@ -1,4 +1,4 @@
-//! What happens by itself: the kernel's tables change, host names move, neighbours want to be asked again, streams end.
+//! What nobody asks for: the kernel's tables change, host names move, neighbours want to be asked again, streams end.
 
 use std::collections::BTreeSet;
 use std::net::IpAddr;
@@ -19,14 +19,14 @@ use crate::kernel::{self, KernelError, Pins, StockOrder, probe};
 use crate::mode::{Mode, ModeWanted};
 use crate::net::{Change, Changes, Interface, NetError, Netlink};
 
-/// Changes of the kernel's tables come in bursts; one look answers them all.
+/// Changes of the kernel's tables come in bursts; one reading answers them all.
 const SETTLE: Duration = Duration::from_millis(2);
 /// XDP's copies do not pass the stack, so nothing else keeps the neighbour entries fresh.
-const REFRESH: Duration = Duration::from_secs(5);
-/// Everything is looked at again, in case an event was missed.
-const LOOK: Duration = Duration::from_secs(30);
+const KEEP_NEIGHBOURS_EVERY: Duration = Duration::from_secs(5);
+/// Everything is read again, in case an event was missed.
+const RESYNC_EVERY: Duration = Duration::from_secs(30);
 /// How often is looked whether the table of streams is filling up: somebody may send with a new SSRC in every packet.
-const CROWD: Duration = Duration::from_secs(1);
+const COUNT_STREAMS_EVERY: Duration = Duration::from_secs(1);
 /// Streams that are many: half of what the table holds.
 const CROWDED: usize = MAX_STREAMS as usize / 2;
 /// Streams that are forgotten at a time, so that changes need not wait for all of them.
@@ -49,10 +49,10 @@ pub(super) struct Patience {
 impl Relay {
     /// Runs until cancelled, or until the data plane has been detached.
     pub async fn watch(self: Arc<Relay>, mut changes: Changes) {
-        let mut refresh = tokio::time::interval(REFRESH);
-        let mut look = tokio::time::interval(LOOK);
-        look.tick().await;
-        let mut crowd = tokio::time::interval(CROWD);
+        let mut refresh = tokio::time::interval(KEEP_NEIGHBOURS_EVERY);
+        let mut resync = tokio::time::interval(RESYNC_EVERY);
+        resync.tick().await;
+        let mut crowd = tokio::time::interval(COUNT_STREAMS_EVERY);
         crowd.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
             tokio::select! {
@@ -62,7 +62,7 @@ impl Relay {
                         self.follow(&burst).await;
                     }
                     None => {
-                        // Without events the periodic look is what is left; it is said loudly.
+                        // Without events the periodic resync is what is left; it is said loudly.
                         tracing::error!("no more events from netlink; opening another socket");
                         changes = match Netlink::subscribe() {
                             Ok(again) => again,
@@ -84,7 +84,7 @@ impl Relay {
                     self.look_at_chain().await;
                     self.keep_neighbours().await;
                 }
-                _ = look.tick() => {
+                _ = resync.tick() => {
                     self.follow(&[Change::Overrun]).await;
                     self.forget_silent(PATIENCE).await;
                 }
@@ -95,7 +95,7 @@ impl Relay {
         }
     }
 
-    /// Looks at everything again, as if word of any change could have been missed. The error says why Redis cannot be
+    /// Reads everything again, as if word of any change could have been missed. The error says why Redis cannot be
     /// read.
     pub async fn refresh(&self) -> Result<(), String> {
         self.look_up_hosts.notify_one();
@@ -106,7 +106,7 @@ impl Relay {
         }
     }
 
-    /// Looks again at what the changes may concern, and brings the data plane up to date.
+    /// Reads again what the changes may concern, and brings the data plane up to date.
     pub(super) async fn follow(&self, changes: &[Change]) {
         let mut state = self.state.lock().await;
         let everything = changes.iter().any(|change| !matches!(change, Change::Neighbour { .. }));
@@ -210,13 +210,13 @@ impl Relay {
                 .and_then(|()| plane.attach());
         }
         if let Err(error) = attached {
-            // An interface that takes no XDP program may still take one of tc's.
+            // An interface that cannot run an XDP program may still run one of tc's.
             let auto = self.config.mode == ModeWanted::Auto && state.plane.mode() == Mode::Xdp;
             if !auto || probe::tcx().is_err() {
                 return Err(error);
             }
             let why = format!(
-                "{} takes no XDP program in its driver: {}",
+                "{} cannot run an XDP program in its driver: {}",
                 interface.name,
                 probe::root_cause(&error)
             );

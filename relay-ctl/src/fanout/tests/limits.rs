@@ -41,7 +41,7 @@ fn a_route_more_than_the_map_holds_is_refused() {
 
 /// "Busy" would be tried again for ever: waiting does not make room for it.
 #[test]
-fn more_different_sets_than_there_are_is_an_error_that_waiting_does_not_cure() {
+fn more_different_sets_than_there_are_is_an_error_that_waiting_does_not_fix() {
     let mut world = world();
     let most = MAX_SUBSETS as u32;
     let mut wanted = everyone(0..16);
