@@ -4,6 +4,7 @@
 pub mod capture;
 mod counters;
 mod egress;
+mod error;
 mod family;
 mod feedback;
 mod hosts;
@@ -28,7 +29,7 @@ use relay_common::stream::Stream;
 use tokio::sync::{Mutex, Notify, watch as version};
 
 use crate::address::unmapped;
-use crate::config::{ChildSpec, Config, ConfigError};
+use crate::config::{ChildSpec, Config};
 use crate::fanout::{ChildId, FanoutError, Wanted};
 use crate::kernel::{KernelError, padded};
 use crate::mode::Mode;
@@ -36,13 +37,13 @@ use crate::net::Netlink;
 use crate::view;
 
 pub use counters::Counters;
+pub use error::{ChildError, RelayError, StartError};
 use family::Families;
 use plane::Plane;
 use probes::{EgressProber, Fallen, Probes};
 use reach::Reach;
 pub use sample::{Forwarder, Sample, Told};
 use sources::Sources;
-pub use start::StartError;
 
 /// How long `child add` waits for the next hop's MAC before it answers "still resolving".
 const RESOLVE_WAIT: Duration = Duration::from_secs(1);
@@ -114,29 +115,6 @@ struct Member {
     reach: Reach,
 }
 
-/// Why a request was refused.
-#[derive(Debug, thiserror::Error)]
-pub enum RelayError {
-    /// The request makes no sense.
-    #[error("{0}")]
-    Bad(String),
-    /// What it names is not there.
-    #[error("{0}")]
-    NotFound(String),
-    /// It contradicts what is there.
-    #[error("{0}")]
-    Conflict(String),
-    /// The data plane refused.
-    #[error(transparent)]
-    Kernel(#[from] KernelError),
-}
-
-impl From<ConfigError> for RelayError {
-    fn from(error: ConfigError) -> Self {
-        RelayError::Bad(error.0)
-    }
-}
-
 impl Relay {
     /// What it was configured with.
     pub fn config(&self) -> &Config {
@@ -150,23 +128,21 @@ impl Relay {
 
     /// Adds a child and waits a moment until it is forwarded to.
     pub async fn add_child(&self, spec: ChildSpec) -> Result<view::Child, RelayError> {
-        let addresses = hosts::resolve(&spec.host).await.map_err(RelayError::Bad)?;
+        let addresses = hosts::resolve(&spec.host)
+            .await
+            .map_err(|why| RelayError::of(&spec.name)(ChildError::Host(why)))?;
         let name = spec.name.clone();
         let streams = self.read_streams().await;
         let live = Families::live(&streams, crate::clock::monotonic_ns());
         {
             let mut state = self.state.lock().await;
             let address = family::choose(&addresses, None, live, state.listened())
-                .ok_or_else(|| RelayError::Bad(format!("host '{}' has no address", spec.host)))?;
-            self.check_new(&state, &spec, address, &streams).await?;
-            let id = state.free_id().ok_or_else(|| {
-                RelayError::Conflict(format!(
-                    "a relay has at most {MAX_CHILDREN} children; put a relay between"
-                ))
-            })?;
+                .ok_or_else(|| RelayError::of(&name)(ChildError::no_address(&spec.host)))?;
+            self.check_new(&state, &spec, address, &streams).await.map_err(RelayError::of(&name))?;
+            let id = state.free_id().ok_or_else(|| RelayError::of(&name)(ChildError::TooMany))?;
             let mut reach = Reach::find(&self.netlink, address, state.plane.mode()).await;
-            if let Some(refusal) = &reach.refusal {
-                return Err(RelayError::Conflict(format!("child {name}: {refusal}")));
+            if let Some(refusal) = reach.refusal {
+                return Err(RelayError::of(&name)(ChildError::Unsendable(refusal)));
             }
             reach.addresses = addresses;
             state.plane.begin_child(id)?;
@@ -181,7 +157,7 @@ impl Relay {
         }
         self.wait_for_reach(&name).await;
         let state = self.state.lock().await;
-        state.child_view(&name).ok_or_else(|| unknown_child(&name))
+        state.child_view(&name).ok_or(RelayError::UnknownChild(name))
     }
 
     /// Removes a child. When this returns, no packet that comes in later is sent to it. When it fails, the child is there
@@ -189,7 +165,7 @@ impl Relay {
     pub async fn remove_child(&self, name: &str) -> Result<(), RelayError> {
         let mut state = self.state.lock().await;
         let routes = state.routes.clone();
-        let member = state.children.remove(name).ok_or_else(|| unknown_child(name))?;
+        let member = state.children.remove(name).ok_or_else(|| RelayError::UnknownChild(name.to_owned()))?;
         for subset in state.routes.values_mut() {
             subset.remove(&member.id);
         }
@@ -209,10 +185,7 @@ impl Relay {
         let mut state = self.state.lock().await;
         let ports = self.config.listen.ports;
         if !ports.contains(&route.port) {
-            return Err(RelayError::Bad(format!(
-                "port {} is not one that this relay listens on ({} or {})",
-                route.port, ports[0], ports[1]
-            )));
+            return Err(RelayError::NotListening { port: route.port, listened: ports });
         }
         let key = StreamKey { port: route.port, reserved: [0; 2], ssrc: route.ssrc };
         let before = state.routes.get(&key).cloned();
@@ -224,7 +197,11 @@ impl Relay {
                 let subset = names
                     .iter()
                     .map(|name| {
-                        state.children.get(name).map(|member| member.id).ok_or_else(|| unknown_child(name))
+                        state
+                            .children
+                            .get(name)
+                            .map(|member| member.id)
+                            .ok_or_else(|| RelayError::UnknownChild(name.clone()))
                     })
                     .collect::<Result<BTreeSet<ChildId>, RelayError>>()?;
                 state.routes.insert(key, subset);
@@ -248,12 +225,9 @@ impl Relay {
         spec: &ChildSpec,
         address: IpAddr,
         streams: &[(StreamKey, Stream)],
-    ) -> Result<(), RelayError> {
+    ) -> Result<(), ChildError> {
         if state.children.contains_key(&spec.name) {
-            return Err(RelayError::Conflict(format!(
-                "there is a child {} already; remove it first, or choose another name",
-                spec.name
-            )));
+            return Err(ChildError::NameTaken);
         }
         self.check_place(state, spec, address).await?;
         let sender = streams.iter().find(|(_, stream)| {
@@ -273,16 +247,13 @@ impl Relay {
 
     /// Where no child may be: where another one is, and where the relay itself listens. (A child that sends media is
     /// found by the data plane, packet by packet.)
-    async fn check_place(&self, state: &State, spec: &ChildSpec, address: IpAddr) -> Result<(), RelayError> {
+    async fn check_place(&self, state: &State, spec: &ChildSpec, address: IpAddr) -> Result<(), ChildError> {
         if let Some(other) = state.children.values().find(|member| {
             member.spec.name != spec.name
                 && member.reach.address == Some(address)
                 && member.spec.ports.iter().any(|port| spec.ports.contains(port))
         }) {
-            return Err(RelayError::Conflict(format!(
-                "child {} has the same address and port as {}, which would get everything twice",
-                spec.name, other.spec.name
-            )));
+            return Err(ChildError::PlaceTaken { other: other.spec.name.clone() });
         }
         let own = self.config.listen.ports;
         // Sockets listen on every address of the host, unless told otherwise.
@@ -290,10 +261,7 @@ impl Relay {
         let mine = state.addresses.contains(&address)
             || (everywhere && self.netlink.is_local(address).await.unwrap_or(false));
         if mine && spec.ports.iter().any(|port| own.contains(port)) {
-            return Err(RelayError::Conflict(format!(
-                "child {} is this relay itself ({address}); media would go round in a loop",
-                spec.name
-            )));
+            return Err(ChildError::Itself { address });
         }
         Ok(())
     }
@@ -374,8 +342,4 @@ fn info(spec: &ChildSpec) -> ChildInfo {
         ports: spec.ports,
         slot: 0,
     }
-}
-
-fn unknown_child(name: &str) -> RelayError {
-    RelayError::NotFound(format!("no child {name}; `relay-ctl children` lists them"))
 }

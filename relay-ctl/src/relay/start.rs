@@ -14,37 +14,17 @@ use super::plane::Plane;
 use super::probes::{EgressProber, Fallen, Probes, Standing};
 use super::reach::{Problem, Reach};
 use super::sources::Sources;
-use super::{Counters, Member, Relay, RelayError, State, Told};
+use super::{ChildError, Counters, Member, Relay, RelayError, StartError, State, Told};
 use crate::address::{mapped, unmapped};
 use crate::config::{ChildSpec, Config, ConfigError, Listen, ONLINE};
 use crate::fanout::ChildId;
 use crate::kernel::{self, DataPlane, Found, Inherited, KernelError, Maps, Pins, pins, probe};
 use crate::mode::{self, Before, Facts, Mode, ModeWanted, Start, choose};
 use crate::net::{Interface, NetError, Netlink};
-use crate::userspace::{self, Userspace, UserspaceError};
+use crate::userspace::{self, Userspace};
 
 /// Some cards set up their link anew when a program is attached, which takes them seconds.
 const LINK_SETUP: Duration = Duration::from_secs(8);
-
-/// Why a relay does not start.
-#[derive(Debug, thiserror::Error)]
-pub enum StartError {
-    /// Bad configuration, exit code 64.
-    #[error(transparent)]
-    Config(#[from] ConfigError),
-    /// Netlink.
-    #[error(transparent)]
-    Net(#[from] NetError),
-    /// The kernel data plane.
-    #[error(transparent)]
-    Kernel(#[from] KernelError),
-    /// The sockets.
-    #[error(transparent)]
-    Userspace(#[from] UserspaceError),
-    /// A child.
-    #[error(transparent)]
-    Relay(#[from] RelayError),
-}
 
 impl Relay {
     /// Starts a relay, or takes over the one that a predecessor left forwarding.
@@ -204,20 +184,18 @@ impl Relay {
             }
             let addresses = match answers.get(&spec.host) {
                 Some(Ok(addresses)) => addresses.clone(),
-                Some(Err(why)) => return Err(child_error(spec, why).into()),
+                Some(Err(why)) => return Err(refused(&spec.name)(ChildError::Host(why.clone()))),
                 None => Vec::new(),
             };
             let address = family::choose(&addresses, None, live, state.listened())
-                .ok_or_else(|| child_error(spec, "its host has no address"))?;
-            self.check_new(&state, spec, address, &streams)
-                .await
-                .map_err(|error| child_error(spec, &error.to_string()))?;
+                .ok_or_else(|| refused(&spec.name)(ChildError::no_address(&spec.host)))?;
+            self.check_new(&state, spec, address, &streams).await.map_err(refused(&spec.name))?;
             let mut reach = Reach::find(&self.netlink, address, mode).await;
-            if let Some(refusal) = &reach.refusal {
-                return Err(child_error(spec, refusal).into());
+            if let Some(refusal) = reach.refusal {
+                return Err(refused(&spec.name)(ChildError::Unsendable(refusal)));
             }
             reach.addresses = addresses;
-            let id = state.free_id().ok_or_else(|| child_error(spec, "too many children"))?;
+            let id = state.free_id().ok_or_else(|| refused(&spec.name)(ChildError::TooMany))?;
             state.plane.begin_child(id)?;
             state.children.insert(spec.name.clone(), Member { id, spec: spec.clone(), reach });
         }
@@ -326,7 +304,7 @@ fn record_of(maps: &Maps, id: ChildId, info: &ChildInfo) -> Option<Child> {
 }
 
 /// A name in the configuration has to resolve, unless a predecessor knew it: that child goes on being forwarded to.
-fn check_hosts(configured: &[ChildSpec], left: &[Left], answers: &Answers) -> Result<(), ConfigError> {
+fn check_hosts(configured: &[ChildSpec], left: &[Left], answers: &Answers) -> Result<(), StartError> {
     for spec in configured {
         let known = left.iter().any(|(other, record)| {
             record.is_some() && (&other.name, &other.host) == (&spec.name, &spec.host)
@@ -334,7 +312,7 @@ fn check_hosts(configured: &[ChildSpec], left: &[Left], answers: &Answers) -> Re
         if let Some(Err(why)) = answers.get(&spec.host)
             && !known
         {
-            return Err(child_error(spec, why));
+            return Err(refused(&spec.name)(ChildError::Host(why.clone())));
         }
     }
     Ok(())
@@ -640,8 +618,9 @@ pub(super) fn listeners(
     map
 }
 
-fn child_error(spec: &ChildSpec, why: &str) -> ConfigError {
-    ConfigError(if why.contains(&spec.name) { why.to_owned() } else { format!("child {}: {why}", spec.name) })
+/// A child of the configuration that cannot be: bad configuration, whatever is wrong with it.
+fn refused(child: &str) -> impl Fn(ChildError) -> StartError + '_ {
+    move |error| ConfigError(RelayError::of(child)(error).to_string()).into()
 }
 
 #[cfg(test)]

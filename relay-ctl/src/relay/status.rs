@@ -124,9 +124,7 @@ impl Relay {
             }
             Plane::Kernel(plane) => {
                 let (ring, filter) = plane.capture_ring()?;
-                capture::from_ring(ring, filter, request).ok_or_else(|| {
-                    RelayError::Conflict("another capture is running; only one can at a time".to_owned())
-                })
+                capture::from_ring(ring, filter, request).ok_or_else(|| RelayError::CaptureRunning)
             }
         }
     }

@@ -12,7 +12,7 @@ use relay_common::layout::MAX_CHILDREN;
 use tokio::time::timeout_at;
 
 use super::reach::Reach;
-use super::{Member, Relay, RelayError, State};
+use super::{ChildError, Member, Relay, RelayError, State};
 use crate::config::ChildSpec;
 use crate::fanout::ChildId;
 use crate::net::{NetError, Netlink, Usable, primary};
@@ -210,6 +210,7 @@ impl Relay {
                     state.children.insert(id.clone(), member);
                 }
                 Err(RelayError::Kernel(error)) => return Err(error.into()),
+                Err(RelayError::Child { error, .. }) => refused.push((id.clone(), error.to_string())),
                 Err(error) => refused.push((id.clone(), error.to_string())),
             }
         }
@@ -258,10 +259,10 @@ impl Relay {
     ) -> Result<Member, RelayError> {
         let reach = match spec.host.parse::<IpAddr>() {
             Ok(address) => {
-                self.check_place(state, &spec, address).await?;
+                self.check_place(state, &spec, address).await.map_err(RelayError::of(&spec.name))?;
                 let reach = Reach::find(&self.netlink, address, state.plane.mode()).await;
                 if let Some(refusal) = reach.refusal {
-                    return Err(RelayError::Conflict(refusal));
+                    return Err(RelayError::of(&spec.name)(ChildError::Unsendable(refusal)));
                 }
                 reach
             }
@@ -277,11 +278,8 @@ impl Relay {
         let id = match known {
             Some(id) => id,
             None => {
-                let id = state.fresh_id(before).ok_or_else(|| {
-                    RelayError::Conflict(format!(
-                        "a relay has at most {MAX_CHILDREN} children; put a relay between"
-                    ))
-                })?;
+                let id =
+                    state.fresh_id(before).ok_or_else(|| RelayError::of(&spec.name)(ChildError::TooMany))?;
                 state.plane.begin_child(id)?;
                 id
             }
