@@ -11,7 +11,7 @@ use crate::config::Config;
 use crate::kernel::{KernelError, Pins};
 use crate::mode::{Mode, ModeWanted};
 use crate::net::Netlink;
-use crate::relay::{Relay, StartError};
+use crate::relay::{FamilyKeeper, NameKeeper, Relay, StartError, StockKeeper, Uplink};
 
 /// The crates whose log is about the relay itself.
 const OWN: &[&str] = &["relay_ctl", "relay_ebpf"];
@@ -29,7 +29,7 @@ async fn serve(config: Config) -> Result<(), Failure> {
     // Subscribed before anything is read, so that no change falls between.
     let changes = Netlink::subscribe().map_err(|error| Failure::Other(error.to_string()))?;
     let relay = Arc::new(Relay::start(config).await.map_err(failure)?);
-    relay.clone().log_programs().await;
+    relay.log_programs().await;
 
     let tree = follow_tree(&relay).await;
 
@@ -43,10 +43,11 @@ async fn serve(config: Config) -> Result<(), Failure> {
     let _ = std::io::stdout().flush();
 
     let watching = tokio::spawn(relay.clone().watch(changes));
-    tokio::spawn(relay.clone().keep_stock());
-    tokio::spawn(relay.clone().keep_hosts());
+    tokio::spawn(StockKeeper::new(relay.clone()).run());
+    tokio::spawn(NameKeeper::new(relay.clone()).run());
+    tokio::spawn(FamilyKeeper::new(relay.clone()).run());
     tokio::spawn(relay.clone().keep_egress());
-    tokio::spawn(relay.clone().pass_feedback_up());
+    tokio::spawn(Uplink::new(relay.clone()).run());
     tokio::select! {
         ended = node::http::serve(listener, crate::api::router(relay.clone()), stopped) => {
             ended.map_err(|error| Failure::Other(format!("the HTTP server ended: {error}")))?;
@@ -87,7 +88,7 @@ fn farewell(mode: Mode, interface: &str) -> String {
 async fn follow_tree(relay: &Arc<Relay>) -> Option<Tree> {
     let config = relay.config().tree.clone()?;
     let tree = Tree::start(config, relay.registration().await, relay.clone());
-    relay.in_tree(&tree);
+    relay.membership().follow(&tree);
     Some(tree)
 }
 

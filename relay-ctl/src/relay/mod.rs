@@ -1,49 +1,75 @@
 //! The relay as a whole: its children, how each is reached, the routes of streams, and the data plane that has them. Every
-//! change goes through here, one at a time.
+//! change goes through [`Relay`], one at a time.
+//!
+//! | file | job |
+//! |---|---|
+//! | `state.rs` | what changes, behind the one lock |
+//! | `error.rs` | why something cannot be |
+//! | `start/` | from a configuration, and what a predecessor left, to a relay that runs |
+//! | `children.rs` | children and routes, as the API changes them |
+//! | `tree.rs` | many children at once, as Redis says |
+//! | `membership.rs` | what Redis told, and what is registered there |
+//! | `reach.rs` | a child's route, MAC address and headers |
+//! | `names.rs`, `hosts.rs` | host names of children and parent |
+//! | `family.rs`, `families.rs` | IP versions of media and children: what follows, and doing it |
+//! | `sources.rs` | where media is taken from |
+//! | `interface.rs` | the interface attached to, its addresses and ports |
+//! | `watch.rs` | changes in the kernel's tables |
+//! | `egress.rs`, `probes.rs` | interfaces that copies leave by as XDP frames: what is done, and what is known |
+//! | `plane.rs` | kernel or sockets, whichever it is |
+//! | `stock.rs` | devmaps made ready beforehand |
+//! | `streams.rs` | the table of streams: read, and kept from filling up |
+//! | `uplink.rs` | requests for keyframes, up the tree |
+//! | `sample.rs`, `status.rs`, `counters.rs` | what is shown |
+//! | `capture.rs` | packets as pcap |
+//! | `program_log.rs` | what the eBPF programs log |
 
 pub mod capture;
+mod children;
 mod counters;
 mod egress;
 mod error;
+mod families;
 mod family;
-mod feedback;
 mod hosts;
+mod interface;
+mod membership;
+mod names;
 mod plane;
 mod probes;
+mod program_log;
 mod reach;
 mod sample;
 mod sources;
 mod start;
+mod state;
 mod status;
+mod stock;
+mod streams;
 mod tree;
+mod uplink;
 mod watch;
 
-use std::collections::{BTreeMap, BTreeSet};
-use std::net::{IpAddr, SocketAddr};
-use std::sync::OnceLock;
 use std::time::Duration;
 
-use node::tree::Tree;
-use relay_common::layout::{ChildInfo, HOST, MAX_CHILDREN, NAME, StreamKey};
-use relay_common::stream::Stream;
 use tokio::sync::{Mutex, Notify, watch as version};
 
-use crate::address::unmapped;
-use crate::config::{ChildSpec, Config};
-use crate::fanout::{ChildId, FanoutError, Wanted};
-use crate::kernel::{KernelError, padded};
-use crate::mode::Mode;
+use crate::config::Config;
+use crate::fanout::FanoutError;
+use crate::kernel::KernelError;
 use crate::net::Netlink;
-use crate::view;
 
 pub use counters::Counters;
+use egress::Egress;
 pub use error::{ChildError, RelayError, StartError};
-use family::Families;
-use plane::Plane;
-use probes::{EgressProber, Fallen, Probes};
-use reach::Reach;
-pub use sample::{Forwarder, Sample, Told};
-use sources::Sources;
+pub use families::FamilyKeeper;
+pub use membership::Membership;
+pub use names::NameKeeper;
+pub use sample::{Forwarder, Sample};
+use state::{Member, State};
+pub use stock::StockKeeper;
+use streams::StreamTable;
+pub use uplink::Uplink;
 
 /// How long `child add` waits for the next hop's MAC before it answers "still resolving".
 const RESOLVE_WAIT: Duration = Duration::from_secs(1);
@@ -58,61 +84,16 @@ pub struct Relay {
     state: Mutex<State>,
     /// Counts applied changes, for those who wait for one.
     applied: version::Sender<u64>,
-    /// Some child's host name is to be looked up now.
-    look_up_hosts: Notify,
-    /// Asks interfaces whether they take XDP frames.
-    prober: EgressProber,
-    /// There is one that has to be asked now.
-    probe_egress: Notify,
+    /// Some child's host name is to be resolved now.
+    names_due: Notify,
+    /// The interfaces that copies leave by as XDP frames.
+    egress: Egress,
+    /// The streams, apart from the lock of `state`.
+    streams: StreamTable,
+    /// Its place in the tree.
+    membership: Membership,
     /// What has happened since the daemon started, for the metrics.
     counters: Counters,
-    /// Held while streams and totals are added up, and while some go from the ones to the others.
-    sums: Mutex<()>,
-    /// Follows Redis, in a relay that is run with it.
-    tree: OnceLock<Tree>,
-    /// Where Redis is, as far as that is known.
-    redis: OnceLock<SocketAddr>,
-    /// ms since 1970 at which the daemon started.
-    created: u64,
-    /// What Redis told, as far as it is shown.
-    told: std::sync::RwLock<Told>,
-}
-
-struct State {
-    plane: Plane,
-    mode_reason: String,
-    /// Interface that the relay is attached to, as it is now.
-    ifindex: u32,
-    /// Its name, another than the configuration's when it stands in for that.
-    interface: String,
-    /// Local addresses that media is taken on.
-    addresses: Vec<IpAddr>,
-    children: BTreeMap<String, Member>,
-    routes: BTreeMap<StreamKey, BTreeSet<ChildId>>,
-    /// Where media is taken from.
-    sources: Sources,
-    /// Children that the tree wants and that cannot be, and why.
-    refused: BTreeMap<String, String>,
-    probes: Probes,
-    /// It runs by tc because xdp stopped working, and probes whether it may return.
-    fallen: Option<Fallen>,
-    /// What is wrong with the relay itself.
-    problem: Option<String>,
-    /// Why its programs are not on the interface, while they are to be.
-    not_attached: Option<String>,
-    /// Who is before us in tc, if anybody.
-    chain: Option<String>,
-    /// What people should know although it works.
-    warnings: Vec<String>,
-    interruptions: u64,
-    started: std::time::Instant,
-}
-
-#[derive(Clone)]
-struct Member {
-    id: ChildId,
-    spec: ChildSpec,
-    reach: Reach,
 }
 
 impl Relay {
@@ -126,149 +107,14 @@ impl Relay {
         &self.counters
     }
 
-    /// Adds a child and waits a moment until it is forwarded to.
-    pub async fn add_child(&self, spec: ChildSpec) -> Result<view::Child, RelayError> {
-        let addresses = hosts::resolve(&spec.host)
-            .await
-            .map_err(|why| RelayError::of(&spec.name)(ChildError::Host(why)))?;
-        let name = spec.name.clone();
-        let streams = self.read_streams().await;
-        let live = Families::live(&streams, crate::clock::monotonic_ns());
-        {
-            let mut state = self.state.lock().await;
-            let address = family::choose(&addresses, None, live, state.listened())
-                .ok_or_else(|| RelayError::of(&name)(ChildError::no_address(&spec.host)))?;
-            self.check_new(&state, &spec, address, &streams).await.map_err(RelayError::of(&name))?;
-            let id = state.free_id().ok_or_else(|| RelayError::of(&name)(ChildError::TooMany))?;
-            let mut reach = Reach::find(&self.netlink, address, state.plane.mode()).await;
-            if let Some(refusal) = reach.refusal {
-                return Err(RelayError::of(&name)(ChildError::Unsendable(refusal)));
-            }
-            reach.addresses = addresses;
-            state.plane.begin_child(id)?;
-            state.children.insert(name.clone(), Member { id, spec, reach });
-            if let Err(error) = self.apply(&mut state).await {
-                // Undo: a child that cannot be placed must not linger.
-                state.children.remove(&name);
-                let _ = state.plane.end_child(id);
-                let _ = self.apply(&mut state).await;
-                return Err(error);
-            }
-        }
-        self.wait_for_reach(&name).await;
-        let state = self.state.lock().await;
-        state.child_view(&name).ok_or(RelayError::UnknownChild(name))
-    }
-
-    /// Removes a child. When this returns, no packet that comes in later is sent to it. When it fails, the child is there
-    /// as before.
-    pub async fn remove_child(&self, name: &str) -> Result<(), RelayError> {
-        let mut state = self.state.lock().await;
-        let routes = state.routes.clone();
-        let member = state.children.remove(name).ok_or_else(|| RelayError::UnknownChild(name.to_owned()))?;
-        for subset in state.routes.values_mut() {
-            subset.remove(&member.id);
-        }
-        if let Err(error) = self.apply(&mut state).await {
-            state.children.insert(name.to_owned(), member);
-            state.routes = routes;
-            // Back to what was, or as near to it as the kernel lets us.
-            let _ = self.apply(&mut state).await;
-            return Err(error);
-        }
-        state.plane.end_child(member.id)?;
-        Ok(())
-    }
-
-    /// Gives a stream a fan-out set of its own, or the set of all children back.
-    pub async fn route(&self, route: view::Route) -> Result<(), RelayError> {
-        let mut state = self.state.lock().await;
-        let ports = self.config.listen.ports;
-        if !ports.contains(&route.port) {
-            return Err(RelayError::NotListening { port: route.port, listened: ports });
-        }
-        let key = StreamKey { port: route.port, reserved: [0; 2], ssrc: route.ssrc };
-        let before = state.routes.get(&key).cloned();
-        match route.children {
-            None => {
-                state.routes.remove(&key);
-            }
-            Some(names) => {
-                let subset = names
-                    .iter()
-                    .map(|name| {
-                        state
-                            .children
-                            .get(name)
-                            .map(|member| member.id)
-                            .ok_or_else(|| RelayError::UnknownChild(name.clone()))
-                    })
-                    .collect::<Result<BTreeSet<ChildId>, RelayError>>()?;
-                state.routes.insert(key, subset);
-            }
-        }
-        if let Err(error) = self.apply(&mut state).await {
-            match before {
-                Some(subset) => state.routes.insert(key, subset),
-                None => state.routes.remove(&key),
-            };
-            let _ = self.apply(&mut state).await;
-            return Err(error);
-        }
-        Ok(())
-    }
-
-    /// What must not become a child.
-    async fn check_new(
-        &self,
-        state: &State,
-        spec: &ChildSpec,
-        address: IpAddr,
-        streams: &[(StreamKey, Stream)],
-    ) -> Result<(), ChildError> {
-        if state.children.contains_key(&spec.name) {
-            return Err(ChildError::NameTaken);
-        }
-        self.check_place(state, spec, address).await?;
-        let sender = streams.iter().find(|(_, stream)| {
-            unmapped(stream.source) == address && spec.ports.contains(&stream.source_port)
-        });
-        // No reason to refuse it: anybody can put an address on a packet. And a loop it is not, since the data plane leaves
-        // out whoever a packet comes from.
-        if let Some((key, _)) = sender {
-            tracing::warn!(
-                "child {} is where SSRC {} comes from: it gets no copies of that",
-                spec.name,
-                key.ssrc
-            );
-        }
-        Ok(())
-    }
-
-    /// Where no child may be: where another one is, and where the relay itself listens. (A child that sends media is
-    /// found by the data plane, packet by packet.)
-    async fn check_place(&self, state: &State, spec: &ChildSpec, address: IpAddr) -> Result<(), ChildError> {
-        if let Some(other) = state.children.values().find(|member| {
-            member.spec.name != spec.name
-                && member.reach.address == Some(address)
-                && member.spec.ports.iter().any(|port| spec.ports.contains(port))
-        }) {
-            return Err(ChildError::PlaceTaken { other: other.spec.name.clone() });
-        }
-        let own = self.config.listen.ports;
-        // Sockets listen on every address of the host, unless told otherwise.
-        let everywhere = state.plane.mode() == Mode::Userspace && self.config.listen.address.is_none();
-        let mine = state.addresses.contains(&address)
-            || (everywhere && self.netlink.is_local(address).await.unwrap_or(false));
-        if mine && spec.ports.iter().any(|port| own.contains(port)) {
-            return Err(ChildError::Itself { address });
-        }
-        Ok(())
+    /// Its place in the tree.
+    pub fn membership(&self) -> &Membership {
+        &self.membership
     }
 
     /// Makes the data plane have what the state says.
     async fn apply(&self, state: &mut State) -> Result<(), RelayError> {
-        self.check_egress(state).await;
+        self.egress.check(state, &self.netlink).await;
         let mut tries = BUSY_TRIES;
         loop {
             match state.write() {
@@ -296,50 +142,5 @@ impl Relay {
                 return;
             }
         }
-    }
-}
-
-impl State {
-    fn free_id(&self) -> Option<ChildId> {
-        let used: BTreeSet<ChildId> = self.children.values().map(|member| member.id).collect();
-        (0..MAX_CHILDREN).find(|id| !used.contains(id))
-    }
-
-    /// Children and routes as the fan-out wants them.
-    fn wanted(&self) -> Wanted {
-        Wanted {
-            children: self
-                .children
-                .values()
-                .filter_map(|member| Some((member.id, member.reach.headers(member.id, member.spec.ports)?)))
-                .collect(),
-            routes: self.routes.clone(),
-        }
-    }
-
-    fn write(&mut self) -> Result<(), KernelError> {
-        let wanted = self.wanted();
-        match &mut self.plane {
-            Plane::Kernel(plane) => {
-                plane.change(&wanted)?;
-                for member in self.children.values() {
-                    plane.name_child(member.id, Some(info(&member.spec)))?;
-                }
-                Ok(())
-            }
-            Plane::Userspace(sockets) => {
-                sockets.publish(plane::userspace_plan(&self.children, &self.routes, self.sources.in_force()));
-                Ok(())
-            }
-        }
-    }
-}
-
-fn info(spec: &ChildSpec) -> ChildInfo {
-    ChildInfo {
-        name: padded::<NAME>(&spec.name),
-        host: padded::<HOST>(&spec.host),
-        ports: spec.ports,
-        slot: 0,
     }
 }

@@ -103,6 +103,11 @@ impl Probes {
         !self.known.contains_key(&ifindex)
     }
 
+    /// True for an interface that no probe has settled yet.
+    pub fn is_unsettled(&self, ifindex: u32) -> bool {
+        self.known.get(&ifindex).is_some_and(|egress| egress.standing == Standing::Probing)
+    }
+
     /// A new interface, and what the first probe said. `not_held`: why no program could be attached to it.
     pub fn add(&mut self, ifindex: u32, name: &str, not_held: Option<String>, standing: Standing) {
         let name = name.to_owned();

@@ -11,6 +11,7 @@ use std::net::{IpAddr, SocketAddr};
 use node::record::MAX_ADDRESSES;
 use node::topology::Upstream;
 use relay_common::layout::StreamKey;
+use relay_common::stream::Stream;
 
 use super::plane::Plane;
 use super::{Relay, State, hosts};
@@ -154,24 +155,22 @@ impl Relay {
             self.forget_strangers().await;
         }
         // A name is looked up apart from everything else.
-        self.look_up_hosts.notify_one();
+        self.names_due.notify_one();
     }
 
     /// Forgets the streams of sources that media is no longer taken from: what comes from another source now is no
     /// collision with them (RFC 3550 section 8.2), wherever its sequence is.
     async fn forget_strangers(&self) {
-        // Nobody adds up streams and totals while some of them go from here to there.
-        let _sums = self.sums.lock().await;
-        let streams = self.read_streams().await;
         let sources = self.state.lock().await.sources.in_force.clone();
         let taken = |source: &[u8; 16]| sources.iter().any(|prefix| prefix.covers(source));
-        let strangers: Vec<StreamKey> =
-            streams.iter().filter(|(_, stream)| !taken(&stream.source)).map(|(key, _)| *key).collect();
-        self.forget(&strangers).await;
+        let strangers = |streams: &[(StreamKey, Stream)]| {
+            streams.iter().filter(|(_, stream)| !taken(&stream.source)).map(|(key, _)| *key).collect()
+        };
+        self.streams.forget(&self.state, strangers).await;
     }
 
-    /// Looks the parent's host up. True when there is nothing left to find out.
-    pub(super) async fn look_up_parent(&self) -> bool {
+    /// Resolves the parent's host. True when there is nothing left to find out.
+    pub(super) async fn resolve_parent(&self) -> bool {
         let host = self.state.lock().await.sources.parents_host().map(str::to_owned);
         let Some(host) = host else { return self.state.lock().await.take_from() != Taken::Not };
         let answer = hosts::resolve(&host).await;

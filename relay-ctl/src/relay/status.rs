@@ -26,7 +26,7 @@ impl Relay {
     /// `GET /children`.
     pub async fn children(&self) -> view::Children {
         let mut children = self.state.lock().await.children_views();
-        if let Some(tree) = self.tree_view() {
+        if let Some(tree) = self.membership.view() {
             mark(&mut children, &tree.topology);
         }
         view::Children { children }
@@ -40,7 +40,7 @@ impl Relay {
     /// `GET /topology`.
     pub async fn topology(&self) -> view::Topology {
         let children = self.state.lock().await.children.keys().cloned().collect();
-        let (parent, children) = match self.tree_view() {
+        let (parent, children) = match self.membership.view() {
             Some(tree) => (tree.topology.parent, tree.topology.children),
             None => (None, children),
         };

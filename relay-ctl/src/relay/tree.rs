@@ -1,13 +1,12 @@
 //! The relay in its tree: what Redis says becomes children, many at once if need be.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
+use std::net::IpAddr;
 use std::time::{Duration, Instant};
 
-use node::config::RedisServer;
-use node::record::{NodeType, Place, Registration};
+use node::record::{Place, Registration};
 use node::topology::{Command, Upstream};
-use node::tree::{Follows, Session, Tree};
+use node::tree::{Follows, Session};
 use relay_common::layout::MAX_CHILDREN;
 use tokio::time::timeout_at;
 
@@ -15,13 +14,10 @@ use super::reach::Reach;
 use super::{ChildError, Member, Relay, RelayError, State};
 use crate::config::ChildSpec;
 use crate::fanout::ChildId;
-use crate::net::{NetError, Netlink, Usable, primary};
+use crate::net::Netlink;
 
 /// How long a child that is taken out may stay while the next hop of one that comes is asked for its MAC.
 const SWAP: Duration = Duration::from_millis(20);
-
-/// A name server that takes longer does not say in time where Redis is.
-const REDIS_LOOK_UP: Duration = Duration::from_secs(2);
 
 impl Follows for Relay {
     async fn have(&self) -> BTreeMap<String, Place> {
@@ -76,7 +72,7 @@ impl Follows for Relay {
     }
 
     async fn sessions(&self, sessions: Vec<Session>) {
-        self.show_sessions(&sessions);
+        self.membership.show_sessions(&sessions);
     }
 
     async fn health(&self) -> String {
@@ -86,78 +82,28 @@ impl Follows for Relay {
 }
 
 impl Relay {
-    /// Follows the tree from now on.
-    pub fn in_tree(&self, tree: &Tree) {
-        self.show_tree(tree.view());
-        let _ = self.tree.set(tree.clone());
-    }
-
     /// What the relay says of itself in Redis.
     pub async fn registration(&self) -> Registration {
         if self.config.host.is_none() {
-            self.find_redis().await;
+            self.membership.find_redis(&self.config).await;
         }
         let state = self.state.lock().await;
-        let host = self.own_address(&state).await.unwrap_or_else(|error| {
+        let own = self.membership.own_address(&self.netlink, state.ifindex, &state.addresses).await;
+        let own = own.unwrap_or_else(|error| {
             tracing::warn!("registering the lowest address: {error}");
             state.addresses.first().copied()
         });
-        self.registration_at(host)
-    }
-
-    fn registration_at(&self, own: Option<IpAddr>) -> Registration {
-        let host = self.config.host.clone().or_else(|| own.map(|own| own.to_string()));
-        Registration {
-            id: self.config.node_id.clone(),
-            node_type: NodeType::Relay,
-            tree_id: self.config.tree_id.clone(),
-            host: host.unwrap_or_default(),
-            port: self.config.api.port(),
-            media: self.config.listen.ports,
-            created: self.created,
-        }
-    }
-
-    /// The interface's addresses changed: other nodes may have to send media elsewhere.
-    pub(super) async fn register_again(&self, state: &State) {
-        let Some(tree) = self.tree.get() else { return };
-        match self.own_address(state).await {
-            Ok(own) => tree.register_as(self.registration_at(own)),
-            Err(error) => tracing::warn!("the registration stays as it was: {error}"),
-        }
+        self.membership.registration(&self.config, own)
     }
 
     /// The registered host, when it is an address.
     pub(super) async fn registered_address(&self, state: &State) -> Option<IpAddr> {
         match &self.config.host {
             Some(host) => host.parse().ok(),
-            None => self.own_address(state).await.ok().flatten(),
-        }
-    }
-
-    /// The address that other nodes reach this one by, unless `--node-host` says another.
-    async fn own_address(&self, state: &State) -> Result<Option<IpAddr>, NetError> {
-        let mut usable = self.netlink.usable(state.ifindex).await?;
-        usable.retain(|usable| state.addresses.contains(&usable.address));
-        let towards_redis = self.redis.get().and_then(|redis| source_towards(*redis));
-        Ok(registered(towards_redis, &usable))
-    }
-
-    /// Looks up where Redis is, once: which of our addresses it is reached from is asked again and again.
-    async fn find_redis(&self) {
-        let Some(tree) = &self.config.tree else { return };
-        let place = match &tree.redis.server {
-            RedisServer::Single { host, port } => (host.clone(), *port),
-            RedisServer::Sentinel { sentinels, .. } => match sentinels.first() {
-                Some(sentinel) => sentinel.clone(),
-                None => return,
-            },
-        };
-        let found = tokio::time::timeout(REDIS_LOOK_UP, tokio::net::lookup_host(place)).await;
-        if let Ok(Ok(mut places)) = found
-            && let Some(place) = places.next()
-        {
-            let _ = self.redis.set(place);
+            None => {
+                let own = self.membership.own_address(&self.netlink, state.ifindex, &state.addresses).await;
+                own.ok().flatten()
+            }
         }
     }
 
@@ -259,7 +205,10 @@ impl Relay {
     ) -> Result<Member, RelayError> {
         let reach = match spec.host.parse::<IpAddr>() {
             Ok(address) => {
-                self.check_place(state, &spec, address).await.map_err(RelayError::of(&spec.name))?;
+                state
+                    .check_place(&self.config, &self.netlink, &spec, address)
+                    .await
+                    .map_err(RelayError::of(&spec.name))?;
                 let reach = Reach::find(&self.netlink, address, state.plane.mode()).await;
                 if let Some(refusal) = reach.refusal {
                     return Err(RelayError::of(&spec.name)(ChildError::Unsendable(refusal)));
@@ -267,7 +216,7 @@ impl Relay {
                 reach
             }
             Err(_) => {
-                self.look_up_hosts.notify_one();
+                self.names_due.notify_one();
                 // Other ports, or back before it was gone: what its name resolved to still holds.
                 let known = before.get(&spec.name).filter(|member| member.spec.host == spec.host);
                 let known = known.filter(|member| member.reach.address.is_some());
@@ -297,24 +246,6 @@ impl State {
         let free = |id: &ChildId| !now.contains(id) && !then.contains(id);
         (0..MAX_CHILDREN).find(free).or_else(|| (0..MAX_CHILDREN).find(|id| !now.contains(id)))
     }
-}
-
-/// The address to be registered: the one that Redis is reached from, if it is one that media is taken on, or else the
-/// primary one of those.
-fn registered(towards_redis: Option<IpAddr>, usable: &[Usable]) -> Option<IpAddr> {
-    let ours = |address: &IpAddr| usable.iter().any(|usable| usable.address == *address);
-    towards_redis.filter(ours).or_else(|| primary(usable))
-}
-
-/// The address that the kernel would send from. Nothing is sent.
-fn source_towards(place: SocketAddr) -> Option<IpAddr> {
-    let any: IpAddr = match place {
-        SocketAddr::V4(_) => Ipv4Addr::UNSPECIFIED.into(),
-        SocketAddr::V6(_) => Ipv6Addr::UNSPECIFIED.into(),
-    };
-    let socket = UdpSocket::bind((any, 0)).ok()?;
-    socket.connect(place).ok()?;
-    Some(socket.local_addr().ok()?.ip())
 }
 
 fn id(command: &Command) -> &str {

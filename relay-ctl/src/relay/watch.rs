@@ -5,17 +5,13 @@ use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use futures_util::future::join_all;
-use relay_common::layout::{MAX_STREAMS, StreamKey};
-use relay_common::stream::Stream;
-use tokio::io::Interest;
-use tokio::io::unix::AsyncFd;
 use tokio::time::MissedTickBehavior;
 
+use super::interface::{interface_of, listen_addresses, listeners};
 use super::plane::Plane;
-use super::start::{interface_of, listen_addresses, listeners};
+use super::streams::PATIENCE;
 use super::{Relay, StartError, State};
-use crate::kernel::{self, KernelError, Pins, StockOrder, probe};
+use crate::kernel::{KernelError, Pins, probe};
 use crate::mode::{Mode, ModeWanted};
 use crate::net::{Change, Changes, Interface, NetError, Netlink};
 
@@ -27,25 +23,6 @@ const KEEP_NEIGHBOURS_EVERY: Duration = Duration::from_secs(5);
 const RESYNC_EVERY: Duration = Duration::from_secs(30);
 /// How often is looked whether the table of streams is filling up: somebody may send with a new SSRC in every packet.
 const COUNT_STREAMS_EVERY: Duration = Duration::from_secs(1);
-/// Streams that are many: half of what the table holds.
-const CROWDED: usize = MAX_STREAMS as usize / 2;
-/// Streams that are forgotten at a time, so that changes need not wait for all of them.
-const AT_A_TIME: usize = 1_000;
-/// Streams are forgotten by this.
-const PATIENCE: Patience =
-    Patience { silent: 600_000_000_000, when_full: 30_000_000_000, single: 2_000_000_000 };
-
-/// For how many ns a stream may be silent before it is forgotten.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Patience {
-    /// Any stream.
-    pub silent: u64,
-    /// The same when the table is three quarters full.
-    pub when_full: u64,
-    /// A stream of one packet, or of RTCP only, when the table is half full: those go first that may be none.
-    pub single: u64,
-}
-
 impl Relay {
     /// Runs until cancelled, or until the data plane has been detached.
     pub async fn watch(self: Arc<Relay>, mut changes: Changes) {
@@ -86,10 +63,10 @@ impl Relay {
                 }
                 _ = resync.tick() => {
                     self.follow(&[Change::Overrun]).await;
-                    self.forget_silent(PATIENCE).await;
+                    self.streams.forget_silent(&self.state, PATIENCE).await;
                 }
-                _ = crowd.tick() => if self.is_crowded().await {
-                    self.forget_silent(PATIENCE).await;
+                _ = crowd.tick() => if self.streams.is_crowded(&self.state).await {
+                    self.streams.forget_silent(&self.state, PATIENCE).await;
                 },
             }
         }
@@ -98,12 +75,9 @@ impl Relay {
     /// Reads everything again, as if word of any change could have been missed. The error says why Redis cannot be
     /// read.
     pub async fn refresh(&self) -> Result<(), String> {
-        self.look_up_hosts.notify_one();
+        self.names_due.notify_one();
         self.follow(&[Change::Overrun]).await;
-        match self.tree.get() {
-            Some(tree) => tree.refresh().await,
-            None => Ok(()),
-        }
+        self.membership.refresh().await
     }
 
     /// Reads again what the changes may concern, and brings the data plane up to date.
@@ -168,7 +142,8 @@ impl Relay {
         let listeners = listeners(&addresses, interface.mac.unwrap_or_default(), self.config.listen.ports);
         if state.addresses != addresses {
             state.addresses = addresses;
-            self.register_again(state).await;
+            let State { ifindex, addresses, .. } = &*state;
+            self.membership.register_again(&self.config, &self.netlink, *ifindex, addresses).await;
         }
         if let Plane::Kernel(plane) = &mut state.plane {
             plane.listen(listeners)?;
@@ -272,88 +247,6 @@ impl Relay {
             }
         }
     }
-
-    /// Is the table of streams more than half full? Counts no further than that.
-    async fn is_crowded(&self) -> bool {
-        let pins = match &self.state.lock().await.plane {
-            Plane::Userspace(sockets) => return sockets.known() > CROWDED,
-            Plane::Kernel(_) => Pins::new(&self.config.pin_root, &self.config.interface),
-        };
-        let counting = tokio::task::spawn_blocking(move || kernel::has_more_streams(&pins, CROWDED));
-        matches!(counting.await, Ok(Ok(true)))
-    }
-
-    /// Forgets streams that were silent for longer than our patience lasts.
-    pub(super) async fn forget_silent(&self, patience: Patience) {
-        // Nobody adds up streams and totals while some of them go from here to there.
-        let _sums = self.sums.lock().await;
-        let streams = self.read_streams().await;
-        self.forget(&to_forget(&streams, crate::clock::monotonic_ns(), patience)).await;
-    }
-
-    /// Forgets streams. Hold `sums`.
-    pub(super) async fn forget(&self, keys: &[StreamKey]) {
-        for keys in keys.chunks(AT_A_TIME) {
-            let mut state = self.state.lock().await;
-            if let Err(error) = state.plane.forget(keys, self.config.listen.ports) {
-                tracing::warn!("streams stay in the table: {error}");
-            }
-        }
-    }
-}
-
-impl Relay {
-    /// Keeps devmaps ready for the changes that are likely to come, so that they need not wait for the kernel.
-    pub async fn keep_stock(self: Arc<Relay>) {
-        let mut applied = self.applied.subscribe();
-        loop {
-            while self.fill_orders().await {}
-            if applied.changed().await.is_err() {
-                return;
-            }
-        }
-    }
-
-    /// True when there were orders, and one could be filled.
-    async fn fill_orders(&self) -> bool {
-        let orders: Vec<StockOrder> = {
-            let mut state = self.state.lock().await;
-            let Plane::Kernel(plane) = &mut state.plane else { return false };
-            std::iter::from_fn(|| plane.stock_order()).collect()
-        };
-        // Together and without the lock: this is the wait that changes are to be spared, and one wait of the kernel's
-        // does for all.
-        let filling = orders.into_iter().map(|order| async move {
-            let (size, instance) = (order.size, order.instance);
-            let filled = tokio::task::spawn_blocking(move || order.fill()).await;
-            let devmap = match filled {
-                Ok(Ok(devmap)) => Some(devmap),
-                Ok(Err(error)) => {
-                    tracing::warn!("no devmap in stock for {size} children: {error}");
-                    None
-                }
-                Err(_) => None,
-            };
-            let filled = devmap.is_some();
-            if let Plane::Kernel(plane) = &mut self.state.lock().await.plane {
-                plane.stocked(size, instance, devmap);
-            }
-            filled
-        });
-        join_all(filling).await.contains(&true)
-    }
-}
-
-/// Which streams to forget, at a moment on the clock of `last_seen`.
-fn to_forget(streams: &[(StreamKey, Stream)], now: u64, patience: Patience) -> Vec<StreamKey> {
-    let most = MAX_STREAMS as usize;
-    let limit = if streams.len() * 4 > most * 3 { patience.when_full } else { patience.silent };
-    let crowded = streams.len() > CROWDED;
-    let goes = |stream: &Stream| {
-        let silent = now.saturating_sub(stream.last_seen);
-        silent > limit || (crowded && stream.packets <= 1 && silent > patience.single)
-    };
-    streams.iter().filter(|(_, stream)| goes(stream)).map(|(key, _)| *key).collect()
 }
 
 /// The addresses to listen on: a question that failed says nothing about them.
@@ -378,81 +271,10 @@ async fn gather(first: Change, changes: &mut Changes) -> Vec<Change> {
     burst
 }
 
-impl Relay {
-    /// Passes on what the eBPF programs log: rare events, never packets.
-    pub async fn log_programs(self: Arc<Relay>) {
-        let mut state = self.state.lock().await;
-        let Plane::Kernel(plane) = &mut state.plane else { return };
-        let logger = match aya_log::EbpfLogger::init(plane.programs().ebpf()) {
-            Ok(logger) => logger,
-            Err(error) => {
-                tracing::warn!("the programs' log cannot be read: {error}");
-                return;
-            }
-        };
-        // SAFETY: the logger owns its file descriptor and keeps it open for as long as it lives.
-        let logger = unsafe { AsyncFd::register_with_interest(logger, Interest::READABLE) };
-        let Ok(mut logger) = logger else {
-            tracing::warn!("the programs' log cannot be waited for");
-            return;
-        };
-        tokio::spawn(async move {
-            while let Ok(mut guard) = logger.readable_mut().await {
-                guard.get_inner_mut().flush();
-                guard.clear_ready();
-            }
-        });
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::config::ConfigError;
-
-    const SECOND: u64 = 1_000_000_000;
-    const NOW: u64 = 1_000 * SECOND;
-
-    /// `count` streams of so many packets, silent for so long; their SSRCs begin at `first`.
-    fn streams(first: u32, count: u32, packets: u64, silent: u64) -> Vec<(StreamKey, Stream)> {
-        let begun = Stream::begin_with_rtcp(NOW - silent, [0; 16], 5004);
-        let stream = Stream { packets, ..begun };
-        let key = |ssrc| StreamKey { port: 5004, reserved: [0; 2], ssrc };
-        (first..first + count).map(|ssrc| (key(ssrc), stream)).collect()
-    }
-
-    /// How many of the streams from each of these SSRCs on are forgotten.
-    fn forgotten(parts: &[(u32, u64, u64)]) -> Vec<usize> {
-        let starts: Vec<u32> = (0..parts.len() as u32).map(|part| part * MAX_STREAMS).collect();
-        let all: Vec<_> = starts
-            .iter()
-            .zip(parts)
-            .flat_map(|(first, (count, packets, silent))| streams(*first, *count, *packets, *silent))
-            .collect();
-        let gone = to_forget(&all, NOW, PATIENCE);
-        let of = |first: &u32| {
-            gone.iter().filter(|key| (*first..*first + MAX_STREAMS).contains(&key.ssrc)).count()
-        };
-        starts.iter().map(of).collect()
-    }
-
-    #[test]
-    fn streams_of_one_packet_go_first_when_the_table_is_half_full() {
-        let half = MAX_STREAMS / 2;
-        // Real ones that pause, a flood that has gone by, RTCP alone, and what has just come.
-        let parts =
-            |flood| [(10, 2, 20 * SECOND), (flood, 1, 3 * SECOND), (10, 0, 3 * SECOND), (10, 1, SECOND)];
-        assert_eq!(forgotten(&parts(half - 30)), [0, 0, 0, 0]);
-        assert_eq!(forgotten(&parts(half)), [0, half as usize, 10, 0]);
-    }
-
-    #[test]
-    fn silent_streams_go_sooner_when_the_table_is_nearly_full() {
-        let most = MAX_STREAMS * 3 / 4;
-        let parts = |live| [(live, 9, SECOND), (10, 9, 40 * SECOND), (10, 9, 700 * SECOND)];
-        assert_eq!(forgotten(&parts(100)), [0, 0, 10]);
-        assert_eq!(forgotten(&parts(most)), [0, 10, 10]);
-    }
 
     #[test]
     fn a_failed_question_for_addresses_removes_none() {
