@@ -97,9 +97,9 @@ fn when_another_daemon_takes_over() {
             kernel.plane.attach().unwrap();
             let packet = media(Ip::V4, rtp(1, 1, 60));
             assert!(all_forward(&on_each_cpu(kernel, &packet)), "{mode}");
-            let before = kernel.plane.maps().listener_changes.get(&0, 0).unwrap();
+            let before = kernel.plane.maps().policy_changes.get(&0, 0).unwrap();
             kernel.take_over();
-            let after = kernel.plane.maps().listener_changes.get(&0, 0).unwrap();
+            let after = kernel.plane.maps().policy_changes.get(&0, 0).unwrap();
             assert_ne!(before, after, "{mode}");
             assert!(all_forward(&on_each_cpu(kernel, &packet)), "{mode}");
         });

@@ -59,7 +59,7 @@ pub fn examine(interface: Option<&str>, pin_root: &Path) -> Vec<Finding> {
         ),
         finding(
             "BPF filesystem",
-            match pins::is_bpffs(Path::new(pins::DEFAULT_ROOT)) {
+            match kernel::is_bpffs(Path::new(pins::DEFAULT_ROOT)) {
                 true => Ok("/sys/fs/bpf".to_owned()),
                 false => Err("not mounted; `relay-ctl attach` mounts it, if it may".to_owned()),
             },

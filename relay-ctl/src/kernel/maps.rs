@@ -25,8 +25,9 @@ pub struct Maps {
     pub relay: Array<MapData, Relay>,
     /// Addresses and ports listened on.
     pub listeners: HashMap<MapData, ListenerKey, Listener>,
-    /// How often those, `SOURCES` or `PEERS` have changed.
-    pub listener_changes: Array<MapData, u32>,
+    /// How often what may be sent by whom has changed: `LISTENERS`, `SOURCES` or `PEERS`. The map has the name that it
+    /// had when it counted listeners alone: another name would be another layout.
+    pub policy_changes: Array<MapData, u32>,
     /// Where media is taken from.
     pub sources: LpmTrie<MapData, [u8; 16], u32>,
     /// Streams with a set of their own.
@@ -71,7 +72,7 @@ impl Maps {
         let opened = Maps {
             relay: open(pins, "RELAY")?,
             listeners: open(pins, "LISTENERS")?,
-            listener_changes: open(pins, "LISTENER_CHANGES")?,
+            policy_changes: open(pins, "LISTENER_CHANGES")?,
             sources: open(pins, "SOURCES")?,
             routes: open(pins, "ROUTES")?,
             sets: open(pins, "SETS")?,
@@ -135,10 +136,10 @@ impl Maps {
 
     /// Makes the programs check anew who may send what: `LISTENERS`, `SOURCES` or `PEERS` have changed.
     pub fn note_policy(&mut self) -> Result<(), KernelError> {
-        let changes = self.listener_changes.get(&0, 0).map_err(map("LISTENER_CHANGES"))?;
+        let changes = self.policy_changes.get(&0, 0).map_err(map("LISTENER_CHANGES"))?;
         // Never 0: a stream that has that has not been looked at.
         let next = changes.checked_add(1).unwrap_or(1);
-        self.listener_changes.set(0, next, 0).map_err(map("LISTENER_CHANGES"))
+        self.policy_changes.set(0, next, 0).map_err(map("LISTENER_CHANGES"))
     }
 
     /// Where media is taken from.

@@ -10,7 +10,8 @@ use nix::sched::{CpuSet, sched_getaffinity, sched_setaffinity};
 use nix::unistd::Pid;
 use relay_common::probe::{ERROR, OUTCOME, SENT, TARGET};
 
-use super::programs::{OBJECT, PROBE, VERIFIER_LOG, of, retry, xdp};
+use super::programs::{OBJECT, PROBE, xdp};
+use super::verifier::{VERIFIER_LOG, of, retry};
 use super::{KernelError, map};
 
 /// EtherType for local experiments (IEEE 802): no host acts on it.
@@ -215,7 +216,7 @@ pub fn refusal(interface: &str, errno: Errno, held: Option<&str>) -> String {
 }
 
 /// Whose program is in the way on an interface, and what to do about it.
-pub fn in_the_way(interface: &str, program: &super::programs::Known) -> String {
+pub fn in_the_way(interface: &str, program: &super::Known) -> String {
     let todo = match program.name.as_str() {
         "xdp_dispatcher" => {
             format!("it is libxdp's dispatcher; `xdp-loader unload {interface} --all` ends all that is in it")
@@ -303,7 +304,7 @@ mod tests {
 
     #[test]
     fn a_program_in_the_way_is_named_with_what_to_do() {
-        let known = |name: &str| super::super::programs::Known { id: 7, name: name.to_owned() };
+        let known = |name: &str| super::super::Known { id: 7, name: name.to_owned() };
         let said = in_the_way("eth0", &known("xdp_dispatcher"));
         assert!(
             said.contains("program 7 (xdp_dispatcher)") && said.contains("xdp-loader unload eth0"),

@@ -125,6 +125,6 @@ fn a_takeover_that_is_refused_can_be_tried_again() {
 #[test]
 fn a_mask_names_the_children_it_was_made_of() {
     for children in [subset([]), subset([0]), subset([63, 64, 127, 128, 255]), subset(0..MAX_CHILDREN)] {
-        assert_eq!(children_of_mask(&mask(&children)), children);
+        assert_eq!(children_of_mask(&mask::mask(&children)), children);
     }
 }

@@ -9,7 +9,7 @@ use super::super::StartError;
 use super::super::interface::hold_at_rest;
 use super::super::probes::{EgressProber, Fallen, Probes, Standing};
 use crate::config::Config;
-use crate::kernel::{self, DataPlane, Found, Inherited, KernelError, Pins, pins, probe};
+use crate::kernel::{self, DataPlane, Found, Inherited, KernelError, Pins, probe};
 use crate::mode::{self, Before, Facts, Mode, ModeWanted, Start, choose};
 use crate::net::{Interface, Netlink};
 
@@ -51,7 +51,7 @@ pub fn open_kernel(
         }
         return Ok(Kernel { bpf, plane: None });
     }
-    pins::ensure_bpffs(&config.pin_root)?;
+    kernel::ensure_bpffs(&config.pin_root)?;
     let plane = DataPlane::open(pins, interface.index, config.constants)?;
     Ok(Kernel { bpf, plane: Some(plane) })
 }
