@@ -37,7 +37,10 @@ pub use maps::{CaptureRing, Maps, StockOrder, map};
 pub use pins::{Found, Pins};
 pub use plane::DataPlane;
 pub use programs::{Constants, Programs};
-pub use read::{Inherited, drops, has_more_streams, routes, streams, streams_pinned};
+pub use read::{
+    Inherited, copies_not_made, copies_not_made_pinned, drops, has_more_streams, routes, streams,
+    streams_pinned,
+};
 pub use text::{padded, unpadded};
 
 pub use crate::mode::Mode;

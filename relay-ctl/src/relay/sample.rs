@@ -11,7 +11,7 @@ use super::plane::Plane;
 use super::status::mark;
 use super::{Relay, State};
 use crate::config::Config;
-use crate::kernel::Pins;
+use crate::kernel::{self, Pins};
 use crate::mode::Mode;
 use crate::report::{self, Sums};
 use crate::userspace::Userspace;
@@ -48,10 +48,11 @@ impl Relay {
     pub async fn sample(&self) -> Sample {
         let _sums = self.streams.hold().await;
         let read = self.streams.read(&self.state).await;
+        let not_made = self.copies_not_made().await;
         let state = self.state.lock().await;
         let forgotten = state.plane.forgotten();
         let mut children = state.children_views();
-        let mut status = self.status_of(&state, Sums::of(&read, forgotten), &children);
+        let mut status = self.status_of(&state, Sums { not_made, ..Sums::of(&read, forgotten) }, &children);
         let forwarder = match (&state.problem, status.gstreamer.audio_running) {
             (_, false) => Forwarder::Nothing,
             (Some(_), true) => Forwarder::Problem,
@@ -87,6 +88,16 @@ impl Relay {
         let state = self.state.lock().await;
         let children = state.children_views();
         self.status_of(&state, Sums::default(), &children).problems
+    }
+
+    /// Without the lock of the state, since it waits for the kernel.
+    async fn copies_not_made(&self) -> u64 {
+        if self.state.lock().await.plane.mode() != Mode::Xdp {
+            return 0;
+        }
+        let pins = Pins::new(&self.config.pin_root, &self.config.interface);
+        let read = tokio::task::spawn_blocking(move || kernel::copies_not_made_pinned(&pins));
+        read.await.ok().and_then(Result::ok).unwrap_or_default()
     }
 
     fn status_of(&self, state: &State, sums: Sums, children: &[view::Child]) -> view::Status {
