@@ -4,8 +4,26 @@ use aya::programs::{SchedClassifier, TcAttachType};
 
 use super::KernelError;
 use super::pins::{LINK_TCX, Pins};
-use super::programs::TC;
 use super::verifier::of;
+
+/// The XDP program. These are the names in the object.
+pub const XDP: &str = "relay_xdp";
+/// The XDP program that spreads streams over CPUs.
+pub const SPREAD: &str = "relay_spread";
+/// What runs there.
+pub const XDP_CPU: &str = "relay_xdp_cpu";
+/// The XDP program that lets everything pass.
+pub const PASS: &str = "relay_pass";
+/// The devmap program.
+pub const COPY: &str = "relay_copy";
+/// The tcx program.
+pub const TC: &str = "relay_tc";
+/// The tracepoint program.
+pub const XMIT: &str = "relay_xmit";
+/// The tracepoint program of the CPUs' queues.
+pub const BUSY: &str = "relay_busy";
+/// The probe.
+pub const PROBE: &str = "relay_probe";
 
 /// A program as people know it.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -12,6 +12,7 @@ use aya::programs::{
 use aya::{Ebpf, EbpfLoader};
 use relay_common::layout::{PINNED_MAPS, Spread};
 
+pub use super::known::{BUSY, COPY, PASS, PROBE, SPREAD, TC, XDP, XDP_CPU, XMIT};
 use super::known::{before_ours, name_of};
 use super::links::{attach_new_xdp, link_error, pin, pin_instead, pinned_link, remove_link, replace_xdp};
 use super::pins::{LINK_BUSY, LINK_TCX, LINK_XDP, LINK_XMIT, Pins};
@@ -20,25 +21,6 @@ use super::{KernelError, Mode, map};
 
 /// The eBPF object, built by `cargo xtask build-ebpf`.
 pub static OBJECT: &[u8] = aya::include_bytes_aligned!(concat!(env!("OUT_DIR"), "/relay-ebpf"));
-
-/// Names of the programs in the object.
-pub const XDP: &str = "relay_xdp";
-/// The XDP program that spreads streams over CPUs.
-pub const SPREAD: &str = "relay_spread";
-/// What runs there.
-pub const XDP_CPU: &str = "relay_xdp_cpu";
-/// The XDP program that lets everything pass.
-pub const PASS: &str = "relay_pass";
-/// The devmap program.
-pub const COPY: &str = "relay_copy";
-/// The tcx program.
-pub const TC: &str = "relay_tc";
-/// The tracepoint program.
-pub const XMIT: &str = "relay_xmit";
-/// The tracepoint program of the CPUs' queues.
-pub const BUSY: &str = "relay_busy";
-/// The probe.
-pub const PROBE: &str = "relay_probe";
 
 /// Packets that wait for a CPU at most. Enough for what a card delivers in one poll of several queues, and gone in some
 /// milliseconds.

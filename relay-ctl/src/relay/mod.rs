@@ -7,7 +7,7 @@
 //! | `error.rs` | why something cannot be |
 //! | `start/` | from a configuration, and what a predecessor left, to a relay that runs |
 //! | `children.rs` | children and routes, as the API changes them |
-//! | `tree.rs` | many children at once, as Redis says |
+//! | `tree.rs`, `tree_change.rs` | many children at once, as Redis says |
 //! | `membership.rs` | what Redis told, and what is registered there |
 //! | `reach.rs` | a child's route, MAC address and headers |
 //! | `names.rs`, `hosts.rs` | host names of children and parent |
@@ -47,6 +47,7 @@ mod status;
 mod stock;
 mod streams;
 mod tree;
+mod tree_change;
 mod uplink;
 mod watch;
 

@@ -1,23 +1,15 @@
 //! The relay in its tree: what Redis says becomes children, many at once if need be.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::net::IpAddr;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use node::record::{Place, Registration};
 use node::topology::{Command, Upstream};
 use node::tree::{Follows, Session};
-use relay_common::layout::MAX_CHILDREN;
-use tokio::time::timeout_at;
 
-use super::reach::Reach;
-use super::{ChildError, Member, Relay, RelayError, State};
-use crate::config::ChildSpec;
-use crate::fanout::ChildId;
-use crate::net::Netlink;
-
-/// How long a child that is taken out may stay while the next hop of one that comes is asked for its MAC.
-const SWAP: Duration = Duration::from_millis(20);
+use super::tree_change::{TreeChange, id};
+use super::{Member, Relay, State};
 
 impl Follows for Relay {
     async fn have(&self) -> BTreeMap<String, Place> {
@@ -32,11 +24,13 @@ impl Follows for Relay {
         for command in &commands {
             state.refused.remove(id(command));
         }
-        if let Err(error) = self.reconcile(&mut state, &commands).await {
+        if let Err(error) = TreeChange::new(self, &mut state, &commands).carry_out().await {
             // One that cannot be carried out must not keep the others from being.
             tracing::debug!("{} commands together: {error}", commands.len());
             for command in &commands {
-                if let Err(error) = self.reconcile(&mut state, std::slice::from_ref(command)).await {
+                if let Err(error) =
+                    TreeChange::new(self, &mut state, std::slice::from_ref(command)).carry_out().await
+                {
                     state.refused.insert(id(command).to_owned(), error.to_string());
                 }
             }
@@ -106,149 +100,4 @@ impl Relay {
             }
         }
     }
-
-    /// Carries out commands as one change, or none of them.
-    async fn reconcile(&self, state: &mut State, commands: &[Command]) -> Result<(), RelayError> {
-        let before = state.children.clone();
-        let routes = state.routes.clone();
-        let refused = self.plan(state, commands, &before).await?;
-        if commands.iter().any(|command| matches!(command, Command::Remove { .. })) {
-            self.wait_for_reach_of(state, commands).await;
-        }
-        if let Err(error) = self.apply(state).await {
-            state.children = before;
-            state.routes = routes;
-            // Back to what was, or as near to it as the kernel lets us.
-            let _ = self.apply(state).await;
-            return Err(error);
-        }
-        for (name, member) in &before {
-            if !state.children.contains_key(name) {
-                state.plane.end_child(member.id)?;
-            }
-        }
-        state.refused.extend(refused);
-        Ok(())
-    }
-
-    /// Changes the children in the books. Gives those that are refused, and why.
-    async fn plan(
-        &self,
-        state: &mut State,
-        commands: &[Command],
-        before: &BTreeMap<String, Member>,
-    ) -> Result<Vec<(String, String)>, RelayError> {
-        // All that moves is taken out first: two children may change places.
-        for command in commands {
-            if !matches!(command, Command::Add { .. }) {
-                state.children.remove(id(command));
-            }
-        }
-        let mut refused = Vec::new();
-        for command in commands {
-            let (Command::Add { id, place } | Command::Move { id, place }) = command else { continue };
-            let member = match ChildSpec::new(id, &place.host, place.ports) {
-                Ok(spec) => self.member(state, spec, before).await,
-                Err(error) => Err(error.into()),
-            };
-            match member {
-                Ok(member) => {
-                    state.children.insert(id.clone(), member);
-                }
-                Err(RelayError::Kernel(error)) => return Err(error.into()),
-                Err(RelayError::Child { error, .. }) => refused.push((id.clone(), error.to_string())),
-                Err(error) => refused.push((id.clone(), error.to_string())),
-            }
-        }
-        let left: BTreeSet<ChildId> = state.children.values().map(|member| member.id).collect();
-        for subset in state.routes.values_mut() {
-            subset.retain(|id| left.contains(id));
-        }
-        Ok(refused)
-    }
-
-    /// Where one child comes in another's place, the other goes when the one's next hop is known: whoever is served by
-    /// either misses nothing. Not for long: it may be down.
-    async fn wait_for_reach_of(&self, state: &mut State, commands: &[Command]) {
-        let coming: BTreeSet<&str> =
-            commands.iter().filter(|command| !matches!(command, Command::Remove { .. })).map(id).collect();
-        let resolving = |state: &State| {
-            coming.iter().any(|id| state.children.get(*id).is_some_and(|member| member.reach.is_resolving()))
-        };
-        if !resolving(state) {
-            return;
-        }
-        // A socket of its own: whoever reads the relay's other one waits for the lock that is held here. Opened before
-        // the look, or an answer between the two would be missed.
-        let Ok(mut changes) = Netlink::subscribe() else { return };
-        let mode = state.plane.mode();
-        let deadline = tokio::time::Instant::now() + SWAP;
-        loop {
-            for id in &coming {
-                if let Some(member) = state.children.get_mut(*id).filter(|member| member.reach.is_resolving())
-                {
-                    member.reach.refresh(&self.netlink, mode).await;
-                }
-            }
-            if !resolving(state) || !matches!(timeout_at(deadline, changes.next()).await, Ok(Some(_))) {
-                return;
-            }
-        }
-    }
-
-    /// A child as it is to be, with the number it had if it was there before.
-    async fn member(
-        &self,
-        state: &mut State,
-        spec: ChildSpec,
-        before: &BTreeMap<String, Member>,
-    ) -> Result<Member, RelayError> {
-        let reach = match spec.host.parse::<IpAddr>() {
-            Ok(address) => {
-                state
-                    .check_place(&self.config, &self.netlink, &spec, address)
-                    .await
-                    .map_err(RelayError::of(&spec.name))?;
-                let reach = Reach::find(&self.netlink, address, state.plane.mode()).await;
-                if let Some(refusal) = reach.refusal {
-                    return Err(RelayError::of(&spec.name)(ChildError::Unsendable(refusal)));
-                }
-                reach
-            }
-            Err(_) => {
-                self.names_due.notify_one();
-                // Other ports, or back before it was gone: what its name resolved to still holds.
-                let known = before.get(&spec.name).filter(|member| member.spec.host == spec.host);
-                let known = known.filter(|member| member.reach.address.is_some());
-                known.map_or_else(|| Reach::unresolved(&spec.host), |member| member.reach.clone())
-            }
-        };
-        let known = before.get(&spec.name).map(|member| member.id);
-        let id = match known {
-            Some(id) => id,
-            None => {
-                let id =
-                    state.fresh_id(before).ok_or_else(|| RelayError::of(&spec.name)(ChildError::TooMany))?;
-                state.plane.begin_child(id)?;
-                id
-            }
-        };
-        Ok(Member { id, spec, reach })
-    }
-}
-
-impl State {
-    /// A number that no child has, nor had before this change: until the flip, copies count for the old one. Unless
-    /// there is no other.
-    fn fresh_id(&self, before: &BTreeMap<String, Member>) -> Option<ChildId> {
-        let now: BTreeSet<ChildId> = self.children.values().map(|member| member.id).collect();
-        let then: BTreeSet<ChildId> = before.values().map(|member| member.id).collect();
-        let free = |id: &ChildId| !now.contains(id) && !then.contains(id);
-        (0..MAX_CHILDREN).find(free).or_else(|| (0..MAX_CHILDREN).find(|id| !now.contains(id)))
-    }
-}
-
-fn id(command: &Command) -> &str {
-    let (Command::Remove { id } | Command::Move { id, .. } | Command::Add { id, .. }) = command;
-    id
 }

@@ -11,6 +11,7 @@ use super::interface::{interface_of, listen_addresses, listeners};
 use super::plane::Plane;
 use super::streams::PATIENCE;
 use super::{Relay, StartError, State};
+use crate::config::Config;
 use crate::kernel::{KernelError, Pins, probe};
 use crate::mode::{Mode, ModeWanted};
 use crate::net::{Change, Changes, Interface, NetError, Netlink};
@@ -52,14 +53,19 @@ impl Relay {
                     }
                 },
                 _ = refresh.tick() => {
-                    if self.is_detached().await {
+                    let (detached, not_attached) = {
+                        let state = self.state.lock().await;
+                        (state.is_detached(&self.config), state.not_attached.is_some())
+                    };
+                    if detached {
                         return;
                     }
-                    if self.state.lock().await.not_attached.is_some() {
+                    if not_attached {
                         self.follow(&[Change::Overrun]).await;
                     }
-                    self.look_at_chain().await;
-                    self.keep_neighbours().await;
+                    let mut state = self.state.lock().await;
+                    state.check_chain();
+                    state.keep_neighbours(&self.netlink).await;
                 }
                 _ = resync.tick() => {
                     self.follow(&[Change::Overrun]).await;
@@ -149,7 +155,7 @@ impl Relay {
             plane.listen(listeners)?;
         }
         if state.ifindex != interface.index || state.not_attached.is_some() {
-            match self.attach_again(state, &interface) {
+            match state.attach_again(&self.config, &interface) {
                 Ok(()) => state.not_attached = None,
                 Err(error) => {
                     let why = format!("cannot attach to {} again: {error}", interface.name);
@@ -162,31 +168,33 @@ impl Relay {
         }
         Ok(())
     }
+}
 
+impl State {
     /// The interface was gone and is back, or another stands in for it: its links went with it.
-    fn attach_again(&self, state: &mut State, interface: &Interface) -> Result<(), KernelError> {
-        if state.not_attached.is_none() {
-            if interface.name == self.config.interface {
+    fn attach_again(&mut self, config: &Config, interface: &Interface) -> Result<(), KernelError> {
+        if self.not_attached.is_none() {
+            if interface.name == config.interface {
                 tracing::warn!(
                     "{} came back with index {}; attaching again",
                     interface.name,
                     interface.index
                 );
             } else {
-                tracing::warn!("{} is gone; {} takes its place", self.config.interface, interface.name);
+                tracing::warn!("{} is gone; {} takes its place", config.interface, interface.name);
             }
         }
-        state.probes.forget_all();
+        self.probes.forget_all();
         let mut attached = Ok(());
-        if let Plane::Kernel(plane) = &mut state.plane {
+        if let Plane::Kernel(plane) = &mut self.plane {
             plane.move_to(interface.index);
             attached = plane
-                .describe(&self.config.node_id, self.config.listen.ports, &state.mode_reason, false)
+                .describe(&config.node_id, config.listen.ports, &self.mode_reason, false)
                 .and_then(|()| plane.attach());
         }
         if let Err(error) = attached {
             // An interface that cannot run an XDP program may still run one of tc's.
-            let auto = self.config.mode == ModeWanted::Auto && state.plane.mode() == Mode::Xdp;
+            let auto = config.mode == ModeWanted::Auto && self.plane.mode() == Mode::Xdp;
             if !auto || probe::tcx().is_err() {
                 return Err(error);
             }
@@ -195,18 +203,17 @@ impl Relay {
                 interface.name,
                 probe::root_cause(&error)
             );
-            state.switch(Mode::Tc, &self.config, format!("no xdp: {why}"))?;
+            self.switch(Mode::Tc, config, format!("no xdp: {why}"))?;
         }
-        state.ifindex = interface.index;
-        state.interface.clone_from(&interface.name);
-        state.interruptions += 1;
+        self.ifindex = interface.index;
+        self.interface.clone_from(&interface.name);
+        self.interruptions += 1;
         Ok(())
     }
 
     /// Programs that see packets before ours in tc may keep them from us.
-    async fn look_at_chain(&self) {
-        let mut state = self.state.lock().await;
-        let Plane::Kernel(plane) = &state.plane else { return };
+    fn check_chain(&mut self) {
+        let Plane::Kernel(plane) = &self.plane else { return };
         // An interface that is gone has no chain.
         let before = plane.before_ours().unwrap_or_default();
         let warning = (!before.is_empty()).then(|| {
@@ -215,33 +222,31 @@ impl Relay {
                 "{} before ours in tc on {}: what it ends or changes does not come to the relay; a restart of relay-ctl puts \
                  ours first again",
                 names.join(", "),
-                state.interface
+                self.interface
             )
         });
         if let Some(warning) = &warning
-            && state.chain.as_ref() != Some(warning)
+            && self.chain.as_ref() != Some(warning)
         {
             tracing::warn!("{warning}");
         }
-        state.chain = warning;
+        self.chain = warning;
     }
 
     /// Somebody ran `relay-ctl detach`.
-    async fn is_detached(&self) -> bool {
-        let state = self.state.lock().await;
-        matches!(state.plane, Plane::Kernel(_))
-            && !Pins::new(&self.config.pin_root, &self.config.interface).is_there()
+    fn is_detached(&self, config: &Config) -> bool {
+        matches!(self.plane, Plane::Kernel(_)) && !Pins::new(&config.pin_root, &config.interface).is_there()
     }
 
-    async fn keep_neighbours(&self) {
-        let state = self.state.lock().await;
-        if state.plane.mode() == Mode::Userspace {
+    /// Asks the kernel to confirm the next hops that copies go by.
+    async fn keep_neighbours(&self, netlink: &Netlink) {
+        if self.plane.mode() == Mode::Userspace {
             return;
         }
         let mut asked = BTreeSet::new();
-        for hop in state.children.values().filter_map(|member| member.reach.hop.as_ref()) {
+        for hop in self.children.values().filter_map(|member| member.reach.hop.as_ref()) {
             if asked.insert((hop.interface.index, hop.via))
-                && let Err(error) = self.netlink.probe(hop).await
+                && let Err(error) = netlink.probe(hop).await
             {
                 tracing::debug!("{}: {error}", hop.via);
             }
