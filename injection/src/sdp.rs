@@ -1,12 +1,9 @@
 //! What a WHIP client sends, without I/O: its offer (is there anything in it that a tree can carry?) and the fragments
 //! with its candidates (RFC 8840).
 
+use node::media::{Codec, Kind, PerKind};
 use sdp_types::{Media, Session};
 use serde_json::{Value, json};
-
-/// Codecs that every viewer can play.
-const AUDIO: [&str; 1] = ["opus"];
-const VIDEO: [&str; 2] = ["VP8", "H264"];
 
 /// Why an offer is refused.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -24,36 +21,36 @@ pub enum OfferError {
 pub struct Offer {
     /// Its ICE user name, by which a restart is recognised.
     pub user: String,
-    /// Whether it sends audio (0) and video (1).
-    pub sends: [bool; 2],
+    /// What it sends.
+    pub sends: PerKind<bool>,
 }
 
 /// Looks an offer through before Janus is bothered with it.
 pub fn check(offer: &str) -> Result<Offer, OfferError> {
     let malformed = |why: &str| OfferError::Malformed(format!("this is no SDP offer to publish with: {why}"));
     let session = Session::parse(offer.as_bytes()).map_err(|error| malformed(&error.to_string()))?;
-    let media: Vec<&Media> = session
+    let media: Vec<(Kind, &Media)> = session
         .medias
         .iter()
-        .filter(|media| ["audio", "video"].contains(&media.media.as_str()))
-        .filter(|media| !has(media, "recvonly") && !has(media, "inactive"))
+        .filter_map(|media| Some((Kind::parse(&media.media)?, media)))
+        .filter(|(_, media)| !has(media, "recvonly") && !has(media, "inactive"))
         .collect();
     if media.is_empty() {
         return Err(malformed("it sends neither audio nor video"));
     }
-    for media in &media {
-        let kind = media.media.as_str();
-        let wanted = if kind == "audio" { &AUDIO[..] } else { &VIDEO[..] };
+    for (kind, media) in &media {
         let offered = codecs(media);
-        if !offered.iter().any(|name| wanted.iter().any(|wanted| wanted.eq_ignore_ascii_case(name))) {
+        if !offered.iter().any(|name| Codec::parse(name).is_some_and(|codec| codec.kind() == *kind)) {
+            let wanted = Codec::ALL.into_iter().filter(|codec| codec.kind() == *kind);
+            let wanted: Vec<&str> = wanted.map(Codec::encoding_name).collect();
             let (wanted, offered) = (wanted.join(" or "), offered.join(", "));
             return Err(OfferError::NoCodec(format!("{kind} must be {wanted}; offered: {offered}")));
         }
     }
-    let user = media.iter().find_map(|media| value(media, "ice-ufrag"));
+    let user = media.iter().find_map(|(_, media)| value(media, "ice-ufrag"));
     let user = user.or_else(|| session.get_first_attribute_value("ice-ufrag").ok().flatten());
     let user = user.map(str::to_owned).ok_or_else(|| malformed("it has no ice-ufrag"))?;
-    Ok(Offer { user, sends: ["audio", "video"].map(|kind| media.iter().any(|media| media.media == kind)) })
+    Ok(Offer { user, sends: PerKind::from_fn(|kind| media.iter().any(|(of, _)| *of == kind)) })
 }
 
 fn codecs(media: &Media) -> Vec<&str> {
@@ -126,11 +123,12 @@ mod tests {
 
     #[test]
     fn offers_that_can_be_carried_are_taken() {
-        for (media, sends) in [
+        for (media, [audio, video]) in [
             (AUDIO.to_owned(), [true, false]),
             (VIDEO.to_owned(), [false, true]),
             (format!("{AUDIO}{VIDEO}a=sendonly\r\n"), [true, true]),
         ] {
+            let sends = PerKind { audio, video };
             assert_eq!(check(&offer(&media)), Ok(Offer { user: "abcd".to_owned(), sends }), "{media}");
         }
     }

@@ -1,7 +1,7 @@
+use node::media::VideoCodec;
 use proptest::prelude::*;
 
 use super::*;
-use crate::codec::VideoCodec;
 
 /// As Janus 1.1.2 made it, shortened.
 const JANUS: &str = "v=0\r\no=- 17 1 IN IP4 127.0.0.1\r\ns=Mountpoint 4001\r\nt=0 0\r\na=group:BUNDLE a v\r\n\

@@ -211,7 +211,7 @@ impl Egress {
                     up = self.viewers().connected(&viewer);
                     tracing::debug!("session {}: a viewer is up", mountpoint.session);
                     // Janus asks as well, but not within a second of the last time.
-                    self.keyframes.ask(mountpoint.ssrcs[1]);
+                    self.keyframes.ask(mountpoint.ssrcs.video);
                 }
                 Some(Event::Hangup { .. } | Event::Detached) | None => break,
                 Some(Event::Plugin { data, .. }) if data["result"]["status"] == json!("stopped") => break,

@@ -5,10 +5,10 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use janus::Event;
+use node::media::{Codec, Kind, PerKind};
 use tokio::sync::{mpsc, watch};
 
 use super::{Entry, Injector, InjectorError, lock};
-use crate::pipeline::KINDS;
 use crate::publication::{Happening, Publication, Stage, Via};
 use crate::rtmp::Place;
 use crate::sdp::{self, Offer, OfferError};
@@ -96,7 +96,7 @@ impl Injector {
             publisher.leave().await;
             return Err(InjectorError::Unknown(format!("session {id} was destroyed")));
         }
-        self.feedback.publisher(session.ssrcs[1], keyframes);
+        self.feedback.publisher(session.ssrcs.video, keyframes);
         let answer = publisher.answer.clone();
         let key = format!("{:032x}", rand::random::<u128>());
         let current = Arc::new(Current {
@@ -210,7 +210,7 @@ impl Injector {
     /// Takes a publication out; the caller holds the place.
     async fn leave(&self, entry: &Entry, current: &Arc<Current>, why: &str) {
         *lock(&entry.current) = None;
-        self.feedback.publisher(entry.session.ssrcs[1], None);
+        self.feedback.publisher(entry.session.ssrcs.video, None);
         let publisher = lock(&current.publisher).take();
         // Somebody who trickles at this moment has the other handle on it, for a moment.
         if let Some(publisher) = publisher {
@@ -263,14 +263,14 @@ impl Injector {
 
 /// Why a publication as Janus took it is of no use: nobody would notice that half of it is missing.
 fn refusal(offered: &Offer, streams: &[Stream]) -> Option<String> {
-    let odd = streams.iter().find(|stream| !["opus", "vp8", "h264"].contains(&stream.codec.as_str()));
+    let odd = streams.iter().find(|stream| Codec::parse(&stream.codec).is_none());
     if let Some(odd) = odd {
         return Some(format!("the tree does not carry {}", odd.codec));
     }
-    let missing =
-        (0..2).find(|kind| offered.sends[*kind] && streams.iter().all(|stream| stream.kind != *kind))?;
-    let kinds = ["Opus", "VP8 or H264 (42e01f)"];
-    Some(format!("Janus does not take the offered {}; offer {}", KINDS[missing], kinds[missing]))
+    let is_missing = |kind: &Kind| offered.sends[*kind] && streams.iter().all(|stream| stream.kind != *kind);
+    let missing = Kind::BOTH.into_iter().find(is_missing)?;
+    let wanted = PerKind { audio: "Opus", video: "VP8 or H264 (42e01f)" };
+    Some(format!("Janus does not take the offered {missing}; offer {}", wanted[missing]))
 }
 
 fn happening(event: Event) -> Option<Happening> {
@@ -297,14 +297,14 @@ mod tests {
     #[test]
     fn half_a_publication_is_refused() {
         let stream = |kind, codec: &str| Stream { mid: "0".to_owned(), kind, codec: codec.to_owned() };
-        let offer = |sends| Offer { user: String::new(), sends };
-        let both = [stream(1, "h264"), stream(0, "opus")];
+        let offer = |sends: [bool; 2]| Offer { user: String::new(), sends: sends.into() };
+        let both = [stream(Kind::Video, "h264"), stream(Kind::Audio, "opus")];
         assert_eq!(refusal(&offer([true, true]), &both), None);
         assert_eq!(refusal(&offer([false, true]), &both[..1]), None);
         let table = [
             (refusal(&offer([true, true]), &both[..1]), "does not take the offered audio"),
             (refusal(&offer([true, true]), &both[1..]), "does not take the offered video"),
-            (refusal(&offer([false, true]), &[stream(1, "vp9")]), "does not carry vp9"),
+            (refusal(&offer([false, true]), &[stream(Kind::Video, "vp9")]), "does not carry vp9"),
         ];
         for (refused, words) in table {
             assert!(refused.as_ref().is_some_and(|why| why.contains(words)), "{refused:?}");

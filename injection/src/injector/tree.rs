@@ -5,6 +5,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use node::media::PerKind;
 use node::record::{NodeType, Place, Registration};
 use node::topology::Command;
 use node::tree::{Follows, Session, Tree, TreeView};
@@ -120,7 +121,7 @@ pub(super) fn recipient(place: &Place) -> Recipient {
 fn addresses(
     recipients: &[Recipient],
     hosts: &BTreeMap<String, Result<IpAddr, String>>,
-) -> [BTreeSet<SocketAddr>; 2] {
+) -> PerKind<BTreeSet<SocketAddr>> {
     let of = |port: fn(&Recipient) -> u16| {
         let address = |to: &Recipient| match to.host.parse() {
             Ok(address) => Some(address),
@@ -128,7 +129,7 @@ fn addresses(
         };
         recipients.iter().filter_map(|to| Some(SocketAddr::new(address(to)?, port(to)))).collect()
     };
-    [of(|to| to.audio_port), of(|to| to.video_port)]
+    PerKind { audio: of(|to| to.audio_port), video: of(|to| to.video_port) }
 }
 
 /// What names mean now. One that cannot be looked up at this moment keeps what it meant before.
@@ -206,7 +207,7 @@ mod tests {
             ("b".to_owned(), Ok("fd00::1".parse().unwrap())),
             ("c".to_owned(), Err("no such host".to_owned())),
         ]);
-        let [audio, video] = addresses(
+        let PerKind { audio, video } = addresses(
             &[
                 to("a", 5002),
                 to("10.0.0.1", 5002),

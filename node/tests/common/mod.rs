@@ -168,7 +168,7 @@ impl Answer {
         self.headers.get(name).map_or("", |value| value.to_str().unwrap())
     }
 
-    /// What the error says; fails if the answer is not an error as the contract wants it.
+    /// What the error says; fails if the answer is not an error as in docs/contract.md, *HTTP*.
     pub fn error(&self) -> String {
         assert!(self.status >= 400, "{}: {}", self.status, self.body);
         assert_eq!(self.header("content-type"), "application/json", "{}: {}", self.status, self.body);

@@ -14,6 +14,7 @@ pub use child::{ChildSpec, Listen};
 pub use cpus::{Cpus, ONLINE};
 pub use node::config::ConfigError;
 use node::config::{NodeConfig, NodeFile, NodeFlags};
+use node::contract::key;
 use node::secret::Secret;
 use relay_common::layout::MAX_CHILDREN;
 use serde::Deserialize;
@@ -171,8 +172,10 @@ impl Config {
         if let (Some(child), Some(_)) = (children.first(), &node.tree) {
             return bad(format!(
                 "with Redis the children come from there: leave out --child {} (or `children` in the file), and say \
-                 `redis-cli SADD children:{} {}`; or leave out Redis",
-                child.name, node.node_id, child.name
+                 `redis-cli SADD {} {}`; or leave out Redis",
+                child.name,
+                key::children(&node.node_id),
+                child.name
             ));
         }
         let mode = flags.mode.or(file.mode).unwrap_or(ModeWanted::Auto);

@@ -1,8 +1,8 @@
 //! `GET /metrics`: what Prometheus scrapes.
 //!
 //! A scrape takes one sample of the relay and builds all series from it ([`families`]); nothing is counted twice over,
-//! nothing per packet. Only what the data plane does not count itself is kept in between ([`Counters`]). Names are those
-//! of the tree's contract, and every series carries `tree_id` and `node_id`.
+//! nothing per packet. Only what the data plane does not count itself is kept in between ([`Counters`]). All of them
+//! are in docs/contract.md, *Metrics*; every series carries `tree_id` and `node_id`.
 
 mod families;
 

@@ -2,6 +2,7 @@
 
 use std::net::IpAddr;
 
+use node::contract::key;
 use relay_common::layout::MAX_CHILDREN;
 
 use crate::config::ConfigError;
@@ -59,7 +60,7 @@ pub enum RelayError {
     CaptureRunning,
     /// With Redis its keys are the truth; a change made here would be undone by the next reading of them.
     #[error(
-        "children of this relay come from Redis; redis-cli SADD children:{node} NAME, or SREM children:{node} NAME"
+        "children of this relay come from Redis; redis-cli SADD {0} NAME, or SREM {0} NAME", key::children(.node)
     )]
     FollowsRedis { node: String },
     /// The data plane refused.

@@ -64,9 +64,9 @@ impl Membership {
 
     /// The sessions of the tree, to be shown from now on.
     pub fn show_sessions(&self, sessions: &[Session]) {
-        let by_ssrc = sessions.iter().flat_map(|session| {
-            [session.audio_ssrc, session.video_ssrc].map(|ssrc| (ssrc, session.id.clone()))
-        });
+        let by_ssrc = sessions
+            .iter()
+            .flat_map(|session| session.ssrcs.into_array().map(|ssrc| (ssrc.0, session.id.clone())));
         *self.sessions.write().unwrap_or_else(PoisonError::into_inner) = by_ssrc.collect();
     }
 

@@ -18,6 +18,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use node::keyframe::{self, Echoes, Limiter};
+use node::media::Ssrc;
 use relay_common::layout::StreamKey;
 use socket2::{Domain, Protocol, Socket, Type};
 use tokio::net::UdpSocket;
@@ -58,9 +59,9 @@ pub struct Uplink {
     /// Beside a kernel data plane; none in userspace mode, which has its own.
     sockets: Sockets,
     /// By RTP port and SSRC.
-    limiter: Limiter<(u16, u32)>,
+    limiter: Limiter<(u16, Ssrc)>,
     /// By child, RTP port and SSRC.
-    echoes: Echoes<(IpAddr, u16, u32)>,
+    echoes: Echoes<(IpAddr, u16, Ssrc)>,
     started: Instant,
 }
 
@@ -167,7 +168,7 @@ impl Uplink {
         }
     }
 
-    async fn ask_above(&self, port: u16, ssrc: u32) {
+    async fn ask_above(&self, port: u16, ssrc: Ssrc) {
         let state = self.relay.state.lock().await;
         // It may have ended meanwhile.
         let Some(source) = state.above(&key(port, ssrc), self.relay.config.listen.ports) else { return };
@@ -223,8 +224,8 @@ impl State {
     }
 }
 
-fn key(port: u16, ssrc: u32) -> StreamKey {
-    StreamKey { port, reserved: [0; 2], ssrc }
+fn key(port: u16, ssrc: Ssrc) -> StreamKey {
+    StreamKey { port, reserved: [0; 2], ssrc: ssrc.0 }
 }
 
 fn is_link_local(address: &IpAddr) -> bool {

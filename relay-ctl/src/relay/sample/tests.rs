@@ -2,6 +2,7 @@ use std::net::UdpSocket;
 use std::sync::atomic::{AtomicU16, Ordering::Relaxed};
 use std::time::{Duration, Instant};
 
+use node::media::Ssrc;
 use node::tree::{RedisView, Session};
 use tokio::sync::watch;
 
@@ -110,8 +111,7 @@ async fn what_redis_told_is_shown() {
     send(&relay, 1, 9999, 0..1).await;
     relay.membership.show_sessions(&[Session {
         id: "morning".to_owned(),
-        audio_ssrc: 1111,
-        video_ssrc: 2222,
+        ssrcs: [1111, 2222].map(Ssrc).into(),
         room_id: None,
         video_codec: None,
     }]);
