@@ -10,7 +10,7 @@ use kernel_support::wire::Tap;
 use kernel_support::{AUDIO, Child, Ip, Kernel, VIDEO, live, media, with_kernel};
 use relay_common::layout::{ALL_CHILDREN, GroupKey, Span, half};
 use relay_common::reason::Reason;
-use relay_ctl::fanout::Command;
+use relay_ctl::fanout::MapWrite;
 use relay_ctl::kernel::{Mode, programs};
 
 /// Three behind the first NIC, two behind the second, in no particular order.
@@ -179,7 +179,7 @@ fn pretend(kernel: &mut Kernel<'_>, count: u32) {
     let key = GroupKey { instance, ifindex: kernel.nic(1) };
     let first = kernel.plane.maps().groups.get(&key, 0).unwrap().first;
     let span = Span { first, count, ifindex: kernel.nic(1) };
-    for command in [Command::WriteGroup { key, span }, Command::WriteInstance { instance, span }] {
+    for command in [MapWrite::WriteGroup { key, span }, MapWrite::WriteInstance { instance, span }] {
         kernel.plane.maps_mut().carry_out(command, None).unwrap();
     }
 }

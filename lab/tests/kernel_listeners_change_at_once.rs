@@ -48,7 +48,7 @@ fn when_an_address_goes_and_comes_back() {
             for _ in 0..3 {
                 assert!(all_forward(&on_each_cpu(kernel, &v4)), "{mode}");
                 let mut left = listeners();
-                left.retain(|key, _| key.address == relay_ctl::relay::mapped(v6.destination.ip()));
+                left.retain(|key, _| key.address == relay_ctl::address::mapped(v6.destination.ip()));
                 kernel.plane.listen(left).unwrap();
                 assert!(all_count(&on_each_cpu(kernel, &v4), Reason::NotLocal), "{mode}");
                 kernel.listen();

@@ -32,13 +32,13 @@ fn from(source: &str, ssrc: u32, sequence: u16) -> Vec<u8> {
 
 fn prefix(address: &str, length: u32) -> Prefix {
     let address: IpAddr = address.parse().unwrap();
-    Prefix { length: 96 + length, address: relay_ctl::relay::mapped(address) }
+    Prefix { length: 96 + length, address: relay_ctl::address::mapped(address) }
 }
 
 /// Where the relay thinks that a stream comes from.
 fn source(kernel: &Kernel<'_>, ssrc: u32) -> SocketAddr {
     let stream = kernel.plane.maps().streams.get(&key(VIDEO, ssrc), 0).unwrap();
-    (relay_ctl::relay::unmapped(stream.source), stream.source_port).into()
+    (relay_ctl::address::unmapped(stream.source), stream.source_port).into()
 }
 
 #[test]
