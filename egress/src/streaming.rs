@@ -47,11 +47,7 @@ impl Streaming {
     /// Connects.
     pub async fn connect(config: &JanusConfig, node_id: &str) -> Result<Streaming, Error> {
         let refused = |why: String| Error::Connect { url: config.url.clone(), why };
-        let (host, port) = config.address();
-        let mut found = tokio::net::lookup_host((host.as_str(), port))
-            .await
-            .map_err(|error| refused(format!("its name cannot be looked up: {error}")))?;
-        let host = found.next().ok_or_else(|| refused("its name has no address".to_owned()))?.ip();
+        let host = node::resolve::server(&config.host, config.port).await.map_err(refused)?.ip();
         let client =
             Client::connect(&config.url, config.api_secret.as_ref().map(|secret| secret.reveal())).await?;
         let (handle, _events) = client.attach(PLUGIN).await?;

@@ -1,6 +1,6 @@
-//! What a WHIP client sends, without I/O: its offer (is there anything in it that a tree can carry?) and the fragments
-//! with its candidates (RFC 8840).
+//! What a WHIP client sends, without I/O: its offer (is there anything in it that a tree can carry?) and its candidates.
 
+use node::http::wish::Candidate;
 use node::media::{Codec, Kind, PerKind};
 use sdp_types::{Media, Session};
 use serde_json::{Value, json};
@@ -19,8 +19,8 @@ pub enum OfferError {
 /// What matters of an offer.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Offer {
-    /// Its ICE user name, by which a restart is recognised.
-    pub user: String,
+    /// Its ICE user names, by which a restart is recognised: as a rule one for all media.
+    pub users: Vec<String>,
     /// What it sends.
     pub sends: PerKind<bool>,
 }
@@ -47,10 +47,14 @@ pub fn check(offer: &str) -> Result<Offer, OfferError> {
             return Err(OfferError::NoCodec(format!("{kind} must be {wanted}; offered: {offered}")));
         }
     }
-    let user = media.iter().find_map(|(_, media)| value(media, "ice-ufrag"));
-    let user = user.or_else(|| session.get_first_attribute_value("ice-ufrag").ok().flatten());
-    let user = user.map(str::to_owned).ok_or_else(|| malformed("it has no ice-ufrag"))?;
-    Ok(Offer { user, sends: PerKind::from_fn(|kind| media.iter().any(|(of, _)| *of == kind)) })
+    let mut users: Vec<String> =
+        media.iter().filter_map(|(_, media)| value(media, "ice-ufrag")).map(str::to_owned).collect();
+    users.extend(session.get_first_attribute_value("ice-ufrag").ok().flatten().map(str::to_owned));
+    users.dedup();
+    if users.is_empty() {
+        return Err(malformed("it has no ice-ufrag"));
+    }
+    Ok(Offer { users, sends: PerKind::from_fn(|kind| media.iter().any(|(of, _)| *of == kind)) })
 }
 
 fn codecs(media: &Media) -> Vec<&str> {
@@ -67,44 +71,13 @@ fn value<'a>(media: &'a Media, name: &str) -> Option<&'a str> {
     media.attributes.iter().find(|attribute| attribute.attribute == name)?.value.as_deref()
 }
 
-/// What is in a fragment.
-#[derive(Clone, Debug, Default, PartialEq)]
-pub struct Fragment {
-    /// ICE user name that it is about.
-    pub user: Option<String>,
-    /// Candidates, as Janus wants them.
-    pub candidates: Vec<Value>,
-}
-
-/// Reads a fragment. An error says what is wrong with it.
-pub fn fragment(text: &str) -> Result<Fragment, String> {
-    let mut fragment = Fragment::default();
-    let (mut line_index, mut mid) = (None::<usize>, None::<&str>);
-    for line in text.lines().map(str::trim).filter(|line| !line.is_empty()) {
-        let (kind, value) = line.split_once('=').filter(|(kind, _)| kind.len() == 1).ok_or_else(|| {
-            format!("'{}' is no line of an SDP fragment", line.escape_debug().take(40).collect::<String>())
-        })?;
-        match (kind, value.split_once(':').unwrap_or((value, ""))) {
-            ("m", _) => {
-                line_index = Some(line_index.map_or(0, |index| index + 1));
-                mid = None;
-            }
-            ("a", ("mid", name)) => mid = Some(name),
-            ("a", ("ice-ufrag", user)) => fragment.user = Some(user.to_owned()),
-            ("a", ("candidate", _)) => {
-                let mut candidate = json!({ "candidate": value });
-                match (mid, line_index) {
-                    (Some(mid), _) => candidate["sdpMid"] = json!(mid),
-                    // Media is bundled: without an m-line it is about the first.
-                    (None, index) => candidate["sdpMLineIndex"] = json!(index.unwrap_or_default()),
-                }
-                fragment.candidates.push(candidate);
-            }
-            ("a", ("end-of-candidates", _)) => fragment.candidates.push(json!({ "completed": true })),
-            _ => {}
-        }
+/// A trickled candidate, as Janus takes it.
+pub fn for_janus(candidate: &Candidate) -> Value {
+    let Some(text) = &candidate.text else { return json!({ "completed": true }) };
+    match &candidate.mid {
+        Some(mid) => json!({ "candidate": text, "sdpMid": mid }),
+        None => json!({ "candidate": text, "sdpMLineIndex": candidate.line }),
     }
-    Ok(fragment)
 }
 
 #[cfg(test)]
@@ -129,7 +102,7 @@ mod tests {
             (format!("{AUDIO}{VIDEO}a=sendonly\r\n"), [true, true]),
         ] {
             let sends = PerKind { audio, video };
-            assert_eq!(check(&offer(&media)), Ok(Offer { user: "abcd".to_owned(), sends }), "{media}");
+            assert_eq!(check(&offer(&media)), Ok(Offer { users: vec!["abcd".to_owned()], sends }), "{media}");
         }
     }
 
@@ -156,20 +129,18 @@ mod tests {
 
     #[test]
     fn candidates_name_their_medium() {
-        let text = "a=ice-ufrag:abcd\r\na=ice-pwd:x\r\nm=audio 9 UDP/TLS/RTP/SAVPF 0\r\na=mid:audio1\r\n\
-                    a=candidate:1 1 udp 1 10.0.0.1 9 typ host\r\na=end-of-candidates\r\n";
-        let fragment = fragment(text).unwrap();
-        assert_eq!(fragment.user.as_deref(), Some("abcd"));
-        let candidate = json!({ "candidate": "candidate:1 1 udp 1 10.0.0.1 9 typ host", "sdpMid": "audio1" });
-        assert_eq!(fragment.candidates, [candidate, json!({ "completed": true })]);
-        assert_eq!(super::fragment(""), Ok(Fragment::default()));
-        assert!(super::fragment("hello").unwrap_err().contains("'hello'"));
+        let candidate = |text: Option<&str>, mid: Option<&str>| {
+            for_janus(&Candidate { text: text.map(str::to_owned), mid: mid.map(str::to_owned), line: 1 })
+        };
+        assert_eq!(candidate(Some("c"), Some("audio1")), json!({ "candidate": "c", "sdpMid": "audio1" }));
+        assert_eq!(candidate(Some("c"), None), json!({ "candidate": "c", "sdpMLineIndex": 1 }));
+        assert_eq!(candidate(None, None), json!({ "completed": true }));
     }
 
     proptest! {
         #[test]
         fn noise_harms_nobody(text in "\\PC{0,200}") {
-            let _ = (check(&text), fragment(&text));
+            let _ = check(&text);
         }
     }
 }

@@ -280,9 +280,7 @@ fn streams(list: &Value) -> Vec<Stream> {
 
 /// Janus' address, and ours as Janus sees it.
 async fn addresses(config: &JanusConfig) -> std::io::Result<(IpAddr, IpAddr)> {
-    let mut places = tokio::net::lookup_host((config.host.as_str(), config.port)).await?;
-    let place =
-        places.next().ok_or_else(|| std::io::Error::other(format!("{} has no address", config.host)))?;
+    let place = node::resolve::server(&config.host, config.port).await.map_err(std::io::Error::other)?;
     let any: IpAddr = match place {
         SocketAddr::V4(_) => std::net::Ipv4Addr::UNSPECIFIED.into(),
         SocketAddr::V6(_) => std::net::Ipv6Addr::UNSPECIFIED.into(),

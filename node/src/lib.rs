@@ -5,6 +5,7 @@
 //! - [`cli`], [`daemon`]: the frame of a program: exit codes, log, signals.
 //! - [`contract`]: the names of everything in Redis; [`media`]: kinds, codecs, SSRCs and RTP headers.
 //! - [`record`]: a node as Redis has it; [`addresses`]: those of this host; [`topology`]: from what Redis says to commands, without I/O.
+//! - [`resolve`]: from a host's name to the address that is used.
 //! - [`keyframe`]: requests for keyframes, and how often they are passed on, without I/O.
 //! - [`pace`]: how many events become one look, without I/O.
 //! - [`event`]: what is published about a tree; [`sessions`]: its sessions.
@@ -27,6 +28,7 @@ pub mod metrics;
 pub mod pace;
 pub mod record;
 mod redis;
+pub mod resolve;
 pub mod secret;
 pub mod sessions;
 pub mod topology;

@@ -141,11 +141,10 @@ fn what_is_no_offer_of_a_player_is_bad() {
 }
 
 #[test]
-fn fragments_are_read() {
-    let (candidates, all) =
-        fragment("a=ice-ufrag:x\r\na=mid:0\r\na=candidate:1 1 udp 1 10.0.0.1 5 typ host\r\n");
-    assert_eq!((candidates, all), (vec!["candidate:1 1 udp 1 10.0.0.1 5 typ host".to_owned()], false));
-    assert_eq!(fragment("a=end-of-candidates"), (vec![], true));
+fn a_restart_is_known_by_the_users() {
+    let text = "v=0\r\no=- 1 1 IN IP4 0.0.0.0\r\ns=-\r\nt=0 0\r\na=ice-ufrag:all\r\nm=audio 9 X 0\r\nm=video 9 X 0\r\n\
+                a=ice-ufrag:own\r\n";
+    assert_eq!(ice_users(&parse(text.as_bytes()).unwrap()), ["all", "own"]);
 }
 
 proptest! {

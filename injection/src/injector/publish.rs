@@ -5,6 +5,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use janus::Event;
+use node::http::wish::IceSession;
 use node::media::{Codec, Kind, PerKind};
 use tokio::sync::{mpsc, watch};
 
@@ -18,8 +19,8 @@ use crate::videoroom::{self, Destination, Publisher, Stream, VideoRoom};
 pub(super) struct Current {
     /// Names the publication; only its publisher knows it.
     pub key: String,
-    /// The ICE user name of its offer.
-    user: String,
+    /// What it may trickle.
+    ice: IceSession,
     /// What it sends.
     pub streams: Vec<Stream>,
     /// Since when, on the injector's clock.
@@ -101,7 +102,7 @@ impl Injector {
         let key = format!("{:032x}", rand::random::<u128>());
         let current = Arc::new(Current {
             key: key.clone(),
-            user: offered.user,
+            ice: IceSession::new(offered.users),
             streams: publisher.streams.clone(),
             since: self.now(),
             via,
@@ -136,30 +137,21 @@ impl Injector {
         if busy { Place::Busy } else { Place::Free }
     }
 
-    /// Passes candidates on. `etag`: the publication that they are meant for, if the publisher says.
-    pub async fn trickle(
-        &self,
-        id: &str,
-        key: Option<&str>,
-        etag: Option<&str>,
-        text: &str,
-    ) -> Result<(), InjectorError> {
-        let current = self.publication(id, key)?;
-        if etag.is_some_and(|etag| etag != "*" && etag.trim_matches('"') != current.key) {
-            let why = "this is about another ICE session (If-Match); publish again";
-            return Err(InjectorError::Stale(why.to_owned()));
-        }
-        let fragment = sdp::fragment(text).map_err(InjectorError::Bad)?;
-        if fragment.user.is_some_and(|user| user != current.user) {
-            let why = "ICE restarts are not supported; publish again";
-            return Err(InjectorError::Unsupported(why.to_owned()));
-        }
+    /// Names the publication that a request is about: the one with this key, or whichever is current.
+    pub fn key(&self, id: &str, key: Option<&str>) -> Result<String, InjectorError> {
+        Ok(self.publication(id, key)?.key.clone())
+    }
+
+    /// Passes a publisher's candidates on, in the text of an SDP fragment.
+    pub async fn trickle(&self, id: &str, key: &str, text: &str) -> Result<(), InjectorError> {
+        let current = self.publication(id, Some(key))?;
+        let candidates = current.ice.take(text)?;
         let publisher = lock(&current.publisher).clone();
         let gone = || InjectorError::Unknown("this publication is over".to_owned());
         let publisher = publisher.ok_or_else(gone)?;
-        for candidate in fragment.candidates {
+        for candidate in &candidates {
             let failed = |error: janus::Error| InjectorError::Backend(error.to_string());
-            publisher.trickle(candidate).await.map_err(failed)?;
+            publisher.trickle(sdp::for_janus(candidate)).await.map_err(failed)?;
         }
         Ok(())
     }
@@ -297,7 +289,7 @@ mod tests {
     #[test]
     fn half_a_publication_is_refused() {
         let stream = |kind, codec: &str| Stream { mid: "0".to_owned(), kind, codec: codec.to_owned() };
-        let offer = |sends: [bool; 2]| Offer { user: String::new(), sends: sends.into() };
+        let offer = |sends: [bool; 2]| Offer { users: Vec::new(), sends: sends.into() };
         let both = [stream(Kind::Video, "h264"), stream(Kind::Audio, "opus")];
         assert_eq!(refusal(&offer([true, true]), &both), None);
         assert_eq!(refusal(&offer([false, true]), &both[..1]), None);

@@ -112,10 +112,19 @@ impl Served {
     }
 
     pub fn start_within(node: Idle, access: Access, bounds: Bounds) -> Served {
-        let runtime =
-            tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
         let node = Arc::new(node);
         let routes = routes(node.clone(), access);
+        Served::routes(node, routes, bounds)
+    }
+
+    /// Other routes than the node's.
+    pub fn router(routes: Router) -> Served {
+        Served::routes(Arc::default(), routes, Bounds::of_process().unwrap())
+    }
+
+    fn routes(node: Arc<Idle>, routes: Router, bounds: Bounds) -> Served {
+        let runtime =
+            tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
         let address = runtime.block_on(async {
             let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
             let address = listener.local_addr().unwrap();

@@ -6,9 +6,9 @@ use std::net::IpAddr;
 use relay_common::layout::StreamKey;
 use relay_common::stream::Stream;
 
-use super::family::{self, Families};
+use super::family;
 use super::reach::Reach;
-use super::{ChildError, Member, Relay, RelayError, State, hosts};
+use super::{ChildError, Member, Relay, RelayError, State};
 use crate::address::unmapped;
 use crate::clock::monotonic_ns;
 use crate::config::{ChildSpec, Config};
@@ -16,16 +16,17 @@ use crate::fanout::ChildId;
 use crate::mode::Mode;
 use crate::net::Netlink;
 use crate::view;
+use node::resolve;
 
 impl Relay {
     /// Adds a child and waits a moment until it is forwarded to.
     pub async fn add_child(&self, spec: ChildSpec) -> Result<view::Child, RelayError> {
-        let addresses = hosts::resolve(&spec.host)
+        let addresses = resolve::resolve(&spec.host)
             .await
             .map_err(|why| RelayError::of(&spec.name)(ChildError::Host(why)))?;
         let name = spec.name.clone();
         let streams = self.streams.read(&self.state).await;
-        let live = Families::live(&streams, monotonic_ns());
+        let live = family::live(&streams, monotonic_ns());
         {
             let mut state = self.state.lock().await;
             let address = family::choose(&addresses, None, live, state.listened())

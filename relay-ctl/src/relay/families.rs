@@ -89,7 +89,7 @@ impl FamilyKeeper {
 impl Relay {
     /// IP versions of the media that there is.
     pub(super) async fn live_families(&self) -> Families {
-        Families::live(&self.streams.read(&self.state).await, monotonic_ns())
+        family::live(&self.streams.read(&self.state).await, monotonic_ns())
     }
 }
 

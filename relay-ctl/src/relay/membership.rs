@@ -134,10 +134,9 @@ impl Membership {
                 None => return,
             },
         };
-        let found = tokio::time::timeout(REDIS_LOOKUP_TIMEOUT, tokio::net::lookup_host(host)).await;
-        if let Ok(Ok(mut addresses)) = found
-            && let Some(address) = addresses.next()
-        {
+        let (host, port) = host;
+        let found = tokio::time::timeout(REDIS_LOOKUP_TIMEOUT, node::resolve::server(&host, port)).await;
+        if let Ok(Ok(address)) = found {
             let _ = self.redis.set(address);
         }
     }

@@ -10,7 +10,7 @@
 //! | `tree.rs`, `tree_change.rs` | many children at once, as Redis says |
 //! | `membership.rs` | what Redis told, and what is registered there |
 //! | `reach.rs` | a child's route, MAC address and headers |
-//! | `names.rs`, `hosts.rs` | host names of children and parent |
+//! | `names.rs` | host names of children and parent |
 //! | `family.rs`, `families.rs` | IP versions of media and children: what follows, and doing it |
 //! | `sources.rs` | where media is taken from |
 //! | `interface.rs` | the interface attached to, its addresses and ports |
@@ -31,7 +31,6 @@ mod egress;
 mod error;
 mod families;
 mod family;
-mod hosts;
 mod interface;
 mod membership;
 mod names;

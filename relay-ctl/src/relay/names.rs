@@ -5,10 +5,11 @@ use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::Relay;
 use super::family::{self, Families};
 use super::reach::Problem;
-use super::{Relay, hosts};
 use crate::net::Change;
+use node::resolve;
 
 /// Names are resolved again after this long.
 const RESOLVE_EVERY: Duration = Duration::from_secs(30);
@@ -47,7 +48,7 @@ impl NameKeeper {
         if hosts.is_empty() {
             return true;
         }
-        let answers = hosts::resolve_all(hosts.iter().map(|(_, host)| host.clone())).await;
+        let answers = resolve::resolve_all(hosts.iter().map(|(_, host)| host.clone())).await;
         let live = self.relay.live_families().await;
         let (mut moved, mut complete) = (false, true);
         for (name, host) in hosts {

@@ -14,8 +14,9 @@ use relay_common::layout::StreamKey;
 use relay_common::stream::Stream;
 
 use super::plane::Plane;
-use super::{Relay, State, hosts};
+use super::{Relay, State};
 use crate::address::Prefix;
+use node::resolve;
 
 /// What is known, and what follows from it.
 pub struct Sources {
@@ -173,7 +174,7 @@ impl Relay {
     pub(super) async fn resolve_parent(&self) -> bool {
         let host = self.state.lock().await.sources.parents_host().map(str::to_owned);
         let Some(host) = host else { return self.state.lock().await.take_from() != Taken::Not };
-        let answer = hosts::resolve(&host).await;
+        let answer = resolve::resolve(&host).await;
         if let Err(why) = &answer {
             tracing::debug!("the parent: {why}");
         }

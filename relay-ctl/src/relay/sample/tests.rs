@@ -7,8 +7,7 @@ use node::tree::{RedisView, Session};
 use tokio::sync::watch;
 
 use super::*;
-use crate::config::{Config, File, Flags};
-use crate::mode::ModeWanted;
+use crate::config::{Config, Flags};
 use crate::relay::StartError;
 use crate::relay::streams::Patience;
 use crate::userspace::UserspaceError;
@@ -20,13 +19,11 @@ async fn relay(children: &[&str]) -> Relay {
     let start = 10_000 + (std::process::id() % 500) as u16 * 40;
     loop {
         let audio = start + NEXT.fetch_add(4, Relaxed);
-        let flags = Flags {
-            mode: Some(ModeWanted::Userspace),
-            listen: Some(format!("127.0.0.1:{audio}:{}", audio + 2)),
-            children: children.iter().map(|child| (*child).to_owned()).collect(),
-            ..Flags::default()
-        };
-        match Relay::start(Config::new("lo", flags, |_: &str| None, File::default()).unwrap()).await {
+        let listen = format!("127.0.0.1:{audio}:{}", audio + 2);
+        let mut flags = vec!["--mode", "userspace", "--listen", &listen];
+        flags.extend(children.iter().flat_map(|child| ["--child", *child]));
+        let config = Config::load("lo", Flags::read(&flags).unwrap(), |_| None).unwrap();
+        match Relay::start(config).await {
             Err(StartError::Userspace(UserspaceError::InUse(_))) => {}
             started => return started.unwrap(),
         }

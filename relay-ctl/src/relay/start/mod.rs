@@ -11,7 +11,6 @@ use tokio::sync::{Mutex, Notify, watch};
 
 use super::egress::Egress;
 use super::family::{self, Families};
-use super::hosts::{self, Answers};
 use super::interface::{interface_of, listen_addresses, listeners};
 use super::plane::Plane;
 use super::probes::EgressProber;
@@ -26,6 +25,7 @@ use crate::kernel::{Inherited, KernelError, Pins};
 use crate::mode::{Mode, choose};
 use crate::net::{Interface, NetError, Netlink};
 use crate::userspace::{self, Userspace};
+use node::resolve::{self, Answers};
 
 use decide::{Circumstances, Findings, open_kernel};
 use predecessor::{check_hosts, destinations, left_behind, predecessors, record_of, spec_of};
@@ -43,7 +43,7 @@ impl Relay {
         // What a predecessor left says which names have to resolve, before anything is opened.
         let left = predecessors(&Pins::new(&config.pin_root, &config.interface));
         let specs = config.children.iter().chain(left.iter().map(|(spec, _)| spec));
-        let mut answers = hosts::resolve_all(specs.map(|spec| spec.host.clone())).await;
+        let mut answers = resolve::resolve_all(specs.map(|spec| spec.host.clone())).await;
         check_hosts(&config.children, &left, &answers)?;
 
         let prober = EgressProber::default();
@@ -58,7 +58,7 @@ impl Relay {
                 // Those that an older layout had.
                 let unasked =
                     left.iter().map(|(spec, _)| &spec.host).filter(|host| !answers.contains_key(*host));
-                let more = hosts::resolve_all(unasked.cloned()).await;
+                let more = resolve::resolve_all(unasked.cloned()).await;
                 answers.extend(more);
                 let circumstances = Circumstances {
                     netlink: &netlink,
@@ -156,7 +156,7 @@ impl Relay {
     async fn populate(&self, inherited: Inherited, answers: &Answers, mode: Mode) -> Result<(), StartError> {
         let mut state = self.state.lock().await;
         let streams = state.plane.streams();
-        let live = Families::live(&streams, monotonic_ns());
+        let live = family::live(&streams, monotonic_ns());
         for (id, info) in inherited.children {
             let spec = spec_of(&info);
             let record = match &state.plane {

@@ -5,13 +5,13 @@ use std::net::IpAddr;
 use relay_common::layout::{Child, ChildInfo};
 
 use super::super::family::{self, Families};
-use super::super::hosts::Answers;
 use super::super::{ChildError, StartError};
 use super::refused;
 use crate::address::unmapped;
 use crate::config::ChildSpec;
 use crate::fanout::ChildId;
 use crate::kernel::{self, Found, Maps, Pins};
+use node::resolve::Answers;
 
 /// A child of a predecessor's, and the record of it that the data plane uses, if it was resolved.
 pub type Left = (ChildSpec, Option<Child>);
