@@ -17,9 +17,9 @@ all_down
 start_infrastructure
 export RELAY_MODE=xdp
 compose up -d injection-1 relay-1 egress-1 egress-2
-refused() { docker logs relay-1 2>&1 | grep -c -m 1 'takes no XDP frames'; }
+refused() { docker logs relay-1 2>&1 | grep -c -m 1 'cannot transmit XDP frames'; }
 wait_for 10 "the relay waits for the host, and says why" 1 refused
-row ok "what it says" "$(docker logs relay-1 2>&1 | grep -m 1 'takes no XDP frames' | sed 's/.*relay-ctl: //')"
+row ok "what it says" "$(docker logs relay-1 2>&1 | grep -m 1 'cannot transmit XDP frames' | sed 's/.*relay-ctl: //')"
 
 say "the host's side"
 # The other end has the number that iflink says.

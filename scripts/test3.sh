@@ -31,7 +31,7 @@ healthy 7070 injection-1 injection
 healthy 7071 relay-1 relay
 healthy 7073 egress-1 egress
 check "the relay's data plane" tc "$(get 7071 /status .dataplane.mode | tr -d '"')"
-check "why this one" 'no xdp: eth0 takes no XDP frames' "$(get 7071 /status .dataplane.modeReason | tr -d '"')"
+check "why this one" 'no xdp: eth0 cannot transmit XDP frames' "$(get 7071 /status .dataplane.modeReason | tr -d '"')"
 
 say "the tree: injection-1 -> relay-1 -> egress-1"
 redis SADD children:injection-1 relay-1

@@ -46,7 +46,7 @@ impl<'lab> Stage<'lab> {
     pub fn set(lab: &'lab Lab, cpus: Cpus) -> Result<Self> {
         let topology = Topology::one_nic(lab, ADDRESSES)?;
         let egress = &topology.children[0].endpoint;
-        // An interface without NAPI takes no XDP frames.
+        // An interface without NAPI cannot transmit XDP frames.
         lab.enable_gro("relay-1", "eth0")?;
         // Some contestants send what the kernel cuts up afterwards: on a wire it would be cut up before.
         lab.set_feature("relay-1", "eth1", "tx-udp-segmentation", false)?;

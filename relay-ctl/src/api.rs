@@ -9,14 +9,13 @@ use axum::extract::{Path, Query, State};
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Json, Response};
 use axum::routing::{delete, get};
-use node::contract::key;
 use node::http::{self, Access, Base, Failed};
 use serde::Deserialize;
 
-use crate::capture::Wish;
 use crate::config::ChildSpec;
 use crate::metrics;
-use crate::relay::{Relay, RelayError};
+use crate::relay::capture::CaptureRequest;
+use crate::relay::{ChildError, Relay, RelayError};
 use crate::view;
 
 /// What shows media, and needs the token for reading as well.
@@ -63,29 +62,31 @@ impl Base for Relay {
     }
 }
 
+/// The one place that says which error has which status.
 impl From<RelayError> for Failed {
     fn from(error: RelayError) -> Self {
         let status = match &error {
-            RelayError::Bad(_) => StatusCode::BAD_REQUEST,
-            RelayError::NotFound(_) => StatusCode::NOT_FOUND,
-            RelayError::Conflict(_) => StatusCode::CONFLICT,
+            RelayError::Config(_) | RelayError::NotListening { .. } => StatusCode::BAD_REQUEST,
+            RelayError::UnknownChild(_) => StatusCode::NOT_FOUND,
+            RelayError::Child { error, .. } => match error {
+                ChildError::Host(_) => StatusCode::BAD_REQUEST,
+                ChildError::NameTaken
+                | ChildError::PlaceTaken { .. }
+                | ChildError::Itself { .. }
+                | ChildError::TooMany
+                | ChildError::Unsendable(_) => StatusCode::CONFLICT,
+            },
+            RelayError::CaptureRunning | RelayError::FollowsRedis { .. } => StatusCode::CONFLICT,
             RelayError::Kernel(_) => StatusCode::SERVICE_UNAVAILABLE,
         };
         Failed(status, error.to_string())
     }
 }
 
-/// With Redis the keys are the truth; a change made here would be undone by the next look.
-fn changeable(relay: &Relay) -> Result<(), Failed> {
+fn changeable(relay: &Relay) -> Result<(), RelayError> {
     match &relay.config().tree {
         None => Ok(()),
-        Some(_) => Err(Failed(
-            StatusCode::CONFLICT,
-            format!(
-                "children of this relay come from Redis; redis-cli SADD {0} NAME, or SREM {0} NAME",
-                key::children(&relay.config().node_id)
-            ),
-        )),
+        Some(_) => Err(RelayError::FollowsRedis { node: relay.config().node_id.clone() }),
     }
 }
 
@@ -133,7 +134,32 @@ async fn capture(
     query: Result<Query<CaptureQuery>, QueryRejection>,
 ) -> Result<Response, Failed> {
     let Query(CaptureQuery { ssrc, port, count, seconds }) = query?;
-    let mut pieces = relay.capture(Wish { ssrc, port, count, seconds }).await?;
+    let mut pieces = relay.capture(CaptureRequest { ssrc, port, count, seconds }).await?;
     let stream = futures_util::stream::poll_fn(move |context| pieces.poll_recv(context));
     Ok(([(header::CONTENT_TYPE, "application/vnd.tcpdump.pcap")], Body::from_stream(stream)).into_response())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_refusal_has_its_status_and_names_the_child() {
+        let of = |error| RelayError::Child { child: "egress-1".to_owned(), error };
+        let taken = || ChildError::PlaceTaken { other: "egress-2".to_owned() };
+        let table = [
+            (of(ChildError::Host("host 'x' has no address".to_owned())), StatusCode::BAD_REQUEST),
+            (of(ChildError::NameTaken), StatusCode::CONFLICT),
+            (of(taken()), StatusCode::CONFLICT),
+            (of(ChildError::TooMany), StatusCode::CONFLICT),
+            (RelayError::UnknownChild("egress-1".to_owned()), StatusCode::NOT_FOUND),
+            (RelayError::FollowsRedis { node: "egress-1".to_owned() }, StatusCode::CONFLICT),
+        ];
+        for (error, status) in table {
+            let Failed(given, text) = error.into();
+            assert_eq!(given, status, "{text}");
+            assert!(text.contains("egress-1") && !text.contains('\n'), "{text}");
+        }
+        assert!(of(taken()).to_string().starts_with("child egress-1: it has the same address and port"));
+    }
 }

@@ -3,14 +3,15 @@
 use std::io::Write;
 use std::sync::Arc;
 
+use node::cli::Failure;
 use node::tree::Tree;
 use tokio::net::TcpListener;
 
-use crate::cli::Failure;
 use crate::config::Config;
-use crate::kernel::{KernelError, Mode, Pins};
+use crate::kernel::{KernelError, Pins};
+use crate::mode::{Mode, ModeWanted};
 use crate::net::Netlink;
-use crate::relay::{Relay, StartError};
+use crate::relay::{FamilyKeeper, NameKeeper, Relay, StartError, StockKeeper, Uplink};
 
 /// The crates whose log is about the relay itself.
 const OWN: &[&str] = &["relay_ctl", "relay_ebpf"];
@@ -28,27 +29,31 @@ async fn serve(config: Config) -> Result<(), Failure> {
     // Subscribed before anything is read, so that no change falls between.
     let changes = Netlink::subscribe().map_err(|error| Failure::Other(error.to_string()))?;
     let relay = Arc::new(Relay::start(config).await.map_err(failure)?);
-    relay.clone().log_programs().await;
+    relay.log_programs().await;
 
     let tree = follow_tree(&relay).await;
 
     let status = relay.status().await;
-    tracing::info!("{}: {}", status.dataplane.mode, status.dataplane.mode_reason);
     let plane = &status.dataplane;
+    match is_fallback(relay.config().mode, plane.mode) {
+        true => tracing::warn!("using userspace mode, which is slower: {}", plane.mode_reason),
+        false => tracing::info!("{}: {}", plane.mode, plane.mode_reason),
+    }
     println!("ready: mode={} interface={} reason={}", plane.mode, plane.interface, plane.mode_reason);
     let _ = std::io::stdout().flush();
 
     let watching = tokio::spawn(relay.clone().watch(changes));
-    tokio::spawn(relay.clone().keep_stock());
-    tokio::spawn(relay.clone().keep_hosts());
+    tokio::spawn(StockKeeper::new(relay.clone()).run());
+    tokio::spawn(NameKeeper::new(relay.clone()).run());
+    tokio::spawn(FamilyKeeper::new(relay.clone()).run());
     tokio::spawn(relay.clone().keep_egress());
-    tokio::spawn(relay.clone().pass_feedback_up());
+    tokio::spawn(Uplink::new(relay.clone()).run());
     tokio::select! {
         ended = node::http::serve(listener, crate::api::router(relay.clone()), stopped) => {
             ended.map_err(|error| Failure::Other(format!("the HTTP server ended: {error}")))?;
         }
         _ = watching => {
-            tracing::warn!("the data plane was detached; there is nothing left to look after");
+            tracing::warn!("the data plane was detached; there is nothing left to manage");
             return Ok(());
         }
     }
@@ -57,6 +62,11 @@ async fn serve(config: Config) -> Result<(), Failure> {
     }
     tracing::info!("{}", farewell(relay.mode().await, &relay.config().interface));
     Ok(())
+}
+
+/// Nobody asked for sockets, and the kernel's data planes cannot be had.
+fn is_fallback(wanted: ModeWanted, mode: Mode) -> bool {
+    wanted == ModeWanted::Auto && mode == Mode::Userspace
 }
 
 /// What becomes of the media when the daemon stops.
@@ -78,11 +88,11 @@ fn farewell(mode: Mode, interface: &str) -> String {
 async fn follow_tree(relay: &Arc<Relay>) -> Option<Tree> {
     let config = relay.config().tree.clone()?;
     let tree = Tree::start(config, relay.registration().await, relay.clone());
-    relay.in_tree(&tree);
+    relay.membership().follow(&tree);
     Some(tree)
 }
 
-/// The port is most often taken by the daemon that already looks after the interface.
+/// The port is most often taken by the daemon that already manages the interface.
 fn api_error(config: &Config, error: &std::io::Error) -> Failure {
     let pins = Pins::new(&config.pin_root, &config.interface);
     if pins.is_locked() {
@@ -102,6 +112,13 @@ fn failure(error: StartError) -> Failure {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn only_sockets_that_nobody_asked_for_are_a_fallback() {
+        assert!(is_fallback(ModeWanted::Auto, Mode::Userspace));
+        assert!(!is_fallback(ModeWanted::Userspace, Mode::Userspace));
+        assert!(!is_fallback(ModeWanted::Auto, Mode::Tc));
+    }
 
     #[test]
     fn the_farewell_is_true_in_every_mode() {

@@ -1,4 +1,4 @@
-//! `relay-ctl doctor`: what this machine can do, what is missing, and the command that mends it.
+//! `relay-ctl doctor`: what this machine can do, what is missing, and the command that fixes it.
 
 use std::path::Path;
 
@@ -9,10 +9,10 @@ use crate::kernel::{self, Pins, pins, probe};
 use crate::net::{Interface, Netlink, XdpFeatures, xdp_features};
 use crate::report;
 
-/// One thing looked at.
+/// One thing checked.
 #[derive(Debug, Serialize)]
 pub struct Finding {
-    /// What was looked at.
+    /// What was checked.
     pub what: String,
     /// All is well.
     pub ok: bool,
@@ -20,23 +20,23 @@ pub struct Finding {
     pub optional: bool,
     /// What was seen.
     pub seen: String,
-    /// What mends it.
+    /// What fixes it.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub cure: Option<String>,
+    pub fix: Option<String>,
 }
 
-fn finding(what: &str, result: Result<String, String>, optional: bool, cure: &str) -> Finding {
+fn finding(what: &str, result: Result<String, String>, optional: bool, fix: &str) -> Finding {
     let ok = result.is_ok();
     Finding {
         what: what.to_owned(),
         ok,
         optional,
         seen: result.unwrap_or_else(|why| why),
-        cure: (!ok).then(|| cure.to_owned()),
+        fix: (!ok).then(|| fix.to_owned()),
     }
 }
 
-/// Looks at the machine and, if one is named, at an interface. `pin_root`: where its relay is pinned, if it has one.
+/// Examines the machine and, if one is named, an interface. `pin_root`: where its relay is pinned, if it has one.
 pub fn examine(interface: Option<&str>, pin_root: &Path) -> Vec<Finding> {
     let mut findings = vec![
         finding(
@@ -59,7 +59,7 @@ pub fn examine(interface: Option<&str>, pin_root: &Path) -> Vec<Finding> {
         ),
         finding(
             "BPF filesystem",
-            match pins::is_bpffs(Path::new(pins::DEFAULT_ROOT)) {
+            match kernel::is_bpffs(Path::new(pins::DEFAULT_ROOT)) {
                 true => Ok("/sys/fs/bpf".to_owned()),
                 false => Err("not mounted; `relay-ctl attach` mounts it, if it may".to_owned()),
             },
@@ -111,16 +111,16 @@ fn examine_interface(name: &str, pin_root: &Path) -> Vec<Finding> {
         held: held_by(&interface, pin_root),
         veth: interface.kind.as_deref() == Some("veth"),
     };
-    let (attach, attach_cure) = seen.takes_a_program(name);
-    let (transmit, transmit_cure) = seen.transmits(name, || match interface.mac {
+    let (attach, attach_fix) = seen.takes_a_program(name);
+    let (transmit, transmit_fix) = seen.transmits(name, || match interface.mac {
         Some(mac) => probe::Prober::new().and_then(|mut prober| prober.survey(interface.index, mac)),
         None => Err("it has no Ethernet address".to_owned()),
     });
     vec![
         finding("link", up, false, &format!("ip link set {name} up")),
         finding("address", has_address, false, &format!("ip address add ADDRESS/PREFIX dev {name}")),
-        finding("XDP in", attach, true, &attach_cure),
-        finding("XDP out", transmit, true, &transmit_cure),
+        finding("XDP in", attach, true, &attach_fix),
+        finding("XDP out", transmit, true, &transmit_fix),
     ]
 }
 
@@ -161,7 +161,7 @@ impl Xdp {
         name: &str,
         ask: impl FnOnce() -> Result<Verdict, String>,
     ) -> (Result<String, String>, String) {
-        let cure = match self.veth {
+        let fix = match self.veth {
             true => "tc works too; on veth, `ethtool -K PEER gro on` on the other end lets XDP frames in",
             false => "tc works too (--mode auto chooses it)",
         };
@@ -179,11 +179,11 @@ impl Xdp {
                 Some(features) if features.receives() && !self.veth => Ok(format!(
                     "most drivers transmit XDP frames only while they have a program; `relay-ctl attach {name}` finds out"
                 )),
-                Some(_) => Err(format!("{name} takes no XDP frames")),
+                Some(_) => Err(format!("{name} cannot transmit XDP frames")),
                 None => Ok(format!("only an attach can tell; `relay-ctl attach {name}` finds out")),
             }
         };
-        (answer, cure.to_owned())
+        (answer, fix.to_owned())
     }
 }
 

@@ -9,16 +9,18 @@
 //! - [`metrics`]: the same as Prometheus wants it.
 //! - [`daemon`], [`cli`]: the commands; [`top`]: the one that is looked at for longer.
 
+pub mod address;
 pub mod api;
-pub mod capture;
 pub mod cli;
 pub mod client;
+pub mod clock;
 pub mod config;
 pub mod daemon;
 pub mod doctor;
 pub mod fanout;
 pub mod kernel;
 pub mod metrics;
+pub mod mode;
 pub mod net;
 pub mod relay;
 pub mod report;

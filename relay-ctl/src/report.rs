@@ -3,17 +3,17 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 use std::path::Path;
-use std::time::{SystemTime, UNIX_EPOCH};
 
 use node::topology::TopologyView;
 use relay_common::layout::{AUDIO, ChildInfo, Egress, MODE_XDP, StreamKey, Total, clock_rate};
 use relay_common::reason::{Fate, Reason};
 use relay_common::stream::Stream;
 
-use crate::config::text_of;
+use crate::address::unmapped;
+use crate::clock::{monotonic_ns, now_ms};
 use crate::fanout::ChildId;
-use crate::kernel::{self, KernelError, Maps, Mode, Pins, pins, unpadded};
-use crate::relay::unmapped;
+use crate::kernel::{self, KernelError, Maps, Pins, pins, unpadded};
+use crate::mode::Mode;
 use crate::view;
 
 /// `status`, as far as the maps know.
@@ -49,7 +49,7 @@ pub fn pinned(pin_root: &Path, interface: Option<&str>) -> Result<(Pins, Maps), 
     Ok((pins, maps))
 }
 
-/// Who looks after an interface.
+/// Who manages an interface.
 pub fn keeper(pin_root: &Path, interface: &str) -> String {
     let pins = Pins::new(pin_root, interface);
     match (pins.is_locked(), pins.keeper(), pins.is_linked()) {
@@ -123,7 +123,6 @@ pub fn outline(maps: &Maps, pins: &Pins, sums: Sums) -> view::Status {
         *not_made = sums.not_made.max(*not_made);
     }
     let (drops, passed_to_stack) = by_fate(counted);
-    let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_millis() as u64);
     let ports = relay.map_or([0; 2], |relay| relay.ports);
     view::Status {
         node_id: relay.map_or_else(String::new, |relay| unpadded(&relay.node)),
@@ -131,13 +130,13 @@ pub fn outline(maps: &Maps, pins: &Pins, sums: Sums) -> view::Status {
         tree_id: String::new(),
         healthy: attached,
         daemon: false,
-        uptime: relay.map_or(0, |relay| now.saturating_sub(relay.attached) / 1000),
+        uptime: relay.map_or(0, |relay| now_ms().saturating_sub(relay.attached) / 1000),
         network: view::Network {
             addresses: addresses.iter().map(ToString::to_string).collect(),
             audio_port: ports[0],
             video_port: ports[1],
         },
-        sources: maps.prefixes().iter().map(text_of).collect(),
+        sources: maps.prefixes().iter().map(ToString::to_string).collect(),
         topology: TopologyView::default(),
         redis: None,
         gstreamer: view::Gstreamer {
@@ -273,17 +272,6 @@ pub fn interface_name(ifindex: u32) -> String {
 /// A MAC address as people write it.
 pub fn mac_text(mac: [u8; 6]) -> String {
     mac.map(|byte| format!("{byte:02x}")).join(":")
-}
-
-/// ms since 1970.
-pub fn now_ms() -> u64 {
-    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_millis() as u64)
-}
-
-/// CLOCK_MONOTONIC, the clock of the data plane.
-pub fn monotonic_ns() -> u64 {
-    nix::time::clock_gettime(nix::time::ClockId::CLOCK_MONOTONIC)
-        .map_or(0, |now| now.tv_sec() as u64 * 1_000_000_000 + now.tv_nsec() as u64)
 }
 
 #[cfg(test)]

@@ -11,7 +11,7 @@ use node::tree::RedisView;
 pub use node::view::{Gstreamer, Topology};
 use serde::{Deserialize, Serialize};
 
-use crate::kernel::Mode;
+use crate::mode::Mode;
 
 /// `GET /status`.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -167,7 +167,7 @@ pub struct Child {
     pub bytes: u64,
     /// Copies that could not be made or sent.
     pub errors: u64,
-    /// Those of them that were larger than the MTU of the way to it.
+    /// Those of them that were larger than the MTU of the route to it.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub too_big: u64,
     /// Its registration in Redis has expired; it is forwarded to all the same.

@@ -20,10 +20,10 @@ async fn with_everything_that_a_relay_can_show() {
     let relay = relay().await;
     send(&relay, 1..4).await;
     let view = TreeView { topology: TopologyView::default(), redis: RedisView::default() };
-    relay.show_tree(tokio::sync::watch::channel(view).1);
+    relay.membership().show_tree(tokio::sync::watch::channel(view).1);
     // A session's name comes from outside.
     let id = "a \"quoted\" \\ name\nof two lines, 日本".to_owned();
-    relay.show_sessions(&[Session {
+    relay.membership().show_sessions(&[Session {
         id,
         ssrcs: [u32::MAX, 2].map(Ssrc).into(),
         room_id: None,

@@ -86,7 +86,9 @@ fn sound(now: &Value, said: &Value) {
 /// m and f, and a double click, do what they do everywhere else; a button has a name and a ring of focus.
 fn keys(world: &World<'_>, browser: &Browser<'_>) {
     let press = |key: &str| {
-        browser.run(&format!("document.dispatchEvent(new KeyboardEvent('keydown', {{ key: '{key}' }}))")).unwrap();
+        browser
+            .run(&format!("document.dispatchEvent(new KeyboardEvent('keydown', {{ key: '{key}' }}))"))
+            .unwrap();
     };
     let muted = || browser.run("return video.muted").unwrap() == json!(true);
     assert!(muted(), "browsers allow sound only to those who ask for it");
@@ -109,5 +111,6 @@ fn keys(world: &World<'_>, browser: &Browser<'_>) {
 }
 
 fn shown(browser: &Browser<'_>, name: &str) -> bool {
-    browser.run(&format!("return document.getElementById('{name}').offsetParent !== null")).unwrap() == json!(true)
+    browser.run(&format!("return document.getElementById('{name}').offsetParent !== null")).unwrap()
+        == json!(true)
 }

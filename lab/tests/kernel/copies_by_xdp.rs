@@ -7,7 +7,7 @@ use crate::support::wire::Tap;
 use crate::support::{AUDIO, Child, Ip, Kernel, VIDEO, live, media, with_kernel};
 use relay_common::layout::{ALL_CHILDREN, GroupKey, Span, half};
 use relay_common::reason::Reason;
-use relay_ctl::fanout::Command;
+use relay_ctl::fanout::MapWrite;
 use relay_ctl::kernel::{Mode, programs};
 
 /// Three behind the first NIC, two behind the second, in no particular order.
@@ -176,7 +176,7 @@ fn pretend(kernel: &mut Kernel<'_>, count: u32) {
     let key = GroupKey { instance, ifindex: kernel.nic(1) };
     let first = kernel.plane.maps().groups.get(&key, 0).unwrap().first;
     let span = Span { first, count, ifindex: kernel.nic(1) };
-    for command in [Command::WriteGroup { key, span }, Command::WriteInstance { instance, span }] {
+    for command in [MapWrite::WriteGroup { key, span }, MapWrite::WriteInstance { instance, span }] {
         kernel.plane.maps_mut().carry_out(command, None).unwrap();
     }
 }
@@ -236,7 +236,7 @@ fn what_a_driver_refuses_is_counted_for_its_child() {
     });
 }
 
-/// The kernel passes over an interface that is down, whose driver takes no XDP frames just now (a veth without NAPI on
+/// The kernel passes over an interface that is down, whose driver cannot transmit XDP frames just now (a veth without NAPI on
 /// its far end), or whose MTU is too small. That is counted, and it must not put the others out of step.
 #[test]
 fn an_interface_that_takes_no_frames_costs_the_others_nothing() {

@@ -45,7 +45,7 @@ fn when_an_address_goes_and_comes_back() {
             for _ in 0..3 {
                 assert!(all_forward(&on_each_cpu(kernel, &v4)), "{mode}");
                 let mut left = listeners();
-                left.retain(|key, _| key.address == relay_ctl::relay::mapped(v6.destination.ip()));
+                left.retain(|key, _| key.address == relay_ctl::address::mapped(v6.destination.ip()));
                 kernel.plane.listen(left).unwrap();
                 assert!(all_count(&on_each_cpu(kernel, &v4), Reason::NotLocal), "{mode}");
                 kernel.listen();
@@ -94,9 +94,9 @@ fn when_another_daemon_takes_over() {
             kernel.plane.attach().unwrap();
             let packet = media(Ip::V4, rtp(1, 1, 60));
             assert!(all_forward(&on_each_cpu(kernel, &packet)), "{mode}");
-            let before = kernel.plane.maps().listener_changes.get(&0, 0).unwrap();
+            let before = kernel.plane.maps().policy_changes.get(&0, 0).unwrap();
             kernel.take_over();
-            let after = kernel.plane.maps().listener_changes.get(&0, 0).unwrap();
+            let after = kernel.plane.maps().policy_changes.get(&0, 0).unwrap();
             assert_ne!(before, after, "{mode}");
             assert!(all_forward(&on_each_cpu(kernel, &packet)), "{mode}");
         });

@@ -64,7 +64,7 @@ fn normalised(datagram: &Datagram) -> Datagram {
 /// that it came to, it is what [`normalised`] says.
 fn closed(packet: &[u8], datagram: &Datagram) -> Vec<u8> {
     let (source, destination) = (datagram.source.ip(), datagram.destination.ip());
-    let (from, to) = (relay_ctl::relay::mapped(source), relay_ctl::relay::mapped(destination));
+    let (from, to) = (relay_ctl::address::mapped(source), relay_ctl::address::mapped(destination));
     let child = layout::Child {
         destination_mac: datagram.destination_mac,
         source_mac: datagram.source_mac,

@@ -7,7 +7,8 @@ use std::net::{IpAddr, SocketAddr};
 use crate::support::frames::{Datagram, rtcp, rtp};
 use crate::support::{Child, Ip, Kernel, VIDEO, key, media, with_kernel};
 use relay_common::reason::Reason;
-use relay_ctl::kernel::{Mode, Prefix};
+use relay_ctl::address::Prefix;
+use relay_ctl::kernel::Mode;
 
 const CHILD: Child = Child { id: 0, nic: 1, ip: Ip::V4, ports: [5002, 5004] };
 const FORWARDED: [(Reason, u64); 0] = [];
@@ -28,13 +29,13 @@ fn from(source: &str, ssrc: u32, sequence: u16) -> Vec<u8> {
 
 fn prefix(address: &str, length: u32) -> Prefix {
     let address: IpAddr = address.parse().unwrap();
-    Prefix { length: 96 + length, address: relay_ctl::relay::mapped(address) }
+    Prefix { length: 96 + length, address: relay_ctl::address::mapped(address) }
 }
 
 /// Where the relay thinks that a stream comes from.
 fn source(kernel: &Kernel<'_>, ssrc: u32) -> SocketAddr {
     let stream = kernel.plane.maps().streams.get(&key(VIDEO, ssrc), 0).unwrap();
-    (relay_ctl::relay::unmapped(stream.source), stream.source_port).into()
+    (relay_ctl::address::unmapped(stream.source), stream.source_port).into()
 }
 
 #[test]

@@ -38,7 +38,7 @@ fn xdp_asked_for_says_which_child_is_cut_off_and_takes_it_back() {
 
     lab.set_feature("egress-1", "eth0", "gro", false).unwrap();
     eventually("it shows", || child()["state"].text() == "unreachable");
-    assert!(child()["problem"].text().contains("eth1 takes no XDP frames"), "{:?}", child());
+    assert!(child()["problem"].text().contains("eth1 cannot transmit XDP frames"), "{:?}", child());
     lab.set_feature("egress-1", "eth0", "gro", true).unwrap();
     eventually("it is forwarded to again", || child()["state"].text() == "forwarding");
     bench.wait_more(&cut_off, 100);

@@ -54,7 +54,7 @@ fn without_any_rights_it_means_userspace() {
 }
 
 #[test]
-fn xdp_that_cannot_work_is_refused_with_the_cure() {
+fn xdp_that_cannot_work_is_refused_with_the_fix() {
     let lab = Lab::new("t-noxdp-").unwrap();
     let topology = Topology::one_nic(&lab, 1).unwrap();
     lab.set_feature("egress", "eth0", "gro", false).unwrap();

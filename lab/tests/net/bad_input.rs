@@ -225,20 +225,20 @@ fn a_damaged_pin_directory_is_refused(mode: Mode) {
         fs::rename(&streams, &aside).unwrap();
         fs::rename(&routes, &streams).unwrap();
         fs::rename(&aside, &routes).unwrap();
-        let cure = "relay-ctl detach eth0";
+        let fix = "relay-ctl detach eth0";
         refusals.check(
             "swapped maps",
             &bench.cli().run(&again).unwrap(),
             &[1],
-            &[&format!("v{VERSION}"), cure],
+            &[&format!("v{VERSION}"), fix],
         );
         media.still_flows();
         fs::remove_file(&streams).unwrap();
-        refusals.check("a map is missing", &bench.cli().run(&again).unwrap(), &[1], &["STREAMS", cure]);
+        refusals.check("a map is missing", &bench.cli().run(&again).unwrap(), &[1], &["STREAMS", fix]);
         refusals.assert_all_good();
         media.was_complete();
     }
-    // The cure that is named does cure.
+    // The fix that is named works.
     bench.cli().ok(&["detach", "eth0"]).unwrap();
     bench.relay.restart().unwrap();
     Media::flow(&bench).was_complete();
@@ -289,8 +289,8 @@ fn without_rights_kernel_modes_are_refused(mode: Mode) {
     let attach = ["attach", "eth0", "--mode", &mode.to_string()].map(str::to_owned);
     let answer =
         RelayCli::new(&lab, "relay-1").run_unprivileged(&attach.each_ref().map(String::as_str)).unwrap();
-    let cure = if mode == Mode::Xdp { "CAP_BPF" } else { "--mode userspace" };
+    let fix = if mode == Mode::Xdp { "CAP_BPF" } else { "--mode userspace" };
     let mut refusals = Refusals::default();
-    refusals.check("no rights", &answer, &[1], &["Operation not permitted", cure]);
+    refusals.check("no rights", &answer, &[1], &["Operation not permitted", fix]);
     refusals.assert_all_good();
 }

@@ -80,7 +80,7 @@ fn nor_does_doctor_or_a_second_attach() {
 }
 
 #[test]
-fn doctor_on_an_interface_that_takes_no_xdp_frames_says_what_mends_it() {
+fn doctor_on_an_interface_that_cannot_transmit_xdp_frames_says_what_fixes_it() {
     let lab = lab_for("doctor", Mode::Xdp);
     let _topology = Topology::nic_per_child(&lab, 1).unwrap();
     let cli = RelayCli::new(&lab, "relay-1");

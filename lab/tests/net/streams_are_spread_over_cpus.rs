@@ -227,7 +227,7 @@ fn elsewhere_than_in_xdp_it_is_refused_or_said() {
         assert_eq!((answer.code, answer.stderr.lines().count()), (Some(BAD_CONFIGURATION), 1), "{answer:?}");
         assert!(answer.stderr.contains("--cpus") && answer.stderr.contains(word), "{answer:?}");
     }
-    // A peer that takes no XDP frames: auto means tc.
+    // A peer that cannot transmit XDP frames: auto means tc.
     lab.set_feature("egress", "eth0", "gro", false).unwrap();
     let config = RelayConfig::new("relay-1", Mode::Auto, vec![child]).with(&["--cpus", "2"]);
     let bench = Bench::attach_with(&lab, topology, config);

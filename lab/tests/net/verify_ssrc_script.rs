@@ -84,7 +84,7 @@ fn an_interface_that_is_not_there_is_neither_seen_nor_unseen() {
 }
 
 #[test]
-fn a_missing_tcpdump_is_said_with_the_cure() {
+fn a_missing_tcpdump_is_said_with_the_fix() {
     let folder = tempfile::tempdir().unwrap();
     for program in
         ["bash", "sh", "awk", "sed", "cat", "ip", "timeout", "mktemp", "rm", "grep", "tr", "sort", "printf"]

@@ -49,7 +49,7 @@ pub(super) enum Command {
     Top {
         #[command(flatten)]
         query: Query,
-        /// Seconds between two looks
+        /// Seconds between two readings
         #[arg(long, default_value = "1", value_parser = interval)]
         interval: Duration,
     },
@@ -76,7 +76,7 @@ pub(super) enum Command {
     },
     /// Check what this machine can do and what is missing
     Doctor {
-        /// Interface to look at
+        /// Interface to check
         interface: Option<String>,
         /// Print JSON
         #[arg(long)]

@@ -8,9 +8,9 @@ use relay_common::layout::{AUDIO, ListenerKey, MAX_SETS, SetWord, Span, StreamKe
 use serde::{Serialize, Serializer};
 use serde_json::{Value, json};
 
+use crate::address::unmapped;
 use crate::fanout::children_of_mask;
 use crate::kernel::{self, Maps, unpadded};
-use crate::relay::unmapped;
 use crate::report::{interface_name, mac_text};
 
 /// One map.

@@ -10,7 +10,7 @@ use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
 use clap::CommandFactory;
-pub use node::cli::Failure;
+use node::cli::Failure;
 use node::config::environment;
 
 use self::arguments::{At, Attach, Capture, ChildCommand, Cli, Command, Query};

@@ -99,7 +99,7 @@ fn place_in_tree(status: &Status) -> Vec<String> {
         let notified = if redis.notifications { "notifications" } else { "no notifications, polled" };
         lines.push(format!("redis       {} {state}, {known}, {notified}", redis.server));
         lines.push(format!(
-            "            {} looks, {} events, {} reconnects",
+            "            {} reads, {} events, {} reconnects",
             redis.looks, redis.events, redis.reconnects
         ));
     }
@@ -113,7 +113,7 @@ fn printable(text: &str) -> String {
 
 pub fn children(children: &Children) -> String {
     let mut table =
-        table(&["name", "address", "ports", "interface", "mac", "state", "packets", "bytes", "errors"], 6);
+        table(&["name", "address", "ports", "interface", "mac", "packets", "bytes", "errors", "state"], 5..8);
     for child in &children.children {
         table.add_row([
             child.name.clone(),
@@ -121,17 +121,18 @@ pub fn children(children: &Children) -> String {
             format!("{}/{}", child.audio_port, child.video_port),
             child.interface.clone().unwrap_or_else(|| "-".to_owned()),
             child.mac.clone().unwrap_or_else(|| "-".to_owned()),
-            state(child),
             child.packets.to_string(),
             child.bytes.to_string(),
             child.errors.to_string(),
+            // Last: a reason may be long.
+            state(child),
         ]);
     }
     let mut text = table.to_string();
     for child in children.children.iter().filter(|child| child.too_big > 0) {
         let _ = write!(
             text,
-            "\n{}: {} copies were larger than the MTU of the way to it ({}); raise it there, or let the encoder send \
+            "\n{}: {} copies were larger than the MTU of the route to it ({}); raise it there, or let the encoder send \
              smaller packets",
             child.name,
             child.too_big,
@@ -155,7 +156,7 @@ pub fn streams(streams: &Streams) -> String {
         "jitter ms",
         "last seen ms",
     ];
-    let mut table = table(&head, 5);
+    let mut table = table(&head, 5..head.len());
     for stream in &streams.streams {
         table.add_row([
             format!("{} {}", stream.port, stream.kind),
@@ -180,7 +181,7 @@ pub fn maps(maps: &[Contents]) -> String {
         let title = format!("{}: {}", map.map, map.holds);
         let Some(first) = map.entries.first() else { return format!("{title}\n  (nothing)") };
         let head: Vec<&str> = first.0.iter().map(|(name, _)| *name).collect();
-        let mut table = table(&head, head.len());
+        let mut table = table(&head, 0..0);
         for entry in &map.entries {
             table.add_row(entry.0.iter().map(|(_, value)| plain(value)));
         }
@@ -213,9 +214,9 @@ pub fn findings(findings: &[Finding]) -> String {
         } else {
             "FAIL "
         };
-        match finding.cure.as_deref() {
-            Some(cure) if !finding.ok => {
-                format!("{mark}{}: {}\n     cure: {cure}", finding.what, finding.seen)
+        match finding.fix.as_deref() {
+            Some(fix) if !finding.ok => {
+                format!("{mark}{}: {}\n     fix: {fix}", finding.what, finding.seen)
             }
             _ => format!("{mark}{}: {}", finding.what, finding.seen),
         }
@@ -241,13 +242,13 @@ fn state(child: &Child) -> String {
     text
 }
 
-/// A plain table; columns from `numbers` on are aligned right.
-fn table(head: &[&str], numbers: usize) -> Table {
+/// A plain table; the columns in `numbers` are aligned right.
+fn table(head: &[&str], numbers: std::ops::Range<usize>) -> Table {
     let mut table = Table::new();
     table.load_preset(presets::NOTHING).set_header(head);
     for (index, column) in table.column_iter_mut().enumerate() {
         column.set_padding((0, 2));
-        if index >= numbers {
+        if numbers.contains(&index) {
             column.set_cell_alignment(CellAlignment::Right);
         }
     }

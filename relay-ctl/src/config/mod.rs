@@ -19,9 +19,10 @@ use node::contract::key;
 use relay_common::layout::MAX_CHILDREN;
 pub use settings::RelaySettings;
 use settings::*;
-pub use source::{of as source_of, text_of};
 
-use crate::kernel::{Constants, ModeWanted, Prefix};
+use crate::address::Prefix;
+use crate::kernel::Constants;
+use crate::mode::ModeWanted;
 
 /// Port of the HTTP API unless told otherwise.
 pub const DEFAULT_API_PORT: u16 = 7071;

@@ -6,8 +6,7 @@ use std::net::IpAddr;
 use relay_common::layout::MAX_SOURCES;
 
 use super::{ConfigError, bad};
-use crate::kernel::Prefix;
-use crate::relay::mapped;
+use crate::address::Prefix;
 
 /// Most that can be configured. With a parent's addresses ([`node::record::MAX_ADDRESSES`]) they fill half of the map: old
 /// and new ones are there together for a moment whenever they change.
@@ -43,35 +42,17 @@ fn parse(text: &str) -> Result<Prefix, ConfigError> {
         Some(Ok(bits)) if bits <= most => bits,
         Some(_) => return bad(format!("--source '{text}': the bits are a number from 0 to {most}; {form}")),
     };
-    let whole = of(address);
+    let whole = Prefix::from(address);
     let prefix = Prefix { length: before + bits, address: masked(whole.address, before + bits) };
     if prefix.address != whole.address {
-        return bad(format!(
-            "--source '{text}': bits are set beyond the first {bits}; write {}",
-            text_of(&prefix)
-        ));
+        return bad(format!("--source '{text}': bits are set beyond the first {bits}; write {prefix}"));
     }
     Ok(prefix)
-}
-
-/// One address.
-pub fn of(address: IpAddr) -> Prefix {
-    Prefix { length: 128, address: mapped(address) }
 }
 
 fn masked(address: [u8; 16], length: u32) -> [u8; 16] {
     let mask = u128::MAX.checked_shl(128 - length).unwrap_or(0);
     (u128::from_be_bytes(address) & mask).to_be_bytes()
-}
-
-/// A prefix as people write it: `any`, or CIDR.
-pub fn text_of(prefix: &Prefix) -> String {
-    let address = IpAddr::from(prefix.address).to_canonical();
-    match (prefix.length, address.is_ipv4()) {
-        (0, _) => "any".to_owned(),
-        (length, true) if length >= 96 => format!("{address}/{}", length - 96),
-        (length, _) => format!("{}/{length}", std::net::Ipv6Addr::from(prefix.address)),
-    }
 }
 
 #[cfg(test)]
@@ -80,7 +61,7 @@ mod tests {
 
     fn parsed(text: &str) -> Result<String, String> {
         parse_all(&[text.to_owned()])
-            .map(|sources| sources.iter().map(text_of).collect())
+            .map(|sources| sources.iter().map(ToString::to_string).collect())
             .map_err(|error| error.0)
     }
 

@@ -26,7 +26,7 @@ fn sources_of_the_flags_win_over_those_of_the_file() {
         let flags: Vec<&str> = sources.iter().flat_map(|source| ["--source", *source]).collect();
         with(&flags, &[], "sources = ['10.0.0.1']")
     };
-    let texts = |config: Config| config.sources.iter().map(text_of).collect::<Vec<_>>();
+    let texts = |config: Config| config.sources.iter().map(ToString::to_string).collect::<Vec<_>>();
     assert_eq!(texts(config(&[]).unwrap()), ["10.0.0.1/32"]);
     // An empty variable is none.
     assert_eq!(texts(config(&[""]).unwrap()), ["10.0.0.1/32"]);
@@ -67,7 +67,10 @@ fn every_key_of_the_file_arrives() {
     assert_eq!((config.mode, config.listen.ports), (ModeWanted::Tc, [6002, 6004]));
     assert_eq!((config.api.port(), &*config.pin_root, &*config.log), (80, Path::new("/p"), "warn"));
     assert_eq!(config.stand_in.as_deref(), Some("eth"));
-    assert_eq!(config.sources.iter().map(text_of).collect::<Vec<_>>(), ["10.1.0.0/16", "fd00::7/128"]);
+    assert_eq!(
+        config.sources.iter().map(ToString::to_string).collect::<Vec<_>>(),
+        ["10.1.0.0/16", "fd00::7/128"]
+    );
     let shown = format!("{config:?}");
     assert!(shown.contains("(secret)") && !shown.contains("hunter2"), "{shown}");
 }

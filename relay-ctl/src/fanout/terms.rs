@@ -22,7 +22,7 @@ pub struct Wanted {
 
 /// One map write.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Command {
+pub enum MapWrite {
     /// `CHILDREN[slot] = child`.
     WriteChild { slot: u32, child: Child },
     /// `MEMBERS[first..] = slots`.

@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-/// An error of the kernel data plane. Each text names the thing and the cure.
+/// An error of the kernel data plane. Each text names the thing and the fix.
 #[derive(Debug, thiserror::Error)]
 pub enum KernelError {
     /// The BPF filesystem is missing.
@@ -62,8 +62,8 @@ pub enum KernelError {
     #[error("cannot pin {what}: {source}")]
     Pin { what: &'static str, source: aya::pin::PinError },
     /// The mode asked for cannot work here.
-    #[error("--mode {mode} cannot work on {interface}: {why}; {cure}")]
-    Mode { mode: &'static str, interface: String, why: String, cure: String },
+    #[error("--mode {mode} cannot work on {interface}: {why}; {fix}")]
+    Mode { mode: &'static str, interface: String, why: String, fix: String },
     /// No kernel data plane at all.
     #[error(
         "no rights to load eBPF: {why}; run as root or with CAP_BPF, CAP_NET_ADMIN and CAP_PERFMON, or use --mode userspace"

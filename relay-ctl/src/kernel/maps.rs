@@ -1,9 +1,10 @@
-//! The pinned maps, opened from their files: typed handles, and the one place that carries out [`Command`]s.
+//! The pinned maps, opened from their files: typed handles, and the one place that carries out [`MapWrite`]s.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::{Arc, Mutex};
 
 use aya::maps::lpm_trie::{Key, LpmTrie};
-use aya::maps::{Array, ArrayOfMaps, HashMap, Map, MapData, MapError, PerCpuArray, xdp::DevMap};
+use aya::maps::{Array, ArrayOfMaps, HashMap, Map, MapData, MapError, PerCpuArray, RingBuf, xdp::DevMap};
 use aya::programs::ProgramFd;
 use relay_common::layout::{
     Broadcasts, CURSORS, CaptureFilter, Child, ChildInfo, ChildStats, Egress, GroupKey, Listener,
@@ -12,25 +13,11 @@ use relay_common::layout::{
 use relay_common::stream::Stream;
 
 use super::{KernelError, Pins};
-use crate::fanout::Command;
+use crate::address::Prefix;
+use crate::fanout::MapWrite;
 
-/// A prefix of addresses that media is taken from.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Prefix {
-    /// Bits that count, of 128; an IPv4 prefix has 96 more than it is written with.
-    pub length: u32,
-    /// IPv4 mapped; bits that do not count are 0.
-    pub address: [u8; 16],
-}
-
-impl Prefix {
-    /// Every address.
-    pub const ANY: Prefix = Prefix { length: 0, address: [0; 16] };
-
-    fn key(&self) -> Key<[u8; 16]> {
-        Key::new(self.length, self.address)
-    }
-}
+/// The ring that captured packets come from; one capture at a time.
+pub type CaptureRing = Arc<Mutex<RingBuf<MapData>>>;
 
 /// Typed handles on the pinned maps.
 pub struct Maps {
@@ -38,8 +25,9 @@ pub struct Maps {
     pub relay: Array<MapData, Relay>,
     /// Addresses and ports listened on.
     pub listeners: HashMap<MapData, ListenerKey, Listener>,
-    /// How often those, `SOURCES` or `PEERS` have changed.
-    pub listener_changes: Array<MapData, u32>,
+    /// How often what may be sent by whom has changed: `LISTENERS`, `SOURCES` or `PEERS`. The map has the name that it
+    /// had when it counted listeners alone: another name would be another layout.
+    pub policy_changes: Array<MapData, u32>,
     /// Where media is taken from.
     pub sources: LpmTrie<MapData, [u8; 16], u32>,
     /// Streams with a set of their own.
@@ -88,7 +76,7 @@ impl Maps {
         let opened = Maps {
             relay: open(pins, "RELAY")?,
             listeners: open(pins, "LISTENERS")?,
-            listener_changes: open(pins, "LISTENER_CHANGES")?,
+            policy_changes: open(pins, "LISTENER_CHANGES")?,
             sources: open(pins, "SOURCES")?,
             routes: open(pins, "ROUTES")?,
             sets: open(pins, "SETS")?,
@@ -115,47 +103,49 @@ impl Maps {
     }
 
     /// Carries out one map write. `copy`: the devmap program, when copies leave by xdp.
-    pub fn carry_out(&mut self, command: Command, copy: Option<&ProgramFd>) -> Result<(), KernelError> {
-        match command {
-            Command::WriteChild { slot, child } => self.children.set(slot, child, 0).map_err(map("CHILDREN")),
-            Command::WriteMembers { first, slots } => {
+    pub fn carry_out(&mut self, write: MapWrite, copy: Option<&ProgramFd>) -> Result<(), KernelError> {
+        match write {
+            MapWrite::WriteChild { slot, child } => {
+                self.children.set(slot, child, 0).map_err(map("CHILDREN"))
+            }
+            MapWrite::WriteMembers { first, slots } => {
                 for (position, slot) in (first..).zip(slots) {
                     self.members.set(position, slot, 0).map_err(map("MEMBERS"))?;
                 }
                 Ok(())
             }
-            Command::WriteInstance { instance, span } => {
+            MapWrite::WriteInstance { instance, span } => {
                 self.instances.set(instance, span, 0).map_err(map("INSTANCES"))
             }
-            Command::WriteGroup { key, span } => self.groups.insert(key, span, 0).map_err(map("GROUPS")),
-            Command::WriteDevmap { instance, interfaces } => match copy {
+            MapWrite::WriteGroup { key, span } => self.groups.insert(key, span, 0).map_err(map("GROUPS")),
+            MapWrite::WriteDevmap { instance, interfaces } => match copy {
                 Some(copy) => self.write_devmap(instance, &interfaces, copy),
                 None => Ok(()),
             },
-            Command::WriteSetChildren { set, children } => {
+            MapWrite::WriteSetChildren { set, children } => {
                 self.set_children.set(set, children, 0).map_err(map("SET_CHILDREN"))
             }
-            Command::Flip { half, word } => self.sets.set(half, word, 0).map_err(map("SETS")),
-            Command::Route { key, set } => self.routes.insert(key, set, 0).map_err(map("ROUTES")),
-            Command::Unroute { key } => absent_is_fine(self.routes.remove(&key)).map_err(map("ROUTES")),
-            Command::AddPeer { key } => {
+            MapWrite::Flip { half, word } => self.sets.set(half, word, 0).map_err(map("SETS")),
+            MapWrite::Route { key, set } => self.routes.insert(key, set, 0).map_err(map("ROUTES")),
+            MapWrite::Unroute { key } => absent_is_fine(self.routes.remove(&key)).map_err(map("ROUTES")),
+            MapWrite::AddPeer { key } => {
                 self.peers.insert(key, 1, 0).map_err(map("PEERS"))?;
                 self.note_policy()
             }
-            Command::RemovePeer { key } => {
+            MapWrite::RemovePeer { key } => {
                 absent_is_fine(self.peers.remove(&key)).map_err(map("PEERS"))?;
                 self.note_policy()
             }
-            Command::RemoveGroup { key } => absent_is_fine(self.groups.remove(&key)).map_err(map("GROUPS")),
+            MapWrite::RemoveGroup { key } => absent_is_fine(self.groups.remove(&key)).map_err(map("GROUPS")),
         }
     }
 
-    /// Makes packets look anew at who may send what: `LISTENERS`, `SOURCES` or `PEERS` have changed.
+    /// Makes the programs check anew who may send what: `LISTENERS`, `SOURCES` or `PEERS` have changed.
     pub fn note_policy(&mut self) -> Result<(), KernelError> {
-        let changes = self.listener_changes.get(&0, 0).map_err(map("LISTENER_CHANGES"))?;
+        let changes = self.policy_changes.get(&0, 0).map_err(map("LISTENER_CHANGES"))?;
         // Never 0: a stream that has that has not been looked at.
         let next = changes.checked_add(1).unwrap_or(1);
-        self.listener_changes.set(0, next, 0).map_err(map("LISTENER_CHANGES"))
+        self.policy_changes.set(0, next, 0).map_err(map("LISTENER_CHANGES"))
     }
 
     /// Where media is taken from.
@@ -168,10 +158,10 @@ impl Maps {
     pub fn set_sources(&mut self, wanted: &BTreeSet<Prefix>) -> Result<(), KernelError> {
         let present = self.prefixes();
         for new in wanted.difference(&present) {
-            self.sources.insert(&new.key(), 1, 0).map_err(map("SOURCES"))?;
+            self.sources.insert(&key_of(new), 1, 0).map_err(map("SOURCES"))?;
         }
         for gone in present.difference(wanted) {
-            absent_is_fine(self.sources.remove(&gone.key())).map_err(map("SOURCES"))?;
+            absent_is_fine(self.sources.remove(&key_of(gone))).map_err(map("SOURCES"))?;
         }
         if *wanted != present { self.note_policy() } else { Ok(()) }
     }
@@ -289,6 +279,10 @@ impl StockOrder {
         self.fanout.set(self.instance, &devmap, 0).map_err(map("FANOUT"))?;
         Ok(devmap)
     }
+}
+
+fn key_of(prefix: &Prefix) -> Key<[u8; 16]> {
+    Key::new(prefix.length, prefix.address)
 }
 
 fn empty_devmap(size: u32) -> Result<DevMap<MapData>, KernelError> {

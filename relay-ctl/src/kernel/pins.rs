@@ -1,8 +1,6 @@
 //! Where the data plane lives while no daemon does: `ROOT/INTERFACE/v<layout version>/`, one file a map or link, and a
-//! lock that says which daemon looks after it.
+//! lock that says which daemon manages it.
 
-use std::fs::File;
-use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 use relay_common::layout::{LATER_MAPS, PINNED_MAPS, VERSION};
@@ -92,7 +90,7 @@ impl Pins {
         names
     }
 
-    /// Looks at what is there. A newer layout version or half a data plane is an error: touching it could interrupt what
+    /// Finds out what is there. A newer layout version or half a data plane is an error: touching it could interrupt what
     /// still forwards.
     pub fn inspect(&self) -> Result<Found, KernelError> {
         let versions = names_in(&self.folder);
@@ -148,41 +146,6 @@ impl Pins {
             what: format!("{} missing", missing.join(", ")),
             interface: self.interface.clone(),
         })
-    }
-
-    /// Takes the lock, which is held until the file is dropped, also by kill -9, and makes the versioned directory: not
-    /// before, or a daemon of another version that holds the lock would not start again beside it.
-    pub fn lock(&self) -> Result<File, KernelError> {
-        let make = |folder: &Path| {
-            std::fs::create_dir_all(folder)
-                .map_err(|source| KernelError::PinFolder { folder: folder.to_owned(), source })
-        };
-        make(&self.folder)?;
-        let file = File::open(&self.folder)
-            .map_err(|source| KernelError::PinFolder { folder: self.folder.clone(), source })?;
-        match file.try_lock() {
-            Ok(()) => make(&self.versioned()).map(|()| file),
-            Err(std::fs::TryLockError::WouldBlock) => {
-                Err(KernelError::AnotherDaemon { interface: self.interface.clone(), pid: self.keeper() })
-            }
-            Err(std::fs::TryLockError::Error(source)) => {
-                Err(KernelError::PinFolder { folder: self.folder.clone(), source })
-            }
-        }
-    }
-
-    /// True while a daemon looks after the interface.
-    pub fn is_locked(&self) -> bool {
-        File::open(&self.folder)
-            .is_ok_and(|file| matches!(file.try_lock(), Err(std::fs::TryLockError::WouldBlock)))
-    }
-
-    /// The daemon that looks after the interface; `None` when none does, or none that can be seen from here (it may be in
-    /// another container).
-    pub fn keeper(&self) -> Option<u32> {
-        let folder = std::fs::metadata(&self.folder).ok()?;
-        let locks = std::fs::read_to_string("/proc/locks").ok()?;
-        keeper_in(&locks, folder.dev(), folder.ino())
     }
 
     /// True while a program is attached through a pinned link: the files of links outlive the interface.
@@ -301,19 +264,6 @@ fn unescaped(name: &str) -> String {
     name.replace("%2e", ".").replace("%25", "%")
 }
 
-/// Who holds the lock on a file, from the text of `/proc/locks`:
-/// `2: FLOCK  ADVISORY  WRITE 1234 00:1f:5678 0 EOF` is a lock of process 1234 on inode 5678 of device 0:31. One that waits
-/// for it has an arrow behind the number.
-fn keeper_in(locks: &str, device: u64, inode: u64) -> Option<u32> {
-    let (major, minor) = (nix::sys::stat::major(device), nix::sys::stat::minor(device));
-    let place = format!("{major:02x}:{minor:02x}:{inode}");
-    locks.lines().find_map(|line| {
-        let mut words = line.split_whitespace().skip(1);
-        let (kind, pid, file) = (words.next()?, words.nth(2)?, words.next()?);
-        (kind == "FLOCK" && file == place).then(|| pid.parse().ok().filter(|pid| *pid != 0))?
-    })
-}
-
 /// The layout version that a directory's name says.
 fn number(name: &str) -> Option<u32> {
     name.strip_prefix('v')?.parse().ok()
@@ -342,35 +292,6 @@ fn remove_folder(path: &Path) -> Result<(), KernelError> {
     }
 }
 
-/// Sees to it that `root` is on a BPF filesystem, mounting one at `/sys/fs/bpf` where that is what is missing.
-pub fn ensure_bpffs(root: &Path) -> Result<(), KernelError> {
-    if is_bpffs(root) {
-        return Ok(());
-    }
-    let mount_point = Path::new("/sys/fs/bpf");
-    if root.starts_with(mount_point) && mount_point.is_dir() {
-        tracing::info!("mounting the BPF filesystem at {}", mount_point.display());
-        let mounted = nix::mount::mount(
-            Some("bpf"),
-            mount_point,
-            Some("bpf"),
-            nix::mount::MsFlags::empty(),
-            None::<&str>,
-        );
-        if mounted.is_ok() && is_bpffs(root) {
-            return Ok(());
-        }
-    }
-    Err(KernelError::NoBpffs { root: root.to_owned() })
-}
-
-/// True when `path`, or its nearest ancestor that exists, is on a BPF filesystem.
-pub fn is_bpffs(path: &Path) -> bool {
-    let Some(existing) = path.ancestors().find(|ancestor| ancestor.exists()) else { return false };
-    nix::sys::statfs::statfs(existing)
-        .is_ok_and(|filesystem| filesystem.filesystem_type() == nix::sys::statfs::BPF_FS_MAGIC)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -384,33 +305,6 @@ mod tests {
             assert_eq!(pins.folder(), Path::new("/pins").join(name));
             assert_eq!(unescaped(name), interface);
         }
-    }
-
-    #[test]
-    fn the_holder_of_a_lock_is_found() {
-        let locks = "1: POSIX  ADVISORY  WRITE 77 00:1f:5678 0 EOF\n\
-                     2: FLOCK  ADVISORY  WRITE 1234 00:1f:5678 0 EOF\n\
-                     2: -> FLOCK  ADVISORY  WRITE 99 00:1f:5678 0 EOF\n\
-                     3: FLOCK  ADVISORY  WRITE 0 fe:01:9 0 EOF\n";
-        let device = |major, minor| nix::sys::stat::makedev(major, minor);
-        assert_eq!(keeper_in(locks, device(0, 0x1f), 5678), Some(1234));
-        assert_eq!(keeper_in(locks, device(0, 0x1f), 5679), None);
-        assert_eq!(keeper_in(locks, device(0xfe, 1), 9), None, "a process that cannot be seen from here");
-    }
-
-    #[test]
-    fn a_lock_names_its_process() {
-        let root = tempfile::tempdir().unwrap();
-        let pins = Pins::new(root.path(), "eth0");
-        assert_eq!(pins.keeper(), None);
-        let lock = pins.lock().unwrap();
-        assert_eq!(pins.keeper(), Some(std::process::id()));
-        assert!(pins.is_locked());
-        let error = pins.lock().unwrap_err().to_string();
-        let wanted = format!("another relay-ctl (PID {}) already manages eth0", std::process::id());
-        assert!(error.contains(&wanted), "{error}");
-        drop(lock);
-        assert_eq!(pins.keeper(), None);
     }
 
     #[test]

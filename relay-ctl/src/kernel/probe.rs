@@ -10,7 +10,8 @@ use nix::sched::{CpuSet, sched_getaffinity, sched_setaffinity};
 use nix::unistd::Pid;
 use relay_common::probe::{ERROR, OUTCOME, SENT, TARGET};
 
-use super::programs::{OBJECT, PROBE, VERIFIER_LOG, of, retry, xdp};
+use super::programs::{OBJECT, PROBE, xdp};
+use super::verifier::{VERIFIER_LOG, of, retry};
 use super::{KernelError, map};
 
 /// EtherType for local experiments (IEEE 802): no host acts on it.
@@ -134,7 +135,7 @@ impl Prober {
     }
 
     /// Asks from the CPU that this thread happens to be on, and from the others only if that one cannot.
-    pub fn look(&mut self, ifindex: u32, mac: [u8; 6]) -> Result<Verdict, String> {
+    pub fn quick(&mut self, ifindex: u32, mac: [u8; 6]) -> Result<Verdict, String> {
         match self.ask(ifindex, mac, &[])? {
             Verdict::Cannot(_) => self.survey(ifindex, mac),
             verdict => Ok(verdict),
@@ -201,7 +202,7 @@ impl Prober {
     }
 }
 
-/// Why an interface takes no XDP frames. `held`: why no program could be attached to it, if that is so.
+/// Why an interface cannot transmit XDP frames. `held`: why no program could be attached to it, if that is so.
 pub fn refusal(interface: &str, errno: Errno, held: Option<&str>) -> String {
     let why = match errno {
         Errno::EOPNOTSUPP => "the driver does not transmit them".to_owned(),
@@ -209,13 +210,13 @@ pub fn refusal(interface: &str, errno: Errno, held: Option<&str>) -> String {
         other => other.desc().to_owned(),
     };
     match held {
-        Some(held) => format!("{interface} takes no XDP frames: {why}; {held}"),
-        None => format!("{interface} takes no XDP frames: {why}"),
+        Some(held) => format!("{interface} cannot transmit XDP frames: {why}; {held}"),
+        None => format!("{interface} cannot transmit XDP frames: {why}"),
     }
 }
 
 /// Whose program is in the way on an interface, and what to do about it.
-pub fn in_the_way(interface: &str, program: &super::programs::Known) -> String {
+pub fn in_the_way(interface: &str, program: &super::Known) -> String {
     let todo = match program.name.as_str() {
         "xdp_dispatcher" => {
             format!("it is libxdp's dispatcher; `xdp-loader unload {interface} --all` ends all that is in it")
@@ -240,7 +241,7 @@ pub fn not_from(interface: &str, cpus: &[usize]) -> Option<String> {
     }
     let list: Vec<String> = cpus.iter().map(ToString::to_string).collect();
     Some(format!(
-        "{interface} takes no XDP frames from CPU {}: it has fewer transmit queues than there are CPUs; give it more with \
+        "{interface} cannot transmit XDP frames from CPU {}: it has fewer transmit queues than there are CPUs; give it more with \
          `ethtool -L {interface} combined N`, or keep its and the media's interrupts off those CPUs",
         list.join(", ")
     ))
@@ -303,7 +304,7 @@ mod tests {
 
     #[test]
     fn a_program_in_the_way_is_named_with_what_to_do() {
-        let known = |name: &str| super::super::programs::Known { id: 7, name: name.to_owned() };
+        let known = |name: &str| super::super::Known { id: 7, name: name.to_owned() };
         let said = in_the_way("eth0", &known("xdp_dispatcher"));
         assert!(
             said.contains("program 7 (xdp_dispatcher)") && said.contains("xdp-loader unload eth0"),

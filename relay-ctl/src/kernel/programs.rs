@@ -1,50 +1,30 @@
 //! Loading the object onto the pinned maps, and attaching its programs so that they outlive the daemon.
 
 use std::io::ErrorKind;
-use std::path::Path;
 
 use aya::maps::xdp::CpuMap;
 use aya::maps::{Array, Map, MapError};
-use aya::programs::links::{FdLink, PinnedLink};
+use aya::programs::links::FdLink;
 use aya::programs::tc::TcAttachOptions;
 use aya::programs::{
-    LinkOrder, Program, ProgramError, ProgramFd, RawTracePoint, SchedClassifier, TcAttachType, Xdp, XdpMode,
+    LinkOrder, Program, ProgramError, ProgramFd, RawTracePoint, SchedClassifier, TcAttachType, Xdp,
 };
-use aya::{Ebpf, EbpfLoader, VerifierLogLevel};
+use aya::{Ebpf, EbpfLoader};
 use relay_common::layout::{PINNED_MAPS, Spread};
 
-use super::pins::{LINK_BUSY, LINK_TCX, LINK_XDP, LINK_XMIT, Pins, remove_file};
+pub use super::known::{BUSY, COPY, PASS, PROBE, SPREAD, TC, XDP, XDP_CPU, XMIT};
+use super::known::{before_ours, name_of};
+use super::links::{attach_new_xdp, link_error, pin, pin_instead, pinned_link, remove_link, replace_xdp};
+use super::pins::{LINK_BUSY, LINK_TCX, LINK_XDP, LINK_XMIT, Pins};
+use super::verifier::{VERIFIER_LOG, of, retry};
 use super::{KernelError, Mode, map};
 
 /// The eBPF object; `cargo xtask build-ebpf` makes it.
 pub static OBJECT: &[u8] = aya::include_bytes_aligned!(concat!(env!("OUT_DIR"), "/relay.o"));
 
-/// Names of the programs in the object.
-pub const XDP: &str = "relay_xdp";
-/// The XDP program that spreads streams over CPUs.
-pub const SPREAD: &str = "relay_spread";
-/// What runs there.
-pub const XDP_CPU: &str = "relay_xdp_cpu";
-/// The XDP program that lets everything pass.
-pub const PASS: &str = "relay_pass";
-/// The devmap program.
-pub const COPY: &str = "relay_copy";
-/// The tcx program.
-pub const TC: &str = "relay_tc";
-/// The tracepoint program.
-pub const XMIT: &str = "relay_xmit";
-/// The tracepoint program of the CPUs' queues.
-pub const BUSY: &str = "relay_busy";
-/// The probe.
-pub const PROBE: &str = "relay_probe";
-
 /// Packets that wait for a CPU at most. Enough for what a card delivers in one poll of several queues, and gone in some
 /// milliseconds.
 const QUEUE: u32 = 2048;
-
-/// What is asked of the verifier: why it refuses and how far it came, in a few lines. Its whole log is larger than any
-/// buffer on kernels before 6.4, which then refuse the program for that, and aya would have it verified again and again.
-pub const VERIFIER_LOG: VerifierLogLevel = VerifierLogLevel::STATS;
 
 /// The constant that says whether streams and children are counted.
 const STATISTICS: &str = "STATISTICS";
@@ -267,127 +247,11 @@ fn attach_raw(ebpf: &mut Ebpf, name: &'static str, place: &str) -> Result<FdLink
     Ok(program.take_link(id).map_err(of(name))?.into())
 }
 
-/// Swaps the program in the pinned XDP link, at once and without a gap. False when there is no such link, or its interface
-/// is gone.
-fn replace_xdp(
-    program: &mut Xdp,
-    name: &'static str,
-    pins: &Pins,
-    ifindex: u32,
-) -> Result<bool, KernelError> {
-    if !pins.is_attached(LINK_XDP, ifindex)? {
-        return Ok(false);
-    }
-    let Some(link) = pinned_link(&pins.file(LINK_XDP))? else { return Ok(false) };
-    let id = program.attach_to_link(link.try_into().map_err(link_error(LINK_XDP))?).map_err(of(name))?;
-    // The pin holds the link; dropping our handle on it is not detaching.
-    drop(program.take_link(id).map_err(of(name))?);
-    Ok(true)
-}
-
-/// Removes the link of a mode that is no longer the mode.
-pub fn remove_link(pins: &Pins, name: &str) -> Result<(), KernelError> {
-    let path = pins.file(name);
-    match std::fs::remove_file(&path) {
-        Err(source) if source.kind() != ErrorKind::NotFound => {
-            Err(KernelError::PinFolder { folder: path, source })
-        }
-        _ => Ok(()),
-    }
-}
-
-fn pinned_link(path: &Path) -> Result<Option<FdLink>, KernelError> {
-    if !path.exists() {
-        return Ok(None);
-    }
-    PinnedLink::from_pin(path).map(|link| Some(link.into())).map_err(link_error("pinned link"))
-}
-
-fn pin(link: FdLink, path: &Path, what: &'static str) -> Result<(), KernelError> {
-    link.pin(path).map(drop).map_err(|source| KernelError::Pin { what, source })
-}
-
-/// Pins a link in the place of one that it replaces, if any. There is never a moment without either.
-fn pin_instead(link: FdLink, pins: &Pins, name: &str) -> Result<(), KernelError> {
-    let (aside, place) = (pins.file(&format!("{name}-new")), pins.file(name));
-    remove_file(&aside)?;
-    pin(link, &aside, "a link")?;
-    std::fs::rename(&aside, &place).map_err(|source| KernelError::PinFolder { folder: place, source })
-}
-
-fn attach_new_xdp(
-    program: &mut Xdp,
-    name: &'static str,
-    ifindex: u32,
-    pins: &Pins,
-    link: &str,
-) -> Result<(), KernelError> {
-    let id = program.attach_to_if_index(ifindex, XdpMode::Driver).map_err(of(name))?;
-    let attached: FdLink =
-        program.take_link(id).map_err(of(name))?.try_into().map_err(link_error(LINK_XDP))?;
-    pin_instead(attached, pins, link)
-}
-
-/// A program as people know it.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Known {
-    /// The kernel's number, as `bpftool prog show id` takes it.
-    pub id: u32,
-    /// Its name, at most 15 characters of it; may be empty.
-    pub name: String,
-}
-
-impl std::fmt::Display for Known {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        match self.name.is_empty() {
-            true => write!(f, "program {}", self.id),
-            false => write!(f, "program {} ({})", self.id, self.name),
-        }
-    }
-}
-
-/// The loaded program of that number. The name is empty when the kernel does not tell.
-pub fn program(id: u32) -> Known {
-    let found = aya::programs::loaded_programs().flatten().find(|program| program.id() == id);
-    let name = found.and_then(|program| program.name_as_str().map(str::to_owned));
-    Known { id, name: name.unwrap_or_default() }
-}
-
-/// The programs that see a packet before ours in the interface's tcx chain.
-pub fn before_ours(pins: &Pins, ifindex: u32) -> Result<Vec<Known>, KernelError> {
-    let Some(ours) = pins.attached(LINK_TCX)? else { return Ok(Vec::new()) };
-    let (_, chain) = SchedClassifier::query_tcx(&name_of(ifindex)?, TcAttachType::Ingress).map_err(of(TC))?;
-    let known = |program: &aya::programs::ProgramInfo| Known {
-        id: program.id(),
-        name: program.name_as_str().unwrap_or_default().to_owned(),
-    };
-    Ok(chain.iter().map(known).take_while(|program| program.id != ours.program).collect())
-}
-
-/// The interface's present name; aya wants to know it by that.
-fn name_of(ifindex: u32) -> Result<String, KernelError> {
-    let name = nix::net::if_::if_indextoname(ifindex)
-        .map_err(|errno| KernelError::Gone { ifindex, source: errno.into() })?;
-    Ok(name.to_string_lossy().into_owned())
-}
-
 fn load_once<'a>(
     loaded: bool,
     load: impl FnMut() -> Result<(), ProgramError> + 'a,
 ) -> impl FnOnce(&'static str) -> Result<(), KernelError> + 'a {
     move |name| if loaded { Ok(()) } else { retry(load).map_err(of(name)) }
-}
-
-/// Loads a program. The verifier gives up with EAGAIN when the thread is signalled, and libbpf then tries up to five
-/// times; aya does not.
-pub fn retry(mut load: impl FnMut() -> Result<(), ProgramError>) -> Result<(), ProgramError> {
-    for _ in 1..5 {
-        match load() {
-            Err(ProgramError::LoadError { io_error, .. }) if io_error.kind() == ErrorKind::WouldBlock => {}
-            result => return result,
-        }
-    }
-    load()
 }
 
 /// The program `name` of an object.
@@ -405,53 +269,7 @@ fn classifier(ebpf: &mut Ebpf) -> Result<&mut SchedClassifier, KernelError> {
     program.try_into().map_err(of(TC))
 }
 
-/// Gives a program error its program's name.
-pub fn of(program: &'static str) -> impl Fn(ProgramError) -> KernelError {
-    move |source| match source {
-        ProgramError::LoadError { io_error, verifier_log } => {
-            KernelError::Refused { program, source: io_error, log: last_lines(&verifier_log.to_string()) }
-        }
-        source => KernelError::Program { program, source },
-    }
-}
-
-/// The end of the verifier's log, where it says what it does not like, as one line.
-fn last_lines(log: &str) -> String {
-    const LINES: usize = 3;
-    let lines: Vec<&str> = log.lines().map(str::trim).filter(|line| !line.is_empty()).collect();
-    // Statistics come last; the complaint is before them.
-    let complaint: Vec<&str> = lines
-        .iter()
-        .copied()
-        .filter(|line| {
-            !["verification time", "stack depth", "processed "].iter().any(|s| line.starts_with(s))
-        })
-        .collect();
-    let shown = if complaint.is_empty() { &lines } else { &complaint };
-    shown[shown.len().saturating_sub(LINES)..].join("; ")
-}
-
-fn link_error(link: &'static str) -> impl Fn(aya::programs::links::LinkError) -> KernelError {
-    move |source| KernelError::Link { link, source }
-}
-
 fn missing(program: &'static str) -> KernelError {
     let source = std::io::Error::new(ErrorKind::NotFound, "not in the eBPF object");
     KernelError::Program { program, source: source.into() }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::last_lines;
-
-    #[test]
-    fn the_verifiers_complaint_is_what_is_shown_of_its_log() {
-        let log = "BPF program is too large. Processed 1000001 insn\n\
-                   verification time 900000 usec\nstack depth 336+0\n\
-                   processed 1000001 insns (limit 1000000) max_states_per_insn 34\n";
-        assert_eq!(last_lines(log), "BPF program is too large. Processed 1000001 insn");
-        assert_eq!(last_lines("a\nb\nc\n\nd\n"), "b; c; d");
-        assert_eq!(last_lines("processed 7 insns"), "processed 7 insns");
-        assert_eq!(last_lines(""), "");
-    }
 }

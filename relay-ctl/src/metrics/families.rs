@@ -11,7 +11,7 @@ use relay_common::layout::Total;
 use relay_common::reason::{Fate, Reason};
 
 use super::Counters;
-use crate::kernel::Mode;
+use crate::mode::Mode;
 use crate::relay::Sample;
 use crate::view::{ChildState, Stream};
 

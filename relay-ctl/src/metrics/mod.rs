@@ -1,17 +1,15 @@
 //! `GET /metrics`: what Prometheus scrapes.
 //!
-//! A scrape looks at the relay once and builds all series from that look ([`families`]); nothing is counted twice over,
+//! A scrape takes one sample of the relay and builds all series from it ([`families`]); nothing is counted twice over,
 //! nothing per packet. Only what the data plane does not count itself is kept in between ([`Counters`]). All of them
 //! are in docs/contract.md, *Metrics*; every series carries `tree_id` and `node_id`.
 
-mod counters;
 mod families;
 
 use prometheus::TextEncoder;
 
-use crate::relay::Relay;
+use crate::relay::{Counters, Relay, Sample};
 
-pub use counters::Counters;
 pub use families::{MOST_STREAMS, families};
 
 /// Content type of [`render`]'s text.
@@ -24,6 +22,6 @@ pub async fn render(relay: &Relay) -> Result<String, String> {
 }
 
 /// A sample as text.
-pub fn text(sample: &crate::relay::Sample, counters: &Counters) -> prometheus::Result<String> {
+pub fn text(sample: &Sample, counters: &Counters) -> prometheus::Result<String> {
     TextEncoder::new().encode_to_string(&families(sample, counters)?)
 }

@@ -1,64 +1,126 @@
-//! The interfaces that copies leave by as XDP frames: held while xdp is in force, looked at again and again, and what
+//! The interfaces that copies leave by as XDP frames: held while xdp is in force, probed again and again, and what
 //! follows when one of them stops taking frames, or takes them again.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use tokio::sync::Notify;
+
+use super::interface::{hold, wait_for_link};
 use super::plane::Plane;
-use super::probes::{Fallen, standing};
-use super::start::hold;
+use super::probes::{EgressProber, Fallen, standing};
 use super::{Relay, RelayError, State};
 use crate::config::Config;
 use crate::kernel::probe::Verdict;
-use crate::kernel::{KernelError, Mode, ModeWanted, probe};
-use crate::net::Interface;
+use crate::kernel::{KernelError, probe};
+use crate::mode::{Mode, ModeWanted};
+use crate::net::{Interface, Netlink};
 
-/// Every interface is looked at again after this long.
-const AGAIN: Duration = Duration::from_secs(5);
+/// Every interface is probed again after this long.
+const PROBE_EVERY: Duration = Duration::from_secs(5);
+
+/// Asks interfaces whether they transmit XDP frames.
+#[derive(Default)]
+pub struct Egress {
+    prober: EgressProber,
+    /// There is one that has to be asked now.
+    due: Notify,
+}
+
+impl Egress {
+    /// With a prober that may have been used already.
+    pub fn new(prober: EgressProber) -> Egress {
+        Egress { prober, due: Notify::new() }
+    }
+
+    /// Returns when interfaces are to be asked.
+    async fn due(&self) {
+        let _ = tokio::time::timeout(PROBE_EVERY, self.due.notified()).await;
+    }
+
+    /// Asks these interfaces. What one says that is down says nothing about XDP, and is left out.
+    async fn ask(
+        &self,
+        netlink: &Netlink,
+        interfaces: &BTreeMap<u32, Interface>,
+    ) -> Vec<(u32, Result<Verdict, String>)> {
+        let mut verdicts = Vec::new();
+        for (ifindex, interface) in interfaces {
+            wait_for_link(netlink, interface).await;
+            let verdict = self.prober.series(*ifindex, interface.mac.unwrap_or_default(), false).await;
+            let refused = !matches!(verdict, Ok(Verdict::Works { .. }));
+            if refused && !netlink.interface_by_index(*ifindex).await.is_ok_and(|now| now.up) {
+                continue;
+            }
+            verdicts.push((*ifindex, verdict));
+        }
+        verdicts
+    }
+
+    /// Copies leave by xdp only where probe frames get through. A new interface is held, and asked once; what does not
+    /// settle it, and a card that sets up its link anew, is left to the series that follow without the lock.
+    pub async fn check(&self, state: &mut State, netlink: &Netlink) {
+        if !state.may_use_xdp() {
+            return;
+        }
+        for (ifindex, interface) in state.egresses() {
+            if !state.probes.is_new(ifindex) {
+                // Its link may be back just now.
+                if state.probes.is_unsettled(ifindex) {
+                    self.due.notify_one();
+                }
+                continue;
+            }
+            let Plane::Kernel(plane) = &mut state.plane else { return };
+            let not_held = hold(netlink, plane, &interface).await.err();
+            let verdict = self.prober.once(ifindex, interface.mac.unwrap_or_default());
+            let first = match &verdict {
+                Ok(verdict @ Verdict::Works { .. }) => standing(&interface.name, verdict, None),
+                _ => standing(&interface.name, &Verdict::Unsure, None),
+            };
+            state.probes.add(ifindex, &interface.name, not_held, first);
+            if !matches!(verdict, Ok(Verdict::Works { .. })) {
+                self.due.notify_one();
+            }
+        }
+        state.block();
+    }
+}
 
 impl Relay {
     /// Runs until cancelled.
     pub async fn keep_egress(self: Arc<Relay>) {
         loop {
-            let _ = tokio::time::timeout(AGAIN, self.look_at_egress.notified()).await;
-            if let Err(error) = self.look_at_egress().await {
+            self.egress.due().await;
+            if let Err(error) = self.probe_egress().await {
                 tracing::error!("the data plane could not be changed: {error}");
             }
         }
     }
 
-    /// An interface that took no XDP frames may take them by now, and the other way round: a veth stops when its other end
+    /// An interface that could not transmit XDP frames may by now, and the other way round: a veth stops when its other end
     /// turns GRO off, and the kernel then leaves its copies out without a word.
-    async fn look_at_egress(&self) -> Result<(), RelayError> {
+    async fn probe_egress(&self) -> Result<(), RelayError> {
         let interfaces = {
             let mut state = self.state.lock().await;
-            if !state.looks_at_xdp() {
+            if !state.may_use_xdp() {
                 return Ok(());
             }
             state.let_idle_go();
             state.egresses()
         };
-        // Without the lock: a series takes a second where frames are refused.
-        let mut verdicts = Vec::new();
-        for (ifindex, interface) in &interfaces {
-            let verdict = self.looker.series(*ifindex, interface.mac.unwrap_or_default(), false).await;
-            // An interface that is down takes nothing either; that says nothing about XDP.
-            let refused = !matches!(verdict, Ok(Verdict::Works { .. }));
-            if refused && !self.netlink.interface_by_index(*ifindex).await.is_ok_and(|now| now.up) {
-                continue;
-            }
-            verdicts.push((*ifindex, verdict));
-        }
+        // Without the lock: a series takes a second where frames are refused, and a card seconds to set up its link.
+        let verdicts = self.egress.ask(&self.netlink, &interfaces).await;
         let mut state = self.state.lock().await;
         for (ifindex, verdict) in verdicts {
-            // Somebody else's program was good enough, and is gone: with ours there, the next look may say otherwise.
+            // Somebody else's program was good enough, and is gone: with ours there, the next probe may say otherwise.
             if matches!(verdict, Ok(Verdict::Cannot(_)))
                 && let Plane::Kernel(plane) = &mut state.plane
                 && let Some(interface) = interfaces.get(&ifindex)
                 && matches!(hold(&self.netlink, plane, interface).await, Ok(true))
             {
-                self.look_at_egress.notify_one();
+                self.egress.due.notify_one();
                 continue;
             }
             if state.probes.hear(ifindex, verdict) {
@@ -77,7 +139,7 @@ impl Relay {
                     && probe::tcx().is_ok()
                     && let Some(why) = state.probes.refusal(asked)
                 {
-                    tracing::warn!("falling back to tc: {why}");
+                    tracing::warn!("{why}; using tc");
                     match state.switch(Mode::Tc, &self.config, format!("no xdp: {why}")) {
                         Ok(()) => {
                             state.fallen = Some(Fallen::again(state.fallen));
@@ -106,55 +168,30 @@ impl Relay {
             Mode::Userspace => Ok(()),
         }
     }
-
-    /// Copies leave by xdp only where probe frames get through. A new interface is held, and asked once; what does not
-    /// settle it is left to the looks that follow.
-    pub(super) async fn check_egress(&self, state: &mut State) {
-        if !state.looks_at_xdp() {
-            return;
-        }
-        for (ifindex, interface) in state.egresses() {
-            if !state.probes.is_new(ifindex) {
-                continue;
-            }
-            let Plane::Kernel(plane) = &mut state.plane else { return };
-            let not_held = hold(&self.netlink, plane, &interface).await.err();
-            let verdict = self.looker.once(ifindex, interface.mac.unwrap_or_default());
-            let first = match &verdict {
-                Ok(verdict @ Verdict::Works { .. }) => standing(&interface.name, verdict, None),
-                _ => standing(&interface.name, &Verdict::Unsure, None),
-            };
-            state.probes.add(ifindex, &interface.name, not_held, first);
-            if !matches!(verdict, Ok(Verdict::Works { .. })) {
-                self.look_at_egress.notify_one();
-            }
-        }
-        state.block();
-    }
 }
 
 impl State {
     /// True while copies leave by xdp, or may do so again.
-    fn looks_at_xdp(&self) -> bool {
+    fn may_use_xdp(&self) -> bool {
         self.plane.mode() == Mode::Xdp || (self.plane.mode() == Mode::Tc && self.fallen.is_some())
     }
 
     /// The interfaces that children are behind and that are up.
     fn egresses(&self) -> BTreeMap<u32, Interface> {
-        let hops = self.children.values().filter_map(|member| member.way.hop.as_ref());
+        let hops = self.children.values().filter_map(|member| member.reach.hop.as_ref());
         let up = hops.filter(|hop| hop.interface.up && hop.interface.mac.is_some());
         up.map(|hop| (hop.interface.index, hop.interface.clone())).collect()
     }
 
-    /// Cuts children off whose interface takes no XDP frames, and no others. True when that changes anything.
+    /// Cuts children off whose interface cannot transmit XDP frames, and no others. True when that changes anything.
     fn block(&mut self) -> bool {
         let xdp = self.plane.mode() == Mode::Xdp;
         let mut changed = false;
         for member in self.children.values_mut() {
-            let behind = member.way.hop.as_ref().map(|hop| hop.interface.index);
+            let behind = member.reach.hop.as_ref().map(|hop| hop.interface.index);
             let blocked = behind.filter(|_| xdp).and_then(|ifindex| self.probes.blocked(ifindex));
-            changed |= member.way.blocked != blocked;
-            member.way.blocked = blocked;
+            changed |= member.reach.blocked != blocked;
+            member.reach.blocked = blocked;
         }
         changed
     }
@@ -164,7 +201,7 @@ impl State {
         let needed: BTreeSet<u32> = self
             .children
             .values()
-            .filter_map(|member| member.way.hop.as_ref())
+            .filter_map(|member| member.reach.hop.as_ref())
             .map(|hop| hop.interface.index)
             .collect();
         let idle = self.probes.take_idle(&needed, Instant::now());

@@ -7,7 +7,7 @@ pub use node::resolve::{Families, choose};
 use relay_common::layout::StreamKey;
 use relay_common::stream::Stream;
 
-use super::way::unmapped;
+use crate::address::unmapped;
 
 /// A stream that was silent for longer says nothing about the media that there is.
 const LIVE: u64 = 10_000_000_000;
@@ -31,6 +31,7 @@ pub fn mismatch(address: IpAddr, live: Families) -> Option<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::address::mapped;
 
     const NONE: Families = Families { v4: false, v6: false };
     const V4: Families = Families { v4: true, v6: false };
@@ -66,7 +67,7 @@ mod tests {
             let stream = Stream { packets, ..Stream::begin(arrival, source, 5004) };
             (StreamKey { port: 5004, reserved: [0; 2], ssrc: 1 }, stream)
         };
-        let (v4, v6) = (super::super::mapped(address("10.0.0.1")), super::super::mapped(address("fd00::1")));
+        let (v4, v6) = (mapped(address("10.0.0.1")), mapped(address("fd00::1")));
         let now = 60_000_000_000;
         assert_eq!(live(&[stream(v4, 9, now)], now), V4);
         assert_eq!(live(&[stream(v4, 9, now), stream(v6, 9, now - LIVE)], now), V4);

@@ -6,8 +6,10 @@ use relay_common::layout::{ChildStats, StreamKey, Total};
 use relay_common::stream::Stream;
 
 use super::Member;
+use crate::address::Prefix;
 use crate::fanout::ChildId;
-use crate::kernel::{self, DataPlane, KernelError, Mode, Prefix};
+use crate::kernel::{self, DataPlane, KernelError};
+use crate::mode::Mode;
 use crate::userspace::{Plan, Target, Userspace};
 
 /// Kernel or sockets.
@@ -100,11 +102,11 @@ pub fn userspace_plan(
     routes: &BTreeMap<StreamKey, BTreeSet<ChildId>>,
     sources: &BTreeSet<Prefix>,
 ) -> Plan {
-    let reachable: Vec<&Member> = children.values().filter(|member| member.way.address.is_some()).collect();
+    let reachable: Vec<&Member> = children.values().filter(|member| member.reach.address.is_some()).collect();
     let targets = reachable
         .iter()
         .filter_map(|member| {
-            Some(Target { counter: member.id, address: member.way.address?, ports: member.spec.ports })
+            Some(Target { counter: member.id, address: member.reach.address?, ports: member.spec.ports })
         })
         .collect();
     let index: HashMap<ChildId, usize> =

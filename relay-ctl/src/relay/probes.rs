@@ -7,33 +7,33 @@ use std::time::{Duration, Instant};
 
 use crate::kernel::probe::{self, Prober, Verdict};
 
-/// A refusal counts when that many looks in a row agree.
+/// A refusal counts when that many probes in a row agree.
 const TRIES: usize = 5;
 /// Between two of them.
 const PAUSE: Duration = Duration::from_millis(200);
-/// Looks in a row at which xdp must have worked everywhere before a relay that fell back to tc returns to it.
-const GOOD_LOOKS: u32 = 3;
+/// Series in a row in which xdp must have worked everywhere before a relay that fell back to tc returns to it.
+const GOOD_SERIES: u32 = 3;
 /// At most that many: each time it falls back again, it takes twice as many.
-const MOST_GOOD_LOOKS: u32 = 48;
+const MOST_GOOD_SERIES: u32 = 48;
 /// An interface that no child is behind any more is let go after this long: children come back.
 const IDLE: Duration = Duration::from_secs(60);
 
 /// Asks interfaces.
 #[derive(Default)]
-pub struct Looker(Mutex<Option<Prober>>);
+pub struct EgressProber(Mutex<Option<Prober>>);
 
-impl Looker {
+impl EgressProber {
     /// Loads what asking takes; fails where eBPF programs may not be loaded.
     pub fn prepare(&self) -> Result<(), String> {
         self.with(|_| Ok(()))
     }
 
-    /// One look, from every CPU.
+    /// One probe, from every CPU.
     pub fn once(&self, ifindex: u32, mac: [u8; 6]) -> Result<Verdict, String> {
         self.with(|prober| prober.survey(ifindex, mac))
     }
 
-    /// Looks until it is seen to work, for about a second. `thoroughly`: from every CPU.
+    /// Probes until it is seen to work, for about a second. `thoroughly`: from every CPU.
     pub async fn series(&self, ifindex: u32, mac: [u8; 6], thoroughly: bool) -> Result<Verdict, String> {
         let mut seen = Vec::new();
         for attempt in 0..TRIES {
@@ -42,7 +42,7 @@ impl Looker {
             }
             let verdict = self.with(|prober| match thoroughly {
                 true => prober.survey(ifindex, mac),
-                false => prober.look(ifindex, mac),
+                false => prober.quick(ifindex, mac),
             })?;
             let works = matches!(verdict, Verdict::Works { .. });
             seen.push(verdict);
@@ -62,7 +62,7 @@ impl Looker {
     }
 }
 
-/// What a series of looks comes to: it works if it worked once, and cannot if it never could.
+/// What a series of probes comes to: it works if it worked once, and cannot if it never could.
 fn settle(seen: Vec<Verdict>) -> Verdict {
     let never = seen.iter().all(|verdict| matches!(verdict, Verdict::Cannot(_)));
     let worked = seen.iter().find(|verdict| matches!(verdict, Verdict::Works { .. })).cloned();
@@ -76,8 +76,8 @@ pub enum Standing {
     Works { warning: Option<String> },
     /// They do not; why, in words.
     Cannot(String),
-    /// New, and the first look did not settle it.
-    Looking,
+    /// New, and the first probe did not settle it.
+    Probing,
 }
 
 /// An egress interface.
@@ -103,7 +103,12 @@ impl Probes {
         !self.known.contains_key(&ifindex)
     }
 
-    /// A new interface, and what the first look said. `not_held`: why no program could be attached to it.
+    /// True for an interface that no probe has settled yet.
+    pub fn is_unsettled(&self, ifindex: u32) -> bool {
+        self.known.get(&ifindex).is_some_and(|egress| egress.standing == Standing::Probing)
+    }
+
+    /// A new interface, and what the first probe said. `not_held`: why no program could be attached to it.
     pub fn add(&mut self, ifindex: u32, name: &str, not_held: Option<String>, standing: Standing) {
         let name = name.to_owned();
         self.known.insert(ifindex, Egress { name, standing, not_held, idle: None });
@@ -114,15 +119,15 @@ impl Probes {
         self.known.clear();
     }
 
-    /// A series of looks said this. What says nothing changes nothing. True when the standing is another now.
+    /// A series of probes said this. What says nothing changes nothing. True when the standing is another now.
     pub fn hear(&mut self, ifindex: u32, verdict: Result<Verdict, String>) -> bool {
         let Some(egress) = self.known.get_mut(&ifindex) else { return false };
         let standing = match verdict {
             // A ring that is full shows that there is one.
-            Ok(Verdict::Unsure) if egress.standing == Standing::Looking => Standing::Works { warning: None },
+            Ok(Verdict::Unsure) if egress.standing == Standing::Probing => Standing::Works { warning: None },
             Ok(Verdict::Unsure) => return false,
             Ok(verdict) => standing(&egress.name, &verdict, egress.not_held.as_deref()),
-            Err(why) if egress.standing == Standing::Looking => {
+            Err(why) if egress.standing == Standing::Probing => {
                 Standing::Cannot(format!("{} could not be probed: {why}", egress.name))
             }
             // It was not asked, so it has not answered.
@@ -138,9 +143,9 @@ impl Probes {
         let Some(egress) = self.known.get(&ifindex) else { return };
         match &egress.standing {
             Standing::Works { warning: Some(warning) } => tracing::warn!("{warning}"),
-            Standing::Works { warning: None } => tracing::info!("{} takes XDP frames", egress.name),
+            Standing::Works { warning: None } => tracing::info!("{} transmits XDP frames", egress.name),
             Standing::Cannot(why) => tracing::warn!("{why}"),
-            Standing::Looking => {}
+            Standing::Probing => {}
         }
     }
 
@@ -150,11 +155,11 @@ impl Probes {
         match &egress.standing {
             Standing::Works { .. } => None,
             Standing::Cannot(why) => Some(format!("{why}; use --mode tc or auto")),
-            Standing::Looking => Some(format!("looking whether {} takes XDP frames", egress.name)),
+            Standing::Probing => Some(format!("probing whether {} can transmit XDP frames", egress.name)),
         }
     }
 
-    /// The first of these interfaces that takes no XDP frames, and why.
+    /// The first of these interfaces that cannot transmit XDP frames, and why.
     pub fn refusal(&self, interfaces: &BTreeSet<u32>) -> Option<String> {
         self.known.iter().filter(|(ifindex, _)| interfaces.contains(ifindex)).find_map(|(_, egress)| {
             match &egress.standing {
@@ -202,16 +207,16 @@ pub fn standing(name: &str, verdict: &Verdict, not_held: Option<&str>) -> Standi
     match verdict {
         Verdict::Works { not_from } => Standing::Works { warning: probe::not_from(name, not_from) },
         Verdict::Cannot(errno) => Standing::Cannot(probe::refusal(name, *errno, not_held)),
-        Verdict::Unsure => Standing::Looking,
+        Verdict::Unsure => Standing::Probing,
     }
 }
 
-/// A relay that runs by tc because an interface took no XDP frames any more, and looks whether it may return.
+/// A relay that runs by tc because an interface cannot transmit XDP frames any more, and probes whether it may return.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Fallen {
     /// How often it fell.
     falls: u32,
-    /// Good looks in a row since.
+    /// Good series in a row since.
     good: u32,
 }
 
@@ -221,11 +226,11 @@ impl Fallen {
         Fallen { falls: before.map_or(1, |fallen| fallen.falls + 1), good: 0 }
     }
 
-    /// A look said whether xdp works on all interfaces. True when it has for long enough.
+    /// A series said whether xdp works on all interfaces. True when it has for long enough.
     pub fn may_return(&mut self, works: bool) -> bool {
         self.good = if works { self.good + 1 } else { 0 };
-        let needed = GOOD_LOOKS << self.falls.saturating_sub(1).min(4);
-        self.good >= needed.min(MOST_GOOD_LOOKS)
+        let needed = GOOD_SERIES << self.falls.saturating_sub(1).min(4);
+        self.good >= needed.min(MOST_GOOD_SERIES)
     }
 }
 
@@ -259,7 +264,7 @@ mod tests {
         probes.hear(7, Err("out of memory".to_owned()));
         assert_eq!(probes.blocked(7), None);
         probes.hear(7, Ok(NO));
-        assert!(probes.blocked(7).unwrap().contains("eth1 takes no XDP frames"));
+        assert!(probes.blocked(7).unwrap().contains("eth1 cannot transmit XDP frames"));
         probes.hear(7, Ok(Verdict::Unsure));
         assert!(probes.blocked(7).is_some() && probes.refusal(&[7].into()).is_some());
         assert_eq!(probes.refusal(&[8].into()), None);
@@ -270,14 +275,14 @@ mod tests {
     #[test]
     fn a_new_interface_waits_for_a_series_and_a_full_ring_shows_that_there_is_one() {
         let mut probes = known(standing("eth1", &Verdict::Unsure, None));
-        assert!(probes.blocked(7).unwrap().contains("looking") && !probes.all_work(&[7].into()));
+        assert!(probes.blocked(7).unwrap().contains("probing") && !probes.all_work(&[7].into()));
         probes.hear(7, Ok(Verdict::Unsure));
         assert!(probes.all_work(&[7].into()) && !probes.all_work(&[7, 8].into()));
     }
 
     #[test]
     fn cpus_without_a_queue_are_a_warning() {
-        let mut probes = known(Standing::Looking);
+        let mut probes = known(Standing::Probing);
         probes.hear(7, Ok(Verdict::Works { not_from: vec![2, 3] }));
         let warnings = probes.warnings();
         assert!(warnings[0].contains("CPU 2, 3") && warnings[0].contains("ethtool -L eth1"), "{warnings:?}");
@@ -297,17 +302,17 @@ mod tests {
     }
 
     #[test]
-    fn it_returns_to_xdp_after_good_looks_in_a_row_and_later_each_time() {
+    fn it_returns_to_xdp_after_good_series_in_a_row_and_later_each_time() {
         let mut fallen = Fallen::again(None);
-        let looks = |fallen: &mut Fallen, looks: &[bool]| -> Vec<bool> {
-            looks.iter().map(|works| fallen.may_return(*works)).collect()
+        let series = |fallen: &mut Fallen, series: &[bool]| -> Vec<bool> {
+            series.iter().map(|works| fallen.may_return(*works)).collect()
         };
         assert_eq!(
-            looks(&mut fallen, &[true, true, false, true, true, true]),
+            series(&mut fallen, &[true, true, false, true, true, true]),
             [false, false, false, false, false, true]
         );
         let mut again = Fallen::again(Some(fallen));
-        assert_eq!(looks(&mut again, &[true; 6]), [false, false, false, false, false, true]);
+        assert_eq!(series(&mut again, &[true; 6]), [false, false, false, false, false, true]);
         let mut often = fallen;
         for _ in 0..40 {
             often = Fallen::again(Some(often));

@@ -1,34 +1,21 @@
-//! One look at everything: `/status`, `/streams` and `/metrics` are made of it, so that they cannot disagree.
-//!
-//! Changes come first: reading thousands of streams takes milliseconds, so that is done without the lock that changes
-//! wait for, through a handle of its own.
+//! Everything at one moment: `/status`, `/streams` and `/metrics` are made of it, so that they cannot disagree.
 
 use std::collections::BTreeMap;
-use std::sync::PoisonError;
 
-use node::sessions::Session;
 use node::topology::TopologyView;
 use node::tree::TreeView;
 use relay_common::layout::{AUDIO, StreamKey, Total, VIDEO};
 use relay_common::stream::Stream;
-use tokio::sync::watch;
 
 use super::plane::Plane;
 use super::status::mark;
 use super::{Relay, State};
 use crate::config::Config;
-use crate::kernel::{self, Mode, Pins};
+use crate::kernel::{self, Pins};
+use crate::mode::Mode;
 use crate::report::{self, Sums};
+use crate::userspace::Userspace;
 use crate::view;
-
-/// What Redis told, as far as it is shown.
-#[derive(Debug, Default)]
-pub struct Told {
-    /// The node's place in the tree; `None` for a relay run without Redis.
-    pub tree: Option<watch::Receiver<TreeView>>,
-    /// Session of each SSRC.
-    pub sessions: BTreeMap<u32, String>,
-}
 
 /// How the forwarder of one kind of media is, with the numbers that a GStreamer pipeline has for it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -57,10 +44,10 @@ pub struct Sample {
 }
 
 impl Relay {
-    /// Looks.
+    /// Takes a sample.
     pub async fn sample(&self) -> Sample {
-        let _sums = self.sums.lock().await;
-        let read = self.read_streams().await;
+        let _sums = self.streams.hold().await;
+        let read = self.streams.read(&self.state).await;
         let not_made = self.copies_not_made().await;
         let state = self.state.lock().await;
         let forgotten = state.plane.forgotten();
@@ -73,7 +60,7 @@ impl Relay {
         };
         status.gstreamer.audio_running = forwarder == Forwarder::Playing;
         status.gstreamer.video_running = forwarder == Forwarder::Playing;
-        let own = self.own_children(&state, &read);
+        let own = state.own_children(&read);
         drop(state);
 
         let audio = self.config.listen.ports[0];
@@ -81,61 +68,26 @@ impl Relay {
         for (key, stream) in &read {
             totals[usize::from(if key.port == audio { AUDIO } else { VIDEO })] += Total::from(stream);
         }
-        let told = self.told.read().unwrap_or_else(PoisonError::into_inner);
-        if let Some(tree) = &told.tree {
-            mark(&mut children, &tree.borrow().topology);
+        if let Some(tree) = self.membership.view() {
+            mark(&mut children, &tree.topology);
         }
+        let sessions = self.membership.sessions();
         let streams = read
             .iter()
             .zip(own)
             .map(|((key, stream), own)| view::Stream {
-                session: told.sessions.get(&key.ssrc).cloned(),
+                session: sessions.get(&key.ssrc).cloned(),
                 ..report::stream(key, stream, audio, own)
             })
             .collect();
         Sample { status, children, streams, totals, forwarder }
     }
 
-    /// What is wrong, without the look at every stream that `status` takes.
+    /// What is wrong, without reading every stream that `status` takes.
     pub async fn problems(&self) -> Vec<String> {
         let state = self.state.lock().await;
         let children = state.children_views();
         self.status_of(&state, Sums::default(), &children).problems
-    }
-
-    /// Shows the node's place in the tree, as it is at each moment.
-    pub fn show_tree(&self, view: watch::Receiver<TreeView>) {
-        self.told.write().unwrap_or_else(PoisonError::into_inner).tree = Some(view);
-    }
-
-    /// What Redis said last; `None` for a relay run without.
-    pub(super) fn tree_view(&self) -> Option<TreeView> {
-        let told = self.told.read().unwrap_or_else(PoisonError::into_inner);
-        told.tree.as_ref().map(|view| view.borrow().clone())
-    }
-
-    /// The sessions of the tree, to be shown from now on.
-    pub fn show_sessions(&self, sessions: &[Session]) {
-        let by_ssrc = sessions
-            .iter()
-            .flat_map(|session| session.ssrcs.into_array().map(|ssrc| (ssrc.0, session.id.clone())));
-        self.told.write().unwrap_or_else(PoisonError::into_inner).sessions = by_ssrc.collect();
-    }
-
-    /// The streams as they are now. Between this and a look at what was forgotten, nothing may be forgotten: hold `sums`.
-    pub(super) async fn read_streams(&self) -> Vec<(StreamKey, Stream)> {
-        let pins = {
-            let state = self.state.lock().await;
-            match &state.plane {
-                Plane::Userspace(_) => return state.plane.streams(),
-                Plane::Kernel(_) => Pins::new(&self.config.pin_root, &self.config.interface),
-            }
-        };
-        match tokio::task::spawn_blocking(move || kernel::streams_pinned(&pins)).await {
-            Ok(Ok(streams)) => streams,
-            // Detached this moment, most likely: the handles that are open still read.
-            _ => self.state.lock().await.plane.streams(),
-        }
     }
 
     /// Without the lock of the state, since it waits for the kernel.
@@ -154,7 +106,9 @@ impl Relay {
                 let pins = Pins::new(&self.config.pin_root, &self.config.interface);
                 report::outline(plane.maps(), &pins, sums)
             }
-            Plane::Userspace(_) => self.userspace_status(state, sums),
+            Plane::Userspace(sockets) => {
+                state.userspace_status(sockets, &self.config, *self.applied.borrow(), sums)
+            }
         };
         status.daemon = true;
         status.node_id.clone_from(&self.config.node_id);
@@ -184,20 +138,9 @@ impl Relay {
         status
     }
 
-    /// The children of streams that have a set of their own, by name.
-    fn own_children(&self, state: &State, streams: &[(StreamKey, Stream)]) -> Vec<Option<Vec<String>>> {
-        let names: BTreeMap<u32, &String> =
-            state.children.iter().map(|(name, member)| (member.id, name)).collect();
-        let own = |key: &StreamKey| {
-            let subset = state.routes.get(key)?;
-            Some(subset.iter().filter_map(|id| names.get(id).map(|name| (*name).clone())).collect())
-        };
-        streams.iter().map(|(key, _)| own(key)).collect()
-    }
-
     /// What Redis said. A server that is away is a problem although media goes on: the relay no longer follows its tree.
     fn place_in_tree(&self, state: &State, status: &mut view::Status) {
-        let Some(TreeView { topology, redis }) = self.tree_view() else {
+        let Some(TreeView { topology, redis }) = self.membership.view() else {
             status.topology.children.clone_from(&status.forwarding.children);
             return;
         };
@@ -224,22 +167,40 @@ impl Relay {
         status.warnings.extend(without.map(|why| format!("no keyspace notifications: {why}")));
         status.redis = Some(redis);
     }
+}
 
-    fn userspace_status(&self, state: &State, sums: Sums) -> view::Status {
-        let Plane::Userspace(sockets) = &state.plane else { unreachable!("asked only for userspace") };
+impl State {
+    /// The children of streams that have a set of their own, by name.
+    fn own_children(&self, streams: &[(StreamKey, Stream)]) -> Vec<Option<Vec<String>>> {
+        let names: BTreeMap<u32, &String> =
+            self.children.iter().map(|(name, member)| (member.id, name)).collect();
+        let own = |key: &StreamKey| {
+            let subset = self.routes.get(key)?;
+            Some(subset.iter().filter_map(|id| names.get(id).map(|name| (*name).clone())).collect())
+        };
+        streams.iter().map(|(key, _)| own(key)).collect()
+    }
+
+    fn userspace_status(
+        &self,
+        sockets: &Userspace,
+        config: &Config,
+        generation: u64,
+        sums: Sums,
+    ) -> view::Status {
         let counted = sockets.drops().into_iter().filter(|(_, count)| *count > 0);
         let (drops, passed_to_stack) =
             report::by_fate(counted.map(|(reason, count)| (reason.name().to_owned(), count)));
-        let [audio_port, video_port] = self.config.listen.ports;
+        let [audio_port, video_port] = config.listen.ports;
         view::Status {
-            node_id: self.config.node_id.clone(),
+            node_id: config.node_id.clone(),
             node_type: "relay".to_owned(),
             tree_id: String::new(),
             healthy: true,
             daemon: true,
-            uptime: state.started.elapsed().as_secs(),
+            uptime: self.started.elapsed().as_secs(),
             network: view::Network {
-                addresses: state.addresses.iter().map(ToString::to_string).collect(),
+                addresses: self.addresses.iter().map(ToString::to_string).collect(),
                 audio_port,
                 video_port,
             },
@@ -255,9 +216,9 @@ impl Relay {
             forwarding: report::forwarding(&[]),
             dataplane: view::Dataplane {
                 mode: Mode::Userspace,
-                mode_reason: state.mode_reason.clone(),
-                interface: state.interface.clone(),
-                generation: *self.applied.borrow(),
+                mode_reason: self.mode_reason.clone(),
+                interface: self.interface.clone(),
+                generation,
                 programs: Vec::new(),
                 packets: sums.packets,
                 bytes: sums.bytes,

@@ -11,12 +11,12 @@ use std::net::{IpAddr, SocketAddr};
 use node::record::MAX_ADDRESSES;
 use node::topology::Upstream;
 use relay_common::layout::StreamKey;
+use relay_common::stream::Stream;
 
 use super::plane::Plane;
-use super::{Relay, State, hosts};
-use crate::config::{source_of, text_of};
-use crate::kernel::Prefix;
-use crate::userspace::covers;
+use super::{Relay, State};
+use crate::address::Prefix;
+use node::resolve;
 
 /// What is known, and what follows from it.
 pub struct Sources {
@@ -60,7 +60,7 @@ impl Sources {
 
     /// The same as people write it.
     pub fn shown(&self) -> Vec<String> {
-        self.in_force.iter().map(text_of).collect()
+        self.in_force.iter().map(ToString::to_string).collect()
     }
 
     /// What people should know of it.
@@ -129,7 +129,7 @@ fn decide(
     let own = upstream.origin.iter().flat_map(|origin| &origin.addresses);
     let mut seen = BTreeSet::new();
     let addresses = resolved.iter().chain(own).filter(|address| seen.insert(**address));
-    let addresses: BTreeSet<Prefix> = addresses.take(MAX_ADDRESSES).copied().map(source_of).collect();
+    let addresses: BTreeSet<Prefix> = addresses.take(MAX_ADDRESSES).copied().map(Prefix::from).collect();
     if addresses.is_empty() {
         let why = match (&upstream.problem, &upstream.origin) {
             (Some(problem), _) => problem.clone(),
@@ -156,27 +156,25 @@ impl Relay {
             self.forget_strangers().await;
         }
         // A name is looked up apart from everything else.
-        self.look_up_hosts.notify_one();
+        self.names_due.notify_one();
     }
 
     /// Forgets the streams of sources that media is no longer taken from: what comes from another source now is no
     /// collision with them (RFC 3550 section 8.2), wherever its sequence is.
     async fn forget_strangers(&self) {
-        // Nobody adds up streams and totals while some of them go from here to there.
-        let _sums = self.sums.lock().await;
-        let streams = self.read_streams().await;
         let sources = self.state.lock().await.sources.in_force.clone();
-        let taken = |source: &[u8; 16]| sources.iter().any(|prefix| covers(prefix, source));
-        let strangers: Vec<StreamKey> =
-            streams.iter().filter(|(_, stream)| !taken(&stream.source)).map(|(key, _)| *key).collect();
-        self.forget(&strangers).await;
+        let taken = |source: &[u8; 16]| sources.iter().any(|prefix| prefix.covers(source));
+        let strangers = |streams: &[(StreamKey, Stream)]| {
+            streams.iter().filter(|(_, stream)| !taken(&stream.source)).map(|(key, _)| *key).collect()
+        };
+        self.streams.forget(&self.state, strangers).await;
     }
 
-    /// Looks the parent's host up. True when there is nothing left to find out.
-    pub(super) async fn look_up_parent(&self) -> bool {
+    /// Resolves the parent's host. True when there is nothing left to find out.
+    pub(super) async fn resolve_parent(&self) -> bool {
         let host = self.state.lock().await.sources.parents_host().map(str::to_owned);
         let Some(host) = host else { return self.state.lock().await.take_from() != Taken::Not };
-        let answer = hosts::resolve(&host).await;
+        let answer = resolve::resolve(&host).await;
         if let Err(why) = &answer {
             tracing::debug!("the parent: {why}");
         }
@@ -259,14 +257,14 @@ mod tests {
     }
 
     fn prefixes(addresses: &[&str]) -> BTreeSet<Prefix> {
-        addresses.iter().map(|address| source_of(address.parse().unwrap())).collect()
+        addresses.iter().map(|address| Prefix::from(address.parse::<IpAddr>().unwrap())).collect()
     }
 
     /// Where media is taken from, and whether there is a warning.
     fn decided(configured: &[&str], upstream: &Upstream, resolved: &[&str]) -> (String, bool) {
         let resolved: Vec<IpAddr> = resolved.iter().map(|address| address.parse().unwrap()).collect();
         let (sources, warning) = decide(&prefixes(configured), upstream, &resolved);
-        let texts: Vec<String> = sources.iter().map(text_of).collect();
+        let texts: Vec<String> = sources.iter().map(ToString::to_string).collect();
         (texts.join(" "), warning.is_some())
     }
 

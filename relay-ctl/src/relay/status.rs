@@ -4,10 +4,10 @@ use node::record::NodeType;
 use node::topology::TopologyView;
 use relay_common::layout::ChildStats;
 
+use super::capture::{self, CaptureRequest, Pieces};
 use super::plane::Plane;
 use super::{Member, Relay, RelayError, State};
-use crate::capture::{self, Pieces, Wish};
-use crate::kernel::Mode;
+use crate::mode::Mode;
 use crate::report;
 use crate::userspace::TapFilter;
 use crate::view;
@@ -26,7 +26,7 @@ impl Relay {
     /// `GET /children`.
     pub async fn children(&self) -> view::Children {
         let mut children = self.state.lock().await.children_views();
-        if let Some(tree) = self.tree_view() {
+        if let Some(tree) = self.membership.view() {
             mark(&mut children, &tree.topology);
         }
         view::Children { children }
@@ -40,7 +40,7 @@ impl Relay {
     /// `GET /topology`.
     pub async fn topology(&self) -> view::Topology {
         let children = self.state.lock().await.children.keys().cloned().collect();
-        let (parent, children) = match self.tree_view() {
+        let (parent, children) = match self.membership.view() {
             Some(tree) => (tree.topology.parent, tree.topology.children),
             None => (None, children),
         };
@@ -67,7 +67,7 @@ impl State {
     /// What is worth knowing of children and keeps none of them from getting media.
     pub(super) fn name_warnings(&self) -> Vec<String> {
         let warning = |(name, member): (&String, &Member)| {
-            let (why, address) = (member.way.unresolved.as_ref()?, member.way.address?);
+            let (why, address) = (member.reach.unresolved.as_ref()?, member.reach.address?);
             Some(format!("child {name}: {why}; copies go on to {address}"))
         };
         self.children.iter().filter_map(warning).collect()
@@ -81,25 +81,28 @@ impl State {
     }
 
     fn view_of(&self, name: &str, member: &Member, stats: ChildStats) -> view::Child {
-        let way = &member.way;
+        let reach = &member.reach;
         let sent_to = match self.plane.mode() {
-            Mode::Userspace => way.address.is_some(),
-            Mode::Xdp | Mode::Tc => way.headers(member.id, member.spec.ports).is_some(),
+            Mode::Userspace => reach.address.is_some(),
+            Mode::Xdp | Mode::Tc => reach.headers(member.id, member.spec.ports).is_some(),
         };
         view::Child {
             name: name.to_owned(),
             host: member.spec.host.clone(),
             audio_port: member.spec.ports[0],
             video_port: member.spec.ports[1],
-            state: match (sent_to && way.problem.is_none() && way.mismatch.is_none(), way.is_resolving()) {
+            state: match (
+                sent_to && reach.problem.is_none() && reach.mismatch.is_none(),
+                reach.is_resolving(),
+            ) {
                 (true, _) => view::ChildState::Forwarding,
                 (false, true) => view::ChildState::Resolving,
                 (false, false) => view::ChildState::Unreachable,
             },
-            problem: [&way.blocked, &way.problem, &way.mismatch].into_iter().flatten().next().cloned(),
-            address: way.address.map(|address| address.to_string()),
-            interface: way.hop.as_ref().map(|hop| hop.interface.name.clone()),
-            mac: way.hop.as_ref().and_then(|hop| hop.mac).map(report::mac_text),
+            problem: reach.shown_problem(),
+            address: reach.address.map(|address| address.to_string()),
+            interface: reach.hop.as_ref().map(|hop| hop.interface.name.clone()),
+            mac: reach.hop.as_ref().and_then(|hop| hop.mac).map(report::mac_text),
             packets: stats.packets,
             bytes: stats.bytes,
             errors: stats.errors,
@@ -112,18 +115,16 @@ impl State {
 
 impl Relay {
     /// Starts a capture.
-    pub async fn capture(&self, wish: Wish) -> Result<Pieces, RelayError> {
+    pub async fn capture(&self, request: CaptureRequest) -> Result<Pieces, RelayError> {
         let mut state = self.state.lock().await;
         match &mut state.plane {
             Plane::Userspace(sockets) => {
-                let tap = sockets.tap(TapFilter { ssrc: wish.ssrc, port: wish.port });
-                Ok(capture::from_tap(tap, wish))
+                let tap = sockets.tap(TapFilter { ssrc: request.ssrc, port: request.port });
+                Ok(capture::from_tap(tap, request))
             }
             Plane::Kernel(plane) => {
                 let (ring, filter) = plane.capture_ring()?;
-                capture::from_ring(ring, filter, wish).ok_or_else(|| {
-                    RelayError::Conflict("another capture is running; only one can at a time".to_owned())
-                })
+                capture::from_ring(ring, filter, request).ok_or_else(|| RelayError::CaptureRunning)
             }
         }
     }

@@ -1,8 +1,8 @@
-//! What keys and looks do to the view. Pure: the time goes in.
+//! What keys and readings do to the view. Pure: the time goes in.
 
 use std::time::Instant;
 
-use super::model::{Look, Picture, Sort, picture};
+use super::model::{Picture, Reading, Sort, picture};
 
 /// What the loop has to know of a key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -34,10 +34,10 @@ pub enum Focus {
 /// State of the view.
 #[derive(Debug, Default)]
 pub struct App {
-    last: Option<(Instant, Look)>,
-    /// What is shown; `None` before the first look.
+    last: Option<(Instant, Reading)>,
+    /// What is shown; `None` before the first reading.
     pub picture: Option<Picture>,
-    /// Why the last look failed.
+    /// Why the last reading failed.
     pub trouble: Option<String>,
     /// By what rows are sorted.
     pub sort: Sort,
@@ -52,10 +52,10 @@ pub struct App {
 }
 
 impl App {
-    /// A look came in, or why there is none.
-    pub fn looked(&mut self, look: Result<Look, String>, now: Instant) {
-        let look = match look {
-            Ok(look) => look,
+    /// A reading arrived, or why there is none.
+    pub fn arrived(&mut self, reading: Result<Reading, String>, now: Instant) {
+        let reading = match reading {
+            Ok(reading) => reading,
             Err(why) => {
                 self.trouble = Some(why);
                 return;
@@ -64,11 +64,11 @@ impl App {
         self.trouble = None;
         if !self.paused {
             let before = self.last.as_ref().map(|(then, old)| (old, now.saturating_duration_since(*then)));
-            let mut picture = picture(look.clone(), before);
+            let mut picture = picture(reading.clone(), before);
             picture.sort(self.sort);
             self.picture = Some(picture);
         }
-        self.last = Some((now, look));
+        self.last = Some((now, reading));
     }
 
     /// A key was pressed; false: leave.

@@ -161,9 +161,9 @@ const STREAM_COLUMNS: &[Column<StreamRow>] = &[
     Column { name: "loss %", width: 6, number: true, text: |row| number(row.loss_percent, 2) },
     Column { name: "Mbit/s", width: 7, number: true, text: |row| number(row.rate.megabits, 2) },
     Column { name: "jitter", width: 7, number: true, text: |row| format!("{:.1}ms", row.jitter_ms) },
-    Column { name: "late", width: 5, number: true, text: |row| count(row.reordered) },
-    Column { name: "seen", width: 7, number: true, text: |row| ago(row.last_seen_ms) },
-    Column { name: "twice", width: 5, number: true, text: |row| count(row.duplicates) },
+    Column { name: "reorder", width: 7, number: true, text: |row| count(row.reordered) },
+    Column { name: "last", width: 7, number: true, text: |row| ago(row.last_seen_ms) },
+    Column { name: "dup", width: 5, number: true, text: |row| count(row.duplicates) },
     Column {
         name: "session",
         width: 24,

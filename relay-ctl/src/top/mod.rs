@@ -3,8 +3,8 @@
 //! | file | job |
 //! |---|---|
 //! | `source.rs` | asks the daemon, or reads the pinned maps |
-//! | `model.rs` | two looks to rates |
-//! | `app.rs` | what keys and looks do |
+//! | `model.rs` | two readings to rates |
+//! | `app.rs` | what keys and readings do |
 //! | `draw.rs` | the picture |
 
 mod app;
@@ -20,28 +20,28 @@ use std::sync::mpsc::{self, RecvTimeoutError, Sender};
 use std::time::{Duration, Instant};
 
 use nix::sys::signal::{SigSet, Signal};
+use node::cli::Failure;
 use ratatui::crossterm::event::{self, Event, KeyCode, KeyEvent, KeyEventKind, KeyModifiers};
 
-use crate::cli::Failure;
 use app::{App, Key};
-use model::Look;
+use model::Reading;
 pub use source::Source;
 
 /// What wakes the view.
 enum Wake {
     Key(Key),
     Resized,
-    Looked(Box<Result<Look, String>>, Instant),
+    Read(Box<Result<Reading, String>>, Instant),
     /// A signal, or the terminal is gone.
     Stop,
 }
 
 /// One sample, with rates over one interval, as JSON.
 pub fn once(source: &Source, interval: Duration) -> Result<(), Failure> {
-    let first = source.look().map_err(Failure::Other)?;
+    let first = source.read().map_err(Failure::Other)?;
     let then = Instant::now();
     std::thread::sleep(interval);
-    let second = source.look().map_err(Failure::Other)?;
+    let second = source.read().map_err(Failure::Other)?;
     let mut picture = model::picture(second, Some((&first, then.elapsed())));
     picture.sort(model::Sort::default());
     let text = serde_json::to_string_pretty(&picture);
@@ -70,8 +70,8 @@ pub fn live(source: Source, interval: Duration) -> Result<(), Failure> {
     spawn(&wake, keys);
     spawn(&wake, move |wake| {
         loop {
-            let look = source.look();
-            if wake.send(Wake::Looked(Box::new(look), Instant::now())).is_err() {
+            let reading = source.read();
+            if wake.send(Wake::Read(Box::new(reading), Instant::now())).is_err() {
                 return;
             }
             if ended.recv_timeout(interval) != Err(RecvTimeoutError::Timeout) {
@@ -87,7 +87,7 @@ pub fn live(source: Source, interval: Duration) -> Result<(), Failure> {
             Wake::Stop => break,
             Wake::Key(key) if !app.pressed(key) => break,
             Wake::Key(_) | Wake::Resized => {}
-            Wake::Looked(look, at) => app.looked(*look, at),
+            Wake::Read(reading, at) => app.arrived(*reading, at),
         }
         drawn = terminal.draw(|frame| draw::draw(frame, &mut app)).map(drop);
     }

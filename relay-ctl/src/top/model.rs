@@ -1,4 +1,4 @@
-//! From two looks at a relay and the time between them to what is shown. Pure.
+//! From two readings of a relay and the time between them to what is shown. Pure.
 //!
 //! A counter that went down began anew: what it had counted in between is not known, so there is no rate for that one
 //! interval rather than a wrong one. Everything begins anew when the relay itself does.
@@ -11,9 +11,9 @@ use serde::Serialize;
 
 use crate::view;
 
-/// One look at a relay.
+/// One reading of a relay.
 #[derive(Clone, Debug)]
-pub struct Look {
+pub struct Reading {
     /// `status`.
     pub status: view::Status,
     /// `children`.
@@ -22,7 +22,7 @@ pub struct Look {
     pub streams: Vec<view::Stream>,
 }
 
-/// What is shown: the last look, and rates over the interval before it. A rate is absent where there is none yet.
+/// What is shown: the last reading, and rates over the interval before it. A rate is absent where there is none yet.
 #[derive(Clone, Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Picture {
@@ -148,9 +148,9 @@ impl Sort {
     }
 }
 
-/// The picture that `now` gives, `before` it another look and the time from that one to this.
-pub fn picture(now: Look, before: Option<(&Look, Duration)>) -> Picture {
-    let Look { status, children, streams } = now;
+/// The picture that `now` gives, `before` it another reading and the time from that one to this.
+pub fn picture(now: Reading, before: Option<(&Reading, Duration)>) -> Picture {
+    let Reading { status, children, streams } = now;
     let before = before.filter(|(old, elapsed)| !elapsed.is_zero() && same_run(&old.status, &status));
     let seconds = before.map(|(_, elapsed)| elapsed.as_secs_f64());
     let old = before.map(|(old, _)| old);
@@ -260,7 +260,7 @@ impl ChildRow {
     }
 }
 
-/// Both looks saw the same run of the same relay, so that counters go on where they were.
+/// Both readings saw the same run of the same relay, so that counters go on where they were.
 fn same_run(old: &view::Status, now: &view::Status) -> bool {
     old.node_id == now.node_id
         && old.dataplane.interface == now.dataplane.interface

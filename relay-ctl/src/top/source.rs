@@ -1,13 +1,13 @@
-//! Where looks come from: the daemon, or the pinned maps when none answers.
+//! Where readings come from: the daemon, or the pinned maps when none answers.
 
 use std::path::PathBuf;
 
-use super::model::Look;
+use super::model::Reading;
 use crate::client::{Client, ClientError};
 use crate::report;
 use crate::view;
 
-/// A relay to look at.
+/// A relay to read from.
 pub struct Source {
     /// The daemon's API.
     pub client: Client,
@@ -18,14 +18,14 @@ pub struct Source {
 }
 
 impl Source {
-    /// Looks; an error is one line.
-    pub fn look(&self) -> Result<Look, String> {
+    /// Reads; an error is one line.
+    pub fn read(&self) -> Result<Reading, String> {
         match self.ask() {
             Err(ClientError::NotRunning { api, why }) => {
                 let down = ClientError::NotRunning { api, why };
                 let (pins, maps) = report::pinned(&self.pin_root, self.interface.as_deref())
                     .map_err(|error| format!("{down}; {error}"))?;
-                Ok(Look {
+                Ok(Reading {
                     status: report::status(&maps, &pins),
                     children: report::children(&maps),
                     streams: report::streams(&maps),
@@ -35,10 +35,10 @@ impl Source {
         }
     }
 
-    fn ask(&self) -> Result<Look, ClientError> {
+    fn ask(&self) -> Result<Reading, ClientError> {
         let status = self.client.get("/status")?;
         let view::Children { children } = self.client.get("/children")?;
         let view::Streams { streams } = self.client.get("/streams")?;
-        Ok(Look { status, children, streams })
+        Ok(Reading { status, children, streams })
     }
 }

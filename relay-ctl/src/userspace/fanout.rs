@@ -12,14 +12,16 @@ use socket2::Socket;
 
 use super::books::Books;
 use super::classify::Media;
+use super::destination::Destination;
 use super::lanes::Apart;
 use super::listen::{Endpoint, Group};
 use super::outbox::{CHUNK, Marks, Outbox, Queue};
-use super::plan::{Compiled, Destination, address};
+use super::plan::Compiled;
 use super::refusals::Refusals;
 use super::runs::{Likeness, Piece};
 use super::socket::Received;
 use super::tap::{Tapped, Taps};
+use crate::address::unmapped;
 
 /// A packet to forward.
 pub struct Job<'a> {
@@ -294,7 +296,7 @@ fn outgoing(
     local: std::net::SocketAddr,
     taps: &Taps,
 ) -> Tapped {
-    let destination = (address(child.address), port).into();
+    let destination = (unmapped(child.address), port).into();
     Tapped {
         time: SystemTime::now(),
         outgoing: true,

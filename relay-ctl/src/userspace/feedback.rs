@@ -8,8 +8,8 @@ use std::sync::{Arc, OnceLock};
 use tokio::sync::mpsc;
 
 use super::listen::{Endpoint, Group, V4, V6};
-use super::plan::address;
 use super::socket::Received;
+use crate::address::unmapped;
 
 /// Packets that may wait; requests for keyframes are repeated by those who need them.
 const WAITING: usize = 64;
@@ -41,7 +41,7 @@ impl Feedback {
     /// Never waits.
     pub fn give(&self, endpoint: &Endpoint, packet: &Received<'_>) {
         if let Some(sender) = self.0.get() {
-            let (from, payload) = (address(packet.source), packet.payload.to_vec());
+            let (from, payload) = (unmapped(packet.source), packet.payload.to_vec());
             let heard = Heard { port: endpoint.port, multiplexed: !endpoint.rtcp, from, packet: payload };
             let _ = sender.try_send(heard);
         }

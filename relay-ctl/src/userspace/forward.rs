@@ -18,10 +18,10 @@ use super::Shared;
 use super::classify::{self, classify};
 use super::fanout::{self, FanOut, Job, Post, Run, Troubles};
 use super::listen::{Endpoint, Group};
-use super::plan::address;
 use super::runs::Runs;
 use super::socket::{Inbox, Received};
 use super::tap::Tapped;
+use crate::address::unmapped;
 
 /// So many packets are forwarded before more are looked at, be there as many in a message as there may: a change of children
 /// does not wait long then, and a packet's run is soon found.
@@ -131,11 +131,11 @@ fn portion(
 
 fn incoming(packet: &Received<'_>, endpoint: &Endpoint) -> Tapped {
     let time = packet.time.map_or_else(SystemTime::now, |ns| UNIX_EPOCH + Duration::from_nanos(ns));
-    let to = packet.destination.map_or(endpoint.local.ip(), address);
+    let to = packet.destination.map_or(endpoint.local.ip(), unmapped);
     Tapped {
         time,
         outgoing: false,
-        source: (address(packet.source), packet.source_port).into(),
+        source: (unmapped(packet.source), packet.source_port).into(),
         destination: (to, endpoint.local.port()).into(),
         payload: packet.payload.to_vec(),
     }

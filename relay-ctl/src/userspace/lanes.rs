@@ -11,8 +11,8 @@ use std::sync::Arc;
 
 use socket2::Socket;
 
+use super::destination::Destination;
 use super::listen::{self, Group};
-use super::plan::Destination;
 
 /// Most sockets of all lanes together. A process may have 1024 files open by default, and the daemon needs some itself.
 const MOST: usize = 640;

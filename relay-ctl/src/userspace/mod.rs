@@ -15,7 +15,7 @@
 //! | file | job |
 //! |---|---|
 //! | `listen.rs` | which sockets, with which options |
-//! | `plan.rs` | children and fan-out sets, ready to use |
+//! | `plan.rs`, `destination.rs` | children and fan-out sets, ready to use |
 //! | `forward.rs` | the thread: receive, classify, fan out |
 //! | `classify.rs` | the policy |
 //! | `runs.rs` | which packets of a batch go out together |
@@ -29,6 +29,7 @@
 
 mod books;
 mod classify;
+mod destination;
 mod error;
 mod fanout;
 mod feedback;
@@ -59,7 +60,7 @@ use relay_common::reason::Reason;
 use relay_common::stream::Stream;
 use tokio::sync::mpsc;
 
-use crate::kernel::Prefix;
+use crate::address::Prefix;
 
 use books::Books;
 use feedback::Feedback;
@@ -70,7 +71,6 @@ use tap::Taps;
 
 pub use error::UserspaceError;
 pub use feedback::Heard;
-pub use plan::covers;
 pub use tap::{TapFilter, Tapped};
 
 /// How long a change waits for batches on their way out.

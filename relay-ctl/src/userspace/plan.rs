@@ -1,29 +1,14 @@
 //! A [`Plan`] made ready for the forwarding threads: addresses as the sockets want them, nothing left to look up.
 
 use std::collections::{BTreeSet, HashMap, HashSet};
-use std::net::{IpAddr, Ipv6Addr, SocketAddr, SocketAddrV6};
 
 use relay_common::layout::StreamKey;
 use relay_common::reason::Reason;
-use socket2::SockAddr;
 
+use super::Plan;
+use super::destination::Destination;
 use super::lanes::Lanes;
-use super::listen::{V4, V6};
-use super::{Plan, Target};
-use crate::kernel::Prefix;
-
-/// One child.
-pub struct Destination {
-    pub counter: u32,
-    /// IPv4 mapped.
-    pub address: [u8; 16],
-    /// [`V4`] or [`V6`].
-    pub version: usize,
-    /// RTP and RTCP port, by kind.
-    pub ports: [[u16; 2]; 2],
-    /// Address and port, in the same order.
-    pub names: [[SockAddr; 2]; 2],
-}
+use crate::address::Prefix;
 
 /// What the forwarding threads go by; replaced whole, never changed.
 pub struct Compiled {
@@ -48,7 +33,7 @@ impl Compiled {
             set.retain(|child| *child < count);
             set
         };
-        let children: Vec<_> = plan.children.iter().map(|target| destination(target, mapped)).collect();
+        let children: Vec<_> = plan.children.iter().map(|target| Destination::new(target, mapped)).collect();
         let peers = children.iter().map(|child| child.address).collect();
         Compiled {
             children,
@@ -73,59 +58,23 @@ impl Compiled {
 
     /// Is media taken from this address?
     pub fn admit(&self, source: &[u8; 16]) -> Result<(), Reason> {
-        let admitted = self.sources.iter().any(|prefix| covers(prefix, source));
+        let admitted = self.sources.iter().any(|prefix| prefix.covers(source));
         if admitted { Ok(()) } else { Err(Reason::Stranger) }
-    }
-}
-
-fn destination(target: &Target, mapped: bool) -> Destination {
-    let address = target.address.to_canonical();
-    // Port 65535 has no RTCP port; the kernel refuses 0, and that is counted as the child's error.
-    let ports = target.ports.map(|port| [port, port.wrapping_add(1)]);
-    let name = |port: u16| match address {
-        IpAddr::V4(v4) if mapped => SockAddr::from(SocketAddrV6::new(v4.to_ipv6_mapped(), port, 0, 0)),
-        _ => SockAddr::from(SocketAddr::new(address, port)),
-    };
-    Destination {
-        counter: target.counter,
-        address: wire(address),
-        version: if address.is_ipv4() { V4 } else { V6 },
-        ports,
-        names: ports.map(|pair| pair.map(name)),
-    }
-}
-
-/// Is the address, IPv4 mapped, one of the prefix'?
-pub fn covers(prefix: &Prefix, address: &[u8; 16]) -> bool {
-    let differ = u128::from_be_bytes(prefix.address) ^ u128::from_be_bytes(*address);
-    // All 128 bits are shifted out of an empty prefix.
-    differ.checked_shr(128 - prefix.length.min(128)).unwrap_or(0) == 0
-}
-
-/// [`wire`] read back.
-pub fn address(wire: [u8; 16]) -> IpAddr {
-    Ipv6Addr::from(wire).to_canonical()
-}
-
-/// An address as the shared crate writes it, IPv4 mapped.
-fn wire(address: IpAddr) -> [u8; 16] {
-    match address {
-        IpAddr::V4(v4) => v4.to_ipv6_mapped().octets(),
-        IpAddr::V6(v6) => v6.octets(),
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::address::mapped;
 
     #[test]
     fn media_is_taken_from_the_prefixes_of_the_plan_only() {
         let prefix =
-            |address: &str, length| Prefix { length, address: wire(address.parse().expect("an address")) };
+            |address: &str, length| Prefix { length, address: mapped(address.parse().expect("an address")) };
         let admits = |sources: &[Prefix], address: &str| {
             let plan = Plan { sources: sources.iter().copied().collect(), ..Plan::default() };
-            Compiled::new(plan, false).admit(&wire(address.parse().expect("an address"))).is_ok()
+            Compiled::new(plan, false).admit(&mapped(address.parse().expect("an address"))).is_ok()
         };
         let some = [prefix("10.1.0.0", 96 + 16), prefix("192.0.2.7", 128), prefix("fd00::", 64)];
         for taken in ["10.1.0.0", "10.1.255.255", "192.0.2.7", "fd00::1"] {

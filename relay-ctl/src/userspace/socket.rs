@@ -2,11 +2,14 @@
 //! message where the kernel has put them together (UDP_GRO). All of the data plane's `unsafe` is here and in `outbox`.
 
 use std::io;
+use std::net::Ipv4Addr;
 use std::os::fd::{AsFd, AsRawFd};
 
 use nix::libc::{self, c_int, cmsghdr, iovec, mmsghdr, sockaddr_in, sockaddr_in6};
 use relay_common::parse::MAPPED;
 use socket2::{SockFilter, Socket};
+
+use crate::address::mapped;
 
 /// Most messages of one [`Inbox::receive`].
 pub const BATCH: usize = 64;
@@ -223,7 +226,7 @@ impl Received<'_> {
             (libc::SOL_IP, libc::IP_PKTINFO) => {
                 let Some(info) = value::<libc::in_pktinfo>(header) else { return };
                 let (to, local) = (info.ipi_addr.s_addr, info.ipi_spec_dst.s_addr);
-                self.destination = Some(mapped(to.to_ne_bytes()));
+                self.destination = Some(mapped(Ipv4Addr::from(to.to_ne_bytes()).into()));
                 // The kernel puts one of its own addresses beside a group's.
                 self.unicast = local == 0 || local == to;
             }
@@ -249,12 +252,6 @@ fn value<T: Copy>(header: &cmsghdr) -> Option<T> {
     Some(unsafe { libc::CMSG_DATA(header).cast::<T>().read_unaligned() })
 }
 
-fn mapped([a, b, c, d]: [u8; 4]) -> [u8; 16] {
-    let mut address = MAPPED;
-    address[12..].copy_from_slice(&[a, b, c, d]);
-    address
-}
-
 fn is_mapped(address: &[u8; 16]) -> bool {
     address[..12] == MAPPED[..12]
 }
@@ -263,7 +260,7 @@ fn address(name: &sockaddr_in6) -> ([u8; 16], u16) {
     if name.sin6_family == libc::AF_INET as libc::sa_family_t {
         // SAFETY: the kernel wrote a sockaddr_in here, as the family says; it is shorter and no more aligned.
         let name = unsafe { &*(&raw const *name).cast::<sockaddr_in>() };
-        (mapped(name.sin_addr.s_addr.to_ne_bytes()), u16::from_be(name.sin_port))
+        (mapped(Ipv4Addr::from(name.sin_addr.s_addr.to_ne_bytes()).into()), u16::from_be(name.sin_port))
     } else {
         (name.sin6_addr.s6_addr, u16::from_be(name.sin6_port))
     }

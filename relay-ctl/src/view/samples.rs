@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use node::topology::TopologyView;
 
-use crate::kernel::Mode;
+use crate::mode::Mode;
 
 /// A relay without children and streams, up for so many seconds.
 pub fn status(uptime: u64) -> super::Status {

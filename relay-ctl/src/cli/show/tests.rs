@@ -25,7 +25,7 @@ fn the_tree_and_redis_are_shown() {
         "stale       1 egress-2",
         "refused     relay-1: it is this node itself",
         "redis       redis://10.0.0.2:6379 connected, registered, no notifications, polled",
-        "12 looks, 0 events, 0 reconnects",
+        "12 reads, 0 events, 0 reconnects",
         "warning     no keyspace notifications: the server does not allow CONFIG",
     ];
     for line in wanted {
@@ -95,7 +95,35 @@ fn a_child_that_some_copies_were_too_big_for_says_so() {
         ..crate::view::samples::child("egress-1", 5)
     };
     let text = super::children(&crate::view::Children { children: vec![child] });
-    assert!(text.contains("egress-1: 3 copies were larger than the MTU of the way to it (eth1)"), "{text}");
+    assert!(text.contains("egress-1: 3 copies were larger than the MTU of the route to it (eth1)"), "{text}");
     let fine = crate::view::Children { children: vec![crate::view::samples::child("egress-1", 5)] };
     assert!(!super::children(&fine).contains("MTU"));
+}
+
+#[test]
+fn the_numbers_of_a_child_come_before_a_reason_that_may_be_long() {
+    let reason =
+        "no route to 10.9.9.9; add one with `ip route add 10.9.9.9 via <gateway>`, or bring the interface up";
+    let child = crate::view::Child {
+        state: crate::view::ChildState::Unreachable,
+        problem: Some(reason.to_owned()),
+        errors: 12_345,
+        ..crate::view::samples::child("egress-1", 5)
+    };
+    let text = super::children(&crate::view::Children { children: vec![child] });
+    let line = text.lines().nth(1).unwrap();
+    assert!(line.find("12345").unwrap() < 100, "{text}");
+    assert!(line.trim_end().ends_with(reason), "{text}");
+}
+
+#[test]
+fn a_finding_that_is_not_well_has_a_fix() {
+    let finding = Finding {
+        what: "link".to_owned(),
+        ok: false,
+        optional: false,
+        seen: "down".to_owned(),
+        fix: Some("ip link set eth0 up".to_owned()),
+    };
+    assert_eq!(findings(&[finding]), "FAIL link: down\n     fix: ip link set eth0 up");
 }

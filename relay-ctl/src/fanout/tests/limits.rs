@@ -41,7 +41,7 @@ fn a_route_more_than_the_map_holds_is_refused() {
 
 /// "Busy" would be tried again for ever: waiting does not make room for it.
 #[test]
-fn more_different_sets_than_there_are_is_an_error_that_waiting_does_not_cure() {
+fn more_different_sets_than_there_are_is_an_error_that_waiting_does_not_fix() {
     let mut world = world();
     let most = MAX_SUBSETS as u32;
     let mut wanted = everyone(0..16);
@@ -125,6 +125,6 @@ fn a_takeover_that_is_refused_can_be_tried_again() {
 #[test]
 fn a_mask_names_the_children_it_was_made_of() {
     for children in [subset([]), subset([0]), subset([63, 64, 127, 128, 255]), subset(0..MAX_CHILDREN)] {
-        assert_eq!(children_of_mask(&mask(&children)), children);
+        assert_eq!(children_of_mask(&mask::mask(&children)), children);
     }
 }

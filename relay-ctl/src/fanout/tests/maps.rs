@@ -1,4 +1,4 @@
-//! The maps as ordinary collections, written by [`Command`]s and read as `relay-ebpf` reads them.
+//! The maps as ordinary collections, written by [`MapWrite`]s and read as `relay-ebpf` reads them.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
@@ -6,7 +6,7 @@ use relay_common::layout::{
     ALL_CHILDREN, Child, GroupKey, ListenerKey, SetChildren, SetWord, Span, StreamKey, half,
 };
 
-use crate::fanout::{ChildId, Command, InUse, children_of_mask};
+use crate::fanout::{ChildId, InUse, MapWrite, children_of_mask};
 
 /// A stream's packets of one IP version: is it IPv6?
 pub type Packets = (StreamKey, bool);
@@ -25,20 +25,20 @@ pub struct Maps {
 }
 
 impl Maps {
-    pub fn carry_out(&mut self, command: &Command) {
-        match command.clone() {
-            Command::WriteChild { slot, child } => drop(self.children.insert(slot, child)),
-            Command::WriteMembers { first, slots } => self.members.extend((first..).zip(slots)),
-            Command::WriteInstance { instance, span } => drop(self.instances.insert(instance, span)),
-            Command::WriteGroup { key, span } => drop(self.groups.insert(key, span)),
-            Command::WriteDevmap { instance, interfaces } => drop(self.devmaps.insert(instance, interfaces)),
-            Command::WriteSetChildren { set, children } => drop(self.set_children.insert(set, children)),
-            Command::Flip { half, word } => drop(self.sets.insert(half, word)),
-            Command::Route { key, set } => drop(self.routes.insert(key, set)),
-            Command::Unroute { key } => drop(self.routes.remove(&key)),
-            Command::AddPeer { key } => drop(self.peers.insert(key)),
-            Command::RemovePeer { key } => drop(self.peers.remove(&key)),
-            Command::RemoveGroup { key } => drop(self.groups.remove(&key)),
+    pub fn carry_out(&mut self, write: &MapWrite) {
+        match write.clone() {
+            MapWrite::WriteChild { slot, child } => drop(self.children.insert(slot, child)),
+            MapWrite::WriteMembers { first, slots } => self.members.extend((first..).zip(slots)),
+            MapWrite::WriteInstance { instance, span } => drop(self.instances.insert(instance, span)),
+            MapWrite::WriteGroup { key, span } => drop(self.groups.insert(key, span)),
+            MapWrite::WriteDevmap { instance, interfaces } => drop(self.devmaps.insert(instance, interfaces)),
+            MapWrite::WriteSetChildren { set, children } => drop(self.set_children.insert(set, children)),
+            MapWrite::Flip { half, word } => drop(self.sets.insert(half, word)),
+            MapWrite::Route { key, set } => drop(self.routes.insert(key, set)),
+            MapWrite::Unroute { key } => drop(self.routes.remove(&key)),
+            MapWrite::AddPeer { key } => drop(self.peers.insert(key)),
+            MapWrite::RemovePeer { key } => drop(self.peers.remove(&key)),
+            MapWrite::RemoveGroup { key } => drop(self.groups.remove(&key)),
         }
     }
 

@@ -112,10 +112,10 @@ proptest! {
                 }
                 Step::FillStock => world.fill_stock(),
                 Step::Restart => world.restart(),
-                Step::KilledDuring(edits, writes) => {
+                Step::KilledDuring(edits, after) => {
                     edit(&mut wanted, edits);
-                    if let Ok(commands) = world.plan(&wanted) {
-                        world.carry_out(&commands[..commands.len().min(*writes)], &wanted);
+                    if let Ok(writes) = world.plan(&wanted) {
+                        world.carry_out(&writes[..writes.len().min(*after)], &wanted);
                     }
                     world.restart();
                 }
@@ -160,17 +160,17 @@ fn a_change_that_says_the_same_writes_nothing() {
 
 #[test]
 fn a_set_that_keeps_its_children_is_left_alone() {
-    use crate::fanout::Command::{AddPeer, Flip, RemovePeer};
+    use crate::fanout::MapWrite::{AddPeer, Flip, RemovePeer};
     let mut world = world(0);
     let mut wanted = everyone([0, 1, 2]);
     wanted.routes.insert(stream(1), subset([0, 2]));
     world.change(&wanted).unwrap();
     wanted.children.insert(1, child(1, 3, 1));
-    let commands = world.plan(&wanted).unwrap();
-    let flips: Vec<_> = commands.iter().filter(|command| matches!(command, Flip { .. })).collect();
-    assert!(matches!(flips[..], [Flip { half: 0, .. }]), "{commands:?}");
+    let writes = world.plan(&wanted).unwrap();
+    let flips: Vec<_> = writes.iter().filter(|write| matches!(write, Flip { .. })).collect();
+    assert!(matches!(flips[..], [Flip { half: 0, .. }]), "{writes:?}");
     // 10.2.1.1 becomes 10.3.1.1.
-    let peers = commands.iter().filter(|command| matches!(command, AddPeer { .. } | RemovePeer { .. }));
+    let peers = writes.iter().filter(|write| matches!(write, AddPeer { .. } | RemovePeer { .. }));
     assert_eq!(peers.count(), 2);
 }
 

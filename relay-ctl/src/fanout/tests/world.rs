@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use relay_common::layout::{Child, ListenerKey, MAX_INSTANCES, StreamKey};
 
 use super::maps::{Maps, Packets};
-use crate::fanout::{Command, Fanout, FanoutError, GRACE_MS, Wanted};
+use crate::fanout::{Fanout, FanoutError, GRACE_MS, MapWrite, Wanted};
 
 pub struct World {
     pub fanout: Fanout,
@@ -49,7 +49,7 @@ impl World {
     }
 
     /// Plans a change; an error must leave no trace.
-    pub fn plan(&mut self, wanted: &Wanted) -> Result<Vec<Command>, FanoutError> {
+    pub fn plan(&mut self, wanted: &Wanted) -> Result<Vec<MapWrite>, FanoutError> {
         let before = self.fanout.clone();
         self.fanout.change(self.now, wanted).inspect_err(|error| {
             assert_eq!(format!("{:?}", self.fanout), format!("{before:?}"), "{error} changed the books");
@@ -58,8 +58,8 @@ impl World {
 
     /// Plans a change and carries it out.
     pub fn change(&mut self, wanted: &Wanted) -> Result<(), FanoutError> {
-        let commands = self.plan(wanted)?;
-        self.carry_out(&commands, wanted);
+        let writes = self.plan(wanted)?;
+        self.carry_out(&writes, wanted);
         self.fanout.carried_out(self.now);
         for packets in &self.streams {
             let stream = &packets.0;
@@ -80,32 +80,32 @@ impl World {
         }
     }
 
-    /// Carries out commands with packets before, between and after them.
-    pub fn carry_out(&mut self, commands: &[Command], wanted: &Wanted) {
+    /// Carries out writes with packets before, between and after them.
+    pub fn carry_out(&mut self, writes: &[MapWrite], wanted: &Wanted) {
         let before: Vec<Vec<Child>> = self.streams.iter().map(|stream| self.reached(stream)).collect();
         let mut switched = vec![false; self.streams.len()];
-        for command in commands {
+        for write in writes {
             self.take_off();
-            self.assert_free(command);
-            if let Command::WriteDevmap { instance, interfaces } = command
+            self.assert_free(write);
+            if let MapWrite::WriteDevmap { instance, interfaces } = write
                 && let Some(size) = self.stock.remove(instance)
             {
                 assert_eq!(interfaces.len(), size, "a devmap cannot change its size");
             }
-            self.maps.carry_out(command);
+            self.maps.carry_out(write);
             self.now += self.write_ms;
-            if !self.thorough && !is_meant_to_be_seen(command) {
+            if !self.thorough && !is_meant_to_be_seen(write) {
                 continue;
             }
             for (at, stream) in self.streams.iter().enumerate() {
                 let (old, new, got) = (&before[at], reach(wanted, stream), self.reached(stream));
                 if got != new {
-                    assert!(got == *old && !switched[at], "{stream:?} reaches {got:?} after {command:?}");
+                    assert!(got == *old && !switched[at], "{stream:?} reaches {got:?} after {write:?}");
                 } else if got != *old {
                     switched[at] = true;
                 }
             }
-            self.assert_flights_whole(command);
+            self.assert_flights_whole(write);
         }
         self.take_off();
     }
@@ -150,37 +150,37 @@ impl World {
         self.flights.iter().filter(move |(_, flight)| recent(flight)).map(|(at, (copies, _))| (*at, copies))
     }
 
-    fn assert_flights_whole(&self, command: &Command) {
+    fn assert_flights_whole(&self, write: &MapWrite) {
         for (instance, copies) in self.in_flight() {
-            assert_eq!(&self.maps.by_tc(instance), copies, "in flight through {instance}, {command:?}");
-            assert_eq!(&self.maps.by_xdp(instance), copies, "in flight through {instance}, {command:?}");
+            assert_eq!(&self.maps.by_tc(instance), copies, "in flight through {instance}, {write:?}");
+            assert_eq!(&self.maps.by_xdp(instance), copies, "in flight through {instance}, {write:?}");
         }
     }
 
     /// Nothing that a packet can be reading is written.
-    fn assert_free(&self, command: &Command) {
+    fn assert_free(&self, write: &MapWrite) {
         let held: BTreeSet<u32> = self.in_flight().map(|(instance, _)| instance).collect();
-        let in_the_way = match command {
-            Command::WriteChild { slot, .. } => {
+        let in_the_way = match write {
+            MapWrite::WriteChild { slot, .. } => {
                 held.iter().any(|instance| self.maps.slots(*instance).any(|used| used == *slot))
             }
-            Command::WriteMembers { first, slots } => {
+            MapWrite::WriteMembers { first, slots } => {
                 let written = *first..*first + slots.len() as u32;
                 held.iter().any(|instance| self.maps.positions(*instance).any(|at| written.contains(&at)))
             }
-            Command::WriteInstance { instance, .. } | Command::WriteDevmap { instance, .. } => {
+            MapWrite::WriteInstance { instance, .. } | MapWrite::WriteDevmap { instance, .. } => {
                 held.contains(instance)
             }
-            Command::WriteGroup { key, .. } | Command::RemoveGroup { key } => held.contains(&key.instance),
+            MapWrite::WriteGroup { key, .. } | MapWrite::RemoveGroup { key } => held.contains(&key.instance),
             _ => false,
         };
-        assert!(!in_the_way, "{command:?} writes what packets read");
+        assert!(!in_the_way, "{write:?} writes what packets read");
     }
 }
 
-fn is_meant_to_be_seen(command: &Command) -> bool {
-    use Command::{Flip, RemoveGroup, Route, Unroute};
-    matches!(command, Flip { .. } | Route { .. } | Unroute { .. } | RemoveGroup { .. })
+fn is_meant_to_be_seen(write: &MapWrite) -> bool {
+    use MapWrite::{Flip, RemoveGroup, Route, Unroute};
+    matches!(write, Flip { .. } | Route { .. } | Unroute { .. } | RemoveGroup { .. })
 }
 
 /// What packets are meant to reach, in the order of the fan-out.

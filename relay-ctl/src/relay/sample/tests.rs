@@ -3,14 +3,14 @@ use std::sync::atomic::{AtomicU16, Ordering::Relaxed};
 use std::time::{Duration, Instant};
 
 use node::media::Ssrc;
+use node::sessions::Session;
 use node::tree::RedisView;
-
 use tokio::sync::watch;
 
 use super::*;
 use crate::config::{Config, Flags};
 use crate::relay::StartError;
-use crate::relay::watch::Patience;
+use crate::relay::streams::Patience;
 use crate::userspace::UserspaceError;
 
 /// A relay on loopback, with these children.
@@ -65,7 +65,7 @@ async fn totals_go_on_when_streams_are_forgotten() {
     assert_eq!(counted(&before), [(3, 300), (40, 4_000)]);
     assert_eq!(before.streams.len(), 3);
 
-    relay.forget_silent(Patience { silent: 0, when_full: 0, single: 0 }).await;
+    relay.streams.forget_silent(&relay.state, Patience { silent: 0, when_full: 0, single: 0 }).await;
     let after = relay.sample().await;
     assert_eq!(after.streams.len(), 0);
     assert_eq!(counted(&after), counted(&before));
@@ -73,7 +73,7 @@ async fn totals_go_on_when_streams_are_forgotten() {
     assert_eq!(sums(&after), (43, 4_300), "`status` agrees with the metrics");
 
     send(&relay, 1, 2222, 20..25).await;
-    relay.forget_silent(Patience { silent: 0, when_full: 0, single: 0 }).await;
+    relay.streams.forget_silent(&relay.state, Patience { silent: 0, when_full: 0, single: 0 }).await;
     send(&relay, 1, 2222, 25..30).await;
     assert_eq!(counted(&relay.sample().await), [(3, 300), (50, 5_000)]);
 }
@@ -93,7 +93,10 @@ async fn problems_are_those_of_the_status() {
 async fn only_silent_streams_are_forgotten() {
     let relay = relay(&[]).await;
     send(&relay, 0, 1111, 0..3).await;
-    relay.forget_silent(Patience { silent: 60_000_000_000, when_full: 0, single: 0 }).await;
+    relay
+        .streams
+        .forget_silent(&relay.state, Patience { silent: 60_000_000_000, when_full: 0, single: 0 })
+        .await;
     assert_eq!(relay.sample().await.streams.len(), 1);
 }
 
@@ -104,7 +107,7 @@ async fn what_redis_told_is_shown() {
     send(&relay, 0, 1111, 0..1).await;
     send(&relay, 1, 2222, 0..1).await;
     send(&relay, 1, 9999, 0..1).await;
-    relay.show_sessions(&[Session {
+    relay.membership.show_sessions(&[Session {
         id: "morning".to_owned(),
         ssrcs: [1111, 2222].map(Ssrc).into(),
         room_id: None,
@@ -120,7 +123,7 @@ async fn what_redis_told_is_shown() {
         },
         redis: RedisView { problem: Some("wrong password".to_owned()), ..RedisView::default() },
     });
-    relay.show_tree(view);
+    relay.membership.show_tree(view);
 
     let sample = relay.sample().await;
     let sessions: Vec<_> =

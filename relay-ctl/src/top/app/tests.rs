@@ -1,6 +1,6 @@
 use std::time::Duration;
 
-use super::super::samples::look;
+use super::super::samples::reading;
 use super::*;
 
 fn at(start: Instant, seconds: u64) -> Instant {
@@ -14,33 +14,33 @@ fn packets(app: &App) -> Option<f64> {
 #[test]
 fn a_daemon_that_goes_and_comes_back_is_told_and_survived() {
     let (mut app, start) = (App::default(), Instant::now());
-    app.looked(Err("nobody there".to_owned()), start);
+    app.arrived(Err("nobody there".to_owned()), start);
     assert!(app.picture.is_none());
-    app.looked(Ok(look(1, 1, 1, 100)), at(start, 1));
-    app.looked(Ok(look(2, 1, 1, 200)), at(start, 2));
+    app.arrived(Ok(reading(1, 1, 1, 100)), at(start, 1));
+    app.arrived(Ok(reading(2, 1, 1, 200)), at(start, 2));
     assert_eq!((packets(&app), &app.trouble), (Some(100.0), &None));
-    app.looked(Err("gone".to_owned()), at(start, 3));
+    app.arrived(Err("gone".to_owned()), at(start, 3));
     assert_eq!((packets(&app), app.trouble.as_deref()), (Some(100.0), Some("gone")));
     // The same run: the rate is over the whole gap.
-    app.looked(Ok(look(5, 1, 1, 800)), at(start, 5));
+    app.arrived(Ok(reading(5, 1, 1, 800)), at(start, 5));
     assert_eq!((packets(&app), &app.trouble), (Some(200.0), &None));
     // Another run.
-    app.looked(Ok(look(0, 1, 1, 900)), at(start, 6));
+    app.arrived(Ok(reading(0, 1, 1, 900)), at(start, 6));
     assert_eq!(packets(&app), None);
-    app.looked(Ok(look(1, 1, 1, 950)), at(start, 7));
+    app.arrived(Ok(reading(1, 1, 1, 950)), at(start, 7));
     assert_eq!(packets(&app), Some(50.0));
 }
 
 #[test]
 fn a_pause_holds_the_picture_and_goes_on_with_the_last_interval() {
     let (mut app, start) = (App::default(), Instant::now());
-    app.looked(Ok(look(1, 1, 1, 100)), at(start, 1));
-    app.looked(Ok(look(2, 1, 1, 200)), at(start, 2));
+    app.arrived(Ok(reading(1, 1, 1, 100)), at(start, 1));
+    app.arrived(Ok(reading(2, 1, 1, 200)), at(start, 2));
     app.pressed(Key::Pause);
-    app.looked(Ok(look(3, 1, 1, 700)), at(start, 3));
+    app.arrived(Ok(reading(3, 1, 1, 700)), at(start, 3));
     assert_eq!(packets(&app), Some(100.0));
     app.pressed(Key::Pause);
-    app.looked(Ok(look(4, 1, 1, 720)), at(start, 4));
+    app.arrived(Ok(reading(4, 1, 1, 720)), at(start, 4));
     assert_eq!(packets(&app), Some(20.0));
 }
 

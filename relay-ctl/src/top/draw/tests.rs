@@ -5,8 +5,8 @@ use ratatui::Terminal;
 use ratatui::backend::TestBackend;
 
 use super::super::app::Key;
-use super::super::model::Look;
-use super::super::samples::look;
+use super::super::model::Reading;
+use super::super::samples::reading;
 use super::*;
 use crate::view;
 
@@ -19,16 +19,16 @@ fn screen(app: &mut App, width: u16, height: u16) -> Vec<String> {
     (0..height).map(row).collect()
 }
 
-fn app(first: Look, second: Look) -> App {
+fn app(first: Reading, second: Reading) -> App {
     let (mut app, start) = (App::default(), Instant::now());
-    app.looked(Ok(first), start);
-    app.looked(Ok(second), start + Duration::from_secs(1));
+    app.arrived(Ok(first), start);
+    app.arrived(Ok(second), start + Duration::from_secs(1));
     app
 }
 
 /// Three children and three streams at 50 packets a second.
 fn small() -> App {
-    app(look(5, 3, 3, 100), look(6, 3, 3, 150))
+    app(reading(5, 3, 3, 100), reading(6, 3, 3, 150))
 }
 
 #[test]
@@ -44,10 +44,10 @@ fn eighty_columns_show_what_matters() {
         "egress-1                50     0.40       0 10.0.0.7         forwarding",
         "egress-2                50     0.40       0 10.0.0.7         forwarding",
         "",
-        "      ssrc kind     pkt/s loss %  Mbit/s  jitter  late    seen twice session",
-        "         0 video       50   0.00    0.40   1.5ms     0    10ms     0 -",
-        "         1 video       50   0.00    0.40   1.5ms     0    10ms     0 -",
-        "         2 video       50   0.00    0.40   1.5ms     0    10ms     0 -",
+        "      ssrc kind     pkt/s loss %  Mbit/s  jitter reorder    last   dup session",
+        "         0 video       50   0.00    0.40   1.5ms       0    10ms     0 -",
+        "         1 video       50   0.00    0.40   1.5ms       0    10ms     0 -",
+        "         2 video       50   0.00    0.40   1.5ms       0    10ms     0 -",
     ];
     assert_eq!(screen[..wanted.len()], wanted, "{}", screen.join("\n"));
     assert!(screen[23].starts_with("q quit"), "{}", screen.join("\n"));
@@ -65,7 +65,7 @@ fn forty_columns_leave_out_the_least_telling() {
 #[test]
 fn a_wide_screen_shows_every_column() {
     let screen = screen(&mut small(), 200, 60);
-    for name in ["session", "source", "port", "twice", "state"] {
+    for name in ["session", "source", "port", "dup", "state"] {
         assert!(screen.iter().any(|line| line.contains(name)), "{name} is not in\n{}", screen.join("\n"));
     }
     assert!(screen.iter().any(|line| line.contains("10.0.0.1:4000")));
@@ -73,7 +73,7 @@ fn a_wide_screen_shows_every_column() {
 
 #[test]
 fn no_size_is_too_small() {
-    let mut app = app(look(5, 300, 3_000, 100), look(6, 300, 3_000, 150));
+    let mut app = app(reading(5, 300, 3_000, 100), reading(6, 300, 3_000, 150));
     app.trouble = Some("gone".to_owned());
     for (width, height) in [(1, 1), (1, 60), (200, 1), (2, 2), (3, 5), (9, 4), (u16::from(u8::MAX), 3)] {
         screen(&mut app, width, height);
@@ -83,7 +83,7 @@ fn no_size_is_too_small() {
 
 #[test]
 fn scrolling_and_sizes_go_together() {
-    let mut app = app(look(5, 0, 100, 100), look(6, 0, 100, 150));
+    let mut app = app(reading(5, 0, 100, 100), reading(6, 0, 100, 150));
     screen(&mut app, 80, 24);
     app.pressed(Key::Scroll(i32::MAX));
     let end = screen(&mut app, 80, 24);
@@ -95,25 +95,25 @@ fn scrolling_and_sizes_go_together() {
 
 #[test]
 fn trouble_is_said() {
-    let mut first = look(5, 1, 1, 100);
-    let mut second = look(6, 1, 1, 150);
-    for look in [&mut first, &mut second] {
-        look.status.healthy = false;
-        look.status.daemon = false;
-        look.status.problems = vec!["interface eth0 is down".to_owned()];
-        look.status.warnings = vec!["children that have not registered yet: egress-9".to_owned()];
-        look.status.redis = Some(RedisView {
+    let mut first = reading(5, 1, 1, 100);
+    let mut second = reading(6, 1, 1, 150);
+    for reading in [&mut first, &mut second] {
+        reading.status.healthy = false;
+        reading.status.daemon = false;
+        reading.status.problems = vec!["interface eth0 is down".to_owned()];
+        reading.status.warnings = vec!["children that have not registered yet: egress-9".to_owned()];
+        reading.status.redis = Some(RedisView {
             server: "redis://10.0.0.2:6379".to_owned(),
             problem: Some("wrong password".to_owned()),
             ..RedisView::default()
         });
-        look.children[0] = view::Child {
+        reading.children[0] = view::Child {
             stale: true,
             state: view::ChildState::Unreachable,
             problem: Some("does not answer".to_owned()),
-            ..look.children[0].clone()
+            ..reading.children[0].clone()
         };
-        look.streams[0].session = Some("morning\u{1b}[31mshow".to_owned());
+        reading.streams[0].session = Some("morning\u{1b}[31mshow".to_owned());
     }
     second.status.dataplane.drops.insert("no-children".to_owned(), 7);
     let mut app = app(first, second);

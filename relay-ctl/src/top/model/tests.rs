@@ -1,10 +1,10 @@
-use super::super::samples::look;
+use super::super::samples::reading;
 use super::*;
 use crate::view::samples::{child, status, stream};
 
 const SECOND: Duration = Duration::from_secs(1);
 
-fn after(old: &Look, elapsed: Duration, now: Look) -> Picture {
+fn after(old: &Reading, elapsed: Duration, now: Reading) -> Picture {
     picture(now, Some((old, elapsed)))
 }
 
@@ -21,7 +21,7 @@ fn rates_are_over_the_time_that_passed() {
         (0, 100, 150, None, None),
     ];
     for (elapsed, before, now, packets, megabits) in table {
-        let picture = after(&look(5, 1, 1, before), Duration::from_millis(elapsed), look(6, 1, 1, now));
+        let picture = after(&reading(5, 1, 1, before), Duration::from_millis(elapsed), reading(6, 1, 1, now));
         let wanted = Rate { packets, megabits };
         assert_eq!(picture.streams[0].rate, wanted, "stream, {before} to {now} in {elapsed} ms");
         assert_eq!(picture.children[0].rate, wanted, "child, {before} to {now} in {elapsed} ms");
@@ -31,7 +31,7 @@ fn rates_are_over_the_time_that_passed() {
 
 #[test]
 fn there_are_no_rates_before_there_is_an_interval() {
-    let picture = picture(look(5, 2, 2, 100), None);
+    let picture = picture(reading(5, 2, 2, 100), None);
     assert_eq!(picture.interval, None);
     assert_eq!(picture.outgoing, Rate::default());
     assert!(picture.streams.iter().all(|row| row.rate == Rate::default() && row.lost.is_none()));
@@ -39,11 +39,11 @@ fn there_are_no_rates_before_there_is_an_interval() {
 
 #[test]
 fn another_run_or_another_relay_has_no_rates_at_first() {
-    let mut other = look(6, 1, 1, 5_000_000_000);
+    let mut other = reading(6, 1, 1, 5_000_000_000);
     other.status.node_id = "relay-2".to_owned();
-    let table = [(look(3, 1, 1, 5_000_000_000), "started again"), (other, "another relay")];
+    let table = [(reading(3, 1, 1, 5_000_000_000), "started again"), (other, "another relay")];
     for (now, what) in table {
-        let picture = after(&look(5, 1, 1, 100), SECOND, now);
+        let picture = after(&reading(5, 1, 1, 100), SECOND, now);
         assert_eq!(picture.interval, None, "{what}");
         assert_eq!(picture.incoming, Rate::default(), "{what}");
         assert_eq!(picture.streams[0].rate, Rate::default(), "{what}");
@@ -65,7 +65,7 @@ fn loss_is_of_the_interval() {
         ((100, 7), (5, 0), None, None),
     ];
     for (before, now, lost, percent) in table {
-        let of = |(packets, lost): (u64, u64)| Look {
+        let of = |(packets, lost): (u64, u64)| Reading {
             status: status(5),
             children: Vec::new(),
             streams: vec![view::Stream { lost, ..stream(1, packets) }],
@@ -77,8 +77,8 @@ fn loss_is_of_the_interval() {
 
 #[test]
 fn what_is_new_has_no_rate_and_what_is_gone_no_row() {
-    let before = Look { status: status(5), children: vec![child("a", 10)], streams: vec![stream(1, 10)] };
-    let now = Look { status: status(6), children: vec![child("b", 900)], streams: vec![stream(2, 900)] };
+    let before = Reading { status: status(5), children: vec![child("a", 10)], streams: vec![stream(1, 10)] };
+    let now = Reading { status: status(6), children: vec![child("b", 900)], streams: vec![stream(2, 900)] };
     let picture = after(&before, SECOND, now);
     assert_eq!(picture.children.iter().map(|row| row.name.as_str()).collect::<Vec<_>>(), ["b"]);
     assert_eq!(picture.children[0].rate, Rate::default());
@@ -90,10 +90,10 @@ fn what_is_new_has_no_rate_and_what_is_gone_no_row() {
 #[test]
 fn only_drops_that_moved_are_shown() {
     let with = |drops: &[(&str, u64)]| {
-        let mut look = look(5, 0, 0, 0);
-        look.status.dataplane.drops = drops.iter().map(|(name, n)| ((*name).to_owned(), *n)).collect();
-        look.status.dataplane.passed_to_stack = look.status.dataplane.drops.clone();
-        look
+        let mut reading = reading(5, 0, 0, 0);
+        reading.status.dataplane.drops = drops.iter().map(|(name, n)| ((*name).to_owned(), *n)).collect();
+        reading.status.dataplane.passed_to_stack = reading.status.dataplane.drops.clone();
+        reading
     };
     let before = with(&[("egress-refused", 5), ("not-writable", 9)]);
     let now = with(&[("egress-refused", 25), ("not-writable", 9), ("no-children", 4)]);
@@ -110,12 +110,12 @@ fn rows_are_sorted_as_asked() {
         last_seen_ms,
         ..stream(ssrc, packets)
     };
-    let before = Look {
+    let before = Reading {
         status: status(5),
         children: vec![child("b", 0), child("a", 0)],
         streams: vec![of(3, 0, 0, 1.0, 0), of(1, 0, 0, 1.0, 0), of(2, 0, 0, 1.0, 0)],
     };
-    let now = Look {
+    let now = Reading {
         status: status(6),
         children: vec![view::Child { errors: 2, ..child("b", 5) }, child("a", 9)],
         streams: vec![of(3, 50, 0, 1.0, 7), of(1, 10, 9, 2.0, 0), of(2, 20, 0, 9.0, 1)],

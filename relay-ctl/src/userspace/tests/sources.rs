@@ -1,9 +1,9 @@
 use super::*;
-use crate::kernel::Prefix;
+use crate::address::{Prefix, unmapped};
 
 fn source(relay: &Userspace, port: u16) -> (IpAddr, u16) {
     let stream = relay.stream(&key(port, 1)).unwrap();
-    (super::super::plan::address(stream.source), stream.source_port)
+    (unmapped(stream.source), stream.source_port)
 }
 
 #[test]
@@ -43,8 +43,7 @@ fn of_two_live_sources_the_first_is_kept() {
 fn media_is_taken_from_where_the_plan_says_and_from_then_on() {
     let (relay, ports) = relay(&[]);
     let [node, here, elsewhere] = [V4, V4, ELSEWHERE].map(Node::new);
-    let from =
-        |last| Prefix { length: 128, address: Ipv4Addr::new(127, 0, 0, last).to_ipv6_mapped().octets() };
+    let from = |last| Prefix::from(IpAddr::from([127, 0, 0, last]));
     let plan = |sources: &[Prefix]| Plan { sources: sources.iter().copied().collect(), ..everyone(&[&node]) };
     let send = |sender: &Node, ssrc, sequence| {
         sender.rtp(AUDIO).send_to(&rtp(ssrc, sequence), (V4, ports[AUDIO])).unwrap();

@@ -78,7 +78,7 @@ pub fn choose(wanted: ModeWanted, facts: &Facts) -> Result<(Mode, String), (Stri
         ModeWanted::Userspace => Ok((Mode::Userspace, "asked for with --mode userspace".to_owned())),
         ModeWanted::Xdp => match xdp {
             Ok(seen) => Ok((Mode::Xdp, format!("asked for with --mode xdp; {seen}"))),
-            Err(why) => Err((why, cure_for_xdp(facts))),
+            Err(why) => Err((why, fix_for_xdp(facts))),
         },
         ModeWanted::Tc => match tc {
             Ok(()) => Ok((Mode::Tc, "asked for with --mode tc".to_owned())),
@@ -93,7 +93,7 @@ pub fn choose(wanted: ModeWanted, facts: &Facts) -> Result<(Mode, String), (Stri
     }
 }
 
-fn cure_for_xdp(facts: &Facts) -> String {
+fn fix_for_xdp(facts: &Facts) -> String {
     if facts.bpf.is_err() {
         return "run as root or with CAP_BPF, CAP_NET_ADMIN and CAP_PERFMON".to_owned();
     }
@@ -126,15 +126,15 @@ pub struct Before {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Start {
     /// Everything: nothing is attached that could suffer.
-    Look,
+    Probe,
     /// Nothing: it goes on as it is.
     Keep { mode: Mode, reason: String },
 }
 
-/// Looking attaches a program, and many cards reset their rings at that. So a restart looks only where nothing is attached,
+/// Probing attaches a program, and many cards reset their rings at that. So a restart probes only where nothing is attached,
 /// or another mode is asked for by name.
 pub fn start(wanted: ModeWanted, before: Option<&Before>, interface: &str) -> Start {
-    let Some(before) = before.filter(|before| before.attached) else { return Start::Look };
+    let Some(before) = before.filter(|before| before.attached) else { return Start::Probe };
     let keep = |reason: String| Start::Keep { mode: before.mode, reason };
     match (wanted, before.mode) {
         (ModeWanted::Xdp, Mode::Xdp) | (ModeWanted::Tc, Mode::Tc) => {
@@ -143,13 +143,13 @@ pub fn start(wanted: ModeWanted, before: Option<&Before>, interface: &str) -> St
         (ModeWanted::Auto, Mode::Xdp | Mode::Tc) => {
             let reason = before.reason.split(KEPT).next().unwrap_or_default();
             let command = format!("`relay-ctl detach {interface} && relay-ctl attach {interface}`");
-            keep(format!("{reason}{KEPT}{command} looks anew"))
+            keep(format!("{reason}{KEPT}{command} probes anew"))
         }
-        _ => Start::Look,
+        _ => Start::Probe,
     }
 }
 
-/// What stands between a reason that was kept and the way to find another.
+/// What stands between a reason that was kept and the command that finds another.
 const KEPT: &str = "; kept from the daemon before: ";
 
 #[cfg(test)]
@@ -185,11 +185,11 @@ mod tests {
     }
 
     #[test]
-    fn a_mode_asked_for_that_cannot_work_is_an_error_with_a_cure() {
+    fn a_mode_asked_for_that_cannot_work_is_an_error_with_a_fix() {
         let facts = facts(Ok(()), Ok(()), no("eth0 took no frame"));
-        let (why, cure) = choose(ModeWanted::Xdp, &facts).unwrap_err();
+        let (why, fix) = choose(ModeWanted::Xdp, &facts).unwrap_err();
         assert_eq!(why, "eth0 took no frame");
-        assert!(cure.contains("--mode tc"), "{cure}");
+        assert!(fix.contains("--mode tc"), "{fix}");
         assert_eq!(choose(ModeWanted::Tc, &facts).unwrap().0, Mode::Tc);
         assert_eq!(choose(ModeWanted::Userspace, &facts).unwrap().0, Mode::Userspace);
     }
@@ -198,12 +198,12 @@ mod tests {
     fn a_verifier_that_refuses_means_tc_with_its_words() {
         let facts = Facts { xdp_program: no("too large"), ..facts(Ok(()), Ok(()), Ok(())) };
         assert_eq!(choose(ModeWanted::Auto, &facts), Ok((Mode::Tc, "no xdp: too large".to_owned())));
-        let (why, cure) = choose(ModeWanted::Xdp, &facts).unwrap_err();
-        assert!(why == "too large" && cure.contains("newer kernel"), "{cure}");
+        let (why, fix) = choose(ModeWanted::Xdp, &facts).unwrap_err();
+        assert!(why == "too large" && fix.contains("newer kernel"), "{fix}");
     }
 
     #[test]
-    fn gro_is_the_cure_on_a_veth_only() {
+    fn gro_is_the_fix_on_a_veth_only() {
         let facts = |veth| Facts { veth, ..facts(Ok(()), Ok(()), no("eth1 took no frame")) };
         assert!(choose(ModeWanted::Xdp, &facts(true)).unwrap_err().1.contains("gro on"));
         assert!(!choose(ModeWanted::Xdp, &facts(false)).unwrap_err().1.contains("gro"));
@@ -213,13 +213,13 @@ mod tests {
     fn a_restart_goes_on_as_it_was_unless_another_mode_is_asked_for() {
         let before = |mode, attached| Before { mode, reason: "no xdp: no queue".to_owned(), attached };
         let start = |wanted, mode, attached| super::start(wanted, Some(&before(mode, attached)), "eth0");
-        assert_eq!(super::start(ModeWanted::Auto, None, "eth0"), Start::Look);
-        assert_eq!(start(ModeWanted::Auto, Mode::Tc, false), Start::Look);
+        assert_eq!(super::start(ModeWanted::Auto, None, "eth0"), Start::Probe);
+        assert_eq!(start(ModeWanted::Auto, Mode::Tc, false), Start::Probe);
         for (wanted, mode) in [(ModeWanted::Xdp, Mode::Tc), (ModeWanted::Tc, Mode::Xdp)] {
-            assert_eq!(start(wanted, mode, true), Start::Look);
+            assert_eq!(start(wanted, mode, true), Start::Probe);
         }
         let Start::Keep { mode: Mode::Tc, reason } = start(ModeWanted::Auto, Mode::Tc, true) else {
-            panic!("it looks again")
+            panic!("it probes again")
         };
         assert!(
             reason.starts_with("no xdp: no queue; ") && reason.contains("relay-ctl detach eth0"),

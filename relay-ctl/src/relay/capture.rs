@@ -4,7 +4,6 @@
 use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::os::fd::AsFd;
-use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use aya::maps::{Array, MapData, RingBuf};
@@ -16,7 +15,8 @@ use pcap_file::{DataLink, Endianness, TsResolution};
 use relay_common::layout::{CAPTURE_SNAP, CaptureFilter, CaptureHead};
 use tokio::sync::mpsc;
 
-use crate::report::monotonic_ns;
+use crate::clock::monotonic_ns;
+use crate::kernel::CaptureRing;
 use crate::userspace::Tapped;
 
 /// How long the programs go on capturing without word from us.
@@ -26,7 +26,7 @@ const TURN: Duration = Duration::from_millis(250);
 
 /// What to capture.
 #[derive(Clone, Copy, Debug, Default)]
-pub struct Wish {
+pub struct CaptureRequest {
     /// Only this SSRC.
     pub ssrc: Option<u32>,
     /// Only streams that come in on this RTP port.
@@ -40,11 +40,12 @@ pub struct Wish {
 /// Pieces of a pcap stream.
 pub type Pieces = mpsc::Receiver<io::Result<Vec<u8>>>;
 
-/// The kernel's ring; one capture at a time.
-pub type Ring = Arc<Mutex<RingBuf<MapData>>>;
-
 /// Starts capturing from the kernel's ring. `None` when somebody else does already.
-pub fn from_ring(ring: Ring, filter: Array<MapData, CaptureFilter>, wish: Wish) -> Option<Pieces> {
+pub fn from_ring(
+    ring: CaptureRing,
+    filter: Array<MapData, CaptureFilter>,
+    request: CaptureRequest,
+) -> Option<Pieces> {
     let (sender, receiver) = mpsc::channel(256);
     let (started, busy) = std::sync::mpsc::channel();
     std::thread::spawn(move || {
@@ -53,16 +54,16 @@ pub fn from_ring(ring: Ring, filter: Array<MapData, CaptureFilter>, wish: Wish) 
             return;
         };
         let _ = started.send(true);
-        read_ring(&mut ring, filter, Output::new(sender, DataLink::ETHERNET, wish));
+        read_ring(&mut ring, filter, Output::new(sender, DataLink::ETHERNET, request));
     });
     busy.recv().unwrap_or(false).then_some(receiver)
 }
 
 /// Starts capturing from the userspace path.
-pub fn from_tap(tap: std::sync::mpsc::Receiver<Tapped>, wish: Wish) -> Pieces {
+pub fn from_tap(tap: std::sync::mpsc::Receiver<Tapped>, request: CaptureRequest) -> Pieces {
     let (sender, receiver) = mpsc::channel(256);
     std::thread::spawn(move || {
-        let mut output = Output::new(sender, DataLink::RAW, wish);
+        let mut output = Output::new(sender, DataLink::RAW, request);
         while !output.finished() {
             match tap.recv_timeout(TURN) {
                 Ok(tapped) => match ip_packet(&tapped) {
@@ -83,7 +84,7 @@ fn read_ring(ring: &mut RingBuf<MapData>, mut filter: Array<MapData, CaptureFilt
     let mut renewed: Option<Instant> = None;
     while !output.finished() {
         if renewed.is_none_or(|at| at.elapsed() > LEASE / 3) {
-            if filter.set(0, lease(&output.wish), 0).is_err() {
+            if filter.set(0, lease(&output.request), 0).is_err() {
                 break;
             }
             renewed = Some(Instant::now());
@@ -105,12 +106,12 @@ fn read_ring(ring: &mut RingBuf<MapData>, mut filter: Array<MapData, CaptureFilt
     let _ = filter.set(0, CaptureFilter::default(), 0);
 }
 
-fn lease(wish: &Wish) -> CaptureFilter {
+fn lease(request: &CaptureRequest) -> CaptureFilter {
     CaptureFilter {
         until: monotonic_ns() + LEASE.as_nanos() as u64,
-        ssrc: wish.ssrc.unwrap_or(0),
-        port: wish.port.map_or(0, u32::from),
-        any_ssrc: u32::from(wish.ssrc.is_none()),
+        ssrc: request.ssrc.unwrap_or(0),
+        port: request.port.map_or(0, u32::from),
+        any_ssrc: u32::from(request.ssrc.is_none()),
         reserved: 0,
     }
 }
@@ -155,14 +156,14 @@ fn since_epoch(time: SystemTime) -> Duration {
 /// A pcap stream that is being written.
 struct Output {
     sender: mpsc::Sender<io::Result<Vec<u8>>>,
-    wish: Wish,
+    request: CaptureRequest,
     packets: u64,
     begun: Instant,
 }
 
 impl Output {
-    fn new(sender: mpsc::Sender<io::Result<Vec<u8>>>, datalink: DataLink, wish: Wish) -> Output {
-        let output = Output { sender, wish, packets: 0, begun: Instant::now() };
+    fn new(sender: mpsc::Sender<io::Result<Vec<u8>>>, datalink: DataLink, request: CaptureRequest) -> Output {
+        let output = Output { sender, request, packets: 0, begun: Instant::now() };
         let header = PcapHeader {
             snaplen: CAPTURE_SNAP as u32,
             datalink,
@@ -179,8 +180,8 @@ impl Output {
 
     fn finished(&self) -> bool {
         self.sender.is_closed()
-            || self.wish.count.is_some_and(|count| self.packets >= count)
-            || self.wish.seconds.is_some_and(|seconds| self.begun.elapsed().as_secs() >= seconds)
+            || self.request.count.is_some_and(|count| self.packets >= count)
+            || self.request.seconds.is_some_and(|seconds| self.begun.elapsed().as_secs() >= seconds)
     }
 
     /// A reader that is too slow loses packets of the capture, never of the relay.

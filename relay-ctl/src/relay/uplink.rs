@@ -26,14 +26,15 @@ use tokio::sync::mpsc;
 use tokio::task::AbortHandle;
 
 use super::plane::Plane;
-use super::{Relay, State, way};
+use super::{Relay, State};
+use crate::address::unmapped;
 use crate::userspace::Heard;
 
 /// Largest RTCP packet that is read whole.
 const LARGEST: usize = 1500;
 /// Sockets that could not be opened are tried again after this, and addresses of the relay's own interface that changed
 /// are noticed.
-const AGAIN: Duration = Duration::from_secs(2);
+const CHECK_SOCKETS_EVERY: Duration = Duration::from_secs(2);
 /// Packets that may wait.
 const WAITING: usize = 64;
 
@@ -52,68 +53,83 @@ impl Drop for Reader {
     }
 }
 
-impl Relay {
-    /// Runs until cancelled.
-    pub async fn pass_feedback_up(self: Arc<Relay>) {
-        let userspace = match &self.state.lock().await.plane {
-            Plane::Userspace(sockets) => sockets.feedback(),
-            Plane::Kernel(_) => None,
-        };
-        let (packets, inbox) = mpsc::channel(WAITING);
-        let passing =
-            Passing { limiter: Limiter::default(), echoes: Echoes::default(), started: Instant::now() };
-        match userspace {
-            Some(mut inbox) => {
-                let mut passing = passing;
-                let none = Sockets::new();
-                loop {
-                    tokio::select! {
-                        packet = inbox.recv() => match packet {
-                            Some(heard) => self.pass(&mut passing, &none, &heard).await,
-                            None => return,
-                        },
-                        () = passing.due() => self.pass_late(&mut passing, &none).await,
-                    }
-                }
-            }
-            None => self.pass_beside_kernel(passing, packets, inbox).await,
+/// Passes requests for keyframes up. It has the relay for who is a child and where a stream comes from, and all else itself.
+pub struct Uplink {
+    relay: Arc<Relay>,
+    /// Beside a kernel data plane; none in userspace mode, which has its own.
+    sockets: Sockets,
+    /// By RTP port and SSRC.
+    limiter: Limiter<(u16, Ssrc)>,
+    /// By child, RTP port and SSRC.
+    echoes: Echoes<(IpAddr, u16, Ssrc)>,
+    started: Instant,
+}
+
+impl Uplink {
+    /// For this relay.
+    pub fn new(relay: Arc<Relay>) -> Uplink {
+        Uplink {
+            relay,
+            sockets: Sockets::new(),
+            limiter: Limiter::default(),
+            echoes: Echoes::default(),
+            started: Instant::now(),
         }
     }
 
-    async fn pass_beside_kernel(
-        &self,
-        mut passing: Passing,
-        packets: mpsc::Sender<Heard>,
-        mut inbox: mpsc::Receiver<Heard>,
-    ) {
-        let mut sockets = Sockets::new();
-        let mut again = tokio::time::interval(AGAIN);
-        // A child may have come behind another interface, whose address it answers to.
-        let mut applied = self.applied.subscribe();
+    /// Runs until cancelled.
+    pub async fn run(self) {
+        let userspace = match &self.relay.state.lock().await.plane {
+            Plane::Userspace(sockets) => sockets.feedback(),
+            Plane::Kernel(_) => None,
+        };
+        match userspace {
+            Some(inbox) => self.run_on_sockets_of_the_data_plane(inbox).await,
+            None => self.run_beside_the_kernel().await,
+        }
+    }
+
+    async fn run_on_sockets_of_the_data_plane(mut self, mut inbox: mpsc::Receiver<Heard>) {
         loop {
             tokio::select! {
-                _ = again.tick() => self.keep_sockets(&mut sockets, &packets).await,
-                Ok(()) = applied.changed() => self.keep_sockets(&mut sockets, &packets).await,
-                Some(heard) = inbox.recv() => self.pass(&mut passing, &sockets, &heard).await,
-                () = passing.due() => self.pass_late(&mut passing, &sockets).await,
+                packet = inbox.recv() => match packet {
+                    Some(heard) => self.pass(&heard).await,
+                    None => return,
+                },
+                () = self.due() => self.pass_late().await,
+            }
+        }
+    }
+
+    async fn run_beside_the_kernel(mut self) {
+        let (packets, mut inbox) = mpsc::channel(WAITING);
+        let mut check = tokio::time::interval(CHECK_SOCKETS_EVERY);
+        // A child may have come behind another interface, whose address it answers to.
+        let mut applied = self.relay.applied.subscribe();
+        loop {
+            tokio::select! {
+                _ = check.tick() => self.keep_sockets(&packets).await,
+                Ok(()) = applied.changed() => self.keep_sockets(&packets).await,
+                Some(heard) = inbox.recv() => self.pass(&heard).await,
+                () = self.due() => self.pass_late().await,
             }
         }
     }
 
     /// One socket for each of the relay's addresses and RTCP ports.
-    async fn keep_sockets(&self, sockets: &mut Sockets, packets: &mpsc::Sender<Heard>) {
-        let addresses = self.state.lock().await.feedback_addresses();
-        sockets.retain(|(address, _), _| addresses.contains(address));
+    async fn keep_sockets(&mut self, packets: &mpsc::Sender<Heard>) {
+        let addresses = self.relay.state.lock().await.feedback_addresses();
+        self.sockets.retain(|(address, _), _| addresses.contains(address));
         for address in addresses {
-            for port in self.config.listen.ports {
-                if sockets.contains_key(&(address, port)) {
+            for port in self.relay.config.listen.ports {
+                if self.sockets.contains_key(&(address, port)) {
                     continue;
                 }
                 match open(SocketAddr::new(address, port + 1)) {
                     Ok(socket) => {
                         let socket = Arc::new(socket);
                         let task = tokio::spawn(read(socket.clone(), port, packets.clone())).abort_handle();
-                        sockets.insert((address, port), Reader { socket, task });
+                        self.sockets.insert((address, port), Reader { socket, task });
                     }
                     Err(error) => tracing::debug!("no feedback on {address}:{}: {error}", port + 1),
                 }
@@ -121,52 +137,48 @@ impl Relay {
         }
     }
 
-    async fn pass(&self, passing: &mut Passing, sockets: &Sockets, heard: &Heard) {
+    async fn pass(&mut self, heard: &Heard) {
         let mut asked = keyframe::asked_for(&heard.packet);
         if asked.is_empty() {
             return;
         }
         {
-            let state = self.state.lock().await;
+            let state = self.relay.state.lock().await;
             if !state.is_child(heard.from) {
                 tracing::debug!("{} is no child and asks for keyframes: not passed on", heard.from);
                 return;
             }
-            asked.retain(|ssrc| self.above(&state, &key(heard.port, *ssrc)).is_some());
+            asked.retain(|ssrc| {
+                state.above(&key(heard.port, *ssrc), self.relay.config.listen.ports).is_some()
+            });
         }
         for ssrc in asked {
-            let now = passing.started.elapsed();
-            let echo =
-                passing.echoes.is_one((heard.from, heard.port, ssrc), u16::from(heard.multiplexed), now);
-            if !echo && passing.limiter.ask((heard.port, ssrc), now) {
-                self.ask_above(sockets, heard.port, ssrc).await;
+            let now = self.started.elapsed();
+            let echo = self.echoes.is_one((heard.from, heard.port, ssrc), u16::from(heard.multiplexed), now);
+            if !echo && self.limiter.ask((heard.port, ssrc), now) {
+                self.ask_above(heard.port, ssrc).await;
             }
         }
     }
 
     /// Requests that came too soon, when their time has come.
-    async fn pass_late(&self, passing: &mut Passing, sockets: &Sockets) {
-        for (port, ssrc) in passing.limiter.take(passing.started.elapsed()) {
-            self.ask_above(sockets, port, ssrc).await;
+    async fn pass_late(&mut self) {
+        for (port, ssrc) in self.limiter.take(self.started.elapsed()) {
+            self.ask_above(port, ssrc).await;
         }
     }
 
-    /// Who is asked for a stream: whoever sends it, or the parent, who may send it though there is no entry for it.
-    fn above(&self, state: &State, key: &StreamKey) -> Option<SocketAddr> {
-        state.source_of(key).or_else(|| state.parent_of(key, self.config.listen.ports))
-    }
-
-    async fn ask_above(&self, sockets: &Sockets, port: u16, ssrc: Ssrc) {
-        let state = self.state.lock().await;
+    async fn ask_above(&self, port: u16, ssrc: Ssrc) {
+        let state = self.relay.state.lock().await;
         // It may have ended meanwhile.
-        let Some(source) = self.above(&state, &key(port, ssrc)) else { return };
+        let Some(source) = state.above(&key(port, ssrc), self.relay.config.listen.ports) else { return };
         let request = keyframe::request(ssrc, ssrc);
-        let own = self.registered_address(&state).await;
+        let own = self.relay.registered_address(&state).await;
         let mut asked = false;
         for (to, multiplexed) in ears(source) {
             let sent = match &state.plane {
                 Plane::Userspace(own) => own.send_feedback(port, multiplexed, to, &request),
-                Plane::Kernel(_) => send(sockets, own, port, multiplexed, to, &request),
+                Plane::Kernel(_) => send(&self.sockets, own, port, multiplexed, to, &request),
             };
             match sent {
                 Ok(()) => tracing::debug!("SSRC {ssrc}: asked {to} for a keyframe"),
@@ -175,46 +187,40 @@ impl Relay {
             asked |= sent.is_ok();
         }
         if asked {
-            self.counters.keyframe_asked();
+            self.relay.counters.keyframe_asked();
         }
     }
-}
 
-impl State {
-    fn is_child(&self, address: IpAddr) -> bool {
-        self.children.values().any(|member| member.way.address == Some(address))
-    }
-
-    /// Where a stream's media comes from.
-    fn source_of(&self, key: &StreamKey) -> Option<SocketAddr> {
-        let stream = self.plane.stream(key).filter(|stream| stream.packets > 0)?;
-        Some(SocketAddr::new(way::unmapped(stream.source), stream.source_port))
-    }
-
-    /// Where children send feedback to: where copies come from, and where media comes to.
-    fn feedback_addresses(&self) -> BTreeSet<IpAddr> {
-        let sources = self.children.values().filter_map(|member| Some(member.way.hop.as_ref()?.source));
-        let all = self.addresses.iter().copied().chain(sources);
-        all.filter(|address| !is_link_local(address)).collect()
-    }
-}
-
-/// What is remembered from one request to the next.
-struct Passing {
-    /// By RTP port and SSRC.
-    limiter: Limiter<(u16, Ssrc)>,
-    /// By child, RTP port and SSRC.
-    echoes: Echoes<(IpAddr, u16, Ssrc)>,
-    started: Instant,
-}
-
-impl Passing {
     /// Returns when a late request is due; never while there is none.
     async fn due(&self) {
         match self.limiter.due() {
             Some(due) => tokio::time::sleep_until((self.started + due).into()).await,
             None => std::future::pending().await,
         }
+    }
+}
+
+impl State {
+    fn is_child(&self, address: IpAddr) -> bool {
+        self.children.values().any(|member| member.reach.address == Some(address))
+    }
+
+    /// Who is asked for a stream: whoever sends it, or the parent, who may send it though there is no entry for it.
+    fn above(&self, key: &StreamKey, ports: [u16; 2]) -> Option<SocketAddr> {
+        self.source_of(key).or_else(|| self.parent_of(key, ports))
+    }
+
+    /// Where a stream's media comes from.
+    fn source_of(&self, key: &StreamKey) -> Option<SocketAddr> {
+        let stream = self.plane.stream(key).filter(|stream| stream.packets > 0)?;
+        Some(SocketAddr::new(unmapped(stream.source), stream.source_port))
+    }
+
+    /// Where children send feedback to: where copies come from, and where media comes to.
+    fn feedback_addresses(&self) -> BTreeSet<IpAddr> {
+        let sources = self.children.values().filter_map(|member| Some(member.reach.hop.as_ref()?.source));
+        let all = self.addresses.iter().copied().chain(sources);
+        all.filter(|address| !is_link_local(address)).collect()
     }
 }
 

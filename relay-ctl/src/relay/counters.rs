@@ -65,7 +65,7 @@ impl Counters {
     }
 
     /// Makes them part of a scrape.
-    pub(super) fn register(&self, scrape: &Scrape) -> prometheus::Result<()> {
+    pub(crate) fn register(&self, scrape: &Scrape) -> prometheus::Result<()> {
         let Counters { added, removed, moved, refused, took, keyframes } = self;
         for counter in [added, removed, moved, refused, keyframes] {
             scrape.add(counter.clone())?;
