@@ -5,6 +5,7 @@
 //! Everything needs root. Drop order matters: keep [`Lab`] declared before sources and sinks, so that it
 //! goes last.
 
+pub mod bpf;
 pub mod browser;
 pub mod capture;
 pub mod client;
@@ -13,11 +14,11 @@ pub mod interrupt;
 pub mod janus;
 pub mod json;
 pub mod judge;
-pub mod machine;
 pub mod netns;
 pub mod node;
 mod pace;
 pub mod process;
+pub mod random;
 pub mod redis;
 pub mod relay;
 pub mod rtp;

@@ -7,6 +7,7 @@
 //! - [`record`]: a node as Redis has it; [`addresses`]: those of this host; [`topology`]: from what Redis says to commands, without I/O.
 //! - [`resolve`]: from a host's name to the address that is used.
 //! - [`keyframe`]: requests for keyframes, and how often they are passed on, without I/O.
+//! - [`port`]: who holds a port that is wanted.
 //! - [`pace`]: how many events become one look, without I/O.
 //! - [`event`]: what is published about a tree; [`sessions`]: its sessions.
 //! - [`commands`]: a connection for what a node keeps in Redis besides.
@@ -26,6 +27,7 @@ pub mod keyframe;
 pub mod media;
 pub mod metrics;
 pub mod pace;
+pub mod port;
 pub mod record;
 mod redis;
 pub mod resolve;

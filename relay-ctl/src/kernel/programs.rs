@@ -19,8 +19,8 @@ use super::pins::{LINK_BUSY, LINK_TCX, LINK_XDP, LINK_XMIT, Pins};
 use super::verifier::{VERIFIER_LOG, of, retry};
 use super::{KernelError, Mode, map};
 
-/// The eBPF object, built by `cargo xtask build-ebpf`.
-pub static OBJECT: &[u8] = aya::include_bytes_aligned!(concat!(env!("OUT_DIR"), "/relay-ebpf"));
+/// The eBPF object; `cargo xtask build-ebpf` makes it.
+pub static OBJECT: &[u8] = aya::include_bytes_aligned!(concat!(env!("OUT_DIR"), "/relay.o"));
 
 /// Packets that wait for a CPU at most. Enough for what a card delivers in one poll of several queues, and gone in some
 /// milliseconds.

@@ -7,7 +7,8 @@ use std::time::Duration;
 
 use node::config::RedisServer;
 use node::record::{NodeType, Registration};
-use node::tree::{Session, Tree, TreeView};
+use node::sessions::Session;
+use node::tree::{Tree, TreeView};
 use tokio::sync::watch;
 
 use crate::clock::now_ms;

@@ -5,8 +5,9 @@ use std::net::IpAddr;
 use std::time::Instant;
 
 use node::record::{Place, Registration};
-use node::topology::{Command, Upstream};
-use node::tree::{Follows, Session};
+use node::sessions::Session;
+use node::topology::{ChildChange, Upstream};
+use node::tree::Follows;
 
 use super::tree_change::{TreeChange, id};
 use super::{Member, Relay, State};
@@ -18,7 +19,7 @@ impl Follows for Relay {
         state.children.iter().map(|(name, member)| (name.clone(), place(member))).collect()
     }
 
-    async fn carry_out(&self, commands: Vec<Command>, seen: Instant) {
+    async fn carry_out(&self, commands: Vec<ChildChange>, seen: Instant) {
         let mut state = self.state.lock().await;
         let refused_before = state.refused.clone();
         for command in &commands {
@@ -38,17 +39,17 @@ impl Follows for Relay {
         self.counters.change_took(seen.elapsed());
         let refused = state.refused.clone();
         drop(state);
-        let count = |is: fn(&Command) -> bool| {
+        let count = |is: fn(&ChildChange) -> bool| {
             commands.iter().filter(|command| is(command) && !refused.contains_key(id(command))).count() as u64
         };
-        let newly = |command: &&Command| {
+        let newly = |command: &&ChildChange| {
             let why = refused.get(id(command));
             why.is_some() && why != refused_before.get(id(command))
         };
         self.counters.changed(
-            count(|command| matches!(command, Command::Add { .. })),
-            count(|command| matches!(command, Command::Remove { .. })),
-            count(|command| matches!(command, Command::Move { .. })),
+            count(|command| matches!(command, ChildChange::Add { .. })),
+            count(|command| matches!(command, ChildChange::Remove { .. })),
+            count(|command| matches!(command, ChildChange::Move { .. })),
             commands.iter().filter(newly).count() as u64,
         );
         for command in &commands {

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 use std::time::Duration;
 
-use node::topology::Command;
+use node::topology::ChildChange;
 use relay_common::layout::{MAX_CHILDREN, StreamKey};
 use tokio::time::timeout_at;
 
@@ -21,14 +21,14 @@ const SWAP: Duration = Duration::from_millis(20);
 pub struct TreeChange<'a> {
     relay: &'a Relay,
     state: &'a mut State,
-    commands: &'a [Command],
+    commands: &'a [ChildChange],
     before: BTreeMap<String, Member>,
     routes: BTreeMap<StreamKey, BTreeSet<ChildId>>,
 }
 
 impl<'a> TreeChange<'a> {
     /// Nothing has changed yet.
-    pub fn new(relay: &'a Relay, state: &'a mut State, commands: &'a [Command]) -> TreeChange<'a> {
+    pub fn new(relay: &'a Relay, state: &'a mut State, commands: &'a [ChildChange]) -> TreeChange<'a> {
         let (before, routes) = (state.children.clone(), state.routes.clone());
         TreeChange { relay, state, commands, before, routes }
     }
@@ -42,7 +42,7 @@ impl<'a> TreeChange<'a> {
                 return Err(error);
             }
         };
-        if self.commands.iter().any(|command| matches!(command, Command::Remove { .. })) {
+        if self.commands.iter().any(|command| matches!(command, ChildChange::Remove { .. })) {
             self.wait_for_next_hops().await;
         }
         if let Err(error) = self.relay.apply(self.state).await {
@@ -70,13 +70,15 @@ impl<'a> TreeChange<'a> {
         let commands = self.commands;
         // All that moves is taken out first: two children may change places.
         for command in commands {
-            if !matches!(command, Command::Add { .. }) {
+            if !matches!(command, ChildChange::Add { .. }) {
                 self.state.children.remove(id(command));
             }
         }
         let mut refused = Vec::new();
         for command in commands {
-            let (Command::Add { id, place } | Command::Move { id, place }) = command else { continue };
+            let (ChildChange::Add { id, place } | ChildChange::Move { id, place }) = command else {
+                continue;
+            };
             let member = match ChildSpec::new(id, &place.host, place.ports) {
                 Ok(spec) => self.member(spec).await,
                 Err(error) => Err(error.into()),
@@ -101,8 +103,11 @@ impl<'a> TreeChange<'a> {
     /// either misses nothing. Not for long: it may be down.
     async fn wait_for_next_hops(&mut self) {
         let (relay, state, commands) = (self.relay, &mut *self.state, self.commands);
-        let coming: BTreeSet<&str> =
-            commands.iter().filter(|command| !matches!(command, Command::Remove { .. })).map(id).collect();
+        let coming: BTreeSet<&str> = commands
+            .iter()
+            .filter(|command| !matches!(command, ChildChange::Remove { .. }))
+            .map(id)
+            .collect();
         let resolving = |state: &State| {
             coming.iter().any(|id| state.children.get(*id).is_some_and(|member| member.reach.is_resolving()))
         };
@@ -176,7 +181,7 @@ impl State {
 }
 
 /// Which child a command is about.
-pub fn id(command: &Command) -> &str {
-    let (Command::Remove { id } | Command::Move { id, .. } | Command::Add { id, .. }) = command;
+pub fn id(command: &ChildChange) -> &str {
+    let (ChildChange::Remove { id } | ChildChange::Move { id, .. } | ChildChange::Add { id, .. }) = command;
     id
 }

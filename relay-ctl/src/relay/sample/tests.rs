@@ -3,7 +3,8 @@ use std::sync::atomic::{AtomicU16, Ordering::Relaxed};
 use std::time::{Duration, Instant};
 
 use node::media::Ssrc;
-use node::tree::{RedisView, Session};
+use node::sessions::Session;
+use node::tree::RedisView;
 use tokio::sync::watch;
 
 use super::*;
