@@ -2,9 +2,9 @@
 
 use std::io::{BufRead, BufReader, Write};
 use std::net::{Ipv4Addr, TcpStream};
-use std::process::Command;
 use std::time::Duration;
 
+use nix::sys::signal::Signal;
 use serde_json::json;
 
 use crate::common::{LONG, World, lab};
@@ -22,11 +22,11 @@ fn an_ended_session_is_not_said_to_stall() {
     // Whether its mountpoint is judged while it is taken down depends on the moment.
     for round in 0..6 {
         std::thread::sleep(Duration::from_millis(round * 170));
-        signal(&world, "-STOP");
+        world.janus.process().signal(Signal::SIGSTOP).unwrap();
         world.redis.cli(&["SREM", "sessions:active", "s1"]).unwrap();
         world.until("its routes are gone", || world.get("/mountpoint/s1")["active"] == json!(false));
         std::thread::sleep(Duration::from_millis(600));
-        signal(&world, "-CONT");
+        world.janus.process().signal(Signal::SIGCONT).unwrap();
         world.until("its mountpoint is gone", || world.get("/mountpoints")["count"] == json!(0));
         world.redis.cli(&["SADD", "sessions:active", "s1"]).unwrap();
         world.until("active again", || world.get("/mountpoint/s1")["active"] == json!(true));
@@ -34,12 +34,6 @@ fn an_ended_session_is_not_said_to_stall() {
         assert!(told.last().is_some_and(|event| event == "ended"), "{told:?}");
         assert!(!told.iter().any(|event| event == "stalled"), "{told:?}");
     }
-}
-
-/// Stops Janus, or lets it go on.
-fn signal(world: &World<'_>, signal: &str) {
-    let sent = Command::new("kill").args([signal, &world.janus.pid().to_string()]).status().unwrap();
-    assert!(sent.success());
 }
 
 /// The names of the events that a viewer of `s1` is sent.
