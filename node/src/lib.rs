@@ -11,6 +11,7 @@
 //! - [`tree`]: the shell around these: reads Redis, registers, and has the node carry the commands out.
 //!
 //! Media is none of its business: what a command means is up to the node ([`tree::Follows`]).
+#![warn(missing_docs)]
 
 pub mod addresses;
 pub mod cli;

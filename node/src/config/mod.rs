@@ -55,9 +55,19 @@ pub struct RedisConfig {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum RedisServer {
     /// One server.
-    Single { host: String, port: u16 },
+    Single {
+        /// Name or address.
+        host: String,
+        /// TCP port.
+        port: u16,
+    },
     /// The master that sentinels name.
-    Sentinel { sentinels: Vec<(String, u16)>, master: String },
+    Sentinel {
+        /// Host and TCP port of each, in the order in which they are asked.
+        sentinels: Vec<(String, u16)>,
+        /// The name that they know the master by.
+        master: String,
+    },
 }
 
 /// What the tree is to know of this node, checked.
@@ -82,8 +92,8 @@ pub struct NodeFlags {
     /// Host name or address that other nodes send media to [env: NODE_HOST]
     #[arg(long, value_name = "HOST")]
     pub node_host: Option<String>,
-    /// Redis that has the tree: redis[s]://HOST:PORT/DB or redis+sentinel://HOST:PORT,HOST:PORT/MASTER; no password in
-    /// here, see REDIS_PASSWORD and --redis-password-file [env: REDIS_URL]
+    /// Redis that has the tree: redis://HOST:PORT/DB, rediss:// with TLS, or
+    /// redis+sentinel://HOST:PORT,HOST:PORT/MASTER; no password in here, see REDIS_PASSWORD and --redis-password-file [env: REDIS_URL]
     #[arg(long, value_name = "URL")]
     pub redis: Option<Secret>,
     /// Host of Redis, instead of a URL [env: REDIS_HOST]
