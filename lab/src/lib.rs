@@ -42,6 +42,12 @@ pub use source::{Flow, Limit, Sent, Source, SourceConfig};
 pub use studio::Studio;
 pub use topology::{Chain, Child, Endpoint, Topology, control_host};
 
+/// Says what kept a trial from being one: a generator without a CPU, a ring that overflowed. `cargo xtask test` repeats a
+/// test that failed and said so; it reads these lines in the test's output.
+pub fn disturbed(what: &str) {
+    eprintln!("disturbed: {what}");
+}
+
 /// `CLOCK_MONOTONIC` in nanoseconds: the clock of every time stamp in this crate.
 pub fn monotonic_ns() -> u64 {
     let now = nix::time::clock_gettime(nix::time::ClockId::CLOCK_MONOTONIC)

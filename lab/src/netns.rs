@@ -18,10 +18,13 @@ use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use tempfile::TempDir;
 
+use crate::disturbed;
 use crate::process::Process;
 
 /// Environment variable by which a lab knows its own processes, however they detached themselves.
 const MARK: &str = "LAB_DIRECTORY";
+/// How veth's counters (`ethtool -S`) of frames that found a ring full end.
+const OVERFLOWS: [&str; 2] = ["xdp_tx_errors", "xdp_xmit_errors"];
 
 /// A set of namespaces that belong together; dropping it removes all that it made, after a panic too.
 ///
@@ -32,6 +35,8 @@ pub struct Lab {
     bpffs: PathBuf,
     namespaces: Mutex<Vec<String>>,
     processes: Mutex<Vec<Process>>,
+    /// What the machine's backlogs had lost before.
+    backlog_drops: u64,
 }
 
 impl Lab {
@@ -50,6 +55,7 @@ impl Lab {
             bpffs,
             namespaces: Mutex::default(),
             processes: Mutex::default(),
+            backlog_drops: backlog_drops(),
         })
     }
 
@@ -206,6 +212,29 @@ impl Lab {
         .with_context(|| format!("entering {}", path.display()))
     }
 
+    /// For a test that failed: a queue of the lab that overflowed is the lab's loss, not that of the programs under test.
+    fn say_what_queues_lost(&self) {
+        let backlog = backlog_drops() - self.backlog_drops;
+        if backlog > 0 {
+            disturbed(&format!("a CPU's backlog overflowed and lost {backlog} packets"));
+        }
+        let names = locked(&self.namespaces).clone();
+        for ns in names.iter().filter_map(|full| full.strip_prefix(&self.prefix)) {
+            let links = self.in_namespace(ns, || fs::read_to_string("/proc/thread-self/net/dev"));
+            let links = links.and_then(|links| Ok(links?)).unwrap_or_default();
+            for (link, dropped) in links.lines().filter_map(transmit_drops) {
+                if dropped > 0 {
+                    disturbed(&format!("the ring behind {link} in {ns} was full for {dropped} packets"));
+                }
+                for (name, value) in self.ethtool_stats(ns, link).unwrap_or_default() {
+                    if value > 0 && OVERFLOWS.iter().any(|overflow| name.ends_with(overflow)) {
+                        disturbed(&format!("{link} in {ns} met a full ring: {name}={value}"));
+                    }
+                }
+            }
+        }
+    }
+
     fn path(&self, ns: &str) -> PathBuf {
         Path::new("/run/netns").join(self.full_name(ns))
     }
@@ -247,6 +276,9 @@ impl Lab {
 
 impl Drop for Lab {
     fn drop(&mut self) {
+        if std::thread::panicking() {
+            self.say_what_queues_lost();
+        }
         for process in locked(&self.processes).drain(..) {
             report(process.kill9().map(drop));
         }
@@ -259,6 +291,20 @@ impl Drop for Lab {
             report(output(Command::new("ip").args(["netns", "del", &namespace])).map(drop));
         }
     }
+}
+
+/// Packets that all CPUs' backlogs have lost since the machine started: second column of softnet_stat, in hex.
+fn backlog_drops() -> u64 {
+    let text = fs::read_to_string("/proc/net/softnet_stat").unwrap_or_default();
+    let dropped = |line: &str| u64::from_str_radix(line.split_whitespace().nth(1)?, 16).ok();
+    text.lines().filter_map(dropped).sum()
+}
+
+/// (interface, packets that it could not send) of a line of /proc/net/dev.
+fn transmit_drops(line: &str) -> Option<(&str, u64)> {
+    let (link, counters) = line.split_once(':')?;
+    // Eight columns of what was received; then bytes, packets, errs, drop of what was sent.
+    Some((link.trim(), counters.split_whitespace().nth(11)?.parse().ok()?))
 }
 
 fn report(result: Result<()>) {

@@ -13,10 +13,10 @@ use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::socket::{setsockopt, sockopt};
 
 use crate::judge::{Continuity, FlowReport, RtpJudge, SendTimes, Tally};
-use crate::monotonic_ns;
 use crate::netns::Lab;
 use crate::rtp::{Header, Probe};
 use crate::socket::{self, RECEIVE_BATCH, Receiver};
+use crate::{disturbed, monotonic_ns};
 
 const RECEIVE_BUFFER: usize = 64 << 20;
 /// How often the thread looks whether it shall stop, when nothing arrives.
@@ -133,6 +133,10 @@ impl Sink {
 impl Drop for Sink {
     fn drop(&mut self) {
         self.join();
+        let drops = self.receiver_drops();
+        if drops > 0 {
+            disturbed(&format!("the sockets of a sink were full and lost {drops} packets"));
+        }
     }
 }
 

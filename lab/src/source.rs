@@ -19,13 +19,15 @@ use nix::time::{ClockId, ClockNanosleepFlags, clock_nanosleep};
 use crate::netns::Lab;
 use crate::pace::{MAX_BURST, Pace};
 use crate::rtp::{Header, MIN_PROBE_LENGTH, Probe};
-use crate::{monotonic_ns, socket};
+use crate::{disturbed, monotonic_ns, socket};
 
 /// Waits shorter than this are spun, as a sleep takes longer.
 const SPIN_NS: u64 = 20_000;
 /// A refused burst is tried again after this pause, so many times, before it is given up.
 const RETRY_PAUSE: Duration = Duration::from_micros(20);
 const RETRIES: u32 = 50;
+/// Who sends so late did not get a CPU, and those that receive may not have got one either.
+const MUCH_TOO_LATE: Duration = Duration::from_millis(5);
 
 /// One RTP stream to one destination.
 #[derive(Clone, Debug)]
@@ -215,6 +217,13 @@ impl Source {
 impl Drop for Source {
     fn drop(&mut self) {
         self.join_stopped();
+        let Sent { refused, worst_lag, .. } = self.sent();
+        if worst_lag > MUCH_TOO_LATE {
+            disturbed(&format!("a source was up to {} ms late", worst_lag.as_millis()));
+        }
+        if refused > 0 {
+            disturbed(&format!("the first hop of a source refused {refused} sends: {:?}", self.last_error()));
+        }
     }
 }
 

@@ -48,6 +48,43 @@ fn egress_gap(test: &str, mode: Mode, (ns, interface): (&str, &str)) {
     bench.assert_all_of("the other child", &other.stop(), &sent);
 }
 
+modes!(what_an_interface_that_is_down_loses_is_counted);
+
+/// Whatever is sent to a child is in its books, or counted by a reason: nothing is lost without a word.
+fn what_an_interface_that_is_down_loses_is_counted(mode: Mode) {
+    let lab = lab_for("downbooks", mode);
+    let bench = Bench::attach(&lab, Topology::nic_per_child(&lab, 2).unwrap(), mode, 2);
+    let (cut, other) = (bench.sink(&[0]), bench.sink(&[1]));
+    let source = Source::start(&lab, "injection-1", SourceConfig::new(bench.flows(), RATE)).unwrap();
+    bench.wait_packets(&cut, 2, 100);
+    lab.set_link("relay-1", "eth1", false).unwrap();
+    bench.wait_more(&other, 1_000);
+    let sent = source.stop().total();
+    assert!(other.wait_quiet(QUIET, TIMEOUT));
+    let came: u64 = cut.stop().iter().map(|flow| flow.packets).sum();
+    let lost: u64 = ["copy-not-made", "egress-refused"].iter().map(|reason| bench.drops(reason)).sum();
+    assert!(lost >= 1_000, "{lost} counted{}", bench.diagnosis());
+    assert_eq!(came + lost, sent, "came + counted as lost{}", bench.diagnosis());
+}
+
+/// The receiver's end stops taking XDP frames, as when somebody turns GRO off there.
+#[test]
+fn what_an_interface_loses_that_cannot_transmit_any_more_is_counted() {
+    let lab = lab_for("nogro", Mode::Xdp);
+    let bench = Bench::attach(&lab, Topology::nic_per_child(&lab, 2).unwrap(), Mode::Xdp, 2);
+    let (cut, other) = (bench.sink(&[0]), bench.sink(&[1]));
+    let source = Source::start(&lab, "injection-1", SourceConfig::new(bench.flows(), RATE)).unwrap();
+    bench.wait_packets(&cut, 2, 100);
+    lab.set_feature("egress-1", "eth0", "gro", false).unwrap();
+    bench.wait_more(&other, 1_000);
+    let sent = source.stop().total();
+    assert!(other.wait_quiet(QUIET, TIMEOUT));
+    let came: u64 = cut.stop().iter().map(|flow| flow.packets).sum();
+    let lost: u64 = ["copy-not-made", "egress-refused"].iter().map(|reason| bench.drops(reason)).sum();
+    assert!(lost > 0, "{}", bench.diagnosis());
+    assert_eq!(came + lost, sent, "came + counted as lost{}", bench.diagnosis());
+}
+
 fn after_the_ingress_was_down_media_flows_again(mode: Mode) {
     let lab = lab_for("ingressdown", mode);
     let bench = Bench::attach(&lab, Topology::nic_per_child(&lab, 2).unwrap(), mode, 2);

@@ -282,6 +282,19 @@ pub struct Cursor {
     pub end: u32,
 }
 
+/// Value of `SERIAL`, per CPU: what this CPU gave to the kernel to be broadcast.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[repr(C)]
+pub struct Broadcasts {
+    /// Packets, modulo 2^32: the high half of [`Token::packet`].
+    pub packets: u32,
+    /// Explicit padding.
+    pub reserved: u32,
+    /// Copies wanted of them, but for [`TOKEN_LARGE`] ones. What is missing beside [`Pending::made`] the kernel did not make: it leaves an
+    /// interface out that is down or cannot transmit XDP frames, and no program or tracepoint hears of it.
+    pub wanted: u64,
+}
+
 /// Copies that the kernel collects for one interface before it hands them to the driver (`DEV_MAP_BULK_SIZE`).
 pub const BULK: usize = 16;
 
@@ -302,6 +315,8 @@ pub struct Pending {
     pub children: [u32; BULK],
     /// This interface's cursor, taken out of `CURSORS` while it is in use: copies come in runs for one interface.
     pub cursor: Cursor,
+    /// Copies that the kernel made, for whatever interface: see [`Broadcasts::wanted`].
+    pub made: u64,
 }
 
 /// What a packet that is being broadcast has instead of an Ethernet header, which each copy gets its own of anyway. In
@@ -529,6 +544,8 @@ const _: () = {
     assert!(size_of::<Spread>() == 8 + 4 * MAX_SPREAD);
     assert!(MAX_SPREAD.is_power_of_two());
     assert!(size_of::<ChildStats>() == 32);
+    assert!(size_of::<Broadcasts>() == 16);
+    assert!(size_of::<Pending>() == 96);
     assert!(size_of::<crate::stream::Stream>() == 168);
 };
 
@@ -551,6 +568,8 @@ mod pod {
         super::ChildStats,
         super::ChildInfo,
         super::Cursor,
+        super::Broadcasts,
+        super::Pending,
         super::Egress,
         super::CaptureFilter,
         super::Relay,

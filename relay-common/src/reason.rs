@@ -98,7 +98,7 @@ reasons! {
     CopyWithoutToken = "copy-without-token", CopyDropped;
     /// More copies than children: never seen; would mean the kernel's walk order changed.
     CopyWithoutChild = "copy-without-child", CopyDropped;
-    /// The kernel could not allocate a copy and stopped its walk.
+    /// The kernel did not make the copy: its interface is down or cannot transmit XDP frames, or no memory was left.
     CopyNotMade = "copy-not-made", CopyDropped;
     /// The child is where the packet came from; sending it back would be a loop.
     ChildIsSender = "child-is-sender", CopyDropped;

@@ -18,7 +18,8 @@ use crate::view;
 
 /// `status`, as far as the maps know.
 pub fn status(maps: &Maps, pins: &Pins) -> view::Status {
-    let sums = Sums::of(&kernel::streams(maps), maps.totals());
+    let not_made = kernel::copies_not_made(maps);
+    let sums = Sums { not_made, ..Sums::of(&kernel::streams(maps), maps.totals()) };
     let children = children(maps);
     view::Status {
         topology: TopologyView {
@@ -68,6 +69,8 @@ pub struct Sums {
     pub packets: u64,
     /// RTP bytes.
     pub bytes: u64,
+    /// Copies that the kernel did not make, see [`kernel::copies_not_made`].
+    pub not_made: u64,
 }
 
 impl Sums {
@@ -77,6 +80,7 @@ impl Sums {
         streams.chain(forgotten).fold(Sums::default(), |sums, one| Sums {
             packets: sums.packets + one.packets + one.rtcp_packets,
             bytes: sums.bytes + one.bytes,
+            ..sums
         })
     }
 }
@@ -112,7 +116,13 @@ pub fn outline(maps: &Maps, pins: &Pins, sums: Sums) -> view::Status {
     if !attached {
         problems.push("no program is attached".to_owned());
     }
-    let (drops, passed_to_stack) = by_fate(kernel::drops(maps));
+    let mut counted = kernel::drops(maps);
+    if sums.not_made > 0 {
+        // The programs count those that they can see missing, which are some of these.
+        let not_made = counted.entry(Reason::CopyNotMade.name().to_owned()).or_default();
+        *not_made = sums.not_made.max(*not_made);
+    }
+    let (drops, passed_to_stack) = by_fate(counted);
     let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_millis() as u64);
     let ports = relay.map_or([0; 2], |relay| relay.ports);
     view::Status {

@@ -48,6 +48,9 @@ fn copy(ctx: &XdpContext) -> Result<(), Reason> {
     // SAFETY: the context is the one this program was called with; in a devmap program the field is set.
     let ifindex = unsafe { (*ctx.ctx).egress_ifindex };
     let lane = lane(ifindex)?;
+    if token.flags & TOKEN_LARGE == 0 {
+        lane.made += 1;
+    }
     let position = position(lane, &token, ifindex)?;
     let slot = *MEMBERS.get(position).ok_or(Reason::CopyWithoutChild)?;
     let child = CHILDREN.get(slot).ok_or(Reason::CopyWithoutChild)?;

@@ -69,7 +69,7 @@ pub static EGRESS: PerCpuArray<Egress, { CURSORS_PER_CPU }> = PerCpuArray::new()
 #[btf_map]
 pub static CURSORS: PerCpuArray<Cursor, { CURSORS_PER_CPU }> = PerCpuArray::new();
 #[btf_map]
-pub static SERIAL: PerCpuArray<u32, 1> = PerCpuArray::new();
+pub static SERIAL: PerCpuArray<Broadcasts, 1> = PerCpuArray::new();
 #[btf_map]
 pub static PENDING: PerCpuArray<Pending, 1> = PerCpuArray::new();
 #[btf_map]

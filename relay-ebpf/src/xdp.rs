@@ -96,7 +96,8 @@ fn forward(ctx: &XdpContext) -> Result<u32, Reason> {
         Family::V4 => rewrite::open_v4(headers(ctx)?, addresses as u16),
         Family::V6 => rewrite::open_v6(headers(ctx)?, addresses as u16),
     }
-    put_token(ctx, media, large)?;
+    let wanted = if large { 0 } else { INSTANCES.get(instance).ok_or(Reason::NoFanoutSet)?.count };
+    put_token(ctx, media, large, wanted)?;
     fanout.redirect(0, BPF_F_BROADCAST as u64).map_err(|_| Reason::NoFanoutSet)
 }
 
@@ -179,10 +180,10 @@ fn untag(ctx: &XdpContext) -> Result<(), Reason> {
     Ok(())
 }
 
-/// Writes the token over the Ethernet header.
+/// Writes the token over the Ethernet header, and that so many copies are wanted into this CPU's books.
 #[inline(always)]
-fn put_token(ctx: &XdpContext, media: &Media, large: bool) -> Result<(), Reason> {
-    let serial = SERIAL.get_ptr_mut(0).ok_or(Reason::NotWritable)?;
+fn put_token(ctx: &XdpContext, media: &Media, large: bool, wanted: u32) -> Result<(), Reason> {
+    let broadcasts = SERIAL.get_ptr_mut(0).ok_or(Reason::NotWritable)?;
     let mut flags = media.kind as u32 | (media.datagram.source_port as u32) << TOKEN_PORT_SHIFT;
     if media.is_for_rtcp_ports() {
         flags |= TOKEN_RTCP;
@@ -201,8 +202,9 @@ fn put_token(ctx: &XdpContext, media: &Media, large: bool) -> Result<(), Reason>
     }
     // SAFETY: this CPU's own.
     let serial = unsafe {
-        *serial = (*serial).wrapping_add(1);
-        *serial
+        (*broadcasts).wanted += wanted as u64;
+        (*broadcasts).packets = (*broadcasts).packets.wrapping_add(1);
+        (*broadcasts).packets
     };
     Token { packet: (serial as u64) << 32 | media.word.instance() as u64, flags }.write(headers(ctx)?);
     Ok(())

@@ -10,6 +10,7 @@ mod run;
 mod sh;
 mod soak;
 mod test;
+mod trials;
 
 use std::process::ExitCode;
 

@@ -1,6 +1,6 @@
 //! `cargo xtask test`: lint, unit and property tests without root, then the eBPF programs in the kernel and real
 //! forwarding in network namespaces, then a real broadcast. Every part runs even if an earlier one failed; the last
-//! lines say which did.
+//! lines say which did. What fails while something else has the machine is tried again ([`trials`]).
 
 use std::ffi::OsStr;
 use std::process::Command;
@@ -10,7 +10,8 @@ use anyhow::{Context, Result, bail};
 use clap::ValueEnum;
 
 use crate::mounts::Mounts;
-use crate::{build_ebpf, compose, interrupt, packages, run, sh};
+use crate::trials::Priority;
+use crate::{build_ebpf, compose, interrupt, packages, run, sh, trials};
 
 /// A part of the tests.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, ValueEnum)]
@@ -120,9 +121,10 @@ fn unit() -> Result<()> {
     let common = ["test", "--locked", "--no-fail-fast"];
     let lab = ["--package=lab", "--lib", "--bins"];
     let nodes = ["--package=injection", "--package=egress", "--lib", "--bins", "--test=bad_configuration*"];
-    let others = cargo("unit tests", &common);
-    let lab = cargo("unit tests of the lab", &[&common[..], &lab].concat());
-    others.and(lab).and(cargo("unit tests of injection and egress", &[&common[..], &nodes].concat()))
+    let tests = |what: &str, arguments: &[&str]| trials::run(what, Priority::Ordinary, arguments);
+    let others = tests("unit tests", &common);
+    let lab = tests("unit tests of the lab", &[&common[..], &lab].concat());
+    others.and(lab).and(tests("unit tests of injection and egress", &[&common[..], &nodes].concat()))
 }
 
 /// What is built for tests that need root: always the same packages and features, or cargo would compile what they depend
@@ -156,7 +158,7 @@ impl Scope {
         arguments.extend(run::packages(self.media).iter().map(|&argument| argument.to_owned()));
         arguments.extend(names.into_iter().flat_map(|name| ["--test".to_owned(), name]));
         arguments.extend(["--", "--test-threads=1"].map(str::to_owned));
-        cargo(what, &arguments)
+        trials::run(what, Priority::First, &arguments)
     }
 }
 

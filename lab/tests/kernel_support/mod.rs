@@ -304,7 +304,7 @@ impl Kernel<'_> {
         }
         let before = self.counters();
         let ran = self.run_uncounted(packet);
-        Ran { counted: self.counted_since(&before), ..ran }
+        Ran { counted: since(&before, &self.counters()), ..ran }
     }
 
     /// [`Kernel::run`] without a look at the counters, which takes longer than the run.
@@ -374,11 +374,11 @@ impl Kernel<'_> {
 
     /// [`Kernel::run_live`] on several packets that come at once.
     pub fn run_live_in_a_row(&mut self, packet: &[u8], packets: u32) -> Vec<(Reason, u64)> {
-        let before = self.counters();
+        let before = self.counters_with_copies();
         let program: &mut Xdp =
             self.plane.programs().ebpf().program_mut("relay_xdp").unwrap().try_into().unwrap();
         live(program, packet, packets);
-        self.counted_since(&before)
+        since(&before, &self.counters_with_copies())
     }
 
     pub fn stats(&self, child: &Child) -> ChildStats {
@@ -401,18 +401,26 @@ impl Kernel<'_> {
         self.counters()[reason.name()]
     }
 
-    fn counted_since(&self, before: &BTreeMap<&'static str, u64>) -> Vec<(Reason, u64)> {
-        let after = self.counters();
-        let times = |reason: &Reason| (*reason, after[reason.name()] - before[reason.name()]);
-        Reason::ALL.iter().map(times).filter(|(_, times)| *times > 0).collect()
-    }
-
     /// How often each reason has been counted, by its name.
     pub fn counters(&self) -> BTreeMap<&'static str, u64> {
         let drops = &self.plane.maps().drops;
         let count = |reason: &Reason| drops.get(&(*reason as u32), 0).unwrap().iter().sum();
         Reason::ALL.iter().map(|reason| (reason.name(), count(reason))).collect()
     }
+
+    /// The same with the copies that the kernel did not make: of packets that are really redirected.
+    pub fn counters_with_copies(&self) -> BTreeMap<&'static str, u64> {
+        let mut counters = self.counters();
+        let not_made = relay_ctl::kernel::copies_not_made(self.plane.maps());
+        counters.entry(Reason::CopyNotMade.name()).and_modify(|count| *count = not_made.max(*count));
+        counters
+    }
+}
+
+/// What was counted between two looks at the counters.
+fn since(before: &BTreeMap<&'static str, u64>, after: &BTreeMap<&'static str, u64>) -> Vec<(Reason, u64)> {
+    let times = |reason: &Reason| (*reason, after[reason.name()] - before[reason.name()]);
+    Reason::ALL.iter().map(times).filter(|(_, times)| *times > 0).collect()
 }
 
 /// Runs an XDP program on packets that are really redirected.

@@ -6,8 +6,8 @@ use aya::maps::lpm_trie::{Key, LpmTrie};
 use aya::maps::{Array, ArrayOfMaps, HashMap, Map, MapData, MapError, PerCpuArray, xdp::DevMap};
 use aya::programs::ProgramFd;
 use relay_common::layout::{
-    CURSORS, CaptureFilter, Child, ChildInfo, ChildStats, Egress, GroupKey, Listener, ListenerKey,
-    MAX_CHILDREN, PINNED_MAPS, Relay, SetChildren, SetWord, Span, StreamKey, Total,
+    Broadcasts, CURSORS, CaptureFilter, Child, ChildInfo, ChildStats, Egress, GroupKey, Listener,
+    ListenerKey, MAX_CHILDREN, PINNED_MAPS, Pending, Relay, SetChildren, SetWord, Span, StreamKey, Total,
 };
 use relay_common::stream::Stream;
 
@@ -68,6 +68,10 @@ pub struct Maps {
     pub child_info: Array<MapData, ChildInfo>,
     /// Counters by reason.
     pub drops: PerCpuArray<MapData, u64>,
+    /// What was given to the kernel to be broadcast.
+    pub serial: PerCpuArray<MapData, Broadcasts>,
+    /// Copies on their way to a driver, and how many the kernel made.
+    pub pending: PerCpuArray<MapData, Pending>,
     /// Counters by egress interface.
     pub egress: PerCpuArray<MapData, Egress>,
     /// What is captured.
@@ -99,6 +103,8 @@ impl Maps {
             child_stats: open(pins, "CHILD_STATS")?,
             child_info: open(pins, "CHILD_INFO")?,
             drops: open(pins, "DROPS")?,
+            serial: open(pins, "SERIAL")?,
+            pending: open(pins, "PENDING")?,
             egress: open(pins, "EGRESS")?,
             capture_filter: open(pins, "CAPTURE_FILTER")?,
             totals: if pins.file("TOTALS").exists() { Some(open(pins, "TOTALS")?) } else { None },

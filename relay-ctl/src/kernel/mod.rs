@@ -31,7 +31,10 @@ pub use mode::{Before, Facts, Mode, ModeWanted, Start, choose, start};
 pub use pins::{Found, Pins};
 pub use programs::{Constants, Known, Programs, program};
 use read::inherit;
-pub use read::{Inherited, drops, has_more_streams, routes, streams, streams_pinned};
+pub use read::{
+    Inherited, copies_not_made, copies_not_made_pinned, drops, has_more_streams, routes, streams,
+    streams_pinned,
+};
 
 use crate::capture::Ring;
 use crate::fanout::{ChildId, Fanout, InUse, Wanted, check_cursors};

@@ -31,6 +31,33 @@ pub fn drops(maps: &Maps) -> BTreeMap<String, u64> {
     Reason::ALL.iter().filter_map(counted).filter(|(_, count)| *count > 0).collect()
 }
 
+/// Copies that xdp wanted and the kernel did not make. While media flows this waits until every CPU has ended what it was at
+/// (an RCU grace period, some milliseconds): packets are broadcast first, and copied when a CPU's poll ends.
+pub fn copies_not_made(maps: &Maps) -> u64 {
+    let made = || maps.pending.get(&0, 0).map(|cpus| cpus.iter().map(|cpu| cpu.made).sum::<u64>());
+    let wanted = maps.serial.get(&0, 0).map(|cpus| cpus.iter().map(|cpu| cpu.wanted).sum::<u64>());
+    let (Ok(wanted), Ok(now)) = (wanted, made()) else { return 0 };
+    if now >= wanted || !grace_period() {
+        return 0;
+    }
+    made().map_or(0, |made| wanted.saturating_sub(made))
+}
+
+/// The same through handles of its own.
+///
+/// # Errors
+/// Nothing is pinned, or not for us.
+pub fn copies_not_made_pinned(pins: &Pins) -> Result<u64, KernelError> {
+    Maps::open(pins).map(|maps| copies_not_made(&maps))
+}
+
+/// Waits until every CPU has left what was going on in its kernel; false where the kernel cannot do that (nohz_full).
+fn grace_period() -> bool {
+    const MEMBARRIER_CMD_GLOBAL: libc::c_int = 1;
+    // SAFETY: takes no pointers; flags and CPU are 0, as this command wants them.
+    unsafe { libc::syscall(libc::SYS_membarrier, MEMBARRIER_CMD_GLOBAL, 0, 0) == 0 }
+}
+
 /// The streams and their statistics.
 pub fn streams(maps: &Maps) -> Vec<(StreamKey, Stream)> {
     rows(&maps.streams)

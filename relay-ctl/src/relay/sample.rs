@@ -60,10 +60,11 @@ impl Relay {
     pub async fn sample(&self) -> Sample {
         let _sums = self.sums.lock().await;
         let read = self.read_streams().await;
+        let not_made = self.copies_not_made().await;
         let state = self.state.lock().await;
         let forgotten = state.plane.forgotten();
         let mut children = state.children_views();
-        let mut status = self.status_of(&state, Sums::of(&read, forgotten), &children);
+        let mut status = self.status_of(&state, Sums { not_made, ..Sums::of(&read, forgotten) }, &children);
         let forwarder = match (&state.problem, status.gstreamer.audio_running) {
             (_, false) => Forwarder::Nothing,
             (Some(_), true) => Forwarder::Problem,
@@ -134,6 +135,16 @@ impl Relay {
             // Detached this moment, most likely: the handles that are open still read.
             _ => self.state.lock().await.plane.streams(),
         }
+    }
+
+    /// Without the lock of the state, since it waits for the kernel.
+    async fn copies_not_made(&self) -> u64 {
+        if self.state.lock().await.plane.mode() != Mode::Xdp {
+            return 0;
+        }
+        let pins = Pins::new(&self.config.pin_root, &self.config.interface);
+        let read = tokio::task::spawn_blocking(move || kernel::copies_not_made_pinned(&pins));
+        read.await.ok().and_then(Result::ok).unwrap_or_default()
     }
 
     fn status_of(&self, state: &State, sums: Sums, children: &[view::Child]) -> view::Status {
