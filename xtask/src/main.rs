@@ -4,11 +4,13 @@ mod build_ebpf;
 mod compose;
 mod interrupt;
 mod judge;
+mod man;
 mod mounts;
 mod packages;
 mod run;
 mod sh;
 mod soak;
+mod subjects;
 mod test;
 mod trials;
 
@@ -70,6 +72,12 @@ enum Command {
         #[command(subcommand)]
         action: compose::Action,
     },
+    /// Write the programs' man pages and completions
+    Man {
+        /// Folder [default: target/documents]
+        #[arg(long, value_name = "FOLDER")]
+        to: Option<std::path::PathBuf>,
+    },
     /// Check licences, sources and duplicates of the dependencies (installs cargo-deny, which takes minutes to build)
     Deny,
 }
@@ -95,6 +103,7 @@ fn dispatch(command: Command) -> Result<()> {
         Command::Soak { changes, outage } => soak::run(changes, outage),
         Command::Judge { packets, seed } => judge::run(packets, seed),
         Command::Compose { action } => compose::run(action),
+        Command::Man { to } => man::run(to),
         Command::Deny => packages::deny(),
     }
 }

@@ -11,12 +11,12 @@ use clap::ValueEnum;
 
 use crate::mounts::Mounts;
 use crate::trials::Priority;
-use crate::{build_ebpf, compose, interrupt, packages, run, sh, trials};
+use crate::{build_ebpf, compose, interrupt, packages, run, sh, subjects, trials};
 
 /// A part of the tests.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, ValueEnum)]
 pub enum Part {
-    /// rustfmt, and clippy for the host and for BPF.
+    /// rustfmt, clippy for the host and for BPF, rustdoc, commit subjects.
     Lint,
     /// Unit and property tests; no root.
     Unit,
@@ -112,7 +112,16 @@ fn lint() -> Result<()> {
     ];
     let host = cargo("clippy", &arguments);
     let bpf = build_ebpf::clippy();
-    format.and(host).and(bpf)
+    format.and(host).and(bpf).and(documentation()).and(subjects::check())
+}
+
+/// What `cargo doc` says of our own crates. Dependencies are only checked for it, which clippy has done already: 10 s on two
+/// cores.
+fn documentation() -> Result<()> {
+    let mut doc = Command::new("cargo");
+    doc.current_dir(sh::workspace_root()).env("RUSTDOCFLAGS", "-D warnings");
+    doc.args(["doc", "--workspace", "--no-deps", "--locked", "--quiet"]);
+    sh::run("documentation", &mut doc)
 }
 
 /// Without root. The lab, injection and egress are no default members: the one because most of it needs root, the others

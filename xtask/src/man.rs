@@ -1,0 +1,48 @@
+//! `cargo xtask man`: man pages and completions of the programs, written by the programs themselves.
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use anyhow::{Context, Result};
+
+use crate::{build_ebpf, packages, sh};
+
+/// The programs, and how each is asked for its completions.
+const PROGRAMS: [(&str, &str); 3] =
+    [("relay-ctl", "completions"), ("injection", "--completions"), ("egress", "--completions")];
+/// Shells, and what a program's file is called where each looks for them.
+const SHELLS: [(&str, fn(&str) -> String); 3] = [
+    ("bash", |program| program.to_owned()),
+    ("zsh", |program| format!("_{program}")),
+    ("fish", |program| format!("{program}.fish")),
+];
+
+/// Writes `man1/*.1` and `completions/{bash,zsh,fish}/*` to a folder, by default `target/documents`.
+pub fn run(to: Option<PathBuf>) -> Result<()> {
+    packages::install(packages::Purpose::Everything)?;
+    build_ebpf::run()?;
+    let root = sh::workspace_root();
+    let mut build = Command::new("cargo");
+    build.current_dir(&root).args(["build", "--locked", "--quiet", "--bins"]);
+    build.args(PROGRAMS.map(|(name, _)| format!("--package={name}")));
+    sh::run("the programs", &mut build)?;
+    let to = to.unwrap_or_else(|| root.join("target/documents"));
+    for (name, completions) in PROGRAMS {
+        let program = root.join("target/debug").join(name);
+        sh::run(name, Command::new(&program).arg("--write-man").arg(to.join("man1")))?;
+        for (shell, file) in SHELLS {
+            let script = sh::output_of(Command::new(&program).args([completions, shell]))
+                .with_context(|| format!("`{name} {completions} {shell}` failed"))?;
+            write(&to.join("completions").join(shell), &file(name), &script)?;
+        }
+    }
+    sh::say(format!("man pages and completions are in {}", to.display()));
+    Ok(())
+}
+
+fn write(folder: &Path, name: &str, text: &str) -> Result<()> {
+    let file = folder.join(name);
+    std::fs::create_dir_all(folder)
+        .and_then(|()| std::fs::write(&file, text))
+        .with_context(|| format!("cannot write {}", file.display()))
+}
