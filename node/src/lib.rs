@@ -4,6 +4,7 @@
 //! - [`http`]: the API that all nodes have, and who may use it; [`view`], [`metrics`]: what it shows.
 //! - [`cli`], [`daemon`]: the frame of a program: exit codes, log, signals.
 //! - [`record`]: a node as Redis has it; [`addresses`]: those of this host; [`topology`]: from what Redis says to commands, without I/O.
+//! - [`sdp`]: what a session description must be before it is parsed.
 //! - [`keyframe`]: requests for keyframes, and how often they are passed on, without I/O.
 //! - [`pace`]: how many events become one look, without I/O.
 //! - [`event`]: what is published about a tree; [`sessions`]: its sessions.
@@ -25,6 +26,7 @@ pub mod metrics;
 pub mod pace;
 pub mod record;
 mod redis;
+pub mod sdp;
 pub mod secret;
 pub mod sessions;
 pub mod topology;

@@ -4,18 +4,27 @@
 /// Values in values; encoders use three.
 const DEEPEST: usize = 32;
 
-/// True when an array claims more values than there are bytes left, or values are nested too deeply. What is cut off or unknown
-/// ends the walk: there the decoder ends, too. (AMF0 specification, section 2.)
+/// Where an ECMA array ends. The specification has a marker for it; the decoder counts, as the array says it should.
+#[derive(Clone, Copy)]
+enum EcmaEnds {
+    ByMarker,
+    ByCount,
+}
+
+/// True when an array claims more values than there are bytes left, or values are nested too deeply, whichever way the message
+/// is read. What is cut off or unknown ends the walk: there the decoder ends, too. (AMF0 specification, section 2.)
 pub fn claims_too_much(message: &[u8]) -> bool {
-    let mut walk = Walk { rest: message };
-    while !walk.rest.is_empty() {
-        match walk.value(0) {
-            Ok(()) => {}
-            Err(End::There) => return false,
-            Err(End::TooMuch) => return true,
+    [EcmaEnds::ByMarker, EcmaEnds::ByCount].into_iter().any(|ends| {
+        let mut walk = Walk { rest: message, ends };
+        while !walk.rest.is_empty() {
+            match walk.value(0) {
+                Ok(()) => {}
+                Err(End::There) => return false,
+                Err(End::TooMuch) => return true,
+            }
         }
-    }
-    false
+        false
+    })
 }
 
 /// Why the walk ends.
@@ -27,6 +36,7 @@ enum End {
 
 struct Walk<'a> {
     rest: &'a [u8],
+    ends: EcmaEnds,
 }
 
 impl Walk<'_> {
@@ -42,10 +52,10 @@ impl Walk<'_> {
             [0x03] => self.fields(depth),
             [0x05 | 0x06] => Ok(()),
             [0x07] => self.skip(2).map(drop),
-            [0x08] => {
-                self.count()?;
-                self.fields(depth)
-            }
+            [0x08] => match (self.count()?, self.ends) {
+                (_, EcmaEnds::ByMarker) => self.fields(depth),
+                (count, EcmaEnds::ByCount) => self.pairs(count, depth),
+            },
             [0x0a] => (0..self.count()?).try_for_each(|_| self.value(depth + 1)),
             [0x0b] => self.skip(10).map(drop),
             [0x0c | 0x0f] => {
@@ -67,6 +77,15 @@ impl Walk<'_> {
             self.value(depth + 1)?;
         }
         self.skip(3).map(drop)
+    }
+
+    /// So many names and values, and the end marker if it follows at once, which is how the decoder has it.
+    fn pairs(&mut self, count: usize, depth: usize) -> Result<(), End> {
+        for _ in 0..count {
+            self.text()?;
+            self.value(depth + 1)?;
+        }
+        if self.rest.first() == Some(&9) { self.skip(1).map(drop) } else { Ok(()) }
     }
 
     fn text(&mut self) -> Result<(), End> {
@@ -113,6 +132,17 @@ mod tests {
         assert!(claims_too_much(
             &[0x0a; 40].iter().flat_map(|byte| [*byte, 0, 0, 0, 1]).collect::<Vec<u8>>()
         ));
+    }
+
+    /// Found by the fuzz target `flv`. The decoder reads as many pairs of an ECMA array as it says, and goes on behind them; by
+    /// the specification they end with a marker, and nothing that claims anything follows.
+    #[test]
+    fn an_array_behind_an_ecma_array_that_has_no_end_is_too_much() {
+        assert!(claims_too_much(b"\x08\0\0\0\0\x08\xbc\x13\0\0\0"));
+        assert!(claims_too_much(b"\x08\0\0\0\x01\0\x01a\x05\x0a\xff\xff\xff\xff"));
+        assert!(claims_too_much(b"\x08\0\0\0\x01\0\x01a\x05\x09\x0a\xff\xff\xff\xff"));
+        // And one whose claim the decoder would not reach, by the specification.
+        assert!(claims_too_much(b"\x08\0\0\0\x01\0\x01a\x05\0\x01b\x0a\xff\xff\xff\xff\0\0\x09"));
     }
 
     #[test]
