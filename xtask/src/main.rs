@@ -2,6 +2,7 @@
 
 mod build_ebpf;
 mod compose;
+mod fuzz;
 mod interrupt;
 mod judge;
 mod man;
@@ -72,6 +73,14 @@ enum Command {
         #[command(subcommand)]
         action: compose::Action,
     },
+    /// Feed every reader of what comes from a network with hostile bytes (installs cargo-fuzz); see fuzz/README.md
+    Fuzz {
+        /// Which targets [default: all]
+        targets: Vec<String>,
+        /// Seconds for each
+        #[arg(long, default_value_t = 120)]
+        seconds: u64,
+    },
     /// Write the programs' man pages and completions
     Man {
         /// Folder [default: target/documents]
@@ -103,6 +112,7 @@ fn dispatch(command: Command) -> Result<()> {
         Command::Soak { changes, outage } => soak::run(changes, outage),
         Command::Judge { packets, seed } => judge::run(packets, seed),
         Command::Compose { action } => compose::run(action),
+        Command::Fuzz { targets, seconds } => fuzz::run(&targets, seconds),
         Command::Man { to } => man::run(to),
         Command::Deny => packages::deny(),
     }

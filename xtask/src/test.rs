@@ -129,7 +129,14 @@ fn documentation() -> Result<()> {
 fn unit() -> Result<()> {
     let common = ["test", "--locked", "--no-fail-fast"];
     let lab = ["--package=lab", "--lib", "--bins"];
-    let nodes = ["--package=injection", "--package=egress", "--lib", "--bins", "--test=bad_configuration*"];
+    let nodes = [
+        "--package=injection",
+        "--package=egress",
+        "--package=fuzz-checks",
+        "--lib",
+        "--bins",
+        "--test=bad_configuration*",
+    ];
     let tests = |what: &str, arguments: &[&str]| trials::run(what, Priority::Ordinary, arguments);
     let others = tests("unit tests", &common);
     let lab = tests("unit tests of the lab", &[&common[..], &lab].concat());
