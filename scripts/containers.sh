@@ -1,5 +1,5 @@
 # shellcheck shell=bash
-# What the scripts share that run the documents' steps in containers: sourced by them, not run.
+# What the scripts share that run the steps of docs/contract.md, *Compatibility*, in containers: sourced by them, not run.
 #
 # A step is a `check` or a `wait_for`; each prints a line and is remembered for the table that `finish` prints.
 set -uo pipefail
@@ -29,7 +29,7 @@ trap leave EXIT
 # Only the first counts: whoever is impatient would otherwise stop the clean-up.
 trap 'trap "" INT TERM; INTERRUPTED=1; exit 130' INT TERM
 
-# The documents' command; `docker compose` where only v2 is installed.
+# The command as it was written; `docker compose` where only v2 is installed.
 if command -v docker-compose >/dev/null; then
     compose() { docker-compose -f "$COMPOSE_FILE" "$@" >>"$LOG" 2>&1 || complain "docker-compose $*"; }
 else
@@ -89,7 +89,7 @@ get() { curl -s --max-time 3 "http://localhost:$1$2" | jq -c "$3"; }
 
 redis() { docker exec redis redis-cli "$@"; }
 
-# tcpdump as the documents install it, and quickly if it is there already.
+# tcpdump as those steps install it, and quickly if it is there already.
 install_tcpdump() {
     local node=$1
     if ! docker exec "$node" tcpdump --version >>"$LOG" 2>&1; then
@@ -99,7 +99,7 @@ install_tcpdump() {
     row ok "apt-get install tcpdump in $node" "$(docker exec "$node" tcpdump --version 2>&1 | head -n 1)"
 }
 
-# ssrc_on NODE PORT: the documents' line; the third and fourth group of every 0x0020 line, each once.
+# ssrc_on NODE PORT: the line as it was written; the third and fourth group of every 0x0020 line, each once.
 ssrc_on() {
     docker exec "$1" timeout 10 tcpdump -i eth0 -n "udp port $2" -vv -x -c 30 2>&1 | grep "0x0020:" |
         awk '{ seen[$4 " " $5] = 1 } END { for (ssrc in seen) print ssrc }' | sort | paste -sd,
@@ -195,7 +195,7 @@ check_ms() {
     fi
 }
 
-# The documents' first lines, and their last.
+# The first of those steps, and their last.
 all_down() {
     BEGUN=1
     compose down

@@ -1,15 +1,15 @@
 #!/bin/bash
-# The lines of the documents' Test 3 as they stand there, typed one after the other: a transcript, with checks. Where the
+# The lines of Test 3 (docs/contract.md, *Compatibility*) as they were written, typed one after the other: a transcript, with checks. Where the
 # document sleeps, a line with an expectation is typed again until it shows that, for at most 15 s. What is not as in the
 # document is marked "slip" with the reason. Exit code: 0 all as expected, 1 not, 2 could not run.
 #
-# test3.sh does the same with measurements; this is for whoever holds the document in their hands.
+# test3.sh does the same with measurements; this is for whoever knows the written test.
 # shellcheck source-path=SCRIPTDIR source=containers.sh
 . "$(dirname "$0")/containers.sh"
 
 shopt -s extglob
 command -v docker-compose >/dev/null || docker-compose() { docker compose "$@"; }
-# The document's way to look at a page.
+# Its way to look at a page.
 open() { scripts/play.sh "$1"; }
 
 # line [EXPECTED] <<'END': types what comes, prints it and its output. JSON is compared as such.
@@ -66,7 +66,7 @@ line '*"children":\["egress-1"\]*"parent":"injection-1"*' <<<'curl http://localh
 line '"relay-1"' <<<"curl http://localhost:7073/topology | jq '.parent'"
 
 say "Crea Sessione"
-slip "the output that the document shows is that of creating a mountpoint"
+slip "the output that Test 3 shows is that of creating a mountpoint"
 line '*"endpoint":"/whip/endpoint/test-scale"*"roomId":4001*' <<'END'
 curl -X POST http://localhost:7070/session/create \
   -H "Content-Type: application/json" \
@@ -81,13 +81,13 @@ curl -X POST http://localhost:7070/session/create \
   }' | jq
 END
 line '*"count":1*"sessionId":"test-scale"*' <<<'curl http://localhost:7070/sessions | jq'
-slip "the document expects test-chain, another test's session"
+slip "Test 3 expects test-chain, another test's session"
 line test-scale <<<'docker exec redis redis-cli SMEMBERS sessions:active'
 line test-scale <<<'docker exec redis redis-cli SMEMBERS sessions:injection-1'
 
 say "Start Broadcaster"
 line <<<'docker-compose -f docker-compose.test.yaml --profile test-scale up -d'
-slip "that starts what has no profile, too; egress-2 is not among it, as the document wants"
+slip "that starts what has no profile, too; egress-2 is not among it, as Test 3 wants"
 line 'egress-1,injection-1,relay-1,whip-client-scale' <<<'docker ps --format "{{.Names}}" | grep -E "^(injection|relay|egress|whip)" | sort | paste -sd,'
 line '*session test-scale: a publisher with *' <<<'docker logs injection-1 2>&1 | grep "a publisher"'
 
@@ -96,7 +96,7 @@ line <<<'docker exec relay-1 apt-get update -qq && docker exec relay-1 apt-get i
 line '*0x0020:*0000 1e61*' <<<"docker exec relay-1 timeout 10 tcpdump -i eth0 -n 'udp port 5002' -vv -x -c 30 2>&1 | grep \"0x0020:\""
 line '*0x0020:*0000 22b8*' <<<"docker exec relay-1 timeout 10 tcpdump -i eth0 -n 'udp port 5004' -vv -x -c 30 2>&1 | grep \"0x0020:\""
 line <<<'docker exec egress-1 apt-get update -qq && docker exec egress-1 apt-get install -y tcpdump'
-slip "the document asks 7071, the relay, for the pipeline of the egress; that answers, too"
+slip "Test 3 asks 7071, the relay, for the pipeline of the egress; that answers, too"
 line '*"audioRunning":true*"videoRunning":true*' <<<"curl http://localhost:7071/status | jq '.gstreamer'"
 line '*"audioRunning":true*"videoRunning":true*' <<<"curl http://localhost:7073/status | jq '.gstreamer'"
 line '*0x0020:*0000 1e61*' <<<"docker exec egress-1 timeout 10 tcpdump -i eth0 -n 'udp port 5002' -vv -x -c 30 2>&1 | grep \"0x0020:\""
@@ -121,7 +121,7 @@ line <<<'docker exec redis redis-cli SADD children:relay-1 egress-2'
 line <<<'docker exec redis redis-cli SET parent:egress-2 relay-1'
 line '\["egress-1","egress-2"\]' <<<"curl http://localhost:7071/topology | jq '.children'"
 line '"relay-1"' <<<"curl http://localhost:7074/topology | jq '.parent'"
-slip "no restart at all, where the document has two"
+slip "no restart at all, where Test 3 has two"
 line '{"audioRestarts":0,"audioRunning":true,"videoRestarts":0,"videoRunning":true}' <<<"curl http://localhost:7071/status | jq '.gstreamer'"
 line <<<'docker exec egress-2 apt-get update -qq && docker exec egress-2 apt-get install -y tcpdump'
 line '*"audioRunning":true*"videoRunning":true*' <<<"curl http://localhost:7074/status | jq '.gstreamer'"
@@ -151,19 +151,19 @@ line 1 <<<'docker exec redis redis-cli SREM children:relay-1 egress-1'
 line <<<'docker exec redis redis-cli DEL parent:egress-1'
 line '\["egress-2"\]' <<<"curl http://localhost:7071/topology | jq '.children'"
 line null <<<"curl http://localhost:7073/topology | jq '.parent'"
-slip "no restart at all, where the document has three"
+slip "no restart at all, where Test 3 has three"
 line '{"audioRestarts":0,"audioRunning":true,"videoRestarts":0,"videoRunning":true}' <<<"curl http://localhost:7071/status | jq '.gstreamer'"
 slip "the last line of tcpdump is another: here with grep instead of tail"
 line '0 packets captured' <<<"docker exec egress-1 timeout 3 tcpdump -i eth0 -n 'udp port 5002' -c 10 2>&1 | grep captured"
 line '10 packets captured' <<<"docker exec egress-2 timeout 5 tcpdump -i eth0 -n 'udp port 5002' -c 10 2>&1 | grep captured"
 line 'plays: *' <<<'open http://localhost:7074/?id=test-scale'
-slip "the document expects true, of a stream that does not work"
+slip "Test 3 expects true, of a stream that does not work"
 line false <<<"curl http://localhost:7073/mountpoint/test-scale| jq '.active'"
 line '"no audio for *' <<<"curl http://localhost:7073/mountpoint/test-scale| jq '.reason'"
 line true <<<"curl http://localhost:7074/mountpoint/test-scale | jq '.active'"
 
 say "Cleanup Completo"
-slip "the document's line names another profile, and would end the nodes that the next lines ask"
+slip "Test 3's line names another profile, and would end the nodes that the next lines ask"
 line <<<'docker-compose -f docker-compose.test.yaml --profile test-scale stop whip-client-scale'
 line '*true*' <<<'curl -X POST http://localhost:7073/mountpoint/test-scale/destroy'
 line '*true*' <<<'curl -X POST http://localhost:7074/mountpoint/test-scale/destroy'
@@ -174,4 +174,4 @@ line <<<'docker-compose -f docker-compose.test.yaml --profile scale down'
 slip "the broadcaster's profile is test-scale; v2 leaves it there without this line"
 line <<<'docker-compose -f docker-compose.test.yaml --profile test-scale down'
 line 0 <<<'docker ps -aq --filter network=media-tree | wc -l'
-finish "The document's lines"
+finish "The lines of Test 3"

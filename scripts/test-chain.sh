@@ -1,5 +1,5 @@
 #!/bin/bash
-# The documents' chain, with checks: two relays one after the other, the second on ports of its own.
+# A chain (docs/contract.md, *Compatibility*), with checks: two relays one after the other, the second on ports of its own.
 #
 #   injection-1 -> relay-1 -> relay-2 (5102, 5104) -> egress-1
 #

@@ -1,9 +1,9 @@
 #!/bin/bash
-# Test 3 of the documents: an egress joins while media flows, and another leaves. Their commands, with checks:
+# Test 3 (docs/contract.md, *Compatibility*): an egress joins while media flows, and another leaves. Its commands, with checks:
 #
 #   injection-1 -> relay-1 -> egress-1             then [egress-1, egress-2], then egress-2 alone
 #
-# Instead of sleeping 35 s for a poll it waits for what the poll was to bring. The documents' slips are mended and marked.
+# Instead of sleeping 35 s for a poll it waits for what the poll was to bring. Its slips are mended and marked.
 # Exit code: 0 all as expected, 1 not, 2 could not run. `cargo xtask compose test3` builds everything and runs this.
 # shellcheck source-path=SCRIPTDIR source=containers.sh
 . "$(dirname "$0")/containers.sh"
@@ -54,12 +54,12 @@ created=$(curl -s -X POST http://localhost:7070/session/create \
         {"host": "relay-1", "audioPort": 5002, "videoPort": 5004}
       ]
     }')
-# Slip: the document shows the body that creating a mountpoint answers.
+# Slip: Test 3 shows the body that creating a mountpoint answers.
 check "session created" \
     '{"sessionId":"test-scale","treeId":"tree-1","endpoint":"/whip/endpoint/test-scale","roomId":4001,"audioSsrc":7777,"videoSsrc":8888}' \
     "$(jq -c '{sessionId, treeId, endpoint, roomId, audioSsrc, videoSsrc}' <<<"$created")"
 check "sessions of the injection" '["test-scale"]' "$(get 7070 /sessions '[.sessions[].sessionId]')"
-# Slip: the document expects test-chain, which is another test's.
+# Slip: Test 3 expects test-chain, which is another test's.
 check "SMEMBERS sessions:active" test-scale "$(redis SMEMBERS sessions:active)"
 check "SMEMBERS sessions:injection-1" test-scale "$(redis SMEMBERS sessions:injection-1)"
 
@@ -71,7 +71,7 @@ for node in relay-1 egress-1; do
     check "SSRC on $node, port 5002" "0000 1e61" "$(ssrc_on "$node" 5002)"
     check "SSRC on $node, port 5004" "0000 22b8" "$(ssrc_on "$node" 5004)"
 done
-# Slip: the document asks port 7071, the relay, for the egress' pipeline.
+# Slip: Test 3 asks port 7071, the relay, for the egress' pipeline.
 check "pipelines of egress-1" '[true,true,0,0]' \
     "$(get 7073 /status '[.gstreamer.audioRunning, .gstreamer.videoRunning, .gstreamer.audioRestarts, .gstreamer.videoRestarts]')"
 check "mountpoint on egress-1" '{"sessionId":"test-scale","mountpointId":4001,"janusAudioPort":6000,"janusVideoPort":6001}' \
@@ -122,7 +122,7 @@ redis SREM children:relay-1 egress-1
 redis DEL parent:egress-1
 wait_for 5 "relay-1 has one child" '["egress-2"]' get 7071 /topology .children
 wait_for 5 "egress-1 is nobody's child" null get 7073 /topology .parent
-# Slip: the document expects true, "but the stream does not work"; here the mountpoint says how it is.
+# Slip: Test 3 expects true, "but the stream does not work"; here the mountpoint says how it is.
 wait_for 5 "the mountpoint of egress-1 says that nothing comes" false mountpoint 7073 .active
 stop_capture egress-1 leaver
 stop_capture egress-2 stayer
@@ -143,7 +143,7 @@ check "lost on the way to relay-1, by its metrics" 0 "$(lost)"
 check_page 7074
 
 say "clean-up"
-# Slip: the document names the profile scale.
+# Slip: Test 3 names the profile scale.
 compose --profile test-scale rm -sf whip-client-scale
 for port in 7073 7074; do
     check "mountpoint destroyed on $port" true "$(curl -s -X POST "http://localhost:$port/mountpoint/test-scale/destroy" | jq -c .destroyed)"

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::codec::Kind;
+use node::media::{Kind, PerKind, Ssrc};
 
 /// A stream that is silent for longer has stalled.
 pub const STALLED: Duration = Duration::from_millis(1500);
@@ -21,32 +21,31 @@ pub struct Activity {
 pub enum Janus {
     /// It is not there, or refused the mountpoint.
     Gone(String),
-    /// It has the mountpoint; time since the last packet, audio and video, where known.
-    Has([Option<Duration>; 2]),
+    /// It has the mountpoint; time since the last packet, where known.
+    Has(PerKind<Option<Duration>>),
 }
 
 /// One stream of a mountpoint.
 #[derive(Clone, Copy, Debug)]
 pub struct Stream {
     /// SSRC.
-    pub ssrc: u32,
+    pub ssrc: Ssrc,
     /// Time since the last packet came in here.
     pub age: Option<Duration>,
 }
 
 /// Judges.
-pub fn judge(streams: [Stream; 2], janus: &Janus) -> Activity {
+pub fn judge(streams: PerKind<Stream>, janus: &Janus) -> Activity {
     let ages = match janus {
         Janus::Gone(why) => return Activity { active: false, reason: Some(why.clone()) },
         Janus::Has(ages) => ages,
     };
     let missing: Vec<String> =
-        (0..2).filter_map(|at| missing(Kind::BOTH[at], streams[at], ages[at])).collect();
+        streams.into_iter().filter_map(|(kind, stream)| missing(kind, stream, ages[kind])).collect();
     Activity { active: missing.len() < 2, reason: (!missing.is_empty()).then(|| missing.join("; ")) }
 }
 
 fn missing(kind: Kind, Stream { ssrc, age }: Stream, janus: Option<Duration>) -> Option<String> {
-    let kind = kind.name();
     match (age, janus) {
         (None, _) => Some(format!("no {kind} has come yet (SSRC {ssrc})")),
         (Some(age), _) if age > STALLED => {
@@ -83,8 +82,11 @@ mod tests {
             ([Some(20), None], [Some(20), Some(90_000)], true, "no video has come yet"),
         ];
         for (ours, janus, active, reason) in table {
-            let streams = [Stream { ssrc: 1, age: ms(ours[0]) }, Stream { ssrc: 2, age: ms(ours[1]) }];
-            let found = judge(streams, &Janus::Has(janus.map(ms)));
+            let streams = PerKind {
+                audio: Stream { ssrc: Ssrc(1), age: ms(ours[0]) },
+                video: Stream { ssrc: Ssrc(2), age: ms(ours[1]) },
+            };
+            let found = judge(streams, &Janus::Has(janus.map(ms).into()));
             assert_eq!(found.active, active, "{ours:?} {janus:?}");
             let said = found.reason.unwrap_or_default();
             assert!(said.contains(reason) && said.is_empty() == reason.is_empty(), "{said}");
@@ -93,8 +95,8 @@ mod tests {
 
     #[test]
     fn without_janus_nothing_is_active() {
-        let stream = Stream { ssrc: 1, age: Some(Duration::ZERO) };
-        let found = judge([stream, stream], &Janus::Gone("Janus is gone".to_owned()));
+        let stream = Stream { ssrc: Ssrc(1), age: Some(Duration::ZERO) };
+        let found = judge([stream, stream].into(), &Janus::Gone("Janus is gone".to_owned()));
         assert_eq!(found, Activity { active: false, reason: Some("Janus is gone".to_owned()) });
     }
 }

@@ -12,7 +12,7 @@ use axum::response::sse::{Event, KeepAlive, Sse};
 use axum::response::{IntoResponse, Json, Response};
 use axum::routing::{get, post};
 use futures_util::{Stream, StreamExt, stream};
-use node::http::{self, Access, Failed};
+use node::http::{self, Access, Failed, wish};
 use serde::Deserialize;
 use serde_json::{Value, json};
 use tokio::sync::broadcast::error::RecvError;
@@ -29,9 +29,10 @@ type Shared = State<Arc<Egress>>;
 
 /// All routes, guarded.
 pub fn router(egress: Arc<Egress>) -> Router {
+    let door = whep::door(&egress.config);
     let access = Access {
         token: egress.config.node.token.clone(),
-        own: whep::paths(&egress.config.whep_path).to_vec(),
+        own: wish::paths(&door.base).to_vec(),
         ..Access::default()
     };
     let own = Router::new()
@@ -43,7 +44,8 @@ pub fn router(egress: Arc<Egress>) -> Router {
         .route("/mountpoint/{session}", get(show).delete(destroy))
         .route("/mountpoint/{session}/destroy", post(destroy))
         .with_state(egress.clone());
-    http::guard(http::router(egress.clone()).merge(own).merge(whep::router(egress)), access)
+    let routes = http::router(egress.clone()).merge(own).merge(whep::router(egress, door.clone()));
+    wish::answers(http::guard(routes, access), door)
 }
 
 async fn create(

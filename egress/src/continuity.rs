@@ -5,12 +5,9 @@
 
 use std::time::Duration;
 
-use crate::rtp::Header;
+use node::media::rtp::Header;
+use node::media::sequence;
 
-/// Sequence numbers further ahead than this are no loss any more (RFC 3550 appendix A.1: MAX_DROPOUT).
-const AHEAD: u16 = 3000;
-/// Sequence numbers further behind than this are not late (MAX_MISORDER).
-const BEHIND: u16 = 100;
 /// Most that the sender's clock and ours may differ between two packets: s.
 const DRIFT: f64 = 2.0;
 
@@ -30,8 +27,7 @@ impl Continuity {
     /// Takes a packet in. `true`: it does not follow what came before.
     pub fn begins_anew(&mut self, header: Header, now: Duration) -> bool {
         let Some((last, at)) = self.last.replace((header, now)) else { return false };
-        let step = header.sequence.wrapping_sub(last.sequence);
-        if step > AHEAD && step < u16::MAX - BEHIND {
+        if sequence::is_restart(last.sequence, header.sequence) {
             return true;
         }
         let ticks = f64::from(header.timestamp.wrapping_sub(last.timestamp).cast_signed());
@@ -41,16 +37,18 @@ impl Continuity {
 
 #[cfg(test)]
 mod tests {
+    use node::media::Ssrc;
+
     use super::*;
 
     fn header(sequence: u16, timestamp: u32) -> Header {
-        Header { ssrc: 1, sequence, timestamp }
+        Header { payload_type: 96, ssrc: Ssrc(1), sequence, timestamp }
     }
 
     #[test]
     fn jumps_are_noticed_and_nothing_else() {
         // Step of the sequence number, ticks, ms later, anew?
-        let table: [(u16, u32, u64, bool); 11] = [
+        let table: [(u16, u32, u64, bool); 12] = [
             (1, 3000, 33, false),
             (1, 0, 0, false),
             (2000, 3000, 33, false),
@@ -58,7 +56,9 @@ mod tests {
             (0u16.wrapping_sub(5), 0u32.wrapping_sub(3000), 1, false),
             (5000, 3000, 33, true),
             (30_000, 3000, 33, true),
-            (0u16.wrapping_sub(200), 3000, 33, true),
+            // Sent again, a round trip late.
+            (0u16.wrapping_sub(200), 0u32.wrapping_sub(45_000), 1, false),
+            (0u16.wrapping_sub(1200), 3000, 33, true),
             (1, 1_000_000, 33, true),
             (1, 0u32.wrapping_sub(1_000_000), 33, true),
             (1, 3000, 60_000, true),

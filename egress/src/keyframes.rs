@@ -14,6 +14,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use node::keyframe::{self, Limiter};
+use node::media::Ssrc;
 use tokio::net::UdpSocket;
 use tokio::sync::mpsc;
 
@@ -37,14 +38,14 @@ pub struct Keyframes {
 }
 
 struct Mountpoint {
-    ssrc: u32,
+    ssrc: Ssrc,
     /// When Janus asked last.
     asked: Option<Duration>,
 }
 
 /// Somebody has been wanting a keyframe of that stream, since then.
 struct Wish {
-    ssrc: u32,
+    ssrc: Ssrc,
     since: Duration,
 }
 
@@ -99,18 +100,18 @@ impl Keyframes {
     }
 
     /// A mountpoint's RTCP port; what Janus asks for there is about this SSRC.
-    pub fn add(&self, port: SocketAddr, ssrc: u32) {
+    pub fn add(&self, port: SocketAddr, ssrc: Ssrc) {
         self.mountpoints().insert(port, Mountpoint { ssrc, asked: None });
         let _ = self.hellos.send(port);
     }
 
     /// There is no such mountpoint any more.
-    pub fn remove(&self, ssrc: u32) {
+    pub fn remove(&self, ssrc: Ssrc) {
         self.mountpoints().retain(|_, mountpoint| mountpoint.ssrc != ssrc);
     }
 
     /// Somebody needs a keyframe, and can see one from now on.
-    pub fn ask(&self, ssrc: u32) {
+    pub fn ask(&self, ssrc: Ssrc) {
         self.wish(Wish { ssrc, since: self.epoch.elapsed() });
     }
 
@@ -170,8 +171,8 @@ impl Keyframes {
         video: Arc<Lane>,
     ) {
         let epoch = self.epoch;
-        let keyframe = |ssrc: u32| video.routes().get(ssrc).and_then(|route| route.keyframe());
-        let sender: u32 = rand::random();
+        let keyframe = |ssrc: Ssrc| video.routes().get(ssrc).and_then(|route| route.keyframe());
+        let sender = Ssrc(rand::random());
         let mut limiter = Limiter::default();
         loop {
             let due = limiter.due().map(|due| tokio::time::Instant::from_std(epoch + due));
@@ -199,7 +200,7 @@ impl Keyframes {
     }
 
     /// Asks whoever the video comes from.
-    async fn send(&self, socket: &UdpSocket, video: &Lane, sender: u32, ssrc: u32) {
+    async fn send(&self, socket: &UdpSocket, video: &Lane, sender: Ssrc, ssrc: Ssrc) {
         // Nobody to ask: nothing has come yet, and what comes begins with a keyframe.
         let Some(source) = video.routes().get(ssrc).and_then(|route| route.source()) else { return };
         let Some(port) = source.port().checked_add(1) else { return };

@@ -15,7 +15,6 @@
 pub mod activity;
 pub mod api;
 pub mod cli;
-pub mod codec;
 pub mod config;
 pub mod continuity;
 pub mod daemon;

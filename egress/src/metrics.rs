@@ -1,9 +1,10 @@
-//! `GET /metrics`: one look at everything becomes Prometheus' text. Names are those of the contract.
+//! `GET /metrics`: one look at everything becomes Prometheus' text. All of them are in docs/contract.md,
+//! *Metrics*.
 
+use node::media::Kind;
 use node::metrics::{Scrape, flag};
 use prometheus::Result;
 
-use crate::codec::Kind;
 use crate::view::Sample;
 
 /// The text of a scrape.
@@ -112,4 +113,73 @@ fn node(scrape: &Scrape, sample: &Sample) -> Result<()> {
         ],
     )?;
     scrape.gauge("build_info", "Always 1.", ["version"], [([env!("CARGO_PKG_VERSION")], 1.0)])
+}
+
+#[cfg(test)]
+#[path = "../../node/tests/support/documented.rs"]
+mod documented;
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use node::media::{Ssrc, VideoCodec};
+    use node::topology::TopologyView;
+    use node::view::Gstreamer;
+
+    use super::*;
+    use crate::portpool::PortPool;
+    use crate::view::{Counted, Details, JanusView, Keyframes, MountpointView, Network, Status, Watching};
+
+    fn sample() -> Sample {
+        let more = Details {
+            audio_ssrc: Ssrc(1),
+            video_ssrc: Ssrc(2),
+            video_codec: VideoCodec::Vp8,
+            active: true,
+            reason: None,
+            viewers: 1,
+            by_itself: true,
+            created_at: 0,
+            packets: [7, 8],
+            republished: [0, 1],
+        };
+        let mountpoint = MountpointView {
+            session_id: "s".to_owned(),
+            mountpoint_id: 1,
+            whep_url: "/whep/endpoint/s".to_owned(),
+            janus_audio_port: 6000,
+            janus_video_port: 6001,
+            more: Some(more),
+        };
+        let status = Status {
+            node_id: "egress-1".to_owned(),
+            node_type: "egress",
+            tree_id: "tree-1".to_owned(),
+            healthy: true,
+            uptime: 0,
+            network: Network { host: None, port: 7073, audio_port: 5002, video_port: 5004 },
+            topology: TopologyView::default(),
+            redis: None,
+            gstreamer: Gstreamer {
+                audio_running: true,
+                video_running: true,
+                audio_restarts: 0,
+                video_restarts: 0,
+            },
+            janus: JanusView { url: String::new(), connected: true, problem: None, returns: 0 },
+            mountpoints: Counted { count: 1, active: 1 },
+            viewers: Watching { connected: 1, connecting: 0, served: 1 },
+            port_pool: PortPool::new(6000, 100).unwrap().view(),
+            dropped: BTreeMap::from([("audio", BTreeMap::from([("rtcp", 1)]))]),
+            keyframes: Keyframes { asked: 2, passed_on: 1 },
+            problems: Vec::new(),
+            warnings: Vec::new(),
+        };
+        Sample { status, mountpoints: vec![mountpoint], received: [(1, 100), (2, 200)] }
+    }
+
+    #[test]
+    fn all_are_documented() {
+        documented::are_the_metrics_of("media_tree_egress_", &[text(&sample()).unwrap()]);
+    }
 }

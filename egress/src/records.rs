@@ -1,4 +1,4 @@
-//! The node's mountpoints in Redis, as the contract has them.
+//! The node's mountpoints in Redis (docs/contract.md, *Mountpoints*).
 //!
 //! What is to be there is handed over as a whole; a task of its own writes what differs. Redis that is away is written when
 //! it is back, and then from scratch: it may have lost everything, or have what a killed predecessor left.
@@ -8,11 +8,11 @@ use std::time::Duration;
 
 use node::commands::Commands;
 use node::config::RedisConfig;
+use node::contract::field::mountpoint as field;
+use node::contract::{ENDED_TTL, key};
 use redis::Pipeline;
 use tokio::sync::watch;
 
-/// How long a record outlives its mountpoint: s.
-const AFTER: i64 = 24 * 3600;
 /// Pause before Redis is tried again.
 const AGAIN: Duration = Duration::from_secs(2);
 /// Everything is written again so often, in case Redis has lost it.
@@ -80,7 +80,7 @@ async fn bring(
         Some(written) => written.keys().filter(|session| !wanted.contains_key(*session)).cloned().collect(),
         None => {
             let (there,): (Vec<String>,) =
-                store.run(redis::pipe().cmd("SMEMBERS").arg(format!("mountpoints:{egress}"))).await?;
+                store.run(redis::pipe().cmd("SMEMBERS").arg(key::mountpoints(egress))).await?;
             there.into_iter().filter(|session| !wanted.contains_key(session)).collect()
         }
     };
@@ -102,23 +102,27 @@ async fn bring(
 }
 
 fn write(commands: &mut Pipeline, egress: &str, record: &Record, now: u64) {
-    let key = format!("mountpoint:{egress}:{}", record.session);
+    let key = key::mountpoint(egress, &record.session);
     commands.cmd("HSET").arg(&key).arg(&record.fields);
     commands
-        .arg("active")
+        .arg(field::ACTIVE)
         .arg(if record.active { "true" } else { "false" })
-        .arg("updatedAt")
+        .arg(field::UPDATED_AT)
         .arg(now)
         .ignore();
     commands.cmd("PERSIST").arg(&key).ignore();
-    commands.cmd("SADD").arg(format!("mountpoints:{egress}")).arg(&record.session).ignore();
-    commands.cmd("SADD").arg("mountpoints:active").arg(format!("{egress}:{}", record.session)).ignore();
+    commands.cmd("SADD").arg(key::mountpoints(egress)).arg(&record.session).ignore();
+    commands
+        .cmd("SADD")
+        .arg(key::ACTIVE_MOUNTPOINTS)
+        .arg(key::active_mountpoint(egress, &record.session))
+        .ignore();
 }
 
 fn end(commands: &mut Pipeline, egress: &str, session: &str, now: u64) {
-    let key = format!("mountpoint:{egress}:{session}");
-    commands.cmd("HSET").arg(&key).arg("active").arg("false").arg("updatedAt").arg(now).ignore();
-    commands.cmd("EXPIRE").arg(&key).arg(AFTER).ignore();
-    commands.cmd("SREM").arg(format!("mountpoints:{egress}")).arg(session).ignore();
-    commands.cmd("SREM").arg("mountpoints:active").arg(format!("{egress}:{session}")).ignore();
+    let key = key::mountpoint(egress, session);
+    commands.cmd("HSET").arg(&key).arg(field::ACTIVE).arg("false").arg(field::UPDATED_AT).arg(now).ignore();
+    commands.cmd("EXPIRE").arg(&key).arg(ENDED_TTL.as_secs()).ignore();
+    commands.cmd("SREM").arg(key::mountpoints(egress)).arg(session).ignore();
+    commands.cmd("SREM").arg(key::ACTIVE_MOUNTPOINTS).arg(key::active_mountpoint(egress, session)).ignore();
 }

@@ -5,10 +5,10 @@ use std::net::IpAddr;
 use std::time::Duration;
 
 use janus::{Client, Error, Event, Handle, Jsep};
+use node::media::{Codec, PerKind};
 use serde_json::{Value, json};
 use tokio::sync::mpsc;
 
-use crate::codec::OPUS_PT;
 use crate::config::JanusConfig;
 use crate::mountpoints::Mountpoint;
 
@@ -41,17 +41,13 @@ pub struct Watching {
 }
 
 /// Time since the last packet of audio and video.
-pub type Ages = [Option<Duration>; 2];
+pub type Ages = PerKind<Option<Duration>>;
 
 impl Streaming {
     /// Connects.
     pub async fn connect(config: &JanusConfig, node_id: &str) -> Result<Streaming, Error> {
         let refused = |why: String| Error::Connect { url: config.url.clone(), why };
-        let (host, port) = config.address();
-        let mut found = tokio::net::lookup_host((host.as_str(), port))
-            .await
-            .map_err(|error| refused(format!("its name cannot be looked up: {error}")))?;
-        let host = found.next().ok_or_else(|| refused("its name has no address".to_owned()))?.ip();
+        let host = node::resolve::server(&config.host, config.port).await.map_err(refused)?.ip();
         let client =
             Client::connect(&config.url, config.api_secret.as_ref().map(|secret| secret.reveal())).await?;
         let (handle, _events) = client.attach(PLUGIN).await?;
@@ -79,8 +75,8 @@ impl Streaming {
     /// Makes a mountpoint.
     pub async fn create(&self, mountpoint: &Mountpoint) -> Result<(), Error> {
         let codec = mountpoint.codec;
-        let mut audio = json!({ "type": "audio", "mid": "a", "codec": "opus", "pt": OPUS_PT, "port": mountpoint.ports.audio });
-        let mut video = json!({ "type": "video", "mid": "v", "codec": codec.name(), "pt": codec.pt(),
+        let mut audio = json!({ "type": "audio", "mid": "a", "codec": "opus", "pt": Codec::Opus.payload_type(), "port": mountpoint.ports.audio });
+        let mut video = json!({ "type": "video", "mid": "v", "codec": codec.name(), "pt": codec.payload_type(),
             "port": mountpoint.ports.video, "rtcpport": mountpoint.ports.rtcp });
         if let Some(fmtp) = codec.fmtp() {
             video["fmtp"] = json!(fmtp);
@@ -155,7 +151,7 @@ pub fn is_clash(error: &Error) -> bool {
 
 fn ages(entry: &Value) -> Ages {
     let media = entry["media"].as_array();
-    ["audio", "video"].map(|kind| {
+    PerKind::from_fn(|kind| {
         let of = media.into_iter().flatten().find(|media| media["type"] == json!(kind))?;
         of["age_ms"].as_u64().map(Duration::from_millis)
     })
@@ -168,8 +164,8 @@ mod tests {
     #[test]
     fn ages_are_read_by_kind() {
         let entry = json!({ "id": 1, "media": [{ "type": "video", "age_ms": 7 }, { "type": "audio" }] });
-        assert_eq!(ages(&entry), [None, Some(Duration::from_millis(7))]);
-        assert_eq!(ages(&json!({ "id": 1 })), [None, None]);
+        assert_eq!(ages(&entry), PerKind { audio: None, video: Some(Duration::from_millis(7)) });
+        assert_eq!(ages(&json!({ "id": 1 })), PerKind::default());
     }
 
     #[test]

@@ -2,12 +2,12 @@
 
 use std::collections::BTreeMap;
 
+use node::media::{Ssrc, VideoCodec};
 use node::topology::TopologyView;
 use node::tree::RedisView;
 use node::view::Gstreamer;
 use serde::Serialize;
 
-use crate::codec::VideoCodec;
 use crate::portpool;
 
 /// `GET /status`.
@@ -134,9 +134,9 @@ pub struct MountpointView {
 #[serde(rename_all = "camelCase")]
 pub struct Details {
     /// SSRC of the audio.
-    pub audio_ssrc: u32,
+    pub audio_ssrc: Ssrc,
     /// SSRC of the video.
-    pub video_ssrc: u32,
+    pub video_ssrc: Ssrc,
     /// Codec of the video.
     pub video_codec: VideoCodec,
     /// RTP really arrives.

@@ -15,7 +15,14 @@ fn egress(arguments: &[&str], env: &[(&str, &str)]) -> Output {
 
 #[test]
 fn bad_configuration_is_one_line() {
-    let table: [Row; 7] = [
+    let table: [Row; 10] = [
+        (&["--log", "chatty"], &[], "--log 'chatty': must be off, error, warn, info, debug or trace"),
+        (
+            &[],
+            &[("JANUS_URL", "ws://a"), ("JANUS_STREAMING_WS_URL", "ws://b")],
+            "JANUS_URL and JANUS_STREAMING_WS_URL are the same setting and differ",
+        ),
+        (&["--rtp-audio-port", "5102", "--audio-port", "5202"], &[], "--rtp-audio-port"),
         (&["--port-pool-size", "none"], &[], "--port-pool-size 'none'"),
         (&[], &[("PORT_POOL_BASE", "65535")], "PORT_POOL_BASE 65535"),
         (&[], &[("JANUS_STREAMING_WS_URL", "8188")], "JANUS_STREAMING_WS_URL '8188'"),

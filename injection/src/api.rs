@@ -8,7 +8,7 @@ use axum::extract::{Path, State};
 use axum::http::{StatusCode, header};
 use axum::response::{Html, IntoResponse, Json, Response};
 use axum::routing::{get, post};
-use node::http::{self, Access, Failed};
+use node::http::{self, Access, Failed, wish};
 use serde_json::{Value, json};
 
 use crate::injector::{Injector, InjectorError};
@@ -26,23 +26,21 @@ pub fn router(injector: Arc<Injector>) -> Router {
         .route("/sessions", get(async |State(injector): State<Arc<Injector>>| Json(injector.sessions())))
         .route("/publish", get(page))
         .with_state(injector.clone());
+    let door = whip::door(config);
     let access =
-        Access { token: config.token.clone(), own: whip::routes(&config.whip_path), ..Access::default() };
-    let routes = http::router(injector.clone()).merge(own).merge(whip::router(injector.clone()));
-    // Outside the guard: a browser is to read its refusals, too.
-    let whip_path = format!("{}/", config.whip_path);
-    http::guard(routes, access).layer(axum::middleware::from_fn_with_state(Arc::from(whip_path), whip::cors))
+        Access { token: config.token.clone(), own: wish::paths(&door.base).to_vec(), ..Access::default() };
+    let routes = http::router(injector.clone()).merge(own).merge(whip::router(injector, door.clone()));
+    wish::answers(http::guard(routes, access), door)
 }
 
 impl From<InjectorError> for Failed {
     fn from(error: InjectorError) -> Self {
         let status = match &error {
+            InjectorError::Trickle(why) => return why.clone().into(),
             InjectorError::Bad(_) => StatusCode::BAD_REQUEST,
             InjectorError::Unknown(_) => StatusCode::NOT_FOUND,
             InjectorError::Conflict(_) => StatusCode::CONFLICT,
             InjectorError::NotAcceptable(_) => StatusCode::NOT_ACCEPTABLE,
-            InjectorError::Stale(_) => StatusCode::PRECONDITION_FAILED,
-            InjectorError::Unsupported(_) => StatusCode::UNPROCESSABLE_ENTITY,
             InjectorError::Backend(_) => StatusCode::SERVICE_UNAVAILABLE,
         };
         Failed(status, error.to_string())

@@ -8,6 +8,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use node::keyframe::{self, Echoes, Limiter};
+use node::media::Ssrc;
 use tokio::net::UdpSocket;
 use tokio::sync::Notify;
 
@@ -29,10 +30,10 @@ pub struct Feedback {
 
 #[derive(Default)]
 struct Inner {
-    limiter: Limiter<u32>,
-    echoes: Echoes<(IpAddr, u32)>,
+    limiter: Limiter<Ssrc>,
+    echoes: Echoes<(IpAddr, Ssrc)>,
     /// Where Janus takes requests, by SSRC.
-    publishers: HashMap<u32, SocketAddr>,
+    publishers: HashMap<Ssrc, SocketAddr>,
 }
 
 impl Feedback {
@@ -58,7 +59,7 @@ impl Feedback {
     }
 
     /// Keyframes of a stream are asked for there from now on; or of nobody.
-    pub fn publisher(&self, ssrc: u32, at: Option<SocketAddr>) {
+    pub fn publisher(&self, ssrc: Ssrc, at: Option<SocketAddr>) {
         let mut inner = self.lock();
         match at {
             Some(at) => inner.publishers.insert(ssrc, at),
@@ -90,7 +91,7 @@ impl Feedback {
         }
     }
 
-    async fn ask(&self, ssrc: u32, from: IpAddr, port: u16) {
+    async fn ask(&self, ssrc: Ssrc, from: IpAddr, port: u16) {
         let now = self.started.elapsed();
         let to = {
             let mut inner = self.lock();
@@ -110,7 +111,7 @@ impl Feedback {
         self.send(ssrc, to).await;
     }
 
-    async fn send(&self, ssrc: u32, to: SocketAddr) {
+    async fn send(&self, ssrc: Ssrc, to: SocketAddr) {
         match self.janus.send_to(&keyframe::request(ssrc, ssrc), to).await {
             Ok(_) => {
                 self.passed_on.fetch_add(1, Ordering::Relaxed);
@@ -128,7 +129,7 @@ impl Feedback {
                 Some(due) => tokio::time::sleep_until((self.started + due).into()).await,
                 None => self.waits.notified().await,
             }
-            let late: Vec<(u32, SocketAddr)> = {
+            let late: Vec<(Ssrc, SocketAddr)> = {
                 let mut inner = self.lock();
                 let late = inner.limiter.take(self.started.elapsed());
                 late.into_iter().filter_map(|ssrc| Some((ssrc, *inner.publishers.get(&ssrc)?))).collect()

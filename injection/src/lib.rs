@@ -7,7 +7,7 @@
 //!
 //! Without I/O, time and chance being arguments:
 //! - [`session`]: what is asked for and what there is, to a session or a refusal; [`publication`]: a publisher's life.
-//! - [`rtp`]: numbering that goes on when a publication follows another; [`sdp`]: offers.
+//! - [`numbering`]: RTP numbers that go on when a publication follows another; [`sdp`]: offers.
 //!
 //! Around these:
 //! - [`videoroom`]: Janus; [`pipeline`]: GStreamer; [`store`]: Redis; [`feedback`]: RTCP sockets.
@@ -22,10 +22,10 @@ pub mod daemon;
 pub mod feedback;
 pub mod injector;
 pub mod metrics;
+pub mod numbering;
 pub mod pipeline;
 pub mod publication;
 pub mod rtmp;
-pub mod rtp;
 pub mod sdp;
 pub mod session;
 pub mod store;

@@ -1,5 +1,6 @@
 //! `GET /metrics`: one look at the injection as Prometheus text, without I/O.
 
+use node::media::{Kind, Ssrc};
 use node::metrics::{Scrape, flag};
 use prometheus::Result;
 
@@ -36,11 +37,11 @@ pub struct Sample {
 #[derive(Clone, Debug)]
 pub struct StreamSample {
     /// `audio` or `video`.
-    pub kind: &'static str,
+    pub kind: Kind,
     /// Session.
     pub session: String,
     /// SSRC.
-    pub ssrc: u32,
+    pub ssrc: Ssrc,
     /// Its counters.
     pub count: Count,
 }
@@ -70,7 +71,7 @@ pub fn text(sample: &Sample) -> Result<String> {
     let of = |value: fn(&Count) -> u64| {
         let streams = sample.streams.iter().zip(&ssrcs);
         streams.map(move |(stream, ssrc)| {
-            ([stream.kind, stream.session.as_str(), ssrc.as_str()], value(&stream.count) as f64)
+            ([stream.kind.name(), stream.session.as_str(), ssrc.as_str()], value(&stream.count) as f64)
         })
     };
     let names = ["stream_type", "session_id", "ssrc"];
@@ -86,13 +87,16 @@ pub fn text(sample: &Sample) -> Result<String> {
 }
 
 #[cfg(test)]
+#[path = "../../node/tests/support/documented.rs"]
+mod documented;
+#[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
     fn the_series_of_the_contract_are_there_each_with_tree_and_node() {
         let count = Count { received: 9, packets: 7, bytes: 700, strangers: 1 };
-        let stream = StreamSample { kind: "audio", session: "s1".to_owned(), ssrc: 7777, count };
+        let stream = StreamSample { kind: Kind::Audio, session: "s1".to_owned(), ssrc: Ssrc(7777), count };
         let sample = Sample {
             tree_id: "t".to_owned(),
             node_id: "i".to_owned(),
@@ -112,5 +116,17 @@ mod tests {
         }
         let series = text.lines().filter(|line| !line.starts_with('#'));
         assert!(series.clone().all(|line| line.contains("node_id=\"i\"") && line.contains("tree_id=\"t\"")));
+    }
+
+    #[test]
+    fn all_are_documented() {
+        let stream = StreamSample {
+            kind: Kind::Video,
+            session: "s".to_owned(),
+            ssrc: Ssrc(1),
+            count: Count::default(),
+        };
+        let sample = Sample { streams: vec![stream], ..Sample::default() };
+        documented::are_the_metrics_of("media_tree_injection_", &[text(&sample).unwrap()]);
     }
 }

@@ -1,12 +1,9 @@
-//! What a WHIP client sends, without I/O: its offer (is there anything in it that a tree can carry?) and the fragments
-//! with its candidates (RFC 8840).
+//! What a WHIP client sends, without I/O: its offer (is there anything in it that a tree can carry?) and its candidates.
 
+use node::http::wish::Candidate;
+use node::media::{Codec, Kind, PerKind};
 use sdp_types::{Media, Session};
 use serde_json::{Value, json};
-
-/// Codecs that every viewer can play.
-const AUDIO: [&str; 1] = ["opus"];
-const VIDEO: [&str; 2] = ["VP8", "H264"];
 
 /// Why an offer is refused.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -22,10 +19,10 @@ pub enum OfferError {
 /// What matters of an offer.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Offer {
-    /// Its ICE user name, by which a restart is recognised.
-    pub user: String,
-    /// Whether it sends audio (0) and video (1).
-    pub sends: [bool; 2],
+    /// Its ICE user names, by which a restart is recognised: as a rule one for all media.
+    pub users: Vec<String>,
+    /// What it sends.
+    pub sends: PerKind<bool>,
 }
 
 /// Looks an offer through before Janus is bothered with it.
@@ -33,28 +30,32 @@ pub fn check(offer: &str) -> Result<Offer, OfferError> {
     let malformed = |why: &str| OfferError::Malformed(format!("this is no SDP offer to publish with: {why}"));
     node::sdp::check_lines(offer.as_bytes()).map_err(|why| malformed(&why))?;
     let session = Session::parse(offer.as_bytes()).map_err(|error| malformed(&error.to_string()))?;
-    let media: Vec<&Media> = session
+    let media: Vec<(Kind, &Media)> = session
         .medias
         .iter()
-        .filter(|media| ["audio", "video"].contains(&media.media.as_str()))
-        .filter(|media| !has(media, "recvonly") && !has(media, "inactive"))
+        .filter_map(|media| Some((Kind::parse(&media.media)?, media)))
+        .filter(|(_, media)| !has(media, "recvonly") && !has(media, "inactive"))
         .collect();
     if media.is_empty() {
         return Err(malformed("it sends neither audio nor video"));
     }
-    for media in &media {
-        let kind = media.media.as_str();
-        let wanted = if kind == "audio" { &AUDIO[..] } else { &VIDEO[..] };
+    for (kind, media) in &media {
         let offered = codecs(media);
-        if !offered.iter().any(|name| wanted.iter().any(|wanted| wanted.eq_ignore_ascii_case(name))) {
+        if !offered.iter().any(|name| Codec::parse(name).is_some_and(|codec| codec.kind() == *kind)) {
+            let wanted = Codec::ALL.into_iter().filter(|codec| codec.kind() == *kind);
+            let wanted: Vec<&str> = wanted.map(Codec::encoding_name).collect();
             let (wanted, offered) = (wanted.join(" or "), offered.join(", "));
             return Err(OfferError::NoCodec(format!("{kind} must be {wanted}; offered: {offered}")));
         }
     }
-    let user = media.iter().find_map(|media| value(media, "ice-ufrag"));
-    let user = user.or_else(|| session.get_first_attribute_value("ice-ufrag").ok().flatten());
-    let user = user.map(str::to_owned).ok_or_else(|| malformed("it has no ice-ufrag"))?;
-    Ok(Offer { user, sends: ["audio", "video"].map(|kind| media.iter().any(|media| media.media == kind)) })
+    let mut users: Vec<String> =
+        media.iter().filter_map(|(_, media)| value(media, "ice-ufrag")).map(str::to_owned).collect();
+    users.extend(session.get_first_attribute_value("ice-ufrag").ok().flatten().map(str::to_owned));
+    users.dedup();
+    if users.is_empty() {
+        return Err(malformed("it has no ice-ufrag"));
+    }
+    Ok(Offer { users, sends: PerKind::from_fn(|kind| media.iter().any(|(of, _)| *of == kind)) })
 }
 
 fn codecs(media: &Media) -> Vec<&str> {
@@ -71,44 +72,13 @@ fn value<'a>(media: &'a Media, name: &str) -> Option<&'a str> {
     media.attributes.iter().find(|attribute| attribute.attribute == name)?.value.as_deref()
 }
 
-/// What is in a fragment.
-#[derive(Clone, Debug, Default, PartialEq)]
-pub struct Fragment {
-    /// ICE user name that it is about.
-    pub user: Option<String>,
-    /// Candidates, as Janus wants them.
-    pub candidates: Vec<Value>,
-}
-
-/// Reads a fragment. An error says what is wrong with it.
-pub fn fragment(text: &str) -> Result<Fragment, String> {
-    let mut fragment = Fragment::default();
-    let (mut line_index, mut mid) = (None::<usize>, None::<&str>);
-    for line in text.lines().map(str::trim).filter(|line| !line.is_empty()) {
-        let (kind, value) = line.split_once('=').filter(|(kind, _)| kind.len() == 1).ok_or_else(|| {
-            format!("'{}' is no line of an SDP fragment", line.escape_debug().take(40).collect::<String>())
-        })?;
-        match (kind, value.split_once(':').unwrap_or((value, ""))) {
-            ("m", _) => {
-                line_index = Some(line_index.map_or(0, |index| index + 1));
-                mid = None;
-            }
-            ("a", ("mid", name)) => mid = Some(name),
-            ("a", ("ice-ufrag", user)) => fragment.user = Some(user.to_owned()),
-            ("a", ("candidate", _)) => {
-                let mut candidate = json!({ "candidate": value });
-                match (mid, line_index) {
-                    (Some(mid), _) => candidate["sdpMid"] = json!(mid),
-                    // Media is bundled: without an m-line it is about the first.
-                    (None, index) => candidate["sdpMLineIndex"] = json!(index.unwrap_or_default()),
-                }
-                fragment.candidates.push(candidate);
-            }
-            ("a", ("end-of-candidates", _)) => fragment.candidates.push(json!({ "completed": true })),
-            _ => {}
-        }
+/// A trickled candidate, as Janus takes it.
+pub fn for_janus(candidate: &Candidate) -> Value {
+    let Some(text) = &candidate.text else { return json!({ "completed": true }) };
+    match &candidate.mid {
+        Some(mid) => json!({ "candidate": text, "sdpMid": mid }),
+        None => json!({ "candidate": text, "sdpMLineIndex": candidate.line }),
     }
-    Ok(fragment)
 }
 
 #[cfg(test)]
@@ -127,12 +97,13 @@ mod tests {
 
     #[test]
     fn offers_that_can_be_carried_are_taken() {
-        for (media, sends) in [
+        for (media, [audio, video]) in [
             (AUDIO.to_owned(), [true, false]),
             (VIDEO.to_owned(), [false, true]),
             (format!("{AUDIO}{VIDEO}a=sendonly\r\n"), [true, true]),
         ] {
-            assert_eq!(check(&offer(&media)), Ok(Offer { user: "abcd".to_owned(), sends }), "{media}");
+            let sends = PerKind { audio, video };
+            assert_eq!(check(&offer(&media)), Ok(Offer { users: vec!["abcd".to_owned()], sends }), "{media}");
         }
     }
 
@@ -161,20 +132,18 @@ mod tests {
 
     #[test]
     fn candidates_name_their_medium() {
-        let text = "a=ice-ufrag:abcd\r\na=ice-pwd:x\r\nm=audio 9 UDP/TLS/RTP/SAVPF 0\r\na=mid:audio1\r\n\
-                    a=candidate:1 1 udp 1 10.0.0.1 9 typ host\r\na=end-of-candidates\r\n";
-        let fragment = fragment(text).unwrap();
-        assert_eq!(fragment.user.as_deref(), Some("abcd"));
-        let candidate = json!({ "candidate": "candidate:1 1 udp 1 10.0.0.1 9 typ host", "sdpMid": "audio1" });
-        assert_eq!(fragment.candidates, [candidate, json!({ "completed": true })]);
-        assert_eq!(super::fragment(""), Ok(Fragment::default()));
-        assert!(super::fragment("hello").unwrap_err().contains("'hello'"));
+        let candidate = |text: Option<&str>, mid: Option<&str>| {
+            for_janus(&Candidate { text: text.map(str::to_owned), mid: mid.map(str::to_owned), line: 1 })
+        };
+        assert_eq!(candidate(Some("c"), Some("audio1")), json!({ "candidate": "c", "sdpMid": "audio1" }));
+        assert_eq!(candidate(Some("c"), None), json!({ "candidate": "c", "sdpMLineIndex": 1 }));
+        assert_eq!(candidate(None, None), json!({ "completed": true }));
     }
 
     proptest! {
         #[test]
         fn noise_harms_nobody(text in "\\PC{0,200}") {
-            let _ = (check(&text), fragment(&text));
+            let _ = check(&text);
         }
     }
 }

@@ -2,6 +2,8 @@
 
 use std::collections::BTreeMap;
 
+use node::contract::field::session as field;
+use node::media::{PerKind, Ssrc};
 use serde::{Deserialize, Deserializer, Serialize};
 
 /// Rooms are numbers that JavaScript can hold.
@@ -30,8 +32,8 @@ pub struct Session {
     pub id: String,
     /// Room in Janus, and mountpoint at every egress.
     pub room: u64,
-    /// SSRCs in the tree: audio, video.
-    pub ssrcs: [u32; 2],
+    /// SSRCs in the tree.
+    pub ssrcs: PerKind<Ssrc>,
     /// Who gets it; none: the node's children, as they come and go.
     pub recipients: Vec<Recipient>,
     /// What its video is encoded with, once somebody has published: `vp8` or `h264`.
@@ -71,7 +73,7 @@ pub struct Taken {
     /// Its room.
     pub room: Option<u64>,
     /// Its SSRCs.
-    pub ssrcs: Vec<u32>,
+    pub ssrcs: Vec<Ssrc>,
 }
 
 /// Why there is no session.
@@ -109,7 +111,7 @@ pub fn decide(
             "session {id} exists; destroy it first, or choose another name"
         )));
     }
-    let has_ssrc = |ssrc: u32| taken.iter().find(|other| other.same_tree && other.ssrcs.contains(&ssrc));
+    let has_ssrc = |ssrc: Ssrc| taken.iter().find(|other| other.same_tree && other.ssrcs.contains(&ssrc));
     let has_room = |room: u64| taken.iter().find(|other| other.same_tree && other.room == Some(room));
     for ssrc in wanted.into_iter().flatten() {
         if let Some(other) = has_ssrc(ssrc) {
@@ -133,32 +135,47 @@ pub fn decide(
     };
     let room = wish.room_id.unwrap_or_else(|| draw(&|room| has_room(u64::from(room)).is_none()).into());
     let [audio, video] = wanted;
-    let audio = audio.unwrap_or_else(|| draw(&|ssrc| has_ssrc(ssrc).is_none() && video != Some(ssrc)));
-    let video = video.unwrap_or_else(|| draw(&|ssrc| has_ssrc(ssrc).is_none() && audio != ssrc));
-    Ok(Session { id, room, ssrcs: [audio, video], recipients, codec: None, created: now, updated: now })
+    let audio = audio
+        .unwrap_or_else(|| Ssrc(draw(&|ssrc| has_ssrc(Ssrc(ssrc)).is_none() && video != Some(Ssrc(ssrc)))));
+    let video =
+        video.unwrap_or_else(|| Ssrc(draw(&|ssrc| has_ssrc(Ssrc(ssrc)).is_none() && audio != Ssrc(ssrc))));
+    Ok(Session {
+        id,
+        room,
+        ssrcs: PerKind { audio, video },
+        recipients,
+        codec: None,
+        created: now,
+        updated: now,
+    })
 }
 
 impl Session {
     /// What it takes from others.
     pub fn taken(&self) -> Taken {
-        Taken { id: self.id.clone(), same_tree: true, room: Some(self.room), ssrcs: self.ssrcs.to_vec() }
+        Taken {
+            id: self.id.clone(),
+            same_tree: true,
+            room: Some(self.room),
+            ssrcs: self.ssrcs.into_array().to_vec(),
+        }
     }
 
     /// The hash `session:{sid}`.
     pub fn fields(&self, node_id: &str, tree_id: &str, active: bool) -> Vec<(&'static str, String)> {
         let mut fields = vec![
-            ("sessionId", self.id.clone()),
-            ("roomId", self.room.to_string()),
-            ("audioSsrc", self.ssrcs[0].to_string()),
-            ("videoSsrc", self.ssrcs[1].to_string()),
-            ("recipients", serde_json::json!(self.recipients).to_string()),
-            ("injectionNodeId", node_id.to_owned()),
-            ("treeId", tree_id.to_owned()),
-            ("active", active.to_string()),
-            ("createdAt", self.created.to_string()),
-            ("updatedAt", self.updated.to_string()),
+            (field::SESSION_ID, self.id.clone()),
+            (field::ROOM_ID, self.room.to_string()),
+            (field::AUDIO_SSRC, self.ssrcs.audio.to_string()),
+            (field::VIDEO_SSRC, self.ssrcs.video.to_string()),
+            (field::RECIPIENTS, serde_json::json!(self.recipients).to_string()),
+            (field::INJECTION_NODE_ID, node_id.to_owned()),
+            (field::TREE_ID, tree_id.to_owned()),
+            (field::ACTIVE, active.to_string()),
+            (field::CREATED_AT, self.created.to_string()),
+            (field::UPDATED_AT, self.updated.to_string()),
         ];
-        fields.extend(self.codec.clone().map(|codec| ("videoCodec", codec)));
+        fields.extend(self.codec.clone().map(|codec| (field::VIDEO_CODEC, codec)));
         fields
     }
 
@@ -168,19 +185,20 @@ impl Session {
         let number = |name: &str| -> Result<u64, String> {
             text(name).parse().map_err(|_| format!("its {name} is '{}', which is no number", text(name)))
         };
-        let ssrc = |name: &str| u32::try_from(number(name)?).map_err(|_| format!("its {name} is no SSRC"));
-        let recipients = match text("recipients") {
+        let ssrc =
+            |name: &str| u32::try_from(number(name)?).map(Ssrc).map_err(|_| format!("its {name} is no SSRC"));
+        let recipients = match text(field::RECIPIENTS) {
             "" => Vec::new(),
             json => serde_json::from_str(json).map_err(|error| format!("its recipients: {error}"))?,
         };
         Ok(Session {
             id: id.to_owned(),
-            room: number("roomId")?,
-            ssrcs: [ssrc("audioSsrc")?, ssrc("videoSsrc")?],
+            room: number(field::ROOM_ID)?,
+            ssrcs: PerKind { audio: ssrc(field::AUDIO_SSRC)?, video: ssrc(field::VIDEO_SSRC)? },
             recipients,
-            codec: Some(text("videoCodec")).filter(|codec| !codec.is_empty()).map(str::to_owned),
-            created: number("createdAt").unwrap_or_default(),
-            updated: number("updatedAt").unwrap_or_default(),
+            codec: Some(text(field::VIDEO_CODEC)).filter(|codec| !codec.is_empty()).map(str::to_owned),
+            created: number(field::CREATED_AT).unwrap_or_default(),
+            updated: number(field::UPDATED_AT).unwrap_or_default(),
         })
     }
 }
@@ -197,10 +215,10 @@ fn checked_id(id: Option<String>) -> Result<String, Refusal> {
     }
 }
 
-fn checked_ssrc(name: &str, ssrc: Option<u64>) -> Result<Option<u32>, Refusal> {
+fn checked_ssrc(name: &str, ssrc: Option<u64>) -> Result<Option<Ssrc>, Refusal> {
     match ssrc.map(u32::try_from) {
         None => Ok(None),
-        Some(Ok(ssrc)) if ssrc != 0 => Ok(Some(ssrc)),
+        Some(Ok(ssrc)) if ssrc != 0 => Ok(Some(Ssrc(ssrc))),
         Some(_) => Err(Refusal::Bad(format!("{name} must be a number from 1 to {}", u32::MAX))),
     }
 }

@@ -4,6 +4,7 @@
 use std::net::{IpAddr, SocketAddr};
 
 use janus::{Client, Error, Event, Handle, Jsep};
+use node::media::{Codec, Kind, PerKind, Ssrc};
 use node::secret::Secret;
 use serde_json::{Value, json};
 use tokio::sync::mpsc;
@@ -19,10 +20,6 @@ const ROOM_EXISTS: i64 = 427;
 const BAD_SDP: i64 = 465;
 /// Largest bitrate that publishers are allowed, in bits per second: Janus' own limit is for video calls.
 const BITRATE: u64 = 20_000_000;
-/// Payload types in the tree. Egresses tell the video's codec by them.
-const OPUS: u8 = 111;
-const VP8: u8 = 96;
-const H264: u8 = 108;
 
 /// A connection to Janus, with a handle for what concerns rooms.
 #[derive(Clone)]
@@ -45,7 +42,7 @@ pub struct Publisher {
     id: u64,
     /// What Janus answered the offer with.
     pub answer: String,
-    /// What it sends, audio (0) and video (1).
+    /// What it sends, at most one of each kind.
     pub streams: Vec<Stream>,
 }
 
@@ -54,18 +51,18 @@ pub struct Publisher {
 pub struct Stream {
     /// Janus' name for it.
     pub mid: String,
-    /// Audio (0) or video (1).
-    pub kind: usize,
+    /// Audio or video.
+    pub kind: Kind,
     /// Codec, in lower case.
     pub codec: String,
 }
 
 /// Where Janus is to forward a publication to.
 pub struct Destination {
-    /// RTP ports: audio, video.
-    pub ports: [u16; 2],
-    /// Their SSRCs.
-    pub ssrcs: [u32; 2],
+    /// RTP ports.
+    pub ports: PerKind<u16>,
+    /// The SSRCs that the streams get.
+    pub ssrcs: PerKind<Ssrc>,
     /// Our port for what Janus says by RTCP.
     pub rtcp_port: u16,
 }
@@ -163,9 +160,9 @@ impl VideoRoom {
                     "mid": stream.mid,
                     "port": to.ports[stream.kind],
                     "ssrc": to.ssrcs[stream.kind],
-                    "pt": payload_type(&stream.codec),
+                    "pt": Codec::parse(&stream.codec).map(Codec::payload_type),
                 });
-                if stream.kind == 1 {
+                if stream.kind == Kind::Video {
                     forward["rtcp_port"] = json!(to.rtcp_port);
                 }
                 forward
@@ -270,11 +267,7 @@ fn streams(list: &Value) -> Vec<Stream> {
     let mut streams: Vec<Stream> = Vec::new();
     for stream in list.as_array().map(Vec::as_slice).unwrap_or_default() {
         let text = |name: &str| stream[name].as_str().map(str::to_owned);
-        let kind = match stream["type"].as_str() {
-            Some("audio") => 0,
-            Some("video") => 1,
-            _ => continue,
-        };
+        let Some(kind) = stream["type"].as_str().and_then(Kind::parse) else { continue };
         let disabled = stream["disabled"].as_bool().unwrap_or_default();
         if let (Some(mid), Some(codec), false) = (text("mid"), text("codec"), disabled)
             && streams.iter().all(|other| other.kind != kind)
@@ -285,19 +278,9 @@ fn streams(list: &Value) -> Vec<Stream> {
     streams
 }
 
-fn payload_type(codec: &str) -> u8 {
-    match codec {
-        "vp8" => VP8,
-        "h264" => H264,
-        _ => OPUS,
-    }
-}
-
 /// Janus' address, and ours as Janus sees it.
 async fn addresses(config: &JanusConfig) -> std::io::Result<(IpAddr, IpAddr)> {
-    let mut places = tokio::net::lookup_host((config.host.as_str(), config.port)).await?;
-    let place =
-        places.next().ok_or_else(|| std::io::Error::other(format!("{} has no address", config.host)))?;
+    let place = node::resolve::server(&config.host, config.port).await.map_err(std::io::Error::other)?;
     let any: IpAddr = match place {
         SocketAddr::V4(_) => std::net::Ipv4Addr::UNSPECIFIED.into(),
         SocketAddr::V6(_) => std::net::Ipv6Addr::UNSPECIFIED.into(),
@@ -322,7 +305,10 @@ mod tests {
         ]);
         let stream =
             |mid: &str, kind, codec: &str| Stream { mid: mid.to_owned(), kind, codec: codec.to_owned() };
-        assert_eq!(streams(&list), [stream("video0", 1, "vp8"), stream("audio1", 0, "opus")]);
+        assert_eq!(
+            streams(&list),
+            [stream("video0", Kind::Video, "vp8"), stream("audio1", Kind::Audio, "opus")]
+        );
         let disabled = json!([{ "type": "audio", "mid": "0", "codec": "opus", "disabled": true }]);
         assert_eq!(streams(&disabled), []);
         assert_eq!(streams(&Value::Null), []);

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use node::media::{Kind, Ssrc};
 use node::topology::TopologyView;
 use node::tree::RedisView;
 use serde::Serialize;
@@ -123,9 +124,9 @@ pub struct Created {
     /// Room in Janus.
     pub room_id: u64,
     /// SSRC of the audio.
-    pub audio_ssrc: u32,
+    pub audio_ssrc: Ssrc,
     /// SSRC of the video.
-    pub video_ssrc: u32,
+    pub video_ssrc: Ssrc,
     /// Who gets it now.
     pub recipients: Vec<Recipient>,
 }
@@ -187,9 +188,9 @@ pub struct Publisher {
 #[serde(rename_all = "camelCase")]
 pub struct Stream {
     /// `audio` or `video`.
-    pub kind: &'static str,
+    pub kind: Kind,
     /// SSRC in the tree.
-    pub ssrc: u32,
+    pub ssrc: Ssrc,
     /// Packets that Janus forwarded.
     pub received: u64,
     /// Packets sent, each counted once.

@@ -5,15 +5,22 @@ use std::process::Command;
 #[test]
 fn test() {
     type Row = (&'static [&'static str], &'static [(&'static str, &'static str)], &'static str);
-    let table: [Row; 8] = [
-        (&["--janus", "http://a"], &[], "--janus 'http://a': must be ws://HOST:PORT"),
+    let table: [Row; 11] = [
+        (&["--janus-url", "http://a"], &[], "--janus-url 'http://a': must be ws://HOST:PORT"),
+        (&["--janus", "http://a"], &[], "--janus-url 'http://a': must be ws://HOST:PORT"),
+        (&["--log", "chatty"], &[], "--log 'chatty': must be off, error, warn, info, debug or trace"),
+        (
+            &[],
+            &[("LOG", "warn"), ("INJECTION_LOG", "info")],
+            "LOG and INJECTION_LOG are the same setting and differ",
+        ),
         (&["--frobnicate"], &[], "--frobnicate"),
         (&["--whip-token-file", "/nowhere"], &[], "cannot read --whip-token-file /nowhere"),
-        (&[], &[("RTP_AUDIO_PORT", "5003")], "too close"),
+        (&[], &[("RTP_AUDIO_PORT", "5003")], "at least 2 apart"),
         (&[], &[("WHIP_BASE_PATH", "whip")], "WHIP_BASE_PATH 'whip'"),
         (&["--rtmp", "rtmp"], &[], "--rtmp 'rtmp': must be a port or ADDRESS:PORT"),
         (&["--config", "/nowhere"], &[], "cannot read --config /nowhere"),
-        (&["--log", "injection=loud"], &[], "--log injection=loud"),
+        (&["--log", "injection=loud"], &[], "--log 'injection=loud'"),
     ];
     for (arguments, environment, words) in table {
         let mut command = Command::new(env!("CARGO_BIN_EXE_injection"));

@@ -27,6 +27,7 @@ mod socket;
 pub mod source;
 pub mod studio;
 pub mod topology;
+pub mod wish;
 
 pub use browser::Browser;
 pub use capture::{PcapFile, Tcpdump};

@@ -1,24 +1,17 @@
-//! The 12-byte RTP header (RFC 3550 section 5.1) and the probe payload that sources send and sinks check.
+//! The probe payload that sources send and sinks check, behind an RTP header.
 //!
 //! A probe is `counter: u64, send time: u64 (CLOCK_MONOTONIC ns), pattern`, big endian. The pattern is
 //! derived from both numbers, so a damaged counter shows as corruption rather than as loss.
 
-/// Bytes of an RTP header without CSRCs and extensions.
-pub const HEADER_LENGTH: usize = 12;
+use node::media::rtp;
+pub use node::media::rtp::{HEADER as HEADER_LENGTH, Header};
+
 /// The shortest probe packet: header, two numbers and eight bytes of pattern.
 pub const MIN_PROBE_LENGTH: usize = HEADER_LENGTH + 24;
 
-/// The fields of an RTP header that the lab sets or looks at.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Header {
-    /// Payload type, 7 bits.
-    pub payload_type: u8,
-    /// Sequence number.
-    pub sequence: u16,
-    /// Media time stamp.
-    pub timestamp: u32,
-    /// Synchronisation source.
-    pub ssrc: u32,
+/// Splits a packet into header and payload; `None` for anything but RTP.
+pub fn parse(packet: &[u8]) -> Option<(Header, &[u8])> {
+    Some((Header::read(packet).ok()?, rtp::payload(packet)?))
 }
 
 /// What a probe's payload says.
@@ -30,36 +23,10 @@ pub struct Probe {
     pub sent_ns: u64,
 }
 
-impl Header {
-    /// Splits a packet into header and payload; `None` for anything but RTP (RTCP too, RFC 5761 section 4).
-    pub fn parse(packet: &[u8]) -> Option<(Self, &[u8])> {
-        let header = packet.first_chunk::<HEADER_LENGTH>()?;
-        if header[0] >> 6 != 2 || (192..224).contains(&header[1]) {
-            return None;
-        }
-        let mut payload = packet.get(HEADER_LENGTH + 4 * usize::from(header[0] & 0x0f)..)?;
-        if header[0] & 0x10 != 0 {
-            let extension = payload.first_chunk::<4>()?;
-            payload = payload.get(4 + 4 * usize::from(u16::from_be_bytes([extension[2], extension[3]]))..)?;
-        }
-        let parsed = Self {
-            payload_type: header[1] & 0x7f,
-            sequence: u16::from_be_bytes([header[2], header[3]]),
-            timestamp: u32::from_be_bytes([header[4], header[5], header[6], header[7]]),
-            ssrc: u32::from_be_bytes([header[8], header[9], header[10], header[11]]),
-        };
-        Some((parsed, payload))
-    }
-}
-
 impl Probe {
     /// Fills `packet`, which has at least [`MIN_PROBE_LENGTH`] bytes, with a header and this probe.
     pub fn write(self, header: Header, packet: &mut [u8]) {
-        packet[0] = 2 << 6;
-        packet[1] = header.payload_type & 0x7f;
-        packet[2..4].copy_from_slice(&header.sequence.to_be_bytes());
-        packet[4..8].copy_from_slice(&header.timestamp.to_be_bytes());
-        packet[8..12].copy_from_slice(&header.ssrc.to_be_bytes());
+        packet[..HEADER_LENGTH].copy_from_slice(&header.bytes());
         packet[12..20].copy_from_slice(&self.counter.to_be_bytes());
         packet[20..28].copy_from_slice(&self.sent_ns.to_be_bytes());
         for (chunk, word) in packet[28..].chunks_mut(8).zip(self.pattern()) {
@@ -86,9 +53,12 @@ impl Probe {
 
 #[cfg(test)]
 mod tests {
+    use node::media::Ssrc;
+
     use super::*;
 
-    const HEADER: Header = Header { payload_type: 111, sequence: 65535, timestamp: 960, ssrc: 0xdead_beef };
+    const HEADER: Header =
+        Header { payload_type: 111, sequence: 65535, timestamp: 960, ssrc: Ssrc(0xdead_beef) };
     const PROBE: Probe = Probe { counter: 65535, sent_ns: 123_456_789 };
 
     #[test]
@@ -96,7 +66,7 @@ mod tests {
         for length in MIN_PROBE_LENGTH..220 {
             let mut packet = vec![0; length];
             PROBE.write(HEADER, &mut packet);
-            let (header, payload) = Header::parse(&packet).unwrap();
+            let (header, payload) = parse(&packet).unwrap();
             assert_eq!((header, Probe::read(payload)), (HEADER, Some(PROBE)), "length {length}");
         }
     }
@@ -119,7 +89,7 @@ mod tests {
         for (what, packet) in
             [("empty", &[][..]), ("STUN", &[0; 20]), ("short", &[0x80; 11]), ("RTCP", &rtcp)]
         {
-            assert_eq!(Header::parse(packet), None, "{what}");
+            assert_eq!(parse(packet), None, "{what}");
         }
     }
 }

@@ -14,7 +14,7 @@ use nix::sys::socket::{setsockopt, sockopt};
 
 use crate::judge::{Continuity, FlowReport, RtpJudge, SendTimes, Tally};
 use crate::netns::Lab;
-use crate::rtp::{Header, Probe};
+use crate::rtp::{self, Header, Probe};
 use crate::socket::{self, RECEIVE_BATCH, Receiver};
 use crate::{disturbed, monotonic_ns};
 
@@ -186,9 +186,9 @@ impl Shared {
         let mut flows = self.flows();
         let flows = &mut flows[index];
         packets
-            .inspect(|(packet, source)| match Header::parse(packet) {
+            .inspect(|(packet, source)| match rtp::parse(packet) {
                 Some((header, payload)) => flows
-                    .entry(header.ssrc)
+                    .entry(header.ssrc.0)
                     .or_insert_with(|| FlowState::new(self.media, *source, now))
                     .take(header, payload, packet.len(), *source, now),
                 None => {
@@ -248,7 +248,7 @@ impl FlowState {
         self.source = source;
         match &mut self.counting {
             Counting::Media(judge) => {
-                judge.feed(header.ssrc, header.sequence, now);
+                judge.feed(header.ssrc.0, header.sequence, now);
             }
             Counting::Probes(tally) => {
                 let Some(probe) = Probe::read(payload) else {

@@ -11,6 +11,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
+use ::node::media::{Codec, Ssrc, VideoCodec};
 use anyhow::{Context, Result, bail, ensure};
 use nix::sys::socket::{SockaddrStorage, setsockopt, sockopt};
 use nix::sys::time::TimeSpec;
@@ -45,14 +46,26 @@ pub struct Flow {
 }
 
 impl Flow {
-    /// Opus-like: type 111, 20 ms at 48 kHz.
+    /// Opus-like: 20 ms at 48 kHz.
     pub fn audio(ssrc: u32, destination: SocketAddr) -> Self {
-        Self { ssrc, destination, source_port: 0, payload_type: 111, timestamp_step: 960 }
+        Self {
+            ssrc,
+            destination,
+            source_port: 0,
+            payload_type: Codec::Opus.payload_type(),
+            timestamp_step: 960,
+        }
     }
 
-    /// Video-like: type 96, 1/30 s at 90 kHz.
+    /// Video-like: 1/30 s at 90 kHz.
     pub fn video(ssrc: u32, destination: SocketAddr) -> Self {
-        Self { ssrc, destination, source_port: 0, payload_type: 96, timestamp_step: 3000 }
+        Self {
+            ssrc,
+            destination,
+            source_port: 0,
+            payload_type: VideoCodec::Vp8.payload_type(),
+            timestamp_step: 3000,
+        }
     }
 }
 
@@ -300,7 +313,7 @@ impl Sender {
                 payload_type: flow.payload_type,
                 sequence: counter as u16,
                 timestamp: (counter as u32).wrapping_mul(flow.timestamp_step),
-                ssrc: flow.ssrc,
+                ssrc: Ssrc(flow.ssrc),
             };
             Probe { counter, sent_ns: now }.write(header, buffer);
         }

@@ -12,6 +12,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::process::Command;
 use std::time::{Duration, Instant};
 
+use ::node::contract::key;
 use anyhow::{Context, Result, ensure};
 
 use crate::client::{Publisher, Viewers};
@@ -107,8 +108,8 @@ impl<'lab> Studio<'lab> {
         for (parent, child) in
             [(INJECTION, RELAY.to_owned())].into_iter().chain((0..joined).map(|index| (RELAY, egress(index))))
         {
-            redis.cli(&["SADD", &format!("children:{parent}"), &child])?;
-            redis.cli(&["SET", &format!("parent:{child}"), parent])?;
+            redis.cli(&["SADD", &key::children(parent), &child])?;
+            redis.cli(&["SET", &key::parent(&child), parent])?;
         }
         let url = redis.url(address(CONTROL)?);
         let relay = RelayConfig::new(RELAY, mode, Vec::new()).following(&url, RELAY, over.address(RELAY)?);
@@ -150,26 +151,26 @@ impl<'lab> Studio<'lab> {
 
     /// An operator makes an egress the relay's child.
     pub fn join(&self, index: usize) -> Result<()> {
-        self.redis.cli(&["SET", &format!("parent:{}", egress(index)), RELAY])?;
-        self.redis.cli(&["SADD", &format!("children:{RELAY}"), &egress(index)]).map(drop)
+        self.redis.cli(&["SET", &key::parent(&egress(index)), RELAY])?;
+        self.redis.cli(&["SADD", &key::children(RELAY), &egress(index)]).map(drop)
     }
 
     /// An operator takes an egress from the relay.
     pub fn leave(&self, index: usize) -> Result<()> {
-        self.redis.cli(&["SREM", &format!("children:{RELAY}"), &egress(index)])?;
-        self.redis.cli(&["DEL", &format!("parent:{}", egress(index))]).map(drop)
+        self.redis.cli(&["SREM", &key::children(RELAY), &egress(index)])?;
+        self.redis.cli(&["DEL", &key::parent(&egress(index))]).map(drop)
     }
 
     /// An operator feeds an egress by the injection itself, without the relay.
     pub fn bypass(&self, index: usize) -> Result<()> {
         self.leave(index)?;
-        self.redis.cli(&["SET", &format!("parent:{}", egress(index)), INJECTION])?;
-        self.redis.cli(&["SADD", &format!("children:{INJECTION}"), &egress(index)]).map(drop)
+        self.redis.cli(&["SET", &key::parent(&egress(index)), INJECTION])?;
+        self.redis.cli(&["SADD", &key::children(INJECTION), &egress(index)]).map(drop)
     }
 
     /// And by the relay again.
     pub fn unbypass(&self, index: usize) -> Result<()> {
-        self.redis.cli(&["SREM", &format!("children:{INJECTION}"), &egress(index)])?;
+        self.redis.cli(&["SREM", &key::children(INJECTION), &egress(index)])?;
         self.join(index)
     }
 
@@ -183,8 +184,8 @@ impl<'lab> Studio<'lab> {
         let relay = RelayProcess::attach(self.lab, config)?;
         self.leave(index)?;
         for (parent, child) in [(RELAY, SECOND_RELAY), (SECOND_RELAY, &egress(index))] {
-            self.redis.cli(&["SET", &format!("parent:{child}"), parent])?;
-            self.redis.cli(&["SADD", &format!("children:{parent}"), child])?;
+            self.redis.cli(&["SET", &key::parent(child), parent])?;
+            self.redis.cli(&["SADD", &key::children(parent), child])?;
         }
         relay.cli().wait_forwarding(1)?;
         Ok(relay)

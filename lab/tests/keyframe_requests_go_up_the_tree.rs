@@ -110,8 +110,9 @@ fn many_requests_become_one_at_the_sender(mode: Mode) {
             heard.push(begun.elapsed());
         }
     }
-    // At the beginning, after one second, after two.
-    assert_eq!(heard.len(), 3, "{heard:?}");
+    // At the beginning, after one second, after two; and more if the machine was slow.
+    let most = 1 + begun.elapsed().as_secs() as usize;
+    assert!((3..=most).contains(&heard.len()), "{heard:?}");
     let apart = heard.windows(2).map(|pair| pair[1] - pair[0]);
     assert!(apart.into_iter().all(|apart| apart >= Duration::from_millis(900)), "{heard:?}");
     for child in &below {

@@ -9,6 +9,7 @@ use common::{Bench, VIDEO_SSRC, lab_for};
 use lab::relay::{Mode, VIDEO};
 use lab::rtp::{Header, Probe};
 use lab::{Tcpdump, Topology, monotonic_ns};
+use node::media::Ssrc;
 
 const PACKETS: u16 = 500;
 
@@ -32,7 +33,7 @@ fn tagged_and_untagged_packets_arrive_alike(mode: Mode) {
     let mut link = RawLink::open(&lab, injection);
     for counter in 0..PACKETS {
         let mut payload = [0; 200];
-        let header = Header { payload_type: 96, sequence: counter, timestamp: 0, ssrc: VIDEO_SSRC };
+        let header = Header { payload_type: 96, sequence: counter, timestamp: 0, ssrc: Ssrc(VIDEO_SSRC) };
         Probe { counter: counter.into(), sent_ns: monotonic_ns() }.write(header, &mut payload);
         // A priority tag (id 0), a VLAN's, and none, in turn.
         link.send(&udp4(path, [Some(0), Some(100), None][usize::from(counter % 3)], &payload));

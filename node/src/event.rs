@@ -1,10 +1,10 @@
 //! What is published about a tree. The keys are the truth: an event only says "look now", so all that is decided here is
-//! whether it is one.
+//! whether it is one. Where which is published: [`crate::contract::channel`]; as JSON: docs/contract.md, *Channels*.
 
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 
 /// An event of `topology:{nodeId}`, `topology:{treeId}`, `sessions:tree:{treeId}` or `sessions:node:{nodeId}`.
-#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "type", rename_all = "kebab-case", rename_all_fields = "camelCase")]
 pub enum Event {
     /// A child was put in a node's set.
@@ -65,6 +65,11 @@ impl Event {
     pub fn parse(message: &[u8]) -> Result<Event, serde_json::Error> {
         serde_json::from_slice(message)
     }
+
+    /// The message to publish.
+    pub fn message(&self) -> String {
+        serde_json::json!(self).to_string()
+    }
 }
 
 #[cfg(test)]
@@ -113,6 +118,7 @@ mod tests {
         ];
         for (message, wanted) in table {
             assert_eq!(Event::parse(message.as_bytes()).unwrap(), wanted, "{message}");
+            assert_eq!(Event::parse(wanted.message().as_bytes()).unwrap(), wanted, "{}", wanted.message());
         }
     }
 

@@ -10,11 +10,13 @@ use std::time::Duration;
 use rtcp_types::prelude::*;
 use rtcp_types::{Compound, Fir, Packet, PayloadFeedback, Pli};
 
+use crate::media::Ssrc;
+
 /// At most one request in this time for each stream.
 pub const INTERVAL: Duration = Duration::from_secs(1);
 
 /// The SSRCs that a packet asks keyframes of; none for anything else that comes to an RTCP port.
-pub fn asked_for(packet: &[u8]) -> Vec<u32> {
+pub fn asked_for(packet: &[u8]) -> Vec<Ssrc> {
     let Ok(compound) = Compound::parse(packet) else { return Vec::new() };
     let mut ssrcs = Vec::new();
     for part in compound {
@@ -22,9 +24,9 @@ pub fn asked_for(packet: &[u8]) -> Vec<u32> {
         let Ok(part) = part else { break };
         let Packet::PayloadFeedback(feedback) = part else { continue };
         if feedback.parse_fci::<Pli>().is_ok() {
-            ssrcs.push(feedback.media_ssrc());
+            ssrcs.push(Ssrc(feedback.media_ssrc()));
         } else if let Ok(fir) = feedback.parse_fci::<Fir>() {
-            ssrcs.extend(fir.entries().map(|entry| entry.ssrc()));
+            ssrcs.extend(fir.entries().map(|entry| Ssrc(entry.ssrc())));
         }
     }
     ssrcs.sort_unstable();
@@ -33,8 +35,8 @@ pub fn asked_for(packet: &[u8]) -> Vec<u32> {
 }
 
 /// The packet that asks for a keyframe of `media`: a PLI, 12 bytes.
-pub fn request(sender: u32, media: u32) -> Vec<u8> {
-    let pli = PayloadFeedback::builder_owned(Pli::builder()).sender_ssrc(sender).media_ssrc(media);
+pub fn request(sender: Ssrc, media: Ssrc) -> Vec<u8> {
+    let pli = PayloadFeedback::builder_owned(Pli::builder()).sender_ssrc(sender.0).media_ssrc(media.0);
     let mut packet = vec![0; 12];
     match pli.write_into(&mut packet) {
         Ok(length) => packet.truncate(length),
@@ -150,9 +152,9 @@ mod tests {
 
     #[test]
     fn a_request_is_the_pli_that_the_standard_draws() {
-        let packet = request(1, 0x22b8);
+        let packet = request(Ssrc(1), Ssrc(0x22b8));
         assert_eq!(packet, [0x81, 206, 0, 2, 0, 0, 0, 1, 0, 0, 0x22, 0xb8]);
-        assert_eq!(asked_for(&packet), [0x22b8]);
+        assert_eq!(asked_for(&packet), [Ssrc(0x22b8)]);
     }
 
     #[test]
@@ -174,11 +176,11 @@ mod tests {
     fn in_a_compound_packet_every_request_counts_once() {
         // An empty receiver report, two PLIs for one stream, a FIR for two others.
         let mut packet = vec![0x80, 201, 0, 1, 0, 0, 0, 9];
-        packet.extend(request(9, 7));
-        packet.extend(request(9, 7));
+        packet.extend(request(Ssrc(9), Ssrc(7)));
+        packet.extend(request(Ssrc(9), Ssrc(7)));
         packet.extend([0x84, 206, 0, 6, 0, 0, 0, 9, 0, 0, 0, 0]);
         packet.extend([0, 0, 0, 5, 1, 0, 0, 0, 0, 0, 0, 6, 1, 0, 0, 0]);
-        assert_eq!(asked_for(&packet), [5, 6, 7]);
+        assert_eq!(asked_for(&packet), [5, 6, 7].map(Ssrc));
     }
 
     #[test]

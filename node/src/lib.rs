@@ -3,7 +3,9 @@
 //! - [`config`]: what was asked for, checked before anything is bound; [`secret`]: what must not be shown.
 //! - [`http`]: the API that all nodes have, and who may use it; [`view`], [`metrics`]: what it shows.
 //! - [`cli`], [`daemon`]: the frame of a program: exit codes, log, signals.
+//! - [`contract`]: the names of everything in Redis; [`media`]: kinds, codecs, SSRCs and RTP headers.
 //! - [`record`]: a node as Redis has it; [`addresses`]: those of this host; [`topology`]: from what Redis says to commands, without I/O.
+//! - [`resolve`]: from a host's name to the address that is used.
 //! - [`sdp`]: what a session description must be before it is parsed.
 //! - [`keyframe`]: requests for keyframes, and how often they are passed on, without I/O.
 //! - [`pace`]: how many events become one look, without I/O.
@@ -11,21 +13,24 @@
 //! - [`commands`]: a connection for what a node keeps in Redis besides.
 //! - [`tree`]: the shell around these: reads Redis, registers, and has the node carry the commands out.
 //!
-//! Media is none of its business: what a command means is up to the node ([`tree::Follows`]).
+//! What a command means for media is up to the node ([`tree::Follows`]).
 #![warn(missing_docs)]
 
 pub mod addresses;
 pub mod cli;
 pub mod commands;
 pub mod config;
+pub mod contract;
 pub mod daemon;
 pub mod event;
 pub mod http;
 pub mod keyframe;
+pub mod media;
 pub mod metrics;
 pub mod pace;
 pub mod record;
 mod redis;
+pub mod resolve;
 pub mod sdp;
 pub mod secret;
 pub mod sessions;

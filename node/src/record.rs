@@ -1,10 +1,12 @@
-//! A node as it registers: the hash `node:{id}`.
+//! A node as it registers: the hash `node:{id}` (docs/contract.md, *Registration*).
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::net::IpAddr;
 
 use serde::{Deserialize, Serialize};
+
+use crate::contract::field::node as field;
 
 /// What a node does.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -52,17 +54,17 @@ impl Registration {
     /// The hash's fields. `status`: `active` while the node can do its job; `addresses`: all that it may send media from.
     pub fn fields(&self, status: &str, addresses: &BTreeSet<IpAddr>) -> Vec<(&'static str, String)> {
         vec![
-            ("id", self.id.clone()),
-            ("nodeId", self.id.clone()),
-            ("type", self.node_type.name().to_owned()),
-            ("treeId", self.tree_id.clone()),
-            ("host", self.host.clone()),
-            ("addresses", written(addresses)),
-            ("port", self.port.to_string()),
-            ("audioPort", self.media[0].to_string()),
-            ("videoPort", self.media[1].to_string()),
-            ("status", status.to_owned()),
-            ("created", self.created.to_string()),
+            (field::ID, self.id.clone()),
+            (field::NODE_ID, self.id.clone()),
+            (field::TYPE, self.node_type.name().to_owned()),
+            (field::TREE_ID, self.tree_id.clone()),
+            (field::HOST, self.host.clone()),
+            (field::ADDRESSES, written(addresses)),
+            (field::PORT, self.port.to_string()),
+            (field::AUDIO_PORT, self.media[0].to_string()),
+            (field::VIDEO_PORT, self.media[1].to_string()),
+            (field::STATUS, status.to_owned()),
+            (field::CREATED, self.created.to_string()),
         ]
     }
 }
@@ -84,7 +86,7 @@ impl Place {
             return Ok(None);
         }
         let text = |name: &str| fields.get(name).map(|value| value.trim()).filter(|value| !value.is_empty());
-        let host = text("host").ok_or("its registration has no host")?.to_owned();
+        let host = text(field::HOST).ok_or("its registration has no host")?.to_owned();
         let port = |name: &str| {
             let value = text(name).ok_or(format!("its registration has no {name}"))?;
             match value.parse::<u16>() {
@@ -92,7 +94,7 @@ impl Place {
                 _ => Err(format!("its registration has {name} '{value}', which is no port")),
             }
         };
-        Ok(Some(Place { host, ports: [port("audioPort")?, port("videoPort")?] }))
+        Ok(Some(Place { host, ports: [port(field::AUDIO_PORT)?, port(field::VIDEO_PORT)?] }))
     }
 }
 
@@ -109,7 +111,7 @@ impl Origin {
     /// Reads a parent's hash. `Ok(None)` when there is none; an error says what is wrong with it.
     pub fn of(fields: &BTreeMap<String, String>) -> Result<Option<Origin>, String> {
         let Some(place) = Place::of(fields)? else { return Ok(None) };
-        let addresses = fields.get("addresses").map(|text| read(text)).unwrap_or_default();
+        let addresses = fields.get(field::ADDRESSES).map(|text| read(text)).unwrap_or_default();
         Ok(Some(Origin { place, addresses }))
     }
 }

@@ -9,6 +9,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::str::FromStr;
 use std::time::Duration;
 
+use crate::media::PerKind;
 use crate::tree::Session;
 
 /// A session's hash as far as nodes other than its injection care.
@@ -16,10 +17,8 @@ use crate::tree::Session;
 pub struct Row {
     /// Its name in `sessions:active`.
     pub id: String,
-    /// `audioSsrc`.
-    pub audio_ssrc: Option<String>,
-    /// `videoSsrc`.
-    pub video_ssrc: Option<String>,
+    /// `audioSsrc` and `videoSsrc`.
+    pub ssrcs: PerKind<Option<String>>,
     /// `roomId`.
     pub room_id: Option<String>,
     /// `videoCodec`.
@@ -38,11 +37,12 @@ pub fn of_tree(rows: Vec<Row>, tree_id: &str) -> (Vec<Session>, Vec<String>) {
         if elsewhere || matches!(row.active.as_deref(), Some("false" | "0")) {
             continue;
         }
-        match (number(row.audio_ssrc), number(row.video_ssrc)) {
-            (Some(audio_ssrc), Some(video_ssrc)) => {
+        match (number(row.ssrcs.audio), number(row.ssrcs.video)) {
+            (Some(audio), Some(video)) => {
+                let ssrcs = PerKind { audio, video };
                 let room_id = number(row.room_id);
                 let video_codec = row.video_codec.filter(|codec| !codec.is_empty());
-                sessions.push(Session { id: row.id, audio_ssrc, video_ssrc, room_id, video_codec });
+                sessions.push(Session { id: row.id, ssrcs, room_id, video_codec });
             }
             _ => odd.push(row.id),
         }
@@ -122,22 +122,21 @@ impl Sessions {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::media::Ssrc;
 
     fn row(id: &str, ssrcs: [&str; 2], tree: Option<&str>, active: Option<&str>) -> Row {
-        let [audio, video] = ssrcs.map(|ssrc| Some(ssrc.to_owned()));
         let text = |text: Option<&str>| text.map(str::to_owned);
         Row {
             id: id.to_owned(),
-            audio_ssrc: audio,
-            video_ssrc: video,
+            ssrcs: ssrcs.map(|ssrc| Some(ssrc.to_owned())).into(),
             tree_id: text(tree),
             active: text(active),
             ..Row::default()
         }
     }
 
-    fn session(id: &str, [audio_ssrc, video_ssrc]: [u32; 2]) -> Session {
-        Session { id: id.to_owned(), audio_ssrc, video_ssrc, room_id: None, video_codec: None }
+    fn session(id: &str, ssrcs: [u32; 2]) -> Session {
+        Session { id: id.to_owned(), ssrcs: ssrcs.map(Ssrc).into(), room_id: None, video_codec: None }
     }
 
     const GRACE: Duration = Duration::from_secs(30);

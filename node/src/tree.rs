@@ -22,6 +22,7 @@ use serde::{Deserialize, Serialize};
 use tokio::sync::{mpsc, oneshot, watch};
 
 use crate::config::TreeConfig;
+use crate::media::{PerKind, Ssrc};
 use crate::record::{Place, Registration};
 use crate::topology::{Command, TopologyView, Upstream};
 use inbox::{Inbox, Request};
@@ -44,7 +45,7 @@ impl Tree {
         Tree::start_with(config, registration, node, Timing::default())
     }
 
-    /// The same, with other times than those of the contract.
+    /// The same, with other times than those of docs/contract.md, *Redis*.
     pub fn start_with<F: Follows>(
         config: TreeConfig,
         registration: Registration,
@@ -114,10 +115,8 @@ pub trait Follows: Send + Sync + 'static {
 pub struct Session {
     /// `sessionId`.
     pub id: String,
-    /// `audioSsrc`.
-    pub audio_ssrc: u32,
-    /// `videoSsrc`.
-    pub video_ssrc: u32,
+    /// `audioSsrc` and `videoSsrc`.
+    pub ssrcs: PerKind<Ssrc>,
     /// `roomId`, when it is there and a number.
     pub room_id: Option<u64>,
     /// `videoCodec`, when it is there.

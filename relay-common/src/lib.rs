@@ -3,6 +3,7 @@
 //! - [`packet`], [`parse`]: one bounds-checked parser, run by XDP, tc, the user-space path and the fuzz tests alike.
 //! - [`checksum`], [`rewrite`]: RFC 1071/1624 arithmetic and the headers a child's copy gets.
 //! - [`stream`]: what is known of one RTP stream (loss, reordering, duplicates, RFC 3550 jitter).
+//! - [`rtp`]: the facts of RTP that all of it goes by.
 //! - [`reason`]: every way in which a packet is not forwarded, each with a name.
 //! - [`probe`]: how the daemon and the program that sends its probe frames talk.
 //! - [`layout`]: the maps, their keys, values and sizes. A change there raises [`layout::VERSION`].
@@ -20,4 +21,5 @@ pub mod parse;
 pub mod probe;
 pub mod reason;
 pub mod rewrite;
+pub mod rtp;
 pub mod stream;

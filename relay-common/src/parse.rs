@@ -3,6 +3,7 @@
 use crate::checksum;
 use crate::packet::{Packet, be16, be32, word32, word64};
 use crate::reason::Reason;
+use crate::rtp;
 
 /// Length of an Ethernet header without VLAN tag.
 pub const ETHERNET: usize = 14;
@@ -327,8 +328,7 @@ fn classify(head: Option<&[u8; 8]>, tail: Option<&[u8; 4]>, rtcp_port: bool) -> 
     if head[0] & 0xc0 != 0x80 {
         return Err(Reason::NotRtp);
     }
-    // Packet types 192..=223 are RTCP; as RTP they would be payload types 64..=95 with the marker bit set.
-    if (192..=223).contains(&head[1]) {
+    if rtp::is_rtcp(head[1]) {
         return Ok(Payload::Rtcp { ssrc: be32::<4>(head), feedback: is_feedback(head[1]) });
     }
     if rtcp_port {

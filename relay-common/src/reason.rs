@@ -1,5 +1,5 @@
 //! Why a packet, or one child's copy of it, was not forwarded. Each reason has one name, used by the counters, the
-//! HTTP API, the metrics and the documents.
+//! HTTP API, the metrics and docs/operations.md.
 
 macro_rules! reasons {
     ($($(#[$doc:meta])* $variant:ident = $name:literal, $fate:ident;)+) => {

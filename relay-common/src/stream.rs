@@ -8,11 +8,8 @@
 //! moved, or that there is a loop or a second sender: [`Stream::elsewhere`] tells which.
 
 use crate::packet::word64;
+use crate::rtp::{MAX_DROPOUT, MAX_MISORDER};
 
-/// A jump forward of more than this is a restart, not loss (RFC 3550 appendix A.1, MAX_DROPOUT).
-const MAX_DROPOUT: u16 = 3000;
-/// A packet up to this much behind the highest is late (RFC 3550 appendix A.1, MAX_MISORDER).
-const MAX_MISORDER: u16 = 100;
 /// Packets behind the highest that the window still remembers one by one.
 const WINDOW: u16 = 128;
 

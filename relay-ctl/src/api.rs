@@ -9,6 +9,7 @@ use axum::extract::{Path, Query, State};
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Json, Response};
 use axum::routing::{delete, get};
+use node::contract::key;
 use node::http::{self, Access, Base, Failed};
 use serde::Deserialize;
 
@@ -81,8 +82,8 @@ fn changeable(relay: &Relay) -> Result<(), Failed> {
         Some(_) => Err(Failed(
             StatusCode::CONFLICT,
             format!(
-                "children of this relay come from Redis; redis-cli SADD children:{0} NAME, or SREM children:{0} NAME",
-                relay.config().node_id
+                "children of this relay come from Redis; redis-cli SADD {0} NAME, or SREM {0} NAME",
+                key::children(&relay.config().node_id)
             ),
         )),
     }

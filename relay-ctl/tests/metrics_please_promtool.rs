@@ -6,10 +6,11 @@ mod metrics_support;
 use std::time::Duration;
 
 use metrics_support::{promtool, relay, scrape, send};
+use node::media::Ssrc;
 use node::topology::TopologyView;
 use node::tree::{RedisView, Session, TreeView};
 
-/// The name is the contract's, and older than the rule that `_count` belongs to histograms.
+/// The name is that of docs/contract.md, *Metrics*, and older than the rule that `_count` belongs to histograms.
 const KNOWN: &str = "media_tree_relay_destinations_count non-histogram and non-summary metrics should not have \
                      \"_count\" suffix";
 
@@ -23,8 +24,7 @@ async fn with_everything_that_a_relay_can_show() {
     let id = "a \"quoted\" \\ name\nof two lines, 日本".to_owned();
     relay.show_sessions(&[Session {
         id,
-        audio_ssrc: u32::MAX,
-        video_ssrc: 2,
+        ssrcs: [u32::MAX, 2].map(Ssrc).into(),
         room_id: None,
         video_codec: None,
     }]);

@@ -19,9 +19,9 @@ use crate::{interrupt, packages, run, sh};
 pub enum Action {
     /// Bring the whole tree up and leave it up, and the engine if one had to be started
     Up,
-    /// Test 3 of the documents: an egress joins, another leaves
+    /// Test 3 (docs/contract.md, *Compatibility*): an egress joins, another leaves
     Test3,
-    /// The same by the documents' own lines: a transcript
+    /// The same by the lines as they were written: a transcript
     Documents,
     /// A chain of two relays
     TestChain,
@@ -63,7 +63,7 @@ pub fn run(action: Action) -> Result<()> {
     }
 }
 
-/// `cargo xtask test compose`: the documents' tests, one after the other; all run even if one fails.
+/// `cargo xtask test compose`: the tests of docs/contract.md, *Compatibility*, one after the other; all run even if one fails.
 pub fn test() -> Result<()> {
     let tests = [Action::Test3, Action::Documents, Action::TestChain, Action::TestSessions, Action::Xdp];
     scripts(&tests.iter().filter_map(|action| action.script()).collect::<Vec<_>>())

@@ -68,7 +68,7 @@ enum Command {
         #[arg(long, default_value_t = 1)]
         seed: u64,
     },
-    /// The documents' tests in containers; starts an engine where none runs
+    /// The tests of docs/contract.md, Compatibility, in containers; starts an engine where none runs
     Compose {
         #[command(subcommand)]
         action: compose::Action,

@@ -10,12 +10,16 @@ use crate::{build_ebpf, packages, sh};
 /// The programs, and how each is asked for its completions.
 const PROGRAMS: [(&str, &str); 3] =
     [("relay-ctl", "completions"), ("injection", "--completions"), ("egress", "--completions")];
-/// Shells, and what a program's file is called where each looks for them.
-const SHELLS: [(&str, fn(&str) -> String); 3] = [
-    ("bash", |program| program.to_owned()),
-    ("zsh", |program| format!("_{program}")),
-    ("fish", |program| format!("{program}.fish")),
-];
+const SHELLS: [&str; 3] = ["bash", "zsh", "fish"];
+
+/// What a program's file is called where the shell looks for it.
+fn file_name(shell: &str, program: &str) -> String {
+    match shell {
+        "zsh" => format!("_{program}"),
+        "fish" => format!("{program}.fish"),
+        _ => program.to_owned(),
+    }
+}
 
 /// Writes `man1/*.1` and `completions/{bash,zsh,fish}/*` to a folder, by default `target/documents`.
 pub fn run(to: Option<PathBuf>) -> Result<()> {
@@ -30,10 +34,10 @@ pub fn run(to: Option<PathBuf>) -> Result<()> {
     for (name, completions) in PROGRAMS {
         let program = root.join("target/debug").join(name);
         sh::run(name, Command::new(&program).arg("--write-man").arg(to.join("man1")))?;
-        for (shell, file) in SHELLS {
+        for shell in SHELLS {
             let script = sh::output_of(Command::new(&program).args([completions, shell]))
                 .with_context(|| format!("`{name} {completions} {shell}` failed"))?;
-            write(&to.join("completions").join(shell), &file(name), &script)?;
+            write(&to.join("completions").join(shell), &file_name(shell, name), &script)?;
         }
     }
     sh::say(format!("man pages and completions are in {}", to.display()));

@@ -32,7 +32,7 @@ pub enum Part {
     VmQuick,
     /// The same on all kernels and cards. Not one of "all": it takes half an hour.
     Vm,
-    /// The documents' tests in containers; root. Not one of "all": it makes images and may start an engine.
+    /// The tests of docs/contract.md, Compatibility, in containers; root. Not one of "all": it makes images and may start an engine.
     Compose,
 }
 

@@ -1,13 +1,20 @@
+use node::config::File;
+
 use super::*;
 
 fn config(env: &[(&str, &str)]) -> Result<Config, ConfigError> {
-    let env: Vec<(String, String)> =
-        env.iter().map(|(name, value)| ((*name).into(), (*value).into())).collect();
-    Config::new(
-        Flags::default(),
-        move |name| env.iter().find(|(key, _)| key == name).map(|(_, value)| value.clone()),
-        File::default(),
-    )
+    with(&[], env, "")
+}
+
+fn by_file(text: &str) -> Result<Config, ConfigError> {
+    with(&[], &[], text)
+}
+
+fn with(flags: &[&str], env: &[(&str, &str)], file: &str) -> Result<Config, ConfigError> {
+    let find =
+        |name: &str| env.iter().find(|(known, _)| *known == name).map(|(_, value)| (*value).to_owned());
+    let file = File::parse(file, "egress.toml".as_ref())?;
+    Config::new(Settings::new(Flags::read(flags)?, &find, file)?)
 }
 
 #[test]
@@ -27,7 +34,7 @@ fn the_environment_of_the_contract_is_read() {
     ])
     .unwrap();
     assert_eq!((config.api.port(), config.media, config.pool.range()), (7074, [5202, 5204], (6200, 6247)));
-    assert_eq!(config.janus.address(), ("streaming-2".to_owned(), 8190));
+    assert_eq!((&*config.janus.host, config.janus.port), ("streaming-2", 8190));
     assert_eq!(config.whep_path, "/play/whep");
     let shown = format!("{config:?}");
     for secret in ["apis", "\"mps", "verysecret"] {
@@ -40,7 +47,7 @@ fn bad_settings_are_named_in_one_line() {
     let table: [(&[(&str, &str)], &str); 14] = [
         (&[("RTP_AUDIO_PORT", "0")], "RTP_AUDIO_PORT '0'"),
         (&[("RTP_VIDEO_PORT", "5004x")], "RTP_VIDEO_PORT '5004x'"),
-        (&[("RTP_VIDEO_PORT", "5003")], "5002 and 5003"),
+        (&[("RTP_VIDEO_PORT", "5003")], "at least 2 apart"),
         (&[("RTP_VIDEO_PORT", "65535")], "65535"),
         (&[("PORT_POOL_SIZE", "0")], "PORT_POOL_SIZE '0'"),
         (&[("PORT_POOL_SIZE", "many")], "PORT_POOL_SIZE 'many'"),
@@ -60,50 +67,68 @@ fn bad_settings_are_named_in_one_line() {
 }
 
 #[test]
-fn urls_of_websockets() {
-    let table = [
-        ("ws://127.0.0.1:8188", Some(("127.0.0.1", 8188))),
-        ("ws://janus/ws", Some(("janus", 80))),
-        ("ws://[fd00::1]:8188", Some(("fd00::1", 8188))),
-        ("ws://[fd00::1]", Some(("fd00::1", 80))),
-        ("ws://user:pw@janus", None),
-        ("wss://janus", None),
-        ("ws://janus:99999", None),
-        ("", None),
-    ];
-    for (url, wanted) in table {
-        let found = address(url).ok();
-        assert_eq!(found, wanted.map(|(host, port)| (host.to_owned(), port)), "{url}");
-    }
+fn flags_win_over_the_environment_and_that_over_the_file() {
+    let file = "whep-base-path = '/file'\nrtp-audio-port = 6002\nrtp-video-port = 6004\nlog = 'warn'\nport-pool-base = 7000";
+    let env = [("WHEP_BASE_PATH", "/env"), ("RTP_AUDIO_PORT", "8002")];
+    let config = with(&["--whep-base-path", "/flag"], &env, file).unwrap();
+    assert_eq!((&*config.whep_path, config.media, &*config.log), ("/flag", [8002, 6004], "warn"));
+    assert_eq!(config.pool.range().0, 7000);
+    assert_eq!(with(&[], &env, file).unwrap().whep_path, "/env");
+    let why = by_file("janus-url = 'http://a'").unwrap_err().0;
+    assert!(
+        why.starts_with("janus-url in the configuration file 'http://a': must be ws://HOST:PORT"),
+        "{why}"
+    );
 }
 
 #[test]
-fn flags_win_over_the_environment_and_that_over_the_file() {
-    let file = || {
-        File::parse(
-            "whep-base-path = '/file'\naudio-port = 6002\nvideo-port = 6004\nlog = 'warn'\nport-pool-base = 7000",
-        )
+fn every_setting_can_be_made_by_every_name_it_has_or_had() {
+    let folder = tempfile::tempdir().unwrap();
+    let write = |name: &str, text: &str| {
+        std::fs::write(folder.path().join(name), text).unwrap();
+        folder.path().join(name).to_str().unwrap().to_owned()
     };
-    let env = |name: &str| match name {
-        "WHEP_BASE_PATH" => Some("/env".to_owned()),
-        "RTP_AUDIO_PORT" => Some("8002".to_owned()),
-        _ => None,
-    };
-    let flags = Flags { whep_base_path: Some("/flag".to_owned()), ..Flags::default() };
-    let config = Config::new(flags, env, file()).unwrap();
-    assert_eq!((&*config.whep_path, config.media, &*config.log), ("/flag", [8002, 6004], "warn"));
-    assert_eq!(config.pool.range().0, 7000);
-    assert_eq!(Config::new(Flags::default(), env, file()).unwrap().whep_path, "/env");
-    let why = Config::new(Flags::default(), |_| None, File::parse("janus = 'http://a'")).unwrap_err().0;
-    assert_eq!(why, "janus in the configuration file 'http://a': must be ws://HOST:PORT");
+    let (secret, ca) = (write("secret", "hunter2"), write("ca", "-----BEGIN CERTIFICATE-----"));
+    // So that no warning about the file makes a difference.
+    std::fs::set_permissions(&secret, std::os::unix::fs::PermissionsExt::from_mode(0o600)).unwrap();
+    let host = ("NODE_HOST", "10.0.0.1");
+    let redis = [("REDIS_HOST", "h"), host];
+    let examples: [node::config::everyway::Example<'_>; 22] = [
+        ("node-id", "e7", &[]),
+        ("tree-id", "t7", &[]),
+        ("node-host", "10.0.0.5", &[]),
+        ("redis-url", "redis://h:7000/3", &[host]),
+        ("redis-host", "h", &[host]),
+        ("redis-port", "7000", &redis),
+        ("redis-password-file", &secret, &redis),
+        ("redis-ca", &ca, &[("REDIS_URL", "rediss://h"), host]),
+        ("topology-grace", "5", &redis),
+        ("api", "127.0.0.1:80", &[]),
+        ("api-port", "80", &[]),
+        ("api-token-file", &secret, &[]),
+        ("rtp-audio-port", "5102", &[]),
+        ("rtp-video-port", "5104", &[]),
+        ("log", "warn", &[]),
+        ("janus-url", "ws://janus:8188", &[]),
+        ("janus-api-secret-file", &secret, &[]),
+        ("janus-mountpoint-secret-file", &secret, &[]),
+        ("whep-base-path", "/out", &[]),
+        ("whep-token-file", &secret, &[]),
+        ("port-pool-base", "7000", &[]),
+        ("port-pool-size", "7", &[]),
+    ];
+    let docs = include_str!("../../../docs/settings.md");
+    let load = |settings: Settings<'_>| Config::new(settings).map(|config| format!("{config:?}"));
+    let faults = node::config::everyway::faults::<EgressSettings>(&examples, docs, &load);
+    assert!(faults.is_empty(), "{}", faults.join("\n"));
 }
 
 #[test]
 fn the_example_is_good_and_so_is_what_it_shows_in_comments() {
     let text = include_str!("../../../deploy/egress.example.toml");
-    let plain = Config::new(Flags::default(), |_| None, File::parse(text)).unwrap();
+    let plain = by_file(text).unwrap();
     // It says what is so without it.
-    let nothing = Config::new(Flags::default(), |_| None, File::default()).unwrap();
+    let nothing = by_file("").unwrap();
     assert_eq!(format!("{plain:?}"), format!("{nothing:?}"));
     let secrets = tempfile::tempdir().unwrap();
     let folder = secrets.path().to_str().unwrap();
@@ -115,7 +140,7 @@ fn the_example_is_good_and_so_is_what_it_shows_in_comments() {
         let content = if line.contains(".pem") { "-----BEGIN CERTIFICATE-----" } else { "hunter2" };
         std::fs::write(line.split('"').nth(1).unwrap(), content).unwrap();
     }
-    let config = Config::new(Flags::default(), |_| None, File::parse(&all)).unwrap();
+    let config = by_file(&all).unwrap();
     let janus = &config.janus;
     for secret in [&janus.api_secret, &janus.mountpoint_secret, &config.whep_token, &config.node.token] {
         assert_eq!(secret.as_ref().unwrap().reveal(), "hunter2");

@@ -9,7 +9,8 @@ mod tests;
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::codec::VideoCodec;
+use node::media::{PerKind, Ssrc, VideoCodec};
+
 use crate::portpool::{Pair, PortPool};
 
 /// A session as it is to be shown.
@@ -17,8 +18,8 @@ use crate::portpool::{Pair, PortPool};
 pub struct Wish {
     /// `sessionId`.
     pub session: String,
-    /// SSRCs: audio, video.
-    pub ssrcs: [u32; 2],
+    /// SSRCs.
+    pub ssrcs: PerKind<Ssrc>,
     /// The session's room, when known: the mountpoint's number.
     pub room: Option<u64>,
     /// Codec of its video.
@@ -32,8 +33,8 @@ pub struct Mountpoint {
     pub session: String,
     /// Its number in Janus.
     pub id: u64,
-    /// SSRCs: audio, video.
-    pub ssrcs: [u32; 2],
+    /// SSRCs.
+    pub ssrcs: PerKind<Ssrc>,
     /// Codec of its video.
     pub codec: VideoCodec,
     /// Where Janus takes its streams.
@@ -163,7 +164,7 @@ impl Books {
             if tree.ssrcs != wish.ssrcs {
                 return Err(Refusal::Taken(format!(
                     "session {} has the SSRCs {} (audio) and {} (video) in the tree",
-                    wish.session, tree.ssrcs[0], tree.ssrcs[1]
+                    wish.session, tree.ssrcs.audio, tree.ssrcs.video
                 )));
             }
             wish = tree.clone();
@@ -187,12 +188,12 @@ impl Books {
         if let Some(mountpoint) = self.have.get(&wish.session) {
             return Ok(mountpoint.clone());
         }
-        let [audio, video] = wish.ssrcs;
+        let PerKind { audio, video } = wish.ssrcs;
         if audio == video {
             return Err(Refusal::Bad(format!("audio and video have the same SSRC {audio}")));
         }
         for other in self.have.values() {
-            if let Some(ssrc) = wish.ssrcs.iter().find(|ssrc| other.ssrcs.contains(ssrc)) {
+            if let Some(ssrc) = wish.ssrcs.into_array().into_iter().find(|ssrc| other.ssrcs.contains(ssrc)) {
                 return Err(Refusal::Taken(format!("SSRC {ssrc} belongs to session {}", other.session)));
             }
             if wish.room == Some(other.id) {

@@ -6,10 +6,14 @@ fn books(pairs: u16) -> Books {
     Books::new(PortPool::new(6000, pairs).unwrap())
 }
 
+fn ssrcs(audio: u32, video: u32) -> PerKind<Ssrc> {
+    PerKind { audio: Ssrc(audio), video: Ssrc(video) }
+}
+
 fn wish(session: &str, audio: u32) -> Wish {
     Wish {
         session: session.to_owned(),
-        ssrcs: [audio, audio + 1],
+        ssrcs: ssrcs(audio, audio + 1),
         room: Some(4000 + u64::from(audio)),
         codec: VideoCodec::Vp8,
     }
@@ -83,7 +87,7 @@ fn clashes_are_refused_and_leave_nothing_behind() {
         (wish("s2", 9), "SSRC 10 belongs to session s1"),
         (wish("s2", 11), "SSRC 11 belongs to session s1"),
         (same_room, "room 4010 belongs to session s1"),
-        (Wish { ssrcs: [5, 5], ..wish("s2", 5) }, "the same SSRC 5"),
+        (Wish { ssrcs: ssrcs(5, 5), ..wish("s2", 5) }, "the same SSRC 5"),
     ];
     for (wish, wanted) in table {
         let why = books.ask(wish, 1).unwrap_err().to_string();
@@ -168,7 +172,7 @@ proptest! {
             carry_out(&mut books);
             let count = books.all().count();
             prop_assert_eq!(usize::from(books.pool().view().allocated), count);
-            let ssrcs: BTreeSet<u32> = books.all().flat_map(|mountpoint| mountpoint.ssrcs).collect();
+            let ssrcs: BTreeSet<Ssrc> = books.all().flat_map(|mountpoint| mountpoint.ssrcs.into_array()).collect();
             let ids: BTreeSet<u64> = books.all().map(|mountpoint| mountpoint.id).collect();
             let pairs: BTreeSet<Pair> = books.all().map(|mountpoint| mountpoint.ports).collect();
             prop_assert_eq!((ssrcs.len(), ids.len(), pairs.len()), (2 * count, count, count));

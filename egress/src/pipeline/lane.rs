@@ -8,10 +8,10 @@ use std::time::Duration;
 
 use futures_util::StreamExt;
 use gst::prelude::*;
+use node::media::{Codec, Kind, Ssrc};
 
 use super::probe::Gate;
 use super::{Counters, Input, PipelineError, Route, Routes};
-use crate::codec::{Coding, Kind};
 
 /// Asked of the kernel for a burst that comes while the lane changes; it may give less.
 const RECEIVE_BUFFER: i32 = 4 * 1024 * 1024;
@@ -37,7 +37,7 @@ struct Running {
     demux: gst::Element,
     /// Where packets leave udpsrc.
     entry: gst::Pad,
-    sinks: Arc<Mutex<HashMap<u32, gst::Element>>>,
+    sinks: Arc<Mutex<HashMap<Ssrc, gst::Element>>>,
 }
 
 impl Lane {
@@ -61,9 +61,9 @@ impl Lane {
     }
 
     /// Lets a stream through to a mountpoint's port. One that has a route already is sent elsewhere.
-    pub fn add(&self, ssrc: u32, target: SocketAddr, coding: Coding) -> Result<(), PipelineError> {
+    pub fn add(&self, ssrc: Ssrc, target: SocketAddr, codec: Codec) -> Result<(), PipelineError> {
         if let Some(route) = self.routes.get(ssrc) {
-            if (route.target, route.coding) == (target, coding) {
+            if (route.target, route.codec) == (target, codec) {
                 return Ok(());
             }
             self.remove(ssrc);
@@ -73,12 +73,12 @@ impl Lane {
             running.add_sink(ssrc, target)?;
         }
         // The sink is there before the first packet is let through.
-        self.routes.insert(Arc::new(Route::new(ssrc, target, coding)));
+        self.routes.insert(Arc::new(Route::new(ssrc, target, codec)));
         Ok(())
     }
 
     /// Lets a stream through no more.
-    pub fn remove(&self, ssrc: u32) {
+    pub fn remove(&self, ssrc: Ssrc) {
         if self.routes.remove(ssrc).is_none() {
             return;
         }
@@ -124,7 +124,7 @@ impl Lane {
         source.set_property("buffer-size", RECEIVE_BUFFER);
         let caps = gst::Caps::builder("application/x-rtp")
             .field("media", self.kind.name())
-            .field("clock-rate", self.kind.clock() as i32)
+            .field("clock-rate", self.kind.clock_rate() as i32)
             .build();
         source.set_property("caps", caps);
         let demux = element("rtpssrcdemux")?;
@@ -139,7 +139,7 @@ impl Lane {
             tell: UdpSocket::bind(SocketAddr::new(self.input.address, 0)).ok(),
         }
         .watch(&entry);
-        let sinks: Arc<Mutex<HashMap<u32, gst::Element>>> = Arc::default();
+        let sinks: Arc<Mutex<HashMap<Ssrc, gst::Element>>> = Arc::default();
         let running = Running { pipeline, demux, entry, sinks };
         running.link_new_pads();
         for route in self.routes.all() {
@@ -212,7 +212,7 @@ impl Drop for Lane {
 }
 
 impl Running {
-    fn add_sink(&self, ssrc: u32, target: SocketAddr) -> Result<(), PipelineError> {
+    fn add_sink(&self, ssrc: Ssrc, target: SocketAddr) -> Result<(), PipelineError> {
         let sink = element("udpsink")?;
         sink.set_property("host", target.ip().to_string());
         sink.set_property("port", i32::from(target.port()));
@@ -227,18 +227,18 @@ impl Running {
 
     /// Takes a stream's pad off the demux and ends its sink, at a moment at which no packet is between the probe and the
     /// demux: one that is would make the demux think of a new stream.
-    fn remove_sink(&self, ssrc: u32) {
+    fn remove_sink(&self, ssrc: Ssrc) {
         let Some(sink) = locked(&self.sinks).remove(&ssrc) else { return };
         let (done, waiting) = mpsc::channel();
         let demux = self.demux.clone();
         self.entry.add_probe(gst::PadProbeType::IDLE, move |_, _| {
-            demux.emit_by_name::<()>("clear-ssrc", &[&ssrc]);
+            demux.emit_by_name::<()>("clear-ssrc", &[&ssrc.0]);
             let _ = done.send(());
             gst::PadProbeReturn::Remove
         });
         if waiting.recv_timeout(IDLE).is_err() {
             tracing::warn!("the pipeline was not idle for {IDLE:?}; SSRC {ssrc} is taken out regardless");
-            self.demux.emit_by_name::<()>("clear-ssrc", &[&ssrc]);
+            self.demux.emit_by_name::<()>("clear-ssrc", &[&ssrc.0]);
         }
         let _ = sink.set_state(gst::State::Null);
         let _ = self.pipeline.remove(&sink);
@@ -251,7 +251,7 @@ impl Running {
         self.demux.connect_pad_added(move |_, pad| {
             let name = pad.name();
             // `rtcp_src_…` is not used.
-            let Some(ssrc) = name.strip_prefix("src_").and_then(|ssrc| ssrc.parse::<u32>().ok()) else {
+            let Some(ssrc) = name.strip_prefix("src_").and_then(|ssrc| ssrc.parse::<Ssrc>().ok()) else {
                 return;
             };
             let sink = locked(&sinks).get(&ssrc).cloned();

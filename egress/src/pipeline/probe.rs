@@ -6,9 +6,9 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use gio::prelude::*;
 use gst::prelude::*;
+use node::media::rtp::{Header, NotRtp};
 
 use super::{Input, Routes};
-use crate::rtp::{self, Junk};
 
 /// What came in on a lane. Every packet is in one of these, or in its route's.
 #[derive(Debug, Default)]
@@ -28,11 +28,11 @@ pub struct Counters {
 }
 
 impl Counters {
-    fn count(&self, junk: Junk) {
-        let counter = match junk {
-            Junk::Short => &self.short,
-            Junk::NotRtp => &self.not_rtp,
-            Junk::Rtcp => &self.rtcp,
+    fn count(&self, why: NotRtp) {
+        let counter = match why {
+            NotRtp::Short => &self.short,
+            NotRtp::Version => &self.not_rtp,
+            NotRtp::Rtcp => &self.rtcp,
         };
         counter.fetch_add(1, Ordering::Relaxed);
     }
@@ -75,13 +75,13 @@ impl Gate {
     fn passes(&self, buffer: &gst::Buffer) -> bool {
         // One block of memory as udpsrc makes it, so nothing is copied.
         let Ok(packet) = buffer.map_readable() else {
-            self.counters.count(Junk::Short);
+            self.counters.count(NotRtp::Short);
             return false;
         };
-        let header = match rtp::header(&packet) {
+        let header = match Header::read(&packet) {
             Ok(header) => header,
-            Err(junk) => {
-                self.counters.count(junk);
+            Err(why) => {
+                self.counters.count(why);
                 return false;
             }
         };

@@ -6,7 +6,9 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::time::Duration;
 
-use crate::codec::Coding;
+use node::media::rtp::Header;
+use node::media::{Codec, Ssrc};
+
 use crate::continuity::Continuity;
 use crate::{picture, rtp};
 
@@ -17,11 +19,11 @@ const LOOK: Duration = Duration::from_millis(500);
 #[derive(Debug)]
 pub struct Route {
     /// SSRC.
-    pub ssrc: u32,
+    pub ssrc: Ssrc,
     /// Where Janus takes it.
     pub target: SocketAddr,
     /// What it is coded with.
-    pub coding: Coding,
+    pub codec: Codec,
     packets: AtomicU64,
     bytes: AtomicU64,
     /// ms since the epoch, and one.
@@ -41,13 +43,13 @@ struct Memory {
 
 impl Route {
     /// To a mountpoint's port.
-    pub fn new(ssrc: u32, target: SocketAddr, coding: Coding) -> Route {
-        let continuity = Continuity::new(coding.kind().clock());
+    pub fn new(ssrc: Ssrc, target: SocketAddr, codec: Codec) -> Route {
+        let continuity = Continuity::new(codec.kind().clock_rate());
         let memory = Memory { continuity, source: None, looked: None };
         Route {
             ssrc,
             target,
-            coding,
+            codec,
             packets: AtomicU64::new(0),
             bytes: AtomicU64::new(0),
             last: AtomicU64::new(0),
@@ -91,7 +93,7 @@ impl Route {
     /// A packet came. When the stream begins anew, Janus is told first.
     pub(super) fn took(
         &self,
-        header: rtp::Header,
+        header: Header,
         packet: &[u8],
         now: Duration,
         source: impl FnOnce() -> Option<SocketAddr>,
@@ -100,7 +102,7 @@ impl Route {
         self.packets.fetch_add(1, Ordering::Relaxed);
         self.bytes.fetch_add(packet.len() as u64, Ordering::Relaxed);
         self.last.store(now.as_millis() as u64 + 1, Ordering::Relaxed);
-        if let Coding::Video(codec) = self.coding
+        if let Codec::Video(codec) = self.codec
             && picture::begins_keyframe(codec, packet)
         {
             tracing::trace!("SSRC {}: a keyframe comes", self.ssrc);
@@ -115,7 +117,7 @@ impl Route {
             self.republished.fetch_add(1, Ordering::Relaxed);
             if let Some(socket) = tell {
                 // A packet that cannot be sent is one that got lost; media goes on.
-                let _ = socket.send_to(&rtp::dummy(self.coding.pt(), !self.ssrc), self.target);
+                let _ = socket.send_to(&rtp::dummy(self.codec, Ssrc(!self.ssrc.0)), self.target);
             }
         }
     }
@@ -123,11 +125,11 @@ impl Route {
 
 /// All routes of a lane. Read for every packet, changed seldom.
 #[derive(Debug, Default)]
-pub struct Routes(RwLock<HashMap<u32, Arc<Route>>>);
+pub struct Routes(RwLock<HashMap<Ssrc, Arc<Route>>>);
 
 impl Routes {
     /// The route of a stream.
-    pub fn get(&self, ssrc: u32) -> Option<Arc<Route>> {
+    pub fn get(&self, ssrc: Ssrc) -> Option<Arc<Route>> {
         self.0.read().unwrap_or_else(PoisonError::into_inner).get(&ssrc).cloned()
     }
 
@@ -140,7 +142,7 @@ impl Routes {
         self.0.write().unwrap_or_else(PoisonError::into_inner).insert(route.ssrc, route);
     }
 
-    pub(super) fn remove(&self, ssrc: u32) -> Option<Arc<Route>> {
+    pub(super) fn remove(&self, ssrc: Ssrc) -> Option<Arc<Route>> {
         self.0.write().unwrap_or_else(PoisonError::into_inner).remove(&ssrc)
     }
 }

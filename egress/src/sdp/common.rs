@@ -1,10 +1,10 @@
 //! What a player's offer and a mountpoint have in common.
 
+use node::media::{Codec, VideoCodec};
 use sdp_types::{Media, Session};
 
 use super::lines::{has, is_about, payload_types, values};
 use super::{SdpError, check_peer};
-use crate::codec::{OPUS_PT, VideoCodec};
 
 /// What a player and a mountpoint have in common, by the player's media.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -19,7 +19,9 @@ pub fn common(player: &Session, codec: VideoCodec) -> Result<Common, SdpError> {
     let mut chosen: Vec<(usize, &'static str, u8)> = Vec::new();
     let mut wrong = Vec::new();
     let mut wanted = false;
-    for (kind, name, pt) in [("audio", "opus", OPUS_PT), ("video", codec.name(), codec.pt())] {
+    for (kind, name, pt) in
+        [("audio", "opus", Codec::Opus.payload_type()), ("video", codec.name(), codec.payload_type())]
+    {
         let mut numbered = Vec::new();
         let mut found = false;
         for (index, media) in player.medias.iter().enumerate().filter(|(_, media)| receives(media, kind)) {
@@ -62,7 +64,7 @@ fn receives(media: &Media, kind: &str) -> bool {
 
 /// H264 comes in kinds; what is sent is one that needs packetization mode 1.
 fn suits(media: &Media, pt: u8, codec: VideoCodec) -> bool {
-    if pt == OPUS_PT || codec == VideoCodec::Vp8 {
+    if pt == Codec::Opus.payload_type() || codec == VideoCodec::Vp8 {
         return true;
     }
     let parameters = values(media, "fmtp").find(|value| is_about(value, pt)).unwrap_or_default();

@@ -60,19 +60,10 @@ pub fn check_peer(session: &Session) -> Result<(), SdpError> {
     Ok(())
 }
 
-/// Candidates of a trickled fragment (RFC 8840), each as Janus takes them, and whether these were all. As the media are
-/// bundled, all belong to the first.
-pub fn fragment(text: &str) -> (Vec<String>, bool) {
-    let lines = text.lines().map(str::trim).filter_map(|line| line.strip_prefix("a="));
-    let mut found = Vec::new();
-    let mut all = false;
-    for line in lines {
-        if line.starts_with("candidate:") {
-            found.push(line.to_owned());
-        }
-        all |= line == "end-of-candidates";
-    }
-    (found, all)
+/// The ICE user names, by which a restart is recognised: as a rule one for all media.
+pub fn ice_users(session: &Session) -> Vec<String> {
+    let users = session.medias.iter().filter_map(|media| attribute(session, media, "ice-ufrag"));
+    users.map(str::to_owned).collect()
 }
 
 /// The first medium's name.

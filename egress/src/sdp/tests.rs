@@ -1,7 +1,7 @@
+use node::media::VideoCodec;
 use proptest::prelude::*;
 
 use super::*;
-use crate::codec::VideoCodec;
 
 /// As Janus 1.1.2 made it, shortened.
 const JANUS: &str = "v=0\r\no=- 17 1 IN IP4 127.0.0.1\r\ns=Mountpoint 4001\r\nt=0 0\r\na=group:BUNDLE a v\r\n\
@@ -150,11 +150,10 @@ fn a_line_without_a_letter_in_a_medium_is_refused() {
 }
 
 #[test]
-fn fragments_are_read() {
-    let (candidates, all) =
-        fragment("a=ice-ufrag:x\r\na=mid:0\r\na=candidate:1 1 udp 1 10.0.0.1 5 typ host\r\n");
-    assert_eq!((candidates, all), (vec!["candidate:1 1 udp 1 10.0.0.1 5 typ host".to_owned()], false));
-    assert_eq!(fragment("a=end-of-candidates"), (vec![], true));
+fn a_restart_is_known_by_the_users() {
+    let text = "v=0\r\no=- 1 1 IN IP4 0.0.0.0\r\ns=-\r\nt=0 0\r\na=ice-ufrag:all\r\nm=audio 9 X 0\r\nm=video 9 X 0\r\n\
+                a=ice-ufrag:own\r\n";
+    assert_eq!(ice_users(&parse(text.as_bytes()).unwrap()), ["all", "own"]);
 }
 
 proptest! {

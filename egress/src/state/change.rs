@@ -5,10 +5,10 @@ use std::time::Duration;
 
 use janus::Error;
 use node::http::Failed;
+use node::media::{Codec, PerKind, Ssrc, VideoCodec};
 use serde::Deserialize;
 
 use super::Egress;
-use crate::codec::{Coding, Kind, VideoCodec};
 use crate::mountpoints::{Asked, Command, Mountpoint, Refusal, Wish};
 use crate::streaming::{Streaming, is_clash};
 
@@ -24,9 +24,9 @@ pub struct NewMountpoint {
     /// Session.
     pub session_id: String,
     /// SSRC of its audio.
-    pub audio_ssrc: u32,
+    pub audio_ssrc: Ssrc,
     /// SSRC of its video.
-    pub video_ssrc: u32,
+    pub video_ssrc: Ssrc,
     /// The session's room, for a session that the tree does not know.
     pub room_id: Option<u64>,
     /// `vp8` or `h264`, for a session that the tree does not know.
@@ -144,7 +144,7 @@ impl Egress {
             return Err(Error::Answer { request: "the pipeline".to_owned(), answer: why });
         }
         self.books().made(&mountpoint.session);
-        self.keyframes.add(SocketAddr::new(streaming.host, mountpoint.ports.rtcp), mountpoint.ssrcs[1]);
+        self.keyframes.add(SocketAddr::new(streaming.host, mountpoint.ports.rtcp), mountpoint.ssrcs.video);
         tracing::info!(
             "session {}: mountpoint {} on ports {} and {}",
             mountpoint.session,
@@ -157,22 +157,20 @@ impl Egress {
     }
 
     fn route(&self, streaming: &Streaming, mountpoint: &Mountpoint) -> Result<(), String> {
-        let streams = [
-            (Coding::Opus, mountpoint.ports.audio),
-            (Coding::Video(mountpoint.codec), mountpoint.ports.video),
-        ];
-        for ((coding, port), ssrc) in streams.into_iter().zip(mountpoint.ssrcs) {
-            let target = SocketAddr::new(streaming.host, port);
-            self.lane(coding.kind()).add(ssrc, target, coding).map_err(|error| error.to_string())?;
+        let streams =
+            [(Codec::Opus, mountpoint.ports.audio), (Codec::Video(mountpoint.codec), mountpoint.ports.video)];
+        for (codec, port) in streams {
+            let (kind, target) = (codec.kind(), SocketAddr::new(streaming.host, port));
+            self.lane(kind).add(mountpoint.ssrcs[kind], target, codec).map_err(|error| error.to_string())?;
         }
         Ok(())
     }
 
     fn unroute(&self, mountpoint: &Mountpoint) {
-        for (kind, ssrc) in Kind::BOTH.into_iter().zip(mountpoint.ssrcs) {
+        for (kind, ssrc) in mountpoint.ssrcs {
             self.lane(kind).remove(ssrc);
         }
-        self.keyframes.remove(mountpoint.ssrcs[1]);
+        self.keyframes.remove(mountpoint.ssrcs.video);
     }
 
     async fn end(&self, session: &str, why: &str) {
@@ -208,7 +206,7 @@ fn wish(new: NewMountpoint) -> Result<Wish, Failed> {
             VideoCodec::parse(&name).ok_or_else(|| bad("videoCodec must be vp8 or h264".to_owned()))?
         }
     };
-    Ok(Wish { session, ssrcs: [audio_ssrc, video_ssrc], room: room_id, codec })
+    Ok(Wish { session, ssrcs: PerKind { audio: audio_ssrc, video: video_ssrc }, room: room_id, codec })
 }
 
 impl From<Refusal> for Failed {

@@ -15,12 +15,12 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Instant;
 
+use node::media::Kind;
 use node::tree::Tree;
 use serde::Serialize;
 use tokio::sync::{Notify, broadcast, watch};
 
 use crate::activity::Activity;
-use crate::codec::Kind;
 use crate::config::Config;
 use crate::keyframes::{Keyframes, Sockets};
 use crate::mountpoints::Books;

@@ -4,9 +4,11 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
+use node::contract::field::mountpoint as field;
+use node::media::PerKind;
+
 use super::{Egress, locked};
 use crate::activity::{self, Activity, Janus, Stream};
-use crate::codec::Kind;
 use crate::mountpoints::Mountpoint;
 use crate::records::Record;
 
@@ -82,17 +84,17 @@ impl Egress {
     /// How it stands with a mountpoint, at this moment.
     pub(super) fn judge(&self, mountpoint: &Mountpoint) -> Activity {
         let now = self.started.elapsed();
-        let stream = |kind: Kind, ssrc: u32| {
+        let streams = PerKind::from_fn(|kind| {
+            let ssrc = mountpoint.ssrcs[kind];
             let route = self.lane(kind).routes().get(ssrc);
             Stream { ssrc, age: route.and_then(|route| route.age(now)) }
-        };
-        let [audio, video] = mountpoint.ssrcs;
+        });
         let janus = match self.janus() {
             Err(why) => Janus::Gone(why),
             Ok(_) if !mountpoint.made => Janus::Gone("Janus has no such mountpoint yet".to_owned()),
             Ok(_) => Janus::Has(locked(&self.ages).get(&mountpoint.id).copied().unwrap_or_default()),
         };
-        activity::judge([stream(Kind::Audio, audio), stream(Kind::Video, video)], &janus)
+        activity::judge(streams, &janus)
     }
 
     /// Hands over what is to be in Redis.
@@ -114,15 +116,15 @@ impl Egress {
 
     fn record(&self, mountpoint: &Mountpoint) -> Record {
         let fields = vec![
-            ("sessionId", mountpoint.session.clone()),
-            ("mountpointId", mountpoint.id.to_string()),
-            ("audioSsrc", mountpoint.ssrcs[0].to_string()),
-            ("videoSsrc", mountpoint.ssrcs[1].to_string()),
-            ("janusAudioPort", mountpoint.ports.audio.to_string()),
-            ("janusVideoPort", mountpoint.ports.video.to_string()),
-            ("egressNodeId", self.config.node.node_id.clone()),
-            ("treeId", self.config.node.tree_id.clone()),
-            ("createdAt", mountpoint.created.to_string()),
+            (field::SESSION_ID, mountpoint.session.clone()),
+            (field::MOUNTPOINT_ID, mountpoint.id.to_string()),
+            (field::AUDIO_SSRC, mountpoint.ssrcs.audio.to_string()),
+            (field::VIDEO_SSRC, mountpoint.ssrcs.video.to_string()),
+            (field::JANUS_AUDIO_PORT, mountpoint.ports.audio.to_string()),
+            (field::JANUS_VIDEO_PORT, mountpoint.ports.video.to_string()),
+            (field::EGRESS_NODE_ID, self.config.node.node_id.clone()),
+            (field::TREE_ID, self.config.node.tree_id.clone()),
+            (field::CREATED_AT, mountpoint.created.to_string()),
         ];
         let active = locked(&self.activity).get(&mountpoint.session).is_some_and(|activity| activity.active);
         Record { session: mountpoint.session.clone(), fields, active }

@@ -6,6 +6,7 @@ use std::time::Duration;
 use axum::http::StatusCode;
 use janus::{Event, Handle};
 use node::http::Failed;
+use node::http::wish::IceSession;
 use serde_json::json;
 use tokio::sync::mpsc;
 
@@ -27,6 +28,8 @@ pub struct Seat {
     handle: Handle,
     /// What Janus calls the first of its media.
     mid: String,
+    /// What it may trickle.
+    ice: Arc<IceSession>,
     /// Janus' offer has not been answered yet.
     waits: bool,
     /// Connections that say that it is still there.
@@ -88,7 +91,8 @@ impl Egress {
             };
             let ours = sdp::answer_for_janus(&theirs, player, common);
             // Known before it can be up.
-            let seat = Seat { handle: handle.clone(), mid: mid.clone(), waits: false, ties: 0 };
+            let ice = Arc::new(IceSession::new(sdp::ice_users(player)));
+            let seat = Seat { handle: handle.clone(), mid: mid.clone(), ice, waits: false, ties: 0 };
             self.viewers().begin(&viewer, session, seat);
             streaming::start(&handle, sdp::text(&ours)).await.map_err(refused)?;
             Ok((mid, sdp::text(&sdp::answer_for_player(player, &theirs, common))))
@@ -96,11 +100,10 @@ impl Egress {
         match answered.await {
             Ok((mid, sdp)) => {
                 if player.is_none() {
-                    self.viewers().begin(
-                        &viewer,
-                        session,
-                        Seat { handle: handle.clone(), mid, waits: true, ties: 0 },
-                    );
+                    // Who it is is said with its answer.
+                    let ice = Arc::new(IceSession::default());
+                    let seat = Seat { handle: handle.clone(), mid, ice, waits: true, ties: 0 };
+                    self.viewers().begin(&viewer, session, seat);
                 }
                 tokio::spawn(self.clone().follow(viewer.clone(), mountpoint, watching.events));
                 Ok(Offer { viewer, sdp })
@@ -133,6 +136,7 @@ impl Egress {
         let mut viewers = self.viewers();
         if let Some(seat) = viewers.get_mut(session, viewer) {
             seat.waits = false;
+            seat.ice = Arc::new(IceSession::new(sdp::ice_users(&parsed)));
         }
         Ok(())
     }
@@ -140,18 +144,20 @@ impl Egress {
     /// A player has found more ways to be reached.
     pub async fn trickle(&self, session: &str, viewer: &str, fragment: &str) -> Result<(), Failed> {
         let seat = self.seat(session, viewer)?;
-        let (candidates, all) = sdp::fragment(fragment);
-        let mut said = Vec::new();
-        for candidate in candidates {
-            said.push(json!({ "candidate": candidate, "sdpMid": seat.mid, "sdpMLineIndex": 0 }));
-        }
-        if all {
-            said.push(json!({ "completed": true }));
-        }
-        for candidate in said {
-            seat.handle.trickle(candidate).await.map_err(refused)?;
+        for candidate in seat.ice.take(fragment)? {
+            // As the media are bundled, all belong to the first.
+            let said = match candidate.text {
+                Some(text) => json!({ "candidate": text, "sdpMid": seat.mid, "sdpMLineIndex": 0 }),
+                None => json!({ "completed": true }),
+            };
+            seat.handle.trickle(said).await.map_err(refused)?;
         }
         Ok(())
+    }
+
+    /// Whether there is such a viewer, or the answer that there is none.
+    pub fn is_seated(&self, session: &str, viewer: &str) -> Result<(), Failed> {
+        self.seat(session, viewer).map(drop)
     }
 
     /// A viewer leaves.
@@ -211,7 +217,7 @@ impl Egress {
                     up = self.viewers().connected(&viewer);
                     tracing::debug!("session {}: a viewer is up", mountpoint.session);
                     // Janus asks as well, but not within a second of the last time.
-                    self.keyframes.ask(mountpoint.ssrcs[1]);
+                    self.keyframes.ask(mountpoint.ssrcs.video);
                 }
                 Some(Event::Hangup { .. } | Event::Detached) | None => break,
                 Some(Event::Plugin { data, .. }) if data["result"]["status"] == json!("stopped") => break,

@@ -4,12 +4,12 @@ use std::sync::atomic::Ordering;
 
 use axum::http::StatusCode;
 use node::http::{Base, Failed};
+use node::media::Kind;
 use node::record::NodeType;
 use node::tree::TreeView;
 use node::view::{Gstreamer, Topology};
 
 use super::{Egress, locked};
-use crate::codec::Kind;
 use crate::mountpoints::Mountpoint;
 use crate::portpool;
 use crate::view::{
@@ -73,13 +73,10 @@ impl Egress {
     /// `GET /mountpoint/{sid}`.
     pub fn detailed(&self, mountpoint: &Mountpoint) -> MountpointView {
         let activity = self.judge(mountpoint);
-        let routes = [Kind::Audio, Kind::Video].map(|kind| {
-            let ssrc = mountpoint.ssrcs[usize::from(kind == Kind::Video)];
-            self.lane(kind).routes().get(ssrc)
-        });
+        let routes = Kind::BOTH.map(|kind| self.lane(kind).routes().get(mountpoint.ssrcs[kind]));
         let more = Details {
-            audio_ssrc: mountpoint.ssrcs[0],
-            video_ssrc: mountpoint.ssrcs[1],
+            audio_ssrc: mountpoint.ssrcs.audio,
+            video_ssrc: mountpoint.ssrcs.video,
             video_codec: mountpoint.codec,
             active: activity.active,
             reason: activity.reason,

@@ -3,12 +3,12 @@
 use std::collections::BTreeMap;
 use std::time::Instant;
 
+use node::media::VideoCodec;
 use node::record::{NodeType, Place, Registration};
 use node::topology::Command;
 use node::tree::{Follows, Session, Tree};
 
 use super::Egress;
-use crate::codec::VideoCodec;
 use crate::mountpoints::Wish;
 
 impl Follows for Egress {
@@ -60,7 +60,7 @@ fn wish(session: Session) -> Wish {
     }
     Wish {
         session: session.id,
-        ssrcs: [session.audio_ssrc, session.video_ssrc],
+        ssrcs: session.ssrcs,
         room: session.room_id,
         codec: codec.and_then(|(_, codec)| codec).unwrap_or_default(),
     }

@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 use crate::common::{World, lab};
 
 /// A player's offer, as far as this matters, with a codec of its own.
-fn offer(video: &str) -> String {
+pub fn offer(video: &str) -> String {
     let media = |kind: &str, mid: u8, map: &str| {
         let number = map.split(' ').next().unwrap();
         format!(

@@ -11,3 +11,4 @@ mod bad_requests_are_refused_and_leave_nothing;
 mod keyframes_are_asked_for_up_the_tree;
 mod mountpoints_follow_the_tree;
 mod strangers_harm_nobody;
+mod whip_and_whep_speak_alike;

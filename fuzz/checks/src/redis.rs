@@ -7,7 +7,13 @@ use node::record::{Origin, Place};
 
 /// A hash, or an event.
 pub fn redis(data: &[u8]) {
-    let _ = Event::parse(data);
+    if let Ok(event) = Event::parse(data) {
+        assert_eq!(
+            Event::parse(event.message().as_bytes()).ok(),
+            Some(event),
+            "what is published is understood"
+        );
+    }
     let Ok(fields) = serde_json::from_slice::<BTreeMap<String, String>>(data) else { return };
     let place = Place::of(&fields);
     let origin = Origin::of(&fields);

@@ -1,7 +1,8 @@
 //! An offer, as a WHIP client sends it to the injection and a player to the egress, which answers it; and the same text as an
 //! offer of Janus.
-use egress::codec::VideoCodec;
+
 use egress::sdp::{self, answer_for_janus, answer_for_player, common, parse, text};
+use node::media::VideoCodec;
 
 /// A mountpoint's offer, shortened.
 const JANUS: &str = include_str!("../../seeds/sdp_offer/janus");

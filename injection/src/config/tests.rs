@@ -1,9 +1,22 @@
+use node::config::File;
+
 use super::*;
 
 fn config(env: &[(&str, &str)]) -> Result<Config, ConfigError> {
     let find =
         |name: &str| env.iter().find(|(known, _)| *known == name).map(|(_, value)| (*value).to_owned());
-    Config::new(Flags::default(), find, File::default())
+    Config::load(Flags::default(), find)
+}
+
+fn by_file(text: &str) -> Result<Config, ConfigError> {
+    with(&[], &[], text)
+}
+
+fn with(flags: &[&str], env: &[(&str, &str)], file: &str) -> Result<Config, ConfigError> {
+    let find =
+        |name: &str| env.iter().find(|(known, _)| *known == name).map(|(_, value)| (*value).to_owned());
+    let file = File::parse(file, "injection.toml".as_ref())?;
+    Config::new(Settings::new(Flags::read(flags)?, &find, file)?)
 }
 
 #[test]
@@ -55,7 +68,7 @@ fn what_makes_no_sense_is_refused_in_one_line_that_names_it() {
         assert!(error.starts_with(name) && !error.contains('\n'), "{name}={value}: {error}");
     }
     let close = config(&[("RTP_AUDIO_PORT", "5003")]).unwrap_err().0;
-    assert!(close.contains("too close"), "{close}");
+    assert!(close.contains("at least 2 apart"), "{close}");
     let both = config(&[("WHIP_TOKEN", "a"), ("WHIP_TOKEN_FILE", "/b")]).unwrap_err().0;
     assert!(both.contains("both set"), "{both}");
 }
@@ -79,32 +92,66 @@ fn rtmp_is_off_unless_asked_for() {
 
 #[test]
 fn flags_win_over_the_environment_and_that_over_the_file() {
-    let file = || {
-        File::parse("whip-base-path = '/file'\nrtp-audio-port = 6002\nrtp-video-port = 6004\nlog = 'warn'")
-    };
-    let env = |name: &str| match name {
-        "WHIP_BASE_PATH" => Some("/env".to_owned()),
-        "RTP_AUDIO_PORT" => Some("7002".to_owned()),
-        _ => None,
-    };
-    let flags = Flags { whip_base_path: Some("/flag".to_owned()), ..Flags::default() };
-    let config = Config::new(flags, env, file()).unwrap();
+    let file = "whip-base-path = '/file'\nrtp-audio-port = 6002\nrtp-video-port = 6004\nlog = 'warn'";
+    let env = [("WHIP_BASE_PATH", "/env"), ("RTP_AUDIO_PORT", "7002")];
+    let config = with(&["--whip-base-path", "/flag"], &env, file).unwrap();
     assert_eq!((&*config.whip_path, config.ports, &*config.log), ("/flag", [7002, 6004], "warn"));
-    let config = Config::new(Flags::default(), env, file()).unwrap();
-    assert_eq!(config.whip_path, "/env");
-    let why = Config::new(Flags::default(), |_| None, File::parse("janus = 'http://a'")).unwrap_err().0;
+    assert_eq!(with(&[], &env, file).unwrap().whip_path, "/env");
+    let why = by_file("janus-url = 'http://a'").unwrap_err().0;
     assert_eq!(
         why,
-        "janus in the configuration file 'http://a': must be ws://HOST:PORT, for instance ws://127.0.0.1:8188"
+        "janus-url in the configuration file 'http://a': must be ws://HOST:PORT, for instance ws://127.0.0.1:8188"
     );
+}
+
+#[test]
+fn every_setting_can_be_made_by_every_name_it_has_or_had() {
+    let folder = tempfile::tempdir().unwrap();
+    let write = |name: &str, text: &str| {
+        std::fs::write(folder.path().join(name), text).unwrap();
+        folder.path().join(name).to_str().unwrap().to_owned()
+    };
+    let (secret, ca) = (write("secret", "hunter2"), write("ca", "-----BEGIN CERTIFICATE-----"));
+    // So that no warning about the file makes a difference.
+    std::fs::set_permissions(&secret, std::os::unix::fs::PermissionsExt::from_mode(0o600)).unwrap();
+    let redis = [("REDIS_HOST", "h")];
+    let examples: [node::config::everyway::Example<'_>; 23] = [
+        ("node-id", "i7", &[]),
+        ("tree-id", "t7", &[]),
+        ("node-host", "10.0.0.5", &[]),
+        ("redis-url", "redis://h:7000/3", &[]),
+        ("redis-host", "h", &[]),
+        ("redis-port", "7000", &redis),
+        ("redis-password-file", &secret, &redis),
+        ("redis-ca", &ca, &[("REDIS_URL", "rediss://h")]),
+        ("topology-grace", "5", &redis),
+        ("api", "127.0.0.1:80", &[]),
+        ("api-port", "80", &[]),
+        ("api-token-file", &secret, &[]),
+        ("rtp-audio-port", "6002", &[]),
+        ("rtp-video-port", "6004", &[]),
+        ("log", "warn", &[]),
+        ("janus-url", "ws://janus:8188", &[]),
+        ("janus-api-secret-file", &secret, &[]),
+        ("janus-room-secret-file", &secret, &[]),
+        ("janus-admin-key-file", &secret, &[]),
+        ("janus-media-address", "10.0.0.5", &[]),
+        ("whip-base-path", "/in", &[]),
+        ("whip-token-file", &secret, &[]),
+        ("rtmp", "1935", &[]),
+    ];
+    let docs = include_str!("../../../docs/settings.md");
+    let load = |settings: Settings<'_>| Config::new(settings).map(|config| format!("{config:?}"));
+    let faults = node::config::everyway::faults::<InjectionSettings>(&examples, docs, &load);
+    assert!(faults.is_empty(), "{}", faults.join("\n"));
 }
 
 #[test]
 fn the_example_is_good_and_so_is_what_it_shows_in_comments() {
     let text = include_str!("../../../deploy/injection.example.toml");
-    let plain = Config::new(Flags::default(), |_| None, File::parse(text)).unwrap();
+    let plain = by_file(text).unwrap();
     // It says what is so without it.
-    let nothing = Config::new(Flags::default(), |_| None, File::default()).unwrap();
+    let nothing = by_file("").unwrap();
     assert_eq!(format!("{plain:?}"), format!("{nothing:?}"));
     let secrets = tempfile::tempdir().unwrap();
     let all: String = text
@@ -117,7 +164,7 @@ fn the_example_is_good_and_so_is_what_it_shows_in_comments() {
         let content = if line.contains(".pem") { "-----BEGIN CERTIFICATE-----" } else { "hunter2" };
         std::fs::write(line.split('"').nth(1).unwrap(), content).unwrap();
     }
-    let config = Config::new(Flags::default(), |_| None, File::parse(&all)).unwrap();
+    let config = by_file(&all).unwrap();
     let janus = &config.janus;
     for secret in [&janus.api_secret, &janus.room_secret, &janus.admin_key, &config.whip_token, &config.token]
     {

@@ -16,6 +16,7 @@ use std::net::{IpAddr, Ipv4Addr, UdpSocket};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
+use node::http::wish::Trickle;
 use node::record::Place;
 use node::tree::Tree;
 use tokio::sync::{Notify, mpsc};
@@ -51,12 +52,9 @@ pub enum InjectorError {
     /// No codec in common.
     #[error("{0}")]
     NotAcceptable(String),
-    /// It is about another publication than the current.
-    #[error("{0}")]
-    Stale(String),
-    /// It is understood and not done.
-    #[error("{0}")]
-    Unsupported(String),
+    /// Candidates that are not taken.
+    #[error(transparent)]
+    Trickle(#[from] Trickle),
     /// Janus, GStreamer or Redis does not do its part.
     #[error("{0}")]
     Backend(String),

@@ -5,10 +5,11 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use janus::Event;
+use node::http::wish::IceSession;
+use node::media::{Codec, Kind, PerKind};
 use tokio::sync::{mpsc, watch};
 
 use super::{Entry, Injector, InjectorError, lock};
-use crate::pipeline::KINDS;
 use crate::publication::{Happening, Publication, Stage, Via};
 use crate::rtmp::Place;
 use crate::sdp::{self, Offer, OfferError};
@@ -18,8 +19,8 @@ use crate::videoroom::{self, Destination, Publisher, Stream, VideoRoom};
 pub(super) struct Current {
     /// Names the publication; only its publisher knows it.
     pub key: String,
-    /// The ICE user name of its offer.
-    user: String,
+    /// What it may trickle.
+    ice: IceSession,
     /// What it sends.
     pub streams: Vec<Stream>,
     /// Since when, on the injector's clock.
@@ -96,12 +97,12 @@ impl Injector {
             publisher.leave().await;
             return Err(InjectorError::Unknown(format!("session {id} was destroyed")));
         }
-        self.feedback.publisher(session.ssrcs[1], keyframes);
+        self.feedback.publisher(session.ssrcs.video, keyframes);
         let answer = publisher.answer.clone();
         let key = format!("{:032x}", rand::random::<u128>());
         let current = Arc::new(Current {
             key: key.clone(),
-            user: offered.user,
+            ice: IceSession::new(offered.users),
             streams: publisher.streams.clone(),
             since: self.now(),
             via,
@@ -136,30 +137,21 @@ impl Injector {
         if busy { Place::Busy } else { Place::Free }
     }
 
-    /// Passes candidates on. `etag`: the publication that they are meant for, if the publisher says.
-    pub async fn trickle(
-        &self,
-        id: &str,
-        key: Option<&str>,
-        etag: Option<&str>,
-        text: &str,
-    ) -> Result<(), InjectorError> {
-        let current = self.publication(id, key)?;
-        if etag.is_some_and(|etag| etag != "*" && etag.trim_matches('"') != current.key) {
-            let why = "this is about another ICE session (If-Match); publish again";
-            return Err(InjectorError::Stale(why.to_owned()));
-        }
-        let fragment = sdp::fragment(text).map_err(InjectorError::Bad)?;
-        if fragment.user.is_some_and(|user| user != current.user) {
-            let why = "ICE restarts are not supported; publish again";
-            return Err(InjectorError::Unsupported(why.to_owned()));
-        }
+    /// Names the publication that a request is about: the one with this key, or whichever is current.
+    pub fn key(&self, id: &str, key: Option<&str>) -> Result<String, InjectorError> {
+        Ok(self.publication(id, key)?.key.clone())
+    }
+
+    /// Passes a publisher's candidates on, in the text of an SDP fragment.
+    pub async fn trickle(&self, id: &str, key: &str, text: &str) -> Result<(), InjectorError> {
+        let current = self.publication(id, Some(key))?;
+        let candidates = current.ice.take(text)?;
         let publisher = lock(&current.publisher).clone();
         let gone = || InjectorError::Unknown("this publication is over".to_owned());
         let publisher = publisher.ok_or_else(gone)?;
-        for candidate in fragment.candidates {
+        for candidate in &candidates {
             let failed = |error: janus::Error| InjectorError::Backend(error.to_string());
-            publisher.trickle(candidate).await.map_err(failed)?;
+            publisher.trickle(sdp::for_janus(candidate)).await.map_err(failed)?;
         }
         Ok(())
     }
@@ -210,7 +202,7 @@ impl Injector {
     /// Takes a publication out; the caller holds the place.
     async fn leave(&self, entry: &Entry, current: &Arc<Current>, why: &str) {
         *lock(&entry.current) = None;
-        self.feedback.publisher(entry.session.ssrcs[1], None);
+        self.feedback.publisher(entry.session.ssrcs.video, None);
         let publisher = lock(&current.publisher).take();
         // Somebody who trickles at this moment has the other handle on it, for a moment.
         if let Some(publisher) = publisher {
@@ -263,14 +255,14 @@ impl Injector {
 
 /// Why a publication as Janus took it is of no use: nobody would notice that half of it is missing.
 fn refusal(offered: &Offer, streams: &[Stream]) -> Option<String> {
-    let odd = streams.iter().find(|stream| !["opus", "vp8", "h264"].contains(&stream.codec.as_str()));
+    let odd = streams.iter().find(|stream| Codec::parse(&stream.codec).is_none());
     if let Some(odd) = odd {
         return Some(format!("the tree does not carry {}", odd.codec));
     }
-    let missing =
-        (0..2).find(|kind| offered.sends[*kind] && streams.iter().all(|stream| stream.kind != *kind))?;
-    let kinds = ["Opus", "VP8 or H264 (42e01f)"];
-    Some(format!("Janus does not take the offered {}; offer {}", KINDS[missing], kinds[missing]))
+    let is_missing = |kind: &Kind| offered.sends[*kind] && streams.iter().all(|stream| stream.kind != *kind);
+    let missing = Kind::BOTH.into_iter().find(is_missing)?;
+    let wanted = PerKind { audio: "Opus", video: "VP8 or H264 (42e01f)" };
+    Some(format!("Janus does not take the offered {missing}; offer {}", wanted[missing]))
 }
 
 fn happening(event: Event) -> Option<Happening> {
@@ -297,14 +289,14 @@ mod tests {
     #[test]
     fn half_a_publication_is_refused() {
         let stream = |kind, codec: &str| Stream { mid: "0".to_owned(), kind, codec: codec.to_owned() };
-        let offer = |sends| Offer { user: String::new(), sends };
-        let both = [stream(1, "h264"), stream(0, "opus")];
+        let offer = |sends: [bool; 2]| Offer { users: Vec::new(), sends: sends.into() };
+        let both = [stream(Kind::Video, "h264"), stream(Kind::Audio, "opus")];
         assert_eq!(refusal(&offer([true, true]), &both), None);
         assert_eq!(refusal(&offer([false, true]), &both[..1]), None);
         let table = [
             (refusal(&offer([true, true]), &both[..1]), "does not take the offered audio"),
             (refusal(&offer([true, true]), &both[1..]), "does not take the offered video"),
-            (refusal(&offer([false, true]), &[stream(1, "vp9")]), "does not carry vp9"),
+            (refusal(&offer([false, true]), &[stream(Kind::Video, "vp9")]), "does not carry vp9"),
         ];
         for (refused, words) in table {
             assert!(refused.as_ref().is_some_and(|why| why.contains(words)), "{refused:?}");

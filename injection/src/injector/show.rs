@@ -4,13 +4,13 @@ use std::sync::atomic::Ordering;
 
 use axum::http::StatusCode;
 use node::http::{Base, Failed};
+use node::media::Kind;
 use node::record::NodeType;
 use node::view::Topology;
 
 use super::tree::recipient;
 use super::{Entry, Injector, InjectorError, lock};
 use crate::metrics::{self, Sample, StreamSample};
-use crate::pipeline::KINDS;
 use crate::session::Session;
 use crate::view;
 
@@ -38,8 +38,8 @@ impl Injector {
             tree_id: self.config.tree_id.clone(),
             endpoint: format!("{}/endpoint/{}", self.config.whip_path, session.id),
             room_id: session.room,
-            audio_ssrc: session.ssrcs[0],
-            video_ssrc: session.ssrcs[1],
+            audio_ssrc: session.ssrcs.audio,
+            video_ssrc: session.ssrcs.video,
             recipients,
         }
     }
@@ -47,8 +47,8 @@ impl Injector {
     fn session_view(&self, entry: &Entry) -> view::Session {
         let session = &entry.session;
         let (counts, clients) = (entry.feed.counts(), entry.feed.clients());
-        let stream = |kind: usize| view::Stream {
-            kind: KINDS[kind],
+        let stream = |kind: Kind| view::Stream {
+            kind,
             ssrc: session.ssrcs[kind],
             received: counts[kind].received,
             packets: counts[kind].packets,
@@ -70,7 +70,7 @@ impl Injector {
                 codecs: current.streams.iter().map(|stream| stream.codec.clone()).collect(),
             }),
             publications: entry.publications.load(Ordering::Relaxed),
-            streams: [stream(0), stream(1)],
+            streams: Kind::BOTH.map(stream),
             problem: lock(&entry.room_problem).clone(),
         }
     }
@@ -106,8 +106,8 @@ impl Injector {
     fn sample(&self) -> Sample {
         let streams = self.entries().into_iter().flat_map(|entry| {
             let counts = entry.feed.counts();
-            [0, 1].map(|kind: usize| StreamSample {
-                kind: KINDS[kind],
+            Kind::BOTH.map(|kind| StreamSample {
+                kind,
                 session: entry.session.id.clone(),
                 ssrc: entry.session.ssrcs[kind],
                 count: counts[kind],

@@ -3,18 +3,17 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
+use node::media::PerKind;
 use node::record::{NodeType, Place, Registration};
+use node::resolve::Families;
 use node::topology::Command;
 use node::tree::{Follows, Session, Tree, TreeView};
 use tokio::sync::watch;
 
 use super::Injector;
 use crate::session::Recipient;
-
-/// How long a name server may take.
-const LOOK_UP: Duration = Duration::from_secs(2);
 
 impl Follows for Injector {
     async fn have(&self) -> BTreeMap<String, Place> {
@@ -120,7 +119,7 @@ pub(super) fn recipient(place: &Place) -> Recipient {
 fn addresses(
     recipients: &[Recipient],
     hosts: &BTreeMap<String, Result<IpAddr, String>>,
-) -> [BTreeSet<SocketAddr>; 2] {
+) -> PerKind<BTreeSet<SocketAddr>> {
     let of = |port: fn(&Recipient) -> u16| {
         let address = |to: &Recipient| match to.host.parse() {
             Ok(address) => Some(address),
@@ -128,46 +127,39 @@ fn addresses(
         };
         recipients.iter().filter_map(|to| Some(SocketAddr::new(address(to)?, port(to)))).collect()
     };
-    [of(|to| to.audio_port), of(|to| to.video_port)]
+    PerKind { audio: of(|to| to.audio_port), video: of(|to| to.video_port) }
 }
 
-/// What names mean now. One that cannot be looked up at this moment keeps what it meant before.
+/// What names mean now. One that cannot be looked up at this moment keeps what it meant before; one that means several
+/// addresses keeps the one that is sent to. Media goes out over both IP versions, so none of them is preferred to what
+/// [`node::resolve::choose`] takes while there is no media.
 async fn resolve(
     names: BTreeSet<String>,
     known: &BTreeMap<String, Result<IpAddr, String>>,
 ) -> BTreeMap<String, Result<IpAddr, String>> {
-    let mut looking = tokio::task::JoinSet::new();
-    for name in names {
-        looking.spawn(async move {
-            let found = look_up(&name).await;
-            (name, found)
-        });
-    }
-    let mut hosts = BTreeMap::new();
-    while let Some(Ok((name, found))) = looking.join_next().await {
-        let before = known.get(&name);
-        if let Err(why) = &found
-            && before.is_none_or(Result::is_ok)
-        {
-            tracing::warn!("{name}: {why}");
-        }
-        let address = match (found, before) {
-            (Err(_), Some(Ok(address))) => Ok(*address),
-            (found, _) => found,
-        };
-        hosts.insert(name, address);
-    }
-    hosts
+    let answers = node::resolve::resolve_all(names).await;
+    answers
+        .into_iter()
+        .map(|(name, answer)| {
+            let before = known.get(&name);
+            if let (Err(why), true) = (&answer, before.is_none_or(Result::is_ok)) {
+                tracing::warn!("{why}");
+            }
+            (name, meaning(answer, before))
+        })
+        .collect()
 }
 
-async fn look_up(name: &str) -> Result<IpAddr, String> {
-    let found = tokio::time::timeout(LOOK_UP, tokio::net::lookup_host((name, 0)));
-    let places = found.await.map_err(|_| "the name server does not answer".to_owned())?;
-    let mut places: Vec<IpAddr> =
-        places.map_err(|error| error.to_string())?.map(|place| place.ip()).collect();
-    // The same one as long as it is there, whatever order the server gives them in.
-    places.sort();
-    places.first().copied().ok_or_else(|| "it has no address".to_owned())
+fn meaning(
+    answer: Result<Vec<IpAddr>, String>,
+    before: Option<&Result<IpAddr, String>>,
+) -> Result<IpAddr, String> {
+    let before = before.and_then(|before| before.as_ref().ok().copied());
+    match answer {
+        Ok(addresses) => node::resolve::choose(&addresses, before, Families::NONE, Families::NONE)
+            .ok_or_else(|| "it has no address".to_owned()),
+        Err(why) => before.ok_or(why),
+    }
 }
 
 /// The address that Redis sees us by; other nodes reach us there as a rule.
@@ -182,7 +174,7 @@ async fn own_address(config: &crate::config::Config) -> String {
         },
     };
     let probe = async {
-        let place = tokio::net::lookup_host((host, port)).await.ok()?.next()?;
+        let place = node::resolve::server(&host, port).await.ok()?;
         let any: IpAddr = match place {
             SocketAddr::V4(_) => std::net::Ipv4Addr::UNSPECIFIED.into(),
             SocketAddr::V6(_) => std::net::Ipv6Addr::UNSPECIFIED.into(),
@@ -199,6 +191,28 @@ mod tests {
     use super::*;
 
     #[test]
+    fn a_name_keeps_its_meaning_as_long_as_it_can() {
+        let ip = |text: &str| text.parse::<IpAddr>().unwrap();
+        let [low, high, six] = ["10.0.0.1", "10.0.0.2", "fd00::1"].map(ip);
+        let table = [
+            (vec![six, high, low], None, low),
+            // The one that is sent to stays, though a lower one has come.
+            (vec![low, high], Some(high), high),
+            (vec![low, six], Some(six), six),
+            // It has to change: within its IP version, if that can be.
+            (vec![low, six], Some(high), low),
+            (vec![six], Some(high), six),
+        ];
+        for (answer, before, wanted) in table {
+            let before = before.map(Ok);
+            assert_eq!(meaning(Ok(answer.clone()), before.as_ref()), Ok(wanted), "{answer:?} {before:?}");
+        }
+        let failed = || Err("no answer".to_owned());
+        assert_eq!(meaning(failed(), Some(&Ok(high))), Ok(high), "what was known is better than nothing");
+        assert_eq!(meaning(failed(), Some(&Err("before".to_owned()))), Err("no answer".to_owned()));
+    }
+
+    #[test]
     fn unknown_hosts_are_left_out_and_equal_ones_count_once() {
         let to = |host: &str, audio_port| Recipient { host: host.to_owned(), audio_port, video_port: 5004 };
         let hosts = BTreeMap::from([
@@ -206,7 +220,7 @@ mod tests {
             ("b".to_owned(), Ok("fd00::1".parse().unwrap())),
             ("c".to_owned(), Err("no such host".to_owned())),
         ]);
-        let [audio, video] = addresses(
+        let PerKind { audio, video } = addresses(
             &[
                 to("a", 5002),
                 to("10.0.0.1", 5002),

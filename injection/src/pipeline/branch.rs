@@ -8,14 +8,11 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use gst::prelude::*;
 use gst::{PadProbeReturn, PadProbeType};
+use node::media::rtp::{self, Header};
+use node::media::{Kind, Ssrc};
 
 use super::{Inlet, Outlets, PipelineError};
-use crate::rtp::{self, Numbering};
-
-/// The two branches of every session, by these indices everywhere.
-pub const KINDS: [&str; 2] = ["audio", "video"];
-/// Their RTP clocks.
-const CLOCKS: [u32; 2] = [48_000, 90_000];
+use crate::numbering::Numbering;
 
 /// What went through a branch; all of it only grows.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -54,25 +51,24 @@ impl Branch {
     /// Puts its elements into a pipeline.
     pub fn add(
         pipeline: &gst::Pipeline,
-        kind: usize,
-        ssrc: u32,
+        kind: Kind,
+        ssrc: Ssrc,
         inlet: &Inlet,
         outlets: &Outlets,
     ) -> Result<Branch, PipelineError> {
-        let name = KINDS[kind];
         let caps = gst::Caps::builder("application/x-rtp")
-            .field("media", name)
-            .field("clock-rate", CLOCKS[kind] as i32)
+            .field("media", kind.name())
+            .field("clock-rate", kind.clock_rate() as i32)
             .build();
         let source = gst::ElementFactory::make("udpsrc")
-            .name(format!("{name}-in"))
+            .name(format!("{kind}-in"))
             .property("socket", &inlet.socket)
             .property("close-socket", false)
             .property("caps", &caps)
             .build()?;
         let (v4, v6) = outlets.of(kind)?;
         let mut sink = gst::ElementFactory::make("multiudpsink")
-            .name(format!("{name}-out"))
+            .name(format!("{kind}-out"))
             .property("socket", &v4)
             .property("close-socket", false)
             // Packets go on as they come: there is no clock to wait for, nor a first one to show.
@@ -87,7 +83,7 @@ impl Branch {
         source.link(&sink)?;
 
         let counters = Arc::new(Counters::default());
-        let numbering = Arc::new(Mutex::new(Numbering::new(CLOCKS[kind])));
+        let numbering = Arc::new(Mutex::new(Numbering::new(kind.clock_rate())));
         let pad = source.static_pad("src").ok_or(PipelineError("udpsrc has no pad".to_owned()))?;
         let (counting, shifting) = (counters.clone(), numbering.clone());
         pad.add_probe(PadProbeType::BUFFER, move |_, info| {
@@ -158,13 +154,13 @@ impl Branch {
 /// What becomes of a packet.
 fn pass(
     buffer: &mut gst::Buffer,
-    ssrc: u32,
+    ssrc: Ssrc,
     counters: &Counters,
     numbering: &Mutex<Numbering>,
 ) -> PadProbeReturn {
     let plus = |counter: &AtomicU64| counter.fetch_add(1, Ordering::Relaxed);
     let Ok(mut map) = buffer.make_mut().map_writable() else { return PadProbeReturn::Drop };
-    let Some(header) = rtp::read(&map).filter(|header| header.ssrc == ssrc) else {
+    let Some(header) = Header::read(&map).ok().filter(|header| header.ssrc == ssrc) else {
         plus(&counters.strangers);
         return PadProbeReturn::Drop;
     };
@@ -185,4 +181,26 @@ fn host(address: &SocketAddr) -> String {
 
 fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A receiver report whose first block is about the stream has that stream's SSRC where RTP has its own (RFC 3550 section
+    /// 6.4.2). It was renumbered, that is damaged, and sent to everybody.
+    #[test]
+    fn rtcp_about_a_stream_is_none_of_its_packets() {
+        gst::init().unwrap();
+        let (counters, numbering) = (Counters::default(), Mutex::new(Numbering::new(90_000)));
+        let passes = |packet: &[u8]| {
+            let mut buffer = gst::Buffer::from_mut_slice(packet.to_vec());
+            pass(&mut buffer, Ssrc(7), &counters, &numbering)
+        };
+        let report = [&[0x81, 201, 0, 7, 0, 0, 0, 1, 0, 0, 0, 7][..], &[0; 20]].concat();
+        assert_eq!(passes(&report), PadProbeReturn::Drop);
+        assert_eq!(passes(&[0x80, 96, 0, 1, 0, 0, 0, 1, 0, 0, 0, 7]), PadProbeReturn::Ok);
+        let of = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
+        assert_eq!((of(&counters.received), of(&counters.strangers)), (1, 1));
+    }
 }

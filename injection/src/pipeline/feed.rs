@@ -5,15 +5,16 @@ use std::net::{IpAddr, SocketAddr};
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use gst::prelude::*;
+use node::media::{PerKind, Ssrc};
 use tokio::sync::mpsc;
 
 use super::branch::{Branch, Count};
-use super::{Inlet, KINDS, Outlets, PipelineError};
+use super::{Inlet, Outlets, PipelineError};
 
 /// Two branches that run from the session's beginning to its end, whoever publishes.
 pub struct Feed {
     pipeline: gst::Pipeline,
-    branches: [Branch; 2],
+    branches: PerKind<Branch>,
     restarts: AtomicU64,
 }
 
@@ -22,20 +23,16 @@ impl Feed {
     /// failed and wants a [`restart`](Self::restart).
     pub fn start(
         session: &str,
-        ssrcs: [u32; 2],
+        ssrcs: PerKind<Ssrc>,
         inlet: IpAddr,
         outlets: &Outlets,
         broken: mpsc::UnboundedSender<String>,
     ) -> Result<Feed, PipelineError> {
         let pipeline = gst::Pipeline::with_name(session);
-        let branch = |kind: usize| -> Result<Branch, PipelineError> {
+        let branches = PerKind::try_from_fn(|kind| {
             Branch::add(&pipeline, kind, ssrcs[kind], &Inlet::bind(inlet)?, outlets)
-        };
-        let feed = Feed {
-            branches: [branch(0)?, branch(1)?],
-            pipeline: pipeline.clone(),
-            restarts: AtomicU64::new(0),
-        };
+        })?;
+        let feed = Feed { branches, pipeline: pipeline.clone(), restarts: AtomicU64::new(0) };
         let bus = pipeline.bus().ok_or(PipelineError("a pipeline without a bus".to_owned()))?;
         let session = session.to_owned();
         bus.set_sync_handler(move |_, message| {
@@ -76,36 +73,36 @@ impl Feed {
 
     /// The next packets are another publication's first.
     pub fn begin(&self) {
-        self.branches.iter().for_each(Branch::begin);
+        self.branches.iter().for_each(|(_, branch)| branch.begin());
     }
 
     /// Where Janus is to send audio and video.
-    pub fn ports(&self) -> [u16; 2] {
-        [0, 1].map(|kind: usize| self.branches[kind].port)
+    pub fn ports(&self) -> PerKind<u16> {
+        self.branches.as_ref().map(|branch| branch.port)
     }
 
     /// Sends to these from now on, and to nobody else.
-    pub fn send_to(&self, wanted: &[BTreeSet<SocketAddr>; 2]) {
-        for (branch, wanted) in self.branches.iter().zip(wanted) {
-            branch.send_to(wanted);
+    pub fn send_to(&self, wanted: &PerKind<BTreeSet<SocketAddr>>) {
+        for (kind, branch) in self.branches.iter() {
+            branch.send_to(&wanted[kind]);
         }
     }
 
     /// Whom it sends to.
-    pub fn clients(&self) -> [BTreeSet<SocketAddr>; 2] {
-        [0, 1].map(|kind: usize| self.branches[kind].clients())
+    pub fn clients(&self) -> PerKind<BTreeSet<SocketAddr>> {
+        self.branches.as_ref().map(Branch::clients)
     }
 
-    /// What went through, audio and video.
-    pub fn counts(&self) -> [Count; 2] {
-        [0, 1].map(|kind: usize| self.branches[kind].count())
+    /// What went through.
+    pub fn counts(&self) -> PerKind<Count> {
+        self.branches.as_ref().map(Branch::count)
     }
 }
 
 impl Drop for Feed {
     fn drop(&mut self) {
         if let Err(error) = self.pipeline.set_state(gst::State::Null) {
-            tracing::warn!("the {} pipeline does not stop: {error}", KINDS.join("/"));
+            tracing::warn!("a session's pipeline does not stop: {error}");
         }
     }
 }

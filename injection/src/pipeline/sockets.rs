@@ -4,6 +4,7 @@ use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
 use std::os::fd::OwnedFd;
 
+use node::media::Kind;
 use socket2::{Domain, Protocol, Socket, Type};
 
 use super::PipelineError;
@@ -50,8 +51,8 @@ impl Outlets {
     }
 
     /// One kind's sockets, for a pipeline: IPv4 and IPv6.
-    pub(super) fn of(&self, kind: usize) -> io::Result<(gio::Socket, Option<gio::Socket>)> {
-        let of = |pair: &[UdpSocket; 2]| for_gstreamer(pair[kind].try_clone()?);
+    pub(super) fn of(&self, kind: Kind) -> io::Result<(gio::Socket, Option<gio::Socket>)> {
+        let of = |pair: &[UdpSocket; 2]| for_gstreamer(pair[usize::from(kind.number())].try_clone()?);
         Ok((of(&self.v4)?, self.v6.as_ref().map(of).transpose()?))
     }
 }

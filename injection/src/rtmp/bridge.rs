@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 use gst::prelude::*;
 use gst_app::AppSrc;
 use gst_webrtc::{WebRTCSDPType, WebRTCSessionDescription};
+use node::media::{Codec, Kind, PerKind, VideoCodec};
 use tokio::sync::{mpsc, oneshot};
 
 use super::clock::{self, Lead};
@@ -55,7 +56,7 @@ pub fn init() -> Result<(), String> {
 pub struct Bridge {
     pipeline: gst::Pipeline,
     peer: gst::Element,
-    sources: [Option<AppSrc>; 2],
+    sources: PerKind<Option<AppSrc>>,
     skipper: Skipper,
     gate: Arc<Gate>,
     /// The pads at the gate.
@@ -90,10 +91,10 @@ impl Bridge {
                 Ok::<_, PipelineError>(Some(source))
             }
         };
-        let sources = [
-            source("audio", tracks.audio.as_ref().map(|config| aac(config)))?,
-            source("video", tracks.video.as_ref().map(|config| avc(config)))?,
-        ];
+        let sources = PerKind {
+            audio: source(Kind::Audio.name(), tracks.audio.as_ref().map(|config| aac(config)))?,
+            video: source(Kind::Video.name(), tracks.video.as_ref().map(|config| avc(config)))?,
+        };
         let (telling, broken) = mpsc::unbounded_channel();
         let bus = pipeline.bus().ok_or_else(|| missing("bus"))?;
         bus.set_sync_handler(move |_, message| {
@@ -128,8 +129,8 @@ impl Bridge {
         let Some(source) = &self.sources[unit.kind] else { return true };
         let backlog = source.current_level_time().map_or(Duration::ZERO, Duration::from);
         let fits = match unit.kind {
-            0 => backlog < BACKLOG,
-            _ => self.skipper.takes(unit.key, backlog),
+            Kind::Audio => backlog < BACKLOG,
+            Kind::Video => self.skipper.takes(unit.key, backlog),
         };
         if let Some(lead) = self.lead.comes(unit.shown_at, now) {
             // Behind the payloaders, so that RTP's timestamps keep the encoder's distances.
@@ -236,12 +237,16 @@ fn description(tracks: &Tracks) -> String {
                      ! x264enc tune=zerolatency speed-preset=superfast bframes=0 key-int-max=300 ";
             text += &format!("bitrate={kbits} ! video/x-h264,profile=constrained-baseline ! ");
         }
-        text += "rtph264pay pt=108 mtu=1200 config-interval=-1 aggregate-mode=zero-latency ! queue name=video-gate ! peer.";
+        text += &format!(
+            "rtph264pay pt={} mtu=1200 config-interval=-1 aggregate-mode=zero-latency ",
+            VideoCodec::H264.payload_type()
+        );
+        text += "! queue name=video-gate ! peer.";
     }
     if tracks.audio.is_some() {
         text += " appsrc name=audio is-live=true format=time ! aacparse ! avdec_aac ! audioconvert ! audioresample \
-                 ! audio/x-raw,rate=48000,channels=2 ! opusenc bitrate=128000 frame-size=20 ! rtpopuspay pt=111 \
-                 ! queue name=audio-gate ! peer.";
+                 ! audio/x-raw,rate=48000,channels=2 ! opusenc bitrate=128000 frame-size=20 ";
+        text += &format!("! rtpopuspay pt={} ! queue name=audio-gate ! peer.", Codec::Opus.payload_type());
     }
     text
 }

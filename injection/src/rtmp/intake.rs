@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use bytes::Bytes;
+use node::media::Kind;
 
 use super::clock::Clock;
 use super::flv::{self, Audio, Video};
@@ -10,11 +11,11 @@ use super::flv::{self, Audio, Video};
 /// How long the other medium is waited for once one is there.
 const OTHER: Duration = Duration::from_secs(1);
 
-/// A frame of audio (0) or video (1).
+/// A frame.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Unit {
-    /// Audio (0) or video (1).
-    pub kind: usize,
+    /// Audio or video.
+    pub kind: Kind,
     /// When it is decoded.
     pub at: Duration,
     /// When it is shown.
@@ -56,10 +57,10 @@ impl Intake {
     /// An audio message.
     pub fn audio(&mut self, timestamp: u32, body: &Bytes, now: Duration) -> Result<Option<Unit>, String> {
         match flv::audio(body)? {
-            Audio::Config(config) => self.config(0, config, now)?,
+            Audio::Config(config) => self.config(Kind::Audio, config, now)?,
             Audio::Frame(data) if self.tracks.audio.is_some() => {
                 let at = self.clock.place(timestamp, now);
-                return Ok(Some(Unit { kind: 0, at, shown_at: at, key: true, data }));
+                return Ok(Some(Unit { kind: Kind::Audio, at, shown_at: at, key: true, data }));
             }
             Audio::Frame(_) | Audio::Nothing => {}
         }
@@ -69,13 +70,13 @@ impl Intake {
     /// A video message.
     pub fn video(&mut self, timestamp: u32, body: &Bytes, now: Duration) -> Result<Option<Unit>, String> {
         match flv::video(body)? {
-            Video::Config(config) => self.config(1, config, now)?,
+            Video::Config(config) => self.config(Kind::Video, config, now)?,
             Video::Frame { key, shown_after_ms, data } if self.tracks.video.is_some() => {
                 let at = self.clock.place(timestamp, now);
                 self.seen_key |= key;
                 if self.seen_key {
                     let after = Duration::from_millis(shown_after_ms.max(0) as u64);
-                    return Ok(Some(Unit { kind: 1, at, shown_at: at + after, key, data }));
+                    return Ok(Some(Unit { kind: Kind::Video, at, shown_at: at + after, key, data }));
                 }
             }
             Video::Frame { .. } | Video::Nothing => {}
@@ -98,19 +99,19 @@ impl Intake {
         Some(self.tracks.clone())
     }
 
-    fn config(&mut self, kind: usize, config: Bytes, now: Duration) -> Result<(), String> {
-        let (name, known) = match kind {
-            0 => ("audio", &mut self.tracks.audio),
-            _ => ("video", &mut self.tracks.video),
+    fn config(&mut self, kind: Kind, config: Bytes, now: Duration) -> Result<(), String> {
+        let known = match kind {
+            Kind::Audio => &mut self.tracks.audio,
+            Kind::Video => &mut self.tracks.video,
         };
         match known {
             // Some encoders repeat it.
             Some(known) if *known == config => {}
             Some(_) => {
-                return Err(format!("its {name} is configured anew; it has to publish again for that"));
+                return Err(format!("its {kind} is configured anew; it has to publish again for that"));
             }
             None if self.begun => {
-                return Err(format!("its {name} came too late; it has to publish again for that"));
+                return Err(format!("its {kind} came too late; it has to publish again for that"));
             }
             None => {
                 *known = Some(config);
@@ -166,7 +167,7 @@ mod tests {
         intake.video(0, &body(H264), at(0)).unwrap();
         assert_eq!(intake.video(0, &body(delta), at(0)), Ok(None), "before a keyframe");
         let unit = intake.video(40, &body(key), at(41)).unwrap().unwrap();
-        assert_eq!((unit.kind, unit.at, unit.shown_at, unit.key), (1, at(40), at(120), true));
+        assert_eq!((unit.kind, unit.at, unit.shown_at, unit.key), (Kind::Video, at(40), at(120), true));
         let unit = intake.video(80, &body(delta), at(99)).unwrap().unwrap();
         assert_eq!((unit.at, unit.shown_at, unit.key), (at(80), at(120), false));
     }

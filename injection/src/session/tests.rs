@@ -9,7 +9,7 @@ fn wish(json: &str) -> Wish {
 }
 
 fn other() -> Taken {
-    Taken { id: "s0".to_owned(), same_tree: true, room: Some(1234), ssrcs: vec![1111, 2222] }
+    Taken { id: "s0".to_owned(), same_tree: true, room: Some(1234), ssrcs: [1111, 2222].map(Ssrc).to_vec() }
 }
 
 /// 1, 2, 3 …
@@ -28,15 +28,16 @@ fn what_is_given_is_taken() {
             "recipients":[{"host":"10.0.0.7","audioPort":5002,"videoPort":5004}]}"#,
     );
     let session = decide(wish, &[other()], || unreachable!("nothing is allotted"), 9).unwrap();
-    assert_eq!((session.room, session.ssrcs, session.created), (77, [7777, 8888], 9));
+    assert_eq!((session.room, session.ssrcs, session.created), (77, [7777, 8888].map(Ssrc).into(), 9));
     assert_eq!(session.recipients[0].host, "10.0.0.7");
 }
 
 #[test]
 fn what_is_missing_is_allotted_and_not_what_others_have() {
-    let taken = Taken { id: "s0".to_owned(), same_tree: true, room: Some(1), ssrcs: vec![2, 3] };
+    let taken =
+        Taken { id: "s0".to_owned(), same_tree: true, room: Some(1), ssrcs: [2, 3].map(Ssrc).to_vec() };
     let session = decide(wish(r#"{"sessionId":"s1","videoSsrc":4}"#), &[taken], counter(), 0).unwrap();
-    assert_eq!((session.room, session.ssrcs), (2, [5, 4]));
+    assert_eq!((session.room, session.ssrcs), (2, [5, 4].map(Ssrc).into()));
 }
 
 #[test]
@@ -115,10 +116,10 @@ proptest! {
             let session = decide(wish, &taken, || seeds.next().unwrap(), 0).unwrap();
             taken.push(session.taken());
         }
-        let ssrcs: BTreeSet<u32> = taken.iter().flat_map(|taken| taken.ssrcs.clone()).collect();
+        let ssrcs: BTreeSet<Ssrc> = taken.iter().flat_map(|taken| taken.ssrcs.clone()).collect();
         let rooms: BTreeSet<_> = taken.iter().map(|taken| taken.room).collect();
         prop_assert_eq!((ssrcs.len(), rooms.len()), (24, 12));
-        prop_assert!(!ssrcs.contains(&0));
+        prop_assert!(!ssrcs.contains(&Ssrc(0)));
     }
 
     #[test]
@@ -128,7 +129,7 @@ proptest! {
     ) {
         let recipient = Recipient { host, audio_port: ports.0, video_port: ports.1 };
         let session = Session {
-            id: "s1".to_owned(), room, ssrcs: [audio, audio + 1], recipients: vec![recipient], codec,
+            id: "s1".to_owned(), room, ssrcs: [audio, audio + 1].map(Ssrc).into(), recipients: vec![recipient], codec,
             created: 1, updated: 2,
         };
         let fields = session.fields("i", "t", true).into_iter().map(|(name, value)| (name.to_owned(), value)).collect();

@@ -18,7 +18,7 @@ fn test() {
     until("media at both", || enough(&children) && enough(&own));
     for (receiver, ssrcs) in [(&children, [1111, 2222]), (&own, [3333, 4444])] {
         for (kind, ssrc) in ssrcs.into_iter().enumerate() {
-            assert!(receiver.packets(kind).iter().all(|packet| packet.header.ssrc == ssrc));
+            assert!(receiver.packets(kind).iter().all(|packet| packet.header.ssrc.0 == ssrc));
         }
     }
     // The end of one is nothing to the other.

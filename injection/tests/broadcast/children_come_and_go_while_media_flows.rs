@@ -30,12 +30,12 @@ fn test() {
     }
     let [audio, video] = [0, 1].map(|kind| receiver.packets(kind));
     assert!(
-        audio
-            .iter()
-            .all(|packet| (packet.header.ssrc, packet.payload_type, packet.from) == (1111, 111, 5002))
+        audio.iter().all(
+            |packet| (packet.header.ssrc.0, packet.header.payload_type, packet.from) == (1111, 111, 5002)
+        )
     );
     assert!(
-        video.iter().all(|packet| (packet.header.ssrc, packet.payload_type, packet.from) == (2222, 96, 5004))
+        video.iter().all(|packet| (packet.header.ssrc.0, packet.header.payload_type, packet.from) == (2222, 96, 5004))
     );
     let session = scene.session("s1");
     assert_eq!(session["streams"][0]["packets"], audio.len());

@@ -4,7 +4,7 @@ use std::process::Command;
 
 use crate::common::Scene;
 
-/// The name is the contract's, and older than the rule that `_count` belongs to histograms.
+/// The name is that of docs/contract.md, *Metrics*, and older than the rule that `_count` belongs to histograms.
 const KNOWN: &str = "media_tree_injection_children_count non-histogram and non-summary metrics should not have \"_count\" suffix";
 
 #[test]

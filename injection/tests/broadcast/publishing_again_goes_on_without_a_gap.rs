@@ -18,7 +18,7 @@ fn test() {
     let [audio, video] = [0, 1].map(|kind| receiver.packets(kind));
     is_seamless(&audio);
     is_seamless(&video);
-    let mut types: Vec<u8> = video.iter().map(|packet| packet.payload_type).collect();
+    let mut types: Vec<u8> = video.iter().map(|packet| packet.header.payload_type).collect();
     types.dedup();
     assert_eq!(types, [96, 108, 96]);
     assert_eq!(scene.session("s1")["publications"], 3);

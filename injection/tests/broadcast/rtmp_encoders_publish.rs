@@ -27,7 +27,7 @@ fn test() {
         );
         for (kind, payload_type) in [(0, 111), (1, 108)] {
             let packets = receiver.packets(kind);
-            assert!(packets[before[kind]..].iter().all(|packet| packet.payload_type == payload_type));
+            assert!(packets[before[kind]..].iter().all(|packet| packet.header.payload_type == payload_type));
         }
         assert!(keyframes(began) > 0, "it begins with one");
 

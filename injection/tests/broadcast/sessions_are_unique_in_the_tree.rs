@@ -2,7 +2,7 @@ use serde_json::json;
 
 use crate::common::Scene;
 
-/// What another injection of the tree has is refused and not allotted; the record is as the contract says.
+/// What another injection of the tree has is refused and not allotted; the record is as docs/contract.md, *Sessions*, says.
 #[test]
 fn test() {
     let scene = Scene::start("unique");

@@ -33,7 +33,7 @@ fn test() {
         eprintln!("{codec} {took:?} after the browser was started");
         until("media", || (0..2).all(|kind| receiver.count()[kind] > before[kind] + 50));
         let last = *receiver.packets(1).last().unwrap();
-        assert_eq!(last.payload_type, payload_type);
+        assert_eq!(last.header.payload_type, payload_type);
         browser.kill9().unwrap();
         let took = until("its place is free", || scene.session("s1")["publisher"].is_null());
         assert!(took < Duration::from_secs(5), "{took:?}");

@@ -26,7 +26,7 @@ fn test() {
         assert!(one.add(seen_by_one, &session("a", 7)).await.unwrap());
         assert!(!two.add(seen_by_two, &session("b", 7)).await.unwrap(), "SSRC 7 twice");
         let seen = two.see().await.unwrap();
-        assert_eq!((seen.taken.len(), seen.taken[0].ssrcs[0]), (1, 7));
+        assert_eq!((seen.taken.len(), seen.taken[0].ssrcs[0].0), (1, 7));
         assert!(two.add(seen, &session("b", 8)).await.unwrap());
     };
     let runtime = || tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();

@@ -9,6 +9,8 @@ use std::process::{Command, Stdio};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
+use ::node::contract::field::node as field;
+use ::node::contract::key;
 use anyhow::{Context, Result, bail, ensure};
 use nix::sys::signal::Signal;
 
@@ -196,21 +198,20 @@ impl<'lab> Redis<'lab> {
 
 /// HSET of a whole registration.
 pub fn egress_fields(id: &str, host: &str, [audio, video]: [u16; 2]) -> Vec<String> {
-    let key = format!("node:{id}");
     let (audio, video) = (audio.to_string(), video.to_string());
     let fields = [
-        ("id", id),
-        ("nodeId", id),
-        ("type", "egress"),
-        ("treeId", "tree-1"),
-        ("host", host),
-        ("port", "7073"),
-        ("audioPort", &audio),
-        ("videoPort", &video),
-        ("status", "active"),
-        ("created", "1700000000000"),
+        (field::ID, id),
+        (field::NODE_ID, id),
+        (field::TYPE, "egress"),
+        (field::TREE_ID, "tree-1"),
+        (field::HOST, host),
+        (field::PORT, "7073"),
+        (field::AUDIO_PORT, &audio),
+        (field::VIDEO_PORT, &video),
+        (field::STATUS, "active"),
+        (field::CREATED, "1700000000000"),
     ];
-    let mut words = vec!["HSET".to_owned(), key];
+    let mut words = vec!["HSET".to_owned(), key::node(id)];
     words.extend(fields.iter().flat_map(|(name, value)| [(*name).to_owned(), (*value).to_owned()]));
     words
 }

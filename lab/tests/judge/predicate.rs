@@ -1,4 +1,4 @@
-//! What must become of a frame, by the documents (README, ARCHITECTURE, docs/operations.md "What a relay takes") and the RFCs.
+//! What must become of a frame, by docs/operations.md, "What a relay takes", ARCHITECTURE.md and the RFCs.
 //! Written without the relay's code, and with a parser of its own: it is what the relay is held against.
 
 use std::collections::{BTreeSet, HashMap, HashSet};

@@ -1,11 +1,21 @@
 //! What all nodes are configured with: flags, environment and file, put together and checked before anything is bound.
 //!
+//! Which settings there are is said in tables ([`Setting`], [`COMMON`], each node's [`Table`]): flags, variables, keys of the
+//! file, help texts and docs/settings.md follow from them. A node's configuration looks them up ([`Settings`]) and checks.
+//!
 //! Flags win over the environment, the environment over the file; an empty variable counts as none. Passwords and
 //! tokens come from the environment or from files, never from flags: everybody on the machine can read those in the
 //! process list.
 
+mod common;
+pub mod everyway;
 mod file;
+mod flags;
+mod janus;
+mod log;
+mod ports;
 mod redis;
+mod setting;
 mod source;
 mod url;
 
@@ -13,7 +23,13 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::PathBuf;
 use std::time::Duration;
 
-pub use file::{NodeFile, read_file};
+pub use common::*;
+pub use file::File;
+pub use flags::Flags;
+pub use janus::{JANUS_URL, JanusUrl};
+pub use log::log_filter;
+pub use ports::{DEFAULT_PORTS, check_pair, rtp_port};
+pub use setting::{Kind, Setting, Table, Way};
 pub use source::{Found, Level, Settings};
 
 use crate::secret::Secret;
@@ -79,42 +95,13 @@ pub struct TreeConfig {
     pub grace: Duration,
 }
 
-/// The flags that every node has; `#[command(flatten)]` them. The environment is read by [`NodeConfig::new`] and not by
-/// clap, which would print what is in it with `--help`.
-#[derive(Clone, Debug, Default, clap::Args)]
-pub struct NodeFlags {
-    /// Name of this node, unique in its tree [env: NODE_ID]
-    #[arg(long)]
-    pub node_id: Option<String>,
-    /// Tree that the node belongs to [default: tree-1] [env: TREE_ID]
-    #[arg(long)]
-    pub tree_id: Option<String>,
-    /// Host name or address that other nodes send media to [env: NODE_HOST]
-    #[arg(long, value_name = "HOST")]
-    pub node_host: Option<String>,
-    /// Redis that has the tree: redis://HOST:PORT/DB, rediss:// with TLS, or
-    /// redis+sentinel://HOST:PORT,HOST:PORT/MASTER; no password in here, see REDIS_PASSWORD and --redis-password-file [env: REDIS_URL]
-    #[arg(long, value_name = "URL")]
-    pub redis: Option<Secret>,
-    /// Host of Redis, instead of a URL [env: REDIS_HOST]
-    #[arg(long, value_name = "HOST")]
-    pub redis_host: Option<String>,
-    /// Port of Redis, with --redis-host [default: 6379] [env: REDIS_PORT]
-    #[arg(long, value_name = "PORT")]
-    pub redis_port: Option<String>,
-    /// File with the password for Redis [env: REDIS_PASSWORD_FILE, or the password itself: REDIS_PASSWORD]
-    #[arg(long, value_name = "FILE")]
-    pub redis_password_file: Option<PathBuf>,
-    /// File with the certificate authority of a rediss:// server, PEM [env: REDIS_CA]
-    #[arg(long, value_name = "FILE")]
-    pub redis_ca: Option<PathBuf>,
-    /// Seconds that children and sessions are kept when Redis has lost its data [default: 10] [env: TOPOLOGY_GRACE]
-    #[arg(long, value_name = "SECONDS")]
-    pub topology_grace: Option<String>,
-    /// File with the bearer token that HTTP requests that change something need [env: API_TOKEN_FILE, or the token
-    /// itself: API_TOKEN]
-    #[arg(long, value_name = "FILE")]
-    pub api_token_file: Option<PathBuf>,
+/// What differs between kinds of nodes in what all have.
+#[derive(Clone, Copy, Debug)]
+pub struct Defaults {
+    /// `node-id`.
+    pub node_id: &'static str,
+    /// `api-port`.
+    pub api_port: u16,
 }
 
 /// What every node is configured with, checked.
@@ -130,38 +117,20 @@ pub struct NodeConfig {
     pub tree: Option<TreeConfig>,
     /// What requests that change something must know.
     pub token: Option<Secret>,
-    /// `API_PORT`.
-    pub api_port: Option<u16>,
+    /// Where the HTTP API listens.
+    pub api: SocketAddr,
+    /// RTP ports: audio, video.
+    pub ports: [u16; 2],
+    /// Log filter.
+    pub log: String,
     /// What is allowed and probably not meant, for the log and `status`.
     pub warnings: Vec<String>,
 }
 
 impl NodeConfig {
-    /// Puts flags, environment and file together and checks the whole. `env` looks a variable up
-    /// ([`environment`], but for tests).
-    pub fn new(
-        default_id: &str,
-        flags: NodeFlags,
-        env: impl Fn(&str) -> Option<String>,
-        file: NodeFile,
-    ) -> Result<NodeConfig, ConfigError> {
-        let mut settings = Settings::new(&env);
-        let node_id = settings.pick(("--node-id", flags.node_id), "NODE_ID", ("node-id", file.node_id));
-        let tree_id = settings.pick(("--tree-id", flags.tree_id), "TREE_ID", ("tree-id", file.tree_id));
-        let host =
-            settings.pick(("--node-host", flags.node_host), "NODE_HOST", ("node-host", file.node_host));
-        let host = host.map(|host| host.checked(node_host)).transpose()?;
-        let grace = settings.pick(
-            ("--topology-grace", flags.topology_grace),
-            "TOPOLOGY_GRACE",
-            ("topology-grace", file.topology_grace.map(|seconds| seconds.to_string())),
-        );
-        let api_port = settings.pick(("", None), "API_PORT", ("", None));
-        let token = settings.secret(
-            ("--api-token-file", flags.api_token_file),
-            ("API_TOKEN", "API_TOKEN_FILE"),
-            ("api-token-file", file.api_token_file),
-        )?;
+    /// What every node has, of all that was asked for, checked as a whole.
+    pub fn new(defaults: Defaults, settings: &mut Settings<'_>) -> Result<NodeConfig, ConfigError> {
+        let token = settings.secret(&API_TOKEN_FILE)?;
         if let Some(token) = &token
             && !token.value.reveal().bytes().all(|byte| byte.is_ascii_graphic())
         {
@@ -170,62 +139,68 @@ impl NodeConfig {
                 token.name
             ));
         }
+        let token = token.map(|token| token.value);
+        let grace = settings.find(&TOPOLOGY_GRACE)?;
         let grace_given = grace.as_ref().map(|grace| grace.name.clone());
         let grace = grace.map_or(Ok(DEFAULT_GRACE), |grace| grace.checked(seconds))?;
-        let redis = redis::config(
-            &mut settings,
-            redis::Flags {
-                url: flags.redis,
-                host: flags.redis_host,
-                port: flags.redis_port,
-                password_file: flags.redis_password_file,
-                ca: flags.redis_ca,
-            },
-            redis::Flags {
-                url: file.redis,
-                host: file.redis_host,
-                port: file.redis_port.map(|port| port.to_string()),
-                password_file: file.redis_password_file,
-                ca: file.redis_ca,
-            },
-            file.open_to_all,
-        )?;
+        let redis = redis::config(settings)?;
         if let (None, Some(name)) = (&redis, grace_given) {
             settings.warnings.push(redis::useless(&name));
         }
+        let ports = [
+            settings.get(&RTP_AUDIO_PORT, rtp_port)?.unwrap_or(DEFAULT_PORTS[0]),
+            settings.get(&RTP_VIDEO_PORT, rtp_port)?.unwrap_or(DEFAULT_PORTS[1]),
+        ];
+        check_pair(ports).map_err(ConfigError)?;
         Ok(NodeConfig {
-            node_id: node_id.map_or(Ok(default_id.to_owned()), |id| id.checked(name))?,
-            tree_id: tree_id.map_or(Ok(DEFAULT_TREE.to_owned()), |id| id.checked(name))?,
-            host,
+            node_id: settings.get(&NODE_ID, name)?.unwrap_or_else(|| defaults.node_id.to_owned()),
+            tree_id: settings.get(&TREE_ID, name)?.unwrap_or_else(|| DEFAULT_TREE.to_owned()),
+            host: settings.get(&NODE_HOST, node_host)?,
             tree: redis.map(|redis| TreeConfig { redis, grace }),
-            token: token.map(|token| token.value),
-            api_port: api_port.map(|port| port.checked(port_number)).transpose()?,
-            warnings: settings.warnings,
+            api: api(settings, token.is_some(), defaults.api_port)?,
+            token,
+            ports,
+            log: settings.get(&LOG, log_filter)?.unwrap_or_else(|| "info".to_owned()),
+            warnings: std::mem::take(&mut settings.warnings),
         })
     }
+}
 
-    /// Where the HTTP API listens. `flag` is what was asked for by name, `file` what the file says; `API_PORT` comes
-    /// between. Without any of these it is open to others only if they need a token. One that is open without is
-    /// allowed, for there are networks where that is right, and warned about.
-    pub fn api(
-        &mut self,
-        flag: Option<SocketAddr>,
-        file: Option<SocketAddr>,
-        default_port: u16,
-    ) -> SocketAddr {
-        let host = if self.token.is_some() { Ipv4Addr::UNSPECIFIED } else { Ipv4Addr::LOCALHOST };
-        let mut api = file.unwrap_or(SocketAddr::new(host.into(), default_port));
-        if let Some(port) = self.api_port {
-            api.set_port(port);
+/// Where the HTTP API listens: `api`, with the port of `api-port` if that was said at a higher level. Without either it is
+/// open to others only if they need a token. One that is open without is allowed, for there are networks where that is
+/// right, and warned about.
+fn api(settings: &mut Settings<'_>, has_token: bool, default_port: u16) -> Result<SocketAddr, ConfigError> {
+    let host = if has_token { Ipv4Addr::UNSPECIFIED } else { Ipv4Addr::LOCALHOST };
+    let api = address(settings, host, default_port)?;
+    if !has_token && !api.ip().to_canonical().is_loopback() {
+        settings.warnings.push(format!(
+            "the HTTP API on {api} is open to the network without a token: whoever reaches it can change what this \
+             node does; set API_TOKEN or --api-token-file, or listen on 127.0.0.1"
+        ));
+    }
+    Ok(api)
+}
+
+fn address(
+    settings: &mut Settings<'_>,
+    host: Ipv4Addr,
+    default_port: u16,
+) -> Result<SocketAddr, ConfigError> {
+    let (whole, port) = (settings.find(&API)?, settings.find(&API_PORT)?);
+    let form = "must be ADDRESS:PORT, for instance 0.0.0.0:7070";
+    let api = whole.as_ref().map(|api| api.checked(|text| text.parse().map_err(|_| form.to_owned())));
+    let api: SocketAddr = api.unwrap_or_else(|| Ok(SocketAddr::new(host.into(), default_port)))?;
+    let Some(port) = port else { return Ok(api) };
+    let number = port.checked(port_number)?;
+    match whole {
+        Some(whole) if whole.level <= port.level => {
+            if number != api.port() {
+                let warning = format!("{} plays no part beside {} {api}", port.name, whole.name);
+                settings.warnings.push(warning);
+            }
+            Ok(api)
         }
-        let api = flag.unwrap_or(api);
-        if self.token.is_none() && !api.ip().to_canonical().is_loopback() {
-            self.warnings.push(format!(
-                "the HTTP API on {api} is open to the network without a token: whoever reaches it can change what this \
-                 node does; set API_TOKEN or --api-token-file, or listen on 127.0.0.1"
-            ));
-        }
-        api
+        _ => Ok(SocketAddr::new(api.ip(), number)),
     }
 }
 
@@ -234,16 +209,28 @@ pub fn environment(name: &str) -> Option<String> {
     std::env::var_os(name).map(|value| value.to_string_lossy().into_owned())
 }
 
-/// The token that a command sends along: `API_TOKEN`, or what is in a file. `None`: it sends none. Gives a warning
-/// besides when others can read that file.
-pub fn client_token(
-    file: Option<PathBuf>,
+/// What a command asks a daemon by.
+#[derive(Clone, Debug)]
+pub struct ClientConfig {
+    /// The daemon's HTTP API.
+    pub api: SocketAddr,
+    /// The token that is sent along, if any.
+    pub token: Option<Secret>,
+    /// What is allowed and probably not meant.
+    pub warnings: Vec<String>,
+}
+
+/// The daemon and its token, from where the daemon itself has them: a command takes `api`, `api-port` and
+/// `api-token-file`. What else is set is the daemon's.
+pub fn client<T: Table>(
+    arguments: &[String],
     env: impl Fn(&str) -> Option<String>,
-) -> Result<(Option<Secret>, Vec<String>), ConfigError> {
-    let flags = NodeFlags { api_token_file: file, ..NodeFlags::default() };
-    let of = |name: &str| if name.starts_with("API_TOKEN") { env(name) } else { None };
-    let config = NodeConfig::new("-", flags, of, NodeFile::default())?;
-    Ok((config.token, config.warnings))
+    default_port: u16,
+) -> Result<ClientConfig, ConfigError> {
+    let mut settings = Settings::new(Flags::<T>::read(arguments)?, &env, File::default())?;
+    let api = address(&mut settings, Ipv4Addr::LOCALHOST, default_port)?;
+    let token = settings.secret(&API_TOKEN_FILE)?.map(|token| token.value);
+    Ok(ClientConfig { api, token, warnings: settings.warnings })
 }
 
 fn bad<T>(text: impl Into<String>) -> Result<T, ConfigError> {

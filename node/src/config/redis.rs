@@ -1,36 +1,21 @@
 //! Which Redis is meant: a URL, or host and port; and where its password is.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use super::source::{Found, Level, Settings};
-use super::{ConfigError, RedisConfig, RedisServer, bad, node_host, port_number, url};
+use super::{
+    ConfigError, REDIS_CA, REDIS_HOST, REDIS_PASSWORD_FILE, REDIS_URL, RedisConfig, RedisServer, bad,
+    node_host, port_number, url,
+};
 use crate::secret::Secret;
 
-/// What flags, or a file, say of Redis.
-pub(super) struct Flags {
-    pub url: Option<Secret>,
-    pub host: Option<String>,
-    pub port: Option<String>,
-    pub password_file: Option<PathBuf>,
-    pub ca: Option<PathBuf>,
-}
-
 /// `None`: this node is run without Redis.
-pub(super) fn config(
-    settings: &mut Settings<'_>,
-    flags: Flags,
-    file: Flags,
-    open_to_all: Option<PathBuf>,
-) -> Result<Option<RedisConfig>, ConfigError> {
-    let url = settings.pick(("--redis", flags.url), "REDIS_URL", ("redis", file.url));
-    let host = settings.pick(("--redis-host", flags.host), "REDIS_HOST", ("redis-host", file.host));
-    let port = settings.pick(("--redis-port", flags.port), "REDIS_PORT", ("redis-port", file.port));
-    let ca = settings.pick(("--redis-ca", flags.ca), "REDIS_CA", ("redis-ca", file.ca));
-    let password = settings.secret(
-        ("--redis-password-file", flags.password_file),
-        ("REDIS_PASSWORD", "REDIS_PASSWORD_FILE"),
-        ("redis-password-file", file.password_file),
-    )?;
+pub(super) fn config(settings: &mut Settings<'_>) -> Result<Option<RedisConfig>, ConfigError> {
+    let (url, host, port) =
+        (settings.find(&REDIS_URL)?, settings.find(&REDIS_HOST)?, settings.find(&super::REDIS_PORT)?);
+    let ca = settings.find(&REDIS_CA)?;
+    let password = settings.secret(&REDIS_PASSWORD_FILE)?;
+    let open_to_all = settings.open_to_all();
     let Some(mut redis) = server(settings, url, host, port, open_to_all.as_deref())? else {
         for name in password.iter().map(|found| &found.name).chain(ca.iter().map(|found| &found.name)) {
             settings.warnings.push(useless(name));
@@ -56,20 +41,20 @@ pub(super) fn config(
             return bad(format!("{} is for TLS; write rediss:// instead of redis://", ca.name));
         }
         check_certificate(&ca)?;
-        redis.tls_ca = Some(ca.value);
+        redis.tls_ca = Some(ca.value.into());
     }
     Ok(Some(redis))
 }
 
 /// A setting that needs Redis, where there is none.
 pub(super) fn useless(name: &str) -> String {
-    format!("{name} plays no part without Redis; set REDIS_URL, REDIS_HOST or --redis to follow a tree")
+    format!("{name} plays no part without Redis; set REDIS_URL, REDIS_HOST or --redis-url to follow a tree")
 }
 
 /// The URL, or host and port. What is set at a higher level wins; two at the same level contradict each other.
 fn server(
     settings: &mut Settings<'_>,
-    url: Option<Found<Secret>>,
+    url: Option<Found<String>>,
     host: Option<Found<String>>,
     port: Option<Found<String>>,
     open_to_all: Option<&Path>,
@@ -82,7 +67,7 @@ fn server(
             ));
         }
         (Some(url), other) if other.is_none_or(|other| url.level < other.level) => {
-            let redis = url::parse(&url.name, &url.value)?;
+            let redis = url::parse(&url.name, &Secret::new(url.value))?;
             if redis.password.is_some() && url.level == Level::Flag {
                 return bad(format!(
                     "{} has a password in it, and everybody on this machine can read the process list; put the URL \
@@ -118,8 +103,8 @@ fn server(
     }
 }
 
-fn check_certificate(ca: &Found<PathBuf>) -> Result<(), ConfigError> {
-    let at = ca.value.display();
+fn check_certificate(ca: &Found<String>) -> Result<(), ConfigError> {
+    let at = &ca.value;
     let text = std::fs::read(&ca.value)
         .map_err(|error| ConfigError(format!("cannot read {} {at}: {error}", ca.name)))?;
     let mark = b"-----BEGIN CERTIFICATE-----";

@@ -1,7 +1,11 @@
 //! Where a setting came from: of flag, environment and file the first that has it.
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 
+use super::file::File;
+use super::flags::Flags;
+use super::setting::{Kind, Setting, Table};
 use super::{ConfigError, bad};
 use crate::secret::Secret;
 
@@ -29,7 +33,7 @@ pub struct Found<T> {
 
 impl Found<String> {
     /// The value, or a line that names the setting and quotes the value, unless it could have a password in it.
-    pub fn checked<T>(self, check: impl Fn(&str) -> Result<T, String>) -> Result<T, ConfigError> {
+    pub fn checked<T>(&self, check: impl FnOnce(&str) -> Result<T, String>) -> Result<T, ConfigError> {
         check(&self.value).map_err(|why| {
             let quoted = match self.value.contains('@') {
                 true => String::new(),
@@ -42,56 +46,145 @@ impl Found<String> {
 
 /// Finds settings, and keeps what is worth a warning.
 pub struct Settings<'a> {
+    flags: BTreeMap<&'static str, Vec<String>>,
     env: &'a dyn Fn(&str) -> Option<String>,
+    file: File,
+    prefix: &'static str,
     /// What is allowed and probably not meant.
     pub warnings: Vec<String>,
 }
 
 impl<'a> Settings<'a> {
-    /// `env` looks a variable up.
-    pub fn new(env: &'a dyn Fn(&str) -> Option<String>) -> Self {
-        Settings { env, warnings: Vec::new() }
+    /// `env` looks a variable up. A file with a key that the table has not is refused.
+    pub fn new<T: Table>(
+        flags: Flags<T>,
+        env: &'a dyn Fn(&str) -> Option<String>,
+        file: File,
+    ) -> Result<Self, ConfigError> {
+        file.refuse_unknown(|key| T::settings().any(|setting| setting.keys().any(|known| known == key)))?;
+        Ok(Settings { flags: flags.into_given(), env, file, prefix: T::PREFIX, warnings: Vec::new() })
     }
 
-    /// Flag, environment or file, each with its name; a name may be empty where there is none.
-    pub fn pick<T: From<String>>(
+    /// The setting's value, where it was made.
+    pub fn find(&self, setting: &Setting) -> Result<Option<Found<String>>, ConfigError> {
+        let found = self.find_all(setting)?;
+        Ok(found.and_then(|Found { value, level, name }| {
+            let value = value.into_iter().next_back()?;
+            Some(Found { value, level, name })
+        }))
+    }
+
+    /// The same, of which there may be several.
+    pub fn list(&self, setting: &Setting) -> Result<Option<Found<Vec<String>>>, ConfigError> {
+        self.find_all(setting)
+    }
+
+    /// The value, checked, or what is so without it.
+    pub fn get<T>(
         &self,
-        flag: (&str, Option<T>),
-        variable: &str,
-        file: (&str, Option<T>),
-    ) -> Option<Found<T>> {
-        let found = |(name, value): (&str, Option<T>), level, of: &str| {
-            value.map(|value| Found { value, level, name: format!("{name}{of}") })
-        };
-        // Compose and unit files set variables to nothing rather than not at all.
-        let variable = (variable, (self.env)(variable).filter(|value| !value.is_empty()).map(T::from));
-        found(flag, Level::Flag, "")
-            .or_else(|| found(variable, Level::Environment, ""))
-            .or_else(|| found(file, Level::File, " in the configuration file"))
+        setting: &Setting,
+        check: impl FnOnce(&str) -> Result<T, String>,
+    ) -> Result<Option<T>, ConfigError> {
+        self.find(setting)?.map(|found| found.checked(check)).transpose()
     }
 
     /// A secret: in a variable, or in a file that a flag, a variable or the configuration names.
-    pub fn secret(
-        &mut self,
-        flag: (&str, Option<PathBuf>),
-        (variable, file_variable): (&str, &str),
-        file: (&str, Option<PathBuf>),
-    ) -> Result<Option<Found<Secret>>, ConfigError> {
-        let direct = self.pick::<String>(("", None), variable, ("", None));
-        let path = self.pick::<PathBuf>(flag, file_variable, file);
+    pub fn secret(&mut self, setting: &Setting) -> Result<Option<Found<Secret>>, ConfigError> {
+        let direct = self.variable(setting.secret_variables(), |text| vec![text])?;
+        let path = self.find(setting)?;
         match (direct, path) {
             (Some(direct), Some(path)) if path.level == Level::Environment => {
                 bad(format!("{} and {} are both set; one of them is enough", direct.name, path.name))
             }
-            (Some(direct), Some(Found { level: Level::File, .. }) | None) => {
-                Ok(Some(Found { value: Secret::new(direct.value), level: direct.level, name: direct.name }))
-            }
+            (Some(direct), Some(Found { level: Level::File, .. }) | None) => Ok(Some(Found {
+                value: Secret::new(direct.value.concat()),
+                level: direct.level,
+                name: direct.name,
+            })),
             (_, Some(path)) => {
-                let (value, warning) = Secret::read(&path.name, &path.value)?;
+                let (value, warning) = Secret::read(&path.name, &PathBuf::from(&path.value))?;
                 self.warnings.extend(warning);
                 Ok(Some(Found { value, level: path.level, name: path.name }))
             }
             (None, None) => Ok(None),
         }
+    }
+
+    /// The configuration file, if every user of the machine can read it.
+    pub(super) fn open_to_all(&self) -> Option<PathBuf> {
+        self.file.open_to_all.clone()
+    }
+
+    /// All values of a list that adds up: those of the file, of the environment and of flags, in this order.
+    pub fn all(&self, setting: &Setting) -> Result<Vec<String>, ConfigError> {
+        let levels = [self.by_key(setting)?, self.by_variable(setting)?, self.by_flag(setting)];
+        Ok(levels.into_iter().flatten().flat_map(|found| found.value).collect())
+    }
+
+    fn find_all(&self, setting: &Setting) -> Result<Option<Found<Vec<String>>>, ConfigError> {
+        if let Some(found) = self.by_flag(setting) {
+            return Ok(Some(found));
+        }
+        match self.by_variable(setting)? {
+            None => self.by_key(setting),
+            found => Ok(found),
+        }
+    }
+
+    fn by_flag(&self, setting: &Setting) -> Option<Found<Vec<String>>> {
+        let mut values = self.flags.get(setting.name)?.clone();
+        if matches!(setting.kind, Kind::List(_)) {
+            values.retain(|value| !value.trim().is_empty());
+        }
+        // A list of nothing is none.
+        let name = format!("--{}", setting.flag());
+        (!values.is_empty()).then_some(Found { value: values, level: Level::Flag, name })
+    }
+
+    fn by_variable(&self, setting: &Setting) -> Result<Option<Found<Vec<String>>>, ConfigError> {
+        self.variable(setting.variables(self.prefix), |text| match setting.kind {
+            Kind::List(_) => {
+                let parts = text.split(',').map(str::trim).filter(|part| !part.is_empty());
+                parts.map(str::to_owned).collect()
+            }
+            _ => vec![text],
+        })
+    }
+
+    fn by_key(&self, setting: &Setting) -> Result<Option<Found<Vec<String>>>, ConfigError> {
+        let mut keys = Vec::new();
+        for key in setting.keys() {
+            if let Some(values) = self.file.get(key, matches!(setting.kind, Kind::List(_)))? {
+                let name = format!("{key} in the configuration file");
+                keys.push(Found { value: values, level: Level::File, name });
+            }
+        }
+        one(keys)
+    }
+
+    /// The variable of those names that is set. Compose and unit files set variables to nothing rather than not at all.
+    fn variable(
+        &self,
+        names: Vec<String>,
+        split: impl Fn(String) -> Vec<String>,
+    ) -> Result<Option<Found<Vec<String>>>, ConfigError> {
+        let set = names.into_iter().filter_map(|name| {
+            let text = (self.env)(&name).filter(|text| !text.is_empty())?;
+            Some(Found { value: split(text), level: Level::Environment, name })
+        });
+        one(set.filter(|found| !found.value.is_empty()).collect())
+    }
+}
+
+/// The first: a setting may be made by its name and by an old one, as long as they do not contradict each other.
+fn one(found: Vec<Found<Vec<String>>>) -> Result<Option<Found<Vec<String>>>, ConfigError> {
+    let mut found = found.into_iter();
+    let Some(first) = found.next() else { return Ok(None) };
+    match found.find(|other| other.value != first.value) {
+        None => Ok(Some(first)),
+        Some(other) => bad(format!(
+            "{} and {} are the same setting and differ; leave out {}, the older name",
+            first.name, other.name, other.name
+        )),
     }
 }

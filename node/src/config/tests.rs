@@ -12,21 +12,37 @@ fn env<'a>(variables: &'a [(&'a str, &'a str)]) -> impl Fn(&str) -> Option<Strin
     move |name| variables.get(name).map(|value| (*value).to_owned())
 }
 
-fn flags(set: impl FnOnce(&mut NodeFlags)) -> NodeFlags {
-    let mut flags = NodeFlags::default();
-    set(&mut flags);
-    flags
+/// A kind of node without settings of its own.
+#[derive(Clone, Debug)]
+struct Plain;
+
+impl Table for Plain {
+    const PREFIX: &'static str = "PLAIN";
+    const OWN: &'static [&'static Setting] = &[];
 }
 
-fn with(flags: NodeFlags, variables: &[(&str, &str)], file: NodeFile) -> Result<NodeConfig, String> {
-    let config = NodeConfig::new("relay-1", flags, env(variables), file).map_err(|error| error.0);
+fn parsed(file: &str) -> File {
+    File::parse(file, "/etc/plain.toml".as_ref()).unwrap()
+}
+
+fn built(flags: &[&str], variables: &[(&str, &str)], file: File) -> Result<NodeConfig, String> {
+    let flags = Flags::<Plain>::read(flags).map_err(|error| error.0)?;
+    let env = env(variables);
+    let config = Settings::new(flags, &env, file).and_then(|mut settings| {
+        NodeConfig::new(Defaults { node_id: "relay-1", api_port: 7071 }, &mut settings)
+    });
+    let config = config.map_err(|error| error.0);
     let shown = format!("{config:?}");
     assert!(!shown.contains(SECRET), "{shown}");
     config
 }
 
+fn with(flags: &[&str], variables: &[(&str, &str)], file: &str) -> Result<NodeConfig, String> {
+    built(flags, variables, parsed(file))
+}
+
 fn by_env(variables: &[(&str, &str)]) -> Result<NodeConfig, String> {
-    with(NodeFlags::default(), variables, NodeFile::default())
+    with(&[], variables, "")
 }
 
 /// Refused, in one line that has all of the words.
@@ -59,32 +75,24 @@ fn nothing_set_is_a_node_without_redis() {
         let config = by_env(variables).unwrap();
         assert_eq!((config.node_id.as_str(), config.tree_id.as_str()), ("relay-1", "tree-1"));
         assert!(config.tree.is_none() && config.token.is_none() && config.host.is_none());
-        assert_eq!((config.api_port, config.warnings), (None, vec![]));
+        assert_eq!((config.api.port(), config.ports, &*config.log), (7071, [5002, 5004], "info"));
+        assert_eq!(config.warnings, [] as [&str; 0]);
     }
 }
 
 #[test]
 fn flags_win_over_the_environment_and_that_over_the_file() {
-    let file = || NodeFile {
-        node_id: Some("by-file".to_owned()),
-        tree_id: Some("by-file".to_owned()),
-        redis: Some("redis://by-file".to_owned().into()),
-        topology_grace: Some(3.0),
-        ..NodeFile::default()
-    };
+    let file =
+        "node-id = 'by-file'\ntree-id = 'by-file'\nredis-url = 'redis://by-file'\ntopology-grace = 3.0";
     let variables = [("NODE_ID", "by-env"), ("REDIS_URL", "redis://by-env"), ("TOPOLOGY_GRACE", "2.5")];
-    let by_flag = flags(|flags| {
-        flags.node_id = Some("by-flag".to_owned());
-        flags.redis = Some("redis://by-flag".to_owned().into());
-        flags.topology_grace = Some("1".to_owned());
-    });
+    let by_flag = &["--node-id", "by-flag", "--redis-url", "redis://by-flag", "--topology-grace", "1"][..];
     let table = [
         (by_flag, &variables[..], "by-flag", Duration::from_secs(1)),
-        (NodeFlags::default(), &variables[..], "by-env", Duration::from_millis(2500)),
-        (NodeFlags::default(), &[], "by-file", Duration::from_secs(3)),
+        (&[], &variables[..], "by-env", Duration::from_millis(2500)),
+        (&[], &[], "by-file", Duration::from_secs(3)),
     ];
     for (flags, variables, wanted, grace) in table {
-        let config = with(flags, variables, file()).unwrap();
+        let config = with(flags, variables, file).unwrap();
         let tree = config.tree.unwrap();
         assert_eq!((config.node_id.as_str(), config.tree_id.as_str()), (wanted, "by-file"));
         assert_eq!((tree.redis.server, tree.grace), (single(wanted, 6379), grace));
@@ -200,35 +208,25 @@ fn what_contradicts_itself_is_refused() {
 
 #[test]
 fn a_higher_level_settles_a_contradiction() {
-    let url = || Some(Secret::new("redis://by-url"));
-    let host = || Some("by-host".to_owned());
     let server = |config: Result<NodeConfig, String>| config.unwrap().tree.unwrap().redis.server;
-    let by_flag = flags(|flags| flags.redis = url());
-    assert_eq!(
-        server(with(by_flag, &[("REDIS_HOST", "by-host")], NodeFile::default())),
-        single("by-url", 6379)
-    );
-    let by_flag = flags(|flags| flags.redis_host = host());
+    let url = ["--redis-url", "redis://by-url"];
+    assert_eq!(server(with(&url, &[("REDIS_HOST", "by-host")], "")), single("by-url", 6379));
     let variables = [("REDIS_URL", "redis://by-url")];
-    assert_eq!(server(with(by_flag, &variables, NodeFile::default())), single("by-host", 6379));
-    let file = NodeFile { redis: url(), ..NodeFile::default() };
-    assert_eq!(
-        server(with(NodeFlags::default(), &[("REDIS_HOST", "by-host")], file)),
-        single("by-host", 6379)
-    );
+    assert_eq!(server(with(&["--redis-host", "by-host"], &variables, "")), single("by-host", 6379));
+    let file = "redis-url = 'redis://by-url'";
+    assert_eq!(server(with(&[], &[("REDIS_HOST", "by-host")], file)), single("by-host", 6379));
 }
 
 #[test]
 fn a_password_on_the_command_line_is_refused_with_what_to_do_instead() {
     for url in ["redis://:hunter2@h", "rediss://u:hunter2@h/1", "redis+sentinel://:hunter2@s/main"] {
-        let config = with(flags(|flags| flags.redis = Some(Secret::new(url))), &[], NodeFile::default());
-        let words = ["--redis ", "process list", "REDIS_URL", "REDIS_PASSWORD", "--redis-password-file"];
+        let config = with(&["--redis-url", url], &[], "");
+        let words = ["--redis-url ", "process list", "REDIS_URL", "REDIS_PASSWORD", "--redis-password-file"];
         assert_refused(url, config, &words);
     }
     // A user is no secret, and the password may come another way.
-    let by_flag = || flags(|flags| flags.redis = Some(Secret::new("redis://u@h")));
-    let redis =
-        with(by_flag(), &[("REDIS_PASSWORD", SECRET)], NodeFile::default()).unwrap().tree.unwrap().redis;
+    let by_flag = ["--redis-url", "redis://u@h"];
+    let redis = with(&by_flag, &[("REDIS_PASSWORD", SECRET)], "").unwrap().tree.unwrap().redis;
     assert_eq!((redis.user.as_deref(), redis.password.unwrap().reveal()), (Some("u"), SECRET));
 }
 
@@ -237,23 +235,18 @@ fn a_password_in_a_file_that_everybody_can_read_is_warned_about() {
     let secret = temporary("hunter2\n");
     for (mode, warnings) in [(0o600, 0), (0o644, 1)] {
         set_permissions(secret.path(), Permissions::from_mode(mode)).unwrap();
-        let by_flag = flags(|flags| {
-            flags.redis = Some(Secret::new("redis://h"));
-            flags.redis_password_file = Some(secret.path().to_owned());
-        });
-        let config = with(by_flag, &[], NodeFile::default()).unwrap();
+        let path = secret.path().to_str().unwrap();
+        let by_flag = ["--redis-url", "redis://h", "--redis-password-file", path];
+        let config = with(&by_flag, &[], "").unwrap();
         assert_eq!(config.tree.unwrap().redis.password.unwrap().reveal(), SECRET);
         assert_eq!(config.warnings.len(), warnings, "{:?}", config.warnings);
     }
     for (url, open, warnings) in
         [("redis://:hunter2@h", true, 1), ("redis://:hunter2@h", false, 0), ("redis://h", true, 0)]
     {
-        let file = NodeFile {
-            redis: Some(Secret::new(url)),
-            open_to_all: open.then(|| "/etc/relay.toml".into()),
-            ..NodeFile::default()
-        };
-        let config = with(NodeFlags::default(), &[], file).unwrap();
+        let mut file = parsed(&format!("redis-url = '{url}'"));
+        file.open_to_all = open.then(|| "/etc/relay.toml".into());
+        let config = built(&[], &[], file).unwrap();
         assert_eq!(config.warnings.len(), warnings, "{:?}", config.warnings);
     }
 }
@@ -310,16 +303,12 @@ fn names_hosts_ports_and_times_are_checked() {
         assert_refused(&format!("{variable}={value}"), by_env(&[(variable, value)]), &[variable]);
     }
     assert_refused("port", by_env(&[("REDIS_HOST", "h"), ("REDIS_PORT", "x")]), &["REDIS_PORT 'x'"]);
-    assert_refused(
-        "a flag that is empty",
-        with(flags(|f| f.node_id = Some(String::new())), &[], NodeFile::default()),
-        &["--node-id"],
-    );
+    assert_refused("a flag that is empty", with(&["--node-id", ""], &[], ""), &["--node-id"]);
     let good = [("NODE_ID", &long[1..]), ("NODE_HOST", "[fd00::5]"), ("API_PORT", "7072")];
     let config = by_env(&good).unwrap();
     assert_eq!(
-        (config.node_id.len(), config.host.as_deref(), config.api_port),
-        (63, Some("fd00::5"), Some(7072))
+        (config.node_id.len(), config.host.as_deref(), config.api.port()),
+        (63, Some("fd00::5"), 7072)
     );
 }
 
@@ -330,10 +319,10 @@ fn the_token_comes_from_the_environment_or_a_file() {
     let path = file.path().to_str().unwrap();
     assert_eq!(token(by_env(&[("API_TOKEN", SECRET)]).unwrap()), SECRET);
     assert_eq!(token(by_env(&[("API_TOKEN_FILE", path)]).unwrap()), SECRET);
-    let by_flag = flags(|flags| flags.api_token_file = Some(file.path().to_owned()));
-    assert_eq!(token(with(by_flag, &[("API_TOKEN", "other")], NodeFile::default()).unwrap()), SECRET);
-    let by_file = NodeFile { api_token_file: Some("/nowhere".into()), ..NodeFile::default() };
-    assert_eq!(token(with(NodeFlags::default(), &[("API_TOKEN", SECRET)], by_file).unwrap()), SECRET);
+    let by_flag = ["--api-token-file", path];
+    assert_eq!(token(with(&by_flag, &[("API_TOKEN", "other")], "").unwrap()), SECRET);
+    let by_file = "api-token-file = '/nowhere'";
+    assert_eq!(token(with(&[], &[("API_TOKEN", SECRET)], by_file).unwrap()), SECRET);
     assert_refused(
         "unreadable",
         by_env(&[("API_TOKEN_FILE", "/nowhere/t")]),
@@ -344,56 +333,110 @@ fn the_token_comes_from_the_environment_or_a_file() {
 #[test]
 fn a_command_takes_its_token_from_where_the_daemon_does() {
     let file = temporary("hunter2\n");
-    let of = |variables: &[(&str, &str)], path: Option<PathBuf>| {
-        client_token(path, env(variables)).unwrap().0.map(|token| token.reveal().to_owned())
+    let of = |variables: &[(&str, &str)], arguments: &[String]| {
+        client::<Plain>(arguments, env(variables), 7071).unwrap()
     };
-    assert_eq!(of(&[], None), None);
+    let token = |config: &ClientConfig| config.token.as_ref().map(|token| token.reveal().to_owned());
+    let nothing = of(&[], &[]);
+    assert_eq!((token(&nothing), nothing.api.to_string()), (None, "127.0.0.1:7071".to_owned()));
     // What else is set is the daemon's, and no reason to refuse a question.
-    assert_eq!(
-        of(&[("API_TOKEN", SECRET), ("NODE_ID", "a b"), ("REDIS_URL", "?")], None).as_deref(),
-        Some(SECRET)
-    );
-    assert_eq!(of(&[], Some(file.path().to_owned())).as_deref(), Some(SECRET));
+    let config = of(&[("API_TOKEN", SECRET), ("NODE_ID", "a b"), ("REDIS_URL", "?")], &[]);
+    assert_eq!(token(&config).as_deref(), Some(SECRET));
+    let path = file.path().to_str().unwrap().to_owned();
+    let config = of(&[("API_PORT", "80")], &["--api-token-file".to_owned(), path]);
+    assert_eq!((token(&config).as_deref(), config.api.port()), (Some(SECRET), 80));
+    assert_eq!(of(&[("PLAIN_API", "10.0.0.5:81")], &[]).api.to_string(), "10.0.0.5:81");
 }
 
 #[test]
 fn the_api_is_open_to_others_only_with_a_token_unless_asked_for() {
-    let address = |text: &str| Some(text.parse().unwrap());
     let token = ("API_TOKEN", SECRET);
-    type Case<'a> = (&'a [(&'a str, &'a str)], Option<SocketAddr>, Option<SocketAddr>, &'a str, usize);
-    let table: [Case; 10] = [
-        (&[], None, None, "127.0.0.1:7071", 0),
-        (&[token], None, None, "0.0.0.0:7071", 0),
-        (&[("API_PORT", "80")], None, None, "127.0.0.1:80", 0),
-        (&[token, ("API_PORT", "80")], None, None, "0.0.0.0:80", 0),
-        (&[("API_PORT", "80")], None, address("127.0.0.2:7071"), "127.0.0.2:80", 0),
-        (&[("API_PORT", "80")], address("127.0.0.3:81"), address("127.0.0.2:7071"), "127.0.0.3:81", 0),
-        (&[], address("0.0.0.0:7071"), None, "0.0.0.0:7071", 1),
-        (&[], None, address("[::]:7071"), "[::]:7071", 1),
-        (&[], address("[::ffff:127.0.0.1]:7071"), None, "[::ffff:127.0.0.1]:7071", 0),
-        (&[token], address("10.0.0.5:7071"), None, "10.0.0.5:7071", 0),
+    type Case<'a> = (&'a [(&'a str, &'a str)], &'a [&'a str], &'a str, &'a str, usize);
+    let (port, in_file) = (("API_PORT", "80"), "api = '127.0.0.2:7071'");
+    let table: [Case; 13] = [
+        (&[], &[], "", "127.0.0.1:7071", 0),
+        (&[token], &[], "", "0.0.0.0:7071", 0),
+        (&[port], &[], "", "127.0.0.1:80", 0),
+        (&[token, port], &[], "", "0.0.0.0:80", 0),
+        (&[], &["--api-port", "80"], in_file, "127.0.0.2:80", 0),
+        (&[port], &[], in_file, "127.0.0.2:80", 0),
+        (&[port], &["--api", "127.0.0.3:81"], in_file, "127.0.0.3:81", 0),
+        (&[("API", "127.0.0.4:82")], &[], in_file, "127.0.0.4:82", 0),
+        (&[("PLAIN_API", "127.0.0.4:82"), port], &[], "", "127.0.0.4:82", 0),
+        (&[], &["--api", "0.0.0.0:7071"], "", "0.0.0.0:7071", 1),
+        (&[], &[], "api = '[::]:7071'", "[::]:7071", 1),
+        (&[], &["--api", "[::ffff:127.0.0.1]:7071"], "", "[::ffff:127.0.0.1]:7071", 0),
+        (&[token], &["--api", "10.0.0.5:7071"], "", "10.0.0.5:7071", 0),
     ];
-    for (variables, flag, file, wanted, warnings) in table {
-        let mut config = by_env(variables).unwrap();
-        assert_eq!(config.api(flag, file, 7071).to_string(), wanted);
-        assert_eq!(config.warnings.len(), warnings, "{wanted}: {:?}", config.warnings);
-        assert!(config.warnings.iter().all(|warning| warning.contains("API_TOKEN")), "{:?}", config.warnings);
+    for (variables, flags, file, wanted, warnings) in table {
+        let config = with(flags, variables, file).unwrap();
+        assert_eq!(config.api.to_string(), wanted);
+        let open = config.warnings.iter().filter(|warning| warning.contains("API_TOKEN"));
+        assert_eq!(open.count(), warnings, "{wanted}: {:?}", config.warnings);
     }
+    let idle = by_env(&[("API", "127.0.0.4:82"), port]).unwrap();
+    assert!(idle.warnings[0].contains("API_PORT plays no part"), "{:?}", idle.warnings);
 }
 
 #[test]
 fn no_debug_print_shows_a_secret() {
     let url = "redis://u:hunter2@h";
-    let by_flag = flags(|flags| flags.redis = Some(Secret::new(url)));
-    let file = NodeFile { redis: Some(Secret::new(url)), ..NodeFile::default() };
+    let by_flag = Flags::<Plain>::read(&["--redis-url", url]).unwrap();
+    let file = parsed(&format!("redis-url = '{url}'"));
     let config = by_env(&[("REDIS_URL", url), ("API_TOKEN", SECRET)]).unwrap();
     let tree = config.tree.clone().unwrap();
-    for shown in [
-        format!("{by_flag:?}"),
-        format!("{file:?}"),
-        format!("{config:?} {config:#?}"),
-        format!("{tree:?} {:?}", tree.redis),
-    ] {
+    for shown in [format!("{by_flag:?}"), format!("{file:?}")] {
+        assert_eq!(shown, "{\"redis-url\"}");
+    }
+    for shown in [format!("{config:?} {config:#?}"), format!("{tree:?} {:?}", tree.redis)] {
         assert!(shown.contains("(secret)") && !shown.contains(SECRET), "{shown}");
+    }
+}
+
+#[test]
+fn old_names_go_on_working_unless_they_contradict_the_new_ones() {
+    let same = [("LOG", "warn"), ("PLAIN_LOG", "warn")];
+    assert_eq!(by_env(&same).unwrap().log, "warn");
+    let ports = by_env(&[("PLAIN_LOG", "")]).unwrap().ports;
+    assert_eq!(ports, [5002, 5004]);
+    assert_refused(
+        "variables",
+        by_env(&[("LOG", "warn"), ("PLAIN_LOG", "info")]),
+        &["LOG and PLAIN_LOG", "differ"],
+    );
+    let keys = with(&[], &[], "rtp-audio-port = 6002\naudio-port = 7002");
+    assert_refused("keys", keys, &["rtp-audio-port in the configuration file and audio-port", "differ"]);
+    let flags = with(&["--rtp-audio-port", "6002", "--audio-port", "7002"], &[], "");
+    assert!(flags.unwrap_err().contains("--rtp-audio-port"));
+    // At different levels they do not.
+    assert_eq!(with(&["--log", "warn"], &[("PLAIN_LOG", "info")], "").unwrap().log, "warn");
+}
+
+#[test]
+fn a_log_level_that_is_none_is_refused_by_name() {
+    for (config, name) in [
+        (with(&["--log", "chatty"], &[], ""), "--log 'chatty'"),
+        (by_env(&[("LOG", "chatty")]), "LOG 'chatty'"),
+        (by_env(&[("PLAIN_LOG", "chatty")]), "PLAIN_LOG 'chatty'"),
+        (with(&[], &[], "log = 'chatty'"), "log in the configuration file 'chatty'"),
+    ] {
+        assert_refused(name, config, &[name, "off, error, warn, info, debug or trace"]);
+    }
+}
+
+#[test]
+fn a_file_is_refused_with_its_line() {
+    let table = [
+        ("node-id = 'a'\n\nnoed-id = 'b'", "line 3", "'noed-id'"),
+        ("config = 'a'", "line 1", "'config'"),
+        ("node-id = 'a'\nlog = ['a', 'b']", "line 2", "log is one value"),
+        ("log = true", "line 1", "log: must be text"),
+        ("node-id = 'a'\nnode-id = 'b'", "line 2", "duplicate"),
+        ("node-id =", "line 1", ""),
+    ];
+    for (text, line, words) in table {
+        let file = File::parse(text, "/etc/plain.toml".as_ref());
+        let config = file.map_err(|error| error.0).and_then(|file| built(&[], &[], file));
+        assert_refused(text, config, &["/etc/plain.toml", line, words]);
     }
 }

@@ -11,7 +11,7 @@ use axum::Router;
 use axum::body::{Body, HttpBody};
 use axum::extract::{ConnectInfo, MatchedPath, Request, State};
 use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, header};
-use axum::middleware::{Next, from_fn_with_state};
+use axum::middleware::{Next, from_fn, from_fn_with_state};
 use axum::response::{IntoResponse, Response};
 use http_body_util::BodyExt;
 
@@ -57,6 +57,34 @@ pub fn guard(router: Router, access: Access) -> Router {
             Failed(StatusCode::METHOD_NOT_ALLOWED, "this path has no such method".to_owned())
         })
         .layer(from_fn_with_state(gate, admit))
+        .layer(from_fn(in_json))
+}
+
+/// Errors are JSON, whoever makes them: what an extractor refuses (a path that is no UTF-8, a query) comes from axum as
+/// plain text.
+async fn in_json(request: Request, next: Next) -> Response {
+    let response = next.run(request).await;
+    let status = response.status();
+    let kind = response.headers().get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok());
+    let is_error = status.is_client_error() || status.is_server_error();
+    if !is_error || kind.is_some_and(|kind| kind.starts_with("application/json")) {
+        return response;
+    }
+    let (head, body) = response.into_parts();
+    let text = axum::body::to_bytes(body, BODY_LIMIT).await.unwrap_or_default();
+    let why = match String::from_utf8_lossy(&text).trim() {
+        "" => status.canonical_reason().unwrap_or("this cannot be done").to_owned(),
+        text => text.to_owned(),
+    };
+    let mut answer = Failed(status, why).into_response();
+    for (name, value) in head.headers {
+        // Headers of a name come in a row, all but the first without it: those of several values are none of an error's.
+        let Some(name) = name else { continue };
+        if name != header::CONTENT_TYPE && name != header::CONTENT_LENGTH {
+            answer.headers_mut().insert(name, value);
+        }
+    }
+    answer
 }
 
 async fn admit(State(gate): State<Arc<Gate>>, request: Request, next: Next) -> Result<Response, Response> {

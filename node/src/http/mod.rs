@@ -11,6 +11,7 @@ mod guard;
 mod limit;
 mod serve;
 mod slots;
+pub mod wish;
 
 use std::future::Future;
 use std::sync::Arc;

@@ -1,5 +1,6 @@
 //! What a node listens to, and what it makes of a message. Pure.
 
+use crate::contract::{channel, key};
 use crate::event::Event;
 
 /// The channels of one node.
@@ -32,16 +33,16 @@ impl Channels {
         Channels {
             id: id.to_owned(),
             tree_id: tree_id.to_owned(),
-            keyspace: format!("__keyspace@{database}__:"),
+            keyspace: channel::keyspace_prefix(database),
         }
     }
 
     /// What others publish.
     pub fn published(&self) -> Vec<String> {
         let mut channels = vec![
-            format!("topology:{}", self.id),
-            format!("topology:{}", self.tree_id),
-            format!("sessions:tree:{}", self.tree_id),
+            channel::topology(&self.id),
+            channel::topology(&self.tree_id),
+            channel::tree_sessions(&self.tree_id),
         ];
         channels.dedup();
         channels
@@ -50,7 +51,7 @@ impl Channels {
     /// What the server says about the node's own keys.
     pub fn own_keys(&self) -> Vec<String> {
         let id = &self.id;
-        [format!("children:{id}"), format!("parent:{id}"), format!("node:{id}"), "sessions:active".to_owned()]
+        [key::children(id), key::parent(id), key::node(id), key::ACTIVE_SESSIONS.to_owned()]
             .into_iter()
             .map(|key| format!("{}{key}", self.keyspace))
             .collect()
@@ -58,7 +59,7 @@ impl Channels {
 
     /// What the server says about a child's or the parent's registration.
     pub fn relative(&self, child: &str) -> String {
-        format!("{}node:{child}", self.keyspace)
+        format!("{}{}", self.keyspace, key::node(child))
     }
 
     /// What a message means.
@@ -73,15 +74,15 @@ impl Channels {
         }
     }
 
-    fn key_changed(&self, key: &str, event: &[u8]) -> Asks {
+    fn key_changed(&self, changed: &str, event: &[u8]) -> Asks {
         // A time to live says nothing about what is in a key.
         if matches!(event, b"expire" | b"persist") {
             return Asks::Nothing;
         }
-        if key == "sessions:active" {
+        if changed == key::ACTIVE_SESSIONS {
             return Asks::Sessions;
         }
-        match key.strip_prefix("node:") {
+        match changed.strip_prefix(key::NODE_PREFIX) {
             // We wrote it ourselves.
             Some(id) if id == self.id && event == b"hset" => Asks::Nothing,
             Some(id) if id != self.id && event == b"hset" => Asks::Compare(id.to_owned()),

@@ -2,7 +2,7 @@
 //! so that a read-only replica runs it, too.
 //!
 //! The scripts are given no keys but make them themselves: a key that a script is given counts as one that it writes, and
-//! a node's user need not be allowed to write other nodes' keys.
+//! a node's user need not be allowed to write other nodes' keys. The names come from [`crate::contract`], as arguments.
 
 use std::collections::BTreeMap;
 use std::sync::LazyLock;
@@ -11,6 +11,8 @@ use std::time::Duration;
 use redis::aio::MultiplexedConnection;
 use redis::{RedisResult, Script, Value};
 
+use crate::contract::{field, key};
+use crate::media::PerKind;
 use crate::record::{Origin, Place};
 use crate::sessions::{Row, Rows};
 use crate::topology::{Heard, Registered, Snapshot};
@@ -18,30 +20,31 @@ use crate::topology::{Heard, Registered, Snapshot};
 /// A child or parent whose `node:` key is no hash must not keep the others from being read: `pcall`.
 static SNAPSHOT: LazyLock<Script> = LazyLock::new(|| {
     Script::new(
-        "local children = redis.call('SMEMBERS', 'children:' .. ARGV[1])
+        "local id, NODE, CHILDREN, PARENT = ARGV[1], ARGV[2], ARGV[3], ARGV[4]
+         local children = redis.call('SMEMBERS', CHILDREN .. id)
          for i, child in ipairs(children) do
-           local hash = redis.pcall('HGETALL', 'node:' .. child)
+           local hash = redis.pcall('HGETALL', NODE .. child)
            if hash.err then hash = hash.err end
            children[i] = {child, hash}
          end
-         local parent = redis.call('GET', 'parent:' .. ARGV[1])
+         local parent = redis.call('GET', PARENT .. id)
          local origin = {}
          if parent then
            parent = string.match(parent, '^%s*(.-)%s*$')
-           origin = redis.pcall('HGETALL', 'node:' .. parent)
+           origin = redis.pcall('HGETALL', NODE .. parent)
            if origin.err then origin = origin.err end
          end
-         return {parent, redis.call('EXISTS', 'node:' .. ARGV[1]), children, origin}",
+         return {parent, redis.call('EXISTS', NODE .. id), children, origin}",
     )
 });
 
 static HASHES: LazyLock<Script> = LazyLock::new(|| {
     Script::new(
         "local hashes = {}
-         for i, id in ipairs(ARGV) do
-           local hash = redis.pcall('HGETALL', 'node:' .. id)
+         for i = 2, #ARGV do
+           local hash = redis.pcall('HGETALL', ARGV[1] .. ARGV[i])
            if hash.err then hash = hash.err end
-           hashes[i] = hash
+           hashes[i - 1] = hash
          end
          return hashes",
     )
@@ -49,14 +52,14 @@ static HASHES: LazyLock<Script> = LazyLock::new(|| {
 
 static SESSIONS: LazyLock<Script> = LazyLock::new(|| {
     Script::new(
-        "local known = {}
-         for i, id in ipairs(ARGV) do
-           if redis.call('EXISTS', 'session:' .. id) == 1 then known[#known + 1] = id end
+        "local ACTIVE, SESSION, FIELDS = ARGV[1], ARGV[2], {unpack(ARGV, 3, 8)}
+         local known = {}
+         for i = 9, #ARGV do
+           if redis.call('EXISTS', SESSION .. ARGV[i]) == 1 then known[#known + 1] = ARGV[i] end
          end
-         local sessions = redis.call('SMEMBERS', 'sessions:active')
+         local sessions = redis.call('SMEMBERS', ACTIVE)
          for i, id in ipairs(sessions) do
-           local row = redis.pcall('HMGET', 'session:' .. id,
-             'audioSsrc', 'videoSsrc', 'roomId', 'videoCodec', 'treeId', 'active')
+           local row = redis.pcall('HMGET', SESSION .. id, unpack(FIELDS))
            if row.err then row = {} end
            sessions[i] = {id, row}
          end
@@ -64,10 +67,23 @@ static SESSIONS: LazyLock<Script> = LazyLock::new(|| {
     )
 });
 
+/// What a session's [`Row`] has of its hash, in that order.
+const ROW: [&str; 6] = [
+    field::session::AUDIO_SSRC,
+    field::session::VIDEO_SSRC,
+    field::session::ROOM_ID,
+    field::session::VIDEO_CODEC,
+    field::session::TREE_ID,
+    field::session::ACTIVE,
+];
+
 /// All that concerns a node.
 pub async fn snapshot(commands: &mut MultiplexedConnection, id: &str) -> RedisResult<Snapshot> {
-    let (parent, exists, children, origin): (Value, bool, Vec<(Value, Value)>, Value) =
-        SNAPSHOT.arg(id).invoke_async(commands).await?;
+    let (parent, exists, children, origin): (Value, bool, Vec<(Value, Value)>, Value) = SNAPSHOT
+        .arg(id)
+        .arg(&[key::NODE_PREFIX, key::CHILDREN_PREFIX, key::PARENT_PREFIX])
+        .invoke_async(commands)
+        .await?;
     let parent = text(&parent).map(|parent| parent.trim().to_owned()).filter(|parent| !parent.is_empty());
     let children = children
         .into_iter()
@@ -82,21 +98,25 @@ pub async fn hashes(
     commands: &mut MultiplexedConnection,
     ids: &[String],
 ) -> RedisResult<BTreeMap<String, Hash>> {
-    let hashes: Vec<Value> = HASHES.arg(ids).invoke_async(commands).await?;
+    let hashes: Vec<Value> = HASHES.arg(key::NODE_PREFIX).arg(ids).invoke_async(commands).await?;
     Ok(ids.iter().cloned().zip(hashes.iter().map(fields)).collect())
 }
 
 /// All active sessions, of whatever tree; and which of `asked` have a hash.
 pub async fn sessions(commands: &mut MultiplexedConnection, asked: &[String]) -> RedisResult<Rows> {
-    let (known, rows): (Vec<Value>, Vec<(Value, Vec<Value>)>) =
-        SESSIONS.prepare_invoke().arg(asked).invoke_async(commands).await?;
+    let (known, rows): (Vec<Value>, Vec<(Value, Vec<Value>)>) = SESSIONS
+        .arg(key::ACTIVE_SESSIONS)
+        .arg(key::SESSION_PREFIX)
+        .arg(&ROW)
+        .arg(asked)
+        .invoke_async(commands)
+        .await?;
     let row = |(id, fields): (Value, Vec<Value>)| {
         let mut fields = fields.iter().map(text);
         let mut next = || fields.next().flatten();
         Some(Row {
             id: text(&id)?,
-            audio_ssrc: next(),
-            video_ssrc: next(),
+            ssrcs: PerKind::from_fn(|_| next()),
             room_id: next(),
             video_codec: next(),
             tree_id: next(),
@@ -116,7 +136,7 @@ pub async fn register(
     fields: &[(&'static str, String)],
     ttl: Duration,
 ) -> RedisResult<bool> {
-    let key = format!("node:{id}");
+    let key = key::node(id);
     let (existed,): (bool,) = redis::pipe()
         .atomic()
         .cmd("EXISTS")
@@ -136,12 +156,12 @@ pub async fn register(
 
 /// The registration is there.
 pub async fn is_registered(commands: &mut MultiplexedConnection, id: &str) -> RedisResult<bool> {
-    redis::cmd("EXISTS").arg(format!("node:{id}")).query_async(commands).await
+    redis::cmd("EXISTS").arg(key::node(id)).query_async(commands).await
 }
 
 /// The node is no more.
 pub async fn unregister(commands: &mut MultiplexedConnection, id: &str) -> RedisResult<()> {
-    redis::cmd("DEL").arg(format!("node:{id}")).query_async(commands).await
+    redis::cmd("DEL").arg(key::node(id)).query_async(commands).await
 }
 
 /// The server is a master.

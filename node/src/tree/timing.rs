@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use crate::contract::{NODE_REWRITTEN, NODE_TTL};
+
 /// Times of a node that follows Redis.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Timing {
@@ -24,11 +26,11 @@ pub struct Timing {
 }
 
 impl Default for Timing {
-    /// As in the contract.
+    /// Those of docs/contract.md, *Redis*.
     fn default() -> Timing {
         Timing {
-            ttl: Duration::from_secs(60),
-            rewrite: Duration::from_secs(20),
+            ttl: NODE_TTL,
+            rewrite: NODE_REWRITTEN,
             reread: Duration::from_secs(30),
             poll: Duration::from_secs(1),
             pulse: Duration::from_secs(2),

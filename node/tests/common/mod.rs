@@ -112,10 +112,19 @@ impl Served {
     }
 
     pub fn start_within(node: Idle, access: Access, bounds: Bounds) -> Served {
-        let runtime =
-            tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
         let node = Arc::new(node);
         let routes = routes(node.clone(), access);
+        Served::routes(node, routes, bounds)
+    }
+
+    /// Other routes than the node's.
+    pub fn router(routes: Router) -> Served {
+        Served::routes(Arc::default(), routes, Bounds::of_process().unwrap())
+    }
+
+    fn routes(node: Arc<Idle>, routes: Router, bounds: Bounds) -> Served {
+        let runtime =
+            tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
         let address = runtime.block_on(async {
             let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
             let address = listener.local_addr().unwrap();
@@ -168,7 +177,7 @@ impl Answer {
         self.headers.get(name).map_or("", |value| value.to_str().unwrap())
     }
 
-    /// What the error says; fails if the answer is not an error as the contract wants it.
+    /// What the error says; fails if the answer is not an error as in docs/contract.md, *HTTP*.
     pub fn error(&self) -> String {
         assert!(self.status >= 400, "{}: {}", self.status, self.body);
         assert_eq!(self.header("content-type"), "application/json", "{}: {}", self.status, self.body);

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use node::media::Ssrc;
 use node::tree::{Session, Tree};
 
 use crate::common::*;
@@ -14,10 +15,18 @@ async fn sessions_are_told_when_they_change() {
     server.run("SADD sessions:active s1 s2").await;
     let node = Arc::new(Recorder::default());
     let tree = Tree::start_with(config(&server), registration(), node.clone(), only_heard());
-    let s1 =
-        Session { id: "s1".to_owned(), audio_ssrc: 1111, video_ssrc: 2222, room_id: None, video_codec: None };
-    let s3 =
-        Session { id: "s3".to_owned(), audio_ssrc: 3333, video_ssrc: 4444, room_id: None, video_codec: None };
+    let s1 = Session {
+        id: "s1".to_owned(),
+        ssrcs: [1111, 2222].map(Ssrc).into(),
+        room_id: None,
+        video_codec: None,
+    };
+    let s3 = Session {
+        id: "s3".to_owned(),
+        ssrcs: [3333, 4444].map(Ssrc).into(),
+        room_id: None,
+        video_codec: None,
+    };
     node.is_told("s1", |told| told.sessions == [vec![s1.clone()]]).await;
     settled(&tree).await;
 

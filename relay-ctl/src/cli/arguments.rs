@@ -1,18 +1,18 @@
 //! What can be typed.
 
-use std::net::{Ipv4Addr, SocketAddr};
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::{Parser, Subcommand};
 use clap_complete::{ArgValueCandidates, Shell};
 use node::cli::Failure;
-use node::config::{NodeFlags, client_token, environment};
+use node::config::environment;
 
 use super::completion::{children, interfaces};
 use crate::client::Client;
-use crate::config::{ConfigError, DEFAULT_API_PORT};
-use crate::kernel::{ModeWanted, pins};
+use crate::config::{DEFAULT_API_PORT, Flags, RelaySettings};
+use crate::kernel::pins;
 
 /// The kernel relay of Media-Tree: copies RTP to its children in XDP or tc, and lets you change them while media flows.
 #[derive(Parser)]
@@ -32,7 +32,7 @@ pub(super) enum Command {
         #[arg(add = ArgValueCandidates::new(interfaces))]
         interface: String,
         /// Where data planes are pinned
-        #[arg(long, env = "RELAY_PIN_ROOT", default_value = pins::DEFAULT_ROOT)]
+        #[arg(long, env = "PIN_ROOT", default_value_os_t = pin_root())]
         pin_root: PathBuf,
     },
     /// Show the relay's state. Exit code 0: healthy; 1: not healthy; 2: nobody answers and nothing is attached
@@ -73,7 +73,7 @@ pub(super) enum Command {
         #[arg(long, add = ArgValueCandidates::new(interfaces))]
         interface: Option<String>,
         /// Where data planes are pinned
-        #[arg(long, env = "RELAY_PIN_ROOT", default_value = pins::DEFAULT_ROOT)]
+        #[arg(long, env = "PIN_ROOT", default_value_os_t = pin_root())]
         pin_root: PathBuf,
     },
     /// Check what this machine can do and what is missing
@@ -85,7 +85,7 @@ pub(super) enum Command {
         #[arg(long)]
         json: bool,
         /// Where data planes are pinned
-        #[arg(long, env = "RELAY_PIN_ROOT", default_value = pins::DEFAULT_ROOT)]
+        #[arg(long, env = "PIN_ROOT", default_value_os_t = pin_root())]
         pin_root: PathBuf,
     },
     /// Print a completion script for a shell
@@ -101,49 +101,10 @@ pub(super) struct Attach {
     #[arg(add = ArgValueCandidates::new(interfaces))]
     pub interface: String,
     #[command(flatten)]
-    pub node: NodeFlags,
-    /// Which data plane [default: auto]
-    #[arg(long, env = "RELAY_MODE", value_enum)]
-    pub mode: Option<ModeWanted>,
-    /// Child NAME=HOST:AUDIO:VIDEO (IPv6 in brackets), for a relay without Redis; repeatable
-    #[arg(long = "child", value_name = "NAME=HOST:AUDIO:VIDEO")]
-    pub children: Vec<String>,
-    /// Where media comes in, [ADDRESS:]AUDIO:VIDEO; RTCP is the port after each [default: 5002:5004]
-    #[arg(long, env = "RELAY_LISTEN", value_name = "[ADDRESS:]AUDIO:VIDEO")]
-    pub listen: Option<String>,
-    /// Where media is taken from: an address or ADDRESS/BITS, IPv4 or IPv6; repeatable. In a tree besides from the parent
-    /// [default: from anybody, in a tree from the parent]
-    #[arg(long = "source", env = "RELAY_SOURCES", value_name = "CIDR", value_delimiter = ',')]
-    pub sources: Vec<String>,
-    /// TOML file with the same settings; flags win
-    #[arg(long, env = "RELAY_CONFIG")]
-    pub config: Option<PathBuf>,
-    /// When the interface is gone, one whose name begins so takes its place: in a container whose network is disconnected
-    /// and connected again, eth0 comes back as eth1
-    #[arg(long, env = "RELAY_STAND_IN", value_name = "PREFIX")]
-    pub stand_in: Option<String>,
-    /// In xdp, how many CPUs copy (4) or which (0,2 or 4-7): each stream belongs to one of them, chosen by its SSRC. For cards
-    /// that bring all of a relay's media to one CPU [default: the CPU that a packet comes in on]
-    #[arg(long, env = "RELAY_CPUS", value_name = "N|LIST")]
-    pub cpus: Option<String>,
+    pub flags: Flags,
     /// Counts neither streams nor children, for the benchmark that says what that costs
     #[arg(long, hide = true)]
     pub without_statistics: bool,
-    /// Address of the HTTP API [default: 127.0.0.1:7071, with a token 0.0.0.0:7071; API_PORT changes the port]
-    #[arg(long, env = "RELAY_API")]
-    pub api: Option<SocketAddr>,
-    /// Where the data plane is pinned [default: /sys/fs/bpf/media-tree]
-    #[arg(long, env = "RELAY_PIN_ROOT")]
-    pub pin_root: Option<PathBuf>,
-    /// Log level or filter: off, error, warn, info, debug, trace [default: info]
-    #[arg(long, env = "RELAY_LOG")]
-    pub log: Option<String>,
-    /// RTP port for audio, when --listen is not given
-    #[arg(long, env = "RTP_AUDIO_PORT", hide = true)]
-    pub rtp_audio_port: Option<u16>,
-    /// RTP port for video, when --listen is not given
-    #[arg(long, env = "RTP_VIDEO_PORT", hide = true)]
-    pub rtp_video_port: Option<u16>,
 }
 
 #[derive(clap::Args)]
@@ -157,7 +118,7 @@ pub(super) struct Query {
     #[arg(long, add = ArgValueCandidates::new(interfaces))]
     pub interface: Option<String>,
     /// Where data planes are pinned
-    #[arg(long, env = "RELAY_PIN_ROOT", default_value = pins::DEFAULT_ROOT)]
+    #[arg(long, env = "PIN_ROOT", default_value_os_t = pin_root())]
     pub pin_root: PathBuf,
     /// Seconds to wait for an answer [default: 10]
     #[arg(long, value_name = "SECONDS", value_parser = interval)]
@@ -176,31 +137,31 @@ const ANSWER: Duration = Duration::from_secs(10);
 
 #[derive(clap::Args)]
 pub(super) struct At {
-    /// Address of the daemon's HTTP API [default: 127.0.0.1:7071; API_PORT changes the port]
-    #[arg(long, env = "RELAY_API")]
+    /// Address of the daemon's HTTP API [default: 127.0.0.1:7071; API_PORT changes the port] [env: API]
+    #[arg(long, value_name = "ADDRESS:PORT")]
     pub api: Option<SocketAddr>,
     /// File with the daemon's token [env: API_TOKEN_FILE, or the token itself: API_TOKEN]
     #[arg(long, value_name = "FILE")]
-    pub api_token_file: Option<PathBuf>,
+    pub api_token_file: Option<String>,
 }
 
 impl At {
     pub fn client(&self) -> Result<Client, Failure> {
-        let env = |name: &str| environment(name).filter(|value| !value.is_empty());
-        let api = match (self.api, env("API_PORT")) {
-            (Some(api), _) => api,
-            (None, None) => (Ipv4Addr::LOCALHOST, DEFAULT_API_PORT).into(),
-            (None, Some(port)) => match port.parse() {
-                Ok(port) if port != 0 => (Ipv4Addr::LOCALHOST, port).into(),
-                _ => return Err(ConfigError(format!("API_PORT '{port}' is no port from 1 to 65535")).into()),
-            },
-        };
-        let (token, warnings) = client_token(self.api_token_file.clone(), env)?;
-        for warning in warnings {
+        let api = self.api.map(|api| ["--api".to_owned(), api.to_string()]);
+        let token = self.api_token_file.clone().map(|file| ["--api-token-file".to_owned(), file]);
+        let flags: Vec<String> = api.into_iter().chain(token).flatten().collect();
+        let config = node::config::client::<RelaySettings>(&flags, environment, DEFAULT_API_PORT)?;
+        for warning in &config.warnings {
             eprintln!("relay-ctl: {warning}");
         }
-        Ok(Client::new(api, token))
+        Ok(Client::new(config.api, config.token))
     }
+}
+
+/// Where data planes are pinned unless told otherwise; the variable's old name is none that clap knows.
+fn pin_root() -> PathBuf {
+    let old = environment("RELAY_PIN_ROOT").filter(|folder| !folder.is_empty());
+    old.unwrap_or_else(|| pins::DEFAULT_ROOT.to_owned()).into()
 }
 
 #[derive(Subcommand)]

@@ -15,7 +15,7 @@ use node::config::environment;
 
 use self::arguments::{At, Attach, Capture, ChildCommand, Cli, Command, Query};
 use crate::client::ClientError;
-use crate::config::{ChildSpec, Config, ConfigError, File, Flags};
+use crate::config::{ChildSpec, Config, ConfigError};
 use crate::kernel::{KernelError, Maps, Pins};
 use crate::top::Source;
 use crate::{doctor, report, view};
@@ -93,28 +93,9 @@ fn run(command: Command) -> Result<ExitCode, Failure> {
 }
 
 fn configuration(attach: Attach) -> Result<Config, Failure> {
-    let file = match &attach.config {
-        Some(path) => File::read(path)?,
-        None => File::default(),
-    };
-    let [audio, video] = crate::config::DEFAULT_PORTS;
-    let ports = (attach.rtp_audio_port.is_some() || attach.rtp_video_port.is_some()).then(|| {
-        format!("{}:{}", attach.rtp_audio_port.unwrap_or(audio), attach.rtp_video_port.unwrap_or(video))
-    });
-    let flags = Flags {
-        node: attach.node,
-        mode: attach.mode,
-        listen: attach.listen.or(ports),
-        api: attach.api,
-        pin_root: attach.pin_root,
-        log: attach.log,
-        stand_in: attach.stand_in,
-        cpus: attach.cpus,
-        without_statistics: attach.without_statistics,
-        children: attach.children,
-        sources: attach.sources,
-    };
-    Ok(Config::new(&attach.interface, flags, environment, file)?)
+    let mut config = Config::load(&attach.interface, attach.flags, environment)?;
+    config.constants.statistics = !attach.without_statistics;
+    Ok(config)
 }
 
 fn detach(interface: &str, pin_root: &Path) -> Result<ExitCode, Failure> {

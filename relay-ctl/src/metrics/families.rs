@@ -3,6 +3,7 @@
 use std::cmp::Reverse;
 use std::collections::BTreeMap;
 
+use node::media::Kind;
 use node::metrics::{Scrape, flag};
 use prometheus::Result;
 use prometheus::proto::MetricFamily;
@@ -34,9 +35,9 @@ pub fn families(sample: &Sample, counters: &Counters) -> Result<Vec<MetricFamily
     scrape.families()
 }
 
-const KINDS: [&str; 2] = ["audio", "video"];
+const KINDS: [&str; 2] = [Kind::Audio.name(), Kind::Video.name()];
 
-/// What the contract names, and how the relay as a whole is.
+/// What docs/contract.md, *Metrics*, promises to every query, and how the relay as a whole is.
 fn relay(scrape: &Scrape, sample: &Sample) -> Result<()> {
     let active = sample.children.iter().filter(|child| child.state == ChildState::Forwarding).count();
     scrape.gauge(

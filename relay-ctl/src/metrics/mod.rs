@@ -1,8 +1,8 @@
 //! `GET /metrics`: what Prometheus scrapes.
 //!
 //! A scrape looks at the relay once and builds all series from that look ([`families`]); nothing is counted twice over,
-//! nothing per packet. Only what the data plane does not count itself is kept in between ([`Counters`]). Names are those
-//! of the tree's contract, and every series carries `tree_id` and `node_id`.
+//! nothing per packet. Only what the data plane does not count itself is kept in between ([`Counters`]). All of them
+//! are in docs/contract.md, *Metrics*; every series carries `tree_id` and `node_id`.
 
 mod counters;
 mod families;

@@ -18,6 +18,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use node::keyframe::{self, Echoes, Limiter};
+use node::media::Ssrc;
 use relay_common::layout::StreamKey;
 use socket2::{Domain, Protocol, Socket, Type};
 use tokio::net::UdpSocket;
@@ -155,7 +156,7 @@ impl Relay {
         state.source_of(key).or_else(|| state.parent_of(key, self.config.listen.ports))
     }
 
-    async fn ask_above(&self, sockets: &Sockets, port: u16, ssrc: u32) {
+    async fn ask_above(&self, sockets: &Sockets, port: u16, ssrc: Ssrc) {
         let state = self.state.lock().await;
         // It may have ended meanwhile.
         let Some(source) = self.above(&state, &key(port, ssrc)) else { return };
@@ -201,9 +202,9 @@ impl State {
 /// What is remembered from one request to the next.
 struct Passing {
     /// By RTP port and SSRC.
-    limiter: Limiter<(u16, u32)>,
+    limiter: Limiter<(u16, Ssrc)>,
     /// By child, RTP port and SSRC.
-    echoes: Echoes<(IpAddr, u16, u32)>,
+    echoes: Echoes<(IpAddr, u16, Ssrc)>,
     started: Instant,
 }
 
@@ -217,8 +218,8 @@ impl Passing {
     }
 }
 
-fn key(port: u16, ssrc: u32) -> StreamKey {
-    StreamKey { port, reserved: [0; 2], ssrc }
+fn key(port: u16, ssrc: Ssrc) -> StreamKey {
+    StreamKey { port, reserved: [0; 2], ssrc: ssrc.0 }
 }
 
 fn is_link_local(address: &IpAddr) -> bool {

@@ -1,11 +1,10 @@
 //! Children and parents whose host is a name: looked up apart from everything else, since a name server may take its time.
 
-use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use futures_util::future::join_all;
+pub use node::resolve::{Answers, resolve, resolve_all};
 use relay_common::reason::Reason;
 use tokio::time::MissedTickBehavior;
 
@@ -20,45 +19,8 @@ use crate::report::monotonic_ns;
 const AGAIN: Duration = Duration::from_secs(30);
 /// The same while one has no address.
 const AGAIN_WHEN_MISSING: Duration = Duration::from_secs(2);
-/// A name server that takes longer has not answered.
-const PATIENCE: Duration = Duration::from_secs(5);
 /// How often is looked whether copies are missing because a child is of another IP version than the media.
 const FAMILIES: Duration = Duration::from_secs(1);
-
-/// What hosts resolve to, or why they do not.
-pub type Answers = BTreeMap<String, Result<Vec<IpAddr>, String>>;
-
-/// All addresses of a host: its own, or those that its name resolves to. Waits for a name server no longer than 5 s.
-pub async fn resolve(host: &str) -> Result<Vec<IpAddr>, String> {
-    if let Ok(address) = host.parse::<IpAddr>() {
-        return Ok(vec![address]);
-    }
-    let cure = "check the name, /etc/hosts and DNS, or give the address";
-    let answer = match tokio::time::timeout(PATIENCE, tokio::net::lookup_host((host, 0))).await {
-        Ok(answer) => answer,
-        Err(_) => return Err(format!("host '{host}': the name server does not answer; {cure}")),
-    };
-    let mut addresses: Vec<IpAddr> = match answer {
-        Ok(found) => found.map(|address| address.ip().to_canonical()).collect(),
-        Err(error) => return Err(format!("host '{host}' cannot be resolved ({error}); {cure}")),
-    };
-    let mut seen = BTreeSet::new();
-    addresses.retain(|address| seen.insert(*address));
-    if addresses.is_empty() {
-        return Err(format!("host '{host}' has no address; {cure}"));
-    }
-    Ok(addresses)
-}
-
-/// Resolves hosts, all at the same time.
-pub async fn resolve_all(hosts: impl IntoIterator<Item = String>) -> Answers {
-    let hosts: BTreeSet<String> = hosts.into_iter().collect();
-    let each = hosts.into_iter().map(|host| async move {
-        let answer = resolve(&host).await;
-        (host, answer)
-    });
-    join_all(each).await.into_iter().collect()
-}
 
 impl Relay {
     /// Runs until cancelled.
@@ -211,7 +173,7 @@ impl Relay {
 
     /// IP versions of the media that there is.
     async fn live_families(&self) -> Families {
-        Families::live(&self.read_streams().await, monotonic_ns())
+        family::live(&self.read_streams().await, monotonic_ns())
     }
 }
 

@@ -32,7 +32,6 @@ use crate::metrics::Counters;
 use crate::net::Netlink;
 use crate::view;
 
-use family::Families;
 use plane::Plane;
 use probes::{Fallen, Looker, Probes};
 pub use sample::{Forwarder, Sample, Told};
@@ -150,7 +149,7 @@ impl Relay {
         let addresses = hosts::resolve(&spec.host).await.map_err(RelayError::Bad)?;
         let name = spec.name.clone();
         let streams = self.read_streams().await;
-        let live = Families::live(&streams, crate::report::monotonic_ns());
+        let live = family::live(&streams, crate::report::monotonic_ns());
         {
             let mut state = self.state.lock().await;
             let address = family::choose(&addresses, None, live, state.listened())

@@ -115,9 +115,9 @@ impl Relay {
 
     /// The sessions of the tree, to be shown from now on.
     pub fn show_sessions(&self, sessions: &[Session]) {
-        let by_ssrc = sessions.iter().flat_map(|session| {
-            [session.audio_ssrc, session.video_ssrc].map(|ssrc| (ssrc, session.id.clone()))
-        });
+        let by_ssrc = sessions
+            .iter()
+            .flat_map(|session| session.ssrcs.into_array().map(|ssrc| (ssrc.0, session.id.clone())));
         self.told.write().unwrap_or_else(PoisonError::into_inner).sessions = by_ssrc.collect();
     }
 

@@ -181,7 +181,7 @@ impl Relay {
     async fn populate(&self, inherited: Inherited, answers: &Answers, mode: Mode) -> Result<(), StartError> {
         let mut state = self.state.lock().await;
         let streams = state.plane.streams();
-        let live = Families::live(&streams, crate::report::monotonic_ns());
+        let live = family::live(&streams, crate::report::monotonic_ns());
         for (id, info) in inherited.children {
             let spec = spec_of(&info);
             let record = match &state.plane {

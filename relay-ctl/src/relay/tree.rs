@@ -153,10 +153,8 @@ impl Relay {
                 None => return,
             },
         };
-        let found = tokio::time::timeout(REDIS_LOOK_UP, tokio::net::lookup_host(place)).await;
-        if let Ok(Ok(mut places)) = found
-            && let Some(place) = places.next()
-        {
+        let found = tokio::time::timeout(REDIS_LOOK_UP, node::resolve::server(&place.0, place.1)).await;
+        if let Ok(Ok(place)) = found {
             let _ = self.redis.set(place);
         }
     }

@@ -5,8 +5,7 @@ use std::net::UdpSocket;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
-use relay_ctl::config::{Config, File, Flags};
-use relay_ctl::kernel::ModeWanted;
+use relay_ctl::config::{Config, Flags};
 use relay_ctl::metrics;
 use relay_ctl::relay::{Relay, StartError};
 use relay_ctl::userspace::UserspaceError;
@@ -16,13 +15,10 @@ pub async fn relay() -> Relay {
     // Below the ephemeral ports; another start for each process.
     let mut audio = 30_000 + (std::process::id() % 500) as u16 * 4;
     loop {
-        let flags = Flags {
-            mode: Some(ModeWanted::Userspace),
-            listen: Some(format!("127.0.0.1:{audio}:{}", audio + 2)),
-            children: vec!["egress-1=127.0.0.1:9:19".to_owned()],
-            ..Flags::default()
-        };
-        match Relay::start(Config::new("lo", flags, |_: &str| None, File::default()).unwrap()).await {
+        let listen = format!("127.0.0.1:{audio}:{}", audio + 2);
+        let flags = ["--mode", "userspace", "--listen", &listen, "--child", "egress-1=127.0.0.1:9:19"];
+        let config = Config::load("lo", Flags::read(&flags).unwrap(), |_| None).unwrap();
+        match Relay::start(config).await {
             Err(StartError::Userspace(UserspaceError::InUse(_))) => audio -= 4,
             started => return started.unwrap(),
         }

@@ -26,7 +26,7 @@ const LEFT_OUT: [&str; 7] = [
 const OURS: &str = "# Written by `cargo xtask compose`, for docker-compose.";
 
 /// Finds or makes it; gives its name. docker-compose is told by the settings file that it reads by itself, so that whoever
-/// types the documents' commands need not know.
+/// types the commands of docs/contract.md, *Compatibility*, need not know.
 pub fn ensure() -> Result<String> {
     let base = find()?;
     let file = settings();

@@ -9,6 +9,8 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
 use lab::{Lab, Process, Redis, RedisConfig};
+use node::contract::field::session as field;
+use node::contract::key;
 use serde_json::{Value, json};
 
 /// Where the egress is.
@@ -55,12 +57,12 @@ impl<'lab> World<'lab> {
     /// A session of the tree, as an injection writes it.
     pub fn session(&self, id: &str, room: u64, ssrcs: [u32; 2]) {
         let [audio, video] = ssrcs.map(|ssrc| ssrc.to_string());
-        let key = format!("session:{id}");
-        let room = room.to_string();
-        let fields =
-            ["HSET", &key, "sessionId", id, "roomId", &room, "audioSsrc", &audio, "videoSsrc", &video];
-        self.redis.cli(&[&fields[..], &["treeId", "tree-1", "active", "true"]].concat()).unwrap();
-        self.redis.cli(&["SADD", "sessions:active", id]).unwrap();
+        let (key, room) = (key::session(id), room.to_string());
+        let ssrcs = [field::AUDIO_SSRC, &audio, field::VIDEO_SSRC, &video];
+        let fields = ["HSET", &key, field::SESSION_ID, id, field::ROOM_ID, &room];
+        let rest = [field::TREE_ID, "tree-1", field::ACTIVE, "true"];
+        self.redis.cli(&[&fields[..], &ssrcs, &rest].concat()).unwrap();
+        self.redis.cli(&["SADD", key::ACTIVE_SESSIONS, id]).unwrap();
     }
 
     /// Waits until something is so.

@@ -6,13 +6,13 @@ use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-use injection::rtp::{self, Header};
 use lab::Lab;
+use node::media::Ssrc;
+use node::media::rtp::Header;
 
 #[derive(Clone, Copy, Debug)]
 pub struct Packet {
     pub header: Header,
-    pub payload_type: u8,
     pub at: Instant,
     /// Begins a VP8 keyframe, or H264's IDR picture.
     pub keyframe: bool,
@@ -47,15 +47,13 @@ impl Receiver {
                     let Ok((length, from)) = socket.recv_from(&mut buffer) else { continue };
                     let packet = &buffer[..length];
                     // Whatever comes must be RTP.
-                    let header = rtp::read(packet).unwrap();
-                    let payload_type = packet[1] & 0x7f;
-                    let keyframe = match payload_type {
+                    let header = Header::read(packet).unwrap();
+                    let keyframe = match header.payload_type {
                         96 => begins_keyframe(packet),
                         108 => begins_idr(packet),
                         _ => false,
                     };
-                    let seen =
-                        Packet { header, payload_type, at: Instant::now(), keyframe, from: from.port() };
+                    let seen = Packet { header, at: Instant::now(), keyframe, from: from.port() };
                     packets[kind].lock().unwrap().push(seen);
                 }
             })
@@ -75,7 +73,7 @@ impl Receiver {
 
     /// Sends feedback as receivers do: from the RTP port to the sender's RTCP port.
     pub fn asks_for_keyframe(&self, ssrc: u32) {
-        self.sockets[1].send_to(&node::keyframe::request(1, ssrc), ("10.77.0.1", 5005)).unwrap();
+        self.sockets[1].send_to(&node::keyframe::request(Ssrc(1), Ssrc(ssrc)), ("10.77.0.1", 5005)).unwrap();
     }
 }
 

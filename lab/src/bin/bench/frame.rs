@@ -3,13 +3,14 @@
 use std::net::Ipv4Addr;
 
 use lab::relay::AUDIO;
+use lab::rtp::{HEADER_LENGTH, Header};
+use node::media::{Codec, Ssrc};
 
 /// Bytes that the generator writes into every packet.
 pub const WRITTEN: usize = 80;
 /// Ethernet, IPv4 and UDP header.
 pub const HEADERS: usize = 14 + 20 + 8;
 const SOURCE_PORT: u16 = 40_000;
-const PAYLOAD_TYPE: u8 = 111;
 /// Longest frame of an Ethernet without tag.
 const LONGEST: usize = 1514;
 
@@ -36,7 +37,9 @@ impl Frame {
         ip[10..12].copy_from_slice(&header_sum);
 
         let mut rtp = vec![0; rtp_length];
-        rtp[..2].copy_from_slice(&[2 << 6, PAYLOAD_TYPE]);
+        let payload_type = Codec::Opus.payload_type();
+        let header = Header { payload_type, sequence: 0, timestamp: 0, ssrc: Ssrc(0) };
+        rtp[..HEADER_LENGTH].copy_from_slice(&header.bytes());
         // Beyond the probe, anything that is not all the same.
         (0..).zip(&mut rtp[WRITTEN - HEADERS..]).for_each(|(index, byte)| *byte = index as u8);
         let udp = [&SOURCE_PORT.to_be_bytes()[..], &AUDIO.to_be_bytes(), &udp_length, &[0, 0], &rtp].concat();

@@ -1,5 +1,8 @@
 //! [`Counted`]: packets of one stream, and those that are missing.
 
+use node::media::Ssrc;
+use node::media::rtp::Header;
+
 /// What arrived at the end of a stream's path, behind the jitter buffer, so in order.
 #[derive(Clone, Debug, Default)]
 pub struct Counted {
@@ -15,11 +18,9 @@ pub struct Counted {
 }
 
 impl Counted {
-    /// Counts a packet by its fixed header (RFC 3550 section 5.1).
+    /// Counts a packet; what is no RTP does not count.
     pub fn count(&mut self, packet: &[u8]) {
-        let Some(header) = packet.first_chunk::<12>() else { return };
-        let sequence = u16::from_be_bytes([header[2], header[3]]);
-        let ssrc = u32::from_be_bytes([header[8], header[9], header[10], header[11]]);
+        let Ok(Header { sequence, ssrc: Ssrc(ssrc), .. }) = Header::read(packet) else { return };
         self.packets += 1;
         match self.last {
             Some(_) if ssrc != self.ssrc => self.restarts += 1,
@@ -60,6 +61,8 @@ mod tests {
         counted.count(&packet(10, 7));
         counted.count(&packet(9_000, 8));
         counted.count(&[0x80; 11]);
+        // A sender report.
+        counted.count(&[0x80, 200, 0, 6, 0, 0, 0, 8, 1, 2, 3, 4]);
         assert_eq!((counted.packets, counted.lost, counted.restarts, counted.ssrc), (2, 0, 1, 8));
     }
 }

@@ -7,6 +7,9 @@ use crate::metrics::text;
 use crate::relay::Forwarder;
 use crate::view::{self, samples};
 
+#[path = "../../../../node/tests/support/documented.rs"]
+mod documented;
+
 fn sample() -> Sample {
     let mut status = samples::status(1);
     status.gstreamer.audio_restarts = 2;
@@ -152,4 +155,13 @@ fn a_child_s_name_may_have_quotes_and_backslashes() {
     let children = vec![samples::child(r#"a"b\c"#, 1)];
     let lines = lines(&Sample { children, ..sample() });
     assert!(lines.iter().any(|line| line.contains(r#"child="a\"b\\c""#)), "{}", lines.join("\n"));
+}
+
+#[test]
+fn all_are_documented() {
+    let mut sample = sample();
+    sample.status.redis = Some(RedisView::default());
+    sample.status.dataplane.receive_overflow = Some(1);
+    sample.status.dataplane.egress.insert("eth0".to_owned(), view::Egress::default());
+    documented::are_the_metrics_of("media_tree_relay_", &[text(&sample, &Counters::new()).unwrap()]);
 }

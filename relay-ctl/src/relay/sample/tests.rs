@@ -2,13 +2,13 @@ use std::net::UdpSocket;
 use std::sync::atomic::{AtomicU16, Ordering::Relaxed};
 use std::time::{Duration, Instant};
 
+use node::media::Ssrc;
 use node::tree::RedisView;
 
 use tokio::sync::watch;
 
 use super::*;
-use crate::config::{Config, File, Flags};
-use crate::kernel::ModeWanted;
+use crate::config::{Config, Flags};
 use crate::relay::StartError;
 use crate::relay::watch::Patience;
 use crate::userspace::UserspaceError;
@@ -20,13 +20,11 @@ async fn relay(children: &[&str]) -> Relay {
     let start = 10_000 + (std::process::id() % 500) as u16 * 40;
     loop {
         let audio = start + NEXT.fetch_add(4, Relaxed);
-        let flags = Flags {
-            mode: Some(ModeWanted::Userspace),
-            listen: Some(format!("127.0.0.1:{audio}:{}", audio + 2)),
-            children: children.iter().map(|child| (*child).to_owned()).collect(),
-            ..Flags::default()
-        };
-        match Relay::start(Config::new("lo", flags, |_: &str| None, File::default()).unwrap()).await {
+        let listen = format!("127.0.0.1:{audio}:{}", audio + 2);
+        let mut flags = vec!["--mode", "userspace", "--listen", &listen];
+        flags.extend(children.iter().flat_map(|child| ["--child", *child]));
+        let config = Config::load("lo", Flags::read(&flags).unwrap(), |_| None).unwrap();
+        match Relay::start(config).await {
             Err(StartError::Userspace(UserspaceError::InUse(_))) => {}
             started => return started.unwrap(),
         }
@@ -108,8 +106,7 @@ async fn what_redis_told_is_shown() {
     send(&relay, 1, 9999, 0..1).await;
     relay.show_sessions(&[Session {
         id: "morning".to_owned(),
-        audio_ssrc: 1111,
-        video_ssrc: 2222,
+        ssrcs: [1111, 2222].map(Ssrc).into(),
         room_id: None,
         video_codec: None,
     }]);

@@ -1,4 +1,4 @@
-//! RTP headers (RFC 3550), without I/O: reading, and numbering that goes on when a publication follows another.
+//! Numbering of RTP packets that goes on when a publication follows another, without I/O.
 //!
 //! A session's SSRC stays the same for its whole life, and receivers take sequence numbers that jump back for old packets
 //! and drop them. So what one publisher began, the next continues: its numbers and timestamps are shifted by what makes
@@ -6,42 +6,7 @@
 
 use std::time::Duration;
 
-/// Shortest packet.
-pub const HEADER: usize = 12;
-/// A jump larger than this is a stream that began anew (RFC 3550 appendix A.1: MAX_DROPOUT).
-const MAX_DROPOUT: u16 = 3000;
-/// So far back a packet may still be a late one.
-const MAX_LATE: u16 = 1000;
-
-/// What matters of a header.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Header {
-    /// Sequence number.
-    pub sequence: u16,
-    /// Timestamp.
-    pub timestamp: u32,
-    /// SSRC.
-    pub ssrc: u32,
-}
-
-/// Reads a header; `None` for anything that is not RTP.
-pub fn read(packet: &[u8]) -> Option<Header> {
-    let header = packet.first_chunk::<HEADER>()?;
-    let [first, _, s0, s1, t0, t1, t2, t3, r0, r1, r2, r3] = *header;
-    (first >> 6 == 2).then(|| Header {
-        sequence: u16::from_be_bytes([s0, s1]),
-        timestamp: u32::from_be_bytes([t0, t1, t2, t3]),
-        ssrc: u32::from_be_bytes([r0, r1, r2, r3]),
-    })
-}
-
-/// Writes sequence number and timestamp into a packet that could be read.
-pub fn renumber(packet: &mut [u8], sequence: u16, timestamp: u32) {
-    if let Some(header) = packet.first_chunk_mut::<HEADER>() {
-        header[2..4].copy_from_slice(&sequence.to_be_bytes());
-        header[4..8].copy_from_slice(&timestamp.to_be_bytes());
-    }
-}
+use node::media::sequence;
 
 /// Shifts one stream's numbers.
 #[derive(Clone, Debug)]
@@ -80,10 +45,7 @@ impl Numbering {
     /// The number and timestamp that a packet goes out with. `now`: since 1970, so that timestamps go on after a restart
     /// of the node, too.
     pub fn shifted(&mut self, sequence: u16, timestamp: u32, now: Duration) -> (u16, u32) {
-        let began_anew = self.last.is_some_and(|last| {
-            let ahead = sequence.wrapping_sub(last.came);
-            (MAX_DROPOUT..=u16::MAX - MAX_LATE).contains(&ahead)
-        });
+        let began_anew = self.last.is_some_and(|last| sequence::is_restart(last.came, sequence));
         let shift = match self.shift {
             Some(shift) if !began_anew => shift,
             _ => self.begin_at(sequence, timestamp, now),
@@ -126,19 +88,6 @@ mod tests {
 
     fn at(ms: u64) -> Duration {
         Duration::from_millis(ms)
-    }
-
-    #[test]
-    fn only_rtp_is_read() {
-        let mut packet = [0x80, 96, 0x12, 0x34, 0, 0, 0, 9, 0, 0, 0x22, 0xb8, 1, 2];
-        assert_eq!(read(&packet), Some(Header { sequence: 0x1234, timestamp: 9, ssrc: 8888 }));
-        assert_eq!(read(&packet[..11]), None);
-        renumber(&mut packet, 7, 70);
-        assert_eq!(read(&packet), Some(Header { sequence: 7, timestamp: 70, ssrc: 8888 }));
-        assert_eq!(packet[..2], [0x80, 96]);
-        packet[0] = 0x40;
-        assert_eq!(read(&packet), None);
-        renumber(&mut packet[..5], 1, 1);
     }
 
     #[test]

@@ -1,0 +1,71 @@
+//! The settings that only an egress has.
+
+use node::config::{JANUS_URL, Kind, Setting, Table};
+
+/// Its table.
+#[derive(Clone, Copy, Debug)]
+pub struct EgressSettings;
+
+impl Table for EgressSettings {
+    const PREFIX: &'static str = "";
+    const OWN: &'static [&'static Setting] = &[
+        &JANUS,
+        &JANUS_API_SECRET_FILE,
+        &JANUS_MOUNTPOINT_SECRET_FILE,
+        &WHEP_BASE_PATH,
+        &WHEP_TOKEN_FILE,
+        &PORT_POOL_BASE,
+        &PORT_POOL_SIZE,
+    ];
+}
+
+pub const JANUS: Setting = Setting {
+    old_variables: &["JANUS_STREAMING_WS_URL"],
+    help: "WebSocket of the Janus with the Streaming plugin",
+    ..JANUS_URL
+};
+pub const JANUS_API_SECRET_FILE: Setting = Setting {
+    name: "janus-api-secret-file",
+    old_variables: &["JANUS_STREAMING_API_SECRET"],
+    kind: Kind::SecretFile,
+    value: "FILE",
+    help: "File with Janus' API secret",
+    ..Setting::NEW
+};
+pub const JANUS_MOUNTPOINT_SECRET_FILE: Setting = Setting {
+    name: "janus-mountpoint-secret-file",
+    old_names: &["mountpoint-secret-file"],
+    old_variables: &["JANUS_STREAMING_MOUNTPOINT_SECRET"],
+    kind: Kind::SecretFile,
+    value: "FILE",
+    help: "File with the secret of mountpoints, which is the plugin's admin_key as well",
+    ..Setting::NEW
+};
+pub const WHEP_BASE_PATH: Setting = Setting {
+    name: "whep-base-path",
+    value: "PATH",
+    default: super::WHEP,
+    help: "Where viewers watch: PATH/endpoint/SESSION",
+    ..Setting::NEW
+};
+pub const WHEP_TOKEN_FILE: Setting = Setting {
+    name: "whep-token-file",
+    kind: Kind::SecretFile,
+    value: "FILE",
+    help: "File with the bearer token that viewers need",
+    ..Setting::NEW
+};
+pub const PORT_POOL_BASE: Setting = Setting {
+    name: "port-pool-base",
+    value: "PORT",
+    default: "6000",
+    help: "First port of those that Janus takes streams on",
+    ..Setting::NEW
+};
+pub const PORT_POOL_SIZE: Setting = Setting {
+    name: "port-pool-size",
+    value: "PAIRS",
+    default: "100",
+    help: "Pairs of such ports: how many mountpoints there can be",
+    ..Setting::NEW
+};

@@ -1,0 +1,81 @@
+//! The settings that only an injection has.
+
+use node::config::{JANUS_URL, Kind, Setting, Table};
+
+/// Its table.
+#[derive(Clone, Copy, Debug)]
+pub struct InjectionSettings;
+
+impl Table for InjectionSettings {
+    const PREFIX: &'static str = "INJECTION";
+    const OWN: &'static [&'static Setting] = &[
+        &JANUS,
+        &JANUS_API_SECRET_FILE,
+        &JANUS_ROOM_SECRET_FILE,
+        &JANUS_ADMIN_KEY_FILE,
+        &JANUS_MEDIA_ADDRESS,
+        &WHIP_BASE_PATH,
+        &WHIP_TOKEN_FILE,
+        &RTMP,
+    ];
+}
+
+pub const JANUS: Setting = Setting {
+    old_variables: &["JANUS_VIDEOROOM_WS_URL"],
+    help: "WebSocket of the Janus with the VideoRoom plugin",
+    ..JANUS_URL
+};
+pub const JANUS_API_SECRET_FILE: Setting = Setting {
+    name: "janus-api-secret-file",
+    old_variables: &["JANUS_VIDEOROOM_API_SECRET"],
+    kind: Kind::SecretFile,
+    value: "FILE",
+    help: "File with Janus' API secret",
+    ..Setting::NEW
+};
+pub const JANUS_ROOM_SECRET_FILE: Setting = Setting {
+    name: "janus-room-secret-file",
+    old_variables: &["JANUS_VIDEOROOM_ROOM_SECRET"],
+    kind: Kind::SecretFile,
+    value: "FILE",
+    help: "File with the secret that rooms are made with",
+    ..Setting::NEW
+};
+pub const JANUS_ADMIN_KEY_FILE: Setting = Setting {
+    name: "janus-admin-key-file",
+    old_variables: &["JANUS_VIDEOROOM_ADMIN_KEY"],
+    kind: Kind::SecretFile,
+    value: "FILE",
+    default: "the room secret",
+    help: "File with the VideoRoom plugin's admin key",
+    ..Setting::NEW
+};
+pub const JANUS_MEDIA_ADDRESS: Setting = Setting {
+    name: "janus-media-address",
+    value: "ADDRESS",
+    default: "the one that we reach Janus from",
+    help: "Our address as Janus reaches it",
+    ..Setting::NEW
+};
+pub const WHIP_BASE_PATH: Setting = Setting {
+    name: "whip-base-path",
+    value: "PATH",
+    default: super::DEFAULT_WHIP,
+    help: "Where publishers publish: PATH/endpoint/SESSION",
+    ..Setting::NEW
+};
+pub const WHIP_TOKEN_FILE: Setting = Setting {
+    name: "whip-token-file",
+    kind: Kind::SecretFile,
+    value: "FILE",
+    help: "File with the bearer token that publishers need",
+    ..Setting::NEW
+};
+pub const RTMP: Setting = Setting {
+    name: "rtmp",
+    old_variables: &["RTMP_LISTEN"],
+    value: "[ADDRESS:]PORT",
+    default: "off",
+    help: "Where encoders are taken that speak RTMP and no WHIP, as a rule 1935",
+    ..Setting::NEW
+};

@@ -1,0 +1,151 @@
+//! The settings that every node has.
+
+use super::setting::{Kind, Setting};
+
+/// `node-id`.
+pub const NODE_ID: Setting = Setting {
+    name: "node-id",
+    value: "NAME",
+    default: "injection-1, relay-1, egress-1",
+    help: "Name of this node, unique in its tree",
+    ..Setting::NEW
+};
+/// `tree-id`.
+pub const TREE_ID: Setting = Setting {
+    name: "tree-id",
+    value: "NAME",
+    default: super::DEFAULT_TREE,
+    help: "Tree that the node belongs to",
+    ..Setting::NEW
+};
+/// `node-host`.
+pub const NODE_HOST: Setting = Setting {
+    name: "node-host",
+    value: "HOST",
+    help: "Host name or address that other nodes send media to",
+    ..Setting::NEW
+};
+/// `redis-url`.
+pub const REDIS_URL: Setting = Setting {
+    name: "redis-url",
+    old_names: &["redis"],
+    value: "URL",
+    help: "Redis that has the tree: redis[s]://HOST:PORT/DB or redis+sentinel://HOST:PORT,HOST:PORT/MASTER; as a flag \
+           without a password, see redis-password-file",
+    ..Setting::NEW
+};
+/// `redis-host`.
+pub const REDIS_HOST: Setting =
+    Setting { name: "redis-host", value: "HOST", help: "Host of Redis, instead of a URL", ..Setting::NEW };
+/// `redis-port`.
+pub const REDIS_PORT: Setting = Setting {
+    name: "redis-port",
+    value: "PORT",
+    default: "6379",
+    help: "Port of Redis, with redis-host",
+    ..Setting::NEW
+};
+/// `redis-password-file`.
+pub const REDIS_PASSWORD_FILE: Setting = Setting {
+    name: "redis-password-file",
+    kind: Kind::SecretFile,
+    value: "FILE",
+    help: "File with the password for Redis",
+    ..Setting::NEW
+};
+/// `redis-ca`.
+pub const REDIS_CA: Setting = Setting {
+    name: "redis-ca",
+    value: "FILE",
+    help: "File with the certificate authority of a rediss:// server, PEM",
+    ..Setting::NEW
+};
+/// `topology-grace`.
+pub const TOPOLOGY_GRACE: Setting = Setting {
+    name: "topology-grace",
+    value: "SECONDS",
+    default: "10",
+    help: "Seconds that children and sessions are kept when Redis has lost its data",
+    ..Setting::NEW
+};
+/// `api`.
+pub const API: Setting = Setting {
+    name: "api",
+    was_prefixed: true,
+    value: "ADDRESS:PORT",
+    default: "127.0.0.1 and api-port, with an API token 0.0.0.0",
+    help: "Address of the HTTP API",
+    ..Setting::NEW
+};
+/// `api-port`.
+pub const API_PORT: Setting = Setting {
+    name: "api-port",
+    value: "PORT",
+    default: "injection 7070, relay 7071, egress 7073",
+    help: "Port of the HTTP API alone",
+    ..Setting::NEW
+};
+/// `api-token-file`.
+pub const API_TOKEN_FILE: Setting = Setting {
+    name: "api-token-file",
+    kind: Kind::SecretFile,
+    value: "FILE",
+    help: "File with the bearer token that HTTP requests that change something need",
+    ..Setting::NEW
+};
+/// `rtp-audio-port`.
+pub const RTP_AUDIO_PORT: Setting = Setting {
+    name: "rtp-audio-port",
+    old_names: &["audio-port"],
+    value: "PORT",
+    default: "5002",
+    help: "RTP port for audio: where it comes in, and where an injection sends it from; RTCP is the port after",
+    ..Setting::NEW
+};
+/// `rtp-video-port`.
+pub const RTP_VIDEO_PORT: Setting = Setting {
+    name: "rtp-video-port",
+    old_names: &["video-port"],
+    value: "PORT",
+    default: "5004",
+    help: "The same for video",
+    ..Setting::NEW
+};
+/// `log`.
+pub const LOG: Setting = Setting {
+    name: "log",
+    was_prefixed: true,
+    value: "LEVEL",
+    default: "info",
+    help: "What is logged: off, error, warn, info, debug, trace, or a filter such as warn,relay_ctl=debug",
+    ..Setting::NEW
+};
+/// `config`.
+pub const CONFIG: Setting = Setting {
+    name: "config",
+    was_prefixed: true,
+    kind: Kind::ConfigFile,
+    value: "FILE",
+    help: "File with settings (TOML); flags and environment win over it",
+    ..Setting::NEW
+};
+
+/// All of them.
+pub const COMMON: &[&Setting] = &[
+    &CONFIG,
+    &NODE_ID,
+    &TREE_ID,
+    &NODE_HOST,
+    &REDIS_URL,
+    &REDIS_HOST,
+    &REDIS_PORT,
+    &REDIS_PASSWORD_FILE,
+    &REDIS_CA,
+    &TOPOLOGY_GRACE,
+    &API,
+    &API_PORT,
+    &API_TOKEN_FILE,
+    &RTP_AUDIO_PORT,
+    &RTP_VIDEO_PORT,
+    &LOG,
+];

@@ -1,0 +1,211 @@
+//! What nodes and their operators share through Redis: every key, hash field, channel and event name, once. Their types,
+//! times to live and who writes them: docs/contract.md, *Redis*, which a test holds to this file.
+//!
+//! Names that an operator types (`SADD children:relay-1 egress-2`) can never change; a field that is added must be one that
+//! an older node can do without.
+
+use std::time::Duration;
+
+/// The registration of a node expires if it is not written again.
+pub const NODE_TTL: Duration = Duration::from_secs(60);
+/// A node writes its registration so often.
+pub const NODE_REWRITTEN: Duration = Duration::from_secs(20);
+/// Sessions and mountpoints that have ended are remembered for so long.
+pub const ENDED_TTL: Duration = Duration::from_secs(24 * 3600);
+
+/// Keys. Where there is a `…_PREFIX`, a script or a notification needs it without the name behind it.
+pub mod key {
+    /// Of [`node`].
+    pub const NODE_PREFIX: &str = "node:";
+    /// Of [`children`].
+    pub const CHILDREN_PREFIX: &str = "children:";
+    /// Of [`parent`].
+    pub const PARENT_PREFIX: &str = "parent:";
+    /// Of [`session`].
+    pub const SESSION_PREFIX: &str = "session:";
+    /// Set: names of the active sessions of all trees.
+    pub const ACTIVE_SESSIONS: &str = "sessions:active";
+    /// Set: the active mountpoints of all egresses, as [`active_mountpoint`] writes them.
+    pub const ACTIVE_MOUNTPOINTS: &str = "mountpoints:active";
+
+    /// Hash ([`field::node`](super::field::node)): a node's registration.
+    pub fn node(id: &str) -> String {
+        format!("{NODE_PREFIX}{id}")
+    }
+
+    /// Set: names of a node's children.
+    pub fn children(id: &str) -> String {
+        format!("{CHILDREN_PREFIX}{id}")
+    }
+
+    /// String: name of a node's parent.
+    pub fn parent(id: &str) -> String {
+        format!("{PARENT_PREFIX}{id}")
+    }
+
+    /// Hash ([`field::session`](super::field::session)): a session.
+    pub fn session(id: &str) -> String {
+        format!("{SESSION_PREFIX}{id}")
+    }
+
+    /// Set: names of an injection's active sessions.
+    pub fn sessions(injection: &str) -> String {
+        format!("sessions:{injection}")
+    }
+
+    /// Hash ([`field::mountpoint`](super::field::mountpoint)): a session at an egress.
+    pub fn mountpoint(egress: &str, session: &str) -> String {
+        format!("mountpoint:{egress}:{session}")
+    }
+
+    /// Set: names of the sessions that an egress has mountpoints for.
+    pub fn mountpoints(egress: &str) -> String {
+        format!("mountpoints:{egress}")
+    }
+
+    /// Member of [`ACTIVE_MOUNTPOINTS`].
+    pub fn active_mountpoint(egress: &str, session: &str) -> String {
+        format!("{egress}:{session}")
+    }
+}
+
+/// Fields of hashes.
+pub mod field {
+    /// Of [`key::node`](super::key::node).
+    pub mod node {
+        /// Name.
+        pub const ID: &str = "id";
+        /// The same.
+        pub const NODE_ID: &str = "nodeId";
+        /// `injection`, `relay` or `egress`.
+        pub const TYPE: &str = "type";
+        /// Tree.
+        pub const TREE_ID: &str = "treeId";
+        /// Host name or address that media is sent to.
+        pub const HOST: &str = "host";
+        /// All addresses that media may come from, with commas.
+        pub const ADDRESSES: &str = "addresses";
+        /// HTTP port.
+        pub const PORT: &str = "port";
+        /// RTP port for audio.
+        pub const AUDIO_PORT: &str = "audioPort";
+        /// RTP port for video.
+        pub const VIDEO_PORT: &str = "videoPort";
+        /// `active`, or why not.
+        pub const STATUS: &str = "status";
+        /// ms since 1970.
+        pub const CREATED: &str = "created";
+
+        /// All of them.
+        pub const ALL: [&str; 11] =
+            [ID, NODE_ID, TYPE, TREE_ID, HOST, ADDRESSES, PORT, AUDIO_PORT, VIDEO_PORT, STATUS, CREATED];
+    }
+
+    /// Of [`key::session`](super::key::session).
+    pub mod session {
+        /// Name.
+        pub const SESSION_ID: &str = "sessionId";
+        /// Room in Janus, and mountpoint at every egress.
+        pub const ROOM_ID: &str = "roomId";
+        /// SSRC of the audio.
+        pub const AUDIO_SSRC: &str = "audioSsrc";
+        /// SSRC of the video.
+        pub const VIDEO_SSRC: &str = "videoSsrc";
+        /// JSON: who gets it instead of the injection's children.
+        pub const RECIPIENTS: &str = "recipients";
+        /// The injection.
+        pub const INJECTION_NODE_ID: &str = "injectionNodeId";
+        /// Tree.
+        pub const TREE_ID: &str = "treeId";
+        /// `true` or `false`.
+        pub const ACTIVE: &str = "active";
+        /// `vp8` or `h264`; absent until somebody has published.
+        pub const VIDEO_CODEC: &str = "videoCodec";
+        /// ms since 1970.
+        pub const CREATED_AT: &str = "createdAt";
+        /// ms since 1970.
+        pub const UPDATED_AT: &str = "updatedAt";
+
+        /// All of them.
+        pub const ALL: [&str; 11] = [
+            SESSION_ID,
+            ROOM_ID,
+            AUDIO_SSRC,
+            VIDEO_SSRC,
+            RECIPIENTS,
+            INJECTION_NODE_ID,
+            TREE_ID,
+            ACTIVE,
+            VIDEO_CODEC,
+            CREATED_AT,
+            UPDATED_AT,
+        ];
+    }
+
+    /// Of [`key::mountpoint`](super::key::mountpoint).
+    pub mod mountpoint {
+        /// Session.
+        pub const SESSION_ID: &str = "sessionId";
+        /// Number in Janus.
+        pub const MOUNTPOINT_ID: &str = "mountpointId";
+        /// SSRC of the audio.
+        pub const AUDIO_SSRC: &str = "audioSsrc";
+        /// SSRC of the video.
+        pub const VIDEO_SSRC: &str = "videoSsrc";
+        /// UDP port at which Janus takes the audio.
+        pub const JANUS_AUDIO_PORT: &str = "janusAudioPort";
+        /// UDP port at which Janus takes the video.
+        pub const JANUS_VIDEO_PORT: &str = "janusVideoPort";
+        /// The egress.
+        pub const EGRESS_NODE_ID: &str = "egressNodeId";
+        /// Tree.
+        pub const TREE_ID: &str = "treeId";
+        /// `true` while RTP arrives.
+        pub const ACTIVE: &str = "active";
+        /// ms since 1970.
+        pub const CREATED_AT: &str = "createdAt";
+        /// ms since 1970.
+        pub const UPDATED_AT: &str = "updatedAt";
+
+        /// All of them.
+        pub const ALL: [&str; 11] = [
+            SESSION_ID,
+            MOUNTPOINT_ID,
+            AUDIO_SSRC,
+            VIDEO_SSRC,
+            JANUS_AUDIO_PORT,
+            JANUS_VIDEO_PORT,
+            EGRESS_NODE_ID,
+            TREE_ID,
+            ACTIVE,
+            CREATED_AT,
+            UPDATED_AT,
+        ];
+    }
+}
+
+/// Channels; what is published there: [`Event`](crate::event::Event).
+pub mod channel {
+    /// What changes around a node or, by the tree's name, in a whole tree.
+    pub fn topology(node_or_tree: &str) -> String {
+        format!("topology:{node_or_tree}")
+    }
+
+    /// Sessions of a tree.
+    pub fn tree_sessions(tree: &str) -> String {
+        format!("sessions:tree:{tree}")
+    }
+
+    /// Sessions of an injection.
+    pub fn node_sessions(injection: &str) -> String {
+        format!("sessions:node:{injection}")
+    }
+
+    /// What the server itself says about keys of a database (Redis, *Keyspace notifications*), to put a key behind.
+    pub fn keyspace_prefix(database: i64) -> String {
+        format!("__keyspace@{database}__:")
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,75 @@
+//! docs/contract.md says what this file says: of every key, field, channel and event.
+
+use super::{channel, field, key};
+use crate::event::Event;
+
+const CONTRACT: &str = include_str!("../../../docs/contract.md");
+
+/// The part of the document below a heading, up to the next of the same rank.
+fn section(heading: &str) -> &'static str {
+    let rank = heading.split(' ').next().unwrap();
+    let (_, below) = CONTRACT.split_once(&format!("\n{heading}\n")).expect(heading);
+    below.split(&format!("\n{rank} ")).next().unwrap()
+}
+
+/// The names in code marks at the beginning of the rows of a section's table.
+fn rows(heading: &str) -> Vec<&'static str> {
+    let row = |line: &'static str| line.strip_prefix("| `")?.split_once('`').map(|(name, _)| name);
+    section(heading).lines().filter_map(row).collect()
+}
+
+#[test]
+fn the_document_has_exactly_these_fields() {
+    assert_eq!(rows("### Registration"), field::node::ALL);
+    assert_eq!(rows("### Sessions"), field::session::ALL);
+    assert_eq!(rows("### Mountpoints"), field::mountpoint::ALL);
+}
+
+#[test]
+fn the_document_has_exactly_these_keys() {
+    let keys = [
+        key::node("{id}"),
+        key::children("{id}"),
+        key::parent("{id}"),
+        key::session("{sid}"),
+        key::ACTIVE_SESSIONS.to_owned(),
+        key::sessions("{injectionId}"),
+        key::mountpoint("{egressId}", "{sid}"),
+        key::mountpoints("{egressId}"),
+        key::ACTIVE_MOUNTPOINTS.to_owned(),
+    ];
+    assert_eq!(rows("### Keys"), keys);
+    let member = key::active_mountpoint("{egressId}", "{sid}");
+    assert!(section("### Keys").contains(&format!("`{member}`")), "{member}");
+}
+
+#[test]
+fn the_document_has_exactly_these_channels() {
+    let channels = [
+        channel::topology("{nodeId}"),
+        channel::topology("{treeId}"),
+        channel::tree_sessions("{treeId}"),
+        channel::node_sessions("{injectionId}"),
+    ];
+    assert_eq!(rows("### Channels"), channels);
+}
+
+#[test]
+fn the_document_has_exactly_these_events() {
+    let (node_id, child_id) = ("relay-1".to_owned(), "egress-2".to_owned());
+    let child_ids = vec![child_id.clone(), "egress-3".to_owned()];
+    let (session_id, tree_id) = ("show".to_owned(), "tree-1".to_owned());
+    let events = [
+        Event::ChildAdded { node_id: node_id.clone(), child_id: child_id.clone() },
+        Event::ChildRemoved { node_id: node_id.clone(), child_id },
+        Event::ChildrenAdded { node_id: node_id.clone(), child_ids: child_ids.clone() },
+        Event::ChildrenRemoved { node_id: node_id.clone(), child_ids },
+        Event::ParentChanged { node_id, new_parent: Some("injection-1".to_owned()) },
+        Event::TopologyReset,
+        Event::SessionCreated { session_id: session_id.clone(), tree_id: tree_id.clone() },
+        Event::SessionDestroyed { session_id, tree_id },
+    ];
+    let examples = section("### Channels").lines().filter_map(|line| line.strip_prefix("    "));
+    let examples: Vec<Event> = examples.map(|line| Event::parse(line.as_bytes()).expect(line)).collect();
+    assert_eq!(examples, events);
+}

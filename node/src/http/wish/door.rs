@@ -1,0 +1,77 @@
+//! Who is admitted, and what every answer says, refusals of the guard included.
+
+use std::sync::Arc;
+
+use axum::Router;
+use axum::extract::{Request, State};
+use axum::http::{HeaderName, HeaderValue, Method, StatusCode, header};
+use axum::middleware::{Next, from_fn_with_state};
+use axum::response::{IntoResponse, Response};
+
+use super::{ACCEPT_PATCH, ACCEPT_POST, SDP};
+use crate::http::{Failed, bearer};
+use crate::secret::Secret;
+
+/// What a page of another origin may read of an answer.
+const EXPOSED: &str = "Location, ETag, Link, Accept-Post, Accept-Patch, Allow, Retry-After, WWW-Authenticate";
+/// Janus, or whatever is missing, is tried again after so many seconds.
+const AGAIN: &str = "2";
+
+/// The paths of one protocol.
+#[derive(Clone, Debug)]
+pub struct Door {
+    /// Base path, without a slash at its end: `/whip`.
+    pub base: String,
+    /// What clients must know, if anything.
+    pub token: Option<Secret>,
+    /// The setting that the token comes from, and what it is for.
+    pub refusal: &'static str,
+    /// What resources take by PATCH.
+    pub accept_patch: &'static str,
+}
+
+/// Admits to the protocol's routes who has the token. What a path is, and which methods it has, is no secret.
+pub fn protect<S: Clone + Send + Sync + 'static>(router: Router<S>, door: Arc<Door>) -> Router<S> {
+    router.layer(from_fn_with_state(door, admit))
+}
+
+async fn admit(State(door): State<Arc<Door>>, request: Request, next: Next) -> Result<Response, Failed> {
+    let asks = matches!(*request.method(), Method::POST | Method::PATCH | Method::DELETE);
+    if let Some(token) = door.token.as_ref().filter(|_| asks)
+        && !bearer(request.headers()).is_some_and(|claimed| token.is(claimed))
+    {
+        return Err(Failed(StatusCode::UNAUTHORIZED, door.refusal.to_owned()));
+    }
+    Ok(next.run(request).await)
+}
+
+/// Goes around everything, the guard included: pages of any origin may read every answer, refusals too, for what protects
+/// a session is its token; and a refusal says what would be taken.
+pub fn answers(router: Router, door: Arc<Door>) -> Router {
+    router.layer(from_fn_with_state(door, complete))
+}
+
+async fn complete(State(door): State<Arc<Door>>, request: Request, next: Next) -> Response {
+    let path = request.uri().path();
+    if !path.strip_prefix(&door.base).is_some_and(|rest| rest.starts_with('/')) {
+        return next.run(request).await;
+    }
+    let method = request.method().clone();
+    let mut response = next.run(request).await.into_response();
+    let status = response.status();
+    let mut say = |name: HeaderName, value| {
+        response.headers_mut().insert(name, HeaderValue::from_static(value));
+    };
+    say(header::ACCESS_CONTROL_ALLOW_ORIGIN, "*");
+    say(header::ACCESS_CONTROL_EXPOSE_HEADERS, EXPOSED);
+    match status {
+        // RFC 9110 section 11.6.1: a 401 has a challenge.
+        StatusCode::UNAUTHORIZED => say(header::WWW_AUTHENTICATE, "Bearer"),
+        // RFC 9110 section 15.5.16 and RFC 5789 section 2.2: a 415 says what is taken.
+        StatusCode::UNSUPPORTED_MEDIA_TYPE if method == Method::PATCH => say(ACCEPT_PATCH, door.accept_patch),
+        StatusCode::UNSUPPORTED_MEDIA_TYPE => say(ACCEPT_POST, SDP),
+        StatusCode::SERVICE_UNAVAILABLE => say(header::RETRY_AFTER, AGAIN),
+        _ => {}
+    }
+    response
+}

@@ -1,0 +1,169 @@
+//! Trickled candidates: an SDP fragment (RFC 8840 section 9) as text, and how many an ICE session may have.
+
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use axum::http::StatusCode;
+
+use crate::http::Failed;
+
+/// Most candidates of one ICE session. A client with many interfaces and TURN servers finds a few dozen; each one is a
+/// request to Janus.
+pub const MOST_CANDIDATES: usize = 64;
+
+/// A candidate, or the end of them.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Candidate {
+    /// `candidate:…` (RFC 8839 section 5.1); `None`: there are no more.
+    pub text: Option<String>,
+    /// The medium that it is about, if it is named.
+    pub mid: Option<String>,
+    /// Which one that is, by its place, from 0. Media is bundled: without an m-line it is the first.
+    pub line: usize,
+}
+
+/// What is in a fragment.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Fragment {
+    /// ICE user names that it is about: of the session, and of media.
+    pub users: Vec<String>,
+    /// Candidates, as they came.
+    pub candidates: Vec<Candidate>,
+}
+
+impl Fragment {
+    /// Reads a fragment. An error says what is wrong with it.
+    pub fn parse(text: &str) -> Result<Fragment, Trickle> {
+        let mut fragment = Fragment::default();
+        let (mut line_index, mut mid) = (None::<usize>, None::<&str>);
+        for line in text.lines().map(str::trim).filter(|line| !line.is_empty()) {
+            let (kind, value) = line
+                .split_once('=')
+                .filter(|(kind, _)| kind.len() == 1)
+                .ok_or_else(|| Trickle::Malformed(line.escape_debug().take(40).collect::<String>()))?;
+            let here =
+                |text| Candidate { text, mid: mid.map(str::to_owned), line: line_index.unwrap_or_default() };
+            match (kind, value.split_once(':').unwrap_or((value, ""))) {
+                ("m", _) => {
+                    line_index = Some(line_index.map_or(0, |index| index + 1));
+                    mid = None;
+                }
+                ("a", ("mid", name)) => mid = Some(name),
+                ("a", ("ice-ufrag", user)) => fragment.users.push(user.to_owned()),
+                ("a", ("candidate", _)) => fragment.candidates.push(here(Some(value.to_owned()))),
+                ("a", ("end-of-candidates", _)) => fragment.candidates.push(here(None)),
+                _ => {}
+            }
+        }
+        Ok(fragment)
+    }
+}
+
+/// Why candidates are not taken.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Trickle {
+    /// It is no fragment.
+    #[error("'{0}' is no line of an SDP fragment (RFC 8840)")]
+    Malformed(String),
+    /// It is about another ICE session: the client restarts ICE.
+    #[error("ICE restarts are not supported; begin again with a POST")]
+    Restart,
+    /// There have been enough.
+    #[error("more than {MOST_CANDIDATES} candidates; send those that are of use, or begin again with a POST")]
+    TooMany,
+}
+
+impl From<Trickle> for Failed {
+    fn from(why: Trickle) -> Failed {
+        let status = match why {
+            Trickle::Malformed(_) => StatusCode::BAD_REQUEST,
+            // RFC 9725 section 4.3.3.
+            Trickle::Restart => StatusCode::UNPROCESSABLE_ENTITY,
+            Trickle::TooMany => StatusCode::PAYLOAD_TOO_LARGE,
+        };
+        Failed(status, why.to_string())
+    }
+}
+
+/// A client's ICE session, as far as trickled candidates are about it.
+#[derive(Debug, Default)]
+pub struct IceSession {
+    /// The client's user names, as a rule one for all media; none while it has not answered our offer.
+    users: Vec<String>,
+    taken: AtomicUsize,
+}
+
+impl IceSession {
+    /// Of a client with these ICE user names (`a=ice-ufrag`). None: they are not known yet, and fragments may name any.
+    pub fn new(users: Vec<String>) -> IceSession {
+        IceSession { users, taken: AtomicUsize::new(0) }
+    }
+
+    /// The candidates in a fragment, to be passed on; all of them, or none.
+    pub fn take(&self, text: &str) -> Result<Vec<Candidate>, Trickle> {
+        let fragment = Fragment::parse(text)?;
+        if !self.users.is_empty() && fragment.users.iter().any(|user| !self.users.contains(user)) {
+            return Err(Trickle::Restart);
+        }
+        let count = fragment.candidates.len();
+        let counted = self.taken.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |taken| {
+            Some(taken.saturating_add(count)).filter(|taken| *taken <= MOST_CANDIDATES)
+        });
+        counted.map_err(|_| Trickle::TooMany)?;
+        Ok(fragment.candidates)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn candidates(count: usize) -> String {
+        (0..count).map(|n| format!("a=candidate:{n} 1 udp 1 10.0.0.1 9 typ host\r\n")).collect()
+    }
+
+    #[test]
+    fn candidates_name_their_medium() {
+        let text = "a=ice-ufrag:abcd\r\na=ice-pwd:x\r\nm=audio 9 UDP/TLS/RTP/SAVPF 0\r\na=mid:audio1\r\n\
+                    a=candidate:1 1 udp 1 10.0.0.1 9 typ host\r\nm=video 9 X 0\r\na=end-of-candidates\r\n";
+        let fragment = Fragment::parse(text).unwrap();
+        assert_eq!(fragment.users, ["abcd"]);
+        let first = Candidate {
+            text: Some("candidate:1 1 udp 1 10.0.0.1 9 typ host".to_owned()),
+            mid: Some("audio1".to_owned()),
+            line: 0,
+        };
+        assert_eq!(fragment.candidates, [first, Candidate { text: None, mid: None, line: 1 }]);
+        assert_eq!(Fragment::parse(""), Ok(Fragment::default()));
+        assert_eq!(Fragment::parse("hello"), Err(Trickle::Malformed("hello".to_owned())));
+    }
+
+    #[test]
+    fn a_session_takes_some_dozens_and_no_more() {
+        let ice = IceSession::new(vec!["abcd".to_owned()]);
+        assert_eq!(ice.take(&candidates(MOST_CANDIDATES + 1)), Err(Trickle::TooMany));
+        assert_eq!(ice.take(&candidates(40)).unwrap().len(), 40, "what was refused is not counted");
+        assert_eq!(ice.take(&candidates(30)), Err(Trickle::TooMany));
+        assert_eq!(ice.take(&candidates(24)).unwrap().len(), 24);
+        assert_eq!(ice.take("a=end-of-candidates"), Err(Trickle::TooMany));
+    }
+
+    #[test]
+    fn another_user_is_a_restart_wherever_it_stands() {
+        let ice = IceSession::new(vec!["abcd".to_owned()]);
+        assert_eq!(ice.take("a=ice-ufrag:abcd\r\nm=audio 9 X 0\r\na=ice-ufrag:abcd"), Ok(Vec::new()));
+        for text in ["a=ice-ufrag:efgh", "a=ice-ufrag:abcd\r\nm=video 9 X 0\r\na=ice-ufrag:efgh"] {
+            assert_eq!(ice.take(text), Err(Trickle::Restart), "{text}");
+        }
+        // Who has not answered yet may be anybody.
+        assert_eq!(IceSession::default().take("a=ice-ufrag:efgh"), Ok(Vec::new()));
+    }
+
+    proptest! {
+        #[test]
+        fn noise_harms_nobody(text in "\\PC{0,200}") {
+            let _ = IceSession::default().take(&text);
+        }
+    }
+}
