@@ -25,9 +25,9 @@ pub enum Janus {
     Has(PerKind<Option<Duration>>),
 }
 
-/// One stream of a mountpoint.
+/// When a stream of a mountpoint last came in.
 #[derive(Clone, Copy, Debug)]
-pub struct Stream {
+pub struct StreamAge {
     /// SSRC.
     pub ssrc: Ssrc,
     /// Time since the last packet came in here.
@@ -35,7 +35,7 @@ pub struct Stream {
 }
 
 /// Judges.
-pub fn judge(streams: PerKind<Stream>, janus: &Janus) -> Activity {
+pub fn judge(streams: PerKind<StreamAge>, janus: &Janus) -> Activity {
     let ages = match janus {
         Janus::Gone(why) => return Activity { active: false, reason: Some(why.clone()) },
         Janus::Has(ages) => ages,
@@ -45,7 +45,7 @@ pub fn judge(streams: PerKind<Stream>, janus: &Janus) -> Activity {
     Activity { active: missing.len() < 2, reason: (!missing.is_empty()).then(|| missing.join("; ")) }
 }
 
-fn missing(kind: Kind, Stream { ssrc, age }: Stream, janus: Option<Duration>) -> Option<String> {
+fn missing(kind: Kind, StreamAge { ssrc, age }: StreamAge, janus: Option<Duration>) -> Option<String> {
     match (age, janus) {
         (None, _) => Some(format!("no {kind} has come yet (SSRC {ssrc})")),
         (Some(age), _) if age > STALLED => {
@@ -83,8 +83,8 @@ mod tests {
         ];
         for (ours, janus, active, reason) in table {
             let streams = PerKind {
-                audio: Stream { ssrc: Ssrc(1), age: ms(ours[0]) },
-                video: Stream { ssrc: Ssrc(2), age: ms(ours[1]) },
+                audio: StreamAge { ssrc: Ssrc(1), age: ms(ours[0]) },
+                video: StreamAge { ssrc: Ssrc(2), age: ms(ours[1]) },
             };
             let found = judge(streams, &Janus::Has(janus.map(ms).into()));
             assert_eq!(found.active, active, "{ours:?} {janus:?}");
@@ -95,7 +95,7 @@ mod tests {
 
     #[test]
     fn without_janus_nothing_is_active() {
-        let stream = Stream { ssrc: Ssrc(1), age: Some(Duration::ZERO) };
+        let stream = StreamAge { ssrc: Ssrc(1), age: Some(Duration::ZERO) };
         let found = judge([stream, stream].into(), &Janus::Gone("Janus is gone".to_owned()));
         assert_eq!(found, Activity { active: false, reason: Some("Janus is gone".to_owned()) });
     }

@@ -17,11 +17,10 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 use tokio::sync::broadcast::error::RecvError;
 
-use crate::state::{Egress, NewMountpoint, Outcome, Said};
-use crate::whep;
+use crate::notices::Notice;
+use crate::state::{Egress, EgressError, NewMountpoint, Outcome};
+use crate::{page, whep};
 
-/// The viewers' page.
-const PAGE: &str = include_str!("page/index.html");
 /// A connection for events on which nothing happens is kept open with a comment.
 const QUIET: Duration = Duration::from_secs(15);
 
@@ -36,7 +35,7 @@ pub fn router(egress: Arc<Egress>) -> Router {
         ..Access::default()
     };
     let own = Router::new()
-        .route("/", get(page))
+        .route("/", get(viewers_page))
         .route("/events", get(events))
         .route("/portpool", get(async |State(egress): Shared| Json(egress.port_pool())))
         .route("/mountpoints", get(async |State(egress): Shared| Json(egress.mountpoints())))
@@ -63,7 +62,7 @@ async fn create(
 async fn destroy(State(egress): Shared, Path(session): Path<String>) -> Result<Json<Value>, Failed> {
     match egress.destroy(&session).await {
         true => Ok(Json(json!({ "sessionId": session, "destroyed": true }))),
-        false => Err(Failed(StatusCode::NOT_FOUND, format!("there is no session '{session}' here"))),
+        false => Err(EgressError::UnknownSession(session).into()),
     }
 }
 
@@ -73,7 +72,7 @@ async fn show(State(egress): Shared, Path(session): Path<String>) -> Result<Resp
 }
 
 /// The page has all that it needs in itself; nothing is to be loaded from elsewhere.
-async fn page(State(egress): Shared) -> Response {
+async fn viewers_page(State(egress): Shared) -> Response {
     let policy = "default-src 'none'; script-src 'unsafe-inline'; style-src 'unsafe-inline'; connect-src 'self'; \
                   media-src blob: mediastream:; img-src data:";
     let headers = [
@@ -81,7 +80,7 @@ async fn page(State(egress): Shared) -> Response {
         (header::CONTENT_SECURITY_POLICY, policy),
         (header::CACHE_CONTROL, "no-cache"),
     ];
-    (headers, PAGE.replace("{{WHEP}}", &egress.config.whep_path)).into_response()
+    (headers, page::html(&egress.config.whep_path)).into_response()
 }
 
 /// Which events are wanted.
@@ -99,14 +98,14 @@ async fn events(
     Query(Wanted { id, viewer }): Query<Wanted>,
 ) -> Sse<impl Stream<Item = Result<Event, Infallible>>> {
     // Listened to before the state is read: nothing falls between.
-    let listener = egress.listen();
+    let listener = egress.notices().listen();
     let now = state_of(&egress, id.as_deref()).into_iter().map(|state| event("state", &state));
-    let tie = viewer.and_then(|viewer| egress.tie(id.as_deref()?, &viewer));
+    let tie = viewer.and_then(|viewer| egress.audience().tie(id.as_deref()?, &viewer));
     let changes = stream::unfold((listener, egress, id, tie), async |(mut listener, egress, id, tie)| {
         loop {
             let events = match listener.recv().await {
-                Ok(said) if id.as_ref().is_some_and(|id| *id != said.session_id) => continue,
-                Ok(said) => vec![said_event(&said)],
+                Ok(notice) if id.as_ref().is_some_and(|id| *id != notice.session_id) => continue,
+                Ok(notice) => vec![noticed(&notice)],
                 // Too slow to hear all; how it stands now is what counts.
                 Err(RecvError::Lagged(_)) => {
                     state_of(&egress, id.as_deref()).iter().map(|state| event("state", state)).collect()
@@ -120,9 +119,12 @@ async fn events(
     Sse::new(all).keep_alive(KeepAlive::new().interval(QUIET))
 }
 
+/// How sessions stand, for viewers. One whose mountpoint is being taken down has ended for them.
 fn state_of(egress: &Egress, id: Option<&str>) -> Vec<Value> {
     let all = egress.mountpoints().mountpoints;
-    let of = all.into_iter().filter(|mountpoint| id.is_none_or(|id| id == mountpoint.session_id));
+    let of = all.into_iter().filter(|mountpoint| {
+        id.is_none_or(|id| id == mountpoint.session_id) && egress.notices().is_on(&mountpoint.session_id)
+    });
     let mut states: Vec<Value> = of
         .map(|mountpoint| {
             let more = mountpoint.more.as_ref();
@@ -130,7 +132,6 @@ fn state_of(egress: &Egress, id: Option<&str>) -> Vec<Value> {
                 "sessionId": mountpoint.session_id,
                 "exists": true,
                 "active": more.is_some_and(|more| more.active),
-                "reason": more.and_then(|more| more.reason.clone()),
                 "viewers": more.map(|more| more.viewers),
             })
         })
@@ -141,8 +142,8 @@ fn state_of(egress: &Egress, id: Option<&str>) -> Vec<Value> {
     states
 }
 
-fn said_event(said: &Said) -> Event {
-    event(said.kind, &json!(said))
+fn noticed(notice: &Notice) -> Event {
+    event(notice.happened.name(), &json!(notice))
 }
 
 fn event(kind: &str, data: &Value) -> Event {

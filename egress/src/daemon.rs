@@ -4,6 +4,7 @@ use std::io::Write;
 use std::time::Duration;
 
 use node::cli::Failure;
+use node::port::{Transport, refusal};
 use node::tree::Tree;
 use tokio::net::TcpListener;
 
@@ -25,7 +26,8 @@ async fn serve(config: Config) -> Result<(), Failure> {
     let stopped = node::daemon::stopped().map_err(|error| Failure::Other(error.to_string()))?;
     let api = config.api;
     let listener = TcpListener::bind(api).await.map_err(|error| {
-        Failure::Other(format!("cannot listen on --api {api}: {error}; choose another address or port"))
+        let why = refusal(Transport::Tcp, api, &error);
+        Failure::Other(format!("cannot listen on --api {api}: {why}; choose another address or port"))
     })?;
     let (egress, records) = Egress::start(config).await.map_err(Failure::Other)?;
     let recording = egress.config.node.tree.clone().map(|tree| {

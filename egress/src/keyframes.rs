@@ -15,11 +15,12 @@ use std::time::{Duration, Instant};
 
 use node::keyframe::{self, Limiter};
 use node::media::Ssrc;
+use node::port::{Transport, refusal};
 use tokio::net::UdpSocket;
 use tokio::sync::mpsc;
 
 use crate::pipeline::Lane;
-use crate::{rtp, wish};
+use crate::{keyframe_age, rtp};
 
 /// How often Janus is told where we are.
 const HELLO_EVERY: Duration = Duration::from_secs(5);
@@ -29,7 +30,7 @@ const MTU: usize = 1500;
 /// Passes requests for keyframes on.
 pub struct Keyframes {
     mountpoints: Mutex<HashMap<SocketAddr, Mountpoint>>,
-    asks: mpsc::UnboundedSender<Wish>,
+    asks: mpsc::UnboundedSender<Request>,
     hellos: mpsc::UnboundedSender<SocketAddr>,
     asked: AtomicU64,
     sent: AtomicU64,
@@ -43,8 +44,8 @@ struct Mountpoint {
     asked: Option<Duration>,
 }
 
-/// Somebody has been wanting a keyframe of that stream, since then.
-struct Wish {
+/// A request for a keyframe: of which stream, and since when it has been wanted.
+struct Request {
     ssrc: Ssrc,
     since: Duration,
 }
@@ -65,7 +66,8 @@ impl Sockets {
         let bind = async |port: u16| {
             UdpSocket::bind((address, port))
                 .await
-                .map_err(|error| format!("cannot take RTCP on port {port}: {error}"))
+                .map_err(|error| refusal(Transport::Udp, SocketAddr::new(address, port), &error))
+                .map_err(|why| format!("cannot take RTCP on port {port}: {why}"))
         };
         let after =
             |port: u16| port.checked_add(1).ok_or(format!("port {port} has no port after it for RTCP"));
@@ -112,12 +114,12 @@ impl Keyframes {
 
     /// Somebody needs a keyframe, and can see one from now on.
     pub fn ask(&self, ssrc: Ssrc) {
-        self.wish(Wish { ssrc, since: self.epoch.elapsed() });
+        self.request(Request { ssrc, since: self.epoch.elapsed() });
     }
 
-    fn wish(&self, wish: Wish) {
+    fn request(&self, request: Request) {
         self.asked.fetch_add(1, Ordering::Relaxed);
-        let _ = self.asks.send(wish);
+        let _ = self.asks.send(request);
     }
 
     /// How often a keyframe was asked for, and how often that was passed on.
@@ -154,19 +156,19 @@ impl Keyframes {
 
     fn janus_asks(&self, from: SocketAddr) {
         let now = self.epoch.elapsed();
-        let wish = self.mountpoints().get_mut(&from).map(|mountpoint| {
-            let since = wish::since(mountpoint.asked.replace(now), now);
-            Wish { ssrc: mountpoint.ssrc, since }
+        let request = self.mountpoints().get_mut(&from).map(|mountpoint| {
+            let since = keyframe_age::wanted_since(mountpoint.asked.replace(now), now);
+            Request { ssrc: mountpoint.ssrc, since }
         });
-        if let Some(wish) = wish {
-            self.wish(wish);
+        if let Some(request) = request {
+            self.request(request);
         }
     }
 
     /// Sends PLIs up the tree, one a second for each stream at most.
     async fn pass_on(
         self: Arc<Self>,
-        mut asked: mpsc::UnboundedReceiver<Wish>,
+        mut asked: mpsc::UnboundedReceiver<Request>,
         socket: Arc<UdpSocket>,
         video: Arc<Lane>,
     ) {
@@ -177,8 +179,8 @@ impl Keyframes {
         loop {
             let due = limiter.due().map(|due| tokio::time::Instant::from_std(epoch + due));
             let ready = tokio::select! {
-                wish = asked.recv() => match wish {
-                    Some(Wish { ssrc, since }) => {
+                request = asked.recv() => match request {
+                    Some(Request { ssrc, since }) => {
                         let served = keyframe(ssrc).is_some_and(|at| at > since);
                         tracing::debug!(served, "SSRC {ssrc}: a keyframe is wanted");
                         (!served && limiter.ask(ssrc, epoch.elapsed())).then_some(ssrc).into_iter().collect()

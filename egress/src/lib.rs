@@ -2,15 +2,16 @@
 //!
 //! Without I/O:
 //! - [`config`]: what was asked for, checked before anything is bound.
-//! - [`mountpoints`]: what is wanted and what there is become commands; [`portpool`]: their ports.
-//! - [`activity`]: whether media really arrives; [`viewers`]: who really watches; [`continuity`]: streams that begin anew.
-//! - [`wish`]: since when somebody has been wanting a keyframe.
+//! - [`mountpoints`]: what is wanted and what there is become steps; [`portpool`]: their ports.
+//! - [`activity`]: whether media really arrives; [`viewers`]: who really watches; [`notices`]: what they
+//!   are told; [`continuity`]: streams that begin anew.
+//! - [`keyframe_age`]: since when a keyframe has been wanted.
 //! - [`view`]: what HTTP shows; [`rtp`], [`picture`], [`sdp`], [`codec`]: formats.
 //!
 //! Shells:
 //! - [`pipeline`]: GStreamer; [`streaming`]: Janus; [`records`]: Redis; [`keyframes`]: RTCP.
 //! - [`state`]: the one thing that holds the state and brings these together.
-//! - [`api`], [`whep`], [`metrics`]: HTTP; [`daemon`], [`cli`]: the program.
+//! - [`api`], [`whep`], [`page`], [`metrics`]: HTTP; [`daemon`], [`cli`]: the program.
 
 pub mod activity;
 pub mod api;
@@ -18,9 +19,12 @@ pub mod cli;
 pub mod config;
 pub mod continuity;
 pub mod daemon;
+pub mod keyframe_age;
 pub mod keyframes;
 pub mod metrics;
 pub mod mountpoints;
+pub mod notices;
+pub mod page;
 pub mod picture;
 pub mod pipeline;
 pub mod portpool;
@@ -32,7 +36,6 @@ pub mod streaming;
 pub mod view;
 pub mod viewers;
 pub mod whep;
-pub mod wish;
 
 /// ms since 1970.
 pub fn now_ms() -> u64 {

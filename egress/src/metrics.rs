@@ -138,7 +138,7 @@ mod tests {
             active: true,
             reason: None,
             viewers: 1,
-            by_itself: true,
+            automatic: true,
             created_at: 0,
             packets: [7, 8],
             republished: [0, 1],

@@ -13,10 +13,10 @@ use node::contract::{ENDED_TTL, key};
 use redis::Pipeline;
 use tokio::sync::watch;
 
-/// Pause before Redis is tried again.
-const AGAIN: Duration = Duration::from_secs(2);
-/// Everything is written again so often, in case Redis has lost it.
-const ALL: Duration = Duration::from_secs(30);
+/// Pause before a write that failed is tried again.
+const RETRY_AFTER: Duration = Duration::from_secs(2);
+/// How often everything is written again, in case Redis has lost it.
+const REWRITE_EVERY: Duration = Duration::from_secs(30);
 
 /// One mountpoint, as a hash.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -61,7 +61,11 @@ pub async fn keep(config: RedisConfig, egress: String, mut wanted: watch::Receiv
         if is_last {
             return;
         }
-        let again = if written.is_some() { written_at + ALL } else { tokio::time::Instant::now() + AGAIN };
+        let again = if written.is_some() {
+            written_at + REWRITE_EVERY
+        } else {
+            tokio::time::Instant::now() + RETRY_AFTER
+        };
         tokio::select! {
             _ = wanted.changed() => {}
             () = tokio::time::sleep_until(again) => written = None,

@@ -147,7 +147,8 @@ pub struct Details {
     /// Viewers that are connected.
     pub viewers: usize,
     /// Made for a session of the tree, without being asked for.
-    pub by_itself: bool,
+    #[serde(rename = "byItself")]
+    pub automatic: bool,
     /// ms since 1970.
     pub created_at: u64,
     /// Packets that came: audio, video.

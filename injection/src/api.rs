@@ -11,9 +11,9 @@ use axum::routing::{get, post};
 use node::http::{self, Access, Failed, wish};
 use serde_json::{Value, json};
 
-use crate::injector::{Injector, InjectorError};
-use crate::session::Wish;
-use crate::{view, whip};
+use crate::injector::Injector;
+use crate::session::NewSession;
+use crate::{page, view, whip};
 
 /// The routes, guarded.
 pub fn router(injector: Arc<Injector>) -> Router {
@@ -24,7 +24,7 @@ pub fn router(injector: Arc<Injector>) -> Router {
         .route("/session/{sid}", get(session).delete(destroy))
         .route("/session/{sid}/destroy", post(destroy))
         .route("/sessions", get(async |State(injector): State<Arc<Injector>>| Json(injector.sessions())))
-        .route("/publish", get(page))
+        .route("/publish", get(publish_page))
         .with_state(injector.clone());
     let door = whip::door(config);
     let access =
@@ -33,26 +33,12 @@ pub fn router(injector: Arc<Injector>) -> Router {
     wish::answers(http::guard(routes, access), door)
 }
 
-impl From<InjectorError> for Failed {
-    fn from(error: InjectorError) -> Self {
-        let status = match &error {
-            InjectorError::Trickle(why) => return why.clone().into(),
-            InjectorError::Bad(_) => StatusCode::BAD_REQUEST,
-            InjectorError::Unknown(_) => StatusCode::NOT_FOUND,
-            InjectorError::Conflict(_) => StatusCode::CONFLICT,
-            InjectorError::NotAcceptable(_) => StatusCode::NOT_ACCEPTABLE,
-            InjectorError::Backend(_) => StatusCode::SERVICE_UNAVAILABLE,
-        };
-        Failed(status, error.to_string())
-    }
-}
-
 async fn create(
     State(injector): State<Arc<Injector>>,
-    body: Result<Json<Wish>, JsonRejection>,
+    body: Result<Json<NewSession>, JsonRejection>,
 ) -> Result<Response, Failed> {
-    let Json(wish) = body?;
-    let session = injector.create(wish).await?;
+    let Json(new) = body?;
+    let session = injector.create(new).await?;
     let location = [(header::LOCATION, format!("/session/{}", session.id))];
     Ok((StatusCode::CREATED, location, Json(injector.created(&session))).into_response())
 }
@@ -74,6 +60,6 @@ async fn destroy(
     Ok(Json(json!({ "sessionId": session.id, "treeId": injector.config().tree_id, "active": false })))
 }
 
-async fn page(State(injector): State<Arc<Injector>>) -> Html<String> {
-    Html(include_str!("publish.html").replace("{{WHIP}}", &injector.config().whip_path))
+async fn publish_page(State(injector): State<Arc<Injector>>) -> Html<String> {
+    Html(page::html(&injector.config().whip_path))
 }

@@ -3,6 +3,7 @@
 use std::io::Write;
 
 use node::cli::Failure;
+use node::port::{Transport, refusal};
 use node::tree::Tree;
 use tokio::net::TcpListener;
 
@@ -24,8 +25,9 @@ async fn serve(config: Config) -> Result<(), Failure> {
     let stopped = node::daemon::stopped().map_err(|error| Failure::Other(error.to_string()))?;
     let listener = TcpListener::bind(config.api).await.map_err(|error| {
         Failure::Other(format!(
-            "cannot listen on --api {}: {error}; choose another address or port",
-            config.api
+            "cannot listen on --api {}: {}; choose another address or port",
+            config.api,
+            refusal(Transport::Tcp, config.api, &error)
         ))
     })?;
     let rtmp = match config.rtmp {
@@ -33,7 +35,8 @@ async fn serve(config: Config) -> Result<(), Failure> {
             rtmp::init().map_err(Failure::Other)?;
             let listener = TcpListener::bind(address).await.map_err(|error| {
                 Failure::Other(format!(
-                    "cannot listen on --rtmp {address}: {error}; choose another address or port"
+                    "cannot listen on --rtmp {address}: {}; choose another address or port",
+                    refusal(Transport::Tcp, address, &error)
                 ))
             })?;
             Some(listener)
@@ -63,10 +66,14 @@ async fn serve(config: Config) -> Result<(), Failure> {
         tokio::spawn(rtmp::serve(listener, injector.clone()));
     }
     let served = node::http::serve(listener, crate::api::router(injector.clone()), stopped).await;
+    let farewell = match &tree {
+        Some(_) => "stopped; its sessions stay in Redis, and the next start takes them up again",
+        None => "stopped; its sessions are gone with it, because it ran without Redis (--redis)",
+    };
     if let Some(tree) = tree {
         tree.stop().await;
     }
     injector.stop().await;
-    tracing::info!("stopped; sessions are in Redis and are taken up again");
+    tracing::info!("{farewell}");
     served.map_err(|error| Failure::Other(format!("the HTTP server ended: {error}")))
 }

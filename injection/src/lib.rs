@@ -13,7 +13,7 @@
 //! - [`videoroom`]: Janus; [`pipeline`]: GStreamer; [`store`]: Redis; [`feedback`]: RTCP sockets.
 //! - [`rtmp`]: encoders that do not speak WHIP become publications like any other.
 //! - [`injector`]: the one thing that holds the state and brings these together.
-//! - [`api`], [`whip`], [`view`], [`metrics`]: HTTP; [`config`], [`cli`], [`daemon`]: the program.
+//! - [`api`], [`whip`], [`page`], [`view`], [`metrics`]: HTTP; [`config`], [`cli`], [`daemon`]: the program.
 
 pub mod api;
 pub mod cli;
@@ -23,6 +23,7 @@ pub mod feedback;
 pub mod injector;
 pub mod metrics;
 pub mod numbering;
+pub mod page;
 pub mod pipeline;
 pub mod publication;
 pub mod rtmp;

@@ -52,6 +52,17 @@ pub enum Happening {
     Gone(String),
 }
 
+/// Whether a session has room for a publisher: it has one at a time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Occupancy {
+    /// There is no such session.
+    Unknown,
+    /// Somebody publishes.
+    Busy,
+    /// Nobody does, or whoever did has stopped sending.
+    Free,
+}
+
 /// A publication.
 #[derive(Clone, Debug)]
 pub struct Publication {

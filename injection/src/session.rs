@@ -1,4 +1,4 @@
-//! Sessions, without I/O: what is asked for and what there is, to a session or a refusal.
+//! Sessions, without I/O: from what is asked for and what there is to a session or a refusal.
 
 use std::collections::BTreeMap;
 
@@ -47,7 +47,7 @@ pub struct Session {
 /// `POST /session/create`.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
-pub struct Wish {
+pub struct NewSession {
     /// Name.
     pub session_id: Option<String>,
     /// Room.
@@ -79,52 +79,83 @@ pub struct Taken {
 /// Why there is no session.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Refusal {
-    /// What is asked for makes no sense.
-    #[error("{0}")]
-    Bad(String),
-    /// Somebody has it.
-    #[error("{0}")]
+    /// It has no name.
+    #[error("sessionId is missing; a session needs a name")]
+    NoName,
+    /// Its name could not be part of an address.
+    #[error(
+        "sessionId must be 1 to {LONGEST_ID} letters, digits, or any of '-._~', because it is part of addresses"
+    )]
+    BadName,
+    /// A number that is no SSRC, in a field of that name.
+    #[error("{0} must be a number from 1 to {max}", max = u32::MAX)]
+    BadSsrc(&'static str),
+    /// One SSRC for two streams.
+    #[error("audioSsrc and videoSsrc are both {0}; they must differ")]
+    SameSsrc(Ssrc),
+    /// A number that is no room.
+    #[error("roomId must be a number from 1 to {LARGEST_ROOM}")]
+    BadRoom,
+    /// More recipients than one node should send to.
+    #[error("a session has at most {MOST_RECIPIENTS} recipients; make a relay one of them")]
+    TooManyRecipients,
+    /// A recipient that is nowhere.
+    #[error("'{}' is no host name or address of a recipient", .0.escape_debug())]
+    BadHost(String),
+    /// A recipient without a port.
+    #[error("recipient {0} has a port 0; ports are 1 to 65535")]
+    PortZero(String),
+    /// There is a session of that name.
+    #[error("session {0} exists; destroy it first, or choose another name")]
     Exists(String),
+    /// Another session has the SSRC.
+    #[error("SSRC {ssrc} belongs to session {by}; leave it out and one is allotted")]
+    SsrcTaken { ssrc: Ssrc, by: String },
+    /// Another session has the room.
+    #[error("room {room} belongs to session {by}; leave it out and one is allotted")]
+    RoomTaken { room: u64, by: String },
 }
 
-/// From a wish to a session. `random`: numbers to draw from; `now`: ms since 1970.
+impl Refusal {
+    /// Whether another session is in the way; otherwise it makes no sense at any time.
+    pub fn is_conflict(&self) -> bool {
+        matches!(self, Refusal::Exists(_) | Refusal::SsrcTaken { .. } | Refusal::RoomTaken { .. })
+    }
+}
+
+/// From what is asked for to a session. `random`: numbers to draw from; `now`: ms since 1970.
 pub fn decide(
-    wish: Wish,
+    new: NewSession,
     taken: &[Taken],
     mut random: impl FnMut() -> u32,
     now: u64,
 ) -> Result<Session, Refusal> {
-    let id = checked_id(wish.session_id)?;
-    let wanted = [checked_ssrc("audioSsrc", wish.audio_ssrc)?, checked_ssrc("videoSsrc", wish.video_ssrc)?];
+    let id = checked_id(new.session_id)?;
+    let wanted = [checked_ssrc("audioSsrc", new.audio_ssrc)?, checked_ssrc("videoSsrc", new.video_ssrc)?];
     if let [Some(audio), Some(video)] = wanted
         && audio == video
     {
-        return Err(Refusal::Bad(format!("audioSsrc and videoSsrc are both {audio}; they must differ")));
+        return Err(Refusal::SameSsrc(audio));
     }
-    if wish.room_id.is_some_and(|room| room == 0 || room > LARGEST_ROOM) {
-        return Err(Refusal::Bad(format!("roomId must be a number from 1 to {LARGEST_ROOM}")));
+    if new.room_id.is_some_and(|room| room == 0 || room > LARGEST_ROOM) {
+        return Err(Refusal::BadRoom);
     }
-    let recipients = checked_recipients(wish.recipients.unwrap_or_default())?;
+    let recipients = checked_recipients(new.recipients.unwrap_or_default())?;
 
     if taken.iter().any(|other| other.id == id) {
-        return Err(Refusal::Exists(format!(
-            "session {id} exists; destroy it first, or choose another name"
-        )));
+        return Err(Refusal::Exists(id));
     }
     let has_ssrc = |ssrc: Ssrc| taken.iter().find(|other| other.same_tree && other.ssrcs.contains(&ssrc));
     let has_room = |room: u64| taken.iter().find(|other| other.same_tree && other.room == Some(room));
     for ssrc in wanted.into_iter().flatten() {
         if let Some(other) = has_ssrc(ssrc) {
-            let why =
-                format!("SSRC {ssrc} belongs to session {}; leave it out and one is allotted", other.id);
-            return Err(Refusal::Exists(why));
+            return Err(Refusal::SsrcTaken { ssrc, by: other.id.clone() });
         }
     }
-    if let Some(room) = wish.room_id
+    if let Some(room) = new.room_id
         && let Some(other) = has_room(room)
     {
-        let why = format!("room {room} belongs to session {}; leave it out and one is allotted", other.id);
-        return Err(Refusal::Exists(why));
+        return Err(Refusal::RoomTaken { room, by: other.id.clone() });
     }
 
     let mut draw = |free: &dyn Fn(u32) -> bool| loop {
@@ -133,7 +164,7 @@ pub fn decide(
             return number;
         }
     };
-    let room = wish.room_id.unwrap_or_else(|| draw(&|room| has_room(u64::from(room)).is_none()).into());
+    let room = new.room_id.unwrap_or_else(|| draw(&|room| has_room(u64::from(room)).is_none()).into());
     let [audio, video] = wanted;
     let audio = audio
         .unwrap_or_else(|| Ssrc(draw(&|ssrc| has_ssrc(Ssrc(ssrc)).is_none() && video != Some(Ssrc(ssrc)))));
@@ -204,39 +235,35 @@ impl Session {
 }
 
 fn checked_id(id: Option<String>) -> Result<String, Refusal> {
-    let id = id.ok_or(Refusal::Bad("sessionId is missing; a session needs a name".to_owned()))?;
+    let id = id.ok_or(Refusal::NoName)?;
     let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-._~".contains(&byte);
     let sound = (1..=LONGEST_ID).contains(&id.len()) && id.bytes().all(plain) && id != "." && id != "..";
     match sound {
         true => Ok(id),
-        false => Err(Refusal::Bad(format!(
-            "sessionId must be 1 to {LONGEST_ID} letters, digits, or any of '-._~', because it is part of addresses"
-        ))),
+        false => Err(Refusal::BadName),
     }
 }
 
-fn checked_ssrc(name: &str, ssrc: Option<u64>) -> Result<Option<Ssrc>, Refusal> {
+fn checked_ssrc(field: &'static str, ssrc: Option<u64>) -> Result<Option<Ssrc>, Refusal> {
     match ssrc.map(u32::try_from) {
         None => Ok(None),
         Some(Ok(ssrc)) if ssrc != 0 => Ok(Some(Ssrc(ssrc))),
-        Some(_) => Err(Refusal::Bad(format!("{name} must be a number from 1 to {}", u32::MAX))),
+        Some(_) => Err(Refusal::BadSsrc(field)),
     }
 }
 
 fn checked_recipients(recipients: Vec<Recipient>) -> Result<Vec<Recipient>, Refusal> {
     if recipients.len() > MOST_RECIPIENTS {
-        let why = format!("a session has at most {MOST_RECIPIENTS} recipients; make a relay one of them");
-        return Err(Refusal::Bad(why));
+        return Err(Refusal::TooManyRecipients);
     }
     for recipient in &recipients {
         let host = &recipient.host;
         if host.is_empty() || host.chars().any(|c| c.is_whitespace() || c.is_control() || "/@,[]".contains(c))
         {
-            let why = format!("'{}' is no host name or address of a recipient", host.escape_debug());
-            return Err(Refusal::Bad(why));
+            return Err(Refusal::BadHost(host.clone()));
         }
         if recipient.audio_port == 0 || recipient.video_port == 0 {
-            return Err(Refusal::Bad(format!("recipient {host} has a port 0; ports are 1 to 65535")));
+            return Err(Refusal::PortZero(host.clone()));
         }
     }
     Ok(recipients)

@@ -43,12 +43,12 @@ pub struct Publisher {
     /// What Janus answered the offer with.
     pub answer: String,
     /// What it sends, at most one of each kind.
-    pub streams: Vec<Stream>,
+    pub streams: Vec<OfferedStream>,
 }
 
 /// One medium of a publisher.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Stream {
+pub struct OfferedStream {
     /// Janus' name for it.
     pub mid: String,
     /// Audio or video.
@@ -263,8 +263,8 @@ fn publisher(handle: &Handle, reply: janus::Reply) -> Result<Publisher, Error> {
 }
 
 /// The media that a publisher was granted, at most one of each kind.
-fn streams(list: &Value) -> Vec<Stream> {
-    let mut streams: Vec<Stream> = Vec::new();
+fn streams(list: &Value) -> Vec<OfferedStream> {
+    let mut streams: Vec<OfferedStream> = Vec::new();
     for stream in list.as_array().map(Vec::as_slice).unwrap_or_default() {
         let text = |name: &str| stream[name].as_str().map(str::to_owned);
         let Some(kind) = stream["type"].as_str().and_then(Kind::parse) else { continue };
@@ -272,7 +272,7 @@ fn streams(list: &Value) -> Vec<Stream> {
         if let (Some(mid), Some(codec), false) = (text("mid"), text("codec"), disabled)
             && streams.iter().all(|other| other.kind != kind)
         {
-            streams.push(Stream { mid, kind, codec: codec.to_lowercase() });
+            streams.push(OfferedStream { mid, kind, codec: codec.to_lowercase() });
         }
     }
     streams
@@ -303,8 +303,11 @@ mod tests {
             { "type": "audio", "mindex": 1, "mid": "audio1", "codec": "opus" },
             { "type": "video", "mindex": 3, "mid": "3", "codec": "h264" },
         ]);
-        let stream =
-            |mid: &str, kind, codec: &str| Stream { mid: mid.to_owned(), kind, codec: codec.to_owned() };
+        let stream = |mid: &str, kind, codec: &str| OfferedStream {
+            mid: mid.to_owned(),
+            kind,
+            codec: codec.to_owned(),
+        };
         assert_eq!(
             streams(&list),
             [stream("video0", Kind::Video, "vp8"), stream("audio1", Kind::Audio, "opus")]

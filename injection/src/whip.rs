@@ -30,7 +30,7 @@ pub fn door(config: &Config) -> Arc<Door> {
     Arc::new(Door {
         base: config.whip_path.clone(),
         token: config.whip_token.clone(),
-        refusal: "publishing needs the header `Authorization: Bearer TOKEN` with the node's WHIP_TOKEN",
+        token_name: "the publishers' token (WHIP_TOKEN)",
         accept_patch: FRAGMENT,
     })
 }
@@ -81,18 +81,19 @@ async fn pass_on(
     body: &[u8],
 ) -> Answer {
     wish::content_type(headers, &[FRAGMENT])?;
-    let key = injector.key(id, key)?;
+    let live = injector.entry(id)?;
+    let key = live.key(key)?;
     wish::if_match(headers, &key)?;
-    injector.trickle(id, &key, wish::text(body)?).await?;
+    live.trickle(&key, wish::text(body)?).await?;
     Ok(StatusCode::NO_CONTENT.into_response())
 }
 
 async fn unpublish(State(injector): Shared, Path(id): Path<String>) -> Answer {
-    injector.unpublish(&id, None).await?;
+    injector.entry(&id)?.unpublish(None).await?;
     Ok(StatusCode::OK.into_response())
 }
 
 async fn unpublish_that(State(injector): Shared, Path((id, key)): Path<(String, String)>) -> Answer {
-    injector.unpublish(&id, Some(&key)).await?;
+    injector.entry(&id)?.unpublish(Some(&key)).await?;
     Ok(StatusCode::OK.into_response())
 }

@@ -119,6 +119,11 @@ pub struct Browser<'lab> {
 impl<'lab> Browser<'lab> {
     /// Starts chromedriver, and Chromium by it. `secure` are origins that count as such, which publishing needs.
     pub fn start(lab: &'lab Lab, ns: &str, secure: &[String]) -> Result<Self> {
+        Self::start_with(lab, ns, secure, &[])
+    }
+
+    /// The same with more on Chromium's command line.
+    pub fn start_with(lab: &'lab Lab, ns: &str, secure: &[String], more: &[&str]) -> Result<Self> {
         let profile = lab.directory().join(format!("chromium-{ns}"));
         let mut command = Command::new("chromedriver");
         command.arg(format!("--port={PORT}"));
@@ -129,7 +134,7 @@ impl<'lab> Browser<'lab> {
             ensure!(Instant::now() < deadline, "chromedriver does not answer: {}", browser.driver.tail());
             std::thread::sleep(POLL);
         }
-        let answer = browser.call("POST", "/session", &capabilities(&profile, secure))?;
+        let answer = browser.call("POST", "/session", &capabilities(&profile, secure, more))?;
         browser.session = answer["sessionId"].as_str().context("no session")?.to_owned();
         let parameters = json!({ "source": REMEMBER_PEERS });
         browser.post(
@@ -187,6 +192,11 @@ impl<'lab> Browser<'lab> {
         fs::write(file, bytes).with_context(|| format!("writing {}", file.display()))
     }
 
+    /// As a crash would end it: it says nothing to anybody.
+    pub fn kill9(&self) -> Result<()> {
+        self.driver.kill9().map(drop)
+    }
+
     fn post(&self, what: &str, body: &Value) -> Result<Value> {
         self.call("POST", &format!("/session/{}/{what}", self.session), body)
     }
@@ -216,7 +226,7 @@ impl Drop for Browser<'_> {
     }
 }
 
-fn capabilities(profile: &Path, secure: &[String]) -> Value {
+fn capabilities(profile: &Path, secure: &[String], more: &[&str]) -> Value {
     let mut arguments: Vec<String> = [
         "--headless",
         "--no-sandbox",
@@ -234,6 +244,7 @@ fn capabilities(profile: &Path, secure: &[String]) -> Value {
     ]
     .map(str::to_owned)
     .to_vec();
+    arguments.extend(more.iter().map(|&argument| argument.to_owned()));
     arguments.push(format!("--user-data-dir={}", profile.display()));
     if !secure.is_empty() {
         arguments.push(format!("--unsafely-treat-insecure-origin-as-secure={}", secure.join(",")));

@@ -6,6 +6,7 @@
 //! goes last.
 #![warn(missing_docs)]
 
+pub mod bpf;
 pub mod browser;
 pub mod capture;
 pub mod client;
@@ -14,11 +15,11 @@ pub mod interrupt;
 pub mod janus;
 pub mod json;
 pub mod judge;
-pub mod machine;
 pub mod netns;
 pub mod node;
 mod pace;
 pub mod process;
+pub mod random;
 pub mod redis;
 pub mod relay;
 pub mod rtp;

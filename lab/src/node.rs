@@ -1,7 +1,7 @@
 //! [`NodeProcess`]: an injection or an egress as a program in a namespace: its environment, `ready:`, its HTTP.
 
 use std::net::{Ipv4Addr, SocketAddr};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Command, ExitStatus};
 use std::time::{Duration, Instant};
 
@@ -89,17 +89,39 @@ impl<'lab> NodeProcess<'lab> {
     }
 }
 
-/// Where a program of this workspace is: the variable named like it, or where `cargo build --release` puts it.
+/// Where a program of this workspace is ([`built`]); an error that says what to do when it is not there.
 pub fn program(name: &str) -> Result<PathBuf> {
-    let variable = name.to_uppercase().replace('-', "_");
-    let built = || workspace().join("target/release").join(name);
-    let path = std::env::var_os(&variable).map_or_else(built, PathBuf::from);
+    let path = built(name);
     ensure!(
         path.exists(),
-        "{} is not there; build it (`cargo build --release -p {name}`) or name it in {variable}",
-        path.display()
+        "{} is not there; build it in the same profile (`cargo build -p {name}`) or name it in {}",
+        path.display(),
+        variable(name)
     );
     Ok(path)
+}
+
+/// Where a program of this workspace is: where the variable named like it says, or beside the one that runs, which cargo
+/// has built in the same profile.
+pub(crate) fn built(name: &str) -> PathBuf {
+    std::env::var_os(variable(name)).map_or_else(|| beside(&running(), name), PathBuf::from)
+}
+
+fn variable(name: &str) -> String {
+    name.to_uppercase().replace('-', "_")
+}
+
+/// The program that runs. What cannot be known is where `cargo build --release` would put it.
+fn running() -> PathBuf {
+    std::env::current_exe().unwrap_or_else(|_| workspace().join("target/release/lab"))
+}
+
+/// Programs are in a profile's folder, tests and examples in folders of that.
+fn beside(running: &Path, name: &str) -> PathBuf {
+    let folder = running.parent().unwrap_or(Path::new("."));
+    let within = folder.ends_with("deps") || folder.ends_with("examples");
+    let profile = if within { folder.parent().unwrap_or(folder) } else { folder };
+    profile.join(name)
 }
 
 fn start(lab: &Lab, config: &NodeConfig) -> Result<Process> {
@@ -116,4 +138,17 @@ fn start(lab: &Lab, config: &NodeConfig) -> Result<Process> {
         std::thread::sleep(POLL);
     }
     Ok(process)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn programs_are_beside_the_one_that_runs() {
+        for running in ["/w/target/tests/demo", "/w/target/tests/deps/net-0123", "/w/target/tests/examples/x"]
+        {
+            assert_eq!(beside(Path::new(running), "relay-ctl"), Path::new("/w/target/tests/relay-ctl"));
+        }
+    }
 }

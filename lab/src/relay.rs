@@ -13,6 +13,7 @@ use anyhow::{Context, Error, Result, bail, ensure};
 
 pub use crate::json::Json;
 use crate::netns::Lab;
+use crate::node;
 use crate::process::Process;
 
 /// RTP port for audio, the relay's default and the children's here.
@@ -63,10 +64,9 @@ impl FromStr for Mode {
     }
 }
 
-/// Where the program is: `$RELAY_CTL`, or where `cargo build --release` puts it.
+/// Where the program is: `$RELAY_CTL`, or beside the one that runs.
 pub fn relay_ctl() -> PathBuf {
-    let built = || workspace().join("target/release/relay-ctl");
-    std::env::var_os("RELAY_CTL").map_or_else(built, PathBuf::from)
+    node::built("relay-ctl")
 }
 
 /// A script of the repository.
@@ -74,7 +74,8 @@ pub fn script(name: &str) -> PathBuf {
     workspace().join("scripts").join(name)
 }
 
-pub(crate) fn workspace() -> &'static Path {
+/// The repository.
+pub fn workspace() -> &'static Path {
     let lab = Path::new(env!("CARGO_MANIFEST_DIR"));
     lab.parent().unwrap_or(lab)
 }

@@ -51,6 +51,21 @@ impl Probe {
     }
 }
 
+/// A packet by hand, with 40 bytes of payload that are no probe.
+pub fn packet(ssrc: u32, sequence: u16) -> Vec<u8> {
+    let mut packet = vec![0x80, 96];
+    packet.extend(sequence.to_be_bytes());
+    packet.extend([0; 4]);
+    packet.extend(ssrc.to_be_bytes());
+    packet.extend([0x5a; 40]);
+    packet
+}
+
+/// A request for a keyframe of that stream, from SSRC 1: a PLI (RFC 4585 section 6.3.1).
+pub fn pli(media: u32) -> Vec<u8> {
+    [&[0x81, 206, 0, 2, 0, 0, 0, 1][..], &media.to_be_bytes()].concat()
+}
+
 #[cfg(test)]
 mod tests {
     use node::media::Ssrc;

@@ -8,6 +8,7 @@
 //! - [`resolve`]: from a host's name to the address that is used.
 //! - [`sdp`]: what a session description must be before it is parsed.
 //! - [`keyframe`]: requests for keyframes, and how often they are passed on, without I/O.
+//! - [`port`]: who holds a port that is wanted.
 //! - [`pace`]: how many events become one look, without I/O.
 //! - [`event`]: what is published about a tree; [`sessions`]: its sessions.
 //! - [`commands`]: a connection for what a node keeps in Redis besides.
@@ -28,6 +29,7 @@ pub mod keyframe;
 pub mod media;
 pub mod metrics;
 pub mod pace;
+pub mod port;
 pub mod record;
 mod redis;
 pub mod resolve;

@@ -7,7 +7,19 @@ use std::path::Path;
 use serde::Deserialize;
 use subtle::ConstantTimeEq;
 
-use crate::config::ConfigError;
+/// Why a file holds no secret. Each names the setting and the file that it points to.
+#[derive(Debug, thiserror::Error)]
+pub enum SecretError {
+    /// It cannot be read.
+    #[error("cannot read {0}: {1}")]
+    Unreadable(String, std::io::Error),
+    /// There is nothing in it.
+    #[error("{0} is empty; write the secret into it, nothing else")]
+    Empty(String),
+    /// It is not clear which of its lines is the secret.
+    #[error("{0} has several lines; write the secret into one")]
+    SeveralLines(String),
+}
 
 /// A text that no log, status or error shows.
 #[derive(Clone, PartialEq, Eq, Deserialize)]
@@ -32,16 +44,16 @@ impl Secret {
 
     /// Reads a file that has nothing else in it; the line's end is not part of it. `what`: the setting that names the
     /// file. Gives a warning besides when everybody on the machine can read the file, too.
-    pub fn read(what: &str, path: &Path) -> Result<(Secret, Option<String>), ConfigError> {
+    pub fn read(what: &str, path: &Path) -> Result<(Secret, Option<String>), SecretError> {
         let at = path.display();
-        let text = std::fs::read_to_string(path)
-            .map_err(|error| ConfigError(format!("cannot read {what} {at}: {error}")))?;
+        let file = || format!("{what} {at}");
+        let text = std::fs::read_to_string(path).map_err(|why| SecretError::Unreadable(file(), why))?;
         let text = text.trim_end_matches(['\r', '\n']);
         if text.is_empty() {
-            return Err(ConfigError(format!("{what} {at} is empty; write the secret into it, nothing else")));
+            return Err(SecretError::Empty(file()));
         }
         if text.contains(['\r', '\n']) {
-            return Err(ConfigError(format!("{what} {at} has several lines; write the secret into one")));
+            return Err(SecretError::SeveralLines(file()));
         }
         let warning =
             open_to_all(path).then(|| format!("{what} {at} can be read by everybody here; `chmod 600 {at}`"));
@@ -124,12 +136,12 @@ mod tests {
         let path = folder.path().join("token");
         for (content, wanted) in [("", "empty"), ("\n\n", "empty"), ("a\nb\n", "several lines")] {
             write(&path, content).unwrap();
-            let error = Secret::read("API_TOKEN_FILE", &path).unwrap_err().0;
+            let error = Secret::read("API_TOKEN_FILE", &path).unwrap_err().to_string();
             assert!(error.contains(wanted) && error.contains("API_TOKEN_FILE"), "{error}");
             assert!(error.contains("/token") && !error.contains('\n'), "{error}");
         }
         for unreadable in [folder.path().join("nowhere"), folder.path().to_owned()] {
-            let error = Secret::read("API_TOKEN_FILE", &unreadable).unwrap_err().0;
+            let error = Secret::read("API_TOKEN_FILE", &unreadable).unwrap_err().to_string();
             assert!(error.starts_with("cannot read API_TOKEN_FILE /"), "{error}");
         }
     }

@@ -9,12 +9,24 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::str::FromStr;
 use std::time::Duration;
 
-use crate::media::PerKind;
-use crate::tree::Session;
+use crate::media::{PerKind, Ssrc};
+
+/// A session of the tree, as `session:{sid}` has it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Session {
+    /// `sessionId`.
+    pub id: String,
+    /// `audioSsrc` and `videoSsrc`.
+    pub ssrcs: PerKind<Ssrc>,
+    /// `roomId`, when it is there and a number.
+    pub room_id: Option<u64>,
+    /// `videoCodec`, when it is there.
+    pub video_codec: Option<String>,
+}
 
 /// A session's hash as far as nodes other than its injection care.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Row {
+pub struct SessionHash {
     /// Its name in `sessions:active`.
     pub id: String,
     /// `audioSsrc` and `videoSsrc`.
@@ -30,21 +42,21 @@ pub struct Row {
 }
 
 /// The active sessions of a tree, sorted, and the names of those whose hash is of no use.
-pub fn of_tree(rows: Vec<Row>, tree_id: &str) -> (Vec<Session>, Vec<String>) {
+pub fn of_tree(hashes: Vec<SessionHash>, tree_id: &str) -> (Vec<Session>, Vec<String>) {
     let (mut sessions, mut odd) = (Vec::new(), Vec::new());
-    for row in rows {
-        let elsewhere = row.tree_id.as_deref().is_some_and(|tree| !tree.is_empty() && tree != tree_id);
-        if elsewhere || matches!(row.active.as_deref(), Some("false" | "0")) {
+    for hash in hashes {
+        let elsewhere = hash.tree_id.as_deref().is_some_and(|tree| !tree.is_empty() && tree != tree_id);
+        if elsewhere || matches!(hash.active.as_deref(), Some("false" | "0")) {
             continue;
         }
-        match (number(row.ssrcs.audio), number(row.ssrcs.video)) {
+        match (number(hash.ssrcs.audio), number(hash.ssrcs.video)) {
             (Some(audio), Some(video)) => {
                 let ssrcs = PerKind { audio, video };
-                let room_id = number(row.room_id);
-                let video_codec = row.video_codec.filter(|codec| !codec.is_empty());
-                sessions.push(Session { id: row.id, ssrcs, room_id, video_codec });
+                let room_id = number(hash.room_id);
+                let video_codec = hash.video_codec.filter(|codec| !codec.is_empty());
+                sessions.push(Session { id: hash.id, ssrcs, room_id, video_codec });
             }
-            _ => odd.push(row.id),
+            _ => odd.push(hash.id),
         }
     }
     sessions.sort_by(|a, b| a.id.cmp(&b.id));
@@ -58,9 +70,9 @@ fn number<T: FromStr>(text: Option<String>) -> Option<T> {
 
 /// All that Redis says of sessions, read at one moment.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Rows {
+pub struct SessionHashes {
     /// Those in `sessions:active`.
-    pub active: Vec<Row>,
+    pub active: Vec<SessionHash>,
     /// Of those that were asked about, the ones that have a hash.
     pub known: BTreeSet<String>,
 }
@@ -82,12 +94,12 @@ impl Sessions {
         Sessions { tree_id: tree_id.to_owned(), grace, told: None, held: BTreeMap::new() }
     }
 
-    /// Those whose hashes the next rows have to say whether they are there.
+    /// Those whose hashes the next hashes have to say whether they are there.
     pub fn held(&self) -> impl Iterator<Item = &String> {
         self.held.keys()
     }
 
-    /// When the next rows are needed even if nothing happens: the end of a grace.
+    /// When the next hashes are needed even if nothing happens: the end of a grace.
     pub fn due(&self) -> Option<Duration> {
         self.held.values().copied().min()
     }
@@ -102,12 +114,12 @@ impl Sessions {
         self.held.len() > before
     }
 
-    /// From rows to the sessions that there are now, if they are others than before, and the names of those whose hash is
+    /// From hashes to the sessions that there are now, if they are others than before, and the names of those whose hash is
     /// of no use.
-    pub fn observe(&mut self, rows: Rows, now: Duration) -> (Option<Vec<Session>>, Vec<String>) {
-        let listed: BTreeSet<String> = rows.active.iter().map(|row| row.id.clone()).collect();
-        let (mut sessions, odd) = of_tree(rows.active, &self.tree_id);
-        self.held.retain(|id, until| now < *until && !listed.contains(id) && !rows.known.contains(id));
+    pub fn observe(&mut self, hashes: SessionHashes, now: Duration) -> (Option<Vec<Session>>, Vec<String>) {
+        let listed: BTreeSet<String> = hashes.active.iter().map(|hash| hash.id.clone()).collect();
+        let (mut sessions, odd) = of_tree(hashes.active, &self.tree_id);
+        self.held.retain(|id, until| now < *until && !listed.contains(id) && !hashes.known.contains(id));
         let held = self.told.iter().flatten().filter(|session| self.held.contains_key(&session.id));
         sessions.extend(held.cloned());
         sessions.sort_by(|a, b| a.id.cmp(&b.id));
@@ -124,14 +136,14 @@ mod tests {
     use super::*;
     use crate::media::Ssrc;
 
-    fn row(id: &str, ssrcs: [&str; 2], tree: Option<&str>, active: Option<&str>) -> Row {
+    fn hash(id: &str, ssrcs: [&str; 2], tree: Option<&str>, active: Option<&str>) -> SessionHash {
         let text = |text: Option<&str>| text.map(str::to_owned);
-        Row {
+        SessionHash {
             id: id.to_owned(),
             ssrcs: ssrcs.map(|ssrc| Some(ssrc.to_owned())).into(),
             tree_id: text(tree),
             active: text(active),
-            ..Row::default()
+            ..SessionHash::default()
         }
     }
 
@@ -145,31 +157,31 @@ mod tests {
         Duration::from_secs(seconds)
     }
 
-    /// Rows of these sessions, and the hashes of those.
-    fn rows(active: &[&str], known: &[&str]) -> Rows {
-        Rows {
-            active: active.iter().map(|id| row(id, ["1", "2"], Some("t"), Some("true"))).collect(),
+    /// SessionHashes of these sessions, and the hashes of those.
+    fn hashes(active: &[&str], known: &[&str]) -> SessionHashes {
+        SessionHashes {
+            active: active.iter().map(|id| hash(id, ["1", "2"], Some("t"), Some("true"))).collect(),
             known: known.iter().map(|id| (*id).to_owned()).collect(),
         }
     }
 
     /// The names of the sessions that the node is told of, if it is.
-    fn told(sessions: &mut Sessions, rows: Rows, now: u64) -> Option<Vec<String>> {
-        let (told, _) = sessions.observe(rows, at(now));
+    fn told(sessions: &mut Sessions, hashes: SessionHashes, now: u64) -> Option<Vec<String>> {
+        let (told, _) = sessions.observe(hashes, at(now));
         told.map(|told| told.into_iter().map(|session| session.id).collect())
     }
 
     fn following(active: &[&str]) -> Sessions {
         let mut sessions = Sessions::new("t", GRACE);
-        assert_eq!(told(&mut sessions, rows(active, &[]), 0).unwrap(), active);
+        assert_eq!(told(&mut sessions, hashes(active, &[]), 0).unwrap(), active);
         sessions
     }
 
     #[test]
     fn what_ends_goes_at_once() {
         let mut sessions = following(&["a", "b"]);
-        assert_eq!(told(&mut sessions, rows(&["a", "b"], &[]), 1), None, "nothing is new");
-        assert_eq!(told(&mut sessions, rows(&["b"], &[]), 2).unwrap(), ["b"]);
+        assert_eq!(told(&mut sessions, hashes(&["a", "b"], &[]), 1), None, "nothing is new");
+        assert_eq!(told(&mut sessions, hashes(&["b"], &[]), 2).unwrap(), ["b"]);
         assert_eq!((sessions.held().count(), sessions.due()), (0, None));
     }
 
@@ -178,13 +190,13 @@ mod tests {
         let mut sessions = following(&["a", "b"]);
         assert!(sessions.lost(at(10)));
         assert_eq!(sessions.held().collect::<Vec<_>>(), ["a", "b"]);
-        assert_eq!(told(&mut sessions, rows(&[], &[]), 10), None);
+        assert_eq!(told(&mut sessions, hashes(&[], &[]), 10), None);
         assert!(!sessions.lost(at(12)));
         assert_eq!(sessions.due(), Some(at(40)), "the grace begins once");
-        assert_eq!(told(&mut sessions, rows(&["a", "c"], &[]), 13).unwrap(), ["a", "b", "c"]);
-        assert_eq!(told(&mut sessions, rows(&["a", "b", "c"], &[]), 14), None);
+        assert_eq!(told(&mut sessions, hashes(&["a", "c"], &[]), 13).unwrap(), ["a", "b", "c"]);
+        assert_eq!(told(&mut sessions, hashes(&["a", "b", "c"], &[]), 14), None);
         assert_eq!(sessions.due(), None, "all are back");
-        assert_eq!(told(&mut sessions, rows(&["a"], &[]), 15).unwrap(), ["a"], "and go at once again");
+        assert_eq!(told(&mut sessions, hashes(&["a"], &[]), 15).unwrap(), ["a"], "and go at once again");
     }
 
     #[test]
@@ -192,11 +204,11 @@ mod tests {
         let mut sessions = following(&["a", "b"]);
         sessions.lost(at(10));
         assert_eq!(
-            told(&mut sessions, rows(&[], &["a"]), 11).unwrap(),
+            told(&mut sessions, hashes(&[], &["a"]), 11).unwrap(),
             ["b"],
             "a has a hash and is not active"
         );
-        let mut ended = rows(&["b"], &[]);
+        let mut ended = hashes(&["b"], &[]);
         ended.active[0].active = Some("false".to_owned());
         assert_eq!(told(&mut sessions, ended, 12).unwrap(), [""; 0]);
         assert_eq!(sessions.due(), None);
@@ -206,8 +218,8 @@ mod tests {
     fn after_the_grace_the_server_is_obeyed() {
         let mut sessions = following(&["a"]);
         sessions.lost(at(10));
-        assert_eq!(told(&mut sessions, rows(&[], &[]), 39), None);
-        assert_eq!(told(&mut sessions, rows(&[], &[]), 40).unwrap(), [""; 0]);
+        assert_eq!(told(&mut sessions, hashes(&[], &[]), 39), None);
+        assert_eq!(told(&mut sessions, hashes(&[], &[]), 40).unwrap(), [""; 0]);
         assert_eq!(sessions.due(), None);
         sessions.lost(at(50));
         assert_eq!(sessions.due(), None, "there is nothing to lose");
@@ -217,7 +229,7 @@ mod tests {
     fn one_that_comes_back_as_another_is_that_other() {
         let mut sessions = following(&["a"]);
         sessions.lost(at(10));
-        let mut other = rows(&["a"], &[]);
+        let mut other = hashes(&["a"], &[]);
         other.active[0].video_codec = Some("h264".to_owned());
         let (now, _) = sessions.observe(other, at(11));
         assert_eq!(now.unwrap()[0].video_codec.as_deref(), Some("h264"));
@@ -225,20 +237,20 @@ mod tests {
 
     #[test]
     fn only_active_sessions_of_the_tree_count() {
-        let shown = |room: &str, codec: &str| Row {
+        let shown = |room: &str, codec: &str| SessionHash {
             room_id: Some(room.to_owned()),
             video_codec: Some(codec.to_owned()),
-            ..row("s1", ["1111", "2222"], Some("tree-1"), Some("true"))
+            ..hash("s1", ["1111", "2222"], Some("tree-1"), Some("true"))
         };
-        let rows = vec![
-            row("s4", ["7", "8"], None, None),
+        let hashes = vec![
+            hash("s4", ["7", "8"], None, None),
             shown("1234", "h264"),
-            row("s2", ["3333", "4444"], Some("tree-2"), Some("true")),
-            row("s3", ["5555", "6666"], Some("tree-1"), Some("false")),
-            row("s5", ["5555", "many"], Some("tree-1"), Some("true")),
-            Row { id: "s6".to_owned(), ..Row::default() },
+            hash("s2", ["3333", "4444"], Some("tree-2"), Some("true")),
+            hash("s3", ["5555", "6666"], Some("tree-1"), Some("false")),
+            hash("s5", ["5555", "many"], Some("tree-1"), Some("true")),
+            SessionHash { id: "s6".to_owned(), ..SessionHash::default() },
         ];
-        let (sessions, odd) = of_tree(rows, "tree-1");
+        let (sessions, odd) = of_tree(hashes, "tree-1");
         assert_eq!(
             sessions,
             [

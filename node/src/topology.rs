@@ -1,5 +1,5 @@
 //! What Redis says about a node, and what follows from it. Pure: a snapshot, what the node has, and the time in;
-//! commands out.
+//! changes out.
 //!
 //! The keys are the truth, and how a snapshot came about (event, poll, reconnect) makes no difference. Three things are
 //! decided here that a plain comparison of sets would get wrong:
@@ -68,7 +68,7 @@ impl Upstream {
 
 /// What a node is to do about its children.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Command {
+pub enum ChildChange {
     /// Forward to it no more.
     Remove {
         /// The child's node id.
@@ -90,12 +90,12 @@ pub enum Command {
     },
 }
 
-impl fmt::Display for Command {
+impl fmt::Display for ChildChange {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Command::Remove { id } => write!(f, "child {id} removed"),
-            Command::Move { id, place } => write!(f, "child {id} moved to {place}"),
-            Command::Add { id, place } => write!(f, "child {id} added at {place}"),
+            ChildChange::Remove { id } => write!(f, "child {id} removed"),
+            ChildChange::Move { id, place } => write!(f, "child {id} moved to {place}"),
+            ChildChange::Add { id, place } => write!(f, "child {id} added at {place}"),
         }
     }
 }
@@ -174,13 +174,13 @@ impl Follower {
         self.was_registered = true;
     }
 
-    /// From a snapshot to commands. `have`: the children that the node has; `now`: any steady clock.
+    /// From a snapshot to what is to change. `have`: the children that the node has; `now`: any steady clock.
     pub fn observe(
         &mut self,
         snapshot: Snapshot,
         have: &BTreeMap<String, Place>,
         now: Duration,
-    ) -> Vec<Command> {
+    ) -> Vec<ChildChange> {
         // A node that starts and finds that a predecessor left it children had registered, too. But one that was stopped
         // has taken its registration back: then only a server that knows nothing at all of it has lost anything.
         let forgotten = snapshot.children.is_empty() && snapshot.parent.is_none();
@@ -191,13 +191,13 @@ impl Follower {
         self.upstream.observe(&snapshot);
 
         let mut view = TopologyView { parent: self.parent(&snapshot, lost, now), ..TopologyView::default() };
-        let mut commands = Vec::new();
+        let mut changes = Vec::new();
         for id in have.keys().filter(|id| !snapshot.children.contains_key(*id)) {
             if self.held.contains_key(id) {
                 view.children.push(id.clone());
                 view.held.push(id.clone());
             } else {
-                commands.push(Command::Remove { id: id.clone() });
+                changes.push(ChildChange::Remove { id: id.clone() });
             }
         }
         for (id, registered) in snapshot.children {
@@ -205,13 +205,13 @@ impl Follower {
             let known = have.get(&id);
             if let Some(why) = self.refusal(&id, view.parent.as_deref()) {
                 view.refused.insert(id.clone(), why);
-                commands.extend(known.map(|_| Command::Remove { id }));
+                changes.extend(known.map(|_| ChildChange::Remove { id }));
                 continue;
             }
             match (registered, known) {
                 (Ok(Some(place)), Some(old)) if *old == place => {}
-                (Ok(Some(place)), Some(_)) => commands.push(Command::Move { id, place }),
-                (Ok(Some(place)), None) => commands.push(Command::Add { id, place }),
+                (Ok(Some(place)), Some(_)) => changes.push(ChildChange::Move { id, place }),
+                (Ok(Some(place)), None) => changes.push(ChildChange::Add { id, place }),
                 (Ok(None), Some(_)) => view.stale.push(id),
                 (Ok(None), None) => view.waiting.push(id),
                 (Err(why), _) => {
@@ -221,13 +221,13 @@ impl Follower {
         }
         view.children.sort();
         // Removed before added: a full node has room for the ones that come.
-        commands.sort_by_key(|command| match command {
-            Command::Remove { .. } => 0,
-            Command::Move { .. } => 1,
-            Command::Add { .. } => 2,
+        changes.sort_by_key(|change| match change {
+            ChildChange::Remove { .. } => 0,
+            ChildChange::Move { .. } => 1,
+            ChildChange::Add { .. } => 2,
         });
         self.view = view;
-        commands
+        changes
     }
 
     fn hold(&mut self, snapshot: &Snapshot, have: &BTreeMap<String, Place>, lost: bool, now: Duration) {

@@ -22,9 +22,9 @@ use serde::{Deserialize, Serialize};
 use tokio::sync::{mpsc, oneshot, watch};
 
 use crate::config::TreeConfig;
-use crate::media::{PerKind, Ssrc};
 use crate::record::{Place, Registration};
-use crate::topology::{Command, TopologyView, Upstream};
+use crate::sessions::Session;
+use crate::topology::{ChildChange, TopologyView, Upstream};
 use inbox::{Inbox, Request};
 use keeper::Keeper;
 pub use timing::Timing;
@@ -93,11 +93,11 @@ pub trait Follows: Send + Sync + 'static {
     /// The children that it has at present, as they were given to it.
     fn have(&self) -> impl Future<Output = BTreeMap<String, Place>> + Send;
 
-    /// Carries out commands, all at once as far as it can. `seen`: when the first event came that led to them. What
-    /// cannot be done is said in the node's own status; the next look gives the same command again.
-    fn carry_out(&self, commands: Vec<Command>, seen: Instant) -> impl Future<Output = ()> + Send;
+    /// Carries out changes, all at once as far as it can. `seen`: when the first event came that led to them. What
+    /// cannot be done is said in the node's own status; the next look gives the same change again.
+    fn carry_out(&self, changes: Vec<ChildChange>, seen: Instant) -> impl Future<Output = ()> + Send;
 
-    /// Where media is to come from: once after the first look, and whenever it changes, before the commands of that look.
+    /// Where media is to come from: once after the first look, and whenever it changes, before the changes of that look.
     fn upstream(&self, upstream: Upstream) -> impl Future<Output = ()> + Send {
         drop(upstream);
         std::future::ready(())
@@ -108,19 +108,6 @@ pub trait Follows: Send + Sync + 'static {
 
     /// `active`, or why the node cannot do its job, for its registration.
     fn health(&self) -> impl Future<Output = String> + Send;
-}
-
-/// A session of the tree, as `session:{sid}` has it.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Session {
-    /// `sessionId`.
-    pub id: String,
-    /// `audioSsrc` and `videoSsrc`.
-    pub ssrcs: PerKind<Ssrc>,
-    /// `roomId`, when it is there and a number.
-    pub room_id: Option<u64>,
-    /// `videoCodec`, when it is there.
-    pub video_codec: Option<String>,
 }
 
 /// How it stands between a node and Redis.

@@ -88,7 +88,8 @@ fn api_error(config: &Config, error: &std::io::Error) -> Failure {
     if pins.is_locked() {
         return KernelError::AnotherDaemon { interface: config.interface.clone(), pid: pins.keeper() }.into();
     }
-    Failure::Other(format!("cannot listen on --api {}: {error}; choose another address or port", config.api))
+    let why = node::port::refusal(node::port::Transport::Tcp, config.api, error);
+    Failure::Other(format!("cannot listen on --api {}: {why}; choose another address or port", config.api))
 }
 
 fn failure(error: StartError) -> Failure {

@@ -7,8 +7,9 @@ use std::time::Duration;
 
 use metrics_support::{promtool, relay, scrape, send};
 use node::media::Ssrc;
+use node::sessions::Session;
 use node::topology::TopologyView;
-use node::tree::{RedisView, Session, TreeView};
+use node::tree::{RedisView, TreeView};
 
 /// The name is that of docs/contract.md, *Metrics*, and older than the rule that `_count` belongs to histograms.
 const KNOWN: &str = "media_tree_relay_destinations_count non-histogram and non-summary metrics should not have \

@@ -1,46 +1,89 @@
-//! `cargo xtask build-ebpf`: the eBPF object, with whichever compiler can make it.
+//! `cargo xtask build-ebpf`: the eBPF object from its sources, and the proof that the object in the repository is it.
 //!
-//! Two ways lead there and the command says which one it took: Debian's `rustc-web`, whose package ships a ready
+//! `relay-ctl/bpf/relay.o` is checked in, so that building `relay-ctl` needs neither bpf-linker nor LLVM. It holds what the
+//! kernel needs and nothing that differs from checkout to checkout: paths are remapped, debug and line information is cut
+//! out ([`strip`](crate::strip)). The same compiler makes the same bytes of the same sources; `relay-ctl/bpf/built-by.txt` says which compiler.
+//!
+//! Two compilers can make it and the command says which one it took: Debian's `rustc-web`, whose package ships a ready
 //! `core` for the BPF target, or a rustup toolchain with the `rust-src` component and `-Z build-std`.
 
+use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use anyhow::{Context, Result, bail};
 
-use crate::{packages, sh};
+use crate::packages::{self, Need};
+use crate::{sh, strip};
 
 const TARGET: &str = "bpfel-unknown-none";
 /// From the package rust-web-clippy.
 const DEBIAN_CLIPPY: &str = "/usr/bin/clippy-driver";
+const COMMAND: &str = "cargo xtask build-ebpf";
 
-/// Where the object is for everything that loads it.
-pub fn object_path() -> PathBuf {
-    sh::workspace_root().join("target/bpf/relay-ebpf")
-}
-
-/// Installs what is missing, builds the object and puts it where `relay-ctl` embeds it from.
+/// Builds the object and puts it where `relay-ctl` embeds it from.
 pub fn run() -> Result<()> {
-    packages::install(packages::Purpose::Build)?;
-    cargo_bpf(false)?;
-    let object = object_path();
-    place("relay-ebpf", &object)?;
-    // What the bench needs in the kernel; it is read at run time and in no product.
-    place("relay-bench", &object.with_file_name("relay-bench"))
+    build()?;
+    let changed = place(&stripped(), &checked_in())?;
+    let noted = place_text(&tools()?, &built_by())?;
+    let size = fs::metadata(checked_in()).map_or(0, |file| file.len() / 1024);
+    let object = relative(&checked_in());
+    sh::say(if changed || noted {
+        format!("eBPF object: {object} ({size} KiB) is new; commit it with the sources")
+    } else {
+        format!("eBPF object: {object} ({size} KiB) is what the sources give")
+    });
+    sh::say(format!("with line information: RELAY_OBJECT={} cargo build -p relay-ctl", full().display()));
+    Ok(())
 }
 
-fn place(name: &str, object: &Path) -> Result<()> {
-    let built = target_dir().join(TARGET).join("release").join(name);
-    if let Some(folder) = object.parent() {
-        std::fs::create_dir_all(folder).with_context(|| format!("cannot create {}", folder.display()))?;
+/// Fails if the object that is checked in is not what the sources give.
+pub fn check() -> Result<()> {
+    build()?;
+    let object = relative(&checked_in());
+    let theirs = fs::read(checked_in()).with_context(|| format!("no {object}; run `{COMMAND}`"))?;
+    let ours = fs::read(stripped()).context("the object just built")?;
+    let (then, now) = (fs::read_to_string(built_by()).unwrap_or_default(), tools()?);
+    let symbols = |object: &Path| strip::symbols(&tool("llvm-nm")?, object);
+    let same_symbols = || Ok(symbols(&stripped())? == symbols(&checked_in())?);
+    match Proof::of(ours == theirs, then == now, same_symbols)? {
+        Proof::Same => sh::say(format!("{object} is what the sources give, byte for byte")),
+        Proof::Alike => sh::say(format!(
+            "{object} cannot be compared byte by byte: it was built by other tools. Its programs and maps are those of the \
+             sources.\n  there: {}\n  here:  {}",
+            then.trim().replace('\n', ", "),
+            now.trim().replace('\n', ", ")
+        )),
+        Proof::Stale => bail!("{object} is not what the sources give; run `{COMMAND}` and commit it"),
     }
-    let bytes = std::fs::read(&built).with_context(|| format!("cannot read {}", built.display()))?;
-    // Unchanged content keeps its time stamp, so that relay-ctl is not rebuilt for nothing.
-    if std::fs::read(object).ok().as_deref() != Some(&bytes) {
-        std::fs::write(object, &bytes).with_context(|| format!("cannot write {}", object.display()))?;
-    }
-    sh::say(format!("eBPF object: {} ({} KiB)", object.display(), bytes.len() / 1024));
     Ok(())
+}
+
+/// What comparing the object that is checked in with the one just built says.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Proof {
+    /// The bytes are the same.
+    Same,
+    /// Other tools make other code of the same sources, but what the outside sees is the same.
+    Alike,
+    /// Other sources.
+    Stale,
+}
+
+impl Proof {
+    fn of(same_bytes: bool, same_tools: bool, same_symbols: impl FnOnce() -> Result<bool>) -> Result<Proof> {
+        Ok(match (same_bytes, same_tools) {
+            (true, _) => Proof::Same,
+            (false, true) => Proof::Stale,
+            (false, false) if same_symbols()? => Proof::Alike,
+            (false, false) => Proof::Stale,
+        })
+    }
+}
+
+/// What benchmarks need in the kernel; it is read at run time and in no product. Needs [`run`] or [`check`] before.
+pub fn place_bench() -> Result<()> {
+    place(&built("relay-bench"), &target().join("relay-bench")).map(drop)
 }
 
 /// `clippy -D warnings` for the BPF target.
@@ -50,27 +93,131 @@ pub fn clippy() -> Result<()> {
 
 /// True when the rustup toolchain in use can build `core` for BPF by itself.
 pub fn rustup_can_build() -> bool {
-    sh::output_of(Command::new("rustc").args(["--print", "sysroot"]))
-        .is_some_and(|root| Path::new(root.trim()).join("lib/rustlib/src/rust/library/core").is_dir())
+    sysroot().is_some_and(|root| root.join("lib/rustlib/src/rust/library/core").is_dir())
 }
 
-fn target_dir() -> PathBuf {
+fn sysroot() -> Option<PathBuf> {
+    sh::output_of(Command::new("rustc").args(["--print", "sysroot"])).map(|root| PathBuf::from(root.trim()))
+}
+
+fn checked_in() -> PathBuf {
+    sh::workspace_root().join("relay-ctl/bpf/relay.o")
+}
+
+fn built_by() -> PathBuf {
+    checked_in().with_file_name("built-by.txt")
+}
+
+fn target() -> PathBuf {
+    sh::workspace_root().join("target/bpf")
+}
+
+/// As the linker made it, with all debug information.
+fn full() -> PathBuf {
+    built("relay-ebpf")
+}
+
+fn stripped() -> PathBuf {
+    target().join("relay.o")
+}
+
+fn built(name: &str) -> PathBuf {
+    build_folder().join(TARGET).join("release").join(name)
+}
+
+fn build_folder() -> PathBuf {
     sh::workspace_root().join("target/bpf-build")
 }
 
-fn cargo_bpf(lint: bool) -> Result<()> {
+fn relative(path: &Path) -> String {
+    path.strip_prefix(sh::workspace_root()).unwrap_or(path).display().to_string()
+}
+
+fn build() -> Result<()> {
+    packages::install(&[Need::Object])?;
+    cargo_bpf(false)?;
+    fs::create_dir_all(target()).with_context(|| format!("cannot create {}", target().display()))?;
+    strip::strip(&tool("llvm-objcopy")?, &full(), &stripped())?;
+    place_bench()
+}
+
+/// True if that changed anything. Unchanged content keeps its time stamp, so that nothing is rebuilt for it.
+fn place(from: &Path, to: &Path) -> Result<bool> {
+    let bytes = fs::read(from).with_context(|| format!("cannot read {}", from.display()))?;
+    write(&bytes, to)
+}
+
+fn place_text(text: &str, to: &Path) -> Result<bool> {
+    write(text.as_bytes(), to)
+}
+
+fn write(bytes: &[u8], to: &Path) -> Result<bool> {
+    if let Some(folder) = to.parent() {
+        fs::create_dir_all(folder).with_context(|| format!("cannot create {}", folder.display()))?;
+    }
+    let changed = fs::read(to).ok().as_deref() != Some(bytes);
+    if changed {
+        fs::write(to, bytes).with_context(|| format!("cannot write {}", to.display()))?;
+    }
+    Ok(changed)
+}
+
+/// All that has a say in the bytes, one a line.
+fn tools() -> Result<String> {
+    let rustc = if debian_core().is_dir() { packages::DEBIAN_RUSTC } else { "rustc" };
+    let verbose = sh::output_of(Command::new(rustc).arg("-vV")).context("rustc -vV")?;
+    let version = |program: &str| sh::output_of(Command::new(program).arg("--version")).unwrap_or_default();
     let linker = packages::linker().context("bpf-linker is missing; run `cargo xtask setup`")?;
-    let architecture = if cfg!(target_arch = "aarch64") { "aarch64" } else { "x86_64" };
-    let flags = [
-        format!("-Clinker={}", linker.display()),
+    let llvm = verbose.lines().find(|line| line.starts_with("LLVM")).unwrap_or_default();
+    let (first, cargo) = (verbose.lines().next().unwrap_or_default(), version("cargo"));
+    let linker = version(&linker.to_string_lossy());
+    Ok([first, llvm, cargo.trim(), linker.trim()].join("\n") + "\n")
+}
+
+/// LLVM's tools: those of the compiler's version, or whichever is on PATH.
+fn tool(name: &str) -> Result<PathBuf> {
+    let llvm = packages::llvm_major().map(|major| PathBuf::from(format!("/usr/lib/llvm-{major}/bin")));
+    let rustup = sysroot()
+        .map(|root| root.join(format!("lib/rustlib/{}-unknown-linux-gnu/bin", std::env::consts::ARCH)));
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    llvm.ok()
+        .into_iter()
+        .chain(rustup)
+        .chain(std::env::split_paths(&path))
+        .map(|folder| folder.join(name))
+        .find(|file| file.is_file())
+        .with_context(|| format!("no {name}; install Debian's llvm or run `rustup component add llvm-tools`"))
+}
+
+fn debian_core() -> PathBuf {
+    Path::new("/usr/lib/rustlib").join(TARGET)
+}
+
+/// What the compiler is told: the same in every checkout but for the paths that are mapped away.
+fn flags() -> Vec<String> {
+    let mut flags = vec![
+        // By PATH, since where it is would be one more thing that differs.
+        "-Clinker=bpf-linker".to_owned(),
         "-Cdebuginfo=2".to_owned(),
         "-Clink-arg=--btf".to_owned(),
         // 32-bit arithmetic and comparisons, which every kernel since 5.1 takes; the default knows of 64 bits only.
         "-Ctarget-cpu=v3".to_owned(),
-        format!("--cfg=bpf_target_arch=\"{architecture}\""),
+        // It decides how registers are read, which no program here does: one object serves every processor.
+        "--cfg=bpf_target_arch=\"x86_64\"".to_owned(),
+        format!("--remap-path-prefix={}=/media-tree", sh::workspace_root().display()),
     ];
-    let debian_core = Path::new("/usr/lib/rustlib").join(TARGET);
-    let subcommand = match (lint, debian_core.is_dir()) {
+    let registry = packages::cargo_home().map(|home| home.join("registry/src"));
+    let sources = registry.and_then(|folder| fs::read_dir(folder).ok()).into_iter().flatten().flatten();
+    flags.extend(sources.map(|index| format!("--remap-path-prefix={}=/registry", index.path().display())));
+    flags
+}
+
+fn cargo_bpf(lint: bool) -> Result<()> {
+    let linker = packages::linker().context("bpf-linker is missing; run `cargo xtask setup`")?;
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    let path = linker.parent().map(Path::to_path_buf).into_iter().chain(std::env::split_paths(&path));
+    let debian_core = debian_core().is_dir();
+    let subcommand = match (lint, debian_core) {
         (false, _) => "build",
         (true, true) => "check",
         (true, false) => "clippy",
@@ -78,13 +225,14 @@ fn cargo_bpf(lint: bool) -> Result<()> {
     let mut cargo = Command::new("cargo");
     cargo
         .current_dir(sh::workspace_root())
-        .args([subcommand, "--quiet", "--locked", "--release", "--package", "relay-ebpf", "--target", TARGET])
+        .args([subcommand, "--locked", "--release", "--package", "relay-ebpf", "--target", TARGET])
         .arg("--target-dir")
-        .arg(if lint { target_dir().join("clippy") } else { target_dir() })
-        .env("CARGO_ENCODED_RUSTFLAGS", flags.join("\u{1f}"))
+        .arg(if lint { build_folder().join("clippy") } else { build_folder() })
+        .env("CARGO_ENCODED_RUSTFLAGS", flags().join("\u{1f}"))
+        .env("PATH", std::env::join_paths(path)?)
         // aya-ebpf uses `asm_experimental_arch`; this one build may, the host build may not.
         .env("RUSTC_BOOTSTRAP", "1");
-    if debian_core.is_dir() {
+    if debian_core {
         sh::say(format!("compiler: Debian's {} (it ships core for {TARGET})", packages::DEBIAN_RUSTC));
         cargo.env("RUSTC", packages::DEBIAN_RUSTC).env_remove("RUSTUP_TOOLCHAIN");
         if lint {
@@ -105,5 +253,34 @@ fn cargo_bpf(lint: bool) -> Result<()> {
              (`cargo xtask setup` does), or run `rustup component add rust-src`"
         );
     }
-    sh::run(if lint { "clippy for BPF" } else { "eBPF object" }, &mut cargo)
+    crate::progress::cargo(if lint { "clippy for BPF" } else { "eBPF object" }, &mut cargo)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn other_bytes_of_the_same_tools_are_other_sources() {
+        let unasked = || panic!("symbols prove nothing here");
+        assert_eq!(Proof::of(true, true, unasked).unwrap(), Proof::Same);
+        assert_eq!(Proof::of(true, false, unasked).unwrap(), Proof::Same);
+        assert_eq!(Proof::of(false, true, unasked).unwrap(), Proof::Stale);
+    }
+
+    #[test]
+    fn with_other_tools_programs_and_maps_are_compared() {
+        assert_eq!(Proof::of(false, false, || Ok(true)).unwrap(), Proof::Alike);
+        assert_eq!(Proof::of(false, false, || Ok(false)).unwrap(), Proof::Stale);
+    }
+
+    #[test]
+    fn no_path_of_this_checkout_gets_into_the_object() {
+        let root = sh::workspace_root().display().to_string();
+        assert!(flags().contains(&format!("--remap-path-prefix={root}=/media-tree")));
+        let object = fs::read(checked_in()).unwrap();
+        for path in [root, packages::cargo_home().unwrap().display().to_string()] {
+            assert!(!object.windows(path.len()).any(|window| window == path.as_bytes()), "{path}");
+        }
+    }
 }

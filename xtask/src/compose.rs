@@ -12,7 +12,8 @@ use std::time::Instant;
 use anyhow::{Result, anyhow, bail};
 use clap::Subcommand;
 
-use crate::{interrupt, packages, run, sh};
+use crate::packages::{self, Need};
+use crate::{interrupt, run, sh};
 
 /// What to do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Subcommand)]
@@ -119,8 +120,8 @@ fn abandon() -> Result<()> {
 /// Everything that docker-compose needs to find.
 fn prepare() -> Result<()> {
     let started = Instant::now();
-    packages::install(packages::Purpose::Containers)?;
-    run::prepare(true)?;
+    packages::install(&[Need::DEMO, &[Need::Encoders, Need::Containers]].concat())?;
+    run::build_programs(true)?;
     interrupt::check()?;
     engine::ensure()?;
     interrupt::check()?;

@@ -6,14 +6,15 @@ use std::process::Command;
 
 use anyhow::{Context, Result, bail};
 
-use crate::{interrupt, packages, sh};
+use crate::packages::{self, Need};
+use crate::{interrupt, sh};
 
 /// Runs the targets named, or all, for so many seconds each. Each runs even if an earlier one has found something.
 pub fn run(named: &[String], seconds: u64) -> Result<()> {
     let folder = sh::workspace_root().join("fuzz");
     let all = targets(&folder)?;
     let wanted = chosen(&all, named)?;
-    packages::install(packages::Purpose::Everything)?;
+    packages::install(&[Need::Nodes])?;
     install_cargo_fuzz()?;
     sh::run(
         "fuzz targets",

@@ -1,17 +1,24 @@
 //! The project's own commands: `cargo xtask <command>`. Each says what it installs, shows progress and cleans up.
 
+mod arguments;
 mod build_ebpf;
 mod compose;
+#[cfg(test)]
+mod documents;
 mod fuzz;
 mod interrupt;
 mod judge;
 mod man;
 mod mounts;
+mod package;
 mod packages;
+mod progress;
 mod run;
 mod sh;
 mod soak;
+mod strip;
 mod subjects;
+mod suite;
 mod test;
 mod trials;
 
@@ -19,6 +26,8 @@ use std::process::ExitCode;
 
 use anyhow::Result;
 use clap::{Parser, Subcommand};
+
+use packages::Need;
 
 #[derive(Parser)]
 #[command(name = "cargo xtask", about = "Build, test, demonstrate and measure the Media-Tree relay")]
@@ -29,24 +38,27 @@ struct Cli {
 
 #[derive(Subcommand)]
 enum Command {
-    /// Install what is missing for building, testing and the demo (Debian packages, bpf-linker); the others call it
+    /// Install all that is missing for building, testing and the demo; each other command installs what it needs by itself
     Setup,
-    /// Build the eBPF object into target/bpf/relay-ebpf
+    /// Build the eBPF object from its sources into relay-ctl/bpf/relay.o, which is checked in
     BuildEbpf,
     /// Show a broadcast: WHIP to injection to relay to two egresses to viewers, changes while it runs, what each viewer lost
     Demo {
         /// Scripted: print the table and exit, 0 only if nothing was lost
         #[arg(long)]
         once: bool,
-        /// auto, xdp, tc or userspace
-        #[arg(long, default_value = "auto")]
-        mode: String,
+        /// The relay's data plane
+        #[arg(long, value_enum, default_value = "auto")]
+        mode: arguments::Mode,
     },
     /// Run the tests: all of them, or the parts named
     Test {
-        /// lint, unit, kernel, net, media, browser, vm-quick; vm and compose only if named
+        /// lint, unit, kernel, net, bench, media, browser, vm-quick; vm and compose only if named
         #[arg(value_enum)]
         parts: Vec<test::Part>,
+        /// Only tests whose names hold one of these, as in `net -- loops_are_refused`
+        #[arg(last = true, value_name = "NAME")]
+        only: Vec<String>,
     },
     /// Measure: the relay beside what a user would choose instead, how fast changes are, what the daemon takes
     Bench(run::Bench),
@@ -87,12 +99,22 @@ enum Command {
         #[arg(long, value_name = "FOLDER")]
         to: Option<std::path::PathBuf>,
     },
+    /// Make what is released: a static relay-ctl as a Debian package and as an archive, and try the package
+    Package {
+        /// Into this folder [default: target/package]
+        #[arg(long)]
+        to: Option<std::path::PathBuf>,
+    },
     /// Check licences, sources and duplicates of the dependencies (installs cargo-deny, which takes minutes to build)
     Deny,
 }
 
 fn main() -> ExitCode {
-    match dispatch(Cli::parse().command) {
+    let cli: Cli = match arguments::read(std::env::args_os()) {
+        Ok(cli) => cli,
+        Err(code) => return code,
+    };
+    match dispatch(cli.command) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("[xtask] failed: {error:#}");
@@ -104,16 +126,58 @@ fn main() -> ExitCode {
 
 fn dispatch(command: Command) -> Result<()> {
     match command {
-        Command::Setup => packages::install(packages::Purpose::Everything),
+        Command::Setup => packages::install(Need::USUAL),
         Command::BuildEbpf => build_ebpf::run(),
-        Command::Demo { once, mode } => run::demo(once, &mode),
-        Command::Test { parts } => test::run(&parts),
+        Command::Demo { once, mode } => run::demo(once, mode),
+        Command::Test { parts, only } => test::run(&parts, &only),
         Command::Bench(bench) => run::bench(&bench),
         Command::Soak { changes, outage } => soak::run(changes, outage),
         Command::Judge { packets, seed } => judge::run(packets, seed),
         Command::Compose { action } => compose::run(action),
         Command::Fuzz { targets, seconds } => fuzz::run(&targets, seconds),
         Command::Man { to } => man::run(to),
+        Command::Package { to } => package::run(to),
         Command::Deny => packages::deny(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(line: &str) -> Result<Cli, ExitCode> {
+        arguments::read(std::iter::once("xtask").chain(line.split(' ')).map(Into::into))
+    }
+
+    #[test]
+    fn whatever_is_handed_on_is_checked_here() {
+        for bad in [
+            "demo --mode bogus",
+            "demo --twice",
+            "test bogus",
+            "bench bogus",
+            "bench --mode bogus",
+            "bench --cells 214",
+            "bench --cells 214x0",
+            "bench --only bogus",
+            "soak --changes many",
+            "judge --seed x",
+            "compose bogus",
+            "bogus",
+        ] {
+            assert_eq!(read(bad).err(), Some(ExitCode::from(64)), "{bad}");
+        }
+    }
+
+    #[test]
+    fn what_is_right_is_taken() {
+        for good in [
+            "demo --once --mode tc",
+            "test lint unit vm-quick",
+            "bench fanout spread media --mode xdp --cells 214x8,1514x256 --only xdp,rtpengine",
+            "setup",
+        ] {
+            assert!(read(good).is_ok(), "{good}");
+        }
     }
 }

@@ -5,7 +5,8 @@ use std::process::Command;
 
 use anyhow::{Context, Result};
 
-use crate::{build_ebpf, packages, sh};
+use crate::packages::{self, Need};
+use crate::{progress, sh};
 
 /// The programs, and how each is asked for its completions.
 const PROGRAMS: [(&str, &str); 3] =
@@ -23,13 +24,12 @@ fn file_name(shell: &str, program: &str) -> String {
 
 /// Writes `man1/*.1` and `completions/{bash,zsh,fish}/*` to a folder, by default `target/documents`.
 pub fn run(to: Option<PathBuf>) -> Result<()> {
-    packages::install(packages::Purpose::Everything)?;
-    build_ebpf::run()?;
+    packages::install(&[Need::Nodes])?;
     let root = sh::workspace_root();
     let mut build = Command::new("cargo");
-    build.current_dir(&root).args(["build", "--locked", "--quiet", "--bins"]);
+    build.current_dir(&root).args(["build", "--locked", "--bins"]);
     build.args(PROGRAMS.map(|(name, _)| format!("--package={name}")));
-    sh::run("the programs", &mut build)?;
+    progress::cargo("the programs", &mut build)?;
     let to = to.unwrap_or_else(|| root.join("target/documents"));
     for (name, completions) in PROGRAMS {
         let program = root.join("target/debug").join(name);

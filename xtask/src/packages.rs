@@ -5,7 +5,7 @@ use std::process::Command;
 
 use anyhow::{Context, Result, bail};
 
-use crate::sh;
+use crate::{progress, sh};
 
 /// bpf-linker's version is pinned: it links against rustc's LLVM, and a silent upgrade could change the object.
 const BPF_LINKER_VERSION: &str = "0.13.0";
@@ -13,63 +13,123 @@ const BPF_LINKER_VERSION: &str = "0.13.0";
 /// Debian's own compiler, the one whose package ships a ready `core` for the BPF target.
 pub const DEBIAN_RUSTC: &str = "/usr/bin/rustc";
 
-/// What the packages are wanted for.
-#[derive(Clone, Copy, PartialEq, Eq)]
-pub enum Purpose {
-    /// Building the eBPF object only.
-    Build,
-    /// Building, tests, demo and benchmarks.
-    Everything,
-    /// Everything, and virtual machines.
+/// What packages are wanted for. Each command names what it does, and nothing else is installed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Need {
+    /// Making the eBPF object of its sources: compiler, LLVM and bpf-linker.
+    Object,
+    /// clippy for BPF.
+    Lint,
+    /// Compiling injection, egress and the lab's WHIP and WHEP client.
+    Nodes,
+    /// Nodes in network namespaces, looked at by the usual tools, following Redis.
+    Namespaces,
+    /// A broadcast by real servers: Janus, and the parts of GStreamer that nodes and clients use.
+    Broadcast,
+    /// What only tests of the broadcast use: RTMP and its encoders.
+    Encoders,
+    /// Metrics read by Prometheus' own checker.
+    Metrics,
+    /// A headless browser.
+    Browser,
+    /// What benchmarks compare the relay with.
+    Contestants,
+    /// Virtual machines.
     Machines,
-    /// Everything, and the tree in containers. Apart, since on a systemd machine it starts an engine.
+    /// What is released: a C compiler for musl, since a part of TLS is C.
+    Release,
+    /// The tree in containers. Apart, since on a systemd machine it starts an engine.
     Containers,
 }
 
-/// (package, a file that proves it is there)
-const FOR_BUILD: &[(&str, &str)] = &[
+impl Need {
+    /// What `cargo xtask demo` takes.
+    pub const DEMO: &[Need] = &[Need::Nodes, Need::Namespaces, Need::Broadcast];
+    /// All but virtual machines and containers.
+    pub const USUAL: &[Need] = &[
+        Need::Object,
+        Need::Lint,
+        Need::Nodes,
+        Need::Namespaces,
+        Need::Broadcast,
+        Need::Encoders,
+        Need::Metrics,
+        Need::Browser,
+        Need::Contestants,
+    ];
+
+    fn packages(self) -> &'static [Package] {
+        match self {
+            Need::Object => OBJECT,
+            Need::Lint => &[("rust-web-clippy", "/usr/share/doc/rust-web-clippy/copyright")],
+            Need::Nodes => NODES,
+            Need::Namespaces => NAMESPACES,
+            Need::Broadcast => BROADCAST,
+            Need::Encoders => ENCODERS,
+            Need::Metrics => &[("prometheus", "/usr/bin/promtool")],
+            Need::Browser => {
+                &[("chromium", "/usr/bin/chromium"), ("chromium-driver", "/usr/bin/chromedriver")]
+            }
+            Need::Contestants => CONTESTANTS,
+            Need::Machines => MACHINES,
+            Need::Release => &[("musl-tools", "/usr/bin/musl-gcc")],
+            Need::Containers => CONTAINERS,
+        }
+    }
+}
+
+/// Name, and a file that proves it is there.
+type Package = (&'static str, &'static str);
+
+const OBJECT: &[Package] = &[
     ("rustc-web", "/usr/share/doc/rustc-web/copyright"),
     ("libstd-rust-web-dev-bpf", "/usr/share/doc/libstd-rust-web-dev-bpf/copyright"),
-    ("rust-web-clippy", "/usr/share/doc/rust-web-clippy/copyright"),
     ("g++", "/usr/bin/g++"),
 ];
 
-const FOR_EVERYTHING: &[(&str, &str)] = &[
-    ("bpftool", "/usr/sbin/bpftool"),
-    ("iproute2", "/usr/share/doc/iproute2/copyright"),
-    ("iputils-ping", "/usr/share/doc/iputils-ping/copyright"),
-    ("ethtool", "/usr/sbin/ethtool"),
-    ("tcpdump", "/usr/bin/tcpdump"),
-    // Contestants of the benchmarks. The second starts a service on a systemd machine, too.
-    ("nftables", "/usr/sbin/nft"),
-    ("rtpengine-daemon", "/usr/bin/rtpengine"),
-    ("openssl", "/usr/bin/openssl"),
-    // On a systemd machine these two start a service. Ours run in network namespaces with directories of their own, and
-    // never meet it.
-    ("redis-server", "/usr/bin/redis-server"),
-    ("prometheus", "/usr/bin/promtool"),
-    ("gstreamer1.0-tools", "/usr/bin/gst-launch-1.0"),
-    ("gstreamer1.0-plugins-base", "/usr/share/doc/gstreamer1.0-plugins-base/copyright"),
-    ("gstreamer1.0-plugins-good", "/usr/share/doc/gstreamer1.0-plugins-good/copyright"),
-    // From here on: the nodes with media, their tests and the demo.
-    ("gstreamer1.0-plugins-bad", "/usr/share/doc/gstreamer1.0-plugins-bad/copyright"),
-    ("gstreamer1.0-plugins-ugly", "/usr/share/doc/gstreamer1.0-plugins-ugly/copyright"),
-    ("gstreamer1.0-libav", "/usr/share/doc/gstreamer1.0-libav/copyright"),
-    ("gstreamer1.0-nice", "/usr/share/doc/gstreamer1.0-nice/copyright"),
+const NODES: &[Package] = &[
     ("libgstreamer1.0-dev", "/usr/share/doc/libgstreamer1.0-dev/copyright"),
     ("libgstreamer-plugins-base1.0-dev", "/usr/share/doc/libgstreamer-plugins-base1.0-dev/copyright"),
     ("libgstreamer-plugins-bad1.0-dev", "/usr/share/doc/libgstreamer-plugins-bad1.0-dev/copyright"),
     ("libssl-dev", "/usr/share/doc/libssl-dev/copyright"),
     ("pkg-config", "/usr/bin/pkg-config"),
-    // Its service, like those above, is none of ours.
+];
+
+const NAMESPACES: &[Package] = &[
+    ("bpftool", "/usr/sbin/bpftool"),
+    ("iproute2", "/usr/share/doc/iproute2/copyright"),
+    ("iputils-ping", "/usr/share/doc/iputils-ping/copyright"),
+    ("ethtool", "/usr/sbin/ethtool"),
+    ("tcpdump", "/usr/bin/tcpdump"),
+    // On a systemd machine it starts a service. Ours run in network namespaces with directories of their own, and never
+    // meet it. So do some of those below.
+    ("redis-server", "/usr/bin/redis-server"),
+];
+
+const BROADCAST: &[Package] = &[
+    ("gstreamer1.0-plugins-base", "/usr/share/doc/gstreamer1.0-plugins-base/copyright"),
+    ("gstreamer1.0-plugins-good", "/usr/share/doc/gstreamer1.0-plugins-good/copyright"),
+    ("gstreamer1.0-plugins-bad", "/usr/share/doc/gstreamer1.0-plugins-bad/copyright"),
+    ("gstreamer1.0-nice", "/usr/share/doc/gstreamer1.0-nice/copyright"),
     ("janus", "/usr/bin/janus"),
+];
+
+const ENCODERS: &[Package] = &[
+    ("gstreamer1.0-tools", "/usr/bin/gst-launch-1.0"),
+    ("gstreamer1.0-plugins-ugly", "/usr/share/doc/gstreamer1.0-plugins-ugly/copyright"),
+    ("gstreamer1.0-libav", "/usr/share/doc/gstreamer1.0-libav/copyright"),
     ("ffmpeg", "/usr/bin/ffmpeg"),
-    ("chromium", "/usr/bin/chromium"),
-    ("chromium-driver", "/usr/bin/chromedriver"),
+];
+
+const CONTESTANTS: &[Package] = &[
+    ("nftables", "/usr/sbin/nft"),
+    ("rtpengine-daemon", "/usr/bin/rtpengine"),
+    ("gstreamer1.0-tools", "/usr/bin/gst-launch-1.0"),
+    ("gstreamer1.0-plugins-good", "/usr/share/doc/gstreamer1.0-plugins-good/copyright"),
 ];
 
 /// QEMU, what unpacks Debian's kernels, and what goes into a guest besides.
-const FOR_MACHINES: &[(&str, &str)] = &[
+const MACHINES: &[Package] = &[
     ("qemu-system-x86", "/usr/bin/qemu-system-x86_64"),
     ("busybox-static", "/usr/share/doc/busybox-static/copyright"),
     ("kmod", "/sbin/depmod"),
@@ -79,53 +139,51 @@ const FOR_MACHINES: &[(&str, &str)] = &[
 ];
 
 /// An engine only where none answers: whoever has one from elsewhere keeps it.
-const FOR_AN_ENGINE: &[(&str, &str)] =
-    &[("docker.io", "/usr/sbin/dockerd"), ("iptables", "/usr/sbin/iptables")];
+const ENGINE: &[Package] = &[("docker.io", "/usr/sbin/dockerd"), ("iptables", "/usr/sbin/iptables")];
 
-const FOR_CONTAINERS: &[(&str, &str)] = &[
+const CONTAINERS: &[Package] = &[
     ("debootstrap", "/usr/sbin/debootstrap"),
     ("binutils", "/usr/bin/strip"),
     ("curl", "/usr/bin/curl"),
     ("jq", "/usr/bin/jq"),
 ];
 
-/// Installs what is missing for `purpose` and says what it was.
-pub fn install(purpose: Purpose) -> Result<()> {
-    let mut wanted: Vec<(&str, &str)> = Vec::new();
-    if !crate::build_ebpf::rustup_can_build() || purpose != Purpose::Build {
-        wanted.extend_from_slice(FOR_BUILD);
+/// Installs what is missing for that.
+pub fn install(needs: &[Need]) -> Result<()> {
+    apt_install(&missing(needs))?;
+    if needs.contains(&Need::Object) && linker().is_none() {
+        let llvm = llvm_major()?;
+        if !Path::new(&format!("/usr/lib/llvm-{llvm}/include/llvm-c/Core.h")).exists() {
+            apt_install(&[&format!("llvm-{llvm}-dev")])?;
+        }
+        install_bpf_linker(llvm)?;
     }
-    if purpose != Purpose::Build {
-        wanted.extend_from_slice(FOR_EVERYTHING);
+    Ok(())
+}
+
+/// The packages that are not there yet.
+pub fn missing(needs: &[Need]) -> Vec<&'static str> {
+    let mut wanted: Vec<Package> = Vec::new();
+    for need in needs {
+        // Debian's compiler is not needed beside a toolchain that can do the same.
+        if *need != Need::Object || !crate::build_ebpf::rustup_can_build() {
+            wanted.extend_from_slice(need.packages());
+        }
     }
-    if purpose == Purpose::Machines {
-        wanted.extend_from_slice(FOR_MACHINES);
-    }
-    if purpose == Purpose::Containers {
-        wanted.extend_from_slice(FOR_CONTAINERS);
+    if needs.contains(&Need::Containers) {
         let found = |arguments: &[&str]| sh::output_of(Command::new("docker").args(arguments)).is_some();
         if !found(&["info"]) {
-            wanted.extend_from_slice(FOR_AN_ENGINE);
+            wanted.extend_from_slice(ENGINE);
         }
         if !found(&["compose", "version"]) {
             wanted.push(("docker-compose", "/usr/bin/docker-compose"));
         }
     }
-    let missing = missing_of(&wanted);
-    apt_install(&missing)?;
-
-    let llvm = llvm_major()?;
-    let llvm_headers = format!("/usr/lib/llvm-{llvm}/include/llvm-c/Core.h");
-    if linker().is_none() {
-        if !Path::new(&llvm_headers).exists() {
-            apt_install(&[&format!("llvm-{llvm}-dev")])?;
-        }
-        install_bpf_linker(llvm)?;
-    }
-    if missing.is_empty() {
-        sh::say("everything needed is installed");
-    }
-    Ok(())
+    let mut missing: Vec<&str> =
+        wanted.iter().filter(|(_, proof)| !Path::new(proof).exists()).map(|(package, _)| *package).collect();
+    missing.sort_unstable();
+    missing.dedup();
+    missing
 }
 
 /// The bpf-linker to use: the one on PATH or in cargo's bin folder.
@@ -138,14 +196,13 @@ pub fn linker() -> Option<PathBuf> {
 }
 
 fn cargo_bin() -> Option<PathBuf> {
-    let home = std::env::var_os("CARGO_HOME")
-        .map(PathBuf::from)
-        .or_else(|| std::env::var_os("HOME").map(|home| PathBuf::from(home).join(".cargo")))?;
-    Some(home.join("bin"))
+    Some(cargo_home()?.join("bin"))
 }
 
-fn missing_of<'a>(wanted: &[(&'a str, &str)]) -> Vec<&'a str> {
-    wanted.iter().filter(|(_, proof)| !Path::new(proof).exists()).map(|(package, _)| *package).collect()
+/// Where cargo keeps what it has fetched and installed.
+pub fn cargo_home() -> Option<PathBuf> {
+    let home = || std::env::var_os("HOME").map(|home| PathBuf::from(home).join(".cargo"));
+    std::env::var_os("CARGO_HOME").map(PathBuf::from).or_else(home)
 }
 
 fn apt_install(packages: &[&str]) -> Result<()> {
@@ -162,11 +219,11 @@ fn apt_install(packages: &[&str]) -> Result<()> {
     if !nix_is_root() {
         bail!("not root: run `sudo apt-get install --no-install-recommends {}`", packages.join(" "));
     }
-    sh::run("package lists", Command::new("apt-get").args(["update", "-qq"]))?;
-    sh::run(
+    progress::apt("package lists", Command::new("apt-get").arg("update"))?;
+    progress::apt(
         "packages",
         Command::new("apt-get")
-            .args(["install", "-y", "-qq", "--no-install-recommends"])
+            .args(["install", "-y", "--no-install-recommends"])
             .args(packages)
             .env("DEBIAN_FRONTEND", "noninteractive"),
     )
@@ -177,7 +234,7 @@ fn nix_is_root() -> bool {
 }
 
 /// The LLVM major version of the compiler that will build the object; bpf-linker must match it.
-fn llvm_major() -> Result<u32> {
+pub fn llvm_major() -> Result<u32> {
     let version = sh::output_of(Command::new(DEBIAN_RUSTC).arg("-vV"))
         .with_context(|| format!("{DEBIAN_RUSTC} does not run; install Debian's rustc-web"))?;
     version
@@ -189,16 +246,9 @@ fn llvm_major() -> Result<u32> {
 /// `cargo xtask deny`. The advisory database is a download of its own and left to whoever can make it.
 pub fn deny() -> Result<()> {
     if sh::output_of(Command::new("cargo").args(["deny", "--version"])).is_none() {
-        sh::run(
+        progress::cargo(
             "cargo-deny",
-            Command::new("cargo").args([
-                "install",
-                "cargo-deny",
-                "--quiet",
-                "--locked",
-                "--version",
-                "^0.18",
-            ]),
+            Command::new("cargo").args(["install", "cargo-deny", "--locked", "--version", "^0.18"]),
         )?;
     }
     let mut check = Command::new("cargo");
@@ -207,10 +257,10 @@ pub fn deny() -> Result<()> {
 }
 
 fn install_bpf_linker(llvm: u32) -> Result<()> {
-    sh::run(
+    progress::cargo(
         "bpf-linker",
         Command::new("cargo")
-            .args(["install", "bpf-linker", "--quiet", "--locked", "--version", BPF_LINKER_VERSION])
+            .args(["install", "bpf-linker", "--locked", "--version", BPF_LINKER_VERSION])
             .args(["--no-default-features", "--features", &format!("llvm-{llvm}")])
             .env("LLVM_PREFIX", format!("/usr/lib/llvm-{llvm}"))
             .env_remove("CARGO_TARGET_DIR")

@@ -4,20 +4,72 @@ use std::process::Command;
 
 use anyhow::Result;
 use clap::ValueEnum;
+use clap::builder::PossibleValuesParser;
 
+use crate::arguments::{Mode, cell};
 use crate::mounts::Mounts;
-use crate::{build_ebpf, packages, sh};
+use crate::packages::{self, Need};
+use crate::{build_ebpf, progress, sh, suite};
+
+/// What the benchmark calls those that it compares.
+const CONTESTANTS: [&str; 12] = [
+    "xdp-floor",
+    "xdp",
+    "tc-floor",
+    "tc",
+    "nftables",
+    "userspace",
+    "gso",
+    "sendmmsg",
+    "io_uring",
+    "sendto",
+    "rtpengine",
+    "multiudpsink",
+];
+
+/// In Cargo.toml.
+const DEMO_PROFILE: &str = "demo";
+
+/// The programs of the demo.
+const DEMO: &[&str] = &[
+    "--package=relay-ctl",
+    "--package=injection",
+    "--package=egress",
+    "--package=media-client",
+    "--package=demo",
+    "--bin=relay-ctl",
+    "--bin=injection",
+    "--bin=egress",
+    "--bin=media-client",
+    "--bin=demo",
+];
 
 /// `cargo xtask demo`.
-pub fn demo(once: bool, mode: &str) -> Result<()> {
-    prepare(true)?;
-    let mut command = lab("demo");
-    command.args(["--mode", mode]);
+pub fn demo(once: bool, mode: Mode) -> Result<()> {
+    let missing = packages::missing(Need::DEMO);
+    if !missing.is_empty() {
+        // Most of what is compiled needs none of the packages: it is compiled while they are fetched. What fails for want of
+        // them is compiled below; waiting for the rest costs nothing, since that is needed in any case.
+        let mut early = demo_build();
+        early.arg("--keep-going");
+        let early = progress::cargo_started("compiling what needs no packages", &mut early)?;
+        packages::install(Need::DEMO)?;
+        early.settle();
+    }
+    progress::cargo("compiling the demo", &mut demo_build())?;
+    let mut command = program(DEMO_PROFILE, "demo");
+    command.args(["--mode", mode.name()]);
     if once {
         command.arg("--once");
     }
     let _mounts = Mounts::remember();
     sh::run("demo", &mut command)
+}
+
+fn demo_build() -> Command {
+    let mut cargo = Command::new("cargo");
+    cargo.current_dir(sh::workspace_root()).args(["build", "--profile", DEMO_PROFILE, "--locked"]).args(DEMO);
+    cargo
 }
 
 /// What `cargo xtask bench` measures.
@@ -29,6 +81,8 @@ pub enum Subject {
     Latency,
     /// What a copy costs with more streams.
     Growth,
+    /// What `--cpus` brings.
+    Spread,
     /// From SADD to the first packet, from SREM to the last.
     Changes,
     /// How the others change, and what is lost by it.
@@ -44,20 +98,20 @@ pub enum Subject {
 /// How `cargo xtask bench` is run.
 #[derive(Debug, clap::Args)]
 pub struct Bench {
-    /// fanout, latency, growth, changes, peers, daemon, media, all [default: fanout, with --write: all]
+    /// fanout, latency, growth, spread, changes, peers, daemon, media, all [default: fanout, with --write: all]
     #[arg(value_enum)]
     subjects: Vec<Subject>,
     /// Data plane of the relay in `changes`, `daemon` and `media`: xdp, tc or userspace [default: of changes each, else xdp]
-    #[arg(long)]
-    mode: Option<String>,
+    #[arg(long, value_enum)]
+    mode: Option<Mode>,
     /// In less than two minutes, to see that the harness works
     #[arg(long)]
     quick: bool,
     /// Of fanout and latency only these contestants
-    #[arg(long, value_delimiter = ',')]
+    #[arg(long, value_delimiter = ',', value_parser = PossibleValuesParser::new(CONTESTANTS))]
     only: Vec<String>,
     /// Measure the fan-out in these cells only, such as 214x8: frames of 214 bytes, 8 children.
-    #[arg(long, value_delimiter = ',', value_name = "LENGTHxCHILDREN")]
+    #[arg(long, value_delimiter = ',', value_name = "LENGTHxCHILDREN", value_parser = cell)]
     cells: Vec<String>,
     /// Of the fan-out, measure CPU time only, no loss-free rates.
     #[arg(long)]
@@ -74,8 +128,10 @@ pub struct Bench {
 pub fn bench(bench: &Bench) -> Result<()> {
     let all = bench.write && bench.subjects.is_empty();
     let needs_clients = |subject: &Subject| [Subject::Media, Subject::Peers, Subject::All].contains(subject);
-    prepare(all || bench.subjects.iter().any(needs_clients))?;
-    let mut command = lab("bench");
+    packages::install(Need::USUAL)?;
+    build_ebpf::check()?;
+    build_programs(all || bench.subjects.iter().any(needs_clients))?;
+    let mut command = program("release", "bench");
     if bench.write {
         command.arg("--write").arg(sh::workspace_root().join("docs"));
     }
@@ -88,8 +144,8 @@ pub fn bench(bench: &Bench) -> Result<()> {
             .iter()
             .filter_map(|subject| subject.to_possible_value().map(|value| value.get_name().to_owned())),
     );
-    if let Some(mode) = &bench.mode {
-        command.args(["--mode", mode]);
+    if let Some(mode) = bench.mode {
+        command.args(["--mode", mode.name()]);
     }
     if bench.quick {
         command.arg("--quick");
@@ -112,56 +168,41 @@ pub fn bench(bench: &Bench) -> Result<()> {
 
 /// `cargo xtask test vm` and `vm-quick`, with all built.
 pub fn vm(quick: bool) -> Result<()> {
-    let mut command = lab("vm");
+    let mut command = program(suite::PROFILE, "vm");
     if quick {
         command.arg("--quick");
     }
     sh::run("virtual machines", &mut command)
 }
 
-/// Installs what is missing and builds everything that runs outside this process: with `media` the nodes and clients too.
-pub fn prepare(media: bool) -> Result<()> {
-    packages::install(packages::Purpose::Everything)?;
-    build_ebpf::run()?;
-    build_programs(media)
-}
-
-/// The programs alone.
+/// The programs that run outside this process: with `media` the nodes and clients too.
 pub fn build_programs(media: bool) -> Result<()> {
     build(media, &["build", "--bins"])
 }
 
-/// The same programs, the examples, and the tests that need root. Built together, because what tests depend on turns on features of what
-/// programs depend on: one after the other, much would be compiled twice.
-pub fn build_tests(media: bool) -> Result<()> {
-    build(media, &["build", "--examples"])?;
-    build(media, &["test", "--no-run", "--test=*"])
-}
-
 fn build(media: bool, what: &[&str]) -> Result<()> {
     let mut cargo = Command::new("cargo");
-    cargo
-        .current_dir(sh::workspace_root())
-        .args(what)
-        .args(["--release", "--locked", "--quiet"])
-        .args(packages(media));
-    sh::run(if media { "the nodes and lab" } else { "relay-ctl and lab" }, &mut cargo)
+    cargo.current_dir(sh::workspace_root()).args(what).args(["--release", "--locked"]).args(packages(media));
+    progress::cargo(if media { "the nodes and lab" } else { "relay-ctl and lab" }, &mut cargo)
 }
 
 /// The packages that run outside this process, as cargo is told: with `media` the nodes and clients too.
-pub fn packages(media: bool) -> &'static [&'static str] {
+fn packages(media: bool) -> &'static [&'static str] {
     let all = &[
         "--package=relay-ctl",
         "--package=lab",
+        "--package=bench",
+        "--package=vm",
+        "--package=demo",
+        "--package=media-client",
         "--package=injection",
         "--package=egress",
-        "--features=lab/media",
     ];
-    if media { all } else { &all[..2] }
+    if media { all } else { &all[..4] }
 }
 
-fn lab(name: &str) -> Command {
-    let mut command = Command::new(sh::workspace_root().join("target/release").join(name));
+fn program(profile: &str, name: &str) -> Command {
+    let mut command = Command::new(sh::workspace_root().join("target").join(profile).join(name));
     command.current_dir(sh::workspace_root());
     command
 }

@@ -6,17 +6,19 @@ use std::ffi::OsStr;
 use std::process::Command;
 use std::time::Instant;
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Result, bail};
 use clap::ValueEnum;
 
 use crate::mounts::Mounts;
+use crate::packages::{self, Need};
+use crate::suite::{self, Suite};
 use crate::trials::Priority;
-use crate::{build_ebpf, compose, interrupt, packages, run, sh, subjects, trials};
+use crate::{build_ebpf, compose, interrupt, progress, run, sh, subjects, trials};
 
 /// A part of the tests.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, ValueEnum)]
 pub enum Part {
-    /// rustfmt, clippy for the host and for BPF, rustdoc, commit subjects.
+    /// rustfmt, clippy for the host and for BPF, whether the eBPF object is what its sources give, rustdoc, commit subjects.
     Lint,
     /// Unit and property tests; no root.
     Unit,
@@ -24,6 +26,8 @@ pub enum Part {
     Kernel,
     /// Real forwarding in network namespaces; root.
     Net,
+    /// The benchmark's harness: everybody is measured, quickly; root.
+    Bench,
     /// A broadcast from WHIP to WHEP through the relay, with real servers; root.
     Media,
     /// The same in headless Chromium; root.
@@ -41,24 +45,65 @@ impl Part {
     fn is_apart(self) -> bool {
         matches!(self, Part::Vm | Part::Compose)
     }
+
+    /// Its tests have names that one can choose from.
+    fn has_names(self) -> bool {
+        !matches!(self, Part::Lint | Part::VmQuick | Part::Vm | Part::Compose)
+    }
+
+    /// Needs neither the nodes nor clients, and so no GStreamer.
+    fn is_of_the_relay(self) -> bool {
+        matches!(self, Part::Kernel | Part::Net | Part::Bench | Part::VmQuick | Part::Vm)
+    }
+
+    fn loads_the_object(self) -> bool {
+        !matches!(self, Part::Lint | Part::Unit)
+    }
+
+    /// What it takes to compile and to run.
+    fn needs(self) -> &'static [Need] {
+        match self {
+            Part::Lint => &[Need::Object, Need::Lint, Need::Nodes],
+            Part::Unit => &[Need::Nodes, Need::Broadcast, Need::Encoders],
+            Part::Kernel => &[Need::Object, Need::Namespaces],
+            Part::Net => &[Need::Object, Need::Namespaces, Need::Metrics],
+            Part::Bench => &[Need::Object, Need::Namespaces, Need::Metrics, Need::Contestants],
+            Part::Media => &[
+                Need::Object,
+                Need::Nodes,
+                Need::Namespaces,
+                Need::Broadcast,
+                Need::Encoders,
+                Need::Metrics,
+                Need::Browser,
+            ],
+            Part::Browser => &[Need::Object, Need::Nodes, Need::Namespaces, Need::Broadcast, Need::Browser],
+            Part::VmQuick | Part::Vm => &[Need::Object, Need::Namespaces, Need::Machines],
+            // It installs by itself, and only if it comes to that.
+            Part::Compose => &[Need::Object],
+        }
+    }
 }
 
-/// Runs the parts named, or all.
-pub fn run(parts: &[Part]) -> Result<()> {
+/// Runs the parts named, or all; with `only`, tests whose names hold one of these words.
+pub fn run(parts: &[Part], only: &[String]) -> Result<()> {
+    if !only.is_empty() && (parts.is_empty() || !parts.iter().all(|part| part.has_names())) {
+        bail!(
+            "tests by name are those of parts that have names: `cargo xtask test net -- {}`",
+            only.join(" ")
+        );
+    }
     let started = Instant::now();
     let all = || Part::value_variants().iter().copied().filter(|part| !part.is_apart());
     let parts: Vec<Part> = if parts.is_empty() { all().collect() } else { parts.to_vec() };
-    let scope = Scope { media: parts.iter().any(|part| matches!(part, Part::Media | Part::Browser)) };
-    let machines = parts.iter().any(|part| matches!(part, Part::Vm | Part::VmQuick));
-    packages::install(if machines { packages::Purpose::Machines } else { packages::Purpose::Everything })?;
-    build_ebpf::run()?;
-    if parts
-        .iter()
-        .any(|part| !matches!(part, Part::Lint | Part::Unit | Part::Vm | Part::VmQuick | Part::Compose))
-    {
-        run::build_tests(scope.media)?;
-    } else if machines {
-        run::build_programs(false)?;
+    let suite = if parts.iter().all(|part| part.is_of_the_relay()) { Suite::RELAY } else { Suite::WHOLE };
+    packages::install(&parts.iter().flat_map(|part| part.needs()).copied().collect::<Vec<_>>())?;
+    // Nothing is tested with an object that is not what the sources give. Lint says so as a part, among others.
+    if parts.iter().any(|part| part.loads_the_object()) {
+        build_ebpf::check()?;
+    }
+    if parts.iter().any(|part| !matches!(part, Part::Lint | Part::Compose)) {
+        suite.build()?;
     }
     let _mounts = Mounts::remember();
     let mut failed = Vec::new();
@@ -66,16 +111,14 @@ pub fn run(parts: &[Part]) -> Result<()> {
         sh::say(format!("=== {part:?}"));
         let result = match part {
             Part::Lint => lint(),
-            Part::Unit => unit(),
-            Part::Kernel => scope.lab_tests("kernel tests", |name| name.starts_with("kernel_")),
-            Part::Net => scope.lab_tests("namespace tests", |name| {
-                !["kernel_", "media_", "browser_"].iter().any(|part| name.starts_with(part))
+            Part::Unit => suite::rootless().and_then(|programs| {
+                trials::run("unit tests", Priority::Ordinary, &suite.tests(&programs, only))
             }),
-            Part::Media => {
-                let nodes = scope.tests("injection and egress", ["broadcast", "chain"].map(str::to_owned));
-                nodes.and(scope.lab_tests("media tests", |name| name.starts_with("media_")))
-            }
-            Part::Browser => scope.lab_tests("browser tests", |name| name.starts_with("browser_")),
+            Part::Kernel => first(suite, "kernel tests", &["kernel"], only),
+            Part::Net => first(suite, "namespace tests", &["net"], only),
+            Part::Bench => first(suite, "the benchmark", &["a_benchmark_runs"], only),
+            Part::Media => first(suite, "media tests", &["broadcast", "chain", "media"], only),
+            Part::Browser => first(suite, "browser tests", &["browser"], only),
             Part::VmQuick => run::vm(true),
             Part::Vm => run::vm(false),
             Part::Compose => compose::test(),
@@ -98,84 +141,33 @@ pub fn run(parts: &[Part]) -> Result<()> {
 
 fn lint() -> Result<()> {
     let format = cargo("rustfmt", &["fmt", "--all", "--check"]);
-    let arguments = [
-        "clippy",
-        "--locked",
-        "--quiet",
-        "--workspace",
-        "--all-targets",
-        "--features",
-        "lab/media",
-        "--",
-        "-D",
-        "warnings",
-    ];
-    let host = cargo("clippy", &arguments);
+    // In the tests' profile, which has run the same build scripts and built the same macros.
+    let profile = format!("--profile={}", suite::PROFILE);
+    let arguments = ["clippy", &profile, "--locked", "--workspace", "--all-targets", "--", "-D", "warnings"];
+    let host =
+        progress::cargo("clippy", Command::new("cargo").current_dir(sh::workspace_root()).args(arguments));
     let bpf = build_ebpf::clippy();
-    format.and(host).and(bpf).and(documentation()).and(subjects::check())
+    let object = build_ebpf::check();
+    format.and(host).and(bpf).and(object).and(documentation()).and(subjects::check())
 }
 
-/// What `cargo doc` says of our own crates. Dependencies are only checked for it, which clippy has done already: 10 s on two
-/// cores.
+/// What `cargo doc` says of our own crates, in the profile in which clippy has checked what they depend on: 12 s of CPU.
 fn documentation() -> Result<()> {
     let mut doc = Command::new("cargo");
     doc.current_dir(sh::workspace_root()).env("RUSTDOCFLAGS", "-D warnings");
-    doc.args(["doc", "--workspace", "--no-deps", "--locked", "--quiet"]);
-    sh::run("documentation", &mut doc)
+    doc.arg("doc").arg(format!("--profile={}", suite::PROFILE)).args([
+        "--workspace",
+        "--no-deps",
+        "--locked",
+    ]);
+    progress::cargo("documentation", &mut doc)
 }
 
-/// Without root. The lab, injection and egress are no default members: the one because most of it needs root, the others
-/// because they need GStreamer to be built.
-fn unit() -> Result<()> {
-    let common = ["test", "--locked", "--no-fail-fast"];
-    let lab = ["--package=lab", "--lib", "--bins"];
-    let nodes = [
-        "--package=injection",
-        "--package=egress",
-        "--package=fuzz-checks",
-        "--lib",
-        "--bins",
-        "--test=bad_configuration*",
-    ];
-    let tests = |what: &str, arguments: &[&str]| trials::run(what, Priority::Ordinary, arguments);
-    let others = tests("unit tests", &common);
-    let lab = tests("unit tests of the lab", &[&common[..], &lab].concat());
-    others.and(lab).and(tests("unit tests of injection and egress", &[&common[..], &nodes].concat()))
-}
-
-/// What is built for tests that need root: always the same packages and features, or cargo would compile what they depend
-/// on anew for each part.
-#[derive(Clone, Copy, Debug)]
-struct Scope {
-    media: bool,
-}
-
-impl Scope {
-    /// The lab's test files whose names are wanted.
-    fn lab_tests(self, what: &str, wanted: impl Fn(&str) -> bool) -> Result<()> {
-        let folder = sh::workspace_root().join("lab/tests");
-        let mut names: Vec<String> = std::fs::read_dir(&folder)
-            .with_context(|| format!("cannot read {}", folder.display()))?
-            .flatten()
-            .filter_map(|entry| entry.file_name().to_str()?.strip_suffix(".rs").map(str::to_owned))
-            .filter(|name| wanted(name))
-            .collect();
-        names.sort();
-        if names.is_empty() {
-            bail!("no test files in {}", folder.display());
-        }
-        self.tests(what, names)
-    }
-
-    /// Test files by name. Root, one at a time: they share the machine's two cores, and what they measure is loss.
-    fn tests(self, what: &str, names: impl IntoIterator<Item = String>) -> Result<()> {
-        let mut arguments: Vec<String> =
-            ["test", "--release", "--locked", "--no-fail-fast"].map(str::to_owned).into();
-        arguments.extend(run::packages(self.media).iter().map(|&argument| argument.to_owned()));
-        arguments.extend(names.into_iter().flat_map(|name| ["--test".to_owned(), name]));
-        arguments.extend(["--", "--test-threads=1"].map(str::to_owned));
-        trials::run(what, Priority::First, &arguments)
-    }
+/// Test programs by name. Root, one test at a time and before all else that runs here: they share the machine's two cores,
+/// and what they measure is loss.
+fn first(suite: Suite, what: &str, programs: &[&str], only: &[String]) -> Result<()> {
+    let told = [&["--test-threads=1".to_owned()], only].concat();
+    trials::run(what, Priority::First, &suite.tests(&suite::named(programs), &told))
 }
 
 fn cargo(what: &str, arguments: &[impl AsRef<OsStr>]) -> Result<()> {

@@ -86,8 +86,11 @@ impl Config {
     /// Of settings that have been gathered.
     pub fn new(mut settings: Settings<'_>) -> Result<Config, ConfigError> {
         let mut node = NodeConfig::new(DEFAULTS, &mut settings)?;
-        let base = settings.get(&PORT_POOL_BASE, |text| number(text, "a port"))?.unwrap_or(POOL.0);
-        let size = settings.get(&PORT_POOL_SIZE, |text| number(text, "pairs"))?.unwrap_or(POOL.1);
+        let base =
+            settings.get(&PORT_POOL_BASE, |text| number(text, "a port from 1 to 65535"))?.unwrap_or(POOL.0);
+        let size = settings
+            .get(&PORT_POOL_SIZE, |text| number(text, "a number of port pairs (1 to 65535)"))?
+            .unwrap_or(POOL.1);
         let pool = PortPool::new(base, size)
             .map_err(|why| ConfigError(format!("PORT_POOL_BASE {base}, PORT_POOL_SIZE {size}: {why}")))?;
         check_ports(node.ports, &pool)?;
@@ -144,7 +147,7 @@ fn check_ports([audio, video]: [u16; 2], pool: &PortPool) -> Result<(), ConfigEr
 
 fn number(text: &str, what: &str) -> Result<u16, String> {
     let number = text.trim().parse().ok().filter(|number: &u16| *number != 0);
-    number.ok_or_else(|| format!("must be {what}, a number from 1 to 65535"))
+    number.ok_or_else(|| format!("must be {what}"))
 }
 
 fn path_of(path: &str) -> Result<String, &'static str> {

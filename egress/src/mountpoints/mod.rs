@@ -13,9 +13,9 @@ use node::media::{PerKind, Ssrc, VideoCodec};
 
 use crate::portpool::{Pair, PortPool};
 
-/// A session as it is to be shown.
+/// What a mountpoint is to be: a session as it is to be shown.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Wish {
+pub struct Spec {
     /// `sessionId`.
     pub session: String,
     /// SSRCs.
@@ -42,7 +42,7 @@ pub struct Mountpoint {
     /// Janus has it.
     pub made: bool,
     /// It was made for a session of the tree, without being asked for.
-    pub by_itself: bool,
+    pub automatic: bool,
     /// ms since 1970.
     pub created: u64,
 }
@@ -50,22 +50,31 @@ pub struct Mountpoint {
 /// Why there will be no mountpoint.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Refusal {
-    /// What was asked for makes no sense.
-    #[error("{0}")]
-    Bad(String),
-    /// Something of it is in use.
-    #[error("{0}")]
-    Taken(String),
-    /// No ports are left.
-    #[error("{0}")]
-    Full(String),
+    /// One SSRC for two streams.
+    #[error("audio and video have the same SSRC {0}")]
+    SameSsrc(Ssrc),
+    /// The tree has the session, and says other SSRCs: audio, video.
+    #[error("session {session} has the SSRCs {} (audio) and {} (video) in the tree", .ssrcs.audio, .ssrcs.video)]
+    OtherSsrcs { session: String, ssrcs: PerKind<Ssrc> },
+    /// Somebody asked for it before.
+    #[error("session {0} has a mountpoint already")]
+    Exists(String),
+    /// Another session has the SSRC.
+    #[error("SSRC {ssrc} belongs to session {by}")]
+    SsrcTaken { ssrc: Ssrc, by: String },
+    /// Another session has the number in Janus.
+    #[error("room {room} belongs to session {by}")]
+    RoomTaken { room: u64, by: String },
+    /// No ports are left of so many pairs.
+    #[error("all {0} pairs of ports are in use; raise PORT_POOL_SIZE")]
+    PortsUsedUp(u16),
 }
 
-/// What is to be done.
+/// One step from what there is to what is wanted.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Command {
+pub enum Step {
     /// Make the mountpoint of a session: reserve it, unless it is, and have Janus make it.
-    Make(Wish),
+    Make(Spec),
     /// End the mountpoint of a session.
     End(String),
 }
@@ -73,7 +82,7 @@ pub enum Command {
 /// Answer to somebody who asks for a mountpoint.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Asked {
-    /// It is there already, made by itself.
+    /// It is there already, made for a session of the tree.
     Exists(Box<Mountpoint>),
     /// It is reserved; to be made now.
     Reserved(Box<Mountpoint>),
@@ -82,9 +91,9 @@ pub enum Asked {
 /// Everything that is known about mountpoints.
 #[derive(Clone, Debug)]
 pub struct Books {
-    tree: BTreeMap<String, Wish>,
-    asked: BTreeMap<String, Wish>,
-    /// Ended by hand although the tree still has the session: not made again by themselves.
+    tree: BTreeMap<String, Spec>,
+    asked: BTreeMap<String, Spec>,
+    /// Ended by hand although the tree still has the session: not made again for the tree.
     dismissed: BTreeSet<String>,
     have: BTreeMap<String, Mountpoint>,
     refused: BTreeMap<String, String>,
@@ -125,9 +134,9 @@ impl Books {
     }
 
     /// These are the sessions of the tree now.
-    pub fn sessions(&mut self, sessions: Vec<Wish>) {
+    pub fn sessions(&mut self, sessions: Vec<Spec>) {
         let before = std::mem::take(&mut self.tree);
-        self.tree = sessions.into_iter().map(|wish| (wish.session.clone(), wish)).collect();
+        self.tree = sessions.into_iter().map(|spec| (spec.session.clone(), spec)).collect();
         for session in before.keys().filter(|session| !self.tree.contains_key(*session)) {
             // A session that the tree had ends for good, whoever asked for it besides.
             self.asked.remove(session);
@@ -138,14 +147,14 @@ impl Books {
     }
 
     /// What follows: first what is to end, then what is to be made, or made again.
-    pub fn plan(&self) -> Vec<Command> {
+    pub fn plan(&self) -> Vec<Step> {
         let wanted = self.wanted();
         let stale = |mountpoint: &&Mountpoint| match wanted.get(mountpoint.session.as_str()) {
             None => true,
-            Some(wish) => {
-                wish.ssrcs != mountpoint.ssrcs
-                    || wish.codec != mountpoint.codec
-                    || wish.room.is_some_and(|room| room != mountpoint.id)
+            Some(spec) => {
+                spec.ssrcs != mountpoint.ssrcs
+                    || spec.codec != mountpoint.codec
+                    || spec.room.is_some_and(|room| room != mountpoint.id)
             }
         };
         let ending: BTreeSet<&str> =
@@ -154,70 +163,61 @@ impl Books {
             ending.contains(session) || self.have.get(session).is_none_or(|mountpoint| !mountpoint.made)
         };
         let made = wanted.iter().filter(|(session, _)| missing(session));
-        let end = ending.iter().map(|session| Command::End((*session).to_owned()));
-        end.chain(made.map(|(_, wish)| Command::Make((*wish).clone()))).collect()
+        let end = ending.iter().map(|session| Step::End((*session).to_owned()));
+        end.chain(made.map(|(_, spec)| Step::Make((*spec).clone()))).collect()
     }
 
     /// Somebody asks for a mountpoint. When it is reserved, [`Books::made`] or [`Books::undo`] must follow.
-    pub fn ask(&mut self, mut wish: Wish, now: u64) -> Result<Asked, Refusal> {
-        if let Some(tree) = self.tree.get(&wish.session) {
-            if tree.ssrcs != wish.ssrcs {
-                return Err(Refusal::Taken(format!(
-                    "session {} has the SSRCs {} (audio) and {} (video) in the tree",
-                    wish.session, tree.ssrcs.audio, tree.ssrcs.video
-                )));
+    pub fn ask(&mut self, mut spec: Spec, now: u64) -> Result<Asked, Refusal> {
+        if let Some(tree) = self.tree.get(&spec.session) {
+            if tree.ssrcs != spec.ssrcs {
+                return Err(Refusal::OtherSsrcs { session: spec.session, ssrcs: tree.ssrcs });
             }
-            wish = tree.clone();
+            spec = tree.clone();
         }
-        if let Some(mountpoint) = self.have.get(&wish.session).filter(|mountpoint| mountpoint.made) {
-            if mountpoint.by_itself && mountpoint.ssrcs == wish.ssrcs {
+        if let Some(mountpoint) = self.have.get(&spec.session).filter(|mountpoint| mountpoint.made) {
+            if mountpoint.automatic && mountpoint.ssrcs == spec.ssrcs {
                 return Ok(Asked::Exists(Box::new(mountpoint.clone())));
             }
-            return Err(Refusal::Taken(format!("session {} has a mountpoint already", wish.session)));
+            return Err(Refusal::Exists(spec.session));
         }
-        let mountpoint = self.reserve(&wish, false, now)?;
-        self.dismissed.remove(&wish.session);
-        if !self.tree.contains_key(&wish.session) {
-            self.asked.insert(wish.session.clone(), wish);
+        let mountpoint = self.reserve(&spec, false, now)?;
+        self.dismissed.remove(&spec.session);
+        if !self.tree.contains_key(&spec.session) {
+            self.asked.insert(spec.session.clone(), spec);
         }
         Ok(Asked::Reserved(Box::new(mountpoint)))
     }
 
     /// Sets aside what a mountpoint needs. One that is reserved already stays as it is.
-    pub fn reserve(&mut self, wish: &Wish, by_itself: bool, now: u64) -> Result<Mountpoint, Refusal> {
-        if let Some(mountpoint) = self.have.get(&wish.session) {
+    pub fn reserve(&mut self, spec: &Spec, automatic: bool, now: u64) -> Result<Mountpoint, Refusal> {
+        if let Some(mountpoint) = self.have.get(&spec.session) {
             return Ok(mountpoint.clone());
         }
-        let PerKind { audio, video } = wish.ssrcs;
+        let PerKind { audio, video } = spec.ssrcs;
         if audio == video {
-            return Err(Refusal::Bad(format!("audio and video have the same SSRC {audio}")));
+            return Err(Refusal::SameSsrc(audio));
         }
         for other in self.have.values() {
-            if let Some(ssrc) = wish.ssrcs.into_array().into_iter().find(|ssrc| other.ssrcs.contains(ssrc)) {
-                return Err(Refusal::Taken(format!("SSRC {ssrc} belongs to session {}", other.session)));
+            if let Some(ssrc) = spec.ssrcs.into_array().into_iter().find(|ssrc| other.ssrcs.contains(ssrc)) {
+                return Err(Refusal::SsrcTaken { ssrc, by: other.session.clone() });
             }
-            if wish.room == Some(other.id) {
-                return Err(Refusal::Taken(format!(
-                    "room {} belongs to session {}",
-                    other.id, other.session
-                )));
+            if spec.room == Some(other.id) {
+                return Err(Refusal::RoomTaken { room: other.id, by: other.session.clone() });
             }
         }
-        let ports = self.pool.take().ok_or_else(|| {
-            let view = self.pool.view();
-            Refusal::Full(format!("all {} pairs of ports are in use; raise PORT_POOL_SIZE", view.capacity))
-        })?;
+        let ports = self.pool.take().ok_or_else(|| Refusal::PortsUsedUp(self.pool.view().capacity))?;
         let mountpoint = Mountpoint {
-            session: wish.session.clone(),
-            id: wish.room.unwrap_or_else(|| self.number(&wish.session)),
-            ssrcs: wish.ssrcs,
-            codec: wish.codec,
+            session: spec.session.clone(),
+            id: spec.room.unwrap_or_else(|| self.number(&spec.session)),
+            ssrcs: spec.ssrcs,
+            codec: spec.codec,
             ports,
             made: false,
-            by_itself,
+            automatic,
             created: now,
         };
-        self.have.insert(wish.session.clone(), mountpoint.clone());
+        self.have.insert(spec.session.clone(), mountpoint.clone());
         Ok(mountpoint)
     }
 
@@ -272,10 +272,10 @@ impl Books {
         }
     }
 
-    fn wanted(&self) -> BTreeMap<&str, &Wish> {
+    fn wanted(&self) -> BTreeMap<&str, &Spec> {
         let tree = self.tree.iter().filter(|(session, _)| !self.dismissed.contains(*session));
         // What the tree says wins over what was asked before the tree had it.
-        self.asked.iter().chain(tree).map(|(session, wish)| (session.as_str(), wish)).collect()
+        self.asked.iter().chain(tree).map(|(session, spec)| (session.as_str(), spec)).collect()
     }
 
     /// A number for a session whose room is not known: the same at every start, unless it is taken.
@@ -284,7 +284,7 @@ impl Books {
             .bytes()
             .fold(0x811c_9dc5_u32, |hash, byte| (hash ^ u32::from(byte)).wrapping_mul(0x0100_0193));
         let taken: BTreeSet<u64> = self.have.values().map(|mountpoint| mountpoint.id).collect();
-        let rooms: BTreeSet<u64> = self.tree.values().filter_map(|wish| wish.room).collect();
+        let rooms: BTreeSet<u64> = self.tree.values().filter_map(|spec| spec.room).collect();
         let mut number = u64::from(hash >> 1).max(1);
         while taken.contains(&number) || rooms.contains(&number) {
             number += 1;

@@ -10,8 +10,8 @@ fn ssrcs(audio: u32, video: u32) -> PerKind<Ssrc> {
     PerKind { audio: Ssrc(audio), video: Ssrc(video) }
 }
 
-fn wish(session: &str, audio: u32) -> Wish {
-    Wish {
+fn spec(session: &str, audio: u32) -> Spec {
+    Spec {
         session: session.to_owned(),
         ssrcs: ssrcs(audio, audio + 1),
         room: Some(4000 + u64::from(audio)),
@@ -20,14 +20,14 @@ fn wish(session: &str, audio: u32) -> Wish {
 }
 
 /// Does what the plan says, as a Janus that never refuses would.
-fn carry_out(books: &mut Books) -> Vec<Command> {
+fn carry_out(books: &mut Books) -> Vec<Step> {
     let plan = books.plan();
-    for command in &plan {
-        match command {
-            Command::End(session) => assert!(books.remove(session).is_some()),
-            Command::Make(wish) => match books.reserve(wish, true, 1) {
-                Ok(_) => books.made(&wish.session),
-                Err(refusal) => books.refuse(&wish.session, refusal.to_string()),
+    for step in &plan {
+        match step {
+            Step::End(session) => assert!(books.remove(session).is_some()),
+            Step::Make(spec) => match books.reserve(spec, true, 1) {
+                Ok(_) => books.made(&spec.session),
+                Err(refusal) => books.refuse(&spec.session, refusal.to_string()),
             },
         }
     }
@@ -41,24 +41,24 @@ fn sessions(books: &Books) -> Vec<&str> {
 #[test]
 fn sessions_of_the_tree_get_mountpoints_by_themselves() {
     let mut books = books(5);
-    books.sessions(vec![wish("s1", 10), wish("s2", 20)]);
+    books.sessions(vec![spec("s1", 10), spec("s2", 20)]);
     assert_eq!(carry_out(&mut books).len(), 2);
     assert_eq!(sessions(&books), ["s1", "s2"]);
     assert_eq!((books.get("s1").unwrap().id, books.get("s1").unwrap().ports.audio), (4010, 6000));
     assert_eq!(books.plan(), [], "nothing more to do");
-    books.sessions(vec![wish("s2", 20)]);
-    assert_eq!(carry_out(&mut books), [Command::End("s1".to_owned())]);
+    books.sessions(vec![spec("s2", 20)]);
+    assert_eq!(carry_out(&mut books), [Step::End("s1".to_owned())]);
     assert_eq!(books.pool().view().allocated, 1);
 }
 
 #[test]
 fn a_session_that_changed_is_made_anew() {
     let mut books = books(5);
-    books.sessions(vec![wish("s1", 10)]);
+    books.sessions(vec![spec("s1", 10)]);
     carry_out(&mut books);
-    let changed = Wish { room: Some(4010), ..wish("s1", 30) };
+    let changed = Spec { room: Some(4010), ..spec("s1", 30) };
     books.sessions(vec![changed.clone()]);
-    assert_eq!(books.plan(), [Command::End("s1".to_owned()), Command::Make(changed.clone())]);
+    assert_eq!(books.plan(), [Step::End("s1".to_owned()), Step::Make(changed.clone())]);
     carry_out(&mut books);
     assert_eq!(books.get("s1").unwrap().ssrcs, changed.ssrcs);
 }
@@ -66,36 +66,40 @@ fn a_session_that_changed_is_made_anew() {
 #[test]
 fn asking_for_what_is_there_by_itself_gives_it() {
     let mut books = books(5);
-    books.sessions(vec![wish("s1", 10)]);
+    books.sessions(vec![spec("s1", 10)]);
     carry_out(&mut books);
     let there = books.get("s1").unwrap().clone();
     for _ in 0..2 {
-        let asked = books.ask(Wish { room: None, ..wish("s1", 10) }, 9).unwrap();
+        let asked = books.ask(Spec { room: None, ..spec("s1", 10) }, 9).unwrap();
         assert_eq!(asked, Asked::Exists(Box::new(there.clone())));
     }
-    assert!(matches!(books.ask(wish("s1", 50), 9), Err(Refusal::Taken(why)) if why.contains("10 (audio)")));
+    assert!(
+        matches!(books.ask(spec("s1", 50), 9), Err(error @ Refusal::OtherSsrcs { .. }) if error.to_string().contains("10 (audio)"))
+    );
 }
 
 #[test]
 fn clashes_are_refused_and_leave_nothing_behind() {
     let mut books = books(2);
-    let Ok(Asked::Reserved(_)) = books.ask(wish("s1", 10), 1) else { panic!("reserved") };
+    let Ok(Asked::Reserved(_)) = books.ask(spec("s1", 10), 1) else { panic!("reserved") };
     books.made("s1");
-    let same_room = Wish { room: Some(4010), ..wish("s2", 20) };
+    let same_room = Spec { room: Some(4010), ..spec("s2", 20) };
     let table = [
-        (wish("s1", 10), "has a mountpoint already"),
-        (wish("s2", 9), "SSRC 10 belongs to session s1"),
-        (wish("s2", 11), "SSRC 11 belongs to session s1"),
+        (spec("s1", 10), "has a mountpoint already"),
+        (spec("s2", 9), "SSRC 10 belongs to session s1"),
+        (spec("s2", 11), "SSRC 11 belongs to session s1"),
         (same_room, "room 4010 belongs to session s1"),
-        (Wish { ssrcs: ssrcs(5, 5), ..wish("s2", 5) }, "the same SSRC 5"),
+        (Spec { ssrcs: ssrcs(5, 5), ..spec("s2", 5) }, "the same SSRC 5"),
     ];
-    for (wish, wanted) in table {
-        let why = books.ask(wish, 1).unwrap_err().to_string();
+    for (spec, wanted) in table {
+        let why = books.ask(spec, 1).unwrap_err().to_string();
         assert!(why.contains(wanted), "{why}");
         assert_eq!(books.pool().view().allocated, 1);
     }
-    assert!(matches!(books.ask(wish("s2", 20), 1), Ok(Asked::Reserved(_))));
-    assert!(matches!(books.ask(wish("s3", 30), 1), Err(Refusal::Full(why)) if why.contains("all 2 pairs")));
+    assert!(matches!(books.ask(spec("s2", 20), 1), Ok(Asked::Reserved(_))));
+    assert!(
+        matches!(books.ask(spec("s3", 30), 1), Err(error @ Refusal::PortsUsedUp(2)) if error.to_string().contains("all 2 pairs"))
+    );
     books.undo("s2");
     assert_eq!((books.pool().view().allocated, books.plan()), (1, vec![]));
 }
@@ -103,19 +107,19 @@ fn clashes_are_refused_and_leave_nothing_behind() {
 #[test]
 fn what_was_ended_by_hand_is_not_made_again_by_itself() {
     let mut books = books(5);
-    books.sessions(vec![wish("s1", 10)]);
+    books.sessions(vec![spec("s1", 10)]);
     carry_out(&mut books);
     assert!(books.dismiss("s1") && !books.dismiss("s9"));
-    assert_eq!(carry_out(&mut books), [Command::End("s1".to_owned())]);
-    books.sessions(vec![wish("s1", 10)]);
+    assert_eq!(carry_out(&mut books), [Step::End("s1".to_owned())]);
+    books.sessions(vec![spec("s1", 10)]);
     assert_eq!(books.plan(), []);
-    assert!(matches!(books.ask(wish("s1", 10), 1), Ok(Asked::Reserved(_))), "but it is when asked for");
+    assert!(matches!(books.ask(spec("s1", 10), 1), Ok(Asked::Reserved(_))), "but it is when asked for");
     books.made("s1");
     assert_eq!(books.plan(), []);
     books.dismiss("s1");
     carry_out(&mut books);
     books.sessions(vec![]);
-    books.sessions(vec![wish("s1", 10)]);
+    books.sessions(vec![spec("s1", 10)]);
     carry_out(&mut books);
     assert_eq!(sessions(&books), ["s1"], "and when the session begins again");
 }
@@ -123,13 +127,13 @@ fn what_was_ended_by_hand_is_not_made_again_by_itself() {
 #[test]
 fn what_was_asked_for_stays_until_its_session_ends_in_the_tree() {
     let mut books = books(5);
-    books.ask(Wish { room: None, ..wish("s1", 10) }, 1).unwrap();
+    books.ask(Spec { room: None, ..spec("s1", 10) }, 1).unwrap();
     books.made("s1");
-    books.sessions(vec![wish("s2", 20)]);
+    books.sessions(vec![spec("s2", 20)]);
     carry_out(&mut books);
     assert_eq!(sessions(&books), ["s1", "s2"], "the tree does not know s1");
     let number = books.get("s1").unwrap().id;
-    books.sessions(vec![Wish { room: Some(number), ..wish("s1", 10) }]);
+    books.sessions(vec![Spec { room: Some(number), ..spec("s1", 10) }]);
     carry_out(&mut books);
     assert_eq!(sessions(&books), ["s1"]);
     books.sessions(vec![]);
@@ -140,7 +144,7 @@ fn what_was_asked_for_stays_until_its_session_ends_in_the_tree() {
 #[test]
 fn a_janus_that_comes_back_is_given_the_same_again() {
     let mut books = books(5);
-    books.sessions(vec![wish("s1", 10), wish("s2", 20)]);
+    books.sessions(vec![spec("s1", 10), spec("s2", 20)]);
     carry_out(&mut books);
     let before: Vec<Mountpoint> = books.all().cloned().collect();
     books.forgotten();
@@ -155,14 +159,14 @@ proptest! {
         steps in proptest::collection::vec((0u8..4, 0u32..6, 0u32..8), 0..60)
     ) {
         let mut books = books(4);
-        let mut tree: BTreeMap<String, Wish> = BTreeMap::new();
+        let mut tree: BTreeMap<String, Spec> = BTreeMap::new();
         for (what, name, audio) in steps {
             let session = format!("s{name}");
             match what {
-                0 => { tree.insert(session.clone(), wish(&session, audio)); }
+                0 => { tree.insert(session.clone(), spec(&session, audio)); }
                 1 => { tree.remove(&session); }
                 2 => {
-                    if let Ok(Asked::Reserved(_)) = books.ask(wish(&session, audio), 1) {
+                    if let Ok(Asked::Reserved(_)) = books.ask(spec(&session, audio), 1) {
                         if audio % 2 == 0 { books.made(&session) } else { books.undo(&session) }
                     }
                 }
@@ -177,9 +181,9 @@ proptest! {
             let pairs: BTreeSet<Pair> = books.all().map(|mountpoint| mountpoint.ports).collect();
             prop_assert_eq!((ssrcs.len(), ids.len(), pairs.len()), (2 * count, count, count));
             // What is left to do was refused for a reason.
-            for command in books.plan() {
-                let Command::Make(wish) = command else { return Err(TestCaseError::fail("something is to end")) };
-                prop_assert!(books.refused().contains_key(&wish.session));
+            for step in books.plan() {
+                let Step::Make(spec) = step else { return Err(TestCaseError::fail("something is to end")) };
+                prop_assert!(books.refused().contains_key(&spec.session));
             }
         }
     }

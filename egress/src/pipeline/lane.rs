@@ -18,7 +18,7 @@ const RECEIVE_BUFFER: i32 = 4 * 1024 * 1024;
 /// Longest wait for the moment at which nothing flows.
 const IDLE: Duration = Duration::from_secs(2);
 /// Pause before a lane that failed is started again, if that fails as well.
-const AGAIN: Duration = Duration::from_secs(1);
+const RESTART_PAUSE: Duration = Duration::from_secs(1);
 
 /// One input and what becomes of it.
 pub struct Lane {
@@ -200,7 +200,7 @@ impl Lane {
             if let Err(error) = built {
                 why = error.to_string();
             }
-            tokio::time::sleep(AGAIN).await;
+            tokio::time::sleep(RESTART_PAUSE).await;
         }
     }
 }

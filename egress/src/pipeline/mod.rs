@@ -72,7 +72,9 @@ impl Input {
 
     /// Fails if somebody else has the port, with what the system says about it.
     fn is_free(&self, kind: &'static str) -> Result<(), PipelineError> {
-        let bound = std::net::UdpSocket::bind(SocketAddr::new(self.address, self.port));
-        bound.map(drop).map_err(|error| PipelineError::Port { kind, port: self.port, why: error.to_string() })
+        let at = SocketAddr::new(self.address, self.port);
+        let bound = std::net::UdpSocket::bind(at);
+        let why = |error| node::port::refusal(node::port::Transport::Udp, at, &error);
+        bound.map(drop).map_err(|error| PipelineError::Port { kind, port: self.port, why: why(error) })
     }
 }

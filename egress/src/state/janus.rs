@@ -1,10 +1,9 @@
 //! Janus comes and goes. What was there is made again when it is back.
 
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use super::{Egress, Link, locked};
+use super::Egress;
 use crate::streaming::Streaming;
 
 /// Pauses between attempts: the first, and the longest.
@@ -16,14 +15,10 @@ impl Egress {
         let [first, longest] = RETRY;
         let mut pause = first;
         let mut said = None;
-        let mut returns = false;
         loop {
             match self.attempt().await {
                 Ok(streaming) => {
                     tracing::info!("connected to Janus at {}", self.config.janus.url);
-                    if std::mem::replace(&mut returns, true) {
-                        self.janus_returns.fetch_add(1, Ordering::Relaxed);
-                    }
                     (pause, said) = (first, None);
                     self.wake.notify_one();
                     streaming.closed().await;
@@ -33,7 +28,7 @@ impl Egress {
                     if said.as_ref() != Some(&why) {
                         tracing::warn!("{why}");
                     }
-                    *locked(&self.janus) = Link::Down(why.clone());
+                    self.janus.down(why.clone());
                     said = Some(why);
                     tokio::time::sleep(pause).await;
                     pause = (pause * 2).min(longest);
@@ -53,18 +48,17 @@ impl Egress {
             Ok(count) => tracing::info!("{count} mountpoints of an earlier run were taken out of Janus"),
             Err(error) => tracing::warn!("mountpoints of an earlier run may be left in Janus: {error}"),
         }
-        *locked(&self.janus) = Link::Up(streaming.clone());
+        self.janus.up(streaming.clone());
         Ok(streaming)
     }
 
     /// Everything in Janus is gone with it: mountpoints, and the viewers' connections.
     async fn janus_is_gone(&self, why: String) {
-        tracing::warn!("{why}; it is waited for");
-        *locked(&self.janus) = Link::Down(why);
+        tracing::warn!("{why}; reconnecting");
+        self.janus.down(why);
         let _changing = self.changing.lock().await;
         self.books().forgotten();
-        self.viewers().clear();
-        locked(&self.ages).clear();
-        self.look();
+        self.audience.clear();
+        self.judge_all();
     }
 }

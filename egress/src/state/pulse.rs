@@ -5,29 +5,28 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use node::contract::field::mountpoint as field;
-use node::media::PerKind;
 
 use super::{Egress, locked};
-use crate::activity::{self, Activity, Janus, Stream};
+use crate::activity::{self, Activity, Janus};
 use crate::mountpoints::Mountpoint;
 use crate::records::Record;
 
-/// How often.
-const LOOK: Duration = Duration::from_millis(500);
-/// Janus is asked every so many looks.
-const ASK: u32 = 2;
+/// How often the streams' ages are judged.
+const JUDGE_EVERY: Duration = Duration::from_millis(500);
+/// Janus is asked what it got once in so many times.
+const ASK_JANUS_EVERY: u32 = 2;
 
 impl Egress {
     /// Watches, for ever.
     pub async fn keep_watch(self: Arc<Self>) {
-        let mut ticks = tokio::time::interval(LOOK);
+        let mut ticks = tokio::time::interval(JUDGE_EVERY);
         ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         for count in 0u32.. {
             ticks.tick().await;
-            if count % ASK == 0 {
+            if count % ASK_JANUS_EVERY == 0 {
                 self.ask_janus().await;
             }
-            self.look();
+            self.judge_all();
         }
     }
 
@@ -38,7 +37,7 @@ impl Egress {
             let made = books.all().filter(|mountpoint| mountpoint.made);
             made.map(|mountpoint| (mountpoint.session.clone(), mountpoint.id)).collect()
         };
-        let Ok(streaming) = self.janus() else { return };
+        let Ok(streaming) = self.janus.get() else { return };
         if made.is_empty() {
             return;
         }
@@ -51,50 +50,27 @@ impl Egress {
                 self.wake.notify_one();
             }
         }
-        *locked(&self.ages) = list;
+        self.janus.heard(list);
     }
 
-    /// Judges all mountpoints, and tells what has changed.
-    pub(super) fn look(&self) {
+    /// Judges all mountpoints, and tells viewers what has changed.
+    pub(super) fn judge_all(&self) {
         let mountpoints: Vec<Mountpoint> = self.books().all().cloned().collect();
-        let mut said = Vec::new();
-        {
-            let mut known = locked(&self.activity);
-            let now: BTreeMap<String, Activity> = mountpoints
-                .iter()
-                .map(|mountpoint| (mountpoint.session.clone(), self.judge(mountpoint)))
-                .collect();
-            for (session, activity) in &now {
-                let was = known.get(session).is_some_and(|activity| activity.active);
-                match (was, activity.active) {
-                    (false, true) => said.push((session.clone(), "back", None)),
-                    (true, false) => said.push((session.clone(), "stalled", activity.reason.clone())),
-                    _ => {}
-                }
-            }
-            *known = now;
-        }
-        for (session, kind, reason) in said {
-            tracing::info!("session {session}: {}", reason.as_deref().unwrap_or("media arrives"));
-            self.say(&session, kind, reason);
+        let seen = mountpoints.iter().map(|mountpoint| (mountpoint.session.clone(), self.judge(mountpoint)));
+        for (session, activity) in self.notices.observe(seen.collect()) {
+            tracing::info!("session {session}: {}", activity.reason.as_deref().unwrap_or("media arrives"));
         }
         self.publish();
     }
 
-    /// How it stands with a mountpoint, at this moment.
+    /// Whether a mountpoint has something to show at this moment.
     pub(super) fn judge(&self, mountpoint: &Mountpoint) -> Activity {
-        let now = self.started.elapsed();
-        let streams = PerKind::from_fn(|kind| {
-            let ssrc = mountpoint.ssrcs[kind];
-            let route = self.lane(kind).routes().get(ssrc);
-            Stream { ssrc, age: route.and_then(|route| route.age(now)) }
-        });
-        let janus = match self.janus() {
-            Err(why) => Janus::Gone(why),
-            Ok(_) if !mountpoint.made => Janus::Gone("Janus has no such mountpoint yet".to_owned()),
-            Ok(_) => Janus::Has(locked(&self.ages).get(&mountpoint.id).copied().unwrap_or_default()),
+        let janus = match self.janus.problem() {
+            Some(why) => Janus::Gone(why),
+            None if !mountpoint.made => Janus::Gone("Janus has no such mountpoint yet".to_owned()),
+            None => Janus::Has(self.janus.ages(mountpoint.id)),
         };
-        activity::judge(streams, &janus)
+        activity::judge(self.media.ages(mountpoint), &janus)
     }
 
     /// Hands over what is to be in Redis.
@@ -126,7 +102,7 @@ impl Egress {
             (field::TREE_ID, self.config.node.tree_id.clone()),
             (field::CREATED_AT, mountpoint.created.to_string()),
         ];
-        let active = locked(&self.activity).get(&mountpoint.session).is_some_and(|activity| activity.active);
+        let active = self.notices.is_active(&mountpoint.session);
         Record { session: mountpoint.session.clone(), fields, active }
     }
 }

@@ -1,7 +1,5 @@
 //! What HTTP shows of the state.
 
-use std::sync::atomic::Ordering;
-
 use axum::http::StatusCode;
 use node::http::{Base, Failed};
 use node::media::Kind;
@@ -9,7 +7,7 @@ use node::record::NodeType;
 use node::tree::TreeView;
 use node::view::{Gstreamer, Topology};
 
-use super::{Egress, locked};
+use super::Egress;
 use crate::mountpoints::Mountpoint;
 use crate::portpool;
 use crate::view::{
@@ -55,11 +53,11 @@ impl Base for Egress {
 impl Egress {
     /// One look at everything.
     pub fn sample(&self) -> Sample {
-        let received = Kind::BOTH.map(|kind| {
-            let counters = self.lane(kind).counters();
-            (counters.packets.load(Ordering::Relaxed), counters.bytes.load(Ordering::Relaxed))
-        });
-        Sample { status: self.status_now(), mountpoints: self.mountpoints().mountpoints, received }
+        Sample {
+            status: self.status_now(),
+            mountpoints: self.mountpoints().mountpoints,
+            received: self.media.received(),
+        }
     }
 
     /// `GET /mountpoints`.
@@ -73,15 +71,15 @@ impl Egress {
     /// `GET /mountpoint/{sid}`.
     pub fn detailed(&self, mountpoint: &Mountpoint) -> MountpointView {
         let activity = self.judge(mountpoint);
-        let routes = Kind::BOTH.map(|kind| self.lane(kind).routes().get(mountpoint.ssrcs[kind]));
+        let routes = self.media.routes(mountpoint).into_array();
         let more = Details {
             audio_ssrc: mountpoint.ssrcs.audio,
             video_ssrc: mountpoint.ssrcs.video,
             video_codec: mountpoint.codec,
             active: activity.active,
             reason: activity.reason,
-            viewers: self.viewers().of(&mountpoint.session),
-            by_itself: mountpoint.by_itself,
+            viewers: self.audience.of(&mountpoint.session),
+            automatic: mountpoint.automatic,
             created_at: mountpoint.created,
             packets: routes.each_ref().map(|route| route.as_ref().map_or(0, |route| route.packets())),
             republished: routes.each_ref().map(|route| route.as_ref().map_or(0, |route| route.republished())),
@@ -109,10 +107,8 @@ impl Egress {
     /// Why the node cannot do its job.
     pub fn troubles(&self) -> Vec<String> {
         let mut troubles = Vec::new();
-        if let Err(why) = self.janus() {
-            troubles.push(why);
-        }
-        troubles.extend(Kind::BOTH.into_iter().filter_map(|kind| self.lane(kind).problem()));
+        troubles.extend(self.janus.problem());
+        troubles.extend(self.media.problems());
         let books = self.books();
         troubles.extend(books.refused().iter().map(|(session, why)| format!("session {session}: {why}")));
         troubles
@@ -129,12 +125,12 @@ impl Egress {
         let mut warnings = self.config.node.warnings.clone();
         warnings.extend(redis.as_ref().and_then(|redis| redis.problem.clone()));
         warnings.extend(self.config.pool.warning());
-        let (connected, connecting) = self.viewers().count();
-        let (asked, passed_on) = self.keyframes.counts();
+        let (connected, connecting, served) = self.audience.count();
+        let (asked, passed_on) = self.media.keyframes.counts();
+        let [audio, video] = Kind::BOTH.map(|kind| self.media.lane(kind));
         let count = self.books().all().count();
-        let janus = self.janus();
-        let served = self.viewers().served();
-        let active = locked(&self.activity).values().filter(|activity| activity.active).count();
+        let janus_problem = self.janus.problem();
+        let active = self.notices.active();
         Status {
             node_id: self.config.node.node_id.clone(),
             node_type: "egress",
@@ -150,23 +146,23 @@ impl Egress {
             topology: tree.topology,
             redis,
             gstreamer: Gstreamer {
-                audio_running: self.audio.problem().is_none(),
-                video_running: self.video.problem().is_none(),
-                audio_restarts: self.audio.restarts(),
-                video_restarts: self.video.restarts(),
+                audio_running: audio.problem().is_none(),
+                video_running: video.problem().is_none(),
+                audio_restarts: audio.restarts(),
+                video_restarts: video.restarts(),
             },
             janus: JanusView {
                 url: self.config.janus.url.clone(),
-                connected: janus.is_ok(),
-                problem: janus.err(),
-                returns: self.janus_returns.load(Ordering::Relaxed),
+                connected: janus_problem.is_none(),
+                problem: janus_problem,
+                returns: self.janus.returns(),
             },
             mountpoints: Counted { count, active },
             viewers: Watching { connected, connecting, served },
             port_pool: self.port_pool(),
             dropped: Kind::BOTH
                 .into_iter()
-                .map(|kind| (kind.name(), self.lane(kind).counters().dropped().into_iter().collect()))
+                .map(|kind| (kind.name(), self.media.lane(kind).counters().dropped().into_iter().collect()))
                 .collect(),
             keyframes: Keyframes { asked, passed_on },
             problems,

@@ -5,25 +5,26 @@ use std::time::Instant;
 
 use node::media::VideoCodec;
 use node::record::{NodeType, Place, Registration};
-use node::topology::Command;
-use node::tree::{Follows, Session, Tree};
+use node::sessions::Session;
+use node::topology::ChildChange;
+use node::tree::{Follows, Tree};
 
 use super::Egress;
-use crate::mountpoints::Wish;
+use crate::mountpoints::Spec;
 
 impl Follows for Egress {
     async fn have(&self) -> BTreeMap<String, Place> {
         BTreeMap::new()
     }
 
-    async fn carry_out(&self, commands: Vec<Command>, _seen: Instant) {
-        for command in commands {
-            tracing::debug!("an egress has no children: {command}");
+    async fn carry_out(&self, changes: Vec<ChildChange>, _seen: Instant) {
+        for change in changes {
+            tracing::debug!("an egress has no children: {change}");
         }
     }
 
     async fn sessions(&self, sessions: Vec<Session>) {
-        self.books().sessions(sessions.into_iter().map(wish).collect());
+        self.books().sessions(sessions.into_iter().map(spec).collect());
         // Redis is not kept waiting for Janus.
         self.wake.notify_one();
     }
@@ -53,12 +54,12 @@ impl Egress {
     }
 }
 
-fn wish(session: Session) -> Wish {
+fn spec(session: Session) -> Spec {
     let codec = session.video_codec.as_deref().map(|name| (name, VideoCodec::parse(name)));
     if let Some((name, None)) = codec {
         tracing::warn!("session {}: the codec {name} is unknown; taken for vp8", session.id);
     }
-    Wish {
+    Spec {
         session: session.id,
         ssrcs: session.ssrcs,
         room: session.room_id,

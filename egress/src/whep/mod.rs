@@ -31,7 +31,7 @@ pub fn door(config: &Config) -> Arc<Door> {
     Arc::new(Door {
         base: config.whep_path.clone(),
         token: config.whep_token.clone(),
-        refusal: "this needs the header `Authorization: Bearer TOKEN` with the viewers' token (WHEP_TOKEN)",
+        token_name: "the viewers' token (WHEP_TOKEN)",
         accept_patch: CHANGES,
     })
 }
@@ -66,12 +66,12 @@ async fn change(
     body: Bytes,
 ) -> Result<StatusCode, Failed> {
     let kind = wish::content_type(&headers, &[SDP, FRAGMENT])?;
-    egress.is_seated(&session, &viewer)?;
+    egress.audience().is_seated(&session, &viewer)?;
     wish::if_match(&headers, ice_session(&viewer))?;
     if kind == SDP {
-        egress.answer(&session, &viewer, &body).await?;
+        egress.audience().answer(&session, &viewer, &body).await?;
     } else {
-        egress.trickle(&session, &viewer, wish::text(&body)?).await?;
+        egress.audience().trickle(&session, &viewer, wish::text(&body)?).await?;
     }
     Ok(StatusCode::NO_CONTENT)
 }
@@ -80,7 +80,7 @@ async fn leave(
     State(egress): Shared,
     Path((session, viewer)): Path<(String, String)>,
 ) -> Result<StatusCode, Failed> {
-    egress.leave(&session, &viewer).await?;
+    egress.audience().leave(&session, &viewer).await?;
     Ok(StatusCode::OK)
 }
 

@@ -4,8 +4,7 @@ use std::time::Duration;
 
 use serde_json::json;
 
-use crate::common::browser::Browser;
-use crate::common::{World, lab};
+use crate::common::{World, browser, lab, seen};
 
 #[test]
 fn a_browser_decodes() {
@@ -14,25 +13,28 @@ fn a_browser_decodes() {
     world.session("show", 4001, [7777, 8888]);
     let _sending = world.broadcast([7777, 8888]);
     world.until("active", || world.get("/mountpoint/show")["active"] == json!(true));
-    let browser = Browser::start(&lab, "view");
+    let browser = browser(&lab);
+    // Pictures for people, in the build folder.
+    let screenshots = lab::relay::workspace().join("target/screenshots");
     for (query, name) in [("id=show", "egress-viewer.png"), ("id=show&offer=1", "egress-viewer-offer.png")] {
-        browser.open(&format!("http://10.77.0.1:7073/?{query}"));
-        world.until("frames", || browser.seen("framesDecoded") > 20.0);
-        let (frames, audio) = (browser.seen("framesDecoded"), browser.seen("audioPackets"));
+        browser.open(&format!("http://10.77.0.1:7073/?{query}")).unwrap();
+        world.until("frames", || seen(&browser, "framesDecoded") > 20.0);
+        let (frames, audio) = (seen(&browser, "framesDecoded"), seen(&browser, "audioPackets"));
         std::thread::sleep(Duration::from_secs(3));
-        assert!(browser.seen("framesDecoded") > frames + 30.0, "framesDecoded grows");
-        assert!(browser.seen("audioPackets") > audio + 50.0, "audio arrives");
-        assert_eq!(browser.seen("packetsLost"), 0.0);
+        assert!(seen(&browser, "framesDecoded") > frames + 30.0, "framesDecoded grows");
+        assert!(seen(&browser, "audioPackets") > audio + 50.0, "audio arrives");
+        assert_eq!(seen(&browser, "packetsLost"), 0.0);
         assert_eq!(world.get("/status")["viewers"]["connected"], json!(1), "the one before has left");
-        let first = browser.seen("firstFrame");
-        println!("{query}: first frame after {first:.0} ms, {}", browser.screenshot(name).display());
+        let first = seen(&browser, "firstFrame");
+        browser.screenshot(&screenshots.join(name)).unwrap();
+        println!("{query}: first frame after {first:.0} ms, {name} in {}", screenshots.display());
     }
-    browser.open("about:blank");
+    browser.open("about:blank").unwrap();
     world.until("the viewer has left", || world.get("/status")["viewers"]["connected"] == json!(0));
     // A browser that is killed says nothing; its connection for events does.
-    browser.open("http://10.77.0.1:7073/?id=show");
+    browser.open("http://10.77.0.1:7073/?id=show").unwrap();
     world.until("connected", || world.get("/status")["viewers"]["connected"] == json!(1));
-    browser.kill();
+    browser.kill9().unwrap();
     let took = world.until("gone", || world.get("/status")["viewers"]["connected"] == json!(0));
     println!("a killed browser is noticed after {took:?}");
 }

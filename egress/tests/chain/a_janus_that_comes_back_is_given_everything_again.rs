@@ -2,7 +2,7 @@
 
 use serde_json::json;
 
-use crate::common::{World, lab, start_janus};
+use crate::common::{World, lab};
 
 #[test]
 fn a_janus_that_comes_back_is_given_everything_again() {
@@ -29,7 +29,7 @@ fn a_janus_that_comes_back_is_given_everything_again() {
     assert_eq!(world.request("GET", "/readyz", &[], "").0, 503);
     assert_eq!(world.get("/portpool"), before, "nothing leaked");
 
-    world.janus = start_janus(&lab);
+    world.janus.restart().unwrap();
     let took = world.until("active again", || world.get("/mountpoint/s1")["active"] == json!(true));
     println!("media flows {took:?} after Janus is back");
     assert_eq!(world.get("/portpool"), before);

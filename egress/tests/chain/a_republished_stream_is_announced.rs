@@ -4,8 +4,7 @@ use std::time::Duration;
 
 use serde_json::json;
 
-use crate::common::browser::Browser;
-use crate::common::{World, lab};
+use crate::common::{World, browser, lab, seen};
 
 #[test]
 fn a_republished_stream_is_announced() {
@@ -13,9 +12,9 @@ fn a_republished_stream_is_announced() {
     let world = World::start(&lab);
     world.session("s1", 4001, [7777, 8888]);
     let mut sending = world.broadcast([7777, 8888]);
-    let browser = Browser::start(&lab, "view");
-    browser.open("http://10.77.0.1:7073/?id=s1");
-    world.until("frames", || browser.seen("framesDecoded") > 20.0);
+    let browser = browser(&lab);
+    browser.open("http://10.77.0.1:7073/?id=s1").unwrap();
+    world.until("frames", || seen(&browser, "framesDecoded") > 20.0);
     for round in 0..3 {
         for process in &sending {
             process.kill9().unwrap();
@@ -27,12 +26,12 @@ fn a_republished_stream_is_announced() {
             republished[0].as_u64() > Some(round) && republished[1].as_u64() > Some(round)
         });
         std::thread::sleep(Duration::from_secs(1));
-        let frames = browser.seen("framesDecoded");
+        let frames = seen(&browser, "framesDecoded");
         std::thread::sleep(Duration::from_secs(2));
-        let more = browser.seen("framesDecoded") - frames;
+        let more = seen(&browser, "framesDecoded") - frames;
         println!("round {round}: {more} frames in 2 s after the change");
         assert!(more > 35.0, "round {round}: {more} frames");
     }
-    assert_eq!(browser.seen("connects"), 1.0, "on the same connection");
+    assert_eq!(seen(&browser, "connects"), 1.0, "on the same connection");
     assert_eq!(world.get("/status")["viewers"]["connected"], json!(1));
 }

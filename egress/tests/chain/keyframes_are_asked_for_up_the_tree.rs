@@ -5,8 +5,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::json;
 
-use crate::common::browser::Browser;
-use crate::common::{HOST, World, lab, rtp};
+use crate::common::{HOST, World, browser, lab, rtp};
 
 #[test]
 fn keyframes_are_asked_for_up_the_tree() {
@@ -26,8 +25,8 @@ fn keyframes_are_asked_for_up_the_tree() {
         }
     });
     world.until("active", || world.get("/mountpoint/s1")["active"] == json!(true));
-    let browser = Browser::start(&lab, "view");
-    browser.open("http://10.77.0.1:7073/?id=s1");
+    let browser = browser(&lab);
+    browser.open("http://10.77.0.1:7073/?id=s1").unwrap();
     let mut packet = [0; 100];
     let (length, from) = rtcp.recv_from(&mut packet).expect("a PLI");
     assert_eq!(from.to_string(), "10.77.0.1:5005", "from the egress' own RTCP port");
@@ -43,6 +42,6 @@ fn keyframes_are_asked_for_up_the_tree() {
     }
     println!("{count} PLIs in {:?}; {}", first.elapsed(), world.get("/status")["keyframes"]);
     assert!((2..=6).contains(&count), "{count}");
-    browser.kill();
+    browser.kill9().unwrap();
     sender.join().unwrap();
 }

@@ -1,17 +1,17 @@
-//! What comes back by itself: Janus with its rooms, Redis with its sessions, pipelines, host names.
+//! What is brought back after a failure: Janus with its rooms, Redis with its sessions, pipelines, host names.
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::mpsc;
 
-use super::{Entry, Injector, lock};
+use super::Injector;
 use crate::videoroom::VideoRoom;
 
 /// First and longest wait before Janus, or Redis, is tried again.
 const RETRY: [Duration; 2] = [Duration::from_millis(250), Duration::from_secs(2)];
-/// How often is looked at what tells nobody when it changes: host names, rooms that failed, what Redis has lost.
-const ROUND: Duration = Duration::from_secs(10);
+/// How often the injection checks what nobody announces: host names that move, rooms that failed, what Redis has lost.
+const CHECK_EVERY: Duration = Duration::from_secs(10);
 
 impl Injector {
     /// Keeps everything up until the program ends.
@@ -19,7 +19,7 @@ impl Injector {
         tokio::spawn(self.clone().restore());
         tokio::spawn(self.clone().keep_janus());
         tokio::spawn(self.clone().keep_pipelines(breaks));
-        tokio::spawn(self.clone().keep_round());
+        tokio::spawn(self.clone().keep_checking());
     }
 
     /// Takes up the sessions of a former life as soon as Redis lets us.
@@ -42,7 +42,7 @@ impl Injector {
         for (id, session) in sessions {
             let entry = session.and_then(|session| {
                 let feed = self.feed(&session).map_err(|error| error.to_string())?;
-                Ok(Entry::new(session, feed))
+                Ok(self.live(session, feed))
             });
             match entry {
                 Ok(entry) => {
@@ -54,7 +54,7 @@ impl Injector {
         }
         self.state().restored = true;
         tracing::info!("{taken_up} sessions taken up again");
-        if let Ok(janus) = self.janus() {
+        if let Ok(janus) = self.janus.get() {
             self.make_rooms(&janus).await;
         }
         self.apply().await;
@@ -71,50 +71,23 @@ impl Injector {
                     // No session comes or goes while the rooms are made.
                     let change = self.changes.lock().await;
                     self.make_rooms(&janus).await;
-                    {
-                        let mut state = self.state();
-                        state.janus = Some(janus.clone());
-                        state.janus_problem = None;
-                        state.janus_connections += 1;
-                    }
+                    self.janus.up(janus.clone());
                     drop(change);
                     tracing::info!("connected to Janus at {}", self.config.janus.url);
                     janus.closed().await;
-                    self.janus_gone(format!("the connection to Janus at {} broke", self.config.janus.url));
+                    self.janus.down(format!("the connection to Janus at {} broke", self.config.janus.url));
                 }
-                Err(error) => self.janus_gone(error.to_string()),
+                Err(error) => self.janus.down(error.to_string()),
             }
             tokio::time::sleep(delay).await;
             delay = (delay * 2).min(longest);
         }
     }
 
-    fn janus_gone(&self, why: String) {
-        let mut state = self.state();
-        state.janus = None;
-        if state.janus_problem.as_ref() != Some(&why) {
-            tracing::warn!("{why}");
-        }
-        state.janus_problem = Some(why);
-    }
-
     async fn make_rooms(&self, janus: &VideoRoom) {
         for entry in self.entries() {
-            self.make_room(janus, &entry).await;
+            entry.make_room(janus).await;
         }
-    }
-
-    /// Makes a session's room; whether it is there.
-    pub(super) async fn make_room(&self, janus: &VideoRoom, entry: &Entry) -> bool {
-        let session = &entry.session;
-        let made = janus.create(session.room, &session.id).await;
-        let problem = made.err().map(|error| format!("session {} has no room: {error}", session.id));
-        if let Some(problem) = &problem {
-            tracing::warn!("{problem}");
-        }
-        let there = problem.is_none();
-        *lock(&entry.room_problem) = problem;
-        there
     }
 
     async fn keep_pipelines(self: Arc<Self>, mut breaks: mpsc::UnboundedReceiver<String>) {
@@ -129,23 +102,23 @@ impl Injector {
         }
     }
 
-    async fn keep_round(self: Arc<Self>) {
+    async fn keep_checking(self: Arc<Self>) {
         loop {
             tokio::select! {
-                () = tokio::time::sleep(ROUND) => {}
+                () = tokio::time::sleep(CHECK_EVERY) => {}
                 () = self.retry.notified() => {}
             }
-            self.round().await;
+            self.check().await;
         }
     }
 
-    /// Looks at everything that tells nobody when it changes.
-    pub(super) async fn round(&self) {
+    /// Checks everything that nobody announces, and mends it.
+    pub(super) async fn check(&self) {
         let change = self.changes.lock().await;
-        if let Ok(janus) = self.janus() {
+        if let Ok(janus) = self.janus.get() {
             for entry in self.entries() {
-                if lock(&entry.room_problem).is_some() {
-                    self.make_room(&janus, &entry).await;
+                if entry.room_problem().is_some() {
+                    entry.make_room(&janus).await;
                 }
             }
         }

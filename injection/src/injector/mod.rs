@@ -1,13 +1,19 @@
 //! [`Injector`]: the one thing that holds the state and brings sessions, Janus, GStreamer and Redis together.
 //!
-//! - here: sessions come and go, one change at a time; [`publish`]: publications, one per session;
-//! - [`keep`]: Janus and Redis come back; [`tree`]: children; [`show`]: what is shown of it.
+//! What it holds, each with a narrow handle: `LiveSession` (a session, its pipeline and its publisher), `JanusLink` (the
+//! connection to Janus), `Recipients` (children and their addresses), [`InjectorError`] (why not).
 //!
-//! A change is carried out wholly or taken back; what was reached at is listed in reverse in one place
+//! What it does with these: sessions are created and destroyed (here, one change at a time), `keep` (Janus, Redis and
+//! pipelines come back), `tree` (what Redis says), `show` (what HTTP shows).
+//!
+//! A session is created wholly or not at all: whatever fails on the way, what was made before it is undone
 //! ([`Injector::create`]).
 
+mod error;
 mod keep;
-mod publish;
+mod link;
+mod live;
+mod recipients;
 mod show;
 mod tree;
 
@@ -16,64 +22,28 @@ use std::net::{IpAddr, Ipv4Addr, UdpSocket};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
-use node::http::wish::Trickle;
-use node::record::Place;
 use node::tree::Tree;
 use tokio::sync::{Notify, mpsc};
 
 use crate::config::Config;
 use crate::feedback::Feedback;
 use crate::pipeline::{Feed, Outlets, PipelineError};
-use crate::session::{self, Refusal, Session, Wish};
+use crate::publication::Occupancy;
+use crate::session::{self, NewSession, Session};
 use crate::store::Sessions;
 use crate::videoroom::{self, VideoRoom};
 
+use link::JanusLink;
+use recipients::Recipients;
+
 pub use crate::publication::Via;
-use publish::Current;
-pub use publish::Published;
+pub use error::InjectorError;
+pub use live::{LiveSession, Published};
 
 /// How often a session is decided upon anew because another node wrote one at the same moment.
 const ATTEMPTS: usize = 8;
 /// How long a node that stops waits for Janus.
 const FAREWELL: Duration = Duration::from_secs(2);
-
-/// Why something is not done.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum InjectorError {
-    /// What is asked for makes no sense.
-    #[error("{0}")]
-    Bad(String),
-    /// No such session, or publication.
-    #[error("{0}")]
-    Unknown(String),
-    /// Somebody has it.
-    #[error("{0}")]
-    Conflict(String),
-    /// No codec in common.
-    #[error("{0}")]
-    NotAcceptable(String),
-    /// Candidates that are not taken.
-    #[error(transparent)]
-    Trickle(#[from] Trickle),
-    /// Janus, GStreamer or Redis does not do its part.
-    #[error("{0}")]
-    Backend(String),
-}
-
-impl From<Refusal> for InjectorError {
-    fn from(refusal: Refusal) -> Self {
-        match refusal {
-            Refusal::Bad(why) => InjectorError::Bad(why),
-            Refusal::Exists(why) => InjectorError::Conflict(why),
-        }
-    }
-}
-
-impl From<PipelineError> for InjectorError {
-    fn from(error: PipelineError) -> Self {
-        InjectorError::Backend(error.to_string())
-    }
-}
 
 /// A running injection.
 pub struct Injector {
@@ -82,11 +52,11 @@ pub struct Injector {
     feedback: Arc<Feedback>,
     store: Option<Sessions>,
     tree: OnceLock<Tree>,
+    janus: JanusLink,
+    recipients: Recipients,
     state: Mutex<State>,
     /// Held by whoever changes sessions: one change at a time.
     changes: tokio::sync::Mutex<()>,
-    /// Held by whoever tells pipelines whom to send to.
-    applying: tokio::sync::Mutex<()>,
     /// Told when something should be tried again now.
     retry: Notify,
     broken: mpsc::UnboundedSender<String>,
@@ -96,32 +66,10 @@ pub struct Injector {
 
 #[derive(Default)]
 struct State {
-    sessions: BTreeMap<String, Arc<Entry>>,
-    /// Children as they were given to us.
-    children: BTreeMap<String, Place>,
-    /// What host names mean at present.
-    hosts: BTreeMap<String, Result<IpAddr, String>>,
-    janus: Option<VideoRoom>,
-    janus_problem: Option<String>,
-    /// Times that Janus was connected to.
-    janus_connections: u64,
+    sessions: BTreeMap<String, Arc<LiveSession>>,
     /// Sessions of a former life have been taken up.
     restored: bool,
     store_problem: Option<String>,
-}
-
-/// A session that there is.
-struct Entry {
-    session: Session,
-    /// What its video is encoded with, as far as is known.
-    codec: Mutex<Option<String>>,
-    feed: Feed,
-    /// Why it has no room in Janus.
-    room_problem: Mutex<Option<String>>,
-    /// Held by whoever takes or leaves the publisher's place.
-    place: tokio::sync::Mutex<()>,
-    current: Mutex<Option<Arc<Current>>>,
-    publications: std::sync::atomic::AtomicU64,
 }
 
 impl Injector {
@@ -148,8 +96,9 @@ impl Injector {
             feedback,
             store,
             tree: OnceLock::new(),
+            janus: JanusLink::default(),
+            recipients: Recipients::default(),
             changes: tokio::sync::Mutex::default(),
-            applying: tokio::sync::Mutex::default(),
             retry: Notify::new(),
             broken,
             started: Instant::now(),
@@ -164,27 +113,25 @@ impl Injector {
     }
 
     /// Creates a session: a room in Janus, a pipeline, a record in Redis, or none of them.
-    pub async fn create(&self, wish: Wish) -> Result<Session, InjectorError> {
+    pub async fn create(&self, new: NewSession) -> Result<Session, InjectorError> {
         let _change = self.changes.lock().await;
         // Nonsense is nonsense, whether or not Janus and Redis are there.
-        session::decide(wish.clone(), &self.taken(), rand::random, now_ms())?;
-        let janus = self.janus()?;
+        session::decide(new.clone(), &self.taken(), rand::random, now_ms())?;
+        let janus = self.janus.get()?;
         if !self.state().restored {
-            let why =
-                "sessions of before the restart have not been read from Redis yet; try again in a moment";
-            return Err(InjectorError::Backend(why.to_owned()));
+            return Err(InjectorError::NotRestored);
         }
         for _ in 0..ATTEMPTS {
             let (seen, mut taken) = match &self.store {
                 Some(store) => {
-                    let mut seen = store.see().await.map_err(InjectorError::Backend)?;
+                    let mut seen = store.see().await.map_err(InjectorError::Redis)?;
                     let taken = std::mem::take(&mut seen.taken);
                     (Some((store, seen)), taken)
                 }
                 None => (None, Vec::new()),
             };
             taken.extend(self.taken());
-            let entry = match self.begin(&janus, &wish, &taken).await {
+            let entry = match self.begin(&janus, &new, &taken).await {
                 Ok(entry) => entry,
                 Err(error) => {
                     if let Some((store, seen)) = seen {
@@ -213,11 +160,11 @@ impl Injector {
                 Ok(false) => self.take_back(&janus, entry).await,
                 Err(why) => {
                     self.take_back(&janus, entry).await;
-                    return Err(InjectorError::Backend(why));
+                    return Err(InjectorError::Redis(why));
                 }
             }
         }
-        Err(InjectorError::Backend("sessions of this tree change too fast; try again".to_owned()))
+        Err(InjectorError::TooManyChanges)
     }
 
     /// Ends a session and whoever publishes to it.
@@ -226,12 +173,12 @@ impl Injector {
         let entry = self.entry(id)?;
         // Redis first: if it refuses, nothing has changed.
         if let Some(store) = &self.store {
-            store.end(&entry.recorded(), now_ms()).await.map_err(InjectorError::Backend)?;
+            store.end(&entry.recorded(), now_ms()).await.map_err(InjectorError::Redis)?;
         }
         self.state().sessions.remove(id);
-        self.end_publication(&entry, None, "the session was destroyed").await;
+        entry.close().await;
         // Without Janus there is no room either; or it is removed when we connect again.
-        if let Ok(janus) = self.janus()
+        if let Ok(janus) = self.janus.get()
             && let Err(error) = janus.destroy(entry.session.room).await
         {
             tracing::warn!(
@@ -243,13 +190,36 @@ impl Injector {
         Ok(entry.session.clone())
     }
 
+    /// A session that there is.
+    pub fn entry(&self, id: &str) -> Result<Arc<LiveSession>, InjectorError> {
+        let unknown = || InjectorError::UnknownSession(id.to_owned());
+        self.state().sessions.get(id).cloned().ok_or_else(unknown)
+    }
+
+    /// Takes a publisher in.
+    pub async fn publish(&self, id: &str, offer: String, via: Via) -> Result<Published, InjectorError> {
+        let entry = self.entry(id)?;
+        let published = entry.publish(self.janus.get(), offer, via).await?;
+        if let (Some(store), Some(video)) = (&self.store, entry.video_codec())
+            && let Err(why) = store.encoded_with(id, &video).await
+        {
+            tracing::warn!("session {id}: egresses are not told that it is {video}: {why}");
+        }
+        Ok(published)
+    }
+
+    /// Whether somebody could publish to a session now.
+    pub fn occupancy(&self, id: &str) -> Occupancy {
+        self.entry(id).map_or(Occupancy::Unknown, |entry| entry.occupancy())
+    }
+
     /// Ends all publications and removes the rooms; the sessions stay in Redis.
     pub async fn stop(&self) {
         let _change = self.changes.lock().await;
         let ending = async {
             for entry in self.entries() {
-                self.end_publication(&entry, None, "the node stops").await;
-                if let Ok(janus) = self.janus() {
+                entry.end(None, "the node stops").await;
+                if let Ok(janus) = self.janus.get() {
                     let _ = janus.destroy(entry.session.room).await;
                 }
             }
@@ -262,26 +232,26 @@ impl Injector {
     async fn begin(
         &self,
         janus: &VideoRoom,
-        wish: &Wish,
+        new: &NewSession,
         taken: &[session::Taken],
-    ) -> Result<Entry, InjectorError> {
-        let mut session = session::decide(wish.clone(), taken, rand::random, now_ms())?;
-        let allotted = wish.room_id.is_none();
+    ) -> Result<LiveSession, InjectorError> {
+        let mut session = session::decide(new.clone(), taken, rand::random, now_ms())?;
+        let allotted = new.room_id.is_none();
         for attempt in 0.. {
             match janus.create(session.room, &session.id).await {
                 Ok(()) => break,
                 // A room that is none of ours has the number that we drew.
                 Err(error) if videoroom::is_room_exists(&error) && allotted && attempt < ATTEMPTS => {
-                    session = session::decide(wish.clone(), taken, rand::random, now_ms())?;
+                    session = session::decide(new.clone(), taken, rand::random, now_ms())?;
                 }
-                Err(error) if videoroom::is_room_exists(&error) => {
-                    return Err(InjectorError::Conflict(format!("room {}: {error}", session.room)));
+                Err(why) if videoroom::is_room_exists(&why) => {
+                    return Err(InjectorError::RoomExists { room: session.room, why });
                 }
-                Err(error) => return Err(InjectorError::Backend(error.to_string())),
+                Err(error) => return Err(error.into()),
             }
         }
         match self.feed(&session) {
-            Ok(feed) => Ok(Entry::new(session, feed)),
+            Ok(feed) => Ok(self.live(session, feed)),
             Err(error) => {
                 if let Err(error) = janus.destroy(session.room).await {
                     tracing::warn!("room {} stays until Janus is connected to again: {error}", session.room);
@@ -292,7 +262,7 @@ impl Injector {
     }
 
     /// What was begun is not to be: the pipeline goes with the entry.
-    async fn take_back(&self, janus: &VideoRoom, entry: Entry) {
+    async fn take_back(&self, janus: &VideoRoom, entry: LiveSession) {
         if let Err(error) = janus.destroy(entry.session.room).await {
             tracing::warn!("room {} stays until Janus is connected to again: {error}", entry.session.room);
         }
@@ -310,57 +280,20 @@ impl Injector {
         Feed::start(&session.id, session.ssrcs, inlet, &self.outlets, self.broken.clone())
     }
 
+    fn live(&self, session: Session, feed: Feed) -> LiveSession {
+        LiveSession::new(session, feed, self.feedback.clone(), self.started)
+    }
+
     fn taken(&self) -> Vec<session::Taken> {
         self.state().sessions.values().map(|entry| entry.session.taken()).collect()
     }
 
-    fn entry(&self, id: &str) -> Result<Arc<Entry>, InjectorError> {
-        let unknown = || InjectorError::Unknown(format!("no session {id}; POST /session/create makes one"));
-        self.state().sessions.get(id).cloned().ok_or_else(unknown)
-    }
-
-    fn entries(&self) -> Vec<Arc<Entry>> {
+    fn entries(&self) -> Vec<Arc<LiveSession>> {
         self.state().sessions.values().cloned().collect()
-    }
-
-    fn janus(&self) -> Result<VideoRoom, InjectorError> {
-        let state = self.state();
-        state.janus.clone().ok_or_else(|| {
-            let why = state.janus_problem.clone().unwrap_or_else(|| "not connected to Janus yet".to_owned());
-            InjectorError::Backend(why)
-        })
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
         lock(&self.state)
-    }
-
-    /// Time since the start.
-    fn now(&self) -> Duration {
-        self.started.elapsed()
-    }
-}
-
-impl Entry {
-    fn new(session: Session, feed: Feed) -> Entry {
-        Entry {
-            codec: Mutex::new(session.codec.clone()),
-            session,
-            feed,
-            room_problem: Mutex::default(),
-            place: tokio::sync::Mutex::default(),
-            current: Mutex::default(),
-            publications: std::sync::atomic::AtomicU64::new(0),
-        }
-    }
-
-    /// The session as Redis is to have it.
-    fn recorded(&self) -> Session {
-        Session { codec: lock(&self.codec).clone(), ..self.session.clone() }
-    }
-
-    fn current(&self) -> Option<Arc<Current>> {
-        lock(&self.current).clone()
     }
 }
 

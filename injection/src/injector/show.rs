@@ -1,15 +1,13 @@
 //! What is shown of an injection.
 
-use std::sync::atomic::Ordering;
-
 use axum::http::StatusCode;
 use node::http::{Base, Failed};
 use node::media::Kind;
 use node::record::NodeType;
 use node::view::Topology;
 
-use super::tree::recipient;
-use super::{Entry, Injector, InjectorError, lock};
+use super::live::LiveSession;
+use super::{Injector, InjectorError, lock};
 use crate::metrics::{self, Sample, StreamSample};
 use crate::session::Session;
 use crate::view;
@@ -30,7 +28,7 @@ impl Injector {
     /// What whoever created a session is told.
     pub fn created(&self, session: &Session) -> view::Created {
         let recipients = match session.recipients.is_empty() {
-            true => self.state().children.values().map(recipient).collect(),
+            true => self.recipients.of_children(),
             false => session.recipients.clone(),
         };
         view::Created {
@@ -44,7 +42,7 @@ impl Injector {
         }
     }
 
-    fn session_view(&self, entry: &Entry) -> view::Session {
+    fn session_view(&self, entry: &LiveSession) -> view::Session {
         let session = &entry.session;
         let (counts, clients) = (entry.feed.counts(), entry.feed.clients());
         let stream = |kind: Kind| view::Stream {
@@ -65,13 +63,13 @@ impl Injector {
             updated_at: session.updated,
             publisher: entry.current().map(|current| view::Publisher {
                 state: lock(&current.life).stage(),
-                seconds: self.now().saturating_sub(current.since).as_secs(),
+                seconds: entry.now().saturating_sub(current.since).as_secs(),
                 via: current.via,
                 codecs: current.streams.iter().map(|stream| stream.codec.clone()).collect(),
             }),
-            publications: entry.publications.load(Ordering::Relaxed),
+            publications: entry.publications(),
             streams: Kind::BOTH.map(stream),
-            problem: lock(&entry.room_problem).clone(),
+            problem: entry.room_problem(),
         }
     }
 
@@ -82,20 +80,16 @@ impl Injector {
     /// Why it cannot do its job, each a sentence.
     pub(super) fn problems(&self) -> Vec<String> {
         let mut problems = Vec::new();
+        problems.extend(self.janus.problem());
         {
             let state = self.state();
-            if state.janus.is_none() {
-                problems.push(
-                    state.janus_problem.clone().unwrap_or_else(|| "not connected to Janus yet".to_owned()),
-                );
-            }
             if !state.restored {
                 let why = state.store_problem.as_deref().unwrap_or("Redis has not answered yet");
                 problems.push(format!("sessions of before the restart are not known: {why}"));
             }
         }
         for entry in self.entries() {
-            problems.extend(lock(&entry.room_problem).clone());
+            problems.extend(entry.room_problem());
             if !entry.feed.is_running() {
                 problems.push(format!("the pipeline of session {} does not run", entry.session.id));
             }
@@ -114,22 +108,18 @@ impl Injector {
             })
         });
         let entries = self.entries();
-        let state = self.state();
         Sample {
             tree_id: self.config.tree_id.clone(),
             node_id: self.config.node_id.clone(),
             sessions: entries.len(),
             publishing: entries.iter().filter(|entry| entry.current().is_some()).count(),
-            children: state.children.len(),
-            janus: state.janus.is_some(),
-            janus_connections: state.janus_connections,
+            children: self.recipients.children().len(),
+            janus: self.janus.problem().is_none(),
+            janus_connections: self.janus.connections(),
             restarts: entries.iter().map(|entry| entry.feed.restarts()).sum(),
-            publications: entries.iter().map(|entry| entry.publications.load(Ordering::Relaxed)).sum(),
+            publications: entries.iter().map(|entry| entry.publications()).sum(),
             keyframes: self.feedback.counts(),
-            streams: {
-                drop(state);
-                streams.collect()
-            },
+            streams: streams.collect(),
         }
     }
 }
@@ -140,6 +130,7 @@ impl Base for Injector {
     async fn status(&self) -> view::Status {
         let problems = Injector::problems(self);
         let entries = self.entries();
+        let janus_problem = self.janus.problem();
         let [asked, passed_on] = self.feedback.counts();
         let mut warnings = self.config.warnings.clone();
         let state = self.state();
@@ -161,9 +152,9 @@ impl Base for Injector {
             redis: self.tree.get().map(|tree| tree.view().borrow().redis.clone()),
             janus: view::Janus {
                 url: self.config.janus.url.clone(),
-                connected: state.janus.is_some(),
-                problem: state.janus_problem.clone(),
-                connections: state.janus_connections,
+                connected: janus_problem.is_none(),
+                problem: janus_problem,
+                connections: self.janus.connections(),
             },
             sessions: view::SessionCounts {
                 count: entries.len(),
@@ -172,12 +163,8 @@ impl Base for Injector {
             pipeline: view::Pipeline {
                 running: entries.iter().all(|entry| entry.feed.is_running()),
                 restarts: entries.iter().map(|entry| entry.feed.restarts()).sum(),
-                children_count: state.children.len(),
-                unresolved: state
-                    .hosts
-                    .iter()
-                    .filter_map(|(host, found)| Some((host.clone(), found.as_ref().err()?.clone())))
-                    .collect(),
+                children_count: self.recipients.children().len(),
+                unresolved: self.recipients.unresolved(),
             },
             keyframes: view::Keyframes { asked, passed_on },
             problems,
@@ -196,7 +183,7 @@ impl Base for Injector {
     }
 
     async fn refresh(&self) -> Result<(), Failed> {
-        self.round().await;
+        self.check().await;
         match self.tree.get() {
             Some(tree) => tree.refresh().await.map_err(|why| Failed(StatusCode::SERVICE_UNAVAILABLE, why)),
             None => Ok(()),

@@ -5,6 +5,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
 use std::os::fd::OwnedFd;
 
 use node::media::Kind;
+use node::port::{Transport, refusal};
 use socket2::{Domain, Protocol, Socket, Type};
 
 use super::PipelineError;
@@ -84,7 +85,9 @@ fn bind(address: SocketAddr) -> io::Result<UdpSocket> {
     let _ = socket.set_recv_buffer_size(BUFFER);
     let _ = socket.set_send_buffer_size(BUFFER);
     socket.set_nonblocking(true)?;
-    let at = |error: io::Error| io::Error::new(error.kind(), format!("UDP {address}: {error}"));
+    let at = |error: io::Error| {
+        io::Error::new(error.kind(), format!("UDP {address}: {}", refusal(Transport::Udp, address, &error)))
+    };
     socket.bind(&address.into()).map_err(at)?;
     Ok(socket.into())
 }

@@ -76,7 +76,7 @@ impl Connection {
                 let Event::Publish { application, name } = event else { continue };
                 let token = injector.config().whip_token.as_ref();
                 let verdict = key::parse(&application, &name)
-                    .and_then(|key| key::decide(&key, token, |id| injector.place(id)).map(|()| key));
+                    .and_then(|key| key::decide(&key, token, |id| injector.occupancy(id)).map(|()| key));
                 match verdict {
                     Ok(key) => {
                         self.protocol.accept(&mut self.answer).map_err(|error| error.to_string())?;
@@ -127,7 +127,9 @@ impl Connection {
         let result = self.carry(&mut intake, &mut stage, said, &mut published, via, injector).await;
         if let Some(Published { key, .. }) = published {
             // Whoever ended it before us has ended it.
-            let _ = injector.unpublish(session, Some(&key)).await;
+            if let Ok(live) = injector.entry(session) {
+                let _ = live.unpublish(Some(&key)).await;
+            }
         }
         // It waits for its threads.
         let bridge = stage.bridge;

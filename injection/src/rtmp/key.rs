@@ -4,6 +4,8 @@
 use node::secret::Secret;
 use percent_encoding::percent_decode_str;
 
+use crate::publication::Occupancy;
+
 /// The application part of the URL, the one that encoders expect.
 const APPLICATION: &str = "live";
 
@@ -14,17 +16,6 @@ pub struct Key {
     pub session: String,
     /// What the encoder claims to know.
     pub token: Option<Secret>,
-}
-
-/// How it stands with the publisher's place of a session.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Place {
-    /// There is no such session.
-    Unknown,
-    /// Somebody publishes.
-    Busy,
-    /// Nobody does, or whoever does is dead.
-    Free,
 }
 
 /// Why an encoder may not publish.
@@ -43,7 +34,7 @@ pub enum Denied {
     #[error("no session {0}; POST /session/create makes one")]
     Unknown(String),
     /// Somebody publishes to it.
-    #[error("somebody publishes to session {0}")]
+    #[error("someone else is live on session {0}; it is free when they stop")]
     Busy(String),
 }
 
@@ -73,7 +64,7 @@ pub fn parse(application: &str, name: &str) -> Result<Key, Denied> {
 }
 
 /// May it publish? The token comes first: who has none learns nothing of sessions.
-pub fn decide(key: &Key, wanted: Option<&Secret>, place: impl Fn(&str) -> Place) -> Result<(), Denied> {
+pub fn decide(key: &Key, wanted: Option<&Secret>, place: impl Fn(&str) -> Occupancy) -> Result<(), Denied> {
     if let Some(wanted) = wanted {
         let claimed = key.token.as_ref().map_or("", Secret::reveal);
         if !wanted.is(claimed.as_bytes()) {
@@ -83,9 +74,9 @@ pub fn decide(key: &Key, wanted: Option<&Secret>, place: impl Fn(&str) -> Place)
     // Whatever it is called, it goes into the log.
     let name = || key.session.escape_debug().take(80).collect();
     match place(&key.session) {
-        Place::Unknown => Err(Denied::Unknown(name())),
-        Place::Busy => Err(Denied::Busy(name())),
-        Place::Free => Ok(()),
+        Occupancy::Unknown => Err(Denied::Unknown(name())),
+        Occupancy::Busy => Err(Denied::Busy(name())),
+        Occupancy::Free => Ok(()),
     }
 }
 
@@ -120,9 +111,9 @@ mod tests {
     fn who_may_publish() {
         let wanted = Secret::new("right");
         let place = |id: &str| match id {
-            "free" => Place::Free,
-            "busy" => Place::Busy,
-            _ => Place::Unknown,
+            "free" => Occupancy::Free,
+            "busy" => Occupancy::Busy,
+            _ => Occupancy::Unknown,
         };
         let table = [
             (key("free", Some("right")), Ok(())),
@@ -142,7 +133,7 @@ mod tests {
 
     #[test]
     fn a_refusal_never_shows_a_token() {
-        let refused = decide(&key("free", Some("hunter2")), Some(&Secret::new("other")), |_| Place::Free);
+        let refused = decide(&key("free", Some("hunter2")), Some(&Secret::new("other")), |_| Occupancy::Free);
         let text = format!("{:?} {}", refused, refused.clone().unwrap_err());
         assert!(!text.contains("hunter2") && !text.contains("other "), "{text}");
     }

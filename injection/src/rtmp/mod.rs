@@ -32,7 +32,6 @@ use tokio::sync::Semaphore;
 use crate::injector::Injector;
 
 pub use bridge::init;
-pub use key::Place;
 
 /// Connections at once. Those that publish nothing end after seconds; an injection has far fewer publishers.
 const CONNECTIONS: usize = 64;

@@ -4,7 +4,7 @@ use proptest::prelude::*;
 
 use super::*;
 
-fn wish(json: &str) -> Wish {
+fn new(json: &str) -> NewSession {
     serde_json::from_str(json).unwrap()
 }
 
@@ -23,11 +23,9 @@ fn counter() -> impl FnMut() -> u32 {
 
 #[test]
 fn what_is_given_is_taken() {
-    let wish = wish(
-        r#"{"sessionId":"s1","roomId":"77","audioSsrc":7777,"videoSsrc":8888,
-            "recipients":[{"host":"10.0.0.7","audioPort":5002,"videoPort":5004}]}"#,
-    );
-    let session = decide(wish, &[other()], || unreachable!("nothing is allotted"), 9).unwrap();
+    let new = new(r#"{"sessionId":"s1","roomId":"77","audioSsrc":7777,"videoSsrc":8888,
+            "recipients":[{"host":"10.0.0.7","audioPort":5002,"videoPort":5004}]}"#);
+    let session = decide(new, &[other()], || unreachable!("nothing is allotted"), 9).unwrap();
     assert_eq!((session.room, session.ssrcs, session.created), (77, [7777, 8888].map(Ssrc).into(), 9));
     assert_eq!(session.recipients[0].host, "10.0.0.7");
 }
@@ -36,7 +34,7 @@ fn what_is_given_is_taken() {
 fn what_is_missing_is_allotted_and_not_what_others_have() {
     let taken =
         Taken { id: "s0".to_owned(), same_tree: true, room: Some(1), ssrcs: [2, 3].map(Ssrc).to_vec() };
-    let session = decide(wish(r#"{"sessionId":"s1","videoSsrc":4}"#), &[taken], counter(), 0).unwrap();
+    let session = decide(new(r#"{"sessionId":"s1","videoSsrc":4}"#), &[taken], counter(), 0).unwrap();
     assert_eq!((session.room, session.ssrcs), (2, [5, 4].map(Ssrc).into()));
 }
 
@@ -64,14 +62,14 @@ fn bad_input_and_duplicates_are_refused_in_words() {
         (r#"{"sessionId":"s1","roomId":1234}"#, true, "room 1234 belongs to session s0"),
     ];
     for (json, exists, words) in table {
-        let refusal = decide(wish(json), &[other()], counter(), 0).unwrap_err();
-        assert_eq!(matches!(refusal, Refusal::Exists(_)), exists, "{json}: {refusal}");
+        let refusal = decide(new(json), &[other()], counter(), 0).unwrap_err();
+        assert_eq!(refusal.is_conflict(), exists, "{json}: {refusal}");
         assert!(refusal.to_string().contains(words), "{json}: {refusal}");
     }
 }
 
 #[test]
-fn json_that_is_not_a_wish_is_refused() {
+fn json_that_is_not_a_new_is_refused() {
     for json in [
         r#"{"sessionId":7}"#,
         r#"{"sessionId":"s1","audioSsrc":"many"}"#,
@@ -80,21 +78,21 @@ fn json_that_is_not_a_wish_is_refused() {
         r#"{"sessionId":"s1","recipients":"all"}"#,
         r#"{"sessionId":"s1","recipients":[{"host":"a"}]}"#,
     ] {
-        assert!(serde_json::from_str::<Wish>(json).is_err(), "{json}");
+        assert!(serde_json::from_str::<NewSession>(json).is_err(), "{json}");
     }
 }
 
 #[test]
 fn another_tree_has_ssrcs_and_rooms_of_its_own_but_not_names() {
     let elsewhere = Taken { same_tree: false, ..other() };
-    let same = wish(r#"{"sessionId":"s1","roomId":1234,"audioSsrc":1111,"videoSsrc":2222}"#);
+    let same = new(r#"{"sessionId":"s1","roomId":1234,"audioSsrc":1111,"videoSsrc":2222}"#);
     assert!(decide(same, std::slice::from_ref(&elsewhere), counter(), 0).is_ok());
-    assert!(decide(wish(r#"{"sessionId":"s0"}"#), &[elsewhere], counter(), 0).is_err());
+    assert!(decide(new(r#"{"sessionId":"s0"}"#), &[elsewhere], counter(), 0).is_err());
 }
 
 #[test]
 fn a_hash_that_is_not_whole_is_refused_by_name() {
-    let session = decide(wish(r#"{"sessionId":"s1"}"#), &[], counter(), 0).unwrap();
+    let session = decide(new(r#"{"sessionId":"s1"}"#), &[], counter(), 0).unwrap();
     let fields = |without: &str| -> BTreeMap<String, String> {
         let fields = session.fields("injection-1", "tree-1", true).into_iter();
         fields.filter(|(name, _)| *name != without).map(|(name, value)| (name.to_owned(), value)).collect()
@@ -112,8 +110,8 @@ proptest! {
         let mut taken: Vec<Taken> = Vec::new();
         let mut seeds = seeds.into_iter().chain(41..);
         for n in 0..12 {
-            let wish = Wish { session_id: Some(format!("s{n}")), ..Wish::default() };
-            let session = decide(wish, &taken, || seeds.next().unwrap(), 0).unwrap();
+            let new = NewSession { session_id: Some(format!("s{n}")), ..NewSession::default() };
+            let session = decide(new, &taken, || seeds.next().unwrap(), 0).unwrap();
             taken.push(session.taken());
         }
         let ssrcs: BTreeSet<Ssrc> = taken.iter().flat_map(|taken| taken.ssrcs.clone()).collect();

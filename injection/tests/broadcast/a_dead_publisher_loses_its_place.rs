@@ -13,7 +13,7 @@ fn test() {
     let refused = second(&scene);
     assert_eq!(refused.wait(LONG).unwrap().code(), Some(1));
     assert!(
-        refused.log().contains("409") && refused.log().contains("somebody publishes"),
+        refused.log().contains("409") && refused.log().contains("someone else is live"),
         "{}",
         refused.log()
     );

@@ -10,7 +10,7 @@ fn test() {
     scene.child();
     let receiver = Receiver::start(scene.lab);
     let _lost = scene.publisher("s1", "vp8");
-    scene.kill_janus();
+    scene.janus.kill9().unwrap();
     let took = until("noticed", || scene.status()["healthy"] == false);
     eprintln!("noticed {took:?} after kill -9 of Janus");
     assert!(took < Duration::from_secs(1), "{took:?}");
@@ -23,7 +23,7 @@ fn test() {
     assert!(refused.log().contains("503"), "{}", refused.log());
     assert_eq!(scene.ask("GET", "/sessions", "").1["count"], 1, "the list survives");
 
-    scene.start_janus();
+    scene.janus.restart().unwrap();
     let took = until("healthy again", || scene.status()["healthy"] == true);
     eprintln!("healthy {took:?} after Janus was started");
     assert_eq!(scene.rooms(), [(room, 0)]);

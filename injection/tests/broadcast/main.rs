@@ -27,6 +27,7 @@ mod rtmp_encoders_free_their_place;
 mod rtmp_encoders_publish;
 mod sessions_are_unique_in_the_tree;
 mod the_page_publishes;
+mod the_page_says_what_is_so;
 mod two_nodes_do_not_write_at_once;
 mod whip_and_whep_speak_alike;
 mod whip_speaks_rfc_9725;

@@ -37,7 +37,7 @@ fn test() {
 
     let publisher = scene.encodes("s1?token=rtmp-secret", "s1", rtmp::BASELINE);
     let since = scene.session("s1")["publications"].clone();
-    refused("s1?token=rtmp-secret", "refused: somebody publishes to session s1");
+    refused("s1?token=rtmp-secret", "refused: someone else is live on session s1");
     // By WHIP as well.
     let second = scene.publisher_with("s1", &["vp8", "rtmp-secret"]);
     assert_eq!(second.wait(LONG).unwrap().code(), Some(1));

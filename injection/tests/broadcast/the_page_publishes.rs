@@ -1,5 +1,6 @@
-use std::process::Command;
 use std::time::Duration;
+
+use lab::Browser;
 
 use crate::common::{Receiver, Scene, until, until_within};
 
@@ -15,19 +16,11 @@ fn test() {
     let receiver = Receiver::start(scene.lab);
     for (codec, payload_type) in [("VP8", 96), ("H264", 108)] {
         let before = receiver.count();
-        let profile = scene.lab.directory().join(codec);
-        let mut browser = Command::new("chromium");
-        browser
-            .args(["--headless=new", "--no-sandbox", "--disable-gpu", "--no-first-run", "--mute-audio"])
-            .args([
-                "--autoplay-policy=no-user-gesture-required",
-                "--disable-features=WebRtcHideLocalIpsWithMdns",
-            ])
-            .arg(format!("--user-data-dir={}", profile.display()))
-            .arg(format!("http://10.77.0.1:7070/publish?id=s1&source=pattern&codec={codec}&auto"));
-        let browser = scene.lab.spawn("far", browser).unwrap();
+        let more = ["--mute-audio", "--disable-features=WebRtcHideLocalIpsWithMdns"];
+        let browser = Browser::start_with(scene.lab, "far", &[], &more).unwrap();
+        let page = format!("http://10.77.0.1:7070/publish?id=s1&source=pattern&codec={codec}&auto");
+        browser.open(&page).unwrap();
         let took = until_within(STARTS, "the browser publishes", || {
-            assert_eq!(browser.status().unwrap(), None, "{}", browser.log());
             scene.session("s1")["publisher"]["state"] == "publishing"
         });
         eprintln!("{codec} {took:?} after the browser was started");

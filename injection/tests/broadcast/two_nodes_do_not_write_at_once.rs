@@ -1,4 +1,4 @@
-use injection::session::{Wish, decide};
+use injection::session::{NewSession, decide};
 use injection::store::Sessions;
 use node::config::{RedisConfig, RedisServer};
 
@@ -19,7 +19,8 @@ fn test() {
     let [one, two] = ["i-1", "i-2"].map(|node| Sessions::new(redis.clone(), node, "tree-1"));
     let session = |id: &str, ssrc: u32| {
         let (id, ssrc) = (Some(id.to_owned()), Some(u64::from(ssrc)));
-        decide(Wish { session_id: id, audio_ssrc: ssrc, ..Wish::default() }, &[], rand::random, 0).unwrap()
+        decide(NewSession { session_id: id, audio_ssrc: ssrc, ..NewSession::default() }, &[], rand::random, 0)
+            .unwrap()
     };
     let race = async {
         let (seen_by_one, seen_by_two) = (one.see().await.unwrap(), two.see().await.unwrap());

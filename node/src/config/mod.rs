@@ -32,7 +32,7 @@ pub use ports::{DEFAULT_PORTS, check_pair, rtp_port};
 pub use setting::{Kind, Setting, Table, Way};
 pub use source::{Found, Level, Settings};
 
-use crate::secret::Secret;
+use crate::secret::{Secret, SecretError};
 
 /// How long a topology that was lost is held unless told otherwise.
 pub const DEFAULT_GRACE: Duration = Duration::from_secs(10);
@@ -49,6 +49,12 @@ const LONGEST_GRACE: f64 = 86_400.0;
 #[derive(Debug, thiserror::Error, PartialEq, Eq)]
 #[error("{0}")]
 pub struct ConfigError(pub String);
+
+impl From<SecretError> for ConfigError {
+    fn from(error: SecretError) -> Self {
+        ConfigError(error.to_string())
+    }
+}
 
 /// Which Redis, checked.
 #[derive(Clone, Debug)]

@@ -97,11 +97,14 @@ async fn admit(State(gate): State<Arc<Gate>>, request: Request, next: Next) -> R
     if let Some(token) = &gate.access.token
         && !gate.access.own.iter().any(|own| own == route)
         && (changes(request.method()) || gate.access.private.contains(&route))
-        && !bearer(request.headers()).is_some_and(|claimed| token.is(claimed))
+        && let Err(refused) =
+            check_token(request.headers(), token, "the node's token (API_TOKEN or API_TOKEN_FILE)")
     {
         let peer = peer.map_or_else(|| "somebody".to_owned(), |peer| peer.to_string());
         tracing::warn!("{peer}: {} {} without the right token", request.method(), request.uri().path());
-        return Err(unauthorized());
+        let mut response = refused.into_response();
+        response.headers_mut().insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
+        return Err(response);
     }
     let request = whole(request).await.map_err(IntoResponse::into_response)?;
     if !changes(request.method()) {
@@ -127,12 +130,15 @@ pub fn bearer(headers: &HeaderMap) -> Option<&[u8]> {
     scheme.eq_ignore_ascii_case(b"Bearer ").then(|| token.trim_ascii())
 }
 
-fn unauthorized() -> Response {
-    let why = "this needs the header `Authorization: Bearer TOKEN` with the token that the node was configured with \
-               (API_TOKEN or API_TOKEN_FILE)";
-    let mut response = Failed(StatusCode::UNAUTHORIZED, why.to_owned()).into_response();
-    response.headers_mut().insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
-    response
+/// Lets in who has the token. `name`: what it is called, and the setting that it comes from. A missing and a wrong one are
+/// told apart, because what to do about them differs.
+pub fn check_token(headers: &HeaderMap, token: &Secret, name: &str) -> Result<(), Failed> {
+    let why = match bearer(headers) {
+        Some(claimed) if token.is(claimed) => return Ok(()),
+        Some(_) => format!("the token in `Authorization: Bearer …` is wrong; this needs {name}"),
+        None => format!("this needs the header `Authorization: Bearer TOKEN` with {name}"),
+    };
+    Err(Failed(StatusCode::UNAUTHORIZED, why))
 }
 
 fn too_many(wait: Duration) -> Response {
@@ -192,6 +198,21 @@ async fn swallow(mut body: Body) {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_missing_and_a_wrong_token_are_told_apart() {
+        let token = Secret::new("hunter2");
+        let said = |value: Option<&'static str>| {
+            let value = value.map(|value| (header::AUTHORIZATION, HeaderValue::from_static(value)));
+            let checked = check_token(&HeaderMap::from_iter(value), &token, "the token (API_TOKEN)");
+            checked.map_or_else(|Failed(status, why)| (status.as_u16(), why), |()| (200, String::new()))
+        };
+        assert_eq!(said(Some("Bearer hunter2")).0, 200);
+        let [missing, wrong] = [None, Some("Bearer hunter3")].map(said);
+        assert!(missing.0 == 401 && missing.1.starts_with("this needs the header"), "{missing:?}");
+        assert!(wrong.0 == 401 && wrong.1.contains("is wrong"), "{wrong:?}");
+        assert!(wrong.1.contains("(API_TOKEN)") && !wrong.1.contains("hunter"), "{wrong:?}");
+    }
 
     #[test]
     fn the_bearer_token_is_what_follows_the_scheme() {

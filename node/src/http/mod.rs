@@ -6,6 +6,7 @@
 //! http::serve(listener, http::guard(routes, access), stopped).await
 //! ```
 
+mod classified;
 mod failed;
 mod guard;
 mod limit;
@@ -24,8 +25,9 @@ use axum::routing::{get, post};
 use serde::Serialize;
 
 use crate::view::Topology;
+pub use classified::{Classified, ErrorClass};
 pub use failed::{Failed, Failure};
-pub use guard::{Access, bearer, guard};
+pub use guard::{Access, bearer, check_token, guard};
 pub use limit::Rate;
 pub use serve::{Bounds, serve, serve_within};
 

@@ -32,7 +32,7 @@ const MOST: u64 = 16_384;
 /// How long the head of a request may take to come, and a connection may wait for its next request.
 const HEAD: Duration = Duration::from_secs(10);
 /// Pause when the system has no file descriptor left.
-const AGAIN: Duration = Duration::from_secs(1);
+const RETRY_ACCEPT_AFTER: Duration = Duration::from_secs(1);
 
 /// What peers may take.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -146,7 +146,7 @@ async fn accept(listener: &TcpListener) -> (TcpStream, SocketAddr) {
                 ) => {}
             Err(error) => {
                 tracing::error!("no connection can be taken: {error}");
-                tokio::time::sleep(AGAIN).await;
+                tokio::time::sleep(RETRY_ACCEPT_AFTER).await;
             }
         }
     }

@@ -3,16 +3,19 @@
 use std::time::Duration;
 
 use redis::aio::{MultiplexedConnection, PubSub, PubSubSink, PubSubStream};
-use redis::{AsyncConnectionConfig, ProtocolVersion, RedisConnectionInfo};
+use redis::{ProtocolVersion, RedisConnectionInfo};
 use tokio::task::JoinSet;
 use tokio::time::timeout;
 use tokio_rustls::TlsConnector;
 
-use super::dial::{address, dial, tls};
+use super::dial::{address, commands_over, dial, is_protected, tls};
 use super::failure::Failure;
 use super::script;
 use super::sentinel::Sentinels;
 use crate::config::{RedisConfig, RedisServer};
+
+/// How long a server that hung up is given to say why.
+const EXPLAINS: Duration = Duration::from_millis(300);
 
 /// Connected. Dropping it ends both connections and the tasks that serve them.
 pub struct Link {
@@ -89,17 +92,27 @@ impl Connector {
             )?;
             let failed = |error| Failure::of(&address, error);
             let mut tasks = JoinSet::new();
-            let (commands, pubsub) = tokio::try_join!(
+            let (mut commands, pubsub) = tokio::try_join!(
                 commands_over(&info, commands, self.answer, &mut tasks),
                 PubSub::new(&info, listening)
             )
             .map_err(failed)?;
+            // Only its first answer tells a server that hangs up on us. Whatever else it says to this, it is there, and a
+            // user need not be allowed to ask.
+            if let Err(failure @ (Failure::Lost { .. } | Failure::Protected { .. })) =
+                redis::cmd("PING").query_async::<()>(&mut commands).await.map_err(failed)
+            {
+                return Err(failure);
+            }
             let (sink, messages) = pubsub.split();
             Ok((commands, sink, messages, tasks))
         };
         let silent = Failure::Silent { address: address.clone() };
-        let (mut commands, sink, messages, tasks) =
-            timeout(self.answer, connecting).await.unwrap_or(Err(silent))?;
+        let connected = timeout(self.answer, connecting).await.unwrap_or(Err(silent));
+        if matches!(connected, Err(Failure::Lost { .. })) && is_protected(&host, port, EXPLAINS).await {
+            return Err(Failure::Protected { address });
+        }
+        let (mut commands, sink, messages, tasks) = connected?;
         if self.sentinels.is_some() {
             let is_master =
                 script::is_master(&mut commands).await.map_err(|error| Failure::of(&address, error))?;
@@ -109,22 +122,6 @@ impl Connector {
         }
         Ok(Link { address, commands, sink, messages: Some(messages), tasks, answer: self.answer })
     }
-}
-
-/// A connection for commands, over a stream.
-pub async fn commands_over<S>(
-    info: &RedisConnectionInfo,
-    stream: S,
-    answer: Duration,
-    tasks: &mut JoinSet<()>,
-) -> redis::RedisResult<MultiplexedConnection>
-where
-    S: Unpin + tokio::io::AsyncRead + tokio::io::AsyncWrite + Send + 'static,
-{
-    let config = AsyncConnectionConfig::new().set_response_timeout(Some(answer));
-    let (commands, driver) = MultiplexedConnection::new_with_config(info, stream, config).await?;
-    tasks.spawn(driver);
-    Ok(commands)
 }
 
 /// RESP2, because servers before 6 speak nothing else.
@@ -139,5 +136,42 @@ fn login(config: &RedisConfig) -> RedisConnectionInfo {
     match &config.password {
         Some(password) => info.set_password(password.reveal()),
         None => info,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use tokio::io::AsyncWriteExt;
+    use tokio::net::TcpListener;
+
+    use super::*;
+
+    /// As Redis does it (networking.c): it writes, and closes with what was sent to it unread.
+    async fn protected() -> u16 {
+        let listener = TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
+        let port = listener.local_addr().unwrap().port();
+        tokio::spawn(async move {
+            while let Ok((mut stream, _)) = listener.accept().await {
+                let said =
+                    format!("-DENIED Redis is running in protected mode {}\r\n", "because ".repeat(100));
+                let _ = stream.write_all(said.as_bytes()).await;
+            }
+        });
+        port
+    }
+
+    #[tokio::test]
+    async fn protected_mode_is_one_short_line_each_time() {
+        let server = RedisServer::Single { host: "127.0.0.1".to_owned(), port: protected().await };
+        let config =
+            RedisConfig { server, user: None, password: None, database: 0, tls: false, tls_ca: None };
+        let mut connector = Connector::new(config, Duration::from_secs(1));
+        for _ in 0..20 {
+            let why = connector.connect().await.err().expect("refused").to_string();
+            assert!(why.contains("protected mode") && why.contains("fix: "), "{why}");
+            assert!(why.len() < 300 && !why.contains("because") && !why.contains('\n'), "{why}");
+        }
     }
 }

@@ -7,8 +7,11 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::io::{AsyncRead, AsyncWrite};
+use redis::aio::MultiplexedConnection;
+use redis::{AsyncConnectionConfig, RedisConnectionInfo};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite};
 use tokio::net::TcpStream;
+use tokio::task::JoinSet;
 use tokio::time::timeout;
 use tokio_rustls::TlsConnector;
 use tokio_rustls::rustls::pki_types::pem::PemObject;
@@ -80,6 +83,33 @@ async fn secure(
     let name = ServerName::try_from(host.to_owned()).map_err(|error| failed(error.to_string()))?;
     let stream = tls.connect(name, stream).await.map_err(|error| failed(error.to_string()))?;
     Ok(Box::new(stream))
+}
+
+/// Whether a server hangs up because it is in protected mode. It says so before it has read anything, so that whoever has
+/// written something to it by then often sees no more than a connection that broke.
+pub async fn is_protected(host: &str, port: u16, within: Duration) -> bool {
+    let reading = async {
+        let mut said = [0; 7];
+        TcpStream::connect((host, port)).await.ok()?.read_exact(&mut said).await.ok()?;
+        Some(said == *b"-DENIED")
+    };
+    timeout(within, reading).await.ok().flatten().unwrap_or(false)
+}
+
+/// A connection for commands, over a stream.
+pub async fn commands_over<S>(
+    info: &RedisConnectionInfo,
+    stream: S,
+    answer: Duration,
+    tasks: &mut JoinSet<()>,
+) -> redis::RedisResult<MultiplexedConnection>
+where
+    S: Unpin + tokio::io::AsyncRead + tokio::io::AsyncWrite + Send + 'static,
+{
+    let config = AsyncConnectionConfig::new().set_response_timeout(Some(answer));
+    let (commands, driver) = MultiplexedConnection::new_with_config(info, stream, config).await?;
+    tasks.spawn(driver);
+    Ok(commands)
 }
 
 /// TLS that trusts the machine's authorities and those in a file (PEM).

@@ -36,6 +36,12 @@ pub enum Failure {
     /// The user may not.
     #[error("Redis at {address} does not let this user do what a node must ({why}); extend its ACL")]
     NotAllowed { address: String, why: String },
+    /// It listens to its own machine only.
+    #[error(
+        "Redis at {address} is in protected mode and takes connections from its own machine only; fix: give it a \
+         password (requirepass there, REDIS_PASSWORD here), or set `protected-mode no` where its network is trusted"
+    )]
+    Protected { address: String },
     /// It is a replica.
     #[error(
         "Redis at {address} is a read-only replica, so this node cannot register and others do not find it; \
@@ -86,7 +92,8 @@ impl Failure {
         match code.as_str() {
             "NOAUTH" => Failure::NoPassword { address },
             "WRONGPASS" => Failure::WrongPassword { address },
-            "NOPERM" | "DENIED" => Failure::NotAllowed { address, why },
+            "NOPERM" => Failure::NotAllowed { address, why },
+            "DENIED" => Failure::Protected { address },
             "READONLY" => Failure::ReadOnly { address },
             "LOADING" | "MASTERDOWN" => Failure::Loading { address },
             "MISCONF" | "OOM" | "NOREPLICAS" => Failure::NoWrites { address, why },

@@ -14,7 +14,7 @@ use redis::{RedisResult, Script, Value};
 use crate::contract::{field, key};
 use crate::media::PerKind;
 use crate::record::{Origin, Place};
-use crate::sessions::{Row, Rows};
+use crate::sessions::{SessionHash, SessionHashes};
 use crate::topology::{Heard, Registered, Snapshot};
 
 /// A child or parent whose `node:` key is no hash must not keep the others from being read: `pcall`.
@@ -67,7 +67,7 @@ static SESSIONS: LazyLock<Script> = LazyLock::new(|| {
     )
 });
 
-/// What a session's [`Row`] has of its hash, in that order.
+/// What a session's [`SessionHash`] has of its hash, in that order.
 const ROW: [&str; 6] = [
     field::session::AUDIO_SSRC,
     field::session::VIDEO_SSRC,
@@ -103,7 +103,7 @@ pub async fn hashes(
 }
 
 /// All active sessions, of whatever tree; and which of `asked` have a hash.
-pub async fn sessions(commands: &mut MultiplexedConnection, asked: &[String]) -> RedisResult<Rows> {
+pub async fn sessions(commands: &mut MultiplexedConnection, asked: &[String]) -> RedisResult<SessionHashes> {
     let (known, rows): (Vec<Value>, Vec<(Value, Vec<Value>)>) = SESSIONS
         .arg(key::ACTIVE_SESSIONS)
         .arg(key::SESSION_PREFIX)
@@ -114,7 +114,7 @@ pub async fn sessions(commands: &mut MultiplexedConnection, asked: &[String]) ->
     let row = |(id, fields): (Value, Vec<Value>)| {
         let mut fields = fields.iter().map(text);
         let mut next = || fields.next().flatten();
-        Some(Row {
+        Some(SessionHash {
             id: text(&id)?,
             ssrcs: PerKind::from_fn(|_| next()),
             room_id: next(),
@@ -123,7 +123,7 @@ pub async fn sessions(commands: &mut MultiplexedConnection, asked: &[String]) ->
             active: next(),
         })
     };
-    Ok(Rows {
+    Ok(SessionHashes {
         active: rows.into_iter().filter_map(row).collect(),
         known: known.iter().filter_map(text).collect(),
     })

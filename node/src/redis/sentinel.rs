@@ -11,8 +11,7 @@ use tokio::task::JoinSet;
 use tokio::time::timeout;
 use tokio_rustls::TlsConnector;
 
-use super::connect::commands_over;
-use super::dial::{address, dial};
+use super::dial::{address, commands_over, dial};
 use super::failure::Failure;
 
 /// How long one sentinel is waited for.

@@ -35,17 +35,17 @@ impl Node {
         Node { follower: Follower::new("relay-1", GRACE), have: BTreeMap::new() }
     }
 
-    fn see(&mut self, snapshot: Snapshot, now: Duration) -> Vec<Command> {
-        let commands = self.follower.observe(snapshot, &self.have, now);
-        for command in commands.clone() {
-            match command {
-                Command::Remove { id } => assert!(self.have.remove(&id).is_some(), "{id} is not there"),
-                Command::Move { id, place } => assert!(self.have.insert(id, place).is_some()),
-                Command::Add { id, place } => assert!(self.have.insert(id, place).is_none()),
+    fn see(&mut self, snapshot: Snapshot, now: Duration) -> Vec<ChildChange> {
+        let changes = self.follower.observe(snapshot, &self.have, now);
+        for change in changes.clone() {
+            match change {
+                ChildChange::Remove { id } => assert!(self.have.remove(&id).is_some(), "{id} is not there"),
+                ChildChange::Move { id, place } => assert!(self.have.insert(id, place).is_some()),
+                ChildChange::Add { id, place } => assert!(self.have.insert(id, place).is_none()),
             }
         }
         self.follower.registered();
-        commands
+        changes
     }
 
     fn names(&self) -> Vec<&str> {
@@ -58,7 +58,10 @@ fn children_come_and_go_with_the_set() {
     let mut node = Node::new();
     node.see(there(&[("a", Some("10.0.0.1")), ("b", Some("10.0.0.2"))]), at(0));
     assert_eq!(node.names(), ["a", "b"]);
-    assert_eq!(node.see(there(&[("b", Some("10.0.0.2"))]), at(1)), [Command::Remove { id: "a".to_owned() }]);
+    assert_eq!(
+        node.see(there(&[("b", Some("10.0.0.2"))]), at(1)),
+        [ChildChange::Remove { id: "a".to_owned() }]
+    );
     assert!(node.see(there(&[("b", Some("10.0.0.2"))]), at(2)).is_empty());
     assert_eq!(node.follower.view().parent.as_deref(), Some("injection-1"));
 }
@@ -71,7 +74,7 @@ fn a_child_is_taken_when_it_registers() {
     assert_eq!(node.follower.view().children, ["a"]);
     assert_eq!(
         node.see(there(&[("a", Some("10.0.0.1"))]), at(1)),
-        [Command::Add { id: "a".to_owned(), place: place("10.0.0.1") }]
+        [ChildChange::Add { id: "a".to_owned(), place: place("10.0.0.1") }]
     );
     assert!(node.follower.view().waiting.is_empty());
 }
@@ -82,7 +85,7 @@ fn a_child_that_moves_is_moved() {
     node.see(there(&[("a", Some("10.0.0.1"))]), at(0));
     assert_eq!(
         node.see(there(&[("a", Some("10.0.0.9"))]), at(1)),
-        [Command::Move { id: "a".to_owned(), place: place("10.0.0.9") }]
+        [ChildChange::Move { id: "a".to_owned(), place: place("10.0.0.9") }]
     );
 }
 
@@ -93,7 +96,7 @@ fn an_expired_registration_does_not_remove_a_child() {
     assert!(node.see(there(&[("a", None)]), at(70)).is_empty());
     assert_eq!(node.follower.view().stale, ["a"]);
     // Taken out of the set, it goes although its hash is gone.
-    assert_eq!(node.see(there(&[]), at(71)), [Command::Remove { id: "a".to_owned() }]);
+    assert_eq!(node.see(there(&[]), at(71)), [ChildChange::Remove { id: "a".to_owned() }]);
 }
 
 #[test]
@@ -107,7 +110,7 @@ fn what_was_lost_is_held_for_the_grace_and_then_obeyed() {
     // We have registered again; that does not end the grace.
     let back = |list| Snapshot { parent: None, ..there(list) };
     assert!(node.see(back(&[]), at(109)).is_empty());
-    assert_eq!(node.see(back(&[]), at(110)), [Command::Remove { id: "a".to_owned() }]);
+    assert_eq!(node.see(back(&[]), at(110)), [ChildChange::Remove { id: "a".to_owned() }]);
     assert_eq!(node.follower.view().parent, None);
     assert_eq!(node.follower.due(), None);
 }
@@ -123,7 +126,7 @@ fn a_topology_that_is_written_again_piece_by_piece_tears_nothing_down() {
     // From here on it is nobody's loss any more.
     assert_eq!(
         node.see(there(&[("b", Some("10.0.0.2"))]), at(106)),
-        [Command::Remove { id: "a".to_owned() }]
+        [ChildChange::Remove { id: "a".to_owned() }]
     );
 }
 
@@ -132,7 +135,7 @@ fn an_explicit_removal_is_obeyed_even_in_the_grace() {
     let mut node = Node::new();
     node.see(there(&[("a", Some("10.0.0.1")), ("b", Some("10.0.0.2"))]), at(0));
     node.see(lost(&[("b", Some("10.0.0.2"))]), at(100));
-    assert_eq!(node.see(there(&[]), at(101)), [Command::Remove { id: "b".to_owned() }]);
+    assert_eq!(node.see(there(&[]), at(101)), [ChildChange::Remove { id: "b".to_owned() }]);
     assert_eq!(node.names(), ["a"]);
 }
 
@@ -141,11 +144,11 @@ fn what_a_predecessor_left_is_held_when_nothing_is_known_of_it() {
     let mut node = Node::new();
     node.have.insert("a".to_owned(), place("10.0.0.1"));
     assert!(node.see(lost(&[]), at(0)).is_empty());
-    assert_eq!(node.see(there(&[]), at(10)), [Command::Remove { id: "a".to_owned() }]);
+    assert_eq!(node.see(there(&[]), at(10)), [ChildChange::Remove { id: "a".to_owned() }]);
     // After a crash the registration is still there: what it says is obeyed at once.
     let mut node = Node::new();
     node.have.insert("a".to_owned(), place("10.0.0.1"));
-    assert_eq!(node.see(there(&[]), at(0)), [Command::Remove { id: "a".to_owned() }]);
+    assert_eq!(node.see(there(&[]), at(0)), [ChildChange::Remove { id: "a".to_owned() }]);
 }
 
 #[test]
@@ -154,7 +157,7 @@ fn what_was_taken_out_after_a_graceful_stop_is_obeyed_at_once() {
     node.have.insert("a".to_owned(), place("10.0.0.1"));
     node.have.insert("b".to_owned(), place("10.0.0.2"));
     let stopped = Snapshot { registered: false, ..there(&[("b", Some("10.0.0.2"))]) };
-    assert_eq!(node.see(stopped, at(0)), [Command::Remove { id: "a".to_owned() }]);
+    assert_eq!(node.see(stopped, at(0)), [ChildChange::Remove { id: "a".to_owned() }]);
     assert!(node.follower.view().held.is_empty());
 }
 

@@ -51,9 +51,11 @@ pub(super) struct Keeper<F> {
     pub believed: bool,
     /// It was found missing when it was written: the next look is one at a server that lost its data.
     pub lost: bool,
-    /// When what is to be done although nothing was heard.
+    /// When everything is read again at the latest, should no event ask for it sooner.
     pub reread_at: Instant,
+    /// When the registration is written again at the latest.
     pub rewrite_at: Instant,
+    /// When keyspace notifications are checked, and turned on, at the latest.
     pub notify_at: Instant,
     /// When the registration was written last.
     pub written_at: Instant,

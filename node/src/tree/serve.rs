@@ -125,7 +125,7 @@ impl<F: Follows> Keeper<F> {
         self.parent.clone_from(&snapshot.parent);
         self.origin.clone_from(&snapshot.origin);
         let now = self.inbox.now();
-        let commands = self.follower.observe(snapshot, &have, now);
+        let changes = self.follower.observe(snapshot, &have, now);
         if self.follower.lost() {
             self.view.redis.losses += 1;
             if self.sessions.lost(now) {
@@ -140,8 +140,8 @@ impl<F: Follows> Keeper<F> {
             self.inbox.during(self.node.upstream(upstream.clone())).await;
             self.told = Some(upstream);
         }
-        if !commands.is_empty() {
-            self.inbox.during(self.node.carry_out(commands, seen)).await;
+        if !changes.is_empty() {
+            self.inbox.during(self.node.carry_out(changes, seen)).await;
         }
         let every = if self.view.redis.notifications { self.timing.reread } else { self.timing.poll };
         self.reread_at = Instant::now() + every;
@@ -161,7 +161,7 @@ impl<F: Follows> Keeper<F> {
         if !self.view.topology.held.is_empty() && topology.held.is_empty() {
             tracing::warn!(
                 children = topology.children.join(" "),
-                "nothing is held any more; Redis is obeyed"
+                "the grace is over: no child is held any more, and Redis is followed again"
             );
         }
         self.view.topology = topology;
@@ -233,11 +233,11 @@ impl<F: Follows> Keeper<F> {
         let now = self.inbox.now();
         self.inbox.sessions.look(now);
         let asked: Vec<String> = self.sessions.held().cloned().collect();
-        let rows = self.inbox.during(script::sessions(&mut link.commands, &asked)).await;
-        let rows = rows.map_err(|error| Failure::of(&link.address, error))?;
-        let (changed, odd) = self.sessions.observe(rows, self.inbox.now());
+        let hashes = self.inbox.during(script::sessions(&mut link.commands, &asked)).await;
+        let hashes = hashes.map_err(|error| Failure::of(&link.address, error))?;
+        let (changed, odd) = self.sessions.observe(hashes, self.inbox.now());
         if !asked.is_empty() && self.sessions.due().is_none() {
-            tracing::warn!("no session is held any more; Redis is obeyed");
+            tracing::warn!("the grace is over: no session is held any more, and Redis is followed again");
         }
         if !odd.is_empty() {
             tracing::debug!(sessions = odd.join(" "), "sessions without SSRCs");

@@ -1,27 +1,27 @@
-//! How often what is done.
+//! The intervals and time-outs of a node that follows Redis.
 
 use std::time::Duration;
 
 use crate::contract::{NODE_REWRITTEN, NODE_TTL};
 
-/// Times of a node that follows Redis.
+/// How often a node does each of these, and how long it waits. Tests shorten them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Timing {
     /// Time to live of the registration.
     pub ttl: Duration,
-    /// The registration is written again.
+    /// How often the registration is written again, well within its time to live.
     pub rewrite: Duration,
-    /// Everything is read again, although nothing was heard.
+    /// How often everything is read again in case an event was missed.
     pub reread: Duration,
-    /// The same when the server tells nothing of plain commands.
+    /// How often everything is read when the server has no keyspace notifications.
     pub poll: Duration,
-    /// Whether the server is there, and the registration in it.
+    /// How often the server is asked whether it is there and still has the registration.
     pub pulse: Duration,
-    /// Whether the master is still the master.
+    /// How often the sentinels are asked whether the master is still the master.
     pub sentinel: Duration,
-    /// Connecting, and any answer, may take this long.
+    /// How long connecting, and any answer, may take.
     pub answer: Duration,
-    /// From one attempt to connect to the next: first, and at most.
+    /// Pause between attempts to connect: the first, and the longest.
     pub retry: [Duration; 2],
 }
 

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use node::topology::Command;
+use node::topology::ChildChange;
 use node::tree::Tree;
 
 use crate::common::*;
@@ -26,7 +26,7 @@ async fn a_child_that_moves_is_moved() {
     assert_eq!(tree.view().borrow().redis.looks, looks);
 
     server.run("HSET node:egress-1 host 10.0.0.9").await;
-    let moved = Command::Move { id: "egress-1".to_owned(), place: place("10.0.0.9") };
+    let moved = ChildChange::Move { id: "egress-1".to_owned(), place: place("10.0.0.9") };
     let took = node.is_told("a move", |told| told.commands.last() == Some(&moved)).await;
     assert!(took < ms(100), "{took:?}");
 }

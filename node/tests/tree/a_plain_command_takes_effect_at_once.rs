@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use node::topology::Command;
+use node::topology::ChildChange;
 use node::tree::Tree;
 
 use crate::common::*;
@@ -25,8 +25,8 @@ async fn a_plain_command_takes_effect_at_once() {
     server.run("SREM children:relay-1 egress-1").await;
     let took = node.has(&["egress-2"]).await;
     assert!(took < ms(100), "{took:?}");
-    let remove = |id: &str| Command::Remove { id: id.to_owned() };
-    let add = |id: &str, host| Command::Add { id: id.to_owned(), place: place(host) };
+    let remove = |id: &str| ChildChange::Remove { id: id.to_owned() };
+    let add = |id: &str, host| ChildChange::Add { id: id.to_owned(), place: place(host) };
     assert_eq!(
         node.told().commands,
         [add("egress-1", "10.0.0.1"), add("egress-2", "10.0.0.2"), remove("egress-1")]

@@ -28,7 +28,7 @@ async fn tell(server: &Server, what: &str, id: &str) {
 
 fn told(node: &Recorder) -> Vec<Vec<String>> {
     let names = |sessions: Vec<_>| {
-        sessions.into_iter().map(|session: node::tree::Session| session.id).collect::<Vec<_>>()
+        sessions.into_iter().map(|session: node::sessions::Session| session.id).collect::<Vec<_>>()
     };
     node.told().sessions.into_iter().map(names).collect()
 }

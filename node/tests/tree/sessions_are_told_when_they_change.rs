@@ -3,7 +3,8 @@
 use std::sync::Arc;
 
 use node::media::Ssrc;
-use node::tree::{Session, Tree};
+use node::sessions::Session;
+use node::tree::Tree;
 
 use crate::common::*;
 

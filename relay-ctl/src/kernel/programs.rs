@@ -16,8 +16,8 @@ use relay_common::layout::{PINNED_MAPS, Spread};
 use super::pins::{LINK_BUSY, LINK_TCX, LINK_XDP, LINK_XMIT, Pins, remove_file};
 use super::{KernelError, Mode, map};
 
-/// The eBPF object, built by `cargo xtask build-ebpf`.
-pub static OBJECT: &[u8] = aya::include_bytes_aligned!(concat!(env!("OUT_DIR"), "/relay-ebpf"));
+/// The eBPF object; `cargo xtask build-ebpf` makes it.
+pub static OBJECT: &[u8] = aya::include_bytes_aligned!(concat!(env!("OUT_DIR"), "/relay.o"));
 
 /// Names of the programs in the object.
 pub const XDP: &str = "relay_xdp";

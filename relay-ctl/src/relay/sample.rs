@@ -6,8 +6,9 @@
 use std::collections::BTreeMap;
 use std::sync::PoisonError;
 
+use node::sessions::Session;
 use node::topology::TopologyView;
-use node::tree::{Session, TreeView};
+use node::tree::TreeView;
 use relay_common::layout::{AUDIO, StreamKey, Total, VIDEO};
 use relay_common::stream::Stream;
 use tokio::sync::watch;

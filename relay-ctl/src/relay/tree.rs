@@ -6,8 +6,9 @@ use std::time::{Duration, Instant};
 
 use node::config::RedisServer;
 use node::record::{NodeType, Place, Registration};
-use node::topology::{Command, Upstream};
-use node::tree::{Follows, Session, Tree};
+use node::sessions::Session;
+use node::topology::{ChildChange, Upstream};
+use node::tree::{Follows, Tree};
 use relay_common::layout::MAX_CHILDREN;
 use tokio::time::timeout_at;
 
@@ -30,7 +31,7 @@ impl Follows for Relay {
         state.children.iter().map(|(name, member)| (name.clone(), place(member))).collect()
     }
 
-    async fn carry_out(&self, commands: Vec<Command>, seen: Instant) {
+    async fn carry_out(&self, commands: Vec<ChildChange>, seen: Instant) {
         let mut state = self.state.lock().await;
         let refused_before = state.refused.clone();
         for command in &commands {
@@ -48,17 +49,17 @@ impl Follows for Relay {
         self.counters.change_took(seen.elapsed());
         let refused = state.refused.clone();
         drop(state);
-        let count = |is: fn(&Command) -> bool| {
+        let count = |is: fn(&ChildChange) -> bool| {
             commands.iter().filter(|command| is(command) && !refused.contains_key(id(command))).count() as u64
         };
-        let newly = |command: &&Command| {
+        let newly = |command: &&ChildChange| {
             let why = refused.get(id(command));
             why.is_some() && why != refused_before.get(id(command))
         };
         self.counters.changed(
-            count(|command| matches!(command, Command::Add { .. })),
-            count(|command| matches!(command, Command::Remove { .. })),
-            count(|command| matches!(command, Command::Move { .. })),
+            count(|command| matches!(command, ChildChange::Add { .. })),
+            count(|command| matches!(command, ChildChange::Remove { .. })),
+            count(|command| matches!(command, ChildChange::Move { .. })),
             commands.iter().filter(newly).count() as u64,
         );
         for command in &commands {
@@ -160,11 +161,11 @@ impl Relay {
     }
 
     /// Carries out commands as one change, or none of them.
-    async fn reconcile(&self, state: &mut State, commands: &[Command]) -> Result<(), RelayError> {
+    async fn reconcile(&self, state: &mut State, commands: &[ChildChange]) -> Result<(), RelayError> {
         let before = state.children.clone();
         let routes = state.routes.clone();
         let refused = self.plan(state, commands, &before).await?;
-        if commands.iter().any(|command| matches!(command, Command::Remove { .. })) {
+        if commands.iter().any(|command| matches!(command, ChildChange::Remove { .. })) {
             self.wait_for_ways(state, commands).await;
         }
         if let Err(error) = self.apply(state).await {
@@ -187,18 +188,20 @@ impl Relay {
     async fn plan(
         &self,
         state: &mut State,
-        commands: &[Command],
+        commands: &[ChildChange],
         before: &BTreeMap<String, Member>,
     ) -> Result<Vec<(String, String)>, RelayError> {
         // All that moves is taken out first: two children may change places.
         for command in commands {
-            if !matches!(command, Command::Add { .. }) {
+            if !matches!(command, ChildChange::Add { .. }) {
                 state.children.remove(id(command));
             }
         }
         let mut refused = Vec::new();
         for command in commands {
-            let (Command::Add { id, place } | Command::Move { id, place }) = command else { continue };
+            let (ChildChange::Add { id, place } | ChildChange::Move { id, place }) = command else {
+                continue;
+            };
             let member = match ChildSpec::new(id, &place.host, place.ports) {
                 Ok(spec) => self.member(state, spec, before).await,
                 Err(error) => Err(error.into()),
@@ -220,9 +223,12 @@ impl Relay {
 
     /// Where one child comes in another's place, the other goes when the way to the one is known: whoever is served by
     /// either misses nothing. Not for long: it may be down.
-    async fn wait_for_ways(&self, state: &mut State, commands: &[Command]) {
-        let coming: BTreeSet<&str> =
-            commands.iter().filter(|command| !matches!(command, Command::Remove { .. })).map(id).collect();
+    async fn wait_for_ways(&self, state: &mut State, commands: &[ChildChange]) {
+        let coming: BTreeSet<&str> = commands
+            .iter()
+            .filter(|command| !matches!(command, ChildChange::Remove { .. }))
+            .map(id)
+            .collect();
         let resolving = |state: &State| {
             coming.iter().any(|id| state.children.get(*id).is_some_and(|member| member.way.is_resolving()))
         };
@@ -316,7 +322,7 @@ fn source_towards(place: SocketAddr) -> Option<IpAddr> {
     Some(socket.local_addr().ok()?.ip())
 }
 
-fn id(command: &Command) -> &str {
-    let (Command::Remove { id } | Command::Move { id, .. } | Command::Add { id, .. }) = command;
+fn id(command: &ChildChange) -> &str {
+    let (ChildChange::Remove { id } | ChildChange::Move { id, .. } | ChildChange::Add { id, .. }) = command;
     id
 }

@@ -12,9 +12,8 @@ pub enum UserspaceError {
     Ports([u16; 2]),
 
     #[error(
-        "UDP port {} of {} is in use by another program (`ss -Hlunp 'sport = :{}'` shows which; another relay?): \
-         stop it, or listen on other ports",
-        .0.port(), .0.ip(), .0.port()
+        "UDP port {} of {} is {}: stop it, or listen on other ports",
+        .0.port(), .0.ip(), node::port::in_use_by(node::port::Transport::Udp, .0.port())
     )]
     InUse(SocketAddr),
 

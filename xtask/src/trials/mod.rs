@@ -15,7 +15,7 @@ use std::ffi::OsStr;
 use std::io::{BufRead, BufReader, Write};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
 
@@ -29,6 +29,8 @@ use session::Session;
 const REPEATS: u32 = 3;
 /// With more failures than this it is not the machine.
 const MOST: usize = 12;
+/// A test that takes longer says how long.
+const SLOW: Duration = Duration::from_secs(5);
 /// What tests that measure run with (nice(1)), before all other programs of this machine.
 pub(crate) const NICENESS: &str = "-10";
 
@@ -88,6 +90,9 @@ impl Trials<'_> {
         sh::say(format!("{what}: {line}"));
         let started = Instant::now();
         let (success, output) = shown(command)?;
+        if success && output.ran == 0 {
+            bail!("{what}: not one test has such a name: {line}");
+        }
         if interrupt::seen() {
             bail!("{what}: interrupted");
         }
@@ -181,8 +186,13 @@ fn shown(command: &mut Command) -> Result<(bool, Output)> {
     let mut bytes = Vec::new();
     let mut reader = BufReader::new(reader);
     while reader.read_until(b'\n', &mut bytes).context("reading the tests' output")? > 0 {
-        let _ = std::io::stdout().write_all(&bytes);
-        output.line(String::from_utf8_lossy(&bytes).trim_end_matches('\n'), Instant::now());
+        let text = String::from_utf8_lossy(&bytes);
+        let line = text.trim_end_matches('\n');
+        // Of tests that run beside each other it is a part of the time they took.
+        match output.line(line, Instant::now()).filter(|took| *took >= SLOW) {
+            Some(took) => println!("{line} ({:.1} s)", took.as_secs_f64()),
+            None => drop(std::io::stdout().write_all(&bytes)),
+        }
         bytes.clear();
     }
     let status = child.wait().with_context(|| format!("waiting for `{line}`"))?;

@@ -1,7 +1,7 @@
 //! What the output of `cargo test` says, line by line: which tests failed, of which program, when, and what they noticed.
 
 use std::path::PathBuf;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 /// Begins a line in which the lab says what disturbed a trial.
 pub const MARK: &str = "disturbed: ";
@@ -25,6 +25,8 @@ pub struct Output {
     pub failed: Vec<Failed>,
     /// A program of tests ended without its closing line: it crashed, or could not be compiled.
     pub broken: bool,
+    /// Tests that ran, whatever became of them.
+    pub ran: usize,
     binary: Option<PathBuf>,
     /// When the program that now runs began, and when its latest test ended.
     began: Instant,
@@ -49,6 +51,7 @@ impl Output {
         Self {
             failed: Vec::new(),
             broken: false,
+            ran: 0,
             binary: None,
             began: now,
             latest: now,
@@ -58,8 +61,15 @@ impl Output {
         }
     }
 
-    /// Reads the next line, which came at `now`.
-    pub fn line(&mut self, line: &str, now: Instant) {
+    /// Reads the next line, which came at `now`. If a test ended with it: how long after the one before.
+    pub fn line(&mut self, line: &str, now: Instant) -> Option<Duration> {
+        let before = self.latest;
+        let ran = self.ran;
+        self.read(line, now);
+        (self.ran > ran).then(|| now - before)
+    }
+
+    fn read(&mut self, line: &str, now: Instant) {
         let trimmed = line.trim();
         if let Some(rest) = trimmed.strip_prefix("Running ")
             && let Some(path) =
@@ -80,6 +90,7 @@ impl Output {
             if result.trim_end().ends_with("FAILED") {
                 self.seen.push((name.to_owned(), self.latest, now));
             }
+            self.ran += usize::from(!result.starts_with("ignored"));
             self.latest = now;
         } else if let Some(rest) = line.strip_prefix("---- ")
             && let Some(name) = rest.strip_suffix(" stdout ----")
@@ -127,8 +138,6 @@ impl Output {
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
-
     use super::*;
 
     /// A line comes every second.
@@ -223,5 +232,18 @@ test result: FAILED. 0 passed; 1 failed; 0 ignored; 0 measured; 0 filtered out; 
             "     Running tests/a.rs (a)\n\nrunning 1 test\ntest one ... ok\n\ntest result: ok. 1 passed\n",
         );
         assert!(output.failed.is_empty() && !output.broken);
+    }
+
+    #[test]
+    fn a_test_took_from_the_end_of_the_one_before_to_its_own() {
+        let began = Instant::now();
+        let mut output = Output::begin(began);
+        let mut at = |line: &str, second| output.line(line, began + Duration::from_secs(second));
+        assert_eq!(at("     Running tests/net/main.rs (target/tests/deps/net-0123)", 20), None);
+        assert_eq!(at("running 3 tests", 20), None);
+        assert_eq!(at("test one ... ok", 21), Some(Duration::from_secs(1)));
+        assert_eq!(at("test two ... ignored, for a reason", 21), None);
+        assert_eq!(at("test three ... FAILED", 36), Some(Duration::from_secs(15)));
+        assert_eq!(output.ran, 2);
     }
 }

@@ -1,14 +1,12 @@
 //! Two namespaces joined by a veth: `eg` has Redis, Janus and the egress, `view` whoever watches or sends.
 
-pub mod browser;
-
-use std::fs;
 use std::net::{Ipv4Addr, SocketAddr, UdpSocket};
 use std::process::Command;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
-use lab::{Lab, Process, Redis, RedisConfig};
+use lab::janus::{JanusConfig, Role};
+use lab::{Browser, Janus, Lab, Process, Redis, RedisConfig};
 use node::contract::field::session as field;
 use node::contract::key;
 use serde_json::{Value, json};
@@ -35,7 +33,7 @@ pub fn lab() -> Lab {
 pub struct World<'lab> {
     pub lab: &'lab Lab,
     pub redis: Redis<'lab>,
-    pub janus: Process,
+    pub janus: Janus<'lab>,
     pub egress: Process,
 }
 
@@ -126,45 +124,25 @@ impl<'lab> World<'lab> {
     }
 }
 
-/// Starts Janus with a folder of its own, and waits until it answers.
-pub fn start_janus(lab: &Lab) -> Process {
-    let folder = lab.directory().join("janus");
-    fs::create_dir_all(&folder).unwrap();
-    let at = |kind: &str| format!("/usr/lib/x86_64-linux-gnu/janus/{kind}");
-    let others =
-        "audiobridge duktape lua echotest nosip recordplay sip textroom videocall voicemail videoroom";
-    let others = others.split(' ').map(|name| format!("libjanus_{name}.so")).collect::<Vec<_>>().join(",");
-    let main = format!(
-        "general: {{ configs_folder=\"{}\"; plugins_folder=\"{}\"; transports_folder=\"{}\"; events_folder=\"{}\";
-           loggers_folder=\"{}\"; debug_level=4; api_secret=\"apis\" }}
-         nat: {{ ice_enforce_list=\"{HOST}\"; ice_keepalive_conncheck=true }}
-         plugins: {{ disable=\"{others}\" }}
-         transports: {{ disable=\"libjanus_http.so,libjanus_mqtt.so,libjanus_nanomsg.so,libjanus_pfunix.so,libjanus_rabbitmq.so\" }}",
-        folder.display(), at("plugins"), at("transports"), at("events"), at("loggers"),
-    );
-    let files = [
-        ("janus.jcfg", main.as_str()),
-        (
-            "janus.transport.websockets.jcfg",
-            "general: { ws=true; ws_port=8188; ws_ip=\"127.0.0.1\"; wss=false }\nadmin: { admin_ws=false }\n",
-        ),
-        ("janus.plugin.streaming.jcfg", "general: { admin_key=\"mps\" }\n"),
-    ];
-    for (name, text) in files {
-        fs::write(folder.join(name), text).unwrap();
-    }
-    let mut command = Command::new("janus");
-    command.arg("-F").arg(&folder);
-    let janus = lab.spawn("eg", command).unwrap();
-    let started = Instant::now();
-    let up = || {
-        lab.in_namespace("eg", || std::net::TcpStream::connect((Ipv4Addr::LOCALHOST, 8188)).is_ok()).unwrap()
+fn start_janus(lab: &Lab) -> Janus<'_> {
+    let config = JanusConfig {
+        ns: "eg".to_owned(),
+        address: HOST,
+        role: Role::Streaming,
+        api_secret: "apis".to_owned(),
+        admin_key: "mps".to_owned(),
     };
-    while !up() {
-        assert!(started.elapsed() < LONG, "Janus does not start: {}", janus.log());
-        std::thread::sleep(Duration::from_millis(20));
-    }
-    janus
+    Janus::start(lab, config).unwrap()
+}
+
+/// A browser of somebody who watches.
+pub fn browser(lab: &Lab) -> Browser<'_> {
+    Browser::start(lab, "view", &[]).unwrap()
+}
+
+/// What the viewers' page counts, by the names in its `window.seen`.
+pub fn seen(browser: &Browser<'_>, name: &str) -> f64 {
+    browser.run(&format!("return window.seen && window.seen.{name}")).unwrap().as_f64().unwrap_or_default()
 }
 
 /// Starts an egress.

@@ -3,14 +3,14 @@
 pub mod receiver;
 pub mod rtmp;
 
-use std::fs;
-use std::net::SocketAddr;
+use std::net::{Ipv4Addr, SocketAddr};
 use std::process::Command;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use lab::http::Response;
-use lab::{Lab, Process, Redis, RedisConfig};
+use lab::janus::{JanusConfig, Role};
+use lab::{Janus, Lab, Process, Redis, RedisConfig};
 use serde_json::{Value, json};
 
 pub use receiver::Receiver;
@@ -25,7 +25,7 @@ static TURN: Mutex<()> = Mutex::new(());
 /// Everything that a broadcast needs.
 pub struct Scene {
     pub injection: Process,
-    pub janus: Process,
+    pub janus: Janus<'static>,
     // Dropped last: it takes everything else with it.
     pub lab: &'static Lab,
     pub redis: Redis<'static>,
@@ -78,14 +78,6 @@ impl Scene {
     /// `None` while nobody answers.
     pub fn try_status(&self) -> Option<Value> {
         serde_json::from_str(&self.get("/status")?.body).ok()
-    }
-
-    pub fn kill_janus(&self) {
-        self.janus.kill9().unwrap();
-    }
-
-    pub fn start_janus(&mut self) {
-        self.janus = start_janus(self.lab);
     }
 
     fn get(&self, path: &str) -> Option<Response> {
@@ -204,33 +196,13 @@ fn start_injection(lab: &Lab, environment: &[(&str, &str)]) -> Process {
     lab.spawn("node", command).unwrap()
 }
 
-/// With a folder of its own, and only what is needed.
-fn start_janus(lab: &Lab) -> Process {
-    let folder = lab.directory().join("janus");
-    fs::create_dir_all(&folder).unwrap();
-    let at = "/usr/lib/x86_64-linux-gnu/janus";
-    let others = |kind: &str, kept: &str| {
-        let files =
-            fs::read_dir(format!("{at}/{kind}")).expect("Janus is not installed: run `cargo xtask setup`");
-        let names = files.map(|file| file.unwrap().file_name().into_string().unwrap());
-        names.filter(|name| name.ends_with(".so") && !name.contains(kept)).collect::<Vec<_>>().join(",")
+fn start_janus(lab: &Lab) -> Janus<'_> {
+    let config = JanusConfig {
+        ns: "node".to_owned(),
+        address: Ipv4Addr::new(10, 77, 0, 1),
+        role: Role::VideoRoom,
+        api_secret: API_SECRET.to_owned(),
+        admin_key: ROOM_SECRET.to_owned(),
     };
-    let general = format!(
-        "general: {{ configs_folder = \"{}\"\n plugins_folder = \"{at}/plugins\"\n transports_folder = \"{at}/transports\"\n \
-         events_folder = \"{at}/events\"\n loggers_folder = \"{at}/loggers\"\n debug_level = 4\n api_secret = \"{API_SECRET}\" }}\n\
-         nat: {{ ice_enforce_list = \"10.77.0.1\" }}\nmedia: {{ ipv6 = false }}\n\
-         plugins: {{ disable = \"{}\" }}\ntransports: {{ disable = \"{}\" }}\nloggers: {{ disable = \"libjanus_jsonlog.so\" }}\n",
-        folder.display(),
-        others("plugins", "videoroom"),
-        others("transports", "websockets"),
-    );
-    let sockets = "general: { json = \"compact\", ws = true, ws_port = 8188, ws_interface = \"lo\", wss = false }\n\
-                   admin: { admin_ws = false }\n";
-    let rooms = format!("general: {{ admin_key = \"{ROOM_SECRET}\" }}\n");
-    fs::write(folder.join("janus.jcfg"), general).unwrap();
-    fs::write(folder.join("janus.transport.websockets.jcfg"), sockets).unwrap();
-    fs::write(folder.join("janus.plugin.videoroom.jcfg"), rooms).unwrap();
-    let mut command = Command::new("janus");
-    command.arg("-F").arg(&folder);
-    lab.spawn("node", command).unwrap()
+    Janus::start(lab, config).unwrap()
 }

@@ -9,7 +9,7 @@ use axum::middleware::{Next, from_fn_with_state};
 use axum::response::{IntoResponse, Response};
 
 use super::{ACCEPT_PATCH, ACCEPT_POST, SDP};
-use crate::http::{Failed, bearer};
+use crate::http::{Failed, check_token};
 use crate::secret::Secret;
 
 /// What a page of another origin may read of an answer.
@@ -24,8 +24,8 @@ pub struct Door {
     pub base: String,
     /// What clients must know, if anything.
     pub token: Option<Secret>,
-    /// The setting that the token comes from, and what it is for.
-    pub refusal: &'static str,
+    /// What that is called, and the setting that it comes from, for those who have not got it.
+    pub token_name: &'static str,
     /// What resources take by PATCH.
     pub accept_patch: &'static str,
 }
@@ -37,10 +37,8 @@ pub fn protect<S: Clone + Send + Sync + 'static>(router: Router<S>, door: Arc<Do
 
 async fn admit(State(door): State<Arc<Door>>, request: Request, next: Next) -> Result<Response, Failed> {
     let asks = matches!(*request.method(), Method::POST | Method::PATCH | Method::DELETE);
-    if let Some(token) = door.token.as_ref().filter(|_| asks)
-        && !bearer(request.headers()).is_some_and(|claimed| token.is(claimed))
-    {
-        return Err(Failed(StatusCode::UNAUTHORIZED, door.refusal.to_owned()));
+    if let Some(token) = door.token.as_ref().filter(|_| asks) {
+        check_token(request.headers(), token, door.token_name)?;
     }
     Ok(next.run(request).await)
 }

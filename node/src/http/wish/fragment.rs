@@ -2,9 +2,7 @@
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use axum::http::StatusCode;
-
-use crate::http::Failed;
+use crate::http::{Classified, ErrorClass};
 
 /// Most candidates of one ICE session. A client with many interfaces and TURN servers finds a few dozen; each one is a
 /// request to Janus.
@@ -72,15 +70,14 @@ pub enum Trickle {
     TooMany,
 }
 
-impl From<Trickle> for Failed {
-    fn from(why: Trickle) -> Failed {
-        let status = match why {
-            Trickle::Malformed(_) => StatusCode::BAD_REQUEST,
+impl Classified for Trickle {
+    fn class(&self) -> ErrorClass {
+        match self {
+            Trickle::Malformed(_) => ErrorClass::BadInput,
             // RFC 9725 section 4.3.3.
-            Trickle::Restart => StatusCode::UNPROCESSABLE_ENTITY,
-            Trickle::TooMany => StatusCode::PAYLOAD_TOO_LARGE,
-        };
-        Failed(status, why.to_string())
+            Trickle::Restart => ErrorClass::Unsupported,
+            Trickle::TooMany => ErrorClass::TooLarge,
+        }
     }
 }
 

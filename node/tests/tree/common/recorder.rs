@@ -5,8 +5,9 @@ use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
 use node::record::{NodeType, Place, Registration};
-use node::topology::{Command, Upstream};
-use node::tree::{Follows, Session};
+use node::sessions::Session;
+use node::topology::{ChildChange, Upstream};
+use node::tree::Follows;
 use tokio::sync::watch;
 
 use super::LONG;
@@ -31,7 +32,7 @@ pub fn place(host: &str) -> Place {
 #[derive(Clone, Debug, Default)]
 pub struct Told {
     pub have: BTreeMap<String, Place>,
-    pub commands: Vec<Command>,
+    pub commands: Vec<ChildChange>,
     /// From the event to the command.
     pub delays: Vec<Duration>,
     pub sessions: Vec<Vec<Session>>,
@@ -84,7 +85,7 @@ impl Follows for Recorder {
         self.log.borrow().have.clone()
     }
 
-    async fn carry_out(&self, commands: Vec<Command>, seen: Instant) {
+    async fn carry_out(&self, commands: Vec<ChildChange>, seen: Instant) {
         let delay = seen.elapsed();
         // A timer would take a millisecond, however short it is.
         if !self.takes.is_zero() {
@@ -93,9 +94,11 @@ impl Follows for Recorder {
         self.log.send_modify(|told| {
             for command in &commands {
                 match command.clone() {
-                    Command::Remove { id } => assert!(told.have.remove(&id).is_some(), "{id} is not there"),
-                    Command::Move { id, place } => assert!(told.have.insert(id, place).is_some()),
-                    Command::Add { id, place } => assert!(told.have.insert(id, place).is_none()),
+                    ChildChange::Remove { id } => {
+                        assert!(told.have.remove(&id).is_some(), "{id} is not there")
+                    }
+                    ChildChange::Move { id, place } => assert!(told.have.insert(id, place).is_some()),
+                    ChildChange::Add { id, place } => assert!(told.have.insert(id, place).is_none()),
                 }
                 told.delays.push(delay);
             }

@@ -1,0 +1,175 @@
+//! What viewers of a session are told, in the order in which it happens: it has started, its media stalls and is back, it has ended.
+//!
+//! One lock orders all of it. A session that has ended says nothing more until it starts again, whatever is still seen of it
+//! while its mountpoint is taken down.
+
+use std::collections::BTreeMap;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use serde::Serialize;
+use tokio::sync::broadcast;
+
+use crate::activity::Activity;
+
+/// Notices that a slow reader may be behind.
+const BACKLOG: usize = 64;
+
+/// What happened to a session.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Happened {
+    /// It can be watched.
+    Started,
+    /// No media arrives any more.
+    Stalled,
+    /// Media arrives (again).
+    Back,
+    /// It cannot be watched any more.
+    Ended,
+}
+
+impl Happened {
+    /// The name of the event in `GET /events`.
+    pub fn name(self) -> &'static str {
+        match self {
+            Happened::Started => "started",
+            Happened::Stalled => "stalled",
+            Happened::Back => "back",
+            Happened::Ended => "ended",
+        }
+    }
+}
+
+/// One event of `GET /events`. Viewers read it, so there is nothing in it that only an operator understands.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Notice {
+    /// Session.
+    pub session_id: String,
+    /// What happened.
+    #[serde(rename = "type")]
+    pub happened: Happened,
+}
+
+/// Sessions that can be watched, and whoever listens to what becomes of them.
+pub struct Notices {
+    /// How each was seen last.
+    sessions: Mutex<BTreeMap<String, Activity>>,
+    listeners: broadcast::Sender<Notice>,
+}
+
+impl Default for Notices {
+    fn default() -> Self {
+        Notices { sessions: Mutex::default(), listeners: broadcast::Sender::new(BACKLOG) }
+    }
+}
+
+impl Notices {
+    /// All notices from now on.
+    pub fn listen(&self) -> broadcast::Receiver<Notice> {
+        self.listeners.subscribe()
+    }
+
+    /// A session can be watched from now on, or again after Janus had lost it.
+    pub fn start(&self, session: &str) {
+        let mut sessions = self.sessions();
+        sessions.entry(session.to_owned()).or_default();
+        self.tell(session, Happened::Started);
+    }
+
+    /// A session has ended. Nothing that is seen of it from now on counts.
+    pub fn end(&self, session: &str) {
+        let mut sessions = self.sessions();
+        if sessions.remove(session).is_some() {
+            self.tell(session, Happened::Ended);
+        }
+    }
+
+    /// How sessions are seen now. Gives those whose media has come back or stalled, which viewers are told.
+    pub fn observe(&self, seen: Vec<(String, Activity)>) -> Vec<(String, Activity)> {
+        let mut sessions = self.sessions();
+        let mut changed = Vec::new();
+        for (session, activity) in seen {
+            let Some(known) = sessions.get_mut(&session) else { continue };
+            let was = std::mem::replace(known, activity.clone());
+            if was.active != activity.active {
+                let happened = if activity.active { Happened::Back } else { Happened::Stalled };
+                self.tell(&session, happened);
+                changed.push((session, activity));
+            }
+        }
+        changed
+    }
+
+    /// Whether it has started and not ended.
+    pub fn is_on(&self, session: &str) -> bool {
+        self.sessions().contains_key(session)
+    }
+
+    /// Whether its media arrived when it was seen last.
+    pub fn is_active(&self, session: &str) -> bool {
+        self.sessions().get(session).is_some_and(|activity| activity.active)
+    }
+
+    /// How many have media.
+    pub fn active(&self) -> usize {
+        self.sessions().values().filter(|activity| activity.active).count()
+    }
+
+    /// Called with the lock held: what is told is told in order.
+    fn tell(&self, session: &str, happened: Happened) {
+        // Nobody listens: nobody is to be told.
+        let _ = self.listeners.send(Notice { session_id: session.to_owned(), happened });
+    }
+
+    fn sessions(&self) -> MutexGuard<'_, BTreeMap<String, Activity>> {
+        self.sessions.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn seen(active: bool) -> Vec<(String, Activity)> {
+        vec![("s1".to_owned(), Activity { active, reason: None })]
+    }
+
+    fn told(listener: &mut broadcast::Receiver<Notice>) -> Vec<Happened> {
+        std::iter::from_fn(|| listener.try_recv().ok()).map(|notice| notice.happened).collect()
+    }
+
+    #[test]
+    fn viewers_are_told_what_changes_and_nothing_twice() {
+        let notices = Notices::default();
+        let mut listener = notices.listen();
+        notices.start("s1");
+        for active in [false, true, true, false, true] {
+            notices.observe(seen(active));
+        }
+        assert_eq!(
+            told(&mut listener),
+            [Happened::Started, Happened::Back, Happened::Stalled, Happened::Back]
+        );
+        assert!(notices.is_active("s1") && notices.active() == 1);
+    }
+
+    #[test]
+    fn an_ended_session_is_never_said_to_stall() {
+        let notices = Notices::default();
+        notices.start("s1");
+        notices.observe(seen(true));
+        let mut listener = notices.listen();
+        notices.end("s1");
+        // Its routes are gone and its mountpoint is still in the books.
+        for active in [true, false] {
+            assert!(notices.observe(seen(active)).is_empty());
+        }
+        notices.end("s1");
+        assert_eq!(told(&mut listener), [Happened::Ended]);
+        assert!(!notices.is_on("s1") && !notices.is_active("s1"));
+        notices.start("s1");
+        notices.observe(seen(true));
+        assert_eq!(told(&mut listener), [Happened::Started, Happened::Back]);
+    }
+}

@@ -1,0 +1,31 @@
+// Without ?id= the page lists what can be watched.
+async function choose() {
+  document.title = $("name").textContent = "Broadcasts";
+  for (const name of ["stage", "statistics", "state"]) $(name).hidden = true;
+  $("list").hidden = false;
+  const { mountpoints } = await (await request("/mountpoints")).json();
+  for (const { sessionId, active } of mountpoints) {
+    const line = document.createElement("li"), link = document.createElement("a");
+    link.href = "/?id=" + encodeURIComponent(sessionId) + location.hash;
+    link.textContent = sessionId;
+    line.className = active ? "good" : "";
+    line.append(link, active ? " live" : " paused");
+    $("list").append(line);
+  }
+  if (!mountpoints.length) $("list").textContent = "There is no broadcast at present.";
+}
+
+if (id) {
+  $("name").textContent = document.title = id;
+  $("statistics").open = matchMedia("(min-width: 700px)").matches;
+  addEventListener("pagehide", drop);
+  // Back from the browser's cache.
+  addEventListener("pageshow", event => { if (event.persisted) connect(); });
+  controls();
+  learn({});
+  listen();
+  frames();
+  setInterval(measure, 1000);
+} else {
+  choose().catch(() => { $("list").textContent = "The list cannot be read at present. Try again in a moment."; });
+}

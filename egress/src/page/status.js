@@ -1,0 +1,29 @@
+// What a viewer reads, from what is known. It decides and does nothing else, so that every sentence can be tried out.
+//
+// refused: "", "private" or "format"; token: the link has one; exists: the session can be watched; ended: it could be
+// before; active: media arrives at the server; connection: "none", "connecting", "connected", "interrupted" or "lost";
+// picture: "none yet", "shown" or "sound only".
+function describe({ refused, token, exists, ended, active, connection, picture }) {
+  if (refused === "private") {
+    return ["private", "bad", token
+      ? "This broadcast is private, and your link does not open it. Ask for a new link."
+      : "This broadcast is private. Open it with the complete link that you were given."];
+  }
+  if (refused === "format") {
+    return ["not playable", "bad", "This browser cannot play the video format of this broadcast. Try another browser."];
+  }
+  if (!exists && ended) return ["ended", "bad", "The broadcast has ended. If it resumes, it will play here."];
+  if (!exists) return ["waiting", "", "The broadcast has not started yet. It will play here when it does."];
+  if (!active) return ["paused", "", "The broadcast is paused. It will continue here."];
+  switch (connection) {
+    case "lost": return ["reconnecting", "", "The connection was lost. Reconnecting …"];
+    case "interrupted": return ["interrupted", "", ""];
+    case "connected": break;
+    default: return ["connecting", "", "Connecting …"];
+  }
+  switch (picture) {
+    case "shown": return ["playing", "good", ""];
+    case "sound only": return ["playing", "good", "There is sound only at present."];
+    default: return ["starting", "", "Waiting for the picture …"];
+  }
+}

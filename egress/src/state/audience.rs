@@ -1,0 +1,255 @@
+//! [`Audience`]: the viewers. Each has a handle of its own in Janus, for as long as it is connected.
+
+use std::sync::{Arc, Mutex, MutexGuard};
+use std::time::Duration;
+
+use janus::{Event, Handle};
+use node::http::wish::IceSession;
+use serde_json::json;
+use tokio::sync::mpsc;
+
+use super::{EgressError, locked};
+use crate::keyframes::Keyframes;
+use crate::mountpoints::Mountpoint;
+use crate::sdp;
+use crate::streaming::{self, Streaming};
+use crate::viewers::Viewers;
+
+/// A viewer whose connection does not come up for so long is not one.
+const CONNECTS_WITHIN: Duration = Duration::from_secs(30);
+
+/// A connection for events that broke is made again by the browser within this time.
+const EVENTS_RETURN_WITHIN: Duration = Duration::from_secs(5);
+
+/// What belongs to a viewer.
+#[derive(Clone, Debug)]
+struct Seat {
+    handle: Handle,
+    /// What Janus calls the first of its media.
+    mid: String,
+    /// What it may trickle.
+    ice: Arc<IceSession>,
+    /// Janus' offer has not been answered yet.
+    waits: bool,
+    /// Connections that say that it is still there.
+    ties: usize,
+}
+
+/// A connection that says that a viewer is still there. A moment after the last has gone, so has the viewer.
+pub struct Tie {
+    audience: Arc<Audience>,
+    session: String,
+    viewer: String,
+}
+
+impl Drop for Tie {
+    fn drop(&mut self) {
+        if let Some(seat) = self.audience.viewers().get_mut(&self.session, &self.viewer) {
+            seat.ties -= 1;
+        }
+        let Ok(runtime) = tokio::runtime::Handle::try_current() else { return };
+        let (audience, session, viewer) =
+            (self.audience.clone(), std::mem::take(&mut self.session), std::mem::take(&mut self.viewer));
+        runtime.spawn(async move {
+            tokio::time::sleep(EVENTS_RETURN_WITHIN).await;
+            let untied = audience.viewers().get(&session, &viewer).is_some_and(|seat| seat.ties == 0);
+            if untied {
+                let _ = audience.leave(&session, &viewer).await;
+            }
+        });
+    }
+}
+
+/// What a player is answered.
+pub struct Offer {
+    /// The viewer's name.
+    pub viewer: String,
+    /// An answer to its offer, or an offer for it to answer.
+    pub sdp: String,
+}
+
+/// All viewers of this node, and how Janus is asked about each.
+pub struct Audience {
+    viewers: Mutex<Viewers<Seat>>,
+    keyframes: Arc<Keyframes>,
+}
+
+impl Audience {
+    /// Nobody yet. `keyframes`: who asks for one when a viewer has come.
+    pub(super) fn new(keyframes: Arc<Keyframes>) -> Arc<Audience> {
+        Arc::new(Audience { viewers: Mutex::default(), keyframes })
+    }
+
+    /// Somebody wants to watch. With an offer it gets an answer, without one it gets Janus' offer.
+    pub(super) async fn watch(
+        self: &Arc<Self>,
+        janus: Result<Streaming, EgressError>,
+        mountpoint: Mountpoint,
+        offer: Option<&[u8]>,
+    ) -> Result<Offer, EgressError> {
+        let session = mountpoint.session.as_str();
+        // What is wrong with an offer is known before Janus is asked for anything.
+        let player = offer.map(sdp::parse).transpose()?;
+        let common = player.as_ref().map(|player| sdp::common(player, mountpoint.codec)).transpose()?;
+        let streaming = janus?;
+        if !mountpoint.made {
+            return Err(EgressError::NotReady(session.to_owned()));
+        }
+        let watching = streaming.watch(mountpoint.id).await?;
+        let viewer = format!("{:032x}", rand::random::<u128>());
+        let handle = watching.handle;
+        let answered = async {
+            let theirs = sdp::parse(watching.offer.as_bytes())?;
+            let mid = sdp::first_mid(&theirs);
+            let (Some(player), Some(common)) = (&player, &common) else {
+                return Ok::<_, EgressError>((mid, watching.offer.clone()));
+            };
+            let ours = sdp::answer_for_janus(&theirs, player, common);
+            // Known before it can be up.
+            let ice = Arc::new(IceSession::new(sdp::ice_users(player)));
+            let seat = Seat { handle: handle.clone(), mid: mid.clone(), ice, waits: false, ties: 0 };
+            self.viewers().begin(&viewer, session, seat);
+            streaming::start(&handle, sdp::text(&ours)).await?;
+            Ok((mid, sdp::text(&sdp::answer_for_player(player, &theirs, common))))
+        };
+        match answered.await {
+            Ok((mid, sdp)) => {
+                if player.is_none() {
+                    // Who it is is said with its answer.
+                    let ice = Arc::new(IceSession::default());
+                    let seat = Seat { handle: handle.clone(), mid, ice, waits: true, ties: 0 };
+                    self.viewers().begin(&viewer, session, seat);
+                }
+                tokio::spawn(self.clone().follow(viewer.clone(), mountpoint.clone(), watching.events));
+                Ok(Offer { viewer, sdp })
+            }
+            Err(failed) => {
+                self.viewers().end(&viewer);
+                let _ = handle.detach().await;
+                Err(failed)
+            }
+        }
+    }
+
+    /// A player answers Janus' offer.
+    pub async fn answer(&self, session: &str, viewer: &str, answer: &[u8]) -> Result<(), EgressError> {
+        let parsed = sdp::parse(answer)?;
+        let seat = self.seat(session, viewer)?;
+        if !seat.waits {
+            return Err(EgressError::AnsweredAlready);
+        }
+        if parsed.medias.iter().all(|media| media.port == 0) {
+            self.leave(session, viewer).await?;
+            return Err(EgressError::NothingTaken);
+        }
+        sdp::check_peer(&parsed)?;
+        streaming::start(&seat.handle, sdp::text(&parsed)).await?;
+        let mut viewers = self.viewers();
+        if let Some(seat) = viewers.get_mut(session, viewer) {
+            seat.waits = false;
+            seat.ice = Arc::new(IceSession::new(sdp::ice_users(&parsed)));
+        }
+        Ok(())
+    }
+
+    /// A player has found more ways to be reached.
+    pub async fn trickle(&self, session: &str, viewer: &str, fragment: &str) -> Result<(), EgressError> {
+        let seat = self.seat(session, viewer)?;
+        for candidate in seat.ice.take(fragment)? {
+            // As the media are bundled, all belong to the first.
+            let said = match candidate.text {
+                Some(text) => json!({ "candidate": text, "sdpMid": seat.mid, "sdpMLineIndex": 0 }),
+                None => json!({ "completed": true }),
+            };
+            seat.handle.trickle(said).await?;
+        }
+        Ok(())
+    }
+
+    /// Whether there is such a viewer, or the answer that there is none.
+    pub fn is_seated(&self, session: &str, viewer: &str) -> Result<(), EgressError> {
+        self.seat(session, viewer).map(drop)
+    }
+
+    /// A viewer leaves.
+    pub async fn leave(&self, session: &str, viewer: &str) -> Result<(), EgressError> {
+        self.seat(session, viewer)?;
+        let seat = self.viewers().end(viewer);
+        if let Some(seat) = seat {
+            // Whatever Janus says: the viewer is gone.
+            let _ = seat.handle.detach().await;
+        }
+        Ok(())
+    }
+
+    /// Ties a viewer to a connection.
+    pub fn tie(self: &Arc<Self>, session: &str, viewer: &str) -> Option<Tie> {
+        self.viewers().get_mut(session, viewer)?.ties += 1;
+        Some(Tie { audience: self.clone(), session: session.to_owned(), viewer: viewer.to_owned() })
+    }
+
+    /// All viewers of a session leave.
+    pub(super) async fn dismiss(&self, session: &str) {
+        let seats = self.viewers().end_session(session);
+        for seat in seats {
+            let _ = seat.handle.detach().await;
+        }
+    }
+
+    /// Their connections are gone, and Janus with them.
+    pub(super) fn clear(&self) {
+        self.viewers().clear();
+    }
+
+    /// How many are connected to a session.
+    pub fn of(&self, session: &str) -> usize {
+        self.viewers().of(session)
+    }
+
+    /// How many are connected, are about to be, and have been since the start.
+    pub fn count(&self) -> (usize, usize, u64) {
+        let viewers = self.viewers();
+        let (connected, connecting) = viewers.count();
+        (connected, connecting, viewers.served())
+    }
+
+    fn seat(&self, session: &str, viewer: &str) -> Result<Seat, EgressError> {
+        self.viewers().get(session, viewer).ok_or(EgressError::UnknownViewer)
+    }
+
+    fn viewers(&self) -> MutexGuard<'_, Viewers<Seat>> {
+        locked(&self.viewers)
+    }
+
+    /// Follows what happens to a viewer until it has gone.
+    async fn follow(
+        self: Arc<Self>,
+        viewer: String,
+        mountpoint: Mountpoint,
+        mut events: mpsc::UnboundedReceiver<Event>,
+    ) {
+        let by = tokio::time::Instant::now() + CONNECTS_WITHIN;
+        let mut up = false;
+        loop {
+            let event = tokio::select! {
+                event = events.recv() => event,
+                () = tokio::time::sleep_until(by), if !up => None,
+            };
+            match event {
+                Some(Event::WebrtcUp) => {
+                    up = self.viewers().connected(&viewer);
+                    tracing::debug!("session {}: a viewer is up", mountpoint.session);
+                    // Janus asks as well, but not within a second of the last time.
+                    self.keyframes.ask(mountpoint.ssrcs.video);
+                }
+                Some(Event::Hangup { .. } | Event::Detached) | None => break,
+                Some(Event::Plugin { data, .. }) if data["result"]["status"] == json!("stopped") => break,
+                Some(_) => {}
+            }
+        }
+        let seat = self.viewers().end(&viewer);
+        if let Some(seat) = seat {
+            let _ = seat.handle.detach().await;
+        }
+    }
+}

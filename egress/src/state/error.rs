@@ -1,0 +1,77 @@
+//! Why the egress does not do what it is asked for, and what kind of error that is for HTTP.
+
+use node::http::wish::Trickle;
+use node::http::{Classified, ErrorClass};
+
+use crate::mountpoints::Refusal;
+use crate::sdp::SdpError;
+use crate::streaming::is_clash;
+
+/// Longest name of a session.
+pub const LONGEST_NAME: usize = 128;
+
+/// Why something is not done.
+#[derive(Debug, thiserror::Error)]
+pub enum EgressError {
+    /// A name that could not be part of an address.
+    #[error("sessionId must be 1 to {LONGEST_NAME} characters without blanks or any of /?#%")]
+    BadName,
+    /// A codec that no mountpoint has.
+    #[error("videoCodec must be vp8 or h264, not '{}'", .0.escape_debug())]
+    BadCodec(String),
+    /// There is no such session here.
+    #[error("there is no session '{0}' here")]
+    UnknownSession(String),
+    /// There is no such viewer of that session.
+    #[error("there is no such viewer; it has left, or never came")]
+    UnknownViewer,
+    /// The mountpoint cannot be had.
+    #[error(transparent)]
+    Refused(#[from] Refusal),
+    /// An offer or answer of a player is of no use.
+    #[error(transparent)]
+    Sdp(#[from] SdpError),
+    /// Candidates that are not taken.
+    #[error(transparent)]
+    Trickle(#[from] Trickle),
+    /// A viewer answers twice.
+    #[error("this viewer's offer has been answered already")]
+    AnsweredAlready,
+    /// A viewer's answer takes neither audio nor video.
+    #[error("the answer refuses all media: no codec in common")]
+    NothingTaken,
+    /// Janus has no mountpoint for the session yet.
+    #[error("session {0} is not ready yet")]
+    NotReady(String),
+    /// There is no connection to Janus; why.
+    #[error("{0}")]
+    NoJanus(String),
+    /// Janus said no, in its own words.
+    #[error(transparent)]
+    Janus(#[from] janus::Error),
+}
+
+impl Classified for EgressError {
+    fn class(&self) -> ErrorClass {
+        match self {
+            EgressError::BadName | EgressError::BadCodec(_) => ErrorClass::BadInput,
+            EgressError::UnknownSession(_) | EgressError::UnknownViewer => ErrorClass::Unknown,
+            EgressError::Refused(refusal) => match refusal {
+                Refusal::SameSsrc(_) => ErrorClass::BadInput,
+                Refusal::PortsUsedUp(_) => ErrorClass::Unavailable,
+                Refusal::OtherSsrcs { .. }
+                | Refusal::Exists(_)
+                | Refusal::SsrcTaken { .. }
+                | Refusal::RoomTaken { .. } => ErrorClass::Conflict,
+            },
+            EgressError::Sdp(SdpError::Bad(_)) => ErrorClass::BadInput,
+            EgressError::Sdp(SdpError::NoCodec(_)) | EgressError::NothingTaken => ErrorClass::NotAcceptable,
+            EgressError::Trickle(why) => why.class(),
+            EgressError::AnsweredAlready => ErrorClass::Conflict,
+            EgressError::Janus(error) if is_clash(error) => ErrorClass::Conflict,
+            EgressError::NotReady(_) | EgressError::NoJanus(_) | EgressError::Janus(_) => {
+                ErrorClass::Unavailable
+            }
+        }
+    }
+}

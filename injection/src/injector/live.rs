@@ -1,0 +1,376 @@
+//! [`LiveSession`]: a session that there is, its pipeline, and whoever publishes to it. A publisher takes the session's one
+//! place, trickles, leaves, or is found dead.
+
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
+
+use janus::Event;
+use node::http::wish::IceSession;
+use node::media::{Codec, Kind, PerKind};
+use tokio::sync::{mpsc, watch};
+
+use super::{InjectorError, lock};
+use crate::feedback::Feedback;
+use crate::pipeline::Feed;
+use crate::publication::{Happening, Occupancy, Publication, Stage, Via};
+use crate::sdp::{self, Offer};
+use crate::session::Session;
+use crate::videoroom::{self, Destination, OfferedStream, Publisher, VideoRoom};
+
+/// A session that there is.
+pub struct LiveSession {
+    pub(super) session: Session,
+    pub(super) feed: Feed,
+    /// What its video is encoded with, as far as is known.
+    codec: Mutex<Option<String>>,
+    /// Why it has no room in Janus.
+    room_problem: Mutex<Option<String>>,
+    /// Held by whoever takes or leaves the publisher's place.
+    turn: tokio::sync::Mutex<()>,
+    current: Mutex<Option<Arc<Current>>>,
+    publications: AtomicU64,
+    /// It was destroyed: nobody publishes to it any more.
+    closed: AtomicBool,
+    feedback: Arc<Feedback>,
+    /// Where times count from.
+    epoch: Instant,
+}
+
+/// Whoever publishes to a session.
+pub(super) struct Current {
+    /// Names the publication; only its publisher knows it.
+    pub key: String,
+    /// What it may trickle.
+    ice: IceSession,
+    /// What it sends.
+    pub streams: Vec<OfferedStream>,
+    /// Since when, on the injector's clock.
+    pub since: Duration,
+    /// How it comes.
+    pub via: Via,
+    pub life: Mutex<Publication>,
+    publisher: Mutex<Option<Arc<Publisher>>>,
+    /// Told once Janus takes its media.
+    connected: watch::Sender<bool>,
+    /// Told why it is over.
+    over: watch::Sender<Option<String>>,
+}
+
+/// What a publisher is answered.
+#[derive(Clone, Debug)]
+pub struct Published {
+    /// Names the publication.
+    pub key: String,
+    /// SDP.
+    pub answer: String,
+    /// Whether Janus takes media: what comes before is lost.
+    pub connected: watch::Receiver<bool>,
+    /// Why the publication is over, once it is.
+    pub over: watch::Receiver<Option<String>>,
+}
+
+impl LiveSession {
+    /// Nobody publishes yet.
+    pub(super) fn new(session: Session, feed: Feed, feedback: Arc<Feedback>, epoch: Instant) -> LiveSession {
+        LiveSession {
+            codec: Mutex::new(session.codec.clone()),
+            session,
+            feed,
+            room_problem: Mutex::default(),
+            turn: tokio::sync::Mutex::default(),
+            current: Mutex::default(),
+            publications: AtomicU64::new(0),
+            closed: AtomicBool::new(false),
+            feedback,
+            epoch,
+        }
+    }
+
+    /// The session as Redis is to have it.
+    pub fn recorded(&self) -> Session {
+        Session { codec: self.video_codec(), ..self.session.clone() }
+    }
+
+    /// What its video is encoded with, once somebody has published.
+    pub fn video_codec(&self) -> Option<String> {
+        lock(&self.codec).clone()
+    }
+
+    /// Whoever publishes.
+    pub(super) fn current(&self) -> Option<Arc<Current>> {
+        lock(&self.current).clone()
+    }
+
+    /// How many publications there have been.
+    pub fn publications(&self) -> u64 {
+        self.publications.load(Ordering::Relaxed)
+    }
+
+    /// Why it has no room in Janus, if it has none.
+    pub fn room_problem(&self) -> Option<String> {
+        lock(&self.room_problem).clone()
+    }
+
+    /// Makes its room; whether it is there.
+    pub(super) async fn make_room(&self, janus: &VideoRoom) -> bool {
+        let session = &self.session;
+        let made = janus.create(session.room, &session.id).await;
+        let problem = made.err().map(|error| format!("session {} has no room: {error}", session.id));
+        if let Some(problem) = &problem {
+            tracing::warn!("{problem}");
+        }
+        let there = problem.is_none();
+        *lock(&self.room_problem) = problem;
+        there
+    }
+
+    /// Takes a publisher in.
+    pub(super) async fn publish(
+        self: &Arc<Self>,
+        janus: Result<VideoRoom, InjectorError>,
+        offer: String,
+        via: Via,
+    ) -> Result<Published, InjectorError> {
+        let session = &self.session;
+        let id = &session.id;
+        let offered = sdp::check(&offer)?;
+        let janus = janus?;
+        let _turn = self.turn.lock().await;
+        if let Some(current) = self.current() {
+            if !lock(&current.life).gives_way(self.now()) {
+                return Err(InjectorError::Busy(id.clone()));
+            }
+            self.leave(&current, "another takes its place").await;
+        }
+        let (publisher, events) = self.join(&janus, offer).await?;
+        if let Some(why) = refusal(&offered, &publisher.streams) {
+            publisher.leave().await;
+            return Err(why);
+        }
+        self.feed.begin();
+        let to =
+            Destination { ports: self.feed.ports(), ssrcs: session.ssrcs, rtcp_port: self.feedback.port };
+        let keyframes = match janus.forward(session.room, &publisher, &to).await {
+            Ok(keyframes) => keyframes,
+            Err(error) => {
+                publisher.leave().await;
+                return Err(error.into());
+            }
+        };
+        // The session may have been destroyed meanwhile, and its room with it.
+        if self.closed.load(Ordering::SeqCst) {
+            publisher.leave().await;
+            return Err(InjectorError::Destroyed(id.clone()));
+        }
+        self.feedback.publisher(session.ssrcs.video, keyframes);
+        let answer = publisher.answer.clone();
+        let key = format!("{:032x}", rand::random::<u128>());
+        let current = Arc::new(Current {
+            key: key.clone(),
+            ice: IceSession::new(offered.users),
+            streams: publisher.streams.clone(),
+            since: self.now(),
+            via,
+            life: Mutex::new(Publication::new(self.now())),
+            publisher: Mutex::new(Some(Arc::new(publisher))),
+            connected: watch::Sender::default(),
+            over: watch::Sender::default(),
+        });
+        let (connected, over) = (current.connected.subscribe(), current.over.subscribe());
+        *lock(&self.current) = Some(current.clone());
+        self.publications.fetch_add(1, Ordering::Relaxed);
+        let codecs: Vec<&str> = current.streams.iter().map(|stream| stream.codec.as_str()).collect();
+        tracing::info!("session {id}: a publisher with {}", codecs.join(" and "));
+        if let Some(video) = codecs.iter().find(|codec| **codec != "opus") {
+            *lock(&self.codec) = Some((*video).to_owned());
+        }
+        tokio::spawn(self.clone().watch(current, events));
+        Ok(Published { key, answer, connected, over })
+    }
+
+    /// Whether somebody could publish now.
+    pub fn occupancy(&self) -> Occupancy {
+        let busy = self.current().is_some_and(|current| !lock(&current.life).gives_way(self.now()));
+        if busy { Occupancy::Busy } else { Occupancy::Free }
+    }
+
+    /// Names the publication that a request is about: the one with this key, or whichever is current.
+    pub fn key(&self, key: Option<&str>) -> Result<String, InjectorError> {
+        Ok(self.publication(key)?.key.clone())
+    }
+
+    /// Passes a publisher's candidates on, in the text of an SDP fragment.
+    pub async fn trickle(&self, key: &str, text: &str) -> Result<(), InjectorError> {
+        let current = self.publication(Some(key))?;
+        let candidates = current.ice.take(text)?;
+        let publisher = lock(&current.publisher).clone();
+        let publisher = publisher.ok_or_else(|| self.unknown())?;
+        for candidate in &candidates {
+            publisher.trickle(sdp::for_janus(candidate)).await?;
+        }
+        Ok(())
+    }
+
+    /// Ends a publication because its publisher says so.
+    pub async fn unpublish(&self, key: Option<&str>) -> Result<(), InjectorError> {
+        let current = self.publication(key)?;
+        self.end(Some(&current), "its publisher ended it").await;
+        Ok(())
+    }
+
+    /// The session is destroyed: whoever publishes is sent away, and nobody is taken in any more.
+    pub(super) async fn close(&self) {
+        self.closed.store(true, Ordering::SeqCst);
+        self.end(None, "the session was destroyed").await;
+    }
+
+    /// Ends the current publication; with `only`, if it is still that one.
+    pub(super) async fn end(&self, only: Option<&Arc<Current>>, why: &str) {
+        let _turn = self.turn.lock().await;
+        if let Some(current) = self.current()
+            && only.is_none_or(|only| Arc::ptr_eq(only, &current))
+        {
+            self.leave(&current, why).await;
+        }
+    }
+
+    fn publication(&self, key: Option<&str>) -> Result<Arc<Current>, InjectorError> {
+        let current = self.current().filter(|current| key.is_none_or(|key| key == current.key));
+        current.ok_or_else(|| self.unknown())
+    }
+
+    fn unknown(&self) -> InjectorError {
+        InjectorError::UnknownPublication(self.session.id.clone())
+    }
+
+    /// Joins the room, which is made again if somebody else removed it.
+    async fn join(
+        &self,
+        janus: &VideoRoom,
+        offer: String,
+    ) -> Result<(Publisher, mpsc::UnboundedReceiver<Event>), InjectorError> {
+        let session = &self.session;
+        let mut joined = janus.publish(session.room, &session.id, offer.clone()).await;
+        if joined.as_ref().is_err_and(videoroom::is_no_room) && self.make_room(janus).await {
+            joined = janus.publish(session.room, &session.id, offer).await;
+        }
+        joined.map_err(|error| match videoroom::is_bad_sdp(&error) {
+            true => InjectorError::OfferRefused(error),
+            false => InjectorError::Janus(error),
+        })
+    }
+
+    /// Takes a publication out; the caller has the turn.
+    async fn leave(&self, current: &Arc<Current>, why: &str) {
+        *lock(&self.current) = None;
+        self.feedback.publisher(self.session.ssrcs.video, None);
+        let publisher = lock(&current.publisher).take();
+        // Somebody who trickles at this moment has the other handle on it, for a moment.
+        if let Some(publisher) = publisher {
+            publisher.leave().await;
+        }
+        current.over.send_replace(Some(why.to_owned()));
+        tracing::info!("session {}: its publisher is gone: {why}", self.session.id);
+    }
+
+    /// Follows a publication to its end.
+    async fn watch(self: Arc<Self>, current: Arc<Current>, mut events: mpsc::UnboundedReceiver<Event>) {
+        let why = loop {
+            let due = lock(&current.life).due();
+            let due = async {
+                match due {
+                    Some(due) => tokio::time::sleep_until((self.epoch + due).into()).await,
+                    None => std::future::pending().await,
+                }
+            };
+            let happening = tokio::select! {
+                event = events.recv() => match event {
+                    Some(event) => happening(event),
+                    None => Some(Happening::Gone("Janus, or its handle there, is gone".to_owned())),
+                },
+                () = due => None,
+            };
+            let now = self.now();
+            let mut life = lock(&current.life);
+            let stage = life.stage();
+            let over = match happening {
+                Some(happening) => life.happens(happening, now),
+                None => life.check(now),
+            };
+            if life.stage() != stage {
+                tracing::info!("session {}: publisher {:?}", self.session.id, life.stage());
+                current.connected.send_replace(life.stage() != Stage::Connecting);
+            }
+            if let Some(why) = over {
+                break why;
+            }
+        };
+        self.end(Some(&current), &why).await;
+    }
+
+    /// Time since the epoch.
+    pub fn now(&self) -> Duration {
+        self.epoch.elapsed()
+    }
+}
+
+/// Why a publication as Janus took it is of no use: nobody would notice that half of it is missing.
+fn refusal(offered: &Offer, streams: &[OfferedStream]) -> Option<InjectorError> {
+    let odd = streams.iter().find(|stream| Codec::parse(&stream.codec).is_none());
+    if let Some(odd) = odd {
+        return Some(InjectorError::CodecNotCarried(odd.codec.clone()));
+    }
+    let is_missing = |kind: &Kind| offered.sends[*kind] && streams.iter().all(|stream| stream.kind != *kind);
+    let kind = Kind::BOTH.into_iter().find(is_missing)?;
+    let wanted = PerKind { audio: "Opus", video: "VP8 or H264 (42e01f)" }[kind];
+    Some(InjectorError::HalfTaken { kind, wanted })
+}
+
+fn happening(event: Event) -> Option<Happening> {
+    match event {
+        Event::WebrtcUp => Some(Happening::Up),
+        Event::Media { mid, kind, receiving } => {
+            Some(Happening::Media { mid: mid.unwrap_or(kind), receiving })
+        }
+        Event::Hangup { reason } => Some(Happening::Gone(format!("hung up: {reason}"))),
+        Event::Detached => Some(Happening::Gone("Janus took its handle away".to_owned())),
+        Event::Plugin { data, .. } => {
+            // Kicked, or the room was destroyed under it.
+            let over = data["videoroom"] == "destroyed" || data["leaving"] == "ok" || data["kicked"].is_u64();
+            over.then(|| Happening::Gone(format!("Janus: {data}")))
+        }
+        Event::Other(_) => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn half_a_publication_is_refused() {
+        let stream = |kind, codec: &str| OfferedStream { mid: "0".to_owned(), kind, codec: codec.to_owned() };
+        let offer = |sends: [bool; 2]| Offer { users: Vec::new(), sends: sends.into() };
+        let both = [stream(Kind::Video, "h264"), stream(Kind::Audio, "opus")];
+        assert!(refusal(&offer([true, true]), &both).is_none());
+        assert!(refusal(&offer([false, true]), &both[..1]).is_none());
+        let table = [
+            (refusal(&offer([true, true]), &both[..1]), "does not take the offered audio"),
+            (refusal(&offer([true, true]), &both[1..]), "does not take the offered video"),
+            (refusal(&offer([false, true]), &[stream(Kind::Video, "vp9")]), "does not carry vp9"),
+        ];
+        for (refused, words) in table {
+            assert!(refused.as_ref().is_some_and(|why| why.to_string().contains(words)), "{refused:?}");
+        }
+    }
+
+    #[test]
+    fn what_ends_a_publication_is_told_from_what_does_not() {
+        let gone = |event| matches!(happening(event), Some(Happening::Gone(_)));
+        assert!(gone(Event::Hangup { reason: "ICE failed".to_owned() }) && gone(Event::Detached));
+        assert!(gone(Event::Plugin { data: serde_json::json!({ "videoroom": "destroyed" }), jsep: None }));
+        assert!(!gone(Event::Plugin { data: serde_json::json!({ "videoroom": "event" }), jsep: None }));
+        assert!(!gone(Event::WebrtcUp) && !gone(Event::Other(serde_json::Value::Null)));
+    }
+}

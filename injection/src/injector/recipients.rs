@@ -1,0 +1,181 @@
+//! [`Recipients`]: whom sessions' media goes to. The node's children and their host names become addresses of pipelines.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::{IpAddr, SocketAddr};
+use std::sync::{Arc, Mutex};
+
+use node::media::PerKind;
+use node::record::Place;
+use node::resolve::Families;
+use node::topology::ChildChange;
+
+use super::live::LiveSession;
+use super::lock;
+use crate::session::Recipient;
+
+/// The node's children, and what host names mean at present: an address, or why none.
+#[derive(Default)]
+pub(super) struct Recipients {
+    children: Mutex<BTreeMap<String, Place>>,
+    hosts: Mutex<BTreeMap<String, Result<IpAddr, String>>>,
+    /// Held by whoever tells pipelines whom to send to.
+    applying: tokio::sync::Mutex<()>,
+}
+
+impl Recipients {
+    /// The children as they were given to us, by name.
+    pub fn children(&self) -> BTreeMap<String, Place> {
+        lock(&self.children).clone()
+    }
+
+    /// The children as recipients.
+    pub fn of_children(&self) -> Vec<Recipient> {
+        lock(&self.children).values().map(recipient).collect()
+    }
+
+    /// Children come, move and go. [`apply`](Self::apply) makes it so.
+    pub fn change(&self, changes: &[ChildChange]) {
+        let mut children = lock(&self.children);
+        for change in changes.iter().cloned() {
+            match change {
+                ChildChange::Remove { id } => children.remove(&id),
+                ChildChange::Move { id, place } | ChildChange::Add { id, place } => {
+                    children.insert(id, place)
+                }
+            };
+        }
+    }
+
+    /// Host names that mean nothing at present, and why.
+    pub fn unresolved(&self) -> BTreeMap<String, String> {
+        let hosts = lock(&self.hosts);
+        hosts.iter().filter_map(|(host, found)| Some((host.clone(), found.as_ref().err()?.clone()))).collect()
+    }
+
+    /// Tells the pipelines of all sessions whom to send to. Those are asked for once it is this call's turn.
+    pub async fn apply(&self, sessions: impl FnOnce() -> Vec<Arc<LiveSession>>) {
+        let _applying = self.applying.lock().await;
+        let (children, sessions, known) = (self.of_children(), sessions(), lock(&self.hosts).clone());
+        let send = |hosts: &BTreeMap<String, Result<IpAddr, String>>| {
+            for live in &sessions {
+                let recipients = match live.session.recipients.is_empty() {
+                    true => &children,
+                    false => &live.session.recipients,
+                };
+                live.feed.send_to(&addresses(recipients, hosts));
+            }
+        };
+        // Whoever's address is known does not wait for a name server.
+        send(&known);
+        let explicit = sessions.iter().flat_map(|live| &live.session.recipients);
+        let names = children.iter().chain(explicit).map(|to| to.host.clone());
+        let names: BTreeSet<String> = names.filter(|name| name.parse::<IpAddr>().is_err()).collect();
+        let hosts = resolve(names, &known).await;
+        send(&hosts);
+        *lock(&self.hosts) = hosts;
+    }
+}
+
+/// A child as a recipient.
+fn recipient(place: &Place) -> Recipient {
+    let [audio_port, video_port] = place.ports;
+    Recipient { host: place.host.clone(), audio_port, video_port }
+}
+
+/// Addresses of audio and video; those whose name means nothing at present are left out.
+fn addresses(
+    recipients: &[Recipient],
+    hosts: &BTreeMap<String, Result<IpAddr, String>>,
+) -> PerKind<BTreeSet<SocketAddr>> {
+    let of = |port: fn(&Recipient) -> u16| {
+        let address = |to: &Recipient| match to.host.parse() {
+            Ok(address) => Some(address),
+            Err(_) => hosts.get(&to.host)?.as_ref().ok().copied(),
+        };
+        recipients.iter().filter_map(|to| Some(SocketAddr::new(address(to)?, port(to)))).collect()
+    };
+    PerKind { audio: of(|to| to.audio_port), video: of(|to| to.video_port) }
+}
+
+/// What names mean now. One that cannot be looked up at this moment keeps what it meant before; one that means several
+/// addresses keeps the one that is sent to. Media goes out over both IP versions, so none of them is preferred to what
+/// [`node::resolve::choose`] takes while there is no media.
+async fn resolve(
+    names: BTreeSet<String>,
+    known: &BTreeMap<String, Result<IpAddr, String>>,
+) -> BTreeMap<String, Result<IpAddr, String>> {
+    let answers = node::resolve::resolve_all(names).await;
+    answers
+        .into_iter()
+        .map(|(name, answer)| {
+            let before = known.get(&name);
+            if let (Err(why), true) = (&answer, before.is_none_or(Result::is_ok)) {
+                tracing::warn!("{why}");
+            }
+            (name, meaning(answer, before))
+        })
+        .collect()
+}
+
+fn meaning(
+    answer: Result<Vec<IpAddr>, String>,
+    before: Option<&Result<IpAddr, String>>,
+) -> Result<IpAddr, String> {
+    let before = before.and_then(|before| before.as_ref().ok().copied());
+    match answer {
+        Ok(addresses) => node::resolve::choose(&addresses, before, Families::NONE, Families::NONE)
+            .ok_or_else(|| "it has no address".to_owned()),
+        Err(why) => before.ok_or(why),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_name_keeps_its_meaning_as_long_as_it_can() {
+        let ip = |text: &str| text.parse::<IpAddr>().unwrap();
+        let [low, high, six] = ["10.0.0.1", "10.0.0.2", "fd00::1"].map(ip);
+        let table = [
+            (vec![six, high, low], None, low),
+            // The one that is sent to stays, though a lower one has come.
+            (vec![low, high], Some(high), high),
+            (vec![low, six], Some(six), six),
+            // It has to change: within its IP version, if that can be.
+            (vec![low, six], Some(high), low),
+            (vec![six], Some(high), six),
+        ];
+        for (answer, before, wanted) in table {
+            let before = before.map(Ok);
+            assert_eq!(meaning(Ok(answer.clone()), before.as_ref()), Ok(wanted), "{answer:?} {before:?}");
+        }
+        let failed = || Err("no answer".to_owned());
+        assert_eq!(meaning(failed(), Some(&Ok(high))), Ok(high), "what was known is better than nothing");
+        assert_eq!(meaning(failed(), Some(&Err("before".to_owned()))), Err("no answer".to_owned()));
+    }
+
+    #[test]
+    fn unknown_hosts_are_left_out_and_equal_ones_count_once() {
+        let to = |host: &str, audio_port| Recipient { host: host.to_owned(), audio_port, video_port: 5004 };
+        let hosts = BTreeMap::from([
+            ("a".to_owned(), Ok("10.0.0.1".parse().unwrap())),
+            ("b".to_owned(), Ok("fd00::1".parse().unwrap())),
+            ("c".to_owned(), Err("no such host".to_owned())),
+        ]);
+        let PerKind { audio, video } = addresses(
+            &[
+                to("a", 5002),
+                to("10.0.0.1", 5002),
+                to("a", 6002),
+                to("fd00::1", 5002),
+                to("b", 5002),
+                to("c", 5002),
+            ],
+            &hosts,
+        );
+        let text = |set: BTreeSet<SocketAddr>| set.iter().map(ToString::to_string).collect::<Vec<_>>();
+        assert_eq!(text(audio), ["10.0.0.1:5002", "10.0.0.1:6002", "[fd00::1]:5002"]);
+        assert_eq!(text(video), ["10.0.0.1:5004", "[fd00::1]:5004"]);
+    }
+}

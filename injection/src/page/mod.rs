@@ -1,0 +1,23 @@
+//! The page to publish from, put together from its parts: one answer, and nothing to be loaded from elsewhere.
+//!
+//! `words.js` decides what a broadcaster reads; `media.js` (camera, screen, test pattern) and `publish.js` (WHIP) do.
+
+/// `{{WHIP}}` in it stands for the path of the WHIP endpoints.
+const PAGE: &str = concat!(
+    "<!doctype html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n",
+    "<meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n",
+    "<title>Publish</title>\n<link rel=\"icon\" href=\"data:,\">\n<style>\n",
+    include_str!("style.css"),
+    "</style>\n</head>\n<body>\n",
+    include_str!("index.html"),
+    "<script>\n\"use strict\";\n",
+    include_str!("words.js"),
+    include_str!("media.js"),
+    include_str!("publish.js"),
+    "</script>\n</body>\n</html>\n",
+);
+
+/// The page, for WHIP endpoints at this path.
+pub fn html(whip_path: &str) -> String {
+    PAGE.replace("{{WHIP}}", whip_path)
+}

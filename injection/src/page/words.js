@@ -1,0 +1,39 @@
+/* What a broadcaster reads, from what is known. It decides and does nothing else, so that every sentence can be tried out. */
+
+/* Why nothing is published: the answer's status (0: there was none), what the node said, the session's name, and whether a
+   token was given. `final`: trying again does not mend it. */
+function refusal({ status, said, session, token }) {
+  switch (status) {
+    case 401: return { final: true, text: token
+      ? "The token is wrong. Check it and start again."
+      : "This node wants a token. Enter it and start again." };
+    case 404: return { final: true, text: `No session called “${session}”. Ask the operator to create it.` };
+    case 409: return { final: false, text: `Someone else is live on “${session}”. Retrying until they stop.` };
+    case 400: case 406: case 415:
+      return { final: true, text: `The node cannot take what this browser sends (${said}). Choose another codec or browser.` };
+    case 0: return { final: false, text: "The node does not answer. Retrying …" };
+    default: return { final: false, text: "The node cannot take broadcasts at present. Retrying …" };
+  }
+}
+
+/* What the node says of the session while we are live: `gone` (no such session), `publisher` (somebody is live on it), and
+   how many publications there have been, now and when ours began. Nothing: all is well. */
+function interruption({ gone, publisher, publications, ours, session }) {
+  if (gone) return { final: true, text: `Session “${session}” has been ended by the operator.` };
+  if (!publisher || publications !== ours) return { final: false, text: "The node has ended this broadcast. Starting again …" };
+  return null;
+}
+
+/* What is sent is not what was asked for. */
+function notice(substitute) {
+  return substitute ? "No camera was found on this device: the test pattern is sent instead." : "";
+}
+
+/* A problem of this browser or device, by its name where a person can do something about it. */
+function trouble(error) {
+  switch (error.name) {
+    case "NotAllowedError": return "The browser was not allowed to use the camera or screen. Allow it and start again.";
+    case "NotReadableError": return "The camera is in use by another program. Close that and start again.";
+    default: return error.message;
+  }
+}

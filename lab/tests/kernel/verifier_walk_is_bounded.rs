@@ -1,0 +1,50 @@
+//! The kernel refuses a program whose verification takes more than a million instructions, and kernels differ by a factor
+//! of two in how many they need. What it takes here must leave room for the others.
+
+use aya::programs::{RawTracePoint, SchedClassifier, Xdp};
+use aya::{Ebpf, EbpfLoader};
+use relay_ctl::kernel::programs::{BUSY, COPY, OBJECT, PASS, PROBE, SPREAD, TC, XDP, XDP_CPU, XMIT};
+
+/// Most instructions that the verifier may walk, for each program.
+const LIMITS: [(&str, u32); 9] = [
+    (XDP, 150_000),
+    (XDP_CPU, 150_000),
+    (SPREAD, 150_000),
+    (TC, 150_000),
+    (COPY, 20_000),
+    (XMIT, 20_000),
+    (BUSY, 5_000),
+    (PROBE, 5_000),
+    (PASS, 100),
+];
+
+#[test]
+fn the_verifier_walks_few_instructions() {
+    let mut ebpf = EbpfLoader::new().load(OBJECT).unwrap();
+    let walked = LIMITS.map(|(name, limit)| (name, walk(&mut ebpf, name), limit));
+    for (name, count, limit) in walked {
+        println!("{name}: {count} instructions verified, at most {limit}");
+    }
+    for (name, count, limit) in walked {
+        assert!(count <= limit, "{name}: the verifier walks {count} instructions, more than {limit}");
+    }
+}
+
+/// Loads a program and gives what the kernel says of its verification.
+fn walk(ebpf: &mut Ebpf, name: &str) -> u32 {
+    let program = ebpf.program_mut(name).unwrap();
+    let info = if name == TC {
+        let program: &mut SchedClassifier = program.try_into().unwrap();
+        program.load().unwrap();
+        program.info()
+    } else if [XMIT, BUSY].contains(&name) {
+        let program: &mut RawTracePoint = program.try_into().unwrap();
+        program.load().unwrap();
+        program.info()
+    } else {
+        let program: &mut Xdp = program.try_into().unwrap();
+        program.load().unwrap();
+        program.info()
+    };
+    info.unwrap().verified_instruction_count().unwrap()
+}

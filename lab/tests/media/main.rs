@@ -1,0 +1,14 @@
+//! A real broadcast in network namespaces: publisher, injection, relay, egress and viewers, with real Janus servers and a Redis.
+//!
+//! A module a behaviour. They share a process and take turns (`--test-threads=1`): what a test changes of its process it
+//! changes on a thread of its own, or takes back.
+#![allow(clippy::unwrap_used, reason = "a test's helpers fail like the test")]
+
+mod a_janus_of_the_lab_comes_back;
+mod a_viewer_costs_one_keyframe;
+mod egress_added_while_viewers_watch;
+mod nodes_killed_in_mid_broadcast;
+mod over_ipv6;
+mod redis_loses_its_data;
+mod two_relays_in_a_chain;
+mod whip_to_whep_through_the_kernel_relay;

@@ -1,0 +1,224 @@
+//! In a tree a relay takes media from its parent, by whichever of the parent's addresses it comes, and from nobody else. It
+//! follows Redis in this, and where it does not know where the parent is, it takes media from anybody rather than from nobody.
+
+use std::net::{Ipv4Addr, UdpSocket};
+
+use crate::common::tree::Tree;
+use crate::common::{TIMEOUT, any_socket, eventually, lab_for, receive, socket};
+use lab::relay::{AUDIO, Json, Mode, VIDEO};
+use lab::{Lab, Topology, rtp};
+
+modes!(a_strangers_media_is_not_forwarded);
+modes!(the_parent_is_followed_live);
+modes!(of_two_parents_that_send_the_same_the_named_one_is_heard);
+modes!(where_the_parent_is_unknown_media_is_taken_from_anybody);
+modes!(what_is_known_of_a_parent_outlives_its_registration);
+modes!(a_source_that_is_configured_is_taken_besides);
+modes!(a_request_for_a_stream_without_entry_goes_to_the_parent);
+modes!(a_restart_keeps_taking_from_the_parent: in_xdp_mode = Xdp, in_tc_mode = Tc);
+
+const SSRC: u32 = 8888;
+/// Two addresses of one parent, one of another node's, and one of nobody's.
+const FIRST: Ipv4Addr = Ipv4Addr::new(10, 0, 1, 51);
+const SECOND: Ipv4Addr = Ipv4Addr::new(10, 0, 1, 52);
+const OTHER: Ipv4Addr = Ipv4Addr::new(10, 0, 1, 53);
+const STRANGER: Ipv4Addr = Ipv4Addr::new(10, 0, 1, 54);
+
+struct Scene<'lab> {
+    lab: &'lab Lab,
+    tree: Tree<'lab>,
+    /// Where egress-1 gets video.
+    child: UdpSocket,
+}
+
+impl<'lab> Scene<'lab> {
+    /// relay-1, with egress-1; the parent that Redis names has not registered.
+    fn new(lab: &'lab Lab, mode: Mode, arguments: &[&str]) -> Self {
+        let topology = Topology::bridged(lab, 1).unwrap();
+        for address in [FIRST, SECOND, OTHER, STRANGER] {
+            lab.address("injection-1", "eth0", &format!("{address}/24")).unwrap();
+        }
+        let tree = Tree::grow_with(lab, topology, mode, 1, lab::redis::RedisConfig::default(), |config| {
+            config.with(arguments)
+        });
+        let endpoint = &tree.bench.child(0).endpoint;
+        let child = socket(lab, &endpoint.namespace, endpoint.v4(VIDEO));
+        Scene { lab, tree, child }
+    }
+
+    /// The same, with a parent at two addresses, and the relay knows it.
+    fn with_parent(lab: &'lab Lab, mode: Mode, arguments: &[&str]) -> Self {
+        let scene = Scene::new(lab, mode, arguments);
+        scene.register("injection-1", FIRST, &[FIRST, SECOND]);
+        scene.takes_from(&[FIRST, SECOND]);
+        scene
+    }
+
+    fn register(&self, id: &str, host: Ipv4Addr, addresses: &[Ipv4Addr]) {
+        let addresses: Vec<String> = addresses.iter().map(ToString::to_string).collect();
+        let addresses = addresses.join(",");
+        self.tree.redis.egress(id, &host.to_string(), [AUDIO, VIDEO]).unwrap();
+        self.tree.type_in(&format!("HSET node:{id} addresses {addresses}"));
+    }
+
+    /// Waits until `status` says so.
+    fn takes_from(&self, addresses: &[Ipv4Addr]) {
+        let wanted: Vec<String> = addresses.iter().map(|address| format!("{address}/32")).collect();
+        self.shows(&wanted.iter().map(String::as_str).collect::<Vec<_>>());
+    }
+
+    fn shows(&self, wanted: &[&str]) -> Json {
+        self.tree.wait_status(&format!("sources {wanted:?}"), TIMEOUT, |status| {
+            status["sources"].list().iter().map(Json::text).eq(wanted.iter().copied())
+        })
+    }
+
+    fn send(&self, from: Ipv4Addr, sequence: u16) {
+        let sender = socket(self.lab, "injection-1", (from, 0).into());
+        sender.send_to(&rtp::packet(SSRC, sequence), self.tree.bench.topology.relay.v4(VIDEO)).unwrap();
+    }
+
+    /// One packet from there comes to the child, and nothing before it.
+    fn is_forwarded(&self, from: Ipv4Addr, sequence: u16) {
+        self.send(from, sequence);
+        assert_eq!(
+            receive(&self.child).0,
+            rtp::packet(SSRC, sequence),
+            "from {from}{}",
+            self.tree.bench.diagnosis()
+        );
+    }
+
+    /// It is refused by name. That it does not come to the child shows with the next that does.
+    fn is_refused(&self, from: Ipv4Addr, sequence: u16) {
+        let before = self.tree.bench.drops("stranger");
+        self.send(from, sequence);
+        eventually("it is counted as a stranger's", || self.tree.bench.drops("stranger") == before + 1);
+    }
+}
+
+fn a_strangers_media_is_not_forwarded(mode: Mode) {
+    let lab = lab_for("parentonly", mode);
+    let scene = Scene::with_parent(&lab, mode, &[]);
+    scene.is_refused(STRANGER, 1);
+    scene.is_forwarded(FIRST, 2);
+    scene.is_refused(STRANGER, 3);
+    scene.is_forwarded(SECOND, 4);
+}
+
+fn the_parent_is_followed_live(mode: Mode) {
+    let lab = lab_for("parentlive", mode);
+    let scene = Scene::with_parent(&lab, mode, &[]);
+    let mut sequence = 0;
+    let mut forwarded = |from, count| {
+        for _ in 0..count {
+            sequence += 1;
+            scene.is_forwarded(from, sequence);
+        }
+        sequence
+    };
+    forwarded(FIRST, 20);
+    // Another address.
+    scene.register("injection-1", OTHER, &[OTHER]);
+    scene.takes_from(&[OTHER]);
+    let last = forwarded(OTHER, 50);
+    scene.is_refused(FIRST, last);
+    // Another parent.
+    scene.register("relay-0", SECOND, &[SECOND]);
+    scene.tree.type_in("SET parent:relay-1 relay-0");
+    scene.takes_from(&[SECOND]);
+    let last = forwarded(SECOND, 50);
+    scene.is_refused(OTHER, last);
+    forwarded(SECOND, 1);
+}
+
+fn of_two_parents_that_send_the_same_the_named_one_is_heard(mode: Mode) {
+    let lab = lab_for("twoparents", mode);
+    let scene = Scene::with_parent(&lab, mode, &[]);
+    for sequence in 100..200 {
+        scene.is_forwarded(FIRST, sequence);
+    }
+    scene.register("relay-0", OTHER, &[OTHER]);
+    scene.tree.type_in("SET parent:relay-1 relay-0");
+    scene.takes_from(&[OTHER]);
+    // The way by the other is longer, and the one before goes on sending.
+    for sequence in 150..200 {
+        scene.is_forwarded(OTHER, sequence);
+        scene.send(FIRST, sequence + 50);
+    }
+    scene.is_forwarded(OTHER, 200);
+}
+
+fn where_the_parent_is_unknown_media_is_taken_from_anybody(mode: Mode) {
+    let lab = lab_for("noparent", mode);
+    let scene = Scene::new(&lab, mode, &[]);
+    let status = scene.shows(&["any"]);
+    assert!(format!("{:?}", status["warnings"]).contains("injection-1"), "{status:?}");
+    scene.is_forwarded(STRANGER, 1);
+    // An older version says only its host.
+    scene.tree.redis.egress("injection-1", &FIRST.to_string(), [AUDIO, VIDEO]).unwrap();
+    scene.takes_from(&[FIRST]);
+    scene.is_refused(STRANGER, 2);
+    scene.is_forwarded(FIRST, 3);
+    // A host that nobody knows.
+    scene.tree.type_in("SET parent:relay-1 relay-0");
+    scene.shows(&["any"]);
+    scene.tree.redis.egress("relay-0", "no.such.host.invalid", [AUDIO, VIDEO]).unwrap();
+    scene.tree.wait_status("the name is named", TIMEOUT, |status| {
+        format!("{:?}", status["warnings"]).contains("no.such.host.invalid")
+    });
+    scene.shows(&["any"]);
+    scene.is_forwarded(STRANGER, 4);
+}
+
+fn what_is_known_of_a_parent_outlives_its_registration(mode: Mode) {
+    let lab = lab_for("parentgone", mode);
+    let scene = Scene::with_parent(&lab, mode, &[]);
+    scene.tree.type_in("DEL node:injection-1");
+    scene.tree.wait_status("a warning", TIMEOUT, |status| {
+        format!("{:?}", status["warnings"]).contains("parent injection-1")
+    });
+    scene.is_refused(STRANGER, 1);
+    scene.is_forwarded(FIRST, 2);
+    scene.tree.type_in("DEL parent:relay-1");
+    scene.tree.wait_status("no parent", TIMEOUT, |status| status["topology"]["parent"] == Json::Null);
+    scene.is_refused(STRANGER, 3);
+    scene.is_forwarded(SECOND, 4);
+    scene.takes_from(&[FIRST, SECOND]);
+}
+
+fn a_source_that_is_configured_is_taken_besides(mode: Mode) {
+    let lab = lab_for("besides", mode);
+    let scene = Scene::new(&lab, mode, &["--source", &OTHER.to_string()]);
+    scene.register("injection-1", FIRST, &[FIRST]);
+    scene.takes_from(&[FIRST, OTHER]);
+    scene.is_forwarded(FIRST, 1);
+    scene.is_forwarded(OTHER, 2);
+    scene.is_refused(STRANGER, 3);
+}
+
+fn a_request_for_a_stream_without_entry_goes_to_the_parent(mode: Mode) {
+    let lab = lab_for("parentpli", mode);
+    let scene = Scene::with_parent(&lab, mode, &[]);
+    let above = socket(&lab, "injection-1", (FIRST, VIDEO + 1).into());
+    let below = any_socket(&lab, "egress-1", false);
+    below.send_to(&rtp::pli(4711), scene.tree.bench.topology.relay.v4(VIDEO + 1)).unwrap();
+    let (heard, from) = receive(&above);
+    assert_eq!(heard[8..], 4711_u32.to_be_bytes());
+    assert_eq!(from, scene.tree.bench.topology.relay.v4(VIDEO + 1));
+}
+
+fn a_restart_keeps_taking_from_the_parent(mode: Mode) {
+    let lab = lab_for("parentrestart", mode);
+    let mut scene = Scene::with_parent(&lab, mode, &[]);
+    scene.tree.redis.freeze().unwrap();
+    scene.tree.bench.relay.kill9().unwrap();
+    scene.is_forwarded(FIRST, 1);
+    scene.tree.bench.relay.restart().unwrap();
+    scene.takes_from(&[FIRST, SECOND]);
+    scene.is_refused(STRANGER, 2);
+    scene.is_forwarded(SECOND, 3);
+    scene.tree.redis.thaw().unwrap();
+    scene.tree.wait_mended();
+    scene.takes_from(&[FIRST, SECOND]);
+}

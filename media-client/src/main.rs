@@ -1,0 +1,82 @@
+//! The publisher and the viewers of the tests: WHIP and WHEP as GStreamer's own elements speak them, which are no work of
+//! ours and so agree with our servers only if those keep to the standard.
+//!
+//! `publish` sends live VP8 or H264 and Opus, `view` watches with many viewers in one process, `first-frame` joins again
+//! and again. All of them print JSON, one object a line. Tokens come from WHIP_TOKEN and WHEP_TOKEN.
+
+mod card;
+mod fanout;
+mod publish;
+mod reports;
+mod rtp;
+mod stamp;
+mod view;
+mod viewer;
+
+use std::io::Write;
+use std::process::ExitCode;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+
+use anyhow::{Context, Result};
+use clap::Parser;
+use nix::sys::signal::{SaFlags, SigAction, SigHandler, SigSet, Signal, sigaction};
+
+static STOPPED: AtomicBool = AtomicBool::new(false);
+
+#[derive(Parser)]
+#[command(about = "Publishes by WHIP and views by WHEP")]
+enum Cli {
+    /// Publish a test picture and sound until SIGTERM
+    Publish(publish::Options),
+    /// Watch with many viewers, and say every so often what they see
+    View(view::Options),
+    /// Join, wait for the first decoded picture, leave; again and again
+    FirstFrame(view::Tries),
+    /// Copy plain RTP to clients that come and go, for the benchmarks
+    FanOut(fanout::Options),
+}
+
+fn main() -> ExitCode {
+    let result = match Cli::parse() {
+        Cli::Publish(options) => ready().and_then(|()| publish::run(&options)),
+        Cli::View(options) => ready().and_then(|()| view::run(&options)),
+        Cli::FirstFrame(options) => ready().and_then(|()| view::first_frames(&options)),
+        Cli::FanOut(options) => ready().and_then(|()| fanout::run(&options)),
+    };
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("media-client: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn ready() -> Result<()> {
+    extern "C" fn note(_: nix::libc::c_int) {
+        STOPPED.store(true, Relaxed);
+    }
+    let action = SigAction::new(SigHandler::Handler(note), SaFlags::empty(), SigSet::empty());
+    for signal in [Signal::SIGINT, Signal::SIGTERM] {
+        // SAFETY: the handler only stores to an atomic, which is allowed in a signal handler.
+        unsafe { sigaction(signal, &action) }.with_context(|| format!("catching {signal}"))?;
+    }
+    gst::init().context("starting GStreamer")?;
+    gstwebrtchttp::plugin_register_static().context("registering whipsink and whepsrc")
+}
+
+fn stopped() -> bool {
+    STOPPED.load(Relaxed)
+}
+
+/// One line for whoever reads our log.
+fn tell(line: &serde_json::Value) {
+    let mut out = std::io::stdout().lock();
+    // Nobody reads any more: then there is nobody to tell that either.
+    let _ = writeln!(out, "{line}").and_then(|()| out.flush());
+}
+
+/// Milliseconds of CLOCK_MONOTONIC, as far as 32 bits hold them.
+fn now_ms() -> u32 {
+    (lab::monotonic_ns() / 1_000_000) as u32
+}
