@@ -28,6 +28,7 @@ pub struct Offer {
 /// Looks an offer through before Janus is bothered with it.
 pub fn check(offer: &str) -> Result<Offer, OfferError> {
     let malformed = |why: &str| OfferError::Malformed(format!("this is no SDP offer to publish with: {why}"));
+    node::sdp::check_lines(offer.as_bytes()).map_err(|why| malformed(&why))?;
     let session = Session::parse(offer.as_bytes()).map_err(|error| malformed(&error.to_string()))?;
     let media: Vec<(Kind, &Media)> = session
         .medias
@@ -111,6 +112,8 @@ mod tests {
         let table = [
             ("garbage".to_owned(), "no SDP offer"),
             (String::new(), "no SDP offer"),
+            // The parser's own assertion failed at that (found by the fuzz target `sdp_offer`).
+            (offer(&format!("{AUDIO}noise\r\na=sendonly\r\n")), "'noise' is no line of one"),
             (offer(""), "neither audio nor video"),
             (offer(&format!("{AUDIO}a=recvonly\r\n")), "neither audio nor video"),
             (offer(AUDIO).replace("a=ice-ufrag:abcd\r\n", ""), "no ice-ufrag"),

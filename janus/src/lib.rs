@@ -3,6 +3,7 @@
 //!
 //! It knows no plugin. When the connection breaks, everything that waits fails with [`Error::Closed`] and all receivers of
 //! events end: Janus forgets the session and its handles with it. What to set up again is the node's business.
+#![warn(missing_docs)]
 
 mod client;
 mod link;
@@ -16,22 +17,49 @@ pub use message::{Event, Jsep};
 pub enum Error {
     /// No connection, or none any more.
     #[error("Janus at {url}: {why}; is it running, and is its WebSocket transport on?")]
-    Connect { url: String, why: String },
+    Connect {
+        /// Where it was looked for, `ws://HOST:PORT`.
+        url: String,
+        /// What the system or the server said.
+        why: String,
+    },
     /// The connection broke while the request was under way.
     #[error("the connection to Janus broke")]
     Closed,
     /// No answer in time.
     #[error("Janus did not answer '{request}' within {seconds} s")]
-    Timeout { request: String, seconds: u64 },
+    Timeout {
+        /// The request's name, as `create` or `message`.
+        request: String,
+        /// How long it was waited for.
+        seconds: u64,
+    },
     /// Janus itself refused (its own words).
     #[error("Janus: {reason} (code {code})")]
-    Janus { code: i64, reason: String },
+    Janus {
+        /// Of Janus' own list (`JANUS_ERROR_…`).
+        code: i64,
+        /// In Janus' words.
+        reason: String,
+    },
     /// A plugin refused (its own words).
     #[error("{plugin}: {reason} (code {code})")]
-    Plugin { plugin: String, code: i64, reason: String },
+    Plugin {
+        /// The plugin's name, as `janus.plugin.videoroom`.
+        plugin: String,
+        /// Of the plugin's list (426: no such room).
+        code: i64,
+        /// In the plugin's words.
+        reason: String,
+    },
     /// An answer that makes no sense.
     #[error("Janus answered '{request}' with {answer}")]
-    Answer { request: String, answer: String },
+    Answer {
+        /// The request's name, as `create` or `message`.
+        request: String,
+        /// What came, as JSON.
+        answer: String,
+    },
 }
 
 impl Error {

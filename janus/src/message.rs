@@ -19,13 +19,28 @@ pub struct Jsep {
 #[derive(Clone, Debug, PartialEq)]
 pub enum Event {
     /// The plugin says something.
-    Plugin { data: Value, jsep: Option<Jsep> },
+    Plugin {
+        /// In the plugin's own words.
+        data: Value,
+        /// An offer or answer that comes with it.
+        jsep: Option<Jsep>,
+    },
     /// Media can flow.
     WebrtcUp,
     /// Media of one kind begins to come, or stops.
-    Media { mid: Option<String>, kind: String, receiving: bool },
+    Media {
+        /// Name of the m-line; old versions do not say it.
+        mid: Option<String>,
+        /// `audio` or `video`.
+        kind: String,
+        /// It comes; `false`: none came for some seconds.
+        receiving: bool,
+    },
     /// The peer connection is gone.
-    Hangup { reason: String },
+    Hangup {
+        /// In Janus' words.
+        reason: String,
+    },
     /// The handle is gone.
     Detached,
     /// Anything else: `slowlink`, `trickle`, …

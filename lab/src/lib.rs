@@ -4,6 +4,7 @@
 //! Used by the namespace tests, the demo and the benchmarks. It knows the relay only as a program ([`relay`]).
 //! Everything needs root. Drop order matters: keep [`Lab`] declared before sources and sinks, so that it
 //! goes last.
+#![warn(missing_docs)]
 
 pub mod bpf;
 pub mod browser;

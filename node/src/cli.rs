@@ -1,5 +1,8 @@
 //! The frame of a node's command line: one line says what went wrong, and the exit code what kind of thing it was.
 
+mod documents;
+
+use std::ffi::OsString;
 use std::process::ExitCode;
 
 use clap::Parser;
@@ -24,9 +27,24 @@ pub enum Failure {
 
 /// Reads the command line and runs it.
 pub fn main<C: Parser>(run: impl FnOnce(C) -> Result<ExitCode, Failure>) -> ExitCode {
-    let name = C::command().get_name().to_owned();
-    let cli = match C::try_parse() {
-        Ok(cli) => cli,
+    let command = documents::with_completions(C::command());
+    let name = command.get_name().to_owned();
+    let arguments: Vec<OsString> = std::env::args_os().collect();
+    if let Some(folder) = documents::man_folder(&arguments) {
+        return match documents::write_man(command, folder) {
+            Ok(()) => ExitCode::SUCCESS,
+            Err(why) => fail(&name, &why, 1),
+        };
+    }
+    let parsed = command.clone().try_get_matches_from(arguments).and_then(|matches| {
+        match documents::shell(&matches) {
+            Some(shell) => Ok(Err(shell)),
+            None => C::from_arg_matches(&matches).map(Ok),
+        }
+    });
+    let cli = match parsed {
+        Ok(Err(shell)) => return documents::print_completions(shell, command),
+        Ok(Ok(cli)) => cli,
         Err(error) if !error.use_stderr() => {
             let _ = error.print();
             return ExitCode::SUCCESS;

@@ -8,21 +8,56 @@ use serde::{Deserialize, Serialize};
 #[serde(tag = "type", rename_all = "kebab-case", rename_all_fields = "camelCase")]
 pub enum Event {
     /// A child was put in a node's set.
-    ChildAdded { node_id: String, child_id: String },
+    ChildAdded {
+        /// The parent's node id.
+        node_id: String,
+        /// The child's node id.
+        child_id: String,
+    },
     /// A child was taken out.
-    ChildRemoved { node_id: String, child_id: String },
+    ChildRemoved {
+        /// The parent's node id.
+        node_id: String,
+        /// The child's node id.
+        child_id: String,
+    },
     /// Several were put in.
-    ChildrenAdded { node_id: String, child_ids: Vec<String> },
+    ChildrenAdded {
+        /// The parent's node id.
+        node_id: String,
+        /// The children's node ids.
+        child_ids: Vec<String>,
+    },
     /// Several were taken out.
-    ChildrenRemoved { node_id: String, child_ids: Vec<String> },
+    ChildrenRemoved {
+        /// The parent's node id.
+        node_id: String,
+        /// The children's node ids.
+        child_ids: Vec<String>,
+    },
     /// A node has another parent, or none.
-    ParentChanged { node_id: String, new_parent: Option<String> },
+    ParentChanged {
+        /// The child's node id.
+        node_id: String,
+        /// The parent's node id.
+        new_parent: Option<String>,
+    },
     /// Everything may be different.
     TopologyReset,
     /// A session began.
-    SessionCreated { session_id: String, tree_id: String },
+    SessionCreated {
+        /// Its name.
+        session_id: String,
+        /// Its tree.
+        tree_id: String,
+    },
     /// A session ended.
-    SessionDestroyed { session_id: String, tree_id: String },
+    SessionDestroyed {
+        /// Its name.
+        session_id: String,
+        /// Its tree.
+        tree_id: String,
+    },
 }
 
 impl Event {

@@ -6,6 +6,7 @@
 //! - [`contract`]: the names of everything in Redis; [`media`]: kinds, codecs, SSRCs and RTP headers.
 //! - [`record`]: a node as Redis has it; [`addresses`]: those of this host; [`topology`]: from what Redis says to commands, without I/O.
 //! - [`resolve`]: from a host's name to the address that is used.
+//! - [`sdp`]: what a session description must be before it is parsed.
 //! - [`keyframe`]: requests for keyframes, and how often they are passed on, without I/O.
 //! - [`port`]: who holds a port that is wanted.
 //! - [`pace`]: how many events become one look, without I/O.
@@ -14,6 +15,7 @@
 //! - [`tree`]: the shell around these: reads Redis, registers, and has the node carry the commands out.
 //!
 //! What a command means for media is up to the node ([`tree::Follows`]).
+#![warn(missing_docs)]
 
 pub mod addresses;
 pub mod cli;
@@ -31,6 +33,7 @@ pub mod port;
 pub mod record;
 mod redis;
 pub mod resolve;
+pub mod sdp;
 pub mod secret;
 pub mod sessions;
 pub mod topology;

@@ -70,11 +70,24 @@ impl Upstream {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum ChildChange {
     /// Forward to it no more.
-    Remove { id: String },
+    Remove {
+        /// The child's node id.
+        id: String,
+    },
     /// It is somewhere else now.
-    Move { id: String, place: Place },
+    Move {
+        /// The child's node id.
+        id: String,
+        /// Where it takes media now.
+        place: Place,
+    },
     /// Forward to it.
-    Add { id: String, place: Place },
+    Add {
+        /// The child's node id.
+        id: String,
+        /// Where it takes media.
+        place: Place,
+    },
 }
 
 impl fmt::Display for ChildChange {

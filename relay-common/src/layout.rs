@@ -21,6 +21,7 @@
 
 use crate::packet::{set_word, set_word32, set_word64, word, word32, word64};
 use crate::parse::ETHERNET;
+use crate::reason::Reason;
 
 /// Version of everything in this module.
 pub const VERSION: u32 = 3;
@@ -529,6 +530,8 @@ pub const PINNED_MAPS: &[&str] = &[
 pub const LATER_MAPS: &[&str] = &[];
 
 const _: () = {
+    // DROPS has a slot for each.
+    assert!(Reason::ALL.len() == 34);
     assert!(size_of::<ListenerKey>() == 20);
     assert!(size_of::<Listener>() == 16);
     assert!(size_of::<StreamKey>() == 8);

@@ -11,6 +11,7 @@
 //! Byte order: addresses, ports in headers and MAC addresses are kept as they are on the wire (byte arrays); numbers
 //! that a person looks for in `bpftool map dump` (ports and SSRCs in keys) are in host order.
 #![no_std]
+#![warn(missing_docs)]
 #![cfg_attr(target_arch = "bpf", feature(asm_experimental_arch))]
 
 pub mod checksum;

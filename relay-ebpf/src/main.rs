@@ -1,6 +1,6 @@
 //! The relay's kernel side: every RTP packet that comes in for the relay goes out once to each child of its stream.
 //!
-//! Three entry points over one classification ([`classify`]) and one state ([`maps`]):
+//! Three entry points over one classification (`classify`) and one state (`maps`):
 //! - `relay_xdp` (XDP ingress): puts a token over the packet's Ethernet header and lets the kernel broadcast it;
 //! - `relay_copy` (devmap program): runs for each copy, finds out whose it is, and writes that child's headers;
 //! - `relay_tc` (tcx ingress): walks the children itself, rewriting and cloning for each.

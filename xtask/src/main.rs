@@ -3,8 +3,12 @@
 mod arguments;
 mod build_ebpf;
 mod compose;
+#[cfg(test)]
+mod documents;
+mod fuzz;
 mod interrupt;
 mod judge;
+mod man;
 mod mounts;
 mod package;
 mod packages;
@@ -13,6 +17,7 @@ mod run;
 mod sh;
 mod soak;
 mod strip;
+mod subjects;
 mod suite;
 mod test;
 mod trials;
@@ -80,6 +85,20 @@ enum Command {
         #[command(subcommand)]
         action: compose::Action,
     },
+    /// Feed every reader of what comes from a network with hostile bytes (installs cargo-fuzz); see fuzz/README.md
+    Fuzz {
+        /// Which targets [default: all]
+        targets: Vec<String>,
+        /// Seconds for each
+        #[arg(long, default_value_t = 120)]
+        seconds: u64,
+    },
+    /// Write the programs' man pages and completions
+    Man {
+        /// Folder [default: target/documents]
+        #[arg(long, value_name = "FOLDER")]
+        to: Option<std::path::PathBuf>,
+    },
     /// Make what is released: a static relay-ctl as a Debian package and as an archive, and try the package
     Package {
         /// Into this folder [default: target/package]
@@ -115,6 +134,8 @@ fn dispatch(command: Command) -> Result<()> {
         Command::Soak { changes, outage } => soak::run(changes, outage),
         Command::Judge { packets, seed } => judge::run(packets, seed),
         Command::Compose { action } => compose::run(action),
+        Command::Fuzz { targets, seconds } => fuzz::run(&targets, seconds),
+        Command::Man { to } => man::run(to),
         Command::Package { to } => package::run(to),
         Command::Deny => packages::deny(),
     }

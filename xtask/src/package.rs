@@ -91,14 +91,14 @@ fn lay_out(root: &Path, program: &Path) -> Result<()> {
     man_pages(root, program)
 }
 
-/// As the program writes them, if it does.
+/// As the program writes them.
 fn man_pages(root: &Path, program: &Path) -> Result<()> {
     let folder = root.join("documents");
-    fs::create_dir_all(&folder).context("a folder for man pages")?;
-    let written =
-        Command::new(program).arg("--write-documents").arg(&folder).output().context("man pages")?;
-    let pages = fs::read_dir(folder.join("man1")).into_iter().flatten().flatten();
-    for page in pages.filter(|_| written.status.success()) {
+    let written = Command::new(program).arg("--write-man").arg(&folder).output().context("man pages")?;
+    if !written.status.success() {
+        bail!("man pages: {}", String::from_utf8_lossy(&written.stderr));
+    }
+    for page in fs::read_dir(&folder).context("man pages")?.flatten() {
         let text = fs::read(page.path()).context("a man page")?;
         put(&text, &root.join("usr/share/man/man1").join(page.file_name()), 0o644)?;
     }

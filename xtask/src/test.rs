@@ -13,12 +13,12 @@ use crate::mounts::Mounts;
 use crate::packages::{self, Need};
 use crate::suite::{self, Suite};
 use crate::trials::Priority;
-use crate::{build_ebpf, compose, interrupt, progress, run, sh, trials};
+use crate::{build_ebpf, compose, interrupt, progress, run, sh, subjects, trials};
 
 /// A part of the tests.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, ValueEnum)]
 pub enum Part {
-    /// rustfmt, clippy for the host and for BPF, and whether the eBPF object is what its sources give.
+    /// rustfmt, clippy for the host and for BPF, whether the eBPF object is what its sources give, rustdoc, commit subjects.
     Lint,
     /// Unit and property tests; no root.
     Unit,
@@ -148,7 +148,19 @@ fn lint() -> Result<()> {
         progress::cargo("clippy", Command::new("cargo").current_dir(sh::workspace_root()).args(arguments));
     let bpf = build_ebpf::clippy();
     let object = build_ebpf::check();
-    format.and(host).and(bpf).and(object)
+    format.and(host).and(bpf).and(object).and(documentation()).and(subjects::check())
+}
+
+/// What `cargo doc` says of our own crates, in the profile in which clippy has checked what they depend on: 12 s of CPU.
+fn documentation() -> Result<()> {
+    let mut doc = Command::new("cargo");
+    doc.current_dir(sh::workspace_root()).env("RUSTDOCFLAGS", "-D warnings");
+    doc.arg("doc").arg(format!("--profile={}", suite::PROFILE)).args([
+        "--workspace",
+        "--no-deps",
+        "--locked",
+    ]);
+    progress::cargo("documentation", &mut doc)
 }
 
 /// Test programs by name. Root, one test at a time and before all else that runs here: they share the machine's two cores,

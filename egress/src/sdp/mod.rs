@@ -33,7 +33,9 @@ pub enum SdpError {
 
 /// Reads a description.
 pub fn parse(text: &[u8]) -> Result<Session, SdpError> {
-    let session = Session::parse(text).map_err(|error| SdpError::Bad(format!("this is no SDP: {error}")))?;
+    let bad = |why: &str| SdpError::Bad(format!("this is no SDP: {why}"));
+    node::sdp::check_lines(text).map_err(|why| bad(&why))?;
+    let session = Session::parse(text).map_err(|error| bad(&error.to_string()))?;
     if session.medias.is_empty() {
         return Err(SdpError::Bad("this SDP has no media in it".to_owned()));
     }

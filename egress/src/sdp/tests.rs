@@ -140,6 +140,15 @@ fn what_is_no_offer_of_a_player_is_bad() {
     assert!(parse(b"").is_err() && parse(b"garbage").is_err());
 }
 
+/// Found by the fuzz target `sdp_offer`: the parser's own assertion failed.
+#[test]
+fn a_line_without_a_letter_in_a_medium_is_refused() {
+    for line in ["noise\r\n", "\r\n=\r\n", "rtpmap=x\r\n"] {
+        let text = player("a=rtpmap:96 VP8/90000\r\n").replace("a=mid:0\r\n", &format!("{line}a=mid:0\r\n"));
+        assert!(matches!(parse(text.as_bytes()), Err(SdpError::Bad(_))), "{line:?}");
+    }
+}
+
 #[test]
 fn a_restart_is_known_by_the_users() {
     let text = "v=0\r\no=- 1 1 IN IP4 0.0.0.0\r\ns=-\r\nt=0 0\r\na=ice-ufrag:all\r\nm=audio 9 X 0\r\nm=video 9 X 0\r\n\

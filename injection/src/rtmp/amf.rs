@@ -4,18 +4,28 @@
 /// Values in values; encoders use three.
 const DEEPEST: usize = 32;
 
-/// True when an array claims more values than there are bytes left, or values are nested too deeply. What is cut off or unknown
-/// ends the walk: there the decoder ends, too. (AMF0 specification, section 2.)
+/// How a message is read. By the specification an ECMA array ends with a marker. The decoder (`scuffle_amf0` 0.2) counts its values,
+/// and takes one marker too many off behind them, which it keeps for the next value: names that come first are read without it.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Reading {
+    AsSpecified,
+    AsDecoded,
+}
+
+/// True when an array claims more values than there are bytes left, or values are nested too deeply, whichever way the message
+/// is read. What is cut off or unknown ends the walk: there the decoder ends, too. (AMF0 specification, section 2.)
 pub fn claims_too_much(message: &[u8]) -> bool {
-    let mut walk = Walk { rest: message };
-    while !walk.rest.is_empty() {
-        match walk.value(0) {
-            Ok(()) => {}
-            Err(End::There) => return false,
-            Err(End::TooMuch) => return true,
+    [Reading::AsSpecified, Reading::AsDecoded].into_iter().any(|reading| {
+        let mut walk = Walk { rest: message, reading, kept: None };
+        while walk.kept.is_some() || !walk.rest.is_empty() {
+            match walk.value(0) {
+                Ok(()) => {}
+                Err(End::There) => return false,
+                Err(End::TooMuch) => return true,
+            }
         }
-    }
-    false
+        false
+    })
 }
 
 /// Why the walk ends.
@@ -27,6 +37,9 @@ enum End {
 
 struct Walk<'a> {
     rest: &'a [u8],
+    reading: Reading,
+    /// A marker that was taken off, as the decoder does.
+    kept: Option<u8>,
 }
 
 impl Walk<'_> {
@@ -35,24 +48,24 @@ impl Walk<'_> {
         if depth > DEEPEST {
             return Err(End::TooMuch);
         }
-        match self.skip(1)? {
-            [0x00] => self.skip(8).map(drop),
-            [0x01] => self.skip(1).map(drop),
-            [0x02] => self.text(),
-            [0x03] => self.fields(depth),
-            [0x05 | 0x06] => Ok(()),
-            [0x07] => self.skip(2).map(drop),
-            [0x08] => {
-                self.count()?;
-                self.fields(depth)
-            }
-            [0x0a] => (0..self.count()?).try_for_each(|_| self.value(depth + 1)),
-            [0x0b] => self.skip(10).map(drop),
-            [0x0c | 0x0f] => {
+        match self.marker()? {
+            0x00 => self.skip(8).map(drop),
+            0x01 => self.skip(1).map(drop),
+            0x02 => self.text().map(drop),
+            0x03 => self.fields(depth),
+            0x05 | 0x06 => Ok(()),
+            0x07 => self.skip(2).map(drop),
+            0x08 => match (self.count()?, self.reading) {
+                (_, Reading::AsSpecified) => self.fields(depth),
+                (count, Reading::AsDecoded) => self.pairs(count, depth),
+            },
+            0x0a => (0..self.count()?).try_for_each(|_| self.value(depth + 1)),
+            0x0b => self.skip(10).map(drop),
+            0x0c | 0x0f => {
                 let length = self.number()?;
                 self.skip(length).map(drop)
             }
-            [0x10] => {
+            0x10 => {
                 self.text()?;
                 self.fields(depth)
             }
@@ -60,18 +73,43 @@ impl Walk<'_> {
         }
     }
 
+    fn marker(&mut self) -> Result<u8, End> {
+        match self.kept.take() {
+            Some(marker) => Ok(marker),
+            None => self.skip(1).map(|marker| marker[0]),
+        }
+    }
+
     /// Names and values, up to an empty name and the end marker.
     fn fields(&mut self, depth: usize) -> Result<(), End> {
-        while !self.rest.starts_with(&[0, 0, 9]) {
+        loop {
+            if self.text()? == 0 {
+                match self.marker()? {
+                    9 => return Ok(()),
+                    marker => self.kept = Some(marker),
+                }
+            }
+            self.value(depth + 1)?;
+        }
+    }
+
+    /// So many names and values, and a marker behind them.
+    fn pairs(&mut self, count: usize, depth: usize) -> Result<(), End> {
+        for _ in 0..count {
             self.text()?;
             self.value(depth + 1)?;
         }
-        self.skip(3).map(drop)
+        if self.kept.is_some() || !self.rest.is_empty() {
+            self.kept = Some(self.marker()?).filter(|marker| *marker != 9);
+        }
+        Ok(())
     }
 
-    fn text(&mut self) -> Result<(), End> {
+    /// Its length.
+    fn text(&mut self) -> Result<usize, End> {
         let length = self.skip(2)?.iter().fold(0, |length, byte| length << 8 | usize::from(*byte));
-        self.skip(length).map(drop)
+        self.skip(length)?;
+        Ok(length)
     }
 
     fn count(&mut self) -> Result<usize, End> {
@@ -113,6 +151,19 @@ mod tests {
         assert!(claims_too_much(
             &[0x0a; 40].iter().flat_map(|byte| [*byte, 0, 0, 0, 1]).collect::<Vec<u8>>()
         ));
+    }
+
+    /// Found by the fuzz target `flv`. The decoder reads as many pairs of an ECMA array as it says, and goes on behind them; by
+    /// the specification they end with a marker, and nothing that claims anything follows.
+    #[test]
+    fn an_array_behind_an_ecma_array_that_has_no_end_is_too_much() {
+        assert!(claims_too_much(b"\x08\0\0\0\0\x08\xbc\x13\0\0\0"));
+        assert!(claims_too_much(b"\x08\0\0\0\x01\0\x01a\x05\x0a\xff\xff\xff\xff"));
+        assert!(claims_too_much(b"\x08\0\0\0\x01\0\x01a\x05\x09\x0a\xff\xff\xff\xff"));
+        // Behind an ECMA array in an object, the decoder loses its place.
+        assert!(claims_too_much(b"\x03\0\x01a\x08\0\0\0\0\x08\0\0\x21\0\x03\0\0\0\x0d"));
+        // And one whose claim the decoder would not reach, by the specification.
+        assert!(claims_too_much(b"\x08\0\0\0\x01\0\x01a\x05\0\x01b\x0a\xff\xff\xff\xff\0\0\x09"));
     }
 
     #[test]

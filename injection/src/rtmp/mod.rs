@@ -12,17 +12,17 @@
 //! [`clock`] (timestamps), [`intake`] (what an encoder sends, and when enough of it is known). Around these: [`bridge`]
 //! (GStreamer), [`offer`] (what it asks Janus for), [`gate`] (frames wait until Janus takes them), [`connection`] (a socket and its deadlines).
 
-mod amf;
+pub mod amf;
 mod bridge;
-mod chunks;
+pub mod chunks;
 mod clock;
 mod connection;
-mod flv;
+pub mod flv;
 mod gate;
 mod intake;
 mod key;
 mod offer;
-mod protocol;
+pub mod protocol;
 
 use std::sync::Arc;
 

@@ -77,9 +77,19 @@ pub struct RedisConfig {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum RedisServer {
     /// One server.
-    Single { host: String, port: u16 },
+    Single {
+        /// Name or address.
+        host: String,
+        /// TCP port.
+        port: u16,
+    },
     /// The master that sentinels name.
-    Sentinel { sentinels: Vec<(String, u16)>, master: String },
+    Sentinel {
+        /// Host and TCP port of each, in the order in which they are asked.
+        sentinels: Vec<(String, u16)>,
+        /// The name that they know the master by.
+        master: String,
+    },
 }
 
 /// What the tree is to know of this node, checked.

@@ -5,10 +5,11 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::{Parser, Subcommand};
-use clap_complete::Shell;
+use clap_complete::{ArgValueCandidates, Shell};
 use node::cli::Failure;
 use node::config::environment;
 
+use super::completion::{children, interfaces};
 use crate::client::Client;
 use crate::config::{DEFAULT_API_PORT, Flags, RelaySettings};
 use crate::kernel::pins;
@@ -28,6 +29,7 @@ pub(super) enum Command {
     /// End forwarding on an interface and remove everything that was attached and pinned
     Detach {
         /// Interface
+        #[arg(add = ArgValueCandidates::new(interfaces))]
         interface: String,
         /// Where data planes are pinned
         #[arg(long, env = "PIN_ROOT", default_value_os_t = pin_root())]
@@ -68,7 +70,7 @@ pub(super) enum Command {
         #[arg(long)]
         json: bool,
         /// Interface, when several are attached to
-        #[arg(long)]
+        #[arg(long, add = ArgValueCandidates::new(interfaces))]
         interface: Option<String>,
         /// Where data planes are pinned
         #[arg(long, env = "PIN_ROOT", default_value_os_t = pin_root())]
@@ -77,6 +79,7 @@ pub(super) enum Command {
     /// Check what this machine can do and what is missing
     Doctor {
         /// Interface to check
+        #[arg(add = ArgValueCandidates::new(interfaces))]
         interface: Option<String>,
         /// Print JSON
         #[arg(long)]
@@ -95,6 +98,7 @@ pub(super) enum Command {
 #[derive(clap::Args)]
 pub(super) struct Attach {
     /// Interface that media comes in on
+    #[arg(add = ArgValueCandidates::new(interfaces))]
     pub interface: String,
     #[command(flatten)]
     pub flags: Flags,
@@ -111,7 +115,7 @@ pub(super) struct Query {
     #[command(flatten)]
     pub at: At,
     /// Interface whose pinned maps are read when no daemon answers
-    #[arg(long)]
+    #[arg(long, add = ArgValueCandidates::new(interfaces))]
     pub interface: Option<String>,
     /// Where data planes are pinned
     #[arg(long, env = "PIN_ROOT", default_value_os_t = pin_root())]
@@ -175,6 +179,7 @@ pub(super) enum ChildCommand {
     /// Remove a child
     Remove {
         /// Name
+        #[arg(add = ArgValueCandidates::new(children))]
         name: String,
         #[command(flatten)]
         at: At,
@@ -190,7 +195,12 @@ pub(super) struct Route {
     #[arg(long)]
     pub port: u16,
     /// The stream's own children, by name
-    #[arg(long, value_delimiter = ',', required_unless_present = "all")]
+    #[arg(
+        long,
+        value_delimiter = ',',
+        required_unless_present = "all",
+        add = ArgValueCandidates::new(children)
+    )]
     pub children: Option<Vec<String>>,
     /// Back to all children
     #[arg(long, conflicts_with = "children")]

@@ -1,6 +1,7 @@
 //! The command line: what it does with the API or, when no daemon answers, the pinned maps.
 
 mod arguments;
+mod completion;
 mod maps;
 mod show;
 
@@ -9,7 +10,6 @@ use std::path::Path;
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
-use clap::CommandFactory;
 use node::cli::Failure;
 use node::config::environment;
 
@@ -44,6 +44,7 @@ impl From<ClientError> for Failure {
 
 /// Runs the command line.
 pub fn main() -> ExitCode {
+    completion::answer();
     node::cli::main(|cli: Cli| run(cli.command))
 }
 
@@ -87,10 +88,7 @@ fn run(command: Command) -> Result<ExitCode, Failure> {
             show::print(json, &findings, |findings| show::findings(findings))?;
             Ok(if sound { ExitCode::SUCCESS } else { ExitCode::FAILURE })
         }
-        Command::Completions { shell } => {
-            clap_complete::generate(shell, &mut Cli::command(), "relay-ctl", &mut std::io::stdout());
-            Ok(ExitCode::SUCCESS)
-        }
+        Command::Completions { shell } => completion::script(shell).map(|()| ExitCode::SUCCESS),
     }
 }
 

@@ -40,7 +40,7 @@ pub fn ensure() -> Result<String> {
     Ok(base)
 }
 
-/// Removes what [`ensure`] made.
+/// Removes what [`ensure()`] made.
 pub fn forget() -> Result<()> {
     let file = settings();
     if fs::read_to_string(&file).is_ok_and(|text| text.starts_with(OURS)) {
