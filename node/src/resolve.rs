@@ -78,7 +78,8 @@ pub type Answers = BTreeMap<String, Result<Vec<IpAddr>, String>>;
 /// server no longer than 5 s. An error says what to do.
 pub async fn resolve(host: &str) -> Result<Vec<IpAddr>, String> {
     if let Ok(address) = host.parse::<IpAddr>() {
-        return Ok(vec![address]);
+        // ::ffff:10.0.0.7 is IPv4 in another spelling (RFC 4291 section 2.5.5.2), and never on a wire.
+        return Ok(vec![address.to_canonical()]);
     }
     let fix = "check the name, /etc/hosts and DNS, or give the address";
     let answer = match tokio::time::timeout(PATIENCE, tokio::net::lookup_host((host, 0))).await {

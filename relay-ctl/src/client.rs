@@ -12,7 +12,7 @@ use ureq::RequestBuilder;
 use ureq::http::{StatusCode, header};
 
 /// Why a request failed.
-#[derive(Debug, thiserror::Error)]
+#[derive(Clone, Debug, thiserror::Error)]
 pub enum ClientError {
     /// Nobody listens there.
     #[error("no relay-ctl answers on {api} ({why}); is it running? (`--api` names another address)")]

@@ -8,7 +8,7 @@ use node::tree::Tree;
 use tokio::net::TcpListener;
 
 use crate::config::Config;
-use crate::kernel::{KernelError, Pins};
+use crate::kernel::{self, KernelError, Pins};
 use crate::mode::{Mode, ModeWanted};
 use crate::net::Netlink;
 use crate::relay::{FamilyKeeper, NameKeeper, Relay, StartError, StockKeeper, Uplink};
@@ -72,6 +72,10 @@ fn is_fallback(wanted: ModeWanted, mode: Mode) -> bool {
 /// What becomes of the media when the daemon stops.
 fn farewell(mode: Mode, interface: &str) -> String {
     match mode {
+        Mode::Xdp | Mode::Tc if kernel::ends_with_us() => {
+            "stopping; forwarding ends with the daemon: its BPF filesystem was mounted in a mount namespace of its own"
+                .to_owned()
+        }
         Mode::Xdp | Mode::Tc => {
             format!(
                 "stopping; forwarding goes on without the daemon (`relay-ctl detach {interface}` ends it)"

@@ -6,6 +6,7 @@ use lab::{Lab, Source, SourceConfig, Topology};
 
 modes!(after_a_kill_detach_removes_programs_and_pins: in_xdp_mode = Xdp, in_tc_mode = Tc);
 modes!(after_a_detach_one_can_attach_again: in_xdp_mode = Xdp, in_tc_mode = Tc);
+modes!(detach_ends_the_daemon_too: in_xdp_mode = Xdp, in_tc_mode = Tc);
 modes!(detach_of_nothing_says_so: in_xdp_mode = Xdp);
 
 /// What bpftool sees attached in the relay's namespace.
@@ -50,6 +51,21 @@ fn after_a_detach_one_can_attach_again(mode: Mode) {
         bench.relay.restart().unwrap();
         bench.wait_more(&sink, 50);
     }
+}
+
+/// `relay-ctl detach eth0 && relay-ctl attach eth0`, as `status` advises, with a daemon that runs.
+fn detach_ends_the_daemon_too(mode: Mode) {
+    let lab = lab_for("detachends", mode);
+    let mut bench = Bench::attach(&lab, Topology::one_nic(&lab, 1).unwrap(), mode, 1);
+    let _source = Source::start(&lab, "injection-1", SourceConfig::new(bench.flows(), 1_000)).unwrap();
+    let sink = bench.sink(&[0]);
+    bench.wait_packets(&sink, 2, 50);
+    let pid = bench.relay.process().pid();
+    let said = bench.cli().ok(&["detach", "eth0"]).unwrap();
+    assert!(said.contains(&format!("PID {pid}")) && said.contains("eth0: detached"), "{said}");
+    assert!(bench.relay.process().status().unwrap().is_some_and(|status| status.success()));
+    bench.relay.restart().unwrap();
+    bench.wait_more(&sink, 50);
 }
 
 fn detach_of_nothing_says_so(mode: Mode) {

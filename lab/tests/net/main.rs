@@ -7,6 +7,7 @@
 #[macro_use]
 mod common;
 
+mod a_daemon_that_hangs_is_seen_through;
 mod a_dropped_lab_leaves_nothing_behind;
 mod a_flood_of_ssrcs_takes_nothing_from_real_streams;
 mod a_lost_topology_is_held_for_a_grace;

@@ -1,14 +1,26 @@
 //! An IPv6 packet whose addresses are IPv4 ones in disguise (`::ffff:10.0.1.1`, RFC 4291 section 2.5.5.2) is nothing to an IPv4
-//! listener, and comes from no IPv4 child.
+//! listener, and comes from no IPv4 child. A child that is written so is reached by IPv4.
 
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddrV6};
 
 use crate::common::frame::{RawLink, mac, udp6};
 use crate::common::{Bench, any_socket, lab_for, receive, socket};
-use lab::relay::{Mode, VIDEO};
-use lab::{Topology, rtp};
+use lab::relay::{Mode, RelayConfig, VIDEO};
+use lab::{Source, SourceConfig, Topology, rtp};
 
 modes!(neither_media_nor_feedback_is_taken_from_them);
+modes!(a_child_that_is_written_so_gets_ipv4);
+
+fn a_child_that_is_written_so_gets_ipv4(mode: Mode) {
+    let lab = lab_for("mappedchild", mode);
+    let topology = Topology::one_nic(&lab, 1).unwrap();
+    let child = format!("egress-1=[{}]:5002:5004", topology.children[0].endpoint.v4.to_ipv6_mapped());
+    let bench = Bench::attach_with(&lab, topology, RelayConfig::new("relay-1", mode, vec![child]));
+    let sink = bench.sink(&[0]);
+    let source = Source::start(&lab, "injection-1", SourceConfig::new(bench.flows(), 1_000)).unwrap();
+    bench.wait_packets(&sink, 2, 100);
+    drop(source);
+}
 
 fn at(address: Ipv6Addr, port: u16) -> SocketAddrV6 {
     SocketAddrV6::new(address, port, 0, 0)

@@ -10,6 +10,8 @@ use std::path::Path;
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
+use nix::sys::signal::{SigHandler, Signal, kill, signal};
+use nix::unistd::Pid;
 use node::cli::Failure;
 use node::config::environment;
 
@@ -45,7 +47,18 @@ impl From<ClientError> for Failure {
 /// Runs the command line.
 pub fn main() -> ExitCode {
     completion::answer();
-    node::cli::main(|cli: Cli| run(cli.command))
+    node::cli::main(|cli: Cli| {
+        if !matches!(cli.command, Command::Attach(_)) {
+            end_with_the_reader();
+        }
+        run(cli.command)
+    })
+}
+
+/// In a pipe whose reader has enough (`relay-ctl maps | head`) a command ends in silence, as others do.
+fn end_with_the_reader() {
+    // SAFETY: the default action is no handler; nothing else in this process has one for it.
+    let _ = unsafe { signal(Signal::SIGPIPE, SigHandler::SigDfl) };
 }
 
 fn run(command: Command) -> Result<ExitCode, Failure> {
@@ -100,6 +113,7 @@ fn configuration(attach: Attach) -> Result<Config, Failure> {
 
 fn detach(interface: &str, pin_root: &Path) -> Result<ExitCode, Failure> {
     let pins = Pins::new(pin_root, interface);
+    end_daemon(&pins)?;
     if pins.remove()? {
         println!("{interface}: detached; no longer forwarding");
         return Ok(ExitCode::SUCCESS);
@@ -108,6 +122,27 @@ fn detach(interface: &str, pin_root: &Path) -> Result<ExitCode, Failure> {
         "nothing is attached to {interface} ({}); `relay-ctl status` lists what is",
         pins.folder().display()
     )))
+}
+
+/// Ends the daemon that manages the interface: without it in force, whoever attaches next finds port and lock free, and
+/// nobody adds children to what is gone. One that cannot be seen from here notices within seconds and ends by itself.
+fn end_daemon(pins: &Pins) -> Result<(), Failure> {
+    let Some(pid) = pins.keeper() else { return Ok(()) };
+    let process = i32::try_from(pid).map(Pid::from_raw).map_err(|error| Failure::Other(error.to_string()))?;
+    kill(process, Signal::SIGTERM).map_err(|error| {
+        Failure::Other(format!("cannot stop relay-ctl (PID {pid}): {error}; run this as root"))
+    })?;
+    let deadline = Instant::now() + DAEMON_ENDS;
+    while pins.keeper() == Some(pid) {
+        if Instant::now() > deadline {
+            return Err(Failure::Other(format!(
+                "relay-ctl (PID {pid}) does not stop; end it with `kill -9 {pid}`, then try again"
+            )));
+        }
+        std::thread::sleep(POLL / 10);
+    }
+    println!("{}: stopped relay-ctl (PID {pid})", pins.interface());
+    Ok(())
 }
 
 /// From the daemon, or from the pinned maps when it is down.
@@ -136,10 +171,13 @@ const UNKNOWN: u8 = 2;
 const WAIT: Duration = Duration::from_secs(60);
 const POLL: Duration = Duration::from_millis(200);
 
+/// How long a daemon has to end; it leaves its tree first.
+const DAEMON_ENDS: Duration = Duration::from_secs(10);
+
 fn status(query: &Query, wait: bool) -> Result<ExitCode, Failure> {
     let deadline = Instant::now() + query.timeout.unwrap_or(WAIT);
     loop {
-        let fetched: Result<view::Status, Failure> = fetch(query, "/status", report::status);
+        let fetched = status_now(query);
         let healthy = fetched.as_ref().is_ok_and(|status| status.healthy);
         if wait && !healthy && Instant::now() < deadline && !matches!(fetched, Err(Failure::Config(_))) {
             std::thread::sleep(POLL);
@@ -155,6 +193,22 @@ fn status(query: &Query, wait: bool) -> Result<ExitCode, Failure> {
         };
         show::print(query.json, &status, show::status)?;
         return Ok(if status.healthy { ExitCode::SUCCESS } else { ExitCode::from(NOT_HEALTHY) });
+    }
+}
+
+/// From the daemon, or from the pinned maps when it is down or says nothing: what is attached forwards either way.
+fn status_now(query: &Query) -> Result<view::Status, Failure> {
+    match query.client()?.get("/status") {
+        Err(silent @ ClientError::Silent { .. }) => {
+            let (pins, maps) = report::pinned(&query.pin_root, query.interface.as_deref())
+                .map_err(|_| Failure::from(silent.clone()))?;
+            let mut status = report::status(&maps, &pins);
+            status.healthy = false;
+            status.problems.push(silent.to_string());
+            Ok(status)
+        }
+        Err(ClientError::NotRunning { .. }) => fetch(query, "/status", report::status),
+        answer => Ok(answer?),
     }
 }
 

@@ -73,7 +73,8 @@ pub fn status(status: &Status) -> String {
         lines.push(format!("warning     {warning}"));
     }
     if !status.daemon {
-        lines.push("daemon      down; forwarding goes on without it".to_owned());
+        let forwards = if status.gstreamer.audio_running { "; forwarding goes on without it" } else { "" };
+        lines.push(format!("daemon      down{forwards}"));
     }
     printable(&lines.join("\n"))
 }

@@ -1,8 +1,12 @@
 //! The BPF filesystem that everything is pinned in.
 
 use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 
 use super::KernelError;
+
+/// The BPF filesystem was mounted by this process, in a mount namespace of its own.
+static PRIVATE: AtomicBool = AtomicBool::new(false);
 
 /// Sees to it that `root` is on a BPF filesystem, mounting one at `/sys/fs/bpf` where that is what is missing.
 pub fn ensure_bpffs(root: &Path) -> Result<(), KernelError> {
@@ -20,10 +24,29 @@ pub fn ensure_bpffs(root: &Path) -> Result<(), KernelError> {
             None::<&str>,
         );
         if mounted.is_ok() && is_bpffs(root) {
+            if is_private() {
+                PRIVATE.store(true, Relaxed);
+                tracing::warn!(
+                    "that mount is seen in this mount namespace only (`ip netns exec` and PrivateMounts= make one): what is \
+                     pinned there ends with relay-ctl, and forwarding with it; mount it for all first: \
+                     `mount -t bpf bpf /sys/fs/bpf` outside"
+                );
+            }
             return Ok(());
         }
     }
     Err(KernelError::NoBpffs { root: root.to_owned() })
+}
+
+/// True when what is pinned ends with this process, since the BPF filesystem was mounted for it alone.
+pub fn ends_with_us() -> bool {
+    PRIVATE.load(Relaxed)
+}
+
+/// Are mounts of this process seen by itself and its children only?
+fn is_private() -> bool {
+    let namespace = |process: &str| std::fs::read_link(format!("/proc/{process}/ns/mnt")).ok();
+    matches!((namespace("self"), namespace("1")), (Some(ours), Some(first)) if ours != first)
 }
 
 /// True when `path`, or its nearest ancestor that exists, is on a BPF filesystem.

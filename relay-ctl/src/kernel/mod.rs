@@ -29,7 +29,7 @@ mod text;
 mod upgrade;
 mod verifier;
 
-pub use bpffs::{ensure_bpffs, is_bpffs};
+pub use bpffs::{ends_with_us, ensure_bpffs, is_bpffs};
 pub use error::KernelError;
 pub use known::{Known, program};
 pub use link::Attached;

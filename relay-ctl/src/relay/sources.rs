@@ -86,7 +86,7 @@ impl Sources {
         self.upstream = Some(upstream);
         let host = self.parents_host().map(str::to_owned).unwrap_or_default();
         if self.host != host {
-            self.resolved = host.parse().into_iter().collect();
+            self.resolved = host.parse().map(|address: IpAddr| address.to_canonical()).into_iter().collect();
             self.host = host;
         }
     }

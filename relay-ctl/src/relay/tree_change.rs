@@ -135,7 +135,7 @@ impl<'a> TreeChange<'a> {
     /// A child as it is to be, with the number it had if it was there before.
     async fn member(&mut self, spec: ChildSpec) -> Result<Member, RelayError> {
         let (relay, state, before) = (self.relay, &mut *self.state, &self.before);
-        let reach = match spec.host.parse::<IpAddr>() {
+        let reach = match spec.host.parse::<IpAddr>().map(|address| address.to_canonical()) {
             Ok(address) => {
                 state
                     .check_place(&relay.config, &relay.netlink, &spec, address)
