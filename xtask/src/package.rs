@@ -196,18 +196,31 @@ fn quietly(command: &mut Command) -> Result<()> {
 mod tests {
     use super::*;
 
+    /// A program that says its version and writes a page, as relay-ctl does.
+    fn stand_in(version: &str) -> String {
+        format!(
+            "#!/bin/sh\nif [ \"$1\" = --write-man ]; then mkdir -p \"$2\"; echo page > \"$2/relay-ctl.1\"; exit; fi\n\
+             echo relay-ctl {version}\n"
+        )
+    }
+
     #[test]
     fn the_package_is_installed_run_and_removed() {
         let work = Work::new(&sh::workspace_root().join("target/xtask/package-test")).unwrap();
         let program = work.0.join("program");
-        put(format!("#!/bin/sh\necho relay-ctl {VERSION}\n").as_bytes(), &program, 0o755).unwrap();
+        put(stand_in(VERSION).as_bytes(), &program, 0o755).unwrap();
         let root = work.0.join("root");
         lay_out(&root, &program).unwrap();
         let package = pack(&root, &work.0).unwrap();
         try_out(&package, &work.0.join("machine")).unwrap();
         let archive = archive(&root, &work.0).unwrap();
         let list = sh::output_of(Command::new("tar").arg("-tf").arg(archive)).unwrap();
-        for file in ["./usr/bin/relay-ctl", "./lib/systemd/system/relay-ctl@.service"] {
+        let files = [
+            "./usr/bin/relay-ctl",
+            "./lib/systemd/system/relay-ctl@.service",
+            "./usr/share/man/man1/relay-ctl.1",
+        ];
+        for file in files {
             assert!(list.lines().any(|line| line == file), "{list}");
         }
         assert!(!list.contains("DEBIAN"), "{list}");
@@ -217,7 +230,7 @@ mod tests {
     fn a_package_with_another_version_is_refused() {
         let work = Work::new(&sh::workspace_root().join("target/xtask/version-test")).unwrap();
         let program = work.0.join("program");
-        put(b"#!/bin/sh\necho relay-ctl 0.0.0\n", &program, 0o755).unwrap();
+        put(stand_in("0.0.0").as_bytes(), &program, 0o755).unwrap();
         let root = work.0.join("root");
         lay_out(&root, &program).unwrap();
         let package = pack(&root, &work.0).unwrap();
