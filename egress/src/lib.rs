@@ -6,7 +6,7 @@
 //! - [`activity`]: whether media really arrives; [`viewers`]: who really watches; [`notices`]: what they
 //!   are told; [`continuity`]: streams that begin anew.
 //! - [`keyframe_age`]: since when a keyframe has been wanted.
-//! - [`view`]: what HTTP shows; [`rtp`], [`picture`], [`sdp`], [`codec`]: formats.
+//! - [`view`]: what HTTP shows; [`rtp`], [`picture`], [`sdp`]: formats.
 //!
 //! Shells:
 //! - [`pipeline`]: GStreamer; [`streaming`]: Janus; [`records`]: Redis; [`keyframes`]: RTCP.

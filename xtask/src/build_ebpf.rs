@@ -2,7 +2,7 @@
 //!
 //! `relay-ctl/bpf/relay.o` is checked in, so that building `relay-ctl` needs neither bpf-linker nor LLVM. It holds what the
 //! kernel needs and nothing that differs from checkout to checkout: paths are remapped, debug and line information is cut
-//! out ([`strip`](crate::strip)). The same compiler makes the same bytes of the same sources; `relay-ctl/bpf/built-by.txt` says which compiler.
+//! out ([`crate::strip`]). The same compiler makes the same bytes of the same sources; `relay-ctl/bpf/built-by.txt` says which compiler.
 //!
 //! Two compilers can make it and the command says which one it took: Debian's `rustc-web`, whose package ships a ready
 //! `core` for the BPF target, or a rustup toolchain with the `rust-src` component and `-Z build-std`.
