@@ -12,7 +12,7 @@ mod output;
 mod session;
 
 use std::ffi::OsStr;
-use std::io::{BufRead, BufReader, Write};
+use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
@@ -65,13 +65,16 @@ pub fn run(what: &str, priority: Priority, arguments: &[impl AsRef<OsStr>]) -> R
     let _session = (priority == Priority::First).then(Session::first);
     let mut command = priority.command("cargo");
     command.current_dir(sh::workspace_root()).args(arguments);
-    Trials { priority, machine: &|from, to| watch.between(from, to) }.run(what, &mut command)
+    let machine = |from, to| watch.between(from, to);
+    Trials { priority, machine: &machine, show: |line| println!("{line}") }.run(what, &mut command)
 }
 
 /// How tests are run, and who knows what disturbed the machine between two moments.
 struct Trials<'a> {
     priority: Priority,
     machine: &'a dyn Fn(Instant, Instant) -> Option<String>,
+    /// What becomes of a line that the tests print.
+    show: fn(&str),
 }
 
 /// How one failed test ended.
@@ -89,7 +92,7 @@ impl Trials<'_> {
         let line = sh::line_of(command);
         sh::say(format!("{what}: {line}"));
         let started = Instant::now();
-        let (success, output) = shown(command)?;
+        let (success, output) = shown(command, self.show)?;
         if success && output.ran == 0 {
             bail!("{what}: not one test has such a name: {line}");
         }
@@ -111,7 +114,11 @@ impl Trials<'_> {
         let many = output.failed.len() > MOST;
         for test in &output.failed {
             interrupt::check()?;
-            match if many { Verdict::Failed } else { self.repeat(test)? } {
+            let verdict = if many { Ok(Verdict::Failed) } else { self.repeat(test) };
+            if let Err(error) = &verdict {
+                sh::say(format!("{}: cannot be tried again: {error:#}", test.name));
+            }
+            match verdict.unwrap_or(Verdict::Failed) {
                 Verdict::Passed => {}
                 Verdict::Failed => failed.push(test.name.as_str()),
                 Verdict::NotJudged => not_judged.push(test.name.as_str()),
@@ -141,7 +148,7 @@ impl Trials<'_> {
                 return Ok(Verdict::Failed);
             };
             sh::say(format!("{}: disturbed ({cause}); trial {trial} of {}", test.name, REPEATS + 1));
-            let (success, output) = shown(&mut self.again(test)?)?;
+            let (success, output) = shown(&mut self.again(test)?, self.show)?;
             interrupt::check()?;
             if success {
                 return Ok(Verdict::Passed);
@@ -174,7 +181,7 @@ fn absolute(path: &Path) -> PathBuf {
 }
 
 /// Runs a command, shows what it prints and reads it. Both of its streams are one, so that the order stays.
-fn shown(command: &mut Command) -> Result<(bool, Output)> {
+fn shown(command: &mut Command, show: fn(&str)) -> Result<(bool, Output)> {
     let line = sh::line_of(command);
     let (reader, writer) = std::io::pipe().context("a pipe")?;
     command.stdin(Stdio::null()).stdout(writer.try_clone().context("a pipe")?).stderr(writer);
@@ -190,8 +197,8 @@ fn shown(command: &mut Command) -> Result<(bool, Output)> {
         let line = text.trim_end_matches('\n');
         // Of tests that run beside each other it is a part of the time they took.
         match output.line(line, Instant::now()).filter(|took| *took >= SLOW) {
-            Some(took) => println!("{line} ({:.1} s)", took.as_secs_f64()),
-            None => drop(std::io::stdout().write_all(&bytes)),
+            Some(took) => show(&format!("{line} ({:.1} s)", took.as_secs_f64())),
+            None => show(line),
         }
         bytes.clear();
     }
@@ -228,7 +235,11 @@ mod tests {
         }
 
         fn judged(&self, machine: Option<&str>) -> Result<(), String> {
-            let trials = Trials { priority: Priority::Ordinary, machine: &|_, _| machine.map(str::to_owned) };
+            let trials = Trials {
+                priority: Priority::Ordinary,
+                machine: &|_, _| machine.map(str::to_owned),
+                show: |_| (),
+            };
             let done = trials.run("tests", &mut Command::new(self.0.join("tests")));
             done.map_err(|error| format!("{error:#}"))
         }
