@@ -104,6 +104,8 @@ const NAMESPACES: &[Package] = &[
     // On a systemd machine it starts a service. Ours run in network namespaces with directories of their own, and never
     // meet it. So do some of those below.
     ("redis-server", "/usr/bin/redis-server"),
+    // Certificates of a Redis with TLS.
+    ("openssl", "/usr/bin/openssl"),
 ];
 
 const BROADCAST: &[Package] = &[
