@@ -151,7 +151,7 @@ impl Trials<'_> {
             let (success, output) = shown(&mut self.again(test)?, self.show)?;
             interrupt::check()?;
             if success {
-                return Ok(Verdict::Passed);
+                return Ok(if output.ran > 0 { Verdict::Passed } else { Verdict::Failed });
             }
             match output.failed.into_iter().next() {
                 Some(failed) if !output.broken => latest = failed,

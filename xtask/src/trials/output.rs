@@ -97,6 +97,9 @@ impl Output {
         {
             self.part = Part::Sections;
             self.sections.push((name.to_owned(), Vec::new()));
+        } else if line.starts_with("test result: ") {
+            // What cargo lists afterwards are programs, not tests.
+            self.part = Part::Tests;
         } else if line == "failures:" {
             self.part = if self.part == Part::Tests { Part::Sections } else { Part::Names };
         } else if self.part == Part::Sections {
@@ -171,6 +174,8 @@ failures:
 test result: FAILED. 1 passed; 1 failed; 0 ignored; 0 measured; 0 filtered out; finished in 1.00s
 
 error: test failed, to rerun pass `-p lab --test net`
+error: 1 target failed:
+    `-p lab --test net`
      Running tests/media/main.rs (/abs/deps/media-4567)
 
 running 1 test
