@@ -6,6 +6,8 @@
 //! - [`contract`]: the names of everything in Redis; [`media`]: kinds, codecs, SSRCs and RTP headers.
 //! - [`record`]: a node as Redis has it; [`addresses`]: those of this host; [`topology`]: from what Redis says to commands, without I/O.
 //! - [`resolve`]: from a host's name to the address that is used.
+//! - [`prefix`]: prefixes of addresses; [`sources`]: where media is taken from, without I/O.
+//! - [`udp`]: sockets for media, and what they had to drop.
 //! - [`sdp`]: what a session description must be before it is parsed.
 //! - [`keyframe`]: requests for keyframes, and how often they are passed on, without I/O.
 //! - [`port`]: who holds a port that is wanted.
@@ -30,12 +32,15 @@ pub mod media;
 pub mod metrics;
 pub mod pace;
 pub mod port;
+pub mod prefix;
 pub mod record;
 mod redis;
 pub mod resolve;
 pub mod sdp;
 pub mod secret;
 pub mod sessions;
+pub mod sources;
 pub mod topology;
 pub mod tree;
+pub mod udp;
 pub mod view;
