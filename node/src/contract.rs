@@ -63,6 +63,11 @@ pub mod key {
         format!("mountpoints:{egress}")
     }
 
+    /// The [`mountpoint`] that a member of [`ACTIVE_MOUNTPOINTS`] names.
+    pub fn mountpoint_of(member: &str) -> String {
+        format!("mountpoint:{member}")
+    }
+
     /// Member of [`ACTIVE_MOUNTPOINTS`].
     pub fn active_mountpoint(egress: &str, session: &str) -> String {
         format!("{egress}:{session}")

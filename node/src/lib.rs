@@ -12,6 +12,7 @@
 //! - [`keyframe`]: requests for keyframes, and how often they are passed on, without I/O.
 //! - [`port`]: who holds a port that is wanted.
 //! - [`pace`]: how many events become one look, without I/O.
+//! - [`backoff`]: pauses between attempts; [`muffled`]: warnings that could come by the thousand.
 //! - [`event`]: what is published about a tree; [`sessions`]: its sessions.
 //! - [`commands`]: a connection for what a node keeps in Redis besides.
 //! - [`tree`]: the shell around these: reads Redis, registers, and has the node carry the commands out.
@@ -20,6 +21,7 @@
 #![warn(missing_docs)]
 
 pub mod addresses;
+pub mod backoff;
 pub mod cli;
 pub mod commands;
 pub mod config;
@@ -30,6 +32,7 @@ pub mod http;
 pub mod keyframe;
 pub mod media;
 pub mod metrics;
+pub mod muffled;
 pub mod pace;
 pub mod port;
 pub mod prefix;

@@ -9,7 +9,6 @@ mod enlist;
 mod inbox;
 mod keeper;
 mod listen;
-mod muffled;
 mod serve;
 mod timing;
 

@@ -9,7 +9,7 @@ use futures_util::{FutureExt, StreamExt};
 use redis::aio::PubSubStream;
 use tokio::sync::{mpsc, oneshot};
 
-use super::muffled::Muffled;
+use crate::muffled::Muffled;
 use crate::pace::Pace;
 use crate::record::Registration;
 use crate::redis::channels::{Asks, Channels};
