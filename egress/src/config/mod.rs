@@ -4,9 +4,11 @@ mod settings;
 #[cfg(test)]
 mod tests;
 
+use std::collections::BTreeSet;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
 use node::config::{ConfigError, Defaults, JanusUrl, NodeConfig, Settings};
+use node::prefix::Prefix;
 use node::secret::Secret;
 pub use settings::EgressSettings;
 use settings::*;
@@ -56,6 +58,8 @@ pub struct Config {
     pub whep_token: Option<Secret>,
     /// Ports for mountpoints.
     pub pool: PortPool,
+    /// Where media is taken from, besides from the parent; empty: anywhere.
+    pub sources: BTreeSet<Prefix>,
     /// What to log.
     pub log: String,
 }
@@ -103,6 +107,8 @@ impl Config {
         let api_secret = secret(&JANUS_API_SECRET_FILE)?;
         let mountpoint_secret = secret(&JANUS_MOUNTPOINT_SECRET_FILE)?;
         let whep_token = secret(&WHEP_TOKEN_FILE)?;
+        let sources = settings.list(&SOURCES)?.map(|found| found.value).unwrap_or_default();
+        let sources = node::sources::parse_all(&sources)?;
         node.warnings.append(&mut settings.warnings);
         // Media is taken on IPv6 as well if that is where others are told to send it.
         let v6 = node.host.as_deref().is_some_and(|host| host.parse::<Ipv6Addr>().is_ok());
@@ -127,6 +133,7 @@ impl Config {
             whep_path: whep_path.unwrap_or_else(|| WHEP.to_owned()),
             whep_token,
             pool,
+            sources,
             log: node.log.clone(),
             node,
         })

@@ -1,6 +1,7 @@
 //! The settings that only an egress has.
 
 use node::config::{JANUS_URL, Kind, Setting, Table};
+pub use node::sources::SETTING as SOURCES;
 
 /// Its table.
 #[derive(Clone, Copy, Debug)]
@@ -16,6 +17,7 @@ impl Table for EgressSettings {
         &WHEP_TOKEN_FILE,
         &PORT_POOL_BASE,
         &PORT_POOL_SIZE,
+        &SOURCES,
     ];
 }
 

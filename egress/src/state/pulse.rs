@@ -55,6 +55,7 @@ impl Egress {
 
     /// Judges all mountpoints, and tells viewers what has changed.
     pub(super) fn judge_all(&self) {
+        self.media.look();
         let mountpoints: Vec<Mountpoint> = self.books().all().cloned().collect();
         let seen = mountpoints.iter().map(|mountpoint| (mountpoint.session.clone(), self.judge(mountpoint)));
         for (session, activity) in self.notices.observe(seen.collect()) {

@@ -5,12 +5,19 @@
 mod common;
 
 mod a_browser_decodes;
+mod a_foreign_socket_keeps_no_session_back;
+mod a_full_receive_buffer_is_said;
 mod a_janus_that_comes_back_is_given_everything_again;
 mod a_republished_stream_is_announced;
+mod a_session_too_many_leaves_the_node_ready;
+mod an_egress_without_a_parent_is_not_ready;
 mod an_ended_session_is_not_said_to_stall;
 mod bad_requests_are_refused_and_leave_nothing;
+mod keyframes_are_asked_for_through_a_translation;
 mod keyframes_are_asked_for_up_the_tree;
+mod media_is_taken_from_the_parent_only;
 mod mountpoints_follow_the_tree;
+mod records_are_kept_and_swept;
 mod strangers_harm_nobody;
 mod the_viewers_page_speaks_to_viewers;
 mod whip_and_whep_speak_alike;

@@ -15,6 +15,7 @@ mod link;
 mod live;
 mod recipients;
 mod show;
+mod totals;
 mod tree;
 
 use std::collections::BTreeMap;
@@ -35,6 +36,7 @@ use crate::videoroom::{self, VideoRoom};
 
 use link::JanusLink;
 use recipients::Recipients;
+use totals::Totals;
 
 pub use crate::publication::Via;
 pub use error::InjectorError;
@@ -60,6 +62,7 @@ pub struct Injector {
     /// Told when something should be tried again now.
     retry: Notify,
     broken: mpsc::UnboundedSender<String>,
+    totals: Arc<Totals>,
     started: Instant,
     created: u64,
 }
@@ -83,6 +86,9 @@ impl Injector {
                 ports[0], ports[1]
             )
         })?;
+        if let Some(why) = outlets.shortfall() {
+            tracing::warn!("{why}");
+        }
         let failed = |error: std::io::Error| format!("no socket for feedback: {error}");
         let janus = UdpSocket::bind((Ipv4Addr::UNSPECIFIED, 0)).map_err(failed)?;
         let feedback = Feedback::start(janus, outlets.feedback().map_err(failed)?).map_err(failed)?;
@@ -101,6 +107,7 @@ impl Injector {
             changes: tokio::sync::Mutex::default(),
             retry: Notify::new(),
             broken,
+            totals: Arc::default(),
             started: Instant::now(),
             created: now_ms(),
         };
@@ -116,7 +123,8 @@ impl Injector {
     pub async fn create(&self, new: NewSession) -> Result<Session, InjectorError> {
         let _change = self.changes.lock().await;
         // Nonsense is nonsense, whether or not Janus and Redis are there.
-        session::decide(new.clone(), &self.taken(), rand::random, now_ms())?;
+        let decided = session::decide(new.clone(), &self.taken(), rand::random, now_ms())?;
+        session::are_hosts(&decided.recipients, &node::addresses::broadcasts())?;
         let janus = self.janus.get()?;
         if !self.state().restored {
             return Err(InjectorError::NotRestored);
@@ -176,6 +184,7 @@ impl Injector {
             store.end(&entry.recorded(), now_ms()).await.map_err(InjectorError::Redis)?;
         }
         self.state().sessions.remove(id);
+        self.totals.ended(&entry.feed.counts());
         entry.close().await;
         // Without Janus there is no room either; or it is removed when we connect again.
         if let Ok(janus) = self.janus.get()
@@ -281,7 +290,7 @@ impl Injector {
     }
 
     fn live(&self, session: Session, feed: Feed) -> LiveSession {
-        LiveSession::new(session, feed, self.feedback.clone(), self.started)
+        LiveSession::new(session, feed, self.feedback.clone(), self.totals.clone(), self.started)
     }
 
     fn taken(&self) -> Vec<session::Taken> {

@@ -2,8 +2,9 @@
 
 use axum::http::StatusCode;
 use node::http::{Base, Failed};
-use node::media::Kind;
+use node::media::{Kind, PerKind};
 use node::record::NodeType;
+use node::udp::Overflow;
 use node::view::Topology;
 
 use super::live::LiveSession;
@@ -69,7 +70,7 @@ impl Injector {
             }),
             publications: entry.publications(),
             streams: Kind::BOTH.map(stream),
-            problem: entry.room_problem(),
+            problem: entry.room_problem().map(|problem| problem.why),
         }
     }
 
@@ -88,13 +89,40 @@ impl Injector {
                 problems.push(format!("sessions of before the restart are not known: {why}"));
             }
         }
-        for entry in self.entries() {
-            problems.extend(entry.room_problem());
-            if !entry.feed.is_running() {
-                problems.push(format!("the pipeline of session {} does not run", entry.session.id));
-            }
-        }
+        // What ails one session is none of the others' business; what ails all of them is the node's.
+        let entries = self.entries();
+        let ails = |ailing: &dyn Fn(&LiveSession) -> Option<String>| {
+            let ailing: Vec<String> = entries.iter().filter_map(|entry| ailing(entry)).collect();
+            (!ailing.is_empty() && ailing.len() == entries.len()).then(|| ailing.join("; "))
+        };
+        problems.extend(ails(&|entry| Some(entry.room_problem().filter(|problem| !problem.is_its_own)?.why)));
+        problems.extend(ails(&stopped));
         problems
+    }
+
+    /// What ails single sessions, and what was lost.
+    fn misgivings(&self) -> Vec<String> {
+        let mut misgivings = Vec::new();
+        for entry in self.entries() {
+            misgivings.extend(entry.room_problem().map(|problem| problem.why));
+            misgivings.extend(stopped(&entry));
+        }
+        let overflow = self.overflow();
+        let now = self.started.elapsed();
+        misgivings.extend(Kind::BOTH.into_iter().filter(|kind| overflow[*kind].is_recent(now)).map(|kind| {
+            format!(
+                "{kind}: packets came from Janus faster than they were read, and the kernel dropped them ({} since the \
+                 start); raise net.core.rmem_max, or give this machine more time",
+                overflow[kind].packets()
+            )
+        }));
+        misgivings
+    }
+
+    /// What the kernel has dropped because it was not read in time.
+    pub(super) fn overflow(&self) -> PerKind<Overflow> {
+        let counts = self.entries().into_iter().map(|entry| entry.feed.counts());
+        self.totals.overflow(counts, self.started.elapsed())
     }
 
     fn sample(&self) -> Sample {
@@ -116,12 +144,18 @@ impl Injector {
             children: self.recipients.children().len(),
             janus: self.janus.problem().is_none(),
             janus_connections: self.janus.connections(),
-            restarts: entries.iter().map(|entry| entry.feed.restarts()).sum(),
-            publications: entries.iter().map(|entry| entry.publications()).sum(),
+            restarts: self.totals.restarts(),
+            publications: self.totals.publications(),
+            overflow: self.overflow().map(Overflow::packets),
             keyframes: self.feedback.counts(),
             streams: streams.collect(),
         }
     }
+}
+
+/// Why a session's pipeline is of no use, if it is of none.
+fn stopped(entry: &LiveSession) -> Option<String> {
+    (!entry.feed.is_running()).then(|| format!("the pipeline of session {} does not run", entry.session.id))
 }
 
 impl Base for Injector {
@@ -135,6 +169,8 @@ impl Base for Injector {
         let mut warnings = self.config.warnings.clone();
         let state = self.state();
         warnings.extend(state.store_problem.clone().filter(|_| state.restored));
+        drop(state);
+        warnings.extend(self.misgivings());
         view::Status {
             node_id: self.config.node_id.clone(),
             node_type: "injection",
@@ -162,7 +198,7 @@ impl Base for Injector {
             },
             pipeline: view::Pipeline {
                 running: entries.iter().all(|entry| entry.feed.is_running()),
-                restarts: entries.iter().map(|entry| entry.feed.restarts()).sum(),
+                restarts: self.totals.restarts(),
                 children_count: self.recipients.children().len(),
                 unresolved: self.recipients.unresolved(),
             },
