@@ -3,7 +3,7 @@
 //! What is to be there is handed over as a whole; a task of its own writes what differs. Redis that is away is written when
 //! it is back, and then from scratch: it may have lost everything, or have what a killed predecessor left.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use node::backoff::Backoff;
@@ -11,6 +11,7 @@ use node::commands::Commands;
 use node::config::RedisConfig;
 use node::contract::field::mountpoint as field;
 use node::contract::{ENDED_TTL, key};
+use node::sweep::Sweep;
 use redis::Pipeline;
 use tokio::sync::watch;
 
@@ -131,37 +132,6 @@ async fn check(store: &Commands, egress: &str, count: usize, sweep: &mut Sweep) 
     Ok(there == count)
 }
 
-/// What egresses that were killed left in the set of all mountpoints: those whose hash has expired. Pure.
-#[derive(Debug)]
-struct Sweep {
-    cursor: String,
-    /// Had no hash when they were last looked at.
-    suspects: BTreeSet<String>,
-}
-
-impl Default for Sweep {
-    fn default() -> Self {
-        Sweep { cursor: "0".to_owned(), suspects: BTreeSet::new() }
-    }
-}
-
-impl Sweep {
-    /// Of members, each with whether it has a hash, those that had none before either: one that is just being written may be
-    /// seen between its hash and its place in the set.
-    fn gone(&mut self, seen: impl Iterator<Item = (String, bool)>) -> Vec<String> {
-        let mut gone = Vec::new();
-        for (member, has_hash) in seen {
-            let suspected = self.suspects.remove(&member);
-            match (has_hash, suspected) {
-                (true, _) => {}
-                (false, true) => gone.push(member),
-                (false, false) => drop(self.suspects.insert(member)),
-            }
-        }
-        gone
-    }
-}
-
 /// Writes what differs. Without `written`, what is there is looked at first.
 async fn bring(
     store: &Commands,
@@ -219,21 +189,4 @@ fn end(commands: &mut Pipeline, egress: &str, session: &str, now: u64) {
     commands.cmd("EXPIRE").arg(&key).arg(ENDED_TTL.as_secs()).ignore();
     commands.cmd("SREM").arg(key::mountpoints(egress)).arg(session).ignore();
     commands.cmd("SREM").arg(key::ACTIVE_MOUNTPOINTS).arg(key::active_mountpoint(egress, session)).ignore();
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn only_what_has_no_hash_twice_is_swept() {
-        let mut sweep = Sweep::default();
-        let mut gone = |seen: &[(&str, bool)]| {
-            sweep.gone(seen.iter().map(|(member, has_hash)| ((*member).to_owned(), *has_hash)))
-        };
-        assert_eq!(gone(&[("e1:a", true), ("e2:b", false), ("e3:c", false)]), [""; 0]);
-        assert_eq!(gone(&[("e1:a", true), ("e2:b", true), ("e3:c", false)]), ["e3:c"]);
-        assert_eq!(gone(&[("e2:b", false)]), [""; 0], "it had one in between");
-        assert_eq!(gone(&[("e2:b", false)]), ["e2:b"]);
-    }
 }

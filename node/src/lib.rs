@@ -15,6 +15,7 @@
 //! - [`backoff`]: pauses between attempts; [`muffled`]: warnings that could come by the thousand.
 //! - [`event`]: what is published about a tree; [`sessions`]: its sessions.
 //! - [`commands`]: a connection for what a node keeps in Redis besides.
+//! - [`sweep`]: names in Redis whose hash has expired, without I/O.
 //! - [`tree`]: the shell around these: reads Redis, registers, and has the node carry the commands out.
 //!
 //! What a command means for media is up to the node ([`tree::Follows`]).
@@ -43,6 +44,7 @@ pub mod sdp;
 pub mod secret;
 pub mod sessions;
 pub mod sources;
+pub mod sweep;
 pub mod topology;
 pub mod tree;
 pub mod udp;

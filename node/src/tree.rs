@@ -63,6 +63,13 @@ impl Tree {
         self.view.clone()
     }
 
+    /// Waits until it is known that the node's name is its own.
+    pub async fn is_named(&self) {
+        let mut view = self.view.clone();
+        // The other end is gone when the node ends.
+        let _ = view.wait_for(|view| view.redis.named && view.redis.taken.is_none()).await;
+    }
+
     /// Looks, and returns when what follows has been carried out. The look begins after the call. An error says why
     /// Redis cannot be read.
     pub async fn refresh(&self) -> Result<(), String> {
@@ -128,6 +135,15 @@ pub struct RedisView {
     pub notifications_problem: Option<String>,
     /// The node's own registration has been written and has not expired.
     pub registered: bool,
+    /// Why the node is refused: another has its name.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub taken: Option<String>,
+    /// The name has been the node's: what Redis has under it may be written.
+    #[serde(skip)]
+    pub named: bool,
+    /// Another wants its name, and is refused.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rival: Option<String>,
     /// Looks at the topology since the start.
     pub looks: u64,
     /// Events that said "look now".

@@ -112,6 +112,7 @@ impl Egress {
         troubles.extend(self.media.problems());
         troubles.extend(self.books().trouble());
         troubles.extend(self.cut_off());
+        troubles.extend(self.tree_view().redis.taken);
         troubles
     }
 
@@ -148,7 +149,9 @@ impl Egress {
         let tree = self.tree_view();
         let redis = self.tree.get().map(|_| tree.redis.clone());
         let mut warnings = self.config.node.warnings.clone();
-        warnings.extend(redis.as_ref().and_then(|redis| redis.problem.clone()));
+        let taken = tree.redis.taken.is_some();
+        warnings.extend(redis.as_ref().and_then(|redis| redis.problem.clone()).filter(|_| !taken));
+        warnings.extend(tree.redis.rival.clone());
         warnings.extend(self.config.pool.warning());
         warnings.extend(self.misgivings());
         warnings.extend(self.sources.warning());

@@ -27,10 +27,15 @@ impl Injector {
     async fn restore(self: Arc<Self>) {
         let Some(store) = &self.store else { return };
         let mut backoff = Backoff::new(RETRY);
+        if let Some(tree) = self.tree.get() {
+            // At once, as a rule.
+            let _ = tokio::time::timeout(RETRY[1], tree.is_named()).await;
+        }
         let sessions = loop {
             let change = self.changes.lock().await;
             match store.load().await {
-                Ok(sessions) => break (sessions, change),
+                Ok(sessions) if self.is_named() => break (sessions, change),
+                Ok(_) => self.store_problem(Some("the name of this node is another's".to_owned())),
                 Err(why) => self.store_problem(Some(why)),
             }
             drop(change);
@@ -58,6 +63,15 @@ impl Injector {
             self.make_rooms(&janus).await;
         }
         self.apply().await;
+    }
+
+    /// What Redis has under this node's name is its own.
+    fn is_named(&self) -> bool {
+        self.tree.get().is_none_or(|tree| {
+            let view = tree.view();
+            let view = view.borrow();
+            view.redis.named && view.redis.taken.is_none()
+        })
     }
 
     /// Connects, and connects again.
@@ -137,6 +151,9 @@ impl Injector {
                     }
                 }
                 Err(why) => self.store_problem(Some(why)),
+            }
+            if let Err(why) = self.look_for_orphans(store).await {
+                tracing::debug!("sessions without an injection are looked for later: {why}");
             }
         }
         drop(change);

@@ -13,6 +13,7 @@ mod error;
 mod keep;
 mod link;
 mod live;
+mod orphans;
 mod recipients;
 mod show;
 mod totals;
@@ -35,6 +36,7 @@ use crate::store::Sessions;
 use crate::videoroom::{self, VideoRoom};
 
 use link::JanusLink;
+use orphans::Orphans;
 use recipients::Recipients;
 use totals::Totals;
 
@@ -63,6 +65,7 @@ pub struct Injector {
     retry: Notify,
     broken: mpsc::UnboundedSender<String>,
     totals: Arc<Totals>,
+    orphans: Mutex<Orphans>,
     started: Instant,
     created: u64,
 }
@@ -112,6 +115,7 @@ impl Injector {
             retry: Notify::new(),
             broken,
             totals: Arc::default(),
+            orphans: Mutex::default(),
             started: Instant::now(),
             created: now_ms(),
         };
@@ -171,7 +175,10 @@ impl Injector {
     /// Ends a session and whoever publishes to it.
     pub async fn destroy(&self, id: &str) -> Result<Session, InjectorError> {
         let _change = self.changes.lock().await;
-        let entry = self.entry(id)?;
+        let entry = match self.entry(id) {
+            Ok(entry) => entry,
+            Err(unknown) => return self.destroy_orphan(id).await?.ok_or(unknown),
+        };
         // Redis first: if it refuses, nothing has changed.
         if let Some(store) = &self.store {
             store.end(&entry.recorded(), now_ms()).await.map_err(InjectorError::Redis)?;
@@ -291,6 +298,7 @@ impl Injector {
     /// name, of which we are told only if it is of this tree.
     async fn others(&self, new: &NewSession) -> Result<Vec<session::Taken>, InjectorError> {
         let (Some(store), Some(id)) = (&self.store, &new.session_id) else { return Ok(Vec::new()) };
+        store.settle(id, now_ms()).await.map_err(InjectorError::Redis)?;
         let mut others: Vec<_> = store.see(id).await.map_err(InjectorError::Redis)?.into_iter().collect();
         if let Some(tree) = self.tree.get()
             && !self.state().met

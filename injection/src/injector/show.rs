@@ -4,10 +4,12 @@ use axum::http::StatusCode;
 use node::http::{Base, Failed};
 use node::media::{Kind, PerKind};
 use node::record::NodeType;
+use node::tree::RedisView;
 use node::udp::Overflow;
 use node::view::Topology;
 
 use super::live::LiveSession;
+use super::orphans;
 use super::{Injector, InjectorError, lock};
 use crate::metrics::{self, Sample, StreamSample};
 use crate::session::Session;
@@ -18,7 +20,7 @@ impl Injector {
     pub fn sessions(&self) -> view::Sessions {
         let sessions: Vec<view::Session> =
             self.entries().iter().map(|entry| self.session_view(entry)).collect();
-        view::Sessions { count: sessions.len(), sessions }
+        view::Sessions { count: sessions.len(), sessions, orphans: self.orphans() }
     }
 
     /// `GET /session/{sid}`.
@@ -89,6 +91,7 @@ impl Injector {
                 problems.push(format!("sessions of before the restart are not known: {why}"));
             }
         }
+        problems.extend(self.redis_view().and_then(|redis| redis.taken));
         // What ails one session is none of the others' business; what ails all of them is the node's.
         let entries = self.entries();
         let ails = |ailing: &dyn Fn(&LiveSession) -> Option<String>| {
@@ -100,13 +103,19 @@ impl Injector {
         problems
     }
 
+    fn redis_view(&self) -> Option<RedisView> {
+        self.tree.get().map(|tree| tree.view().borrow().redis.clone())
+    }
+
     /// What ails single sessions, and what was lost.
     fn misgivings(&self) -> Vec<String> {
         let mut misgivings = Vec::new();
+        misgivings.extend(self.redis_view().and_then(|redis| redis.rival));
         for entry in self.entries() {
             misgivings.extend(entry.room_problem().map(|problem| problem.why));
             misgivings.extend(stopped(&entry));
         }
+        misgivings.extend(self.orphans().iter().map(|(id, injection)| orphans::sentence(id, injection)));
         let overflow = self.overflow();
         let now = self.started.elapsed();
         misgivings.extend(Kind::BOTH.into_iter().filter(|kind| overflow[*kind].is_recent(now)).map(|kind| {
@@ -185,7 +194,7 @@ impl Base for Injector {
                 rtmp: self.config.rtmp.map(|address| format!("rtmp://{address}/live/")),
             },
             topology: self.topology_view(),
-            redis: self.tree.get().map(|tree| tree.view().borrow().redis.clone()),
+            redis: self.redis_view(),
             janus: view::Janus {
                 url: self.config.janus.url.clone(),
                 connected: janus_problem.is_none(),

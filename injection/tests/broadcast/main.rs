@@ -8,11 +8,13 @@
 
 mod common;
 
+mod a_creation_without_an_answer_can_be_tried_again;
 mod a_dead_publisher_loses_its_place;
 mod a_restart_takes_sessions_up_again;
 mod a_session_has_recipients_of_its_own;
 mod bad_input_is_refused;
 mod children_come_and_go_while_media_flows;
+mod counters_never_fall;
 mod gstreamer_publishes_by_rtmp;
 mod janus_comes_back_with_its_rooms;
 mod keyframe_requests_reach_the_publisher;
@@ -26,6 +28,7 @@ mod rtmp_encoders_are_refused_in_words;
 mod rtmp_encoders_free_their_place;
 mod rtmp_encoders_publish;
 mod sessions_are_unique_in_the_tree;
+mod sessions_of_a_dead_injection_can_be_ended;
 mod the_page_publishes;
 mod the_page_says_what_is_so;
 mod two_nodes_do_not_write_at_once;
