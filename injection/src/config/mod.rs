@@ -51,6 +51,10 @@ pub struct Config {
     pub whip_token: Option<Secret>,
     /// Where RTMP is taken, if at all.
     pub rtmp: Option<SocketAddr>,
+    /// RTMP connections that do not publish yet, in all …
+    pub rtmp_waiting: usize,
+    /// … and of an address.
+    pub rtmp_waiting_each: usize,
 }
 
 impl Deref for Config {
@@ -85,6 +89,8 @@ impl Config {
         })?;
         let whip_path = settings.get(&WHIP_BASE_PATH, whip_path)?.unwrap_or_else(|| DEFAULT_WHIP.to_owned());
         let rtmp = settings.get(&RTMP, listen)?;
+        let rtmp_waiting = settings.get(&RTMP_WAITING, places)?.unwrap_or(64);
+        let rtmp_waiting_each = settings.get(&RTMP_WAITING_PER_ADDRESS, places)?.unwrap_or(8);
         for open in [Some(node.api), rtmp].into_iter().flatten() {
             if whip_token.is_none() && !open.ip().to_canonical().is_loopback() {
                 node.warnings.push(format!(
@@ -106,6 +112,8 @@ impl Config {
             whip_path,
             whip_token,
             rtmp,
+            rtmp_waiting,
+            rtmp_waiting_each,
         })
     }
 }
@@ -121,6 +129,11 @@ fn whip_path(text: &str) -> Result<String, String> {
         return Err("is a path of the node itself; choose another, for instance /whip".to_owned());
     }
     Ok(path.to_owned())
+}
+
+fn places(text: &str) -> Result<usize, String> {
+    let number = text.parse().ok().filter(|number| (1..=10_000).contains(number));
+    number.ok_or_else(|| "must be a number from 1 to 10000".to_owned())
 }
 
 fn listen(text: &str) -> Result<SocketAddr, String> {
