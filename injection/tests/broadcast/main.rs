@@ -9,6 +9,7 @@
 mod common;
 
 mod a_dead_publisher_loses_its_place;
+mod a_hang_up_in_the_middle_leaks_nothing;
 mod a_restart_takes_sessions_up_again;
 mod a_session_has_recipients_of_its_own;
 mod bad_input_is_refused;
@@ -23,8 +24,12 @@ mod publishers_need_the_token;
 mod publishing_again_goes_on_without_a_gap;
 mod redis_may_come_late_and_go;
 mod rtmp_encoders_are_refused_in_words;
+mod rtmp_encoders_change_as_they_go;
 mod rtmp_encoders_free_their_place;
 mod rtmp_encoders_publish;
+mod rtmp_is_spoken_in_many_ways;
+mod rtmp_places_are_shared;
+mod rtmp_strangers_harm_nobody;
 mod sessions_are_unique_in_the_tree;
 mod the_page_publishes;
 mod the_page_says_what_is_so;
