@@ -26,6 +26,7 @@ mod redis_may_come_late_and_go;
 mod rtmp_encoders_are_refused_in_words;
 mod rtmp_encoders_change_as_they_go;
 mod rtmp_encoders_free_their_place;
+mod rtmp_encoders_of_many_makes_publish;
 mod rtmp_encoders_publish;
 mod rtmp_is_spoken_in_many_ways;
 mod rtmp_places_are_shared;
