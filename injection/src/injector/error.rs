@@ -25,7 +25,8 @@ pub enum InjectorError {
     UnknownPublication(String),
     /// Somebody else publishes to the session.
     #[error(
-        "someone else is live on session {0}; it is free when they stop (or when DELETE ends their publication)"
+        "someone else is live on session {0}; it is free when they stop, or when an operator ends their publication \
+         (DELETE /session/{0}/publisher)"
     )]
     Busy(String),
     /// A room of that number is in Janus and none of ours.

@@ -13,7 +13,7 @@ use tokio::sync::{mpsc, watch};
 use super::{InjectorError, lock};
 use crate::feedback::Feedback;
 use crate::pipeline::Feed;
-use crate::publication::{Happening, Occupancy, Publication, Stage, Via};
+use crate::publication::{Happening, Occupancy, Publication, Stage, Takeover, Via};
 use crate::sdp::{self, Offer};
 use crate::session::Session;
 use crate::videoroom::{self, Destination, OfferedStream, Publisher, VideoRoom};
@@ -33,6 +33,8 @@ pub struct LiveSession {
     /// It was destroyed: nobody publishes to it any more.
     closed: AtomicBool,
     feedback: Arc<Feedback>,
+    /// Whether a newcomer may have the place of who publishes.
+    takeover: Takeover,
     /// Where times count from.
     epoch: Instant,
 }
@@ -72,7 +74,13 @@ pub struct Published {
 
 impl LiveSession {
     /// Nobody publishes yet.
-    pub(super) fn new(session: Session, feed: Feed, feedback: Arc<Feedback>, epoch: Instant) -> LiveSession {
+    pub(super) fn new(
+        session: Session,
+        feed: Feed,
+        feedback: Arc<Feedback>,
+        takeover: Takeover,
+        epoch: Instant,
+    ) -> LiveSession {
         LiveSession {
             codec: Mutex::new(session.codec.clone()),
             session,
@@ -83,6 +91,7 @@ impl LiveSession {
             publications: AtomicU64::new(0),
             closed: AtomicBool::new(false),
             feedback,
+            takeover,
             epoch,
         }
     }
@@ -138,7 +147,7 @@ impl LiveSession {
         let janus = janus?;
         let _turn = self.turn.lock().await;
         if let Some(current) = self.current() {
-            if !lock(&current.life).gives_way(self.now()) {
+            if !lock(&current.life).gives_way(self.now(), self.takeover) {
                 return Err(InjectorError::Busy(id.clone()));
             }
             self.leave(&current, "another takes its place").await;
@@ -191,18 +200,18 @@ impl LiveSession {
 
     /// Whether somebody could publish now.
     pub fn occupancy(&self) -> Occupancy {
-        let busy = self.current().is_some_and(|current| !lock(&current.life).gives_way(self.now()));
+        let busy = self.current().is_some_and(|current| !lock(&current.life).gives_way(self.now(), self.takeover));
         if busy { Occupancy::Busy } else { Occupancy::Free }
     }
 
-    /// Names the publication that a request is about: the one with this key, or whichever is current.
-    pub fn key(&self, key: Option<&str>) -> Result<String, InjectorError> {
-        Ok(self.publication(key)?.key.clone())
+    /// Whether the publication with this key is the current one; else the answer that it is not.
+    pub fn is_current(&self, key: &str) -> Result<(), InjectorError> {
+        self.publication(key).map(drop)
     }
 
     /// Passes a publisher's candidates on, in the text of an SDP fragment.
     pub async fn trickle(&self, key: &str, text: &str) -> Result<(), InjectorError> {
-        let current = self.publication(Some(key))?;
+        let current = self.publication(key)?;
         let candidates = current.ice.take(text)?;
         let publisher = lock(&current.publisher).clone();
         let publisher = publisher.ok_or_else(|| self.unknown())?;
@@ -212,10 +221,14 @@ impl LiveSession {
         Ok(())
     }
 
-    /// Ends a publication because its publisher says so.
+    /// Ends a publication because its publisher says so, who has its key; without one whichever there is, because an operator
+    /// says so.
     pub async fn unpublish(&self, key: Option<&str>) -> Result<(), InjectorError> {
-        let current = self.publication(key)?;
-        self.end(Some(&current), "its publisher ended it").await;
+        let (current, why) = match key {
+            Some(key) => (self.publication(key)?, "its publisher ended it"),
+            None => (self.current().ok_or_else(|| self.unknown())?, "an operator ended it"),
+        };
+        self.end(Some(&current), why).await;
         Ok(())
     }
 
@@ -235,8 +248,8 @@ impl LiveSession {
         }
     }
 
-    fn publication(&self, key: Option<&str>) -> Result<Arc<Current>, InjectorError> {
-        let current = self.current().filter(|current| key.is_none_or(|key| key == current.key));
+    fn publication(&self, key: &str) -> Result<Arc<Current>, InjectorError> {
+        let current = self.current().filter(|current| key == current.key);
         current.ok_or_else(|| self.unknown())
     }
 
@@ -292,18 +305,25 @@ impl LiveSession {
                 () = due => None,
             };
             let now = self.now();
-            let mut life = lock(&current.life);
-            let stage = life.stage();
-            let over = match happening {
-                Some(happening) => life.happens(happening, now),
-                None => life.check(now),
+            let (before, after, over) = {
+                let mut life = lock(&current.life);
+                let before = life.stage();
+                let over = match happening {
+                    Some(happening) => life.happens(happening, now),
+                    None => life.check(now),
+                };
+                (before, life.stage(), over)
             };
-            if life.stage() != stage {
-                tracing::info!("session {}: publisher {:?}", self.session.id, life.stage());
-                current.connected.send_replace(life.stage() != Stage::Connecting);
+            if before != after {
+                tracing::info!("session {}: publisher {after:?}", self.session.id);
+                current.connected.send_replace(after != Stage::Connecting);
             }
             if let Some(why) = over {
                 break why;
+            }
+            if (before, after) == (Stage::Silent, Stage::Publishing) {
+                // Pictures were lost: whoever watches waits for the next that needs none before it.
+                self.feedback.want(self.session.ssrcs.video).await;
             }
         };
         self.end(Some(&current), &why).await;

@@ -9,6 +9,8 @@
 mod common;
 
 mod a_dead_publisher_loses_its_place;
+mod a_place_is_taken_over_as_configured;
+mod a_publication_survives_a_network_that_is_away;
 mod a_restart_takes_sessions_up_again;
 mod a_session_has_recipients_of_its_own;
 mod bad_input_is_refused;
