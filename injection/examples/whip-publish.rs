@@ -161,7 +161,9 @@ fn whole(url: &str, location: &str) -> String {
     let (scheme, rest) = url.split_once("://").unwrap_or(("http", url));
     match location.starts_with('/') {
         true => format!("{scheme}://{}{location}", rest.split('/').next().unwrap_or_default()),
-        false => format!("{scheme}://{}/{location}", rest.rsplit_once('/').map_or(rest, |(folder, _)| folder)),
+        false => {
+            format!("{scheme}://{}/{location}", rest.rsplit_once('/').map_or(rest, |(folder, _)| folder))
+        }
     }
 }
 

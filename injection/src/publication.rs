@@ -196,7 +196,10 @@ mod tests {
         let mut publication = publishing();
         assert_eq!((publication.stage(), publication.due()), (Stage::Publishing, None));
         publication.happens(media("0", false), at(2.0));
-        assert_eq!((publication.check(at(1000.0)), publication.gives_way(at(1000.0), Takeover::Silent)), (None, false));
+        assert_eq!(
+            (publication.check(at(1000.0)), publication.gives_way(at(1000.0), Takeover::Silent)),
+            (None, false)
+        );
     }
 
     #[test]
@@ -229,8 +232,8 @@ mod tests {
         let table = [("never", [false; 3]), ("silent", [true, true, false]), ("always", [true; 3])];
         for (word, wanted) in table {
             let takeover = Takeover::parse(word).unwrap();
-            let given =
-                [&hesitant, &silent, &publishing()].map(|publication| publication.gives_way(at(5.0), takeover));
+            let given = [&hesitant, &silent, &publishing()]
+                .map(|publication| publication.gives_way(at(5.0), takeover));
             assert_eq!(given, wanted, "{word}");
         }
         assert_eq!(Takeover::parse("sometimes"), None);

@@ -131,10 +131,12 @@ fn whip_path(text: &str) -> Result<String, String> {
 }
 
 fn takeover(text: &str, guarded: bool) -> Result<Takeover, String> {
-    let takeover = Takeover::parse(text)
-        .ok_or_else(|| format!("must be one of {}", Takeover::WORDS.join(", ")))?;
+    let takeover =
+        Takeover::parse(text).ok_or_else(|| format!("must be one of {}", Takeover::WORDS.join(", ")))?;
     if takeover == Takeover::Always && !guarded {
-        return Err("would let anybody end every broadcast; set WHIP_TOKEN or --whip-token-file with it".to_owned());
+        return Err(
+            "would let anybody end every broadcast; set WHIP_TOKEN or --whip-token-file with it".to_owned()
+        );
     }
     Ok(takeover)
 }

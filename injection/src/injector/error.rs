@@ -38,6 +38,9 @@ pub enum InjectorError {
     /// Janus cannot read the offer.
     #[error(transparent)]
     OfferRefused(janus::Error),
+    /// Janus' answer makes no sense.
+    #[error("Janus answers an offer with what is no answer to it: {0}")]
+    Answer(String),
     /// The publisher and Janus agree on a codec that the tree does not carry.
     #[error("the tree does not carry {0}")]
     CodecNotCarried(String),
@@ -81,10 +84,12 @@ impl Classified for InjectorError {
             InjectorError::Offer(OfferError::NoCodec(_))
             | InjectorError::CodecNotCarried(_)
             | InjectorError::HalfTaken { .. } => ErrorClass::NotAcceptable,
+            InjectorError::Offer(OfferError::TooManyCandidates) => ErrorClass::TooLarge,
             InjectorError::Trickle(why) => why.class(),
             InjectorError::NotRestored
             | InjectorError::TooManyChanges
             | InjectorError::NoJanus(_)
+            | InjectorError::Answer(_)
             | InjectorError::Janus(_)
             | InjectorError::Pipeline(_)
             | InjectorError::Redis(_) => ErrorClass::Unavailable,

@@ -143,7 +143,7 @@ impl LiveSession {
     ) -> Result<Published, InjectorError> {
         let session = &self.session;
         let id = &session.id;
-        let offered = sdp::check(&offer)?;
+        let offered = Offer::parse(&offer)?;
         let janus = janus?;
         let _turn = self.turn.lock().await;
         if let Some(current) = self.current() {
@@ -152,14 +152,25 @@ impl LiveSession {
             }
             self.leave(&current, "another takes its place").await;
         }
-        let (publisher, events) = self.join(&janus, offer).await?;
-        if let Some(why) = refusal(&offered, &publisher.streams) {
-            publisher.leave().await;
-            return Err(why);
-        }
+        let (publisher, events) = self.join(&janus, offered.for_janus()).await?;
+        let answer = match refusal(offered.sends(), &publisher.streams) {
+            Some(why) => Err(why),
+            None => offered.answer(&publisher.answer).map_err(InjectorError::Answer),
+        };
+        let answer = match answer {
+            Ok(answer) => answer,
+            Err(why) => {
+                publisher.leave().await;
+                return Err(why);
+            }
+        };
         self.feed.begin();
-        let to =
-            Destination { ports: self.feed.ports(), ssrcs: session.ssrcs, rtcp_port: self.feedback.port };
+        let to = Destination {
+            ports: self.feed.ports(),
+            ssrcs: session.ssrcs,
+            rtcp_port: self.feedback.port,
+            simulcast: offered.is_simulcast(),
+        };
         let keyframes = match janus.forward(session.room, &publisher, &to).await {
             Ok(keyframes) => keyframes,
             Err(error) => {
@@ -173,7 +184,6 @@ impl LiveSession {
             return Err(InjectorError::Destroyed(id.clone()));
         }
         self.feedback.publisher(session.ssrcs.video, keyframes);
-        let answer = publisher.answer.clone();
         let key = format!("{:032x}", rand::random::<u128>());
         let current = Arc::new(Current {
             key: key.clone(),
@@ -200,7 +210,8 @@ impl LiveSession {
 
     /// Whether somebody could publish now.
     pub fn occupancy(&self) -> Occupancy {
-        let busy = self.current().is_some_and(|current| !lock(&current.life).gives_way(self.now(), self.takeover));
+        let busy =
+            self.current().is_some_and(|current| !lock(&current.life).gives_way(self.now(), self.takeover));
         if busy { Occupancy::Busy } else { Occupancy::Free }
     }
 
@@ -336,12 +347,12 @@ impl LiveSession {
 }
 
 /// Why a publication as Janus took it is of no use: nobody would notice that half of it is missing.
-fn refusal(offered: &Offer, streams: &[OfferedStream]) -> Option<InjectorError> {
+fn refusal(sends: PerKind<bool>, streams: &[OfferedStream]) -> Option<InjectorError> {
     let odd = streams.iter().find(|stream| Codec::parse(&stream.codec).is_none());
     if let Some(odd) = odd {
         return Some(InjectorError::CodecNotCarried(odd.codec.clone()));
     }
-    let is_missing = |kind: &Kind| offered.sends[*kind] && streams.iter().all(|stream| stream.kind != *kind);
+    let is_missing = |kind: &Kind| sends[*kind] && streams.iter().all(|stream| stream.kind != *kind);
     let kind = Kind::BOTH.into_iter().find(is_missing)?;
     let wanted = PerKind { audio: "Opus", video: "VP8 or H264 (42e01f)" }[kind];
     Some(InjectorError::HalfTaken { kind, wanted })
@@ -371,14 +382,13 @@ mod tests {
     #[test]
     fn half_a_publication_is_refused() {
         let stream = |kind, codec: &str| OfferedStream { mid: "0".to_owned(), kind, codec: codec.to_owned() };
-        let offer = |sends: [bool; 2]| Offer { users: Vec::new(), sends: sends.into() };
         let both = [stream(Kind::Video, "h264"), stream(Kind::Audio, "opus")];
-        assert!(refusal(&offer([true, true]), &both).is_none());
-        assert!(refusal(&offer([false, true]), &both[..1]).is_none());
+        assert!(refusal([true, true].into(), &both).is_none());
+        assert!(refusal([false, true].into(), &both[..1]).is_none());
         let table = [
-            (refusal(&offer([true, true]), &both[..1]), "does not take the offered audio"),
-            (refusal(&offer([true, true]), &both[1..]), "does not take the offered video"),
-            (refusal(&offer([false, true]), &[stream(Kind::Video, "vp9")]), "does not carry vp9"),
+            (refusal([true, true].into(), &both[..1]), "does not take the offered audio"),
+            (refusal([true, true].into(), &both[1..]), "does not take the offered video"),
+            (refusal([false, true].into(), &[stream(Kind::Video, "vp9")]), "does not carry vp9"),
         ];
         for (refused, words) in table {
             assert!(refused.as_ref().is_some_and(|why| why.to_string().contains(words)), "{refused:?}");
