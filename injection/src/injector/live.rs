@@ -164,10 +164,9 @@ impl LiveSession {
                 return Err(why);
             }
         };
-        self.feed.begin();
         let to = Destination {
             ports: self.feed.ports(),
-            ssrcs: session.ssrcs,
+            ssrcs: self.feed.begin(),
             rtcp_port: self.feedback.port,
             simulcast: offered.is_simulcast(),
         };

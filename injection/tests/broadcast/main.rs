@@ -28,6 +28,7 @@ mod redis_may_come_late_and_go;
 mod rtmp_encoders_are_refused_in_words;
 mod rtmp_encoders_free_their_place;
 mod rtmp_encoders_publish;
+mod rtp_is_taken_from_janus_only;
 mod sessions_are_unique_in_the_tree;
 mod simulcast_is_carried_in_its_largest_size;
 mod the_page_publishes;
