@@ -30,7 +30,7 @@ fn bad_requests_are_refused_and_leave_nothing() {
     world.until("s1", || world.get("/mountpoints")["count"] == json!(1));
     let before = (world.get("/portpool"), world.get("/mountpoints")["count"].clone());
 
-    let table: [(Value, u16, &str); 10] = [
+    let table: [(Value, u16, &str); 11] = [
         (json!({ "sessionId": "x", "audioSsrc": 1 }), 400, "videoSsrc"),
         (json!({ "audioSsrc": 1, "videoSsrc": 2 }), 400, "sessionId"),
         (json!({ "sessionId": "", "audioSsrc": 1, "videoSsrc": 2 }), 400, "sessionId"),
@@ -43,6 +43,8 @@ fn bad_requests_are_refused_and_leave_nothing() {
             "SSRC 7777 belongs to session s1",
         ),
         (json!({ "sessionId": "x", "audioSsrc": 1, "videoSsrc": 2, "roomId": 4001 }), 409, "room 4001"),
+        // Janus would draw a number, and the mountpoint would be nobody's.
+        (json!({ "sessionId": "x", "audioSsrc": 1, "videoSsrc": 2, "roomId": 0 }), 400, "roomId must be"),
         (json!({ "sessionId": "s1", "audioSsrc": 1, "videoSsrc": 2 }), 409, "7777 (audio)"),
         (
             json!({ "sessionId": "x", "audioSsrc": 1, "videoSsrc": 2, "videoCodec": "av2" }),

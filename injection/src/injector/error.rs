@@ -84,7 +84,6 @@ impl Classified for InjectorError {
             InjectorError::Offer(OfferError::NoCodec(_))
             | InjectorError::CodecNotCarried(_)
             | InjectorError::HalfTaken { .. } => ErrorClass::NotAcceptable,
-            InjectorError::Offer(OfferError::TooManyCandidates) => ErrorClass::TooLarge,
             InjectorError::Trickle(why) => why.class(),
             InjectorError::NotRestored
             | InjectorError::TooManyChanges

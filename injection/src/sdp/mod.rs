@@ -16,13 +16,13 @@ mod lines;
 mod tests;
 mod translate;
 
-use node::http::wish::{Candidate, MOST_CANDIDATES};
+use node::http::wish::Candidate;
 use node::media::{Codec, Kind, PerKind};
 use sdp_types::{Media, Session};
 use serde_json::{Value, json};
 
 use choice::Format;
-use lines::{has, value, values};
+use lines::{has, value};
 
 /// Why an offer is refused.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -33,9 +33,6 @@ pub enum OfferError {
     /// None of its codecs will do.
     #[error("{0}")]
     NoCodec(String),
-    /// Each candidate costs Janus memory and time.
-    #[error("more than {MOST_CANDIDATES} candidates for one medium; send those that are of use")]
-    TooManyCandidates,
 }
 
 /// An offer, and what is taken of it.
@@ -65,9 +62,6 @@ impl Offer {
             |why: &str| OfferError::Malformed(format!("this is no SDP offer to publish with: {why}"));
         node::sdp::check_lines(offer.as_bytes()).map_err(|why| malformed(&why))?;
         let session = Session::parse(offer.as_bytes()).map_err(|error| malformed(&error.to_string()))?;
-        if session.medias.iter().any(|media| values(media, "candidate").count() > MOST_CANDIDATES) {
-            return Err(OfferError::TooManyCandidates);
-        }
         let taken = PerKind::try_from_fn(|kind| take(&session, kind))?;
         if taken.iter().all(|(_, taken)| taken.is_none()) {
             return Err(malformed("it sends neither audio nor video"));

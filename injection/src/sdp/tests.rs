@@ -1,3 +1,4 @@
+use node::http::wish::MOST_CANDIDATES;
 use proptest::prelude::*;
 
 use super::*;
@@ -89,7 +90,7 @@ fn candidates_are_counted() {
         format!("{media}{}", lines.collect::<String>())
     };
     let too_many = Offer::parse(&offer(&with(MOST_CANDIDATES + 1, AUDIO)));
-    assert_eq!(too_many, Err(OfferError::TooManyCandidates));
+    assert!(too_many.is_err_and(|why| why.to_string().contains("more than 64 candidates")));
     // Both have the same: Janus gets them once.
     let both = parsed(&(with(MOST_CANDIDATES, AUDIO) + &with(MOST_CANDIDATES, VIDEO)));
     assert_eq!(both.for_janus().matches("a=candidate:").count(), MOST_CANDIDATES);
