@@ -35,4 +35,5 @@ mod the_page_publishes;
 mod the_page_says_what_is_so;
 mod two_nodes_do_not_write_at_once;
 mod whip_and_whep_speak_alike;
+mod whip_answers_as_its_table_says;
 mod whip_speaks_rfc_9725;
