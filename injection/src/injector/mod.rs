@@ -281,7 +281,7 @@ impl Injector {
     }
 
     fn live(&self, session: Session, feed: Feed) -> LiveSession {
-        LiveSession::new(session, feed, self.feedback.clone(), self.started)
+        LiveSession::new(session, feed, self.feedback.clone(), self.config.takeover, self.started)
     }
 
     fn taken(&self) -> Vec<session::Taken> {
