@@ -275,7 +275,7 @@ impl Injector {
     }
 
     fn live(&self, session: Session, feed: Feed) -> LiveSession {
-        LiveSession::new(session, feed, self.feedback.clone(), self.started)
+        LiveSession::new(session, feed, self.feedback.clone(), self.config.takeover, self.started)
     }
 
     /// What others have that a new session could want: the numbers of the tree's sessions, which we are told of, and the
