@@ -2,6 +2,8 @@
 
 use node::config::{JANUS_URL, Kind, Setting, Table};
 
+use crate::publication::Takeover;
+
 /// Its table.
 #[derive(Clone, Copy, Debug)]
 pub struct InjectionSettings;
@@ -16,6 +18,7 @@ impl Table for InjectionSettings {
         &JANUS_MEDIA_ADDRESS,
         &WHIP_BASE_PATH,
         &WHIP_TOKEN_FILE,
+        &TAKEOVER,
         &RTMP,
         &RTMP_WAITING,
         &RTMP_WAITING_PER_ADDRESS,
@@ -71,6 +74,15 @@ pub const WHIP_TOKEN_FILE: Setting = Setting {
     kind: Kind::SecretFile,
     value: "FILE",
     help: "File with the bearer token that publishers need",
+    ..Setting::NEW
+};
+pub const TAKEOVER: Setting = Setting {
+    name: "takeover",
+    kind: Kind::Word(&Takeover::WORDS),
+    value: "WHEN",
+    default: "silent",
+    help: "When a newcomer takes the place of who publishes: never, silent (when nothing comes from there) or always (with \
+           the publishers' token)",
     ..Setting::NEW
 };
 pub const RTMP: Setting = Setting {

@@ -70,6 +70,10 @@ pub struct Injector {
 #[derive(Default)]
 struct State {
     sessions: BTreeMap<String, Arc<LiveSession>>,
+    /// What the tree's sessions have.
+    neighbours: BTreeMap<String, session::Taken>,
+    /// They are known.
+    met: bool,
     /// Sessions of a former life have been taken up.
     restored: bool,
     store_problem: Option<String>,
@@ -126,31 +130,16 @@ impl Injector {
         if !self.state().restored {
             return Err(InjectorError::NotRestored);
         }
+        let mut taken = self.others(&new).await?;
+        taken.extend(self.taken());
         for _ in 0..ATTEMPTS {
-            let (seen, mut taken) = match &self.store {
-                Some(store) => {
-                    let mut seen = store.see().await.map_err(InjectorError::Redis)?;
-                    let taken = std::mem::take(&mut seen.taken);
-                    (Some((store, seen)), taken)
-                }
-                None => (None, Vec::new()),
+            let entry = self.begin(&janus, &new, &taken).await?;
+            let other = match &self.store {
+                Some(store) => store.add(&entry.session, now_ms()).await,
+                None => Ok(None),
             };
-            taken.extend(self.taken());
-            let entry = match self.begin(&janus, &new, &taken).await {
-                Ok(entry) => entry,
-                Err(error) => {
-                    if let Some((store, seen)) = seen {
-                        store.leave(seen).await;
-                    }
-                    return Err(error);
-                }
-            };
-            let written = match seen {
-                Some((store, seen)) => store.add(seen, &entry.session).await,
-                None => Ok(true),
-            };
-            match written {
-                Ok(true) => {
+            match other {
+                Ok(None) => {
                     let session = entry.session.clone();
                     self.state().sessions.insert(session.id.clone(), Arc::new(entry));
                     self.apply().await;
@@ -162,7 +151,11 @@ impl Injector {
                     );
                     return Ok(session);
                 }
-                Ok(false) => self.take_back(&janus, entry).await,
+                // Another injection was faster.
+                Ok(Some(other)) => {
+                    self.take_back(&janus, entry).await;
+                    taken.push(other);
+                }
                 Err(why) => {
                     self.take_back(&janus, entry).await;
                     return Err(InjectorError::Redis(why));
@@ -181,6 +174,7 @@ impl Injector {
             store.end(&entry.recorded(), now_ms()).await.map_err(InjectorError::Redis)?;
         }
         self.state().sessions.remove(id);
+        self.state().neighbours.remove(id);
         entry.close().await;
         // Without Janus there is no room either; or it is removed when we connect again.
         if let Ok(janus) = self.janus.get()
@@ -231,7 +225,7 @@ impl Injector {
         let published = entry.publish(self.janus.get(), offer, via).await?;
         let id = &entry.session.id;
         if let (Some(store), Some(video)) = (&self.store, entry.video_codec())
-            && let Err(why) = store.encoded_with(id, &video).await
+            && let Err(why) = store.encoded(&entry.recorded(), now_ms()).await
         {
             tracing::warn!("session {id}: egresses are not told that it is {video}: {why}");
         }
@@ -311,7 +305,22 @@ impl Injector {
     }
 
     fn live(&self, session: Session, feed: Feed) -> LiveSession {
-        LiveSession::new(session, feed, self.feedback.clone(), self.started)
+        LiveSession::new(session, feed, self.feedback.clone(), self.config.takeover, self.started)
+    }
+
+    /// What others have that a new session could want: the numbers of the tree's sessions, which we are told of, and the
+    /// name, of which we are told only if it is of this tree.
+    async fn others(&self, new: &NewSession) -> Result<Vec<session::Taken>, InjectorError> {
+        let (Some(store), Some(id)) = (&self.store, &new.session_id) else { return Ok(Vec::new()) };
+        let mut others: Vec<_> = store.see(id).await.map_err(InjectorError::Redis)?.into_iter().collect();
+        if let Some(tree) = self.tree.get()
+            && !self.state().met
+        {
+            tree.refresh().await.map_err(InjectorError::Redis)?;
+        }
+        let state = self.state();
+        others.extend(state.neighbours.values().filter(|other| other.id != *id).cloned());
+        Ok(others)
     }
 
     fn taken(&self) -> Vec<session::Taken> {

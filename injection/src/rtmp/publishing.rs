@@ -23,8 +23,8 @@ use crate::injector::{Injector, Published, Via};
 const FIRST_MEDIA: Duration = Duration::from_secs(10);
 /// How long an offer may take to come about: a moment, unless many come at once, as after a restart.
 const OFFER: Duration = Duration::from_secs(20);
-/// How long an encoder may send nothing. Another may take a silent one's place long before.
-const SILENCE: Duration = Duration::from_secs(15);
+/// How long an encoder may send nothing: as long as by WHIP. Another may take a silent one's place long before.
+const SILENCE: Duration = Duration::from_secs(30);
 /// From one warning that a pipeline does not keep up to the next.
 const BEHIND: Duration = Duration::from_secs(10);
 /// So often may it change to what takes another pipeline …

@@ -41,11 +41,14 @@ const FFMPEG: [(&str, &[&str], &[&str], bool); 9] = [
     ("ffmpeg-picture-high", &["-an", "-profile:v", "high", "-preset", "veryfast", "-g", "25"], PICTURE, true),
 ];
 
+/// A line of the table below.
+type Launch = (&'static str, &'static str, &'static str, &'static str, &'static [&'static str], bool);
+
 const TEST_PICTURE: &str = "videotestsrc is-live=true ! video/x-raw,width=320,height=180,framerate=25/1";
 const TEST_SOUND: &str = "audiotestsrc is-live=true ! audioconvert";
 
 /// The same for GStreamer: encoder of video, of audio, muxer and sink. `rtmpsink` is librtmp, which OBS has, too.
-const GSTREAMER: [(&str, &str, &str, &str, &[&str], bool); 5] = [
+const GSTREAMER: [Launch; 5] = [
     ("gst-rtmp2", BASELINE, "avenc_aac", "flvmux name=mux streamable=true ! rtmp2sink", BOTH, false),
     ("gst-librtmp", BASELINE, "voaacenc", "flvmux name=mux ! rtmpsink", BOTH, false),
     (
