@@ -133,7 +133,10 @@ fn redis_urls() {
         ),
         ("rediss+sentinel://s1/main", (sentinel(&[("s1", 26379)], "main"), None, None, 0, true)),
         ("redis+cluster://c1", (cluster(&[("c1", 6379)]), None, None, 0, false)),
-        ("redis+cluster://c1:7000,[fd00::1]:7001/", (cluster(&[("c1", 7000), ("fd00::1", 7001)]), None, None, 0, false)),
+        (
+            "redis+cluster://c1:7000,[fd00::1]:7001/",
+            (cluster(&[("c1", 7000), ("fd00::1", 7001)]), None, None, 0, false),
+        ),
         ("rediss+cluster://u:hunter2@c1/0", (cluster(&[("c1", 6379)]), Some("u"), Some("hunter2"), 0, true)),
     ];
     for (url, (server, user, password, database, tls)) in table {

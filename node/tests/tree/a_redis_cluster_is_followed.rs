@@ -28,7 +28,8 @@ async fn a_redis_cluster_is_followed() {
     cluster.type_in("SADD children:relay-1 a b");
     println!("a child by SADD: {:?}", node.has(&["a", "b"]).await);
     cluster.type_in("SET parent:relay-1 injection-1");
-    let known = |told: &recorder::Told| told.upstream.last().is_some_and(|upstream| upstream.origin.is_some());
+    let known =
+        |told: &recorder::Told| told.upstream.last().is_some_and(|upstream| upstream.origin.is_some());
     node.is_told("the parent", known).await;
     cluster.type_in("HSET node:a host 10.0.0.2");
     node.is_told("a move", |told| told.have.get("a") == Some(&place("10.0.0.2"))).await;

@@ -45,7 +45,8 @@ impl Cluster {
         self.servers.iter().all(|server| {
             let at = |words: &[&str]| cli(server.port, words);
             at(&["CLUSTER", "INFO"]).contains("cluster_state:ok")
-                && (at(&["ROLE"]).starts_with("master") || at(&["INFO", "replication"]).contains("link_status:up"))
+                && (at(&["ROLE"]).starts_with("master")
+                    || at(&["INFO", "replication"]).contains("link_status:up"))
         })
     }
 
@@ -70,7 +71,8 @@ impl Cluster {
         let nodes = cli(up.port, &["CLUSTER", "NODES"]);
         let has = |range: &str| {
             let (first, last) = range.split_once('-').unwrap_or((range, range));
-            first.parse::<u16>().is_ok_and(|first| first <= slot) && last.parse::<u16>().is_ok_and(|last| slot <= last)
+            first.parse::<u16>().is_ok_and(|first| first <= slot)
+                && last.parse::<u16>().is_ok_and(|last| slot <= last)
         };
         let line = nodes.lines().find(|line| {
             line.contains("master") && !line.contains("fail") && line.split(' ').skip(8).any(has)

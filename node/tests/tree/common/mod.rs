@@ -5,6 +5,7 @@ pub mod cluster;
 pub mod recorder;
 pub mod server;
 
+#[allow(unused_imports, reason = "the same")]
 pub use recorder::{Recorder, place, registration};
 pub use server::Server;
 
