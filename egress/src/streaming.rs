@@ -75,7 +75,8 @@ impl Streaming {
     /// Makes a mountpoint.
     pub async fn create(&self, mountpoint: &Mountpoint) -> Result<(), Error> {
         let codec = mountpoint.codec;
-        let mut audio = json!({ "type": "audio", "mid": "a", "codec": "opus", "pt": Codec::Opus.payload_type(), "port": mountpoint.ports.audio });
+        let mut audio = json!({ "type": "audio", "mid": "a", "codec": "opus", "pt": Codec::Opus.payload_type(),
+            "port": mountpoint.ports.audio, "fmtp": Codec::Opus.fmtp() });
         let mut video = json!({ "type": "video", "mid": "v", "codec": codec.name(), "pt": codec.payload_type(),
             "port": mountpoint.ports.video, "rtcpport": mountpoint.ports.rtcp });
         if let Some(fmtp) = codec.fmtp() {

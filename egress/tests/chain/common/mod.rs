@@ -5,6 +5,7 @@ use std::process::Command;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
+use lab::browser::Maker;
 use lab::janus::{JanusConfig, Role};
 use lab::{Browser, Janus, Lab, Process, Redis, RedisConfig};
 use node::contract::field::session as field;
@@ -138,6 +139,11 @@ fn start_janus(lab: &Lab) -> Janus<'_> {
 /// A browser of somebody who watches.
 pub fn browser(lab: &Lab) -> Browser<'_> {
     Browser::start(lab, "view", &[]).unwrap()
+}
+
+/// The same of any maker.
+pub fn browser_of(lab: &Lab, maker: Maker) -> Browser<'_> {
+    Browser::of(maker, lab, "view", &[]).unwrap()
 }
 
 /// What the viewers' page counts, by the names in its `window.seen`.
