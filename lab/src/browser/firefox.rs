@@ -68,7 +68,11 @@ impl Marionette {
             match lab.in_namespace(ns, || TcpStream::connect((Ipv4Addr::LOCALHOST, PORT)))? {
                 Ok(stream) => break stream,
                 Err(error) => {
-                    ensure!(Instant::now() < deadline, "firefox does not answer: {error}; {}", process.tail());
+                    ensure!(
+                        Instant::now() < deadline,
+                        "firefox does not answer: {error}; {}",
+                        process.tail()
+                    );
                     std::thread::sleep(POLL);
                 }
             }
