@@ -13,6 +13,7 @@ mod bad_requests_are_refused_and_leave_nothing;
 mod keyframes_are_asked_for_up_the_tree;
 mod mountpoints_follow_the_tree;
 mod players_are_told_what_happens;
+mod sound_keeps_its_sides;
 mod strangers_harm_nobody;
 mod the_viewers_page_speaks_to_viewers;
 mod whip_and_whep_speak_alike;
