@@ -15,5 +15,8 @@ mod mountpoints_follow_the_tree;
 mod players_are_told_what_happens;
 mod sound_keeps_its_sides;
 mod strangers_harm_nobody;
+mod tabs_share_a_connection;
+mod the_page_keeps_its_join;
+mod the_page_says_no_more_than_it_shows;
 mod the_viewers_page_speaks_to_viewers;
 mod whip_and_whep_speak_alike;
