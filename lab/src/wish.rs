@@ -103,7 +103,7 @@ pub fn differences(
                 "accept-post: application/sdp",
                 "access-control-allow-methods: ",
                 "post",
-                "access-control-allow-headers: authorization, content-type, if-match",
+                "access-control-allow-headers: authorization, content-type, if-match, etag",
                 "access-control-max-age: ",
             ],
         ),
