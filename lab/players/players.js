@@ -59,4 +59,4 @@ window.publish = async (client, url, token) => {
   const stream = await navigator.mediaDevices.getUserMedia({ audio: true, video: { width: 640, height: 360 } });
   publishing[client](url, token, stream).then(end => { stop = end; }).catch(failed);
 };
-window.stop = () => { stop().catch(failed); };
+window.stop = async () => { try { await stop(); } catch (error) { failed(error); } };

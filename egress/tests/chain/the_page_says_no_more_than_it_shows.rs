@@ -7,11 +7,10 @@ use serde_json::{Value, json};
 
 use crate::common::{World, browser_of, lab};
 
-/// Notes what the page says, each time with how many pictures had been shown.
+/// Notes what the page says, each time with how wide the picture was: nothing, until one has been decoded.
 const WATCH: &str = "
     const video = document.getElementById('video');
-    const note = () => window.labSaid.push([document.getElementById('state').textContent,
-        video.getVideoPlaybackQuality().totalVideoFrames]);
+    const note = () => window.labSaid.push([document.getElementById('state').textContent, video.videoWidth]);
     window.labSaid = [];
     new MutationObserver(note).observe(document.getElementById('state'), { childList: true, characterData: true, subtree: true });
     note();";
