@@ -85,7 +85,7 @@ async fn begin(
     egress.mountpoint(&session)?;
     let offer = wish::offer(&headers, &body)?;
     let Reply { viewer, sdp, counters } = egress.watch(&session, offer.map(str::as_bytes)).await?;
-    let location = wish::location(&egress.config.whep_path, &session, &viewer);
+    let location = wish::location(&session, &viewer);
     let link = events::link(&location);
     let mut response = wish::created(location, wish::etag(ice_session(&viewer)), CHANGES, sdp);
     if let Ok(link) = HeaderValue::from_str(&link) {

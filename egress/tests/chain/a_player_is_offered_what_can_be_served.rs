@@ -3,7 +3,7 @@
 
 use serde_json::json;
 
-use crate::bad_requests_are_refused_and_leave_nothing::offer;
+use crate::bad_requests_are_refused_and_leave_nothing::{offer, resource};
 use crate::common::{World, lab};
 
 const ENDPOINT: &str = "/whep/endpoint/s1";
@@ -72,14 +72,5 @@ fn a_player_is_offered_what_can_be_served() {
         for method in ["GET", "HEAD"] {
             assert_eq!(world.request(method, path, &[], "").0, status, "{method} {path}");
         }
-    }
-}
-
-/// The path that `Location` names, as seen from the endpoint.
-pub fn resource(head: &str) -> String {
-    let location = head.lines().find_map(|line| line.strip_prefix("location: ")).unwrap().trim();
-    match location.starts_with('/') {
-        true => location.to_owned(),
-        false => format!("/whep/endpoint/{location}"),
     }
 }

@@ -6,7 +6,7 @@ use std::net::{Ipv4Addr, TcpStream};
 
 use serde_json::json;
 
-use crate::a_player_is_offered_what_can_be_served::resource;
+use crate::bad_requests_are_refused_and_leave_nothing::resource;
 use crate::common::{LONG, World, lab};
 
 #[test]
