@@ -1,6 +1,8 @@
 //! A small WHIP client: publishes a test picture and a tone until it is told to stop.
 //!
-//!     whip-publish http://HOST:7070/whip/endpoint/SESSION [vp8|h264] [TOKEN]
+//!     whip-publish http://HOST:7070/whip/endpoint/SESSION [vp8|h264] [TOKEN] [--apart]
+//!
+//! With `--apart` audio and video are no bundle: each has a connection of its own, as webrtcbin does unless told otherwise.
 //!
 //! Says `published …` when it has its answer and `connected` when media can flow. SIGTERM ends it with a DELETE; after
 //! SIGKILL nobody is told, as with an encoder that loses its network.
@@ -28,7 +30,8 @@ fn main() -> ExitCode {
 }
 
 fn publish() -> Result<()> {
-    let mut arguments = std::env::args().skip(1);
+    let apart = std::env::args().any(|argument| argument == "--apart");
+    let mut arguments = std::env::args().skip(1).filter(|argument| argument != "--apart");
     let url = arguments.next().context("whip-publish URL [vp8|h264] [TOKEN]")?;
     let video = match arguments.next().as_deref() {
         None | Some("vp8") => {
@@ -43,10 +46,11 @@ fn publish() -> Result<()> {
     let token = arguments.next();
     gst::init()?;
     let text = format!(
-        "webrtcbin name=peer bundle-policy=max-bundle \
+        "webrtcbin name=peer bundle-policy={} \
          videotestsrc is-live=true pattern=ball ! video/x-raw,width=320,height=180,framerate=25/1 ! {video} ! queue ! peer. \
          audiotestsrc is-live=true volume=0.1 ! audioconvert ! audioresample ! opusenc frame-size=20 ! rtpopuspay pt=111 \
-         ! queue ! peer."
+         ! queue ! peer.",
+        if apart { "none" } else { "max-bundle" }
     );
     let pipeline = gst::parse::launch(&text)?.downcast::<gst::Pipeline>().ok().context("a pipeline")?;
     let peer = pipeline.by_name("peer").context("webrtcbin")?;
@@ -153,10 +157,17 @@ fn describe(peer: &gst::Element, done: mpsc::Sender<Result<String>>) {
     peer.emit_by_name::<()>("create-offer", &[&None::<gst::Structure>, &promise]);
 }
 
+/// A reference as seen from the URL that it came from, as far as servers send such (RFC 3986 section 5.2).
 fn whole(url: &str, location: &str) -> String {
-    match url.split_once("://").and_then(|(scheme, rest)| Some((scheme, rest.split('/').next()?))) {
-        Some((scheme, host)) if location.starts_with('/') => format!("{scheme}://{host}{location}"),
-        _ => location.to_owned(),
+    if location.contains("://") {
+        return location.to_owned();
+    }
+    let (scheme, rest) = url.split_once("://").unwrap_or(("http", url));
+    match location.starts_with('/') {
+        true => format!("{scheme}://{}{location}", rest.split('/').next().unwrap_or_default()),
+        false => {
+            format!("{scheme}://{}/{location}", rest.rsplit_once('/').map_or(rest, |(folder, _)| folder))
+        }
     }
 }
 

@@ -224,6 +224,14 @@ pub mod field {
     }
 }
 
+/// Largest number of a room: JSON's numbers are exact up to here.
+pub const LARGEST_ROOM: u64 = (1 << 53) - 1;
+
+/// Whether it is a number that a room or a mountpoint can have. 0 has Janus draw one, which nobody else would know.
+pub fn is_room(number: u64) -> bool {
+    (1..=LARGEST_ROOM).contains(&number)
+}
+
 /// Channels; what is published there: [`Event`](crate::event::Event).
 pub mod channel {
     /// What changes around a node or, by the tree's name, in a whole tree.

@@ -2,6 +2,8 @@
 
 use std::collections::BTreeSet;
 
+use node::http::wish::MOST_CANDIDATES;
+use node::media::Codec;
 use sdp_types::{Connection, Media, Origin, Session, Time};
 
 use super::Common;
@@ -18,6 +20,10 @@ pub fn answer_for_player(player: &Session, janus: &Session, common: &Common) -> 
             None => rejected(media),
             Some((pt, from)) => {
                 let mut line = both(player, media, janus, from, pt, "sendonly");
+                say_stereo(&mut line, pt);
+                if has(media, "rtcp-mux-only") {
+                    line.attributes.push(attr("rtcp-mux-only", None));
+                }
                 for name in ["msid", "ssrc-group", "ssrc"] {
                     copy(from, name, &mut line);
                 }
@@ -30,7 +36,10 @@ pub fn answer_for_player(player: &Session, janus: &Session, common: &Common) -> 
         candidates(janus, &mut line);
         answer.medias.push(line);
     }
-    bundle(&mut answer);
+    // RFC 9143 section 7.3: only what was offered.
+    if values_of(player, "group").any(|group| group.starts_with("BUNDLE")) {
+        bundle(&mut answer);
+    }
     answer
 }
 
@@ -140,6 +149,30 @@ fn both(
     line
 }
 
+/// Says of Opus that it has two channels (RFC 7587 section 6.1), beside whatever else is said of it.
+fn say_stereo(line: &mut Media, pt: u8) {
+    let Some(stereo) = Codec::Opus.fmtp().filter(|_| pt == Codec::Opus.payload_type()) else { return };
+    let said = line.attributes.iter_mut().filter(|attribute| attribute.attribute == "fmtp");
+    let said = said.filter_map(|attribute| attribute.value.as_mut()).find(|value| is_about(value, pt));
+    match said {
+        None => line.attributes.push(attr("fmtp", Some(&format!("{pt} {stereo}")))),
+        Some(value) => {
+            let rest = value.split_once(' ').map_or("", |(_, rest)| rest);
+            let others = rest.split(';').map(str::trim).filter(|parameter| {
+                !parameter.is_empty()
+                    && !["stereo", "sprop-stereo"].iter().any(|name| {
+                        parameter
+                            .split('=')
+                            .next()
+                            .is_some_and(|given| given.trim().eq_ignore_ascii_case(name))
+                    })
+            });
+            let all: Vec<&str> = others.chain([stereo]).collect();
+            *value = format!("{pt} {}", all.join(";"));
+        }
+    }
+}
+
 /// How the peer is reached and known.
 fn peer(session: &Session, from: &Media, setup: &str, line: &mut Media) {
     for name in ["ice-ufrag", "ice-pwd", "ice-options", "fingerprint"] {
@@ -156,8 +189,11 @@ fn candidates(session: &Session, line: &mut Media) {
     }
     let mut seen = BTreeSet::new();
     for media in &session.medias {
-        for candidate in values(media, "candidate").filter(|candidate| seen.insert(candidate.to_string())) {
-            line.attributes.push(attr("candidate", Some(candidate)));
+        for candidate in values(media, "candidate") {
+            // Each is work for Janus, and media that are together have them once.
+            if seen.len() < MOST_CANDIDATES && seen.insert(candidate) {
+                line.attributes.push(attr("candidate", Some(candidate)));
+            }
         }
         if has(media, "end-of-candidates") && !has(line, "end-of-candidates") {
             line.attributes.push(attr("end-of-candidates", None));

@@ -73,7 +73,7 @@ fn spec(session: Session) -> Spec {
     Spec {
         session: session.id,
         ssrcs: session.ssrcs,
-        room: session.room_id,
+        room: session.room_id.filter(|room| node::contract::is_room(*room)),
         codec: codec.and_then(|(_, codec)| codec).unwrap_or_default(),
     }
 }

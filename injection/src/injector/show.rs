@@ -157,6 +157,8 @@ impl Injector {
             publications: self.totals.publications(),
             overflow: self.overflow().map(Overflow::packets),
             keyframes: self.feedback.counts(),
+            rtmp_waiting: self.rtmp.places.taken(),
+            rtmp_refused: self.rtmp.books.refused().to_vec(),
             streams: streams.collect(),
         }
     }
