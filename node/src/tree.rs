@@ -28,6 +28,8 @@ use inbox::{Inbox, Request};
 use keeper::Keeper;
 pub use timing::Timing;
 
+/// How long it takes, as a rule, until it is known whose a name is.
+const NAMED_WITHIN: Duration = Duration::from_secs(2);
 /// How long a node that stops waits for Redis.
 const FAREWELL: Duration = Duration::from_secs(1);
 
@@ -68,6 +70,13 @@ impl Tree {
         let mut view = self.view.clone();
         // The other end is gone when the node ends.
         let _ = view.wait_for(|view| view.redis.named && view.redis.taken.is_none()).await;
+    }
+
+    /// Whether the node may do what concerns everything of its name, such as tidying up: nobody else is known to have it. Waits
+    /// a moment for it to be known.
+    pub async fn may_use_name(&self) -> bool {
+        let _ = tokio::time::timeout(NAMED_WITHIN, self.is_named()).await;
+        self.view.borrow().redis.taken.is_none()
     }
 
     /// Looks, and returns when what follows has been carried out. The look begins after the call. An error says why

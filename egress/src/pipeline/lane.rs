@@ -6,11 +6,12 @@ use std::net::{SocketAddr, UdpSocket};
 use std::os::fd::OwnedFd;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, mpsc};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use futures_util::StreamExt;
 use gst::prelude::*;
 use node::media::{Codec, Kind, Ssrc};
+use node::muffled::Muffled;
 use node::udp;
 
 use super::probe::Gate;
@@ -175,12 +176,16 @@ impl Lane {
         let lane = Arc::downgrade(self);
         tokio::spawn(async move {
             let mut messages = bus.stream();
+            let (mut warned, started) = (Muffled::default(), Instant::now());
             while let Some(message) = messages.next().await {
                 let why = match message.view() {
                     gst::MessageView::Error(error) => error.error().to_string(),
                     gst::MessageView::Eos(_) => "the input ended".to_owned(),
+                    // One a packet, when Janus does not take them.
                     gst::MessageView::Warning(warning) => {
-                        tracing::warn!("GStreamer: {}", warning.error());
+                        if let Some(swallowed) = warned.may(started.elapsed()) {
+                            tracing::warn!(swallowed, "GStreamer: {}", warning.error());
+                        }
                         continue;
                     }
                     _ => continue,

@@ -39,6 +39,12 @@ impl Egress {
     }
 
     async fn attempt(&self) -> Result<Streaming, String> {
+        // What another node of this name has in the same Janus is not to be tidied up.
+        if let Some(tree) = self.tree.get()
+            && !tree.may_use_name().await
+        {
+            return Err("Janus is not connected to while another node has this one's name".to_owned());
+        }
         let connecting = Streaming::connect(&self.config.janus, &self.config.node.node_id);
         let streaming = connecting.await.map_err(|error| error.to_string())?;
         // Nobody changes anything before it is clear what is there.

@@ -8,6 +8,7 @@ mod a_browser_decodes;
 mod a_foreign_socket_keeps_no_session_back;
 mod a_full_receive_buffer_is_said;
 mod a_janus_that_comes_back_is_given_everything_again;
+mod a_janus_that_hangs_does_not_keep_the_node;
 mod a_player_is_offered_what_can_be_served;
 mod a_republished_stream_is_announced;
 mod a_session_too_many_leaves_the_node_ready;

@@ -28,8 +28,7 @@ impl Injector {
         let Some(store) = &self.store else { return };
         let mut backoff = Backoff::new(RETRY);
         if let Some(tree) = self.tree.get() {
-            // At once, as a rule.
-            let _ = tokio::time::timeout(RETRY[1], tree.is_named()).await;
+            tree.may_use_name().await;
         }
         let sessions = loop {
             let change = self.changes.lock().await;
@@ -78,6 +77,15 @@ impl Injector {
     async fn keep_janus(self: Arc<Self>) {
         let mut backoff = Backoff::new(RETRY);
         loop {
+            // What another node of this name has in the same Janus is not to be removed.
+            if let Some(tree) = self.tree.get()
+                && !tree.may_use_name().await
+            {
+                self.janus
+                    .down("Janus is not connected to while another node has this one's name".to_owned());
+                tokio::time::sleep(backoff.pause()).await;
+                continue;
+            }
             match VideoRoom::connect(&self.config.janus, &self.config.node_id).await {
                 Ok(janus) => {
                     backoff.reset();
