@@ -32,6 +32,7 @@ mod rtmp_encoders_free_their_place;
 mod rtmp_encoders_of_many_makes_publish;
 mod rtmp_encoders_publish;
 mod rtmp_is_spoken_in_many_ways;
+mod rtmp_pictures_of_another_size_are_decoded;
 mod rtmp_places_are_shared;
 mod rtmp_strangers_harm_nobody;
 mod rtp_is_taken_from_janus_only;
