@@ -20,6 +20,7 @@ mod gstreamer_publishes_by_rtmp;
 mod janus_comes_back_with_its_rooms;
 mod keyframe_requests_reach_the_publisher;
 mod lost_sessions_are_written_again;
+mod media_that_are_no_bundle_come_too;
 mod metrics_please_promtool;
 mod nothing_is_leaked;
 mod offers_are_taken_as_encoders_write_them;
