@@ -34,6 +34,7 @@ mod sessions_are_unique_in_the_tree;
 mod simulcast_is_carried_in_its_largest_size;
 mod the_page_publishes;
 mod the_page_says_what_is_so;
+mod the_page_survives_a_network_that_is_away;
 mod two_nodes_do_not_write_at_once;
 mod whip_and_whep_speak_alike;
 mod whip_answers_as_its_table_says;
