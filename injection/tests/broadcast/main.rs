@@ -9,6 +9,7 @@
 mod common;
 
 mod a_dead_publisher_loses_its_place;
+mod a_hang_up_in_the_middle_leaks_nothing;
 mod a_place_is_taken_over_as_configured;
 mod a_publication_survives_a_network_that_is_away;
 mod a_restart_takes_sessions_up_again;
@@ -27,8 +28,13 @@ mod publishers_need_the_token;
 mod publishing_again_goes_on_without_a_gap;
 mod redis_may_come_late_and_go;
 mod rtmp_encoders_are_refused_in_words;
+mod rtmp_encoders_change_as_they_go;
 mod rtmp_encoders_free_their_place;
+mod rtmp_encoders_of_many_makes_publish;
 mod rtmp_encoders_publish;
+mod rtmp_is_spoken_in_many_ways;
+mod rtmp_places_are_shared;
+mod rtmp_strangers_harm_nobody;
 mod rtp_is_taken_from_janus_only;
 mod sessions_are_unique_in_the_tree;
 mod simulcast_is_carried_in_its_largest_size;
