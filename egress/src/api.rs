@@ -11,12 +11,13 @@ use axum::http::{StatusCode, header};
 use axum::response::sse::{Event, KeepAlive, Sse};
 use axum::response::{IntoResponse, Json, Response};
 use axum::routing::{get, post};
-use futures_util::{Stream, StreamExt, stream};
-use node::http::{self, Access, Failed, wish};
+use futures_util::{StreamExt, stream};
+use node::http::{self, Access, Client, Failed, wish};
 use serde::Deserialize;
 use serde_json::{Value, json};
 use tokio::sync::broadcast::error::RecvError;
 
+use crate::capacity::Refused;
 use crate::notices::Notice;
 use crate::state::{Egress, EgressError, NewMountpoint, Outcome};
 use crate::{page, whep};
@@ -32,6 +33,7 @@ pub fn router(egress: Arc<Egress>) -> Router {
     let access = Access {
         token: egress.config.node.token.clone(),
         own: wish::paths(&door.base).to_vec(),
+        limits: egress.limits.clone(),
         ..Access::default()
     };
     let own = Router::new()
@@ -95,28 +97,33 @@ struct Wanted {
 /// What happens to sessions: first how it stands now, then every change.
 async fn events(
     State(egress): Shared,
+    client: Client,
     Query(Wanted { id, viewer }): Query<Wanted>,
-) -> Sse<impl Stream<Item = Result<Event, Infallible>>> {
+) -> Result<impl IntoResponse, Refused> {
+    let place = egress.capacity().listener(client)?;
     // Listened to before the state is read: nothing falls between.
     let listener = egress.notices().listen();
     let now = state_of(&egress, id.as_deref()).into_iter().map(|state| event("state", &state));
     let tie = viewer.and_then(|viewer| egress.audience().tie(id.as_deref()?, &viewer));
-    let changes = stream::unfold((listener, egress, id, tie), async |(mut listener, egress, id, tie)| {
-        loop {
-            let events = match listener.recv().await {
-                Ok(notice) if id.as_ref().is_some_and(|id| *id != notice.session_id) => continue,
-                Ok(notice) => vec![noticed(&notice)],
-                // Too slow to hear all; how it stands now is what counts.
-                Err(RecvError::Lagged(_)) => {
-                    state_of(&egress, id.as_deref()).iter().map(|state| event("state", state)).collect()
-                }
-                Err(RecvError::Closed) => return None,
-            };
-            return Some((stream::iter(events), (listener, egress, id, tie)));
-        }
-    });
-    let all = stream::iter(now).chain(changes.flatten()).map(Ok);
-    Sse::new(all).keep_alive(KeepAlive::new().interval(QUIET))
+    let changes =
+        stream::unfold((listener, egress, id, tie, place), async |(mut listener, egress, id, tie, place)| {
+            loop {
+                let events = match listener.recv().await {
+                    Ok(notice) if id.as_ref().is_some_and(|id| *id != notice.session_id) => continue,
+                    Ok(notice) => vec![noticed(&notice)],
+                    // Too slow to hear all; how it stands now is what counts.
+                    Err(RecvError::Lagged(_)) => {
+                        state_of(&egress, id.as_deref()).iter().map(|state| event("state", state)).collect()
+                    }
+                    Err(RecvError::Closed) => return None,
+                };
+                return Some((stream::iter(events), (listener, egress, id, tie, place)));
+            }
+        });
+    // Something at once, so that proxies pass the answer's head on.
+    let hello = stream::once(async { Event::default().comment("here is what happens") });
+    let all = hello.chain(stream::iter(now)).chain(changes.flatten()).map(Ok::<_, Infallible>);
+    Ok((http::UNBUFFERED, Sse::new(all).keep_alive(KeepAlive::new().interval(QUIET))))
 }
 
 /// How sessions stand, for viewers. One whose mountpoint is being taken down has ended for them.

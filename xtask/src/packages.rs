@@ -32,6 +32,8 @@ pub enum Need {
     Metrics,
     /// A headless browser.
     Browser,
+    /// Proxies in front of nodes.
+    Proxies,
     /// What benchmarks compare the relay with.
     Contestants,
     /// Virtual machines.
@@ -55,6 +57,7 @@ impl Need {
         Need::Encoders,
         Need::Metrics,
         Need::Browser,
+        Need::Proxies,
         Need::Contestants,
     ];
 
@@ -70,6 +73,7 @@ impl Need {
             Need::Browser => {
                 &[("chromium", "/usr/bin/chromium"), ("chromium-driver", "/usr/bin/chromedriver")]
             }
+            Need::Proxies => PROXIES,
             Need::Contestants => CONTESTANTS,
             Need::Machines => MACHINES,
             Need::Release => &[("musl-tools", "/usr/bin/musl-gcc")],
@@ -122,6 +126,10 @@ const ENCODERS: &[Package] = &[
     ("gstreamer1.0-libav", "/usr/share/doc/gstreamer1.0-libav/copyright"),
     ("ffmpeg", "/usr/bin/ffmpeg"),
 ];
+
+/// On a systemd machine they start services, which ours have nothing to do with.
+const PROXIES: &[Package] =
+    &[("haproxy", "/usr/sbin/haproxy"), ("nginx-light", "/usr/sbin/nginx"), ("caddy", "/usr/bin/caddy")];
 
 const CONTESTANTS: &[Package] = &[
     ("nftables", "/usr/sbin/nft"),

@@ -9,6 +9,7 @@ use serde_json::json;
 use tokio::sync::mpsc;
 
 use super::{EgressError, locked};
+use crate::capacity::Place;
 use crate::keyframes::Keyframes;
 use crate::mountpoints::Mountpoint;
 use crate::sdp;
@@ -33,6 +34,8 @@ struct Seat {
     waits: bool,
     /// Connections that say that it is still there.
     ties: usize,
+    /// Its place among all viewers.
+    place: Arc<Place>,
 }
 
 /// A connection that says that a viewer is still there. A moment after the last has gone, so has the viewer.
@@ -86,8 +89,10 @@ impl Audience {
         janus: Result<Streaming, EgressError>,
         mountpoint: Mountpoint,
         offer: Option<&[u8]>,
+        place: Place,
     ) -> Result<Offer, EgressError> {
         let session = mountpoint.session.as_str();
+        let place = Arc::new(place);
         // What is wrong with an offer is known before Janus is asked for anything.
         let player = offer.map(sdp::parse).transpose()?;
         let common = player.as_ref().map(|player| sdp::common(player, mountpoint.codec)).transpose()?;
@@ -107,7 +112,14 @@ impl Audience {
             let ours = sdp::answer_for_janus(&theirs, player, common);
             // Known before it can be up.
             let ice = Arc::new(IceSession::new(sdp::ice_users(player)));
-            let seat = Seat { handle: handle.clone(), mid: mid.clone(), ice, waits: false, ties: 0 };
+            let seat = Seat {
+                handle: handle.clone(),
+                mid: mid.clone(),
+                ice,
+                waits: false,
+                ties: 0,
+                place: place.clone(),
+            };
             self.viewers().begin(&viewer, session, seat);
             streaming::start(&handle, sdp::text(&ours)).await?;
             Ok((mid, sdp::text(&sdp::answer_for_player(player, &theirs, common))))
@@ -117,7 +129,8 @@ impl Audience {
                 if player.is_none() {
                     // Who it is is said with its answer.
                     let ice = Arc::new(IceSession::default());
-                    let seat = Seat { handle: handle.clone(), mid, ice, waits: true, ties: 0 };
+                    let seat =
+                        Seat { handle: handle.clone(), mid, ice, waits: true, ties: 0, place: place.clone() };
                     self.viewers().begin(&viewer, session, seat);
                 }
                 tokio::spawn(self.clone().follow(viewer.clone(), mountpoint.clone(), watching.events));
@@ -238,6 +251,9 @@ impl Audience {
             match event {
                 Some(Event::WebrtcUp) => {
                     up = self.viewers().connected(&viewer);
+                    if let Ok(seat) = self.seat(&mountpoint.session, &viewer) {
+                        seat.place.joined();
+                    }
                     tracing::debug!("session {}: a viewer is up", mountpoint.session);
                     // Janus asks as well, but not within a second of the last time.
                     self.keyframes.ask(mountpoint.ssrcs.video);

@@ -10,10 +10,10 @@ use axum::Router;
 use axum::body::Bytes;
 use axum::extract::{Path, State};
 use axum::http::{HeaderMap, StatusCode};
-use axum::response::Response;
+use axum::response::{IntoResponse, Response};
 use axum::routing::{patch, post};
-use node::http::Failed;
 use node::http::wish::{self, Door, FRAGMENT, SDP};
+use node::http::{Client, Failed};
 
 use crate::config::Config;
 use crate::state::Egress;
@@ -49,12 +49,17 @@ pub fn router(egress: Arc<Egress>, door: Arc<Door>) -> Router {
 async fn begin(
     State(egress): Shared,
     Path(session): Path<String>,
+    client: Client,
     headers: HeaderMap,
     body: Bytes,
 ) -> Result<Response, Failed> {
     egress.mountpoint(&session)?;
     let offer = wish::offer(&headers, &body)?;
-    let offer = egress.watch(&session, offer.map(str::as_bytes)).await?;
+    let place = match egress.capacity().viewer(client) {
+        Ok(place) => place,
+        Err(refused) => return Ok(refused.into_response()),
+    };
+    let offer = egress.watch(&session, offer.map(str::as_bytes), place).await?;
     let location = wish::location(&egress.config.whep_path, &session, &offer.viewer);
     Ok(wish::created(location, wish::etag(ice_session(&offer.viewer)), CHANGES, offer.sdp))
 }

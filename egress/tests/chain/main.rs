@@ -5,6 +5,7 @@
 mod common;
 
 mod a_browser_decodes;
+mod a_crowd_is_kept_within_limits;
 mod a_janus_that_comes_back_is_given_everything_again;
 mod a_republished_stream_is_announced;
 mod an_ended_session_is_not_said_to_stall;

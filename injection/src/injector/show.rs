@@ -120,6 +120,7 @@ impl Injector {
             publications: entries.iter().map(|entry| entry.publications()).sum(),
             keyframes: self.feedback.counts(),
             streams: streams.collect(),
+            http: self.limits.taken(),
         }
     }
 }
