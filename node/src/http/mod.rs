@@ -34,7 +34,7 @@ use serde::Serialize;
 
 use crate::view::Topology;
 pub use classified::{Classified, ErrorClass};
-pub use client::{Client, Trusted};
+pub use client::{Client, Trusted, proxy_protocol};
 pub use failed::{Failed, Failure};
 pub use guard::{Access, bearer, check_token, guard};
 pub use limits::{Busy, Limit, Limits, Taken};

@@ -4,7 +4,7 @@
 //! for, by the PROXY protocol ([`proxy_protocol`]) or in a header ([`forwarded`]). What anybody else says is not believed.
 
 mod forwarded;
-pub(super) mod proxy_protocol;
+pub mod proxy_protocol;
 mod trusted;
 
 use std::fmt;
