@@ -33,7 +33,7 @@ pub const BROWSER: &str = "browser";
 pub const PROXY: &str = "proxy";
 /// HTTP port of the injection.
 pub const INJECTION_API: u16 = 7070;
-/// RTMP port of the injection.
+/// RTMP port of the injection, if it takes RTMP.
 pub const RTMP_PORT: u16 = 1935;
 /// HTTP port of every egress.
 pub const EGRESS_API: u16 = 7073;
@@ -91,6 +91,12 @@ impl<'lab> Studio<'lab> {
     /// Starts everything; of the egresses the first `joined` are the relay's children.
     pub fn open(lab: &'lab Lab, mode: Mode, egresses: usize, joined: usize) -> Result<Self> {
         Self::open_over(lab, MediaOver::V4, mode, egresses, joined)
+    }
+
+    /// The same with an injection that takes RTMP, for which GStreamer needs more parts than for all else.
+    pub fn open_with_rtmp(lab: &'lab Lab, mode: Mode, egresses: usize, joined: usize) -> Result<Self> {
+        let rtmp = RTMP_PORT.to_string();
+        Self::open_with(lab, MediaOver::V4, mode, [egresses, joined], &[("RTMP", &rtmp)])
     }
 
     /// The same with media over that version of IP.
@@ -374,7 +380,6 @@ fn injection<'lab>(
         ("JANUS_VIDEOROOM_ROOM_SECRET", PLUGIN_SECRET),
         ("JANUS_VIDEOROOM_ADMIN_KEY", PLUGIN_SECRET),
         ("WHIP_TOKEN", WHIP_TOKEN),
-        ("RTMP_LISTEN", &RTMP_PORT.to_string()),
     ]));
     environment.extend(more.iter().cloned());
     let config = NodeConfig {

@@ -60,7 +60,7 @@ async fn begin(
         Err(refused) => return Ok(refused.into_response()),
     };
     let offer = egress.watch(&session, offer.map(str::as_bytes), place).await?;
-    let location = wish::location(&egress.config.whep_path, &session, &offer.viewer);
+    let location = wish::location(&session, &offer.viewer);
     Ok(wish::created(location, wish::etag(ice_session(&offer.viewer)), CHANGES, offer.sdp))
 }
 

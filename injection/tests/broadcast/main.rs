@@ -9,6 +9,8 @@
 mod common;
 
 mod a_dead_publisher_loses_its_place;
+mod a_place_is_taken_over_as_configured;
+mod a_publication_survives_a_network_that_is_away;
 mod a_restart_takes_sessions_up_again;
 mod a_session_has_recipients_of_its_own;
 mod bad_input_is_refused;
@@ -19,15 +21,19 @@ mod keyframe_requests_reach_the_publisher;
 mod lost_sessions_are_written_again;
 mod metrics_please_promtool;
 mod nothing_is_leaked;
+mod offers_are_taken_as_encoders_write_them;
 mod publishers_need_the_token;
 mod publishing_again_goes_on_without_a_gap;
 mod redis_may_come_late_and_go;
 mod rtmp_encoders_are_refused_in_words;
 mod rtmp_encoders_free_their_place;
 mod rtmp_encoders_publish;
+mod rtp_is_taken_from_janus_only;
 mod sessions_are_unique_in_the_tree;
+mod simulcast_is_carried_in_its_largest_size;
 mod the_page_publishes;
 mod the_page_says_what_is_so;
 mod two_nodes_do_not_write_at_once;
 mod whip_and_whep_speak_alike;
+mod whip_answers_as_its_table_says;
 mod whip_speaks_rfc_9725;
