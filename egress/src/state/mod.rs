@@ -31,7 +31,7 @@ use crate::records::Records;
 use link::JanusLink;
 use media::Media;
 
-pub use audience::{Audience, Offer, Tie};
+pub use audience::{Audience, COUNTER_OFFER_HOLDS, Reply, Tie};
 pub use change::{NewMountpoint, Outcome};
 pub use error::EgressError;
 
@@ -97,13 +97,13 @@ impl Egress {
         &self.audience
     }
 
-    /// Somebody wants to watch. With an offer it gets an answer, without one it gets Janus' offer.
+    /// Somebody wants to watch. With an offer that can be served it gets an answer, otherwise it gets Janus' offer.
     pub async fn watch(
         &self,
         session: &str,
         offer: Option<&[u8]>,
         place: Place,
-    ) -> Result<Offer, EgressError> {
+    ) -> Result<Reply, EgressError> {
         let mountpoint = self.mountpoint(session)?;
         self.audience.watch(self.janus.get(), mountpoint, offer, place).await
     }
