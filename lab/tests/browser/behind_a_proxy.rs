@@ -75,7 +75,7 @@ fn through(kind: ProxyKind, name: &str) {
     let chromium = [proxy.trusted_by_chromium()];
     let chromium: Vec<&str> = chromium.iter().map(String::as_str).collect();
     let browser = Browser::start_with(&lab, BROWSER, &[], &chromium).unwrap();
-    browser.open(&proxy.url("/watch/?id=show")).unwrap();
+    browser.open(&proxy.url("/watch?id=show")).unwrap();
     let seen = browser.wait_until(PATIENCE, |now| {
         now.inbound("video").frames_decoded > 60 && now.inbound("audio").packets_received > 60
     });
@@ -93,9 +93,12 @@ fn through(kind: ProxyKind, name: &str) {
         assert_eq!((seen.video_lost, seen.audio_lost), (0, 0), "{seen:?}");
     }
 
-    // Status and metrics are not for everybody, and what programs have found by the prefix they end by it.
+    // Status, metrics and changes are not for everybody, and what programs have found by the prefix they end by it.
     let hidden = "const request = new XMLHttpRequest(); request.open('GET', 'status', false); request.send(); return request.status";
     assert_eq!(browser.run(hidden).unwrap(), json!(404));
+    let change = hidden.replace("'GET', 'status'", "'DELETE', '/studio/session/show'");
+    let refused = browser.run(&change).unwrap();
+    assert!([json!(403), json!(404)].contains(&refused), "by the proxy: {refused}");
     others.stop().unwrap();
     viewers.stop().unwrap();
     until("two programs have left twice", || connected(&studio) == json!(1));
