@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 #[derive(Clone, Debug)]
 pub struct Viewers<T> {
     all: BTreeMap<String, Viewer<T>>,
-    /// How many are connected, by session.
+    /// How many are connected to a session: asked for each, again and again.
     connected: BTreeMap<String, usize>,
     served: u64,
 }
@@ -55,10 +55,10 @@ impl<T: Clone> Viewers<T> {
     pub fn end(&mut self, id: &str) -> Option<T> {
         let viewer = self.all.remove(id)?;
         if viewer.connected
-            && let Some(count) = self.connected.get_mut(&viewer.session)
+            && let Some(connected) = self.connected.get_mut(&viewer.session)
         {
-            *count -= 1;
-            if *count == 0 {
+            *connected -= 1;
+            if *connected == 0 {
                 self.connected.remove(&viewer.session);
             }
         }

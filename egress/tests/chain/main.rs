@@ -5,6 +5,7 @@
 mod common;
 
 mod a_browser_decodes;
+mod a_crowd_is_kept_within_limits;
 mod a_foreign_socket_keeps_no_session_back;
 mod a_full_receive_buffer_is_said;
 mod a_janus_that_comes_back_is_given_everything_again;
