@@ -46,6 +46,23 @@ const STATISTICS: &str = "
         });
     })();";
 
+/// The candidate pairs that connections use: how each of our candidates came about, and what the relay is spoken to by.
+const PAIRS: &str = "
+    const done = arguments[arguments.length - 1];
+    (async () => {
+        const pairs = [];
+        for (const peer of window.labPeers) {
+            if (peer.connectionState !== 'connected') continue;
+            const report = await peer.getStats();
+            for (const entry of report.values()) {
+                if (entry.type !== 'transport' || !entry.selectedCandidatePairId) continue;
+                const local = report.get(report.get(entry.selectedCandidatePairId).localCandidateId);
+                pairs.push(local.candidateType + (local.relayProtocol ? ' ' + local.relayProtocol : ''));
+            }
+        }
+        done(pairs);
+    })();";
+
 /// One received stream, by the names of the W3C's webrtc-stats.
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
@@ -163,6 +180,12 @@ impl<'lab> Browser<'lab> {
     pub fn statistics(&self) -> Result<Statistics> {
         let value = self.post("execute/async", &json!({ "script": STATISTICS, "args": [] }))?;
         serde_json::from_value(value).context("reading the statistics")
+    }
+
+    /// How each connection that is up reaches the other end: `host`, `prflx`, `relay tcp` …
+    pub fn ways(&self) -> Result<Vec<String>> {
+        let value = self.post("execute/async", &json!({ "script": PAIRS, "args": [] }))?;
+        serde_json::from_value(value).context("reading the candidate pairs")
     }
 
     /// Waits until the statistics are as wanted, and gives them.

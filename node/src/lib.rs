@@ -7,6 +7,7 @@
 //! - [`record`]: a node as Redis has it; [`addresses`]: those of this host; [`topology`]: from what Redis says to commands, without I/O.
 //! - [`resolve`]: from a host's name to the address that is used.
 //! - [`sdp`]: what a session description must be before it is parsed.
+//! - [`ice`]: the STUN and TURN servers that clients are told of, without I/O.
 //! - [`keyframe`]: requests for keyframes, and how often they are passed on, without I/O.
 //! - [`port`]: who holds a port that is wanted.
 //! - [`pace`]: how many events become one look, without I/O.
@@ -25,6 +26,7 @@ pub mod contract;
 pub mod daemon;
 pub mod event;
 pub mod http;
+pub mod ice;
 pub mod keyframe;
 pub mod media;
 pub mod metrics;

@@ -6,7 +6,8 @@ mod tests;
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
-use node::config::{ConfigError, Defaults, JanusUrl, NodeConfig, Settings};
+use node::config::{ConfigError, Defaults, JanusUrl, NodeConfig, Settings, ice_servers};
+use node::ice::IceServers;
 use node::secret::Secret;
 pub use settings::EgressSettings;
 use settings::*;
@@ -56,6 +57,8 @@ pub struct Config {
     pub whep_token: Option<Secret>,
     /// Ports for mountpoints.
     pub pool: PortPool,
+    /// STUN and TURN servers that viewers are told of.
+    pub ice: IceServers,
     /// What to log.
     pub log: String,
 }
@@ -103,6 +106,7 @@ impl Config {
         let api_secret = secret(&JANUS_API_SECRET_FILE)?;
         let mountpoint_secret = secret(&JANUS_MOUNTPOINT_SECRET_FILE)?;
         let whep_token = secret(&WHEP_TOKEN_FILE)?;
+        let ice = ice_servers(&mut settings)?;
         node.warnings.append(&mut settings.warnings);
         // Media is taken on IPv6 as well if that is where others are told to send it.
         let v6 = node.host.as_deref().is_some_and(|host| host.parse::<Ipv6Addr>().is_ok());
@@ -127,6 +131,7 @@ impl Config {
             whep_path: whep_path.unwrap_or_else(|| WHEP.to_owned()),
             whep_token,
             pool,
+            ice,
             log: node.log.clone(),
             node,
         })

@@ -1,6 +1,9 @@
 //! The settings that only an egress has.
 
-use node::config::{JANUS_URL, Kind, Setting, Table};
+use node::config::{
+    ICE_SERVERS, JANUS_URL, Kind, Setting, TURN_LIFETIME, TURN_PASSWORD_FILE, TURN_SECRET_FILE,
+    TURN_USERNAME, Table,
+};
 
 /// Its table.
 #[derive(Clone, Copy, Debug)]
@@ -16,6 +19,11 @@ impl Table for EgressSettings {
         &WHEP_TOKEN_FILE,
         &PORT_POOL_BASE,
         &PORT_POOL_SIZE,
+        &ICE_SERVERS,
+        &TURN_USERNAME,
+        &TURN_PASSWORD_FILE,
+        &TURN_SECRET_FILE,
+        &TURN_LIFETIME,
     ];
 }
 

@@ -93,7 +93,7 @@ fn every_setting_can_be_made_by_every_name_it_has_or_had() {
     std::fs::set_permissions(&secret, std::os::unix::fs::PermissionsExt::from_mode(0o600)).unwrap();
     let host = ("NODE_HOST", "10.0.0.1");
     let redis = [("REDIS_HOST", "h"), host];
-    let examples: [node::config::everyway::Example<'_>; 22] = [
+    let examples: [node::config::everyway::Example<'_>; 27] = [
         ("node-id", "e7", &[]),
         ("tree-id", "t7", &[]),
         ("node-host", "10.0.0.5", &[]),
@@ -116,6 +116,11 @@ fn every_setting_can_be_made_by_every_name_it_has_or_had() {
         ("whep-token-file", &secret, &[]),
         ("port-pool-base", "7000", &[]),
         ("port-pool-size", "7", &[]),
+        ("ice-servers", "stun:10.0.0.5", &[]),
+        ("turn-username", "u", &[("ICE_SERVERS", "turn:h"), ("TURN_PASSWORD", "p")]),
+        ("turn-password-file", &secret, &[("ICE_SERVERS", "turn:h"), ("TURN_USERNAME", "u")]),
+        ("turn-secret-file", &secret, &[("ICE_SERVERS", "turn:h")]),
+        ("turn-lifetime", "600", &[("ICE_SERVERS", "turn:h"), ("TURN_SECRET", "s")]),
     ];
     let docs = include_str!("../../../docs/settings.md");
     let load = |settings: Settings<'_>| Config::new(settings).map(|config| format!("{config:?}"));

@@ -71,6 +71,9 @@ async function connect() {
   };
   try {
     const url = WHEP + "/endpoint/" + encodeURIComponent(id);
+    const reachBy = iceServers => {
+      if (iceServers.length) mine.setConfiguration({ bundlePolicy: "max-bundle", iceServers });
+    };
     const keep = response => {
       resource = response.headers.get("Location");
       listen();
@@ -78,6 +81,7 @@ async function connect() {
     };
     const sdp = { "Content-Type": "application/sdp", ...auth };
     if (offers) {
+      reachBy(await askIceServers(url, auth));
       mine.addTransceiver("audio", { direction: "recvonly" });
       mine.addTransceiver("video", { direction: "recvonly" });
       await mine.setLocalDescription();
@@ -88,6 +92,7 @@ async function connect() {
     } else {
       const response = await request(url, { method: "POST", headers: auth });
       keep(response);
+      reachBy(iceServers(response));
       await mine.setRemoteDescription({ type: "offer", sdp: await response.text() });
       await mine.setLocalDescription();
       await gathered(mine);

@@ -13,4 +13,5 @@ mod keyframes_are_asked_for_up_the_tree;
 mod mountpoints_follow_the_tree;
 mod strangers_harm_nobody;
 mod the_viewers_page_speaks_to_viewers;
+mod viewers_reach_janus_by_turn_alone;
 mod whip_and_whep_speak_alike;

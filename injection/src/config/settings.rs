@@ -1,6 +1,9 @@
 //! The settings that only an injection has.
 
-use node::config::{JANUS_URL, Kind, Setting, Table};
+use node::config::{
+    ICE_SERVERS, JANUS_URL, Kind, Setting, TURN_LIFETIME, TURN_PASSWORD_FILE, TURN_SECRET_FILE,
+    TURN_USERNAME, Table,
+};
 
 /// Its table.
 #[derive(Clone, Copy, Debug)]
@@ -17,6 +20,11 @@ impl Table for InjectionSettings {
         &WHIP_BASE_PATH,
         &WHIP_TOKEN_FILE,
         &RTMP,
+        &ICE_SERVERS,
+        &TURN_USERNAME,
+        &TURN_PASSWORD_FILE,
+        &TURN_SECRET_FILE,
+        &TURN_LIFETIME,
     ];
 }
 

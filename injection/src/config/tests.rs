@@ -115,7 +115,7 @@ fn every_setting_can_be_made_by_every_name_it_has_or_had() {
     // So that no warning about the file makes a difference.
     std::fs::set_permissions(&secret, std::os::unix::fs::PermissionsExt::from_mode(0o600)).unwrap();
     let redis = [("REDIS_HOST", "h")];
-    let examples: [node::config::everyway::Example<'_>; 23] = [
+    let examples: [node::config::everyway::Example<'_>; 28] = [
         ("node-id", "i7", &[]),
         ("tree-id", "t7", &[]),
         ("node-host", "10.0.0.5", &[]),
@@ -139,6 +139,11 @@ fn every_setting_can_be_made_by_every_name_it_has_or_had() {
         ("whip-base-path", "/in", &[]),
         ("whip-token-file", &secret, &[]),
         ("rtmp", "1935", &[]),
+        ("ice-servers", "stun:10.0.0.5", &[]),
+        ("turn-username", "u", &[("ICE_SERVERS", "turn:h"), ("TURN_PASSWORD", "p")]),
+        ("turn-password-file", &secret, &[("ICE_SERVERS", "turn:h"), ("TURN_USERNAME", "u")]),
+        ("turn-secret-file", &secret, &[("ICE_SERVERS", "turn:h")]),
+        ("turn-lifetime", "600", &[("ICE_SERVERS", "turn:h"), ("TURN_SECRET", "s")]),
     ];
     let docs = include_str!("../../../docs/settings.md");
     let load = |settings: Settings<'_>| Config::new(settings).map(|config| format!("{config:?}"));

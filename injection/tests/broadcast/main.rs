@@ -20,6 +20,7 @@ mod lost_sessions_are_written_again;
 mod metrics_please_promtool;
 mod nothing_is_leaked;
 mod publishers_need_the_token;
+mod publishers_reach_janus_by_turn_alone;
 mod publishing_again_goes_on_without_a_gap;
 mod redis_may_come_late_and_go;
 mod rtmp_encoders_are_refused_in_words;
