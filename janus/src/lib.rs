@@ -5,6 +5,7 @@
 //! events end: Janus forgets the session and its handles with it. What to set up again is the node's business.
 #![warn(missing_docs)]
 
+mod candidates;
 mod client;
 mod link;
 mod message;

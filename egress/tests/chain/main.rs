@@ -5,6 +5,7 @@
 mod common;
 
 mod a_browser_decodes;
+mod a_janus_behind_one_to_one_nat_is_watched;
 mod a_janus_that_comes_back_is_given_everything_again;
 mod a_republished_stream_is_announced;
 mod an_ended_session_is_not_said_to_stall;

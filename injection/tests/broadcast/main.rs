@@ -9,6 +9,7 @@
 mod common;
 
 mod a_dead_publisher_loses_its_place;
+mod a_janus_behind_one_to_one_nat_is_published_to;
 mod a_restart_takes_sessions_up_again;
 mod a_session_has_recipients_of_its_own;
 mod bad_input_is_refused;

@@ -44,8 +44,13 @@ impl<'lab> World<'lab> {
 
     /// With more in the egress' environment.
     pub fn start_with(lab: &'lab Lab, env: &[(&str, &str)]) -> World<'lab> {
+        World::start_mapped(lab, env, None)
+    }
+
+    /// The same behind an address that stands for Janus' own.
+    pub fn start_mapped(lab: &'lab Lab, env: &[(&str, &str)], mapped: Option<Ipv4Addr>) -> World<'lab> {
         let redis = Redis::start(lab, "eg", RedisConfig::default()).unwrap();
-        let janus = start_janus(lab);
+        let janus = start_janus(lab, mapped);
         let egress = start_egress(lab, env);
         let world = World { lab, redis, janus, egress };
         world.until("healthy", || world.get("/status")["healthy"] == json!(true));
@@ -124,13 +129,14 @@ impl<'lab> World<'lab> {
     }
 }
 
-fn start_janus(lab: &Lab) -> Janus<'_> {
+fn start_janus(lab: &Lab, mapped: Option<Ipv4Addr>) -> Janus<'_> {
     let config = JanusConfig {
         ns: "eg".to_owned(),
         address: HOST,
         role: Role::Streaming,
         api_secret: "apis".to_owned(),
         admin_key: "mps".to_owned(),
+        mapped,
     };
     Janus::start(lab, config).unwrap()
 }
