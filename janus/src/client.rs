@@ -27,6 +27,11 @@ pub struct Reply {
     pub jsep: Option<Jsep>,
 }
 
+/// What a Janus says of itself, as JSON: its version, plugins and settings. It wants no secret for that.
+pub async fn info(url: &str) -> Result<Value, Error> {
+    Link::open(url, None).await?.ask("info", Map::new(), PATIENCE).await.map(|reply| reply.data)
+}
+
 /// A connection with one session on it. Dropping all clones of it ends the session.
 #[derive(Clone, Debug)]
 pub struct Client {

@@ -10,7 +10,7 @@ mod client;
 mod link;
 mod message;
 
-pub use client::{Client, Handle, Reply};
+pub use client::{Client, Handle, Reply, info};
 pub use message::{Event, Jsep};
 
 /// Why a request failed.

@@ -3,6 +3,7 @@
 //! - [`config`]: what was asked for, checked before anything is bound; [`secret`]: what must not be shown.
 //! - [`http`]: the API that all nodes have, and who may use it; [`view`], [`metrics`]: what it shows.
 //! - [`cli`], [`daemon`]: the frame of a program: exit codes, log, signals.
+//! - [`doctor`]: what a node needs, whether it is there, and what mends it.
 //! - [`contract`]: the names of everything in Redis; [`media`]: kinds, codecs, SSRCs and RTP headers.
 //! - [`record`]: a node as Redis has it; [`addresses`]: those of this host; [`topology`]: from what Redis says to commands, without I/O.
 //! - [`resolve`]: from a host's name to the address that is used.
@@ -24,6 +25,7 @@ pub mod commands;
 pub mod config;
 pub mod contract;
 pub mod daemon;
+pub mod doctor;
 pub mod event;
 pub mod http;
 pub mod ice;

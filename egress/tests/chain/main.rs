@@ -10,6 +10,8 @@ mod a_janus_that_comes_back_is_given_everything_again;
 mod a_republished_stream_is_announced;
 mod an_ended_session_is_not_said_to_stall;
 mod bad_requests_are_refused_and_leave_nothing;
+mod debian_s_own_janus_and_redis_are_recognised;
+mod doctor_says_what_is_missing;
 mod keyframes_are_asked_for_up_the_tree;
 mod mountpoints_follow_the_tree;
 mod strangers_harm_nobody;

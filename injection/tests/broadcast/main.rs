@@ -14,6 +14,7 @@ mod a_restart_takes_sessions_up_again;
 mod a_session_has_recipients_of_its_own;
 mod bad_input_is_refused;
 mod children_come_and_go_while_media_flows;
+mod doctor_says_what_is_missing;
 mod gstreamer_publishes_by_rtmp;
 mod janus_comes_back_with_its_rooms;
 mod keyframe_requests_reach_the_publisher;

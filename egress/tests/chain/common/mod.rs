@@ -155,6 +155,18 @@ pub fn seen(browser: &Browser<'_>, name: &str) -> f64 {
 pub fn start_egress(lab: &Lab, env: &[(&str, &str)]) -> Process {
     let mut command = Command::new(env!("CARGO_BIN_EXE_egress"));
     command.args(["--api", "0.0.0.0:7073", "--log", "debug"]);
+    configure(&mut command, env);
+    let egress = lab.spawn("eg", command).unwrap();
+    let started = Instant::now();
+    while !egress.log().contains("ready: ") {
+        assert!(started.elapsed() < LONG, "the egress does not start: {}", egress.log());
+        std::thread::sleep(Duration::from_millis(10));
+    }
+    egress
+}
+
+/// What an egress of these tests is told by its environment.
+pub fn configure(command: &mut Command, env: &[(&str, &str)]) {
     command.envs([
         ("NODE_ID", "egress-1"),
         ("NODE_HOST", "10.77.0.1"),
@@ -165,13 +177,6 @@ pub fn start_egress(lab: &Lab, env: &[(&str, &str)]) -> Process {
         ("PORT_POOL_SIZE", "3"),
     ]);
     command.envs(env.iter().copied());
-    let egress = lab.spawn("eg", command).unwrap();
-    let started = Instant::now();
-    while !egress.log().contains("ready: ") {
-        assert!(started.elapsed() < LONG, "the egress does not start: {}", egress.log());
-        std::thread::sleep(Duration::from_millis(10));
-    }
-    egress
 }
 
 /// An RTP packet with some payload.
