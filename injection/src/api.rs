@@ -5,9 +5,9 @@ use std::sync::Arc;
 use axum::Router;
 use axum::extract::rejection::{JsonRejection, PathRejection};
 use axum::extract::{Path, State};
-use axum::http::{StatusCode, header};
+use axum::http::{StatusCode, Uri, header};
 use axum::response::{Html, IntoResponse, Json, Response};
-use axum::routing::{get, post};
+use axum::routing::{delete, get, post};
 use node::http::{self, Access, Failed, wish};
 use serde_json::{Value, json};
 
@@ -23,6 +23,7 @@ pub fn router(injector: Arc<Injector>) -> Router {
         .route("/session/create", post(create))
         .route("/session/{sid}", get(session).delete(destroy))
         .route("/session/{sid}/destroy", post(destroy))
+        .route("/session/{sid}/publisher", delete(dismiss))
         .route("/sessions", get(async |State(injector): State<Arc<Injector>>| Json(injector.sessions())))
         .route("/publish", get(publish_page))
         .with_state(injector.clone());
@@ -35,11 +36,14 @@ pub fn router(injector: Arc<Injector>) -> Router {
 
 async fn create(
     State(injector): State<Arc<Injector>>,
+    uri: Uri,
     body: Result<Json<NewSession>, JsonRejection>,
 ) -> Result<Response, Failed> {
     let Json(new) = body?;
     let session = injector.create(new).await?;
-    let location = [(header::LOCATION, format!("/session/{}", session.id))];
+    // Relative, for whoever is behind a proxy with paths of its own: /session and /session/create are not equally deep.
+    let folder = if uri.path().ends_with("/create") { "" } else { "session/" };
+    let location = [(header::LOCATION, format!("{folder}{}", session.id))];
     Ok((StatusCode::CREATED, location, Json(injector.created(&session))).into_response())
 }
 
@@ -58,6 +62,15 @@ async fn destroy(
     let Path(id) = id?;
     let session = injector.destroy(&id).await?;
     Ok(Json(json!({ "sessionId": session.id, "treeId": injector.config().tree_id, "active": false })))
+}
+
+async fn dismiss(
+    State(injector): State<Arc<Injector>>,
+    id: Result<Path<String>, PathRejection>,
+) -> Result<StatusCode, Failed> {
+    let Path(id) = id?;
+    injector.entry(&id)?.unpublish(None).await?;
+    Ok(StatusCode::NO_CONTENT)
 }
 
 async fn publish_page(State(injector): State<Arc<Injector>>) -> Html<String> {

@@ -75,7 +75,8 @@ async function connect() {
       if (iceServers.length) mine.setConfiguration({ bundlePolicy: "max-bundle", iceServers });
     };
     const keep = response => {
-      resource = response.headers.get("Location");
+      // It is relative to where the answer came from, not to this page.
+      resource = new URL(response.headers.get("Location"), response.url).href;
       listen();
       if (mine !== peer) { drop(); throw new Error("superseded"); }
     };

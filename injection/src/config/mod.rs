@@ -10,6 +10,8 @@ use node::ice::IceServers;
 use node::secret::Secret;
 use settings::*;
 
+use crate::publication::Takeover;
+
 pub use settings::InjectionSettings;
 
 /// What is so unless told otherwise.
@@ -50,10 +52,16 @@ pub struct Config {
     pub whip_path: String,
     /// What publishers must know.
     pub whip_token: Option<Secret>,
+    /// Whether a newcomer takes the place of who publishes.
+    pub takeover: Takeover,
     /// Where RTMP is taken, if at all.
     pub rtmp: Option<SocketAddr>,
     /// STUN and TURN servers that publishers are told of.
     pub ice: IceServers,
+    /// RTMP connections that do not publish yet, in all …
+    pub rtmp_waiting: usize,
+    /// … and of an address.
+    pub rtmp_waiting_each: usize,
 }
 
 impl Deref for Config {
@@ -88,7 +96,11 @@ impl Config {
             text.parse().map_err(|_| "must be an address, for instance 10.0.0.5".to_owned())
         })?;
         let whip_path = settings.get(&WHIP_BASE_PATH, whip_path)?.unwrap_or_else(|| DEFAULT_WHIP.to_owned());
+        let guarded = whip_token.is_some();
+        let takeover = settings.get(&TAKEOVER, |text| takeover(text, guarded))?.unwrap_or_default();
         let rtmp = settings.get(&RTMP, listen)?;
+        let rtmp_waiting = settings.get(&RTMP_WAITING, places)?.unwrap_or(64);
+        let rtmp_waiting_each = settings.get(&RTMP_WAITING_PER_ADDRESS, places)?.unwrap_or(8);
         for open in [Some(node.api), rtmp].into_iter().flatten() {
             if whip_token.is_none() && !open.ip().to_canonical().is_loopback() {
                 node.warnings.push(format!(
@@ -109,8 +121,11 @@ impl Config {
             },
             whip_path,
             whip_token,
+            takeover,
             rtmp,
             ice,
+            rtmp_waiting,
+            rtmp_waiting_each,
         })
     }
 }
@@ -126,6 +141,22 @@ fn whip_path(text: &str) -> Result<String, String> {
         return Err("is a path of the node itself; choose another, for instance /whip".to_owned());
     }
     Ok(path.to_owned())
+}
+
+fn takeover(text: &str, guarded: bool) -> Result<Takeover, String> {
+    let takeover =
+        Takeover::parse(text).ok_or_else(|| format!("must be one of {}", Takeover::WORDS.join(", ")))?;
+    if takeover == Takeover::Always && !guarded {
+        return Err(
+            "would let anybody end every broadcast; set WHIP_TOKEN or --whip-token-file with it".to_owned()
+        );
+    }
+    Ok(takeover)
+}
+
+fn places(text: &str) -> Result<usize, String> {
+    let number = text.parse().ok().filter(|number| (1..=10_000).contains(number));
+    number.ok_or_else(|| "must be a number from 1 to 10000".to_owned())
 }
 
 fn listen(text: &str) -> Result<SocketAddr, String> {

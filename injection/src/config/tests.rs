@@ -62,6 +62,9 @@ fn what_makes_no_sense_is_refused_in_one_line_that_names_it() {
         ("RTP_VIDEO_PORT", "65535"),
         ("RTP_AUDIO_PORT", "many"),
         ("INJECTION_API", "7070"),
+        ("TAKEOVER", "sometimes"),
+        // Without a token anybody could end every broadcast.
+        ("TAKEOVER", "always"),
     ];
     for (name, value) in table {
         let error = config(&[(name, value)]).unwrap_err().0;
@@ -91,6 +94,13 @@ fn rtmp_is_off_unless_asked_for() {
 }
 
 #[test]
+fn a_place_is_taken_over_as_configured() {
+    assert_eq!(config(&[]).unwrap().takeover, Takeover::Silent);
+    let always = config(&[("TAKEOVER", "always"), ("WHIP_TOKEN", "x")]).unwrap();
+    assert_eq!(always.takeover, Takeover::Always);
+}
+
+#[test]
 fn flags_win_over_the_environment_and_that_over_the_file() {
     let file = "whip-base-path = '/file'\nrtp-audio-port = 6002\nrtp-video-port = 6004\nlog = 'warn'";
     let env = [("WHIP_BASE_PATH", "/env"), ("RTP_AUDIO_PORT", "7002")];
@@ -115,7 +125,7 @@ fn every_setting_can_be_made_by_every_name_it_has_or_had() {
     // So that no warning about the file makes a difference.
     std::fs::set_permissions(&secret, std::os::unix::fs::PermissionsExt::from_mode(0o600)).unwrap();
     let redis = [("REDIS_HOST", "h")];
-    let examples: [node::config::everyway::Example<'_>; 28] = [
+    let examples: &[node::config::everyway::Example<'_>] = &[
         ("node-id", "i7", &[]),
         ("tree-id", "t7", &[]),
         ("node-host", "10.0.0.5", &[]),
@@ -138,16 +148,19 @@ fn every_setting_can_be_made_by_every_name_it_has_or_had() {
         ("janus-media-address", "10.0.0.5", &[]),
         ("whip-base-path", "/in", &[]),
         ("whip-token-file", &secret, &[]),
+        ("takeover", "never", &[]),
         ("rtmp", "1935", &[]),
         ("ice-servers", "stun:10.0.0.5", &[]),
         ("turn-username", "u", &[("ICE_SERVERS", "turn:h"), ("TURN_PASSWORD", "p")]),
         ("turn-password-file", &secret, &[("ICE_SERVERS", "turn:h"), ("TURN_USERNAME", "u")]),
         ("turn-secret-file", &secret, &[("ICE_SERVERS", "turn:h")]),
         ("turn-lifetime", "600", &[("ICE_SERVERS", "turn:h"), ("TURN_SECRET", "s")]),
+        ("rtmp-waiting", "9", &[]),
+        ("rtmp-waiting-per-address", "3", &[]),
     ];
     let docs = include_str!("../../../docs/settings.md");
     let load = |settings: Settings<'_>| Config::new(settings).map(|config| format!("{config:?}"));
-    let faults = node::config::everyway::faults::<InjectionSettings>(&examples, docs, &load);
+    let faults = node::config::everyway::faults::<InjectionSettings>(examples, docs, &load);
     assert!(faults.is_empty(), "{}", faults.join("\n"));
 }
 

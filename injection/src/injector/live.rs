@@ -13,7 +13,7 @@ use tokio::sync::{mpsc, watch};
 use super::{InjectorError, lock};
 use crate::feedback::Feedback;
 use crate::pipeline::Feed;
-use crate::publication::{Happening, Occupancy, Publication, Stage, Via};
+use crate::publication::{Happening, Occupancy, Publication, Stage, Takeover, Via};
 use crate::sdp::{self, Offer};
 use crate::session::Session;
 use crate::videoroom::{self, Destination, OfferedStream, Publisher, VideoRoom};
@@ -33,6 +33,8 @@ pub struct LiveSession {
     /// It was destroyed: nobody publishes to it any more.
     closed: AtomicBool,
     feedback: Arc<Feedback>,
+    /// Whether a newcomer may have the place of who publishes.
+    takeover: Takeover,
     /// Where times count from.
     epoch: Instant,
 }
@@ -72,7 +74,13 @@ pub struct Published {
 
 impl LiveSession {
     /// Nobody publishes yet.
-    pub(super) fn new(session: Session, feed: Feed, feedback: Arc<Feedback>, epoch: Instant) -> LiveSession {
+    pub(super) fn new(
+        session: Session,
+        feed: Feed,
+        feedback: Arc<Feedback>,
+        takeover: Takeover,
+        epoch: Instant,
+    ) -> LiveSession {
         LiveSession {
             codec: Mutex::new(session.codec.clone()),
             session,
@@ -83,6 +91,7 @@ impl LiveSession {
             publications: AtomicU64::new(0),
             closed: AtomicBool::new(false),
             feedback,
+            takeover,
             epoch,
         }
     }
@@ -134,23 +143,33 @@ impl LiveSession {
     ) -> Result<Published, InjectorError> {
         let session = &self.session;
         let id = &session.id;
-        let offered = sdp::check(&offer)?;
+        let offered = Offer::parse(&offer)?;
         let janus = janus?;
         let _turn = self.turn.lock().await;
         if let Some(current) = self.current() {
-            if !lock(&current.life).gives_way(self.now()) {
+            if !lock(&current.life).gives_way(self.now(), self.takeover) {
                 return Err(InjectorError::Busy(id.clone()));
             }
             self.leave(&current, "another takes its place").await;
         }
-        let (publisher, events) = self.join(&janus, offer).await?;
-        if let Some(why) = refusal(&offered, &publisher.streams) {
-            publisher.leave().await;
-            return Err(why);
-        }
-        self.feed.begin();
-        let to =
-            Destination { ports: self.feed.ports(), ssrcs: session.ssrcs, rtcp_port: self.feedback.port };
+        let (publisher, events) = self.join(&janus, offered.for_janus()).await?;
+        let answer = match refusal(offered.sends(), &publisher.streams) {
+            Some(why) => Err(why),
+            None => offered.answer(&publisher.answer).map_err(InjectorError::Answer),
+        };
+        let answer = match answer {
+            Ok(answer) => answer,
+            Err(why) => {
+                publisher.leave().await;
+                return Err(why);
+            }
+        };
+        let to = Destination {
+            ports: self.feed.ports(),
+            ssrcs: self.feed.begin(),
+            rtcp_port: self.feedback.port,
+            simulcast: offered.is_simulcast(),
+        };
         let keyframes = match janus.forward(session.room, &publisher, &to).await {
             Ok(keyframes) => keyframes,
             Err(error) => {
@@ -164,7 +183,6 @@ impl LiveSession {
             return Err(InjectorError::Destroyed(id.clone()));
         }
         self.feedback.publisher(session.ssrcs.video, keyframes);
-        let answer = publisher.answer.clone();
         let key = format!("{:032x}", rand::random::<u128>());
         let current = Arc::new(Current {
             key: key.clone(),
@@ -191,18 +209,19 @@ impl LiveSession {
 
     /// Whether somebody could publish now.
     pub fn occupancy(&self) -> Occupancy {
-        let busy = self.current().is_some_and(|current| !lock(&current.life).gives_way(self.now()));
+        let busy =
+            self.current().is_some_and(|current| !lock(&current.life).gives_way(self.now(), self.takeover));
         if busy { Occupancy::Busy } else { Occupancy::Free }
     }
 
-    /// Names the publication that a request is about: the one with this key, or whichever is current.
-    pub fn key(&self, key: Option<&str>) -> Result<String, InjectorError> {
-        Ok(self.publication(key)?.key.clone())
+    /// Whether the publication with this key is the current one; else the answer that it is not.
+    pub fn is_current(&self, key: &str) -> Result<(), InjectorError> {
+        self.publication(key).map(drop)
     }
 
     /// Passes a publisher's candidates on, in the text of an SDP fragment.
     pub async fn trickle(&self, key: &str, text: &str) -> Result<(), InjectorError> {
-        let current = self.publication(Some(key))?;
+        let current = self.publication(key)?;
         let candidates = current.ice.take(text)?;
         let publisher = lock(&current.publisher).clone();
         let publisher = publisher.ok_or_else(|| self.unknown())?;
@@ -212,10 +231,14 @@ impl LiveSession {
         Ok(())
     }
 
-    /// Ends a publication because its publisher says so.
+    /// Ends a publication because its publisher says so, who has its key; without one whichever there is, because an operator
+    /// says so.
     pub async fn unpublish(&self, key: Option<&str>) -> Result<(), InjectorError> {
-        let current = self.publication(key)?;
-        self.end(Some(&current), "its publisher ended it").await;
+        let (current, why) = match key {
+            Some(key) => (self.publication(key)?, "its publisher ended it"),
+            None => (self.current().ok_or_else(|| self.unknown())?, "an operator ended it"),
+        };
+        self.end(Some(&current), why).await;
         Ok(())
     }
 
@@ -235,8 +258,8 @@ impl LiveSession {
         }
     }
 
-    fn publication(&self, key: Option<&str>) -> Result<Arc<Current>, InjectorError> {
-        let current = self.current().filter(|current| key.is_none_or(|key| key == current.key));
+    fn publication(&self, key: &str) -> Result<Arc<Current>, InjectorError> {
+        let current = self.current().filter(|current| key == current.key);
         current.ok_or_else(|| self.unknown())
     }
 
@@ -292,18 +315,25 @@ impl LiveSession {
                 () = due => None,
             };
             let now = self.now();
-            let mut life = lock(&current.life);
-            let stage = life.stage();
-            let over = match happening {
-                Some(happening) => life.happens(happening, now),
-                None => life.check(now),
+            let (before, after, over) = {
+                let mut life = lock(&current.life);
+                let before = life.stage();
+                let over = match happening {
+                    Some(happening) => life.happens(happening, now),
+                    None => life.check(now),
+                };
+                (before, life.stage(), over)
             };
-            if life.stage() != stage {
-                tracing::info!("session {}: publisher {:?}", self.session.id, life.stage());
-                current.connected.send_replace(life.stage() != Stage::Connecting);
+            if before != after {
+                tracing::info!("session {}: publisher {after:?}", self.session.id);
+                current.connected.send_replace(after != Stage::Connecting);
             }
             if let Some(why) = over {
                 break why;
+            }
+            if (before, after) == (Stage::Silent, Stage::Publishing) {
+                // Pictures were lost: whoever watches waits for the next that needs none before it.
+                self.feedback.want(self.session.ssrcs.video).await;
             }
         };
         self.end(Some(&current), &why).await;
@@ -316,12 +346,12 @@ impl LiveSession {
 }
 
 /// Why a publication as Janus took it is of no use: nobody would notice that half of it is missing.
-fn refusal(offered: &Offer, streams: &[OfferedStream]) -> Option<InjectorError> {
+fn refusal(sends: PerKind<bool>, streams: &[OfferedStream]) -> Option<InjectorError> {
     let odd = streams.iter().find(|stream| Codec::parse(&stream.codec).is_none());
     if let Some(odd) = odd {
         return Some(InjectorError::CodecNotCarried(odd.codec.clone()));
     }
-    let is_missing = |kind: &Kind| offered.sends[*kind] && streams.iter().all(|stream| stream.kind != *kind);
+    let is_missing = |kind: &Kind| sends[*kind] && streams.iter().all(|stream| stream.kind != *kind);
     let kind = Kind::BOTH.into_iter().find(is_missing)?;
     let wanted = PerKind { audio: "Opus", video: "VP8 or H264 (42e01f)" }[kind];
     Some(InjectorError::HalfTaken { kind, wanted })
@@ -351,14 +381,13 @@ mod tests {
     #[test]
     fn half_a_publication_is_refused() {
         let stream = |kind, codec: &str| OfferedStream { mid: "0".to_owned(), kind, codec: codec.to_owned() };
-        let offer = |sends: [bool; 2]| Offer { users: Vec::new(), sends: sends.into() };
         let both = [stream(Kind::Video, "h264"), stream(Kind::Audio, "opus")];
-        assert!(refusal(&offer([true, true]), &both).is_none());
-        assert!(refusal(&offer([false, true]), &both[..1]).is_none());
+        assert!(refusal([true, true].into(), &both).is_none());
+        assert!(refusal([false, true].into(), &both[..1]).is_none());
         let table = [
-            (refusal(&offer([true, true]), &both[..1]), "does not take the offered audio"),
-            (refusal(&offer([true, true]), &both[1..]), "does not take the offered video"),
-            (refusal(&offer([false, true]), &[stream(Kind::Video, "vp9")]), "does not carry vp9"),
+            (refusal([true, true].into(), &both[..1]), "does not take the offered audio"),
+            (refusal([true, true].into(), &both[1..]), "does not take the offered video"),
+            (refusal([false, true].into(), &[stream(Kind::Video, "vp9")]), "does not carry vp9"),
         ];
         for (refused, words) in table {
             assert!(refused.as_ref().is_some_and(|why| why.to_string().contains(words)), "{refused:?}");
