@@ -5,7 +5,7 @@ use std::process::Command;
 
 use anyhow::{Context, Result, bail};
 
-use crate::{progress, sh};
+use crate::{players, progress, sh};
 
 /// bpf-linker's version is pinned: it links against rustc's LLVM, and a silent upgrade could change the object.
 const BPF_LINKER_VERSION: &str = "0.13.0";
@@ -32,7 +32,7 @@ pub enum Need {
     Nat,
     /// Metrics read by Prometheus' own checker.
     Metrics,
-    /// A headless browser.
+    /// Headless browsers, and clients of others for their pages.
     Browser,
     /// What benchmarks compare the relay with.
     Contestants,
@@ -71,9 +71,7 @@ impl Need {
             Need::Encoders => ENCODERS,
             Need::Nat => NAT,
             Need::Metrics => &[("prometheus", "/usr/bin/promtool")],
-            Need::Browser => {
-                &[("chromium", "/usr/bin/chromium"), ("chromium-driver", "/usr/bin/chromedriver")]
-            }
+            Need::Browser => BROWSER,
             Need::Contestants => CONTESTANTS,
             Need::Machines => MACHINES,
             Need::Release => &[("musl-tools", "/usr/bin/musl-gcc")],
@@ -132,6 +130,15 @@ const ENCODERS: &[Package] = &[
 /// What stands between players and servers.
 const NAT: &[Package] = &[("coturn", "/usr/bin/turnserver"), ("nftables", "/usr/sbin/nft")];
 
+/// npm fetches the clients, and makes a script of them.
+const BROWSER: &[Package] = &[
+    ("chromium", "/usr/bin/chromium"),
+    ("chromium-driver", "/usr/bin/chromedriver"),
+    ("firefox-esr", "/usr/bin/firefox-esr"),
+    ("nodejs", "/usr/bin/node"),
+    ("npm", "/usr/bin/npm"),
+];
+
 const CONTESTANTS: &[Package] = &[
     ("nftables", "/usr/sbin/nft"),
     ("rtpengine-daemon", "/usr/bin/rtpengine"),
@@ -168,6 +175,9 @@ pub fn install(needs: &[Need]) -> Result<()> {
             apt_install(&[&format!("llvm-{llvm}-dev")])?;
         }
         install_bpf_linker(llvm)?;
+    }
+    if needs.contains(&Need::Browser) {
+        players::build()?;
     }
     Ok(())
 }

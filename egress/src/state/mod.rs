@@ -29,7 +29,7 @@ use crate::records::Records;
 use link::JanusLink;
 use media::Media;
 
-pub use audience::{Audience, Offer, Tie};
+pub use audience::{Audience, COUNTER_OFFER_HOLDS, Reply, Tie};
 pub use change::{NewMountpoint, Outcome};
 pub use error::EgressError;
 
@@ -85,8 +85,8 @@ impl Egress {
         &self.audience
     }
 
-    /// Somebody wants to watch. With an offer it gets an answer, without one it gets Janus' offer.
-    pub async fn watch(&self, session: &str, offer: Option<&[u8]>) -> Result<Offer, EgressError> {
+    /// Somebody wants to watch. With an offer that can be served it gets an answer, otherwise it gets Janus' offer.
+    pub async fn watch(&self, session: &str, offer: Option<&[u8]>) -> Result<Reply, EgressError> {
         let mountpoint = self.mountpoint(session)?;
         self.audience.watch(self.janus.get(), mountpoint, offer).await
     }

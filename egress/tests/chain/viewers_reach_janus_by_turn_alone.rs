@@ -6,6 +6,7 @@
 
 use std::net::Ipv4Addr;
 
+use lab::browser::Maker;
 use lab::turn::PORT;
 use lab::{Browser, Lab, Turn, TurnLogin, firewall};
 use serde_json::json;
@@ -37,7 +38,7 @@ fn by_credentials_that_end() {
     plays(
         TurnLogin::Secret("hunter2"),
         &[("TURN_SECRET", "hunter2")],
-        &["id=show", "id=show&offer=1"],
+        &[(Maker::Chromium, "id=show"), (Maker::Chromium, "id=show&offer=1"), (Maker::Firefox, "id=show")],
         of_session,
     );
 }
@@ -46,10 +47,15 @@ fn by_credentials_that_end() {
 #[test]
 fn by_a_shared_password() {
     let env = [("TURN_USERNAME", "u"), ("TURN_PASSWORD", "p")];
-    plays(TurnLogin::User("u", "p"), &env, &["id=show"], |name| name == "u");
+    plays(TurnLogin::User("u", "p"), &env, &[(Maker::Chromium, "id=show")], |name| name == "u");
 }
 
-fn plays(login: TurnLogin<'_>, env: &[(&str, &str)], queries: &[&str], is_known: impl Fn(&str) -> bool) {
+fn plays(
+    login: TurnLogin<'_>,
+    env: &[(&str, &str)],
+    queries: &[(Maker, &str)],
+    is_known: impl Fn(&str) -> bool,
+) {
     let lab = lab();
     home(&lab);
     let turn = Turn::start(&lab, "view", TURN, login).unwrap();
@@ -57,12 +63,12 @@ fn plays(login: TurnLogin<'_>, env: &[(&str, &str)], queries: &[&str], is_known:
     world.session("show", 4001, [7777, 8888]);
     let _sending = world.broadcast([7777, 8888]);
     world.until("active", || world.get("/mountpoint/show")["active"] == json!(true));
-    let browser = Browser::start(&lab, "home", &[]).unwrap();
-    for query in queries {
+    for (maker, query) in queries {
+        let browser = Browser::of(*maker, &lab, "home", &[]).unwrap();
         browser.open(&format!("http://10.77.0.1:7073/?{query}")).unwrap();
         world.until("frames", || seen(&browser, "framesDecoded") > 30.0);
         assert!(seen(&browser, "audioPackets") > 20.0);
-        assert_eq!(browser.ways().unwrap(), ["relay tcp"], "{query}");
+        assert_eq!(browser.ways().unwrap(), ["relay tcp"], "{maker:?} {query}");
     }
     let clients = turn.clients();
     let known = clients.len() >= queries.len() && clients.iter().all(|name| is_known(name));

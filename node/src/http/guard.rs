@@ -67,7 +67,8 @@ async fn in_json(request: Request, next: Next) -> Response {
     let status = response.status();
     let kind = response.headers().get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok());
     let is_error = status.is_client_error() || status.is_server_error();
-    if !is_error || kind.is_some_and(|kind| kind.starts_with("application/json")) {
+    // What says what it is was made by a handler: an error in JSON, or WHEP's counter-offer.
+    if !is_error || kind.is_some_and(|kind| !kind.starts_with("text/plain")) {
         return response;
     }
     let (head, body) = response.into_parts();
