@@ -7,8 +7,9 @@ mod tests;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::num::NonZeroU32;
 
-use node::config::{ConfigError, Defaults, JanusUrl, NodeConfig, Settings, count, rate};
+use node::config::{ConfigError, Defaults, JanusUrl, NodeConfig, Settings, count, ice_servers, rate};
 use node::http::Rate;
+use node::ice::IceServers;
 use node::secret::Secret;
 pub use settings::EgressSettings;
 use settings::*;
@@ -63,6 +64,8 @@ pub struct Config {
     pub pool: PortPool,
     /// How many may come in.
     pub most: Most,
+    /// STUN and TURN servers that viewers are told of.
+    pub ice: IceServers,
     /// What to log.
     pub log: String,
 }
@@ -110,6 +113,7 @@ impl Config {
         let api_secret = secret(&JANUS_API_SECRET_FILE)?;
         let mountpoint_secret = secret(&JANUS_MOUNTPOINT_SECRET_FILE)?;
         let whep_token = secret(&WHEP_TOKEN_FILE)?;
+        let ice = ice_servers(&mut settings)?;
         node.warnings.append(&mut settings.warnings);
         // Media is taken on IPv6 as well if that is where others are told to send it.
         let v6 = node.host.as_deref().is_some_and(|host| host.parse::<Ipv6Addr>().is_ok());
@@ -135,6 +139,7 @@ impl Config {
             whep_token,
             pool,
             most: most(&mut settings, &node)?,
+            ice,
             log: node.log.clone(),
             node,
         })
