@@ -32,6 +32,8 @@ pub enum Need {
     Metrics,
     /// Headless browsers, and clients of others for their pages.
     Browser,
+    /// Proxies in front of nodes.
+    Proxies,
     /// What benchmarks compare the relay with.
     Contestants,
     /// Virtual machines.
@@ -55,6 +57,7 @@ impl Need {
         Need::Encoders,
         Need::Metrics,
         Need::Browser,
+        Need::Proxies,
         Need::Contestants,
     ];
 
@@ -68,6 +71,7 @@ impl Need {
             Need::Encoders => ENCODERS,
             Need::Metrics => &[("prometheus", "/usr/bin/promtool")],
             Need::Browser => BROWSER,
+            Need::Proxies => PROXIES,
             Need::Contestants => CONTESTANTS,
             Need::Machines => MACHINES,
             Need::Release => &[("musl-tools", "/usr/bin/musl-gcc")],
@@ -131,6 +135,10 @@ const BROWSER: &[Package] = &[
     ("nodejs", "/usr/bin/node"),
     ("npm", "/usr/bin/npm"),
 ];
+
+/// On a systemd machine they start services, which ours have nothing to do with.
+const PROXIES: &[Package] =
+    &[("haproxy", "/usr/sbin/haproxy"), ("nginx-light", "/usr/sbin/nginx"), ("caddy", "/usr/bin/caddy")];
 
 const CONTESTANTS: &[Package] = &[
     ("nftables", "/usr/sbin/nft"),
