@@ -28,10 +28,14 @@ pub enum Need {
     Broadcast,
     /// What only tests of the broadcast use: RTMP and its encoders.
     Encoders,
+    /// Firewalls, address translation and a TURN server between players and servers.
+    Nat,
     /// Metrics read by Prometheus' own checker.
     Metrics,
     /// Headless browsers, and clients of others for their pages.
     Browser,
+    /// Proxies in front of nodes.
+    Proxies,
     /// What benchmarks compare the relay with.
     Contestants,
     /// Virtual machines.
@@ -53,8 +57,10 @@ impl Need {
         Need::Namespaces,
         Need::Broadcast,
         Need::Encoders,
+        Need::Nat,
         Need::Metrics,
         Need::Browser,
+        Need::Proxies,
         Need::Contestants,
     ];
 
@@ -66,8 +72,10 @@ impl Need {
             Need::Namespaces => NAMESPACES,
             Need::Broadcast => BROADCAST,
             Need::Encoders => ENCODERS,
+            Need::Nat => NAT,
             Need::Metrics => &[("prometheus", "/usr/bin/promtool")],
             Need::Browser => BROWSER,
+            Need::Proxies => PROXIES,
             Need::Contestants => CONTESTANTS,
             Need::Machines => MACHINES,
             Need::Release => &[("musl-tools", "/usr/bin/musl-gcc")],
@@ -123,6 +131,9 @@ const ENCODERS: &[Package] = &[
     ("ffmpeg", "/usr/bin/ffmpeg"),
 ];
 
+/// What stands between players and servers.
+const NAT: &[Package] = &[("coturn", "/usr/bin/turnserver"), ("nftables", "/usr/sbin/nft")];
+
 /// npm fetches the clients, and makes a script of them.
 const BROWSER: &[Package] = &[
     ("chromium", "/usr/bin/chromium"),
@@ -131,6 +142,10 @@ const BROWSER: &[Package] = &[
     ("nodejs", "/usr/bin/node"),
     ("npm", "/usr/bin/npm"),
 ];
+
+/// On a systemd machine they start services, which ours have nothing to do with.
+const PROXIES: &[Package] =
+    &[("haproxy", "/usr/sbin/haproxy"), ("nginx-light", "/usr/sbin/nginx"), ("caddy", "/usr/bin/caddy")];
 
 const CONTESTANTS: &[Package] = &[
     ("nftables", "/usr/sbin/nft"),

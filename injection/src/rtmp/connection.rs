@@ -15,6 +15,7 @@ use super::places::Place;
 use super::protocol::{Event, Protocol};
 use super::publishing;
 use crate::injector::Injector;
+use crate::publication::Occupancy;
 
 /// How long an encoder may take to say what it publishes, …
 const GREETING: Duration = Duration::from_secs(10);
@@ -30,7 +31,7 @@ pub async fn serve(
     socket: TcpStream,
     from: SocketAddr,
     injector: Arc<Injector>,
-    place: Place,
+    mut place: Place,
     taken: oneshot::Receiver<()>,
 ) {
     let mut connection = Connection {
@@ -42,7 +43,7 @@ pub async fn serve(
     };
     let books = injector.rtmp.books.clone();
     let greeted = tokio::select! {
-        greeted = timeout(GREETING, connection.greet(&injector)) => greeted,
+        greeted = timeout(GREETING, connection.greet(&injector, &mut place)) => greeted,
         _ = taken => Ok(Err((Refusal::Crowded, "another came while it said nothing".to_owned()))),
     };
     let key = match greeted {
@@ -50,7 +51,6 @@ pub async fn serve(
         Ok(Err((refusal, why))) => return books.refuse(refusal, from, &why),
         Err(_) => return books.refuse(Refusal::Silent, from, SILENT),
     };
-    place.keep();
     let session = &key.session;
     tracing::info!("session {session}: RTMP from {from}");
     match publishing::publish(&mut connection, session, &injector, place).await {
@@ -73,24 +73,26 @@ pub(super) struct Connection {
 
 impl Connection {
     /// Lets it in or not.
-    async fn greet(&mut self, injector: &Injector) -> Result<Key, (Refusal, String)> {
+    async fn greet(&mut self, injector: &Injector, place: &mut Place) -> Result<Key, (Refusal, String)> {
         let malformed = |why| (Refusal::Malformed, why);
         let mut taken = 0;
         loop {
             let count = self.read().await.map_err(malformed)?;
             taken += count;
-            if count == 0 || taken > GREETING_BYTES {
+            if count == 0 {
                 return Err((Refusal::Silent, SILENT.to_owned()));
             }
             for event in self.events(count).await.map_err(malformed)? {
                 let Event::Publish(address) = event else { continue };
-                let token = injector.config().whip_token.as_ref();
-                let verdict = key::parse(&address)
-                    .and_then(|key| key::decide(&key, token, |id| injector.occupancy(id)).map(|()| key));
+                let verdict = key::parse(&address).and_then(|key| admit(key, injector, place));
                 return match verdict {
                     Ok(key) => self.accept().await.map(|()| key).map_err(malformed),
                     Err(denied) => Err((Refusal::Denied, self.refuse(&denied).await)),
                 };
+            }
+            // Some send their media behind the wish at once.
+            if taken > GREETING_BYTES {
+                return Err((Refusal::Malformed, format!("{SILENT}, in {GREETING_BYTES} bytes")));
             }
         }
     }
@@ -132,4 +134,14 @@ impl Connection {
         }
         Ok(())
     }
+}
+
+/// May it publish? Who may claims the session.
+fn admit(key: Key, injector: &Injector, place: &mut Place) -> Result<Key, Denied> {
+    let token = injector.config().whip_token.as_ref();
+    key::decide(&key, token, |id| match injector.occupancy(id) {
+        Occupancy::Free if !place.claim(id) => Occupancy::Busy,
+        occupancy => occupancy,
+    })?;
+    Ok(key)
 }

@@ -81,7 +81,11 @@ fn cut(text: &str) -> (&str, &str) {
 }
 
 /// May it publish? The token comes first: who has none learns nothing of sessions.
-pub fn decide(key: &Key, wanted: Option<&Secret>, place: impl Fn(&str) -> Occupancy) -> Result<(), Denied> {
+pub fn decide(
+    key: &Key,
+    wanted: Option<&Secret>,
+    place: impl FnOnce(&str) -> Occupancy,
+) -> Result<(), Denied> {
     if let Some(wanted) = wanted {
         let claimed = key.token.as_ref().map_or("", Secret::reveal);
         if !wanted.is(claimed.as_bytes()) {
