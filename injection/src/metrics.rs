@@ -29,8 +29,14 @@ pub struct Sample {
     pub publications: u64,
     /// Keyframe requests: asked, passed on.
     pub keyframes: [u64; 2],
+    /// RTMP connections that do not publish yet.
+    pub rtmp_waiting: usize,
+    /// Those that ended before they published, by reason.
+    pub rtmp_refused: Vec<(&'static str, u64)>,
     /// Audio and video of every session.
     pub streams: Vec<StreamSample>,
+    /// What is taken of HTTP.
+    pub http: node::http::Taken,
 }
 
 /// A stream.
@@ -53,6 +59,7 @@ pub fn text(sample: &Sample) -> Result<String> {
     scrape.one_gauge("publishers", "Sessions that somebody publishes to.", sample.publishing as f64)?;
     scrape.one_gauge("children_count", "Children that media is sent to.", sample.children as f64)?;
     scrape.one_gauge("janus_connected", "1 while Janus is connected.", flag(sample.janus))?;
+    sample.http.scrape(&scrape)?;
     let [asked, passed_on] = sample.keyframes;
     for (name, help, count) in [
         ("janus_connections_total", "Times that Janus was connected to.", sample.janus_connections),
@@ -67,6 +74,11 @@ pub fn text(sample: &Sample) -> Result<String> {
     ] {
         scrape.one_counter(name, help, count as f64)?;
     }
+    let help = "RTMP connections that do not publish yet.";
+    scrape.one_gauge("rtmp_waiting", help, sample.rtmp_waiting as f64)?;
+    let help = "RTMP connections that ended before they published.";
+    let refused = sample.rtmp_refused.iter().map(|(reason, count)| ([*reason], *count as f64));
+    scrape.counter("rtmp_refused_total", help, ["reason"], refused)?;
     let ssrcs: Vec<String> = sample.streams.iter().map(|stream| stream.ssrc.to_string()).collect();
     let of = |value: fn(&Count) -> u64| {
         let streams = sample.streams.iter().zip(&ssrcs);
@@ -126,7 +138,8 @@ mod tests {
             ssrc: Ssrc(1),
             count: Count::default(),
         };
-        let sample = Sample { streams: vec![stream], ..Sample::default() };
+        let rtmp_refused = vec![("denied", 0)];
+        let sample = Sample { streams: vec![stream], rtmp_refused, ..Sample::default() };
         documented::are_the_metrics_of("media_tree_injection_", &[text(&sample).unwrap()]);
     }
 }

@@ -93,7 +93,7 @@ fn every_setting_can_be_made_by_every_name_it_has_or_had() {
     std::fs::set_permissions(&secret, std::os::unix::fs::PermissionsExt::from_mode(0o600)).unwrap();
     let host = ("NODE_HOST", "10.0.0.1");
     let redis = [("REDIS_HOST", "h"), host];
-    let examples: [node::config::everyway::Example<'_>; 22] = [
+    let examples: &[node::config::everyway::Example<'_>] = &[
         ("node-id", "e7", &[]),
         ("tree-id", "t7", &[]),
         ("node-host", "10.0.0.5", &[]),
@@ -116,10 +116,16 @@ fn every_setting_can_be_made_by_every_name_it_has_or_had() {
         ("whep-token-file", &secret, &[]),
         ("port-pool-base", "7000", &[]),
         ("port-pool-size", "7", &[]),
+        ("max-viewers", "7", &[]),
+        ("max-joining", "7", &[]),
+        ("max-client-joining", "7", &[]),
+        ("max-client-joins", "7", &[]),
+        ("max-events", "7", &[]),
+        ("max-client-events", "7", &[]),
     ];
     let docs = include_str!("../../../docs/settings.md");
     let load = |settings: Settings<'_>| Config::new(settings).map(|config| format!("{config:?}"));
-    let faults = node::config::everyway::faults::<EgressSettings>(&examples, docs, &load);
+    let faults = node::config::everyway::faults::<EgressSettings>(examples, docs, &load);
     assert!(faults.is_empty(), "{}", faults.join("\n"));
 }
 

@@ -5,12 +5,19 @@
 mod common;
 
 mod a_browser_decodes;
+mod a_crowd_is_kept_within_limits;
 mod a_janus_that_comes_back_is_given_everything_again;
+mod a_player_is_offered_what_can_be_served;
 mod a_republished_stream_is_announced;
 mod an_ended_session_is_not_said_to_stall;
 mod bad_requests_are_refused_and_leave_nothing;
 mod keyframes_are_asked_for_up_the_tree;
 mod mountpoints_follow_the_tree;
+mod players_are_told_what_happens;
+mod sound_keeps_its_sides;
 mod strangers_harm_nobody;
+mod tabs_share_a_connection;
+mod the_page_keeps_its_join;
+mod the_page_says_no_more_than_it_shows;
 mod the_viewers_page_speaks_to_viewers;
 mod whip_and_whep_speak_alike;

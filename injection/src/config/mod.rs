@@ -55,6 +55,10 @@ pub struct Config {
     pub takeover: Takeover,
     /// Where RTMP is taken, if at all.
     pub rtmp: Option<SocketAddr>,
+    /// RTMP connections that do not publish yet, in all …
+    pub rtmp_waiting: usize,
+    /// … and of an address.
+    pub rtmp_waiting_each: usize,
 }
 
 impl Deref for Config {
@@ -91,6 +95,8 @@ impl Config {
         let guarded = whip_token.is_some();
         let takeover = settings.get(&TAKEOVER, |text| takeover(text, guarded))?.unwrap_or_default();
         let rtmp = settings.get(&RTMP, listen)?;
+        let rtmp_waiting = settings.get(&RTMP_WAITING, places)?.unwrap_or(64);
+        let rtmp_waiting_each = settings.get(&RTMP_WAITING_PER_ADDRESS, places)?.unwrap_or(8);
         for open in [Some(node.api), rtmp].into_iter().flatten() {
             if whip_token.is_none() && !open.ip().to_canonical().is_loopback() {
                 node.warnings.push(format!(
@@ -113,6 +119,8 @@ impl Config {
             whip_token,
             takeover,
             rtmp,
+            rtmp_waiting,
+            rtmp_waiting_each,
         })
     }
 }
@@ -139,6 +147,11 @@ fn takeover(text: &str, guarded: bool) -> Result<Takeover, String> {
         );
     }
     Ok(takeover)
+}
+
+fn places(text: &str) -> Result<usize, String> {
+    let number = text.parse().ok().filter(|number| (1..=10_000).contains(number));
+    number.ok_or_else(|| "must be a number from 1 to 10000".to_owned())
 }
 
 fn listen(text: &str) -> Result<SocketAddr, String> {

@@ -20,6 +20,8 @@ impl Table for InjectionSettings {
         &WHIP_TOKEN_FILE,
         &TAKEOVER,
         &RTMP,
+        &RTMP_WAITING,
+        &RTMP_WAITING_PER_ADDRESS,
     ];
 }
 
@@ -89,5 +91,19 @@ pub const RTMP: Setting = Setting {
     value: "[ADDRESS:]PORT",
     default: "off",
     help: "Where encoders are taken that speak RTMP and no WHIP, as a rule 1935",
+    ..Setting::NEW
+};
+pub const RTMP_WAITING: Setting = Setting {
+    name: "rtmp-waiting",
+    value: "NUMBER",
+    default: "64",
+    help: "RTMP connections at once that do not publish yet",
+    ..Setting::NEW
+};
+pub const RTMP_WAITING_PER_ADDRESS: Setting = Setting {
+    name: "rtmp-waiting-per-address",
+    value: "NUMBER",
+    default: "8",
+    help: "Those of one address; the next takes the place of one that has said nothing",
     ..Setting::NEW
 };

@@ -125,7 +125,7 @@ fn every_setting_can_be_made_by_every_name_it_has_or_had() {
     // So that no warning about the file makes a difference.
     std::fs::set_permissions(&secret, std::os::unix::fs::PermissionsExt::from_mode(0o600)).unwrap();
     let redis = [("REDIS_HOST", "h")];
-    let examples: [node::config::everyway::Example<'_>; 24] = [
+    let examples: &[node::config::everyway::Example<'_>] = &[
         ("node-id", "i7", &[]),
         ("tree-id", "t7", &[]),
         ("node-host", "10.0.0.5", &[]),
@@ -150,10 +150,12 @@ fn every_setting_can_be_made_by_every_name_it_has_or_had() {
         ("whip-token-file", &secret, &[]),
         ("takeover", "never", &[]),
         ("rtmp", "1935", &[]),
+        ("rtmp-waiting", "9", &[]),
+        ("rtmp-waiting-per-address", "3", &[]),
     ];
     let docs = include_str!("../../../docs/settings.md");
     let load = |settings: Settings<'_>| Config::new(settings).map(|config| format!("{config:?}"));
-    let faults = node::config::everyway::faults::<InjectionSettings>(&examples, docs, &load);
+    let faults = node::config::everyway::faults::<InjectionSettings>(examples, docs, &load);
     assert!(faults.is_empty(), "{}", faults.join("\n"));
 }
 

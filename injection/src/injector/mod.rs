@@ -22,13 +22,15 @@ use std::net::{IpAddr, Ipv4Addr, UdpSocket};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
+use node::http::Limits;
 use node::tree::Tree;
-use tokio::sync::{Notify, mpsc};
+use tokio::sync::{Notify, mpsc, oneshot};
 
 use crate::config::Config;
 use crate::feedback::Feedback;
 use crate::pipeline::{Feed, Outlets, PipelineError};
 use crate::publication::Occupancy;
+use crate::rtmp::Rtmp;
 use crate::session::{self, NewSession, Session};
 use crate::store::Sessions;
 use crate::videoroom::{self, VideoRoom};
@@ -48,6 +50,7 @@ const FAREWELL: Duration = Duration::from_secs(2);
 /// A running injection.
 pub struct Injector {
     config: Config,
+    limits: Arc<Limits>,
     outlets: Outlets,
     feedback: Arc<Feedback>,
     store: Option<Sessions>,
@@ -60,6 +63,8 @@ pub struct Injector {
     /// Told when something should be tried again now.
     retry: Notify,
     broken: mpsc::UnboundedSender<String>,
+    /// Its RTMP connections.
+    pub rtmp: Rtmp,
     started: Instant,
     created: u64,
 }
@@ -93,8 +98,10 @@ impl Injector {
         let tree = config.tree.clone();
         let store = tree.map(|tree| Sessions::new(tree.redis, &config.node_id, &config.tree_id));
         let (broken, breaks) = mpsc::unbounded_channel();
+        let rtmp = Rtmp::new(config.rtmp_waiting, config.rtmp_waiting_each);
         let injector = Injector {
             state: Mutex::new(State { restored: store.is_none(), ..State::default() }),
+            limits: Limits::new(config.http.clone()),
             config,
             outlets,
             feedback,
@@ -105,10 +112,16 @@ impl Injector {
             changes: tokio::sync::Mutex::default(),
             retry: Notify::new(),
             broken,
+            rtmp,
             started: Instant::now(),
             created: now_ms(),
         };
         Ok((Arc::new(injector), breaks))
+    }
+
+    /// What may be taken of it by HTTP.
+    pub fn limits(&self) -> &Arc<Limits> {
+        &self.limits
     }
 
     /// What it was configured with.
@@ -190,10 +203,35 @@ impl Injector {
         self.state().sessions.get(id).cloned().ok_or_else(unknown)
     }
 
-    /// Takes a publisher in.
-    pub async fn publish(&self, id: &str, offer: String, via: Via) -> Result<Published, InjectorError> {
+    /// Takes a publisher in. What is begun with Janus for it is completed or taken back even if whoever asks is gone meanwhile.
+    pub async fn publish(
+        self: &Arc<Self>,
+        id: &str,
+        offer: String,
+        via: Via,
+    ) -> Result<Published, InjectorError> {
         let entry = self.entry(id)?;
+        let (tell, told) = oneshot::channel();
+        let injector = self.clone();
+        // A task of its own goes on when the one that waits for it is cancelled.
+        tokio::spawn(async move {
+            let published = injector.publish_to(&entry, offer, via).await;
+            if let Err(Ok(unwanted)) = tell.send(published) {
+                // It may have been ended by somebody else.
+                let _ = entry.unpublish(Some(&unwanted.key)).await;
+            }
+        });
+        told.await.unwrap_or_else(|_| Err(InjectorError::Destroyed(id.to_owned())))
+    }
+
+    async fn publish_to(
+        &self,
+        entry: &Arc<LiveSession>,
+        offer: String,
+        via: Via,
+    ) -> Result<Published, InjectorError> {
         let published = entry.publish(self.janus.get(), offer, via).await?;
+        let id = &entry.session.id;
         if let (Some(store), Some(video)) = (&self.store, entry.video_codec())
             && let Err(why) = store.encoded(&entry.recorded(), now_ms()).await
         {
