@@ -3,12 +3,14 @@
 //! - [`config`]: what was asked for, checked before anything is bound; [`secret`]: what must not be shown.
 //! - [`http`]: the API that all nodes have, and who may use it; [`view`], [`metrics`]: what it shows.
 //! - [`cli`], [`daemon`]: the frame of a program: exit codes, log, signals.
+//! - [`doctor`]: what a node needs, whether it is there, and what mends it.
 //! - [`contract`]: the names of everything in Redis; [`media`]: kinds, codecs, SSRCs and RTP headers.
 //! - [`record`]: a node as Redis has it; [`addresses`]: those of this host; [`topology`]: from what Redis says to commands, without I/O.
 //! - [`resolve`]: from a host's name to the address that is used.
 //! - [`prefix`]: prefixes of addresses; [`sources`]: where media is taken from, without I/O.
 //! - [`udp`]: sockets for media, and what they had to drop.
 //! - [`sdp`]: what a session description must be before it is parsed.
+//! - [`ice`]: the STUN and TURN servers that clients are told of, without I/O.
 //! - [`keyframe`]: requests for keyframes, and how often they are passed on, without I/O.
 //! - [`port`]: who holds a port that is wanted.
 //! - [`pace`]: how many events become one look, without I/O.
@@ -28,8 +30,10 @@ pub mod commands;
 pub mod config;
 pub mod contract;
 pub mod daemon;
+pub mod doctor;
 pub mod event;
 pub mod http;
+pub mod ice;
 pub mod keyframe;
 pub mod media;
 pub mod metrics;

@@ -1,6 +1,9 @@
 //! The settings that only an egress has.
 
-use node::config::{JANUS_URL, Kind, Setting, Table};
+use node::config::{
+    ICE_SERVERS, JANUS_URL, Kind, Setting, TURN_LIFETIME, TURN_PASSWORD_FILE, TURN_SECRET_FILE,
+    TURN_USERNAME, Table,
+};
 pub use node::sources::SETTING as SOURCES;
 
 /// Its table.
@@ -24,6 +27,11 @@ impl Table for EgressSettings {
         &MAX_CLIENT_JOINS,
         &MAX_EVENTS,
         &MAX_CLIENT_EVENTS,
+        &ICE_SERVERS,
+        &TURN_USERNAME,
+        &TURN_PASSWORD_FILE,
+        &TURN_SECRET_FILE,
+        &TURN_LIFETIME,
     ];
 }
 

@@ -1,8 +1,6 @@
 //! A player whose offer Janus cannot serve gets a counter-offer that it can (draft-ietf-wish-whep-03 section 4.2.2), with all
 //! that a place has: it can be answered, asked for, left, and is given up if nobody answers.
 
-use serde_json::json;
-
 use crate::bad_requests_are_refused_and_leave_nothing::{offer, resource};
 use crate::common::{World, lab};
 
