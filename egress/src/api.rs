@@ -12,7 +12,7 @@ use axum::response::sse::{Event, KeepAlive, Sse};
 use axum::response::{IntoResponse, Json, Response};
 use axum::routing::{get, post};
 use futures_util::{Stream, StreamExt, stream};
-use node::http::{self, Access, Failed, wish};
+use node::http::{self, Access, Client, Failed, Share, wish};
 use serde_json::{Value, json};
 use tokio::sync::broadcast::error::RecvError;
 
@@ -35,6 +35,7 @@ pub fn router(egress: Arc<Egress>) -> Router {
     let access = Access {
         token: egress.config.node.token.clone(),
         own: whep::paths(&door.base).to_vec(),
+        limits: egress.limits.clone(),
         ..Access::default()
     };
     let own = Router::new()
@@ -98,9 +99,11 @@ async fn worker() -> Response {
 /// connection does.
 async fn events(
     State(egress): Shared,
+    client: Client,
     RawQuery(query): RawQuery,
-) -> Result<Sse<impl Stream<Item = Result<Event, Infallible>>>, Failed> {
-    let wanted = Wanted::read(query.as_deref().unwrap_or_default())?;
+) -> Result<Response, Response> {
+    let wanted = Wanted::read(query.as_deref().unwrap_or_default()).map_err(IntoResponse::into_response)?;
+    let place = egress.capacity().listener(client).map_err(IntoResponse::into_response)?;
     // Listened to before the state is read: nothing falls between.
     let listener = egress.notices().listen();
     let now = states(&egress, &wanted);
@@ -124,8 +127,18 @@ async fn events(
         });
     // Whoever loses a connection comes back at another moment than the others.
     let retry = Event::default().retry(Duration::from_millis(rand::random_range(RETURNS_AFTER)));
-    let all = stream::iter(std::iter::once(retry).chain(now)).chain(changes.flatten()).map(Ok);
-    Ok(Sse::new(all).keep_alive(KeepAlive::new().interval(QUIET)))
+    Ok(sent(place, stream::iter(std::iter::once(retry).chain(now)).chain(changes.flatten())))
+}
+
+/// Server-sent events, as they happen: kept open with comments, and kept back by no proxy. `place` is taken for as long.
+pub fn sent(place: Share, events: impl Stream<Item = Event> + Send + 'static) -> Response {
+    // Something at once, so that proxies pass the answer's head on.
+    let hello = stream::once(async { Event::default().comment("here is what happens") });
+    let all = hello.chain(events).map(move |event| {
+        let _ = &place;
+        Ok::<_, Infallible>(event)
+    });
+    (http::UNBUFFERED, Sse::new(all).keep_alive(KeepAlive::new().interval(QUIET))).into_response()
 }
 
 /// How the sessions that are wanted stand now.

@@ -48,7 +48,8 @@ async fn serve(config: Config) -> Result<(), Failure> {
     println!("ready: api={api} audio={audio} video={video} whep={}", egress.config.whep_path);
     let _ = std::io::stdout().flush();
 
-    let served = node::http::serve(listener, crate::api::router(egress.clone()), stopped).await;
+    let router = crate::api::router(egress.clone());
+    let served = node::http::serve(listener, router, egress.limits.clone(), stopped).await;
     for task in keeping {
         task.abort();
     }

@@ -5,6 +5,7 @@ use node::media::Kind;
 use node::metrics::{Scrape, flag};
 use prometheus::Result;
 
+use crate::capacity::Limit;
 use crate::view::Sample;
 
 /// The text of a scrape.
@@ -15,6 +16,7 @@ pub fn text(sample: &Sample) -> Result<String> {
     ports(&scrape, sample)?;
     media(&scrape, sample)?;
     node(&scrape, sample)?;
+    sample.http.scrape(&scrape)?;
     scrape.text()
 }
 
@@ -31,7 +33,25 @@ fn viewers(scrape: &Scrape, sample: &Sample) -> Result<()> {
         ([mountpoint.session_id.as_str()], viewers as f64)
     });
     scrape.gauge("active_viewers", "Viewers whose connection is up.", ["session_id"], viewers)?;
-    scrape.one_counter("viewers_total", "Viewers whose connection has been up.", status.viewers.served as f64)
+    scrape.one_counter(
+        "viewers_total",
+        "Viewers whose connection has been up.",
+        status.viewers.served as f64,
+    )?;
+    let capacity = &sample.capacity;
+    scrape.one_gauge(
+        "joining_viewers",
+        "Viewers whose connection is about to come up.",
+        capacity.joining as f64,
+    )?;
+    scrape.one_gauge("event_connections", "Connections for events.", capacity.listening as f64)?;
+    let refused = Limit::ALL.iter().zip(capacity.refused);
+    scrape.counter(
+        "refused_total",
+        "Viewers and connections for events refused because there would be too many.",
+        ["limit"],
+        refused.map(|(limit, count)| ([limit.name()], count as f64)),
+    )
 }
 
 fn ports(scrape: &Scrape, sample: &Sample) -> Result<()> {
@@ -122,6 +142,7 @@ mod documented;
 mod tests {
     use std::collections::BTreeMap;
 
+    use node::http::Taken;
     use node::media::{Ssrc, VideoCodec};
     use node::topology::TopologyView;
     use node::view::Gstreamer;
@@ -175,7 +196,13 @@ mod tests {
             problems: Vec::new(),
             warnings: Vec::new(),
         };
-        Sample { status, mountpoints: vec![mountpoint], received: [(1, 100), (2, 200)] }
+        Sample {
+            status,
+            mountpoints: vec![mountpoint],
+            received: [(1, 100), (2, 200)],
+            capacity: Default::default(),
+            http: Taken::default(),
+        }
     }
 
     #[test]

@@ -175,4 +175,8 @@ pub struct Sample {
     pub mountpoints: Vec<MountpointView>,
     /// RTP packets and bytes that had a route: audio, video.
     pub received: [(u64, u64); 2],
+    /// How many came in.
+    pub capacity: crate::capacity::View,
+    /// What is taken of HTTP.
+    pub http: node::http::Taken,
 }

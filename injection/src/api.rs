@@ -28,8 +28,12 @@ pub fn router(injector: Arc<Injector>) -> Router {
         .route("/publish", get(publish_page))
         .with_state(injector.clone());
     let door = whip::door(config);
-    let access =
-        Access { token: config.token.clone(), own: wish::paths(&door.base).to_vec(), ..Access::default() };
+    let access = Access {
+        token: config.token.clone(),
+        own: wish::paths(&door.base).to_vec(),
+        limits: injector.limits().clone(),
+        ..Access::default()
+    };
     let routes = http::router(injector.clone()).merge(own).merge(whip::router(injector, door.clone()));
     wish::answers(http::guard(routes, access), door)
 }

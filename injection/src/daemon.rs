@@ -65,7 +65,8 @@ async fn serve(config: Config) -> Result<(), Failure> {
     if let Some(listener) = rtmp {
         tokio::spawn(rtmp::serve(listener, injector.clone()));
     }
-    let served = node::http::serve(listener, crate::api::router(injector.clone()), stopped).await;
+    let router = crate::api::router(injector.clone());
+    let served = node::http::serve(listener, router, injector.limits().clone(), stopped).await;
     let farewell = match &tree {
         Some(_) => "stopped; its sessions stay in Redis, and the next start takes them up again",
         None => "stopped; its sessions are gone with it, because it ran without Redis (--redis)",

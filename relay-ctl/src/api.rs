@@ -34,7 +34,7 @@ pub fn router(relay: Arc<Relay>) -> Router {
         .route("/routes", axum::routing::post(route))
         .route("/capture", get(capture))
         .with_state(relay.clone());
-    let access = Access { token, private: PRIVATE, ..Access::default() };
+    let access = Access { token, private: PRIVATE, limits: relay.limits().clone(), ..Access::default() };
     http::guard(http::router(relay).merge(own), access)
 }
 

@@ -34,6 +34,8 @@ pub enum Need {
     Metrics,
     /// Headless browsers, and clients of others for their pages.
     Browser,
+    /// Proxies in front of nodes.
+    Proxies,
     /// What benchmarks compare the relay with.
     Contestants,
     /// Virtual machines.
@@ -58,6 +60,7 @@ impl Need {
         Need::Nat,
         Need::Metrics,
         Need::Browser,
+        Need::Proxies,
         Need::Contestants,
     ];
 
@@ -72,6 +75,7 @@ impl Need {
             Need::Nat => NAT,
             Need::Metrics => &[("prometheus", "/usr/bin/promtool")],
             Need::Browser => BROWSER,
+            Need::Proxies => PROXIES,
             Need::Contestants => CONTESTANTS,
             Need::Machines => MACHINES,
             Need::Release => &[("musl-tools", "/usr/bin/musl-gcc")],
@@ -138,6 +142,10 @@ const BROWSER: &[Package] = &[
     ("nodejs", "/usr/bin/node"),
     ("npm", "/usr/bin/npm"),
 ];
+
+/// On a systemd machine they start services, which ours have nothing to do with.
+const PROXIES: &[Package] =
+    &[("haproxy", "/usr/sbin/haproxy"), ("nginx-light", "/usr/sbin/nginx"), ("caddy", "/usr/bin/caddy")];
 
 const CONTESTANTS: &[Package] = &[
     ("nftables", "/usr/sbin/nft"),

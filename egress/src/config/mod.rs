@@ -5,19 +5,24 @@ mod settings;
 mod tests;
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::num::NonZeroU32;
 
-use node::config::{ConfigError, Defaults, JanusUrl, NodeConfig, Settings, ice_servers};
+use node::config::{ConfigError, Defaults, JanusUrl, NodeConfig, Settings, count, ice_servers, rate};
+use node::http::Rate;
 use node::ice::IceServers;
 use node::secret::Secret;
 pub use settings::EgressSettings;
 use settings::*;
 
+use crate::capacity::Most;
 use crate::portpool::PortPool;
 
 /// What is so unless told otherwise.
 const DEFAULTS: Defaults = Defaults { node_id: "egress-1", api_port: 7073 };
 /// First port and number of pairs unless told otherwise.
 const POOL: (u16, u16) = (6000, 100);
+/// Joins of one client a second unless told otherwise.
+const JOINS: NonZeroU32 = NonZeroU32::new(50).unwrap();
 /// Where WHEP is served unless told otherwise.
 const WHEP: &str = "/whep";
 /// Paths that WHEP must leave alone.
@@ -57,6 +62,8 @@ pub struct Config {
     pub whep_token: Option<Secret>,
     /// Ports for mountpoints.
     pub pool: PortPool,
+    /// How many may come in.
+    pub most: Most,
     /// STUN and TURN servers that viewers are told of.
     pub ice: IceServers,
     /// What to log.
@@ -131,6 +138,7 @@ impl Config {
             whep_path: whep_path.unwrap_or_else(|| WHEP.to_owned()),
             whep_token,
             pool,
+            most: most(&mut settings, &node)?,
             ice,
             log: node.log.clone(),
             node,
@@ -148,6 +156,22 @@ fn check_ports([audio, video]: [u16; 2], pool: &PortPool) -> Result<(), ConfigEr
         }
     }
     Ok(())
+}
+
+/// How many may watch, join and listen.
+fn most(settings: &mut Settings<'_>, node: &NodeConfig) -> Result<Most, ConfigError> {
+    let find = |setting, default: usize| {
+        Ok::<_, ConfigError>(settings.get(setting, count)?.map_or(default, |number| number.get()))
+    };
+    let per_second = settings.get(&MAX_CLIENT_JOINS, rate)?.unwrap_or(JOINS);
+    Ok(Most {
+        viewers: find(&MAX_VIEWERS, 10_000)?,
+        joining: find(&MAX_JOINING, 2_000)?,
+        client_joining: find(&MAX_CLIENT_JOINING, 100)?,
+        client_joins: Rate::per_second(per_second),
+        events: find(&MAX_EVENTS, (node.http.most_connections() / 2).max(1))?,
+        client_events: find(&MAX_CLIENT_EVENTS, 1_000)?,
+    })
 }
 
 fn number(text: &str, what: &str) -> Result<u16, String> {

@@ -11,6 +11,7 @@ use serde_json::json;
 use tokio::sync::mpsc;
 
 use super::{EgressError, locked};
+use crate::capacity::Place;
 use crate::keyframes::Keyframes;
 use crate::mountpoints::Mountpoint;
 use crate::sdp::{self, Common, SdpError};
@@ -37,6 +38,8 @@ struct Seat {
     waits: bool,
     /// Connections that say that it is still there.
     ties: usize,
+    /// Its place among all viewers.
+    place: Arc<Place>,
 }
 
 /// A connection that says that a viewer is still there. A moment after the last has gone, so has the viewer.
@@ -111,6 +114,7 @@ impl Audience {
         janus: Result<Streaming, EgressError>,
         mountpoint: Mountpoint,
         offer: Option<&[u8]>,
+        place: Place,
     ) -> Result<Reply, EgressError> {
         let session = mountpoint.session.as_str();
         // What is wrong with an offer is known before Janus is asked for anything.
@@ -125,7 +129,14 @@ impl Audience {
         let answered = async {
             let theirs = sdp::parse(watching.offer.as_bytes())?;
             let mid = sdp::first_mid(&theirs);
-            let seat = |ice, waits| Seat { handle: handle.clone(), mid, ice: Arc::new(ice), waits, ties: 0 };
+            let seat = |ice, waits| Seat {
+                handle: handle.clone(),
+                mid,
+                ice: Arc::new(ice),
+                waits,
+                ties: 0,
+                place: Arc::new(place),
+            };
             match &wish {
                 Wish::Asks(why) => {
                     // Who it is is said with its answer.
@@ -280,6 +291,9 @@ impl Audience {
             match event {
                 Some(Event::WebrtcUp) => {
                     up = self.viewers().connected(&viewer);
+                    if let Ok(seat) = self.seat(&mountpoint.session, &viewer) {
+                        seat.place.joined();
+                    }
                     tracing::debug!("session {}: a viewer is up", mountpoint.session);
                     // Janus asks as well, but not within a second of the last time.
                     self.keyframes.ask(mountpoint.ssrcs.video);

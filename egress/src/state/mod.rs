@@ -19,9 +19,11 @@ mod tree;
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Instant;
 
+use node::http::Limits;
 use node::tree::Tree;
 use tokio::sync::{Notify, watch};
 
+use crate::capacity::{Capacity, Place};
 use crate::config::Config;
 use crate::mountpoints::{Books, Mountpoint};
 use crate::notices::Notices;
@@ -37,6 +39,8 @@ pub use error::EgressError;
 pub struct Egress {
     /// What it is configured with.
     pub config: Config,
+    /// What may be taken of it by HTTP.
+    pub limits: Arc<Limits>,
     started: Instant,
     created: u64,
     books: Mutex<Books>,
@@ -47,6 +51,7 @@ pub struct Egress {
     media: Media,
     janus: JanusLink,
     audience: Arc<Audience>,
+    capacity: Arc<Capacity>,
     notices: Notices,
     records: Mutex<Option<watch::Sender<Records>>>,
     tree: OnceLock<Tree>,
@@ -60,6 +65,8 @@ impl Egress {
         let (records, wanted) = watch::channel(Records::new());
         let egress = Egress {
             books: Mutex::new(Books::new(config.pool.clone())),
+            limits: Limits::new(config.node.http.clone()),
+            capacity: Capacity::new(config.most),
             config,
             started,
             created: crate::now_ms(),
@@ -80,15 +87,25 @@ impl Egress {
         &self.notices
     }
 
+    /// How many may come in.
+    pub fn capacity(&self) -> &Arc<Capacity> {
+        &self.capacity
+    }
+
     /// The viewers.
     pub fn audience(&self) -> &Arc<Audience> {
         &self.audience
     }
 
     /// Somebody wants to watch. With an offer that can be served it gets an answer, otherwise it gets Janus' offer.
-    pub async fn watch(&self, session: &str, offer: Option<&[u8]>) -> Result<Reply, EgressError> {
+    pub async fn watch(
+        &self,
+        session: &str,
+        offer: Option<&[u8]>,
+        place: Place,
+    ) -> Result<Reply, EgressError> {
         let mountpoint = self.mountpoint(session)?;
-        self.audience.watch(self.janus.get(), mountpoint, offer).await
+        self.audience.watch(self.janus.get(), mountpoint, offer, place).await
     }
 
     /// A session's mountpoint.

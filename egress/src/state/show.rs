@@ -57,6 +57,8 @@ impl Egress {
             status: self.status_now(),
             mountpoints: self.mountpoints().mountpoints,
             received: self.media.received(),
+            capacity: self.capacity.view(),
+            http: self.limits.taken(),
         }
     }
 

@@ -4,21 +4,21 @@
 //! `active` and `inactive` say whether media arrives, `viewercount` how many watch. They say nothing that `GET /events` does
 //! not say, but to players that nobody here wrote.
 
-use std::convert::Infallible;
 use std::sync::Arc;
 use std::time::Duration;
 
 use axum::extract::rejection::JsonRejection;
 use axum::extract::{Path, Query, State};
 use axum::http::{StatusCode, header};
-use axum::response::sse::{Event, KeepAlive, Sse};
+use axum::response::sse::Event;
 use axum::response::{IntoResponse, Json, Response};
-use futures_util::{Stream, StreamExt, stream};
-use node::http::Failed;
+use futures_util::{StreamExt, stream};
+use node::http::{Client, Failed};
 use serde::Deserialize;
 use serde_json::json;
 use tokio::sync::broadcast::error::RecvError;
 
+use crate::api::sent;
 use crate::state::Egress;
 
 /// The relation of `Link` (draft-murillo-whep-02 section 4.9; since then extensions have documents of their own).
@@ -29,9 +29,8 @@ const NAMES: [&str; 3] = ["active", "inactive", "viewercount"];
 pub const CHOICE: &str = "application/json";
 /// Most names in a request; players name more than there are.
 const MOST_NAMES: usize = 16;
-/// How often viewers are counted, and how often something is sent at least.
+/// How often viewers are counted.
 const COUNT_EVERY: Duration = Duration::from_secs(5);
-const QUIET: Duration = Duration::from_secs(15);
 
 type Shared = State<Arc<Egress>>;
 
@@ -69,9 +68,12 @@ pub async fn choose(
 pub async fn follow(
     State(egress): Shared,
     Path((session, viewer)): Path<(String, String)>,
+    client: Client,
     Query(Wanted { only }): Query<Wanted>,
-) -> Result<Sse<impl Stream<Item = Result<Event, Infallible>>>, Failed> {
-    egress.audience().is_seated(&session, &viewer)?;
+) -> Result<Response, Response> {
+    let seated = egress.audience().is_seated(&session, &viewer);
+    seated.map_err(|error| Failed::from(error).into_response())?;
+    let place = egress.capacity().listener(client).map_err(IntoResponse::into_response)?;
     let wants = move |name: &str| only.as_deref().is_none_or(|only| only.split(',').any(|one| one == name));
     let listener = egress.notices().listen();
     let mut ticks = tokio::time::interval(COUNT_EVERY);
@@ -86,10 +88,10 @@ pub async fn follow(
         Some((stream::iter(news), (listener, ticks, told)))
     });
     let events = changes.flatten().filter_map(move |(name, data)| {
-        let event = wants(name).then(|| Ok(Event::default().event(name).data(data)));
+        let event = wants(name).then(|| Event::default().event(name).data(data));
         std::future::ready(event)
     });
-    Ok(Sse::new(events).keep_alive(KeepAlive::new().interval(QUIET)))
+    Ok(sent(place, events))
 }
 
 /// What a player has been told.

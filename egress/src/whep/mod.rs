@@ -14,10 +14,10 @@ use axum::Router;
 use axum::body::Bytes;
 use axum::extract::{Path, State};
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
-use axum::response::Response;
+use axum::response::{IntoResponse, Response};
 use axum::routing::{get, patch, post};
-use node::http::Failed;
 use node::http::wish::{self, Door, FRAGMENT, SDP};
+use node::http::{Client, Failed};
 
 use crate::config::Config;
 use crate::state::{COUNTER_OFFER_HOLDS, Egress, Reply};
@@ -80,12 +80,17 @@ async fn is_watching(
 async fn begin(
     State(egress): Shared,
     Path(session): Path<String>,
+    client: Client,
     headers: HeaderMap,
     body: Bytes,
 ) -> Result<Response, Failed> {
     egress.mountpoint(&session)?;
     let offer = wish::offer(&headers, &body)?;
-    let Reply { viewer, sdp, counters } = egress.watch(&session, offer.map(str::as_bytes)).await?;
+    let place = match egress.capacity().viewer(client) {
+        Ok(place) => place,
+        Err(refused) => return Ok(refused.into_response()),
+    };
+    let Reply { viewer, sdp, counters } = egress.watch(&session, offer.map(str::as_bytes), place).await?;
     let location = wish::location(&session, &viewer);
     let link = events::link(&location);
     let mut response = wish::created(location, wish::etag(ice_session(&viewer)), CHANGES, sdp);

@@ -5,6 +5,7 @@
 mod common;
 
 mod a_browser_decodes;
+mod a_crowd_is_kept_within_limits;
 mod a_janus_behind_one_to_one_nat_is_watched;
 mod a_janus_that_comes_back_is_given_everything_again;
 mod a_player_is_offered_what_can_be_served;

@@ -22,6 +22,7 @@ use std::net::{IpAddr, Ipv4Addr, UdpSocket};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
+use node::http::Limits;
 use node::tree::Tree;
 use tokio::sync::{Notify, mpsc, oneshot};
 
@@ -49,6 +50,7 @@ const FAREWELL: Duration = Duration::from_secs(2);
 /// A running injection.
 pub struct Injector {
     config: Config,
+    limits: Arc<Limits>,
     outlets: Outlets,
     feedback: Arc<Feedback>,
     store: Option<Sessions>,
@@ -99,6 +101,7 @@ impl Injector {
         let rtmp = Rtmp::new(config.rtmp_waiting, config.rtmp_waiting_each);
         let injector = Injector {
             state: Mutex::new(State { restored: store.is_none(), ..State::default() }),
+            limits: Limits::new(config.http.clone()),
             config,
             outlets,
             feedback,
@@ -114,6 +117,11 @@ impl Injector {
             created: now_ms(),
         };
         Ok((Arc::new(injector), breaks))
+    }
+
+    /// What may be taken of it by HTTP.
+    pub fn limits(&self) -> &Arc<Limits> {
+        &self.limits
     }
 
     /// What it was configured with.

@@ -122,6 +122,7 @@ impl Injector {
             rtmp_waiting: self.rtmp.places.taken(),
             rtmp_refused: self.rtmp.books.refused().to_vec(),
             streams: streams.collect(),
+            http: self.limits.taken(),
         }
     }
 }

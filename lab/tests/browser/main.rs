@@ -4,6 +4,7 @@
 //! changes on a thread of its own, or takes back.
 #![allow(clippy::unwrap_used, reason = "a test's helpers fail like the test")]
 
+mod behind_a_proxy;
 mod players_of_others;
 mod plays_on_both_egresses;
 mod publishes_through_the_whole_chain;

@@ -1,5 +1,6 @@
 //! The settings that every node has.
 
+use super::http::*;
 use super::setting::{Kind, Setting};
 
 /// `node-id`.
@@ -146,6 +147,13 @@ pub const COMMON: &[&Setting] = &[
     &API,
     &API_PORT,
     &API_TOKEN_FILE,
+    &TRUSTED_PROXIES,
+    &PROXY_PROTOCOL,
+    &MAX_CONNECTIONS,
+    &MAX_CLIENT_CONNECTIONS,
+    &MAX_CLIENT_REQUESTS,
+    &MAX_BODIES,
+    &MAX_CLIENT_BODIES,
     &RTP_AUDIO_PORT,
     &RTP_VIDEO_PORT,
     &LOG,

@@ -11,6 +11,7 @@ mod common;
 pub mod everyway;
 mod file;
 mod flags;
+mod http;
 mod ice;
 mod janus;
 mod log;
@@ -27,6 +28,7 @@ use std::time::Duration;
 pub use common::*;
 pub use file::File;
 pub use flags::Flags;
+pub use http::*;
 pub use ice::*;
 pub use janus::{JANUS_URL, JanusUrl};
 pub use log::log_filter;
@@ -132,6 +134,8 @@ pub struct NodeConfig {
     pub token: Option<Secret>,
     /// Where the HTTP API listens.
     pub api: SocketAddr,
+    /// How it is served.
+    pub http: HttpConfig,
     /// RTP ports: audio, video.
     pub ports: [u16; 2],
     /// Log filter.
@@ -171,6 +175,7 @@ impl NodeConfig {
             host: settings.get(&NODE_HOST, node_host)?,
             tree: redis.map(|redis| TreeConfig { redis, grace }),
             api: api(settings, token.is_some(), defaults.api_port)?,
+            http: HttpConfig::new(settings)?,
             token,
             ports,
             log: settings.get(&LOG, log_filter)?.unwrap_or_else(|| "info".to_owned()),

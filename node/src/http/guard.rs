@@ -3,35 +3,22 @@
 //! A change that has begun is carried out to its end, whatever becomes of the peer, and is given no time limit: cut off
 //! in the middle it would be half done. What a peer can draw out is sending its request, so that has to be done in time.
 
-use std::net::SocketAddr;
 use std::sync::Arc;
-use std::time::Duration;
 
 use axum::Router;
-use axum::body::{Body, HttpBody};
-use axum::extract::{ConnectInfo, MatchedPath, Request, State};
+use axum::extract::{MatchedPath, Request, State};
 use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, header};
 use axum::middleware::{Next, from_fn, from_fn_with_state};
 use axum::response::{IntoResponse, Response};
-use http_body_util::BodyExt;
 
 use super::Failed;
-use super::limit::{Limits, Rate};
+use super::body::{BODY_LIMIT, whole};
+use super::limits::Limits;
+use super::serve::Arrival;
 use crate::secret::Secret;
 
-/// Largest request body; whatever a node is sent fits many times over.
-const BODY_LIMIT: usize = 64 * 1024;
-/// So much of a body that is too large is taken all the same and thrown away, for so long: most clients read no answer before
-/// they have sent all, and would see a broken connection.
-const SWALLOWED: usize = 16 * 1024 * 1024;
-const SWALLOWING: Duration = Duration::from_secs(2);
-/// How long a body may take to come.
-const BODY_TIME: Duration = Duration::from_secs(10);
-/// What is asked for all the time by those who watch the node, and must be answered when somebody else asks too much.
-const WATCHED: [&str; 3] = ["/healthz", "/readyz", "/metrics"];
-
 /// Who may do what.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Default)]
 pub struct Access {
     /// What requests that change something must know; `None`: nothing, so that only who may reach the port protects it.
     pub token: Option<Secret>,
@@ -39,24 +26,19 @@ pub struct Access {
     pub private: &'static [&'static str],
     /// Routes, as they were given to the router, that ask for a token of their own, or for none.
     pub own: Vec<String>,
-    /// How much one peer may ask.
-    pub rate: Rate,
-}
-
-struct Gate {
-    access: Access,
-    limits: Limits,
+    /// How much may be taken, and by whom.
+    pub limits: Arc<Limits>,
 }
 
 /// Puts the gate in front of all routes, and JSON answers behind those that are not there.
 pub fn guard(router: Router, access: Access) -> Router {
-    let gate = Arc::new(Gate { limits: Limits::new(access.rate), access });
+    let access = Arc::new(access);
     router
         .fallback(async || Failed(StatusCode::NOT_FOUND, "no such path; see docs/operations.md".to_owned()))
         .method_not_allowed_fallback(async || {
             Failed(StatusCode::METHOD_NOT_ALLOWED, "this path has no such method".to_owned())
         })
-        .layer(from_fn_with_state(gate, admit))
+        .layer(from_fn_with_state(access, admit))
         .layer(from_fn(in_json))
 }
 
@@ -88,26 +70,29 @@ async fn in_json(request: Request, next: Next) -> Response {
     answer
 }
 
-async fn admit(State(gate): State<Arc<Gate>>, request: Request, next: Next) -> Result<Response, Response> {
+async fn admit(
+    State(access): State<Arc<Access>>,
+    mut request: Request,
+    next: Next,
+) -> Result<Response, Response> {
     let route = request.extensions().get::<MatchedPath>().map(|path| path.as_str().to_owned());
     let route = route.as_deref().unwrap_or_default();
-    let peer = request.extensions().get::<ConnectInfo<SocketAddr>>().map(|info| info.0.ip());
-    if !WATCHED.contains(&route) {
-        gate.limits.check(peer).map_err(too_many)?;
-    }
-    if let Some(token) = &gate.access.token
-        && !gate.access.own.iter().any(|own| own == route)
-        && (changes(request.method()) || gate.access.private.contains(&route))
+    let client = access.limits.admit(&mut request, route).map_err(IntoResponse::into_response)?;
+    if let Some(token) = &access.token
+        && !access.own.iter().any(|own| own == route)
+        && (changes(request.method()) || access.private.contains(&route))
         && let Err(refused) =
             check_token(request.headers(), token, "the node's token (API_TOKEN or API_TOKEN_FILE)")
     {
-        let peer = peer.map_or_else(|| "somebody".to_owned(), |peer| peer.to_string());
-        tracing::warn!("{peer}: {} {} without the right token", request.method(), request.uri().path());
+        tracing::warn!("{client}: {} {} without the right token", request.method(), request.uri().path());
         let mut response = refused.into_response();
         response.headers_mut().insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
         return Err(response);
     }
-    let request = whole(request).await.map_err(IntoResponse::into_response)?;
+    let request = whole(&access.limits, client, request).await?;
+    if let Some(arrival) = request.extensions().get::<Arrival>() {
+        arrival.is_whole();
+    }
     if !changes(request.method()) {
         return Ok(next.run(request).await);
     }
@@ -140,60 +125,6 @@ pub fn check_token(headers: &HeaderMap, token: &Secret, name: &str) -> Result<()
         None => format!("this needs the header `Authorization: Bearer TOKEN` with {name}"),
     };
     Err(Failed(StatusCode::UNAUTHORIZED, why))
-}
-
-fn too_many(wait: Duration) -> Response {
-    // Whole seconds, and never "at once".
-    let seconds = wait.as_secs() + 1;
-    let why = format!("too many requests from this address; try again in {seconds} s");
-    let mut response = Failed(StatusCode::TOO_MANY_REQUESTS, why).into_response();
-    response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from(seconds));
-    response
-}
-
-/// The request with all of its body, so that no handler waits for a peer.
-async fn whole(request: Request) -> Result<Request, Failed> {
-    let (parts, mut body) = request.into_parts();
-    let announced = body.size_hint().lower() > BODY_LIMIT as u64;
-    let mut whole = Vec::new();
-    if !announced {
-        let reading = read(&mut body, &mut whole);
-        tokio::time::timeout(BODY_TIME, reading).await.map_err(|_| {
-            let why = format!("the body did not come within {} s", BODY_TIME.as_secs());
-            Failed(StatusCode::REQUEST_TIMEOUT, why)
-        })??;
-    }
-    if announced || whole.len() > BODY_LIMIT {
-        // Who asks first whether to send it need not.
-        if !parts.headers.contains_key(header::EXPECT) {
-            let _ = tokio::time::timeout(SWALLOWING, swallow(body)).await;
-        }
-        let why = format!("a body may have at most {BODY_LIMIT} bytes");
-        return Err(Failed(StatusCode::PAYLOAD_TOO_LARGE, why));
-    }
-    Ok(Request::from_parts(parts, Body::from(whole)))
-}
-
-/// Reads to the end, or until it is too much.
-async fn read(body: &mut Body, whole: &mut Vec<u8>) -> Result<(), Failed> {
-    while whole.len() <= BODY_LIMIT
-        && let Some(frame) = body.frame().await
-    {
-        let frame = frame.map_err(|_| Failed(StatusCode::BAD_REQUEST, "the body broke off".to_owned()))?;
-        if let Ok(data) = frame.into_data() {
-            whole.extend_from_slice(&data);
-        }
-    }
-    Ok(())
-}
-
-async fn swallow(mut body: Body) {
-    let mut swallowed = 0;
-    while swallowed < SWALLOWED
-        && let Some(Ok(frame)) = body.frame().await
-    {
-        swallowed += frame.into_data().map_or(0, |data| data.len());
-    }
 }
 
 #[cfg(test)]

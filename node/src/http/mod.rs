@@ -3,14 +3,22 @@
 //!
 //! ```text
 //! let routes = http::router(node.clone()).merge(own_routes(node));
-//! http::serve(listener, http::guard(routes, access), stopped).await
+//! http::serve(listener, http::guard(routes, access), limits, stopped).await
 //! ```
+//!
+//! [`Limits`] is what may be taken of the node, by whom ([`Client`]), and counts who was refused; [`Shares`] is for limits
+//! that a node has besides.
 
+mod beginning;
+mod body;
 mod classified;
+mod client;
 mod failed;
 mod guard;
-mod limit;
+mod limits;
+mod rates;
 mod serve;
+mod shares;
 mod slots;
 pub mod wish;
 
@@ -19,20 +27,29 @@ use std::sync::Arc;
 
 use axum::Router;
 use axum::extract::State;
-use axum::http::{StatusCode, header};
+use axum::http::{HeaderName, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Json, Response};
 use axum::routing::{get, post};
 use serde::Serialize;
 
 use crate::view::Topology;
 pub use classified::{Classified, ErrorClass};
+pub use client::{Client, Trusted, proxy_protocol};
 pub use failed::{Failed, Failure};
 pub use guard::{Access, bearer, check_token, guard};
-pub use limit::Rate;
+pub use limits::{Busy, Limit, Limits, Taken};
+pub use rates::{Rate, Rates};
 pub use serve::{Bounds, serve, serve_within};
+pub use shares::{NoShare, Share, Shares};
 
 /// Prometheus' text format.
 const METRICS: &str = "text/plain; version=0.0.4; charset=utf-8";
+
+/// For answers without an end: nginx passes them on as they come, and nobody changes them on the way.
+pub const UNBUFFERED: [(HeaderName, HeaderValue); 2] = [
+    (HeaderName::from_static("x-accel-buffering"), HeaderValue::from_static("no")),
+    (header::CACHE_CONTROL, HeaderValue::from_static("no-cache, no-transform")),
+];
 
 /// What every node can be asked.
 pub trait Base: Send + Sync + 'static {

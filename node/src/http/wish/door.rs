@@ -70,6 +70,7 @@ async fn complete(State(door): State<Arc<Door>>, request: Request, next: Next) -
     let method = request.method().clone();
     let mut response = next.run(request).await.into_response();
     let status = response.status();
+    let says_when = response.headers().contains_key(header::RETRY_AFTER);
     let mut say = |name: HeaderName, value| {
         response.headers_mut().insert(name, HeaderValue::from_static(value));
     };
@@ -81,7 +82,7 @@ async fn complete(State(door): State<Arc<Door>>, request: Request, next: Next) -
         // RFC 9110 section 15.5.16 and RFC 5789 section 2.2: a 415 says what is taken.
         StatusCode::UNSUPPORTED_MEDIA_TYPE if method == Method::PATCH => say(ACCEPT_PATCH, door.accept_patch),
         StatusCode::UNSUPPORTED_MEDIA_TYPE => say(ACCEPT_POST, SDP),
-        StatusCode::SERVICE_UNAVAILABLE => say(header::RETRY_AFTER, AGAIN),
+        StatusCode::SERVICE_UNAVAILABLE if !says_when => say(header::RETRY_AFTER, AGAIN),
         _ => {}
     }
     response
