@@ -7,11 +7,12 @@ use std::time::Duration;
 use axum::Router;
 use axum::extract::rejection::JsonRejection;
 use axum::extract::{Path, Query, State};
-use axum::http::{StatusCode, header};
+use axum::http::StatusCode;
 use axum::response::sse::{Event, KeepAlive, Sse};
 use axum::response::{IntoResponse, Json, Response};
 use axum::routing::{get, post};
 use futures_util::{Stream, StreamExt, stream};
+use node::auth::Open;
 use node::http::{self, Access, Failed, wish};
 use serde::Deserialize;
 use serde_json::{Value, json};
@@ -26,25 +27,36 @@ const QUIET: Duration = Duration::from_secs(15);
 
 type Shared = State<Arc<Egress>>;
 
-/// All routes, guarded.
-pub fn router(egress: Arc<Egress>) -> Router {
-    let door = whep::door(&egress.config);
+/// What anybody may read: the page, and what happens to the session that it plays.
+const OPEN: &[(&str, Open)] =
+    &[("/", Open::Always), ("/events", Open::With("id")), ("/broadcasts", Open::Unguarded)];
+
+/// All routes, guarded; with a listener for operators, those for viewers and those for operators.
+pub fn routers(egress: Arc<Egress>) -> (Router, Option<Router>) {
+    let door = whep::door(&egress);
     let access = Access {
         token: egress.config.node.token.clone(),
+        reading: egress.config.node.read_token.clone(),
+        open: OPEN,
+        hosts: egress.config.node.hosts.clone(),
         own: wish::paths(&door.base).to_vec(),
         ..Access::default()
     };
     let own = Router::new()
         .route("/", get(viewers_page))
         .route("/events", get(events))
+        .route("/broadcasts", get(async |State(egress): Shared| Json(broadcasts(&egress))))
         .route("/portpool", get(async |State(egress): Shared| Json(egress.port_pool())))
         .route("/mountpoints", get(async |State(egress): Shared| Json(egress.mountpoints())))
         .route("/mountpoint/create", post(create))
         .route("/mountpoint/{session}", get(show).delete(destroy))
         .route("/mountpoint/{session}/destroy", post(destroy))
         .with_state(egress.clone());
+    let has_admin = egress.config.auth.admin.is_some();
     let routes = http::router(egress.clone()).merge(own).merge(whep::router(egress, door.clone()));
-    wish::answers(http::guard(routes, access), door)
+    let guarded = |access| wish::answers(http::guard(routes.clone(), access), door.clone());
+    let admin = has_admin.then(|| guarded(access.clone()));
+    (guarded(Access { is_public: has_admin, ..access }), admin)
 }
 
 async fn create(
@@ -71,16 +83,14 @@ async fn show(State(egress): Shared, Path(session): Path<String>) -> Result<Resp
     Ok(Json(egress.detailed(&mountpoint)).into_response())
 }
 
-/// The page has all that it needs in itself; nothing is to be loaded from elsewhere.
 async fn viewers_page(State(egress): Shared) -> Response {
-    let policy = "default-src 'none'; script-src 'unsafe-inline'; style-src 'unsafe-inline'; connect-src 'self'; \
-                  media-src blob: mediastream:; img-src data:";
-    let headers = [
-        (header::CONTENT_TYPE, "text/html; charset=utf-8"),
-        (header::CONTENT_SECURITY_POLICY, policy),
-        (header::CACHE_CONTROL, "no-cache"),
-    ];
-    (headers, page::html(&egress.config.whep_path)).into_response()
+    http::page(page::html(&egress.config.whep_path), &egress.config.auth.frame_ancestors)
+}
+
+/// What can be watched, for the page that lists it: nothing that only operators need.
+fn broadcasts(egress: &Egress) -> Value {
+    let of = |state: Value| json!({ "sessionId": state["sessionId"], "active": state["active"] });
+    state_of(egress, None).into_iter().map(of).collect()
 }
 
 /// Which events are wanted.

@@ -15,6 +15,7 @@ pub fn text(sample: &Sample) -> Result<String> {
     ports(&scrape, sample)?;
     media(&scrape, sample)?;
     node(&scrape, sample)?;
+    scrape.doors(sample.admissions, sample.told)?;
     scrape.text()
 }
 
@@ -122,9 +123,11 @@ mod documented;
 mod tests {
     use std::collections::BTreeMap;
 
+    use node::auth::Counts;
     use node::media::{Ssrc, VideoCodec};
     use node::topology::TopologyView;
     use node::view::Gstreamer;
+    use node::webhook::Told;
 
     use super::*;
     use crate::portpool::PortPool;
@@ -175,7 +178,13 @@ mod tests {
             problems: Vec::new(),
             warnings: Vec::new(),
         };
-        Sample { status, mountpoints: vec![mountpoint], received: [(1, 100), (2, 200)] }
+        Sample {
+            status,
+            mountpoints: vec![mountpoint],
+            received: [(1, 100), (2, 200)],
+            admissions: Counts::default(),
+            told: Told::default(),
+        }
     }
 
     #[test]

@@ -3,20 +3,25 @@
 use std::sync::Arc;
 
 use axum::Router;
-use axum::extract::rejection::{JsonRejection, PathRejection};
-use axum::extract::{Path, State};
+use axum::extract::rejection::{JsonRejection, PathRejection, QueryRejection};
+use axum::extract::{Path, Query, State};
 use axum::http::{StatusCode, header};
-use axum::response::{Html, IntoResponse, Json, Response};
+use axum::response::{IntoResponse, Json, Response};
 use axum::routing::{get, post};
+use node::auth::Open;
 use node::http::{self, Access, Failed, wish};
+use serde::Deserialize;
 use serde_json::{Value, json};
 
 use crate::injector::Injector;
 use crate::session::NewSession;
 use crate::{page, view, whip};
 
-/// The routes, guarded.
-pub fn router(injector: Arc<Injector>) -> Router {
+/// What anybody may read: the page, and what it needs.
+const OPEN: &[(&str, Open)] = &[("/publish", Open::Always), ("/standing", Open::Always)];
+
+/// The routes, guarded; with a listener for operators, those for publishers and those for operators.
+pub fn routers(injector: Arc<Injector>) -> (Router, Option<Router>) {
     let config = injector.config();
     let own = Router::new()
         .route("/session", post(create))
@@ -25,12 +30,22 @@ pub fn router(injector: Arc<Injector>) -> Router {
         .route("/session/{sid}/destroy", post(destroy))
         .route("/sessions", get(async |State(injector): State<Arc<Injector>>| Json(injector.sessions())))
         .route("/publish", get(publish_page))
+        .route("/standing", get(standing))
         .with_state(injector.clone());
-    let door = whip::door(config);
-    let access =
-        Access { token: config.token.clone(), own: wish::paths(&door.base).to_vec(), ..Access::default() };
+    let door = whip::door(&injector);
+    let access = Access {
+        token: config.token.clone(),
+        reading: config.read_token.clone(),
+        own: wish::paths(&door.base).to_vec(),
+        open: OPEN,
+        hosts: config.hosts.clone(),
+        ..Access::default()
+    };
+    let has_admin = config.auth.admin.is_some();
     let routes = http::router(injector.clone()).merge(own).merge(whip::router(injector, door.clone()));
-    wish::answers(http::guard(routes, access), door)
+    let guarded = |access| wish::answers(http::guard(routes.clone(), access), door.clone());
+    let admin = has_admin.then(|| guarded(access.clone()));
+    (guarded(Access { is_public: has_admin, ..access }), admin)
 }
 
 async fn create(
@@ -60,6 +75,26 @@ async fn destroy(
     Ok(Json(json!({ "sessionId": session.id, "treeId": injector.config().tree_id, "active": false })))
 }
 
-async fn publish_page(State(injector): State<Arc<Injector>>) -> Html<String> {
-    Html(page::html(&injector.config().whip_path))
+/// Whose standing is asked for.
+#[derive(Debug, Deserialize)]
+struct Whose {
+    /// The session.
+    id: String,
+    /// The publication, by the name that only its publisher was told.
+    key: String,
+}
+
+/// Whether a publication is the current one, for the page that publishes it. Without its key there is nothing to be learned.
+async fn standing(
+    State(injector): State<Arc<Injector>>,
+    whose: Result<Query<Whose>, QueryRejection>,
+) -> Result<Json<Value>, Failed> {
+    let Query(Whose { id, key }) = whose?;
+    let live = injector.entry(&id)?;
+    Ok(Json(json!({ "publisher": live.key(Some(&key)).is_ok(), "publications": live.publications() })))
+}
+
+async fn publish_page(State(injector): State<Arc<Injector>>) -> Response {
+    let config = injector.config();
+    http::page(page::html(&config.whip_path), &config.auth.frame_ancestors)
 }

@@ -20,6 +20,7 @@ pub mod node;
 mod pace;
 pub mod process;
 pub mod random;
+pub mod receiver;
 pub mod redis;
 pub mod relay;
 pub mod rtp;

@@ -1,7 +1,8 @@
 //! What every node of a tree shares, whatever it does with media.
 //!
 //! - [`config`]: what was asked for, checked before anything is bound; [`secret`]: what must not be shown.
-//! - [`http`]: the API that all nodes have, and who may use it; [`view`], [`metrics`]: what it shows.
+//! - [`http`]: the API that all nodes have; [`auth`]: who may do what; [`view`], [`metrics`]: what it shows.
+//! - [`outgoing`]: requests that the node makes of others; [`webhook`]: who is told what happens.
 //! - [`cli`], [`daemon`]: the frame of a program: exit codes, log, signals.
 //! - [`contract`]: the names of everything in Redis; [`media`]: kinds, codecs, SSRCs and RTP headers.
 //! - [`record`]: a node as Redis has it; [`addresses`]: those of this host; [`topology`]: from what Redis says to commands, without I/O.
@@ -18,6 +19,7 @@
 #![warn(missing_docs)]
 
 pub mod addresses;
+pub mod auth;
 pub mod cli;
 pub mod commands;
 pub mod config;
@@ -28,6 +30,7 @@ pub mod http;
 pub mod keyframe;
 pub mod media;
 pub mod metrics;
+pub mod outgoing;
 pub mod pace;
 pub mod port;
 pub mod record;
@@ -39,3 +42,4 @@ pub mod sessions;
 pub mod topology;
 pub mod tree;
 pub mod view;
+pub mod webhook;

@@ -6,6 +6,7 @@ mod tests;
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
+use node::auth::AuthConfig;
 use node::config::{ConfigError, Defaults, JanusUrl, NodeConfig, Settings};
 use node::secret::Secret;
 pub use settings::EgressSettings;
@@ -20,7 +21,7 @@ const POOL: (u16, u16) = (6000, 100);
 /// Where WHEP is served unless told otherwise.
 const WHEP: &str = "/whep";
 /// Paths that WHEP must leave alone.
-const OTHERS: [&str; 11] = [
+const OTHERS: [&str; 12] = [
     "",
     "/status",
     "/topology",
@@ -32,6 +33,7 @@ const OTHERS: [&str; 11] = [
     "/mountpoints",
     "/portpool",
     "/events",
+    "/broadcasts",
 ];
 
 /// The flags of an egress, as they were given.
@@ -54,6 +56,8 @@ pub struct Config {
     pub whep_path: String,
     /// What viewers must know.
     pub whep_token: Option<Secret>,
+    /// Who may watch besides, and who is told.
+    pub auth: AuthConfig,
     /// Ports for mountpoints.
     pub pool: PortPool,
     /// What to log.
@@ -103,7 +107,7 @@ impl Config {
         let api_secret = secret(&JANUS_API_SECRET_FILE)?;
         let mountpoint_secret = secret(&JANUS_MOUNTPOINT_SECRET_FILE)?;
         let whep_token = secret(&WHEP_TOKEN_FILE)?;
-        node.warnings.append(&mut settings.warnings);
+        let auth = AuthConfig::new(&mut node, &mut settings)?;
         // Media is taken on IPv6 as well if that is where others are told to send it.
         let v6 = node.host.as_deref().is_some_and(|host| host.parse::<Ipv6Addr>().is_ok());
         let listen = if v6 { Ipv6Addr::UNSPECIFIED.into() } else { Ipv4Addr::UNSPECIFIED.into() };
@@ -126,6 +130,7 @@ impl Config {
             },
             whep_path: whep_path.unwrap_or_else(|| WHEP.to_owned()),
             whep_token,
+            auth,
             pool,
             log: node.log.clone(),
             node,

@@ -5,7 +5,8 @@ use std::time::Duration;
 
 use janus::{Event, Handle};
 use node::http::wish::IceSession;
-use serde_json::json;
+use node::webhook::Webhooks;
+use serde_json::{Value, json};
 use tokio::sync::mpsc;
 
 use super::{EgressError, locked};
@@ -72,12 +73,13 @@ pub struct Offer {
 pub struct Audience {
     viewers: Mutex<Viewers<Seat>>,
     keyframes: Arc<Keyframes>,
+    webhooks: Webhooks,
 }
 
 impl Audience {
     /// Nobody yet. `keyframes`: who asks for one when a viewer has come.
-    pub(super) fn new(keyframes: Arc<Keyframes>) -> Arc<Audience> {
-        Arc::new(Audience { viewers: Mutex::default(), keyframes })
+    pub(super) fn new(keyframes: Arc<Keyframes>, webhooks: Webhooks) -> Arc<Audience> {
+        Arc::new(Audience { viewers: Mutex::default(), keyframes, webhooks })
     }
 
     /// Somebody wants to watch. With an offer it gets an answer, without one it gets Janus' offer.
@@ -230,6 +232,7 @@ impl Audience {
     ) {
         let by = tokio::time::Instant::now() + CONNECTS_WITHIN;
         let mut up = false;
+        let mut joined = None;
         loop {
             let event = tokio::select! {
                 event = events.recv() => event,
@@ -238,6 +241,10 @@ impl Audience {
             match event {
                 Some(Event::WebrtcUp) => {
                     up = self.viewers().connected(&viewer);
+                    if up && joined.is_none() {
+                        joined = Some(tokio::time::Instant::now());
+                        self.webhooks.tell("viewer.joined", told(&mountpoint, &viewer));
+                    }
                     tracing::debug!("session {}: a viewer is up", mountpoint.session);
                     // Janus asks as well, but not within a second of the last time.
                     self.keyframes.ask(mountpoint.ssrcs.video);
@@ -251,5 +258,15 @@ impl Audience {
         if let Some(seat) = seat {
             let _ = seat.handle.detach().await;
         }
+        if let Some(joined) = joined {
+            let mut data = told(&mountpoint, &viewer);
+            data["seconds"] = joined.elapsed().as_secs().into();
+            self.webhooks.tell("viewer.left", data);
+        }
     }
+}
+
+/// What webhooks say of a viewer: a name, and not the one that it can be ended by.
+fn told(mountpoint: &Mountpoint, viewer: &str) -> Value {
+    json!({ "sessionId": mountpoint.session, "viewerId": viewer.get(..16).unwrap_or(viewer) })
 }

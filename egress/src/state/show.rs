@@ -57,6 +57,8 @@ impl Egress {
             status: self.status_now(),
             mountpoints: self.mountpoints().mountpoints,
             received: self.media.received(),
+            admissions: self.admission.counts(),
+            told: self.webhooks.told(),
         }
     }
 
@@ -125,6 +127,8 @@ impl Egress {
         let mut warnings = self.config.node.warnings.clone();
         warnings.extend(redis.as_ref().and_then(|redis| redis.problem.clone()));
         warnings.extend(self.config.pool.warning());
+        warnings.extend(self.admission.warnings());
+        warnings.extend(self.webhooks.problem());
         let (connected, connecting, served) = self.audience.count();
         let (asked, passed_on) = self.media.keyframes.counts();
         let [audio, video] = Kind::BOTH.map(|kind| self.media.lane(kind));

@@ -15,7 +15,6 @@ use axum::routing::{patch, post};
 use node::http::Failed;
 use node::http::wish::{self, Door, FRAGMENT, SDP};
 
-use crate::config::Config;
 use crate::state::Egress;
 
 /// What a viewer's resource takes by PATCH.
@@ -27,11 +26,11 @@ const VIEWER: &str = "PATCH, DELETE, OPTIONS";
 type Shared = State<Arc<Egress>>;
 
 /// Who may watch.
-pub fn door(config: &Config) -> Arc<Door> {
+pub fn door(egress: &Egress) -> Arc<Door> {
     Arc::new(Door {
-        base: config.whep_path.clone(),
-        token: config.whep_token.clone(),
-        token_name: "the viewers' token (WHEP_TOKEN)",
+        base: egress.config.whep_path.clone(),
+        protocol: "whep",
+        admission: egress.admission().clone(),
         accept_patch: CHANGES,
     })
 }

@@ -3,6 +3,8 @@
 #![allow(clippy::unwrap_used, reason = "a test's helpers fail like the test")]
 
 mod common;
+#[path = "../../../node/tests/support/token.rs"]
+mod token;
 
 mod a_browser_decodes;
 mod a_janus_that_comes_back_is_given_everything_again;
@@ -11,6 +13,8 @@ mod an_ended_session_is_not_said_to_stall;
 mod bad_requests_are_refused_and_leave_nothing;
 mod keyframes_are_asked_for_up_the_tree;
 mod mountpoints_follow_the_tree;
+mod operators_have_a_listener_of_their_own;
 mod strangers_harm_nobody;
 mod the_viewers_page_speaks_to_viewers;
 mod whip_and_whep_speak_alike;
+mod who_may_watch;

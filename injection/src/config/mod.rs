@@ -5,6 +5,7 @@ mod settings;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::ops::Deref;
 
+use node::auth::AuthConfig;
 use node::config::{ConfigError, Defaults, JanusUrl, NodeConfig, Settings};
 use node::secret::Secret;
 use settings::*;
@@ -49,6 +50,8 @@ pub struct Config {
     pub whip_path: String,
     /// What publishers must know.
     pub whip_token: Option<Secret>,
+    /// Who may publish besides, and who is told.
+    pub auth: AuthConfig,
     /// Where RTMP is taken, if at all.
     pub rtmp: Option<SocketAddr>,
 }
@@ -75,7 +78,7 @@ impl Config {
         let room_secret = secret(&JANUS_ROOM_SECRET_FILE)?;
         let admin_key = secret(&JANUS_ADMIN_KEY_FILE)?;
         let whip_token = secret(&WHIP_TOKEN_FILE)?;
-        node.warnings.append(&mut settings.warnings);
+        let auth = AuthConfig::new(&mut node, &mut settings)?;
         let janus = match settings.get(&JANUS, JanusUrl::parse)? {
             Some(janus) => janus,
             None => JanusUrl::parse(JANUS.default).map_err(ConfigError)?,
@@ -86,7 +89,8 @@ impl Config {
         let whip_path = settings.get(&WHIP_BASE_PATH, whip_path)?.unwrap_or_else(|| DEFAULT_WHIP.to_owned());
         let rtmp = settings.get(&RTMP, listen)?;
         for open in [Some(node.api), rtmp].into_iter().flatten() {
-            if whip_token.is_none() && !open.ip().to_canonical().is_loopback() {
+            let guarded = whip_token.is_some() || auth.keys.is_some() || auth.authorize.is_some();
+            if !guarded && !open.ip().to_canonical().is_loopback() {
                 node.warnings.push(format!(
                     "whoever reaches {open} can publish; set WHIP_TOKEN or --whip-token-file if that is not meant"
                 ));
@@ -105,6 +109,7 @@ impl Config {
             },
             whip_path,
             whip_token,
+            auth,
             rtmp,
         })
     }
@@ -113,7 +118,8 @@ impl Config {
 fn whip_path(text: &str) -> Result<String, String> {
     let path = text.strip_suffix('/').unwrap_or(text);
     let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-._~/".contains(&byte);
-    let taken = ["/session", "/sessions", "/publish", "/status", "/topology", "/refresh", "/metrics"];
+    let taken =
+        ["/standing", "/session", "/sessions", "/publish", "/status", "/topology", "/refresh", "/metrics"];
     if !path.starts_with('/') || path.contains("//") || !path.bytes().all(plain) {
         return Err("must be a path such as /whip, of letters, digits and '-._~/'".to_owned());
     }

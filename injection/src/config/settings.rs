@@ -1,5 +1,8 @@
 //! The settings that only an injection has.
 
+use node::auth::{
+    ADMIN, AUTHORIZE, AUTHORIZE_REMEMBER, FRAME_ANCESTORS, JWT_KEYS, WEBHOOK, WEBHOOK_SECRET_FILE,
+};
 use node::config::{JANUS_URL, Kind, Setting, Table};
 
 /// Its table.
@@ -17,6 +20,13 @@ impl Table for InjectionSettings {
         &WHIP_BASE_PATH,
         &WHIP_TOKEN_FILE,
         &RTMP,
+        &ADMIN,
+        &JWT_KEYS,
+        &AUTHORIZE,
+        &AUTHORIZE_REMEMBER,
+        &WEBHOOK,
+        &WEBHOOK_SECRET_FILE,
+        &FRAME_ANCESTORS,
     ];
 }
 

@@ -8,6 +8,8 @@ use std::time::{Duration, Instant};
 use janus::Event;
 use node::http::wish::IceSession;
 use node::media::{Codec, Kind, PerKind};
+use node::webhook::Webhooks;
+use serde_json::json;
 use tokio::sync::{mpsc, watch};
 
 use super::{InjectorError, lock};
@@ -33,6 +35,8 @@ pub struct LiveSession {
     /// It was destroyed: nobody publishes to it any more.
     closed: AtomicBool,
     feedback: Arc<Feedback>,
+    /// Who is told of publishers.
+    webhooks: Webhooks,
     /// Where times count from.
     epoch: Instant,
 }
@@ -72,7 +76,13 @@ pub struct Published {
 
 impl LiveSession {
     /// Nobody publishes yet.
-    pub(super) fn new(session: Session, feed: Feed, feedback: Arc<Feedback>, epoch: Instant) -> LiveSession {
+    pub(super) fn new(
+        session: Session,
+        feed: Feed,
+        feedback: Arc<Feedback>,
+        webhooks: Webhooks,
+        epoch: Instant,
+    ) -> LiveSession {
         LiveSession {
             codec: Mutex::new(session.codec.clone()),
             session,
@@ -83,6 +93,7 @@ impl LiveSession {
             publications: AtomicU64::new(0),
             closed: AtomicBool::new(false),
             feedback,
+            webhooks,
             epoch,
         }
     }
@@ -276,6 +287,7 @@ impl LiveSession {
 
     /// Follows a publication to its end.
     async fn watch(self: Arc<Self>, current: Arc<Current>, mut events: mpsc::UnboundedReceiver<Event>) {
+        let mut live = None;
         let why = loop {
             let due = lock(&current.life).due();
             let due = async {
@@ -301,12 +313,26 @@ impl LiveSession {
             if life.stage() != stage {
                 tracing::info!("session {}: publisher {:?}", self.session.id, life.stage());
                 current.connected.send_replace(life.stage() != Stage::Connecting);
+                if life.stage() == Stage::Publishing && live.is_none() {
+                    live = Some(now);
+                    let codecs: Vec<&str> =
+                        current.streams.iter().map(|stream| stream.codec.as_str()).collect();
+                    let data = json!({ "sessionId": self.session.id, "via": current.via, "codecs": codecs });
+                    self.webhooks.tell("publisher.started", data);
+                }
             }
             if let Some(why) = over {
                 break why;
             }
         };
         self.end(Some(&current), &why).await;
+        if let Some(live) = live {
+            // Whoever ended it has said why.
+            let why = current.over.borrow().clone().unwrap_or(why);
+            let seconds = self.now().saturating_sub(live).as_secs();
+            let data = json!({ "sessionId": self.session.id, "seconds": seconds, "reason": why });
+            self.webhooks.tell("publisher.ended", data);
+        }
     }
 
     /// Time since the epoch.

@@ -22,7 +22,10 @@ use std::net::{IpAddr, Ipv4Addr, UdpSocket};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
+use node::auth::{Admission, Rights, Role};
 use node::tree::Tree;
+use node::webhook::Webhooks;
+use serde_json::json;
 use tokio::sync::{Notify, mpsc};
 
 use crate::config::Config;
@@ -60,6 +63,8 @@ pub struct Injector {
     /// Told when something should be tried again now.
     retry: Notify,
     broken: mpsc::UnboundedSender<String>,
+    admission: Arc<Admission>,
+    webhooks: Webhooks,
     started: Instant,
     created: u64,
 }
@@ -89,6 +94,15 @@ impl Injector {
         let tree = config.tree.clone();
         let store = tree.map(|tree| Sessions::new(tree.redis, &config.node_id, &config.tree_id));
         let (broken, breaks) = mpsc::unbounded_channel();
+        let rights = Rights {
+            role: Role::Publish,
+            shared: config.whip_token.clone(),
+            shared_name: "the publishers' token (WHIP_TOKEN)",
+            node_id: config.node_id.clone(),
+            tree_id: config.tree_id.clone(),
+        };
+        let admission = Admission::new(rights, &config.auth);
+        let webhooks = Webhooks::start(config.auth.webhook.clone(), &config.node_id, &config.tree_id);
         let injector = Injector {
             state: Mutex::new(State { restored: store.is_none(), ..State::default() }),
             config,
@@ -101,6 +115,8 @@ impl Injector {
             changes: tokio::sync::Mutex::default(),
             retry: Notify::new(),
             broken,
+            admission,
+            webhooks,
             started: Instant::now(),
             created: now_ms(),
         };
@@ -110,6 +126,16 @@ impl Injector {
     /// What it was configured with.
     pub fn config(&self) -> &Config {
         &self.config
+    }
+
+    /// Who may publish.
+    pub fn admission(&self) -> &Arc<Admission> {
+        &self.admission
+    }
+
+    /// Who is told what happens.
+    pub fn webhooks(&self) -> &Webhooks {
+        &self.webhooks
     }
 
     /// Creates a session: a room in Janus, a pipeline, a record in Redis, or none of them.
@@ -155,6 +181,7 @@ impl Injector {
                         session.room,
                         session.ssrcs
                     );
+                    self.webhooks.tell("session.created", json!({ "sessionId": session.id }));
                     return Ok(session);
                 }
                 Ok(false) => self.take_back(&janus, entry).await,
@@ -187,6 +214,7 @@ impl Injector {
             );
         }
         tracing::info!("session {id} destroyed");
+        self.webhooks.tell("session.destroyed", json!({ "sessionId": id }));
         Ok(entry.session.clone())
     }
 
@@ -226,6 +254,7 @@ impl Injector {
         };
         // Janus ends everything with the connection, too; only then its publishers learn of it later.
         let _ = tokio::time::timeout(FAREWELL, ending).await;
+        self.webhooks.finish().await;
     }
 
     /// Decides, and makes room and pipeline.
@@ -281,7 +310,7 @@ impl Injector {
     }
 
     fn live(&self, session: Session, feed: Feed) -> LiveSession {
-        LiveSession::new(session, feed, self.feedback.clone(), self.started)
+        LiveSession::new(session, feed, self.feedback.clone(), self.webhooks.clone(), self.started)
     }
 
     fn taken(&self) -> Vec<session::Taken> {

@@ -120,6 +120,8 @@ impl Injector {
             publications: entries.iter().map(|entry| entry.publications()).sum(),
             keyframes: self.feedback.counts(),
             streams: streams.collect(),
+            admissions: self.admission.counts(),
+            told: self.webhooks.told(),
         }
     }
 }
@@ -135,6 +137,8 @@ impl Base for Injector {
         let mut warnings = self.config.warnings.clone();
         let state = self.state();
         warnings.extend(state.store_problem.clone().filter(|_| state.restored));
+        warnings.extend(self.admission.warnings());
+        warnings.extend(self.webhooks.problem());
         view::Status {
             node_id: self.config.node_id.clone(),
             node_type: "injection",

@@ -10,6 +10,8 @@ use tokio::net::TcpStream;
 use tokio::sync::{oneshot, watch};
 use tokio::time::timeout;
 
+use node::auth::Asking;
+
 use super::bridge::{self, Bridge, Said};
 use super::flv;
 use super::intake::{Intake, Tracks, Unit};
@@ -34,6 +36,7 @@ const OFFER: Duration = Duration::from_secs(10);
 pub async fn serve(socket: TcpStream, from: SocketAddr, injector: Arc<Injector>) {
     let mut connection = Connection {
         socket,
+        from,
         protocol: Protocol::default(),
         answer: Vec::new(),
         buffer: vec![0; 64 * 1024].into_boxed_slice(),
@@ -56,6 +59,7 @@ pub async fn serve(socket: TcpStream, from: SocketAddr, injector: Arc<Injector>)
 
 struct Connection {
     socket: TcpStream,
+    from: SocketAddr,
     protocol: Protocol,
     answer: Vec<u8>,
     buffer: Box<[u8]>,
@@ -74,9 +78,10 @@ impl Connection {
             }
             for event in self.events(count).await? {
                 let Event::Publish { application, name } = event else { continue };
-                let token = injector.config().whip_token.as_ref();
-                let verdict = key::parse(&application, &name)
-                    .and_then(|key| key::decide(&key, token, |id| injector.occupancy(id)).map(|()| key));
+                let verdict = match key::parse(&application, &name) {
+                    Ok(key) => self.admit(key, injector).await,
+                    Err(denied) => Err(denied),
+                };
                 match verdict {
                     Ok(key) => {
                         self.protocol.accept(&mut self.answer).map_err(|error| error.to_string())?;
@@ -87,6 +92,18 @@ impl Connection {
                 }
             }
         }
+    }
+
+    /// May it publish? The token comes first: who has none learns nothing of sessions.
+    async fn admit(&self, key: Key, injector: &Injector) -> Result<Key, Denied> {
+        let asking = Asking {
+            session: &key.session,
+            token: key.token.as_ref().map(|token| token.reveal().as_bytes()),
+            client: Some(self.from.ip().to_canonical()),
+            protocol: "rtmp",
+        };
+        injector.admission().admit(asking).await?;
+        key::decide(&key, injector.occupancy(&key.session)).map(|()| key)
     }
 
     /// Says why not, and waits for the encoder to go: were the connection closed with bytes of its unread, it would be

@@ -7,6 +7,8 @@
 #![allow(clippy::unwrap_used, reason = "a test's helpers fail like the test")]
 
 mod common;
+#[path = "../../../node/tests/support/token.rs"]
+mod token;
 
 mod a_dead_publisher_loses_its_place;
 mod a_restart_takes_sessions_up_again;
@@ -19,6 +21,7 @@ mod keyframe_requests_reach_the_publisher;
 mod lost_sessions_are_written_again;
 mod metrics_please_promtool;
 mod nothing_is_leaked;
+mod operators_have_a_listener_of_their_own;
 mod publishers_need_the_token;
 mod publishing_again_goes_on_without_a_gap;
 mod redis_may_come_late_and_go;
@@ -31,3 +34,4 @@ mod the_page_says_what_is_so;
 mod two_nodes_do_not_write_at_once;
 mod whip_and_whep_speak_alike;
 mod whip_speaks_rfc_9725;
+mod who_may_publish;

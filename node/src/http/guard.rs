@@ -3,21 +3,21 @@
 //! A change that has begun is carried out to its end, whatever becomes of the peer, and is given no time limit: cut off
 //! in the middle it would be half done. What a peer can draw out is sending its request, so that has to be done in time.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
 use axum::body::{Body, HttpBody};
 use axum::extract::{ConnectInfo, MatchedPath, Request, State};
-use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, header};
+use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::middleware::{Next, from_fn, from_fn_with_state};
 use axum::response::{IntoResponse, Response};
 use http_body_util::BodyExt;
 
-use super::Failed;
-use super::limit::{Limits, Rate};
-use crate::secret::Secret;
+use super::limit::Limits;
+use super::{Failed, Stranger};
+use crate::auth::{Access, Asked, changes};
 
 /// Largest request body; whatever a node is sent fits many times over.
 const BODY_LIMIT: usize = 64 * 1024;
@@ -29,19 +29,6 @@ const SWALLOWING: Duration = Duration::from_secs(2);
 const BODY_TIME: Duration = Duration::from_secs(10);
 /// What is asked for all the time by those who watch the node, and must be answered when somebody else asks too much.
 const WATCHED: [&str; 3] = ["/healthz", "/readyz", "/metrics"];
-
-/// Who may do what.
-#[derive(Clone, Debug, Default)]
-pub struct Access {
-    /// What requests that change something must know; `None`: nothing, so that only who may reach the port protects it.
-    pub token: Option<Secret>,
-    /// Routes that need the token for reading as well, because they show media.
-    pub private: &'static [&'static str],
-    /// Routes, as they were given to the router, that ask for a token of their own, or for none.
-    pub own: Vec<String>,
-    /// How much one peer may ask.
-    pub rate: Rate,
-}
 
 struct Gate {
     access: Access,
@@ -87,24 +74,23 @@ async fn in_json(request: Request, next: Next) -> Response {
     answer
 }
 
-async fn admit(State(gate): State<Arc<Gate>>, request: Request, next: Next) -> Result<Response, Response> {
+async fn admit(
+    State(gate): State<Arc<Gate>>,
+    mut request: Request,
+    next: Next,
+) -> Result<Response, Response> {
     let route = request.extensions().get::<MatchedPath>().map(|path| path.as_str().to_owned());
     let route = route.as_deref().unwrap_or_default();
     let peer = request.extensions().get::<ConnectInfo<SocketAddr>>().map(|info| info.0.ip());
     if !WATCHED.contains(&route) {
         gate.limits.check(peer).map_err(too_many)?;
     }
-    if let Some(token) = &gate.access.token
-        && !gate.access.own.iter().any(|own| own == route)
-        && (changes(request.method()) || gate.access.private.contains(&route))
-        && let Err(refused) =
-            check_token(request.headers(), token, "the node's token (API_TOKEN or API_TOKEN_FILE)")
-    {
-        let peer = peer.map_or_else(|| "somebody".to_owned(), |peer| peer.to_string());
-        tracing::warn!("{peer}: {} {} without the right token", request.method(), request.uri().path());
-        let mut response = refused.into_response();
-        response.headers_mut().insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
-        return Err(response);
+    let asked = Asked { route, method: request.method(), uri: request.uri(), headers: request.headers() };
+    if let Err(refused) = gate.access.check(asked) {
+        return Err(refuse(refused, peer, &request));
+    }
+    if gate.access.is_stranger(request.headers()) {
+        request.extensions_mut().insert(Stranger);
     }
     let request = whole(request).await.map_err(IntoResponse::into_response)?;
     if !changes(request.method()) {
@@ -118,9 +104,20 @@ async fn admit(State(gate): State<Arc<Gate>>, request: Request, next: Next) -> R
     })
 }
 
-/// Whatever is not known to only read.
-fn changes(method: &Method) -> bool {
-    !matches!(*method, Method::GET | Method::HEAD | Method::OPTIONS)
+/// Says why not. That somebody wanted to change something is for the log.
+fn refuse(refused: Failed, peer: Option<IpAddr>, request: &Request) -> Response {
+    let Failed(status, why) = &refused;
+    let (status, peer) = (*status, peer.map_or_else(|| "somebody".to_owned(), |peer| peer.to_string()));
+    let (method, path) = (request.method(), request.uri().path());
+    match changes(method) && status != StatusCode::NOT_FOUND {
+        true => tracing::warn!("{peer}: {method} {path}: {why}"),
+        false => tracing::debug!("{peer}: {method} {path}: {why}"),
+    }
+    let mut response = refused.into_response();
+    if status == StatusCode::UNAUTHORIZED {
+        response.headers_mut().insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
+    }
+    response
 }
 
 /// The token of `Authorization: Bearer …` (RFC 6750 section 2.1; the scheme in any case, RFC 9110 section 11.1).
@@ -128,17 +125,6 @@ pub fn bearer(headers: &HeaderMap) -> Option<&[u8]> {
     let value = headers.get(header::AUTHORIZATION)?.as_bytes();
     let (scheme, token) = value.split_at_checked("Bearer ".len())?;
     scheme.eq_ignore_ascii_case(b"Bearer ").then(|| token.trim_ascii())
-}
-
-/// Lets in who has the token. `name`: what it is called, and the setting that it comes from. A missing and a wrong one are
-/// told apart, because what to do about them differs.
-pub fn check_token(headers: &HeaderMap, token: &Secret, name: &str) -> Result<(), Failed> {
-    let why = match bearer(headers) {
-        Some(claimed) if token.is(claimed) => return Ok(()),
-        Some(_) => format!("the token in `Authorization: Bearer …` is wrong; this needs {name}"),
-        None => format!("this needs the header `Authorization: Bearer TOKEN` with {name}"),
-    };
-    Err(Failed(StatusCode::UNAUTHORIZED, why))
 }
 
 fn too_many(wait: Duration) -> Response {
@@ -198,21 +184,6 @@ async fn swallow(mut body: Body) {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn a_missing_and_a_wrong_token_are_told_apart() {
-        let token = Secret::new("hunter2");
-        let said = |value: Option<&'static str>| {
-            let value = value.map(|value| (header::AUTHORIZATION, HeaderValue::from_static(value)));
-            let checked = check_token(&HeaderMap::from_iter(value), &token, "the token (API_TOKEN)");
-            checked.map_or_else(|Failed(status, why)| (status.as_u16(), why), |()| (200, String::new()))
-        };
-        assert_eq!(said(Some("Bearer hunter2")).0, 200);
-        let [missing, wrong] = [None, Some("Bearer hunter3")].map(said);
-        assert!(missing.0 == 401 && missing.1.starts_with("this needs the header"), "{missing:?}");
-        assert!(wrong.0 == 401 && wrong.1.contains("is wrong"), "{wrong:?}");
-        assert!(wrong.1.contains("(API_TOKEN)") && !wrong.1.contains("hunter"), "{wrong:?}");
-    }
 
     #[test]
     fn the_bearer_token_is_what_follows_the_scheme() {

@@ -10,29 +10,39 @@ mod classified;
 mod failed;
 mod guard;
 mod limit;
+mod page;
 mod serve;
 mod slots;
 pub mod wish;
 
 use std::future::Future;
+use std::io;
 use std::sync::Arc;
 
-use axum::Router;
 use axum::extract::State;
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Json, Response};
 use axum::routing::{get, post};
+use axum::{Extension, Router};
+use futures_util::FutureExt;
 use serde::Serialize;
+use tokio::net::TcpListener;
 
+pub use crate::auth::Access;
 use crate::view::Topology;
 pub use classified::{Classified, ErrorClass};
 pub use failed::{Failed, Failure};
-pub use guard::{Access, bearer, check_token, guard};
+pub use guard::{bearer, guard};
 pub use limit::Rate;
+pub use page::page;
 pub use serve::{Bounds, serve, serve_within};
 
 /// Prometheus' text format.
 const METRICS: &str = "text/plain; version=0.0.4; charset=utf-8";
+
+/// Of a request: whoever asks may read only what is open to all, and so is not told how the node is made.
+#[derive(Clone, Copy, Debug)]
+pub struct Stranger;
 
 /// What every node can be asked.
 pub trait Base: Send + Sync + 'static {
@@ -76,10 +86,26 @@ async fn metrics<B: Base>(State(base): State<Arc<B>>) -> Result<Response, Failed
     Ok(([(header::CONTENT_TYPE, METRICS)], base.metrics().await?).into_response())
 }
 
-async fn ready<B: Base>(State(base): State<Arc<B>>) -> Result<&'static str, Failed> {
+async fn ready<B: Base>(
+    State(base): State<Arc<B>>,
+    stranger: Option<Extension<Stranger>>,
+) -> Result<&'static str, Failed> {
     let problems = base.problems().await;
     if problems.is_empty() {
         return Ok("ready\n");
     }
-    Err(Failed(StatusCode::SERVICE_UNAVAILABLE, problems.join("; ")))
+    let why = if stranger.is_some() { "not ready".to_owned() } else { problems.join("; ") };
+    Err(Failed(StatusCode::SERVICE_UNAVAILABLE, why))
+}
+
+/// Serves publishers and viewers on one listener and, if there is a second, operators on that, until `stopped`.
+pub async fn serve_both(
+    (listener, router): (TcpListener, Router),
+    admin: Option<(TcpListener, Router)>,
+    stopped: impl Future<Output = ()> + Send + 'static,
+) -> io::Result<()> {
+    let Some((admin_listener, admin_router)) = admin else { return serve(listener, router, stopped).await };
+    let stopped = stopped.boxed().shared();
+    let both = (serve(listener, router, stopped.clone()), serve(admin_listener, admin_router, stopped));
+    tokio::try_join!(both.0, both.1).map(drop)
 }

@@ -166,7 +166,7 @@ fn every_setting_can_be_made_by_every_name_it_has_or_had() {
     // So that no warning about the file makes a difference.
     std::fs::set_permissions(&secret, std::os::unix::fs::PermissionsExt::from_mode(0o600)).unwrap();
     let redis = [("REDIS_HOST", "h")];
-    let examples: [node::config::everyway::Example<'_>; 23] = [
+    let examples: [node::config::everyway::Example<'_>; 25] = [
         ("node-id", "r7", &[]),
         ("tree-id", "t7", &[]),
         ("node-host", "10.0.0.5", &[]),
@@ -179,6 +179,8 @@ fn every_setting_can_be_made_by_every_name_it_has_or_had() {
         ("api", "127.0.0.1:80", &[]),
         ("api-port", "80", &[]),
         ("api-token-file", &secret, &[]),
+        ("read-token-file", &secret, &[("API_TOKEN", "x")]),
+        ("allowed-hosts", "media.example.com", &[]),
         ("rtp-audio-port", "6002", &[]),
         ("rtp-video-port", "6004", &[]),
         ("log", "warn", &[]),

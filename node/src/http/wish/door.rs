@@ -1,16 +1,17 @@
 //! Who is admitted, and what every answer says, refusals of the guard included.
 
+use std::net::SocketAddr;
 use std::sync::Arc;
 
 use axum::Router;
-use axum::extract::{Request, State};
+use axum::extract::{ConnectInfo, FromRequestParts, RawPathParams, Request, State};
 use axum::http::{HeaderName, HeaderValue, Method, StatusCode, header};
 use axum::middleware::{Next, from_fn_with_state};
 use axum::response::{IntoResponse, Response};
 
 use super::{ACCEPT_PATCH, ACCEPT_POST, SDP};
-use crate::http::{Failed, check_token};
-use crate::secret::Secret;
+use crate::auth::{Admission, Asking};
+use crate::http::{Failed, bearer};
 
 /// What a page of another origin may read of an answer.
 const EXPOSED: &str = "Location, ETag, Link, Accept-Post, Accept-Patch, Allow, Retry-After, WWW-Authenticate";
@@ -22,23 +23,39 @@ const AGAIN: &str = "2";
 pub struct Door {
     /// Base path, without a slash at its end: `/whip`.
     pub base: String,
-    /// What clients must know, if anything.
-    pub token: Option<Secret>,
-    /// What that is called, and the setting that it comes from, for those who have not got it.
-    pub token_name: &'static str,
+    /// `whip` or `whep`.
+    pub protocol: &'static str,
+    /// Who is let in.
+    pub admission: Arc<Admission>,
     /// What resources take by PATCH.
     pub accept_patch: &'static str,
 }
 
-/// Admits to the protocol's routes who has the token. What a path is, and which methods it has, is no secret.
+/// Admits to the protocol's routes who may begin something (POST), or go on with what was begun. What a path is, and which
+/// methods it has, is no secret.
 pub fn protect<S: Clone + Send + Sync + 'static>(router: Router<S>, door: Arc<Door>) -> Router<S> {
     router.layer(from_fn_with_state(door, admit))
 }
 
 async fn admit(State(door): State<Arc<Door>>, request: Request, next: Next) -> Result<Response, Failed> {
-    let asks = matches!(*request.method(), Method::POST | Method::PATCH | Method::DELETE);
-    if let Some(token) = door.token.as_ref().filter(|_| asks) {
-        check_token(request.headers(), token, door.token_name)?;
+    let begins = *request.method() == Method::POST;
+    if begins || matches!(*request.method(), Method::PATCH | Method::DELETE) {
+        let (mut parts, body) = request.into_parts();
+        // A path that is no text names no session; the handler says what is wrong with it.
+        let path = RawPathParams::from_request_parts(&mut parts, &()).await.ok();
+        let session = path.iter().flatten().find(|(name, _)| *name == "session").map(|(_, session)| session);
+        let client = parts.extensions.get::<ConnectInfo<SocketAddr>>().map(|info| info.0.ip().to_canonical());
+        let asking = Asking {
+            session: session.unwrap_or_default(),
+            token: bearer(&parts.headers),
+            client,
+            protocol: door.protocol,
+        };
+        match begins {
+            true => door.admission.admit(asking).await?,
+            false => door.admission.goes_on(asking)?,
+        }
+        return Ok(next.run(Request::from_parts(parts, body)).await);
     }
     Ok(next.run(request).await)
 }
