@@ -72,8 +72,9 @@ if [ $place = host ]; then
     command -v ssh >/dev/null || cannot "$where is no namespace here, and there is no ssh to reach it as a host"
     there true || cannot "$where is no namespace here (see \`ip netns\`), and ssh does not reach it as a host"
 fi
-there tcpdump --version >/dev/null 2>&1 ||
-    cannot "there is no tcpdump at $where; run there: apt-get install tcpdump"
+why=$(there tcpdump --version 2>&1) ||
+    cannot "tcpdump does not run at $where: ${why##*
+}; if it is missing, run there: apt-get install tcpdump"
 
 complaints=$(mktemp) || cannot "no temporary file"
 trap 'rm -f "$complaints"' EXIT

@@ -30,7 +30,7 @@ pub fn run(mode: Mode, quick: bool) -> Result<(String, String)> {
     let machine = Machine::describe()?;
     eprintln!("bench: {machine}; a broadcast through the relay in mode {mode}");
     let lab = Lab::new("bench-media-")?;
-    let studio = Studio::open(&lab, mode, 2, 2)?;
+    let studio = Studio::open_with_rtmp(&lab, mode, 2, 2)?;
     studio.create_session(SESSION, [7777, 8888])?;
     let publisher = studio.publish(SESSION, &[])?;
     for index in 0..2 {

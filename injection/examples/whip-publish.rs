@@ -153,10 +153,17 @@ fn describe(peer: &gst::Element, done: mpsc::Sender<Result<String>>) {
     peer.emit_by_name::<()>("create-offer", &[&None::<gst::Structure>, &promise]);
 }
 
+/// A reference as seen from the URL that it came from, as far as servers send such (RFC 3986 section 5.2).
 fn whole(url: &str, location: &str) -> String {
-    match url.split_once("://").and_then(|(scheme, rest)| Some((scheme, rest.split('/').next()?))) {
-        Some((scheme, host)) if location.starts_with('/') => format!("{scheme}://{host}{location}"),
-        _ => location.to_owned(),
+    if location.contains("://") {
+        return location.to_owned();
+    }
+    let (scheme, rest) = url.split_once("://").unwrap_or(("http", url));
+    match location.starts_with('/') {
+        true => format!("{scheme}://{}{location}", rest.split('/').next().unwrap_or_default()),
+        false => {
+            format!("{scheme}://{}/{location}", rest.rsplit_once('/').map_or(rest, |(folder, _)| folder))
+        }
     }
 }
 

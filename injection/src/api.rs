@@ -5,9 +5,9 @@ use std::sync::Arc;
 use axum::Router;
 use axum::extract::rejection::{JsonRejection, PathRejection, QueryRejection};
 use axum::extract::{Path, Query, State};
-use axum::http::{StatusCode, header};
+use axum::http::{StatusCode, Uri, header};
 use axum::response::{IntoResponse, Json, Response};
-use axum::routing::{get, post};
+use axum::routing::{delete, get, post};
 use node::auth::Open;
 use node::http::{self, Access, Failed, wish};
 use serde::Deserialize;
@@ -28,6 +28,7 @@ pub fn routers(injector: Arc<Injector>) -> (Router, Option<Router>) {
         .route("/session/create", post(create))
         .route("/session/{sid}", get(session).delete(destroy))
         .route("/session/{sid}/destroy", post(destroy))
+        .route("/session/{sid}/publisher", delete(dismiss))
         .route("/sessions", get(async |State(injector): State<Arc<Injector>>| Json(injector.sessions())))
         .route("/publish", get(publish_page))
         .route("/standing", get(standing))
@@ -50,11 +51,14 @@ pub fn routers(injector: Arc<Injector>) -> (Router, Option<Router>) {
 
 async fn create(
     State(injector): State<Arc<Injector>>,
+    uri: Uri,
     body: Result<Json<NewSession>, JsonRejection>,
 ) -> Result<Response, Failed> {
     let Json(new) = body?;
     let session = injector.create(new).await?;
-    let location = [(header::LOCATION, format!("/session/{}", session.id))];
+    // Relative, for whoever is behind a proxy with paths of its own: /session and /session/create are not equally deep.
+    let folder = if uri.path().ends_with("/create") { "" } else { "session/" };
+    let location = [(header::LOCATION, format!("{folder}{}", session.id))];
     Ok((StatusCode::CREATED, location, Json(injector.created(&session))).into_response())
 }
 
@@ -75,6 +79,15 @@ async fn destroy(
     Ok(Json(json!({ "sessionId": session.id, "treeId": injector.config().tree_id, "active": false })))
 }
 
+async fn dismiss(
+    State(injector): State<Arc<Injector>>,
+    id: Result<Path<String>, PathRejection>,
+) -> Result<StatusCode, Failed> {
+    let Path(id) = id?;
+    injector.entry(&id)?.unpublish(None).await?;
+    Ok(StatusCode::NO_CONTENT)
+}
+
 /// Whose standing is asked for.
 #[derive(Debug, Deserialize)]
 struct Whose {
@@ -84,14 +97,18 @@ struct Whose {
     key: String,
 }
 
-/// Whether a publication is the current one, for the page that publishes it. Without its key there is nothing to be learned.
+/// What has become of a publication, for the page that publishes it. Who was never told a key learns nothing.
 async fn standing(
     State(injector): State<Arc<Injector>>,
     whose: Result<Query<Whose>, QueryRejection>,
 ) -> Result<Json<Value>, Failed> {
     let Query(Whose { id, key }) = whose?;
     let live = injector.entry(&id)?;
-    Ok(Json(json!({ "publisher": live.key(Some(&key)).is_ok(), "publications": live.publications() })))
+    if !live.has_had(&key) {
+        let why = "this is for those who publish: `key` is the end of the Location that they were told";
+        return Err(Failed(StatusCode::FORBIDDEN, why.to_owned()));
+    }
+    Ok(Json(json!({ "publisher": live.is_taken(), "publications": live.publications() })))
 }
 
 async fn publish_page(State(injector): State<Arc<Injector>>) -> Response {

@@ -111,6 +111,20 @@ impl Feedback {
         self.send(ssrc, to).await;
     }
 
+    /// A keyframe is needed, whether or not anybody below asks.
+    pub async fn want(&self, ssrc: Ssrc) {
+        let to = {
+            let mut inner = self.lock();
+            let Some(to) = inner.publishers.get(&ssrc).copied() else { return };
+            if !inner.limiter.ask(ssrc, self.started.elapsed()) {
+                self.waits.notify_one();
+                return;
+            }
+            to
+        };
+        self.send(ssrc, to).await;
+    }
+
     async fn send(&self, ssrc: Ssrc, to: SocketAddr) {
         match self.janus.send_to(&keyframe::request(ssrc, ssrc), to).await {
             Ok(_) => {

@@ -35,6 +35,10 @@ pub struct Sample {
     pub admissions: Counts,
     /// What became of webhooks.
     pub told: Told,
+    /// RTMP connections that do not publish yet.
+    pub rtmp_waiting: usize,
+    /// Those that ended before they published, by reason.
+    pub rtmp_refused: Vec<(&'static str, u64)>,
     /// Audio and video of every session.
     pub streams: Vec<StreamSample>,
 }
@@ -73,6 +77,11 @@ pub fn text(sample: &Sample) -> Result<String> {
     ] {
         scrape.one_counter(name, help, count as f64)?;
     }
+    let help = "RTMP connections that do not publish yet.";
+    scrape.one_gauge("rtmp_waiting", help, sample.rtmp_waiting as f64)?;
+    let help = "RTMP connections that ended before they published.";
+    let refused = sample.rtmp_refused.iter().map(|(reason, count)| ([*reason], *count as f64));
+    scrape.counter("rtmp_refused_total", help, ["reason"], refused)?;
     let ssrcs: Vec<String> = sample.streams.iter().map(|stream| stream.ssrc.to_string()).collect();
     let of = |value: fn(&Count) -> u64| {
         let streams = sample.streams.iter().zip(&ssrcs);
@@ -133,7 +142,8 @@ mod tests {
             ssrc: Ssrc(1),
             count: Count::default(),
         };
-        let sample = Sample { streams: vec![stream], ..Sample::default() };
+        let rtmp_refused = vec![("denied", 0)];
+        let sample = Sample { streams: vec![stream], rtmp_refused, ..Sample::default() };
         documented::are_the_metrics_of("media_tree_injection_", &[text(&sample).unwrap()]);
     }
 }

@@ -11,9 +11,10 @@ const CONNECTING: Duration = Duration::from_secs(15);
 const FIRST_MEDIA: Duration = Duration::from_secs(5);
 /// How long one that has not sent anything yet keeps its place when another wants it.
 const HESITATION: Duration = Duration::from_secs(4);
-/// How long a publisher whose media has stopped keeps its place. Janus notices after 1 to 2 s; together it must be
-/// less than 5.
-const SILENCE: Duration = Duration::from_millis(1500);
+/// How long a publication goes on whose media has stopped. A network that is away for some seconds ends nothing: only when a
+/// publisher cannot be connected any more is it over (consent expires 30 s after the last sign of life, RFC 7675 section
+/// 5.1). Janus says so earlier or later than that, or never, as it is configured.
+const CONSENT: Duration = Duration::from_secs(30);
 
 /// How a publication comes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
@@ -27,6 +28,29 @@ pub enum Via {
     RtmpEncodedAnew,
 }
 
+/// Whether somebody who comes may have the place of somebody who publishes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Takeover {
+    /// No: it is free when the publication is over.
+    Never,
+    /// Of somebody whose media has stopped, or has not begun within [`HESITATION`].
+    #[default]
+    Silent,
+    /// At once, whatever comes from there.
+    Always,
+}
+
+impl Takeover {
+    /// Its words, as they are configured.
+    pub const WORDS: [&str; 3] = ["never", "silent", "always"];
+
+    /// Reads one of its words.
+    pub fn parse(text: &str) -> Option<Takeover> {
+        let ways = [Takeover::Never, Takeover::Silent, Takeover::Always];
+        Takeover::WORDS.into_iter().zip(ways).find(|(word, _)| *word == text).map(|(_, way)| way)
+    }
+}
+
 /// Where a publication stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
@@ -37,7 +61,7 @@ pub enum Stage {
     Connected,
     /// Media comes.
     Publishing,
-    /// All its media has stopped: its place is free for whoever wants it, and soon it is ended.
+    /// All its media has stopped: it goes on when that comes back, and meanwhile its place is for whoever wants it.
     Silent,
 }
 
@@ -82,13 +106,18 @@ impl Publication {
         self.stage
     }
 
-    /// A new publisher may have its place at once: its media has stopped, or has not come for so long that it may well
-    /// be dead.
-    pub fn gives_way(&self, now: Duration) -> bool {
-        match self.stage {
+    /// A new publisher may have its place at once: as a rule if its media has stopped, or has not come for so long that it
+    /// may well be dead.
+    pub fn gives_way(&self, now: Duration, takeover: Takeover) -> bool {
+        let silent = match self.stage {
             Stage::Connecting | Stage::Connected => now >= self.since + HESITATION,
             Stage::Publishing => false,
             Stage::Silent => true,
+        };
+        match takeover {
+            Takeover::Never => false,
+            Takeover::Silent => silent,
+            Takeover::Always => true,
         }
     }
 
@@ -118,7 +147,7 @@ impl Publication {
             Stage::Connecting => CONNECTING,
             Stage::Connected => FIRST_MEDIA,
             Stage::Publishing => return None,
-            Stage::Silent => SILENCE,
+            Stage::Silent => CONSENT,
         };
         Some(self.since + patience)
     }
@@ -131,7 +160,7 @@ impl Publication {
         let why = match self.stage {
             Stage::Connecting => "no connection came about (ICE, DTLS)",
             Stage::Connected => "connected, but no media came",
-            Stage::Publishing | Stage::Silent => "all its media stopped",
+            Stage::Publishing | Stage::Silent => "all its media stopped, and did not come back within 30 s",
         };
         Some(why.to_owned())
     }
@@ -167,19 +196,20 @@ mod tests {
         let mut publication = publishing();
         assert_eq!((publication.stage(), publication.due()), (Stage::Publishing, None));
         publication.happens(media("0", false), at(2.0));
-        assert_eq!((publication.check(at(1000.0)), publication.gives_way(at(1000.0))), (None, false));
+        assert_eq!(
+            (publication.check(at(1000.0)), publication.gives_way(at(1000.0), Takeover::Silent)),
+            (None, false)
+        );
     }
 
     #[test]
-    fn a_dead_publisher_loses_its_place_in_time() {
+    fn silence_ends_nothing_before_consent_expires() {
         let mut publication = publishing();
         publication.happens(media("0", false), at(10.0));
         publication.happens(media("1", false), at(10.5));
-        assert!(publication.gives_way(at(10.5)));
-        assert_eq!(publication.check(at(11.9)), None);
+        assert_eq!(publication.stage(), Stage::Silent);
+        assert_eq!(publication.check(at(40.4)), None);
         assert!(publication.check(publication.due().unwrap()).unwrap().contains("media stopped"));
-        // Janus takes up to 2.5 s to say so: dead since 8.
-        assert!(publication.due().unwrap() <= at(8.0 + 5.0));
     }
 
     #[test]
@@ -187,14 +217,33 @@ mod tests {
         let mut publication = publishing();
         publication.happens(media("0", false), at(10.0));
         publication.happens(media("1", false), at(10.0));
-        publication.happens(media("1", true), at(11.0));
+        publication.happens(media("1", true), at(39.0));
         assert_eq!((publication.stage(), publication.check(at(100.0))), (Stage::Publishing, None));
+        assert!(!publication.gives_way(at(39.0), Takeover::Silent));
+    }
+
+    #[test]
+    fn who_may_take_a_place_is_as_configured() {
+        let hesitant = Publication::new(at(0.0));
+        let mut silent = publishing();
+        for mid in ["0", "1"] {
+            silent.happens(media(mid, false), at(5.0));
+        }
+        let table = [("never", [false; 3]), ("silent", [true, true, false]), ("always", [true; 3])];
+        for (word, wanted) in table {
+            let takeover = Takeover::parse(word).unwrap();
+            let given = [&hesitant, &silent, &publishing()]
+                .map(|publication| publication.gives_way(at(5.0), takeover));
+            assert_eq!(given, wanted, "{word}");
+        }
+        assert_eq!(Takeover::parse("sometimes"), None);
     }
 
     #[test]
     fn one_that_never_connects_or_never_sends_is_over_too() {
         let mut publication = Publication::new(at(0.0));
-        assert!(!publication.gives_way(at(3.9)) && publication.gives_way(at(4.0)));
+        let gives_way = |at| publication.gives_way(at, Takeover::Silent);
+        assert!(!gives_way(at(3.9)) && gives_way(at(4.0)));
         assert!(publication.check(at(15.0)).unwrap().contains("ICE"));
         publication.happens(Happening::Up, at(2.0));
         assert_eq!(publication.check(at(6.9)), None);

@@ -3,11 +3,10 @@
 use std::collections::BTreeMap;
 
 use node::contract::field::session as field;
+use node::contract::{LARGEST_ROOM, is_room};
 use node::media::{PerKind, Ssrc};
 use serde::{Deserialize, Deserializer, Serialize};
 
-/// Rooms are numbers that JavaScript can hold.
-const LARGEST_ROOM: u64 = (1 << 53) - 1;
 /// Longest name of a session.
 const LONGEST_ID: usize = 64;
 /// Most recipients of a session; beyond that a relay does it better.
@@ -137,7 +136,7 @@ pub fn decide(
     {
         return Err(Refusal::SameSsrc(audio));
     }
-    if new.room_id.is_some_and(|room| room == 0 || room > LARGEST_ROOM) {
+    if new.room_id.is_some_and(|room| !is_room(room)) {
         return Err(Refusal::BadRoom);
     }
     let recipients = checked_recipients(new.recipients.unwrap_or_default())?;
@@ -224,7 +223,9 @@ impl Session {
         };
         Ok(Session {
             id: id.to_owned(),
-            room: number(field::ROOM_ID)?,
+            room: Some(number(field::ROOM_ID)?)
+                .filter(|room| is_room(*room))
+                .ok_or_else(|| format!("its {} is no room's", field::ROOM_ID))?,
             ssrcs: PerKind { audio: ssrc(field::AUDIO_SSRC)?, video: ssrc(field::VIDEO_SSRC)? },
             recipients,
             codec: Some(text(field::VIDEO_CODEC)).filter(|codec| !codec.is_empty()).map(str::to_owned),

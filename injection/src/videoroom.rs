@@ -65,6 +65,8 @@ pub struct Destination {
     pub ssrcs: PerKind<Ssrc>,
     /// Our port for what Janus says by RTCP.
     pub rtcp_port: u16,
+    /// The video comes in several sizes, of which one is wanted: the largest that comes.
+    pub simulcast: bool,
 }
 
 impl VideoRoom {
@@ -164,6 +166,8 @@ impl VideoRoom {
                 });
                 if stream.kind == Kind::Video {
                     forward["rtcp_port"] = json!(to.rtcp_port);
+                    // Without it the first of all is what there is, which is the smallest.
+                    forward["simulcast"] = json!(to.simulcast);
                 }
                 forward
             })

@@ -1,8 +1,8 @@
 //! WHIP (RFC 9725): HTTP around publications. POST publishes, PATCH trickles, DELETE ends. What WHEP does in the same way
-//! is [`node::http::wish`]'s.
+//! is [`node::http::wish`]'s. docs/whip.md has every request with its answer.
 //!
-//! A publication's own address has a key in it that only its publisher was told. PATCH and DELETE at the endpoint itself
-//! are about whichever publication is current, for scripts that do not read `Location`.
+//! A publication's own address has a key in it that only its publisher was told: nobody else can trickle to it or end it.
+//! Operators end one at `/session/{sid}/publisher`, with the API's token.
 
 use std::sync::Arc;
 
@@ -18,7 +18,7 @@ use node::http::wish::{self, Door, FRAGMENT, SDP};
 use crate::injector::{Injector, Via};
 
 /// Methods of an endpoint and of a publication.
-const ENDPOINT: &str = "POST, PATCH, DELETE, OPTIONS";
+const ENDPOINT: &str = "POST, OPTIONS";
 const PUBLICATION: &str = "PATCH, DELETE, OPTIONS";
 
 type Shared = State<Arc<Injector>>;
@@ -37,10 +37,9 @@ pub fn door(injector: &Injector) -> Arc<Door> {
 /// WHIP's part of the API.
 pub fn router(injector: Arc<Injector>, door: Arc<Door>) -> Router {
     let [endpoint, publication] = wish::paths(&door.base);
-    let of_endpoint = post(publish).patch(trickle).delete(unpublish);
-    let of_publication = patch(trickle_to).delete(unpublish_that);
+    let of_publication = patch(trickle).delete(unpublish);
     let router = Router::new()
-        .route(&endpoint, of_endpoint.options(async || wish::options(ENDPOINT, Some(SDP), Some(FRAGMENT))))
+        .route(&endpoint, post(publish).options(async || wish::options(ENDPOINT, Some(SDP), None)))
         .route(
             &publication,
             of_publication.options(async || wish::options(PUBLICATION, None, Some(FRAGMENT))),
@@ -55,44 +54,25 @@ async fn publish(State(injector): Shared, Path(id): Path<String>, headers: Heade
         return Err(Failed(StatusCode::BAD_REQUEST, "there is no SDP offer in this request".to_owned()));
     };
     let published = injector.publish(&id, offer.to_owned(), Via::Whip).await?;
-    let location = wish::location(&injector.config().whip_path, &id, &published.key);
+    let location = wish::location(&id, &published.key);
     Ok(wish::created(location, wish::etag(&published.key), FRAGMENT, published.answer))
 }
 
-async fn trickle(State(injector): Shared, Path(id): Path<String>, headers: HeaderMap, body: Bytes) -> Answer {
-    pass_on(&injector, &id, None, &headers, &body).await
-}
-
-async fn trickle_to(
+async fn trickle(
     State(injector): Shared,
     Path((id, key)): Path<(String, String)>,
     headers: HeaderMap,
     body: Bytes,
 ) -> Answer {
-    pass_on(&injector, &id, Some(&key), &headers, &body).await
-}
-
-async fn pass_on(
-    injector: &Injector,
-    id: &str,
-    key: Option<&str>,
-    headers: &HeaderMap,
-    body: &[u8],
-) -> Answer {
-    wish::content_type(headers, &[FRAGMENT])?;
-    let live = injector.entry(id)?;
-    let key = live.key(key)?;
-    wish::if_match(headers, &key)?;
-    live.trickle(&key, wish::text(body)?).await?;
+    wish::content_type(&headers, &[FRAGMENT])?;
+    let live = injector.entry(&id)?;
+    live.is_current(&key)?;
+    wish::if_match(&headers, &key)?;
+    live.trickle(&key, wish::text(&body)?).await?;
     Ok(StatusCode::NO_CONTENT.into_response())
 }
 
-async fn unpublish(State(injector): Shared, Path(id): Path<String>) -> Answer {
-    injector.entry(&id)?.unpublish(None).await?;
-    Ok(StatusCode::OK.into_response())
-}
-
-async fn unpublish_that(State(injector): Shared, Path((id, key)): Path<(String, String)>) -> Answer {
+async fn unpublish(State(injector): Shared, Path((id, key)): Path<(String, String)>) -> Answer {
     injector.entry(&id)?.unpublish(Some(&key)).await?;
     Ok(StatusCode::OK.into_response())
 }

@@ -30,7 +30,7 @@ pub const VIEWERS: &str = "viewers";
 pub const BROWSER: &str = "browser";
 /// HTTP port of the injection.
 pub const INJECTION_API: u16 = 7070;
-/// RTMP port of the injection.
+/// RTMP port of the injection, if it takes RTMP.
 pub const RTMP_PORT: u16 = 1935;
 /// HTTP port of every egress.
 pub const EGRESS_API: u16 = 7073;
@@ -88,10 +88,26 @@ impl<'lab> Studio<'lab> {
         Self::open_over(lab, MediaOver::V4, mode, egresses, joined)
     }
 
+    /// The same with an injection that takes RTMP, for which GStreamer needs more parts than for all else.
+    pub fn open_with_rtmp(lab: &'lab Lab, mode: Mode, egresses: usize, joined: usize) -> Result<Self> {
+        Self::open_as(lab, MediaOver::V4, true, mode, egresses, joined)
+    }
+
     /// The same with media over that version of IP.
     pub fn open_over(
         lab: &'lab Lab,
         over: MediaOver,
+        mode: Mode,
+        egresses: usize,
+        joined: usize,
+    ) -> Result<Self> {
+        Self::open_as(lab, over, false, mode, egresses, joined)
+    }
+
+    fn open_as(
+        lab: &'lab Lab,
+        over: MediaOver,
+        rtmp: bool,
         mode: Mode,
         egresses: usize,
         joined: usize,
@@ -115,7 +131,7 @@ impl<'lab> Studio<'lab> {
         let relay = RelayConfig::new(RELAY, mode, Vec::new()).following(&url, RELAY, over.address(RELAY)?);
         let relay = RelayProcess::attach(lab, relay)?;
         let videoroom = janus(lab, INJECTION, Role::VideoRoom)?;
-        let injection = injection(lab, &videoroom, &url, over)?;
+        let injection = injection(lab, &videoroom, &url, over, rtmp)?;
         let mut studio = Self { lab, over, redis, videoroom, injection, relay, egresses: Vec::new() };
         for index in 0..egresses {
             studio.add_egress(index, &url)?;
@@ -335,6 +351,7 @@ fn injection<'lab>(
     janus: &Janus<'_>,
     redis: &str,
     over: MediaOver,
+    rtmp: bool,
 ) -> Result<NodeProcess<'lab>> {
     let mut environment = common(INJECTION, redis, over)?;
     environment.extend(variables(&[
@@ -343,8 +360,10 @@ fn injection<'lab>(
         ("JANUS_VIDEOROOM_ROOM_SECRET", PLUGIN_SECRET),
         ("JANUS_VIDEOROOM_ADMIN_KEY", PLUGIN_SECRET),
         ("WHIP_TOKEN", WHIP_TOKEN),
-        ("RTMP_LISTEN", &RTMP_PORT.to_string()),
     ]));
+    if rtmp {
+        environment.extend(variables(&[("RTMP", &RTMP_PORT.to_string())]));
+    }
     let config = NodeConfig {
         program: "injection",
         ns: INJECTION.to_owned(),

@@ -1,12 +1,12 @@
 //! A connection to Redis for what a node keeps there besides its registration: sessions, mountpoints.
 
-use redis::aio::MultiplexedConnection;
 use redis::{FromRedisValue, Pipeline};
 use tokio::sync::Mutex;
 
 use crate::config::RedisConfig;
 use crate::redis::connect::{Connector, Link};
 use crate::redis::failure::Failure;
+pub use crate::redis::wire::Wire;
 use crate::tree::Timing;
 
 /// Connects when it is needed, and again when the connection is gone.
@@ -28,7 +28,7 @@ impl Commands {
 
     /// A connection that has just answered; an error says what is wrong with Redis. All clones share one connection, so
     /// that WATCH is for those who let nobody else in meanwhile.
-    pub async fn connection(&self) -> Result<MultiplexedConnection, String> {
+    pub async fn connection(&self) -> Result<Wire, String> {
         let mut inner = self.inner.lock().await;
         if let Some(link) = &inner.link {
             let mut commands = link.commands.clone();

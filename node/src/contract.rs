@@ -25,6 +25,8 @@ pub mod key {
     pub const SESSION_PREFIX: &str = "session:";
     /// Set: names of the active sessions of all trees.
     pub const ACTIVE_SESSIONS: &str = "sessions:active";
+    /// Set: those of [`ACTIVE_SESSIONS`] that are in the index of their tree, in the same slot of a Cluster.
+    pub const INDEXED_SESSIONS: &str = "sessions:indexed:{sessions:active}";
     /// Set: the active mountpoints of all egresses, as [`active_mountpoint`] writes them.
     pub const ACTIVE_MOUNTPOINTS: &str = "mountpoints:active";
 
@@ -51,6 +53,26 @@ pub mod key {
     /// Set: names of an injection's active sessions.
     pub fn sessions(injection: &str) -> String {
         format!("sessions:{injection}")
+    }
+
+    /// Set: names of a tree's active sessions. This and the next two are in one slot of a Cluster.
+    pub fn session_index(tree: &str) -> String {
+        format!("sessions:index:{{{tree}}}")
+    }
+
+    /// String: number of the last change of a tree's sessions.
+    pub fn session_version(tree: &str) -> String {
+        format!("sessions:version:{{{tree}}}")
+    }
+
+    /// Hash: which session of a tree has an SSRC, a room or a name.
+    pub fn session_claims(tree: &str) -> String {
+        format!("sessions:claims:{{{tree}}}")
+    }
+
+    /// Of a Cluster only: a key in another key's slot that says that this server has not lost its data.
+    pub fn beside(key: &str) -> String {
+        format!("node:beside:{{{key}}}")
     }
 
     /// Hash ([`field::mountpoint`](super::field::mountpoint)): a session at an egress.
@@ -182,6 +204,14 @@ pub mod field {
             UPDATED_AT,
         ];
     }
+}
+
+/// Largest number of a room: JSON's numbers are exact up to here.
+pub const LARGEST_ROOM: u64 = (1 << 53) - 1;
+
+/// Whether it is a number that a room or a mountpoint can have. 0 has Janus draw one, which nobody else would know.
+pub fn is_room(number: u64) -> bool {
+    (1..=LARGEST_ROOM).contains(&number)
 }
 
 /// Channels; what is published there: [`Event`](crate::event::Event).

@@ -23,7 +23,7 @@ use tokio::sync::{mpsc, oneshot, watch};
 
 use crate::config::TreeConfig;
 use crate::record::{Place, Registration};
-use crate::sessions::Session;
+use crate::sessions::SessionChange;
 use crate::topology::{ChildChange, TopologyView, Upstream};
 use inbox::{Inbox, Request};
 use keeper::Keeper;
@@ -103,8 +103,9 @@ pub trait Follows: Send + Sync + 'static {
         std::future::ready(())
     }
 
-    /// The sessions of the tree, whenever they may have changed.
-    fn sessions(&self, sessions: Vec<Session>) -> impl Future<Output = ()> + Send;
+    /// What is different about the sessions of the tree: once after the first look, whether there are any or not, and
+    /// whenever something is.
+    fn sessions(&self, changes: Vec<SessionChange>) -> impl Future<Output = ()> + Send;
 
     /// `active`, or why the node cannot do its job, for its registration.
     fn health(&self) -> impl Future<Output = String> + Send;

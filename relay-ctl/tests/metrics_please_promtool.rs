@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use metrics_support::{promtool, relay, scrape, send};
 use node::media::Ssrc;
-use node::sessions::Session;
+use node::sessions::{Session, SessionChange};
 use node::topology::TopologyView;
 use node::tree::{RedisView, TreeView};
 
@@ -23,12 +23,12 @@ async fn with_everything_that_a_relay_can_show() {
     relay.membership().show_tree(tokio::sync::watch::channel(view).1);
     // A session's name comes from outside.
     let id = "a \"quoted\" \\ name\nof two lines, 日本".to_owned();
-    relay.membership().show_sessions(&[Session {
+    relay.membership().sessions_changed(vec![SessionChange::Is(Session {
         id,
         ssrcs: [u32::MAX, 2].map(Ssrc).into(),
         room_id: None,
         video_codec: None,
-    }]);
+    })]);
     relay.counters().changed(1, 2, 3, 4);
     relay.counters().change_took(Duration::from_millis(3));
     let text = scrape(&relay).await;

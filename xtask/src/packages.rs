@@ -114,6 +114,8 @@ const BROADCAST: &[Package] = &[
     ("gstreamer1.0-plugins-bad", "/usr/share/doc/gstreamer1.0-plugins-bad/copyright"),
     ("gstreamer1.0-nice", "/usr/share/doc/gstreamer1.0-nice/copyright"),
     ("janus", "/usr/bin/janus"),
+    // A network that is away.
+    ("nftables", "/usr/sbin/nft"),
 ];
 
 const ENCODERS: &[Package] = &[

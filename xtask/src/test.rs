@@ -13,7 +13,7 @@ use crate::mounts::Mounts;
 use crate::packages::{self, Need};
 use crate::suite::{self, Suite};
 use crate::trials::Priority;
-use crate::{build_ebpf, compose, interrupt, progress, run, sh, subjects, trials};
+use crate::{build_ebpf, compose, field, interrupt, progress, run, sh, subjects, trials};
 
 /// A part of the tests.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, ValueEnum)]
@@ -36,6 +36,9 @@ pub enum Part {
     VmQuick,
     /// The same on all kernels and cards. Not one of "all": it takes half an hour.
     Vm,
+    /// Every case of lab/field.tsv, inputs of the field that once went wrong, with a table of them. Not one of "all": each is
+    /// a test of another part.
+    Field,
     /// The tests of docs/contract.md, Compatibility, in containers; root. Not one of "all": it makes images and may start an engine.
     Compose,
 }
@@ -43,12 +46,12 @@ pub enum Part {
 impl Part {
     /// Runs only if named.
     fn is_apart(self) -> bool {
-        matches!(self, Part::Vm | Part::Compose)
+        matches!(self, Part::Vm | Part::Compose | Part::Field)
     }
 
     /// Its tests have names that one can choose from.
     fn has_names(self) -> bool {
-        !matches!(self, Part::Lint | Part::VmQuick | Part::Vm | Part::Compose)
+        !matches!(self, Part::Lint | Part::VmQuick | Part::Vm | Part::Compose | Part::Field)
     }
 
     /// Needs neither the nodes nor clients, and so no GStreamer.
@@ -68,7 +71,7 @@ impl Part {
             Part::Kernel => &[Need::Object, Need::Namespaces],
             Part::Net => &[Need::Object, Need::Namespaces, Need::Metrics],
             Part::Bench => &[Need::Object, Need::Namespaces, Need::Metrics, Need::Contestants],
-            Part::Media => &[
+            Part::Media | Part::Field => &[
                 Need::Object,
                 Need::Nodes,
                 Need::Namespaces,
@@ -122,6 +125,7 @@ pub fn run(parts: &[Part], only: &[String]) -> Result<()> {
             Part::VmQuick => run::vm(true),
             Part::Vm => run::vm(false),
             Part::Compose => compose::test(),
+            Part::Field => field::run(suite),
         };
         if let Err(error) = result {
             eprintln!("[xtask] {part:?}: {error:#}");

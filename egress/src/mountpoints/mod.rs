@@ -133,17 +133,21 @@ impl Books {
         &self.refused
     }
 
-    /// These are the sessions of the tree now.
-    pub fn sessions(&mut self, sessions: Vec<Spec>) {
-        let before = std::mem::take(&mut self.tree);
-        self.tree = sessions.into_iter().map(|spec| (spec.session.clone(), spec)).collect();
-        for session in before.keys().filter(|session| !self.tree.contains_key(*session)) {
-            // A session that the tree had ends for good, whoever asked for it besides.
+    /// The tree has a session, or it is another than it was.
+    pub fn begins(&mut self, spec: Spec) {
+        self.tree.insert(spec.session.clone(), spec);
+    }
+
+    /// The tree has a session no more.
+    pub fn ends(&mut self, session: &str) {
+        if self.tree.remove(session).is_some() {
+            // It ends for good, whoever asked for it besides.
             self.asked.remove(session);
             self.dismissed.remove(session);
         }
-        let (tree, asked) = (&self.tree, &self.asked);
-        self.refused.retain(|session, _| tree.contains_key(session) || asked.contains_key(session));
+        if !self.asked.contains_key(session) {
+            self.refused.remove(session);
+        }
     }
 
     /// What follows: first what is to end, then what is to be made, or made again.

@@ -72,7 +72,8 @@ async function connect() {
   try {
     const url = WHEP + "/endpoint/" + encodeURIComponent(id);
     const keep = response => {
-      resource = response.headers.get("Location");
+      // It is relative to where the answer came from, not to this page.
+      resource = new URL(response.headers.get("Location"), response.url).href;
       listen();
       if (mine !== peer) { drop(); throw new Error("superseded"); }
     };

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 
+use node::http::wish::MOST_CANDIDATES;
 use sdp_types::{Connection, Media, Origin, Session, Time};
 
 use super::Common;
@@ -156,8 +157,11 @@ fn candidates(session: &Session, line: &mut Media) {
     }
     let mut seen = BTreeSet::new();
     for media in &session.medias {
-        for candidate in values(media, "candidate").filter(|candidate| seen.insert(candidate.to_string())) {
-            line.attributes.push(attr("candidate", Some(candidate)));
+        for candidate in values(media, "candidate") {
+            // Each is work for Janus, and media that are together have them once.
+            if seen.len() < MOST_CANDIDATES && seen.insert(candidate) {
+                line.attributes.push(attr("candidate", Some(candidate)));
+            }
         }
         if has(media, "end-of-candidates") && !has(line, "end-of-candidates") {
             line.attributes.push(attr("end-of-candidates", None));

@@ -177,5 +177,8 @@ fn spec(new: NewMountpoint) -> Result<Spec, EgressError> {
         None => VideoCodec::default(),
         Some(name) => VideoCodec::parse(&name).ok_or(EgressError::BadCodec(name))?,
     };
+    if room_id.is_some_and(|room| !node::contract::is_room(room)) {
+        return Err(EgressError::BadRoom);
+    }
     Ok(Spec { session, ssrcs: PerKind { audio: audio_ssrc, video: video_ssrc }, room: room_id, codec })
 }

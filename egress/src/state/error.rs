@@ -16,6 +16,9 @@ pub enum EgressError {
     /// A name that could not be part of an address.
     #[error("sessionId must be 1 to {LONGEST_NAME} characters without blanks or any of /?#%")]
     BadName,
+    /// A number that no mountpoint can have.
+    #[error("roomId must be a number from 1 to {}", node::contract::LARGEST_ROOM)]
+    BadRoom,
     /// A codec that no mountpoint has.
     #[error("videoCodec must be vp8 or h264, not '{}'", .0.escape_debug())]
     BadCodec(String),
@@ -54,7 +57,7 @@ pub enum EgressError {
 impl Classified for EgressError {
     fn class(&self) -> ErrorClass {
         match self {
-            EgressError::BadName | EgressError::BadCodec(_) => ErrorClass::BadInput,
+            EgressError::BadName | EgressError::BadRoom | EgressError::BadCodec(_) => ErrorClass::BadInput,
             EgressError::UnknownSession(_) | EgressError::UnknownViewer => ErrorClass::Unknown,
             EgressError::Refused(refusal) => match refusal {
                 Refusal::SameSsrc(_) => ErrorClass::BadInput,

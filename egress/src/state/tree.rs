@@ -5,7 +5,7 @@ use std::time::Instant;
 
 use node::media::VideoCodec;
 use node::record::{NodeType, Place, Registration};
-use node::sessions::Session;
+use node::sessions::{Session, SessionChange};
 use node::topology::ChildChange;
 use node::tree::{Follows, Tree};
 
@@ -23,8 +23,15 @@ impl Follows for Egress {
         }
     }
 
-    async fn sessions(&self, sessions: Vec<Session>) {
-        self.books().sessions(sessions.into_iter().map(spec).collect());
+    async fn sessions(&self, changes: Vec<SessionChange>) {
+        let mut books = self.books();
+        for change in changes {
+            match change {
+                SessionChange::Is(session) => books.begins(spec(session)),
+                SessionChange::Ended(session) => books.ends(&session),
+            }
+        }
+        drop(books);
         // Redis is not kept waiting for Janus.
         self.wake.notify_one();
     }
@@ -62,7 +69,7 @@ fn spec(session: Session) -> Spec {
     Spec {
         session: session.id,
         ssrcs: session.ssrcs,
-        room: session.room_id,
+        room: session.room_id.filter(|room| node::contract::is_room(*room)),
         codec: codec.and_then(|(_, codec)| codec).unwrap_or_default(),
     }
 }

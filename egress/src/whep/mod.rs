@@ -54,7 +54,7 @@ async fn begin(
     egress.mountpoint(&session)?;
     let offer = wish::offer(&headers, &body)?;
     let offer = egress.watch(&session, offer.map(str::as_bytes)).await?;
-    let location = wish::location(&egress.config.whep_path, &session, &offer.viewer);
+    let location = wish::location(&session, &offer.viewer);
     Ok(wish::created(location, wish::etag(ice_session(&offer.viewer)), CHANGES, offer.sdp))
 }
 

@@ -30,7 +30,7 @@ fn bad_requests_are_refused_and_leave_nothing() {
     world.until("s1", || world.get("/mountpoints")["count"] == json!(1));
     let before = (world.get("/portpool"), world.get("/mountpoints")["count"].clone());
 
-    let table: [(Value, u16, &str); 10] = [
+    let table: [(Value, u16, &str); 11] = [
         (json!({ "sessionId": "x", "audioSsrc": 1 }), 400, "videoSsrc"),
         (json!({ "audioSsrc": 1, "videoSsrc": 2 }), 400, "sessionId"),
         (json!({ "sessionId": "", "audioSsrc": 1, "videoSsrc": 2 }), 400, "sessionId"),
@@ -43,6 +43,8 @@ fn bad_requests_are_refused_and_leave_nothing() {
             "SSRC 7777 belongs to session s1",
         ),
         (json!({ "sessionId": "x", "audioSsrc": 1, "videoSsrc": 2, "roomId": 4001 }), 409, "room 4001"),
+        // Janus would draw a number, and the mountpoint would be nobody's.
+        (json!({ "sessionId": "x", "audioSsrc": 1, "videoSsrc": 2, "roomId": 0 }), 400, "roomId must be"),
         (json!({ "sessionId": "s1", "audioSsrc": 1, "videoSsrc": 2 }), 409, "7777 (audio)"),
         (
             json!({ "sessionId": "x", "audioSsrc": 1, "videoSsrc": 2, "videoCodec": "av2" }),
@@ -104,7 +106,7 @@ fn bad_requests_are_refused_and_leave_nothing() {
     // What is right works, and leaves again.
     let (status, head, _) = world.request("POST", endpoint, &[token], "");
     assert_eq!(status, 201, "{head}");
-    let location = head.lines().find_map(|line| line.strip_prefix("location: ")).unwrap().trim();
+    let location = &resource(&head);
     let candidate =
         "a=mid:0\r\na=candidate:1 1 udp 2015363327 10.77.0.2 33103 typ host\r\na=end-of-candidates\r\n";
     let fragment = ("Content-Type", "application/trickle-ice-sdpfrag");
@@ -122,7 +124,7 @@ fn bad_requests_are_refused_and_leave_nothing() {
         head.contains("etag: \"") && answer.as_str().is_some_and(|sdp| sdp.contains("a=setup:active")),
         "{answer}"
     );
-    let location = head.lines().find_map(|line| line.strip_prefix("location: ")).unwrap().trim();
+    let location = &resource(&head);
     assert_eq!(world.request("DELETE", location, &[token], "").0, 200);
 
     let viewers = &world.get("/status")["viewers"];
@@ -146,4 +148,10 @@ fn bad_requests_are_refused_and_leave_nothing() {
         assert_eq!(world.request("DELETE", &format!("/mountpoint/{id}"), &[], "").0, 200);
     }
     assert_eq!(world.get("/portpool"), before.0);
+}
+
+/// The path of a viewer, which `Location` names as seen from the endpoint.
+fn resource(head: &str) -> String {
+    let location = head.lines().find_map(|line| line.strip_prefix("location: ")).unwrap().trim();
+    format!("/whep/endpoint/{location}")
 }

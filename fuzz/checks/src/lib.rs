@@ -2,6 +2,7 @@
 //! something is wrong; the fuzz targets call them with bytes that they find, the tests here with the seeds.
 #![warn(missing_docs)]
 
+mod amf;
 mod flv;
 mod packet;
 mod redis;
@@ -11,6 +12,7 @@ mod rtmp_connection;
 mod sdp_offer;
 mod trickle;
 
+pub use amf::amf;
 pub use flv::flv;
 pub use packet::packet;
 pub use redis::redis;
@@ -40,5 +42,5 @@ mod tests {
         ($($target:ident)+) => { $(#[test] fn $target() { replay(stringify!($target), super::$target); })+ };
     }
 
-    seeds_hold! { flv packet redis rtcp rtmp_chunks rtmp_connection sdp_offer trickle }
+    seeds_hold! { amf flv packet redis rtcp rtmp_chunks rtmp_connection sdp_offer trickle }
 }

@@ -15,12 +15,17 @@ fn connection<'a>(pieces: impl Iterator<Item = &'a [u8]>) -> Result<(), Protocol
     let hello = [&[3][..], &[0; 2 * 1536]].concat();
     protocol.take(&hello, &mut answer).expect("a handshake is one");
     for piece in pieces {
-        for event in protocol.take(piece, &mut answer)? {
+        let mut events = protocol.take(piece, &mut answer)?;
+        while let Some(event) = events.pop() {
             match event {
-                Event::Publish { .. } => protocol.accept(&mut answer)?,
+                // What has come behind it waits for the answer.
+                Event::Publish(_) => {
+                    protocol.accept(&mut answer)?;
+                    events.extend(protocol.take(&[], &mut answer)?);
+                }
                 Event::Audio { body, .. } => drop(flv::audio(&body)),
                 Event::Video { body, .. } => drop(flv::video(&body)),
-                Event::Bitrate(_) | Event::Finished => {}
+                Event::Metadata(_) | Event::Finished => {}
             }
         }
     }

@@ -10,6 +10,8 @@ use node::config::{ConfigError, Defaults, JanusUrl, NodeConfig, Settings};
 use node::secret::Secret;
 use settings::*;
 
+use crate::publication::Takeover;
+
 pub use settings::InjectionSettings;
 
 /// What is so unless told otherwise.
@@ -52,8 +54,14 @@ pub struct Config {
     pub whip_token: Option<Secret>,
     /// Who may publish besides, and who is told.
     pub auth: AuthConfig,
+    /// Whether a newcomer takes the place of who publishes.
+    pub takeover: Takeover,
     /// Where RTMP is taken, if at all.
     pub rtmp: Option<SocketAddr>,
+    /// RTMP connections that do not publish yet, in all …
+    pub rtmp_waiting: usize,
+    /// … and of an address.
+    pub rtmp_waiting_each: usize,
 }
 
 impl Deref for Config {
@@ -87,9 +95,12 @@ impl Config {
             text.parse().map_err(|_| "must be an address, for instance 10.0.0.5".to_owned())
         })?;
         let whip_path = settings.get(&WHIP_BASE_PATH, whip_path)?.unwrap_or_else(|| DEFAULT_WHIP.to_owned());
+        let guarded = whip_token.is_some() || auth.keys.is_some() || auth.authorize.is_some();
+        let takeover = settings.get(&TAKEOVER, |text| takeover(text, guarded))?.unwrap_or_default();
         let rtmp = settings.get(&RTMP, listen)?;
+        let rtmp_waiting = settings.get(&RTMP_WAITING, places)?.unwrap_or(64);
+        let rtmp_waiting_each = settings.get(&RTMP_WAITING_PER_ADDRESS, places)?.unwrap_or(8);
         for open in [Some(node.api), rtmp].into_iter().flatten() {
-            let guarded = whip_token.is_some() || auth.keys.is_some() || auth.authorize.is_some();
             if !guarded && !open.ip().to_canonical().is_loopback() {
                 node.warnings.push(format!(
                     "whoever reaches {open} can publish; set WHIP_TOKEN or --whip-token-file if that is not meant"
@@ -110,7 +121,10 @@ impl Config {
             whip_path,
             whip_token,
             auth,
+            takeover,
             rtmp,
+            rtmp_waiting,
+            rtmp_waiting_each,
         })
     }
 }
@@ -127,6 +141,22 @@ fn whip_path(text: &str) -> Result<String, String> {
         return Err("is a path of the node itself; choose another, for instance /whip".to_owned());
     }
     Ok(path.to_owned())
+}
+
+fn takeover(text: &str, guarded: bool) -> Result<Takeover, String> {
+    let takeover =
+        Takeover::parse(text).ok_or_else(|| format!("must be one of {}", Takeover::WORDS.join(", ")))?;
+    if takeover == Takeover::Always && !guarded {
+        return Err(
+            "would let anybody end every broadcast; set WHIP_TOKEN or --whip-token-file with it".to_owned()
+        );
+    }
+    Ok(takeover)
+}
+
+fn places(text: &str) -> Result<usize, String> {
+    let number = text.parse().ok().filter(|number| (1..=10_000).contains(number));
+    number.ok_or_else(|| "must be a number from 1 to 10000".to_owned())
 }
 
 fn listen(text: &str) -> Result<SocketAddr, String> {

@@ -5,6 +5,8 @@ use node::auth::{
 };
 use node::config::{JANUS_URL, Kind, Setting, Table};
 
+use crate::publication::Takeover;
+
 /// Its table.
 #[derive(Clone, Copy, Debug)]
 pub struct InjectionSettings;
@@ -19,6 +21,7 @@ impl Table for InjectionSettings {
         &JANUS_MEDIA_ADDRESS,
         &WHIP_BASE_PATH,
         &WHIP_TOKEN_FILE,
+        &TAKEOVER,
         &RTMP,
         &ADMIN,
         &JWT_KEYS,
@@ -27,6 +30,8 @@ impl Table for InjectionSettings {
         &WEBHOOK,
         &WEBHOOK_SECRET_FILE,
         &FRAME_ANCESTORS,
+        &RTMP_WAITING,
+        &RTMP_WAITING_PER_ADDRESS,
     ];
 }
 
@@ -81,11 +86,34 @@ pub const WHIP_TOKEN_FILE: Setting = Setting {
     help: "File with the bearer token that publishers need",
     ..Setting::NEW
 };
+pub const TAKEOVER: Setting = Setting {
+    name: "takeover",
+    kind: Kind::Word(&Takeover::WORDS),
+    value: "WHEN",
+    default: "silent",
+    help: "When a newcomer takes the place of who publishes: never, silent (when nothing comes from there) or always (with \
+           the publishers' token)",
+    ..Setting::NEW
+};
 pub const RTMP: Setting = Setting {
     name: "rtmp",
     old_variables: &["RTMP_LISTEN"],
     value: "[ADDRESS:]PORT",
     default: "off",
     help: "Where encoders are taken that speak RTMP and no WHIP, as a rule 1935",
+    ..Setting::NEW
+};
+pub const RTMP_WAITING: Setting = Setting {
+    name: "rtmp-waiting",
+    value: "NUMBER",
+    default: "64",
+    help: "RTMP connections at once that do not publish yet",
+    ..Setting::NEW
+};
+pub const RTMP_WAITING_PER_ADDRESS: Setting = Setting {
+    name: "rtmp-waiting-per-address",
+    value: "NUMBER",
+    default: "8",
+    help: "Those of one address; the next takes the place of one that has said nothing",
     ..Setting::NEW
 };

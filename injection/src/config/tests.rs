@@ -62,6 +62,9 @@ fn what_makes_no_sense_is_refused_in_one_line_that_names_it() {
         ("RTP_VIDEO_PORT", "65535"),
         ("RTP_AUDIO_PORT", "many"),
         ("INJECTION_API", "7070"),
+        ("TAKEOVER", "sometimes"),
+        // Without a token anybody could end every broadcast.
+        ("TAKEOVER", "always"),
     ];
     for (name, value) in table {
         let error = config(&[(name, value)]).unwrap_err().0;
@@ -88,6 +91,13 @@ fn rtmp_is_off_unless_asked_for() {
         let why = config(&[("RTMP_LISTEN", text)]).unwrap_err().0;
         assert!(why.starts_with(&format!("RTMP_LISTEN '{text}': must be a port")), "{why}");
     }
+}
+
+#[test]
+fn a_place_is_taken_over_as_configured() {
+    assert_eq!(config(&[]).unwrap().takeover, Takeover::Silent);
+    let always = config(&[("TAKEOVER", "always"), ("WHIP_TOKEN", "x")]).unwrap();
+    assert_eq!(always.takeover, Takeover::Always);
 }
 
 #[test]
@@ -119,7 +129,7 @@ fn every_setting_can_be_made_by_every_name_it_has_or_had() {
     // So that no warning about the file makes a difference.
     std::fs::set_permissions(&secret, std::os::unix::fs::PermissionsExt::from_mode(0o600)).unwrap();
     let redis = [("REDIS_HOST", "h")];
-    let examples: [node::config::everyway::Example<'_>; 32] = [
+    let examples: &[node::config::everyway::Example<'_>] = &[
         ("node-id", "i7", &[]),
         ("tree-id", "t7", &[]),
         ("node-host", "10.0.0.5", &[]),
@@ -151,11 +161,14 @@ fn every_setting_can_be_made_by_every_name_it_has_or_had() {
         ("janus-media-address", "10.0.0.5", &[]),
         ("whip-base-path", "/in", &[]),
         ("whip-token-file", &secret, &[]),
+        ("takeover", "never", &[]),
         ("rtmp", "1935", &[]),
+        ("rtmp-waiting", "9", &[]),
+        ("rtmp-waiting-per-address", "3", &[]),
     ];
     let docs = include_str!("../../../docs/settings.md");
     let load = |settings: Settings<'_>| Config::new(settings).map(|config| format!("{config:?}"));
-    let faults = node::config::everyway::faults::<InjectionSettings>(&examples, docs, &load);
+    let faults = node::config::everyway::faults::<InjectionSettings>(examples, docs, &load);
     assert!(faults.is_empty(), "{}", faults.join("\n"));
 }
 

@@ -25,7 +25,8 @@ pub enum InjectorError {
     UnknownPublication(String),
     /// Somebody else publishes to the session.
     #[error(
-        "someone else is live on session {0}; it is free when they stop (or when DELETE ends their publication)"
+        "someone else is live on session {0}; it is free when they stop, or when an operator ends their publication \
+         (DELETE /session/{0}/publisher)"
     )]
     Busy(String),
     /// A room of that number is in Janus and none of ours.
@@ -37,6 +38,9 @@ pub enum InjectorError {
     /// Janus cannot read the offer.
     #[error(transparent)]
     OfferRefused(janus::Error),
+    /// Janus' answer makes no sense.
+    #[error("Janus answers an offer with what is no answer to it: {0}")]
+    Answer(String),
     /// The publisher and Janus agree on a codec that the tree does not carry.
     #[error("the tree does not carry {0}")]
     CodecNotCarried(String),
@@ -84,6 +88,7 @@ impl Classified for InjectorError {
             InjectorError::NotRestored
             | InjectorError::TooManyChanges
             | InjectorError::NoJanus(_)
+            | InjectorError::Answer(_)
             | InjectorError::Janus(_)
             | InjectorError::Pipeline(_)
             | InjectorError::Redis(_) => ErrorClass::Unavailable,

@@ -126,7 +126,7 @@ impl Injector {
             && self.state().restored
         {
             let sessions: Vec<_> = self.entries().iter().map(|entry| entry.recorded()).collect();
-            match store.mend(&sessions).await {
+            match store.mend(&sessions, super::now_ms()).await {
                 Ok(missing) => {
                     self.store_problem(None);
                     if !missing.is_empty() {

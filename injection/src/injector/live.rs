@@ -1,6 +1,7 @@
 //! [`LiveSession`]: a session that there is, its pipeline, and whoever publishes to it. A publisher takes the session's one
 //! place, trickles, leaves, or is found dead.
 
+use std::collections::VecDeque;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
@@ -15,10 +16,13 @@ use tokio::sync::{mpsc, watch};
 use super::{InjectorError, lock};
 use crate::feedback::Feedback;
 use crate::pipeline::Feed;
-use crate::publication::{Happening, Occupancy, Publication, Stage, Via};
+use crate::publication::{Happening, Occupancy, Publication, Stage, Takeover, Via};
 use crate::sdp::{self, Offer};
 use crate::session::Session;
 use crate::videoroom::{self, Destination, OfferedStream, Publisher, VideoRoom};
+
+/// So many of the last publications are known by name.
+const PAST: usize = 16;
 
 /// A session that there is.
 pub struct LiveSession {
@@ -32,11 +36,15 @@ pub struct LiveSession {
     turn: tokio::sync::Mutex<()>,
     current: Mutex<Option<Arc<Current>>>,
     publications: AtomicU64,
+    /// Names of the last publications, for those who want to know what became of theirs.
+    past: Mutex<VecDeque<String>>,
     /// It was destroyed: nobody publishes to it any more.
     closed: AtomicBool,
     feedback: Arc<Feedback>,
     /// Who is told of publishers.
     webhooks: Webhooks,
+    /// Whether a newcomer may have the place of who publishes.
+    takeover: Takeover,
     /// Where times count from.
     epoch: Instant,
 }
@@ -81,6 +89,7 @@ impl LiveSession {
         feed: Feed,
         feedback: Arc<Feedback>,
         webhooks: Webhooks,
+        takeover: Takeover,
         epoch: Instant,
     ) -> LiveSession {
         LiveSession {
@@ -91,9 +100,11 @@ impl LiveSession {
             turn: tokio::sync::Mutex::default(),
             current: Mutex::default(),
             publications: AtomicU64::new(0),
+            past: Mutex::default(),
             closed: AtomicBool::new(false),
             feedback,
             webhooks,
+            takeover,
             epoch,
         }
     }
@@ -116,6 +127,16 @@ impl LiveSession {
     /// How many publications there have been.
     pub fn publications(&self) -> u64 {
         self.publications.load(Ordering::Relaxed)
+    }
+
+    /// Whether somebody publishes.
+    pub fn is_taken(&self) -> bool {
+        self.current().is_some()
+    }
+
+    /// Whether there is or was a publication of this name, not long ago.
+    pub fn has_had(&self, key: &str) -> bool {
+        lock(&self.past).iter().any(|past| past == key)
     }
 
     /// Why it has no room in Janus, if it has none.
@@ -145,23 +166,33 @@ impl LiveSession {
     ) -> Result<Published, InjectorError> {
         let session = &self.session;
         let id = &session.id;
-        let offered = sdp::check(&offer)?;
+        let offered = Offer::parse(&offer)?;
         let janus = janus?;
         let _turn = self.turn.lock().await;
         if let Some(current) = self.current() {
-            if !lock(&current.life).gives_way(self.now()) {
+            if !lock(&current.life).gives_way(self.now(), self.takeover) {
                 return Err(InjectorError::Busy(id.clone()));
             }
             self.leave(&current, "another takes its place").await;
         }
-        let (publisher, events) = self.join(&janus, offer).await?;
-        if let Some(why) = refusal(&offered, &publisher.streams) {
-            publisher.leave().await;
-            return Err(why);
-        }
-        self.feed.begin();
-        let to =
-            Destination { ports: self.feed.ports(), ssrcs: session.ssrcs, rtcp_port: self.feedback.port };
+        let (publisher, events) = self.join(&janus, offered.for_janus()).await?;
+        let answer = match refusal(offered.sends(), &publisher.streams) {
+            Some(why) => Err(why),
+            None => offered.answer(&publisher.answer).map_err(InjectorError::Answer),
+        };
+        let answer = match answer {
+            Ok(answer) => answer,
+            Err(why) => {
+                publisher.leave().await;
+                return Err(why);
+            }
+        };
+        let to = Destination {
+            ports: self.feed.ports(),
+            ssrcs: self.feed.begin(),
+            rtcp_port: self.feedback.port,
+            simulcast: offered.is_simulcast(),
+        };
         let keyframes = match janus.forward(session.room, &publisher, &to).await {
             Ok(keyframes) => keyframes,
             Err(error) => {
@@ -175,7 +206,6 @@ impl LiveSession {
             return Err(InjectorError::Destroyed(id.clone()));
         }
         self.feedback.publisher(session.ssrcs.video, keyframes);
-        let answer = publisher.answer.clone();
         let key = format!("{:032x}", rand::random::<u128>());
         let current = Arc::new(Current {
             key: key.clone(),
@@ -191,6 +221,12 @@ impl LiveSession {
         let (connected, over) = (current.connected.subscribe(), current.over.subscribe());
         *lock(&self.current) = Some(current.clone());
         self.publications.fetch_add(1, Ordering::Relaxed);
+        let mut past = lock(&self.past);
+        past.push_back(current.key.clone());
+        if past.len() > PAST {
+            past.pop_front();
+        }
+        drop(past);
         let codecs: Vec<&str> = current.streams.iter().map(|stream| stream.codec.as_str()).collect();
         tracing::info!("session {id}: a publisher with {}", codecs.join(" and "));
         if let Some(video) = codecs.iter().find(|codec| **codec != "opus") {
@@ -202,18 +238,19 @@ impl LiveSession {
 
     /// Whether somebody could publish now.
     pub fn occupancy(&self) -> Occupancy {
-        let busy = self.current().is_some_and(|current| !lock(&current.life).gives_way(self.now()));
+        let busy =
+            self.current().is_some_and(|current| !lock(&current.life).gives_way(self.now(), self.takeover));
         if busy { Occupancy::Busy } else { Occupancy::Free }
     }
 
-    /// Names the publication that a request is about: the one with this key, or whichever is current.
-    pub fn key(&self, key: Option<&str>) -> Result<String, InjectorError> {
-        Ok(self.publication(key)?.key.clone())
+    /// Whether the publication with this key is the current one; else the answer that it is not.
+    pub fn is_current(&self, key: &str) -> Result<(), InjectorError> {
+        self.publication(key).map(drop)
     }
 
     /// Passes a publisher's candidates on, in the text of an SDP fragment.
     pub async fn trickle(&self, key: &str, text: &str) -> Result<(), InjectorError> {
-        let current = self.publication(Some(key))?;
+        let current = self.publication(key)?;
         let candidates = current.ice.take(text)?;
         let publisher = lock(&current.publisher).clone();
         let publisher = publisher.ok_or_else(|| self.unknown())?;
@@ -223,10 +260,14 @@ impl LiveSession {
         Ok(())
     }
 
-    /// Ends a publication because its publisher says so.
+    /// Ends a publication because its publisher says so, who has its key; without one whichever there is, because an operator
+    /// says so.
     pub async fn unpublish(&self, key: Option<&str>) -> Result<(), InjectorError> {
-        let current = self.publication(key)?;
-        self.end(Some(&current), "its publisher ended it").await;
+        let (current, why) = match key {
+            Some(key) => (self.publication(key)?, "its publisher ended it"),
+            None => (self.current().ok_or_else(|| self.unknown())?, "an operator ended it"),
+        };
+        self.end(Some(&current), why).await;
         Ok(())
     }
 
@@ -246,8 +287,8 @@ impl LiveSession {
         }
     }
 
-    fn publication(&self, key: Option<&str>) -> Result<Arc<Current>, InjectorError> {
-        let current = self.current().filter(|current| key.is_none_or(|key| key == current.key));
+    fn publication(&self, key: &str) -> Result<Arc<Current>, InjectorError> {
+        let current = self.current().filter(|current| key == current.key);
         current.ok_or_else(|| self.unknown())
     }
 
@@ -304,16 +345,19 @@ impl LiveSession {
                 () = due => None,
             };
             let now = self.now();
-            let mut life = lock(&current.life);
-            let stage = life.stage();
-            let over = match happening {
-                Some(happening) => life.happens(happening, now),
-                None => life.check(now),
+            let (before, after, over) = {
+                let mut life = lock(&current.life);
+                let before = life.stage();
+                let over = match happening {
+                    Some(happening) => life.happens(happening, now),
+                    None => life.check(now),
+                };
+                (before, life.stage(), over)
             };
-            if life.stage() != stage {
-                tracing::info!("session {}: publisher {:?}", self.session.id, life.stage());
-                current.connected.send_replace(life.stage() != Stage::Connecting);
-                if life.stage() == Stage::Publishing && live.is_none() {
+            if before != after {
+                tracing::info!("session {}: publisher {after:?}", self.session.id);
+                current.connected.send_replace(after != Stage::Connecting);
+                if after == Stage::Publishing && live.is_none() {
                     live = Some(now);
                     let codecs: Vec<&str> =
                         current.streams.iter().map(|stream| stream.codec.as_str()).collect();
@@ -323,6 +367,10 @@ impl LiveSession {
             }
             if let Some(why) = over {
                 break why;
+            }
+            if (before, after) == (Stage::Silent, Stage::Publishing) {
+                // Pictures were lost: whoever watches waits for the next that needs none before it.
+                self.feedback.want(self.session.ssrcs.video).await;
             }
         };
         self.end(Some(&current), &why).await;
@@ -342,12 +390,12 @@ impl LiveSession {
 }
 
 /// Why a publication as Janus took it is of no use: nobody would notice that half of it is missing.
-fn refusal(offered: &Offer, streams: &[OfferedStream]) -> Option<InjectorError> {
+fn refusal(sends: PerKind<bool>, streams: &[OfferedStream]) -> Option<InjectorError> {
     let odd = streams.iter().find(|stream| Codec::parse(&stream.codec).is_none());
     if let Some(odd) = odd {
         return Some(InjectorError::CodecNotCarried(odd.codec.clone()));
     }
-    let is_missing = |kind: &Kind| offered.sends[*kind] && streams.iter().all(|stream| stream.kind != *kind);
+    let is_missing = |kind: &Kind| sends[*kind] && streams.iter().all(|stream| stream.kind != *kind);
     let kind = Kind::BOTH.into_iter().find(is_missing)?;
     let wanted = PerKind { audio: "Opus", video: "VP8 or H264 (42e01f)" }[kind];
     Some(InjectorError::HalfTaken { kind, wanted })
@@ -377,14 +425,13 @@ mod tests {
     #[test]
     fn half_a_publication_is_refused() {
         let stream = |kind, codec: &str| OfferedStream { mid: "0".to_owned(), kind, codec: codec.to_owned() };
-        let offer = |sends: [bool; 2]| Offer { users: Vec::new(), sends: sends.into() };
         let both = [stream(Kind::Video, "h264"), stream(Kind::Audio, "opus")];
-        assert!(refusal(&offer([true, true]), &both).is_none());
-        assert!(refusal(&offer([false, true]), &both[..1]).is_none());
+        assert!(refusal([true, true].into(), &both).is_none());
+        assert!(refusal([false, true].into(), &both[..1]).is_none());
         let table = [
-            (refusal(&offer([true, true]), &both[..1]), "does not take the offered audio"),
-            (refusal(&offer([true, true]), &both[1..]), "does not take the offered video"),
-            (refusal(&offer([false, true]), &[stream(Kind::Video, "vp9")]), "does not carry vp9"),
+            (refusal([true, true].into(), &both[..1]), "does not take the offered audio"),
+            (refusal([true, true].into(), &both[1..]), "does not take the offered video"),
+            (refusal([false, true].into(), &[stream(Kind::Video, "vp9")]), "does not carry vp9"),
         ];
         for (refused, words) in table {
             assert!(refused.as_ref().is_some_and(|why| why.to_string().contains(words)), "{refused:?}");

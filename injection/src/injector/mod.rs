@@ -26,12 +26,13 @@ use node::auth::{Admission, Rights, Role};
 use node::tree::Tree;
 use node::webhook::Webhooks;
 use serde_json::json;
-use tokio::sync::{Notify, mpsc};
+use tokio::sync::{Notify, mpsc, oneshot};
 
 use crate::config::Config;
 use crate::feedback::Feedback;
 use crate::pipeline::{Feed, Outlets, PipelineError};
 use crate::publication::Occupancy;
+use crate::rtmp::Rtmp;
 use crate::session::{self, NewSession, Session};
 use crate::store::Sessions;
 use crate::videoroom::{self, VideoRoom};
@@ -65,6 +66,8 @@ pub struct Injector {
     broken: mpsc::UnboundedSender<String>,
     admission: Arc<Admission>,
     webhooks: Webhooks,
+    /// Its RTMP connections.
+    pub rtmp: Rtmp,
     started: Instant,
     created: u64,
 }
@@ -72,6 +75,10 @@ pub struct Injector {
 #[derive(Default)]
 struct State {
     sessions: BTreeMap<String, Arc<LiveSession>>,
+    /// What the tree's sessions have.
+    neighbours: BTreeMap<String, session::Taken>,
+    /// They are known.
+    met: bool,
     /// Sessions of a former life have been taken up.
     restored: bool,
     store_problem: Option<String>,
@@ -103,6 +110,7 @@ impl Injector {
         };
         let admission = Admission::new(rights, &config.auth);
         let webhooks = Webhooks::start(config.auth.webhook.clone(), &config.node_id, &config.tree_id);
+        let rtmp = Rtmp::new(config.rtmp_waiting, config.rtmp_waiting_each);
         let injector = Injector {
             state: Mutex::new(State { restored: store.is_none(), ..State::default() }),
             config,
@@ -117,6 +125,7 @@ impl Injector {
             broken,
             admission,
             webhooks,
+            rtmp,
             started: Instant::now(),
             created: now_ms(),
         };
@@ -147,31 +156,16 @@ impl Injector {
         if !self.state().restored {
             return Err(InjectorError::NotRestored);
         }
+        let mut taken = self.others(&new).await?;
+        taken.extend(self.taken());
         for _ in 0..ATTEMPTS {
-            let (seen, mut taken) = match &self.store {
-                Some(store) => {
-                    let mut seen = store.see().await.map_err(InjectorError::Redis)?;
-                    let taken = std::mem::take(&mut seen.taken);
-                    (Some((store, seen)), taken)
-                }
-                None => (None, Vec::new()),
+            let entry = self.begin(&janus, &new, &taken).await?;
+            let other = match &self.store {
+                Some(store) => store.add(&entry.session, now_ms()).await,
+                None => Ok(None),
             };
-            taken.extend(self.taken());
-            let entry = match self.begin(&janus, &new, &taken).await {
-                Ok(entry) => entry,
-                Err(error) => {
-                    if let Some((store, seen)) = seen {
-                        store.leave(seen).await;
-                    }
-                    return Err(error);
-                }
-            };
-            let written = match seen {
-                Some((store, seen)) => store.add(seen, &entry.session).await,
-                None => Ok(true),
-            };
-            match written {
-                Ok(true) => {
+            match other {
+                Ok(None) => {
                     let session = entry.session.clone();
                     self.state().sessions.insert(session.id.clone(), Arc::new(entry));
                     self.apply().await;
@@ -184,7 +178,11 @@ impl Injector {
                     self.webhooks.tell("session.created", json!({ "sessionId": session.id }));
                     return Ok(session);
                 }
-                Ok(false) => self.take_back(&janus, entry).await,
+                // Another injection was faster.
+                Ok(Some(other)) => {
+                    self.take_back(&janus, entry).await;
+                    taken.push(other);
+                }
                 Err(why) => {
                     self.take_back(&janus, entry).await;
                     return Err(InjectorError::Redis(why));
@@ -203,6 +201,7 @@ impl Injector {
             store.end(&entry.recorded(), now_ms()).await.map_err(InjectorError::Redis)?;
         }
         self.state().sessions.remove(id);
+        self.state().neighbours.remove(id);
         entry.close().await;
         // Without Janus there is no room either; or it is removed when we connect again.
         if let Ok(janus) = self.janus.get()
@@ -224,12 +223,37 @@ impl Injector {
         self.state().sessions.get(id).cloned().ok_or_else(unknown)
     }
 
-    /// Takes a publisher in.
-    pub async fn publish(&self, id: &str, offer: String, via: Via) -> Result<Published, InjectorError> {
+    /// Takes a publisher in. What is begun with Janus for it is completed or taken back even if whoever asks is gone meanwhile.
+    pub async fn publish(
+        self: &Arc<Self>,
+        id: &str,
+        offer: String,
+        via: Via,
+    ) -> Result<Published, InjectorError> {
         let entry = self.entry(id)?;
+        let (tell, told) = oneshot::channel();
+        let injector = self.clone();
+        // A task of its own goes on when the one that waits for it is cancelled.
+        tokio::spawn(async move {
+            let published = injector.publish_to(&entry, offer, via).await;
+            if let Err(Ok(unwanted)) = tell.send(published) {
+                // It may have been ended by somebody else.
+                let _ = entry.unpublish(Some(&unwanted.key)).await;
+            }
+        });
+        told.await.unwrap_or_else(|_| Err(InjectorError::Destroyed(id.to_owned())))
+    }
+
+    async fn publish_to(
+        &self,
+        entry: &Arc<LiveSession>,
+        offer: String,
+        via: Via,
+    ) -> Result<Published, InjectorError> {
         let published = entry.publish(self.janus.get(), offer, via).await?;
+        let id = &entry.session.id;
         if let (Some(store), Some(video)) = (&self.store, entry.video_codec())
-            && let Err(why) = store.encoded_with(id, &video).await
+            && let Err(why) = store.encoded(&entry.recorded(), now_ms()).await
         {
             tracing::warn!("session {id}: egresses are not told that it is {video}: {why}");
         }
@@ -310,7 +334,23 @@ impl Injector {
     }
 
     fn live(&self, session: Session, feed: Feed) -> LiveSession {
-        LiveSession::new(session, feed, self.feedback.clone(), self.webhooks.clone(), self.started)
+        let (feedback, webhooks) = (self.feedback.clone(), self.webhooks.clone());
+        LiveSession::new(session, feed, feedback, webhooks, self.config.takeover, self.started)
+    }
+
+    /// What others have that a new session could want: the numbers of the tree's sessions, which we are told of, and the
+    /// name, of which we are told only if it is of this tree.
+    async fn others(&self, new: &NewSession) -> Result<Vec<session::Taken>, InjectorError> {
+        let (Some(store), Some(id)) = (&self.store, &new.session_id) else { return Ok(Vec::new()) };
+        let mut others: Vec<_> = store.see(id).await.map_err(InjectorError::Redis)?.into_iter().collect();
+        if let Some(tree) = self.tree.get()
+            && !self.state().met
+        {
+            tree.refresh().await.map_err(InjectorError::Redis)?;
+        }
+        let state = self.state();
+        others.extend(state.neighbours.values().filter(|other| other.id != *id).cloned());
+        Ok(others)
     }
 
     fn taken(&self) -> Vec<session::Taken> {

@@ -119,6 +119,8 @@ impl Injector {
             restarts: entries.iter().map(|entry| entry.feed.restarts()).sum(),
             publications: entries.iter().map(|entry| entry.publications()).sum(),
             keyframes: self.feedback.counts(),
+            rtmp_waiting: self.rtmp.places.taken(),
+            rtmp_refused: self.rtmp.books.refused().to_vec(),
             streams: streams.collect(),
             admissions: self.admission.counts(),
             told: self.webhooks.told(),

@@ -6,12 +6,13 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use node::record::{NodeType, Place, Registration};
-use node::sessions::Session;
+use node::sessions::SessionChange;
 use node::topology::ChildChange;
 use node::tree::{Follows, Tree, TreeView};
 use tokio::sync::watch;
 
 use super::Injector;
+use crate::session::Taken;
 
 impl Follows for Injector {
     async fn have(&self) -> BTreeMap<String, Place> {
@@ -26,8 +27,25 @@ impl Follows for Injector {
         }
     }
 
-    /// The truth about our own sessions is here, and others' are not our business.
-    async fn sessions(&self, _: Vec<Session>) {}
+    /// The truth about our own sessions is here; what others have, a new one of ours cannot.
+    async fn sessions(&self, changes: Vec<SessionChange>) {
+        let mut state = self.state();
+        state.met = true;
+        for change in changes {
+            match change {
+                SessionChange::Is(session) => {
+                    let taken = Taken {
+                        same_tree: true,
+                        room: session.room_id,
+                        ssrcs: session.ssrcs.into_array().to_vec(),
+                        id: session.id.clone(),
+                    };
+                    state.neighbours.insert(session.id, taken);
+                }
+                SessionChange::Ended(id) => drop(state.neighbours.remove(&id)),
+            }
+        }
+    }
 
     async fn health(&self) -> String {
         if self.problems().is_empty() { "active" } else { "degraded" }.to_owned()
@@ -81,8 +99,9 @@ async fn own_address(config: &crate::config::Config) -> String {
     let Some(tree) = &config.tree else { return nowhere() };
     let (host, port) = match &tree.redis.server {
         node::config::RedisServer::Single { host, port } => (host.clone(), *port),
-        node::config::RedisServer::Sentinel { sentinels, .. } => match sentinels.first() {
-            Some(sentinel) => sentinel.clone(),
+        node::config::RedisServer::Sentinel { sentinels: others, .. }
+        | node::config::RedisServer::Cluster { seeds: others } => match others.first() {
+            Some(first) => first.clone(),
             None => return nowhere(),
         },
     };

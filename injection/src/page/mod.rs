@@ -2,7 +2,7 @@
 //!
 //! `words.js` decides what a broadcaster reads; `media.js` (camera, screen, test pattern) and `publish.js` (WHIP) do.
 
-/// `{{WHIP}}` in it stands for the path of the WHIP endpoints.
+/// `{{WHIP}}` in it stands for the path of the WHIP endpoints, as seen from the page.
 const PAGE: &str = concat!(
     "<!doctype html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n",
     "<meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n",
@@ -19,5 +19,8 @@ const PAGE: &str = concat!(
 
 /// The page, for WHIP endpoints at this path.
 pub fn html(whip_path: &str) -> String {
-    PAGE.replace("{{WHIP}}", whip_path)
+    // Below the same path as the page: `/media/publish` and `/media/whip/endpoint/…`.
+    let below = whip_path.trim_start_matches('/');
+    let slash = if below.is_empty() { "" } else { "/" };
+    PAGE.replace("{{WHIP}}", &format!("{below}{slash}"))
 }

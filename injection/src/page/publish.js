@@ -1,4 +1,5 @@
-const base = "{{WHIP}}/endpoint/";
+// Relative to this page, which a proxy may have below a path of its own.
+const base = "{{WHIP}}endpoint/";
 const $ = (id) => document.getElementById(id);
 const query = new URLSearchParams(location.search);
 $("session").value = query.get("id") || "";
@@ -9,6 +10,8 @@ $("token").value = new URLSearchParams(location.hash.slice(1)).get("token") || "
 $("name").textContent = $("session").value;
 
 let peer = null, media = null, address = null, timer = null, ended = () => {}, wanted = false, delay = 1000;
+// Which attempt counts: each one, and each end, makes those before it void.
+let turn = 0;
 
 function say(is, text) {
   $("state").dataset.is = is;
@@ -64,7 +67,10 @@ async function connect() {
     const { final, text: why } = refusal(known);
     throw Object.assign(new Error(why), { final });
   }
-  address = new URL(answer.headers.get("Location"), location.href);
+  const resource = new URL(answer.headers.get("Location"), answer.url);
+  // Stopped meanwhile: nobody else knows what to end.
+  if (mine !== peer) return leave(resource);
+  address = resource;
   await mine.setRemoteDescription({ type: "answer", sdp: text });
   watch(mine);
 }
@@ -72,7 +78,7 @@ async function connect() {
 /* How the session stands at the node. The browser itself notices a broadcast that the node has ended only seconds later. */
 async function standing() {
   const query = new URLSearchParams({ id: $("session").value, key: address.pathname.split("/").pop() });
-  const answer = await fetch("/standing?" + query).catch(() => null);
+  const answer = await fetch("standing?" + query).catch(() => null);
   if (answer && answer.status === 404) return { gone: true };
   if (!answer || !answer.ok) return null;
   const { publisher, publications } = await answer.json();
@@ -89,7 +95,8 @@ function watch(mine) {
     if (now) {
       if (ours === null) ours = now.publications;
       const over = interruption({ ...now, ours, session: $("session").value });
-      if (over) return over.final ? stop("bad", over.text) : again(over.text);
+      if (over && over.final) return stop("bad", over.text);
+      if (over) return over.waits ? queue(over.text) : again(over.text);
     }
     await measure();
   }, 1000);
@@ -116,17 +123,40 @@ function drop() {
   const old = peer, at = address;
   peer = address = null;
   if (old) old.close();
-  if (at) fetch(at, { method: "DELETE", headers: headers(), keepalive: true }).catch(() => {});
+  if (at) leave(at);
 }
 
+function leave(resource) {
+  fetch(resource, { method: "DELETE", headers: headers(), keepalive: true }).catch(() => {});
+}
+
+/* Tries again after a while: longer each time, and not when everybody else does. */
 async function again(why) {
   drop();
   if (!wanted) return;
+  const mine = ++turn;
   $("stats").textContent = "";
   say("busy", why);
-  await new Promise((done) => setTimeout(done, delay));
+  await pause(delay * (.75 + Math.random() / 2));
   delay = Math.min(delay * 2, 8000);
-  if (wanted) await attempt();
+  if (wanted && mine === turn) await attempt();
+}
+
+/* Somebody else has taken our place. Asking for it back would take theirs where newcomers are always preferred. */
+async function queue(why) {
+  drop();
+  const mine = ++turn;
+  $("stats").textContent = "";
+  say("busy", why);
+  for (let now = { publisher: true }; !now || now.publisher; now = await standing()) {
+    await pause(1000);
+    if (!wanted || mine !== turn) return;
+  }
+  await attempt();
+}
+
+function pause(milliseconds) {
+  return new Promise((done) => setTimeout(done, milliseconds));
 }
 
 async function attempt() {
@@ -156,6 +186,7 @@ async function start() {
 
 function stop(is, text) {
   wanted = false;
+  turn++;
   drop();
   ended();
   if (media) media.getTracks().forEach((track) => track.stop());

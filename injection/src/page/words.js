@@ -8,7 +8,7 @@ function refusal({ status, said, session, token }) {
       ? "The token is wrong. Check it and start again."
       : "This node wants a token. Enter it and start again." };
     case 404: return { final: true, text: `No session called “${session}”. Ask the operator to create it.` };
-    case 409: return { final: false, text: `Someone else is live on “${session}”. Retrying until they stop.` };
+    case 409: return { final: false, text: occupied(session) };
     case 400: case 406: case 415:
       return { final: true, text: `The node cannot take what this browser sends (${said}). Choose another codec or browser.` };
     case 0: return { final: false, text: "The node does not answer. Retrying …" };
@@ -17,11 +17,17 @@ function refusal({ status, said, session, token }) {
 }
 
 /* What the node says of the session while we are live: `gone` (no such session), `publisher` (somebody is live on it), and
-   how many publications there have been, now and when ours began. Nothing: all is well. */
+   how many publications there have been, now and when ours began. Nothing: all is well. `waits`: somebody else has taken the
+   place, and has it until they stop. */
 function interruption({ gone, publisher, publications, ours, session }) {
-  if (gone) return { final: true, text: `Session “${session}” has been ended by the operator.` };
-  if (!publisher || publications !== ours) return { final: false, text: "The node has ended this broadcast. Starting again …" };
+  if (gone) return { final: true, waits: false, text: `Session “${session}” has been ended by the operator.` };
+  if (publisher && publications !== ours) return { final: false, waits: true, text: occupied(session) };
+  if (!publisher) return { final: false, waits: false, text: "The node has ended this broadcast. Starting again …" };
   return null;
+}
+
+function occupied(session) {
+  return `Someone else is live on “${session}”. Retrying until they stop.`;
 }
 
 /* What is sent is not what was asked for. */

@@ -8,11 +8,10 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use gst::prelude::*;
 use gst::{PadProbeReturn, PadProbeType};
-use node::media::rtp::{self, Header};
 use node::media::{Kind, Ssrc};
 
+use super::passage::{Judgement, Passage};
 use super::{Inlet, Outlets, PipelineError};
-use crate::numbering::Numbering;
 
 /// What went through a branch; all of it only grows.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -23,7 +22,7 @@ pub struct Count {
     pub packets: u64,
     /// Their bytes, RTP headers included.
     pub bytes: u64,
-    /// Packets that were not the session's, or no RTP at all.
+    /// Packets that Janus did not send, or no RTP at all.
     pub strangers: u64,
 }
 
@@ -43,7 +42,7 @@ pub(super) struct Branch {
     pad: gst::Pad,
     sink: gst::Element,
     counters: Arc<Counters>,
-    numbering: Arc<Mutex<Numbering>>,
+    passage: Arc<Mutex<Passage>>,
     clients: Mutex<BTreeSet<SocketAddr>>,
 }
 
@@ -83,12 +82,12 @@ impl Branch {
         source.link(&sink)?;
 
         let counters = Arc::new(Counters::default());
-        let numbering = Arc::new(Mutex::new(Numbering::new(kind.clock_rate())));
+        let passage = Arc::new(Mutex::new(Passage::new(ssrc, kind.clock_rate())));
         let pad = source.static_pad("src").ok_or(PipelineError("udpsrc has no pad".to_owned()))?;
-        let (counting, shifting) = (counters.clone(), numbering.clone());
+        let (counting, judging) = (counters.clone(), passage.clone());
         pad.add_probe(PadProbeType::BUFFER, move |_, info| {
             let Some(buffer) = info.buffer_mut() else { return PadProbeReturn::Ok };
-            pass(buffer, ssrc, &counting, &shifting)
+            pass(buffer, &counting, &judging)
         });
         // Not at the pad above: there, clients may still change between the count and the sending.
         let (counting, entry) = (counters.clone(), sink.static_pad("sink"));
@@ -102,12 +101,12 @@ impl Branch {
             }
             PadProbeReturn::Ok
         });
-        Ok(Branch { port: inlet.port, pad, sink, counters, numbering, clients: Mutex::default() })
+        Ok(Branch { port: inlet.port, pad, sink, counters, passage, clients: Mutex::default() })
     }
 
-    /// The next packet is another publication's first.
-    pub fn begin(&self) {
-        lock(&self.numbering).begin();
+    /// Another publication begins; Janus sends it with this SSRC.
+    pub fn begin(&self, comes: Ssrc) {
+        lock(&self.passage).begin(comes);
     }
 
     /// Sends to these from now on, and to nobody else. Those that stay are not touched. It happens between two packets, so that
@@ -152,22 +151,19 @@ impl Branch {
 }
 
 /// What becomes of a packet.
-fn pass(
-    buffer: &mut gst::Buffer,
-    ssrc: Ssrc,
-    counters: &Counters,
-    numbering: &Mutex<Numbering>,
-) -> PadProbeReturn {
+fn pass(buffer: &mut gst::Buffer, counters: &Counters, passage: &Mutex<Passage>) -> PadProbeReturn {
     let plus = |counter: &AtomicU64| counter.fetch_add(1, Ordering::Relaxed);
     let Ok(mut map) = buffer.make_mut().map_writable() else { return PadProbeReturn::Drop };
-    let Some(header) = Header::read(&map).ok().filter(|header| header.ssrc == ssrc) else {
-        plus(&counters.strangers);
-        return PadProbeReturn::Drop;
-    };
     let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or(Duration::ZERO);
-    let (sequence, timestamp) = lock(numbering).shifted(header.sequence, header.timestamp, now);
-    rtp::renumber(&mut map, sequence, timestamp);
-    plus(&counters.received);
+    let judgement = lock(passage).pass(&mut map, now);
+    match judgement {
+        Judgement::Goes => plus(&counters.received),
+        Judgement::Late => return PadProbeReturn::Drop,
+        Judgement::Stranger => {
+            plus(&counters.strangers);
+            return PadProbeReturn::Drop;
+        }
+    };
     PadProbeReturn::Ok
 }
 
@@ -181,26 +177,4 @@ fn host(address: &SocketAddr) -> String {
 
 fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    /// A receiver report whose first block is about the stream has that stream's SSRC where RTP has its own (RFC 3550 section
-    /// 6.4.2). It was renumbered, that is damaged, and sent to everybody.
-    #[test]
-    fn rtcp_about_a_stream_is_none_of_its_packets() {
-        gst::init().unwrap();
-        let (counters, numbering) = (Counters::default(), Mutex::new(Numbering::new(90_000)));
-        let passes = |packet: &[u8]| {
-            let mut buffer = gst::Buffer::from_mut_slice(packet.to_vec());
-            pass(&mut buffer, Ssrc(7), &counters, &numbering)
-        };
-        let report = [&[0x81, 201, 0, 7, 0, 0, 0, 1, 0, 0, 0, 7][..], &[0; 20]].concat();
-        assert_eq!(passes(&report), PadProbeReturn::Drop);
-        assert_eq!(passes(&[0x80, 96, 0, 1, 0, 0, 0, 1, 0, 0, 0, 7]), PadProbeReturn::Ok);
-        let of = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
-        assert_eq!((of(&counters.received), of(&counters.strangers)), (1, 1));
-    }
 }

@@ -71,9 +71,12 @@ impl Feed {
         self.restarts.load(Ordering::Relaxed)
     }
 
-    /// The next packets are another publication's first.
-    pub fn begin(&self) {
-        self.branches.iter().for_each(|(_, branch)| branch.begin());
+    /// Another publication begins. Gives the SSRCs that Janus is to forward it with, which nobody else knows.
+    pub fn begin(&self) -> PerKind<Ssrc> {
+        // 0 is no SSRC to Janus but "any".
+        let ssrcs = PerKind::from_fn(|_| Ssrc(rand::random_range(1..=u32::MAX)));
+        self.branches.iter().for_each(|(kind, branch)| branch.begin(ssrcs[kind]));
+        ssrcs
     }
 
     /// Where Janus is to send audio and video.

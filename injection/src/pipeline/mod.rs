@@ -1,13 +1,14 @@
 //! The GStreamer part: what Janus forwards comes in, and goes out to every recipient.
 //!
 //! Each session has two branches, audio and video, of three links each: `udpsrc` on a port of its own, on which Janus
-//! sends; a pad probe that counts, renumbers ([`crate::numbering`]) and drops what is not the session's; and a `multiudpsink`,
+//! sends; a pad probe that counts, drops what Janus did not send (`passage`), and renumbers ([`crate::numbering`]); and a `multiudpsink`,
 //! whose clients come and go while it runs. All of them send from the node's two RTP ports ([`Outlets`]), because it is
 //! there that receivers send their RTCP back to (RFC 4961). Nothing is ever linked anew: an unlinked pad would stop
 //! everything.
 
 mod branch;
 mod feed;
+mod passage;
 mod sockets;
 
 pub use branch::Count;

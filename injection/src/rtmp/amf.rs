@@ -1,128 +1,190 @@
-//! What a message in AMF0 claims to hold, looked at before anything is decoded: an array says how many values it has, and the
-//! decoder makes room for as many as it says.
+//! AMF0, read within bounds and without I/O (Adobe's AMF0 specification, section 2).
+//!
+//! Ours, because the reader at hand (`scuffle_amf0` 0.2) makes room for as many values as an array says it has, 800 GB for
+//! five bytes, and takes an ECMA array for longer than it is. Here nothing that a message says decides how much is allocated,
+//! or how deep the reader goes: what is kept has been read, and [`DEEPEST`] and [`MOST_VALUES`] bound the rest.
 
 /// Values in values; encoders use three.
-const DEEPEST: usize = 32;
+const DEEPEST: usize = 16;
+/// Values of a message that are kept; encoders send some thirty.
+const MOST_VALUES: usize = 4096;
 
-/// How a message is read. By the specification an ECMA array ends with a marker. The decoder (`scuffle_amf0` 0.2) counts its values,
-/// and takes one marker too many off behind them, which it keeps for the next value: names that come first are read without it.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Reading {
-    AsSpecified,
-    AsDecoded,
+/// A value, as far as anybody here wants to know.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Value {
+    /// A number.
+    Number(f64),
+    /// True or false.
+    Boolean(bool),
+    /// A string.
+    Text(String),
+    /// An object or an ECMA array: names and values, in the order in which they came.
+    Fields(Vec<(String, Value)>),
+    /// Null, or a kind that no publisher needs: a date, XML, a list.
+    Other,
 }
 
-/// True when an array claims more values than there are bytes left, or values are nested too deeply, whichever way the message
-/// is read. What is cut off or unknown ends the walk: there the decoder ends, too. (AMF0 specification, section 2.)
-pub fn claims_too_much(message: &[u8]) -> bool {
-    [Reading::AsSpecified, Reading::AsDecoded].into_iter().any(|reading| {
-        let mut walk = Walk { rest: message, reading, kept: None };
-        while walk.kept.is_some() || !walk.rest.is_empty() {
-            match walk.value(0) {
-                Ok(()) => {}
-                Err(End::There) => return false,
-                Err(End::TooMuch) => return true,
-            }
+impl Value {
+    /// The value of this name, of an object.
+    pub fn field(&self, name: &str) -> Option<&Value> {
+        let Value::Fields(fields) = self else { return None };
+        fields.iter().find_map(|(found, value)| (found == name).then_some(value))
+    }
+
+    /// A string.
+    pub fn text(&self) -> Option<&str> {
+        match self {
+            Value::Text(text) => Some(text),
+            _ => None,
         }
-        false
-    })
+    }
+
+    /// A number.
+    pub fn number(&self) -> Option<f64> {
+        match self {
+            Value::Number(number) => Some(*number),
+            _ => None,
+        }
+    }
 }
 
-/// Why the walk ends.
-enum End {
-    /// Nothing more can be read.
-    There,
-    TooMuch,
+/// Why a message is none.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum AmfError {
+    /// A string, a list or an object claims more than there is.
+    #[error("AMF0 that ends too early")]
+    Cut,
+    /// Too many values in values.
+    #[error("AMF0 that is nested too deeply")]
+    Deep,
+    /// More values than anybody sends.
+    #[error("AMF0 of too many values")]
+    Many,
+    /// A marker that no kind of value has.
+    #[error("no AMF0")]
+    Unknown,
 }
 
-struct Walk<'a> {
+/// All values of a message. Where AMF3 begins (marker 0x11), they end: no encoder has anything there that is needed.
+pub fn values(message: &[u8]) -> Result<Vec<Value>, AmfError> {
+    let mut reader = Reader { rest: message, kept: 0 };
+    let mut values = Vec::new();
+    while let Some(marker) = reader.rest.first()
+        && *marker != AMF3
+    {
+        values.push(reader.value(0)?);
+    }
+    Ok(values)
+}
+
+const AMF3: u8 = 0x11;
+/// Ends an object, behind an empty name.
+const END: u8 = 0x09;
+
+struct Reader<'a> {
     rest: &'a [u8],
-    reading: Reading,
-    /// A marker that was taken off, as the decoder does.
-    kept: Option<u8>,
+    kept: usize,
 }
 
-impl Walk<'_> {
-    /// One value. Each takes at least a byte, so that a message takes as many steps as it has bytes at most.
-    fn value(&mut self, depth: usize) -> Result<(), End> {
+impl<'a> Reader<'a> {
+    /// One value. Each takes a byte at least, so that there are as many steps as bytes at most.
+    fn value(&mut self, depth: usize) -> Result<Value, AmfError> {
         if depth > DEEPEST {
-            return Err(End::TooMuch);
+            return Err(AmfError::Deep);
         }
-        match self.marker()? {
-            0x00 => self.skip(8).map(drop),
-            0x01 => self.skip(1).map(drop),
-            0x02 => self.text().map(drop),
-            0x03 => self.fields(depth),
-            0x05 | 0x06 => Ok(()),
-            0x07 => self.skip(2).map(drop),
-            0x08 => match (self.count()?, self.reading) {
-                (_, Reading::AsSpecified) => self.fields(depth),
-                (count, Reading::AsDecoded) => self.pairs(count, depth),
-            },
-            0x0a => (0..self.count()?).try_for_each(|_| self.value(depth + 1)),
-            0x0b => self.skip(10).map(drop),
-            0x0c | 0x0f => {
-                let length = self.number()?;
-                self.skip(length).map(drop)
+        self.kept += 1;
+        if self.kept > MOST_VALUES {
+            return Err(AmfError::Many);
+        }
+        Ok(match self.take::<1>()?[0] {
+            0x00 => Value::Number(f64::from_be_bytes(self.take()?)),
+            0x01 => Value::Boolean(self.take::<1>()? != [0]),
+            0x02 => {
+                let length = self.short()?;
+                Value::Text(self.text(length)?)
             }
+            0x03 => Value::Fields(self.fields(None, depth)?),
+            0x08 => {
+                // How many there are is a hint: the marker at the end counts.
+                let hint = self.long()?;
+                Value::Fields(self.fields(Some(hint), depth)?)
+            }
+            0x0a => {
+                let count = self.long()?;
+                self.list(count, depth)?
+            }
+            0x0c => {
+                let length = self.long()?;
+                Value::Text(self.text(length)?)
+            }
+            0x0f => {
+                let length = self.long()?;
+                self.skip(length).map(|_| Value::Other)?
+            }
+            // Of a class, whose name is of no interest.
             0x10 => {
-                self.text()?;
-                self.fields(depth)
+                let length = self.short()?;
+                self.skip(length)?;
+                Value::Fields(self.fields(None, depth)?)
             }
-            _ => Err(End::There),
-        }
+            0x07 => self.skip(2).map(|_| Value::Other)?,
+            0x0b => self.skip(10).map(|_| Value::Other)?,
+            0x05 | 0x06 | 0x0d => Value::Other,
+            _ => return Err(AmfError::Unknown),
+        })
     }
 
-    fn marker(&mut self) -> Result<u8, End> {
-        match self.kept.take() {
-            Some(marker) => Ok(marker),
-            None => self.skip(1).map(|marker| marker[0]),
-        }
-    }
-
-    /// Names and values, up to an empty name and the end marker.
-    fn fields(&mut self, depth: usize) -> Result<(), End> {
+    /// Names and values, up to an empty name and the end marker. An ECMA array may leave these away at the end of a message,
+    /// once it has as many values as it said.
+    fn fields(&mut self, hint: Option<usize>, depth: usize) -> Result<Vec<(String, Value)>, AmfError> {
+        let mut fields = Vec::new();
         loop {
-            if self.text()? == 0 {
-                match self.marker()? {
-                    9 => return Ok(()),
-                    marker => self.kept = Some(marker),
-                }
+            if self.rest.is_empty() && hint == Some(fields.len()) {
+                return Ok(fields);
             }
-            self.value(depth + 1)?;
+            let length = self.short()?;
+            let name = self.text(length)?;
+            if name.is_empty() && self.rest.first() == Some(&END) {
+                self.skip(1)?;
+                return Ok(fields);
+            }
+            fields.push((name, self.value(depth + 1)?));
         }
     }
 
-    /// So many names and values, and a marker behind them.
-    fn pairs(&mut self, count: usize, depth: usize) -> Result<(), End> {
+    /// A list is gone through and not kept.
+    fn list(&mut self, count: usize, depth: usize) -> Result<Value, AmfError> {
+        if count > self.rest.len() {
+            return Err(AmfError::Cut);
+        }
         for _ in 0..count {
-            self.text()?;
+            let kept = self.kept;
             self.value(depth + 1)?;
+            self.kept = kept;
         }
-        if self.kept.is_some() || !self.rest.is_empty() {
-            self.kept = Some(self.marker()?).filter(|marker| *marker != 9);
-        }
-        Ok(())
+        Ok(Value::Other)
     }
 
-    /// Its length.
-    fn text(&mut self) -> Result<usize, End> {
-        let length = self.skip(2)?.iter().fold(0, |length, byte| length << 8 | usize::from(*byte));
-        self.skip(length)?;
-        Ok(length)
+    fn text(&mut self, length: usize) -> Result<String, AmfError> {
+        Ok(String::from_utf8_lossy(self.skip(length)?).into_owned())
     }
 
-    fn count(&mut self) -> Result<usize, End> {
-        let count = self.number()?;
-        if count > self.rest.len() { Err(End::TooMuch) } else { Ok(count) }
+    fn short(&mut self) -> Result<usize, AmfError> {
+        Ok(usize::from(u16::from_be_bytes(self.take()?)))
     }
 
-    fn number(&mut self) -> Result<usize, End> {
-        Ok(self.skip(4)?.iter().fold(0, |number, byte| number << 8 | usize::from(*byte)))
+    fn long(&mut self) -> Result<usize, AmfError> {
+        usize::try_from(u32::from_be_bytes(self.take()?)).map_err(|_| AmfError::Cut)
     }
 
-    fn skip(&mut self, length: usize) -> Result<&[u8], End> {
-        let (skipped, rest) = self.rest.split_at_checked(length).ok_or(End::There)?;
+    fn take<const N: usize>(&mut self) -> Result<[u8; N], AmfError> {
+        let (taken, rest) = self.rest.split_first_chunk().ok_or(AmfError::Cut)?;
+        self.rest = rest;
+        Ok(*taken)
+    }
+
+    fn skip(&mut self, length: usize) -> Result<&'a [u8], AmfError> {
+        let (skipped, rest) = self.rest.split_at_checked(length).ok_or(AmfError::Cut)?;
         self.rest = rest;
         Ok(skipped)
     }
@@ -132,60 +194,96 @@ impl Walk<'_> {
 mod tests {
     use proptest::prelude::*;
     use scuffle_amf0::encoder::Amf0Encoder;
+    use scuffle_amf0::{Amf0Object, Amf0Value};
 
-    use super::claims_too_much;
+    use super::*;
 
-    /// Case A1 of the field, and the same in other places: 17 bytes that asked for 800 GB.
+    fn text(text: &str) -> Value {
+        Value::Text(text.to_owned())
+    }
+
     #[test]
-    fn an_array_of_more_values_than_bytes_is_too_much() {
-        let array = [0x0a, 0xff, 0xff, 0xff, 0xff];
-        let ecma = [0x08, 0xff, 0xff, 0xff, 0xff];
-        assert!(claims_too_much(&array) && claims_too_much(&ecma));
-        let mut command = Vec::new();
-        let mut encoder = Amf0Encoder::new(&mut command);
+    fn what_encoders_send_is_read() {
+        let fields: Amf0Object = [("app".into(), Amf0Value::String("live".into()))].into_iter().collect();
+        let mut message = Vec::new();
+        let mut encoder = Amf0Encoder::new(&mut message);
         encoder.encode_string("connect").unwrap();
         encoder.encode_number(1.0).unwrap();
-        command.extend_from_slice(&[0x03, 0, 1, b'a']);
-        command.extend_from_slice(&array);
-        assert!(claims_too_much(&command));
-        assert!(claims_too_much(
-            &[0x0a; 40].iter().flat_map(|byte| [*byte, 0, 0, 0, 1]).collect::<Vec<u8>>()
-        ));
+        encoder.encode_object(&fields).unwrap();
+        encoder.encode_boolean(true).unwrap();
+        encoder.encode_null().unwrap();
+        let object = Value::Fields(vec![("app".to_owned(), text("live"))]);
+        let all = vec![text("connect"), Value::Number(1.0), object, Value::Boolean(true), Value::Other];
+        assert_eq!(values(&message), Ok(all));
     }
 
-    /// Found by the fuzz target `flv`. The decoder reads as many pairs of an ECMA array as it says, and goes on behind them; by
-    /// the specification they end with a marker, and nothing that claims anything follows.
+    /// An ECMA array has names and values, whatever it says of their number.
     #[test]
-    fn an_array_behind_an_ecma_array_that_has_no_end_is_too_much() {
-        assert!(claims_too_much(b"\x08\0\0\0\0\x08\xbc\x13\0\0\0"));
-        assert!(claims_too_much(b"\x08\0\0\0\x01\0\x01a\x05\x0a\xff\xff\xff\xff"));
-        assert!(claims_too_much(b"\x08\0\0\0\x01\0\x01a\x05\x09\x0a\xff\xff\xff\xff"));
-        // Behind an ECMA array in an object, the decoder loses its place.
-        assert!(claims_too_much(b"\x03\0\x01a\x08\0\0\0\0\x08\0\0\x21\0\x03\0\0\0\x0d"));
-        // And one whose claim the decoder would not reach, by the specification.
-        assert!(claims_too_much(b"\x08\0\0\0\x01\0\x01a\x05\0\x01b\x0a\xff\xff\xff\xff\0\0\x09"));
+    fn an_ecma_array_ends_where_it_ends() {
+        let array = |count: u32, end: &[u8]| {
+            [&[0x08][..], &count.to_be_bytes(), b"\0\x01a\0\x40\x59\0\0\0\0\0\0\0\x01b\x05", end].concat()
+        };
+        let fields = vec![("a".to_owned(), Value::Number(100.0)), ("b".to_owned(), Value::Other)];
+        for count in [0, 2, 3, u32::MAX] {
+            let message = [array(count, b"\0\0\x09"), b"\x05".to_vec()].concat();
+            assert_eq!(values(&message), Ok(vec![Value::Fields(fields.clone()), Value::Other]), "{count}");
+        }
+        // Without its end.
+        assert_eq!(values(&array(2, b"")), Ok(vec![Value::Fields(fields)]));
+        assert_eq!(values(&array(3, b"")), Err(AmfError::Cut));
+        assert_eq!(values(&array(1, b"")), Err(AmfError::Cut));
+    }
+
+    /// Case A1 of the field, and the same in other places: five bytes that asked for 800 GB.
+    #[test]
+    fn what_is_claimed_and_not_there_is_cut() {
+        let claims: [&[u8]; 8] = [
+            b"\x08\xff\xff\xff\xff",
+            b"\x0a\xff\xff\xff\xff",
+            b"\x0c\xff\xff\xff\xff",
+            b"\x0f\xff\xff\xff\xff",
+            b"\x02\xff\xff",
+            b"\x10\xff\xff",
+            b"\x0a\x7f\xff\xff\xff\x05\x05",
+            b"\x0a\0\0\0\x02\x05",
+        ];
+        for claim in claims {
+            for before in
+                [&b""[..], b"\x02\0\x01x", b"\x03\0\x01a", b"\x08\0\0\0\x01\0\x01a", b"\x0a\0\0\0\x01"]
+            {
+                assert_eq!(values(&[before, claim].concat()), Err(AmfError::Cut), "{before:x?} {claim:x?}");
+            }
+        }
+        // Behind AMF3 nothing is read.
+        assert_eq!(values(b"\x05\x11\x09\xff\xff\xff\xff"), Ok(vec![Value::Other]));
+        assert_eq!(values(b"\x55"), Err(AmfError::Unknown));
     }
 
     #[test]
-    fn what_encoders_send_is_not() {
-        let metadata =
-            [0x08, 0, 0, 0, 2, 0, 1, b'w', 0, 0x40, 0x94, 0, 0, 0, 0, 0, 0, 0, 1, b's', 1, 1, 0, 0, 9];
-        assert!(!claims_too_much(&metadata));
-        assert!(!claims_too_much(&[0x0a, 0, 0, 0, 2, 5, 6]));
-        assert!(!claims_too_much(b"\x02\x00\x03\x0a\x0a\x0a\x05"));
-        assert!(!claims_too_much(&[]));
-        // Cut off, and unknown: nothing to be afraid of.
-        assert!(
-            !claims_too_much(&[0x02, 0xff, 0xff]) && !claims_too_much(&[0x11, 0x0a, 0xff, 0xff, 0xff, 0xff])
-        );
+    fn depth_and_number_have_bounds() {
+        for level in [&b"\x03\0\0"[..], b"\x0a\0\0\0\x01", b"\x08\0\0\0\x01\0\0", b"\x10\0\0\0\0"] {
+            assert_eq!(values(&level.repeat(20_000)), Err(AmfError::Deep), "{level:x?}");
+        }
+        assert_eq!(values(&vec![0x05; MOST_VALUES]).map(|values| values.len()), Ok(MOST_VALUES));
+        assert_eq!(values(&vec![0x05; MOST_VALUES + 1]), Err(AmfError::Many));
+        // What is not kept is not counted: the index of keyframes of a recording.
+        let list = [&[0x0a, 0, 0, 0x4e, 0x20][..], &[0x05; 20_000]].concat();
+        assert_eq!(values(&list), Ok(vec![Value::Other]));
+    }
+
+    #[test]
+    fn fields_are_found_by_name() {
+        let object = Value::Fields(vec![("a".to_owned(), Value::Number(1.0)), ("b".to_owned(), text("x"))]);
+        assert_eq!(object.field("a").and_then(Value::number), Some(1.0));
+        assert_eq!(object.field("b").and_then(Value::text), Some("x"));
+        assert_eq!((object.field("c"), text("a").field("a"), object.text()), (None, None, None));
     }
 
     proptest! {
-        /// What passes can be decoded without a claim that aborts the process.
         #[test]
-        fn noise_that_passes_is_decoded_or_refused(bytes in prop::collection::vec(0u8..=0x11, 0..200)) {
-            if !claims_too_much(&bytes) {
-                let _ = scuffle_amf0::decoder::Amf0Decoder::from_buf(bytes::Bytes::from(bytes)).decode_all();
+        fn noise_harms_nobody(bytes in prop::collection::vec(0u8..=0x12, 0..300)) {
+            if let Ok(values) = values(&bytes) {
+                prop_assert!(values.len() <= bytes.len());
             }
         }
     }

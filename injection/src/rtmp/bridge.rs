@@ -4,6 +4,7 @@
 //! has no way to ask. Anything else is decoded and encoded anew, which costs a CPU as any encoder does, and then
 //! keyframes come on demand. AAC always becomes Opus, the only audio that WebRTC has everywhere.
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
@@ -32,12 +33,18 @@ const ELEMENTS: [(&str, &[&str]); 5] = [
 const ICE: (&str, &str) = ("gstreamer1.0-nice", "nicesrc");
 /// What may wait for the pipeline: a connection that comes about slowly, no more.
 const BACKLOG: Duration = Duration::from_secs(3);
+/// … and so many bytes, whatever their timestamps say.
+const MOST_BYTES: u64 = 16 << 20;
+/// Most pixels of a picture that is decoded: 4096 × 2304 (H.264 level 5.1). A decoder makes room for some twenty.
+const MOST_PIXELS: i64 = 4096 * 2304;
 /// Video encoded anew gets the bitrate that it came with, within these limits, in kbit/s.
 const KBITS: (u32, u32) = (200, 12_000);
 /// If the encoder does not say.
 const DEFAULT_KBITS: u32 = 2500;
 /// What the pipeline's clock says when ours says 0, so that frames can be moved back by as much: see [`Lead`].
 const ORIGIN: Duration = clock::MOST_LEAD;
+/// The element in front of a decoder of video.
+const DECODED: &str = "decoded";
 /// The elements behind which frames are held back, audio's and video's.
 const GATES: [&str; 2] = ["audio-gate", "video-gate"];
 
@@ -57,6 +64,8 @@ pub struct Bridge {
     pipeline: gst::Pipeline,
     peer: gst::Element,
     sources: PerKind<Option<AppSrc>>,
+    /// What it was built for, and renewed with.
+    tracks: Tracks,
     skipper: Skipper,
     gate: Arc<Gate>,
     /// The pads at the gate.
@@ -96,6 +105,9 @@ impl Bridge {
             video: source(Kind::Video.name(), tracks.video.as_ref().map(|config| avc(config)))?,
         };
         let (telling, broken) = mpsc::unbounded_channel();
+        if let Some(parser) = pipeline.by_name(DECODED).and_then(|parser| parser.static_pad("src")) {
+            limit(&parser, telling.clone());
+        }
         let bus = pipeline.bus().ok_or_else(|| missing("bus"))?;
         bus.set_sync_handler(move |_, message| {
             if let gst::MessageView::Error(error) = message.view() {
@@ -119,9 +131,35 @@ impl Bridge {
         }
         let offer = offer_of(&peer);
         let (skipper, lead) = (Skipper::default(), Lead::default());
-        let bridge = Bridge { pipeline, peer, sources, skipper, gate, pads, lead };
+        let tracks = tracks.clone();
+        let bridge = Bridge { pipeline, peer, sources, tracks, skipper, gate, pads, lead };
         bridge.pipeline.set_state(gst::State::Playing)?;
         Ok((bridge, Said { offer, broken }))
+    }
+
+    /// Goes on with another configuration, from the next frame on. `false`: it takes another bridge, because there is another
+    /// medium, or video is to be encoded anew that was not, or the other way round.
+    pub fn renew(&mut self, tracks: &Tracks) -> bool {
+        let shape =
+            |tracks: &Tracks| (tracks.audio.is_some(), tracks.video.is_some(), is_encoded_anew(tracks));
+        if shape(&self.tracks) != shape(tracks) {
+            return false;
+        }
+        let caps = |kind| match kind {
+            Kind::Audio => {
+                tracks.audio.as_ref().filter(|_| tracks.audio != self.tracks.audio).map(|config| aac(config))
+            }
+            Kind::Video => {
+                tracks.video.as_ref().filter(|_| tracks.video != self.tracks.video).map(|config| avc(config))
+            }
+        };
+        for (kind, source) in self.sources.iter() {
+            if let (Some(source), Some(caps)) = (source, caps(kind)) {
+                source.set_caps(Some(&caps));
+            }
+        }
+        self.tracks = tracks.clone();
+        true
     }
 
     /// Takes a frame that came at `now`. `false`: it is left out, for the pipeline is behind.
@@ -129,9 +167,13 @@ impl Bridge {
         let Some(source) = &self.sources[unit.kind] else { return true };
         let backlog = source.current_level_time().map_or(Duration::ZERO, Duration::from);
         let fits = match unit.kind {
+            _ if source.current_level_bytes() > MOST_BYTES => false,
             Kind::Audio => backlog < BACKLOG,
             Kind::Video => self.skipper.takes(unit.key, backlog),
         };
+        if !fits && unit.kind == Kind::Video {
+            self.skipper.skipping = true;
+        }
         if let Some(lead) = self.lead.comes(unit.shown_at, now) {
             // Behind the payloaders, so that RTP's timestamps keep the encoder's distances.
             self.pads.iter().for_each(|pad| pad.set_offset(-(lead.as_nanos() as i64)));
@@ -193,6 +235,30 @@ fn hold(pad: &gst::Pad, gate: Arc<Gate>) {
     });
 }
 
+/// Lets no picture through that is larger than a decoder may make room for, wherever the encoder says so: its configuration, or
+/// between two frames.
+fn limit(pad: &gst::Pad, telling: mpsc::UnboundedSender<String>) {
+    use gst::PadProbeType;
+    let too_large = AtomicBool::new(false);
+    let kinds = PadProbeType::EVENT_DOWNSTREAM | PadProbeType::BUFFER | PadProbeType::BUFFER_LIST;
+    pad.add_probe(kinds, move |_, info| {
+        if let Some(gst::PadProbeData::Event(event)) = &info.data {
+            let gst::EventView::Caps(caps) = event.view() else { return gst::PadProbeReturn::Ok };
+            let side = |name| {
+                caps.caps().structure(0).and_then(|caps| caps.get::<i32>(name).ok()).unwrap_or_default()
+            };
+            let (width, height) = (side("width"), side("height"));
+            if i64::from(width) * i64::from(height) > MOST_PIXELS {
+                too_large.store(true, Ordering::Relaxed);
+                let _ = telling.send(format!(
+                    "the video has {width}x{height} pixels; encode at most 4096x2304, or the baseline profile"
+                ));
+            }
+        }
+        if too_large.load(Ordering::Relaxed) { gst::PadProbeReturn::Drop } else { gst::PadProbeReturn::Ok }
+    });
+}
+
 /// Has requests for keyframes pass a pad as they are. They name no time, and GStreamer (1.22) would add the pad's offset to
 /// that all the same: the encoder would wait for a time that never comes.
 fn pass_requests(pad: &gst::Pad) {
@@ -228,10 +294,13 @@ pub fn is_encoded_anew(tracks: &Tracks) -> bool {
 fn description(tracks: &Tracks) -> String {
     let mut text = "webrtcbin name=peer bundle-policy=max-bundle".to_owned();
     if tracks.video.is_some() {
-        text += " appsrc name=video is-live=true format=time ! h264parse ! ";
-        if is_encoded_anew(tracks) {
+        text += " appsrc name=video is-live=true format=time max-bytes=0 ! h264parse ";
+        if !is_encoded_anew(tracks) {
+            text += "! ";
+        } else {
             let kbits = tracks.kbits.unwrap_or(DEFAULT_KBITS).clamp(KBITS.0, KBITS.1);
             // Slices, because threads that take a frame each hand it out a few frames later.
+            text += &format!("name={DECODED} ! ");
             text += "avdec_h264 thread-type=slice ! videoconvert ! video/x-raw,format=I420 \
                      ! queue max-size-buffers=2 max-size-bytes=0 max-size-time=0 \
                      ! x264enc tune=zerolatency speed-preset=superfast bframes=0 key-int-max=300 ";

@@ -40,7 +40,7 @@ pub enum ChunkError {
     #[error("a message is too long, or too many are begun")]
     TooMuch,
     /// A chunk size that cannot be.
-    #[error("a chunk size of 0 or beyond 16 MiB")]
+    #[error("a chunk size of 0")]
     Size,
 }
 
@@ -69,12 +69,14 @@ impl Default for Chunks {
 }
 
 impl Chunks {
-    /// The encoder's chunks have this size from now on.
+    /// The encoder's chunks have this size from now on. One that is longer than any message is as good as any other such
+    /// (section 5.4.1), and allocates nothing.
     pub fn resize(&mut self, size: u32) -> Result<(), ChunkError> {
-        if size == 0 || size > EXTENDED {
+        let size = size & 0x7fff_ffff;
+        if size == 0 {
             return Err(ChunkError::Size);
         }
-        self.size = size as usize;
+        self.size = size.min(EXTENDED) as usize;
         Ok(())
     }
 
@@ -296,8 +298,20 @@ mod tests {
         let many: Vec<u8> =
             (0..=MOST_STREAMS as u8).flat_map(|id| [0, id, 0, 0, 0, 0, 0, 1, 8, 0, 0, 0, 0, 7]).collect();
         assert_eq!(all(&mut chunks, &[&many]), Err(ChunkError::TooMuch));
-        assert_eq!(chunks.resize(0), Err(ChunkError::Size));
-        assert_eq!(chunks.resize(0x0100_0000), Err(ChunkError::Size));
+        assert_eq!(
+            (chunks.resize(0), chunks.resize(0x8000_0000)),
+            (Err(ChunkError::Size), Err(ChunkError::Size))
+        );
+    }
+
+    #[test]
+    fn a_chunk_may_be_as_long_as_it_likes() {
+        for size in [0x00ff_ffff, 0x0100_0000, 0x7fff_ffff] {
+            let mut chunks = Chunks::default();
+            chunks.resize(size).unwrap();
+            let whole = [&[4, 0, 0, 0, 0, 1, 44, 9, 1, 0, 0, 0][..], &[7; 300]].concat();
+            assert_eq!(all(&mut chunks, &[&whole]).unwrap(), [(9, 0, 300)]);
+        }
     }
 
     proptest! {

@@ -1,39 +1,39 @@
-//! One encoder's connection, from its first byte to the end of its publication.
+//! One encoder's connection: its first byte to its wish to publish, and the answer.
 
 use std::net::SocketAddr;
-use std::pin::pin;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use node::auth::Asking;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
-use tokio::sync::{oneshot, watch};
+use tokio::sync::oneshot;
 use tokio::time::timeout;
 
-use node::auth::Asking;
-
-use super::bridge::{self, Bridge, Said};
-use super::flv;
-use super::intake::{Intake, Tracks, Unit};
+use super::books::Refusal;
 use super::key::{self, Denied, Key};
+use super::places::Place;
 use super::protocol::{Event, Protocol};
-use crate::injector::{Injector, Published, Via};
+use super::publishing;
+use crate::injector::Injector;
 
 /// How long an encoder may take to say what it publishes, …
 const GREETING: Duration = Duration::from_secs(10);
-/// … how many bytes it may need for that, …
+/// … and how many bytes it may need for that.
 const GREETING_BYTES: usize = 16 * 1024;
-/// … and how long it may take to configure its media.
-const FIRST_MEDIA: Duration = Duration::from_secs(10);
 /// How long it may take to take our few bytes.
 const ANSWER: Duration = Duration::from_secs(5);
 /// How long a refused one has to read why.
 const FAREWELL: Duration = Duration::from_secs(2);
-/// How long an offer may take to come about.
-const OFFER: Duration = Duration::from_secs(10);
 
-/// Takes an encoder in and stays with it.
-pub async fn serve(socket: TcpStream, from: SocketAddr, injector: Arc<Injector>) {
+/// Takes an encoder in and stays with it. `taken` ends when another gets its place, because it keeps silent.
+pub async fn serve(
+    socket: TcpStream,
+    from: SocketAddr,
+    injector: Arc<Injector>,
+    place: Place,
+    taken: oneshot::Receiver<()>,
+) {
     let mut connection = Connection {
         socket,
         from,
@@ -42,54 +42,59 @@ pub async fn serve(socket: TcpStream, from: SocketAddr, injector: Arc<Injector>)
         buffer: vec![0; 64 * 1024].into_boxed_slice(),
         began: Instant::now(),
     };
-    let key = match timeout(GREETING, connection.greet(&injector)).await {
-        Ok(Ok(key)) => key,
-        Ok(Err(why)) => return tracing::warn!("RTMP from {from}: refused: {why}"),
-        Err(_) => {
-            return tracing::warn!("RTMP from {from}: refused: it has not said what it publishes");
-        }
+    let books = injector.rtmp.books.clone();
+    let greeted = tokio::select! {
+        greeted = timeout(GREETING, connection.greet(&injector)) => greeted,
+        _ = taken => Ok(Err((Refusal::Crowded, "another came while it said nothing".to_owned()))),
     };
+    let key = match greeted {
+        Ok(Ok(key)) => key,
+        Ok(Err((refusal, why))) => return books.refuse(refusal, from, &why),
+        Err(_) => return books.refuse(Refusal::Silent, from, SILENT),
+    };
+    place.keep();
     let session = &key.session;
     tracing::info!("session {session}: RTMP from {from}");
-    match connection.publish(session, &injector).await {
+    match publishing::publish(&mut connection, session, &injector, place).await {
         Ok(()) => tracing::info!("session {session}: RTMP from {from} is over: the encoder ended it"),
-        Err(why) => tracing::warn!("session {session}: RTMP from {from} is over: {why}"),
+        Err(why) => books.warn(&format!("session {session}: RTMP from {from} is over: {why}")),
     }
 }
 
-struct Connection {
+const SILENT: &str = "it has not said what it publishes";
+
+/// A socket, and what is spoken on it.
+pub(super) struct Connection {
     socket: TcpStream,
     from: SocketAddr,
     protocol: Protocol,
     answer: Vec<u8>,
     buffer: Box<[u8]>,
-    began: Instant,
+    /// When it began: times count from here.
+    pub began: Instant,
 }
 
 impl Connection {
     /// Lets it in or not.
-    async fn greet(&mut self, injector: &Injector) -> Result<Key, String> {
+    async fn greet(&mut self, injector: &Injector) -> Result<Key, (Refusal, String)> {
+        let malformed = |why| (Refusal::Malformed, why);
         let mut taken = 0;
         loop {
-            let count = self.read().await?;
+            let count = self.read().await.map_err(malformed)?;
             taken += count;
             if count == 0 || taken > GREETING_BYTES {
-                return Err("it has not said what it publishes".to_owned());
+                return Err((Refusal::Silent, SILENT.to_owned()));
             }
-            for event in self.events(count).await? {
-                let Event::Publish { application, name } = event else { continue };
-                let verdict = match key::parse(&application, &name) {
+            for event in self.events(count).await.map_err(malformed)? {
+                let Event::Publish(address) = event else { continue };
+                let verdict = match key::parse(&address) {
                     Ok(key) => self.admit(key, injector).await,
                     Err(denied) => Err(denied),
                 };
-                match verdict {
-                    Ok(key) => {
-                        self.protocol.accept(&mut self.answer).map_err(|error| error.to_string())?;
-                        self.flush().await?;
-                        return Ok(key);
-                    }
-                    Err(denied) => return Err(self.refuse(&denied).await),
-                }
+                return match verdict {
+                    Ok(key) => self.accept().await.map(|()| key).map_err(malformed),
+                    Err(denied) => Err((Refusal::Denied, self.refuse(&denied).await)),
+                };
             }
         }
     }
@@ -106,6 +111,11 @@ impl Connection {
         key::decide(&key, injector.occupancy(&key.session)).map(|()| key)
     }
 
+    async fn accept(&mut self) -> Result<(), String> {
+        self.protocol.accept(&mut self.answer).map_err(|error| error.to_string())?;
+        self.flush().await
+    }
+
     /// Says why not, and waits for the encoder to go: were the connection closed with bytes of its unread, it would be
     /// reset, and the answer lost with it.
     async fn refuse(&mut self, denied: &Denied) -> String {
@@ -117,129 +127,13 @@ impl Connection {
         denied.to_string()
     }
 
-    /// Brings its media to the session until it ends.
-    async fn publish(&mut self, session: &str, injector: &Arc<Injector>) -> Result<(), String> {
-        let mut intake = Intake::default();
-        let mut held = Vec::new();
-        let begin = timeout(FIRST_MEDIA, self.begin(&mut intake, &mut held)).await;
-        let tracks = begin.map_err(|_| "neither H264 nor AAC came".to_owned())??;
-        let Some(tracks) = tracks else { return Ok(()) };
-        let (bridge, said) = Bridge::start(&tracks, self.began).map_err(|error| error.to_string())?;
-        let what = tracks.video.as_ref().map(|config| flv::profile(config));
-        let via = match bridge::is_encoded_anew(&tracks) {
-            true => Via::RtmpEncodedAnew,
-            false => Via::Rtmp,
-        };
-        tracing::info!(
-            "session {session}: by RTMP come {}{}",
-            what.map_or("no video".to_owned(), |profile| format!("H264 of the {profile} profile")),
-            match via {
-                Via::RtmpEncodedAnew => ", encoded anew as baseline",
-                _ => "",
-            }
-        );
-        let mut stage = Stage { bridge, behind: false, session };
-        held.into_iter().for_each(|(unit, now)| stage.push(unit, now));
-        let mut published = None;
-        let result = self.carry(&mut intake, &mut stage, said, &mut published, via, injector).await;
-        if let Some(Published { key, .. }) = published {
-            // Whoever ended it before us has ended it.
-            if let Ok(live) = injector.entry(session) {
-                let _ = live.unpublish(Some(&key)).await;
-            }
-        }
-        // It waits for its threads.
-        let bridge = stage.bridge;
-        let _ = tokio::task::spawn_blocking(move || drop(bridge)).await;
-        result
-    }
-
-    /// Reads until enough is known. `None`: the encoder has gone.
-    async fn begin(&mut self, intake: &mut Intake, held: &mut Held) -> Result<Option<Tracks>, String> {
-        // What came together with the wish to publish has been taken already: nobody sends media before the answer.
-        loop {
-            if let Some(tracks) = intake.tracks(self.began.elapsed()) {
-                return Ok(Some(tracks));
-            }
-            let due = intake.due().map(|due| self.began + due);
-            let count = tokio::select! {
-                count = self.socket.read(&mut self.buffer) => count.map_err(|error| error.to_string())?,
-                () = until(due) => continue,
-            };
-            if count == 0 {
-                return Ok(None);
-            }
-            for event in self.events(count).await? {
-                match self.unit(intake, event)? {
-                    Took::Unit(unit) => held.push((unit, self.began.elapsed())),
-                    Took::Nothing => {}
-                    Took::End => return Ok(None),
-                }
-            }
-        }
-    }
-
-    /// Carries frames until one side ends it, and has them published meanwhile.
-    async fn carry(
-        &mut self,
-        intake: &mut Intake,
-        stage: &mut Stage<'_>,
-        said: Said,
-        published: &mut Option<Published>,
-        via: Via,
-        injector: &Arc<Injector>,
-    ) -> Result<(), String> {
-        let Said { offer, mut broken } = said;
-        let mut publishing = pin!(negotiate(offer, stage.session, via, injector));
-        let mut takes = None;
-        loop {
-            tokio::select! {
-                result = &mut publishing, if published.is_none() => {
-                    let answered = published.insert(result?);
-                    takes = Some(answered.connected.clone());
-                    stage.bridge.answer(&answered.answer).map_err(|error| error.to_string())?;
-                }
-                why = over(published) => return Err(why),
-                () = connected(&mut takes) => stage.bridge.open(),
-                Some(why) = broken.recv() => return Err(why),
-                count = self.socket.read(&mut self.buffer) => {
-                    let count = count.map_err(|error| error.to_string())?;
-                    if count == 0 {
-                        return Ok(());
-                    }
-                    for event in self.events(count).await? {
-                        match self.unit(intake, event)? {
-                            Took::Unit(unit) => stage.push(unit, self.began.elapsed()),
-                            Took::Nothing => {}
-                            Took::End => return Ok(()),
-                        }
-                    }
-                }
-            }
-        }
-    }
-
-    fn unit(&self, intake: &mut Intake, event: Event) -> Result<Took, String> {
-        let now = self.began.elapsed();
-        let unit = match event {
-            Event::Audio { timestamp, body } => intake.audio(timestamp, &body, now)?,
-            Event::Video { timestamp, body } => intake.video(timestamp, &body, now)?,
-            Event::Bitrate(kbits) => {
-                intake.bitrate(kbits);
-                None
-            }
-            Event::Finished => return Ok(Took::End),
-            Event::Publish { .. } => None,
-        };
-        Ok(unit.map_or(Took::Nothing, Took::Unit))
-    }
-
-    async fn read(&mut self) -> Result<usize, String> {
+    /// How many bytes have come; none: the encoder has gone. It can be cancelled.
+    pub async fn read(&mut self) -> Result<usize, String> {
         self.socket.read(&mut self.buffer).await.map_err(|error| error.to_string())
     }
 
-    /// Takes what was read, and answers.
-    async fn events(&mut self, count: usize) -> Result<Vec<Event>, String> {
+    /// Takes so many bytes as were read, and answers. With none, what has waited for the wish to publish to be granted.
+    pub async fn events(&mut self, count: usize) -> Result<Vec<Event>, String> {
         let events =
             self.protocol.take(&self.buffer[..count], &mut self.answer).map_err(|error| error.to_string())?;
         self.flush().await?;
@@ -253,75 +147,5 @@ impl Connection {
             self.answer.clear();
         }
         Ok(())
-    }
-}
-
-/// Frames of before the bridge, and when they came.
-type Held = Vec<(Unit, Duration)>;
-
-/// What an event was.
-enum Took {
-    Unit(Unit),
-    Nothing,
-    End,
-}
-
-/// A bridge, and whether it keeps up.
-struct Stage<'a> {
-    bridge: Bridge,
-    behind: bool,
-    session: &'a str,
-}
-
-impl Stage<'_> {
-    fn push(&mut self, unit: Unit, now: Duration) {
-        let fits = self.bridge.push(unit, now);
-        if !fits && !self.behind {
-            tracing::warn!(
-                "session {}: frames that came by RTMP are left out: this machine does not keep up, or Janus does not \
-                 connect",
-                self.session
-            );
-        }
-        self.behind = !fits;
-    }
-}
-
-/// From the bridge's offer to a publication.
-async fn negotiate(
-    offer: oneshot::Receiver<Result<String, String>>,
-    session: &str,
-    via: Via,
-    injector: &Arc<Injector>,
-) -> Result<Published, String> {
-    let offer = timeout(OFFER, offer).await.map_err(|_| "GStreamer makes no offer".to_owned())?;
-    let offer = offer.map_err(|_| "GStreamer makes no offer".to_owned())??;
-    injector.publish(session, offer, via).await.map_err(|error| error.to_string())
-}
-
-/// Ends when Janus takes media, once.
-async fn connected(takes: &mut Option<watch::Receiver<bool>>) {
-    let Some(connected) = takes else { return std::future::pending().await };
-    // If it is over before that, `over` says so.
-    let is = connected.wait_for(|connected| *connected).await.is_ok();
-    *takes = None;
-    if !is {
-        std::future::pending::<()>().await;
-    }
-}
-
-/// Ends when the publication does, and says why.
-async fn over(published: &mut Option<Published>) -> String {
-    let Some(published) = published else { return std::future::pending().await };
-    match published.over.wait_for(Option::is_some).await {
-        Ok(why) => why.clone().unwrap_or_default(),
-        Err(_) => "the publication is gone".to_owned(),
-    }
-}
-
-async fn until(due: Option<Instant>) {
-    match due {
-        Some(due) => tokio::time::sleep_until(due.into()).await,
-        None => std::future::pending().await,
     }
 }

@@ -3,13 +3,18 @@
 use std::time::Duration;
 
 use bytes::Bytes;
-use node::media::Kind;
+use node::media::{Kind, PerKind};
 
 use super::clock::Clock;
 use super::flv::{self, Audio, Video};
+use super::metadata::Metadata;
 
-/// How long the other medium is waited for once one is there.
+/// How long the other medium is waited for once one is there, …
 const OTHER: Duration = Duration::from_secs(1);
+/// … and if the encoder has announced it.
+const ANNOUNCED: Duration = Duration::from_secs(10);
+/// How much later than it is decoded a frame may be shown: B-frames of slow pictures.
+const MOST_SHOWN_AFTER_MS: i32 = 3000;
 
 /// A frame.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -42,25 +47,32 @@ pub struct Tracks {
 pub struct Intake {
     clock: Clock,
     tracks: Tracks,
-    /// When the first configuration came.
+    announced: PerKind<bool>,
+    /// Which media there are frames of, …
+    there: PerKind<bool>,
+    /// … and when the first one came.
     since: Option<Duration>,
     begun: bool,
     seen_key: bool,
+    /// Configured anew, or for the first time after the beginning, and not told yet.
+    renewed: PerKind<bool>,
 }
 
 impl Intake {
-    /// The encoder's metadata.
-    pub fn bitrate(&mut self, kbits: u32) {
-        self.tracks.kbits = Some(kbits);
+    /// What the encoder says of its media.
+    pub fn metadata(&mut self, metadata: Metadata) {
+        self.announced = metadata.announced;
+        self.tracks.kbits = metadata.kbits.or(self.tracks.kbits);
     }
 
     /// An audio message.
     pub fn audio(&mut self, timestamp: u32, body: &Bytes, now: Duration) -> Result<Option<Unit>, String> {
         match flv::audio(body)? {
-            Audio::Config(config) => self.config(Kind::Audio, config, now)?,
+            Audio::Config(config) => self.config(Kind::Audio, config),
             Audio::Frame(data) if self.tracks.audio.is_some() => {
-                let at = self.clock.place(timestamp, now);
-                return Ok(Some(Unit { kind: Kind::Audio, at, shown_at: at, key: true, data }));
+                let at = self.clock.place(Kind::Audio, timestamp, now);
+                let unit = Unit { kind: Kind::Audio, at, shown_at: at, key: true, data };
+                return Ok(Some(self.frame(unit, now)));
             }
             Audio::Frame(_) | Audio::Nothing => {}
         }
@@ -70,13 +82,14 @@ impl Intake {
     /// A video message.
     pub fn video(&mut self, timestamp: u32, body: &Bytes, now: Duration) -> Result<Option<Unit>, String> {
         match flv::video(body)? {
-            Video::Config(config) => self.config(Kind::Video, config, now)?,
+            Video::Config(config) => self.config(Kind::Video, config),
             Video::Frame { key, shown_after_ms, data } if self.tracks.video.is_some() => {
-                let at = self.clock.place(timestamp, now);
+                let at = self.clock.place(Kind::Video, timestamp, now);
                 self.seen_key |= key;
                 if self.seen_key {
-                    let after = Duration::from_millis(shown_after_ms.max(0) as u64);
-                    return Ok(Some(Unit { kind: Kind::Video, at, shown_at: at + after, key, data }));
+                    let after = Duration::from_millis(shown_after_ms.clamp(0, MOST_SHOWN_AFTER_MS) as u64);
+                    let unit = Unit { kind: Kind::Video, at, shown_at: at + after, key, data };
+                    return Ok(Some(self.frame(unit, now)));
                 }
             }
             Video::Frame { .. } | Video::Nothing => {}
@@ -84,41 +97,69 @@ impl Intake {
         Ok(None)
     }
 
-    /// When to ask [`tracks`](Self::tracks) again even if nothing comes.
+    /// When to ask [`tracks`](Self::tracks) again even if nothing comes. `None`: nothing has come.
     pub fn due(&self) -> Option<Duration> {
-        self.since.filter(|_| !self.begun).map(|since| since + OTHER)
+        let waits = |kind| !self.there[kind] && (self.announced[kind] || self.config_of(kind).is_some());
+        let patience = if Kind::BOTH.into_iter().any(waits) { ANNOUNCED } else { OTHER };
+        self.since.filter(|_| !self.begun).map(|since| since + patience)
     }
 
-    /// Once: what to begin with, as soon as both media are known, or one and the other keeps us waiting.
+    /// Once: what to begin with, as soon as frames of both media are there, or of one and the other keeps us waiting.
     pub fn tracks(&mut self, now: Duration) -> Option<Tracks> {
-        let both = self.tracks.audio.is_some() && self.tracks.video.is_some();
-        if self.begun || !(both || self.due().is_some_and(|due| now >= due)) {
+        let both = self.there.audio && self.there.video;
+        if both || self.due().is_some_and(|due| now >= due) { self.begin() } else { None }
+    }
+
+    /// The same without waiting for anything.
+    pub fn begin(&mut self) -> Option<Tracks> {
+        if self.begun || self.since.is_none() {
             return None;
         }
         self.begun = true;
-        Some(self.tracks.clone())
+        self.renewed = PerKind::default();
+        Some(self.known())
     }
 
-    fn config(&mut self, kind: Kind, config: Bytes, now: Duration) -> Result<(), String> {
+    /// Once for each change after the beginning: what goes on with a frame of this kind, which is the first of its
+    /// configuration.
+    pub fn renewed(&mut self, kind: Kind) -> Option<Tracks> {
+        (self.begun && std::mem::take(&mut self.renewed[kind])).then(|| self.known())
+    }
+
+    /// What there are frames of.
+    fn known(&self) -> Tracks {
+        let known = |kind| self.config_of(kind).filter(|_| self.there[kind]).cloned();
+        Tracks { audio: known(Kind::Audio), video: known(Kind::Video), kbits: self.tracks.kbits }
+    }
+
+    fn config_of(&self, kind: Kind) -> Option<&Bytes> {
+        match kind {
+            Kind::Audio => self.tracks.audio.as_ref(),
+            Kind::Video => self.tracks.video.as_ref(),
+        }
+    }
+
+    fn frame(&mut self, unit: Unit, now: Duration) -> Unit {
+        self.since.get_or_insert(now);
+        self.there[unit.kind] = true;
+        unit
+    }
+
+    fn config(&mut self, kind: Kind, config: Bytes) {
         let known = match kind {
             Kind::Audio => &mut self.tracks.audio,
             Kind::Video => &mut self.tracks.video,
         };
-        match known {
-            // Some encoders repeat it.
-            Some(known) if *known == config => {}
-            Some(_) => {
-                return Err(format!("its {kind} is configured anew; it has to publish again for that"));
-            }
-            None if self.begun => {
-                return Err(format!("its {kind} came too late; it has to publish again for that"));
-            }
-            None => {
-                *known = Some(config);
-                self.since.get_or_insert(now);
-            }
+        // Some encoders repeat it.
+        if known.as_ref() == Some(&config) {
+            return;
         }
-        Ok(())
+        *known = Some(config);
+        self.renewed[kind] = true;
+        if kind == Kind::Video {
+            // What comes of the old configuration, or refers to it, cannot be decoded any more.
+            self.seen_key = false;
+        }
     }
 }
 
@@ -128,55 +169,135 @@ mod tests {
 
     const H264: &[u8] = &[0x17, 0, 0, 0, 0, 1, 66, 0xc0, 31, 0xff, 0xe1, 0, 0];
     const AAC: &[u8] = &[0xaf, 0, 0x12, 0x10];
+    const KEY: &[u8] = &[0x17, 1, 0, 0, 0, 7];
+    const DELTA: &[u8] = &[0x27, 1, 0, 0, 40, 7];
+    const SOUND: &[u8] = &[0xaf, 1, 7];
 
     fn at(ms: u64) -> Duration {
         Duration::from_millis(ms)
     }
 
-    fn body(bytes: &'static [u8]) -> Bytes {
-        Bytes::from_static(bytes)
+    /// An intake that has taken these, each at its time.
+    fn having(messages: &[(u64, &'static [u8])]) -> Intake {
+        let mut intake = Intake::default();
+        for (ms, body) in messages {
+            takes(&mut intake, *ms, body);
+        }
+        intake
+    }
+
+    fn takes(intake: &mut Intake, ms: u64, body: &'static [u8]) -> Option<Unit> {
+        let body = Bytes::from_static(body);
+        match body[0] {
+            0xaf => intake.audio(ms as u32, &body, at(ms)).unwrap(),
+            _ => intake.video(ms as u32, &body, at(ms)).unwrap(),
+        }
+    }
+
+    fn announces(audio: bool, video: bool) -> Metadata {
+        Metadata { kbits: None, announced: PerKind { audio, video } }
     }
 
     #[test]
     fn it_begins_with_both_media() {
-        let mut intake = Intake::default();
-        assert_eq!((intake.tracks(at(0)), intake.due()), (None, None));
-        intake.video(0, &body(H264), at(10)).unwrap();
+        let mut intake = having(&[(0, H264)]);
+        assert_eq!((intake.tracks(at(0)), intake.due()), (None, None), "a configuration is no medium");
+        takes(&mut intake, 10, KEY);
         assert_eq!((intake.tracks(at(20)), intake.due()), (None, Some(at(1010))));
-        intake.bitrate(800);
-        intake.audio(0, &body(AAC), at(30)).unwrap();
+        intake.metadata(Metadata { kbits: Some(800), announced: PerKind::default() });
+        takes(&mut intake, 30, AAC);
+        takes(&mut intake, 30, SOUND);
         let tracks = intake.tracks(at(30)).unwrap();
         assert!(tracks.audio.is_some() && tracks.video.is_some() && tracks.kbits == Some(800));
         assert_eq!((intake.tracks(at(5000)), intake.due()), (None, None));
+        assert_eq!((intake.renewed(Kind::Audio), intake.renewed(Kind::Video)), (None, None));
     }
 
     #[test]
     fn one_medium_is_enough_after_a_while() {
-        let mut intake = Intake::default();
-        intake.audio(0, &body(AAC), at(0)).unwrap();
+        let mut intake = having(&[(0, AAC), (0, SOUND)]);
         assert_eq!(intake.tracks(at(999)), None);
-        assert_eq!(intake.tracks(at(1000)).unwrap().video, None);
-        assert!(intake.video(0, &body(H264), at(1100)).unwrap_err().contains("too late"));
+        let tracks = intake.tracks(at(1000)).unwrap();
+        assert!(tracks.audio.is_some() && tracks.video.is_none());
+    }
+
+    /// Case A2 of the field.
+    #[test]
+    fn a_medium_that_is_announced_is_waited_for() {
+        for only in [[(0, H264), (500, KEY)], [(0, AAC), (500, SOUND)]] {
+            let mut intake = having(&only);
+            intake.metadata(announces(true, true));
+            assert_eq!((intake.due(), intake.tracks(at(10_499))), (Some(at(10_500)), None));
+            let alone = intake.tracks(at(10_500)).unwrap();
+            assert_ne!(alone.audio.is_some(), alone.video.is_some());
+        }
+        // What is there is not waited for.
+        let mut intake = having(&[(0, H264), (500, KEY)]);
+        intake.metadata(announces(false, true));
+        assert_eq!(intake.due(), Some(at(1500)));
+        // A configuration says as much: its keyframe may take a while.
+        assert_eq!(having(&[(0, H264), (0, AAC), (500, SOUND)]).due(), Some(at(10_500)));
+    }
+
+    /// Case A2, where it is not announced: what comes later is taken up with its first frame.
+    #[test]
+    fn a_medium_that_comes_later_is_taken_up() {
+        let mut intake = having(&[(0, H264), (0, KEY)]);
+        assert!(intake.tracks(at(1000)).unwrap().audio.is_none());
+        takes(&mut intake, 3000, AAC);
+        takes(&mut intake, 3000, DELTA);
+        assert_eq!(intake.renewed(Kind::Video), None);
+        assert!(takes(&mut intake, 3001, SOUND).is_some());
+        let tracks = intake.renewed(Kind::Audio).unwrap();
+        assert!(tracks.audio.is_some() && tracks.video.is_some());
+        assert_eq!(intake.renewed(Kind::Audio), None);
+    }
+
+    #[test]
+    fn it_begins_with_what_there_is_when_it_must() {
+        let mut intake = having(&[(0, H264)]);
+        assert_eq!(intake.begin(), None);
+        takes(&mut intake, 0, KEY);
+        assert!(intake.begin().unwrap().video.is_some());
+        assert_eq!((intake.begin(), intake.due()), (None, None));
     }
 
     #[test]
     fn frames_come_in_the_order_of_a_decoder_and_begin_with_a_keyframe() {
+        const LATER: &[u8] = &[0x17, 1, 0, 0, 80, 7];
         let mut intake = Intake::default();
-        let (delta, key): (&[u8], &[u8]) = (&[0x27, 1, 0, 0, 40, 7], &[0x17, 1, 0, 0, 80, 7]);
-        assert_eq!(intake.video(0, &body(key), at(0)), Ok(None), "before the configuration");
-        intake.video(0, &body(H264), at(0)).unwrap();
-        assert_eq!(intake.video(0, &body(delta), at(0)), Ok(None), "before a keyframe");
-        let unit = intake.video(40, &body(key), at(41)).unwrap().unwrap();
+        assert_eq!(takes(&mut intake, 0, KEY), None, "before the configuration");
+        takes(&mut intake, 0, H264);
+        assert_eq!(takes(&mut intake, 0, DELTA), None, "before a keyframe");
+        let unit = takes(&mut intake, 40, LATER).unwrap();
         assert_eq!((unit.kind, unit.at, unit.shown_at, unit.key), (Kind::Video, at(40), at(120), true));
-        let unit = intake.video(80, &body(delta), at(99)).unwrap().unwrap();
+        let unit = takes(&mut intake, 80, DELTA).unwrap();
         assert_eq!((unit.at, unit.shown_at, unit.key), (at(80), at(120), false));
     }
 
+    /// Case A3 of the field.
     #[test]
-    fn the_configuration_may_be_repeated_and_not_changed() {
-        let mut intake = Intake::default();
-        intake.audio(0, &body(AAC), at(0)).unwrap();
-        assert_eq!(intake.audio(9, &body(AAC), at(9)), Ok(None));
-        assert!(intake.audio(9, &body(&[0xaf, 0, 0x11, 0x90]), at(9)).unwrap_err().contains("anew"));
+    fn with_another_configuration_it_goes_on_from_the_next_keyframe() {
+        const OTHER: &[u8] = &[0x17, 0, 0, 0, 0, 1, 66, 0xc0, 40, 0xff, 0xe1, 0, 0];
+        let mut intake = having(&[(0, H264), (0, AAC), (0, KEY), (0, SOUND)]);
+        intake.tracks(at(0)).unwrap();
+        // Repeated, it is nothing new.
+        takes(&mut intake, 40, H264);
+        assert!(takes(&mut intake, 40, DELTA).is_some());
+        assert_eq!(intake.renewed(Kind::Video), None);
+        takes(&mut intake, 80, OTHER);
+        assert_eq!(takes(&mut intake, 80, DELTA), None, "of the old one");
+        assert!(takes(&mut intake, 120, KEY).is_some());
+        assert_eq!(intake.renewed(Kind::Video).unwrap().video.as_deref(), Some(&OTHER[5..]));
+        takes(&mut intake, 120, &[0xaf, 0, 0x11, 0x90]);
+        assert!(takes(&mut intake, 120, SOUND).is_some());
+        assert_eq!(intake.renewed(Kind::Audio).unwrap().audio.as_deref(), Some(&[0x11, 0x90][..]));
+    }
+
+    #[test]
+    fn nothing_is_shown_in_an_hour() {
+        let mut intake = having(&[(0, H264)]);
+        let unit = takes(&mut intake, 0, &[0x17, 1, 0x7f, 0xff, 0xff, 7]).unwrap();
+        assert_eq!(unit.shown_at, at(3000));
     }
 }

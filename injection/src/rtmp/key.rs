@@ -5,10 +5,13 @@ use node::auth::Refused;
 use node::secret::Secret;
 use percent_encoding::percent_decode_str;
 
+use super::protocol::Address;
 use crate::publication::Occupancy;
 
 /// The application part of the URL, the one that encoders expect.
 const APPLICATION: &str = "live";
+/// What Adobe's encoder puts behind an application when it is told nothing.
+const DEFAULT_INSTANCE: &str = "_definst_";
 
 /// A stream key taken apart.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -65,18 +68,32 @@ impl From<Refused> for Denied {
     }
 }
 
-/// Takes `SESSION[?token=TOKEN]` apart.
-pub fn parse(application: &str, name: &str) -> Result<Key, Denied> {
-    if application.trim_matches('/') != APPLICATION {
+/// Takes an address apart: `live/SESSION?token=TOKEN`. Encoders ask for it in one or in two fields and cut it where they like, so that
+/// the session may be the end of the application, and the token behind either; a few name it in the connection's URL only.
+pub fn parse(address: &Address) -> Result<Key, Denied> {
+    let (application, asked) = cut(&address.application);
+    let (name, queried) = cut(&address.name);
+    let mut path =
+        [application, name].into_iter().flat_map(|part| part.split('/')).filter(|part| !part.is_empty());
+    if path.next() != Some(APPLICATION) {
         return Err(Denied::Application(application.escape_debug().take(40).collect()));
     }
-    let (session, query) = name.split_once('?').unwrap_or((name, ""));
-    if session.is_empty() {
+    let path: Vec<&str> = path.filter(|part| *part != DEFAULT_INSTANCE).collect();
+    if path.is_empty() {
         return Err(Denied::NoSession);
     }
     let decoded = |text: &str| percent_decode_str(text).decode_utf8_lossy().into_owned();
-    let token = query.split('&').find_map(|field| field.strip_prefix("token="));
-    Ok(Key { session: decoded(session), token: token.map(decoded).map(Secret::new) })
+    let queries = [queried, asked, cut(&address.url).1];
+    let token = queries
+        .iter()
+        .flat_map(|query| query.split(['&', '?']))
+        .find_map(|field| field.strip_prefix("token="));
+    Ok(Key { session: decoded(&path.join("/")), token: token.map(decoded).map(Secret::new) })
+}
+
+/// What is in front of a query, and the query.
+fn cut(text: &str) -> (&str, &str) {
+    text.split_once('?').unwrap_or((text, ""))
 }
 
 /// May somebody who is admitted publish?
@@ -100,6 +117,10 @@ mod tests {
         Key { session: session.to_owned(), token: token.map(Secret::new) }
     }
 
+    fn parsed(application: &str, name: &str) -> Result<Key, Denied> {
+        parse(&Address { application: application.to_owned(), url: String::new(), name: name.to_owned() })
+    }
+
     #[test]
     fn keys_are_taken_apart() {
         let table = [
@@ -108,13 +129,42 @@ mod tests {
             ("live", "s1?x=1&token=a%26b%3F", key("s1", Some("a&b?"))),
             ("live", "s1?token=", key("s1", Some(""))),
             ("live", "a%20b?", key("a b", None)),
+            ("/live", "/s1/", key("s1", None)),
+            ("live/_definst_", "s1", key("s1", None)),
         ];
         for (application, name, wanted) in table {
-            assert_eq!(parse(application, name), Ok(wanted), "{name}");
+            assert_eq!(parsed(application, name), Ok(wanted), "{name}");
         }
-        assert_eq!(parse("live", ""), Err(Denied::NoSession));
-        assert_eq!(parse("live", "?token=abc"), Err(Denied::NoSession));
-        assert_eq!(parse("vod", "s1"), Err(Denied::Application("vod".to_owned())));
+        assert_eq!(parsed("live", ""), Err(Denied::NoSession));
+        assert_eq!(parsed("live", "?token=abc"), Err(Denied::NoSession));
+        assert_eq!(parsed("vod", "s1"), Err(Denied::Application("vod".to_owned())));
+        assert_eq!(parsed("lively", "s1"), Err(Denied::Application("lively".to_owned())));
+    }
+
+    /// Case A6 of the field: wherever the encoder cuts the address.
+    #[test]
+    fn session_and_token_may_be_in_either_field() {
+        let table = [
+            ("live/s1", "", key("s1", None)),
+            ("live/s1?token=T", "", key("s1", Some("T"))),
+            ("live?token=T", "s1", key("s1", Some("T"))),
+            ("live/?token=T", "s1", key("s1", Some("T"))),
+            ("live/s1", "?token=T", key("s1", Some("T"))),
+            ("live?token=old", "s1?token=T", key("s1", Some("T"))),
+            ("live?x=1&token=T", "s1?y=2", key("s1", Some("T"))),
+            ("live", "s1?y=2?token=T", key("s1", Some("T"))),
+            ("", "live/s1", key("s1", None)),
+            ("live/a", "b", key("a/b", None)),
+        ];
+        for (application, name, wanted) in table {
+            assert_eq!(parsed(application, name), Ok(wanted), "{application} {name}");
+        }
+        let url = Address {
+            application: "live".to_owned(),
+            url: "rtmp://host/live?token=T".to_owned(),
+            name: "s1".to_owned(),
+        };
+        assert_eq!(parse(&url), Ok(key("s1", Some("T"))));
     }
 
     #[test]
@@ -144,7 +194,7 @@ mod tests {
     proptest! {
         #[test]
         fn noise_harms_nobody(application in "\\PC{0,20}", name in "\\PC{0,100}") {
-            let _ = parse(&application, &name);
+            let _ = parsed(&application, &name);
         }
     }
 }

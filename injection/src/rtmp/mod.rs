@@ -8,55 +8,84 @@
 //! An RTMP publisher becomes a publication like any other, at the session's Janus: its place, numbering, forwarding and
 //! end are the same. All of it runs in this process; with the connection everything that it began is over.
 //!
-//! Without I/O: [`chunks`] and [`protocol`] (bytes to messages to events), [`key`] (who may publish where), [`flv`] (what is in a message),
-//! [`clock`] (timestamps), [`intake`] (what an encoder sends, and when enough of it is known). Around these: [`bridge`]
-//! (GStreamer), [`offer`] (what it asks Janus for), [`gate`] (frames wait until Janus takes them), [`connection`] (a socket and its deadlines).
+//! | file | what it does |
+//! |---|---|
+//! | [`chunks`], [`amf`], [`command`], [`metadata`], [`protocol`] | bytes to messages to events, without I/O and within bounds |
+//! | [`flv`], [`enhanced`] | what is in an audio or video message |
+//! | [`key`] | who may publish where |
+//! | [`clock`], [`intake`], [`held`] | timestamps; what an encoder sends, and when enough of it is known; frames until then |
+//! | [`bridge`], [`offer`], [`gate`] | GStreamer: the pipeline, its offer, frames that wait until Janus takes them |
+//! | [`connection`], [`publishing`] | a socket and its deadlines, up to the wish to publish, and from there on |
+//! | [`places`], [`books`] | how many may be connected and publish nothing; what became of them |
 
 pub mod amf;
+mod books;
 mod bridge;
 pub mod chunks;
 mod clock;
+pub mod command;
 mod connection;
+mod enhanced;
 pub mod flv;
 mod gate;
+mod held;
 mod intake;
 mod key;
+pub mod metadata;
 mod offer;
+mod places;
 pub mod protocol;
+mod publishing;
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use tokio::net::TcpListener;
-use tokio::sync::Semaphore;
 
 use crate::injector::Injector;
 
+pub use books::Books;
 pub use bridge::init;
-
-/// Connections at once. Those that publish nothing end after seconds; an injection has far fewer publishers.
-const CONNECTIONS: usize = 64;
+pub use places::Places;
 
 /// Takes encoders in until the program ends.
 pub async fn serve(listener: TcpListener, injector: Arc<Injector>) {
-    let places = Arc::new(Semaphore::new(CONNECTIONS));
+    let (books, places) = (injector.rtmp.books.clone(), injector.rtmp.places.clone());
     loop {
         let (socket, from) = match listener.accept().await {
             Ok(accepted) => accepted,
             Err(error) => {
-                tracing::warn!("RTMP: a connection could not be taken: {error}");
+                books.warn(&format!("RTMP: a connection could not be taken: {error}"));
                 // Out of file descriptors, most likely: there is nothing to wait for that would tell.
-                tokio::time::sleep(std::time::Duration::from_millis(100)).await;
+                tokio::time::sleep(Duration::from_millis(100)).await;
                 continue;
             }
         };
-        let Ok(place) = places.clone().try_acquire_owned() else {
-            tracing::warn!("RTMP from {from}: refused: {CONNECTIONS} encoders are connected already");
-            continue;
-        };
-        let injector = injector.clone();
-        tokio::spawn(async move {
-            connection::serve(socket, from, injector).await;
-            drop(place);
-        });
+        match places.enter(places::whose(from)) {
+            Some((place, taken)) => {
+                tokio::spawn(connection::serve(socket, from, injector.clone(), place, taken));
+            }
+            None => books.refuse(
+                books::Refusal::Crowded,
+                from,
+                "as many of its address are connected as may be, and do not publish yet",
+            ),
+        }
+    }
+}
+
+/// What an injection knows of its RTMP connections.
+#[derive(Debug)]
+pub struct Rtmp {
+    /// What became of them.
+    pub books: Arc<Books>,
+    /// Those that do not publish yet.
+    pub places: Arc<Places>,
+}
+
+impl Rtmp {
+    /// With so many places for those that do not publish yet, in all and for each address.
+    pub fn new(most: usize, each: usize) -> Rtmp {
+        Rtmp { books: Arc::default(), places: Places::new(most, each) }
     }
 }

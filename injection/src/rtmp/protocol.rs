@@ -1,17 +1,18 @@
 //! One connection with an encoder, without I/O: bytes in, bytes to answer and [`Event`]s out (Adobe's RTMP 1.0).
 //!
-//! Handshake, commands and AMF are `scuffle_rtmp`'s. Its ready-made session cannot refuse a publisher in words that
-//! encoders show, so the few commands of a publisher are answered here; nobody can play.
+//! The handshake and the writing of answers are `scuffle_rtmp`'s. What an encoder sends is read here, within bounds: by [`chunks`](super::chunks),
+//! [`command`](super::command) and [`metadata`](super::metadata). Nobody can play.
 
 use std::io::Cursor;
 
-use bytes::{Buf, BufMut, Bytes, BytesMut};
+use bytes::{Bytes, BytesMut};
+use scuffle_amf0::encoder::Amf0Encoder;
+use scuffle_amf0::{Amf0Error, Amf0Object, Amf0Value};
 use scuffle_rtmp::chunk::writer::ChunkWriter;
 use scuffle_rtmp::chunk::{CHUNK_SIZE, Chunk};
 use scuffle_rtmp::command_messages::netconnection::{
     NetConnectionCommand, NetConnectionCommandConnectResult,
 };
-use scuffle_rtmp::command_messages::netstream::NetStreamCommand;
 use scuffle_rtmp::command_messages::on_status::{OnStatus, OnStatusCode};
 use scuffle_rtmp::command_messages::{Command, CommandResultLevel, CommandType};
 use scuffle_rtmp::error::RtmpError;
@@ -24,35 +25,48 @@ use scuffle_rtmp::protocol_control_messages::{
 };
 use scuffle_rtmp::user_control_messages::EventMessageStreamBegin;
 
-use super::amf::claims_too_much;
+use super::amf::AmfError;
 use super::chunks::{ChunkError, Chunks, Message};
+use super::command::{self, Call, Command as Asked};
+use super::flv;
+use super::metadata::{self, Metadata};
 
-/// Longest command or metadata, …
-const LONGEST_AMF: usize = 8 * 1024;
-/// … and how many bytes in it may be markers of AMF values with others in them. They nest, and are read by recursion.
-const MOST_NESTED: usize = 300;
-/// Object, ECMA array, strict array (AMF0 section 2.1).
-const NESTING: [u8; 3] = [3, 8, 10];
+/// Longest command that is read, and longest metadata.
+const LONGEST_AMF: usize = 64 * 1024;
+/// Longest message of one that may not publish yet.
+const LONGEST_GREETING: usize = 16 * 1024;
 /// How many bytes either side may send without an acknowledgement, as other servers have it.
 const WINDOW: u32 = 2_500_000;
 /// The only message stream there is.
 const STREAM: u32 = 1;
-/// Chunk stream of commands.
+/// Chunk stream of commands, and of what controls the connection.
 const CHUNK_STREAM: u32 = 3;
+const CONTROL_STREAM: u32 = 2;
 
 /// What an encoder does.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Event {
-    /// Wants to publish; waits for [`Protocol::accept`] or [`Protocol::refuse`].
-    Publish { application: String, name: String },
-    /// Says what its video's bitrate is, in kbit/s.
-    Bitrate(u32),
+    /// Wants to publish; what it sends behind that waits for [`Protocol::accept`] or [`Protocol::refuse`].
+    Publish(Address),
+    /// Says what its media are.
+    Metadata(Metadata),
     /// Sends audio.
     Audio { timestamp: u32, body: Bytes },
     /// Sends video.
     Video { timestamp: u32, body: Bytes },
     /// Is done.
     Finished,
+}
+
+/// What an encoder publishes to, in its own words.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Address {
+    /// `app` of its `connect`.
+    pub application: String,
+    /// `tcUrl` of it.
+    pub url: String,
+    /// The stream key.
+    pub name: String,
 }
 
 /// Why the connection cannot go on.
@@ -64,7 +78,10 @@ pub enum ProtocolError {
     /// The bytes are no chunks.
     #[error("this is no RTMP: {0}")]
     Chunks(#[from] ChunkError),
-    /// They are, and not as a publisher speaks it.
+    /// A command or metadata that cannot be read.
+    #[error("this is no RTMP: {0}")]
+    Amf(#[from] AmfError),
+    /// It is RTMP, and not as a publisher speaks it.
     #[error("{0}")]
     Unexpected(&'static str),
 }
@@ -76,12 +93,24 @@ pub struct Protocol {
     chunks: Chunks,
     writer: ChunkWriter,
     input: BytesMut,
-    application: Option<String>,
-    published: bool,
+    /// Application and URL, once it is connected.
+    connected: Option<(String, String)>,
+    stage: Stage,
     /// How many bytes the encoder wants acknowledged at a time.
     window: u32,
     received: u32,
     acknowledged: u32,
+}
+
+/// How far a publisher has come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Stage {
+    /// Has not said what it publishes.
+    Greeting,
+    /// Has, and has no answer.
+    Asking,
+    /// May publish.
+    Publishing,
 }
 
 impl Default for Protocol {
@@ -92,8 +121,8 @@ impl Default for Protocol {
             chunks: Chunks::default(),
             writer: ChunkWriter::default(),
             input: BytesMut::new(),
-            application: None,
-            published: false,
+            connected: None,
+            stage: Stage::Greeting,
             window: WINDOW,
             received: 0,
             acknowledged: 0,
@@ -107,6 +136,9 @@ impl Protocol {
         self.input.extend_from_slice(bytes);
         self.received = self.received.wrapping_add(bytes.len() as u32);
         while let Some((handshake, length)) = &mut self.handshake {
+            if *length > RTMP_HANDSHAKE_SIZE {
+                self.input.first().map_or(Ok(()), |version| spoken(*version))?;
+            }
             if self.input.len() < *length {
                 return Ok(Vec::new());
             }
@@ -126,15 +158,17 @@ impl Protocol {
                 .write(answer, &self.writer)?;
         }
         let mut events = Vec::new();
-        while let Some(message) = self.chunks.next(&mut self.input)? {
-            events.extend(self.message(message, answer)?);
+        while self.stage != Stage::Asking
+            && let Some(message) = self.chunks.next(&mut self.input)?
+        {
+            self.message(message, answer, &mut events)?;
         }
         Ok(events)
     }
 
-    /// The encoder may publish.
+    /// The encoder may publish. What it has sent already comes with the next [`take`](Self::take).
     pub fn accept(&mut self, answer: &mut Vec<u8>) -> Result<(), ProtocolError> {
-        self.published = true;
+        self.stage = Stage::Publishing;
         EventMessageStreamBegin { stream_id: STREAM }.write(&self.writer, answer).map_err(RtmpError::from)?;
         self.status(CommandResultLevel::Status, "NetStream.Publish.Start", "go on", answer)
     }
@@ -144,49 +178,59 @@ impl Protocol {
         self.status(CommandResultLevel::Error, code, why, answer)
     }
 
-    fn message(&mut self, message: Message, answer: &mut Vec<u8>) -> Result<Option<Event>, ProtocolError> {
-        let Message { kind, timestamp, mut body } = message;
-        let kind = MessageType(kind);
-        let amf = [MessageType::CommandAMF0, MessageType::CommandAMF3, MessageType::DataAMF0];
-        if amf.contains(&kind) {
-            let nested = body.iter().filter(|byte| NESTING.contains(byte)).count();
-            if body.len() > LONGEST_AMF || nested > MOST_NESTED {
-                return Err(ProtocolError::Unexpected("a command or its metadata is too long"));
-            }
-            // With AMF3 in front, a byte says that AMF0 follows.
-            let values =
-                if kind == MessageType::CommandAMF3 { body.get(1..).unwrap_or_default() } else { &body };
-            if claims_too_much(values) {
-                return Err(ProtocolError::Unexpected("a command or its metadata claims more than it has"));
-            }
+    fn message(
+        &mut self,
+        message: Message,
+        answer: &mut Vec<u8>,
+        events: &mut Vec<Event>,
+    ) -> Result<(), ProtocolError> {
+        let Message { kind, timestamp, body } = message;
+        let publishing = self.stage == Stage::Publishing;
+        if !publishing && body.len() > LONGEST_GREETING {
+            return Err(ProtocolError::Unexpected(
+                "a message is too long for one that publishes nothing yet",
+            ));
         }
-        match kind {
-            MessageType::SetChunkSize => self.chunks.resize(number(&body)? & 0x7fff_ffff)?,
+        match MessageType(kind) {
+            MessageType::SetChunkSize => self.chunks.resize(number(&body)?)?,
             MessageType::Abort => self.chunks.abort(number(&body)?),
             MessageType::WindowAcknowledgementSize => self.window = number(&body)?.max(1024),
-            MessageType::CommandAMF0 => return self.command(body, answer),
-            // AMF0 behind a byte, from encoders that say they speak AMF3.
-            MessageType::CommandAMF3 if body.first() == Some(&0) => {
-                body.advance(1);
-                return self.command(body, answer);
-            }
-            MessageType::DataAMF0 => return Ok(bitrate(body).map(Event::Bitrate)),
-            MessageType::Audio if self.published => {
-                return Ok(Some(Event::Audio { timestamp, body }));
-            }
-            MessageType::Video if self.published => {
-                return Ok(Some(Event::Video { timestamp, body }));
-            }
+            MessageType::UserControlEvent => self.pong(&body, answer)?,
+            MessageType::CommandAMF0 => events.extend(self.command(&body, answer)?),
+            MessageType::CommandAMF3 => events.extend(self.command(without_switch(&body), answer)?),
+            MessageType::DataAMF0 => events.extend(self.data(&body)?),
+            MessageType::DataAMF3 => events.extend(self.data(without_switch(&body))?),
+            MessageType::Aggregate if publishing => events.extend(
+                flv::tags(&body, timestamp)
+                    .filter_map(|(kind, timestamp, body)| media(kind, timestamp, body)),
+            ),
+            MessageType(kind) if publishing => events.extend(media(kind, timestamp, body)),
             _ => {}
         }
-        Ok(None)
+        Ok(())
     }
 
-    fn command(&mut self, body: Bytes, answer: &mut Vec<u8>) -> Result<Option<Event>, ProtocolError> {
-        let command = Command::read(body).map_err(RtmpError::from)?;
-        match command.command_type {
-            CommandType::NetConnection(NetConnectionCommand::Connect(connect)) => {
-                self.application = Some(connect.app.as_str().to_owned());
+    /// Metadata. What one that publishes says there, and cannot be read or is long, is of no consequence.
+    fn data(&self, body: &[u8]) -> Result<Option<Event>, ProtocolError> {
+        if self.stage != Stage::Publishing {
+            super::amf::values(body)?;
+            return Ok(None);
+        }
+        let short = Some(body).filter(|body| body.len() <= LONGEST_AMF);
+        Ok(short.and_then(metadata::read).map(Event::Metadata))
+    }
+
+    fn command(&mut self, body: &[u8], answer: &mut Vec<u8>) -> Result<Option<Event>, ProtocolError> {
+        let call = match command::read(&body[..body.len().min(LONGEST_AMF)]) {
+            Ok(call) => call,
+            // Nothing that a publisher still needs.
+            Err(_) if self.stage == Stage::Publishing => return Ok(None),
+            Err(error) => return Err(error.into()),
+        };
+        let Call { transaction, command } = call;
+        match command {
+            Asked::Connect { application, url } => {
+                self.connected = Some((application, url));
                 ProtocolControlMessageWindowAcknowledgementSize { acknowledgement_window_size: WINDOW }
                     .write(answer, &self.writer)?;
                 ProtocolControlMessageSetPeerBandwidth {
@@ -196,31 +240,71 @@ impl Protocol {
                 .write(answer, &self.writer)?;
                 let result =
                     NetConnectionCommand::ConnectResult(NetConnectionCommandConnectResult::default());
-                self.reply(CommandType::NetConnection(result), command.transaction_id, answer)?;
+                self.reply(result, transaction, answer)?;
             }
-            CommandType::NetConnection(NetConnectionCommand::CreateStream) => {
+            Asked::CreateStream => {
                 let result = NetConnectionCommand::CreateStreamResult { stream_id: f64::from(STREAM) };
-                self.reply(CommandType::NetConnection(result), command.transaction_id, answer)?;
+                self.reply(result, transaction, answer)?;
             }
-            CommandType::NetStream(NetStreamCommand::Publish { publishing_name, .. }) => {
-                if self.published {
+            Asked::Publish { name } => {
+                if self.stage != Stage::Greeting {
                     return Err(ProtocolError::Unexpected("it publishes twice on one connection"));
                 }
-                let Some(application) = self.application.clone() else {
+                let Some((application, url)) = self.connected.clone() else {
                     return Err(ProtocolError::Unexpected("it publishes before it connects"));
                 };
-                let name = publishing_name.as_str().to_owned();
-                return Ok(Some(Event::Publish { application, name }));
+                self.stage = Stage::Asking;
+                return Ok(Some(Event::Publish(Address { application, url, name })));
             }
-            CommandType::NetStream(NetStreamCommand::Play { .. } | NetStreamCommand::Play2 { .. }) => {
+            Asked::Play => {
                 return Err(ProtocolError::Unexpected("it wants to play, and there is only publishing here"));
             }
-            CommandType::NetStream(NetStreamCommand::DeleteStream { .. } | NetStreamCommand::CloseStream)
-            | CommandType::NetConnection(NetConnectionCommand::Close) => return Ok(Some(Event::Finished)),
-            // releaseStream, FCPublish and the like want no answer.
-            _ => {}
+            Asked::End => return Ok(Some(Event::Finished)),
+            Asked::Announce { name } => self.announced(&name, transaction, answer)?,
+            // Nothing that anything depends on: whoever waits for an answer gets an empty one.
+            Asked::Other if transaction > 0.0 => self.nothing(transaction, answer)?,
+            Asked::Other => {}
         }
         Ok(None)
+    }
+
+    /// An encoder's ping (user control event 6) is answered (7).
+    fn pong(&self, body: &[u8], answer: &mut Vec<u8>) -> Result<(), ProtocolError> {
+        if let Some(&[0, 6, a, b, c, d]) = body.first_chunk() {
+            let pong = Bytes::copy_from_slice(&[0, 7, a, b, c, d]);
+            let chunk = Chunk::new(CONTROL_STREAM, 0, MessageType::UserControlEvent, 0, pong);
+            self.writer.write_chunk(answer, chunk).map_err(RtmpError::from)?;
+        }
+        Ok(())
+    }
+
+    /// Adobe's encoder publishes only when it has been told that it was heard.
+    fn announced(&self, name: &str, transaction: f64, answer: &mut Vec<u8>) -> Result<(), ProtocolError> {
+        self.nothing(transaction, answer)?;
+        let mut payload = Vec::new();
+        let mut amf = Amf0Encoder::new(&mut payload);
+        amf.encode_string("onFCPublish").map_err(written)?;
+        amf.encode_number(0.0).map_err(written)?;
+        amf.encode_null().map_err(written)?;
+        let fields: Amf0Object = [
+            ("code".into(), Amf0Value::String("NetStream.Publish.Start".into())),
+            ("description".into(), Amf0Value::String(name.to_owned().into())),
+        ]
+        .into_iter()
+        .collect();
+        amf.encode_object(&fields).map_err(written)?;
+        self.say(0, payload, answer)
+    }
+
+    /// `_result` with nothing in it.
+    fn nothing(&self, transaction: f64, answer: &mut Vec<u8>) -> Result<(), ProtocolError> {
+        let mut payload = Vec::new();
+        let mut amf = Amf0Encoder::new(&mut payload);
+        amf.encode_string("_result").map_err(written)?;
+        amf.encode_number(transaction).map_err(written)?;
+        amf.encode_null().map_err(written)?;
+        amf.encode_null().map_err(written)?;
+        self.say(0, payload, answer)
     }
 
     fn status(
@@ -232,39 +316,63 @@ impl Protocol {
     ) -> Result<(), ProtocolError> {
         let code = OnStatusCode(code);
         let status = OnStatus { level, code, description: Some(description.to_owned().into()), others: None };
-        let mut payload = BytesMut::new();
-        status.write(&mut (&mut payload).writer(), 0.0).map_err(RtmpError::from)?;
+        let mut payload = Vec::new();
+        status.write(&mut payload, 0.0).map_err(RtmpError::from)?;
         // About the stream, so it goes by the stream: GStreamer waits for it there.
-        let chunk = Chunk::new(CHUNK_STREAM, 0, MessageType::CommandAMF0, STREAM, payload.freeze());
-        Ok(self.writer.write_chunk(answer, chunk).map_err(RtmpError::from)?)
+        self.say(STREAM, payload, answer)
     }
 
     fn reply(
         &self,
-        command_type: CommandType<'_>,
+        command: NetConnectionCommand<'_>,
         transaction_id: f64,
         answer: &mut Vec<u8>,
     ) -> Result<(), ProtocolError> {
+        let command_type = CommandType::NetConnection(command);
         Ok(Command { transaction_id, command_type }.write(answer, &self.writer)?)
+    }
+
+    fn say(&self, stream: u32, payload: Vec<u8>, answer: &mut Vec<u8>) -> Result<(), ProtocolError> {
+        let chunk = Chunk::new(CHUNK_STREAM, 0, MessageType::CommandAMF0, stream, payload.into());
+        Ok(self.writer.write_chunk(answer, chunk).map_err(RtmpError::from)?)
+    }
+}
+
+/// It goes into memory, so that it never is.
+fn written(_: Amf0Error) -> ProtocolError {
+    ProtocolError::Unexpected("an answer could not be written")
+}
+
+/// The first byte of all is a version. 3 is this one, 6 the encrypted one, and what is no version is another protocol.
+fn spoken(version: u8) -> Result<(), ProtocolError> {
+    match version {
+        0x16 => {
+            Err(ProtocolError::Unexpected("it speaks TLS (rtmps://), which is not taken here; use rtmp://"))
+        }
+        6 => Err(ProtocolError::Unexpected("it encrypts (rtmpe://), which is not taken here; use rtmp://")),
+        32.. => Err(ProtocolError::Unexpected("it does not speak RTMP")),
+        _ => Ok(()),
+    }
+}
+
+/// Messages of AMF3 have a byte in front that says that AMF0 follows. Some encoders leave it away.
+fn without_switch(body: &[u8]) -> &[u8] {
+    body.strip_prefix(&[0]).unwrap_or(body)
+}
+
+/// Audio or video with something in it.
+fn media(kind: u8, timestamp: u32, body: Bytes) -> Option<Event> {
+    match MessageType(kind) {
+        _ if body.is_empty() => None,
+        MessageType::Audio => Some(Event::Audio { timestamp, body }),
+        MessageType::Video => Some(Event::Video { timestamp, body }),
+        _ => None,
     }
 }
 
 fn number(body: &[u8]) -> Result<u32, ProtocolError> {
     let bytes = body.first_chunk().ok_or(ProtocolError::Unexpected("a control message is too short"))?;
     Ok(u32::from_be_bytes(*bytes))
-}
-
-/// `videodatarate` of the metadata. What cannot be read is of no consequence.
-fn bitrate(body: Bytes) -> Option<u32> {
-    let values = scuffle_amf0::decoder::Amf0Decoder::from_buf(body).decode_all().ok()?;
-    let fields = values.iter().find_map(|value| match value {
-        scuffle_amf0::Amf0Value::Object(fields) => Some(fields),
-        _ => None,
-    })?;
-    match fields.get(&"videodatarate".into())? {
-        scuffle_amf0::Amf0Value::Number(kbits) if *kbits >= 1.0 => Some(*kbits as u32),
-        _ => None,
-    }
 }
 
 #[cfg(test)]

@@ -62,10 +62,10 @@ fn test() {
         ("POST", "/whip/endpoint/s1", vec![sdp], &vp9, 406, "video must be VP8 or H264; offered: VP9"),
         ("POST", "/whip/endpoint/s1", vec![sdp], &no_fingerprint, 400, ""),
         ("POST", "/whip/endpoint/s1", vec![sdp], &large, 413, ""),
-        ("PATCH", "/whip/endpoint/s1", vec![sdp], "", 415, "trickle-ice-sdpfrag"),
+        ("PATCH", "/whip/endpoint/s1/0123", vec![sdp], "", 415, "trickle-ice-sdpfrag"),
         (
             "PATCH",
-            "/whip/endpoint/s1",
+            "/whip/endpoint/s1/0123",
             vec![("Content-Type", "application/trickle-ice-sdpfrag")],
             "",
             404,

@@ -58,7 +58,7 @@ fn test() {
     scene.create("g");
     let odd = scene.publisher_with("g", &["vp8"]);
     until("published", || odd.log().contains("published"));
-    assert_eq!(scene.ask("DELETE", "/whip/endpoint/g", "").0, 200);
+    assert_eq!(scene.ask("DELETE", "/session/g/publisher", "").0, 204);
     let _ = odd.wait(LONG);
     until("nobody is left", || scene.rooms().iter().all(|(_, publishers)| *publishers == 0));
 }

@@ -33,7 +33,7 @@ fn test() {
         ("GET", "/readyz", 200),
         ("GET", "/publish?id=s1", 200),
         ("OPTIONS", "/whip/endpoint/s1", 204),
-        ("GET", "/standing?id=s1&key=abc", 200),
+        ("GET", "/standing?id=s1&key=abc", 403),
     ] {
         for at in [api(), admin] {
             assert_eq!(ask(at, method, path, &[], "").status, status, "{method} {path}");

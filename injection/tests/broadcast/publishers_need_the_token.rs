@@ -21,8 +21,13 @@ fn test() {
     let publisher = scene.publisher_with("s1", &["vp8", "whip-secret"]);
     until("media", || scene.session("s1")["publisher"]["state"] == "publishing");
     for method in ["PATCH", "DELETE"] {
-        assert_eq!(scene.ask_with(method, "/whip/endpoint/s1", &[api], "").status, 401, "{method}");
+        assert_eq!(scene.ask_with(method, "/whip/endpoint/s1/key", &[api], "").status, 401, "{method}");
     }
+    // A publisher is no operator: it ends nobody's publication but its own.
+    let whip = ("Authorization", "Bearer whip-secret");
+    assert_eq!(scene.ask_with("DELETE", "/session/s1/publisher", &[whip], "").status, 401);
+    assert_eq!(scene.ask_with("DELETE", "/whip/endpoint/s1", &[whip], "").status, 405);
+    assert_eq!(scene.session("s1")["publisher"]["state"], "publishing");
     publisher.terminate().unwrap();
     assert!(publisher.log().contains("deleted 200"), "{}", publisher.log());
     let answers = scene.status().to_string() + &scene.injection.log();

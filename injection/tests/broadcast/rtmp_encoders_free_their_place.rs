@@ -31,12 +31,14 @@ fn test() {
     // Its network is gone, and nobody says so.
     let encoder = scene.encodes("s1", "s1", rtmp::BASELINE);
     encoder.signal(Signal::SIGSTOP).unwrap();
-    is_free("fell silent", 5.0);
+    let took = until("its place is for another", || scene.has_room_for_another("s1"));
+    assert!(took < Duration::from_secs(5), "it fell silent: {took:?}");
     encoder.kill9().unwrap();
+    is_free("was killed while it was silent", 1.0);
 
     // It is we who end it.
     let encoder = scene.encodes("s1", "s1", rtmp::BASELINE);
-    assert_eq!(scene.ask("DELETE", "/whip/endpoint/s1", "").0, 200);
+    assert_eq!(scene.ask("DELETE", "/session/s1/publisher", "").0, 204);
     assert!(!encoder.wait(LONG).unwrap().success());
     is_free("was ended", 1.0);
 

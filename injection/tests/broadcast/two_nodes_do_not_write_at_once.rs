@@ -4,7 +4,7 @@ use node::config::{RedisConfig, RedisServer};
 
 use crate::common::Scene;
 
-/// What was decided upon is not written if somebody else wrote meanwhile.
+/// What one injection was let have, another is not, whether or not it knew.
 #[test]
 fn test() {
     let scene = Scene::start("at-once");
@@ -22,15 +22,26 @@ fn test() {
         decide(NewSession { session_id: id, audio_ssrc: ssrc, ..NewSession::default() }, &[], rand::random, 0)
             .unwrap()
     };
+    let now = 1_700_000_000_000;
     let race = async {
-        let (seen_by_one, seen_by_two) = (one.see().await.unwrap(), two.see().await.unwrap());
-        assert!(one.add(seen_by_one, &session("a", 7)).await.unwrap());
-        assert!(!two.add(seen_by_two, &session("b", 7)).await.unwrap(), "SSRC 7 twice");
-        let seen = two.see().await.unwrap();
-        assert_eq!((seen.taken.len(), seen.taken[0].ssrcs[0].0), (1, 7));
-        assert!(two.add(seen, &session("b", 8)).await.unwrap());
+        assert_eq!(one.add(&session("a", 7), now).await.unwrap(), None);
+        let other = two.add(&session("b", 7), now).await.unwrap().expect("SSRC 7 twice");
+        assert_eq!((other.id.as_str(), other.ssrcs[0].0), ("a", 7));
+        let other = two.add(&session("a", 8), now).await.unwrap().expect("the name twice");
+        assert_eq!(other.id, "a");
+        assert_eq!(two.see("a").await.unwrap().unwrap().ssrcs[0].0, 7);
+        assert_eq!(two.add(&session("b", 8), now).await.unwrap(), None);
+        // What has ended is free again.
+        one.end(&session("a", 7), now).await.unwrap();
+        assert_eq!(one.see("a").await.unwrap(), None);
+        assert_eq!(two.add(&session("c", 7), now).await.unwrap(), None);
+        assert_eq!(two.add(&session("a", 9), now).await.unwrap(), None);
     };
     let runtime = || tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     scene.lab.in_namespace("node", || runtime().block_on(race)).unwrap();
-    assert_eq!(scene.redis.members("sessions:active").unwrap(), ["a", "b"]);
+    for set in ["sessions:active", "sessions:index:{tree-1}", "sessions:indexed:{sessions:active}"] {
+        assert_eq!(scene.redis.members(set).unwrap(), ["a", "b", "c"], "{set}");
+    }
+    let version = scene.redis.cli(&["GET", "sessions:version:{tree-1}"]).unwrap();
+    assert_eq!(version, "1700000000004", "five changes, all in one millisecond");
 }

@@ -1,7 +1,7 @@
 //! A daemon of a newer layout version takes over from an older one while media flows: children and routes are the same, no
 //! packet is lost, counters begin anew. Not the other way round.
 
-use crate::common::{Bench, QUIET, TIMEOUT, VIDEO_SSRC, eventually, lab_for, v4_argument};
+use crate::common::{Bench, QUIET, TIMEOUT, VIDEO_SSRC, lab_for, v4_argument};
 use lab::relay::{Mode, RelayConfig, RelayProcess, VIDEO};
 use lab::{Source, SourceConfig, Topology};
 use relay_common::layout::VERSION;
@@ -62,9 +62,8 @@ fn takes_over(test: &str, mode: Mode, to: Mode) {
     bench.assert_all_of("every child", &flows, &sent);
     bench.relay.terminate().unwrap();
     bench.cli().ok(&["detach", "eth0"]).unwrap();
-    // The kernel takes programs off in its own time.
-    let left = || lab.run("relay-1", &["bpftool", "net", "show"]).unwrap();
-    eventually("no program is left", || !left().contains("relay"));
+    let left = lab.run("relay-1", &["bpftool", "net", "show"]).unwrap();
+    assert!(!left.contains("relay"), "{left}");
 }
 
 fn an_older_daemon_refuses_and_media_goes_on(mode: Mode) {

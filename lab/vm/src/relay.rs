@@ -35,9 +35,11 @@ impl Relay<'_> {
                 format!(" --child {}", child_argument(&format!("{}-{child}", SIDES[side]), address))
             })
             .collect();
+        // Removed first: it is the old one's, who may not have said its last word yet.
         let attach = format!(
-            "{{ relay-ctl attach eth0 --mode {asked}{children}; echo \"ended: $?\"; }} >/run/relay.log 2>&1 &
-             until grep -qE '^(ready|ended):' /run/relay.log; do sleep 0.2; done; grep -v '^$' /run/relay.log | tail -n 12"
+            "rm -f /run/relay.log
+             {{ relay-ctl attach eth0 --mode {asked}{children}; echo \"ended: $?\"; }} >/run/relay.log 2>&1 &
+             until grep -qsE '^(ready|ended):' /run/relay.log; do sleep 0.2; done; grep -v '^$' /run/relay.log | tail -n 12"
         );
         let answer = self.machine.run(&attach)?;
         ensure!(answer.code == 0, "the daemon neither gets ready nor ends:\n{}", self.diagnosis());

@@ -30,7 +30,8 @@ pub const REDIS_URL: Setting = Setting {
     name: "redis-url",
     old_names: &["redis"],
     value: "URL",
-    help: "Redis that has the tree: redis[s]://HOST:PORT/DB or redis+sentinel://HOST:PORT,HOST:PORT/MASTER; as a flag \
+    help: "Redis that has the tree: redis[s]://HOST:PORT/DB or redis+sentinel://HOST:PORT,HOST:PORT/MASTER or \
+           redis+cluster://HOST:PORT,HOST:PORT; as a flag \
            without a password, see redis-password-file",
     ..Setting::NEW
 };

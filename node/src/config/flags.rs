@@ -6,10 +6,8 @@ use std::marker::PhantomData;
 
 use clap::{ArgMatches, Command};
 
-use super::file::File;
+use super::ConfigError;
 use super::setting::Table;
-use super::source::Settings;
-use super::{CONFIG, ConfigError};
 
 /// The flags that were given; `#[command(flatten)]` them. The environment is not read by clap, which would print what is
 /// in it with `--help`.
@@ -38,15 +36,6 @@ impl<T: Table> Flags<T> {
         let command = <Self as clap::Args>::augment_args(Command::new("settings").no_binary_name(true));
         let matches = command.try_get_matches_from(arguments.iter().map(AsRef::as_ref));
         matches.map(|matches| Flags::of(&matches)).map_err(|error| ConfigError(error.to_string()))
-    }
-
-    /// All that was asked for, with what is in the configuration file, if one is named.
-    pub fn settings(self, env: &dyn Fn(&str) -> Option<String>) -> Result<Settings<'_>, ConfigError> {
-        let file = {
-            let settings = Settings::new(self.clone(), env, File::default())?;
-            settings.find(&CONFIG)?.map(|found| File::read(&found.name, found.value.as_ref())).transpose()?
-        };
-        Settings::new(self, env, file.unwrap_or_default())
     }
 
     pub(super) fn into_given(self) -> BTreeMap<&'static str, Vec<String>> {

@@ -91,6 +91,11 @@ pub enum RedisServer {
         /// The name that they know the master by.
         master: String,
     },
+    /// The masters of a Redis Cluster.
+    Cluster {
+        /// Host and TCP port of some of its nodes, in the order in which they are asked for the others.
+        seeds: Vec<(String, u16)>,
+    },
 }
 
 /// What the tree is to know of this node, checked.

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use super::file::File;
 use super::flags::Flags;
 use super::setting::{Kind, Setting, Table};
-use super::{ConfigError, bad};
+use super::{CONFIG, ConfigError, bad};
 use crate::secret::Secret;
 
 /// Where a setting was found; what comes first wins.
@@ -52,6 +52,17 @@ pub struct Settings<'a> {
     prefix: &'static str,
     /// What is allowed and probably not meant.
     pub warnings: Vec<String>,
+}
+
+impl<T: Table> Flags<T> {
+    /// All that was asked for, with what is in the configuration file, if one is named.
+    pub fn settings(self, env: &dyn Fn(&str) -> Option<String>) -> Result<Settings<'_>, ConfigError> {
+        let file = {
+            let settings = Settings::new(self.clone(), env, File::default())?;
+            settings.find(&CONFIG)?.map(|found| File::read(&found.name, found.value.as_ref())).transpose()?
+        };
+        Settings::new(self, env, file.unwrap_or_default())
+    }
 }
 
 impl<'a> Settings<'a> {

@@ -106,7 +106,10 @@ fn redis_urls() {
         sentinels: sentinels.iter().map(|(host, port)| ((*host).to_owned(), *port)).collect(),
         master: master.to_owned(),
     };
-    let table: [(&str, Wanted); 12] = [
+    let cluster = |seeds: &[(&str, u16)]| RedisServer::Cluster {
+        seeds: seeds.iter().map(|(host, port)| ((*host).to_owned(), *port)).collect(),
+    };
+    let table: [(&str, Wanted); 15] = [
         ("redis://h", (single("h", 6379), None, None, 0, false)),
         ("redis://h/", (single("h", 6379), None, None, 0, false)),
         ("redis://h:7000/3", (single("h", 7000), None, None, 3, false)),
@@ -129,6 +132,12 @@ fn redis_urls() {
             ),
         ),
         ("rediss+sentinel://s1/main", (sentinel(&[("s1", 26379)], "main"), None, None, 0, true)),
+        ("redis+cluster://c1", (cluster(&[("c1", 6379)]), None, None, 0, false)),
+        (
+            "redis+cluster://c1:7000,[fd00::1]:7001/",
+            (cluster(&[("c1", 7000), ("fd00::1", 7001)]), None, None, 0, false),
+        ),
+        ("rediss+cluster://u:hunter2@c1/0", (cluster(&[("c1", 6379)]), Some("u"), Some("hunter2"), 0, true)),
     ];
     for (url, (server, user, password, database, tls)) in table {
         let redis = redis_of(url);
@@ -144,6 +153,9 @@ fn a_bad_redis_url_is_refused_and_never_quoted() {
         ("hunter2@h", "not a URL"),
         ("http://:hunter2@h", "scheme"),
         ("hunter2://h", "scheme"),
+        ("redis+hunter2://h", "scheme"),
+        ("redis+cluster://:hunter2@c1/1", "database"),
+        ("redis+cluster://:hunter2@c1,", "no host"),
         ("redis://", "no host"),
         ("redis://:hunter2", "no host"),
         ("redis://u:hunter2", "port"),

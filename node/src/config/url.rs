@@ -1,5 +1,5 @@
-//! Redis URLs: `redis://[user:password@]host[:port][/db]`, `rediss://` for TLS, and `redis+sentinel://` with several
-//! hosts and the master's name. No URL parser that is kept knows the last.
+//! Redis URLs: `redis://[user:password@]host[:port][/db]`, `rediss://` for TLS, `redis+sentinel://` with several hosts and
+//! the master's name, and `redis+cluster://` with one or several hosts. No URL parser that is kept knows the last two.
 //!
 //! No error quotes anything of a URL: what somebody got wrong may be the password.
 
@@ -14,8 +14,8 @@ use crate::secret::Secret;
 pub(super) const REDIS_PORT: u16 = 6379;
 /// Port of a sentinel unless told otherwise.
 const SENTINEL_PORT: u16 = 26379;
-const FORM: &str =
-    "write redis://HOST:PORT/DB, rediss:// for TLS, or redis+sentinel://HOST:PORT,HOST:PORT/MASTER/DB";
+const FORM: &str = "write redis://HOST:PORT/DB, rediss:// for TLS, redis+sentinel://HOST:PORT,HOST:PORT/MASTER/DB or \
+     redis+cluster://HOST:PORT,HOST:PORT";
 
 /// Reads one; `name` is what the setting is called.
 pub(super) fn parse(name: &str, url: &Secret) -> Result<RedisConfig, ConfigError> {
@@ -24,12 +24,11 @@ pub(super) fn parse(name: &str, url: &Secret) -> Result<RedisConfig, ConfigError
 
 fn read(url: &str) -> Result<RedisConfig, String> {
     let (scheme, rest) = url.split_once("://").ok_or("not a URL")?;
-    let (sentinel, tls) = match scheme {
-        "redis" => (false, false),
-        "rediss" => (false, true),
-        "redis+sentinel" => (true, false),
-        "rediss+sentinel" => (true, true),
-        _ => return Err("its scheme is not one of redis, rediss, redis+sentinel, rediss+sentinel".to_owned()),
+    let (scheme, kind) = scheme.split_once('+').unwrap_or((scheme, ""));
+    let tls = match scheme {
+        "redis" => false,
+        "rediss" => true,
+        _ => return Err("its scheme is neither redis nor rediss".to_owned()),
     };
     let (authority, path) = rest.split_once('/').unwrap_or((rest, ""));
     if path.contains('@') {
@@ -42,16 +41,26 @@ fn read(url: &str) -> Result<RedisConfig, String> {
     let (user, password) = credentials.split_once(':').unwrap_or((credentials, ""));
     let (user, password) = (decoded(user)?, decoded(password)?);
 
-    let (server, database) = if sentinel {
-        let sentinels =
-            hosts.split(',').map(|host| host_port(host, SENTINEL_PORT)).collect::<Result<Vec<_>, _>>()?;
-        let (master, database) = path.split_once('/').unwrap_or((path, ""));
-        let master =
-            decoded(master)?.filter(|master| printable(master)).ok_or("no master's name after the hosts")?;
-        (RedisServer::Sentinel { sentinels, master }, database)
-    } else {
-        let (host, port) = host_port(hosts, REDIS_PORT)?;
-        (RedisServer::Single { host, port }, path)
+    let several =
+        |default| hosts.split(',').map(|host| host_port(host, default)).collect::<Result<Vec<_>, _>>();
+    let (server, database) = match kind {
+        "sentinel" => {
+            let sentinels = several(SENTINEL_PORT)?;
+            let (master, database) = path.split_once('/').unwrap_or((path, ""));
+            let master = decoded(master)?
+                .filter(|master| printable(master))
+                .ok_or("no master's name after the hosts")?;
+            (RedisServer::Sentinel { sentinels, master }, database)
+        }
+        "cluster" if !matches!(path, "" | "0") => {
+            return Err("a Cluster has no other database than 0".to_owned());
+        }
+        "cluster" => (RedisServer::Cluster { seeds: several(REDIS_PORT)? }, ""),
+        "" => {
+            let (host, port) = host_port(hosts, REDIS_PORT)?;
+            (RedisServer::Single { host, port }, path)
+        }
+        _ => return Err("what comes after the '+' of its scheme is neither sentinel nor cluster".to_owned()),
     };
     Ok(RedisConfig {
         server,

@@ -1,7 +1,8 @@
 //! docs/contract.md says what this file says: of every key, field, channel and event.
 
 use super::{channel, field, key};
-use crate::event::Event;
+use crate::event::{Event, Payload};
+use crate::media::Ssrc;
 
 const CONTRACT: &str = include_str!("../../../docs/contract.md");
 
@@ -34,9 +35,14 @@ fn the_document_has_exactly_these_keys() {
         key::session("{sid}"),
         key::ACTIVE_SESSIONS.to_owned(),
         key::sessions("{injectionId}"),
+        key::INDEXED_SESSIONS.to_owned(),
+        key::session_index("treeId"),
+        key::session_version("treeId"),
+        key::session_claims("treeId"),
         key::mountpoint("{egressId}", "{sid}"),
         key::mountpoints("{egressId}"),
         key::ACTIVE_MOUNTPOINTS.to_owned(),
+        key::beside("KEY"),
     ];
     assert_eq!(rows("### Keys"), keys);
     let member = key::active_mountpoint("{egressId}", "{sid}");
@@ -66,8 +72,32 @@ fn the_document_has_exactly_these_events() {
         Event::ChildrenRemoved { node_id: node_id.clone(), child_ids },
         Event::ParentChanged { node_id, new_parent: Some("injection-1".to_owned()) },
         Event::TopologyReset,
-        Event::SessionCreated { session_id: session_id.clone(), tree_id: tree_id.clone() },
-        Event::SessionDestroyed { session_id, tree_id },
+        Event::SessionCreated {
+            session_id: session_id.clone(),
+            tree_id: tree_id.clone(),
+            version: Some(1_700_000_000_123),
+            after: Some(1_700_000_000_000),
+            session: Some(Payload {
+                audio_ssrc: Ssrc(1111),
+                video_ssrc: Ssrc(2222),
+                room_id: 1234,
+                video_codec: Some("vp8".to_owned()),
+            }),
+        },
+        Event::SessionDestroyed {
+            session_id: session_id.clone(),
+            tree_id: tree_id.clone(),
+            version: Some(1_700_000_000_456),
+            after: Some(1_700_000_000_123),
+        },
+        Event::SessionCreated {
+            session_id: session_id.clone(),
+            tree_id: tree_id.clone(),
+            version: None,
+            after: None,
+            session: None,
+        },
+        Event::SessionDestroyed { session_id, tree_id, version: None, after: None },
     ];
     let examples = section("### Channels").lines().filter_map(|line| line.strip_prefix("    "));
     let examples: Vec<Event> = examples.map(|line| Event::parse(line.as_bytes()).expect(line)).collect();

@@ -48,7 +48,7 @@ impl Header {
         let mut bytes = [0; HEADER];
         bytes[0] = 2 << 6;
         bytes[1] = self.payload_type & 0x7f;
-        bytes[8..].copy_from_slice(&self.ssrc.to_be_bytes());
+        rename(&mut bytes, self.ssrc);
         renumber(&mut bytes, self.sequence, self.timestamp);
         bytes
     }
@@ -59,6 +59,13 @@ pub fn renumber(packet: &mut [u8], sequence: u16, timestamp: u32) {
     if let Some(header) = packet.first_chunk_mut::<HEADER>() {
         header[2..4].copy_from_slice(&sequence.to_be_bytes());
         header[4..8].copy_from_slice(&timestamp.to_be_bytes());
+    }
+}
+
+/// Writes an SSRC into a packet that could be [read](Header::read); anything shorter stays as it is.
+pub fn rename(packet: &mut [u8], ssrc: Ssrc) {
+    if let Some(header) = packet.first_chunk_mut::<HEADER>() {
+        header[8..].copy_from_slice(&ssrc.to_be_bytes());
     }
 }
 

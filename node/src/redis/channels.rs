@@ -2,6 +2,7 @@
 
 use crate::contract::{channel, key};
 use crate::event::Event;
+use crate::sessions::News;
 
 /// The channels of one node.
 #[derive(Clone, Debug)]
@@ -19,8 +20,12 @@ pub enum Asks {
     Look,
     /// See whether this child or parent is elsewhere now: its hash was written, which every node does all the time.
     Compare(String),
-    /// Look at the sessions.
-    Sessions,
+    /// Take in what happened to a session.
+    News(News),
+    /// Look at this session: the message says no more.
+    Session(String),
+    /// Weigh what the server tells of this set of sessions.
+    Weigh(&'static str),
     /// Nothing.
     Nothing,
     /// Nothing, and it should not have been sent.
@@ -51,10 +56,9 @@ impl Channels {
     /// What the server says about the node's own keys.
     pub fn own_keys(&self) -> Vec<String> {
         let id = &self.id;
-        [key::children(id), key::parent(id), key::node(id), key::ACTIVE_SESSIONS.to_owned()]
-            .into_iter()
-            .map(|key| format!("{}{key}", self.keyspace))
-            .collect()
+        let sets = [key::ACTIVE_SESSIONS, key::INDEXED_SESSIONS].map(str::to_owned);
+        let own = [key::children(id), key::parent(id), key::node(id)];
+        own.into_iter().chain(sets).map(|key| format!("{}{key}", self.keyspace)).collect()
     }
 
     /// What the server says about a child's or the parent's registration.
@@ -67,8 +71,10 @@ impl Channels {
         match channel.strip_prefix(&self.keyspace) {
             Some(key) => self.key_changed(key, message),
             None => match Event::parse(message) {
-                Ok(Event::SessionCreated { .. } | Event::SessionDestroyed { .. }) => Asks::Sessions,
-                Ok(_) => Asks::Look,
+                Ok(event) => match event.session().map(str::to_owned) {
+                    Some(id) => event.news(&self.tree_id).map_or(Asks::Session(id), Asks::News),
+                    None => Asks::Look,
+                },
                 Err(why) => Asks::Odd(why.to_string()),
             },
         }
@@ -79,8 +85,10 @@ impl Channels {
         if matches!(event, b"expire" | b"persist") {
             return Asks::Nothing;
         }
-        if changed == key::ACTIVE_SESSIONS {
-            return Asks::Sessions;
+        for set in [key::ACTIVE_SESSIONS, key::INDEXED_SESSIONS] {
+            if changed == set {
+                return Asks::Weigh(set);
+            }
         }
         match changed.strip_prefix(key::NODE_PREFIX) {
             // We wrote it ourselves.
@@ -94,11 +102,12 @@ impl Channels {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::sessions::SessionChange;
 
     #[test]
     fn what_a_message_means() {
         let channels = Channels::new("relay-1", "tree-1", 3);
-        let table: [(&str, &[u8], Asks); 14] = [
+        let table: [(&str, &[u8], Asks); 16] = [
             ("__keyspace@3__:children:relay-1", b"sadd", Asks::Look),
             ("__keyspace@3__:children:relay-1", b"del", Asks::Look),
             ("__keyspace@3__:parent:relay-1", b"set", Asks::Look),
@@ -109,12 +118,22 @@ mod tests {
             ("__keyspace@3__:node:egress-1", b"hset", Asks::Compare("egress-1".to_owned())),
             ("__keyspace@3__:node:egress-1", b"expire", Asks::Nothing),
             ("__keyspace@3__:node:egress-1", b"expired", Asks::Look),
-            ("__keyspace@3__:sessions:active", b"srem", Asks::Sessions),
+            ("__keyspace@3__:sessions:active", b"srem", Asks::Weigh(key::ACTIVE_SESSIONS)),
+            (
+                "__keyspace@3__:sessions:indexed:{sessions:active}",
+                b"srem",
+                Asks::Weigh(key::INDEXED_SESSIONS),
+            ),
             ("topology:tree-1", br#"{"type":"topology-reset"}"#, Asks::Look),
             (
                 "sessions:tree:tree-1",
                 br#"{"type":"session-created","sessionId":"s","treeId":"tree-1"}"#,
-                Asks::Sessions,
+                Asks::Session("s".to_owned()),
+            ),
+            (
+                "sessions:tree:tree-1",
+                br#"{"version":8,"after":7,"type":"session-destroyed","sessionId":"s","treeId":"tree-1"}"#,
+                Asks::News(News { version: 8, after: 7, change: SessionChange::Ended("s".to_owned()) }),
             ),
             ("topology:relay-1", br#"{"type":"child-added","nodeId":"relay-1","childId":"a"}"#, Asks::Look),
         ];

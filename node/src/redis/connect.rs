@@ -1,36 +1,44 @@
-//! A pair of connections to a Redis server: one for commands, one that listens.
+//! Two connections to each Redis server that there is: one for commands, one that listens.
 
+use std::sync::Arc;
 use std::time::Duration;
 
-use redis::aio::{MultiplexedConnection, PubSub, PubSubSink, PubSubStream};
+use redis::aio::{MultiplexedConnection, PubSub};
 use redis::{ProtocolVersion, RedisConnectionInfo};
 use tokio::task::JoinSet;
 use tokio::time::timeout;
 use tokio_rustls::TlsConnector;
 
+use super::cluster;
 use super::dial::{address, commands_over, dial, is_protected, tls};
+use super::ears::{self, Ears, Messages};
 use super::failure::Failure;
 use super::script;
 use super::sentinel::Sentinels;
+use super::wire::{Masters, Wire};
 use crate::config::{RedisConfig, RedisServer};
 
 /// How long a server that hung up is given to say why.
 const EXPLAINS: Duration = Duration::from_millis(300);
 
-/// Connected. Dropping it ends both connections and the tasks that serve them.
+/// Connected. Dropping it ends the connections and the tasks that serve them.
 pub struct Link {
-    /// Host and port.
+    /// Host and port; of a Cluster those of all masters.
     pub address: String,
-    /// For commands; a clone is cheap and shares the connection.
-    pub commands: MultiplexedConnection,
+    /// For commands; a clone is cheap and shares the connections.
+    pub commands: Wire,
     /// To subscribe with.
-    pub sink: PubSubSink,
+    pub ears: Ears,
     /// What is heard; taken by whoever listens.
-    pub messages: Option<PubSubStream>,
+    pub messages: Option<Messages>,
     /// Tasks that live as long as the connections.
     pub tasks: JoinSet<()>,
-    /// How long an answer is waited for.
-    pub answer: Duration,
+}
+
+/// Both connections to a server.
+struct Pair {
+    commands: MultiplexedConnection,
+    listening: PubSub,
 }
 
 /// Makes connections, each time to where the server is by then.
@@ -46,7 +54,7 @@ impl Connector {
     /// `answer`: how long connecting, and any answer, may take.
     pub fn new(config: RedisConfig, answer: Duration) -> Connector {
         let sentinels = match &config.server {
-            RedisServer::Single { .. } => None,
+            RedisServer::Single { .. } | RedisServer::Cluster { .. } => None,
             RedisServer::Sentinel { sentinels, master } => {
                 Some(Sentinels::new(sentinels.clone(), master, login(&config).set_db(0)))
             }
@@ -64,10 +72,14 @@ impl Connector {
                 let sentinels: Vec<_> = sentinels.iter().map(|(host, port)| address(host, *port)).collect();
                 format!("{scheme}+sentinel://{}/{master}/{db}", sentinels.join(","))
             }
+            RedisServer::Cluster { seeds } => {
+                let seeds: Vec<_> = seeds.iter().map(|(host, port)| address(host, *port)).collect();
+                format!("{scheme}+cluster://{}", seeds.join(","))
+            }
         }
     }
 
-    /// Connects, twice.
+    /// Connects, twice to each server.
     pub async fn connect(&mut self) -> Result<Link, Failure> {
         if self.config.tls && self.tls.is_none() {
             self.tls = Some(tls(self.config.tls_ca.as_deref())?);
@@ -76,7 +88,11 @@ impl Connector {
         if let Some(sentinels) = &mut self.sentinels {
             sentinels.secured(tls.clone());
         }
+        let mut tasks = JoinSet::new();
         let (host, port) = match (&self.config.server, &mut self.sentinels) {
+            (RedisServer::Cluster { seeds }, _) => {
+                return self.connect_all(&seeds.clone(), tls.as_ref(), tasks).await;
+            }
             (RedisServer::Single { host, port }, _) => (host.clone(), *port),
             (RedisServer::Sentinel { .. }, Some(sentinels)) => sentinels.master().await?,
             (RedisServer::Sentinel { master, .. }, None) => {
@@ -84,16 +100,71 @@ impl Connector {
             }
         };
         let address = address(&host, port);
+        let Pair { mut commands, listening } = self.pair(&host, port, tls.as_ref(), &mut tasks).await?;
+        if self.sentinels.is_some() {
+            let is_master =
+                script::is_master(&mut commands).await.map_err(|error| Failure::of(&address, error))?;
+            if !is_master {
+                return Err(Failure::NotMaster { address });
+            }
+        }
+        let (ears, messages) = ears::split(vec![listening], self.answer);
+        Ok(Link { address, commands: Wire::One(commands), ears, messages: Some(messages), tasks })
+    }
+
+    /// Connects to all masters of a Cluster, which the first seed that answers names.
+    async fn connect_all(
+        &self,
+        seeds: &[(String, u16)],
+        tls: Option<&TlsConnector>,
+        mut tasks: JoinSet<()>,
+    ) -> Result<Link, Failure> {
+        let mut asked =
+            Err(Failure::Unknown { host: "Cluster".to_owned(), why: "it has no seeds".to_owned() });
+        for (host, port) in seeds {
+            let asking = async {
+                let Pair { mut commands, .. } = self.pair(host, *port, tls, &mut tasks).await?;
+                cluster::layout(&mut commands, host, &address(host, *port)).await
+            };
+            asked = asking.await;
+            if asked.is_ok() {
+                break;
+            }
+        }
+        let layout = asked?;
+        let (mut masters, mut listening) = (Vec::new(), Vec::new());
+        for (host, port) in &layout.masters {
+            let pair = self.pair(host, *port, tls, &mut tasks).await?;
+            masters.push(pair.commands);
+            listening.push(pair.listening);
+        }
+        let addresses: Vec<_> = layout.masters.iter().map(|(host, port)| address(host, *port)).collect();
+        let (ears, messages) = ears::split(listening, self.answer);
+        Ok(Link {
+            address: addresses.join(","),
+            commands: Wire::Cluster(Arc::new(Masters { masters, ranges: layout.ranges })),
+            ears,
+            messages: Some(messages),
+            tasks,
+        })
+    }
+
+    /// Connects to one server.
+    async fn pair(
+        &self,
+        host: &str,
+        port: u16,
+        tls: Option<&TlsConnector>,
+        tasks: &mut JoinSet<()>,
+    ) -> Result<Pair, Failure> {
+        let address = address(host, port);
         let info = login(&self.config);
         let connecting = async {
-            let (commands, listening) = tokio::try_join!(
-                dial(&host, port, tls.as_ref(), self.answer),
-                dial(&host, port, tls.as_ref(), self.answer)
-            )?;
+            let (commands, listening) =
+                tokio::try_join!(dial(host, port, tls, self.answer), dial(host, port, tls, self.answer))?;
             let failed = |error| Failure::of(&address, error);
-            let mut tasks = JoinSet::new();
-            let (mut commands, pubsub) = tokio::try_join!(
-                commands_over(&info, commands, self.answer, &mut tasks),
+            let (mut commands, listening) = tokio::try_join!(
+                commands_over(&info, commands, self.answer, tasks),
                 PubSub::new(&info, listening)
             )
             .map_err(failed)?;
@@ -104,23 +175,14 @@ impl Connector {
             {
                 return Err(failure);
             }
-            let (sink, messages) = pubsub.split();
-            Ok((commands, sink, messages, tasks))
+            Ok(Pair { commands, listening })
         };
         let silent = Failure::Silent { address: address.clone() };
         let connected = timeout(self.answer, connecting).await.unwrap_or(Err(silent));
-        if matches!(connected, Err(Failure::Lost { .. })) && is_protected(&host, port, EXPLAINS).await {
+        if matches!(connected, Err(Failure::Lost { .. })) && is_protected(host, port, EXPLAINS).await {
             return Err(Failure::Protected { address });
         }
-        let (mut commands, sink, messages, tasks) = connected?;
-        if self.sentinels.is_some() {
-            let is_master =
-                script::is_master(&mut commands).await.map_err(|error| Failure::of(&address, error))?;
-            if !is_master {
-                return Err(Failure::NotMaster { address });
-            }
-        }
-        Ok(Link { address, commands, sink, messages: Some(messages), tasks, answer: self.answer })
+        connected
     }
 }
 

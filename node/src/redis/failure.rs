@@ -67,6 +67,18 @@ pub enum Failure {
         "Redis at {address} is named as the master by the sentinels but is not one (yet); a fail-over is under way"
     )]
     NotMaster { address: String },
+    /// It is part of a Cluster, or no more the part that it was.
+    #[error(
+        "Redis at {address} says that another server has the key ({why}); it is part of a Cluster: write \
+         redis+cluster://HOST:PORT in REDIS_URL; if that is there, it is moving keys, and this passes"
+    )]
+    Moved { address: String, why: String },
+    /// It is no Cluster.
+    #[error("Redis at {address} is no Cluster; write redis:// in REDIS_URL")]
+    NoCluster { address: String },
+    /// The Cluster is not whole.
+    #[error("the Cluster that Redis at {address} belongs to is not whole ({why}); see CLUSTER INFO there")]
+    Slots { address: String, why: String },
     /// Anything else.
     #[error("Redis at {address}: {why}")]
     Other { address: String, why: String },
@@ -98,6 +110,8 @@ impl Failure {
             "LOADING" | "MASTERDOWN" => Failure::Loading { address },
             "MISCONF" | "OOM" | "NOREPLICAS" => Failure::NoWrites { address, why },
             "WRONGTYPE" => Failure::WrongType { address, why },
+            "MOVED" | "ASK" | "TRYAGAIN" => Failure::Moved { address, why },
+            "CLUSTERDOWN" => Failure::Slots { address, why },
             _ => Failure::Other { address, why },
         }
     }
@@ -135,6 +149,10 @@ fn code_of(kind: ServerErrorKind) -> &'static str {
         ServerErrorKind::BusyLoading => "LOADING",
         ServerErrorKind::MasterDown => "MASTERDOWN",
         ServerErrorKind::NoPerm => "NOPERM",
+        ServerErrorKind::Moved => "MOVED",
+        ServerErrorKind::Ask => "ASK",
+        ServerErrorKind::TryAgain => "TRYAGAIN",
+        ServerErrorKind::ClusterDown => "CLUSTERDOWN",
         _ => "ERR",
     }
 }

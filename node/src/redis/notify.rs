@@ -25,8 +25,20 @@ pub enum Setting {
     StaysOff(String),
 }
 
-/// Turns on what is missing; what others have turned on stays on.
-pub async fn ensure(commands: &mut MultiplexedConnection) -> RedisResult<Setting> {
+/// Turns on what is missing at all of these servers; what others have turned on stays on.
+pub async fn ensure(servers: &mut [MultiplexedConnection]) -> RedisResult<Setting> {
+    let mut all = Setting::WasOn;
+    for server in servers {
+        match ensure_at(server).await? {
+            Setting::WasOn => {}
+            Setting::TurnedOn => all = Setting::TurnedOn,
+            stays_off @ Setting::StaysOff(_) => return Ok(stays_off),
+        }
+    }
+    Ok(all)
+}
+
+async fn ensure_at(commands: &mut MultiplexedConnection) -> RedisResult<Setting> {
     let Some(wanted) = missing(&read(commands).await?) else { return Ok(Setting::WasOn) };
     redis::cmd("CONFIG").arg("SET").arg(SETTING).arg(&wanted).query_async::<()>(commands).await?;
     // Some hosted servers say OK and do nothing.

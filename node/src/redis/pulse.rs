@@ -3,25 +3,26 @@
 
 use std::time::Duration;
 
-use redis::aio::PubSubSink;
 use tokio::sync::mpsc::{self, UnboundedReceiver, UnboundedSender};
-use tokio::time::{interval_at, timeout};
+use tokio::time::interval_at;
 
 use super::connect::Link;
 use super::dial;
+use super::ears::Ears;
 use super::failure::Failure;
 use super::script;
 use super::sentinel::Sentinels;
+use super::wire::Wire;
 
 /// What was felt.
 pub enum Beat {
-    /// Both connections answer. Is the node's registration there?
+    /// All connections answer. Is the node's registration there?
     Alive { registered: bool },
     /// They do not, or this is not the master any more.
     Gone(Failure),
 }
 
-/// Feels both connections every `every`, as long as the link lives, and asks the sentinels every second.
+/// Feels all connections every `every`, as long as the link lives, and asks the sentinels every second.
 pub fn feel(
     link: &mut Link,
     id: &str,
@@ -38,10 +39,9 @@ pub fn feel(
 
 /// What the task needs of a link.
 struct Parts {
-    commands: redis::aio::MultiplexedConnection,
-    sink: PubSubSink,
+    commands: Wire,
+    ears: Ears,
     address: String,
-    answer: Duration,
     id: String,
 }
 
@@ -49,9 +49,8 @@ impl Link {
     fn beat_parts(&self, id: &str) -> Parts {
         Parts {
             commands: self.commands.clone(),
-            sink: self.sink.clone(),
+            ears: self.ears.clone(),
             address: self.address.clone(),
-            answer: self.answer,
             id: id.to_owned(),
         }
     }
@@ -61,15 +60,16 @@ async fn connections(mut parts: Parts, every: Duration, beats: UnboundedSender<B
     let mut ticks = interval_at(tokio::time::Instant::now() + every, every);
     loop {
         ticks.tick().await;
-        let silent = || Failure::Silent { address: parts.address.clone() };
-        let (registered, listening) = tokio::join!(
-            script::is_registered(&mut parts.commands, &parts.id),
-            timeout(parts.answer, parts.sink.ping::<redis::Value>())
-        );
-        let beat = match (registered, listening) {
-            (Ok(registered), Ok(Ok(_))) => Beat::Alive { registered },
-            (Err(error), _) | (_, Ok(Err(error))) => Beat::Gone(Failure::of(&parts.address, error)),
-            (Ok(_), Err(_)) => Beat::Gone(silent()),
+        let others = async {
+            // One server has answered when it is asked for the registration.
+            if parts.commands.is_cluster() { parts.commands.clone().ping().await } else { Ok(()) }
+        };
+        let mut commands = parts.commands.clone();
+        let felt =
+            tokio::try_join!(script::is_registered(&mut commands, &parts.id), parts.ears.ping(), others);
+        let beat = match felt {
+            Ok((registered, (), ())) => Beat::Alive { registered },
+            Err(error) => Beat::Gone(Failure::of(&parts.address, error)),
         };
         if beats.send(beat).is_err() {
             return;

@@ -1,71 +1,89 @@
-//! Everything that a node reads in Redis and writes there. What must agree is read by one script, which writes nothing,
-//! so that a read-only replica runs it, too.
-//!
-//! The scripts are given no keys but make them themselves: a key that a script is given counts as one that it writes, and
-//! a node's user need not be allowed to write other nodes' keys. The names come from [`crate::contract`], as arguments.
+//! Everything that a node reads in Redis about its place in the tree, and writes there. What must agree is read in one MULTI,
+//! which a read-only replica takes, too, and which needs no right to write. The names come from [`crate::contract`].
 
-use std::collections::BTreeMap;
-use std::sync::LazyLock;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use redis::aio::MultiplexedConnection;
-use redis::{RedisResult, Script, Value};
+use redis::{Cmd, FromRedisValue, RedisResult, Value};
 
+use super::wire::Wire;
 use crate::contract::{field, key};
 use crate::media::PerKind;
 use crate::record::{Origin, Place};
-use crate::sessions::{SessionHash, SessionHashes};
+use crate::sessions::SessionHash;
+use crate::sessions::follow::Names;
 use crate::topology::{Heard, Registered, Snapshot};
 
-/// A child or parent whose `node:` key is no hash must not keep the others from being read: `pcall`.
-static SNAPSHOT: LazyLock<Script> = LazyLock::new(|| {
-    Script::new(
-        "local id, NODE, CHILDREN, PARENT = ARGV[1], ARGV[2], ARGV[3], ARGV[4]
-         local children = redis.call('SMEMBERS', CHILDREN .. id)
-         for i, child in ipairs(children) do
-           local hash = redis.pcall('HGETALL', NODE .. child)
-           if hash.err then hash = hash.err end
-           children[i] = {child, hash}
-         end
-         local parent = redis.call('GET', PARENT .. id)
-         local origin = {}
-         if parent then
-           parent = string.match(parent, '^%s*(.-)%s*$')
-           origin = redis.pcall('HGETALL', NODE .. parent)
-           if origin.err then origin = origin.err end
-         end
-         return {parent, redis.call('EXISTS', NODE .. id), children, origin}",
-    )
-});
+/// Most hashes that are asked for at once: others want answers meanwhile.
+const AT_ONCE: usize = 100;
 
-static HASHES: LazyLock<Script> = LazyLock::new(|| {
-    Script::new(
-        "local hashes = {}
-         for i = 2, #ARGV do
-           local hash = redis.pcall('HGETALL', ARGV[1] .. ARGV[i])
-           if hash.err then hash = hash.err end
-           hashes[i - 1] = hash
-         end
-         return hashes",
-    )
-});
+/// All that concerns a node: its children, its parent, and whether its registration is there at one moment (in a Cluster: and
+/// whether each server has what was written beside them), then the hashes of these.
+pub async fn snapshot(commands: &mut Wire, id: &str) -> RedisResult<Snapshot> {
+    let is_cluster = commands.is_cluster();
+    let mut pipe = redis::pipe();
+    pipe.atomic();
+    pipe.cmd("SMEMBERS").arg(key::children(id));
+    if is_cluster {
+        pipe.exists(key::beside(&key::children(id)));
+    }
+    pipe.cmd("GET").arg(key::parent(id));
+    if is_cluster {
+        pipe.exists(key::beside(&key::parent(id)));
+    }
+    pipe.exists(key::node(id));
+    let (children, parent, registered): (Vec<Value>, Value, bool) = if is_cluster {
+        let (children, beside_children, parent, beside_parent, exists): (_, bool, _, bool, bool) =
+            pipe.query_async(commands).await?;
+        (children, parent, beside_children && beside_parent && exists)
+    } else {
+        pipe.query_async(commands).await?
+    };
+    let children: Vec<String> = children.iter().filter_map(text).collect();
+    let parent = text(&parent).map(|parent| parent.trim().to_owned()).filter(|parent| !parent.is_empty());
+    let relatives: Vec<String> = children.iter().chain(&parent).cloned().collect();
+    let hashes = hashes(commands, &relatives).await?;
+    let of = |id: &String| hashes.get(id).unwrap_or(&NO_FIELDS);
+    Ok(Snapshot {
+        origin: parent.as_ref().and_then(|parent| origin(of(parent))),
+        children: children.iter().map(|child| (child.clone(), registered_of(of(child)))).collect(),
+        parent,
+        registered,
+    })
+}
 
-static SESSIONS: LazyLock<Script> = LazyLock::new(|| {
-    Script::new(
-        "local ACTIVE, SESSION, FIELDS = ARGV[1], ARGV[2], {unpack(ARGV, 3, 8)}
-         local known = {}
-         for i = 9, #ARGV do
-           if redis.call('EXISTS', SESSION .. ARGV[i]) == 1 then known[#known + 1] = ARGV[i] end
-         end
-         local sessions = redis.call('SMEMBERS', ACTIVE)
-         for i, id in ipairs(sessions) do
-           local row = redis.pcall('HMGET', SESSION .. id, unpack(FIELDS))
-           if row.err then row = {} end
-           sessions[i] = {id, row}
-         end
-         return {known, sessions}",
-    )
-});
+/// The hashes of some nodes. A key that is no hash must not keep the others from being read.
+pub async fn hashes(commands: &mut Wire, ids: &[String]) -> RedisResult<BTreeMap<String, Hash>> {
+    let read = |id: &String| redis::cmd("HGETALL").arg(key::node(id)).take();
+    let rows: Vec<(String, Option<Vec<Value>>)> = each(commands, ids, read).await?;
+    Ok(rows.into_iter().map(|(id, fields)| (id, hash(fields))).collect())
+}
+
+/// Names of sessions, and how far the tree is.
+pub async fn session_names(commands: &mut Wire, tree: &str) -> RedisResult<Names> {
+    let (version, active, indexed): (Value, Vec<Value>, Vec<Value>) = redis::pipe()
+        .atomic()
+        // First: in a Cluster the names may be later, but never earlier.
+        .cmd("GET")
+        .arg(key::session_version(tree))
+        .cmd("SMEMBERS")
+        .arg(key::ACTIVE_SESSIONS)
+        .cmd("SMEMBERS")
+        .arg(key::INDEXED_SESSIONS)
+        .query_async(commands)
+        .await?;
+    let set = |names: Vec<Value>| names.iter().filter_map(text).collect();
+    let version = text(&version).and_then(|version| version.parse().ok()).unwrap_or_default();
+    Ok(Names { version, active: set(active), indexed: set(indexed) })
+}
+
+/// Names of a tree's sessions, as its injections have them.
+pub async fn session_index(commands: &mut Wire, tree: &str) -> RedisResult<BTreeSet<String>> {
+    let names: Vec<Value> =
+        redis::cmd("SMEMBERS").arg(key::session_index(tree)).query_async(commands).await?;
+    Ok(names.iter().filter_map(text).collect())
+}
 
 /// What a session's [`SessionHash`] has of its hash, in that order.
 const ROW: [&str; 6] = [
@@ -77,91 +95,97 @@ const ROW: [&str; 6] = [
     field::session::ACTIVE,
 ];
 
-/// All that concerns a node.
-pub async fn snapshot(commands: &mut MultiplexedConnection, id: &str) -> RedisResult<Snapshot> {
-    let (parent, exists, children, origin): (Value, bool, Vec<(Value, Value)>, Value) = SNAPSHOT
-        .arg(id)
-        .arg(&[key::NODE_PREFIX, key::CHILDREN_PREFIX, key::PARENT_PREFIX])
-        .invoke_async(commands)
-        .await?;
-    let parent = text(&parent).map(|parent| parent.trim().to_owned()).filter(|parent| !parent.is_empty());
-    let children = children
-        .into_iter()
-        .filter_map(|(child, hash)| Some((text(&child)?, registered(&fields(&hash)))))
-        .collect();
-    let origin = parent.as_ref().and_then(|_| self::origin(&fields(&origin)));
-    Ok(Snapshot { parent, origin, children, registered: exists })
-}
-
-/// The hashes of some nodes.
-pub async fn hashes(
-    commands: &mut MultiplexedConnection,
+/// The hashes of some sessions; a key that is no hash has no fields.
+pub async fn session_hashes(
+    commands: &mut Wire,
     ids: &[String],
-) -> RedisResult<BTreeMap<String, Hash>> {
-    let hashes: Vec<Value> = HASHES.arg(key::NODE_PREFIX).arg(ids).invoke_async(commands).await?;
-    Ok(ids.iter().cloned().zip(hashes.iter().map(fields)).collect())
-}
-
-/// All active sessions, of whatever tree; and which of `asked` have a hash.
-pub async fn sessions(commands: &mut MultiplexedConnection, asked: &[String]) -> RedisResult<SessionHashes> {
-    let (known, rows): (Vec<Value>, Vec<(Value, Vec<Value>)>) = SESSIONS
-        .arg(key::ACTIVE_SESSIONS)
-        .arg(key::SESSION_PREFIX)
-        .arg(&ROW)
-        .arg(asked)
-        .invoke_async(commands)
-        .await?;
-    let row = |(id, fields): (Value, Vec<Value>)| {
+) -> RedisResult<BTreeMap<String, SessionHash>> {
+    let read = |id: &String| redis::cmd("HMGET").arg(key::session(id)).arg(&ROW).take();
+    let rows: Vec<(String, Option<Vec<Value>>)> = each(commands, ids, read).await?;
+    let row = |fields: Vec<Value>| {
         let mut fields = fields.iter().map(text);
         let mut next = || fields.next().flatten();
-        Some(SessionHash {
-            id: text(&id)?,
+        SessionHash {
             ssrcs: PerKind::from_fn(|_| next()),
             room_id: next(),
             video_codec: next(),
             tree_id: next(),
             active: next(),
-        })
+        }
     };
-    Ok(SessionHashes {
-        active: rows.into_iter().filter_map(row).collect(),
-        known: known.iter().filter_map(text).collect(),
-    })
+    Ok(rows.into_iter().map(|(id, fields)| (id, fields.map(row).unwrap_or_default())).collect())
+}
+
+/// One command for each of these, some at a time. `None`: its key is of another type.
+async fn each<T: FromRedisValue>(
+    commands: &mut Wire,
+    ids: &[String],
+    read: impl Fn(&String) -> Cmd,
+) -> RedisResult<Vec<(String, Option<T>)>> {
+    let mut rows = Vec::new();
+    for some in ids.chunks(AT_ONCE) {
+        let mut pipe = redis::pipe();
+        pipe.ignore_errors();
+        for id in some {
+            pipe.add_command(read(id));
+        }
+        let answers: Vec<RedisResult<T>> = pipe.query_async(commands).await?;
+        for (id, answer) in some.iter().zip(answers) {
+            let answer = match answer {
+                Ok(answer) => Some(answer),
+                Err(error) if error.code() == Some("WRONGTYPE") => None,
+                Err(error) => return Err(error),
+            };
+            rows.push((id.clone(), answer));
+        }
+    }
+    Ok(rows)
 }
 
 /// Registers: the whole hash, with its time to live, at once. Gives whether it was there before.
 pub async fn register(
-    commands: &mut MultiplexedConnection,
+    commands: &mut Wire,
     id: &str,
     fields: &[(&'static str, String)],
     ttl: Duration,
 ) -> RedisResult<bool> {
-    let key = key::node(id);
-    let (existed,): (bool,) = redis::pipe()
-        .atomic()
-        .cmd("EXISTS")
-        .arg(&key)
-        .cmd("HSET")
-        .arg(&key)
-        .arg(fields)
-        .ignore()
-        .cmd("PEXPIRE")
-        .arg(&key)
-        .arg(ttl.as_millis() as u64)
-        .ignore()
-        .query_async(commands)
-        .await?;
+    let (key, ttl) = (key::node(id), ttl.as_millis() as u64);
+    let mut pipe = redis::pipe();
+    pipe.atomic();
+    pipe.cmd("EXISTS").arg(&key);
+    pipe.cmd("HSET").arg(&key).arg(fields).ignore();
+    pipe.cmd("PEXPIRE").arg(&key).arg(ttl).ignore();
+    if commands.is_cluster() {
+        // Each server may lose its data by itself.
+        for key in [key::children(id), key::parent(id)] {
+            pipe.cmd("SET").arg(key::beside(&key)).arg(id).arg("PX").arg(ttl).ignore();
+        }
+    }
+    let (existed,): (bool,) = pipe.query_async(commands).await?;
     Ok(existed)
 }
 
 /// The registration is there.
-pub async fn is_registered(commands: &mut MultiplexedConnection, id: &str) -> RedisResult<bool> {
-    redis::cmd("EXISTS").arg(key::node(id)).query_async(commands).await
+pub async fn is_registered(commands: &mut Wire, id: &str) -> RedisResult<bool> {
+    let mut pipe = redis::pipe();
+    pipe.exists(key::node(id));
+    if commands.is_cluster() {
+        pipe.exists(key::beside(&key::children(id)));
+        pipe.exists(key::beside(&key::parent(id)));
+    }
+    let there: Vec<bool> = pipe.query_async(commands).await?;
+    Ok(there.into_iter().all(|there| there))
 }
 
 /// The node is no more.
-pub async fn unregister(commands: &mut MultiplexedConnection, id: &str) -> RedisResult<()> {
-    redis::cmd("DEL").arg(key::node(id)).query_async(commands).await
+pub async fn unregister(commands: &mut Wire, id: &str) -> RedisResult<()> {
+    let mut pipe = redis::pipe();
+    pipe.del(key::node(id)).ignore();
+    if commands.is_cluster() {
+        pipe.del(key::beside(&key::children(id))).ignore();
+        pipe.del(key::beside(&key::parent(id))).ignore();
+    }
+    pipe.query_async(commands).await
 }
 
 /// The server is a master.
@@ -183,15 +207,15 @@ fn text(value: &Value) -> Option<String> {
 /// The fields of a node's hash, or why there are none.
 pub type Hash = Result<BTreeMap<String, String>, String>;
 
-fn fields(hash: &Value) -> Hash {
-    let Value::Array(fields) = hash else {
-        return Err("its node: key is no hash".to_owned());
-    };
+static NO_FIELDS: Hash = Ok(BTreeMap::new());
+
+fn hash(fields: Option<Vec<Value>>) -> Hash {
+    let fields = fields.ok_or("its node: key is no hash")?;
     Ok(fields.chunks_exact(2).filter_map(|pair| Some((text(&pair[0])?, text(&pair[1])?))).collect())
 }
 
 /// What a child's hash says.
-pub fn registered(hash: &Hash) -> Registered {
+pub fn registered_of(hash: &Hash) -> Registered {
     Place::of(hash.as_ref().map_err(Clone::clone)?)
 }
 

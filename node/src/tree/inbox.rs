@@ -1,21 +1,25 @@
 //! What came in and has not been answered yet. Taking it in needs no I/O, so nothing is lost while something else is
 //! being done, and everything has the time at which it came.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::future::Future;
 use std::time::{Duration, Instant};
 
-use futures_util::{FutureExt, StreamExt};
-use redis::aio::PubSubStream;
+use futures_util::FutureExt;
 use tokio::sync::{mpsc, oneshot};
 
 use super::muffled::Muffled;
 use crate::pace::Pace;
 use crate::record::Registration;
 use crate::redis::channels::{Asks, Channels};
+use crate::redis::ears::Messages;
+use crate::sessions::News;
+use crate::sessions::ledger::Ledger;
 
 /// Most that is taken in before a look: a flood must not keep it from beginning.
 const SWEEP: usize = 1000;
+/// Most news of sessions, and most names, that wait to be taken in. What is missed beyond is found by reading.
+const MOST_NEWS: usize = 10_000;
 
 /// What the handle asks for.
 #[derive(Debug)]
@@ -31,7 +35,7 @@ pub enum Request {
 /// Waits to be answered.
 pub struct Inbox {
     requests: mpsc::UnboundedReceiver<Request>,
-    messages: Option<PubSubStream>,
+    messages: Option<Messages>,
     /// What is listened to.
     pub channels: Channels,
     /// Where times count from.
@@ -40,6 +44,12 @@ pub struct Inbox {
     pub topology: Pace,
     /// Looks at the sessions that are asked for.
     pub sessions: Pace,
+    /// What events said of sessions.
+    pub news: Vec<News>,
+    /// Sessions that events only named.
+    pub named: BTreeSet<String>,
+    /// What the server told of the sets of sessions.
+    pub ledger: Ledger,
     /// Children whose hash was written, and when.
     pub written: BTreeMap<String, Duration>,
     /// Wait for a look.
@@ -71,6 +81,9 @@ impl Inbox {
             epoch: Instant::now(),
             topology: Pace::new(),
             sessions: Pace::new(),
+            news: Vec::new(),
+            named: BTreeSet::new(),
+            ledger: Ledger::default(),
             written: BTreeMap::new(),
             refreshers: Vec::new(),
             registration: None,
@@ -93,7 +106,7 @@ impl Inbox {
     }
 
     /// Listens to another connection, or to none.
-    pub fn listen(&mut self, messages: Option<PubSubStream>) {
+    pub fn listen(&mut self, messages: Option<Messages>) {
         self.messages = messages;
         self.deaf = false;
     }
@@ -162,10 +175,20 @@ impl Inbox {
             Asks::Compare(child) => {
                 self.written.entry(child).or_insert(now);
             }
-            Asks::Sessions => {
+            Asks::News(news) => {
                 self.events += 1;
+                if self.news.len() < MOST_NEWS {
+                    self.news.push(news);
+                }
+            }
+            Asks::Session(id) => {
+                self.events += 1;
+                if self.named.len() < MOST_NEWS {
+                    self.named.insert(id);
+                }
                 self.sessions.ask(now);
             }
+            Asks::Weigh(set) => drop(self.ledger.hear(set, message, now)),
             Asks::Nothing => {}
             Asks::Odd(why) => {
                 if let Some(swallowed) = self.odd.may(now) {
@@ -183,7 +206,7 @@ impl Inbox {
     }
 }
 
-async fn heard(messages: &mut Option<PubSubStream>) -> Option<redis::Msg> {
+async fn heard(messages: &mut Option<Messages>) -> Option<redis::Msg> {
     match messages {
         Some(messages) => messages.next().await,
         None => std::future::pending().await,

@@ -1,10 +1,9 @@
 //! What is listened to: events that others publish, and what the server itself says about keys.
 
 use std::collections::BTreeSet;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
-use redis::{RedisError, RedisResult};
-use tokio::time::timeout;
+use redis::RedisResult;
 
 use super::Follows;
 use super::keeper::Keeper;
@@ -16,10 +15,11 @@ impl<F: Follows> Keeper<F> {
     /// Subscribes to everything but the children and the parent.
     pub(super) async fn listen(&mut self, link: &mut Link) -> Result<(), Failure> {
         self.notifications(link).await?;
-        for channels in [self.inbox.channels.published(), self.inbox.channels.own_keys()] {
-            let subscribed = self.inbox.during(subscribe(link, &channels)).await;
-            self.listening(link, subscribed)?;
-        }
+        let (published, keys) = (self.inbox.channels.published(), self.inbox.channels.own_keys());
+        let subscribed = self.inbox.during(link.ears.subscribe(&published)).await;
+        self.listening(link, subscribed)?;
+        let subscribed = self.inbox.during(link.ears.subscribe_to_keys(&keys)).await;
+        self.listening(link, subscribed)?;
         Ok(())
     }
 
@@ -36,11 +36,11 @@ impl<F: Follows> Keeper<F> {
         let (gone, come) = (channels(&gone), channels(&new));
         self.heard = wanted;
         if !gone.is_empty() {
-            let unsubscribed = self.inbox.during(unsubscribe(link, &gone)).await;
+            let unsubscribed = self.inbox.during(link.ears.unsubscribe_from_keys(&gone)).await;
             self.listening(link, unsubscribed)?;
         }
         if !come.is_empty() {
-            let subscribed = self.inbox.during(subscribe(link, &come)).await;
+            let subscribed = self.inbox.during(link.ears.subscribe_to_keys(&come)).await;
             self.listening(link, subscribed)?;
             // What was written after the look and before the subscription told nobody.
             let now = self.inbox.now();
@@ -66,8 +66,8 @@ impl<F: Follows> Keeper<F> {
     /// Has keyspace notifications turned on, again if somebody has turned them off.
     pub(super) async fn notifications(&mut self, link: &mut Link) -> Result<(), Failure> {
         self.notify_at = Instant::now() + self.timing.reread;
-        let ensuring = notify::ensure(&mut link.commands);
-        match self.inbox.during(ensuring).await {
+        let mut servers = link.commands.servers();
+        match self.inbox.during(notify::ensure(&mut servers)).await {
             // Turned on, but we may not listen.
             Ok(Setting::WasOn | Setting::TurnedOn) if self.unheard.is_some() => {}
             Ok(setting @ (Setting::WasOn | Setting::TurnedOn)) => {
@@ -99,17 +99,4 @@ impl<F: Follows> Keeper<F> {
         redis.notifications_problem = Some(sentence);
         self.reread_at = self.reread_at.min(Instant::now() + self.timing.poll);
     }
-}
-
-async fn subscribe(link: &mut Link, channels: &[String]) -> RedisResult<()> {
-    within(link.answer, link.sink.subscribe(channels)).await
-}
-
-async fn unsubscribe(link: &mut Link, channels: &[String]) -> RedisResult<()> {
-    within(link.answer, link.sink.unsubscribe(channels)).await
-}
-
-async fn within(answer: Duration, work: impl Future<Output = RedisResult<()>>) -> RedisResult<()> {
-    let silent = || RedisError::from(std::io::Error::from(std::io::ErrorKind::TimedOut));
-    timeout(answer, work).await.unwrap_or_else(|_| Err(silent()))
 }

@@ -12,6 +12,8 @@ use crate::redis::connect::Link;
 use crate::redis::failure::Failure;
 use crate::redis::pulse::{self, Beat};
 use crate::redis::script::{self, Hash};
+use crate::sessions::SessionChange;
+use crate::sessions::follow::Look;
 
 impl<F: Follows> Keeper<F> {
     /// Until the connection breaks. `Ok`: the node is to end.
@@ -19,6 +21,9 @@ impl<F: Follows> Keeper<F> {
         self.heard.clear();
         self.unheard = None;
         self.inbox.written.clear();
+        self.inbox.news.clear();
+        // What was missed meanwhile is read at once.
+        self.sessions.hurry();
         self.rewrite_at = Instant::now();
         self.listen(link).await?;
         self.look(link).await?;
@@ -63,14 +68,18 @@ impl<F: Follows> Keeper<F> {
             }
             if !self.inbox.refreshers.is_empty() {
                 // Whoever asked is answered by the look that follows, and means the sessions as well.
+                self.sessions.hurry();
                 self.look_at_sessions(link).await?;
             }
             self.look(link).await?;
+        } else if !self.inbox.news.is_empty() {
+            let changes = self.take_news();
+            self.tell(changes).await;
         } else if !self.inbox.written.is_empty() {
             self.compare(link).await?;
         } else if self.inbox.registration.is_some() || self.rewrite_at <= instant {
             self.register(link).await?;
-        } else if due(self.inbox.sessions.due()) || due(self.sessions.due()) {
+        } else if self.session_looks().into_iter().any(due) {
             self.look_at_sessions(link).await?;
         } else if self.notify_at <= instant {
             self.notifications(link).await?;
@@ -82,9 +91,8 @@ impl<F: Follows> Keeper<F> {
     }
 
     fn wake_at(&self) -> Instant {
-        let paced =
-            [self.inbox.topology.due(), self.inbox.sessions.due(), self.follower.due(), self.sessions.due()];
-        let paced = paced.into_iter().flatten().map(|due| self.inbox.epoch + due);
+        let paced = [self.inbox.topology.due(), self.follower.due()].into_iter().chain(self.session_looks());
+        let paced = paced.flatten().map(|due| self.inbox.epoch + due);
         let fixed = self.reread_at.min(self.rewrite_at).min(self.notify_at);
         paced.fold(fixed, Instant::min)
     }
@@ -225,25 +233,59 @@ impl<F: Follows> Keeper<F> {
     }
 
     fn differs(&self, id: &String, hash: &Hash) -> bool {
-        let child = self.known.get(id).is_some_and(|known| *known != script::registered(hash));
+        let child = self.known.get(id).is_some_and(|known| *known != script::registered_of(hash));
         child || (self.parent.as_ref() == Some(id) && self.origin != script::origin(hash))
+    }
+
+    /// When the sessions are to be looked at, for each reason that there may be.
+    fn session_looks(&self) -> [Option<Duration>; 3] {
+        [self.inbox.sessions.due(), self.inbox.ledger.due(), self.sessions.due()]
+    }
+
+    /// Hands over what events said.
+    fn take_news(&mut self) -> Vec<SessionChange> {
+        let now = self.inbox.now();
+        for id in std::mem::take(&mut self.inbox.named) {
+            self.sessions.hear_of(id);
+        }
+        let news = std::mem::take(&mut self.inbox.news);
+        news.into_iter().flat_map(|news| self.sessions.hear(news, now)).collect()
+    }
+
+    async fn tell(&mut self, changes: Vec<SessionChange>) {
+        if !changes.is_empty() {
+            self.inbox.during(self.node.sessions(changes)).await;
+        }
     }
 
     async fn look_at_sessions(&mut self, link: &mut Link) -> Result<(), Failure> {
         let now = self.inbox.now();
         self.inbox.sessions.look(now);
-        let asked: Vec<String> = self.sessions.held().cloned().collect();
-        let hashes = self.inbox.during(script::sessions(&mut link.commands, &asked)).await;
-        let hashes = hashes.map_err(|error| Failure::of(&link.address, error))?;
-        let (changed, odd) = self.sessions.observe(hashes, self.inbox.now());
-        if !asked.is_empty() && self.sessions.due().is_none() {
+        self.inbox.ledger.settle();
+        let heard = self.take_news();
+        self.tell(heard).await;
+        let held = self.sessions.holds();
+        let reading = async {
+            let tree = &self.registration.tree_id;
+            let names = script::session_names(&mut link.commands, tree).await?;
+            let index = match self.sessions.wants_index(&names, now) {
+                true => Some(script::session_index(&mut link.commands, tree).await?),
+                false => None,
+            };
+            let wanted = self.sessions.wanted(&names, index.as_ref());
+            let hashes = script::session_hashes(&mut link.commands, &wanted).await?;
+            Ok(Look { names, index, hashes })
+        };
+        let look = self.inbox.during(reading).await.map_err(|error| Failure::of(&link.address, error))?;
+        let (changes, odd) = self.sessions.observe(look, self.inbox.now());
+        if held && !self.sessions.holds() {
             tracing::warn!("the grace is over: no session is held any more, and Redis is followed again");
         }
         if !odd.is_empty() {
             tracing::debug!(sessions = odd.join(" "), "sessions without SSRCs");
         }
-        if let Some(sessions) = changed {
-            self.inbox.during(self.node.sessions(sessions)).await;
+        if let Some(changes) = changes {
+            self.inbox.during(self.node.sessions(changes)).await;
         }
         Ok(())
     }

@@ -13,6 +13,7 @@ mod a_hung_server_is_noticed;
 mod a_key_of_the_wrong_type_is_said;
 mod a_plain_command_takes_effect_at_once;
 mod a_read_only_replica_is_read;
+mod a_redis_cluster_is_followed;
 mod a_refresh_waits_for_its_look;
 mod a_sentinel_fail_over_is_followed;
 mod a_server_that_refuses_writes_is_read;

@@ -1,5 +1,5 @@
-//! What a pinned link is attached to. A link outlives its interface, and its file says nothing of that: only the kernel
-//! knows, and aya does not ask it.
+//! What a pinned link is attached to, and taking it off. A link outlives its interface, and its file says nothing of that:
+//! only the kernel knows, and aya does not ask it.
 
 use std::ffi::CString;
 use std::io;
@@ -21,21 +21,10 @@ pub struct Attached {
 
 /// Asks the kernel about the link that is pinned at `path`. Without rights, or when the file is something else, an error.
 pub fn attached(path: &Path) -> io::Result<Attached> {
-    let path = CString::new(path.as_os_str().as_bytes())?;
-    // SAFETY: a union of plain integers, for which zeros are a value.
-    let mut get: bpf_attr = unsafe { zeroed() };
-    get.__bindgen_anon_4.pathname = path.as_ptr() as u64;
-    let descriptor = bpf(bpf_cmd::BPF_OBJ_GET, &mut get)?;
-    // SAFETY: BPF_OBJ_GET gives a new file descriptor, which nobody else has.
-    let descriptor = unsafe { OwnedFd::from_raw_fd(descriptor) };
-    // Of a map or a program the kernel would tell other things in the same place.
-    let kind = std::fs::read_link(format!("/proc/self/fd/{}", descriptor.as_raw_fd()))?;
-    if !["bpf_link", "bpf-link"].iter().any(|name| kind.to_string_lossy().contains(name)) {
-        return Err(io::Error::new(io::ErrorKind::InvalidInput, format!("{} is not a link", kind.display())));
-    }
-    // SAFETY: integers only, as above.
+    let link = open(path)?;
+    // SAFETY: integers only, for which zeros are a value.
     let (mut ask, mut info): (bpf_attr, bpf_link_info) = unsafe { (zeroed(), zeroed()) };
-    ask.info.bpf_fd = descriptor.as_raw_fd() as u32;
+    ask.info.bpf_fd = link.as_raw_fd() as u32;
     ask.info.info = (&raw mut info) as u64;
     ask.info.info_len = size_of::<bpf_link_info>() as u32;
     bpf(bpf_cmd::BPF_OBJ_GET_INFO_BY_FD, &mut ask)?;
@@ -47,6 +36,34 @@ pub fn attached(path: &Path) -> io::Result<Attached> {
         false => 0,
     };
     Ok(Attached { ifindex, program: info.prog_id })
+}
+
+/// Takes the program of the link that is pinned at `path` off its interface, now: to remove the file only gives the link up,
+/// and the kernel acts on that in its own time, and not at all while somebody else has the link open.
+pub fn detach(path: &Path) -> io::Result<()> {
+    let link = open(path)?;
+    // SAFETY: integers only, for which zeros are a value.
+    let mut detach: bpf_attr = unsafe { zeroed() };
+    detach.link_detach.link_fd = link.as_raw_fd() as u32;
+    bpf(bpf_cmd::BPF_LINK_DETACH, &mut detach).map(drop)
+}
+
+fn open(path: &Path) -> io::Result<OwnedFd> {
+    let path = CString::new(path.as_os_str().as_bytes())?;
+    // SAFETY: a union of plain integers, for which zeros are a value.
+    let mut get: bpf_attr = unsafe { zeroed() };
+    get.__bindgen_anon_4.pathname = path.as_ptr() as u64;
+    let descriptor = bpf(bpf_cmd::BPF_OBJ_GET, &mut get)?;
+    // SAFETY: BPF_OBJ_GET gives a new file descriptor, which nobody else has.
+    let descriptor = unsafe { OwnedFd::from_raw_fd(descriptor) };
+    // Of a map or a program the kernel would tell other things in the same place.
+    let kind = std::fs::read_link(format!("/proc/self/fd/{}", descriptor.as_raw_fd()))?;
+    match ["bpf_link", "bpf-link"].iter().any(|name| kind.to_string_lossy().contains(name)) {
+        true => Ok(descriptor),
+        false => {
+            Err(io::Error::new(io::ErrorKind::InvalidInput, format!("{} is not a link", kind.display())))
+        }
+    }
 }
 
 fn bpf(command: bpf_cmd, attributes: &mut bpf_attr) -> io::Result<RawFd> {

@@ -1,6 +1,5 @@
 //! Links that outlive the daemon: pinned, and exchanged without a moment in which none is there.
 
-use std::io::ErrorKind;
 use std::path::Path;
 
 use aya::programs::links::{FdLink, PinnedLink};
@@ -30,13 +29,7 @@ pub fn replace_xdp(
 
 /// Removes the link of a mode that is no longer the mode.
 pub fn remove_link(pins: &Pins, name: &str) -> Result<(), KernelError> {
-    let path = pins.file(name);
-    match std::fs::remove_file(&path) {
-        Err(source) if source.kind() != ErrorKind::NotFound => {
-            Err(KernelError::PinFolder { folder: path, source })
-        }
-        _ => Ok(()),
-    }
+    remove_file(&pins.file(name))
 }
 
 pub fn pinned_link(path: &Path) -> Result<Option<FdLink>, KernelError> {

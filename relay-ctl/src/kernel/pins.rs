@@ -11,6 +11,8 @@ use super::link::{self, Attached};
 /// Default of `--pin-root`, as operators know it.
 pub const DEFAULT_ROOT: &str = "/sys/fs/bpf/media-tree";
 
+/// What the names of link files begin with.
+const PREFIX: &str = "link-";
 /// Names of the link files.
 pub const LINK_XDP: &str = "link-xdp";
 /// See [`LINK_XDP`].
@@ -220,14 +222,14 @@ impl Pins {
     pub fn clear(&self) -> Result<(), KernelError> {
         let folder = self.versioned();
         let mut names = names_in(&folder);
-        names.sort_by_key(|name| !name.starts_with("link-"));
+        names.sort_by_key(|name| !name.starts_with(PREFIX));
         names.iter().try_for_each(|name| remove_file(&folder.join(name)))
     }
 
     /// Removes what a start that came to nothing has made, if nothing is attached through it.
     pub fn abandon(&self) {
         let folder = self.versioned();
-        if !names_in(&folder).iter().any(|name| name.starts_with("link-")) {
+        if !names_in(&folder).iter().any(|name| name.starts_with(PREFIX)) {
             // What stays is cleared by the next start.
             let _ = self.clear().and_then(|()| remove_folder(&folder));
         }
@@ -239,7 +241,7 @@ impl Pins {
         for version in names_in(&self.folder) {
             let folder = self.folder.join(version);
             let mut names = names_in(&folder);
-            names.sort_by_key(|name| !name.starts_with("link-"));
+            names.sort_by_key(|name| !name.starts_with(PREFIX));
             for name in names {
                 remove_file(&folder.join(name))?;
                 found = true;
@@ -274,7 +276,13 @@ fn names_in(folder: &Path) -> Vec<String> {
     entries.flatten().map(|entry| entry.file_name().to_string_lossy().into_owned()).collect()
 }
 
+/// Removes the file of a map or a link; the program of a link is taken off first.
 pub(super) fn remove_file(path: &Path) -> Result<(), KernelError> {
+    if path.file_name().is_some_and(|name| name.as_encoded_bytes().starts_with(PREFIX.as_bytes())) {
+        // Where the kernel takes none off so (a link of another kind than an interface's, or one whose interface is gone),
+        // it goes with its file.
+        let _ = link::detach(path);
+    }
     match std::fs::remove_file(path) {
         Err(source) if source.kind() != std::io::ErrorKind::NotFound => {
             Err(KernelError::PinFolder { folder: path.to_owned(), source })

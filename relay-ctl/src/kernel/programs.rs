@@ -15,7 +15,7 @@ use relay_common::layout::{PINNED_MAPS, Spread};
 pub use super::known::{BUSY, COPY, PASS, PROBE, SPREAD, TC, XDP, XDP_CPU, XMIT};
 use super::known::{before_ours, name_of};
 use super::links::{attach_new_xdp, link_error, pin, pin_instead, pinned_link, remove_link, replace_xdp};
-use super::pins::{LINK_BUSY, LINK_TCX, LINK_XDP, LINK_XMIT, Pins};
+use super::pins::{LINK_BUSY, LINK_TCX, LINK_XDP, LINK_XMIT, Pins, remove_file};
 use super::verifier::{VERIFIER_LOG, of, retry};
 use super::{KernelError, Mode, map};
 
@@ -228,9 +228,7 @@ impl Programs {
         let path = pins.file(LINK_XMIT);
         let link = attach_tracepoint(&mut self.ebpf)?;
         // A tracepoint link cannot be updated; for a moment two count, which is better than none.
-        if path.exists() {
-            let _ = std::fs::remove_file(&path);
-        }
+        remove_file(&path)?;
         pin(link, &path, LINK_XMIT)
     }
 }

@@ -6,8 +6,9 @@ use std::sync::{OnceLock, PoisonError, RwLock};
 use std::time::Duration;
 
 use node::config::RedisServer;
+use node::media::{PerKind, Ssrc};
 use node::record::{NodeType, Registration};
-use node::sessions::Session;
+use node::sessions::{Session, SessionChange};
 use node::tree::{Tree, TreeView};
 use tokio::sync::watch;
 
@@ -28,8 +29,31 @@ pub struct Membership {
     created: u64,
     /// The node's place in the tree, as it is at each moment; `None` for a relay run without Redis.
     view: RwLock<Option<watch::Receiver<TreeView>>>,
+    sessions: RwLock<Sessions>,
+}
+
+/// The sessions of the tree.
+#[derive(Default)]
+struct Sessions {
+    ssrcs: BTreeMap<String, PerKind<Ssrc>>,
     /// Session of each SSRC.
-    sessions: RwLock<BTreeMap<u32, String>>,
+    by_ssrc: BTreeMap<u32, String>,
+}
+
+impl Sessions {
+    fn change(&mut self, change: SessionChange) {
+        let id = change.id().to_owned();
+        for ssrc in self.ssrcs.remove(&id).into_iter().flat_map(PerKind::into_array) {
+            // Two sessions with one SSRC are a mistake of somebody's: the other one keeps its own.
+            if self.by_ssrc.get(&ssrc.0) == Some(&id) {
+                self.by_ssrc.remove(&ssrc.0);
+            }
+        }
+        if let SessionChange::Is(Session { ssrcs, .. }) = change {
+            self.by_ssrc.extend(ssrcs.into_array().map(|ssrc| (ssrc.0, id.clone())));
+            self.ssrcs.insert(id, ssrcs);
+        }
+    }
 }
 
 impl Membership {
@@ -63,12 +87,10 @@ impl Membership {
         *self.view.write().unwrap_or_else(PoisonError::into_inner) = Some(view);
     }
 
-    /// The sessions of the tree, to be shown from now on.
-    pub fn show_sessions(&self, sessions: &[Session]) {
-        let by_ssrc = sessions
-            .iter()
-            .flat_map(|session| session.ssrcs.into_array().map(|ssrc| (ssrc.0, session.id.clone())));
-        *self.sessions.write().unwrap_or_else(PoisonError::into_inner) = by_ssrc.collect();
+    /// What is different about the sessions of the tree, to be shown from now on.
+    pub fn sessions_changed(&self, changes: Vec<SessionChange>) {
+        let mut sessions = self.sessions.write().unwrap_or_else(PoisonError::into_inner);
+        changes.into_iter().for_each(|change| sessions.change(change));
     }
 
     /// What Redis said last; `None` for a relay run without.
@@ -79,7 +101,7 @@ impl Membership {
 
     /// Session of each SSRC.
     pub fn sessions(&self) -> BTreeMap<u32, String> {
-        self.sessions.read().unwrap_or_else(PoisonError::into_inner).clone()
+        self.sessions.read().unwrap_or_else(PoisonError::into_inner).by_ssrc.clone()
     }
 
     /// What the relay registers with. `own`: the address that others reach it by, unless `--node-host` says another.
@@ -130,10 +152,12 @@ impl Membership {
         let Some(tree) = &config.tree else { return };
         let host = match &tree.redis.server {
             RedisServer::Single { host, port } => (host.clone(), *port),
-            RedisServer::Sentinel { sentinels, .. } => match sentinels.first() {
-                Some(sentinel) => sentinel.clone(),
-                None => return,
-            },
+            RedisServer::Sentinel { sentinels: others, .. } | RedisServer::Cluster { seeds: others } => {
+                match others.first() {
+                    Some(first) => first.clone(),
+                    None => return,
+                }
+            }
         };
         let (host, port) = host;
         let found = tokio::time::timeout(REDIS_LOOKUP_TIMEOUT, node::resolve::server(&host, port)).await;

@@ -5,7 +5,7 @@ use std::net::IpAddr;
 use std::time::Instant;
 
 use node::record::{Place, Registration};
-use node::sessions::Session;
+use node::sessions::SessionChange;
 use node::topology::{ChildChange, Upstream};
 use node::tree::Follows;
 
@@ -66,8 +66,8 @@ impl Follows for Relay {
         self.take_from_upstream(upstream).await;
     }
 
-    async fn sessions(&self, sessions: Vec<Session>) {
-        self.membership.show_sessions(&sessions);
+    async fn sessions(&self, changes: Vec<SessionChange>) {
+        self.membership.sessions_changed(changes);
     }
 
     async fn health(&self) -> String {

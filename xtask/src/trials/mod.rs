@@ -61,12 +61,22 @@ impl Priority {
 /// # Errors
 /// Names the tests that failed, and those that could not be judged because every trial was disturbed.
 pub fn run(what: &str, priority: Priority, arguments: &[impl AsRef<OsStr>]) -> Result<()> {
+    counted(what, priority, arguments, &mut Vec::new())
+}
+
+/// The same, and `passed` gets the names of the tests that passed, also when others did not.
+pub fn counted(
+    what: &str,
+    priority: Priority,
+    arguments: &[impl AsRef<OsStr>],
+    passed: &mut Vec<String>,
+) -> Result<()> {
     let watch = Watch::start();
     let _session = (priority == Priority::First).then(Session::first);
     let mut command = priority.command("cargo");
     command.current_dir(sh::workspace_root()).args(arguments);
     let machine = |from, to| watch.between(from, to);
-    Trials { priority, machine: &machine, show: |line| println!("{line}") }.run(what, &mut command)
+    Trials { priority, machine: &machine, show: |line| println!("{line}") }.run(what, &mut command, passed)
 }
 
 /// How tests are run, and who knows what disturbed the machine between two moments.
@@ -88,11 +98,12 @@ enum Verdict {
 }
 
 impl Trials<'_> {
-    fn run(&self, what: &str, command: &mut Command) -> Result<()> {
+    fn run(&self, what: &str, command: &mut Command, passed: &mut Vec<String>) -> Result<()> {
         let line = sh::line_of(command);
         sh::say(format!("{what}: {line}"));
         let started = Instant::now();
-        let (success, output) = shown(command, self.show)?;
+        let (success, mut output) = shown(command, self.show)?;
+        passed.append(&mut output.passed);
         if success && output.ran == 0 {
             bail!("{what}: not one test has such a name: {line}");
         }
@@ -100,13 +111,13 @@ impl Trials<'_> {
             bail!("{what}: interrupted");
         }
         if !success {
-            self.judge(what, &output).with_context(|| format!("{what} failed: {line}"))?;
+            self.judge(what, &output, passed).with_context(|| format!("{what} failed: {line}"))?;
         }
         sh::say(format!("{what}: done in {:.1} s", started.elapsed().as_secs_f64()));
         Ok(())
     }
 
-    fn judge(&self, what: &str, output: &Output) -> Result<()> {
+    fn judge(&self, what: &str, output: &Output, passed: &mut Vec<String>) -> Result<()> {
         if output.broken || output.failed.is_empty() {
             bail!("it did not come to its end");
         }
@@ -119,7 +130,7 @@ impl Trials<'_> {
                 sh::say(format!("{}: cannot be tried again: {error:#}", test.name));
             }
             match verdict.unwrap_or(Verdict::Failed) {
-                Verdict::Passed => {}
+                Verdict::Passed => passed.push(test.name.clone()),
                 Verdict::Failed => failed.push(test.name.as_str()),
                 Verdict::NotJudged => not_judged.push(test.name.as_str()),
             }
@@ -240,7 +251,7 @@ mod tests {
                 machine: &|_, _| machine.map(str::to_owned),
                 show: |_| (),
             };
-            let done = trials.run("tests", &mut Command::new(self.0.join("tests")));
+            let done = trials.run("tests", &mut Command::new(self.0.join("tests")), &mut Vec::new());
             done.map_err(|error| format!("{error:#}"))
         }
 

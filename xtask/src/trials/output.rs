@@ -27,6 +27,8 @@ pub struct Output {
     pub broken: bool,
     /// Tests that ran, whatever became of them.
     pub ran: usize,
+    /// Those that passed.
+    pub passed: Vec<String>,
     binary: Option<PathBuf>,
     /// When the program that now runs began, and when its latest test ended.
     began: Instant,
@@ -52,6 +54,7 @@ impl Output {
             failed: Vec::new(),
             broken: false,
             ran: 0,
+            passed: Vec::new(),
             binary: None,
             began: now,
             latest: now,
@@ -89,6 +92,8 @@ impl Output {
         {
             if result.trim_end().ends_with("FAILED") {
                 self.seen.push((name.to_owned(), self.latest, now));
+            } else if !result.starts_with("ignored") {
+                self.passed.push(name.to_owned());
             }
             self.ran += usize::from(!result.starts_with("ignored"));
             self.latest = now;

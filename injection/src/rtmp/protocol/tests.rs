@@ -72,15 +72,19 @@ fn an_encoder_is_led_to_its_publication() {
     let create = command("createStream", |encoder| encoder.encode_null().unwrap());
     assert!(encoder.sends(MessageType::CommandAMF0, &create).unwrap().1.contains("_result"));
     let (events, answer) = encoder.sends(MessageType::CommandAMF0, &publish("s1?token=x")).unwrap();
-    let wanted = Event::Publish { application: "live".to_owned(), name: "s1?token=x".to_owned() };
+    let address =
+        Address { application: "live".to_owned(), url: String::new(), name: "s1?token=x".to_owned() };
+    let wanted = Event::Publish(address);
     assert_eq!((events, answer.as_str()), (vec![wanted], ""), "nothing is answered before the decision");
-    // Media before the decision is nobody's.
+    // Media before the decision wait for it.
     assert_eq!(encoder.sends(MessageType::Audio, b"early").unwrap().0, []);
     let mut answer = Vec::new();
     encoder.protocol.accept(&mut answer).unwrap();
     assert!(String::from_utf8_lossy(&answer).contains("NetStream.Publish.Start"));
     let by_stream_1 = b"\x14\x01\0\0\0\x02\0\x08onStatus";
     assert!(answer.windows(by_stream_1.len()).any(|bytes| bytes == by_stream_1), "{answer:x?}");
+    let early = encoder.protocol.take(&[], &mut Vec::new()).unwrap();
+    assert_eq!(early, [Event::Audio { timestamp: 1234, body: b"early"[..].into() }]);
     let (events, _) = encoder.sends(MessageType::Video, &[7; 300]).unwrap();
     assert_eq!(events, [Event::Video { timestamp: 1234, body: vec![7; 300].into() }]);
     let (events, _) = encoder.sends(MessageType::Audio, b"sound").unwrap();
@@ -105,18 +109,70 @@ fn a_refusal_is_said_in_words() {
     }
 }
 
+/// `onMetaData` with these fields, as an ECMA array or an object.
+fn metadata(begin: &[u8]) -> Vec<u8> {
+    let bitrate = [&b"\0\x0dvideodatarate\0"[..], &2500.7_f64.to_be_bytes()].concat();
+    [b"\x02\0\x0d@setDataFrame\x02\0\x0aonMetaData", begin, &bitrate, b"\0\0\x09"].concat()
+}
+
 #[test]
 fn the_bitrate_is_read_from_the_metadata() {
-    let fields: Amf0Object = [("videodatarate".into(), Amf0Value::Number(2500.7))].into_iter().collect();
-    let mut body = Vec::new();
-    let mut amf = Amf0Encoder::new(&mut body);
-    for word in ["@setDataFrame", "onMetaData"] {
-        amf.encode_string(word).unwrap();
+    for (kind, before) in
+        [(MessageType::DataAMF0, &b""[..]), (MessageType::DataAMF3, b"\0"), (MessageType::DataAMF3, b"")]
+    {
+        for begin in [&b"\x08\0\0\0\x01"[..], b"\x03"] {
+            let body = [before, &metadata(begin)].concat();
+            let events = Encoder::publishing().sends(kind, &body).unwrap().0;
+            let Event::Metadata(read) = &events[0] else { panic!("{events:?}") };
+            assert_eq!(read.kbits, Some(2500));
+        }
     }
-    amf.encode_object(&fields).unwrap();
-    let mut encoder = Encoder::publishing();
-    assert_eq!(encoder.sends(MessageType::DataAMF0, &body).unwrap().0, [Event::Bitrate(2500)]);
-    assert_eq!(encoder.sends(MessageType::DataAMF0, &[9; 50]).unwrap().0, []);
+}
+
+/// Case A6 of the field: nothing in the metadata ends a publication.
+#[test]
+fn metadata_that_cannot_be_read_is_ignored() {
+    let xmp =
+        [&b"\x02\0\x09onXMPData\x03\0\x0bliveXML\x0c\0\0\x50\0"[..], &[b'x'; 0x5000], b"\0\0\x09"].concat();
+    let noise: Vec<u8> = (0..450).map(|n| [3, 8, 10, 0x11, 255][n % 5]).collect();
+    let bodies = [
+        xmp,
+        noise,
+        vec![3; 450],
+        vec![10; 450],
+        vec![2; 300_000],
+        b"\x08\xff\xff\xff\xff".to_vec(),
+        Vec::new(),
+    ];
+    for body in bodies {
+        for kind in [MessageType::DataAMF0, MessageType::DataAMF3] {
+            let mut encoder = Encoder::publishing();
+            assert_eq!(encoder.sends(kind, &body).unwrap().0, []);
+            assert_eq!(encoder.sends(MessageType::Audio, b"x").unwrap().0.len(), 1, "it goes on");
+        }
+    }
+}
+
+/// Case A1 of the field: who has not said what it publishes, and claims what is not there, is sent away.
+#[test]
+fn what_claims_more_than_it_has_ends_a_stranger() {
+    for claim in [&b"\x08\xff\xff\xff\xff"[..], b"\x0a\xff\xff\xff\xff", b"\x0c\xff\xff\xff\xff"] {
+        let nested = [b"\x02\0\x0aonMetaData\x03\0\x01a", claim].concat();
+        let command = [b"\x02\0\x07connect\0\x3f\xf0\0\0\0\0\0\0\x03\0\x03app", claim].concat();
+        let (data, of_data) = (MessageType::DataAMF0, MessageType::DataAMF3);
+        let (asks, of_asks) = (MessageType::CommandAMF0, MessageType::CommandAMF3);
+        for (kind, body) in [(data, claim), (data, &nested), (asks, claim), (asks, &command)] {
+            assert!(Encoder::greeted().sends(kind, body).is_err(), "{kind:?} {body:x?}");
+        }
+        for (kind, body) in [(of_data, claim), (of_data, &nested), (of_asks, claim), (of_asks, &command)] {
+            for before in [&b"\0"[..], b""] {
+                assert!(
+                    Encoder::greeted().sends(kind, &[before, body].concat()).is_err(),
+                    "{kind:?} {body:x?}"
+                );
+            }
+        }
+    }
 }
 
 #[test]
@@ -128,7 +184,8 @@ fn what_no_publisher_says_ends_it() {
     for (kind, body, words) in [
         (MessageType::CommandAMF0, play, "only publishing"),
         (MessageType::CommandAMF0, publish("s1"), "before it connects"),
-        (MessageType::CommandAMF0, vec![2; LONGEST_AMF + 1], "too long"),
+        (MessageType::CommandAMF0, vec![2; LONGEST_GREETING + 1], "too long"),
+        (MessageType::Video, vec![2; LONGEST_GREETING + 1], "too long"),
         (MessageType::SetChunkSize, vec![0, 0, 0, 0], "a chunk size of 0"),
         (MessageType::SetChunkSize, vec![0], "too short"),
     ] {
@@ -139,19 +196,75 @@ fn what_no_publisher_says_ends_it() {
     assert!(twice.unwrap_err().to_string().contains("twice"));
 }
 
-/// AMF is read by recursion: the deepest nesting that is let in must fit into the stack of a worker, 2 MiB as here.
+#[test]
+fn other_protocols_are_told_from_their_first_byte() {
+    for (first, words) in
+        [(b"\x16\x03\x01", "rtmps"), (b"GET", "does not speak RTMP"), (b"\x06\0\0", "rtmpe")]
+    {
+        let why = Protocol::default().take(first, &mut Vec::new()).unwrap_err().to_string();
+        assert!(why.contains(words), "{why}");
+    }
+    assert!(Protocol::default().take(&[3], &mut Vec::new()).is_ok());
+}
+
+/// An encoder that waits for no answer sends all of it at once.
+#[test]
+fn nothing_is_lost_of_what_comes_at_once() {
+    let mut encoder = Encoder::greeted();
+    let mut bytes = Vec::new();
+    for (kind, body) in [
+        (MessageType::CommandAMF0, connect()),
+        (MessageType::CommandAMF0, publish("s1")),
+        (MessageType::DataAMF0, metadata(b"\x03")),
+        (MessageType::Video, b"picture".to_vec()),
+    ] {
+        encoder.writer.write_chunk(&mut bytes, Chunk::new(4, 0, kind, STREAM, body.into())).unwrap();
+    }
+    let events = encoder.protocol.take(&bytes, &mut Vec::new()).unwrap();
+    assert!(matches!(&events[..], [Event::Publish(_)]), "{events:?}");
+    encoder.protocol.accept(&mut Vec::new()).unwrap();
+    let events = encoder.protocol.take(&[], &mut Vec::new()).unwrap();
+    assert!(matches!(&events[..], [Event::Metadata(_), Event::Video { .. }]), "{events:?}");
+}
+
+#[test]
+fn whoever_waits_for_an_answer_gets_one() {
+    let mut encoder = Encoder::greeted();
+    for (name, words) in [("_checkbw", "_result"), ("releaseStream", "_result"), ("FCPublish", "onFCPublish")]
+    {
+        let asked = command(name, |encoder| encoder.encode_null().unwrap());
+        let answer = encoder.sends(MessageType::CommandAMF0, &asked).unwrap().1;
+        assert!(answer.contains(words), "{name}: {answer}");
+    }
+    let mut answer = Vec::new();
+    let ping = Chunk::new(2, 0, MessageType::UserControlEvent, 0, Bytes::from_static(&[0, 6, 1, 2, 3, 4]));
+    let mut bytes = Vec::new();
+    encoder.writer.write_chunk(&mut bytes, ping).unwrap();
+    encoder.protocol.take(&bytes, &mut answer).unwrap();
+    assert!(answer.ends_with(&[0, 7, 1, 2, 3, 4]), "{answer:x?}");
+}
+
+#[test]
+fn media_in_an_aggregate_are_media() {
+    let body = b"\x08\0\0\x01\0\0\x05\0\0\0\0s\0\0\0\x0c\x09\0\0\x01\0\0\x07\0\0\0\0p\0\0\0\x0c";
+    let events = Encoder::publishing().sends(MessageType::Aggregate, body).unwrap().0;
+    let media = [
+        Event::Audio { timestamp: 1234, body: Bytes::from_static(b"s") },
+        Event::Video { timestamp: 1236, body: Bytes::from_static(b"p") },
+    ];
+    assert_eq!(events, media);
+    assert_eq!(Encoder::greeted().sends(MessageType::Aggregate, body).unwrap().0, []);
+}
+
+/// AMF is read by recursion: whatever is nested must fit into the stack of a worker, 2 MiB as here.
 #[test]
 fn deep_nesting_harms_nobody() {
     // An object with a field without a name, and so on; arrays of one element each.
     for level in [&[3, 0, 0][..], &[10, 0, 0, 0, 1], &[8, 0, 0, 0, 1, 0, 0]] {
-        let start = command("x", |_| {});
-        for depth in [MOST_NESTED, LONGEST_AMF / level.len() - start.len()] {
-            let nested = level.repeat(depth);
-            let whole = [start.clone(), nested.clone()].concat();
-            let refused = Encoder::greeted().sends(MessageType::CommandAMF0, &whole);
-            assert!(refused.is_err());
-            let _ = Encoder::publishing().sends(MessageType::DataAMF0, &nested);
-        }
+        let whole = [command("x", |_| {}), level.repeat(3000 / level.len())].concat();
+        assert!(Encoder::greeted().sends(MessageType::CommandAMF0, &whole).is_err());
+        let nested = level.repeat(LONGEST_AMF / level.len());
+        assert_eq!(Encoder::publishing().sends(MessageType::DataAMF0, &nested).unwrap().0, []);
     }
 }
 

@@ -127,12 +127,39 @@ impl Scene {
     }
 
     pub fn publisher_with(&self, session: &str, more: &[&str]) -> Process {
+        self.publisher_from("far", session, more)
+    }
+
+    /// The same, from any namespace.
+    pub fn publisher_from(&self, ns: &str, session: &str, more: &[&str]) -> Process {
         // Examples are built with the tests, into a folder beside the programs.
         let program =
             std::path::Path::new(env!("CARGO_BIN_EXE_injection")).with_file_name("examples/whip-publish");
         let mut command = Command::new(program);
         command.arg(format!("http://10.77.0.1:7070/whip/endpoint/{session}")).args(more);
-        self.lab.spawn("far", command).unwrap()
+        self.lab.spawn(ns, command).unwrap()
+    }
+
+    /// Nobody publishes, or nothing comes from who does: a newcomer is taken.
+    pub fn has_room_for_another(&self, session: &str) -> bool {
+        let publisher = &self.session(session)["publisher"];
+        publisher.is_null() || publisher["state"] == "silent"
+    }
+
+    /// No packet passes between the two namespaces any more, and nobody is told.
+    pub fn cut(&self) {
+        let rules = "add table inet away; add chain inet away in { type filter hook input priority 0; }; \
+                     add rule inet away in iifname e0 drop";
+        for ns in ["node", "far"] {
+            self.lab.run(ns, &["nft", rules]).unwrap();
+        }
+    }
+
+    /// As before, for the publisher first: what it is asked when its media comes again is not lost.
+    pub fn heal(&self) {
+        for ns in ["far", "node"] {
+            self.lab.run(ns, &["nft", "delete table inet away"]).unwrap();
+        }
     }
 
     /// The rooms that Janus has, and the number of publishers in each.

@@ -16,6 +16,8 @@ pub struct Packet {
     pub at: Instant,
     /// Begins a VP8 keyframe, or H264's IDR picture.
     pub keyframe: bool,
+    /// How wide the pictures are, in the packet that says so.
+    pub width: Option<u32>,
     pub from: u16,
 }
 
@@ -53,7 +55,12 @@ impl Receiver {
                         108 => begins_idr(packet),
                         _ => false,
                     };
-                    let seen = Packet { header, at: Instant::now(), keyframe, from: from.port() };
+                    let width = match header.payload_type {
+                        96 if keyframe => vp8_width(packet),
+                        108 => h264_width(packet),
+                        _ => None,
+                    };
+                    let seen = Packet { header, at: Instant::now(), keyframe, width, from: from.port() };
                     packets[kind].lock().unwrap().push(seen);
                 }
             })
@@ -120,6 +127,58 @@ fn begins_keyframe(packet: &[u8]) -> bool {
         at += usize::from(more & 0x40 != 0) + usize::from(more & 0x30 != 0);
     }
     first & 0x17 == 0x10 && payload[at] & 1 == 0
+}
+
+/// RFC 6386 section 9.1: behind the start code of a keyframe.
+fn vp8_width(packet: &[u8]) -> Option<u32> {
+    let payload = payload(packet);
+    let code = payload.windows(3).position(|three| three == [0x9d, 0x01, 0x2a])?;
+    let width = payload.get(code + 3..code + 5)?;
+    Some(u32::from(u16::from_le_bytes([width[0], width[1]]) & 0x3fff))
+}
+
+/// The width in a sequence parameter set of the baseline profile (H264 section 7.3.2.1.1), in whole macroblocks; the set comes
+/// by itself, or first in an aggregate (RFC 6184 section 5.7.1).
+fn h264_width(packet: &[u8]) -> Option<u32> {
+    let payload = payload(packet);
+    let unit = match payload.first()? & 0x1f {
+        7 => payload,
+        24 => payload.get(3..)?,
+        _ => return None,
+    };
+    if unit.first()? & 0x1f != 7 || *unit.get(1)? != 66 {
+        return None;
+    }
+    let mut bits = Bits { bytes: unit, at: 4 * 8 };
+    let [_id, _frame_number, order] = [bits.number()?, bits.number()?, bits.number()?];
+    if order == 0 {
+        bits.number()?;
+    }
+    let _reference_frames = bits.number()?;
+    let _gaps = bits.bit()?;
+    Some((bits.number()? + 1) * 16)
+}
+
+/// H264's numbers (section 9.1): as many bits as there are zeros before the first one.
+struct Bits<'a> {
+    bytes: &'a [u8],
+    at: usize,
+}
+
+impl Bits<'_> {
+    fn bit(&mut self) -> Option<u32> {
+        let bit = self.bytes.get(self.at / 8)? >> (7 - self.at % 8) & 1;
+        self.at += 1;
+        Some(bit.into())
+    }
+
+    fn number(&mut self) -> Option<u32> {
+        let mut zeros = 0;
+        while self.bit()? == 0 {
+            zeros += 1;
+        }
+        (0..zeros).try_fold(1, |value, _| Some(value << 1 | self.bit()?)).map(|value: u32| value - 1)
+    }
 }
 
 /// Asserts that packets follow each other with no number missing, doubled or out of order, and timestamps never go back.

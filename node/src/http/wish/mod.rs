@@ -34,12 +34,13 @@ pub fn paths(base: &str) -> [String; 2] {
     [format!("{base}/endpoint/{{session}}"), format!("{base}/endpoint/{{session}}/{{resource}}")]
 }
 
-/// The path of a resource, for `Location`.
-pub fn location(base: &str, session: &str, resource: &str) -> String {
+/// The path of a resource, for `Location`: relative to its endpoint (RFC 9110 section 10.2.2), because what a proxy has in front
+/// of our paths is known to the client only.
+pub fn location(session: &str, resource: &str) -> String {
     use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
     /// All but what RFC 3986 section 2.3 calls unreserved.
     const RESERVED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'_').remove(b'.').remove(b'~');
-    format!("{base}/endpoint/{}/{resource}", utf8_percent_encode(session, RESERVED))
+    format!("{}/{resource}", utf8_percent_encode(session, RESERVED))
 }
 
 /// The answer to an offer that was taken: 201, with the resource at `location` and its ICE session's `etag`.
@@ -84,6 +85,8 @@ mod tests {
 
     #[test]
     fn sessions_are_encoded_in_locations() {
-        assert_eq!(location("/whip", "a b/ü-1", "k"), "/whip/endpoint/a%20b%2F%C3%BC-1/k");
+        assert_eq!(location("a b/ü-1", "k"), "a%20b%2F%C3%BC-1/k");
+        // A colon in it would make it a URL of that scheme (RFC 3986 section 4.2).
+        assert_eq!(location("data:s", "k"), "data%3As/k");
     }
 }

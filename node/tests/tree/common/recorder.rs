@@ -5,7 +5,7 @@ use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
 use node::record::{NodeType, Place, Registration};
-use node::sessions::Session;
+use node::sessions::{Session, SessionChange};
 use node::topology::{ChildChange, Upstream};
 use node::tree::Follows;
 use tokio::sync::watch;
@@ -110,8 +110,19 @@ impl Follows for Recorder {
         self.log.send_modify(|told| told.upstream.push(upstream));
     }
 
-    async fn sessions(&self, sessions: Vec<Session>) {
-        self.log.send_modify(|told| told.sessions.push(sessions));
+    async fn sessions(&self, changes: Vec<SessionChange>) {
+        self.log.send_modify(|told| {
+            let last = told.sessions.last().into_iter().flatten();
+            let mut sessions: BTreeMap<String, Session> =
+                last.map(|session| (session.id.clone(), session.clone())).collect();
+            for change in changes {
+                match change {
+                    SessionChange::Is(session) => drop(sessions.insert(session.id.clone(), session)),
+                    SessionChange::Ended(id) => drop(sessions.remove(&id)),
+                }
+            }
+            told.sessions.push(sessions.into_values().collect());
+        });
     }
 
     async fn health(&self) -> String {

@@ -98,6 +98,11 @@ impl Server {
         }
     }
 
+    /// It was not killed.
+    pub fn is_up(&self) -> bool {
+        self.child.is_some()
+    }
+
     /// Sends it a signal.
     pub fn signal(&self, signal: &str) {
         let pid = self.child.as_ref().unwrap().id().to_string();

@@ -3,7 +3,7 @@ use std::sync::atomic::{AtomicU16, Ordering::Relaxed};
 use std::time::{Duration, Instant};
 
 use node::media::Ssrc;
-use node::sessions::Session;
+use node::sessions::{Session, SessionChange};
 use node::tree::RedisView;
 use tokio::sync::watch;
 
@@ -107,12 +107,12 @@ async fn what_redis_told_is_shown() {
     send(&relay, 0, 1111, 0..1).await;
     send(&relay, 1, 2222, 0..1).await;
     send(&relay, 1, 9999, 0..1).await;
-    relay.membership.show_sessions(&[Session {
+    relay.membership.sessions_changed(vec![SessionChange::Is(Session {
         id: "morning".to_owned(),
         ssrcs: [1111, 2222].map(Ssrc).into(),
         room_id: None,
         video_codec: None,
-    }]);
+    })]);
     let children = vec!["egress-1".to_owned(), "egress-2".to_owned()];
     let (_keep, view) = watch::channel(TreeView {
         topology: TopologyView {

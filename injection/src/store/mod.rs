@@ -1,0 +1,311 @@
+//! Sessions in Redis: the hash `session:{sid}`, the sets that it is in, what it has claimed, and the events
+//! (docs/contract.md, *Sessions*, *Keys* and *Channels*).
+//!
+//! A session is decided upon outside. Redis lets it have its name, SSRCs and room (`script::CLAIM`, `script::LIST`) or says
+//! who has them: two injections that are asked at once do not allot the same. Then it is written, and told of last: whoever
+//! reads it then finds all of it. Each step costs the same however many sessions there are.
+
+mod script;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::{Mutex, PoisonError};
+
+use node::commands::Commands;
+use node::config::RedisConfig;
+use node::contract::field::session as field;
+use node::contract::{ENDED_TTL, channel, key};
+use node::event::{Event, Payload};
+use node::media::Ssrc;
+use redis::{Cmd, FromRedisValue, Pipeline};
+
+use crate::session::{Session, Taken};
+
+/// Most hashes that one check looks into; the next one goes on from there.
+const CHECKED_AT_ONCE: usize = 100;
+
+/// Sessions as Redis has them. Whoever calls lets nobody else call meanwhile.
+pub struct Sessions {
+    commands: Commands,
+    node_id: String,
+    tree_id: String,
+    /// Written, or not: Redis has not said. They are none of ours, and are ended when it answers again.
+    doubtful: Mutex<BTreeMap<String, Session>>,
+    /// Whose hash is looked into next.
+    next: Mutex<String>,
+}
+
+/// The fields of a hash.
+type Hash = BTreeMap<String, String>;
+
+impl Sessions {
+    /// Nothing is connected yet.
+    pub fn new(redis: RedisConfig, node_id: &str, tree_id: &str) -> Sessions {
+        Sessions {
+            commands: Commands::new(redis),
+            node_id: node_id.to_owned(),
+            tree_id: tree_id.to_owned(),
+            doubtful: Mutex::default(),
+            next: Mutex::default(),
+        }
+    }
+
+    /// The active sessions of this node, and those that cannot be read, with why.
+    pub async fn load(&self) -> Result<Vec<(String, Result<Session, String>)>, String> {
+        let ids: Vec<String> = self.one(redis::cmd("SMEMBERS").arg(key::sessions(&self.node_id))).await?;
+        let mut sessions = Vec::new();
+        for some in ids.chunks(CHECKED_AT_ONCE) {
+            let mut pipe = redis::pipe();
+            for id in some {
+                pipe.hgetall(key::session(id));
+            }
+            let hashes: Vec<Hash> = self.commands.run(&pipe).await?;
+            for (id, fields) in some.iter().zip(hashes) {
+                let of_others =
+                    fields.get(field::INJECTION_NODE_ID).is_some_and(|node| *node != self.node_id);
+                if !fields.is_empty() && !of_others && is_active(&fields) {
+                    sessions.push((id.clone(), Session::of(id, &fields)));
+                }
+            }
+        }
+        Ok(sessions)
+    }
+
+    /// The session of this name, of whatever tree, if there is one.
+    pub async fn see(&self, id: &str) -> Result<Option<Taken>, String> {
+        let mut pipe = redis::pipe();
+        pipe.sismember(key::ACTIVE_SESSIONS, id).hgetall(key::session(id));
+        let (listed, fields): (bool, Hash) = self.commands.run(&pipe).await?;
+        if !listed || fields.is_empty() || !is_active(&fields) {
+            return Ok(None);
+        }
+        let text = |name: &str| fields.get(name).map(|value| value.trim());
+        let ssrc = |name: &str| text(name)?.parse::<Ssrc>().ok();
+        Ok(Some(Taken {
+            id: id.to_owned(),
+            same_tree: text(field::TREE_ID).is_none_or(|tree| tree.is_empty() || tree == self.tree_id),
+            room: text(field::ROOM_ID).and_then(|room| room.parse().ok()),
+            ssrcs: [field::AUDIO_SSRC, field::VIDEO_SSRC].into_iter().filter_map(ssrc).collect(),
+        }))
+    }
+
+    /// Writes a new session, unless another has its name or one of its numbers: that one is given.
+    pub async fn add(&self, session: &Session, now: u64) -> Result<Option<Taken>, String> {
+        let added = self.try_to_add(session, now).await;
+        if added.is_err() {
+            self.doubtful().insert(session.id.clone(), session.clone());
+        } else {
+            self.doubtful().remove(&session.id);
+        }
+        added
+    }
+
+    async fn try_to_add(&self, session: &Session, now: u64) -> Result<Option<Taken>, String> {
+        if let Some(other) = self.claim(session, now).await? {
+            return Ok(Some(other));
+        }
+        let listed: bool = self.one(&self.list(&session.id)).await?;
+        if !listed && let Some(other) = self.see(&session.id).await? {
+            self.one::<()>(&self.tell("over", session, now)).await?;
+            return Ok(Some(other));
+        }
+        let mut pipe = redis::pipe();
+        self.write(&mut pipe, session, now);
+        self.commands.run::<()>(&pipe).await?;
+        Ok(None)
+    }
+
+    /// A session is over.
+    pub async fn end(&self, session: &Session, now: u64) -> Result<(), String> {
+        let key = key::session(&session.id);
+        let ended = Session { updated: now, ..session.clone() };
+        let mut pipe = redis::pipe();
+        pipe.atomic();
+        pipe.hset_multiple(&key, &ended.fields(&self.node_id, &self.tree_id, false)).ignore();
+        pipe.cmd("EXPIRE").arg(&key).arg(ENDED_TTL.as_secs()).ignore();
+        pipe.srem(key::sessions(&self.node_id), &session.id).ignore();
+        // Neighbours: what the server tells of the one says that the other is no surprise (node::sessions::ledger).
+        pipe.srem(key::ACTIVE_SESSIONS, &session.id).ignore();
+        pipe.srem(key::INDEXED_SESSIONS, &session.id).ignore();
+        pipe.add_command(self.tell("over", session, now)).ignore();
+        self.commands.run(&pipe).await
+    }
+
+    /// What a session's video is encoded with is known now, by a publisher who brought it: egresses cannot tell from RTP.
+    pub async fn encoded(&self, session: &Session, now: u64) -> Result<(), String> {
+        let (key, name) = (key::session(&session.id), field::VIDEO_CODEC);
+        let Some(codec) = &session.codec else { return Ok(()) };
+        let known: Option<String> = self.one(redis::cmd("HGET").arg(&key).arg(name)).await?;
+        if known.as_ref() == Some(codec) {
+            return Ok(());
+        }
+        let mut pipe = redis::pipe();
+        pipe.atomic();
+        pipe.hset(&key, name, codec).ignore();
+        pipe.add_command(self.tell("is", session, now)).ignore();
+        self.commands.run(&pipe).await
+    }
+
+    /// Writes again what of our sessions is no longer there: the server lost its data, or somebody took them out. Gives
+    /// which. The sets are read each time, of the hashes a hundred, in turn. What Redis has of sessions that came to nothing
+    /// is ended.
+    pub async fn mend(&self, sessions: &[Session], now: u64) -> Result<Vec<String>, String> {
+        self.settle_doubts(sessions, now).await?;
+        if sessions.is_empty() {
+            return Ok(Vec::new());
+        }
+        let mut pipe = redis::pipe();
+        pipe.atomic();
+        let sets = [
+            key::sessions(&self.node_id),
+            key::ACTIVE_SESSIONS.to_owned(),
+            key::INDEXED_SESSIONS.to_owned(),
+            key::session_index(&self.tree_id),
+        ];
+        for set in sets {
+            pipe.smembers(set);
+        }
+        let sets: Vec<BTreeSet<String>> = self.commands.run(&pipe).await?;
+        let is_listed = |session: &Session| sets.iter().all(|set| set.contains(&session.id));
+        let unlisted = sessions.iter().filter(|session| !is_listed(session));
+        let mut missing: BTreeMap<&str, &Session> =
+            unlisted.map(|session| (session.id.as_str(), session)).collect();
+
+        let mut checked = self.in_turn(sessions);
+        checked.extend(missing.values());
+        let mut pipe = redis::pipe();
+        for session in &checked {
+            let fields = [field::ACTIVE, field::VIDEO_CODEC, field::INJECTION_NODE_ID];
+            pipe.cmd("HMGET").arg(key::session(&session.id)).arg(&fields);
+        }
+        let rows: Vec<(Option<String>, Option<String>, Option<String>)> = self.commands.run(&pipe).await?;
+        for (session, (active, codec, injection)) in checked.into_iter().zip(rows) {
+            let is_active = active.as_deref() == Some("true");
+            if is_active && injection.as_ref().is_some_and(|injection| *injection != self.node_id) {
+                return Err(format!(
+                    "session {} is another injection's in Redis ({}); destroy it there or here",
+                    session.id,
+                    injection.unwrap_or_default()
+                ));
+            }
+            if !is_active || (session.codec.is_some() && session.codec != codec) {
+                missing.insert(&session.id, session);
+            }
+        }
+        for session in missing.values() {
+            if let Some(other) = self.claim(session, now).await? {
+                return Err(format!(
+                    "session {} is not written again: {} has its SSRC or room",
+                    session.id, other.id
+                ));
+            }
+            let mut pipe = redis::pipe();
+            self.write(&mut pipe, session, now);
+            self.commands.run::<()>(&pipe).await?;
+        }
+        Ok(missing.into_keys().map(str::to_owned).collect())
+    }
+
+    /// Ends what Redis may have and we have not.
+    async fn settle_doubts(&self, sessions: &[Session], now: u64) -> Result<(), String> {
+        let doubtful = self.doubtful().clone();
+        for session in doubtful.into_values() {
+            if sessions.iter().all(|ours| ours.id != session.id) {
+                let fields: Hash = self.one(redis::cmd("HGETALL").arg(key::session(&session.id))).await?;
+                // Somebody else's of that name is theirs.
+                let is_this = Session::of(&session.id, &fields)
+                    .is_ok_and(|there| (there.room, there.ssrcs) == (session.room, session.ssrcs));
+                if is_this {
+                    self.end(&session, now).await?;
+                }
+            }
+            self.doubtful().remove(&session.id);
+        }
+        Ok(())
+    }
+
+    /// The next of the sessions whose hash is looked into.
+    fn in_turn<'a>(&self, sessions: &'a [Session]) -> Vec<&'a Session> {
+        let mut next = self.next.lock().unwrap_or_else(PoisonError::into_inner);
+        let start = sessions.partition_point(|session| session.id < *next);
+        let part: Vec<&Session> = sessions.iter().skip(start).take(CHECKED_AT_ONCE).collect();
+        *next = sessions.get(start + part.len()).map(|session| session.id.clone()).unwrap_or_default();
+        part
+    }
+
+    /// Has Redis let it have what it needs; gives who has it instead.
+    async fn claim(&self, session: &Session, now: u64) -> Result<Option<Taken>, String> {
+        let [audio, video] = session.ssrcs.into_array();
+        let claims = [format!("ssrc:{audio}"), format!("ssrc:{video}"), format!("room:{}", session.room)];
+        let mut claim = redis::cmd("EVAL");
+        claim.arg(script::CLAIM).arg(2);
+        claim.arg(key::session_claims(&self.tree_id)).arg(key::session_index(&self.tree_id));
+        claim.arg(&session.id).arg(now).arg(&self.node_id).arg(&claims);
+        let refused: Vec<String> = self.one(&claim).await?;
+        let [what, by] = refused.as_slice() else { return Ok(None) };
+        let number = |kind: &str| what.strip_prefix(kind).and_then(|number| number.parse::<u64>().ok());
+        let ssrc = number("ssrc:").and_then(|ssrc| u32::try_from(ssrc).ok());
+        Ok(Some(Taken {
+            id: by.clone(),
+            same_tree: true,
+            room: number("room:"),
+            ssrcs: ssrc.map(Ssrc).into_iter().collect(),
+        }))
+    }
+
+    fn list(&self, id: &str) -> Cmd {
+        let mut list = redis::cmd("EVAL");
+        list.arg(script::LIST).arg(2).arg(key::ACTIVE_SESSIONS).arg(key::INDEXED_SESSIONS).arg(id);
+        list
+    }
+
+    /// All keys of a session, and last of all that it is told of.
+    fn write(&self, pipe: &mut Pipeline, session: &Session, now: u64) {
+        pipe.atomic();
+        let key = key::session(&session.id);
+        // Whatever a session of this name left behind goes, its time to live with it.
+        pipe.del(&key).ignore();
+        pipe.hset_multiple(&key, &session.fields(&self.node_id, &self.tree_id, true)).ignore();
+        pipe.sadd(key::sessions(&self.node_id), &session.id).ignore();
+        pipe.sadd(key::ACTIVE_SESSIONS, &session.id).ignore();
+        pipe.sadd(key::INDEXED_SESSIONS, &session.id).ignore();
+        pipe.add_command(self.tell("is", session, now)).ignore();
+    }
+
+    fn tell(&self, what: &str, session: &Session, now: u64) -> Cmd {
+        let event = match what {
+            "is" => Event::session_created(&self.tree_id, &session.id, payload(session)),
+            _ => Event::session_destroyed(&self.tree_id, &session.id),
+        };
+        let tree = &self.tree_id;
+        let mut tell = redis::cmd("EVAL");
+        tell.arg(script::TELL).arg(3);
+        tell.arg(key::session_index(tree)).arg(key::session_version(tree)).arg(key::session_claims(tree));
+        tell.arg(what).arg(&session.id).arg(now).arg(event.message());
+        tell.arg(channel::tree_sessions(tree)).arg(channel::node_sessions(&self.node_id));
+        tell
+    }
+
+    async fn one<T: FromRedisValue>(&self, command: &Cmd) -> Result<T, String> {
+        let mut pipe = redis::pipe();
+        pipe.add_command(command.clone());
+        let (answer,): (T,) = self.commands.run(&pipe).await?;
+        Ok(answer)
+    }
+
+    fn doubtful(&self) -> std::sync::MutexGuard<'_, BTreeMap<String, Session>> {
+        self.doubtful.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+fn payload(session: &Session) -> Payload {
+    Payload {
+        audio_ssrc: session.ssrcs.audio,
+        video_ssrc: session.ssrcs.video,
+        room_id: session.room,
+        video_codec: session.codec.clone(),
+    }
+}
+
+fn is_active(fields: &Hash) -> bool {
+    !matches!(fields.get(field::ACTIVE).map(|active| active.trim()), Some("false" | "0"))
+}

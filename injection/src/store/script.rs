@@ -1,0 +1,58 @@
+//! What Redis decides by itself, because two injections may ask at once. Each script is given its keys, and these are in one
+//! slot of a Cluster (docs/contract.md, *Redis Cluster*).
+
+/// Lets a session have its name, its SSRCs and its room, unless another has one of them; gives what, and who. What was let
+/// have is let go of when nothing came of it for half a minute.
+///
+/// KEYS: claims, index. ARGV: session, ms since 1970, injection, claims …
+pub const CLAIM: &str = "\
+local claims, index, session, now, injection = KEYS[1], KEYS[2], ARGV[1], tonumber(ARGV[2]), ARGV[3]
+local function stands(other)
+  if redis.call('SISMEMBER', index, other) == 1 then return true end
+  return now - tonumber(redis.call('HGET', claims, 'since:' .. other) or 0) < 30000
+end
+local holder = redis.call('HGET', claims, 'name:' .. session)
+if holder and holder ~= injection and stands(session) then return {'name:' .. session, session} end
+for i = 4, #ARGV do
+  local other = redis.call('HGET', claims, ARGV[i])
+  if other and other ~= session and stands(other) then return {ARGV[i], other} end
+end
+for claim in string.gmatch(redis.call('HGET', claims, 'has:' .. session) or '', '%S+') do
+  if redis.call('HGET', claims, claim) == session then redis.call('HDEL', claims, claim) end
+end
+for i = 4, #ARGV do redis.call('HSET', claims, ARGV[i], session) end
+redis.call('HSET', claims, 'name:' .. session, injection)
+redis.call('HSET', claims, 'has:' .. session, table.concat(ARGV, ' ', 4))
+redis.call('HSET', claims, 'since:' .. session, ARGV[2])
+return {}";
+
+/// Lists a session among the active ones, unless one of its name is; gives whether it did.
+///
+/// KEYS: active, indexed. ARGV: session
+pub const LIST: &str = "\
+if redis.call('SADD', KEYS[1], ARGV[1]) == 0 then return 0 end
+redis.call('SADD', KEYS[2], ARGV[1])
+return 1";
+
+/// A session is there (`is`) or has ended (`over`): in the index, in what it has, and told to all who listen, with the number
+/// of the change and that of the one before it.
+///
+/// KEYS: index, version, claims. ARGV: `is` or `over`, session, ms since 1970, message, channels …
+pub const TELL: &str = "\
+local index, counter, claims, session = KEYS[1], KEYS[2], KEYS[3], ARGV[2]
+if ARGV[1] == 'is' then
+  redis.call('SADD', index, session)
+  redis.call('HDEL', claims, 'since:' .. session)
+else
+  redis.call('SREM', index, session)
+  for claim in string.gmatch(redis.call('HGET', claims, 'has:' .. session) or '', '%S+') do
+    if redis.call('HGET', claims, claim) == session then redis.call('HDEL', claims, claim) end
+  end
+  redis.call('HDEL', claims, 'name:' .. session, 'has:' .. session, 'since:' .. session)
+end
+local after = tonumber(redis.call('GET', counter) or 0) or 0
+local version = string.format('%.0f', math.max(after + 1, tonumber(ARGV[3])))
+redis.call('SET', counter, version)
+local message = string.format('{\"version\":%s,\"after\":%.0f,', version, after) .. string.sub(ARGV[4], 2)
+for i = 5, #ARGV do redis.call('PUBLISH', ARGV[i], message) end
+return version";

@@ -1,0 +1,185 @@
+//! `cargo xtask test field`: the inputs of the field that once went wrong (`lab/field.tsv`), each with the test that shows
+//! what becomes of it now, and a table of all.
+
+use std::collections::BTreeMap;
+use std::fmt::{self, Display, Formatter};
+
+use anyhow::{Context, Result, bail, ensure};
+
+use crate::sh;
+use crate::suite::{self, Suite};
+use crate::trials::{self, Priority};
+
+const FILE: &str = "lab/field.tsv";
+/// Test programs of these are unit tests: `unit:PACKAGE`.
+const UNIT: &str = "unit:";
+
+/// A line of the file.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+struct Case {
+    /// As in the reports that it came from; several cases can have one.
+    id: String,
+    input: String,
+    right: String,
+    /// A test program, or `unit:PACKAGE`.
+    program: String,
+    /// Of a test, or of the module that holds tests of nothing else.
+    test: String,
+}
+
+/// What became of a case.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Now {
+    Right,
+    Wrong,
+}
+
+impl Display for Now {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Now::Right => "right",
+            Now::Wrong => "WRONG",
+        })
+    }
+}
+
+/// Runs every case and prints the table.
+pub fn run(suite: Suite) -> Result<()> {
+    let text = std::fs::read_to_string(sh::workspace_root().join(FILE)).with_context(|| FILE.to_owned())?;
+    let mut cases = read(&text)?;
+    cases.sort();
+    let mut programs: BTreeMap<&str, Vec<String>> = BTreeMap::new();
+    for case in &cases {
+        let names = programs.entry(&case.program).or_default();
+        if !names.contains(&case.test) {
+            names.push(case.test.clone());
+        }
+    }
+    let mut passed = BTreeMap::new();
+    let mut failed = Vec::new();
+    for (program, names) in &programs {
+        let (priority, arguments) = arguments(suite, program, names);
+        let mut names = Vec::new();
+        if let Err(error) = trials::counted(&format!("field: {program}"), priority, &arguments, &mut names) {
+            failed.push(format!("{error:#}"));
+        }
+        passed.insert(*program, names);
+    }
+    let failures = failed.join("\n");
+    let mut wrong = 0;
+    println!("\n| case | input | right | now |\n|---|---|---|---|");
+    for case in &cases {
+        let now = judge(case, &passed[case.program.as_str()], &failures);
+        wrong += usize::from(now == Now::Wrong);
+        println!("| {} | {} | {} | {now} |", case.id, case.input, case.right);
+    }
+    println!("\n{} cases: {} right, {wrong} wrong", cases.len(), cases.len() - wrong);
+    if wrong > 0 || !failed.is_empty() {
+        bail!("{wrong} cases are wrong; {failures}");
+    }
+    Ok(())
+}
+
+fn arguments(suite: Suite, program: &str, tests: &[String]) -> (Priority, Vec<String>) {
+    match program.strip_prefix(UNIT) {
+        Some(package) => (Priority::Ordinary, suite.unit_tests(package, tests)),
+        None => {
+            let told = [&["--test-threads=1".to_owned()], tests].concat();
+            (Priority::First, suite.tests(&suite::named(&[program]), &told))
+        }
+    }
+}
+
+/// Right if one of the tests meant has passed, and none of them failed.
+fn judge(case: &Case, passed: &[String], failures: &str) -> Now {
+    let meant = |name: &str| name.contains(case.test.as_str());
+    let failed = failures.split([' ', ',', '\n']).any(meant);
+    match passed.iter().any(|name| meant(name)) && !failed {
+        true => Now::Right,
+        false => Now::Wrong,
+    }
+}
+
+/// The cases of the file; lines that begin with `#` are for people.
+fn read(text: &str) -> Result<Vec<Case>> {
+    let lines = text.lines().enumerate().filter(|(_, line)| !line.starts_with('#') && !line.is_empty());
+    let cases = lines.map(|(at, line)| {
+        let columns: Vec<&str> = line.split('\t').collect();
+        let [id, input, right, program, test] = columns[..] else {
+            bail!("{FILE}:{}: {} columns instead of 5, divided by tabs", at + 1, columns.len());
+        };
+        ensure!(columns.iter().all(|column| !column.trim().is_empty()), "{FILE}:{}: an empty column", at + 1);
+        let owned = |text: &str| text.replace('|', "\\|");
+        Ok(Case {
+            id: id.to_owned(),
+            input: owned(input),
+            right: owned(right),
+            program: program.to_owned(),
+            test: test.to_owned(),
+        })
+    });
+    cases.collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const LINE: &str = "A1\t17 bytes\tthe connection closes\tunit:injection\trtmp::amf\n";
+
+    #[test]
+    fn a_line_is_a_case() {
+        let cases = read(&format!("# for people\n{LINE}")).unwrap();
+        assert_eq!(
+            (cases.len(), cases[0].id.as_str(), cases[0].program.as_str()),
+            (1, "A1", "unit:injection")
+        );
+        let error = read("A1\tinput only").unwrap_err().to_string();
+        assert!(error.contains("lab/field.tsv:1: 2 columns"), "{error}");
+    }
+
+    #[test]
+    fn a_case_is_right_only_when_its_test_ran_and_passed() {
+        let case = &read(LINE).unwrap()[0];
+        let passed = |name: &str| vec![name.to_owned()];
+        assert_eq!(judge(case, &passed("rtmp::amf::tests::deep"), ""), Now::Right);
+        assert_eq!(judge(case, &passed("rtmp::flv::tests::deep"), ""), Now::Wrong);
+        assert_eq!(judge(case, &[], ""), Now::Wrong);
+        let failures = "field failed: failed: rtmp::amf::tests::wide, other";
+        assert_eq!(judge(case, &passed("rtmp::amf::tests::deep"), failures), Now::Wrong);
+    }
+
+    #[test]
+    fn every_line_of_the_file_names_a_test_that_there_is() {
+        let root = sh::workspace_root();
+        let cases = read(&std::fs::read_to_string(root.join(FILE)).unwrap()).unwrap();
+        let mut sources = String::new();
+        for folder in ["injection", "egress", "node", "relay-ctl", "relay-common", "lab", "bench", "fuzz"] {
+            collect(&root.join(folder), &mut sources);
+        }
+        for case in &cases {
+            let name = case.test.rsplit("::").find(|part| !part.is_empty()).unwrap();
+            let there = [format!("fn {name}"), format!("mod {name}"), format!("/{name}.rs")];
+            assert!(
+                there.iter().any(|text| sources.contains(text.as_str())),
+                "{}: no test {}",
+                case.id,
+                case.test
+            );
+        }
+    }
+
+    /// The paths and texts of all Rust files in a folder.
+    fn collect(folder: &std::path::Path, sources: &mut String) {
+        for entry in std::fs::read_dir(folder).unwrap().flatten() {
+            let path = entry.path();
+            if path.is_dir() && !path.ends_with("target") {
+                collect(&path, sources);
+            } else if path.extension().is_some_and(|extension| extension == "rs") {
+                sources.push_str(&path.display().to_string());
+                sources.push('\n');
+                sources.push_str(&std::fs::read_to_string(&path).unwrap_or_default());
+            }
+        }
+    }
+}
