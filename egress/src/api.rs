@@ -6,44 +6,54 @@ use std::time::Duration;
 
 use axum::Router;
 use axum::extract::rejection::JsonRejection;
-use axum::extract::{Path, Query, State};
-use axum::http::StatusCode;
+use axum::extract::{Path, RawQuery, State};
+use axum::http::{StatusCode, header};
 use axum::response::sse::{Event, KeepAlive, Sse};
 use axum::response::{IntoResponse, Json, Response};
 use axum::routing::{get, post};
 use futures_util::{Stream, StreamExt, stream};
 use node::auth::Open;
-use node::http::{self, Access, Failed, wish};
-use serde::Deserialize;
+use node::config::HttpConfig;
+use node::http::{self, Access, Client, Failed, HttpService, Limits, Share, wish};
 use serde_json::{Value, json};
 use tokio::sync::broadcast::error::RecvError;
 
 use crate::notices::Notice;
-use crate::state::{Egress, EgressError, NewMountpoint, Outcome};
+use crate::state::{Egress, EgressError, NewMountpoint, Outcome, Tie};
 use crate::{page, whep};
 
 /// A connection for events on which nothing happens is kept open with a comment.
 const QUIET: Duration = Duration::from_secs(15);
+/// When a browser is to connect again after a break, ms; a viewer's place is kept for longer.
+const RETURNS_AFTER: std::ops::Range<u64> = 500..3000;
+/// Most sessions, and viewers, that one connection is about: as many as a browser has tabs.
+const MOST_WANTED: usize = 64;
 
 type Shared = State<Arc<Egress>>;
 
 /// What anybody may read: the page, and what happens to the session that it plays.
-const OPEN: &[(&str, Open)] =
-    &[("/", Open::Always), ("/events", Open::With("id")), ("/broadcasts", Open::Unguarded)];
+const OPEN: &[(&str, Open)] = &[
+    ("/", Open::Always),
+    ("/events.js", Open::Always),
+    ("/events", Open::With("id")),
+    ("/broadcasts", Open::Unguarded),
+];
 
 /// All routes, guarded; with a listener for operators, those for viewers and those for operators.
-pub fn routers(egress: Arc<Egress>) -> (Router, Option<Router>) {
+pub fn routers(egress: Arc<Egress>) -> (HttpService, Option<HttpService>) {
     let door = whep::door(&egress);
     let access = Access {
         token: egress.config.node.token.clone(),
         reading: egress.config.node.read_token.clone(),
         open: OPEN,
         hosts: egress.config.node.hosts.clone(),
-        own: wish::paths(&door.base).to_vec(),
+        own: whep::paths(&door.base).to_vec(),
+        limits: egress.limits.clone(),
         ..Access::default()
     };
     let own = Router::new()
         .route("/", get(viewers_page))
+        .route("/events.js", get(worker))
         .route("/events", get(events))
         .route("/broadcasts", get(async |State(egress): Shared| Json(broadcasts(&egress))))
         .route("/portpool", get(async |State(egress): Shared| Json(egress.port_pool())))
@@ -54,8 +64,14 @@ pub fn routers(egress: Arc<Egress>) -> (Router, Option<Router>) {
         .with_state(egress.clone());
     let has_admin = egress.config.auth.admin.is_some();
     let routes = http::router(egress.clone()).merge(own).merge(whep::router(egress, door.clone()));
-    let guarded = |access| wish::answers(http::guard(routes.clone(), access), door.clone());
-    let admin = has_admin.then(|| guarded(access.clone()));
+    let guarded = |access: Access| {
+        let limits = access.limits.clone();
+        let router = wish::answers(http::guard(routes.clone(), access), door.clone());
+        HttpService { router, limits }
+    };
+    // What viewers or publishers take is not taken from operators, who come without a proxy.
+    let admin =
+        has_admin.then(|| guarded(Access { limits: Limits::new(HttpConfig::default()), ..access.clone() }));
     (guarded(Access { is_public: has_admin, ..access }), admin)
 }
 
@@ -89,67 +105,123 @@ async fn viewers_page(State(egress): Shared) -> Response {
 
 /// What can be watched, for the page that lists it: nothing that only operators need.
 fn broadcasts(egress: &Egress) -> Value {
-    let of = |state: Value| json!({ "sessionId": state["sessionId"], "active": state["active"] });
-    state_of(egress, None).into_iter().map(of).collect()
+    let notices = egress.notices();
+    let of = |id: &String| json!({ "sessionId": id, "active": notices.is_active(id) });
+    notices.sessions().iter().map(of).collect()
 }
 
-/// Which events are wanted.
-#[derive(Debug, Default, Deserialize)]
-struct Wanted {
-    /// Only of this session.
-    id: Option<String>,
-    /// A viewer that is there for as long as this connection is.
-    viewer: Option<String>,
+/// What tabs listen to events through, instead of each having a connection.
+async fn worker() -> Response {
+    let headers =
+        [(header::CONTENT_TYPE, "text/javascript; charset=utf-8"), (header::CACHE_CONTROL, "no-cache")];
+    (headers, page::WORKER).into_response()
 }
 
-/// What happens to sessions: first how it stands now, then every change.
+/// What happens to sessions: first how it stands now, then every change. A viewer that is named stays for as long as its
+/// connection does.
 async fn events(
     State(egress): Shared,
-    Query(Wanted { id, viewer }): Query<Wanted>,
-) -> Sse<impl Stream<Item = Result<Event, Infallible>>> {
+    client: Client,
+    RawQuery(query): RawQuery,
+) -> Result<Response, Response> {
+    let wanted = Wanted::read(query.as_deref().unwrap_or_default()).map_err(IntoResponse::into_response)?;
+    let place = egress.capacity().listener(client).map_err(IntoResponse::into_response)?;
     // Listened to before the state is read: nothing falls between.
     let listener = egress.notices().listen();
-    let now = state_of(&egress, id.as_deref()).into_iter().map(|state| event("state", &state));
-    let tie = viewer.and_then(|viewer| egress.audience().tie(id.as_deref()?, &viewer));
-    let changes = stream::unfold((listener, egress, id, tie), async |(mut listener, egress, id, tie)| {
-        loop {
-            let events = match listener.recv().await {
-                Ok(notice) if id.as_ref().is_some_and(|id| *id != notice.session_id) => continue,
-                Ok(notice) => vec![noticed(&notice)],
-                // Too slow to hear all; how it stands now is what counts.
-                Err(RecvError::Lagged(_)) => {
-                    state_of(&egress, id.as_deref()).iter().map(|state| event("state", state)).collect()
-                }
-                Err(RecvError::Closed) => return None,
-            };
-            return Some((stream::iter(events), (listener, egress, id, tie)));
-        }
-    });
-    let all = stream::iter(now).chain(changes.flatten()).map(Ok);
-    Sse::new(all).keep_alive(KeepAlive::new().interval(QUIET))
+    let now = states(&egress, &wanted);
+    let ties: Vec<Tie> = wanted
+        .viewers
+        .iter()
+        .filter_map(|(session, viewer)| egress.audience().tie(session, viewer))
+        .collect();
+    let changes =
+        stream::unfold((listener, egress, wanted, ties), async |(mut listener, egress, wanted, ties)| {
+            loop {
+                let events = match listener.recv().await {
+                    Ok(notice) if !wanted.has(&notice.session_id) => continue,
+                    Ok(notice) => vec![noticed(&notice)],
+                    // Too slow to hear all; how it stands now is what counts.
+                    Err(RecvError::Lagged(_)) => states(&egress, &wanted),
+                    Err(RecvError::Closed) => return None,
+                };
+                return Some((stream::iter(events), (listener, egress, wanted, ties)));
+            }
+        });
+    // Whoever loses a connection comes back at another moment than the others.
+    let retry = Event::default().retry(Duration::from_millis(rand::random_range(RETURNS_AFTER)));
+    Ok(sent(place, stream::iter(std::iter::once(retry).chain(now)).chain(changes.flatten())))
 }
 
-/// How sessions stand, for viewers. One whose mountpoint is being taken down has ended for them.
-fn state_of(egress: &Egress, id: Option<&str>) -> Vec<Value> {
-    let all = egress.mountpoints().mountpoints;
-    let of = all.into_iter().filter(|mountpoint| {
-        id.is_none_or(|id| id == mountpoint.session_id) && egress.notices().is_on(&mountpoint.session_id)
+/// Server-sent events, as they happen: kept open with comments, and kept back by no proxy. `place` is taken for as long.
+pub fn sent(place: Share, events: impl Stream<Item = Event> + Send + 'static) -> Response {
+    // Something at once, so that proxies pass the answer's head on.
+    let hello = stream::once(async { Event::default().comment("here is what happens") });
+    let all = hello.chain(events).map(move |event| {
+        let _ = &place;
+        Ok::<_, Infallible>(event)
     });
-    let mut states: Vec<Value> = of
-        .map(|mountpoint| {
-            let more = mountpoint.more.as_ref();
-            json!({
-                "sessionId": mountpoint.session_id,
-                "exists": true,
-                "active": more.is_some_and(|more| more.active),
-                "viewers": more.map(|more| more.viewers),
-            })
-        })
-        .collect();
-    if let (Some(id), true) = (id, states.is_empty()) {
-        states.push(json!({ "sessionId": id, "exists": false, "active": false }));
+    (http::UNBUFFERED, Sse::new(all).keep_alive(KeepAlive::new().interval(QUIET))).into_response()
+}
+
+/// How the sessions that are wanted stand now.
+fn states(egress: &Egress, wanted: &Wanted) -> Vec<Event> {
+    let sessions = match wanted.sessions.is_empty() {
+        true => egress.notices().sessions(),
+        false => wanted.sessions.clone(),
+    };
+    sessions.iter().map(|session| event("state", &state_of(egress, session))).collect()
+}
+
+/// How a session stands, for viewers. One whose mountpoint is being taken down has ended for them.
+fn state_of(egress: &Egress, session: &str) -> Value {
+    match egress.notices().is_on(session) {
+        false => json!({ "sessionId": session, "exists": false, "active": false }),
+        true => json!({
+            "sessionId": session,
+            "exists": true,
+            "active": egress.notices().is_active(session),
+            "viewers": egress.audience().of(session),
+        }),
     }
-    states
+}
+
+/// Which events are wanted: `id=SESSION`, each with `viewer=KEY` behind it if somebody watches; without any, all.
+#[derive(Debug, Default, PartialEq, Eq)]
+struct Wanted {
+    sessions: Vec<String>,
+    /// Viewers, each with its session.
+    viewers: Vec<(String, String)>,
+}
+
+impl Wanted {
+    fn read(query: &str) -> Result<Wanted, Failed> {
+        let mut wanted = Wanted::default();
+        for (name, value) in form_urlencoded::parse(query.as_bytes()) {
+            match (&*name, wanted.sessions.last()) {
+                ("id", _) if !wanted.has_named(&value) => wanted.sessions.push(value.into_owned()),
+                ("id", _) => {
+                    // Two tabs show the same: what follows is about it.
+                    wanted.sessions.retain(|session| *session != value);
+                    wanted.sessions.push(value.into_owned());
+                }
+                ("viewer", Some(session)) => wanted.viewers.push((session.clone(), value.into_owned())),
+                _ => {}
+            }
+            if wanted.sessions.len().max(wanted.viewers.len()) > MOST_WANTED {
+                let why = format!("more than {MOST_WANTED} sessions or viewers; make another connection");
+                return Err(Failed(StatusCode::BAD_REQUEST, why));
+            }
+        }
+        Ok(wanted)
+    }
+
+    fn has_named(&self, session: &str) -> bool {
+        self.sessions.iter().any(|named| named == session)
+    }
+
+    fn has(&self, session: &str) -> bool {
+        self.sessions.is_empty() || self.has_named(session)
+    }
 }
 
 fn noticed(notice: &Notice) -> Event {
@@ -158,4 +230,22 @@ fn noticed(notice: &Notice) -> Event {
 
 fn event(kind: &str, data: &Value) -> Event {
     Event::default().event(kind).data(data.to_string())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn tabs_share_a_connection() {
+        let wanted = Wanted::read("id=a%20b&viewer=1&id=c&id=a%20b&viewer=2&more=x").unwrap();
+        assert_eq!(wanted.sessions, ["c", "a b"]);
+        assert_eq!(wanted.viewers, [("a b".to_owned(), "1".to_owned()), ("a b".to_owned(), "2".to_owned())]);
+        assert!(wanted.has("c") && !wanted.has("d"));
+        let all = Wanted::read("viewer=1").unwrap();
+        assert!(all.has("d") && all.viewers.is_empty(), "a viewer of which session?");
+        let many = |count: usize| Wanted::read(&(0..count).map(|n| format!("id={n}&")).collect::<String>());
+        assert!(many(MOST_WANTED).is_ok());
+        assert_eq!(many(MOST_WANTED + 1).unwrap_err().0, StatusCode::BAD_REQUEST);
+    }
 }

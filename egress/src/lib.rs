@@ -5,6 +5,7 @@
 //! - [`mountpoints`]: what is wanted and what there is become steps; [`portpool`]: their ports.
 //! - [`activity`]: whether media really arrives; [`viewers`]: who really watches; [`notices`]: what they
 //!   are told; [`continuity`]: streams that begin anew.
+//! - [`capacity`]: how many may watch, join and listen.
 //! - [`keyframe_age`]: since when a keyframe has been wanted.
 //! - [`view`]: what HTTP shows; [`rtp`], [`picture`], [`sdp`]: formats.
 //!
@@ -15,6 +16,7 @@
 
 pub mod activity;
 pub mod api;
+pub mod capacity;
 pub mod cli;
 pub mod config;
 pub mod continuity;

@@ -5,6 +5,7 @@ use node::media::Kind;
 use node::metrics::{Scrape, flag};
 use prometheus::Result;
 
+use crate::capacity::Limit;
 use crate::view::Sample;
 
 /// The text of a scrape.
@@ -16,6 +17,7 @@ pub fn text(sample: &Sample) -> Result<String> {
     media(&scrape, sample)?;
     node(&scrape, sample)?;
     scrape.doors(sample.admissions, sample.told)?;
+    sample.http.scrape(&scrape)?;
     scrape.text()
 }
 
@@ -32,7 +34,25 @@ fn viewers(scrape: &Scrape, sample: &Sample) -> Result<()> {
         ([mountpoint.session_id.as_str()], viewers as f64)
     });
     scrape.gauge("active_viewers", "Viewers whose connection is up.", ["session_id"], viewers)?;
-    scrape.one_counter("viewers_total", "Viewers whose connection has been up.", status.viewers.served as f64)
+    scrape.one_counter(
+        "viewers_total",
+        "Viewers whose connection has been up.",
+        status.viewers.served as f64,
+    )?;
+    let capacity = &sample.capacity;
+    scrape.one_gauge(
+        "joining_viewers",
+        "Viewers whose connection is about to come up.",
+        capacity.joining as f64,
+    )?;
+    scrape.one_gauge("event_connections", "Connections for events.", capacity.listening as f64)?;
+    let refused = Limit::ALL.iter().zip(capacity.refused);
+    scrape.counter(
+        "refused_total",
+        "Viewers and connections for events refused because there would be too many.",
+        ["limit"],
+        refused.map(|(limit, count)| ([limit.name()], count as f64)),
+    )
 }
 
 fn ports(scrape: &Scrape, sample: &Sample) -> Result<()> {
@@ -124,6 +144,7 @@ mod tests {
     use std::collections::BTreeMap;
 
     use node::auth::Counts;
+    use node::http::Taken;
     use node::media::{Ssrc, VideoCodec};
     use node::topology::TopologyView;
     use node::view::Gstreamer;
@@ -184,6 +205,8 @@ mod tests {
             received: [(1, 100), (2, 200)],
             admissions: Counts::default(),
             told: Told::default(),
+            capacity: Default::default(),
+            http: Taken::default(),
         }
     }
 

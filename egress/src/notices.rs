@@ -51,7 +51,14 @@ pub struct Notice {
     /// What happened.
     #[serde(rename = "type")]
     pub happened: Happened,
+    /// All who are told would come at once: each is to wait for a while that it draws from 0 to so many ms.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub spread_ms: Option<u64>,
 }
+
+/// How long a listener more makes the joins of all, when a session has started; and the longest.
+const SPREAD_EACH: u64 = 5;
+const SPREAD_MOST: u64 = 15_000;
 
 /// Sessions that can be watched, and whoever listens to what becomes of them.
 pub struct Notices {
@@ -81,14 +88,14 @@ impl Notices {
 
     /// A session can be watched from now on, or again after Janus had lost it.
     pub fn start(&self, session: &str) {
-        let mut sessions = self.sessions();
+        let mut sessions = self.known();
         sessions.entry(session.to_owned()).or_default();
         self.tell(session, Happened::Started);
     }
 
     /// A session has ended. Nothing that is seen of it from now on counts.
     pub fn end(&self, session: &str) {
-        let mut sessions = self.sessions();
+        let mut sessions = self.known();
         if sessions.remove(session).is_some() {
             self.tell(session, Happened::Ended);
         }
@@ -96,7 +103,7 @@ impl Notices {
 
     /// How sessions are seen now. Gives those whose media has come back or stalled, which viewers are told.
     pub fn observe(&self, seen: Vec<(String, Activity)>) -> Vec<(String, Activity)> {
-        let mut sessions = self.sessions();
+        let mut sessions = self.known();
         let mut changed = Vec::new();
         for (session, activity) in seen {
             let Some(known) = sessions.get_mut(&session) else { continue };
@@ -110,30 +117,37 @@ impl Notices {
         changed
     }
 
+    /// Those that have started and not ended.
+    pub fn sessions(&self) -> Vec<String> {
+        self.known().keys().cloned().collect()
+    }
+
     /// Whether it has started and not ended.
     pub fn is_on(&self, session: &str) -> bool {
-        self.sessions().contains_key(session)
+        self.known().contains_key(session)
     }
 
     /// Whether its media arrived when it was seen last.
     pub fn is_active(&self, session: &str) -> bool {
-        self.sessions().get(session).is_some_and(|activity| activity.active)
+        self.known().get(session).is_some_and(|activity| activity.active)
     }
 
     /// How many have media.
     pub fn active(&self) -> usize {
-        self.sessions().values().filter(|activity| activity.active).count()
+        self.known().values().filter(|activity| activity.active).count()
     }
 
     /// Called with the lock held: what is told is told in order.
     fn tell(&self, session: &str, happened: Happened) {
         let kind = format!("session.{}", happened.name());
         self.webhooks.tell(&kind, json!({ "sessionId": session }));
+        let listeners = self.listeners.receiver_count() as u64;
+        let spread_ms = (happened == Happened::Started).then(|| (listeners * SPREAD_EACH).min(SPREAD_MOST));
         // Nobody listens: nobody is to be told.
-        let _ = self.listeners.send(Notice { session_id: session.to_owned(), happened });
+        let _ = self.listeners.send(Notice { session_id: session.to_owned(), happened, spread_ms });
     }
 
-    fn sessions(&self) -> MutexGuard<'_, BTreeMap<String, Activity>> {
+    fn known(&self) -> MutexGuard<'_, BTreeMap<String, Activity>> {
         self.sessions.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -163,6 +177,17 @@ mod tests {
             [Happened::Started, Happened::Back, Happened::Stalled, Happened::Back]
         );
         assert!(notices.is_active("s1") && notices.active() == 1);
+    }
+
+    #[test]
+    fn who_is_told_of_a_start_is_told_how_to_spread() {
+        let notices = Notices::default();
+        let mut listeners: Vec<_> = (0..1000).map(|_| notices.listen()).collect();
+        notices.start("s1");
+        notices.observe(seen(true));
+        let told: Vec<_> =
+            std::iter::from_fn(|| listeners[7].try_recv().ok()).map(|notice| notice.spread_ms).collect();
+        assert_eq!(told, [Some(5000), None]);
     }
 
     #[test]

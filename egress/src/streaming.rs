@@ -75,11 +75,14 @@ impl Streaming {
     /// Makes a mountpoint.
     pub async fn create(&self, mountpoint: &Mountpoint) -> Result<(), Error> {
         let codec = mountpoint.codec;
-        let mut audio = json!({ "type": "audio", "mid": "a", "codec": "opus", "pt": Codec::Opus.payload_type(), "port": mountpoint.ports.audio });
+        let mut audio = json!({ "type": "audio", "mid": "a", "codec": "opus", "pt": Codec::Opus.payload_type(),
+            "port": mountpoint.ports.audio });
         let mut video = json!({ "type": "video", "mid": "v", "codec": codec.name(), "pt": codec.payload_type(),
             "port": mountpoint.ports.video, "rtcpport": mountpoint.ports.rtcp });
-        if let Some(fmtp) = codec.fmtp() {
-            video["fmtp"] = json!(fmtp);
+        for (media, codec) in [(&mut audio, Codec::Opus), (&mut video, Codec::Video(codec))] {
+            if let Some(fmtp) = codec.fmtp() {
+                media["fmtp"] = json!(fmtp);
+            }
         }
         if self.host.is_loopback() {
             for media in [&mut audio, &mut video] {

@@ -179,4 +179,8 @@ pub struct Sample {
     pub admissions: node::auth::Counts,
     /// What became of webhooks.
     pub told: node::webhook::Told,
+    /// How many came in.
+    pub capacity: crate::capacity::View,
+    /// What is taken of HTTP.
+    pub http: node::http::Taken,
 }

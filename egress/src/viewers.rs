@@ -6,6 +6,8 @@ use std::collections::BTreeMap;
 #[derive(Clone, Debug)]
 pub struct Viewers<T> {
     all: BTreeMap<String, Viewer<T>>,
+    /// How many are connected to a session: asked for each, again and again.
+    connected: BTreeMap<String, usize>,
     served: u64,
 }
 
@@ -18,7 +20,7 @@ struct Viewer<T> {
 
 impl<T> Default for Viewers<T> {
     fn default() -> Self {
-        Viewers { all: BTreeMap::new(), served: 0 }
+        Viewers { all: BTreeMap::new(), connected: BTreeMap::new(), served: 0 }
     }
 }
 
@@ -32,8 +34,10 @@ impl<T: Clone> Viewers<T> {
     /// Its connection is up. `false`: it has gone meanwhile.
     pub fn connected(&mut self, id: &str) -> bool {
         let Some(viewer) = self.all.get_mut(id) else { return false };
-        self.served += u64::from(!viewer.connected);
-        viewer.connected = true;
+        if !std::mem::replace(&mut viewer.connected, true) {
+            self.served += 1;
+            *self.connected.entry(viewer.session.clone()).or_default() += 1;
+        }
         true
     }
 
@@ -49,11 +53,21 @@ impl<T: Clone> Viewers<T> {
 
     /// It has gone; gives what belonged to it, once.
     pub fn end(&mut self, id: &str) -> Option<T> {
-        self.all.remove(id).map(|viewer| viewer.belongs)
+        let viewer = self.all.remove(id)?;
+        if viewer.connected
+            && let Some(connected) = self.connected.get_mut(&viewer.session)
+        {
+            *connected -= 1;
+            if *connected == 0 {
+                self.connected.remove(&viewer.session);
+            }
+        }
+        Some(viewer.belongs)
     }
 
     /// All of a session have gone.
     pub fn end_session(&mut self, session: &str) -> Vec<T> {
+        self.connected.remove(session);
         self.all
             .extract_if(.., |_, viewer| viewer.session == session)
             .map(|(_, viewer)| viewer.belongs)
@@ -63,16 +77,17 @@ impl<T: Clone> Viewers<T> {
     /// All have gone.
     pub fn clear(&mut self) {
         self.all.clear();
+        self.connected.clear();
     }
 
     /// How many are connected to a session.
     pub fn of(&self, session: &str) -> usize {
-        self.all.values().filter(|viewer| viewer.connected && viewer.session == session).count()
+        self.connected.get(session).copied().unwrap_or_default()
     }
 
     /// How many are connected, and how many are about to be.
     pub fn count(&self) -> (usize, usize) {
-        let connected = self.all.values().filter(|viewer| viewer.connected).count();
+        let connected = self.connected.values().sum();
         (connected, self.all.len() - connected)
     }
 

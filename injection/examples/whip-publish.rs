@@ -1,6 +1,8 @@
 //! A small WHIP client: publishes a test picture and a tone until it is told to stop.
 //!
-//!     whip-publish http://HOST:7070/whip/endpoint/SESSION [vp8|h264] [TOKEN]
+//!     whip-publish http://HOST:7070/whip/endpoint/SESSION [vp8|h264] [TOKEN] [--apart]
+//!
+//! With `--apart` audio and video are no bundle: each has a connection of its own, as webrtcbin does unless told otherwise.
 //!
 //! Says `published …` when it has its answer and `connected` when media can flow. SIGTERM ends it with a DELETE; after
 //! SIGKILL nobody is told, as with an encoder that loses its network.
@@ -28,7 +30,8 @@ fn main() -> ExitCode {
 }
 
 fn publish() -> Result<()> {
-    let mut arguments = std::env::args().skip(1);
+    let apart = std::env::args().any(|argument| argument == "--apart");
+    let mut arguments = std::env::args().skip(1).filter(|argument| argument != "--apart");
     let url = arguments.next().context("whip-publish URL [vp8|h264] [TOKEN]")?;
     let video = match arguments.next().as_deref() {
         None | Some("vp8") => {
@@ -43,10 +46,11 @@ fn publish() -> Result<()> {
     let token = arguments.next();
     gst::init()?;
     let text = format!(
-        "webrtcbin name=peer bundle-policy=max-bundle \
+        "webrtcbin name=peer bundle-policy={} \
          videotestsrc is-live=true pattern=ball ! video/x-raw,width=320,height=180,framerate=25/1 ! {video} ! queue ! peer. \
          audiotestsrc is-live=true volume=0.1 ! audioconvert ! audioresample ! opusenc frame-size=20 ! rtpopuspay pt=111 \
-         ! queue ! peer."
+         ! queue ! peer.",
+        if apart { "none" } else { "max-bundle" }
     );
     let pipeline = gst::parse::launch(&text)?.downcast::<gst::Pipeline>().ok().context("a pipeline")?;
     let peer = pipeline.by_name("peer").context("webrtcbin")?;

@@ -9,7 +9,8 @@ use axum::http::{StatusCode, Uri, header};
 use axum::response::{IntoResponse, Json, Response};
 use axum::routing::{delete, get, post};
 use node::auth::Open;
-use node::http::{self, Access, Failed, wish};
+use node::config::HttpConfig;
+use node::http::{self, Access, Failed, HttpService, Limits, wish};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
@@ -21,7 +22,7 @@ use crate::{page, view, whip};
 const OPEN: &[(&str, Open)] = &[("/publish", Open::Always), ("/standing", Open::Always)];
 
 /// The routes, guarded; with a listener for operators, those for publishers and those for operators.
-pub fn routers(injector: Arc<Injector>) -> (Router, Option<Router>) {
+pub fn routers(injector: Arc<Injector>) -> (HttpService, Option<HttpService>) {
     let config = injector.config();
     let own = Router::new()
         .route("/session", post(create))
@@ -40,12 +41,19 @@ pub fn routers(injector: Arc<Injector>) -> (Router, Option<Router>) {
         own: wish::paths(&door.base).to_vec(),
         open: OPEN,
         hosts: config.hosts.clone(),
+        limits: injector.limits().clone(),
         ..Access::default()
     };
     let has_admin = config.auth.admin.is_some();
     let routes = http::router(injector.clone()).merge(own).merge(whip::router(injector, door.clone()));
-    let guarded = |access| wish::answers(http::guard(routes.clone(), access), door.clone());
-    let admin = has_admin.then(|| guarded(access.clone()));
+    let guarded = |access: Access| {
+        let limits = access.limits.clone();
+        let router = wish::answers(http::guard(routes.clone(), access), door.clone());
+        HttpService { router, limits }
+    };
+    // What viewers or publishers take is not taken from operators, who come without a proxy.
+    let admin =
+        has_admin.then(|| guarded(Access { limits: Limits::new(HttpConfig::default()), ..access.clone() }));
     (guarded(Access { is_public: has_admin, ..access }), admin)
 }
 

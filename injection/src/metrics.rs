@@ -41,6 +41,8 @@ pub struct Sample {
     pub rtmp_refused: Vec<(&'static str, u64)>,
     /// Audio and video of every session.
     pub streams: Vec<StreamSample>,
+    /// What is taken of HTTP.
+    pub http: node::http::Taken,
 }
 
 /// A stream.
@@ -63,6 +65,7 @@ pub fn text(sample: &Sample) -> Result<String> {
     scrape.one_gauge("publishers", "Sessions that somebody publishes to.", sample.publishing as f64)?;
     scrape.one_gauge("children_count", "Children that media is sent to.", sample.children as f64)?;
     scrape.one_gauge("janus_connected", "1 while Janus is connected.", flag(sample.janus))?;
+    sample.http.scrape(&scrape)?;
     let [asked, passed_on] = sample.keyframes;
     for (name, help, count) in [
         ("janus_connections_total", "Times that Janus was connected to.", sample.janus_connections),

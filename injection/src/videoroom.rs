@@ -36,14 +36,20 @@ pub struct VideoRoom {
     mark: String,
 }
 
-/// A publisher in a room.
+/// A publisher in a room: as a rule one of Janus', for who does not bundle his media one for each.
 pub struct Publisher {
+    parts: Vec<Part>,
+    /// What it sends, at most one of each kind.
+    pub streams: Vec<OfferedStream>,
+}
+
+/// One of Janus' publishers, with a connection of its own.
+struct Part {
     handle: Handle,
     id: u64,
     /// What Janus answered the offer with.
-    pub answer: String,
-    /// What it sends, at most one of each kind.
-    pub streams: Vec<OfferedStream>,
+    answer: String,
+    streams: Vec<OfferedStream>,
 }
 
 /// One medium of a publisher.
@@ -126,20 +132,44 @@ impl VideoRoom {
         }
     }
 
-    /// Takes a publisher in with its offer. Gives besides what will happen to it.
+    /// Takes a publisher in with its offers, one for each connection. Gives besides what will happen to it.
     pub async fn publish(
         &self,
         room: u64,
         session: &str,
-        offer: String,
+        offers: Vec<String>,
     ) -> Result<(Publisher, mpsc::UnboundedReceiver<Event>), Error> {
+        let mut publisher = Publisher { parts: Vec::new(), streams: Vec::new() };
+        let mut events = Vec::new();
+        for offer in offers {
+            match self.join(room, session, offer).await {
+                Ok((part, happens)) => {
+                    publisher.streams.extend(part.streams.iter().cloned());
+                    publisher.parts.push(part);
+                    events.push(happens);
+                }
+                Err(error) => {
+                    publisher.leave().await;
+                    return Err(error);
+                }
+            }
+        }
+        Ok((publisher, merged(events)))
+    }
+
+    async fn join(
+        &self,
+        room: u64,
+        session: &str,
+        offer: String,
+    ) -> Result<(Part, mpsc::UnboundedReceiver<Event>), Error> {
         let (handle, events) = self.client.attach(PLUGIN).await?;
         let body = json!({
             "request": "joinandconfigure", "ptype": "publisher", "room": room, "display": session,
         });
         let joined = handle.message(body, Some(Jsep { kind: "offer".to_owned(), sdp: offer })).await;
-        match joined.and_then(|reply| publisher(&handle, reply)) {
-            Ok(publisher) => Ok((publisher, events)),
+        match joined.and_then(|reply| part(&handle, reply)) {
+            Ok(part) => Ok((part, events)),
             Err(error) => {
                 take_back(handle).await;
                 Err(error)
@@ -154,7 +184,20 @@ impl VideoRoom {
         publisher: &Publisher,
         to: &Destination,
     ) -> Result<Option<SocketAddr>, Error> {
-        let streams: Vec<Value> = publisher
+        let mut keyframes = None;
+        for part in &publisher.parts {
+            keyframes = self.forward_part(room, part, to).await?.or(keyframes);
+        }
+        Ok(keyframes)
+    }
+
+    async fn forward_part(
+        &self,
+        room: u64,
+        part: &Part,
+        to: &Destination,
+    ) -> Result<Option<SocketAddr>, Error> {
+        let streams: Vec<Value> = part
             .streams
             .iter()
             .map(|stream| {
@@ -176,7 +219,7 @@ impl VideoRoom {
         let body = json!({
             "request": "rtp_forward",
             "room": room,
-            "publisher_id": publisher.id,
+            "publisher_id": part.id,
             "host": self.local.to_string(),
             "host_family": if self.local.is_ipv4() { "ipv4" } else { "ipv6" },
             "streams": streams,
@@ -220,14 +263,24 @@ impl VideoRoom {
 }
 
 impl Publisher {
-    /// Passes a candidate on.
-    pub async fn trickle(&self, candidate: Value) -> Result<(), Error> {
-        self.handle.trickle(candidate).await
+    /// What Janus answered each offer with.
+    pub fn answers(&self) -> Vec<String> {
+        self.parts.iter().map(|part| part.answer.clone()).collect()
+    }
+
+    /// Passes a candidate on, for one of its connections.
+    pub async fn trickle(&self, way: usize, candidate: Value) -> Result<(), Error> {
+        match self.parts.get(way) {
+            Some(part) => part.handle.trickle(candidate).await,
+            None => Ok(()),
+        }
     }
 
     /// Takes it out of its room, and with it its forwarders.
     pub async fn leave(&self) {
-        take_back(self.handle.clone()).await;
+        for part in &self.parts {
+            take_back(part.handle.clone()).await;
+        }
     }
 }
 
@@ -254,7 +307,31 @@ async fn take_back(handle: Handle) {
     }
 }
 
-fn publisher(handle: &Handle, reply: janus::Reply) -> Result<Publisher, Error> {
+/// What happens to any of several connections, in one stream. The end of one is the end of all. Names of media are told apart by the
+/// connection: unnamed ones are all called alike.
+fn merged(mut events: Vec<mpsc::UnboundedReceiver<Event>>) -> mpsc::UnboundedReceiver<Event> {
+    if events.len() == 1 {
+        return events.swap_remove(0);
+    }
+    let (all, merged) = mpsc::unbounded_channel();
+    for (way, mut events) in events.into_iter().enumerate() {
+        let all = all.clone();
+        tokio::spawn(async move {
+            while let Some(mut event) = events.recv().await {
+                if let Event::Media { mid, kind, .. } = &mut event {
+                    *mid = Some(format!("{way}/{}", mid.as_ref().unwrap_or(kind)));
+                }
+                if all.send(event).is_err() {
+                    return;
+                }
+            }
+            let _ = all.send(Event::Detached);
+        });
+    }
+    merged
+}
+
+fn part(handle: &Handle, reply: janus::Reply) -> Result<Part, Error> {
     let data = reply.data;
     let odd = || Error::Answer { request: "joinandconfigure".to_owned(), answer: data.to_string() };
     let id = data["id"].as_u64().ok_or_else(odd)?;
@@ -263,7 +340,7 @@ fn publisher(handle: &Handle, reply: janus::Reply) -> Result<Publisher, Error> {
     if streams.is_empty() {
         return Err(odd());
     }
-    Ok(Publisher { handle: handle.clone(), id, answer, streams })
+    Ok(Part { handle: handle.clone(), id, answer, streams })
 }
 
 /// The media that a publisher was granted, at most one of each kind.

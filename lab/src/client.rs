@@ -1,5 +1,6 @@
 //! [`Publisher`] and [`Viewers`]: the program `media-client` in a namespace, and what it reports.
 
+use std::path::Path;
 use std::process::Command;
 use std::time::{Duration, Instant};
 
@@ -11,6 +12,8 @@ use crate::netns::Lab;
 use crate::node::program;
 use crate::process::Process;
 
+/// What OpenSSL reads whom to trust from.
+const TRUSTED: &str = "SSL_CERT_FILE";
 const POLL: Duration = Duration::from_millis(20);
 /// Every viewer's DELETE has to be answered.
 const GOODBYE: Duration = Duration::from_secs(20);
@@ -35,8 +38,21 @@ pub struct Published {
 impl Publisher {
     /// Begins to publish; `arguments` are `media-client publish`'s.
     pub fn start(lab: &Lab, ns: &str, endpoint: &str, token: &str, arguments: &[&str]) -> Result<Self> {
+        Self::start_trusting(lab, ns, endpoint, token, arguments, None)
+    }
+
+    /// The same at an endpoint whose certificate this authority has signed.
+    pub fn start_trusting(
+        lab: &Lab,
+        ns: &str,
+        endpoint: &str,
+        token: &str,
+        arguments: &[&str],
+        authority: Option<&Path>,
+    ) -> Result<Self> {
         let mut command = Command::new(program("media-client")?);
         command.args(["publish", "--endpoint", endpoint]).args(arguments).env("WHIP_TOKEN", token);
+        command.envs(authority.map(|file| (TRUSTED, file)));
         Ok(Self { process: lab.spawn(ns, command)? })
     }
 
@@ -118,7 +134,20 @@ impl Viewers {
         count: usize,
         arguments: &[&str],
     ) -> Result<Self> {
+        Self::start_trusting(lab, ns, endpoints, count, arguments, None)
+    }
+
+    /// The same at endpoints whose certificates this authority has signed.
+    pub fn start_trusting(
+        lab: &Lab,
+        ns: &str,
+        endpoints: &[String],
+        count: usize,
+        arguments: &[&str],
+        authority: Option<&Path>,
+    ) -> Result<Self> {
         let mut command = Command::new(program("media-client")?);
+        command.envs(authority.map(|file| (TRUSTED, file)));
         command.args(["view", "--count", &count.to_string()]).args(arguments);
         command.args(endpoints.iter().flat_map(|endpoint| ["--endpoint", endpoint]));
         Ok(Self { process: lab.spawn(ns, command)? })

@@ -51,6 +51,18 @@ pub fn request_within(
     body: &str,
     timeout: Duration,
 ) -> Result<Response> {
+    lab.in_namespace(ns, || request_here(server, method, path, headers, body, timeout))?
+}
+
+/// The same from wherever this program runs.
+pub fn request_here(
+    server: SocketAddr,
+    method: &str,
+    path: &str,
+    headers: &[(&str, &str)],
+    body: &str,
+    timeout: Duration,
+) -> Result<Response> {
     let mut text = format!(
         "{method} {path} HTTP/1.1\r\nHost: {server}\r\nConnection: close\r\nContent-Length: {}\r\n",
         body.len()
@@ -60,8 +72,7 @@ pub fn request_within(
     }
     text += "\r\n";
     text += body;
-    lab.in_namespace(ns, || exchange(server, &text, timeout))?
-        .with_context(|| format!("{method} {path} at {server}"))
+    exchange(server, &text, timeout).with_context(|| format!("{method} {path} at {server}"))
 }
 
 fn exchange(server: SocketAddr, request: &str, timeout: Duration) -> Result<Response> {

@@ -19,6 +19,7 @@ use crate::client::{Publisher, Viewers};
 use crate::janus::{Janus, JanusConfig, Role};
 use crate::netns::{Lab, output};
 use crate::node::{NodeConfig, NodeProcess};
+use crate::proxy::{Proxy, ProxyKind};
 use crate::redis::{Redis, RedisConfig};
 use crate::relay::{Mode, RelayConfig, RelayProcess};
 
@@ -28,6 +29,8 @@ pub const PUBLISHER: &str = "publisher";
 pub const VIEWERS: &str = "viewers";
 /// Where a browser runs.
 pub const BROWSER: &str = "browser";
+/// Where a proxy runs; the nodes believe it.
+pub const PROXY: &str = "proxy";
 /// HTTP port of the injection.
 pub const INJECTION_API: u16 = 7070;
 /// RTMP port of the injection, if it takes RTMP.
@@ -70,6 +73,8 @@ pub struct Egress<'lab> {
 pub struct Studio<'lab> {
     lab: &'lab Lab,
     over: MediaOver,
+    /// Variables that injection and egresses have besides.
+    more: Vec<(String, String)>,
     /// The tree.
     pub redis: Redis<'lab>,
     /// The injection's Janus VideoRoom.
@@ -90,7 +95,8 @@ impl<'lab> Studio<'lab> {
 
     /// The same with an injection that takes RTMP, for which GStreamer needs more parts than for all else.
     pub fn open_with_rtmp(lab: &'lab Lab, mode: Mode, egresses: usize, joined: usize) -> Result<Self> {
-        Self::open_as(lab, MediaOver::V4, true, mode, egresses, joined)
+        let rtmp = RTMP_PORT.to_string();
+        Self::open_with(lab, MediaOver::V4, mode, [egresses, joined], &[("RTMP", &rtmp)])
     }
 
     /// The same with media over that version of IP.
@@ -101,16 +107,16 @@ impl<'lab> Studio<'lab> {
         egresses: usize,
         joined: usize,
     ) -> Result<Self> {
-        Self::open_as(lab, over, false, mode, egresses, joined)
+        Self::open_with(lab, over, mode, [egresses, joined], &[])
     }
 
-    fn open_as(
+    /// The same with more variables for injection and egresses.
+    pub fn open_with(
         lab: &'lab Lab,
         over: MediaOver,
-        rtmp: bool,
         mode: Mode,
-        egresses: usize,
-        joined: usize,
+        [egresses, joined]: [usize; 2],
+        more: &[(&str, &str)],
     ) -> Result<Self> {
         lab.add_namespace(SWITCH)?;
         lab.run(SWITCH, &["ip", "link", "add", "br0", "type", "bridge", "stp_state", "0"])?;
@@ -131,8 +137,9 @@ impl<'lab> Studio<'lab> {
         let relay = RelayConfig::new(RELAY, mode, Vec::new()).following(&url, RELAY, over.address(RELAY)?);
         let relay = RelayProcess::attach(lab, relay)?;
         let videoroom = janus(lab, INJECTION, Role::VideoRoom)?;
-        let injection = injection(lab, &videoroom, &url, over, rtmp)?;
-        let mut studio = Self { lab, over, redis, videoroom, injection, relay, egresses: Vec::new() };
+        let more = variables(more);
+        let injection = injection(lab, &videoroom, &url, over, &more)?;
+        let mut studio = Self { lab, over, more, redis, videoroom, injection, relay, egresses: Vec::new() };
         for index in 0..egresses {
             studio.add_egress(index, &url)?;
         }
@@ -153,6 +160,7 @@ impl<'lab> Studio<'lab> {
             ("RTP_AUDIO_PORT", "5002"),
             ("RTP_VIDEO_PORT", "5004"),
         ]));
+        environment.extend(self.more.iter().cloned());
         let config =
             NodeConfig { program: "egress", ns, port: EGRESS_API, token: API_TOKEN.to_owned(), environment };
         let node = NodeProcess::start(self.lab, config)?;
@@ -312,6 +320,18 @@ impl<'lab> Studio<'lab> {
         Ok(host)
     }
 
+    /// The namespace that proxies are in, without one: whoever asks from there is believed to ask for others.
+    pub fn proxy_namespace(&self) -> Result<()> {
+        plug(self.lab, PROXY, MediaOver::V4)
+    }
+
+    /// Starts a proxy in front of the injection and the first egress; `changes` are other texts in its configuration.
+    pub fn proxy(&self, kind: ProxyKind, changes: &[(&str, &str)]) -> Result<Proxy> {
+        self.proxy_namespace()?;
+        let nodes = [self.egress_address(0)?, self.injection_address()?];
+        Proxy::start(self.lab, kind, (PROXY, address(PROXY)?), nodes, changes)
+    }
+
     /// What every node says, for the message of a failed assertion.
     pub fn diagnosis(&self) -> String {
         let mut text = String::new();
@@ -351,7 +371,7 @@ fn injection<'lab>(
     janus: &Janus<'_>,
     redis: &str,
     over: MediaOver,
-    rtmp: bool,
+    more: &[(String, String)],
 ) -> Result<NodeProcess<'lab>> {
     let mut environment = common(INJECTION, redis, over)?;
     environment.extend(variables(&[
@@ -361,9 +381,7 @@ fn injection<'lab>(
         ("JANUS_VIDEOROOM_ADMIN_KEY", PLUGIN_SECRET),
         ("WHIP_TOKEN", WHIP_TOKEN),
     ]));
-    if rtmp {
-        environment.extend(variables(&[("RTMP", &RTMP_PORT.to_string())]));
-    }
+    environment.extend(more.iter().cloned());
     let config = NodeConfig {
         program: "injection",
         ns: INJECTION.to_owned(),
@@ -377,7 +395,14 @@ fn injection<'lab>(
 /// What all nodes are told.
 fn common(ns: &str, redis: &str, over: MediaOver) -> Result<Vec<(String, String)>> {
     let host = over.address(ns)?.to_string();
-    Ok(variables(&[("NODE_ID", ns), ("NODE_HOST", &host), ("TREE_ID", "tree-1"), ("REDIS_URL", redis)]))
+    let proxy = address(PROXY)?.to_string();
+    Ok(variables(&[
+        ("NODE_ID", ns),
+        ("NODE_HOST", &host),
+        ("TREE_ID", "tree-1"),
+        ("REDIS_URL", redis),
+        ("TRUSTED_PROXIES", &proxy),
+    ]))
 }
 
 fn variables(pairs: &[(&str, &str)]) -> Vec<(String, String)> {
@@ -416,6 +441,7 @@ pub fn address(ns: &str) -> Result<Ipv4Addr> {
         PUBLISHER => 200,
         VIEWERS => 201,
         BROWSER => 202,
+        PROXY => 203,
         _ => {
             let number = ns.strip_prefix("egress-").and_then(|number| number.parse::<u8>().ok());
             30 + number.filter(|number| *number <= 100).with_context(|| format!("no address for {ns}"))?

@@ -5,12 +5,14 @@ mod common;
 use std::num::NonZeroU32;
 
 use common::{Idle, Served};
-use node::http::{Access, Rate};
+use node::config::HttpConfig;
+use node::http::{Access, Limit, Limits, Rate};
 
 #[test]
 fn after_the_burst_it_is_429_until_the_rate_allows_more() {
     let rate = Rate { burst: NonZeroU32::new(5).unwrap(), per_second: NonZeroU32::MIN };
-    let served = Served::start(Idle::default(), Access { rate, ..Access::default() });
+    let limits = Limits::new(HttpConfig { rate, ..HttpConfig::default() });
+    let served = Served::start(Idle::default(), Access { limits, ..Access::default() });
     let statuses: Vec<u16> = (0..5).map(|_| served.ask("GET", "/status", None, "").status).collect();
     assert_eq!(statuses, [200; 5]);
     for (method, path) in [("GET", "/status"), ("POST", "/refresh"), ("GET", "/nowhere")] {
@@ -23,7 +25,7 @@ fn after_the_burst_it_is_429_until_the_rate_allows_more() {
     for path in ["/healthz", "/readyz", "/metrics"] {
         assert_eq!(served.ask("GET", path, None, "").status, 200, "{path}");
     }
-    assert_eq!(served.done(), 0);
+    assert_eq!((served.done(), served.limits.refused(Limit::ClientRequests)), (0, 3));
 }
 
 #[test]

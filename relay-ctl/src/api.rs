@@ -39,6 +39,7 @@ pub fn router(relay: Arc<Relay>) -> Router {
         reading: config.read_token.clone(),
         private: PRIVATE,
         hosts: config.hosts.clone(),
+        limits: relay.limits().clone(),
         ..Access::default()
     };
     http::guard(http::router(relay).merge(own), access)

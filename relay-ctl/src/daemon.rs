@@ -48,8 +48,9 @@ async fn serve(config: Config) -> Result<(), Failure> {
     tokio::spawn(FamilyKeeper::new(relay.clone()).run());
     tokio::spawn(relay.clone().keep_egress());
     tokio::spawn(Uplink::new(relay.clone()).run());
+    let router = crate::api::router(relay.clone());
     tokio::select! {
-        ended = node::http::serve(listener, crate::api::router(relay.clone()), stopped) => {
+        ended = node::http::serve(listener, router, relay.limits().clone(), stopped) => {
             ended.map_err(|error| Failure::Other(format!("the HTTP server ended: {error}")))?;
         }
         _ = watching => {

@@ -13,6 +13,7 @@ mod man;
 mod mounts;
 mod package;
 mod packages;
+mod players;
 mod progress;
 mod run;
 mod sh;

@@ -5,7 +5,7 @@ use std::process::Command;
 
 use anyhow::{Context, Result, bail};
 
-use crate::{progress, sh};
+use crate::{players, progress, sh};
 
 /// bpf-linker's version is pinned: it links against rustc's LLVM, and a silent upgrade could change the object.
 const BPF_LINKER_VERSION: &str = "0.13.0";
@@ -30,8 +30,10 @@ pub enum Need {
     Encoders,
     /// Metrics read by Prometheus' own checker.
     Metrics,
-    /// A headless browser.
+    /// Headless browsers, and clients of others for their pages.
     Browser,
+    /// Proxies in front of nodes.
+    Proxies,
     /// What benchmarks compare the relay with.
     Contestants,
     /// Virtual machines.
@@ -55,6 +57,7 @@ impl Need {
         Need::Encoders,
         Need::Metrics,
         Need::Browser,
+        Need::Proxies,
         Need::Contestants,
     ];
 
@@ -67,9 +70,8 @@ impl Need {
             Need::Broadcast => BROADCAST,
             Need::Encoders => ENCODERS,
             Need::Metrics => &[("prometheus", "/usr/bin/promtool")],
-            Need::Browser => {
-                &[("chromium", "/usr/bin/chromium"), ("chromium-driver", "/usr/bin/chromedriver")]
-            }
+            Need::Browser => BROWSER,
+            Need::Proxies => PROXIES,
             Need::Contestants => CONTESTANTS,
             Need::Machines => MACHINES,
             Need::Release => &[("musl-tools", "/usr/bin/musl-gcc")],
@@ -125,6 +127,19 @@ const ENCODERS: &[Package] = &[
     ("ffmpeg", "/usr/bin/ffmpeg"),
 ];
 
+/// npm fetches the clients, and makes a script of them.
+const BROWSER: &[Package] = &[
+    ("chromium", "/usr/bin/chromium"),
+    ("chromium-driver", "/usr/bin/chromedriver"),
+    ("firefox-esr", "/usr/bin/firefox-esr"),
+    ("nodejs", "/usr/bin/node"),
+    ("npm", "/usr/bin/npm"),
+];
+
+/// On a systemd machine they start services, which ours have nothing to do with.
+const PROXIES: &[Package] =
+    &[("haproxy", "/usr/sbin/haproxy"), ("nginx-light", "/usr/sbin/nginx"), ("caddy", "/usr/bin/caddy")];
+
 const CONTESTANTS: &[Package] = &[
     ("nftables", "/usr/sbin/nft"),
     ("rtpengine-daemon", "/usr/bin/rtpengine"),
@@ -161,6 +176,9 @@ pub fn install(needs: &[Need]) -> Result<()> {
             apt_install(&[&format!("llvm-{llvm}-dev")])?;
         }
         install_bpf_linker(llvm)?;
+    }
+    if needs.contains(&Need::Browser) {
+        players::build()?;
     }
     Ok(())
 }

@@ -30,7 +30,7 @@ pub enum Part {
     Bench,
     /// A broadcast from WHIP to WHEP through the relay, with real servers; root.
     Media,
-    /// The same in headless Chromium; root.
+    /// The same in headless Chromium and Firefox, and with players that nobody here wrote; root.
     Browser,
     /// The relay on one of Debian's kernels with a virtio card, in a virtual machine; root.
     VmQuick,

@@ -5,19 +5,24 @@ mod settings;
 mod tests;
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::num::NonZeroU32;
 
 use node::auth::AuthConfig;
-use node::config::{ConfigError, Defaults, JanusUrl, NodeConfig, Settings};
+use node::config::{ConfigError, Defaults, JanusUrl, NodeConfig, Settings, count, rate};
+use node::http::Rate;
 use node::secret::Secret;
 pub use settings::EgressSettings;
 use settings::*;
 
+use crate::capacity::Most;
 use crate::portpool::PortPool;
 
 /// What is so unless told otherwise.
 const DEFAULTS: Defaults = Defaults { node_id: "egress-1", api_port: 7073 };
 /// First port and number of pairs unless told otherwise.
 const POOL: (u16, u16) = (6000, 100);
+/// Joins of one client a second unless told otherwise.
+const JOINS: NonZeroU32 = NonZeroU32::new(50).unwrap();
 /// Where WHEP is served unless told otherwise.
 const WHEP: &str = "/whep";
 /// Paths that WHEP must leave alone.
@@ -60,6 +65,8 @@ pub struct Config {
     pub auth: AuthConfig,
     /// Ports for mountpoints.
     pub pool: PortPool,
+    /// How many may come in.
+    pub most: Most,
     /// What to log.
     pub log: String,
 }
@@ -132,6 +139,7 @@ impl Config {
             whep_token,
             auth,
             pool,
+            most: most(&mut settings, &node)?,
             log: node.log.clone(),
             node,
         })
@@ -148,6 +156,22 @@ fn check_ports([audio, video]: [u16; 2], pool: &PortPool) -> Result<(), ConfigEr
         }
     }
     Ok(())
+}
+
+/// How many may watch, join and listen.
+fn most(settings: &mut Settings<'_>, node: &NodeConfig) -> Result<Most, ConfigError> {
+    let find = |setting, default: usize| {
+        Ok::<_, ConfigError>(settings.get(setting, count)?.map_or(default, |number| number.get()))
+    };
+    let per_second = settings.get(&MAX_CLIENT_JOINS, rate)?.unwrap_or(JOINS);
+    Ok(Most {
+        viewers: find(&MAX_VIEWERS, 10_000)?,
+        joining: find(&MAX_JOINING, 2_000)?,
+        client_joining: find(&MAX_CLIENT_JOINING, 100)?,
+        client_joins: Rate::per_second(per_second),
+        events: find(&MAX_EVENTS, (node.http.most_connections() / 2).max(1))?,
+        client_events: find(&MAX_CLIENT_EVENTS, 1_000)?,
+    })
 }
 
 fn number(text: &str, what: &str) -> Result<u16, String> {

@@ -26,6 +26,12 @@ impl Table for EgressSettings {
         &WEBHOOK,
         &WEBHOOK_SECRET_FILE,
         &FRAME_ANCESTORS,
+        &MAX_VIEWERS,
+        &MAX_JOINING,
+        &MAX_CLIENT_JOINING,
+        &MAX_CLIENT_JOINS,
+        &MAX_EVENTS,
+        &MAX_CLIENT_EVENTS,
     ];
 }
 
@@ -77,5 +83,47 @@ pub const PORT_POOL_SIZE: Setting = Setting {
     value: "PAIRS",
     default: "100",
     help: "Pairs of such ports: how many mountpoints there can be",
+    ..Setting::NEW
+};
+pub const MAX_VIEWERS: Setting = Setting {
+    name: "max-viewers",
+    value: "NUMBER",
+    default: "10000",
+    help: "Viewers at once, those that join included; one more is answered 503",
+    ..Setting::NEW
+};
+pub const MAX_JOINING: Setting = Setting {
+    name: "max-joining",
+    value: "NUMBER",
+    default: "2000",
+    help: "Viewers at once whose connection is about to come up; one more is answered 503",
+    ..Setting::NEW
+};
+pub const MAX_CLIENT_JOINING: Setting = Setting {
+    name: "max-client-joining",
+    value: "NUMBER",
+    default: "100",
+    help: "The same of one client; one more is answered 429",
+    ..Setting::NEW
+};
+pub const MAX_CLIENT_JOINS: Setting = Setting {
+    name: "max-client-joins",
+    value: "NUMBER",
+    default: "50",
+    help: "Joins of one client a second; two and a half times as many at once",
+    ..Setting::NEW
+};
+pub const MAX_EVENTS: Setting = Setting {
+    name: "max-events",
+    value: "NUMBER",
+    default: "half of max-connections",
+    help: "Connections for events at once",
+    ..Setting::NEW
+};
+pub const MAX_CLIENT_EVENTS: Setting = Setting {
+    name: "max-client-events",
+    value: "NUMBER",
+    default: "1000",
+    help: "The same of one client",
     ..Setting::NEW
 };

@@ -140,6 +140,12 @@ fn every_setting_can_be_made_by_every_name_it_has_or_had() {
         ("whep-token-file", &secret, &[]),
         ("port-pool-base", "7000", &[]),
         ("port-pool-size", "7", &[]),
+        ("max-viewers", "7", &[]),
+        ("max-joining", "7", &[]),
+        ("max-client-joining", "7", &[]),
+        ("max-client-joins", "7", &[]),
+        ("max-events", "7", &[]),
+        ("max-client-events", "7", &[]),
     ];
     let docs = include_str!("../../../docs/settings.md");
     let load = |settings: Settings<'_>| Config::new(settings).map(|config| format!("{config:?}"));

@@ -3,10 +3,10 @@ async function choose() {
   document.title = $("name").textContent = "Broadcasts";
   for (const name of ["stage", "statistics", "state"]) $(name).hidden = true;
   $("list").hidden = false;
-  const broadcasts = await (await request("/broadcasts")).json();
+  const broadcasts = await (await request("broadcasts")).json();
   for (const { sessionId, active } of broadcasts) {
     const line = document.createElement("li"), link = document.createElement("a");
-    link.href = "/?id=" + encodeURIComponent(sessionId) + location.hash;
+    link.href = "?id=" + encodeURIComponent(sessionId) + location.hash;
     link.textContent = sessionId;
     line.className = active ? "good" : "";
     line.append(link, active ? " live" : " paused");
@@ -18,12 +18,11 @@ async function choose() {
 if (id) {
   $("name").textContent = document.title = id;
   $("statistics").open = matchMedia("(min-width: 700px)").matches;
-  addEventListener("pagehide", drop);
+  addEventListener("pagehide", () => { drop(); deaf(); });
   // Back from the browser's cache.
   addEventListener("pageshow", event => { if (event.persisted) connect(); });
   controls();
-  learn({});
-  listen();
+  connect();
   frames();
   setInterval(measure, 1000);
 } else {

@@ -1,22 +1,23 @@
-const WHEP = "{{WHEP}}";
 const query = new URLSearchParams(location.search);
 const id = query.get("id");
 // In the fragment it is sent to nobody.
 const token = new URLSearchParams(location.hash.slice(1)).get("token");
-// A page for tests can ask to make the offer itself; by default it answers the server's, which every browser can.
+// By default the server makes the offer, and every browser can answer it; a page for tests can ask to make its own.
 const offers = query.get("offer") === "1";
 const $ = name => document.getElementById(name);
 const video = $("video");
 const auth = token ? { Authorization: "Bearer " + token } : {};
+const endpoint = () => new URL("{{WHEP}}/endpoint/" + encodeURIComponent(id), document.baseURI).href;
 
 // What tests look at.
-const seen = window.seen = { state: "", connects: 0, framesDecoded: 0, packetsReceived: 0, audioPackets: 0,
+const seen = window.seen = { state: "", joins: 0, connects: 0, framesDecoded: 0, packetsReceived: 0, audioPackets: 0,
   packetsLost: 0, firstFrame: null };
 
 // What is known; `describe` says what of it a viewer reads.
 const known = { refused: "", token: Boolean(token), exists: true, ended: false, active: true, connection: "none",
   picture: "none yet" };
-let events = null, peer = null, resource = null, retry = null, wait = 500, began = 0;
+// The attempt that counts, the time of the next one, how many failed in a row, when the last began.
+let join = null, retry = null, tries = 0, began = 0;
 
 function learn(news) {
   Object.assign(known, news);
@@ -28,90 +29,85 @@ function learn(news) {
   if ($("cover").textContent !== cover) $("cover").textContent = cover;
 }
 
-async function request(url, options) {
-  const response = await fetch(url, options);
-  if (!response.ok) throw Object.assign(new Error(response.status), { status: response.status });
-  return response;
-}
-
 function drop() {
   clearTimeout(retry);
   retry = null;
-  if (peer) { peer.onconnectionstatechange = peer.ontrack = null; peer.close(); }
-  if (resource) fetch(resource, { method: "DELETE", headers: auth, keepalive: true }).catch(() => {});
-  peer = resource = null;
+  join?.end();
+  join = null;
   forget();
 }
 
-function again() {
+// Later: each time twice as long, and never all viewers at the same moment. `after`: seconds that the server asked for.
+function again(after = 0) {
   drop();
   learn({ connection: "lost" });
-  if (!known.exists) return;
-  retry = setTimeout(connect, wait);
-  wait = Math.min(wait * 2, 5000);
+  const wait = Math.max(Math.min(500 * 2 ** tries++, 8000), after * 1000);
+  retry = setTimeout(connect, wait * (after ? 1 + Math.random() / 2 : 0.5 + Math.random()));
 }
 
 function over() {
   drop();
-  learn({ exists: false, connection: "none" });
+  // Who may watch is asked when there is something to watch.
+  learn({ exists: false, refused: "", connection: "none" });
 }
 
+// Begins anew; an attempt that is under way is given up.
 async function connect() {
   drop();
-  const mine = peer = new RTCPeerConnection({ bundlePolicy: "max-bundle" });
   const stream = new MediaStream();
-  began = performance.now();
-  learn({ connection: "connecting", picture: "none yet" });
-  mine.ontrack = event => { stream.addTrack(event.track); if (video.srcObject !== stream) video.srcObject = stream; play(); };
-  mine.onconnectionstatechange = () => {
-    if (mine !== peer) return;
-    if (mine.connectionState === "connected") { wait = 500; seen.connects++; learn({ connection: "connected" }); }
-    if (["failed", "closed"].includes(mine.connectionState)) again();
-    if (mine.connectionState === "disconnected") learn({ connection: "interrupted" });
+  const tell = {
+    track(track) {
+      stream.addTrack(track);
+      if (video.srcObject !== stream) video.srcObject = stream;
+      play();
+    },
+    state: () => changed(mine),
+    seated: () => listen(id, mine.viewer),
+    refusedVideo: () => learn({ picture: "not playable" }),
   };
+  const mine = join = new Join({ at: endpoint(), auth, offers, tell });
+  seen.joins++;
+  began = performance.now();
+  learn({ refused: "", connection: "connecting", picture: "none yet" });
   try {
-    const url = WHEP + "/endpoint/" + encodeURIComponent(id);
-    const keep = response => {
-      // It is relative to where the answer came from, not to this page.
-      resource = new URL(response.headers.get("Location"), response.url).href;
-      listen();
-      if (mine !== peer) { drop(); throw new Error("superseded"); }
-    };
-    const sdp = { "Content-Type": "application/sdp", ...auth };
-    if (offers) {
-      mine.addTransceiver("audio", { direction: "recvonly" });
-      mine.addTransceiver("video", { direction: "recvonly" });
-      await mine.setLocalDescription();
-      await gathered(mine);
-      const response = await request(url, { method: "POST", headers: sdp, body: mine.localDescription.sdp });
-      keep(response);
-      await mine.setRemoteDescription({ type: "answer", sdp: await response.text() });
-    } else {
-      const response = await request(url, { method: "POST", headers: auth });
-      keep(response);
-      await mine.setRemoteDescription({ type: "offer", sdp: await response.text() });
-      await mine.setLocalDescription();
-      await gathered(mine);
-      await request(resource, { method: "PATCH", headers: sdp, body: mine.localDescription.sdp });
-    }
-  } catch (error) {
-    if (mine !== peer) return;
-    if (error.status === 401) { drop(); return learn({ refused: "private", connection: "none" }); }
-    if (error.status === 406) { drop(); return learn({ refused: "format", connection: "none" }); }
-    if (error.status === 404) return over();
-    again();
+    await mine.begin();
+  } catch ({ status, after }) {
+    if (mine !== join) return;
+    failed(status, after);
+    // It has no place that a connection for events could keep; it is told all the same when the session begins.
+    listen(id, null);
   }
 }
 
-// Host candidates are there within milliseconds; nobody waits longer than needed for others.
-function gathered(peer) {
-  if (peer.iceGatheringState === "complete") return Promise.resolve();
-  return new Promise(resolve => {
-    const timer = setTimeout(resolve, 300);
-    peer.addEventListener("icegatheringstatechange", () => {
-      if (peer.iceGatheringState === "complete") { clearTimeout(timer); resolve(); }
-    });
-  });
+function failed(status, after) {
+  if (status === 401 || status === 403) { drop(); return learn({ refused: "private", connection: "none" }); }
+  if (status === 406) { drop(); return learn({ refused: "format", connection: "none" }); }
+  if (status === 404) return over();
+  again(after);
+}
+
+function changed(mine) {
+  switch (mine.state) {
+    case "connected":
+      tries = 0;
+      seen.connects++;
+      return learn({ connection: "connected" });
+    case "disconnected":
+      learn({ connection: "interrupted" });
+      // Most connections come back by themselves; one that the server has given up does not.
+      return setTimeout(() => { if (mine.state === "disconnected") rejoin(mine); }, 3000);
+    case "failed":
+    case "closed":
+      return again();
+  }
+}
+
+// Joins anew if the server keeps no place any more for the attempt that counts.
+async function rejoin(mine, spread = 0) {
+  if (mine && (mine !== join || !(await mine.lost()) || mine !== join)) return;
+  drop();
+  learn({ connection: "connecting" });
+  retry = setTimeout(connect, spread * Math.random());
 }
 
 function play() {
@@ -121,23 +117,29 @@ function play() {
 
 // What the browser is told by nobody else: that a session has ended, stalls, or is back.
 // It also says that this viewer is still there: a browser that is killed sends no DELETE.
-function listen() {
-  if (events) events.close();
-  const viewer = resource ? "&viewer=" + encodeURIComponent(resource.split("/").pop()) : "";
-  events = new EventSource("/events?id=" + encodeURIComponent(id) + viewer);
-  const on = (name, act) => events.addEventListener(name, event => act(JSON.parse(event.data)));
-  on("state", state => {
-    if (!state.exists) return over();
-    learn({ exists: true, active: state.active });
-    if (!peer && !known.refused) connect();
-  });
-  on("started", () => { learn({ exists: true, ended: false, active: true, refused: "" }); wait = 500; connect(); });
-  on("ended", () => { known.ended = true; over(); });
-  on("stalled", () => { if (known.exists) learn({ active: false }); });
-  on("back", () => {
-    learn({ exists: true, active: true });
-    if (!known.refused && (!peer || peer.connectionState !== "connected")) connect();
-  });
+function heard(name, event) {
+  const idle = () => !join && !retry && !known.refused;
+  switch (name) {
+    case "state":
+      if (!event.exists) return over();
+      learn({ exists: true, active: event.active });
+      if (idle()) connect();
+      return;
+    case "started":
+      learn({ exists: true, ended: false, active: true, refused: "" });
+      tries = 0;
+      return rejoin(join, event.spreadMs ?? 0);
+    case "ended":
+      known.ended = true;
+      return over();
+    case "stalled":
+      if (known.exists) learn({ active: false });
+      return;
+    case "back":
+      if (!known.exists) return;
+      learn({ active: true });
+      if (idle()) connect();
+  }
 }
 
 function frames() {
@@ -145,7 +147,7 @@ function frames() {
     if (seen.firstFrame === null) seen.firstFrame = performance.now() - began;
     if (known.connection === "connected" && known.picture !== "shown") learn({ picture: "shown" });
   };
-  if (!video.requestVideoFrameCallback) return video.addEventListener("timeupdate", first);
   const next = () => video.requestVideoFrameCallback(() => { first(); next(); });
-  next();
+  // Where that is missing, `measure` counts pictures; the time of a video goes on without any.
+  if (video.requestVideoFrameCallback) next();
 }

@@ -1,16 +1,20 @@
 // Numbers and graphs, once a second.
 const history = { rate: [], loss: [], delay: [] };
-let last = null, silent = 0;
+let last = null, silent = 0, still = 0;
 async function measure() {
-  if (!peer || peer.connectionState !== "connected") return forget();
+  const mine = join;
+  if (mine?.state !== "connected") return forget();
   const now = { at: performance.now(), bytes: 0, packets: 0, lost: 0, buffered: 0, emitted: 0, rtt: 0 };
   let size = "", fps = 0;
-  for (const report of (await peer.getStats()).values()) {
+  const reports = await mine.peer.getStats();
+  if (mine !== join) return;
+  for (const report of reports.values()) {
     if (report.type === "inbound-rtp") {
       now.bytes += report.bytesReceived; now.packets += report.packetsReceived; now.lost += report.packetsLost;
       if (report.kind === "audio") seen.audioPackets = report.packetsReceived;
       if (report.kind === "video") {
         now.buffered = report.jitterBufferDelay; now.emitted = report.jitterBufferEmittedCount;
+        moves(report.framesDecoded, seen.framesDecoded);
         seen.framesDecoded = report.framesDecoded; seen.packetsReceived = report.packetsReceived;
         seen.packetsLost = report.packetsLost;
         fps = report.framesPerSecond || 0;
@@ -33,6 +37,12 @@ async function measure() {
   }
   last = now;
 }
+// A picture that stands still for seconds is none that plays, whatever the connection says.
+function moves(now, before) {
+  still = now === before ? still + 1 : 0;
+  if (known.picture === "shown" && still >= 3) learn({ picture: "still" });
+  if (now > 0 && !still && ["none yet", "still", "sound only"].includes(known.picture)) learn({ picture: "shown" });
+}
 // No packet of a picture in the first seconds: nobody should wait for it.
 function soundOnly(packets) {
   silent = packets || !seen.audioPackets ? 0 : silent + 1;
@@ -41,7 +51,8 @@ function soundOnly(packets) {
 // Numbers of a connection that is over say nothing.
 function forget() {
   last = null;
-  silent = 0;
+  silent = still = 0;
+  seen.framesDecoded = 0;
   $("numbers").textContent = "";
   for (const name of ["rate", "loss", "delay"]) { history[name] = []; $(name).textContent = "–"; draw(name, ""); }
 }

@@ -2,7 +2,7 @@
 //
 // refused: "", "private" or "format"; token: the link has one; exists: the session can be watched; ended: it could be
 // before; active: media arrives at the server; connection: "none", "connecting", "connected", "interrupted" or "lost";
-// picture: "none yet", "shown" or "sound only".
+// picture: "none yet", "shown", "still", "sound only" or "not playable".
 function describe({ refused, token, exists, ended, active, connection, picture }) {
   if (refused === "private") {
     return ["private", "bad", token
@@ -23,7 +23,10 @@ function describe({ refused, token, exists, ended, active, connection, picture }
   }
   switch (picture) {
     case "shown": return ["playing", "good", ""];
-    case "sound only": return ["playing", "good", "There is sound only at present."];
+    case "still": return ["waiting", "", "Waiting for the picture …"];
+    case "sound only": return ["sound only", "good", "There is sound only at present."];
+    case "not playable": return ["sound only", "",
+      "This browser cannot play the video format of this broadcast, only its sound. Try another browser."];
     default: return ["starting", "", "Waiting for the picture …"];
   }
 }

@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 
 use node::http::wish::MOST_CANDIDATES;
+use node::media::Codec;
 use sdp_types::{Connection, Media, Origin, Session, Time};
 
 use super::Common;
@@ -19,6 +20,10 @@ pub fn answer_for_player(player: &Session, janus: &Session, common: &Common) -> 
             None => rejected(media),
             Some((pt, from)) => {
                 let mut line = both(player, media, janus, from, pt, "sendonly");
+                say_stereo(&mut line, pt);
+                if has(media, "rtcp-mux-only") {
+                    line.attributes.push(attr("rtcp-mux-only", None));
+                }
                 for name in ["msid", "ssrc-group", "ssrc"] {
                     copy(from, name, &mut line);
                 }
@@ -31,7 +36,10 @@ pub fn answer_for_player(player: &Session, janus: &Session, common: &Common) -> 
         candidates(janus, &mut line);
         answer.medias.push(line);
     }
-    bundle(&mut answer);
+    // RFC 9143 section 7.3: only what was offered.
+    if values_of(player, "group").any(|group| group.starts_with("BUNDLE")) {
+        bundle(&mut answer);
+    }
     answer
 }
 
@@ -139,6 +147,30 @@ fn both(
         }
     }
     line
+}
+
+/// Says of Opus that it has two channels (RFC 7587 section 6.1), beside whatever else is said of it.
+fn say_stereo(line: &mut Media, pt: u8) {
+    let Some(stereo) = Codec::Opus.fmtp().filter(|_| pt == Codec::Opus.payload_type()) else { return };
+    let said = line.attributes.iter_mut().filter(|attribute| attribute.attribute == "fmtp");
+    let said = said.filter_map(|attribute| attribute.value.as_mut()).find(|value| is_about(value, pt));
+    match said {
+        None => line.attributes.push(attr("fmtp", Some(&format!("{pt} {stereo}")))),
+        Some(value) => {
+            let rest = value.split_once(' ').map_or("", |(_, rest)| rest);
+            let others = rest.split(';').map(str::trim).filter(|parameter| {
+                !parameter.is_empty()
+                    && !["stereo", "sprop-stereo"].iter().any(|name| {
+                        parameter
+                            .split('=')
+                            .next()
+                            .is_some_and(|given| given.trim().eq_ignore_ascii_case(name))
+                    })
+            });
+            let all: Vec<&str> = others.chain([stereo]).collect();
+            *value = format!("{pt} {}", all.join(";"));
+        }
+    }
 }
 
 /// How the peer is reached and known.

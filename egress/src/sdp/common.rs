@@ -3,7 +3,7 @@
 use node::media::{Codec, VideoCodec};
 use sdp_types::{Media, Session};
 
-use super::lines::{has, is_about, payload_types, values};
+use super::lines::{has, is_about, payload_types, value, values, values_of};
 use super::{SdpError, check_peer};
 
 /// What a player and a mountpoint have in common, by the player's media.
@@ -46,13 +46,32 @@ pub fn common(player: &Session, codec: VideoCodec) -> Result<Common, SdpError> {
         return Err(SdpError::Bad("the offer has no audio or video to receive (a=recvonly)".to_owned()));
     }
     if !wrong.is_empty() {
-        return Err(SdpError::NoCodec(format!(
-            "no codec in common: {}; an empty POST gets an offer to answer instead",
-            wrong.join("; ")
-        )));
+        return Err(SdpError::NoCodec(format!("no codec in common: {}", wrong.join("; "))));
     }
     chosen.sort();
+    one_transport(player, &chosen)?;
     Ok(Common { chosen })
+}
+
+/// All media goes over one transport, which an answer cannot ask for if the offer does not (RFC 9143 section 7.3, RFC
+/// 5761 section 5.1.1).
+fn one_transport(player: &Session, chosen: &[(usize, &'static str, u8)]) -> Result<(), SdpError> {
+    let media = || chosen.iter().filter_map(|(index, _, _)| player.medias.get(*index));
+    if !media().all(|media| has(media, "rtcp-mux")) {
+        let why = "the offer keeps RTCP on a port of its own, and it is sent with RTP (a=rtcp-mux)";
+        return Err(SdpError::NoCodec(why.to_owned()));
+    }
+    let mids: Vec<&str> = media().filter_map(|media| value(media, "mid")).collect();
+    let bundled = chosen.len() < 2
+        || values_of(player, "group").filter_map(|group| group.strip_prefix("BUNDLE")).any(|group| {
+            let group: Vec<&str> = group.split_whitespace().collect();
+            mids.len() == chosen.len() && mids.iter().all(|mid| group.contains(mid))
+        });
+    if !bundled {
+        let why = "the offer has a transport for each medium, and all is sent by one (a=group:BUNDLE)";
+        return Err(SdpError::NoCodec(why.to_owned()));
+    }
+    Ok(())
 }
 
 /// A medium that somebody wants to receive.

@@ -5,11 +5,12 @@
 //! payload types and header extensions that are numbered differently are left out. Media identification is left out, too:
 //! the two do not call their media the same.
 //!
-//! - here: descriptions come in and go out; `common`: what both sides have; `answer`: the answers; `lines`: what is in a
-//!   description.
+//! - here: descriptions come in and go out; `common`: what both sides have; `answer`: the answers; `counter`: what a player
+//!   is offered instead; `lines`: what is in a description.
 
 mod answer;
 mod common;
+mod counter;
 mod lines;
 #[cfg(test)]
 mod tests;
@@ -18,6 +19,7 @@ use sdp_types::Session;
 
 pub use answer::{answer_for_janus, answer_for_player};
 pub use common::{Common, common};
+pub use counter::counter_offer;
 use lines::{attribute, value};
 
 /// Why an offer cannot be answered.
@@ -26,7 +28,8 @@ pub enum SdpError {
     /// It is no session description, or not one of a player.
     #[error("{0}")]
     Bad(String),
-    /// It has no codec that the session has.
+    /// It has nothing that the session could be sent with: no codec, or not by the numbers that it is sent with. Another
+    /// description may.
     #[error("{0}")]
     NoCodec(String),
 }

@@ -126,6 +126,60 @@ fn offers_without_a_codec_in_common_are_refused() {
 }
 
 #[test]
+fn opus_is_said_to_have_two_channels() {
+    let (to_player, _) = flipped("a=rtpmap:96 VP8/90000\r\n");
+    assert!(to_player.contains("a=fmtp:111 stereo=1;sprop-stereo=1\r\n"), "{to_player}");
+    for (said, wanted) in [
+        ("minptime=10;useinbandfec=1", "minptime=10;useinbandfec=1;stereo=1;sprop-stereo=1"),
+        ("useinbandfec=1; Stereo=0 ;", "useinbandfec=1;stereo=1;sprop-stereo=1"),
+    ] {
+        let offer = player("a=rtpmap:96 VP8/90000\r\n")
+            .replace("a=rtpmap:111 opus/48000/2", &format!("a=rtpmap:111 opus/48000/2\r\na=fmtp:111 {said}"));
+        let (player, janus) = (parse(offer.as_bytes()).unwrap(), parse(JANUS.as_bytes()).unwrap());
+        let common = common(&player, VideoCodec::Vp8).unwrap();
+        let answer = text(&answer_for_player(&player, &janus, &common));
+        assert!(answer.contains(&format!("a=fmtp:111 {wanted}\r\n")), "{answer}");
+        assert!(answer.contains("a=fmtp:97 apt=96\r\n"), "no other's: {answer}");
+    }
+}
+
+#[test]
+fn what_needs_several_transports_is_countered() {
+    let offer = player("a=rtpmap:96 VP8/90000\r\n");
+    let table = [
+        (offer.replace("a=group:BUNDLE 0 1\r\n", ""), Some("BUNDLE")),
+        (offer.replace("BUNDLE 0 1", "BUNDLE 0 2"), Some("BUNDLE")),
+        (offer.replace("a=rtcp-mux\r\n", ""), Some("rtcp-mux")),
+        // One medium needs no group, and is answered without.
+        (offer.replace("a=group:BUNDLE 0 1\r\n", "").replace("m=audio 9", "m=audio 0"), None),
+    ];
+    for (offer, wanted) in table {
+        let player = parse(offer.as_bytes()).unwrap();
+        match (common(&player, VideoCodec::Vp8), wanted) {
+            (Err(SdpError::NoCodec(why)), Some(wanted)) => assert!(why.contains(wanted), "{why}"),
+            (Ok(common), None) => {
+                let janus = parse(JANUS.as_bytes()).unwrap();
+                let answer = text(&answer_for_player(&player, &janus, &common));
+                assert!(!answer.contains("a=group"), "{answer}");
+            }
+            (found, _) => panic!("{found:?}: {offer}"),
+        }
+    }
+}
+
+#[test]
+fn a_counter_offer_is_janus_own_and_says_why() {
+    let janus = parse(JANUS.as_bytes()).unwrap();
+    let offer = counter_offer(&janus, "no codec\r\na=in common");
+    let written = text(&offer);
+    assert!(written.contains("\r\ni=no codec  a=in common\r\n"), "{written}");
+    assert_eq!(written.matches("a=rtcp-mux-only").count(), 2, "{written}");
+    let again = parse(written.as_bytes()).unwrap();
+    assert_eq!(again.medias.len(), janus.medias.len());
+    assert_eq!(first_mid(&again), "a");
+}
+
+#[test]
 fn what_is_no_offer_of_a_player_is_bad() {
     let offer = player("a=rtpmap:96 VP8/90000\r\n");
     let table = [

@@ -5,19 +5,24 @@ use std::time::Duration;
 
 use janus::{Event, Handle};
 use node::http::wish::IceSession;
+use node::media::VideoCodec;
 use node::webhook::Webhooks;
+use sdp_types::Session;
 use serde_json::{Value, json};
 use tokio::sync::mpsc;
 
 use super::{EgressError, locked};
+use crate::capacity::Place;
 use crate::keyframes::Keyframes;
 use crate::mountpoints::Mountpoint;
-use crate::sdp;
+use crate::sdp::{self, Common, SdpError};
 use crate::streaming::{self, Streaming};
 use crate::viewers::Viewers;
 
 /// A viewer whose connection does not come up for so long is not one.
 const CONNECTS_WITHIN: Duration = Duration::from_secs(30);
+/// A counter-offer is answered at once, or by a player that knows no counter-offers never: Janus holds a place for it.
+pub const COUNTER_OFFER_HOLDS: Duration = Duration::from_secs(10);
 
 /// A connection for events that broke is made again by the browser within this time.
 const EVENTS_RETURN_WITHIN: Duration = Duration::from_secs(5);
@@ -34,6 +39,8 @@ struct Seat {
     waits: bool,
     /// Connections that say that it is still there.
     ties: usize,
+    /// Its place among all viewers.
+    place: Arc<Place>,
 }
 
 /// A connection that says that a viewer is still there. A moment after the last has gone, so has the viewer.
@@ -62,11 +69,32 @@ impl Drop for Tie {
 }
 
 /// What a player is answered.
-pub struct Offer {
+pub struct Reply {
     /// The viewer's name.
     pub viewer: String,
     /// An answer to its offer, or an offer for it to answer.
     pub sdp: String,
+    /// Its own offer could not be served, and this is one that can: it holds for [`COUNTER_OFFER_HOLDS`].
+    pub counters: bool,
+}
+
+/// What somebody who wants to watch has said.
+enum Wish {
+    /// An offer that can be served.
+    Served(Session, Common),
+    /// Nothing, or an offer that cannot be served, and why: it is offered something.
+    Asks(Option<String>),
+}
+
+impl Wish {
+    fn read(offer: Option<&[u8]>, codec: VideoCodec) -> Result<Wish, EgressError> {
+        let Some(player) = offer.map(sdp::parse).transpose()? else { return Ok(Wish::Asks(None)) };
+        match sdp::common(&player, codec) {
+            Ok(common) => Ok(Wish::Served(player, common)),
+            Err(SdpError::NoCodec(why)) => Ok(Wish::Asks(Some(why))),
+            Err(bad) => Err(bad.into()),
+        }
+    }
 }
 
 /// All viewers of this node, and how Janus is asked about each.
@@ -82,17 +110,17 @@ impl Audience {
         Arc::new(Audience { viewers: Mutex::default(), keyframes, webhooks })
     }
 
-    /// Somebody wants to watch. With an offer it gets an answer, without one it gets Janus' offer.
+    /// Somebody wants to watch. With an offer that can be served it gets an answer, otherwise it gets Janus' offer.
     pub(super) async fn watch(
         self: &Arc<Self>,
         janus: Result<Streaming, EgressError>,
         mountpoint: Mountpoint,
         offer: Option<&[u8]>,
-    ) -> Result<Offer, EgressError> {
+        place: Place,
+    ) -> Result<Reply, EgressError> {
         let session = mountpoint.session.as_str();
         // What is wrong with an offer is known before Janus is asked for anything.
-        let player = offer.map(sdp::parse).transpose()?;
-        let common = player.as_ref().map(|player| sdp::common(player, mountpoint.codec)).transpose()?;
+        let wish = Wish::read(offer, mountpoint.codec)?;
         let streaming = janus?;
         if !mountpoint.made {
             return Err(EgressError::NotReady(session.to_owned()));
@@ -103,27 +131,42 @@ impl Audience {
         let answered = async {
             let theirs = sdp::parse(watching.offer.as_bytes())?;
             let mid = sdp::first_mid(&theirs);
-            let (Some(player), Some(common)) = (&player, &common) else {
-                return Ok::<_, EgressError>((mid, watching.offer.clone()));
+            let seat = |ice, waits| Seat {
+                handle: handle.clone(),
+                mid,
+                ice: Arc::new(ice),
+                waits,
+                ties: 0,
+                place: Arc::new(place),
             };
-            let ours = sdp::answer_for_janus(&theirs, player, common);
-            // Known before it can be up.
-            let ice = Arc::new(IceSession::new(sdp::ice_users(player)));
-            let seat = Seat { handle: handle.clone(), mid: mid.clone(), ice, waits: false, ties: 0 };
-            self.viewers().begin(&viewer, session, seat);
-            streaming::start(&handle, sdp::text(&ours)).await?;
-            Ok((mid, sdp::text(&sdp::answer_for_player(player, &theirs, common))))
+            match &wish {
+                Wish::Asks(why) => {
+                    // Who it is is said with its answer.
+                    self.viewers().begin(&viewer, session, seat(IceSession::default(), true));
+                    let offer = why.as_ref().map(|why| sdp::text(&sdp::counter_offer(&theirs, why)));
+                    Ok::<_, EgressError>(offer.unwrap_or_else(|| watching.offer.clone()))
+                }
+                Wish::Served(player, common) => {
+                    let ours = sdp::answer_for_janus(&theirs, player, common);
+                    // Known before it can be up.
+                    let ice = IceSession::new(sdp::ice_users(player));
+                    self.viewers().begin(&viewer, session, seat(ice, false));
+                    streaming::start(&handle, sdp::text(&ours)).await?;
+                    Ok(sdp::text(&sdp::answer_for_player(player, &theirs, common)))
+                }
+            }
         };
         match answered.await {
-            Ok((mid, sdp)) => {
-                if player.is_none() {
-                    // Who it is is said with its answer.
-                    let ice = Arc::new(IceSession::default());
-                    let seat = Seat { handle: handle.clone(), mid, ice, waits: true, ties: 0 };
-                    self.viewers().begin(&viewer, session, seat);
-                }
-                tokio::spawn(self.clone().follow(viewer.clone(), mountpoint.clone(), watching.events));
-                Ok(Offer { viewer, sdp })
+            Ok(sdp) => {
+                let counters = matches!(&wish, Wish::Asks(Some(why)) if {
+                    tracing::debug!("session {session}: an offer is answered with another: {why}");
+                    true
+                });
+                let answers_within = if counters { COUNTER_OFFER_HOLDS } else { CONNECTS_WITHIN };
+                let follow =
+                    self.clone().follow(viewer.clone(), mountpoint.clone(), watching.events, answers_within);
+                tokio::spawn(follow);
+                Ok(Reply { viewer, sdp, counters })
             }
             Err(failed) => {
                 self.viewers().end(&viewer);
@@ -229,14 +272,23 @@ impl Audience {
         viewer: String,
         mountpoint: Mountpoint,
         mut events: mpsc::UnboundedReceiver<Event>,
+        answers_within: Duration,
     ) {
-        let by = tokio::time::Instant::now() + CONNECTS_WITHIN;
-        let mut up = false;
-        let mut joined = None;
+        let began = tokio::time::Instant::now();
+        let (answered_by, up_by) = (began + answers_within, began + CONNECTS_WITHIN);
+        let (mut asked, mut up, mut joined) = (false, false, None);
         loop {
             let event = tokio::select! {
                 event = events.recv() => event,
-                () = tokio::time::sleep_until(by), if !up => None,
+                () = tokio::time::sleep_until(answered_by), if !asked => {
+                    asked = true;
+                    let waits = |seat: Seat| seat.waits;
+                    match self.viewers().get(&mountpoint.session, &viewer).is_some_and(waits) {
+                        true => None,
+                        false => continue,
+                    }
+                }
+                () = tokio::time::sleep_until(up_by), if !up => None,
             };
             match event {
                 Some(Event::WebrtcUp) => {
@@ -244,6 +296,9 @@ impl Audience {
                     if up && joined.is_none() {
                         joined = Some(tokio::time::Instant::now());
                         self.webhooks.tell("viewer.joined", told(&mountpoint, &viewer));
+                    }
+                    if let Ok(seat) = self.seat(&mountpoint.session, &viewer) {
+                        seat.place.joined();
                     }
                     tracing::debug!("session {}: a viewer is up", mountpoint.session);
                     // Janus asks as well, but not within a second of the last time.

@@ -20,10 +20,12 @@ use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Instant;
 
 use node::auth::{Admission, Rights, Role};
+use node::http::Limits;
 use node::tree::Tree;
 use node::webhook::Webhooks;
 use tokio::sync::{Notify, watch};
 
+use crate::capacity::{Capacity, Place};
 use crate::config::Config;
 use crate::mountpoints::{Books, Mountpoint};
 use crate::notices::Notices;
@@ -31,7 +33,7 @@ use crate::records::Records;
 use link::JanusLink;
 use media::Media;
 
-pub use audience::{Audience, Offer, Tie};
+pub use audience::{Audience, COUNTER_OFFER_HOLDS, Reply, Tie};
 pub use change::{NewMountpoint, Outcome};
 pub use error::EgressError;
 
@@ -39,6 +41,8 @@ pub use error::EgressError;
 pub struct Egress {
     /// What it is configured with.
     pub config: Config,
+    /// What may be taken of it by HTTP.
+    pub limits: Arc<Limits>,
     started: Instant,
     created: u64,
     books: Mutex<Books>,
@@ -49,6 +53,7 @@ pub struct Egress {
     media: Media,
     janus: JanusLink,
     audience: Arc<Audience>,
+    capacity: Arc<Capacity>,
     notices: Notices,
     admission: Arc<Admission>,
     webhooks: Webhooks,
@@ -74,6 +79,8 @@ impl Egress {
             Webhooks::start(config.auth.webhook.clone(), &config.node.node_id, &config.node.tree_id);
         let egress = Egress {
             books: Mutex::new(Books::new(config.pool.clone())),
+            limits: Limits::new(config.node.http.clone()),
+            capacity: Capacity::new(config.most),
             config,
             started,
             created: crate::now_ms(),
@@ -106,15 +113,25 @@ impl Egress {
         &self.notices
     }
 
+    /// How many may come in.
+    pub fn capacity(&self) -> &Arc<Capacity> {
+        &self.capacity
+    }
+
     /// The viewers.
     pub fn audience(&self) -> &Arc<Audience> {
         &self.audience
     }
 
-    /// Somebody wants to watch. With an offer it gets an answer, without one it gets Janus' offer.
-    pub async fn watch(&self, session: &str, offer: Option<&[u8]>) -> Result<Offer, EgressError> {
+    /// Somebody wants to watch. With an offer that can be served it gets an answer, otherwise it gets Janus' offer.
+    pub async fn watch(
+        &self,
+        session: &str,
+        offer: Option<&[u8]>,
+        place: Place,
+    ) -> Result<Reply, EgressError> {
         let mountpoint = self.mountpoint(session)?;
-        self.audience.watch(self.janus.get(), mountpoint, offer).await
+        self.audience.watch(self.janus.get(), mountpoint, offer, place).await
     }
 
     /// A session's mountpoint.

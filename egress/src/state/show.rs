@@ -59,6 +59,8 @@ impl Egress {
             received: self.media.received(),
             admissions: self.admission.counts(),
             told: self.webhooks.told(),
+            capacity: self.capacity.view(),
+            http: self.limits.taken(),
         }
     }
 

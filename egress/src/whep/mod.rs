@@ -1,27 +1,32 @@
-//! WHEP (draft-ietf-wish-whep): for players that send an offer, and for those that expect one.
+//! WHEP (draft-ietf-wish-whep-03): for players that send an offer, and for those that expect one.
 //!
-//! `POST` with an offer is answered with the answer. An empty `POST` is answered with an offer, and the player `PATCH`es its
-//! answer. The resource that `Location` names takes candidates (`PATCH`) and ends with `DELETE`. What WHIP does in the same way is
-//! [`node::http::wish`]'s.
+//! `POST` with an offer is answered with the answer (201); with one that Janus cannot serve, with a counter-offer (406), which
+//! the player `PATCH`es its answer to. So is an empty `POST`, but that it is 201: older drafts have it. The resource that
+//! `Location` names takes candidates (`PATCH`) and ends with `DELETE`; `Link` names its [`events`]. What WHIP does in the
+//! same way is [`node::http::wish`]'s.
+
+mod events;
 
 use std::sync::Arc;
+use std::time::SystemTime;
 
 use axum::Router;
 use axum::body::Bytes;
 use axum::extract::{Path, State};
-use axum::http::{HeaderMap, StatusCode};
-use axum::response::Response;
-use axum::routing::{patch, post};
-use node::http::Failed;
+use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use axum::routing::{get, patch, post};
 use node::http::wish::{self, Door, FRAGMENT, SDP};
+use node::http::{Client, Failed};
 
-use crate::state::Egress;
+use crate::state::{COUNTER_OFFER_HOLDS, Egress, Reply};
 
 /// What a viewer's resource takes by PATCH.
 const CHANGES: &str = "application/sdp, application/trickle-ice-sdpfrag";
-/// Methods of an endpoint and of a viewer.
-const ENDPOINT: &str = "POST, OPTIONS";
-const VIEWER: &str = "PATCH, DELETE, OPTIONS";
+/// Methods of an endpoint, of a viewer, and of its events.
+const ENDPOINT: &str = "GET, HEAD, POST, OPTIONS";
+const VIEWER: &str = "GET, HEAD, PATCH, DELETE, OPTIONS";
+const EVENTS: &str = "GET, HEAD, POST, OPTIONS";
 
 type Shared = State<Arc<Egress>>;
 
@@ -35,27 +40,70 @@ pub fn door(egress: &Egress) -> Arc<Door> {
     })
 }
 
+/// The paths, as the router knows them: an endpoint, a viewer, a viewer's events.
+pub fn paths(base: &str) -> [String; 3] {
+    let [endpoint, viewer] = wish::paths(base);
+    let events = format!("{viewer}/events");
+    [endpoint, viewer, events]
+}
+
 /// The routes. They have a token of their own.
 pub fn router(egress: Arc<Egress>, door: Arc<Door>) -> Router {
-    let [endpoint, viewer] = wish::paths(&door.base);
-    let of_viewer = patch(change).delete(leave);
+    let [endpoint, viewer, events] = paths(&door.base);
+    let of_endpoint = post(begin).get(is_there);
+    let of_viewer = patch(change).delete(leave).get(is_watching);
+    let of_events = get(events::follow).post(events::choose);
     let router = Router::new()
-        .route(&endpoint, post(begin).options(async || wish::options(ENDPOINT, Some(SDP), None)))
-        .route(&viewer, of_viewer.options(async || wish::options(VIEWER, None, Some(CHANGES))));
+        .route(&endpoint, of_endpoint.options(async || wish::options(ENDPOINT, Some(SDP), None)))
+        .route(&viewer, of_viewer.options(async || wish::options(VIEWER, None, Some(CHANGES))))
+        .route(&events, of_events.options(async || wish::options(EVENTS, Some(events::CHOICE), None)));
     wish::protect(router, door).with_state(egress)
+}
+
+/// What an endpoint is cannot be represented, but that it is there (section 4.1 of the draft).
+async fn is_there(State(egress): Shared, Path(session): Path<String>) -> Result<StatusCode, Failed> {
+    egress.mountpoint(&session)?;
+    Ok(StatusCode::NO_CONTENT)
+}
+
+/// The same of a viewer.
+async fn is_watching(
+    State(egress): Shared,
+    Path((session, viewer)): Path<(String, String)>,
+) -> Result<StatusCode, Failed> {
+    egress.audience().is_seated(&session, &viewer)?;
+    Ok(StatusCode::NO_CONTENT)
 }
 
 async fn begin(
     State(egress): Shared,
     Path(session): Path<String>,
+    client: Client,
     headers: HeaderMap,
     body: Bytes,
 ) -> Result<Response, Failed> {
     egress.mountpoint(&session)?;
     let offer = wish::offer(&headers, &body)?;
-    let offer = egress.watch(&session, offer.map(str::as_bytes)).await?;
-    let location = wish::location(&session, &offer.viewer);
-    Ok(wish::created(location, wish::etag(ice_session(&offer.viewer)), CHANGES, offer.sdp))
+    let place = match egress.capacity().viewer(client) {
+        Ok(place) => place,
+        Err(refused) => return Ok(refused.into_response()),
+    };
+    let Reply { viewer, sdp, counters } = egress.watch(&session, offer.map(str::as_bytes), place).await?;
+    let location = wish::location(&session, &viewer);
+    let link = events::link(&location);
+    let mut response = wish::created(location, wish::etag(ice_session(&viewer)), CHANGES, sdp);
+    if let Ok(link) = HeaderValue::from_str(&link) {
+        response.headers_mut().append(header::LINK, link);
+    }
+    if counters {
+        // Section 4.2.2 of the draft.
+        *response.status_mut() = StatusCode::NOT_ACCEPTABLE;
+        let until = httpdate::fmt_http_date(SystemTime::now() + COUNTER_OFFER_HOLDS);
+        if let Ok(kind) = HeaderValue::from_str(&format!("{SDP}; valid-until=\"{until}\"")) {
+            response.headers_mut().insert(header::CONTENT_TYPE, kind);
+        }
+    }
+    Ok(response)
 }
 
 async fn change(

@@ -13,7 +13,7 @@ const ALL: &str = "
       for (const token of [false, true]) for (const exists of [false, true]) for (const ended of [false, true])
         for (const active of [false, true])
           for (const connection of ['none', 'connecting', 'connected', 'interrupted', 'lost'])
-            for (const picture of ['none yet', 'shown', 'sound only']) {
+            for (const picture of ['none yet', 'shown', 'still', 'sound only', 'not playable']) {
               const now = { refused, token, exists, ended, active, connection, picture };
               all.push([now, describe(now)]);
             }
@@ -37,7 +37,7 @@ fn the_viewers_page_speaks_to_viewers() {
     says("cover", "has not started yet");
     let all = browser.run(ALL).unwrap();
     let all = all.as_array().expect("every state");
-    assert_eq!(all.len(), 3 * 16 * 15);
+    assert_eq!(all.len(), 3 * 16 * 25);
     for state in all {
         sound(&state[0], &state[1]);
     }
@@ -77,7 +77,7 @@ fn sound(now: &Value, said: &Value) {
     let paused = cover.contains("paused") || state == "paused";
     assert!(!paused || now["exists"] == json!(true), "{now}: {said}: it has ended");
     let playing = state == "playing";
-    assert!(!playing || (now["connection"] == "connected" && now["picture"] != "none yet"), "{now}: {said}");
+    assert!(!playing || (now["connection"] == "connected" && now["picture"] == "shown"), "{now}: {said}");
     if now["refused"] == "private" {
         assert_eq!(cover.contains("your link does not open it"), now["token"] == json!(true), "{now}");
     }

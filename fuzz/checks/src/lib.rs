@@ -3,6 +3,7 @@
 #![warn(missing_docs)]
 
 mod amf;
+mod client;
 mod flv;
 mod packet;
 mod redis;
@@ -13,6 +14,7 @@ mod sdp_offer;
 mod trickle;
 
 pub use amf::amf;
+pub use client::client;
 pub use flv::flv;
 pub use packet::packet;
 pub use redis::redis;
@@ -42,5 +44,5 @@ mod tests {
         ($($target:ident)+) => { $(#[test] fn $target() { replay(stringify!($target), super::$target); })+ };
     }
 
-    seeds_hold! { amf flv packet redis rtcp rtmp_chunks rtmp_connection sdp_offer trickle }
+    seeds_hold! { amf client flv packet redis rtcp rtmp_chunks rtmp_connection sdp_offer trickle }
 }

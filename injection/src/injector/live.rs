@@ -17,7 +17,7 @@ use super::{InjectorError, lock};
 use crate::feedback::Feedback;
 use crate::pipeline::Feed;
 use crate::publication::{Happening, Occupancy, Publication, Stage, Takeover, Via};
-use crate::sdp::{self, Offer};
+use crate::sdp::{Offer, Ways};
 use crate::session::Session;
 use crate::videoroom::{self, Destination, OfferedStream, Publisher, VideoRoom};
 
@@ -55,6 +55,8 @@ pub(super) struct Current {
     pub key: String,
     /// What it may trickle.
     ice: IceSession,
+    /// Where that goes.
+    ways: Ways,
     /// What it sends.
     pub streams: Vec<OfferedStream>,
     /// Since when, on the injector's clock.
@@ -178,7 +180,7 @@ impl LiveSession {
         let (publisher, events) = self.join(&janus, offered.for_janus()).await?;
         let answer = match refusal(offered.sends(), &publisher.streams) {
             Some(why) => Err(why),
-            None => offered.answer(&publisher.answer).map_err(InjectorError::Answer),
+            None => offered.answer(&publisher.answers()).map_err(InjectorError::Answer),
         };
         let answer = match answer {
             Ok(answer) => answer,
@@ -209,6 +211,7 @@ impl LiveSession {
         let key = format!("{:032x}", rand::random::<u128>());
         let current = Arc::new(Current {
             key: key.clone(),
+            ways: offered.ways(),
             ice: IceSession::new(offered.users),
             streams: publisher.streams.clone(),
             since: self.now(),
@@ -255,7 +258,8 @@ impl LiveSession {
         let publisher = lock(&current.publisher).clone();
         let publisher = publisher.ok_or_else(|| self.unknown())?;
         for candidate in &candidates {
-            publisher.trickle(sdp::for_janus(candidate)).await?;
+            let (way, candidate) = current.ways.candidate(candidate);
+            publisher.trickle(way, candidate).await?;
         }
         Ok(())
     }
@@ -300,12 +304,12 @@ impl LiveSession {
     async fn join(
         &self,
         janus: &VideoRoom,
-        offer: String,
+        offers: Vec<String>,
     ) -> Result<(Publisher, mpsc::UnboundedReceiver<Event>), InjectorError> {
         let session = &self.session;
-        let mut joined = janus.publish(session.room, &session.id, offer.clone()).await;
+        let mut joined = janus.publish(session.room, &session.id, offers.clone()).await;
         if joined.as_ref().is_err_and(videoroom::is_no_room) && self.make_room(janus).await {
-            joined = janus.publish(session.room, &session.id, offer).await;
+            joined = janus.publish(session.room, &session.id, offers).await;
         }
         joined.map_err(|error| match videoroom::is_bad_sdp(&error) {
             true => InjectorError::OfferRefused(error),

@@ -23,6 +23,7 @@ use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use node::auth::{Admission, Rights, Role};
+use node::http::Limits;
 use node::tree::Tree;
 use node::webhook::Webhooks;
 use serde_json::json;
@@ -52,6 +53,7 @@ const FAREWELL: Duration = Duration::from_secs(2);
 /// A running injection.
 pub struct Injector {
     config: Config,
+    limits: Arc<Limits>,
     outlets: Outlets,
     feedback: Arc<Feedback>,
     store: Option<Sessions>,
@@ -113,6 +115,7 @@ impl Injector {
         let rtmp = Rtmp::new(config.rtmp_waiting, config.rtmp_waiting_each);
         let injector = Injector {
             state: Mutex::new(State { restored: store.is_none(), ..State::default() }),
+            limits: Limits::new(config.http.clone()),
             config,
             outlets,
             feedback,
@@ -130,6 +133,11 @@ impl Injector {
             created: now_ms(),
         };
         Ok((Arc::new(injector), breaks))
+    }
+
+    /// What may be taken of it by HTTP.
+    pub fn limits(&self) -> &Arc<Limits> {
+        &self.limits
     }
 
     /// What it was configured with.

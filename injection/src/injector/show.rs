@@ -124,6 +124,7 @@ impl Injector {
             streams: streams.collect(),
             admissions: self.admission.counts(),
             told: self.webhooks.told(),
+            http: self.limits.taken(),
         }
     }
 }

@@ -16,6 +16,7 @@ use super::places::Place;
 use super::protocol::{Event, Protocol};
 use super::publishing;
 use crate::injector::Injector;
+use crate::publication::Occupancy;
 
 /// How long an encoder may take to say what it publishes, …
 const GREETING: Duration = Duration::from_secs(10);
@@ -31,7 +32,7 @@ pub async fn serve(
     socket: TcpStream,
     from: SocketAddr,
     injector: Arc<Injector>,
-    place: Place,
+    mut place: Place,
     taken: oneshot::Receiver<()>,
 ) {
     let mut connection = Connection {
@@ -44,7 +45,7 @@ pub async fn serve(
     };
     let books = injector.rtmp.books.clone();
     let greeted = tokio::select! {
-        greeted = timeout(GREETING, connection.greet(&injector)) => greeted,
+        greeted = timeout(GREETING, connection.greet(&injector, &mut place)) => greeted,
         _ = taken => Ok(Err((Refusal::Crowded, "another came while it said nothing".to_owned()))),
     };
     let key = match greeted {
@@ -52,7 +53,6 @@ pub async fn serve(
         Ok(Err((refusal, why))) => return books.refuse(refusal, from, &why),
         Err(_) => return books.refuse(Refusal::Silent, from, SILENT),
     };
-    place.keep();
     let session = &key.session;
     tracing::info!("session {session}: RTMP from {from}");
     match publishing::publish(&mut connection, session, &injector, place).await {
@@ -76,19 +76,19 @@ pub(super) struct Connection {
 
 impl Connection {
     /// Lets it in or not.
-    async fn greet(&mut self, injector: &Injector) -> Result<Key, (Refusal, String)> {
+    async fn greet(&mut self, injector: &Injector, place: &mut Place) -> Result<Key, (Refusal, String)> {
         let malformed = |why| (Refusal::Malformed, why);
         let mut taken = 0;
         loop {
             let count = self.read().await.map_err(malformed)?;
             taken += count;
-            if count == 0 || taken > GREETING_BYTES {
+            if count == 0 {
                 return Err((Refusal::Silent, SILENT.to_owned()));
             }
             for event in self.events(count).await.map_err(malformed)? {
                 let Event::Publish(address) = event else { continue };
                 let verdict = match key::parse(&address) {
-                    Ok(key) => self.admit(key, injector).await,
+                    Ok(key) => self.admit(key, injector, place).await,
                     Err(denied) => Err(denied),
                 };
                 return match verdict {
@@ -96,11 +96,15 @@ impl Connection {
                     Err(denied) => Err((Refusal::Denied, self.refuse(&denied).await)),
                 };
             }
+            // Some send their media behind the wish at once.
+            if taken > GREETING_BYTES {
+                return Err((Refusal::Malformed, format!("{SILENT}, in {GREETING_BYTES} bytes")));
+            }
         }
     }
 
-    /// May it publish? The token comes first: who has none learns nothing of sessions.
-    async fn admit(&self, key: Key, injector: &Injector) -> Result<Key, Denied> {
+    /// May it publish? The token comes first: who has none learns nothing of sessions. Who may claims the session.
+    async fn admit(&self, key: Key, injector: &Injector, place: &mut Place) -> Result<Key, Denied> {
         let asking = Asking {
             session: &key.session,
             token: key.token.as_ref().map(|token| token.reveal().as_bytes()),
@@ -108,7 +112,11 @@ impl Connection {
             protocol: "rtmp",
         };
         injector.admission().admit(asking).await?;
-        key::decide(&key, injector.occupancy(&key.session)).map(|()| key)
+        key::decide(&key, |id| match injector.occupancy(id) {
+            Occupancy::Free if !place.claim(id) => Occupancy::Busy,
+            occupancy => occupancy,
+        })?;
+        Ok(key)
     }
 
     async fn accept(&mut self) -> Result<(), String> {

@@ -61,16 +61,8 @@ pub async fn serve(listener: TcpListener, injector: Arc<Injector>) {
                 continue;
             }
         };
-        match places.enter(places::whose(from)) {
-            Some((place, taken)) => {
-                tokio::spawn(connection::serve(socket, from, injector.clone(), place, taken));
-            }
-            None => books.refuse(
-                books::Refusal::Crowded,
-                from,
-                "as many of its address are connected as may be, and do not publish yet",
-            ),
-        }
+        let (place, taken) = places.enter(places::whose(from));
+        tokio::spawn(connection::serve(socket, from, injector.clone(), place, taken));
     }
 }
 

@@ -1,6 +1,8 @@
 //! Who may be connected without publishing, so that strangers take no encoder's place. An address has a share of these places, and
-//! whoever has one and has said nothing makes room for the next: an encoder says what it publishes within a moment.
+//! whoever has one and has said nothing makes room for the next: an encoder says what it publishes within a moment. Who has said so,
+//! and may, takes nobody's place any more: it claims its session, which one does at a time.
 
+use std::collections::BTreeSet;
 use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -19,23 +21,24 @@ struct Waiting {
     /// In the order in which they came.
     seats: Vec<Seat>,
     next: u64,
+    /// Sessions that somebody is about to publish to.
+    claims: BTreeSet<String>,
 }
 
 #[derive(Debug)]
 struct Seat {
     number: u64,
     from: IpAddr,
-    /// It has said what it publishes, and may.
-    known: bool,
-    /// Whoever waits at the other end is told by this being gone.
-    _sits: oneshot::Sender<()>,
+    /// Whoever sits here is told by this being gone.
+    sits: oneshot::Sender<()>,
 }
 
-/// A place, until it is dropped.
+/// A place, or a claim, until it is dropped.
 #[derive(Debug)]
 pub struct Place {
     places: Arc<Places>,
     number: u64,
+    claim: Option<(String, oneshot::Sender<()>)>,
 }
 
 impl Places {
@@ -44,27 +47,27 @@ impl Places {
         Arc::new(Places { most, each, waiting: Mutex::default() })
     }
 
-    /// Somebody comes from an address. The receiver ends when another gets the place. `None`: there is none, because all who wait
-    /// there are known.
-    pub fn enter(self: &Arc<Places>, from: IpAddr) -> Option<(Place, oneshot::Receiver<()>)> {
+    /// Somebody comes from an address. The receiver ends when another gets the place.
+    pub fn enter(self: &Arc<Places>, from: IpAddr) -> (Place, oneshot::Receiver<()>) {
         let mut waiting = self.lock();
         if waiting.from(from) >= self.each {
-            waiting.send_away(from)?;
+            waiting.send_away(from);
         } else if waiting.seats.len() >= self.most {
             // Of those who have most places, which is not this one's fault.
-            let crowd = waiting.seats.iter().map(|seat| seat.from).max_by_key(|from| waiting.from(*from))?;
-            waiting.send_away(crowd)?;
+            let crowd = waiting.seats.iter().map(|seat| seat.from).max_by_key(|from| waiting.from(*from));
+            crowd.into_iter().for_each(|crowd| waiting.send_away(crowd));
         }
         let number = waiting.next;
         waiting.next += 1;
         let (sits, taken) = oneshot::channel();
-        waiting.seats.push(Seat { number, from, known: false, _sits: sits });
-        Some((Place { places: self.clone(), number }, taken))
+        waiting.seats.push(Seat { number, from, sits });
+        (Place { places: self.clone(), number, claim: None }, taken)
     }
 
-    /// How many there are.
+    /// How many there are that do not publish yet.
     pub fn taken(&self) -> usize {
-        self.lock().seats.len()
+        let waiting = self.lock();
+        waiting.seats.len() + waiting.claims.len()
     }
 
     fn lock(&self) -> MutexGuard<'_, Waiting> {
@@ -77,27 +80,38 @@ impl Waiting {
         self.seats.iter().filter(|seat| seat.from == from).count()
     }
 
-    /// The one that has waited longest without having said anything.
-    fn send_away(&mut self, from: IpAddr) -> Option<()> {
-        let longest = self.seats.iter().position(|seat| seat.from == from && !seat.known)?;
-        self.seats.remove(longest);
-        Some(())
+    /// The one that has waited longest.
+    fn send_away(&mut self, from: IpAddr) {
+        if let Some(longest) = self.seats.iter().position(|seat| seat.from == from) {
+            self.seats.remove(longest);
+        }
     }
 }
 
 impl Place {
-    /// It has said what it publishes, and may: nobody gets its place any more.
-    pub fn keep(&self) {
+    /// It has said what it publishes, and may: the place is free, and the session its. `false`: another is about to publish
+    /// to it.
+    pub fn claim(&mut self, session: &str) -> bool {
         let mut waiting = self.places.lock();
-        if let Some(seat) = waiting.seats.iter_mut().find(|seat| seat.number == self.number) {
-            seat.known = true;
+        let Some(seat) = waiting.seats.iter().position(|seat| seat.number == self.number) else {
+            return false;
+        };
+        if !waiting.claims.insert(session.to_owned()) {
+            return false;
         }
+        let seat = waiting.seats.remove(seat);
+        self.claim = Some((session.to_owned(), seat.sits));
+        true
     }
 }
 
 impl Drop for Place {
     fn drop(&mut self) {
-        self.places.lock().seats.retain(|seat| seat.number != self.number);
+        let mut waiting = self.places.lock();
+        waiting.seats.retain(|seat| seat.number != self.number);
+        if let Some((session, _)) = &self.claim {
+            waiting.claims.remove(session);
+        }
     }
 }
 
@@ -125,10 +139,10 @@ mod tests {
     #[test]
     fn an_address_uses_its_share_and_not_anothers() {
         let places = Places::new(8, 2);
-        let mut strangers: Vec<_> = (0..2).map(|_| places.enter(from(1)).unwrap()).collect();
-        let (_encoder, mut stays) = places.enter(from(2)).unwrap();
+        let mut strangers: Vec<_> = (0..2).map(|_| places.enter(from(1))).collect();
+        let (_encoder, mut stays) = places.enter(from(2));
         for _ in 0..100 {
-            strangers.push(places.enter(from(1)).unwrap());
+            strangers.push(places.enter(from(1)));
         }
         assert_eq!(places.taken(), 3);
         let gone: Vec<bool> = strangers.iter_mut().map(|(_, taken)| is_gone(taken)).collect();
@@ -137,25 +151,27 @@ mod tests {
     }
 
     #[test]
-    fn whoever_has_said_what_it_publishes_keeps_its_place() {
+    fn a_claim_takes_nobodys_place_and_loses_none() {
         let places = Places::new(8, 2);
-        let (encoder, mut stays) = places.enter(from(1)).unwrap();
-        encoder.keep();
-        let (_stranger, mut goes) = places.enter(from(1)).unwrap();
-        let (second, _) = places.enter(from(1)).unwrap();
-        assert!(!is_gone(&mut stays) && is_gone(&mut goes));
-        second.keep();
-        assert!(places.enter(from(1)).is_none(), "both publish in a moment");
+        let (mut encoder, mut stays) = places.enter(from(1));
+        assert!(encoder.claim("s1"));
+        let mut strangers: Vec<_> = (0..3).map(|_| places.enter(from(1))).collect();
+        assert!(!is_gone(&mut stays) && is_gone(&mut strangers[0].1) && !is_gone(&mut strangers[1].1));
+        assert_eq!(places.taken(), 3);
+        assert!(!strangers[0].0.claim("s3"), "its place is another's");
+        assert!(!strangers[1].0.claim("s1") && strangers[1].0.claim("s2"));
         drop(encoder);
-        assert!(places.enter(from(1)).is_some());
+        assert!(strangers[2].0.claim("s1"));
+        drop(strangers);
+        assert_eq!(places.taken(), 0);
     }
 
     #[test]
     fn when_all_places_are_taken_the_largest_crowd_makes_room() {
         let places = Places::new(4, 3);
-        let mut crowd: Vec<_> = (0..3).map(|_| places.enter(from(1)).unwrap()).collect();
-        let (_one, mut stays) = places.enter(from(2)).unwrap();
-        let (_next, _) = places.enter(from(3)).unwrap();
+        let mut crowd: Vec<_> = (0..3).map(|_| places.enter(from(1))).collect();
+        let (_one, mut stays) = places.enter(from(2));
+        let (_next, _) = places.enter(from(3));
         assert!(is_gone(&mut crowd[0].1) && !is_gone(&mut crowd[1].1) && !is_gone(&mut stays));
         drop(crowd);
         assert_eq!(places.taken(), 2);

@@ -21,10 +21,12 @@ use crate::injector::{Injector, Published, Via};
 
 /// How long the first frame may take.
 const FIRST_MEDIA: Duration = Duration::from_secs(10);
-/// How long an offer may take to come about.
-const OFFER: Duration = Duration::from_secs(10);
-/// How long an encoder may send nothing. Another may take a silent one's place long before.
-const SILENCE: Duration = Duration::from_secs(15);
+/// How long an offer may take to come about: a moment, unless many come at once, as after a restart.
+const OFFER: Duration = Duration::from_secs(20);
+/// How long an encoder may send nothing: as long as by WHIP. Another may take a silent one's place long before.
+const SILENCE: Duration = Duration::from_secs(30);
+/// From one warning that a pipeline does not keep up to the next.
+const BEHIND: Duration = Duration::from_secs(10);
 /// So often may it change to what takes another pipeline …
 const CHANGES: u32 = 5;
 /// … in this time.
@@ -243,7 +245,8 @@ struct Stage<'a> {
     offer: Option<oneshot::Receiver<Result<String, String>>>,
     broken: mpsc::UnboundedReceiver<String>,
     via: Via,
-    behind: bool,
+    /// When it was said last that it does not.
+    said_behind: Option<Duration>,
     session: &'a str,
 }
 
@@ -263,19 +266,19 @@ impl<'a> Stage<'a> {
             if via == Via::RtmpEncodedAnew { ", encoded anew as baseline," } else { "" },
             if tracks.audio.is_some() { "AAC" } else { "no audio" },
         );
-        Ok(Stage { bridge, offer: Some(offer), broken, via, behind: false, session })
+        Ok(Stage { bridge, offer: Some(offer), broken, via, said_behind: None, session })
     }
 
     fn push(&mut self, unit: Unit, now: Duration) {
         let fits = self.bridge.push(unit, now);
-        if !fits && !self.behind {
+        if !fits && self.said_behind.is_none_or(|said| now >= said + BEHIND) {
+            self.said_behind = Some(now);
             tracing::warn!(
                 "session {}: frames that came by RTMP are left out: this machine does not keep up, or Janus does not \
                  connect",
                 self.session
             );
         }
-        self.behind = !fits;
     }
 }
 

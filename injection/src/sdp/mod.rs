@@ -1,7 +1,7 @@
 //! What a WHIP client sends, without I/O. Its offer is read (is there anything in it that a tree can carry?), put into the
 //! words that Janus knows, and answered in its own.
 //!
-//! - here: [`Offer`], what is chosen of it, and [`for_janus`] for trickled candidates;
+//! - here: [`Offer`], what is chosen of it, and the [`Ways`] that its media go;
 //! - `choice`: which of a medium's formats is taken;
 //! - `h264`: which profiles of H264 are what the tree's are said to be;
 //! - `layers`: simulcast, the largest first;
@@ -81,6 +81,35 @@ impl Offer {
         self.taken.as_ref().map(Option::is_some)
     }
 
+    /// The ways that its media go. Media that are not offered as a bundle have each a transport of their own (RFC 8843 section
+    /// 7.2), and Janus has but one for each connection.
+    pub fn ways(&self) -> Ways {
+        let mut media: Vec<Place> = Vec::new();
+        for (_, taken) in self.taken.iter() {
+            media.extend(taken.as_ref().map(|taken| (taken.index, self.mid(taken.index))));
+        }
+        media.sort();
+        let together = media.len() < 2
+            || self.bundles().any(|bundle| {
+                media.iter().all(|(_, mid)| mid.as_ref().is_some_and(|mid| bundle.contains(&mid.as_str())))
+            });
+        match together {
+            true => Ways(vec![media]),
+            false => Ways(media.into_iter().map(|medium| vec![medium]).collect()),
+        }
+    }
+
+    fn mid(&self, index: usize) -> Option<String> {
+        value(&self.session.medias[index], "mid").map(str::to_owned)
+    }
+
+    /// The names that are offered as a bundle.
+    fn bundles(&self) -> impl Iterator<Item = Vec<&str>> {
+        let groups = self.session.attributes.iter().filter(|line| line.attribute == "group");
+        let bundles = groups.filter_map(|line| line.value.as_deref()?.strip_prefix("BUNDLE"));
+        bundles.map(|names| names.split_ascii_whitespace().collect())
+    }
+
     /// Whether its video comes in several sizes at once.
     pub fn is_simulcast(&self) -> bool {
         let video = self.taken[Kind::Video].as_ref();
@@ -114,12 +143,29 @@ fn is_sent(session: &Session, media: &Media) -> bool {
     open && !matches!(direction, Some("recvonly" | "inactive"))
 }
 
-/// A trickled candidate, as Janus takes it.
-pub fn for_janus(candidate: &Candidate) -> Value {
-    let Some(text) = &candidate.text else { return json!({ "completed": true }) };
-    match &candidate.mid {
-        Some(mid) => json!({ "candidate": text, "sdpMid": mid }),
-        None => json!({ "candidate": text, "sdpMLineIndex": candidate.line }),
+/// The ways that an offer's media go: all by one, or each by its own. Janus has a connection for each way.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Ways(Vec<Vec<Place>>);
+
+/// A medium: its place in the offer, and its name.
+type Place = (usize, Option<String>);
+
+impl Ways {
+    /// Which way a trickled candidate is of, and how Janus takes it.
+    pub fn candidate(&self, candidate: &Candidate) -> (usize, Value) {
+        let is_about = |(index, mid): &Place| match &candidate.mid {
+            Some(name) => mid.as_ref() == Some(name),
+            None => *index == candidate.line,
+        };
+        let way = self.0.iter().position(|media| media.iter().any(is_about)).unwrap_or_default();
+        let Some(text) = &candidate.text else { return (way, json!({ "completed": true })) };
+        let said = match &candidate.mid {
+            Some(mid) => json!({ "candidate": text, "sdpMid": mid }),
+            // By itself on its way, it is the first there.
+            None if self.0.len() > 1 => json!({ "candidate": text, "sdpMLineIndex": 0 }),
+            None => json!({ "candidate": text, "sdpMLineIndex": candidate.line }),
+        };
+        (way, said)
     }
 }
 

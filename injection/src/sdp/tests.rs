@@ -92,9 +92,12 @@ fn candidates_are_counted() {
     let too_many = Offer::parse(&offer(&with(MOST_CANDIDATES + 1, AUDIO)));
     assert!(too_many.is_err_and(|why| why.to_string().contains("more than 64 candidates")));
     // Both have the same: Janus gets them once.
-    let both = parsed(&(with(MOST_CANDIDATES, AUDIO) + &with(MOST_CANDIDATES, VIDEO)));
-    assert_eq!(both.for_janus().matches("a=candidate:").count(), MOST_CANDIDATES);
-    assert_eq!(parsed(&(with(40, AUDIO) + &with(50, VIDEO))).for_janus().matches("a=candidate:").count(), 50);
+    let group = "a=group:BUNDLE a v\r\n";
+    let passed_on = |audio: usize, video: usize| {
+        let both = parsed(&format!("{group}{}{}", with(audio, AUDIO), with(video, VIDEO)));
+        both.for_janus()[0].matches("a=candidate:").count()
+    };
+    assert_eq!((passed_on(MOST_CANDIDATES, MOST_CANDIDATES), passed_on(40, 50)), (MOST_CANDIDATES, 50));
 }
 
 #[test]
@@ -105,7 +108,7 @@ fn janus_gets_one_medium_of_each_kind_in_its_own_words() {
         VIDEO.replace("96 97", "96 97 98")
     );
     let data = "m=application 9 UDP/DTLS/SCTP webrtc-datachannel\r\nc=IN IP4 0.0.0.0\r\na=mid:d\r\n";
-    let said = parsed(&format!("{audio}{video}{VIDEO}{data}")).for_janus();
+    let said = parsed(&format!("a=group:BUNDLE a v\r\n{audio}{video}{VIDEO}{data}")).for_janus().remove(0);
     for line in [
         "m=audio 9 UDP/TLS/RTP/SAVPF 111\r\n",
         "a=rtpmap:111 opus/48000/2\r\n",
@@ -160,7 +163,7 @@ fn h264_keeps_its_own_profile_in_the_answer() {
     ];
     for (offered, answered) in table {
         let read = parsed(&h264(&[offered]));
-        let said = read.for_janus();
+        let said = read.for_janus().remove(0);
         assert!(
             said.contains(
                 "a=fmtp:100 level-asymmetry-allowed=1;packetization-mode=1;profile-level-id=42e01f\r\n"
@@ -169,7 +172,7 @@ fn h264_keeps_its_own_profile_in_the_answer() {
         );
         let line = "m=video 9 UDP/TLS/RTP/SAVPF 100\r\nc=IN IP4 10.0.0.1\r\na=mid:v\r\na=rtpmap:100 H264/90000\r\n\
                     a=fmtp:100 profile-level-id=42e01f;packetization-mode=1\r\n";
-        let answer = read.answer(&janus(line)).unwrap();
+        let answer = read.answer(&[janus(line)]).unwrap();
         assert!(
             answer.contains(&format!("a=fmtp:100 {answered}\r\n")) && !answer.contains("42e01f"),
             "{answer}"
@@ -187,14 +190,15 @@ fn what_was_not_offered_is_not_answered() {
         m=video 9 UDP/TLS/RTP/SAVPF 97\r\nc=IN IP4 10.0.0.1\r\na=recvonly\r\na=mid:v\r\na=rtcp-mux\r\na=rtpmap:97 VP8/90000\r\n\
         m=video 9 UDP/TLS/RTP/SAVPF 97\r\nc=IN IP4 10.0.0.1\r\na=recvonly\r\na=mid:x\r\na=rtcp-mux\r\na=rtpmap:97 VP8/90000\r\n";
     let second = VIDEO.replace("mid:v", "mid:x");
-    let answer = |group: &str| parsed(&format!("{group}{AUDIO}{VIDEO}{second}")).answer(janus).unwrap();
+    let answer =
+        |group: &str| parsed(&format!("{group}{AUDIO}{VIDEO}{second}")).answer(&[janus.to_owned()]).unwrap();
     let bundled = answer("a=group:BUNDLE v a\r\n");
     assert!(bundled.contains("a=group:BUNDLE v a\r\n"), "{bundled}");
     assert_eq!(bundled.matches("a=rtcp-mux\r\n").count(), 3);
     assert_eq!((bundled.matches("a=recvonly").count(), bundled.matches("a=inactive").count()), (2, 1));
     assert!(bundled.contains("a=fmtp:111 useinbandfec=1;stereo=1\r\n"), "{bundled}");
-    assert!(!answer("").contains("BUNDLE"));
-    assert!(parsed(AUDIO).answer(janus).is_err());
+    assert!(parsed(AUDIO).answer(&[janus.to_owned()]).is_err());
+    assert!(parsed(AUDIO).answer(&[]).is_err());
 }
 
 #[test]
@@ -206,7 +210,7 @@ fn the_largest_of_several_sizes_comes_first() {
         let media = format!("{VIDEO}a=simulcast:send {rids}\r\n{lines}");
         let read = parsed(&media);
         assert!(read.is_simulcast(), "{rids}");
-        let said = read.for_janus();
+        let said = read.for_janus().remove(0);
         let listed = said.split("a=simulcast:send ").nth(1).unwrap().split("\r\n").next().unwrap().to_owned();
         let described: Vec<&str> =
             said.split("a=rid:").skip(1).map(|line| line.split(' ').next().unwrap()).collect();
@@ -214,7 +218,10 @@ fn the_largest_of_several_sizes_comes_first() {
         // The client has it back as it was.
         let answered =
             said.replace("a=simulcast:send", "a=simulcast:recv").replace("a=sendonly", "a=recvonly");
-        assert!(read.answer(&answered).unwrap().contains(&format!("a=simulcast:recv {rids}\r\n")), "{rids}");
+        assert!(
+            read.answer(&[answered]).unwrap().contains(&format!("a=simulcast:recv {rids}\r\n")),
+            "{rids}"
+        );
         listed
     };
     for (rids, wanted) in [
@@ -237,13 +244,43 @@ fn the_largest_of_several_sizes_comes_first() {
 }
 
 #[test]
+fn media_that_are_no_bundle_go_by_ways_of_their_own() {
+    let data = "m=application 9 UDP/DTLS/SCTP webrtc-datachannel\r\nc=IN IP4 0.0.0.0\r\na=mid:d\r\n";
+    let both = parsed(&format!("a=group:LS a v\r\n{data}{AUDIO}{VIDEO}"));
+    let said = both.for_janus();
+    assert_eq!(said.len(), 2);
+    for (text, mid) in said.iter().zip(["a", "v"]) {
+        assert_eq!((text.matches("m=").count(), text.contains(&format!("a=mid:{mid}"))), (1, true), "{text}");
+    }
+    let answers: Vec<String> = said.iter().map(|text| text.replace("sendonly", "recvonly")).collect();
+    let answer = both.answer(&answers).unwrap();
+    let kinds: Vec<&str> =
+        answer.split("\r\nm=").skip(1).map(|media| media.split(" U").next().unwrap()).collect();
+    assert_eq!(kinds, ["application 0", "audio 9", "video 9"], "{answer}");
+    assert!(!answer.contains("BUNDLE") && answer.matches("a=recvonly").count() == 2, "{answer}");
+    assert!(both.answer(&answers[..1]).is_err());
+}
+
+#[test]
 fn candidates_name_their_medium() {
-    let candidate = |text: Option<&str>, mid: Option<&str>| {
-        for_janus(&Candidate { text: text.map(str::to_owned), mid: mid.map(str::to_owned), line: 1 })
+    let said = |offer: &Offer, text: Option<&str>, mid: Option<&str>| {
+        let candidate = Candidate { text: text.map(str::to_owned), mid: mid.map(str::to_owned), line: 1 };
+        offer.ways().candidate(&candidate)
     };
-    assert_eq!(candidate(Some("c"), Some("audio1")), json!({ "candidate": "c", "sdpMid": "audio1" }));
-    assert_eq!(candidate(Some("c"), None), json!({ "candidate": "c", "sdpMLineIndex": 1 }));
-    assert_eq!(candidate(None, None), json!({ "completed": true }));
+    let (bundled, apart) =
+        (parsed(&format!("a=group:BUNDLE a v\r\n{AUDIO}{VIDEO}")), parsed(&format!("{AUDIO}{VIDEO}")));
+    for (offer, text, mid, wanted) in [
+        (&bundled, Some("c"), Some("v"), (0, json!({ "candidate": "c", "sdpMid": "v" }))),
+        (&bundled, Some("c"), None, (0, json!({ "candidate": "c", "sdpMLineIndex": 1 }))),
+        (&bundled, None, None, (0, json!({ "completed": true }))),
+        (&apart, Some("c"), Some("a"), (0, json!({ "candidate": "c", "sdpMid": "a" }))),
+        (&apart, Some("c"), Some("v"), (1, json!({ "candidate": "c", "sdpMid": "v" }))),
+        (&apart, Some("c"), None, (1, json!({ "candidate": "c", "sdpMLineIndex": 0 }))),
+        (&apart, None, Some("v"), (1, json!({ "completed": true }))),
+        (&apart, Some("c"), Some("nobody"), (0, json!({ "candidate": "c", "sdpMid": "nobody" }))),
+    ] {
+        assert_eq!(said(offer, text, mid), wanted);
+    }
 }
 
 proptest! {

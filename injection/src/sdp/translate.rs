@@ -1,7 +1,8 @@
 //! The offer in Janus' words, and Janus' answer in the client's.
 //!
 //! Janus (1.1) knows codecs by two spellings, and H264 by one profile; it takes as many media as are offered, puts them all
-//! on one transport, whether or not that was offered, and RTCP with them.
+//! on one transport, whether or not that was offered, and RTCP with them. So media that are not bundled come by a connection
+//! each.
 
 use std::collections::BTreeSet;
 
@@ -10,11 +11,31 @@ use node::media::{Codec, Kind, VideoCodec};
 use sdp_types::{Media, Session};
 
 use super::lines::{about, attribute, direct, has, parameter, parameters, value, values};
-use super::{Offer, Taken, h264, layers};
+use super::{Offer, Place, Taken, h264, layers};
 
 impl Offer {
-    /// For Janus: of each kind one medium, with one format.
-    pub fn for_janus(&self) -> String {
+    /// For Janus: of each kind one medium, with one format; one description for each of the [`Ways`](super::Ways).
+    pub fn for_janus(&self) -> Vec<String> {
+        let ways = self.ways();
+        match &ways.0[..] {
+            [_] => vec![text(&self.narrowed())],
+            several => several.iter().map(|way| self.alone(way)).collect(),
+        }
+    }
+
+    /// One way by itself.
+    fn alone(&self, way: &[Place]) -> String {
+        let mut session = self.narrowed();
+        let mut indices = 0..;
+        session.medias.retain(|_| {
+            let here = indices.next();
+            way.iter().any(|(index, _)| Some(*index) == here)
+        });
+        session.attributes.retain(|line| line.attribute != "group");
+        text(&session)
+    }
+
+    fn narrowed(&self) -> Session {
         let mut session = self.session.clone();
         let mut known = BTreeSet::new();
         for (index, media) in session.medias.iter_mut().enumerate() {
@@ -29,12 +50,15 @@ impl Offer {
                 }
             }
         }
-        text(&session)
+        session
     }
 
-    /// What the client is answered, made from what Janus answered. An error: Janus' answer is none to this offer.
-    pub fn answer(&self, janus: &str) -> Result<String, String> {
-        let mut answer = Session::parse(janus.as_bytes()).map_err(|error| error.to_string())?;
+    /// What the client is answered, made from what Janus answered to each of [`for_janus`](Self::for_janus). An error: these
+    /// are no answers to this offer.
+    pub fn answer(&self, janus: &[String]) -> Result<String, String> {
+        let read = |text: &String| Session::parse(text.as_bytes()).map_err(|error| error.to_string());
+        let answers = janus.iter().map(read).collect::<Result<Vec<_>, _>>()?;
+        let mut answer = self.together(answers)?;
         if answer.medias.len() != self.session.medias.len() {
             return Err("the answer has other media than the offer".to_owned());
         }
@@ -50,6 +74,26 @@ impl Offer {
         Ok(text(&answer))
     }
 
+    /// The answers to several ways as one: each medium's from its own, those on no way refused.
+    fn together(&self, mut answers: Vec<Session>) -> Result<Session, String> {
+        let ways = self.ways();
+        if answers.len() != ways.0.len() || answers.is_empty() {
+            return Err(format!("{} answers to {} offers", answers.len(), ways.0.len()));
+        }
+        if ways.0.len() == 1 {
+            return Ok(answers.swap_remove(0));
+        }
+        let mut medias = self.session.medias.clone();
+        medias.iter_mut().for_each(reject);
+        for (way, answer) in ways.0.iter().zip(&mut answers) {
+            let (Some((index, _)), Some(answered)) = (way.first(), answer.medias.pop()) else {
+                return Err("an answer without media".to_owned());
+            };
+            medias[*index] = answered;
+        }
+        Ok(Session { medias, ..answers.swap_remove(0) })
+    }
+
     fn taken_at(&self, index: usize) -> Option<(Kind, &Taken)> {
         let all = Kind::BOTH.into_iter().filter_map(|kind| Some((kind, self.taken[kind].as_ref()?)));
         all.into_iter().find(|(_, taken)| taken.index == index)
@@ -58,18 +102,14 @@ impl Offer {
     /// RFC 8843 section 7.3: what is together on one transport is of those that were offered as such, and accepted.
     fn bundle(&self, answer: &mut Session) {
         answer.attributes.retain(|line| line.attribute != "group");
-        let groups = self.session.attributes.iter().filter(|line| line.attribute == "group");
-        let Some(offered) = groups.filter_map(|line| line.value.as_deref()?.strip_prefix("BUNDLE")).next()
-        else {
-            return;
-        };
+        let Some(offered) = self.bundles().next().filter(|_| self.ways().0.len() == 1) else { return };
         let accepted: Vec<&str> = answer
             .medias
             .iter()
             .filter(|media| media.port != 0)
             .filter_map(|media| value(media, "mid"))
             .collect();
-        let mids: Vec<&str> = offered.split_ascii_whitespace().filter(|mid| accepted.contains(mid)).collect();
+        let mids: Vec<&str> = offered.into_iter().filter(|mid| accepted.contains(mid)).collect();
         if !mids.is_empty() {
             let group = format!("BUNDLE {}", mids.join(" "));
             answer.attributes.push(attribute("group", Some(group)));

@@ -43,8 +43,20 @@ fn test() {
     assert_eq!(answer.matches("a=rtcp-mux\r\n").count(), 2, "{answer}");
 
     // What was not offered is not answered.
-    let answer = published(format!("{HEAD}{audio}"));
-    assert!(!answer.contains("BUNDLE"), "{answer}");
+    for media in [audio.clone(), format!("{audio}{video}"), format!("a=group:LS a v\r\n{video}{audio}")] {
+        let answer = published(format!("{HEAD}{media}"));
+        assert!(!answer.contains("BUNDLE"), "{answer}");
+        let wanted = media.matches("m=").count();
+        assert_eq!(
+            (answer.matches("\r\nm=").count(), answer.matches("a=recvonly").count()),
+            (wanted, wanted),
+            "{answer}"
+        );
+        // Each by a transport of its own.
+        let mut users: Vec<&str> = answer.lines().filter(|line| line.starts_with("a=ice-ufrag:")).collect();
+        users.dedup();
+        assert_eq!(users.len(), wanted, "{answer}");
+    }
     let answer = published(format!("{HEAD}{group}{audio}{video}").replace("a=rtcp-mux\r\n", ""));
     assert!(!answer.contains("rtcp-mux"), "{answer}");
 

@@ -2,13 +2,14 @@
 //! ours and so agree with our servers only if those keep to the standard.
 //!
 //! `publish` sends live VP8 or H264 and Opus, `view` watches with many viewers in one process, `first-frame` joins again
-//! and again. All of them print JSON, one object a line. Tokens come from WHIP_TOKEN and WHEP_TOKEN.
+//! and again, `rush` is a thousand light viewers at once. All of them print JSON, one object a line. Tokens come from WHIP_TOKEN and WHEP_TOKEN.
 
 mod card;
 mod fanout;
 mod publish;
 mod reports;
 mod rtp;
+mod rush;
 mod stamp;
 mod view;
 mod viewer;
@@ -32,6 +33,8 @@ enum Cli {
     View(view::Options),
     /// Join, wait for the first decoded picture, leave; again and again
     FirstFrame(view::Tries),
+    /// A thousand viewers join by way of one proxy within seconds, watch a while, and leave
+    Rush(rush::Options),
     /// Copy plain RTP to clients that come and go, for the benchmarks
     FanOut(fanout::Options),
 }
@@ -41,6 +44,7 @@ fn main() -> ExitCode {
         Cli::Publish(options) => ready().and_then(|()| publish::run(&options)),
         Cli::View(options) => ready().and_then(|()| view::run(&options)),
         Cli::FirstFrame(options) => ready().and_then(|()| view::first_frames(&options)),
+        Cli::Rush(options) => rush::run(&options),
         Cli::FanOut(options) => ready().and_then(|()| fanout::run(&options)),
     };
     match result {

@@ -1,8 +1,10 @@
-//! The same broadcast with headless Chromium at either end.
+//! The same broadcast with headless browsers at either end.
 //!
 //! A module a behaviour. They share a process and take turns (`--test-threads=1`): what a test changes of its process it
 //! changes on a thread of its own, or takes back.
 #![allow(clippy::unwrap_used, reason = "a test's helpers fail like the test")]
 
+mod behind_a_proxy;
+mod players_of_others;
 mod plays_on_both_egresses;
 mod publishes_through_the_whole_chain;

@@ -5,6 +5,7 @@
 #![allow(clippy::unwrap_used, reason = "a test's helpers fail like the test")]
 
 mod a_janus_of_the_lab_comes_back;
+mod a_rush_is_served;
 mod a_viewer_costs_one_keyframe;
 mod egress_added_while_viewers_watch;
 mod nodes_killed_in_mid_broadcast;

@@ -1,9 +1,11 @@
 //! Who may use the HTTP API, besides WHIP and WHEP, which have doors of their own. Pure.
 
+use std::sync::Arc;
+
 use axum::http::{HeaderMap, Method, StatusCode, Uri};
 
 use super::hosts::Hosts;
-use crate::http::{Failed, Rate, bearer};
+use crate::http::{Failed, Limits, bearer};
 use crate::secret::Secret;
 
 /// What those who watch over the node ask: whether it is there, and its figures.
@@ -11,7 +13,7 @@ const HEALTH: [&str; 2] = ["/healthz", "/readyz"];
 const METRICS: &str = "/metrics";
 
 /// Who may do what.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Default)]
 pub struct Access {
     /// What requests that change something must know; `None`: nothing, so that only who may reach the port protects it, and
     /// [`Hosts`].
@@ -28,8 +30,8 @@ pub struct Access {
     pub is_public: bool,
     /// Names that it is asked by where no token is needed.
     pub hosts: Hosts,
-    /// How much one peer may ask.
-    pub rate: Rate,
+    /// How much may be taken, and by whom.
+    pub limits: Arc<Limits>,
 }
 
 /// When a route is open to all.

@@ -1,5 +1,6 @@
 //! The settings that every node has.
 
+use super::http::*;
 use super::setting::{Kind, Setting};
 
 /// `node-id`.
@@ -165,6 +166,13 @@ pub const COMMON: &[&Setting] = &[
     &API_TOKEN_FILE,
     &READ_TOKEN_FILE,
     &ALLOWED_HOSTS,
+    &TRUSTED_PROXIES,
+    &PROXY_PROTOCOL,
+    &MAX_CONNECTIONS,
+    &MAX_CLIENT_CONNECTIONS,
+    &MAX_CLIENT_REQUESTS,
+    &MAX_BODIES,
+    &MAX_CLIENT_BODIES,
     &RTP_AUDIO_PORT,
     &RTP_VIDEO_PORT,
     &LOG,

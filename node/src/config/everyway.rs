@@ -15,9 +15,20 @@ fn led_to<T: Table>(
 /// A setting's name, a value other than the default, and variables that have to be set besides.
 pub type Example<'a> = (&'a str, &'a str, &'a [(&'a str, &'a str)]);
 
+/// Of the settings of [`super::HttpConfig`], which all nodes have.
+const HTTP: [Example<'static>; 7] = [
+    ("trusted-proxies", "10.0.0.9", &[]),
+    ("proxy-protocol", "on", &[("TRUSTED_PROXIES", "10.0.0.9")]),
+    ("max-connections", "100", &[]),
+    ("max-client-connections", "50", &[]),
+    ("max-client-requests", "20", &[]),
+    ("max-bodies", "10", &[]),
+    ("max-client-bodies", "5", &[]),
+];
+
 /// What is wrong with a kind of node's settings: each that cannot be made by every name it has or had, in flag, variable
 /// and file, to the same effect; or that `docs` (docs/settings.md) does not list as it is. `examples` has one for each
-/// setting.
+/// setting but those of HTTP.
 pub fn faults<T: Table>(
     examples: &[Example<'_>],
     docs: &str,
@@ -34,7 +45,8 @@ pub fn faults<T: Table>(
         if setting.kind == Kind::ConfigFile {
             continue;
         }
-        let Some((_, value, besides)) = examples.iter().find(|(name, ..)| *name == setting.name) else {
+        let Some((_, value, besides)) = examples.iter().chain(&HTTP).find(|(name, ..)| *name == setting.name)
+        else {
             faults.push(format!("{}: there is no example", setting.name));
             continue;
         };

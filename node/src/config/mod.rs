@@ -11,6 +11,7 @@ mod common;
 pub mod everyway;
 mod file;
 mod flags;
+mod http;
 mod janus;
 mod log;
 mod ports;
@@ -26,6 +27,7 @@ use std::time::Duration;
 pub use common::*;
 pub use file::File;
 pub use flags::Flags;
+pub use http::*;
 pub use janus::{JANUS_URL, JanusUrl};
 pub use log::log_filter;
 pub use ports::{DEFAULT_PORTS, check_pair, rtp_port};
@@ -135,6 +137,8 @@ pub struct NodeConfig {
     pub hosts: Hosts,
     /// Where the HTTP API listens.
     pub api: SocketAddr,
+    /// How it is served.
+    pub http: HttpConfig,
     /// RTP ports: audio, video.
     pub ports: [u16; 2],
     /// Log filter.
@@ -181,6 +185,7 @@ impl NodeConfig {
             read_token: read_token.map(|token| token.value),
             tree: redis.map(|redis| TreeConfig { redis, grace }),
             api: api(settings, token.is_some(), defaults.api_port)?,
+            http: HttpConfig::new(settings)?,
             token,
             ports,
             log: settings.get(&LOG, log_filter)?.unwrap_or_else(|| "info".to_owned()),

@@ -3,15 +3,23 @@
 //!
 //! ```text
 //! let routes = http::router(node.clone()).merge(own_routes(node));
-//! http::serve(listener, http::guard(routes, access), stopped).await
+//! http::serve(listener, http::guard(routes, access), limits, stopped).await
 //! ```
+//!
+//! [`Limits`] is what may be taken of the node, by whom ([`Client`]), and counts who was refused; [`Shares`] is for limits
+//! that a node has besides.
 
+mod beginning;
+mod body;
 mod classified;
+mod client;
 mod failed;
 mod guard;
-mod limit;
+mod limits;
 mod page;
+mod rates;
 mod serve;
+mod shares;
 mod slots;
 pub mod wish;
 
@@ -20,7 +28,7 @@ use std::io;
 use std::sync::Arc;
 
 use axum::extract::State;
-use axum::http::{StatusCode, header};
+use axum::http::{HeaderName, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Json, Response};
 use axum::routing::{get, post};
 use axum::{Extension, Router};
@@ -31,11 +39,14 @@ use tokio::net::TcpListener;
 pub use crate::auth::Access;
 use crate::view::Topology;
 pub use classified::{Classified, ErrorClass};
+pub use client::{Client, Trusted, proxy_protocol};
 pub use failed::{Failed, Failure};
 pub use guard::{bearer, guard};
-pub use limit::Rate;
+pub use limits::{Busy, Limit, Limits, Taken};
 pub use page::page;
+pub use rates::{Rate, Rates};
 pub use serve::{Bounds, serve, serve_within};
+pub use shares::{NoShare, Share, Shares};
 
 /// Prometheus' text format.
 const METRICS: &str = "text/plain; version=0.0.4; charset=utf-8";
@@ -43,6 +54,11 @@ const METRICS: &str = "text/plain; version=0.0.4; charset=utf-8";
 /// Of a request: whoever asks may read only what is open to all, and so is not told how the node is made.
 #[derive(Clone, Copy, Debug)]
 pub struct Stranger;
+/// For answers without an end: nginx passes them on as they come, and nobody changes them on the way.
+pub const UNBUFFERED: [(HeaderName, HeaderValue); 2] = [
+    (HeaderName::from_static("x-accel-buffering"), HeaderValue::from_static("no")),
+    (header::CACHE_CONTROL, HeaderValue::from_static("no-cache, no-transform")),
+];
 
 /// What every node can be asked.
 pub trait Base: Send + Sync + 'static {
@@ -98,14 +114,24 @@ async fn ready<B: Base>(
     Err(Failed(StatusCode::SERVICE_UNAVAILABLE, why))
 }
 
+/// Routes behind a guard, and what may be taken of them.
+pub struct HttpService {
+    /// The routes.
+    pub router: Router,
+    /// The limits that their guard has.
+    pub limits: Arc<Limits>,
+}
+
 /// Serves publishers and viewers on one listener and, if there is a second, operators on that, until `stopped`.
 pub async fn serve_both(
-    (listener, router): (TcpListener, Router),
-    admin: Option<(TcpListener, Router)>,
+    (listener, service): (TcpListener, HttpService),
+    admin: Option<(TcpListener, HttpService)>,
     stopped: impl Future<Output = ()> + Send + 'static,
 ) -> io::Result<()> {
-    let Some((admin_listener, admin_router)) = admin else { return serve(listener, router, stopped).await };
+    let HttpService { router, limits } = service;
+    let Some((admin, operators)) = admin else { return serve(listener, router, limits, stopped).await };
     let stopped = stopped.boxed().shared();
-    let both = (serve(listener, router, stopped.clone()), serve(admin_listener, admin_router, stopped));
-    tokio::try_join!(both.0, both.1).map(drop)
+    let served = serve(listener, router, limits, stopped.clone());
+    let administered = serve(admin, operators.router, operators.limits, stopped);
+    tokio::try_join!(served, administered).map(drop)
 }

@@ -29,7 +29,7 @@ fn policy(html: &str, frame_ancestors: &[String]) -> String {
     let [scripts, styles] = ["script", "style"].map(|tag| hashes(html, tag));
     let ancestors: String = frame_ancestors.iter().map(|site| format!(" {site}")).collect();
     format!(
-        "default-src 'none'; script-src {scripts}; style-src {styles}; connect-src 'self'; \
+        "default-src 'none'; script-src {scripts}; style-src {styles}; connect-src 'self'; worker-src 'self'; \
          media-src blob: mediastream:; img-src data:; base-uri 'none'; form-action 'none'; frame-ancestors 'self'{ancestors}"
     )
 }

@@ -1,36 +1,51 @@
 //! Answers requests until it is told to stop.
 //!
-//! A connection costs a file descriptor, and opening one costs a peer next to nothing: there are so many at most. When one
-//! more comes, the one that has been idle for longest gives way; one whose request is being answered, and be it an endless
-//! stream of events, never does.
+//! A connection costs a file descriptor, and opening one costs a peer next to nothing: there are so many at most, and so many of
+//! one client. When one more comes, the one that has been idle for longest gives way; one whose request is being answered,
+//! and be it an endless stream of events, never does. A request that is still coming is not being answered.
 
 use std::future::Future;
 use std::io;
 use std::net::SocketAddr;
 use std::pin::pin;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use axum::Router;
 use axum::extract::ConnectInfo;
 use http_body_util::BodyExt;
-use hyper::server::conn::http1;
+use hyper::body::Body as _;
+use hyper::server::conn::{http1, http2};
 use hyper::service::{Service, service_fn};
-use hyper_util::rt::{TokioIo, TokioTimer};
+use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::graceful::GracefulShutdown;
 use hyper_util::service::TowerToHyperService;
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::oneshot;
+use tokio::sync::{oneshot, watch};
 
-use super::slots::Slots;
+use super::Client;
+use super::beginning::{Beginning, Version};
+use super::limits::{Limit, Limits, Spare};
+use super::slots::{Entered, Full, Room, Slots};
 
 /// How long requests under way may take to finish; a capture would go on for ever.
 const DRAIN: Duration = Duration::from_secs(1);
 /// More connections than this are not wanted, whatever the system allows.
 const MOST: u64 = 16_384;
+/// Connections for those who watch the node, besides.
+const SPARE: usize = 64;
 /// How long the head of a request may take to come, and a connection may wait for its next request.
 const HEAD: Duration = Duration::from_secs(10);
+/// Largest head of a request.
+const HEAD_SIZE: usize = 32 * 1024;
+/// Requests at once by one HTTP/2 connection.
+const STREAMS: u32 = 128;
+/// What HTTP/2 is sent of a body before it waits, of one request and of all of a connection.
+const WINDOWS: [u32; 2] = [64 * 1024, 256 * 1024];
+/// An HTTP/2 peer that answers no ping in that time is gone.
+const PING: Duration = Duration::from_secs(20);
 /// Pause when the system has no file descriptor left.
 const RETRY_ACCEPT_AFTER: Duration = Duration::from_secs(1);
 
@@ -39,6 +54,8 @@ const RETRY_ACCEPT_AFTER: Duration = Duration::from_secs(1);
 pub struct Bounds {
     /// Connections at once.
     pub connections: usize,
+    /// Connections of one client.
+    pub client_connections: usize,
     /// How long the head of a request may take to come, from the connection's beginning or the last answer's end.
     pub head: Duration,
 }
@@ -51,18 +68,30 @@ impl Bounds {
         let wanted = hard.min(2 * MOST);
         let raised = soft < wanted && setrlimit(Resource::RLIMIT_NOFILE, wanted, hard).is_ok();
         let files = if raised { wanted } else { soft };
-        Ok(Bounds { connections: (files / 2).min(MOST) as usize, head: HEAD })
+        Ok(Bounds::new((files / 2).min(MOST) as usize))
+    }
+
+    fn new(connections: usize) -> Bounds {
+        Bounds { connections, client_connections: (connections / 4).max(1), head: HEAD }
+    }
+
+    /// What is configured, as far as the process may have it.
+    fn configured(limits: &Limits) -> Bounds {
+        let config = limits.config();
+        let bounds = Bounds::new(config.most_connections());
+        let client_connections = config.client_connections.map_or(bounds.client_connections, |one| one.get());
+        Bounds { client_connections, ..bounds }
     }
 }
 
-/// Serves until `shutdown`, and then what is under way, for a moment. Handlers learn who asks
-/// (`ConnectInfo<SocketAddr>`), which [`super::guard`] needs.
+/// Serves until `shutdown`, and then what is under way, for a moment. Handlers learn who asks ([`Client`]).
 pub async fn serve(
     listener: TcpListener,
     router: Router,
+    limits: Arc<Limits>,
     shutdown: impl Future<Output = ()> + Send + 'static,
 ) -> io::Result<()> {
-    serve_within(Bounds::of_process()?, listener, router, shutdown).await;
+    serve_within(Bounds::configured(&limits), listener, router, limits, shutdown).await;
     Ok(())
 }
 
@@ -71,60 +100,107 @@ pub async fn serve_within(
     bounds: Bounds,
     listener: TcpListener,
     router: Router,
+    limits: Arc<Limits>,
     shutdown: impl Future<Output = ()> + Send + 'static,
 ) {
-    let door = Arc::new(Door { slots: Mutex::new(Slots::new(bounds.connections)), epoch: Instant::now() });
+    let door = Arc::new(Door::new(bounds, limits));
     let graceful = GracefulShutdown::new();
-    let mut http = http1::Builder::new();
-    http.timer(TokioTimer::new()).header_read_timeout(bounds.head);
+    let (open, closing) = watch::channel(());
     let mut shutdown = pin!(shutdown);
     loop {
         let (stream, peer) = tokio::select! {
             accepted = accept(&listener) => accepted,
             () = &mut shutdown => break,
         };
-        let Some((id, gives_way)) = door.enter() else {
-            tracing::warn!("{peer}: all {} connections are in use", bounds.connections);
-            continue;
-        };
-        let service = service(router.clone(), door.clone(), id, peer);
-        let connection = graceful.watch(http.serve_connection(TokioIo::new(stream), service));
-        let door = door.clone();
+        let Some((place, gives_way)) = door.enter(peer) else { continue };
+        let (router, watcher, mut closing) = (router.clone(), graceful.watcher(), closing.clone());
         tokio::spawn(async move {
-            tokio::select! {
+            let door = place.door.clone();
+            let connection = async {
+                let (stream, version, peer) = tokio::select! {
+                    begun = begin(&place, stream, peer) => begun?,
+                    _ = closing.changed() => return None,
+                };
+                let service = service(router, place.clone(), peer);
                 // Whatever is wrong with a connection is its peer's business.
+                let _ = match version {
+                    Version::One => watcher.watch(door.http1.serve_connection(stream, service)).await,
+                    Version::Two => watcher.watch(door.http2.serve_connection(stream, service)).await,
+                };
+                Some(())
+            };
+            tokio::select! {
                 _ = connection => {}
                 _ = gives_way => tracing::debug!("{peer}: its idle connection gave way to another"),
             }
-            door.slots().leave(id);
+            door.leave(place.id);
         });
     }
-    drop(listener);
+    drop((listener, open));
     let _ = tokio::time::timeout(DRAIN, graceful.shutdown()).await;
+}
+
+/// From a connection's first byte to what it speaks, and for whom.
+async fn begin(
+    place: &Place,
+    stream: TcpStream,
+    mut peer: SocketAddr,
+) -> Option<(
+    TokioIo<impl tokio::io::AsyncRead + tokio::io::AsyncWrite + Send + Unpin + 'static>,
+    Version,
+    SocketAddr,
+)> {
+    let door = &place.door;
+    let mut beginning = Beginning::new(stream);
+    let begun = async {
+        if door.has_header(peer) {
+            let source = beginning.proxied().await.inspect_err(|error| {
+                door.limits.met(Limit::ProxyProtocol);
+                tracing::debug!("{peer}: {error}");
+            })?;
+            if let Some(source) = source {
+                door.turns_out(place.id, source)?;
+                peer = source;
+            }
+        }
+        beginning.version().await
+    };
+    let version = tokio::time::timeout(door.bounds.head, begun).await.ok()?.ok()?;
+    Some((TokioIo::new(beginning.into_stream()), version, peer))
 }
 
 /// Answers one connection's requests, each of which is under way until the last of its answer is sent.
 fn service(
     router: Router,
-    door: Arc<Door>,
-    id: u64,
+    place: Place,
     peer: SocketAddr,
 ) -> impl Service<
     hyper::Request<hyper::body::Incoming>,
-    Response = hyper::Response<impl hyper::body::Body<Data = hyper::body::Bytes, Error = axum::Error>>,
+    Response = hyper::Response<
+        impl hyper::body::Body<Data = hyper::body::Bytes, Error = axum::Error> + use<>,
+    >,
     Error = std::convert::Infallible,
     Future: Send,
 > {
     let router = TowerToHyperService::new(router);
     service_fn(move |mut request: hyper::Request<hyper::body::Incoming>| {
-        request.extensions_mut().insert(ConnectInfo(peer));
-        let under_way = UnderWay::new(door.clone(), id);
+        let arrival = Arrival::new(place.clone());
+        if request.body().is_end_stream() {
+            arrival.is_whole();
+        }
+        let extensions = request.extensions_mut();
+        extensions.insert(ConnectInfo(peer));
+        extensions.insert(arrival.clone());
+        if place.spare {
+            extensions.insert(Spare);
+        }
         let answer = router.call(request);
         async move {
             let response = answer.await?;
+            arrival.is_whole();
             Ok(response.map(|body| {
                 body.map_frame(move |frame| {
-                    let _ = &under_way;
+                    let _ = &arrival;
                     frame
                 })
             }))
@@ -154,15 +230,86 @@ async fn accept(listener: &TcpListener) -> (TcpStream, SocketAddr) {
 
 /// Who is connected. A connection whose sender is dropped ends.
 struct Door {
+    bounds: Bounds,
+    limits: Arc<Limits>,
     slots: Mutex<Slots<oneshot::Sender<()>>>,
     epoch: Instant,
+    http1: http1::Builder,
+    http2: http2::Builder<TokioExecutor>,
 }
 
 impl Door {
-    fn enter(&self) -> Option<(u64, oneshot::Receiver<()>)> {
+    fn new(bounds: Bounds, limits: Arc<Limits>) -> Door {
+        let room = Room { most: bounds.connections, most_of_one: bounds.client_connections, spare: SPARE };
+        let mut http1 = http1::Builder::new();
+        http1.timer(TokioTimer::new()).header_read_timeout(bounds.head).max_buf_size(HEAD_SIZE);
+        let mut http2 = http2::Builder::new(TokioExecutor::new());
+        http2
+            .timer(TokioTimer::new())
+            .max_concurrent_streams(STREAMS)
+            .initial_stream_window_size(WINDOWS[0])
+            .initial_connection_window_size(WINDOWS[1])
+            .max_header_list_size(HEAD_SIZE as u32)
+            .max_send_buf_size(WINDOWS[0] as usize)
+            .keep_alive_interval(PING)
+            .keep_alive_timeout(PING);
+        let slots = Mutex::new(Slots::new(room));
+        Door { bounds, limits, slots, epoch: Instant::now(), http1, http2 }
+    }
+
+    fn enter(self: &Arc<Self>, peer: SocketAddr) -> Option<(Place, oneshot::Receiver<()>)> {
         let (sender, gives_way) = oneshot::channel();
-        let (id, _gone) = self.slots().enter(sender, self.epoch.elapsed()).ok()?;
-        Some((id, gives_way))
+        // A proxy connects for many.
+        let owner =
+            (!self.limits.config().trusted.includes(peer.ip())).then(|| Client::new(peer.ip()).network());
+        let mut slots = self.slots();
+        let entered = slots.enter(owner, sender, self.epoch.elapsed());
+        self.limits.connected(slots.len());
+        drop(slots);
+        match entered {
+            Ok(Entered { id, spare, gone: _gone }) => {
+                Some((Place { door: self.clone(), id, spare }, gives_way))
+            }
+            Err(full) => {
+                self.refuse(peer, full);
+                None
+            }
+        }
+    }
+
+    /// A proxy has said for whom it connects.
+    fn turns_out(&self, id: u64, source: SocketAddr) -> io::Result<()> {
+        let turned_out = self.slots().turns_out(id, Client::new(source.ip()).network());
+        match turned_out {
+            Ok(_gone) => Ok(()),
+            Err(full) => {
+                self.refuse(source, full);
+                Err(io::ErrorKind::ConnectionRefused.into())
+            }
+        }
+    }
+
+    fn leave(&self, id: u64) {
+        let mut slots = self.slots();
+        slots.leave(id);
+        self.limits.connected(slots.len());
+    }
+
+    fn refuse(&self, client: SocketAddr, full: Full) {
+        let (limit, most) = match full {
+            Full::All => (Limit::Connections, self.bounds.connections),
+            Full::OfOne => (Limit::ClientConnections, self.bounds.client_connections),
+        };
+        self.limits.met(limit);
+        let whose = if full == Full::All { "" } else { " that one client may have" };
+        if self.limits.is_worth_a_line(limit) {
+            tracing::warn!("{client}: all {most} connections{whose} are in use; see {}", limit.setting());
+        }
+    }
+
+    fn has_header(&self, peer: SocketAddr) -> bool {
+        let config = self.limits.config();
+        config.proxy_protocol && config.trusted.includes(peer.ip())
     }
 
     fn slots(&self) -> MutexGuard<'_, Slots<oneshot::Sender<()>>> {
@@ -170,22 +317,41 @@ impl Door {
     }
 }
 
-/// A request under way.
-struct UnderWay {
+/// A connection's place.
+#[derive(Clone)]
+struct Place {
     door: Arc<Door>,
     id: u64,
+    spare: bool,
 }
 
-impl UnderWay {
-    fn new(door: Arc<Door>, id: u64) -> UnderWay {
-        door.slots().begins(id);
-        UnderWay { door, id }
+/// A request that comes, and is under way from when it has come whole until the last of its answer is sent.
+#[derive(Clone)]
+pub(super) struct Arrival(Arc<UnderWay>);
+
+struct UnderWay {
+    place: Place,
+    whole: AtomicBool,
+}
+
+impl Arrival {
+    fn new(place: Place) -> Arrival {
+        Arrival(Arc::new(UnderWay { place, whole: AtomicBool::new(false) }))
+    }
+
+    /// Nothing of it is still to come.
+    pub fn is_whole(&self) {
+        if !self.0.whole.swap(true, Ordering::AcqRel) {
+            self.0.place.door.slots().begins(self.0.place.id);
+        }
     }
 }
 
 impl Drop for UnderWay {
     fn drop(&mut self) {
-        let now = self.door.epoch.elapsed();
-        self.door.slots().ends(self.id, now);
+        if *self.whole.get_mut() {
+            let now = self.place.door.epoch.elapsed();
+            self.place.door.slots().ends(self.place.id, now);
+        }
     }
 }

@@ -61,6 +61,15 @@ impl Codec {
         }
     }
 
+    /// Format parameters in SDP, if any.
+    pub const fn fmtp(self) -> Option<&'static str> {
+        match self {
+            // RFC 7587 section 6.1: without these a browser takes it for one channel, and plays that on both sides.
+            Codec::Opus => Some("stereo=1;sprop-stereo=1"),
+            Codec::Video(codec) => codec.fmtp(),
+        }
+    }
+
     /// The kind of media that it is for.
     pub const fn kind(self) -> Kind {
         match self {

@@ -14,7 +14,7 @@ use axum::extract::rejection::JsonRejection;
 use axum::http::StatusCode;
 use axum::response::Json;
 use axum::routing::{delete, get, post};
-use node::http::{Access, Base, Bounds, Failed, guard, router, serve, serve_within};
+use node::http::{Access, Base, Bounds, Failed, Limits, guard, router, serve, serve_within};
 use node::record::NodeType;
 use node::secret::Secret;
 use node::view::Topology;
@@ -96,13 +96,14 @@ pub async fn listen(
 ) -> (SocketAddr, tokio::task::JoinHandle<io::Result<()>>) {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
-    (address, tokio::spawn(serve(listener, router, stop)))
+    (address, tokio::spawn(serve(listener, router, Arc::default(), stop)))
 }
 
 /// A node that is served as long as this is there.
 pub struct Served {
     pub node: Arc<Idle>,
     pub address: SocketAddr,
+    pub limits: Arc<Limits>,
     _runtime: tokio::runtime::Runtime,
 }
 
@@ -113,25 +114,26 @@ impl Served {
 
     pub fn start_within(node: Idle, access: Access, bounds: Bounds) -> Served {
         let node = Arc::new(node);
+        let limits = access.limits.clone();
         let routes = routes(node.clone(), access);
-        Served::routes(node, routes, bounds)
+        Served::routes(node, routes, limits, bounds)
     }
 
     /// Other routes than the node's.
     pub fn router(routes: Router) -> Served {
-        Served::routes(Arc::default(), routes, Bounds::of_process().unwrap())
+        Served::routes(Arc::default(), routes, Arc::default(), Bounds::of_process().unwrap())
     }
 
-    fn routes(node: Arc<Idle>, routes: Router, bounds: Bounds) -> Served {
+    fn routes(node: Arc<Idle>, routes: Router, limits: Arc<Limits>, bounds: Bounds) -> Served {
         let runtime =
             tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
         let address = runtime.block_on(async {
             let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
             let address = listener.local_addr().unwrap();
-            tokio::spawn(serve_within(bounds, listener, routes, std::future::pending()));
+            tokio::spawn(serve_within(bounds, listener, routes, limits.clone(), std::future::pending()));
             address
         });
-        Served { node, address, _runtime: runtime }
+        Served { node, address, limits, _runtime: runtime }
     }
 
     /// Refreshes and changes carried out.
@@ -164,6 +166,36 @@ impl Served {
         let body = if endless { String::new() } else { response.body_mut().read_to_string().unwrap() };
         Answer { status, headers, body }
     }
+}
+
+/// Connects from an address of this machine.
+pub fn connect(from: &str, to: SocketAddr) -> std::net::TcpStream {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    let stream = runtime.block_on(async {
+        let socket = tokio::net::TcpSocket::new_v4().unwrap();
+        socket.bind(SocketAddr::new(from.parse().unwrap(), 0)).unwrap();
+        socket.connect(to).await.unwrap().into_std().unwrap()
+    });
+    stream.set_nonblocking(false).unwrap();
+    stream.set_read_timeout(Some(std::time::Duration::from_secs(10))).unwrap();
+    stream
+}
+
+/// The status of the next answer on a connection; 0 if it was closed instead.
+pub fn next_status(stream: &mut std::net::TcpStream) -> u16 {
+    let mut head = Vec::new();
+    let mut byte = [0];
+    while !head.ends_with(b"\r\n\r\n") {
+        match std::io::Read::read(stream, &mut byte) {
+            Ok(1) => head.push(byte[0]),
+            _ => return 0,
+        }
+    }
+    let head = String::from_utf8(head).unwrap();
+    let length = head.lines().find_map(|line| line.strip_prefix("content-length: ")?.parse().ok());
+    let mut body = vec![0; length.unwrap_or(0)];
+    std::io::Read::read_exact(stream, &mut body).unwrap();
+    head.split(' ').nth(1).unwrap().parse().unwrap()
 }
 
 pub struct Answer {

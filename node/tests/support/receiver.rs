@@ -38,7 +38,8 @@ impl Receiver {
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let router = Router::new().fallback(take).with_state(inner.clone());
-        tokio::spawn(node::http::serve(listener, router, std::future::pending()));
+        let limits = node::http::Limits::new(node::config::HttpConfig::default());
+        tokio::spawn(node::http::serve(listener, router, limits, std::future::pending()));
         Receiver { address, inner }
     }
 

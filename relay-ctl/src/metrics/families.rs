@@ -31,6 +31,7 @@ pub fn families(sample: &Sample, counters: &Counters) -> Result<Vec<MetricFamily
     children(&scrape, sample)?;
     streams(&scrape, &sample.streams)?;
     tree(&scrape, sample)?;
+    sample.http.scrape(&scrape)?;
     counters.register(&scrape)?;
     scrape.families()
 }

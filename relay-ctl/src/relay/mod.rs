@@ -50,8 +50,10 @@ mod tree_change;
 mod uplink;
 mod watch;
 
+use std::sync::Arc;
 use std::time::Duration;
 
+use node::http::Limits;
 use tokio::sync::{Mutex, Notify, watch as version};
 
 use crate::config::Config;
@@ -80,6 +82,8 @@ const BUSY_TRIES: u32 = 20;
 /// A relay that runs.
 pub struct Relay {
     config: Config,
+    /// What may be taken of it by HTTP.
+    limits: Arc<Limits>,
     netlink: Netlink,
     state: Mutex<State>,
     /// Counts applied changes, for those who wait for one.
@@ -100,6 +104,11 @@ impl Relay {
     /// What it was configured with.
     pub fn config(&self) -> &Config {
         &self.config
+    }
+
+    /// What may be taken of it by HTTP.
+    pub fn limits(&self) -> &Arc<Limits> {
+        &self.limits
     }
 
     /// What has happened since the daemon started.

@@ -41,6 +41,8 @@ pub struct Sample {
     pub totals: [Total; 2],
     /// The same for audio and video: one interface takes both.
     pub forwarder: Forwarder,
+    /// What is taken of HTTP.
+    pub http: node::http::Taken,
 }
 
 impl Relay {
@@ -80,7 +82,7 @@ impl Relay {
                 ..report::stream(key, stream, audio, own)
             })
             .collect();
-        Sample { status, children, streams, totals, forwarder }
+        Sample { status, children, streams, totals, forwarder, http: self.limits.taken() }
     }
 
     /// What is wrong, without reading every stream that `status` takes.

@@ -5,6 +5,7 @@ use std::process::Command;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
+use lab::browser::Maker;
 use lab::janus::{JanusConfig, Role};
 use lab::{Browser, Janus, Lab, Process, Redis, RedisConfig};
 use node::contract::field::session as field;
@@ -103,17 +104,26 @@ impl<'lab> World<'lab> {
 
     /// Live VP8 and Opus, from `view`.
     pub fn broadcast(&self, ssrcs: [u32; 2]) -> [Process; 2] {
-        let url = |port: u16| format!("rtp://{HOST}:{port}?pkt_size=1200");
-        let ffmpeg = |arguments: &str, ssrc: u32, url: String| {
-            let mut command = Command::new("ffmpeg");
-            command.args(["-nostdin", "-loglevel", "error", "-re", "-f", "lavfi", "-i"]);
-            command.args(arguments.split(' ')).args(["-ssrc", &ssrc.to_string(), &url]);
-            self.lab.spawn("view", command).unwrap()
-        };
-        let audio = "sine=frequency=440 -c:a libopus -ac 2 -ar 48000 -f rtp -payload_type 111";
-        let video =
-            "testsrc2=size=640x360:rate=25 -c:v libvpx -deadline realtime -g 50 -f rtp -payload_type 96";
-        [ffmpeg(audio, ssrcs[0], url(5002)), ffmpeg(video, ssrcs[1], url(5004))]
+        [self.sound("sine=frequency=440", ssrcs[0]), self.pictures("-g 50", ssrcs[1])]
+    }
+
+    /// Live Opus of what a filter of ffmpeg's makes.
+    pub fn sound(&self, filter: &str, ssrc: u32) -> Process {
+        self.ffmpeg(&format!("{filter} -c:a libopus -ac 2 -ar 48000 -f rtp -payload_type 111"), ssrc, 5002)
+    }
+
+    /// Live VP8.
+    pub fn pictures(&self, more: &str, ssrc: u32) -> Process {
+        let video = "testsrc2=size=640x360:rate=25 -c:v libvpx -deadline realtime";
+        self.ffmpeg(&format!("{video} {more} -f rtp -payload_type 96"), ssrc, 5004)
+    }
+
+    fn ffmpeg(&self, arguments: &str, ssrc: u32, port: u16) -> Process {
+        let mut command = Command::new("ffmpeg");
+        command.args(["-nostdin", "-loglevel", "error", "-re", "-f", "lavfi", "-i"]);
+        let url = format!("rtp://{HOST}:{port}?pkt_size=1200");
+        command.args(arguments.split(' ')).args(["-ssrc", &ssrc.to_string(), &url]);
+        self.lab.spawn("view", command).unwrap()
     }
 
     /// A socket of a namespace.
@@ -138,6 +148,11 @@ fn start_janus(lab: &Lab) -> Janus<'_> {
 /// A browser of somebody who watches.
 pub fn browser(lab: &Lab) -> Browser<'_> {
     Browser::start(lab, "view", &[]).unwrap()
+}
+
+/// The same of any maker.
+pub fn browser_of(lab: &Lab, maker: Maker) -> Browser<'_> {
+    Browser::of(maker, lab, "view", &[]).unwrap()
 }
 
 /// What the viewers' page counts, by the names in its `window.seen`.

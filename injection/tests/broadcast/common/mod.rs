@@ -1,5 +1,6 @@
 //! A namespace with Redis, Janus and an injection, and one for those at the other end.
 
+pub mod handmade;
 pub mod receiver;
 pub mod rtmp;
 

@@ -1,10 +1,11 @@
 //! ffmpeg as an encoder that speaks RTMP.
 
 use std::process::Command;
+use std::time::Duration;
 
 use lab::Process;
 
-use super::{Scene, until};
+use super::{Scene, until_within};
 
 /// Where it publishes.
 pub const PORT: (&str, &str) = ("RTMP_LISTEN", "1935");
@@ -54,7 +55,7 @@ impl Scene {
     /// Publishes, and waits until media comes.
     pub fn encodes(&self, key: &str, session: &str, video: &[&str]) -> Process {
         let encoder = self.encoder(key, video);
-        until("media comes by RTMP", || {
+        until_within(Duration::from_secs(30), "media comes by RTMP", || {
             assert_eq!(encoder.status().unwrap(), None, "{}", encoder.log());
             self.session(session)["publisher"]["state"] == "publishing"
         });

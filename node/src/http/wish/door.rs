@@ -1,17 +1,16 @@
 //! Who is admitted, and what every answer says, refusals of the guard included.
 
-use std::net::SocketAddr;
 use std::sync::Arc;
 
 use axum::Router;
-use axum::extract::{ConnectInfo, FromRequestParts, RawPathParams, Request, State};
+use axum::extract::{FromRequestParts, RawPathParams, Request, State};
 use axum::http::{HeaderName, HeaderValue, Method, StatusCode, header};
 use axum::middleware::{Next, from_fn_with_state};
 use axum::response::{IntoResponse, Response};
 
 use super::{ACCEPT_PATCH, ACCEPT_POST, SDP};
 use crate::auth::{Admission, Asking};
-use crate::http::{Failed, bearer};
+use crate::http::{Client, Failed, bearer};
 
 /// What a page of another origin may read of an answer.
 const EXPOSED: &str = "Location, ETag, Link, Accept-Post, Accept-Patch, Allow, Retry-After, WWW-Authenticate";
@@ -38,26 +37,27 @@ pub fn protect<S: Clone + Send + Sync + 'static>(router: Router<S>, door: Arc<Do
 }
 
 async fn admit(State(door): State<Arc<Door>>, request: Request, next: Next) -> Result<Response, Failed> {
-    let begins = *request.method() == Method::POST;
-    if begins || matches!(*request.method(), Method::PATCH | Method::DELETE) {
-        let (mut parts, body) = request.into_parts();
-        // A path that is no text names no session; the handler says what is wrong with it.
-        let path = RawPathParams::from_request_parts(&mut parts, &()).await.ok();
-        let session = path.iter().flatten().find(|(name, _)| *name == "session").map(|(_, session)| session);
-        let client = parts.extensions.get::<ConnectInfo<SocketAddr>>().map(|info| info.0.ip().to_canonical());
-        let asking = Asking {
-            session: session.unwrap_or_default(),
-            token: bearer(&parts.headers),
-            client,
-            protocol: door.protocol,
-        };
-        match begins {
-            true => door.admission.admit(asking).await?,
-            false => door.admission.goes_on(asking)?,
-        }
-        return Ok(next.run(Request::from_parts(parts, body)).await);
+    if !matches!(*request.method(), Method::POST | Method::PATCH | Method::DELETE) {
+        return Ok(next.run(request).await);
     }
-    Ok(next.run(request).await)
+    let (mut parts, body) = request.into_parts();
+    let Ok(client) = Client::from_request_parts(&mut parts, &()).await;
+    // A path that is no text names no session; the handler says what is wrong with it.
+    let path = RawPathParams::from_request_parts(&mut parts, &()).await.ok();
+    let named =
+        |wanted: &str| path.iter().flatten().find(|(name, _)| *name == wanted).map(|(_, value)| value);
+    let asking = Asking {
+        session: named("session").unwrap_or_default(),
+        token: bearer(&parts.headers),
+        client: (client != Client::UNKNOWN).then(|| client.address()),
+        protocol: door.protocol,
+    };
+    // At a resource something has begun, and whoever knows its name may go on with it.
+    match parts.method == Method::POST && named("resource").is_none() {
+        true => door.admission.admit(asking).await?,
+        false => door.admission.goes_on(asking)?,
+    }
+    Ok(next.run(Request::from_parts(parts, body)).await)
 }
 
 /// Goes around everything, the guard included: pages of any origin may read every answer, refusals too, for what protects
@@ -74,6 +74,7 @@ async fn complete(State(door): State<Arc<Door>>, request: Request, next: Next) -
     let method = request.method().clone();
     let mut response = next.run(request).await.into_response();
     let status = response.status();
+    let says_when = response.headers().contains_key(header::RETRY_AFTER);
     let mut say = |name: HeaderName, value| {
         response.headers_mut().insert(name, HeaderValue::from_static(value));
     };
@@ -85,7 +86,7 @@ async fn complete(State(door): State<Arc<Door>>, request: Request, next: Next) -
         // RFC 9110 section 15.5.16 and RFC 5789 section 2.2: a 415 says what is taken.
         StatusCode::UNSUPPORTED_MEDIA_TYPE if method == Method::PATCH => say(ACCEPT_PATCH, door.accept_patch),
         StatusCode::UNSUPPORTED_MEDIA_TYPE => say(ACCEPT_POST, SDP),
-        StatusCode::SERVICE_UNAVAILABLE => say(header::RETRY_AFTER, AGAIN),
+        StatusCode::SERVICE_UNAVAILABLE if !says_when => say(header::RETRY_AFTER, AGAIN),
         _ => {}
     }
     response

@@ -69,7 +69,8 @@ pub fn options(
     let mut set = |name, value| response.headers_mut().insert(name, HeaderValue::from_static(value));
     set(header::ALLOW, methods);
     set(header::ACCESS_CONTROL_ALLOW_METHODS, methods);
-    set(header::ACCESS_CONTROL_ALLOW_HEADERS, "Authorization, Content-Type, If-Match");
+    // ETag is an answer's, and yet sent with candidates by clients that are in use (whip-web-client 1.1).
+    set(header::ACCESS_CONTROL_ALLOW_HEADERS, "Authorization, Content-Type, If-Match, ETag");
     set(header::ACCESS_CONTROL_MAX_AGE, "86400");
     for (name, value) in [(ACCEPT_POST, accept_post), (ACCEPT_PATCH, accept_patch)] {
         if let Some(value) = value {

@@ -25,6 +25,7 @@ fn sample() -> Sample {
             Total { packets: 200, bytes: 240_000, rtcp_packets: 2 },
         ],
         forwarder: Forwarder::Playing,
+        http: node::http::Taken::default(),
     }
 }
 

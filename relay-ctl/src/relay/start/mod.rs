@@ -6,6 +6,7 @@ mod predecessor;
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
+use node::http::Limits;
 use relay_common::layout::Child;
 use tokio::sync::{Mutex, Notify, watch};
 
@@ -125,6 +126,7 @@ impl Relay {
         };
         let streams = StreamTable::new(Pins::new(&config.pin_root, &config.interface), config.listen.ports);
         let relay = Relay {
+            limits: Limits::new(config.http.clone()),
             config,
             netlink,
             state: Mutex::new(state),

@@ -1,0 +1,55 @@
+// Events of sessions, by one connection however many listen: browsers allow six to a server that speaks HTTP/1.1, and a
+// seventh tab with one of its own would wait for ever. It runs in a worker that all tabs share, or in the page where
+// there is none.
+class Feed {
+  constructor(at) {
+    Object.assign(this, { at, listeners: new Map(), source: null, timer: null, tries: 0 });
+  }
+
+  // key: who listens; id: to which session; viewer: whom the connection keeps its place, or null; tell(name, data).
+  listen(key, id, viewer, tell) {
+    const before = this.listeners.get(key);
+    this.listeners.set(key, { id, viewer, tell });
+    if (before?.id !== id || before.viewer !== viewer) this.renew();
+  }
+
+  leave(key) {
+    if (this.listeners.delete(key)) this.renew();
+  }
+
+  // Who listens has changed; several at once are one change.
+  renew(after = this.source ? 50 : 0) {
+    clearTimeout(this.timer);
+    this.timer = setTimeout(() => this.open(), after);
+  }
+
+  open() {
+    const before = this.source;
+    if (!this.listeners.size) {
+      before?.close();
+      this.source = null;
+      return;
+    }
+    const query = new URLSearchParams();
+    for (const { id, viewer } of this.listeners.values()) {
+      query.append("id", id);
+      if (viewer) query.append("viewer", viewer);
+    }
+    const source = this.source = new EventSource(`${this.at}?${query}`);
+    // The one before stays until this one is there: nothing falls between.
+    source.onopen = () => { before?.close(); this.tries = 0; };
+    source.onerror = () => {
+      // A browser connects again by itself after a break, but not after a refusal.
+      if (source !== this.source || source.readyState !== EventSource.CLOSED) return;
+      before?.close();
+      this.renew(Math.min(1000 * 2 ** this.tries++, 15000) * (0.5 + Math.random()));
+    };
+    for (const name of ["state", "started", "stalled", "back", "ended"]) {
+      source.addEventListener(name, event => this.told(name, JSON.parse(event.data)));
+    }
+  }
+
+  told(name, data) {
+    for (const { id, tell } of this.listeners.values()) if (id === data.sessionId) tell(name, data);
+  }
+}

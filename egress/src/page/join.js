@@ -1,0 +1,123 @@
+// One attempt to watch: a connection and the place that the server keeps for it (WHEP). What belongs to an attempt is in
+// it, so that one that was given up cannot touch the one after it.
+class Join {
+  // at: the endpoint's URL; auth: headers; offers: it makes the offer itself; tell: what it calls, until it is ended:
+  // track(track), state(), seated(), refusedVideo().
+  constructor({ at, auth, offers, tell }) {
+    Object.assign(this, { at, auth, offers, tell, resource: null, ended: false });
+    this.connect();
+  }
+
+  connect() {
+    this.peer?.close();
+    const peer = this.peer = new RTCPeerConnection({ bundlePolicy: "max-bundle" });
+    peer.ontrack = event => this.tell.track(event.track);
+    peer.onconnectionstatechange = () => { if (peer === this.peer && !this.ended) this.tell.state(); };
+  }
+
+  get state() { return this.peer.connectionState; }
+
+  // The name of the place.
+  get viewer() { return this.resource?.split("/").pop() ?? null; }
+
+  // Goes as far as the answer; an error has the status of a refusal, if it is one.
+  async begin() {
+    const counter = this.offers ? await this.offer() : await this.ask();
+    if (!counter || this.ended) return;
+    await this.peer.setRemoteDescription({ type: "offer", sdp: counter });
+    const { sdp } = await this.peer.createAnswer();
+    if (this.ended) return;
+    await this.describe("answer", sdp);
+    if (/^m=video 0 /m.test(sdp)) this.tell.refusedVideo();
+    await request(this.resource, { method: "PATCH", headers: this.headers(), body: this.peer.localDescription.sdp });
+  }
+
+  // The server is asked for an offer, which every browser can answer.
+  async ask() {
+    const response = await request(this.at, { method: "POST", headers: this.auth });
+    this.seat(response);
+    return response.text();
+  }
+
+  // It is sent ours. An answer ends it; what comes instead is the server's own offer.
+  async offer() {
+    this.peer.addTransceiver("audio", { direction: "recvonly" });
+    this.peer.addTransceiver("video", { direction: "recvonly" });
+    await this.describe("offer", (await this.peer.createOffer()).sdp);
+    const sent = { method: "POST", headers: this.headers(), body: this.peer.localDescription.sdp };
+    const response = await request(this.at, sent, status => status === 406);
+    const is = response.headers.get("Content-Type") ?? "";
+    if (response.status === 406 && !is.startsWith("application/sdp")) throw refusal(response);
+    this.seat(response);
+    const sdp = await response.text();
+    if (response.status === 406) {
+      this.connect();
+      return sdp;
+    }
+    if (!this.ended) await this.peer.setRemoteDescription({ type: "answer", sdp });
+    return null;
+  }
+
+  seat(response) {
+    this.resource = new URL(response.headers.get("Location"), response.url).href;
+    if (this.ended) return this.leave();
+    this.tell.seated();
+  }
+
+  async describe(type, sdp) {
+    await this.peer.setLocalDescription({ type, sdp: stereo(sdp) });
+    await gathered(this.peer);
+  }
+
+  headers() { return { "Content-Type": "application/sdp", ...this.auth }; }
+
+  // Whether the server still keeps the place. Who cannot be asked is not said to have given it up.
+  async lost() {
+    if (!this.resource) return false;
+    const response = await fetch(this.resource, { method: "HEAD", headers: this.auth }).catch(() => null);
+    return response?.status === 404;
+  }
+
+  leave() {
+    if (this.resource) fetch(this.resource, { method: "DELETE", headers: this.auth, keepalive: true }).catch(() => {});
+    this.resource = null;
+  }
+
+  end() {
+    this.ended = true;
+    this.peer.ontrack = this.peer.onconnectionstatechange = null;
+    this.peer.close();
+    this.leave();
+  }
+}
+
+function refusal(response) {
+  const after = Number(response.headers.get("Retry-After")) || 0;
+  return Object.assign(new Error(response.status), { status: response.status, after });
+}
+
+async function request(url, options, takes = () => false) {
+  const response = await fetch(url, options);
+  if (!response.ok && !takes(response.status)) throw refusal(response);
+  return response;
+}
+
+// Without it a browser takes Opus for one channel, and plays that on both sides (RFC 7587 section 6.1).
+function stereo(sdp) {
+  const opus = /^a=rtpmap:(\d+) opus\/48000\/2/im.exec(sdp)?.[1];
+  if (!opus) return sdp;
+  const said = new RegExp(`^a=fmtp:${opus} .*$`, "m").exec(sdp)?.[0];
+  if (!said) return sdp.replace(/^a=rtpmap:\d+ opus\/48000\/2.*$/im, `$&\r\na=fmtp:${opus} stereo=1`);
+  return /[ ;]stereo=/.test(said) ? sdp : sdp.replace(said, said.trimEnd() + ";stereo=1");
+}
+
+// Host candidates are there within milliseconds; nobody waits longer than needed for others.
+function gathered(peer) {
+  if (peer.iceGatheringState === "complete") return Promise.resolve();
+  return new Promise(resolve => {
+    const timer = setTimeout(resolve, 300);
+    peer.addEventListener("icegatheringstatechange", () => {
+      if (peer.iceGatheringState === "complete") { clearTimeout(timer); resolve(); }
+    });
+  });
+}

@@ -1,0 +1,121 @@
+//! A viewer's events, by the extension that players know by [`REL`]: the player POSTs the names of those that it wants, and
+//! listens (server-sent events) at the `Location` that it gets.
+//!
+//! `active` and `inactive` say whether media arrives, `viewercount` how many watch. They say nothing that `GET /events` does
+//! not say, but to players that nobody here wrote.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::extract::rejection::JsonRejection;
+use axum::extract::{Path, Query, State};
+use axum::http::{StatusCode, header};
+use axum::response::sse::Event;
+use axum::response::{IntoResponse, Json, Response};
+use futures_util::{StreamExt, stream};
+use node::http::{Client, Failed};
+use serde::Deserialize;
+use serde_json::json;
+use tokio::sync::broadcast::error::RecvError;
+
+use crate::api::sent;
+use crate::state::Egress;
+
+/// The relation of `Link` (draft-murillo-whep-02 section 4.9; since then extensions have documents of their own).
+const REL: &str = "urn:ietf:params:whep:ext:core:server-sent-events";
+/// Events that there are.
+const NAMES: [&str; 3] = ["active", "inactive", "viewercount"];
+/// What names of events are sent as.
+pub const CHOICE: &str = "application/json";
+/// Most names in a request; players name more than there are.
+const MOST_NAMES: usize = 16;
+/// How often viewers are counted.
+const COUNT_EVERY: Duration = Duration::from_secs(5);
+
+type Shared = State<Arc<Egress>>;
+
+/// The header for the viewer at `location`.
+pub fn link(location: &str) -> String {
+    format!("<{location}/events>; rel=\"{REL}\"; events=\"{}\"", NAMES.join(","))
+}
+
+/// Which events are wanted.
+#[derive(Debug, Default, Deserialize)]
+pub struct Wanted {
+    /// Names, separated by commas; without it all.
+    only: Option<String>,
+}
+
+/// A player says which events it wants. What it names and is not there never happens.
+pub async fn choose(
+    State(egress): Shared,
+    Path((session, viewer)): Path<(String, String)>,
+    names: Result<Json<Vec<String>>, JsonRejection>,
+) -> Result<Response, Failed> {
+    let Json(names) = names?;
+    egress.audience().is_seated(&session, &viewer)?;
+    if names.len() > MOST_NAMES {
+        let why = format!("more than {MOST_NAMES} events; there are {}", NAMES.join(", "));
+        return Err(Failed(StatusCode::BAD_REQUEST, why));
+    }
+    let known: Vec<&str> =
+        NAMES.into_iter().filter(|name| names.iter().any(|wanted| wanted == name)).collect();
+    Ok((StatusCode::CREATED, [(header::LOCATION, format!("events?only={}", known.join(",")))])
+        .into_response())
+}
+
+/// What happens from now on, and how it is now. It ends when the viewer has left.
+pub async fn follow(
+    State(egress): Shared,
+    Path((session, viewer)): Path<(String, String)>,
+    client: Client,
+    Query(Wanted { only }): Query<Wanted>,
+) -> Result<Response, Response> {
+    let seated = egress.audience().is_seated(&session, &viewer);
+    seated.map_err(|error| Failed::from(error).into_response())?;
+    let place = egress.capacity().listener(client).map_err(IntoResponse::into_response)?;
+    let wants = move |name: &str| only.as_deref().is_none_or(|only| only.split(',').any(|one| one == name));
+    let listener = egress.notices().listen();
+    let mut ticks = tokio::time::interval(COUNT_EVERY);
+    ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    let told = Told { egress, session, viewer, active: None, count: None };
+    let changes = stream::unfold((listener, ticks, told), async |(mut listener, mut ticks, mut told)| {
+        tokio::select! {
+            notice = listener.recv() => if matches!(notice, Err(RecvError::Closed)) { return None },
+            _ = ticks.tick() => {}
+        }
+        let news = told.news()?;
+        Some((stream::iter(news), (listener, ticks, told)))
+    });
+    let events = changes.flatten().filter_map(move |(name, data)| {
+        let event = wants(name).then(|| Event::default().event(name).data(data));
+        std::future::ready(event)
+    });
+    Ok(sent(place, events))
+}
+
+/// What a player has been told.
+struct Told {
+    egress: Arc<Egress>,
+    session: String,
+    viewer: String,
+    active: Option<bool>,
+    count: Option<usize>,
+}
+
+impl Told {
+    /// What differs from that now; `None` once the viewer has left.
+    fn news(&mut self) -> Option<Vec<(&'static str, String)>> {
+        self.egress.audience().is_seated(&self.session, &self.viewer).ok()?;
+        let active = self.egress.notices().is_active(&self.session);
+        let count = self.egress.audience().of(&self.session);
+        let mut news = Vec::new();
+        if self.active.replace(active) != Some(active) {
+            news.push((if active { "active" } else { "inactive" }, "{}".to_owned()));
+        }
+        if self.count.replace(count) != Some(count) {
+            news.push(("viewercount", json!({ "viewercount": count }).to_string()));
+        }
+        Some(news)
+    }
+}
