@@ -13,10 +13,12 @@ use crate::config::JanusConfig;
 use crate::mountpoints::Mountpoint;
 
 /// The plugin.
-const PLUGIN: &str = "janus.plugin.streaming";
+pub const PLUGIN: &str = "janus.plugin.streaming";
 /// Error codes of the plugin: what is asked for exists, or does not.
 const EXISTS: i64 = 456;
 const NO_SUCH: i64 = 455;
+/// What is asked for cannot be.
+const INVALID_ELEMENT: i64 = 454;
 
 /// A connection to Janus with a handle for mountpoints.
 #[derive(Clone, Debug)]
@@ -138,6 +140,21 @@ impl Streaming {
             body["admin_key"] = json!(key.reveal());
         }
         body
+    }
+}
+
+/// Whether Janus takes our secrets: it is asked for a mountpoint that cannot be, which it says only to those who may have one.
+pub async fn admits(config: &JanusConfig) -> Result<(), Error> {
+    let client =
+        Client::connect(&config.url, config.api_secret.as_ref().map(|secret| secret.reveal())).await?;
+    let (handle, _events) = client.attach(PLUGIN).await?;
+    let mut body = json!({ "request": "create", "type": "none" });
+    if let Some(key) = &config.admin_key {
+        body["admin_key"] = json!(key.reveal());
+    }
+    match handle.message(body, None).await {
+        Err(Error::Plugin { code: INVALID_ELEMENT, .. }) | Ok(_) => Ok(()),
+        Err(error) => Err(error),
     }
 }
 

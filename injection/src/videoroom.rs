@@ -11,11 +11,13 @@ use tokio::sync::mpsc;
 
 use crate::config::JanusConfig;
 
-const PLUGIN: &str = "janus.plugin.videoroom";
+pub const PLUGIN: &str = "janus.plugin.videoroom";
 /// "No such room".
 const NO_SUCH_ROOM: i64 = 426;
 /// "Room exists already".
 const ROOM_EXISTS: i64 = 427;
+/// What is asked for cannot be.
+const INVALID_ELEMENT: i64 = 430;
 /// "Invalid SDP", of Janus itself.
 const BAD_SDP: i64 = 465;
 /// Largest bitrate that publishers are allowed, in bits per second: Janus' own limit is for video calls.
@@ -281,6 +283,20 @@ impl Publisher {
         for part in &self.parts {
             take_back(part.handle.clone()).await;
         }
+    }
+}
+
+/// Whether Janus takes our secrets: it is asked for a room that cannot be, which it says only to those who may have one.
+pub async fn admits(config: &JanusConfig) -> Result<(), Error> {
+    let client = Client::connect(&config.url, config.api_secret.as_ref().map(Secret::reveal)).await?;
+    let (handle, _events) = client.attach(PLUGIN).await?;
+    let mut body = json!({ "request": "create", "audiocodec": "none" });
+    if let Some(key) = config.admin_key.as_ref().or(config.room_secret.as_ref()) {
+        body["admin_key"] = json!(key.reveal());
+    }
+    match handle.message(body, None).await {
+        Err(Error::Plugin { code: INVALID_ELEMENT, .. }) | Ok(_) => Ok(()),
+        Err(error) => Err(error),
     }
 }
 

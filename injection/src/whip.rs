@@ -31,6 +31,7 @@ pub fn door(injector: &Injector) -> Arc<Door> {
         protocol: "whip",
         admission: injector.admission().clone(),
         accept_patch: FRAGMENT,
+        ice: injector.config().ice.clone(),
     })
 }
 

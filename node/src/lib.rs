@@ -4,10 +4,12 @@
 //! - [`http`]: the API that all nodes have; [`auth`]: who may do what; [`view`], [`metrics`]: what it shows.
 //! - [`outgoing`]: requests that the node makes of others; [`webhook`]: who is told what happens.
 //! - [`cli`], [`daemon`]: the frame of a program: exit codes, log, signals.
+//! - [`doctor`]: what a node needs, whether it is there, and what mends it.
 //! - [`contract`]: the names of everything in Redis; [`media`]: kinds, codecs, SSRCs and RTP headers.
 //! - [`record`]: a node as Redis has it; [`addresses`]: those of this host; [`topology`]: from what Redis says to commands, without I/O.
 //! - [`resolve`]: from a host's name to the address that is used.
 //! - [`sdp`]: what a session description must be before it is parsed.
+//! - [`ice`]: the STUN and TURN servers that clients are told of, without I/O.
 //! - [`keyframe`]: requests for keyframes, and how often they are passed on, without I/O.
 //! - [`port`]: who holds a port that is wanted.
 //! - [`pace`]: how many events become one look, without I/O.
@@ -25,8 +27,10 @@ pub mod commands;
 pub mod config;
 pub mod contract;
 pub mod daemon;
+pub mod doctor;
 pub mod event;
 pub mod http;
+pub mod ice;
 pub mod keyframe;
 pub mod media;
 pub mod metrics;

@@ -8,8 +8,9 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::num::NonZeroU32;
 
 use node::auth::AuthConfig;
-use node::config::{ConfigError, Defaults, JanusUrl, NodeConfig, Settings, count, rate};
+use node::config::{ConfigError, Defaults, JanusUrl, NodeConfig, Settings, count, ice_servers, rate};
 use node::http::Rate;
+use node::ice::IceServers;
 use node::secret::Secret;
 pub use settings::EgressSettings;
 use settings::*;
@@ -67,6 +68,8 @@ pub struct Config {
     pub pool: PortPool,
     /// How many may come in.
     pub most: Most,
+    /// STUN and TURN servers that viewers are told of.
+    pub ice: IceServers,
     /// What to log.
     pub log: String,
 }
@@ -115,6 +118,8 @@ impl Config {
         let mountpoint_secret = secret(&JANUS_MOUNTPOINT_SECRET_FILE)?;
         let whep_token = secret(&WHEP_TOKEN_FILE)?;
         let auth = AuthConfig::new(&mut node, &mut settings)?;
+        let ice = ice_servers(&mut settings)?;
+        node.warnings.append(&mut settings.warnings);
         // Media is taken on IPv6 as well if that is where others are told to send it.
         let v6 = node.host.as_deref().is_some_and(|host| host.parse::<Ipv6Addr>().is_ok());
         let listen = if v6 { Ipv6Addr::UNSPECIFIED.into() } else { Ipv4Addr::UNSPECIFIED.into() };
@@ -140,6 +145,7 @@ impl Config {
             auth,
             pool,
             most: most(&mut settings, &node)?,
+            ice,
             log: node.log.clone(),
             node,
         })

@@ -3,7 +3,10 @@
 use node::auth::{
     ADMIN, AUTHORIZE, AUTHORIZE_REMEMBER, FRAME_ANCESTORS, JWT_KEYS, WEBHOOK, WEBHOOK_SECRET_FILE,
 };
-use node::config::{JANUS_URL, Kind, Setting, Table};
+use node::config::{
+    ICE_SERVERS, JANUS_URL, Kind, Setting, TURN_LIFETIME, TURN_PASSWORD_FILE, TURN_SECRET_FILE,
+    TURN_USERNAME, Table,
+};
 
 /// Its table.
 #[derive(Clone, Copy, Debug)]
@@ -32,6 +35,11 @@ impl Table for EgressSettings {
         &MAX_CLIENT_JOINS,
         &MAX_EVENTS,
         &MAX_CLIENT_EVENTS,
+        &ICE_SERVERS,
+        &TURN_USERNAME,
+        &TURN_PASSWORD_FILE,
+        &TURN_SECRET_FILE,
+        &TURN_LIFETIME,
     ];
 }
 

@@ -54,6 +54,15 @@ impl From<gst::glib::BoolError> for PipelineError {
     }
 }
 
+/// Fails with what is not installed.
+pub fn installed() -> Result<(), PipelineError> {
+    gst::init()?;
+    let missing = ["udpsrc", "rtpssrcdemux", "udpsink"]
+        .into_iter()
+        .find(|name| gst::ElementFactory::find(name).is_none());
+    missing.map_or(Ok(()), |name| Err(PipelineError::Missing(name)))
+}
+
 /// Where a lane listens.
 #[derive(Clone, Copy, Debug)]
 pub struct Input {

@@ -37,6 +37,7 @@ pub fn door(egress: &Egress) -> Arc<Door> {
         protocol: "whep",
         admission: egress.admission().clone(),
         accept_patch: CHANGES,
+        ice: egress.config.ice.clone(),
     })
 }
 

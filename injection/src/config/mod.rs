@@ -6,7 +6,8 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::ops::Deref;
 
 use node::auth::AuthConfig;
-use node::config::{ConfigError, Defaults, JanusUrl, NodeConfig, Settings};
+use node::config::{ConfigError, Defaults, JanusUrl, NodeConfig, Settings, ice_servers};
+use node::ice::IceServers;
 use node::secret::Secret;
 use settings::*;
 
@@ -58,6 +59,8 @@ pub struct Config {
     pub takeover: Takeover,
     /// Where RTMP is taken, if at all.
     pub rtmp: Option<SocketAddr>,
+    /// STUN and TURN servers that publishers are told of.
+    pub ice: IceServers,
     /// RTMP connections that do not publish yet, in all …
     pub rtmp_waiting: usize,
     /// … and of an address.
@@ -87,6 +90,8 @@ impl Config {
         let admin_key = secret(&JANUS_ADMIN_KEY_FILE)?;
         let whip_token = secret(&WHIP_TOKEN_FILE)?;
         let auth = AuthConfig::new(&mut node, &mut settings)?;
+        let ice = ice_servers(&mut settings)?;
+        node.warnings.append(&mut settings.warnings);
         let janus = match settings.get(&JANUS, JanusUrl::parse)? {
             Some(janus) => janus,
             None => JanusUrl::parse(JANUS.default).map_err(ConfigError)?,
@@ -123,6 +128,7 @@ impl Config {
             auth,
             takeover,
             rtmp,
+            ice,
             rtmp_waiting,
             rtmp_waiting_each,
         })

@@ -3,7 +3,10 @@
 use node::auth::{
     ADMIN, AUTHORIZE, AUTHORIZE_REMEMBER, FRAME_ANCESTORS, JWT_KEYS, WEBHOOK, WEBHOOK_SECRET_FILE,
 };
-use node::config::{JANUS_URL, Kind, Setting, Table};
+use node::config::{
+    ICE_SERVERS, JANUS_URL, Kind, Setting, TURN_LIFETIME, TURN_PASSWORD_FILE, TURN_SECRET_FILE,
+    TURN_USERNAME, Table,
+};
 
 use crate::publication::Takeover;
 
@@ -30,6 +33,11 @@ impl Table for InjectionSettings {
         &WEBHOOK,
         &WEBHOOK_SECRET_FILE,
         &FRAME_ANCESTORS,
+        &ICE_SERVERS,
+        &TURN_USERNAME,
+        &TURN_PASSWORD_FILE,
+        &TURN_SECRET_FILE,
+        &TURN_LIFETIME,
         &RTMP_WAITING,
         &RTMP_WAITING_PER_ADDRESS,
     ];

@@ -128,6 +128,12 @@ impl Admission {
         admitted
     }
 
+    /// Whether somebody who only asks how things are could begin. Whoever decides besides is not asked about those who show nothing.
+    pub async fn would_admit(&self, asking: Asking<'_>) -> bool {
+        let asks_for_nothing = self.hook.is_some() && asking.token.is_none();
+        !asks_for_nothing && self.holds(asking, now()).is_ok() && self.ask(asking).await.is_ok()
+    }
+
     /// Whether somebody may go on with what was begun, or end it: with any token that could have begun it, and be it expired
     /// since.
     pub fn goes_on(&self, asking: Asking<'_>) -> Result<(), Refused> {

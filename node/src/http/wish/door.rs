@@ -8,9 +8,11 @@ use axum::http::{HeaderName, HeaderValue, Method, StatusCode, header};
 use axum::middleware::{Next, from_fn_with_state};
 use axum::response::{IntoResponse, Response};
 
+use super::servers::{Asked, session_in, tell};
 use super::{ACCEPT_PATCH, ACCEPT_POST, SDP};
 use crate::auth::{Admission, Asking};
 use crate::http::{Client, Failed, bearer};
+use crate::ice::IceServers;
 
 /// What a page of another origin may read of an answer.
 const EXPOSED: &str = "Location, ETag, Link, Accept-Post, Accept-Patch, Allow, Retry-After, WWW-Authenticate";
@@ -28,6 +30,8 @@ pub struct Door {
     pub admission: Arc<Admission>,
     /// What resources take by PATCH.
     pub accept_patch: &'static str,
+    /// The STUN and TURN servers that clients are told of.
+    pub ice: IceServers,
 }
 
 /// Admits to the protocol's routes who may begin something (POST), or go on with what was begun. What a path is, and which
@@ -37,9 +41,6 @@ pub fn protect<S: Clone + Send + Sync + 'static>(router: Router<S>, door: Arc<Do
 }
 
 async fn admit(State(door): State<Arc<Door>>, request: Request, next: Next) -> Result<Response, Failed> {
-    if !matches!(*request.method(), Method::POST | Method::PATCH | Method::DELETE) {
-        return Ok(next.run(request).await);
-    }
     let (mut parts, body) = request.into_parts();
     let Ok(client) = Client::from_request_parts(&mut parts, &()).await;
     // A path that is no text names no session; the handler says what is wrong with it.
@@ -52,12 +53,19 @@ async fn admit(State(door): State<Arc<Door>>, request: Request, next: Next) -> R
         client: (client != Client::UNKNOWN).then(|| client.address()),
         protocol: door.protocol,
     };
-    // At a resource something has begun, and whoever knows its name may go on with it.
-    match parts.method == Method::POST && named("resource").is_none() {
-        true => door.admission.admit(asking).await?,
-        false => door.admission.goes_on(asking)?,
-    }
-    Ok(next.run(Request::from_parts(parts, body)).await)
+    let admitted = match (&parts.method, named("resource")) {
+        (&Method::POST, None) => door.admission.admit(asking).await.map(|()| true)?,
+        // At a resource something has begun, and whoever knows its name may go on with it.
+        (&Method::POST | &Method::PATCH | &Method::DELETE, _) => {
+            door.admission.goes_on(asking).map(|()| true)?
+        }
+        _ => !door.ice.urls.is_empty() && door.admission.would_admit(asking).await,
+    };
+    let asked = Asked::of(&parts.method, &parts.headers);
+    let session = session_in(&door.base, parts.uri.path()).to_owned();
+    let mut response = next.run(Request::from_parts(parts, body)).await;
+    tell(&door.ice, asked, &session, admitted, &mut response);
+    Ok(response)
 }
 
 /// Goes around everything, the guard included: pages of any origin may read every answer, refusals too, for what protects
