@@ -4,6 +4,7 @@ mod settings;
 #[cfg(test)]
 mod tests;
 
+use std::collections::BTreeSet;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::num::NonZeroU32;
 
@@ -11,6 +12,7 @@ use node::auth::AuthConfig;
 use node::config::{ConfigError, Defaults, JanusUrl, NodeConfig, Settings, count, ice_servers, rate};
 use node::http::Rate;
 use node::ice::IceServers;
+use node::prefix::Prefix;
 use node::secret::Secret;
 pub use settings::EgressSettings;
 use settings::*;
@@ -66,6 +68,8 @@ pub struct Config {
     pub auth: AuthConfig,
     /// Ports for mountpoints.
     pub pool: PortPool,
+    /// Where media is taken from, besides from the parent; empty: anywhere.
+    pub sources: BTreeSet<Prefix>,
     /// How many may come in.
     pub most: Most,
     /// STUN and TURN servers that viewers are told of.
@@ -118,6 +122,8 @@ impl Config {
         let mountpoint_secret = secret(&JANUS_MOUNTPOINT_SECRET_FILE)?;
         let whep_token = secret(&WHEP_TOKEN_FILE)?;
         let auth = AuthConfig::new(&mut node, &mut settings)?;
+        let sources = settings.list(&SOURCES)?.map(|found| found.value).unwrap_or_default();
+        let sources = node::sources::parse_all(&sources)?;
         let ice = ice_servers(&mut settings)?;
         node.warnings.append(&mut settings.warnings);
         // Media is taken on IPv6 as well if that is where others are told to send it.
@@ -144,6 +150,7 @@ impl Config {
             whep_token,
             auth,
             pool,
+            sources,
             most: most(&mut settings, &node)?,
             ice,
             log: node.log.clone(),

@@ -7,6 +7,7 @@ use node::config::{
     ICE_SERVERS, JANUS_URL, Kind, Setting, TURN_LIFETIME, TURN_PASSWORD_FILE, TURN_SECRET_FILE,
     TURN_USERNAME, Table,
 };
+pub use node::sources::SETTING as SOURCES;
 
 /// Its table.
 #[derive(Clone, Copy, Debug)]
@@ -29,6 +30,7 @@ impl Table for EgressSettings {
         &WEBHOOK,
         &WEBHOOK_SECRET_FILE,
         &FRAME_ANCESTORS,
+        &SOURCES,
         &MAX_VIEWERS,
         &MAX_JOINING,
         &MAX_CLIENT_JOINING,

@@ -13,6 +13,7 @@ use node::webhook::Webhooks;
 use serde_json::json;
 use tokio::sync::{mpsc, watch};
 
+use super::totals::Totals;
 use super::{InjectorError, lock};
 use crate::feedback::Feedback;
 use crate::pipeline::Feed;
@@ -31,13 +32,14 @@ pub struct LiveSession {
     /// What its video is encoded with, as far as is known.
     codec: Mutex<Option<String>>,
     /// Why it has no room in Janus.
-    room_problem: Mutex<Option<String>>,
+    room_problem: Mutex<Option<RoomProblem>>,
     /// Held by whoever takes or leaves the publisher's place.
     turn: tokio::sync::Mutex<()>,
     current: Mutex<Option<Arc<Current>>>,
     publications: AtomicU64,
     /// Names of the last publications, for those who want to know what became of theirs.
     past: Mutex<VecDeque<String>>,
+    totals: Arc<Totals>,
     /// It was destroyed: nobody publishes to it any more.
     closed: AtomicBool,
     feedback: Arc<Feedback>,
@@ -47,6 +49,15 @@ pub struct LiveSession {
     takeover: Takeover,
     /// Where times count from.
     epoch: Instant,
+}
+
+/// Why a session has no room in Janus.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RoomProblem {
+    /// In words.
+    pub why: String,
+    /// Somebody else's room has its number: other sessions do not suffer.
+    pub is_its_own: bool,
 }
 
 /// Whoever publishes to a session.
@@ -92,6 +103,7 @@ impl LiveSession {
         feedback: Arc<Feedback>,
         webhooks: Webhooks,
         takeover: Takeover,
+        totals: Arc<Totals>,
         epoch: Instant,
     ) -> LiveSession {
         LiveSession {
@@ -103,6 +115,7 @@ impl LiveSession {
             current: Mutex::default(),
             publications: AtomicU64::new(0),
             past: Mutex::default(),
+            totals,
             closed: AtomicBool::new(false),
             feedback,
             webhooks,
@@ -142,7 +155,7 @@ impl LiveSession {
     }
 
     /// Why it has no room in Janus, if it has none.
-    pub fn room_problem(&self) -> Option<String> {
+    pub fn room_problem(&self) -> Option<RoomProblem> {
         lock(&self.room_problem).clone()
     }
 
@@ -150,9 +163,14 @@ impl LiveSession {
     pub(super) async fn make_room(&self, janus: &VideoRoom) -> bool {
         let session = &self.session;
         let made = janus.create(session.room, &session.id).await;
-        let problem = made.err().map(|error| format!("session {} has no room: {error}", session.id));
-        if let Some(problem) = &problem {
-            tracing::warn!("{problem}");
+        let problem = made.err().map(|error| RoomProblem {
+            why: format!("session {} has no room: {error}", session.id),
+            is_its_own: videoroom::is_room_exists(&error),
+        });
+        if let Some(problem) =
+            problem.as_ref().filter(|problem| self.room_problem().as_ref() != Some(*problem))
+        {
+            tracing::warn!("{}", problem.why);
         }
         let there = problem.is_none();
         *lock(&self.room_problem) = problem;
@@ -230,6 +248,7 @@ impl LiveSession {
             past.pop_front();
         }
         drop(past);
+        self.totals.published();
         let codecs: Vec<&str> = current.streams.iter().map(|stream| stream.codec.as_str()).collect();
         tracing::info!("session {id}: a publisher with {}", codecs.join(" and "));
         if let Some(video) = codecs.iter().find(|codec| **codec != "opus") {

@@ -10,6 +10,7 @@ mod common;
 #[path = "../../../node/tests/support/token.rs"]
 mod token;
 
+mod a_creation_without_an_answer_can_be_tried_again;
 mod a_dead_publisher_loses_its_place;
 mod a_hang_up_in_the_middle_leaks_nothing;
 mod a_janus_behind_one_to_one_nat_is_published_to;
@@ -19,6 +20,7 @@ mod a_restart_takes_sessions_up_again;
 mod a_session_has_recipients_of_its_own;
 mod bad_input_is_refused;
 mod children_come_and_go_while_media_flows;
+mod counters_never_fall;
 mod doctor_says_what_is_missing;
 mod firefox_publishes;
 mod gstreamer_publishes_by_rtmp;
@@ -45,6 +47,7 @@ mod rtmp_places_are_shared;
 mod rtmp_strangers_harm_nobody;
 mod rtp_is_taken_from_janus_only;
 mod sessions_are_unique_in_the_tree;
+mod sessions_of_a_dead_injection_can_be_ended;
 mod simulcast_is_carried_in_its_largest_size;
 mod the_page_publishes;
 mod the_page_says_what_is_so;
