@@ -2,23 +2,41 @@
 
 use std::process::ExitCode;
 
-use clap::Parser;
+use clap::{Parser, Subcommand};
 use node::config::environment;
 
 use crate::config::{Config, Flags};
-use crate::daemon;
+use crate::{daemon, doctor};
 
 /// The node at the end of the tree: RTP in, viewers over WHEP through Janus' Streaming plugin.
 #[derive(Debug, Parser)]
-#[command(name = "egress", version)]
+#[command(name = "egress", version, args_conflicts_with_subcommands = true)]
 struct Cli {
+    #[command(subcommand)]
+    command: Option<Command>,
     #[command(flatten)]
     flags: Flags,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Say what this node needs, whether it is there, and what mends it; changes nothing
+    Doctor {
+        /// For programs
+        #[arg(long)]
+        json: bool,
+        #[command(flatten)]
+        flags: Flags,
+    },
 }
 
 /// Runs the program.
 pub fn main() -> ExitCode {
     node::cli::main(|cli: Cli| {
+        if let Some(Command::Doctor { json, flags }) = cli.command {
+            let config = Config::load(flags, environment)?;
+            return node::doctor::run(json, doctor::examine(&config));
+        }
         daemon::run(Config::load(cli.flags, environment)?)?;
         Ok(ExitCode::SUCCESS)
     })

@@ -21,6 +21,7 @@ pub mod cli;
 pub mod config;
 pub mod continuity;
 pub mod daemon;
+pub mod doctor;
 pub mod keyframe_age;
 pub mod keyframes;
 pub mod metrics;

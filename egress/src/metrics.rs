@@ -120,7 +120,7 @@ fn media(scrape: &Scrape, sample: &Sample) -> Result<()> {
 
 fn node(scrape: &Scrape, sample: &Sample) -> Result<()> {
     let status = &sample.status;
-    scrape.one_gauge("healthy", "1 when viewers would see every session.", flag(status.healthy))?;
+    scrape.one_gauge("healthy", "1 when it can do its job.", flag(status.healthy))?;
     scrape.one_gauge("janus_connected", "1 while there is a Janus.", flag(status.janus.connected))?;
     scrape.one_counter("janus_returns_total", "How often Janus came back.", status.janus.returns as f64)?;
     scrape.counter(
@@ -191,6 +191,7 @@ mod tests {
             mountpoints: Counted { count: 1, active: 1 },
             viewers: Watching { connected: 1, connecting: 0, served: 1 },
             port_pool: PortPool::new(6000, 100).unwrap().view(),
+            sources: vec!["any".to_owned()],
             dropped: BTreeMap::from([("audio", BTreeMap::from([("rtcp", 1)]))]),
             keyframes: Keyframes { asked: 2, passed_on: 1 },
             problems: Vec::new(),

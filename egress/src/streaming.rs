@@ -13,10 +13,12 @@ use crate::config::JanusConfig;
 use crate::mountpoints::Mountpoint;
 
 /// The plugin.
-const PLUGIN: &str = "janus.plugin.streaming";
-/// Error codes of the plugin: what is asked for exists, or does not.
+pub const PLUGIN: &str = "janus.plugin.streaming";
+/// Error codes of the plugin: what is asked for cannot be made (it exists, or its ports are not to be had), or does not exist.
 const EXISTS: i64 = 456;
 const NO_SUCH: i64 = 455;
+/// What is asked for cannot be.
+const INVALID_ELEMENT: i64 = 454;
 
 /// A connection to Janus with a handle for mountpoints.
 #[derive(Clone, Debug)]
@@ -141,6 +143,21 @@ impl Streaming {
     }
 }
 
+/// Whether Janus takes our secrets: it is asked for a mountpoint that cannot be, which it says only to those who may have one.
+pub async fn admits(config: &JanusConfig) -> Result<(), Error> {
+    let client =
+        Client::connect(&config.url, config.api_secret.as_ref().map(|secret| secret.reveal())).await?;
+    let (handle, _events) = client.attach(PLUGIN).await?;
+    let mut body = json!({ "request": "create", "type": "none" });
+    if let Some(key) = &config.admin_key {
+        body["admin_key"] = json!(key.reveal());
+    }
+    match handle.message(body, None).await {
+        Err(Error::Plugin { code: INVALID_ELEMENT, .. }) | Ok(_) => Ok(()),
+        Err(error) => Err(error),
+    }
+}
+
 /// Hands Janus a viewer's answer.
 pub async fn start(handle: &Handle, answer: String) -> Result<(), Error> {
     let jsep = Jsep { kind: "answer".to_owned(), sdp: answer };
@@ -150,6 +167,11 @@ pub async fn start(handle: &Handle, answer: String) -> Result<(), Error> {
 /// Whether Janus refused because something exists already.
 pub fn is_clash(error: &Error) -> bool {
     error.code() == Some(EXISTS) && error.to_string().contains("already exists")
+}
+
+/// Whether Janus refused because it cannot have one of the ports.
+pub fn is_port_taken(error: &Error) -> bool {
+    error.code() == Some(EXISTS) && error.to_string().contains("source stream")
 }
 
 fn ages(entry: &Value) -> Ages {
@@ -176,6 +198,8 @@ mod tests {
         let error =
             |reason: &str| Error::Plugin { plugin: PLUGIN.to_owned(), code: 456, reason: reason.to_owned() };
         assert!(is_clash(&error("A stream with the provided ID already exists")));
-        assert!(!is_clash(&error("Can't add 'rtp' stream, error creating data source stream")));
+        let taken = error("Can't add 'rtp' stream, error creating data source stream");
+        assert!(!is_clash(&taken) && is_port_taken(&taken));
+        assert!(!is_port_taken(&error("A stream with the provided ID already exists")));
     }
 }

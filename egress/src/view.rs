@@ -20,7 +20,7 @@ pub struct Status {
     pub node_type: &'static str,
     /// Tree that the node belongs to.
     pub tree_id: String,
-    /// True when viewers would see every session of the tree.
+    /// True when it can do its job; sessions that cannot be shown are warnings.
     pub healthy: bool,
     /// Seconds since the start.
     pub uptime: u64,
@@ -41,6 +41,8 @@ pub struct Status {
     pub viewers: Watching,
     /// The ports.
     pub port_pool: portpool::View,
+    /// Where media is taken from: prefixes, or `any`.
+    pub sources: Vec<String>,
     /// Packets that were dropped, by kind and reason.
     pub dropped: BTreeMap<&'static str, BTreeMap<&'static str, u64>>,
     /// Requests for keyframes.

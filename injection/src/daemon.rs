@@ -44,7 +44,6 @@ async fn serve(config: Config) -> Result<(), Failure> {
         None => None,
     };
     let (injector, breaks) = Injector::new(config).map_err(Failure::Other)?;
-    injector.keep(breaks);
     let tree = match injector.config().tree.clone() {
         Some(tree) => {
             let tree = Tree::start(tree, injector.registration().await, injector.clone());
@@ -53,6 +52,8 @@ async fn serve(config: Config) -> Result<(), Failure> {
         }
         None => None,
     };
+
+    injector.keep(breaks);
 
     let config = injector.config();
     let by_rtmp = config.rtmp.map(|address| format!(" rtmp={address}")).unwrap_or_default();

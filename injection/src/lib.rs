@@ -19,6 +19,7 @@ pub mod api;
 pub mod cli;
 pub mod config;
 pub mod daemon;
+pub mod doctor;
 pub mod feedback;
 pub mod injector;
 pub mod metrics;

@@ -11,11 +11,13 @@ use tokio::sync::mpsc;
 
 use crate::config::JanusConfig;
 
-const PLUGIN: &str = "janus.plugin.videoroom";
+pub const PLUGIN: &str = "janus.plugin.videoroom";
 /// "No such room".
 const NO_SUCH_ROOM: i64 = 426;
 /// "Room exists already".
 const ROOM_EXISTS: i64 = 427;
+/// What is asked for cannot be.
+const INVALID_ELEMENT: i64 = 430;
 /// "Invalid SDP", of Janus itself.
 const BAD_SDP: i64 = 465;
 /// Largest bitrate that publishers are allowed, in bits per second: Janus' own limit is for video calls.
@@ -241,7 +243,7 @@ impl VideoRoom {
             Err(error) => return tracing::warn!("cannot see which rooms there are: {error}"),
         };
         let ours =
-            |room: &&Value| room["description"].as_str().is_some_and(|text| text.starts_with(&self.mark));
+            |room: &&Value| room["description"].as_str().is_some_and(|text| is_marked(text, &self.mark));
         for room in rooms.iter().filter(ours).filter_map(|room| room["room"].as_u64()) {
             match self.destroy(room).await {
                 Ok(()) => tracing::info!("room {room} was left behind; removed"),
@@ -284,6 +286,20 @@ impl Publisher {
     }
 }
 
+/// Whether Janus takes our secrets: it is asked for a room that cannot be, which it says only to those who may have one.
+pub async fn admits(config: &JanusConfig) -> Result<(), Error> {
+    let client = Client::connect(&config.url, config.api_secret.as_ref().map(Secret::reveal)).await?;
+    let (handle, _events) = client.attach(PLUGIN).await?;
+    let mut body = json!({ "request": "create", "audiocodec": "none" });
+    if let Some(key) = config.admin_key.as_ref().or(config.room_secret.as_ref()) {
+        body["admin_key"] = json!(key.reveal());
+    }
+    match handle.message(body, None).await {
+        Err(Error::Plugin { code: INVALID_ELEMENT, .. }) | Ok(_) => Ok(()),
+        Err(error) => Err(error),
+    }
+}
+
 /// Whether Janus says that a room is not there.
 pub fn is_no_room(error: &Error) -> bool {
     error.code() == Some(NO_SUCH_ROOM)
@@ -297,6 +313,12 @@ pub fn is_bad_sdp(error: &Error) -> bool {
 /// Whether Janus says that a room is there.
 pub fn is_room_exists(error: &Error) -> bool {
     error.code() == Some(ROOM_EXISTS)
+}
+
+/// Whether a description is of a room of the node that the mark is of. A name of a session has no `/`; that of a node may:
+/// rooms of `inj/2` are none of `inj`.
+fn is_marked(description: &str, mark: &str) -> bool {
+    description.strip_prefix(mark).is_some_and(|session| !session.contains('/'))
 }
 
 /// A handle takes publisher, peer connection and forwarders with it. When Janus does not answer, its session ends with
@@ -375,6 +397,15 @@ async fn addresses(config: &JanusConfig) -> std::io::Result<(IpAddr, IpAddr)> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn rooms_of_a_node_with_a_longer_name_are_not_ours() {
+        assert!(is_marked("media-tree inj/s1", "media-tree inj/"));
+        assert!(
+            !is_marked("media-tree inj/2/s1", "media-tree inj/") && !is_marked("a room", "media-tree inj/")
+        );
+        assert!(is_marked("media-tree inj/2/s1", "media-tree inj/2/"));
+    }
 
     #[test]
     fn media_are_found_by_type_not_by_place() {

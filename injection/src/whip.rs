@@ -32,6 +32,7 @@ pub fn door(config: &Config) -> Arc<Door> {
         token: config.whip_token.clone(),
         token_name: "the publishers' token (WHIP_TOKEN)",
         accept_patch: FRAGMENT,
+        ice: config.ice.clone(),
     })
 }
 

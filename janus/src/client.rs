@@ -7,6 +7,7 @@ use serde_json::{Map, Value, json};
 use tokio::sync::{mpsc, watch};
 
 use crate::Error;
+use crate::candidates::with_one_at_least;
 use crate::link::Link;
 use crate::message::{Event, Jsep};
 
@@ -24,6 +25,11 @@ pub struct Reply {
     pub data: Value,
     /// A session description, if there is one in it.
     pub jsep: Option<Jsep>,
+}
+
+/// What a Janus says of itself, as JSON: its version, plugins and settings. It wants no secret for that.
+pub async fn info(url: &str) -> Result<Value, Error> {
+    Link::open(url, None).await?.ask("info", Map::new(), PATIENCE).await.map(|reply| reply.data)
 }
 
 /// A connection with one session on it. Dropping all clones of it ends the session.
@@ -81,10 +87,12 @@ impl Handle {
         self.id
     }
 
-    /// Sends the plugin a message, with a session description if need be, and waits for its answer.
+    /// Sends the plugin a message, with a session description if need be, and waits for its answer. A description without any
+    /// candidate that Janus can use gets one (`candidates.rs`).
     pub async fn message(&self, body: Value, jsep: Option<Jsep>) -> Result<Reply, Error> {
         let mut fields = object(json!({ "body": body, "handle_id": self.id }));
-        if let Some(jsep) = jsep {
+        if let Some(mut jsep) = jsep {
+            jsep.sdp = with_one_at_least(jsep.sdp);
             fields.insert("jsep".to_owned(), json!(jsep));
         }
         self.client.ask("message", fields).await

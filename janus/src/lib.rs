@@ -5,11 +5,12 @@
 //! events end: Janus forgets the session and its handles with it. What to set up again is the node's business.
 #![warn(missing_docs)]
 
+mod candidates;
 mod client;
 mod link;
 mod message;
 
-pub use client::{Client, Handle, Reply};
+pub use client::{Client, Handle, Reply, info};
 pub use message::{Event, Jsep};
 
 /// Why a request failed.

@@ -105,6 +105,9 @@ pub(crate) fn read(text: &str) -> Result<Incoming, String> {
             };
             Ok(Incoming::Answer { transaction, result })
         }
+        ("server_info", Some(transaction)) => {
+            Ok(Incoming::Answer { transaction, result: Ok(Reply { data: value, ..Reply::default() }) })
+        }
         ("timeout", _) => Ok(Incoming::Timeout),
         (_, _) => {
             let Some(handle) = value["sender"].as_u64() else { return Ok(Incoming::Nothing) };

@@ -1,6 +1,5 @@
-//! [`Janus`]: a real Janus in a namespace, from a folder of its own: nothing in /etc plays a part.
-//!
-//! One of these serves one node. Only what that node needs is loaded: one plugin, and the WebSocket transport.
+//! [`Janus`]: a real Janus in a namespace, configured by the files that operators are given (`deploy/janus`), in a folder of its
+//! own: nothing in /etc plays a part, unless it is what is tried.
 
 use std::fs;
 use std::io::{Read, Write};
@@ -16,8 +15,13 @@ use crate::process::Process;
 
 /// WebSocket port of each; they are in namespaces of their own.
 pub const WEBSOCKET: u16 = 8188;
-/// Where Debian's package has the loadable parts, below the library folder of the architecture.
-const LIBRARIES: &str = "/usr/lib";
+/// Name and text of the files that operators are given.
+const FILES: [(&str, &str); 4] = [
+    ("janus.jcfg", include_str!("../../deploy/janus/janus.jcfg")),
+    ("janus.transport.websockets.jcfg", include_str!("../../deploy/janus/janus.transport.websockets.jcfg")),
+    ("janus.plugin.videoroom.jcfg", include_str!("../../deploy/janus/janus.plugin.videoroom.jcfg")),
+    ("janus.plugin.streaming.jcfg", include_str!("../../deploy/janus/janus.plugin.streaming.jcfg")),
+];
 const READY_TIMEOUT: Duration = Duration::from_secs(10);
 const POLL: Duration = Duration::from_millis(10);
 
@@ -31,7 +35,7 @@ pub enum Role {
 }
 
 impl Role {
-    fn plugin(self) -> &'static str {
+    fn name(self) -> &'static str {
         match self {
             Role::VideoRoom => "videoroom",
             Role::Streaming => "streaming",
@@ -52,6 +56,8 @@ pub struct JanusConfig {
     pub api_secret: String,
     /// What `create` must hold.
     pub admin_key: String,
+    /// The address that stands for it behind 1:1 NAT.
+    pub mapped: Option<Ipv4Addr>,
 }
 
 /// A running server. Dropping the handle leaves it to the lab, which kills it.
@@ -65,10 +71,11 @@ pub struct Janus<'lab> {
 impl<'lab> Janus<'lab> {
     /// Writes its configuration, starts it, and waits until its WebSocket answers.
     pub fn start(lab: &'lab Lab, config: JanusConfig) -> Result<Self> {
-        let folder = lab.directory().join(format!("janus-{}-{}", config.ns, config.role.plugin()));
+        let folder = lab.directory().join(format!("janus-{}-{}", config.ns, config.role.name()));
         fs::create_dir(&folder).with_context(|| format!("making {}", folder.display()))?;
-        for (name, text) in files(&config, &folder, &libraries()?) {
-            fs::write(folder.join(name), text).with_context(|| format!("writing {name}"))?;
+        for (name, text) in FILES {
+            fs::write(folder.join(name), filled_in(text, &config))
+                .with_context(|| format!("writing {name}"))?;
         }
         let process = lab.spawn(&config.ns, command(&folder))?;
         let janus = Self { lab, config, folder, process };
@@ -140,85 +147,16 @@ fn handshake(port: u16) -> Result<()> {
     Ok(())
 }
 
-/// Debian has it below `/usr/lib/{architecture}/janus`.
-fn libraries() -> Result<PathBuf> {
-    let candidates = fs::read_dir(LIBRARIES).with_context(|| format!("reading {LIBRARIES}"))?.flatten();
-    candidates
-        .map(|entry| entry.path().join("janus"))
-        .find(|folder| folder.join("plugins").is_dir())
-        .with_context(|| format!("no janus below {LIBRARIES}; run `apt-get install janus`"))
-}
-
-/// Name and text of each configuration file.
-fn files(config: &JanusConfig, folder: &Path, libraries: &Path) -> [(&'static str, String); 5] {
-    let (folder, libraries) = (folder.display(), libraries.display());
-    let JanusConfig { address, role, api_secret, admin_key, .. } = config;
-    let main = format!(
-        r#"general: {{
-    configs_folder = "{folder}"
-    plugins_folder = "{libraries}/plugins"
-    transports_folder = "{libraries}/transports"
-    events_folder = "{libraries}/events"
-    loggers_folder = "{libraries}/loggers"
-    debug_level = 4
-    api_secret = "{api_secret}"
-    server_name = "{}"
-    session_timeout = 60
-}}
-media: {{
-    rtp_port_range = "20000-40000"
-}}
-nat: {{
-    nice_debug = false
-    ice_enforce_list = "{address}"
-    # A viewer that vanishes ends in less than a minute, rather than in many.
-    ice_keepalive_conncheck = true
-}}
-plugins: {{
-    disable = "{}"
-}}
-transports: {{
-    disable = "libjanus_http.so,libjanus_mqtt.so,libjanus_nanomsg.so,libjanus_pfunix.so,libjanus_rabbitmq.so"
-}}
-loggers: {{
-    disable = "libjanus_jsonlog.so"
-}}
-events: {{
-    broadcast = false
-}}
-"#,
-        config.ns,
-        disabled(*role),
-    );
-    let websockets = format!("general: {{\n    ws = true\n    ws_port = {WEBSOCKET}\n    wss = false\n}}\n");
-    let plugin = format!("general: {{\n    admin_key = \"{admin_key}\"\n}}\n");
-    [
-        ("janus.jcfg", main),
-        ("janus.transport.websockets.jcfg", websockets),
-        ("janus.transport.http.jcfg", "general: {\n    http = false\n}\n".to_owned()),
-        ("janus.plugin.videoroom.jcfg", plugin.clone()),
-        ("janus.plugin.streaming.jcfg", plugin),
-    ]
-}
-
-/// All plugins of the package but the one wanted.
-fn disabled(role: Role) -> String {
-    let all = [
-        "audiobridge",
-        "duktape",
-        "echotest",
-        "lua",
-        "nosip",
-        "recordplay",
-        "sip",
-        "streaming",
-        "textroom",
-        "videocall",
-        "videoroom",
-        "voicemail",
-    ];
-    let others = all.iter().filter(|name| **name != role.plugin());
-    others.map(|name| format!("libjanus_{name}.so")).collect::<Vec<_>>().join(",")
+/// As operators are told to do it, docs/operations.md, *Janus*.
+fn filled_in(text: &str, config: &JanusConfig) -> String {
+    let text = text
+        .replace("@API_SECRET@", &config.api_secret)
+        .replace("@ADMIN_KEY@", &config.admin_key)
+        .replace("@ADDRESS@", &config.address.to_string());
+    match config.mapped {
+        Some(public) => text.replace("#: ", "").replace("198.51.100.7", &public.to_string()),
+        None => text,
+    }
 }
 
 #[cfg(test)]
@@ -226,9 +164,23 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_the_plugin_of_its_role_is_loaded() {
-        assert!(!disabled(Role::VideoRoom).contains("videoroom"));
-        assert!(disabled(Role::VideoRoom).contains("libjanus_streaming.so"));
-        assert!(!disabled(Role::Streaming).contains("streaming"));
+    fn nothing_is_left_to_be_filled_in() {
+        let config = JanusConfig {
+            ns: "a".to_owned(),
+            address: Ipv4Addr::new(10, 0, 0, 5),
+            role: Role::Streaming,
+            api_secret: "hunter2".to_owned(),
+            admin_key: "hunter3".to_owned(),
+            mapped: Some(Ipv4Addr::new(203, 0, 113, 5)),
+        };
+        let texts: String = FILES.iter().map(|(_, text)| filled_in(text, &config)).collect();
+        let settings = texts.lines().filter(|line| !line.trim_start().starts_with('#'));
+        let settings: String = settings.map(|line| format!("{line}\n")).collect();
+        for wanted in
+            [r#"api_secret = "hunter2""#, r#"admin_key = "hunter3""#, r#"nat_1_1_mapping = "203.0.113.5""#]
+        {
+            assert!(settings.contains(wanted), "{wanted}: {settings}");
+        }
+        assert!(!settings.contains('@'), "{settings}");
     }
 }

@@ -10,6 +10,7 @@ pub mod bpf;
 pub mod browser;
 pub mod capture;
 pub mod client;
+pub mod firewall;
 pub mod http;
 pub mod interrupt;
 pub mod janus;
@@ -29,6 +30,7 @@ mod socket;
 pub mod source;
 pub mod studio;
 pub mod topology;
+pub mod turn;
 pub mod wish;
 
 pub use browser::Browser;
@@ -45,6 +47,7 @@ pub use sink::Sink;
 pub use source::{Flow, Limit, Sent, Source, SourceConfig};
 pub use studio::Studio;
 pub use topology::{Chain, Child, Endpoint, Topology, control_host};
+pub use turn::{Turn, TurnLogin};
 
 /// Says what kept a trial from being one: a generator without a CPU, a ring that overflowed. `cargo xtask test` repeats a
 /// test that failed and said so; it reads these lines in the test's output.

@@ -362,6 +362,7 @@ fn janus<'lab>(lab: &'lab Lab, ns: &str, role: Role) -> Result<Janus<'lab>> {
         role,
         api_secret: API_SECRET.to_owned(),
         admin_key: PLUGIN_SECRET.to_owned(),
+        mapped: None,
     };
     Janus::start(lab, config)
 }

@@ -6,6 +6,11 @@ use std::fs;
 use std::io;
 use std::net::SocketAddr;
 
+/// Its process.
+const JANUS: &str = "janus";
+/// UDP ports of the sample mountpoints in Debian's configuration of Janus, the nodes' own RTP ports among them.
+const SAMPLES: [u16; 5] = [5002, 5004, 5102, 5104, 5106];
+
 /// Transport protocol of a port.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Transport {
@@ -26,13 +31,7 @@ pub struct Holder {
 
 impl fmt::Display for Holder {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(formatter, "{} (PID {})", self.name, self.pid)?;
-        if self.name == "janus" {
-            // Debian's configuration has them; see docs/operations.md.
-            formatter
-                .write_str(", for the sample mountpoints of its streaming plugin or as another node's")?;
-        }
-        Ok(())
+        write!(formatter, "{} (PID {})", self.name, self.pid)
     }
 }
 
@@ -44,14 +43,50 @@ pub fn refusal(transport: Transport, at: SocketAddr, error: &io::Error) -> Strin
     format!("{error}: {}", in_use_by(transport, at.port()))
 }
 
-/// The holder of a port that is in use, or how to find it.
+/// The holder of a port that is in use, or how to find it, and what to do if it is a Janus as Debian installs it.
 pub fn in_use_by(transport: Transport, port: u16) -> String {
     let letter = if transport == Transport::Tcp { 't' } else { 'u' };
+    let sample = transport == Transport::Udp && SAMPLES.contains(&port);
     match holder(transport, port) {
+        Some(holder) if sample && holder.name == JANUS => {
+            format!("in use by {holder}: {}", of_a_sample(port))
+        }
         Some(holder) => format!("in use by {holder}"),
-        // Other users' processes do not show what they hold.
-        None => format!("in use by another program (`sudo ss -Hln{letter}p 'sport = :{port}'` shows which)"),
+        // Other users' processes do not show what they hold, but they do show their names.
+        None => {
+            let find = format!("`sudo ss -Hln{letter}p 'sport = :{port}'` shows which");
+            match if sample { has_port(JANUS, port) } else { None } {
+                Some(pid) => {
+                    let holder = Holder { name: JANUS.to_owned(), pid };
+                    format!("in use by another program, most likely {holder}: {}; {find}", of_a_sample(port))
+                }
+                None => format!("in use by another program ({find})"),
+            }
+        }
     }
+}
+
+/// What has it there and how it is mended.
+fn of_a_sample(port: u16) -> String {
+    format!(
+        "as Debian installs it, a sample mountpoint of its takes UDP {port}; put deploy/janus/*.jcfg into /etc/janus, or take \
+         `rtp-sample` out of janus.plugin.streaming.jcfg there, and restart it"
+    )
+}
+
+/// A process of that name in the network namespace that has a UDP port's sockets; which of them it is, only root may see.
+fn has_port(name: &str, port: u16) -> Option<u32> {
+    let sockets_of = |pid: &str| -> Vec<u64> {
+        let tables = ["udp", "udp6"].map(|table| fs::read_to_string(format!("/proc/{pid}/net/{table}")));
+        tables.into_iter().flatten().flat_map(|table| inodes(Transport::Udp, port, &table)).collect()
+    };
+    let ours = sockets_of("self");
+    let processes = fs::read_dir("/proc").ok()?.flatten();
+    let mut numbers = processes.filter_map(|entry| entry.file_name().to_str()?.parse().ok());
+    numbers.find(|pid: &u32| {
+        let is = fs::read_to_string(format!("/proc/{pid}/comm")).is_ok_and(|found| found.trim_end() == name);
+        is && sockets_of(&pid.to_string()).iter().any(|socket| ours.contains(socket))
+    })
 }
 
 /// Who holds a port in this network namespace, if this process may know.
@@ -139,11 +174,5 @@ mod tests {
              2: 00000000:138C 00000000:0000 07 00000000:00000000 00:00000000 00000000     0        0 0 2 0\n";
         assert_eq!(inodes(Transport::Udp, 5002, table), [4711]);
         assert_eq!(inodes(Transport::Udp, 5004, table), [0; 0]);
-    }
-
-    #[test]
-    fn janus_gets_a_word_about_its_samples() {
-        let text = Holder { name: "janus".to_owned(), pid: 7 }.to_string();
-        assert!(text.starts_with("janus (PID 7), ") && text.contains("sample mountpoints"), "{text}");
     }
 }

@@ -2,37 +2,17 @@
 
 use std::path::Path;
 
-use serde::Serialize;
+use node::doctor::Finding;
 
 use crate::kernel::probe::Verdict;
 use crate::kernel::{self, Pins, pins, probe};
 use crate::net::{Interface, Netlink, XdpFeatures, xdp_features};
 use crate::report;
 
-/// One thing checked.
-#[derive(Debug, Serialize)]
-pub struct Finding {
-    /// What was checked.
-    pub what: String,
-    /// All is well.
-    pub ok: bool,
-    /// Not being well costs something but not the relay.
-    pub optional: bool,
-    /// What was seen.
-    pub seen: String,
-    /// What fixes it.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub fix: Option<String>,
-}
-
 fn finding(what: &str, result: Result<String, String>, optional: bool, fix: &str) -> Finding {
-    let ok = result.is_ok();
-    Finding {
-        what: what.to_owned(),
-        ok,
-        optional,
-        seen: result.unwrap_or_else(|why| why),
-        fix: (!ok).then(|| fix.to_owned()),
+    match optional {
+        true => Finding::wanted(what, result, fix),
+        false => Finding::needed(what, result, fix),
     }
 }
 

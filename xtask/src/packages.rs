@@ -28,6 +28,8 @@ pub enum Need {
     Broadcast,
     /// What only tests of the broadcast use: RTMP and its encoders.
     Encoders,
+    /// Firewalls, address translation and a TURN server between players and servers.
+    Nat,
     /// Metrics read by Prometheus' own checker.
     Metrics,
     /// Headless browsers, and clients of others for their pages.
@@ -55,6 +57,7 @@ impl Need {
         Need::Namespaces,
         Need::Broadcast,
         Need::Encoders,
+        Need::Nat,
         Need::Metrics,
         Need::Browser,
         Need::Proxies,
@@ -69,6 +72,7 @@ impl Need {
             Need::Namespaces => NAMESPACES,
             Need::Broadcast => BROADCAST,
             Need::Encoders => ENCODERS,
+            Need::Nat => NAT,
             Need::Metrics => &[("prometheus", "/usr/bin/promtool")],
             Need::Browser => BROWSER,
             Need::Proxies => PROXIES,
@@ -126,6 +130,9 @@ const ENCODERS: &[Package] = &[
     ("gstreamer1.0-libav", "/usr/share/doc/gstreamer1.0-libav/copyright"),
     ("ffmpeg", "/usr/bin/ffmpeg"),
 ];
+
+/// What stands between players and servers.
+const NAT: &[Package] = &[("coturn", "/usr/bin/turnserver"), ("nftables", "/usr/sbin/nft")];
 
 /// npm fetches the clients, and makes a script of them.
 const BROWSER: &[Package] = &[

@@ -4,11 +4,14 @@ mod settings;
 #[cfg(test)]
 mod tests;
 
+use std::collections::BTreeSet;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::num::NonZeroU32;
 
-use node::config::{ConfigError, Defaults, JanusUrl, NodeConfig, Settings, count, rate};
+use node::config::{ConfigError, Defaults, JanusUrl, NodeConfig, Settings, count, ice_servers, rate};
 use node::http::Rate;
+use node::ice::IceServers;
+use node::prefix::Prefix;
 use node::secret::Secret;
 pub use settings::EgressSettings;
 use settings::*;
@@ -61,8 +64,12 @@ pub struct Config {
     pub whep_token: Option<Secret>,
     /// Ports for mountpoints.
     pub pool: PortPool,
+    /// Where media is taken from, besides from the parent; empty: anywhere.
+    pub sources: BTreeSet<Prefix>,
     /// How many may come in.
     pub most: Most,
+    /// STUN and TURN servers that viewers are told of.
+    pub ice: IceServers,
     /// What to log.
     pub log: String,
 }
@@ -110,6 +117,9 @@ impl Config {
         let api_secret = secret(&JANUS_API_SECRET_FILE)?;
         let mountpoint_secret = secret(&JANUS_MOUNTPOINT_SECRET_FILE)?;
         let whep_token = secret(&WHEP_TOKEN_FILE)?;
+        let sources = settings.list(&SOURCES)?.map(|found| found.value).unwrap_or_default();
+        let sources = node::sources::parse_all(&sources)?;
+        let ice = ice_servers(&mut settings)?;
         node.warnings.append(&mut settings.warnings);
         // Media is taken on IPv6 as well if that is where others are told to send it.
         let v6 = node.host.as_deref().is_some_and(|host| host.parse::<Ipv6Addr>().is_ok());
@@ -134,7 +144,9 @@ impl Config {
             whep_path: whep_path.unwrap_or_else(|| WHEP.to_owned()),
             whep_token,
             pool,
+            sources,
             most: most(&mut settings, &node)?,
+            ice,
             log: node.log.clone(),
             node,
         })

@@ -1,6 +1,10 @@
 //! The settings that only an egress has.
 
-use node::config::{JANUS_URL, Kind, Setting, Table};
+use node::config::{
+    ICE_SERVERS, JANUS_URL, Kind, Setting, TURN_LIFETIME, TURN_PASSWORD_FILE, TURN_SECRET_FILE,
+    TURN_USERNAME, Table,
+};
+pub use node::sources::SETTING as SOURCES;
 
 /// Its table.
 #[derive(Clone, Copy, Debug)]
@@ -16,12 +20,18 @@ impl Table for EgressSettings {
         &WHEP_TOKEN_FILE,
         &PORT_POOL_BASE,
         &PORT_POOL_SIZE,
+        &SOURCES,
         &MAX_VIEWERS,
         &MAX_JOINING,
         &MAX_CLIENT_JOINING,
         &MAX_CLIENT_JOINS,
         &MAX_EVENTS,
         &MAX_CLIENT_EVENTS,
+        &ICE_SERVERS,
+        &TURN_USERNAME,
+        &TURN_PASSWORD_FILE,
+        &TURN_SECRET_FILE,
+        &TURN_LIFETIME,
     ];
 }
 

@@ -116,12 +116,18 @@ fn every_setting_can_be_made_by_every_name_it_has_or_had() {
         ("whep-token-file", &secret, &[]),
         ("port-pool-base", "7000", &[]),
         ("port-pool-size", "7", &[]),
+        ("sources", "10.0.0.0/8", &[]),
         ("max-viewers", "7", &[]),
         ("max-joining", "7", &[]),
         ("max-client-joining", "7", &[]),
         ("max-client-joins", "7", &[]),
         ("max-events", "7", &[]),
         ("max-client-events", "7", &[]),
+        ("ice-servers", "stun:10.0.0.5", &[]),
+        ("turn-username", "u", &[("ICE_SERVERS", "turn:h"), ("TURN_PASSWORD", "p")]),
+        ("turn-password-file", &secret, &[("ICE_SERVERS", "turn:h"), ("TURN_USERNAME", "u")]),
+        ("turn-secret-file", &secret, &[("ICE_SERVERS", "turn:h")]),
+        ("turn-lifetime", "600", &[("ICE_SERVERS", "turn:h"), ("TURN_SECRET", "s")]),
     ];
     let docs = include_str!("../../../docs/settings.md");
     let load = |settings: Settings<'_>| Config::new(settings).map(|config| format!("{config:?}"));

@@ -3,7 +3,7 @@
 // there is none.
 class Feed {
   constructor(at) {
-    Object.assign(this, { at, listeners: new Map(), source: null, timer: null, tries: 0 });
+    Object.assign(this, { at, listeners: new Map(), source: null, older: [], timer: null, tries: 0 });
   }
 
   // key: who listens; id: to which session; viewer: whom the connection keeps its place, or null; tell(name, data).
@@ -24,29 +24,30 @@ class Feed {
   }
 
   open() {
-    const before = this.source;
-    if (!this.listeners.size) {
-      before?.close();
-      this.source = null;
-      return;
-    }
+    // Those before stay until the new one is there: nothing falls between.
+    if (this.source) this.older.push(this.source);
+    this.source = null;
+    if (!this.listeners.size) return this.settle();
     const query = new URLSearchParams();
     for (const { id, viewer } of this.listeners.values()) {
       query.append("id", id);
       if (viewer) query.append("viewer", viewer);
     }
     const source = this.source = new EventSource(`${this.at}?${query}`);
-    // The one before stays until this one is there: nothing falls between.
-    source.onopen = () => { before?.close(); this.tries = 0; };
+    source.onopen = () => { if (source === this.source) this.settle(); };
     source.onerror = () => {
       // A browser connects again by itself after a break, but not after a refusal.
       if (source !== this.source || source.readyState !== EventSource.CLOSED) return;
-      before?.close();
       this.renew(Math.min(1000 * 2 ** this.tries++, 15000) * (0.5 + Math.random()));
     };
     for (const name of ["state", "started", "stalled", "back", "ended"]) {
       source.addEventListener(name, event => this.told(name, JSON.parse(event.data)));
     }
+  }
+
+  settle() {
+    for (const source of this.older.splice(0)) source.close();
+    this.tries = 0;
   }
 
   told(name, data) {

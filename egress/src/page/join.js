@@ -15,6 +15,11 @@ class Join {
     peer.onconnectionstatechange = () => { if (peer === this.peer && !this.ended) this.tell.state(); };
   }
 
+  // The STUN and TURN servers that it may need; before it gathers its addresses.
+  reachBy(iceServers) {
+    if (iceServers.length) this.peer.setConfiguration({ bundlePolicy: "max-bundle", iceServers });
+  }
+
   get state() { return this.peer.connectionState; }
 
   // The name of the place.
@@ -36,11 +41,15 @@ class Join {
   async ask() {
     const response = await request(this.at, { method: "POST", headers: this.auth });
     this.seat(response);
+    this.reachBy(iceServers(response));
     return response.text();
   }
 
   // It is sent ours. An answer ends it; what comes instead is the server's own offer.
   async offer() {
+    const servers = await askIceServers(this.at, this.auth);
+    if (this.ended) return null;
+    this.reachBy(servers);
     this.peer.addTransceiver("audio", { direction: "recvonly" });
     this.peer.addTransceiver("video", { direction: "recvonly" });
     await this.describe("offer", (await this.peer.createOffer()).sdp);
@@ -52,6 +61,7 @@ class Join {
     const sdp = await response.text();
     if (response.status === 406) {
       this.connect();
+      this.reachBy(iceServers(response));
       return sdp;
     }
     if (!this.ended) await this.peer.setRemoteDescription({ type: "answer", sdp });

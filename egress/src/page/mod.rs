@@ -13,6 +13,7 @@ const PAGE: &str = concat!(
     include_str!("index.html"),
     "<script>\n\"use strict\";\n",
     include_str!("status.js"),
+    include_str!("../../../node/src/ice/servers.js"),
     include_str!("join.js"),
     include_str!("feed.js"),
     include_str!("player.js"),

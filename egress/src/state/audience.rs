@@ -3,6 +3,7 @@
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
+use futures_util::future::join_all;
 use janus::{Event, Handle};
 use node::http::wish::IceSession;
 use node::media::VideoCodec;
@@ -22,6 +23,9 @@ use crate::viewers::Viewers;
 const CONNECTS_WITHIN: Duration = Duration::from_secs(30);
 /// A counter-offer is answered at once, or by a player that knows no counter-offers never: Janus holds a place for it.
 pub const COUNTER_OFFER_HOLDS: Duration = Duration::from_secs(10);
+
+/// How long the viewers of a session that has ended are waited for.
+const DISMISSED_WITHIN: Duration = Duration::from_secs(2);
 
 /// A connection for events that broke is made again by the browser within this time.
 const EVENTS_RETURN_WITHIN: Duration = Duration::from_secs(5);
@@ -231,11 +235,13 @@ impl Audience {
         Some(Tie { audience: self.clone(), session: session.to_owned(), viewer: viewer.to_owned() })
     }
 
-    /// All viewers of a session leave.
+    /// All viewers of a session leave: Janus is told of all of them at once, and waited for no longer than a moment. It does
+    /// what it is told in any case.
     pub(super) async fn dismiss(&self, session: &str) {
         let seats = self.viewers().end_session(session);
-        for seat in seats {
-            let _ = seat.handle.detach().await;
+        let leaving = join_all(seats.iter().map(|seat| seat.handle.detach()));
+        if tokio::time::timeout(DISMISSED_WITHIN, leaving).await.is_err() {
+            tracing::warn!("session {session}: Janus is slow to dismiss {} viewers", seats.len());
         }
     }
 

@@ -4,7 +4,7 @@
 //! are told).
 //!
 //! What it does with these: `change` (mountpoints begin and end, one change at a time), `janus` (Janus comes and goes),
-//! `pulse` (whether media arrives, seen twice a second), `tree` (what Redis says), `show` (what HTTP shows). `error`: why not.
+//! `pulse` (whether media arrives, seen twice a second), `tree` (what Redis says), `sources` (whose media is taken), `show` (what HTTP shows). `error`: why not.
 
 mod audience;
 mod change;
@@ -14,6 +14,7 @@ mod link;
 mod media;
 mod pulse;
 mod show;
+mod sources;
 mod tree;
 
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
@@ -30,6 +31,7 @@ use crate::notices::Notices;
 use crate::records::Records;
 use link::JanusLink;
 use media::Media;
+use sources::Sources;
 
 pub use audience::{Audience, COUNTER_OFFER_HOLDS, Reply, Tie};
 pub use change::{NewMountpoint, Outcome};
@@ -49,6 +51,7 @@ pub struct Egress {
     /// There is something to change.
     wake: Notify,
     media: Media,
+    sources: Sources,
     janus: JanusLink,
     audience: Arc<Audience>,
     capacity: Arc<Capacity>,
@@ -61,7 +64,11 @@ impl Egress {
     /// Binds everything and starts the pipelines. Gives besides what is to be in Redis.
     pub async fn start(config: Config) -> Result<(Arc<Egress>, watch::Receiver<Records>), String> {
         let started = Instant::now();
-        let media = Media::start(&config, started).await?;
+        let (sources, first) = Sources::new(&config.sources);
+        let media = Media::start(&config, first, started).await?;
+        if config.node.tree.is_none() && config.sources.is_empty() {
+            tracing::warn!("media is taken from anybody; --source CIDR limits it");
+        }
         let (records, wanted) = watch::channel(Records::new());
         let egress = Egress {
             books: Mutex::new(Books::new(config.pool.clone())),
@@ -74,6 +81,7 @@ impl Egress {
             wake: Notify::new(),
             audience: Audience::new(media.keyframes.clone()),
             media,
+            sources,
             janus: JanusLink::default(),
             notices: Notices::default(),
             records: Mutex::new(Some(records)),

@@ -38,6 +38,7 @@ pub fn door(config: &Config) -> Arc<Door> {
         token: config.whep_token.clone(),
         token_name: "the viewers' token (WHEP_TOKEN)",
         accept_patch: CHANGES,
+        ice: config.ice.clone(),
     })
 }
 

@@ -14,7 +14,7 @@ fn players_are_told_what_happens() {
     let lab = lab();
     let world = World::start(&lab);
     world.session("s1", 4001, [7777, 8888]);
-    world.until("s1", || world.get("/mountpoints")["count"] == json!(1));
+    world.until("s1", || world.egress.log().contains("session s1: mountpoint"));
     let (status, head, _) = world.request("POST", "/whep/endpoint/s1", &[], "");
     assert_eq!(status, 201, "{head}");
     let viewer = resource(&head);

@@ -5,7 +5,8 @@ mod settings;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::ops::Deref;
 
-use node::config::{ConfigError, Defaults, JanusUrl, NodeConfig, Settings};
+use node::config::{ConfigError, Defaults, JanusUrl, NodeConfig, Settings, ice_servers};
+use node::ice::IceServers;
 use node::secret::Secret;
 use settings::*;
 
@@ -55,6 +56,8 @@ pub struct Config {
     pub takeover: Takeover,
     /// Where RTMP is taken, if at all.
     pub rtmp: Option<SocketAddr>,
+    /// STUN and TURN servers that publishers are told of.
+    pub ice: IceServers,
     /// RTMP connections that do not publish yet, in all …
     pub rtmp_waiting: usize,
     /// … and of an address.
@@ -83,6 +86,7 @@ impl Config {
         let room_secret = secret(&JANUS_ROOM_SECRET_FILE)?;
         let admin_key = secret(&JANUS_ADMIN_KEY_FILE)?;
         let whip_token = secret(&WHIP_TOKEN_FILE)?;
+        let ice = ice_servers(&mut settings)?;
         node.warnings.append(&mut settings.warnings);
         let janus = match settings.get(&JANUS, JanusUrl::parse)? {
             Some(janus) => janus,
@@ -119,6 +123,7 @@ impl Config {
             whip_token,
             takeover,
             rtmp,
+            ice,
             rtmp_waiting,
             rtmp_waiting_each,
         })

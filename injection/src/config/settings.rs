@@ -1,6 +1,9 @@
 //! The settings that only an injection has.
 
-use node::config::{JANUS_URL, Kind, Setting, Table};
+use node::config::{
+    ICE_SERVERS, JANUS_URL, Kind, Setting, TURN_LIFETIME, TURN_PASSWORD_FILE, TURN_SECRET_FILE,
+    TURN_USERNAME, Table,
+};
 
 use crate::publication::Takeover;
 
@@ -20,6 +23,11 @@ impl Table for InjectionSettings {
         &WHIP_TOKEN_FILE,
         &TAKEOVER,
         &RTMP,
+        &ICE_SERVERS,
+        &TURN_USERNAME,
+        &TURN_PASSWORD_FILE,
+        &TURN_SECRET_FILE,
+        &TURN_LIFETIME,
         &RTMP_WAITING,
         &RTMP_WAITING_PER_ADDRESS,
     ];

@@ -10,6 +10,7 @@ use node::http::wish::IceSession;
 use node::media::{Codec, Kind, PerKind};
 use tokio::sync::{mpsc, watch};
 
+use super::totals::Totals;
 use super::{InjectorError, lock};
 use crate::feedback::Feedback;
 use crate::pipeline::Feed;
@@ -25,11 +26,12 @@ pub struct LiveSession {
     /// What its video is encoded with, as far as is known.
     codec: Mutex<Option<String>>,
     /// Why it has no room in Janus.
-    room_problem: Mutex<Option<String>>,
+    room_problem: Mutex<Option<RoomProblem>>,
     /// Held by whoever takes or leaves the publisher's place.
     turn: tokio::sync::Mutex<()>,
     current: Mutex<Option<Arc<Current>>>,
     publications: AtomicU64,
+    totals: Arc<Totals>,
     /// It was destroyed: nobody publishes to it any more.
     closed: AtomicBool,
     feedback: Arc<Feedback>,
@@ -37,6 +39,15 @@ pub struct LiveSession {
     takeover: Takeover,
     /// Where times count from.
     epoch: Instant,
+}
+
+/// Why a session has no room in Janus.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RoomProblem {
+    /// In words.
+    pub why: String,
+    /// Somebody else's room has its number: other sessions do not suffer.
+    pub is_its_own: bool,
 }
 
 /// Whoever publishes to a session.
@@ -81,6 +92,7 @@ impl LiveSession {
         feed: Feed,
         feedback: Arc<Feedback>,
         takeover: Takeover,
+        totals: Arc<Totals>,
         epoch: Instant,
     ) -> LiveSession {
         LiveSession {
@@ -91,6 +103,7 @@ impl LiveSession {
             turn: tokio::sync::Mutex::default(),
             current: Mutex::default(),
             publications: AtomicU64::new(0),
+            totals,
             closed: AtomicBool::new(false),
             feedback,
             takeover,
@@ -119,7 +132,7 @@ impl LiveSession {
     }
 
     /// Why it has no room in Janus, if it has none.
-    pub fn room_problem(&self) -> Option<String> {
+    pub fn room_problem(&self) -> Option<RoomProblem> {
         lock(&self.room_problem).clone()
     }
 
@@ -127,9 +140,14 @@ impl LiveSession {
     pub(super) async fn make_room(&self, janus: &VideoRoom) -> bool {
         let session = &self.session;
         let made = janus.create(session.room, &session.id).await;
-        let problem = made.err().map(|error| format!("session {} has no room: {error}", session.id));
-        if let Some(problem) = &problem {
-            tracing::warn!("{problem}");
+        let problem = made.err().map(|error| RoomProblem {
+            why: format!("session {} has no room: {error}", session.id),
+            is_its_own: videoroom::is_room_exists(&error),
+        });
+        if let Some(problem) =
+            problem.as_ref().filter(|problem| self.room_problem().as_ref() != Some(*problem))
+        {
+            tracing::warn!("{}", problem.why);
         }
         let there = problem.is_none();
         *lock(&self.room_problem) = problem;
@@ -201,6 +219,7 @@ impl LiveSession {
         let (connected, over) = (current.connected.subscribe(), current.over.subscribe());
         *lock(&self.current) = Some(current.clone());
         self.publications.fetch_add(1, Ordering::Relaxed);
+        self.totals.published();
         let codecs: Vec<&str> = current.streams.iter().map(|stream| stream.codec.as_str()).collect();
         tracing::info!("session {id}: a publisher with {}", codecs.join(" and "));
         if let Some(video) = codecs.iter().find(|codec| **codec != "opus") {

@@ -13,8 +13,10 @@ mod error;
 mod keep;
 mod link;
 mod live;
+mod orphans;
 mod recipients;
 mod show;
+mod totals;
 mod tree;
 
 use std::collections::BTreeMap;
@@ -36,7 +38,9 @@ use crate::store::Sessions;
 use crate::videoroom::{self, VideoRoom};
 
 use link::JanusLink;
+use orphans::Orphans;
 use recipients::Recipients;
+use totals::Totals;
 
 pub use crate::publication::Via;
 pub use error::InjectorError;
@@ -63,6 +67,8 @@ pub struct Injector {
     /// Told when something should be tried again now.
     retry: Notify,
     broken: mpsc::UnboundedSender<String>,
+    totals: Arc<Totals>,
+    orphans: Mutex<Orphans>,
     /// Its RTMP connections.
     pub rtmp: Rtmp,
     started: Instant,
@@ -92,6 +98,9 @@ impl Injector {
                 ports[0], ports[1]
             )
         })?;
+        if let Some(why) = outlets.shortfall() {
+            tracing::warn!("{why}");
+        }
         let failed = |error: std::io::Error| format!("no socket for feedback: {error}");
         let janus = UdpSocket::bind((Ipv4Addr::UNSPECIFIED, 0)).map_err(failed)?;
         let feedback = Feedback::start(janus, outlets.feedback().map_err(failed)?).map_err(failed)?;
@@ -112,6 +121,8 @@ impl Injector {
             changes: tokio::sync::Mutex::default(),
             retry: Notify::new(),
             broken,
+            totals: Arc::default(),
+            orphans: Mutex::default(),
             rtmp,
             started: Instant::now(),
             created: now_ms(),
@@ -133,7 +144,8 @@ impl Injector {
     pub async fn create(&self, new: NewSession) -> Result<Session, InjectorError> {
         let _change = self.changes.lock().await;
         // Nonsense is nonsense, whether or not Janus and Redis are there.
-        session::decide(new.clone(), &self.taken(), rand::random, now_ms())?;
+        let decided = session::decide(new.clone(), &self.taken(), rand::random, now_ms())?;
+        session::are_hosts(&decided.recipients, &node::addresses::broadcasts())?;
         let janus = self.janus.get()?;
         if !self.state().restored {
             return Err(InjectorError::NotRestored);
@@ -176,12 +188,16 @@ impl Injector {
     /// Ends a session and whoever publishes to it.
     pub async fn destroy(&self, id: &str) -> Result<Session, InjectorError> {
         let _change = self.changes.lock().await;
-        let entry = self.entry(id)?;
+        let entry = match self.entry(id) {
+            Ok(entry) => entry,
+            Err(unknown) => return self.destroy_orphan(id).await?.ok_or(unknown),
+        };
         // Redis first: if it refuses, nothing has changed.
         if let Some(store) = &self.store {
             store.end(&entry.recorded(), now_ms()).await.map_err(InjectorError::Redis)?;
         }
         self.state().sessions.remove(id);
+        self.totals.ended(&entry.feed.counts());
         self.state().neighbours.remove(id);
         entry.close().await;
         // Without Janus there is no room either; or it is removed when we connect again.
@@ -313,13 +329,15 @@ impl Injector {
     }
 
     fn live(&self, session: Session, feed: Feed) -> LiveSession {
-        LiveSession::new(session, feed, self.feedback.clone(), self.config.takeover, self.started)
+        let (feedback, totals) = (self.feedback.clone(), self.totals.clone());
+        LiveSession::new(session, feed, feedback, self.config.takeover, totals, self.started)
     }
 
     /// What others have that a new session could want: the numbers of the tree's sessions, which we are told of, and the
     /// name, of which we are told only if it is of this tree.
     async fn others(&self, new: &NewSession) -> Result<Vec<session::Taken>, InjectorError> {
         let (Some(store), Some(id)) = (&self.store, &new.session_id) else { return Ok(Vec::new()) };
+        store.settle(id, now_ms()).await.map_err(InjectorError::Redis)?;
         let mut others: Vec<_> = store.see(id).await.map_err(InjectorError::Redis)?.into_iter().collect();
         if let Some(tree) = self.tree.get()
             && !self.state().met

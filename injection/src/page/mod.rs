@@ -12,6 +12,7 @@ const PAGE: &str = concat!(
     include_str!("index.html"),
     "<script>\n\"use strict\";\n",
     include_str!("words.js"),
+    include_str!("../../../node/src/ice/servers.js"),
     include_str!("media.js"),
     include_str!("publish.js"),
     "</script>\n</body>\n</html>\n",

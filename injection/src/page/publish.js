@@ -37,7 +37,10 @@ function gathered(peer) {
 
 async function connect() {
   say("busy", "Connecting …");
-  const mine = peer = new RTCPeerConnection();
+  const url = base + encodeURIComponent($("session").value);
+  const now = turn, iceServers = await askIceServers(url, headers());
+  if (now !== turn) return;
+  const mine = peer = new RTCPeerConnection({ iceServers });
   for (const track of media.getTracks()) {
     const sender = peer.addTransceiver(track, { direction: "sendonly", streams: [media] });
     if (track.kind === "video") {
@@ -56,7 +59,6 @@ async function connect() {
   });
   await peer.setLocalDescription(await peer.createOffer());
   await gathered(peer);
-  const url = base + encodeURIComponent($("session").value);
   const answer = await fetch(url, { method: "POST", headers: headers("application/sdp"), body: mine.localDescription.sdp })
     .catch(() => ({ status: 0, text: () => "" }));
   const text = await answer.text();

@@ -22,6 +22,8 @@ const AT_ONCE: i64 = 2000;
 const APART: i64 = 3000;
 /// How exactly the other kind's time line must fit after a jump, in ms, for it to be the same jump.
 const SAME: i64 = 500;
+/// How long timestamps may stand still, in ms: those of a picture's slices do, and of a broken encoder all.
+const STILL: i64 = 500;
 /// From one frame to the next, until more is known, in ms.
 const USUAL: i64 = 1000;
 
@@ -41,6 +43,8 @@ struct Line {
     /// Where the frame was placed. It may lie before the beginning for a moment.
     at: i64,
     now: i64,
+    /// When the timestamps were last seen to move.
+    moved: i64,
     /// How early a frame was at most.
     lead: i64,
     /// How long a frame lasts.
@@ -66,12 +70,13 @@ impl Clock {
                 let shared = other.map(|other| other.offset);
                 let offset =
                     shared.filter(|offset| (time + offset - now).abs() <= APART).unwrap_or(now - time);
-                Line { time, offset, at: time + offset, now, lead: 0, usual: USUAL }
+                Line { time, offset, at: time + offset, now, moved: now, lead: 0, usual: USUAL }
             }
             Some(last) if last.goes_on(time, now) => Line {
                 time,
                 at: (time + last.offset).max(last.at),
                 now,
+                moved: if time > last.time { now } else { last.moved },
                 lead: last.lead.max(time + last.offset - now),
                 usual: (time - last.time).max(0),
                 ..last
@@ -95,7 +100,8 @@ impl Line {
         let (step, passed) = (time - self.time, now - self.now);
         let lead = time + self.offset - now;
         let early = lead > self.lead + EARLIER && step > 2 * self.usual + BACK / 2;
-        step >= -BACK && step <= passed + AT_ONCE && !early
+        let stands_still = step <= 0 && now > self.moved + STILL;
+        step >= -BACK && step <= passed + AT_ONCE && !early && !stands_still
     }
 }
 
@@ -229,6 +235,27 @@ mod tests {
         clock.place(Kind::Video, 0, ms(0));
         assert_eq!(clock.place(Kind::Audio, 900_000, ms(3100)), ms(3100));
         assert_eq!(clock.place(Kind::Audio, 900_023, ms(3120)), ms(3123));
+    }
+
+    /// An encoder that does not count.
+    #[test]
+    fn timestamps_that_stand_still_are_not_believed() {
+        let mut clock = Clock::default();
+        for n in 0..100 {
+            for kind in Kind::BOTH {
+                let at = clock.place(kind, 0, ms(n * 40));
+                assert!(n < 15 || at.abs_diff(ms(n * 40)) <= ms(40), "{n} {kind}: {at:?}");
+            }
+        }
+        // The slices of a picture have one time, however many they are.
+        let mut clock = Clock::default();
+        for n in 0..1000 {
+            let picture = n / 20;
+            assert_eq!(
+                clock.place(Kind::Video, picture * 40, ms(u64::from(n) * 2)),
+                ms(u64::from(picture) * 40)
+            );
+        }
     }
 
     #[test]

@@ -5,6 +5,7 @@
 //! who has them: two injections that are asked at once do not allot the same. Then it is written, and told of last: whoever
 //! reads it then finds all of it. Each step costs the same however many sessions there are.
 
+pub mod orphans;
 mod script;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -176,6 +177,7 @@ impl Sessions {
         for session in &checked {
             let fields = [field::ACTIVE, field::VIDEO_CODEC, field::INJECTION_NODE_ID];
             pipe.cmd("HMGET").arg(key::session(&session.id)).arg(&fields);
+            pipe.cmd("EXPIRE").arg(key::session(&session.id)).arg(ENDED_TTL.as_secs()).ignore();
         }
         let rows: Vec<(Option<String>, Option<String>, Option<String>)> = self.commands.run(&pipe).await?;
         for (session, (active, codec, injection)) in checked.into_iter().zip(rows) {
@@ -265,6 +267,8 @@ impl Sessions {
         // Whatever a session of this name left behind goes, its time to live with it.
         pipe.del(&key).ignore();
         pipe.hset_multiple(&key, &session.fields(&self.node_id, &self.tree_id, true)).ignore();
+        // Should this node be killed for good, it is gone by itself some time; while it lives, it renews it.
+        pipe.cmd("EXPIRE").arg(&key).arg(ENDED_TTL.as_secs()).ignore();
         pipe.sadd(key::sessions(&self.node_id), &session.id).ignore();
         pipe.sadd(key::ACTIVE_SESSIONS, &session.id).ignore();
         pipe.sadd(key::INDEXED_SESSIONS, &session.id).ignore();

@@ -14,6 +14,9 @@ fn test() {
     let receiver = Receiver::start(scene.lab);
     let encoder = scene.encodes("s1", "s1", rtmp::BASELINE);
     let before = memory(scene.injection.pid());
+    // One that goes no farther than half a handshake.
+    let mut slow = Wire::dial(scene.lab);
+    slow.says(&[3; 700]);
 
     let claims: [&[u8]; 5] = [
         b"\x08\xff\xff\xff\xff",
@@ -67,6 +70,7 @@ fn test() {
     assert!(!publisher.is_closed_within(Duration::from_secs(1)));
     drop(publisher);
 
+    assert!(slow.is_closed_within(Duration::from_secs(11)), "it has 10 s to say what it publishes");
     let grown = memory(scene.injection.pid()).saturating_sub(before);
     assert!(grown < 64 << 10, "the node has grown by {grown} KiB");
     let count = receiver.count();

@@ -19,7 +19,7 @@ use serde_json::Value;
 use crate::netns::Lab;
 use driver::{Driver, Order};
 pub use statistics::{Inbound, Outbound, Statistics};
-use statistics::{REMEMBER_PEERS, STATISTICS};
+use statistics::{REMEMBER_PEERS, STATISTICS, WAYS};
 
 /// A browser's first start on a busy machine takes long.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -110,6 +110,12 @@ impl<'lab> Browser<'lab> {
     pub fn statistics(&self) -> Result<Statistics> {
         let value = self.driver.order(Order::RunAsync(STATISTICS))?;
         serde_json::from_str(value.as_str().unwrap_or_default()).context("reading the statistics")
+    }
+
+    /// How each connection that is up reaches the other end: `host`, `prflx`, `relay tcp` …
+    pub fn ways(&self) -> Result<Vec<String>> {
+        let value = self.driver.order(Order::RunAsync(WAYS))?;
+        serde_json::from_str(value.as_str().unwrap_or_default()).context("reading the candidate pairs")
     }
 
     /// Waits until the statistics are as wanted, and gives them.

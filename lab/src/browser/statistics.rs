@@ -28,6 +28,24 @@ pub(super) const STATISTICS: &str = "
         }));
     })();";
 
+/// How each connection's own candidate came about, and what its relay is spoken to by. Firefox has no reports of transports,
+/// and says of a pair whether it is the one.
+pub(super) const WAYS: &str = "
+    const done = arguments[arguments.length - 1];
+    (async () => {
+        const ways = [];
+        for (const peer of window.labPeers) {
+            if (peer.connectionState !== 'connected') continue;
+            const report = await peer.getStats(), all = [...report.values()];
+            const transport = all.find(entry => entry.type === 'transport' && entry.selectedCandidatePairId);
+            const pair = transport ? report.get(transport.selectedCandidatePairId)
+                : all.find(entry => entry.type === 'candidate-pair' && entry.selected);
+            const local = pair && report.get(pair.localCandidateId);
+            if (local) ways.push(local.candidateType + (local.relayProtocol ? ' ' + local.relayProtocol : ''));
+        }
+        done(JSON.stringify(ways));
+    })();";
+
 /// One received stream, by the names of the W3C's webrtc-stats.
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(rename_all = "camelCase", default)]

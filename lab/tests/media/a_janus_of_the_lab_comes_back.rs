@@ -23,6 +23,7 @@ fn in_both_roles() {
             role,
             api_secret: "a".to_owned(),
             admin_key: "b".to_owned(),
+            mapped: None,
         };
         let mut janus = Janus::start(&lab, config).unwrap();
         let log = janus.process().log();

@@ -9,7 +9,9 @@ pub enum Failure {
     #[error("the host name '{host}' of Redis cannot be looked up ({why}); check REDIS_URL and DNS")]
     Unknown { host: String, why: String },
     /// Nobody listens.
-    #[error("Redis at {address} cannot be reached ({why}); is it running, and is REDIS_URL right?")]
+    #[error(
+        "Redis at {address} cannot be reached ({why}); is it running, does it listen on more than 127.0.0.1 (`bind` in redis.conf), and is REDIS_URL right?"
+    )]
     Unreachable { address: String, why: String },
     /// Nothing comes back.
     #[error(

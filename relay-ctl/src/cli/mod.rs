@@ -97,9 +97,8 @@ fn run(command: Command) -> Result<ExitCode, Failure> {
         }
         Command::Doctor { interface, json, pin_root } => {
             let findings = doctor::examine(interface.as_deref(), &pin_root);
-            let sound = findings.iter().all(|finding| finding.ok || finding.optional);
-            show::print(json, &findings, |findings| show::findings(findings))?;
-            Ok(if sound { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+            show::print(json, &findings, |findings| node::doctor::text(findings))?;
+            Ok(node::doctor::verdict(&findings))
         }
         Command::Completions { shell } => completion::script(shell).map(|()| ExitCode::SUCCESS),
     }

@@ -9,7 +9,6 @@ use serde_json::Value;
 
 use super::Failure;
 use super::maps::Contents;
-use crate::doctor::Finding;
 use crate::view::{Child, ChildState, Children, Status, Streams};
 
 /// Prints a view.
@@ -204,25 +203,6 @@ fn plain(value: &Value) -> String {
 
 pub fn added(child: &Child) -> String {
     printable(&format!("{}: {}", child.name, state(child)))
-}
-
-pub fn findings(findings: &[Finding]) -> String {
-    let line = |finding: &Finding| {
-        let mark = if finding.ok {
-            "ok   "
-        } else if finding.optional {
-            "note "
-        } else {
-            "FAIL "
-        };
-        match finding.fix.as_deref() {
-            Some(fix) if !finding.ok => {
-                format!("{mark}{}: {}\n     fix: {fix}", finding.what, finding.seen)
-            }
-            _ => format!("{mark}{}: {}", finding.what, finding.seen),
-        }
-    };
-    findings.iter().map(line).collect::<Vec<_>>().join("\n")
 }
 
 fn state(child: &Child) -> String {

@@ -45,8 +45,13 @@ impl<'lab> World<'lab> {
 
     /// With more in the egress' environment.
     pub fn start_with(lab: &'lab Lab, env: &[(&str, &str)]) -> World<'lab> {
+        World::start_mapped(lab, env, None)
+    }
+
+    /// The same behind an address that stands for Janus' own.
+    pub fn start_mapped(lab: &'lab Lab, env: &[(&str, &str)], mapped: Option<Ipv4Addr>) -> World<'lab> {
         let redis = Redis::start(lab, "eg", RedisConfig::default()).unwrap();
-        let janus = start_janus(lab);
+        let janus = start_janus(lab, mapped);
         let egress = start_egress(lab, env);
         let world = World { lab, redis, janus, egress };
         world.until("healthy", || world.get("/status")["healthy"] == json!(true));
@@ -65,7 +70,7 @@ impl<'lab> World<'lab> {
     }
 
     /// Waits until something is so.
-    pub fn until(&self, what: &str, so: impl Fn() -> bool) -> Duration {
+    pub fn until(&self, what: &str, mut so: impl FnMut() -> bool) -> Duration {
         let started = Instant::now();
         while !so() {
             assert!(started.elapsed() < LONG, "not within {LONG:?}: {what}\n{}", self.egress.log());
@@ -134,13 +139,14 @@ impl<'lab> World<'lab> {
     }
 }
 
-fn start_janus(lab: &Lab) -> Janus<'_> {
+fn start_janus(lab: &Lab, mapped: Option<Ipv4Addr>) -> Janus<'_> {
     let config = JanusConfig {
         ns: "eg".to_owned(),
         address: HOST,
         role: Role::Streaming,
         api_secret: "apis".to_owned(),
         admin_key: "mps".to_owned(),
+        mapped,
     };
     Janus::start(lab, config).unwrap()
 }
@@ -164,6 +170,18 @@ pub fn seen(browser: &Browser<'_>, name: &str) -> f64 {
 pub fn start_egress(lab: &Lab, env: &[(&str, &str)]) -> Process {
     let mut command = Command::new(env!("CARGO_BIN_EXE_egress"));
     command.args(["--api", "0.0.0.0:7073", "--log", "debug"]);
+    configure(&mut command, env);
+    let egress = lab.spawn("eg", command).unwrap();
+    let started = Instant::now();
+    while !egress.log().contains("ready: ") {
+        assert!(started.elapsed() < LONG, "the egress does not start: {}", egress.log());
+        std::thread::sleep(Duration::from_millis(10));
+    }
+    egress
+}
+
+/// What an egress of these tests is told by its environment.
+pub fn configure(command: &mut Command, env: &[(&str, &str)]) {
     command.envs([
         ("NODE_ID", "egress-1"),
         ("NODE_HOST", "10.77.0.1"),
@@ -174,13 +192,6 @@ pub fn start_egress(lab: &Lab, env: &[(&str, &str)]) -> Process {
         ("PORT_POOL_SIZE", "3"),
     ]);
     command.envs(env.iter().copied());
-    let egress = lab.spawn("eg", command).unwrap();
-    let started = Instant::now();
-    while !egress.log().contains("ready: ") {
-        assert!(started.elapsed() < LONG, "the egress does not start: {}", egress.log());
-        std::thread::sleep(Duration::from_millis(10));
-    }
-    egress
 }
 
 /// An RTP packet with some payload.

@@ -42,6 +42,11 @@ impl Scene {
 
     /// The same, with more in the injection's environment.
     pub fn with(name: &str, environment: &[(&str, &str)]) -> Scene {
+        Scene::mapped(name, environment, None)
+    }
+
+    /// The same behind an address that stands for Janus' own.
+    pub fn mapped(name: &str, environment: &[(&str, &str)], mapped: Option<Ipv4Addr>) -> Scene {
         let turn = TURN.lock().unwrap_or_else(PoisonError::into_inner);
         let owned = Box::new(Lab::new(&format!("inj-{name}-")).unwrap());
         // SAFETY: the lab stays where it is until `drop` takes `owned`, after everything that refers to it.
@@ -53,7 +58,7 @@ impl Scene {
         lab.address("node", "e0", "10.77.0.1/24").unwrap();
         lab.address("far", "e0", "10.77.0.2/24").unwrap();
         let redis = Redis::start(lab, "node", RedisConfig::default()).unwrap();
-        let janus = start_janus(lab);
+        let janus = start_janus(lab, mapped);
         let injection = start_injection(lab, environment);
         let scene = Scene { injection, janus, lab, redis, owned: Some(owned), _turn: turn };
         scene.is_ready();
@@ -224,13 +229,14 @@ fn start_injection(lab: &Lab, environment: &[(&str, &str)]) -> Process {
     lab.spawn("node", command).unwrap()
 }
 
-fn start_janus(lab: &Lab) -> Janus<'_> {
+fn start_janus(lab: &Lab, mapped: Option<Ipv4Addr>) -> Janus<'_> {
     let config = JanusConfig {
         ns: "node".to_owned(),
         address: Ipv4Addr::new(10, 77, 0, 1),
         role: Role::VideoRoom,
         api_secret: API_SECRET.to_owned(),
         admin_key: ROOM_SECRET.to_owned(),
+        mapped,
     };
     Janus::start(lab, config).unwrap()
 }

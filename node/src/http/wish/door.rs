@@ -8,8 +8,10 @@ use axum::http::{HeaderName, HeaderValue, Method, StatusCode, header};
 use axum::middleware::{Next, from_fn_with_state};
 use axum::response::{IntoResponse, Response};
 
+use super::servers::{Asked, session_in, tell};
 use super::{ACCEPT_PATCH, ACCEPT_POST, SDP};
 use crate::http::{Failed, check_token};
+use crate::ice::IceServers;
 use crate::secret::Secret;
 
 /// What a page of another origin may read of an answer.
@@ -28,6 +30,8 @@ pub struct Door {
     pub token_name: &'static str,
     /// What resources take by PATCH.
     pub accept_patch: &'static str,
+    /// The STUN and TURN servers that clients are told of.
+    pub ice: IceServers,
 }
 
 /// Admits to the protocol's routes who has the token. What a path is, and which methods it has, is no secret.
@@ -37,10 +41,19 @@ pub fn protect<S: Clone + Send + Sync + 'static>(router: Router<S>, door: Arc<Do
 
 async fn admit(State(door): State<Arc<Door>>, request: Request, next: Next) -> Result<Response, Failed> {
     let asks = matches!(*request.method(), Method::POST | Method::PATCH | Method::DELETE);
-    if let Some(token) = door.token.as_ref().filter(|_| asks) {
-        check_token(request.headers(), token, door.token_name)?;
+    let known = match &door.token {
+        Some(token) => check_token(request.headers(), token, door.token_name),
+        None => Ok(()),
+    };
+    let admitted = known.is_ok();
+    if asks {
+        known?;
     }
-    Ok(next.run(request).await)
+    let asked = Asked::of(request.method(), request.headers());
+    let session = session_in(&door.base, request.uri().path()).to_owned();
+    let mut response = next.run(request).await;
+    tell(&door.ice, asked, &session, admitted, &mut response);
+    Ok(response)
 }
 
 /// Goes around everything, the guard included: pages of any origin may read every answer, refusals too, for what protects

@@ -11,6 +11,7 @@ mod door;
 mod etag;
 mod fragment;
 mod negotiation;
+mod servers;
 
 use axum::http::{HeaderName, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};

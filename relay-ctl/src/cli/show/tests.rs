@@ -115,15 +115,3 @@ fn the_numbers_of_a_child_come_before_a_reason_that_may_be_long() {
     assert!(line.find("12345").unwrap() < 100, "{text}");
     assert!(line.trim_end().ends_with(reason), "{text}");
 }
-
-#[test]
-fn a_finding_that_is_not_well_has_a_fix() {
-    let finding = Finding {
-        what: "link".to_owned(),
-        ok: false,
-        optional: false,
-        seen: "down".to_owned(),
-        fix: Some("ip link set eth0 up".to_owned()),
-    };
-    assert_eq!(findings(&[finding]), "FAIL link: down\n     fix: ip link set eth0 up");
-}

@@ -1,0 +1,63 @@
+//! `egress doctor`: what this node needs, whether it is there, and what mends it.
+
+use std::net::SocketAddr;
+
+use node::doctor::{Finding, janus as of_janus, machine, redis, servers, warnings};
+use node::port::Transport::{Tcp, Udp};
+
+use crate::config::Config;
+use crate::pipeline;
+use crate::streaming::{self, PLUGIN};
+
+const PROGRAM: &str = "egress";
+/// What the media of a mountpoint wants to wait in while Janus is busy.
+const OF_A_MOUNTPOINT: usize = 1 << 20;
+
+/// Everything, in the order in which it is mended best.
+pub async fn examine(config: &Config) -> Vec<Finding> {
+    let [audio, video] = config.media;
+    let at = |port: u16| SocketAddr::new(config.listen, port);
+    let ports = [
+        ("HTTP", Tcp, config.api),
+        ("audio RTP", Udp, at(audio)),
+        ("audio RTCP", Udp, at(audio + 1)),
+        ("video RTP", Udp, at(video)),
+        ("video RTCP", Udp, at(video + 1)),
+    ];
+    let mut findings = warnings(&config.node.warnings);
+    let installed = pipeline::installed().map(|()| "all that is needed is installed".to_owned());
+    findings.push(Finding::needed("GStreamer", installed.map_err(|error| error.to_string()), ""));
+    findings.extend(machine::ports(PROGRAM, &ports));
+    findings.push(machine::open_files());
+    findings.push(machine::receive_buffer(machine::BUFFER));
+    findings.push(redis::answers(config.node.tree.as_ref()).await);
+    if let Some(host) = &config.node.host {
+        findings.push(machine::host(host).await);
+    }
+    findings.extend(janus(config).await);
+    findings.extend(servers::answer(&config.ice).await);
+    findings
+}
+
+async fn janus(config: &Config) -> Vec<Finding> {
+    let info = match janus::info(&config.janus.url).await {
+        Ok(info) => info,
+        // Where it is and what to do is in the error.
+        Err(error) => return vec![Finding::needed("Janus", Err(error.to_string()), "")],
+    };
+    let mut findings = of_janus::findings(&info, PLUGIN);
+    let admitted = streaming::admits(&config.janus).await.map_err(|error| error.to_string());
+    findings.push(Finding::needed(
+        "mountpoints",
+        admitted.map(|()| "Janus takes this node's secrets".to_owned()),
+        "JANUS_API_SECRET is `general.api_secret` of janus.jcfg, JANUS_MOUNTPOINT_SECRET the `admin_key` of \
+         janus.plugin.streaming.jcfg",
+    ));
+    let (first, last) = config.pool.range();
+    let is_here = matches!(&*config.janus.host, "127.0.0.1" | "::1" | "localhost");
+    if is_here {
+        findings.push(machine::pool("port pool", "janus", first..=last));
+        findings.push(machine::default_buffer(OF_A_MOUNTPOINT));
+    }
+    findings
+}
