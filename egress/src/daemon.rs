@@ -29,36 +29,54 @@ async fn serve(config: Config) -> Result<(), Failure> {
         let why = refusal(Transport::Tcp, api, &error);
         Failure::Other(format!("cannot listen on --api {api}: {why}; choose another address or port"))
     })?;
+    let admin = match config.auth.admin {
+        Some(address) => Some(TcpListener::bind(address).await.map_err(|error| {
+            let why = refusal(Transport::Tcp, address, &error);
+            Failure::Other(format!(
+                "cannot listen on --admin {address}: {why}; choose another address or port"
+            ))
+        })?),
+        None => None,
+    };
     let (egress, records) = Egress::start(config).await.map_err(Failure::Other)?;
-    let recording = egress.config.node.tree.clone().map(|tree| {
-        let keeping = crate::records::keep(tree.redis, egress.config.node.node_id.clone(), records);
-        tokio::spawn(keeping)
-    });
     let tree = egress.config.node.tree.clone().map(|config| {
         let tree = Tree::start(config, egress.registration(), egress.clone());
         egress.in_tree(&tree);
         tree
     });
+    let recording = tree.clone().zip(egress.config.node.tree.clone()).map(|(tree, config)| {
+        let id = egress.config.node.node_id.clone();
+        tokio::spawn(async move {
+            // Under another's name nothing is written, nor ended.
+            tree.is_named().await;
+            crate::records::keep(config.redis, id, records).await;
+        })
+    });
     let keeping = [
         tokio::spawn(egress.clone().keep_janus()),
         tokio::spawn(egress.clone().keep_mountpoints()),
         tokio::spawn(egress.clone().keep_watch()),
+        tokio::spawn(egress.clone().keep_sources()),
     ];
     let [audio, video] = egress.config.media;
     println!("ready: api={api} audio={audio} video={video} whep={}", egress.config.whep_path);
     let _ = std::io::stdout().flush();
 
-    let router = crate::api::router(egress.clone());
-    let served = node::http::serve(listener, router, egress.limits.clone(), stopped).await;
+    let (api, operators) = crate::api::routers(egress.clone());
+    let served = node::http::serve_both((listener, api), admin.zip(operators), stopped).await;
     for task in keeping {
         task.abort();
     }
     // What others are told first: that this node is none of the tree's any more.
+    let mut is_ours = true;
     if let Some(tree) = tree {
+        let view = tree.view();
         tree.stop().await;
+        is_ours = view.borrow().redis.named && view.borrow().redis.taken.is_none();
     }
     egress.close().await;
-    if let Some(recording) = recording {
+    egress.webhooks().finish().await;
+    if let Some(recording) = recording.filter(|_| is_ours) {
         let _ = tokio::time::timeout(FAREWELL, recording).await;
     }
     tracing::info!("stopped");

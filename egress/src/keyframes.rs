@@ -4,6 +4,10 @@
 //! Janus that was started anew has forgotten. One socket serves all mountpoints: what comes from a mountpoint's RTCP port
 //! is about that mountpoint.
 //!
+//! Upwards a request goes to the port after the one that media comes from (RFC 3550 section 11), and from the port that media
+//! comes in by to the port that it comes from: an address translation between the two has a way back for these, and for no
+//! others. Who hears both takes them for one.
+//!
 //! Whoever asked before a keyframe began to come has what he needs, and his request goes no further: the one second that all
 //! share is kept for the next viewer.
 
@@ -79,9 +83,27 @@ impl Sockets {
     }
 }
 
+/// The ways up: from which socket to which port.
+struct Ways {
+    /// Our RTCP port for video.
+    rtcp: Arc<UdpSocket>,
+    /// Our RTP port for video. Only the pipeline reads it.
+    media: UdpSocket,
+}
+
+impl Ways {
+    /// To whoever sends from this address and port.
+    fn to(&self, source: SocketAddr) -> impl Iterator<Item = (&UdpSocket, SocketAddr)> {
+        let after =
+            source.port().checked_add(1).map(|port| (&*self.rtcp, SocketAddr::new(source.ip(), port)));
+        after.into_iter().chain([(&self.media, source)])
+    }
+}
+
 impl Keyframes {
     /// Begins. `video`: knows who sends what, and counts its times from `epoch`.
-    pub fn start(sockets: Sockets, video: Arc<Lane>, epoch: Instant) -> Arc<Keyframes> {
+    pub fn start(sockets: Sockets, video: Arc<Lane>, epoch: Instant) -> std::io::Result<Arc<Keyframes>> {
+        let media = UdpSocket::from_std(video.socket()?)?;
         let (asks, asked) = mpsc::unbounded_channel();
         let (hellos, hello) = mpsc::unbounded_channel();
         let keyframes = Arc::new(Keyframes {
@@ -95,10 +117,11 @@ impl Keyframes {
         let Sockets { audio, video: rtcp, janus } = sockets;
         tokio::spawn(drain(audio));
         let rtcp = Arc::new(rtcp);
-        tokio::spawn(keyframes.clone().pass_on(asked, rtcp.clone(), video));
+        let ways = Ways { rtcp: rtcp.clone(), media };
+        tokio::spawn(keyframes.clone().pass_on(asked, ways, video));
         tokio::spawn(keyframes.clone().listen(rtcp));
         tokio::spawn(keyframes.clone().talk(janus, hello));
-        keyframes
+        Ok(keyframes)
     }
 
     /// A mountpoint's RTCP port; what Janus asks for there is about this SSRC.
@@ -169,7 +192,7 @@ impl Keyframes {
     async fn pass_on(
         self: Arc<Self>,
         mut asked: mpsc::UnboundedReceiver<Request>,
-        socket: Arc<UdpSocket>,
+        ways: Ways,
         video: Arc<Lane>,
     ) {
         let epoch = self.epoch;
@@ -196,22 +219,26 @@ impl Keyframes {
                     }
             };
             for ssrc in ready {
-                self.send(&socket, &video, sender, ssrc).await;
+                self.send(&ways, &video, sender, ssrc).await;
             }
         }
     }
 
     /// Asks whoever the video comes from.
-    async fn send(&self, socket: &UdpSocket, video: &Lane, sender: Ssrc, ssrc: Ssrc) {
+    async fn send(&self, ways: &Ways, video: &Lane, sender: Ssrc, ssrc: Ssrc) {
         // Nobody to ask: nothing has come yet, and what comes begins with a keyframe.
         let Some(source) = video.routes().get(ssrc).and_then(|route| route.source()) else { return };
-        let Some(port) = source.port().checked_add(1) else { return };
-        match socket.send_to(&keyframe::request(sender, ssrc), (source.ip(), port)).await {
-            Ok(_) => {
-                self.sent.fetch_add(1, Ordering::Relaxed);
-                tracing::debug!("SSRC {ssrc}: asked {}:{port} for a keyframe", source.ip());
+        let request = keyframe::request(sender, ssrc);
+        let mut sent = false;
+        for (socket, to) in ways.to(source) {
+            match socket.send_to(&request, to).await {
+                Ok(_) => sent = true,
+                Err(error) => tracing::debug!("a PLI to {to}: {error}"),
             }
-            Err(error) => tracing::debug!("a PLI to {}:{port}: {error}", source.ip()),
+        }
+        if sent {
+            self.sent.fetch_add(1, Ordering::Relaxed);
+            tracing::debug!("SSRC {ssrc}: asked {source} for a keyframe");
         }
     }
 

@@ -16,6 +16,7 @@ pub fn text(sample: &Sample) -> Result<String> {
     ports(&scrape, sample)?;
     media(&scrape, sample)?;
     node(&scrape, sample)?;
+    scrape.doors(sample.admissions, sample.told)?;
     sample.http.scrape(&scrape)?;
     scrape.text()
 }
@@ -120,7 +121,7 @@ fn media(scrape: &Scrape, sample: &Sample) -> Result<()> {
 
 fn node(scrape: &Scrape, sample: &Sample) -> Result<()> {
     let status = &sample.status;
-    scrape.one_gauge("healthy", "1 when viewers would see every session.", flag(status.healthy))?;
+    scrape.one_gauge("healthy", "1 when it can do its job.", flag(status.healthy))?;
     scrape.one_gauge("janus_connected", "1 while there is a Janus.", flag(status.janus.connected))?;
     scrape.one_counter("janus_returns_total", "How often Janus came back.", status.janus.returns as f64)?;
     scrape.counter(
@@ -142,10 +143,12 @@ mod documented;
 mod tests {
     use std::collections::BTreeMap;
 
+    use node::auth::Counts;
     use node::http::Taken;
     use node::media::{Ssrc, VideoCodec};
     use node::topology::TopologyView;
     use node::view::Gstreamer;
+    use node::webhook::Told;
 
     use super::*;
     use crate::portpool::PortPool;
@@ -191,6 +194,7 @@ mod tests {
             mountpoints: Counted { count: 1, active: 1 },
             viewers: Watching { connected: 1, connecting: 0, served: 1 },
             port_pool: PortPool::new(6000, 100).unwrap().view(),
+            sources: vec!["any".to_owned()],
             dropped: BTreeMap::from([("audio", BTreeMap::from([("rtcp", 1)]))]),
             keyframes: Keyframes { asked: 2, passed_on: 1 },
             problems: Vec::new(),
@@ -200,6 +204,8 @@ mod tests {
             status,
             mountpoints: vec![mountpoint],
             received: [(1, 100), (2, 200)],
+            admissions: Counts::default(),
+            told: Told::default(),
             capacity: Default::default(),
             http: Taken::default(),
         }

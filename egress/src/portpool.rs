@@ -2,13 +2,19 @@
 //!
 //! Behind the pairs is one more port for each of them, for the RTCP of its video. Left to itself, Janus would choose that
 //! among its own RTP ports, and might choose one of a pair that is free at that moment.
+//!
+//! A pair that Janus cannot take, because somebody else has one of its ports, is *set aside* for a while: one foreign socket
+//! must not keep all sessions from being shown.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 
 /// Janus takes ports of its own from here on, unless it is told otherwise (`rtp_port_range`).
 const OF_JANUS: u16 = 10_000;
+
+/// A pair that was set aside is tried again after so many ms.
+const ASIDE: u64 = 10_000;
 
 /// Two neighbouring ports, and one for RTCP.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -33,8 +39,10 @@ pub struct View {
     pub capacity: u16,
     /// Pairs in use.
     pub allocated: u16,
-    /// Pairs that are free, each of them.
+    /// Pairs that are free.
     pub available: u16,
+    /// Pairs that are free here, and that Janus could not take when it was last tried: their first ports.
+    pub set_aside: Vec<u16>,
     /// allocated / capacity, in percent.
     pub utilization_percent: f64,
 }
@@ -45,6 +53,16 @@ pub struct PortPool {
     base: u16,
     size: u16,
     taken: BTreeSet<u16>,
+    /// Pairs that could not be taken, and are not tried again before …
+    aside: BTreeMap<u16, Aside>,
+}
+
+#[derive(Clone, Debug)]
+struct Aside {
+    /// ms since 1970.
+    until: u64,
+    /// Who has its ports, or what Janus says.
+    why: String,
 }
 
 impl PortPool {
@@ -60,7 +78,7 @@ impl PortPool {
                  65535"
             ));
         }
-        Ok(PortPool { base, size, taken: BTreeSet::new() })
+        Ok(PortPool { base, size, taken: BTreeSet::new(), aside: BTreeMap::new() })
     }
 
     /// First and last port, those for RTCP among them.
@@ -79,11 +97,39 @@ impl PortPool {
         })
     }
 
-    /// Takes the lowest free pair.
-    pub fn take(&mut self) -> Option<Pair> {
-        let index = (0..self.size).find(|index| !self.taken.contains(index))?;
+    /// Takes the lowest free pair that is not set aside. `now`: ms since 1970.
+    pub fn take(&mut self, now: u64) -> Option<Pair> {
+        let is_aside = |index: &u16| self.aside.get(index).is_some_and(|aside| now < aside.until);
+        let index = (0..self.size).find(|index| !self.taken.contains(index) && !is_aside(index))?;
         self.taken.insert(index);
         Some(self.pair(index))
+    }
+
+    /// Janus cannot take a pair: once it is given back, it is not taken again for a while. `why`: who has its ports.
+    pub fn set_aside(&mut self, pair: Pair, why: String, now: u64) {
+        if let Some(index) = self.index(pair) {
+            self.aside.insert(index, Aside { until: now + ASIDE, why });
+        }
+    }
+
+    /// Janus has taken it: whatever was wrong is over.
+    pub fn works(&mut self, pair: Pair) {
+        if let Some(index) = self.index(pair) {
+            self.aside.remove(&index);
+        }
+    }
+
+    /// What is wrong with those that were set aside, each a sentence.
+    pub fn troubles(&self) -> Vec<String> {
+        let trouble = |(index, aside): (&u16, &Aside)| {
+            let Pair { audio, video, rtcp } = self.pair(*index);
+            format!(
+                "ports {audio}, {video} and {rtcp} are set aside, because Janus cannot take them: {}; free them, or set \
+                 PORT_POOL_BASE to others",
+                aside.why
+            )
+        };
+        self.aside.iter().map(trouble).collect()
     }
 
     fn pair(&self, index: u16) -> Pair {
@@ -91,24 +137,32 @@ impl PortPool {
         Pair { audio, video: audio + 1, rtcp: self.base + 2 * self.size + index }
     }
 
+    fn index(&self, pair: Pair) -> Option<u16> {
+        let index = pair.audio.checked_sub(self.base)? / 2;
+        (index < self.size && self.pair(index) == pair).then_some(index)
+    }
+
     /// Gives a pair back. `false`: it was not taken from here.
     pub fn give_back(&mut self, pair: Pair) -> bool {
-        pair.audio
-            .checked_sub(self.base)
-            .map(|offset| offset / 2)
-            .filter(|index| *index < self.size && self.pair(*index) == pair)
-            .is_some_and(|index| self.taken.remove(&index))
+        self.index(pair).is_some_and(|index| self.taken.remove(&index))
     }
 
     /// The numbers.
     pub fn view(&self) -> View {
         let allocated = self.taken.len() as u16;
+        let set_aside: Vec<u16> = self
+            .aside
+            .keys()
+            .filter(|index| !self.taken.contains(index))
+            .map(|index| self.pair(*index).audio)
+            .collect();
         View {
             base: self.base,
             size: self.size,
             capacity: self.size,
             allocated,
-            available: self.size - allocated,
+            available: self.size - allocated - set_aside.len() as u16,
+            set_aside,
             utilization_percent: 100.0 * f64::from(allocated) / f64::from(self.size),
         }
     }
@@ -131,13 +185,34 @@ mod tests {
     #[test]
     fn the_lowest_free_pair_is_taken() {
         let mut pool = PortPool::new(6000, 2).unwrap();
-        let [first, second] = [pool.take().unwrap(), pool.take().unwrap()];
+        let [first, second] = [pool.take(0).unwrap(), pool.take(0).unwrap()];
         assert_eq!((first.audio, first.video, second.audio, second.video), (6000, 6001, 6002, 6003));
-        assert_eq!(pool.take(), None);
+        assert_eq!(pool.take(0), None);
         assert_eq!((pool.view().allocated, pool.view().available), (2, 0));
         assert!(pool.give_back(first));
         assert!(!pool.give_back(first), "only once");
-        assert_eq!(pool.take(), Some(first));
+        assert_eq!(pool.take(0), Some(first));
+    }
+
+    #[test]
+    fn a_pair_that_cannot_be_taken_keeps_none_of_the_others_back() {
+        let mut pool = PortPool::new(6000, 2).unwrap();
+        let first = pool.take(0).unwrap();
+        pool.set_aside(first, "held by socat (PID 7)".to_owned(), 0);
+        assert!(pool.give_back(first));
+        assert_eq!((pool.view().set_aside, pool.view().available), (vec![6000], 1));
+        assert!(pool.troubles()[0].contains("socat"), "{:?}", pool.troubles());
+        let second = pool.take(1).unwrap();
+        assert_eq!((second.audio, pool.take(1)), (6002, None), "it is not tried again at once");
+        assert_eq!(pool.take(ASIDE), Some(first), "but in a while");
+        assert_eq!((pool.view().set_aside, pool.view().available), (vec![], 0));
+        pool.set_aside(first, "still".to_owned(), ASIDE);
+        assert!(pool.give_back(first) && pool.give_back(second) && pool.take(ASIDE + 1) == Some(second));
+        assert_eq!(pool.take(2 * ASIDE), Some(first));
+        pool.works(first);
+        assert_eq!(pool.troubles(), [""; 0]);
+        pool.set_aside(Pair { audio: 7000, video: 7001, rtcp: 7002 }, "none of ours".to_owned(), 0);
+        assert_eq!(pool.troubles(), [""; 0]);
     }
 
     #[test]
@@ -154,7 +229,7 @@ mod tests {
             let Ok(mut pool) = PortPool::new(base, size) else { return Ok(()) };
             let (first, last) = pool.range();
             let mut given = BTreeSet::new();
-            while let Some(pair) = pool.take() {
+            while let Some(pair) = pool.take(0) {
                 for port in [pair.audio, pair.video, pair.rtcp] {
                     prop_assert!((first..=last).contains(&port) && given.insert(port), "{pair:?}");
                 }
@@ -168,7 +243,7 @@ mod tests {
             let mut held = BTreeSet::new();
             for (take, which) in steps {
                 if take {
-                    match pool.take() {
+                    match pool.take(0) {
                         Some(pair) => prop_assert!(held.insert(pair), "given twice: {pair:?}"),
                         None => prop_assert_eq!(held.len(), 10),
                     }

@@ -6,17 +6,23 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use node::backoff::Backoff;
 use node::commands::Commands;
 use node::config::RedisConfig;
 use node::contract::field::mountpoint as field;
 use node::contract::{ENDED_TTL, key};
+use node::sweep::Sweep;
 use redis::Pipeline;
 use tokio::sync::watch;
 
-/// Pause before a write that failed is tried again.
-const RETRY_AFTER: Duration = Duration::from_secs(2);
-/// How often everything is written again, in case Redis has lost it.
-const REWRITE_EVERY: Duration = Duration::from_secs(30);
+/// Pauses before a write that failed is tried again: the first, and the longest.
+const RETRY: [Duration; 2] = [Duration::from_secs(1), Duration::from_secs(4)];
+/// How often it is looked whether Redis still has all of them.
+const CHECK_EVERY: Duration = Duration::from_secs(30);
+/// How often everything is written again, well within its time to live.
+const REWRITE_EVERY: Duration = Duration::from_secs(3600);
+/// How many of all egresses' mountpoints a check looks at.
+const SWEPT_AT_ONCE: usize = 100;
 
 /// One mountpoint, as a hash.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -33,44 +39,97 @@ pub struct Record {
 pub type Records = BTreeMap<String, Record>;
 
 /// Keeps Redis as it is to be, until the sender is gone: then all mountpoints have ended.
-pub async fn keep(config: RedisConfig, egress: String, mut wanted: watch::Receiver<Records>) {
+pub async fn keep(config: RedisConfig, egress: String, wanted: watch::Receiver<Records>) {
+    keep_checking(config, egress, wanted, CHECK_EVERY).await;
+}
+
+/// The same, looking as often as `every` whether Redis still has all of them.
+pub async fn keep_checking(
+    config: RedisConfig,
+    egress: String,
+    mut wanted: watch::Receiver<Records>,
+    every: Duration,
+) {
     let store = Commands::new(config);
     let mut written: Option<Records> = None;
     let mut said = None;
-    let mut written_at = tokio::time::Instant::now();
+    let mut backoff = Backoff::new(RETRY);
+    let mut sweep = Sweep::default();
+    let now = tokio::time::Instant::now;
+    let (mut rewrite_at, mut check_at) = (now() + REWRITE_EVERY, now() + every);
     loop {
         let records = wanted.borrow_and_update().clone();
         let is_last = wanted.has_changed().is_err();
         let records = if is_last { Records::new() } else { records };
-        match bring(&store, &egress, written.as_ref(), &records).await {
-            Ok(()) => {
+        let brought = match bring(&store, &egress, written.as_ref(), &records).await {
+            Ok(()) if check_at <= now() => check(&store, &egress, records.len(), &mut sweep).await,
+            Ok(()) => Ok(true),
+            Err(why) => Err(why),
+        };
+        if check_at <= now() {
+            check_at = now() + every;
+        }
+        let mut again = check_at;
+        match brought {
+            Ok(true) => {
                 if written.is_none() {
-                    written_at = tokio::time::Instant::now();
+                    rewrite_at = now() + REWRITE_EVERY;
                 }
                 written = Some(records);
                 said = None;
+                backoff.reset();
+            }
+            Ok(false) => {
+                tracing::warn!("Redis has lost mountpoints of this node; they are written again");
+                (written, again) = (None, now());
             }
             Err(why) => {
                 if said.as_ref() != Some(&why) {
                     tracing::warn!("the mountpoints cannot be written to Redis: {why}");
                 }
                 said = Some(why);
-                written = None;
+                (written, again) = (None, now() + backoff.pause());
             }
         }
         if is_last {
             return;
         }
-        let again = if written.is_some() {
-            written_at + REWRITE_EVERY
-        } else {
-            tokio::time::Instant::now() + RETRY_AFTER
-        };
         tokio::select! {
             _ = wanted.changed() => {}
-            () = tokio::time::sleep_until(again) => written = None,
+            () = tokio::time::sleep_until(again) => {}
+        }
+        if rewrite_at <= now() {
+            written = None;
         }
     }
+}
+
+/// Whether Redis still has as many as were written. With that, some of what other egresses left behind is taken out.
+async fn check(store: &Commands, egress: &str, count: usize, sweep: &mut Sweep) -> Result<bool, String> {
+    let mut commands = redis::pipe();
+    commands.cmd("SCARD").arg(key::mountpoints(egress));
+    commands.cmd("SSCAN").arg(key::ACTIVE_MOUNTPOINTS).arg(&sweep.cursor).arg("COUNT").arg(SWEPT_AT_ONCE);
+    let (there, (cursor, members)): (usize, (String, Vec<String>)) = store.run(&commands).await?;
+    sweep.cursor = cursor;
+    // One command for each key: they may be on different servers.
+    let mut hashes = redis::pipe();
+    for member in &members {
+        hashes.cmd("EXISTS").arg(key::mountpoint_of(member));
+    }
+    let known: Vec<bool> = if members.is_empty() { Vec::new() } else { store.run(&hashes).await? };
+    let gone = sweep.gone(members.into_iter().zip(known));
+    let mut commands = redis::pipe();
+    for member in &gone {
+        commands.cmd("SREM").arg(key::ACTIVE_MOUNTPOINTS).arg(member).ignore();
+        if let Some((egress, session)) = member.rsplit_once(':') {
+            commands.cmd("SREM").arg(key::mountpoints(egress)).arg(session).ignore();
+        }
+    }
+    if !gone.is_empty() {
+        store.run::<redis::Value>(&commands).await?;
+        tracing::info!("mountpoints of egresses that are gone were taken out of Redis: {}", gone.join(", "));
+    }
+    Ok(there == count)
 }
 
 /// Writes what differs. Without `written`, what is there is looked at first.
@@ -114,7 +173,8 @@ fn write(commands: &mut Pipeline, egress: &str, record: &Record, now: u64) {
         .arg(field::UPDATED_AT)
         .arg(now)
         .ignore();
-    commands.cmd("PERSIST").arg(&key).ignore();
+    // Should this node be killed, it is gone by itself some time.
+    commands.cmd("EXPIRE").arg(&key).arg(ENDED_TTL.as_secs()).ignore();
     commands.cmd("SADD").arg(key::mountpoints(egress)).arg(&record.session).ignore();
     commands
         .cmd("SADD")

@@ -14,7 +14,7 @@ use crate::mountpoints::Mountpoint;
 
 /// The plugin.
 pub const PLUGIN: &str = "janus.plugin.streaming";
-/// Error codes of the plugin: what is asked for exists, or does not.
+/// Error codes of the plugin: what is asked for cannot be made (it exists, or its ports are not to be had), or does not exist.
 const EXISTS: i64 = 456;
 const NO_SUCH: i64 = 455;
 /// What is asked for cannot be.
@@ -169,6 +169,11 @@ pub fn is_clash(error: &Error) -> bool {
     error.code() == Some(EXISTS) && error.to_string().contains("already exists")
 }
 
+/// Whether Janus refused because it cannot have one of the ports.
+pub fn is_port_taken(error: &Error) -> bool {
+    error.code() == Some(EXISTS) && error.to_string().contains("source stream")
+}
+
 fn ages(entry: &Value) -> Ages {
     let media = entry["media"].as_array();
     PerKind::from_fn(|kind| {
@@ -193,6 +198,8 @@ mod tests {
         let error =
             |reason: &str| Error::Plugin { plugin: PLUGIN.to_owned(), code: 456, reason: reason.to_owned() };
         assert!(is_clash(&error("A stream with the provided ID already exists")));
-        assert!(!is_clash(&error("Can't add 'rtp' stream, error creating data source stream")));
+        let taken = error("Can't add 'rtp' stream, error creating data source stream");
+        assert!(!is_clash(&taken) && is_port_taken(&taken));
+        assert!(!is_port_taken(&error("A stream with the provided ID already exists")));
     }
 }

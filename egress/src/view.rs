@@ -20,7 +20,7 @@ pub struct Status {
     pub node_type: &'static str,
     /// Tree that the node belongs to.
     pub tree_id: String,
-    /// True when viewers would see every session of the tree.
+    /// True when it can do its job; sessions that cannot be shown are warnings.
     pub healthy: bool,
     /// Seconds since the start.
     pub uptime: u64,
@@ -41,6 +41,8 @@ pub struct Status {
     pub viewers: Watching,
     /// The ports.
     pub port_pool: portpool::View,
+    /// Where media is taken from: prefixes, or `any`.
+    pub sources: Vec<String>,
     /// Packets that were dropped, by kind and reason.
     pub dropped: BTreeMap<&'static str, BTreeMap<&'static str, u64>>,
     /// Requests for keyframes.
@@ -175,6 +177,10 @@ pub struct Sample {
     pub mountpoints: Vec<MountpointView>,
     /// RTP packets and bytes that had a route: audio, video.
     pub received: [(u64, u64); 2],
+    /// Who was let in, and who was not.
+    pub admissions: node::auth::Counts,
+    /// What became of webhooks.
+    pub told: node::webhook::Told,
     /// How many came in.
     pub capacity: crate::capacity::View,
     /// What is taken of HTTP.

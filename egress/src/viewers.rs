@@ -114,6 +114,8 @@ mod tests {
         assert_eq!((viewers.end("a"), viewers.end("a")), (Some(1), None));
         assert!(!viewers.connected("a"));
         assert_eq!(viewers.end_session("s1").len(), 1);
-        assert_eq!((viewers.count(), viewers.served()), ((1, 0), 2));
+        assert_eq!((viewers.count(), viewers.served(), viewers.of("s1")), ((1, 0), 2, 0));
+        assert_eq!(viewers.end("c"), Some(1));
+        assert_eq!((viewers.count(), viewers.of("s2"), viewers.connected.len()), ((0, 0), 0, 0));
     }
 }

@@ -1,7 +1,9 @@
 //! `GET /metrics`: one look at the injection as Prometheus text, without I/O.
 
-use node::media::{Kind, Ssrc};
+use node::auth::Counts;
+use node::media::{Kind, PerKind, Ssrc};
 use node::metrics::{Scrape, flag};
+use node::webhook::Told;
 use prometheus::Result;
 
 use crate::pipeline::Count;
@@ -25,10 +27,16 @@ pub struct Sample {
     pub janus_connections: u64,
     /// Pipelines started again.
     pub restarts: u64,
-    /// Publications of the sessions that there are.
+    /// Publications.
     pub publications: u64,
+    /// Packets that the kernel dropped.
+    pub overflow: PerKind<u64>,
     /// Keyframe requests: asked, passed on.
     pub keyframes: [u64; 2],
+    /// Who was let in, and who was not.
+    pub admissions: Counts,
+    /// What became of webhooks.
+    pub told: Told,
     /// RTMP connections that do not publish yet.
     pub rtmp_waiting: usize,
     /// Those that ended before they published, by reason.
@@ -63,17 +71,16 @@ pub fn text(sample: &Sample) -> Result<String> {
     let [asked, passed_on] = sample.keyframes;
     for (name, help, count) in [
         ("janus_connections_total", "Times that Janus was connected to.", sample.janus_connections),
-        (
-            "pipeline_restarts_total",
-            "Times that a pipeline had to be started again, of the sessions that there are.",
-            sample.restarts,
-        ),
-        ("publications_total", "Publications, of the sessions that there are.", sample.publications),
+        ("pipeline_restarts_total", "Times that a pipeline had to be started again.", sample.restarts),
+        ("publications_total", "Publications.", sample.publications),
         ("keyframe_requests_total", "Keyframe requests that came from below.", asked),
         ("keyframe_requests_passed_on_total", "Keyframe requests passed on to Janus.", passed_on),
     ] {
         scrape.one_counter(name, help, count as f64)?;
     }
+    let overflow = sample.overflow.iter().map(|(kind, packets)| ([kind.name()], *packets as f64));
+    let help = "Packets from Janus that the kernel dropped because they were not read in time.";
+    scrape.counter("receive_overflow_total", help, ["stream_type"], overflow)?;
     let help = "RTMP connections that do not publish yet.";
     scrape.one_gauge("rtmp_waiting", help, sample.rtmp_waiting as f64)?;
     let help = "RTMP connections that ended before they published.";
@@ -93,6 +100,7 @@ pub fn text(sample: &Sample) -> Result<String> {
     scrape.counter("rtp_bytes_sent_total", help, names, of(|count| count.bytes))?;
     let help = "RTP packets that Janus forwarded.";
     scrape.counter("rtp_packets_received_total", help, names, of(|count| count.received))?;
+    scrape.doors(sample.admissions, sample.told)?;
     let help = "Packets at the session's port that were not the session's.";
     scrape.counter("strangers_total", help, names, of(|count| count.strangers))?;
     scrape.text()
@@ -107,7 +115,7 @@ mod tests {
 
     #[test]
     fn the_series_of_the_contract_are_there_each_with_tree_and_node() {
-        let count = Count { received: 9, packets: 7, bytes: 700, strangers: 1 };
+        let count = Count { received: 9, packets: 7, bytes: 700, strangers: 1, overflow: 0 };
         let stream = StreamSample { kind: Kind::Audio, session: "s1".to_owned(), ssrc: Ssrc(7777), count };
         let sample = Sample {
             tree_id: "t".to_owned(),

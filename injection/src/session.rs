@@ -1,7 +1,9 @@
 //! Sessions, without I/O: from what is asked for and what there is to a session or a refusal.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::IpAddr;
 
+use node::addresses::is_no_host;
 use node::contract::field::session as field;
 use node::contract::{LARGEST_ROOM, is_room};
 use node::media::{PerKind, Ssrc};
@@ -101,6 +103,9 @@ pub enum Refusal {
     /// A recipient that is nowhere.
     #[error("'{}' is no host name or address of a recipient", .0.escape_debug())]
     BadHost(String),
+    /// A recipient that is not one host.
+    #[error("'{host}' is {what}; a recipient is one host")]
+    NoHost { host: String, what: &'static str },
     /// A recipient without a port.
     #[error("recipient {0} has a port 0; ports are 1 to 65535")]
     PortZero(String),
@@ -267,7 +272,19 @@ fn checked_recipients(recipients: Vec<Recipient>) -> Result<Vec<Recipient>, Refu
             return Err(Refusal::PortZero(host.clone()));
         }
     }
+    are_hosts(&recipients, &BTreeSet::new())?;
     Ok(recipients)
+}
+
+/// Refuses recipients that are nobody, or many: media is sent to hosts. `broadcasts`: the broadcast addresses of this host's
+/// networks.
+pub fn are_hosts(recipients: &[Recipient], broadcasts: &BTreeSet<IpAddr>) -> Result<(), Refusal> {
+    for Recipient { host, .. } in recipients {
+        if let Some(what) = host.parse().ok().and_then(|address| is_no_host(&address, broadcasts)) {
+            return Err(Refusal::NoHost { host: host.clone(), what });
+        }
+    }
+    Ok(())
 }
 
 /// A number, or the same as text, as scripts send it.

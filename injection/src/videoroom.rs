@@ -243,7 +243,7 @@ impl VideoRoom {
             Err(error) => return tracing::warn!("cannot see which rooms there are: {error}"),
         };
         let ours =
-            |room: &&Value| room["description"].as_str().is_some_and(|text| text.starts_with(&self.mark));
+            |room: &&Value| room["description"].as_str().is_some_and(|text| is_marked(text, &self.mark));
         for room in rooms.iter().filter(ours).filter_map(|room| room["room"].as_u64()) {
             match self.destroy(room).await {
                 Ok(()) => tracing::info!("room {room} was left behind; removed"),
@@ -313,6 +313,12 @@ pub fn is_bad_sdp(error: &Error) -> bool {
 /// Whether Janus says that a room is there.
 pub fn is_room_exists(error: &Error) -> bool {
     error.code() == Some(ROOM_EXISTS)
+}
+
+/// Whether a description is of a room of the node that the mark is of. A name of a session has no `/`; that of a node may:
+/// rooms of `inj/2` are none of `inj`.
+fn is_marked(description: &str, mark: &str) -> bool {
+    description.strip_prefix(mark).is_some_and(|session| !session.contains('/'))
 }
 
 /// A handle takes publisher, peer connection and forwarders with it. When Janus does not answer, its session ends with
@@ -391,6 +397,15 @@ async fn addresses(config: &JanusConfig) -> std::io::Result<(IpAddr, IpAddr)> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn rooms_of_a_node_with_a_longer_name_are_not_ours() {
+        assert!(is_marked("media-tree inj/s1", "media-tree inj/"));
+        assert!(
+            !is_marked("media-tree inj/2/s1", "media-tree inj/") && !is_marked("a room", "media-tree inj/")
+        );
+        assert!(is_marked("media-tree inj/2/s1", "media-tree inj/2/"));
+    }
 
     #[test]
     fn media_are_found_by_type_not_by_place() {

@@ -138,6 +138,8 @@ pub struct Sessions {
     pub count: usize,
     /// Sorted by name.
     pub sessions: Vec<Session>,
+    /// Sessions of the tree whose injection is gone, each with its name.
+    pub orphans: BTreeMap<String, String>,
 }
 
 /// `GET /session/{sid}`.

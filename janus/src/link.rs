@@ -6,7 +6,7 @@ use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use futures_util::{SinkExt, StreamExt};
-use serde_json::{Map, Value};
+use serde_json::{Map, Value, json};
 use tokio::net::TcpStream;
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio_tungstenite::tungstenite::Message;
@@ -25,7 +25,31 @@ const PING: Duration = Duration::from_secs(5);
 const MISSED: u32 = 2;
 
 type Socket = WebSocketStream<MaybeTlsStream<TcpStream>>;
-type Waiting = HashMap<String, oneshot::Sender<Result<Reply, Error>>>;
+type Waiting = HashMap<String, Asked>;
+
+/// A request under way.
+#[derive(Debug)]
+struct Asked {
+    answer: oneshot::Sender<Result<Reply, Error>>,
+    /// The answer is a handle of this session: it is given back when nobody waits for it any more.
+    attaches: Option<u64>,
+}
+
+/// A request that is no longer waited for, however that comes about, is forgotten. One that attaches is not: Janus may still
+/// do it.
+struct Wait<'a> {
+    waiting: &'a Mutex<Waiting>,
+    transaction: &'a str,
+}
+
+impl Drop for Wait<'_> {
+    fn drop(&mut self) {
+        let mut waiting = lock(self.waiting);
+        if waiting.get(self.transaction).is_some_and(|asked| asked.attaches.is_none()) {
+            waiting.remove(self.transaction);
+        }
+    }
+}
 
 /// A connection.
 #[derive(Debug)]
@@ -57,8 +81,9 @@ impl Link {
         let (out, outbox) = mpsc::unbounded_channel();
         let (living, alive) = watch::channel(true);
         let shared = std::sync::Arc::new(Shared::default());
-        tokio::spawn(run(socket, outbox, shared.clone(), living));
-        Ok(Link { secret: secret.map(str::to_owned), next: AtomicU64::new(1), out, shared, alive })
+        let secret = secret.map(str::to_owned);
+        tokio::spawn(run(socket, outbox, secret.clone(), shared.clone(), living));
+        Ok(Link { secret, next: AtomicU64::new(1), out, shared, alive })
     }
 
     /// Sends a request and waits for its answer.
@@ -70,17 +95,16 @@ impl Link {
     ) -> Result<Reply, Error> {
         let transaction = self.transaction();
         let (answer, answered) = oneshot::channel();
-        lock(&self.shared.waiting).insert(transaction.clone(), answer);
+        let attaches = (what == "attach").then(|| fields.get("session_id").and_then(Value::as_u64)).flatten();
+        lock(&self.shared.waiting).insert(transaction.clone(), Asked { answer, attaches });
+        let _wait = Wait { waiting: &self.shared.waiting, transaction: &transaction };
         if let Err(error) = self.send(what, &transaction, fields) {
             lock(&self.shared.waiting).remove(&transaction);
             return Err(error);
         }
         match tokio::time::timeout(patience, answered).await {
             Ok(answer) => answer.unwrap_or(Err(Error::Closed)),
-            Err(_) => {
-                lock(&self.shared.waiting).remove(&transaction);
-                Err(Error::Timeout { request: what.to_owned(), seconds: patience.as_secs() })
-            }
+            Err(_) => Err(Error::Timeout { request: what.to_owned(), seconds: patience.as_secs() }),
         }
     }
 
@@ -123,10 +147,11 @@ impl Link {
 async fn run(
     mut socket: Socket,
     mut outbox: mpsc::UnboundedReceiver<String>,
+    secret: Option<String>,
     shared: std::sync::Arc<Shared>,
     living: watch::Sender<bool>,
 ) {
-    let why = talk(&mut socket, &mut outbox, &shared).await;
+    let why = talk(&mut socket, &mut outbox, secret.as_deref(), &shared).await;
     tracing::debug!("the connection to Janus ended: {why}");
     living.send_replace(false);
     let _ = socket.close(None).await;
@@ -135,7 +160,12 @@ async fn run(
     lock(&shared.listening).clear();
 }
 
-async fn talk(socket: &mut Socket, outbox: &mut mpsc::UnboundedReceiver<String>, shared: &Shared) -> String {
+async fn talk(
+    socket: &mut Socket,
+    outbox: &mut mpsc::UnboundedReceiver<String>,
+    secret: Option<&str>,
+    shared: &Shared,
+) -> String {
     let mut ping = tokio::time::interval(PING);
     let mut silent = 0;
     loop {
@@ -149,8 +179,17 @@ async fn talk(socket: &mut Socket, outbox: &mut mpsc::UnboundedReceiver<String>,
             text = socket.next() => {
                 silent = 0;
                 match text {
-                    Some(Ok(Message::Text(text))) => if let Some(why) = shared.take(&text) {
-                        return why;
+                    Some(Ok(Message::Text(text))) => match shared.take(&text) {
+                        Took::It => {}
+                        Took::Orphan { session, handle } => {
+                            let fields = json!({ "session_id": session, "handle_id": handle });
+                            let Value::Object(fields) = fields else { continue };
+                            let detach = message::request("detach", "late", secret, fields);
+                            if let Err(error) = socket.send(Message::text(detach.to_string())).await {
+                                return error.to_string();
+                            }
+                        }
+                        Took::End(why) => return why,
                     },
                     Some(Ok(Message::Close(_))) | None => return "closed by Janus".to_owned(),
                     Some(Ok(_)) => {}
@@ -170,14 +209,28 @@ async fn talk(socket: &mut Socket, outbox: &mut mpsc::UnboundedReceiver<String>,
     }
 }
 
+/// What became of a text.
+enum Took {
+    /// It is where it belongs.
+    It,
+    /// A handle that nobody waits for any more.
+    Orphan { session: u64, handle: u64 },
+    /// The session is over, and why.
+    End(String),
+}
+
 impl Shared {
-    /// Gives an answer or an event to whom it is for. `Some`: the session is over, and why.
-    fn take(&self, text: &str) -> Option<String> {
+    /// Gives an answer or an event to whom it is for.
+    fn take(&self, text: &str) -> Took {
         match message::read(text) {
             Ok(Incoming::Answer { transaction, result }) => {
-                if let Some(waiting) = lock(&self.waiting).remove(&transaction) {
-                    // Nobody waits any more: timed out this moment.
-                    let _ = waiting.send(result);
+                let asked = lock(&self.waiting).remove(&transaction);
+                let Some(Asked { answer, attaches }) = asked else { return Took::It };
+                // Timed out, or given up.
+                if let (Err(Ok(Reply { id: Some(handle), .. })), Some(session)) =
+                    (answer.send(result), attaches)
+                {
+                    return Took::Orphan { session, handle };
                 }
             }
             Ok(Incoming::Event { handle, event }) => {
@@ -185,14 +238,85 @@ impl Shared {
                     let _ = listener.send(event);
                 }
             }
-            Ok(Incoming::Timeout) => return Some("Janus timed the session out".to_owned()),
+            Ok(Incoming::Timeout) => return Took::End("Janus timed the session out".to_owned()),
             Ok(Incoming::Nothing) => {}
             Err(why) => tracing::warn!("Janus sent what cannot be read: {why}"),
         }
-        None
+        Took::It
     }
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::net::TcpListener;
+    use tokio_tungstenite::accept_hdr_async;
+    use tokio_tungstenite::tungstenite::handshake::server::{Request, Response};
+
+    use super::*;
+
+    /// The other end of a connection.
+    #[allow(clippy::result_large_err, reason = "the error is tungstenite's")]
+    async fn accepted(listener: TcpListener) -> WebSocketStream<TcpStream> {
+        let answer = |_: &Request, mut response: Response| {
+            let protocol = HeaderValue::from_static("janus-protocol");
+            response.headers_mut().insert("Sec-WebSocket-Protocol", protocol);
+            Ok(response)
+        };
+        accept_hdr_async(listener.accept().await.unwrap().0, answer).await.unwrap()
+    }
+
+    /// The next request, as Janus reads it.
+    async fn request(socket: &mut WebSocketStream<TcpStream>) -> Value {
+        loop {
+            if let Message::Text(text) = socket.next().await.unwrap().unwrap() {
+                return serde_json::from_str(&text).unwrap();
+            }
+        }
+    }
+
+    /// Janus was busy for longer than anybody waited: what it makes then is nobody's, and would be there for ever.
+    #[tokio::test]
+    async fn a_handle_that_comes_too_late_is_given_back() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let url = format!("ws://{}", listener.local_addr().unwrap());
+        let janus = tokio::spawn(async move {
+            let mut socket = accepted(listener).await;
+            let attach = request(&mut socket).await;
+            // The next request says that the first is no longer waited for.
+            let other = request(&mut socket).await;
+            assert_eq!((&attach["janus"], &other["janus"]), (&json!("attach"), &json!("keepalive")));
+            let late =
+                json!({ "janus": "success", "transaction": attach["transaction"], "data": { "id": 77 } });
+            socket.send(Message::text(late.to_string())).await.unwrap();
+            request(&mut socket).await
+        });
+        let link = Link::open(&url, Some("hunter2")).await.unwrap();
+        let fields = |value: Value| value.as_object().unwrap().clone();
+        let attaching = link.ask("attach", fields(json!({ "session_id": 5 })), Duration::from_millis(50));
+        assert!(matches!(attaching.await, Err(Error::Timeout { .. })));
+        link.tell("keepalive", fields(json!({ "session_id": 5 }))).await.unwrap();
+        let detach = janus.await.unwrap();
+        assert_eq!(
+            (&detach["janus"], &detach["session_id"], &detach["handle_id"], &detach["apisecret"]),
+            (&json!("detach"), &json!(5), &json!(77), &json!("hunter2"))
+        );
+    }
+
+    #[tokio::test]
+    async fn what_is_given_up_is_forgotten() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let url = format!("ws://{}", listener.local_addr().unwrap());
+        tokio::spawn(async move {
+            let mut socket = accepted(listener).await;
+            while socket.next().await.is_some() {}
+        });
+        let link = Link::open(&url, None).await.unwrap();
+        let asking = link.ask("message", Map::new(), Duration::from_secs(60));
+        assert!(tokio::time::timeout(Duration::from_millis(50), asking).await.is_err());
+        assert!(lock(&link.shared.waiting).is_empty());
+    }
 }

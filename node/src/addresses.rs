@@ -24,6 +24,31 @@ pub fn own() -> BTreeSet<IpAddr> {
     addresses.map(|address| address.to_canonical()).filter(is_seen_by_others).collect()
 }
 
+/// Why media cannot be sent to an address as to one host; `None`: it can. `broadcasts`: those of this host's networks.
+pub fn is_no_host(address: &IpAddr, broadcasts: &BTreeSet<IpAddr>) -> Option<&'static str> {
+    let address = address.to_canonical();
+    let limited = matches!(address, IpAddr::V4(address) if address.is_broadcast());
+    if address.is_unspecified() {
+        Some("nobody's address")
+    } else if address.is_multicast() {
+        Some("a multicast address")
+    } else if limited || broadcasts.contains(&address) {
+        Some("a broadcast address")
+    } else {
+        None
+    }
+}
+
+/// The broadcast addresses of this host's networks.
+pub fn broadcasts() -> BTreeSet<IpAddr> {
+    let addresses = getifaddrs().into_iter().flatten().filter_map(|interface| {
+        let broadcast =
+            interface.flags.contains(InterfaceFlags::IFF_BROADCAST).then_some(interface.broadcast)?;
+        Some(IpAddr::V4(broadcast?.as_sockaddr_in()?.ip()))
+    });
+    addresses.filter(|address| !address.is_unspecified()).collect()
+}
+
 fn is_seen_by_others(address: &IpAddr) -> bool {
     let local = match address {
         IpAddr::V4(address) => address.is_link_local() || address.is_broadcast(),
@@ -57,5 +82,31 @@ mod tests {
             assert_eq!(is_seen_by_others(&address.parse().unwrap()), wanted, "{address}");
         }
         assert!(own().iter().all(is_seen_by_others));
+    }
+
+    #[test]
+    fn what_is_more_than_one_host_or_none_is_no_host() {
+        let broadcasts = BTreeSet::from(["10.0.0.255".parse().unwrap()]);
+        for (address, wanted) in [
+            ("10.0.0.1", None),
+            ("127.0.0.1", None),
+            ("fd00::1", None),
+            ("0.0.0.0", Some("nobody")),
+            ("::", Some("nobody")),
+            ("::ffff:0.0.0.0", Some("nobody")),
+            ("224.0.0.1", Some("multicast")),
+            ("239.255.255.255", Some("multicast")),
+            ("ff02::1", Some("multicast")),
+            ("255.255.255.255", Some("broadcast")),
+            ("::ffff:255.255.255.255", Some("broadcast")),
+            ("10.0.0.255", Some("broadcast")),
+            ("10.0.1.255", None),
+        ] {
+            let found = is_no_host(&address.parse().unwrap(), &broadcasts);
+            assert_eq!(found.is_some(), wanted.is_some(), "{address}");
+            assert!(found.unwrap_or_default().contains(wanted.unwrap_or_default()), "{address}: {found:?}");
+        }
+        let own = own();
+        assert!(broadcasts.is_disjoint(&own) && super::broadcasts().is_disjoint(&own));
     }
 }

@@ -6,7 +6,6 @@ use tokio::sync::Mutex;
 use crate::config::RedisConfig;
 use crate::redis::connect::{Connector, Link};
 use crate::redis::failure::Failure;
-pub use crate::redis::wire::Wire;
 use crate::tree::Timing;
 
 /// Connects when it is needed, and again when the connection is gone.
@@ -19,6 +18,20 @@ struct Inner {
     link: Option<Link>,
 }
 
+impl Inner {
+    /// Whatever goes wrong, the next commands have a fresh connection.
+    async fn run_over<T: FromRedisValue>(
+        &mut self,
+        mut link: Link,
+        commands: &Pipeline,
+    ) -> Result<T, Failure> {
+        let answer = commands.query_async(&mut link.commands).await;
+        let answer = answer.map_err(|error| Failure::of(&link.address, error))?;
+        self.link = Some(link);
+        Ok(answer)
+    }
+}
+
 impl Commands {
     /// Nothing is connected yet.
     pub fn new(config: RedisConfig) -> Commands {
@@ -26,37 +39,17 @@ impl Commands {
         Commands { inner: Mutex::new(Inner { connector, link: None }) }
     }
 
-    /// A connection that has just answered; an error says what is wrong with Redis. All clones share one connection, so
-    /// that WATCH is for those who let nobody else in meanwhile.
-    pub async fn connection(&self) -> Result<Wire, String> {
-        let mut inner = self.inner.lock().await;
-        if let Some(link) = &inner.link {
-            let mut commands = link.commands.clone();
-            if redis::cmd("PING").query_async::<()>(&mut commands).await.is_ok() {
-                return Ok(commands);
-            }
-            inner.link = None;
-        }
-        let link = inner.connector.connect().await.map_err(|failure| failure.to_string())?;
-        let commands = link.commands.clone();
-        inner.link = Some(link);
-        Ok(commands)
-    }
-
-    /// Runs commands; an error says what is wrong with Redis and what to do.
+    /// Runs commands; an error says what is wrong with Redis and what to do. They may be run twice, should a connection turn
+    /// out to have ended while nobody used it.
     pub async fn run<T: FromRedisValue>(&self, commands: &Pipeline) -> Result<T, String> {
         let mut inner = self.inner.lock().await;
-        let mut link = match inner.link.take() {
-            Some(link) => link,
-            None => inner.connector.connect().await.map_err(|failure| failure.to_string())?,
-        };
-        match commands.query_async(&mut link.commands).await {
-            Ok(answer) => {
-                inner.link = Some(link);
-                Ok(answer)
+        if let Some(link) = inner.link.take() {
+            match inner.run_over(link, commands).await {
+                Err(Failure::Lost { .. } | Failure::Moved { .. }) => {}
+                done => return done.map_err(|failure| failure.to_string()),
             }
-            // Whatever went wrong, the next commands have a fresh connection.
-            Err(error) => Err(Failure::of(&link.address, error).to_string()),
         }
+        let link = inner.connector.connect().await.map_err(|failure| failure.to_string())?;
+        inner.run_over(link, commands).await.map_err(|failure| failure.to_string())
     }
 }

@@ -35,6 +35,11 @@ pub mod key {
         format!("{NODE_PREFIX}{id}")
     }
 
+    /// Hash ([`field::instance`](super::field::instance)): the process that has registered.
+    pub fn instance(id: &str) -> String {
+        format!("node:instance:{id}")
+    }
+
     /// Set: names of a node's children.
     pub fn children(id: &str) -> String {
         format!("{CHILDREN_PREFIX}{id}")
@@ -85,6 +90,11 @@ pub mod key {
         format!("mountpoints:{egress}")
     }
 
+    /// The [`mountpoint`] that a member of [`ACTIVE_MOUNTPOINTS`] names.
+    pub fn mountpoint_of(member: &str) -> String {
+        format!("mountpoint:{member}")
+    }
+
     /// Member of [`ACTIVE_MOUNTPOINTS`].
     pub fn active_mountpoint(egress: &str, session: &str) -> String {
         format!("{egress}:{session}")
@@ -121,6 +131,14 @@ pub mod field {
         /// All of them.
         pub const ALL: [&str; 11] =
             [ID, NODE_ID, TYPE, TREE_ID, HOST, ADDRESSES, PORT, AUDIO_PORT, VIDEO_PORT, STATUS, CREATED];
+    }
+
+    /// Of [`key::instance`](super::key::instance).
+    pub mod instance {
+        /// Process.
+        pub const INSTANCE: &str = "instance";
+        /// Another node that wants the name.
+        pub const RIVAL: &str = "rival";
     }
 
     /// Of [`key::session`](super::key::session).

@@ -1,25 +1,32 @@
 //! What every node of a tree shares, whatever it does with media.
 //!
 //! - [`config`]: what was asked for, checked before anything is bound; [`secret`]: what must not be shown.
-//! - [`http`]: the API that all nodes have, and who may use it; [`view`], [`metrics`]: what it shows.
+//! - [`http`]: the API that all nodes have; [`auth`]: who may do what; [`view`], [`metrics`]: what it shows.
+//! - [`outgoing`]: requests that the node makes of others; [`webhook`]: who is told what happens.
 //! - [`cli`], [`daemon`]: the frame of a program: exit codes, log, signals.
 //! - [`doctor`]: what a node needs, whether it is there, and what mends it.
 //! - [`contract`]: the names of everything in Redis; [`media`]: kinds, codecs, SSRCs and RTP headers.
 //! - [`record`]: a node as Redis has it; [`addresses`]: those of this host; [`topology`]: from what Redis says to commands, without I/O.
 //! - [`resolve`]: from a host's name to the address that is used.
+//! - [`prefix`]: prefixes of addresses; [`sources`]: where media is taken from, without I/O.
+//! - [`udp`]: sockets for media, and what they had to drop.
 //! - [`sdp`]: what a session description must be before it is parsed.
 //! - [`ice`]: the STUN and TURN servers that clients are told of, without I/O.
 //! - [`keyframe`]: requests for keyframes, and how often they are passed on, without I/O.
 //! - [`port`]: who holds a port that is wanted.
 //! - [`pace`]: how many events become one look, without I/O.
+//! - [`backoff`]: pauses between attempts; [`muffled`]: warnings that could come by the thousand.
 //! - [`event`]: what is published about a tree; [`sessions`]: its sessions.
 //! - [`commands`]: a connection for what a node keeps in Redis besides.
+//! - [`sweep`]: names in Redis whose hash has expired, without I/O.
 //! - [`tree`]: the shell around these: reads Redis, registers, and has the node carry the commands out.
 //!
 //! What a command means for media is up to the node ([`tree::Follows`]).
 #![warn(missing_docs)]
 
 pub mod addresses;
+pub mod auth;
+pub mod backoff;
 pub mod cli;
 pub mod commands;
 pub mod config;
@@ -32,14 +39,21 @@ pub mod ice;
 pub mod keyframe;
 pub mod media;
 pub mod metrics;
+pub mod muffled;
+pub mod outgoing;
 pub mod pace;
 pub mod port;
+pub mod prefix;
 pub mod record;
 mod redis;
 pub mod resolve;
 pub mod sdp;
 pub mod secret;
 pub mod sessions;
+pub mod sources;
+pub mod sweep;
 pub mod topology;
 pub mod tree;
+pub mod udp;
 pub mod view;
+pub mod webhook;

@@ -9,7 +9,6 @@ mod enlist;
 mod inbox;
 mod keeper;
 mod listen;
-mod muffled;
 mod serve;
 mod timing;
 
@@ -29,6 +28,8 @@ use inbox::{Inbox, Request};
 use keeper::Keeper;
 pub use timing::Timing;
 
+/// How long it takes, as a rule, until it is known whose a name is.
+const NAMED_WITHIN: Duration = Duration::from_secs(2);
 /// How long a node that stops waits for Redis.
 const FAREWELL: Duration = Duration::from_secs(1);
 
@@ -62,6 +63,20 @@ impl Tree {
     /// What is known, and how it stands with Redis.
     pub fn view(&self) -> watch::Receiver<TreeView> {
         self.view.clone()
+    }
+
+    /// Waits until it is known that the node's name is its own.
+    pub async fn is_named(&self) {
+        let mut view = self.view.clone();
+        // The other end is gone when the node ends.
+        let _ = view.wait_for(|view| view.redis.named && view.redis.taken.is_none()).await;
+    }
+
+    /// Whether the node may do what concerns everything of its name, such as tidying up: nobody else is known to have it. Waits
+    /// a moment for it to be known.
+    pub async fn may_use_name(&self) -> bool {
+        let _ = tokio::time::timeout(NAMED_WITHIN, self.is_named()).await;
+        self.view.borrow().redis.taken.is_none()
     }
 
     /// Looks, and returns when what follows has been carried out. The look begins after the call. An error says why
@@ -129,6 +144,15 @@ pub struct RedisView {
     pub notifications_problem: Option<String>,
     /// The node's own registration has been written and has not expired.
     pub registered: bool,
+    /// Why the node is refused: another has its name.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub taken: Option<String>,
+    /// The name has been the node's: what Redis has under it may be written.
+    #[serde(skip)]
+    pub named: bool,
+    /// Another wants its name, and is refused.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rival: Option<String>,
     /// Looks at the topology since the start.
     pub looks: u64,
     /// Events that said "look now".

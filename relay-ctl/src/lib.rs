@@ -9,7 +9,7 @@
 //! - [`metrics`]: the same as Prometheus wants it.
 //! - [`daemon`], [`cli`]: the commands; [`top`]: the one that is looked at for longer.
 
-pub mod address;
+pub use node::prefix as address;
 pub mod api;
 pub mod cli;
 pub mod client;

@@ -4,12 +4,15 @@ mod settings;
 #[cfg(test)]
 mod tests;
 
+use std::collections::BTreeSet;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::num::NonZeroU32;
 
+use node::auth::AuthConfig;
 use node::config::{ConfigError, Defaults, JanusUrl, NodeConfig, Settings, count, ice_servers, rate};
 use node::http::Rate;
 use node::ice::IceServers;
+use node::prefix::Prefix;
 use node::secret::Secret;
 pub use settings::EgressSettings;
 use settings::*;
@@ -26,7 +29,7 @@ const JOINS: NonZeroU32 = NonZeroU32::new(50).unwrap();
 /// Where WHEP is served unless told otherwise.
 const WHEP: &str = "/whep";
 /// Paths that WHEP must leave alone.
-const OTHERS: [&str; 11] = [
+const OTHERS: [&str; 12] = [
     "",
     "/status",
     "/topology",
@@ -38,6 +41,7 @@ const OTHERS: [&str; 11] = [
     "/mountpoints",
     "/portpool",
     "/events",
+    "/broadcasts",
 ];
 
 /// The flags of an egress, as they were given.
@@ -60,8 +64,12 @@ pub struct Config {
     pub whep_path: String,
     /// What viewers must know.
     pub whep_token: Option<Secret>,
+    /// Who may watch besides, and who is told.
+    pub auth: AuthConfig,
     /// Ports for mountpoints.
     pub pool: PortPool,
+    /// Where media is taken from, besides from the parent; empty: anywhere.
+    pub sources: BTreeSet<Prefix>,
     /// How many may come in.
     pub most: Most,
     /// STUN and TURN servers that viewers are told of.
@@ -113,6 +121,9 @@ impl Config {
         let api_secret = secret(&JANUS_API_SECRET_FILE)?;
         let mountpoint_secret = secret(&JANUS_MOUNTPOINT_SECRET_FILE)?;
         let whep_token = secret(&WHEP_TOKEN_FILE)?;
+        let auth = AuthConfig::new(&mut node, &mut settings)?;
+        let sources = settings.list(&SOURCES)?.map(|found| found.value).unwrap_or_default();
+        let sources = node::sources::parse_all(&sources)?;
         let ice = ice_servers(&mut settings)?;
         node.warnings.append(&mut settings.warnings);
         // Media is taken on IPv6 as well if that is where others are told to send it.
@@ -137,7 +148,9 @@ impl Config {
             },
             whep_path: whep_path.unwrap_or_else(|| WHEP.to_owned()),
             whep_token,
+            auth,
             pool,
+            sources,
             most: most(&mut settings, &node)?,
             ice,
             log: node.log.clone(),

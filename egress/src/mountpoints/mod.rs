@@ -13,6 +13,9 @@ use node::media::{PerKind, Ssrc, VideoCodec};
 
 use crate::portpool::{Pair, PortPool};
 
+/// Largest number of a room, and of a mountpoint: what JavaScript can hold.
+const LARGEST_ROOM: u64 = (1 << 53) - 1;
+
 /// What a mountpoint is to be: a session as it is to be shown.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Spec {
@@ -68,6 +71,43 @@ pub enum Refusal {
     /// No ports are left of so many pairs.
     #[error("all {0} pairs of ports are in use; raise PORT_POOL_SIZE")]
     PortsUsedUp(u16),
+    /// None is left that Janus can take.
+    #[error("{used} of {all} pairs of ports are in use, and Janus can take none of the others; {why}")]
+    PortsHeld { used: u16, all: u16, why: String },
+    /// A stream cannot be told from others.
+    #[error("an SSRC must be a number from 1 to 4294967295, not 0")]
+    NoSsrc,
+    /// A number that no mountpoint can have.
+    #[error("roomId must be a number from 1 to {LARGEST_ROOM}, not {0}")]
+    BadRoom(u64),
+}
+
+/// Whose fault it is that a session is not shown.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Fault {
+    /// The session's own: it clashes with another, or is one too many. The others do not suffer.
+    Session,
+    /// The node's, or its Janus': others would fare no better.
+    Node,
+}
+
+impl Refusal {
+    /// Whose fault it is.
+    pub fn fault(&self) -> Fault {
+        match self {
+            Refusal::PortsHeld { .. } => Fault::Node,
+            _ => Fault::Session,
+        }
+    }
+}
+
+/// A session that should have a mountpoint and has none.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Refused {
+    /// Why, in words.
+    pub why: String,
+    /// Whose fault it is.
+    pub fault: Fault,
 }
 
 /// One step from what there is to what is wanted.
@@ -96,7 +136,7 @@ pub struct Books {
     /// Ended by hand although the tree still has the session: not made again for the tree.
     dismissed: BTreeSet<String>,
     have: BTreeMap<String, Mountpoint>,
-    refused: BTreeMap<String, String>,
+    refused: BTreeMap<String, Refused>,
     pool: PortPool,
 }
 
@@ -129,8 +169,16 @@ impl Books {
     }
 
     /// Sessions that should have a mountpoint and have none, and why.
-    pub fn refused(&self) -> &BTreeMap<String, String> {
+    pub fn refused(&self) -> &BTreeMap<String, Refused> {
         &self.refused
+    }
+
+    /// Why the node cannot show anything: no session has a mountpoint, and not by its own fault. One session, or some, that
+    /// cannot be shown are no reason to send viewers of the others away.
+    pub fn trouble(&self) -> Option<String> {
+        let (session, refused) = self.refused.iter().find(|(_, refused)| refused.fault == Fault::Node)?;
+        let shown = self.have.values().any(|mountpoint| mountpoint.made);
+        (!shown).then(|| format!("no session has a mountpoint; session {session}: {}", refused.why))
     }
 
     /// The tree has a session, or it is another than it was.
@@ -202,6 +250,13 @@ impl Books {
         if audio == video {
             return Err(Refusal::SameSsrc(audio));
         }
+        if audio.0 == 0 || video.0 == 0 {
+            return Err(Refusal::NoSsrc);
+        }
+        // Janus would draw a number of its own, and nobody would find that mountpoint again.
+        if let Some(room) = spec.room.filter(|room| !(1..=LARGEST_ROOM).contains(room)) {
+            return Err(Refusal::BadRoom(room));
+        }
         for other in self.have.values() {
             if let Some(ssrc) = spec.ssrcs.into_array().into_iter().find(|ssrc| other.ssrcs.contains(ssrc)) {
                 return Err(Refusal::SsrcTaken { ssrc, by: other.session.clone() });
@@ -210,7 +265,7 @@ impl Books {
                 return Err(Refusal::RoomTaken { room: other.id, by: other.session.clone() });
             }
         }
-        let ports = self.pool.take().ok_or_else(|| Refusal::PortsUsedUp(self.pool.view().capacity))?;
+        let ports = self.pool.take(now).ok_or_else(|| self.no_ports())?;
         let mountpoint = Mountpoint {
             session: spec.session.clone(),
             id: spec.room.unwrap_or_else(|| self.number(&spec.session)),
@@ -225,11 +280,34 @@ impl Books {
         Ok(mountpoint)
     }
 
+    /// Janus cannot take a mountpoint's ports: gives it with others. `why`: who has them.
+    pub fn other_ports(&mut self, session: &str, why: String, now: u64) -> Result<Mountpoint, Refusal> {
+        let held = self.have.get(session).map(|mountpoint| mountpoint.ports);
+        let Some(held) = held else { return Err(self.no_ports()) };
+        // It stays this session's until there is another: what is given back is the lowest that is free.
+        self.pool.set_aside(held, why, now);
+        let ports = self.pool.take(now).ok_or_else(|| self.no_ports())?;
+        self.pool.give_back(held);
+        let Some(mountpoint) = self.have.get_mut(session) else { return Err(self.no_ports()) };
+        mountpoint.ports = ports;
+        Ok(mountpoint.clone())
+    }
+
+    /// Why there is no pair of ports.
+    fn no_ports(&self) -> Refusal {
+        let (view, why) = (self.pool.view(), self.pool.troubles().join("; "));
+        match why.is_empty() {
+            true => Refusal::PortsUsedUp(view.capacity),
+            false => Refusal::PortsHeld { used: view.allocated, all: view.capacity, why },
+        }
+    }
+
     /// Janus has made it.
     pub fn made(&mut self, session: &str) {
         self.refused.remove(session);
         if let Some(mountpoint) = self.have.get_mut(session) {
             mountpoint.made = true;
+            self.pool.works(mountpoint.ports);
         }
     }
 
@@ -240,8 +318,8 @@ impl Books {
     }
 
     /// A session of the tree cannot be shown.
-    pub fn refuse(&mut self, session: &str, why: String) {
-        self.refused.insert(session.to_owned(), why);
+    pub fn refuse(&mut self, session: &str, refused: Refused) {
+        self.refused.insert(session.to_owned(), refused);
     }
 
     /// It has ended in Janus.

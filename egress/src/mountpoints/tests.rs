@@ -36,7 +36,10 @@ fn carry_out(books: &mut Books) -> Vec<Step> {
             Step::End(session) => assert!(books.remove(session).is_some()),
             Step::Make(spec) => match books.reserve(spec, true, 1) {
                 Ok(_) => books.made(&spec.session),
-                Err(refusal) => books.refuse(&spec.session, refusal.to_string()),
+                Err(refusal) => {
+                    let refused = Refused { why: refusal.to_string(), fault: refusal.fault() };
+                    books.refuse(&spec.session, refused);
+                }
             },
         }
     }
@@ -196,4 +199,62 @@ proptest! {
             }
         }
     }
+}
+
+#[test]
+fn ports_that_janus_cannot_take_are_exchanged_for_others() {
+    let mut books = books(3);
+    tell(&mut books, vec![spec("s1", 10), spec("s2", 20)]);
+    let first = books.reserve(&spec("s1", 10), true, 0).unwrap();
+    let held = || "held by socat (PID 7)".to_owned();
+    let other = books.other_ports("s1", held(), 0).unwrap();
+    assert_eq!((first.ports.audio, other.ports.audio, books.pool().view().allocated), (6000, 6002, 1));
+    assert_eq!(books.get("s1").unwrap().ports, other.ports);
+    books.made("s1");
+    assert_eq!((books.pool().view().set_aside, books.trouble()), (vec![6000], None));
+    // The last one is held as well.
+    books.reserve(&spec("s2", 20), true, 0).unwrap();
+    let refusal = books.other_ports("s2", held(), 0).unwrap_err();
+    assert!(
+        refusal.to_string().starts_with("2 of 3 pairs") && refusal.to_string().contains("socat"),
+        "{refusal}"
+    );
+    books.remove("s2");
+    assert_eq!((books.pool().view().allocated, books.pool().view().set_aside), (1, vec![6000, 6004]));
+}
+
+#[test]
+fn one_session_that_cannot_be_shown_does_not_make_the_node_ill() {
+    let mut books = books(1);
+    tell(&mut books, vec![spec("s1", 10), spec("s2", 20)]);
+    carry_out(&mut books);
+    assert_eq!((books.refused().len(), books.trouble()), (1, None), "one too many");
+    tell(&mut books, vec![Spec { ssrcs: ssrcs(5, 5), ..spec("s3", 5) }]);
+    carry_out(&mut books);
+    assert_eq!(
+        (sessions(&books).len(), books.refused().len(), books.trouble()),
+        (0, 1, None),
+        "its own fault"
+    );
+    let refused = |fault| Refused { why: "Janus says no".to_owned(), fault };
+    tell(&mut books, vec![spec("s4", 30), spec("s5", 40)]);
+    books.refuse("s4", refused(Fault::Node));
+    assert!(books.trouble().unwrap().contains("session s4: Janus says no"));
+    books.reserve(&spec("s5", 40), true, 0).unwrap();
+    books.made("s5");
+    assert_eq!(books.trouble(), None, "another is shown");
+}
+
+#[test]
+fn numbers_that_nothing_can_have_are_refused() {
+    let mut books = books(3);
+    for room in [0, 1 << 53] {
+        let why = books.ask(Spec { room: Some(room), ..spec("s1", 10) }, 0).unwrap_err().to_string();
+        assert!(why.contains(&format!("not {room}")), "{why}");
+    }
+    for [audio, video] in [[0, 1], [1, 0]] {
+        let why = books.ask(Spec { ssrcs: ssrcs(audio, video), ..spec("s1", 10) }, 0).unwrap_err();
+        assert_eq!(why, Refusal::NoSsrc);
+    }
+    assert_eq!((books.pool().view().allocated, books.all().count()), (0, 0));
 }

@@ -1,20 +1,22 @@
 //! One input: a pipeline that runs, and the sinks that come and go.
 
 use std::collections::HashMap;
+use std::io;
 use std::net::{SocketAddr, UdpSocket};
+use std::os::fd::OwnedFd;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, mpsc};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use futures_util::StreamExt;
 use gst::prelude::*;
 use node::media::{Codec, Kind, Ssrc};
+use node::muffled::Muffled;
+use node::udp;
 
 use super::probe::Gate;
-use super::{Counters, Input, PipelineError, Route, Routes};
+use super::{Counters, Input, PipelineError, Route, Routes, Senders};
 
-/// Asked of the kernel for a burst that comes while the lane changes; it may give less.
-const RECEIVE_BUFFER: i32 = 4 * 1024 * 1024;
 /// Longest wait for the moment at which nothing flows.
 const IDLE: Duration = Duration::from_secs(2);
 /// Pause before a lane that failed is started again, if that fails as well.
@@ -24,6 +26,9 @@ const RESTART_PAUSE: Duration = Duration::from_secs(1);
 pub struct Lane {
     kind: Kind,
     input: Input,
+    /// What media comes in by, whatever becomes of the pipeline.
+    socket: UdpSocket,
+    senders: Arc<Senders>,
     routes: Arc<Routes>,
     counters: Arc<Counters>,
     running: Mutex<Option<Running>>,
@@ -41,13 +46,18 @@ struct Running {
 }
 
 impl Lane {
-    /// Starts, and stays running: errors of GStreamer's make it start again.
-    pub fn start(kind: Kind, input: Input) -> Result<Arc<Lane>, PipelineError> {
+    /// Starts, and stays running: errors of GStreamer's make it start again. `senders`: whose packets are taken.
+    pub fn start(kind: Kind, input: Input, senders: Arc<Senders>) -> Result<Arc<Lane>, PipelineError> {
         gst::init()?;
-        input.is_free(kind.name())?;
+        let socket = input.bind(kind.name())?;
+        if let Some(why) = udp::shortfall(&socket) {
+            tracing::warn!("{kind}: {why}");
+        }
         let lane = Arc::new(Lane {
             kind,
             input,
+            socket,
+            senders,
             routes: Arc::default(),
             counters: Arc::default(),
             running: Mutex::new(None),
@@ -97,6 +107,16 @@ impl Lane {
         &self.counters
     }
 
+    /// Packets that the kernel dropped because they were not read in time.
+    pub fn overflow(&self) -> u64 {
+        udp::drops(&self.socket).map_or(0, u64::from)
+    }
+
+    /// The socket that media comes in by, to send from.
+    pub fn socket(&self) -> io::Result<UdpSocket> {
+        self.socket.try_clone()
+    }
+
     /// Why it does not run.
     pub fn problem(&self) -> Option<String> {
         locked(&self.problem).clone()
@@ -116,12 +136,8 @@ impl Lane {
 
     fn build(&self) -> Result<Running, PipelineError> {
         let source = element("udpsrc")?;
-        source.set_property("address", self.input.address.to_string());
-        source.set_property("port", i32::from(self.input.port));
-        // Another process on the same port would take some of the packets, unnoticed.
-        source.set_property("reuse", false);
-        source.set_property("auto-multicast", false);
-        source.set_property("buffer-size", RECEIVE_BUFFER);
+        source.set_property("socket", for_gstreamer(&self.socket)?);
+        source.set_property("close-socket", false);
         let caps = gst::Caps::builder("application/x-rtp")
             .field("media", self.kind.name())
             .field("clock-rate", self.kind.clock_rate() as i32)
@@ -134,6 +150,7 @@ impl Lane {
         let entry = source.static_pad("src").ok_or(PipelineError::Missing("udpsrc"))?;
         Gate {
             input: self.input,
+            senders: self.senders.clone(),
             routes: self.routes.clone(),
             counters: self.counters.clone(),
             tell: UdpSocket::bind(SocketAddr::new(self.input.address, 0)).ok(),
@@ -159,12 +176,16 @@ impl Lane {
         let lane = Arc::downgrade(self);
         tokio::spawn(async move {
             let mut messages = bus.stream();
+            let (mut warned, started) = (Muffled::default(), Instant::now());
             while let Some(message) = messages.next().await {
                 let why = match message.view() {
                     gst::MessageView::Error(error) => error.error().to_string(),
                     gst::MessageView::Eos(_) => "the input ended".to_owned(),
+                    // One a packet, when Janus does not take them.
                     gst::MessageView::Warning(warning) => {
-                        tracing::warn!("GStreamer: {}", warning.error());
+                        if let Some(swallowed) = warned.may(started.elapsed()) {
+                            tracing::warn!(swallowed, "GStreamer: {}", warning.error());
+                        }
                         continue;
                     }
                     _ => continue,
@@ -287,6 +308,13 @@ fn nowhere(pipeline: gst::Pipeline) -> Option<gst::Element> {
     pipeline.add(&sink).ok()?;
     sink.sync_state_with_parent().ok()?;
     Some(sink)
+}
+
+fn for_gstreamer(socket: &UdpSocket) -> Result<gio::Socket, PipelineError> {
+    let other = |error: String| PipelineError::Other(error);
+    let socket = socket.try_clone().map_err(|error| other(error.to_string()))?;
+    // SAFETY: the descriptor is open, is a socket, and is given away: from here on it is GIO's to close.
+    unsafe { gio::Socket::from_fd(OwnedFd::from(socket)) }.map_err(|error| other(error.to_string()))
 }
 
 fn element(name: &'static str) -> Result<gst::Element, PipelineError> {

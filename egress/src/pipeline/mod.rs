@@ -5,19 +5,23 @@
 //! ```
 //!
 //! One [`Lane`] per kind. The probe ([`probe`]) lets nothing through that has no route: an SSRC without a sink behind the
-//! demux would stop all others. Routes come and go while media flows; only an error of GStreamer's own makes a lane
+//! demux would stop all others, and nothing that comes from elsewhere than media is taken from ([`Senders`]). Routes come and go while media flows; only an error of GStreamer's own makes a lane
 //! start again, with the routes it had.
 
 mod lane;
 mod probe;
 mod route;
+mod senders;
 
-use std::net::{IpAddr, SocketAddr};
+use std::net::{IpAddr, SocketAddr, UdpSocket};
 use std::time::{Duration, Instant};
+
+use node::udp::Versions;
 
 pub use lane::Lane;
 pub use probe::Counters;
 pub use route::{Route, Routes};
+pub use senders::Senders;
 
 /// A pipeline cannot run.
 #[derive(Clone, Debug, thiserror::Error)]
@@ -79,11 +83,8 @@ impl Input {
         self.epoch.elapsed()
     }
 
-    /// Fails if somebody else has the port, with what the system says about it.
-    fn is_free(&self, kind: &'static str) -> Result<(), PipelineError> {
-        let at = SocketAddr::new(self.address, self.port);
-        let bound = std::net::UdpSocket::bind(at);
-        let why = |error| node::port::refusal(node::port::Transport::Udp, at, &error);
-        bound.map(drop).map_err(|error| PipelineError::Port { kind, port: self.port, why: why(error) })
+    fn bind(&self, kind: &'static str) -> Result<UdpSocket, PipelineError> {
+        let bound = node::udp::bind(SocketAddr::new(self.address, self.port), Versions::Both);
+        bound.map_err(|error| PipelineError::Port { kind, port: self.port, why: error.to_string() })
     }
 }

@@ -1,4 +1,4 @@
-//! Looks at every packet before the demux does: what has no route is counted and dropped.
+//! Looks at every packet before the demux does: what has no route, or is a stranger's, is counted and dropped.
 
 use std::net::{IpAddr, SocketAddr, UdpSocket};
 use std::sync::Arc;
@@ -8,7 +8,7 @@ use gio::prelude::*;
 use gst::prelude::*;
 use node::media::rtp::{Header, NotRtp};
 
-use super::{Input, Routes};
+use super::{Input, Routes, Senders};
 
 /// What came in on a lane. Every packet is in one of these, or in its route's.
 #[derive(Debug, Default)]
@@ -18,6 +18,8 @@ pub struct Counters {
     /// Bytes of these.
     pub bytes: AtomicU64,
     /// RTP packets without a route.
+    pub unknown: AtomicU64,
+    /// RTP packets that had a route and came from elsewhere than media is taken from.
     pub strangers: AtomicU64,
     /// Packets under 12 bytes.
     pub short: AtomicU64,
@@ -38,9 +40,10 @@ impl Counters {
     }
 
     /// What was dropped, by reason.
-    pub fn dropped(&self) -> [(&'static str, u64); 4] {
+    pub fn dropped(&self) -> [(&'static str, u64); 5] {
         [
-            ("unknown_ssrc", &self.strangers),
+            ("unknown_ssrc", &self.unknown),
+            ("stranger", &self.strangers),
             ("short", &self.short),
             ("not_rtp", &self.not_rtp),
             ("rtcp", &self.rtcp),
@@ -52,6 +55,7 @@ impl Counters {
 /// What a probe needs.
 pub(super) struct Gate {
     pub input: Input,
+    pub senders: Arc<Senders>,
     pub routes: Arc<Routes>,
     pub counters: Arc<Counters>,
     /// Sends dummy packets.
@@ -86,12 +90,17 @@ impl Gate {
             }
         };
         let Some(route) = self.routes.get(header.ssrc) else {
-            self.counters.strangers.fetch_add(1, Ordering::Relaxed);
+            self.counters.unknown.fetch_add(1, Ordering::Relaxed);
             return false;
         };
+        let now = self.input.now();
+        if !self.senders.admits(header.ssrc, || source(buffer), now) {
+            self.counters.strangers.fetch_add(1, Ordering::Relaxed);
+            return false;
+        }
         self.counters.packets.fetch_add(1, Ordering::Relaxed);
         self.counters.bytes.fetch_add(packet.len() as u64, Ordering::Relaxed);
-        route.took(header, &packet, self.input.now(), || source(buffer), self.tell.as_ref());
+        route.took(header, &packet, now, || source(buffer), self.tell.as_ref());
         true
     }
 }

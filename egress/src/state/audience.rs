@@ -3,11 +3,13 @@
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
+use futures_util::future::join_all;
 use janus::{Event, Handle};
 use node::http::wish::IceSession;
 use node::media::VideoCodec;
+use node::webhook::Webhooks;
 use sdp_types::Session;
-use serde_json::json;
+use serde_json::{Value, json};
 use tokio::sync::mpsc;
 
 use super::{EgressError, locked};
@@ -22,6 +24,9 @@ use crate::viewers::Viewers;
 const CONNECTS_WITHIN: Duration = Duration::from_secs(30);
 /// A counter-offer is answered at once, or by a player that knows no counter-offers never: Janus holds a place for it.
 pub const COUNTER_OFFER_HOLDS: Duration = Duration::from_secs(10);
+
+/// How long the viewers of a session that has ended are waited for.
+const DISMISSED_WITHIN: Duration = Duration::from_secs(2);
 
 /// A connection for events that broke is made again by the browser within this time.
 const EVENTS_RETURN_WITHIN: Duration = Duration::from_secs(5);
@@ -100,12 +105,13 @@ impl Wish {
 pub struct Audience {
     viewers: Mutex<Viewers<Seat>>,
     keyframes: Arc<Keyframes>,
+    webhooks: Webhooks,
 }
 
 impl Audience {
     /// Nobody yet. `keyframes`: who asks for one when a viewer has come.
-    pub(super) fn new(keyframes: Arc<Keyframes>) -> Arc<Audience> {
-        Arc::new(Audience { viewers: Mutex::default(), keyframes })
+    pub(super) fn new(keyframes: Arc<Keyframes>, webhooks: Webhooks) -> Arc<Audience> {
+        Arc::new(Audience { viewers: Mutex::default(), keyframes, webhooks })
     }
 
     /// Somebody wants to watch. With an offer that can be served it gets an answer, otherwise it gets Janus' offer.
@@ -231,11 +237,13 @@ impl Audience {
         Some(Tie { audience: self.clone(), session: session.to_owned(), viewer: viewer.to_owned() })
     }
 
-    /// All viewers of a session leave.
+    /// All viewers of a session leave: Janus is told of all of them at once, and waited for no longer than a moment. It does
+    /// what it is told in any case.
     pub(super) async fn dismiss(&self, session: &str) {
         let seats = self.viewers().end_session(session);
-        for seat in seats {
-            let _ = seat.handle.detach().await;
+        let leaving = join_all(seats.iter().map(|seat| seat.handle.detach()));
+        if tokio::time::timeout(DISMISSED_WITHIN, leaving).await.is_err() {
+            tracing::warn!("session {session}: Janus is slow to dismiss {} viewers", seats.len());
         }
     }
 
@@ -274,7 +282,7 @@ impl Audience {
     ) {
         let began = tokio::time::Instant::now();
         let (answered_by, up_by) = (began + answers_within, began + CONNECTS_WITHIN);
-        let (mut asked, mut up) = (false, false);
+        let (mut asked, mut up, mut joined) = (false, false, None);
         loop {
             let event = tokio::select! {
                 event = events.recv() => event,
@@ -291,6 +299,10 @@ impl Audience {
             match event {
                 Some(Event::WebrtcUp) => {
                     up = self.viewers().connected(&viewer);
+                    if up && joined.is_none() {
+                        joined = Some(tokio::time::Instant::now());
+                        self.webhooks.tell("viewer.joined", told(&mountpoint, &viewer));
+                    }
                     if let Ok(seat) = self.seat(&mountpoint.session, &viewer) {
                         seat.place.joined();
                     }
@@ -307,5 +319,15 @@ impl Audience {
         if let Some(seat) = seat {
             let _ = seat.handle.detach().await;
         }
+        if let Some(joined) = joined {
+            let mut data = told(&mountpoint, &viewer);
+            data["seconds"] = joined.elapsed().as_secs().into();
+            self.webhooks.tell("viewer.left", data);
+        }
     }
+}
+
+/// What webhooks say of a viewer: a name, and not the one that it can be ended by.
+fn told(mountpoint: &Mountpoint, viewer: &str) -> Value {
+    json!({ "sessionId": mountpoint.session, "viewerId": viewer.get(..16).unwrap_or(viewer) })
 }

@@ -1,18 +1,26 @@
 //! Mountpoints begin and end: in the books, in Janus and in the pipelines, or in none of them.
 
+use std::net::IpAddr;
 use std::time::Duration;
 
+use futures_util::future::join_all;
 use janus::Error;
+use node::addresses;
 use node::media::{PerKind, Ssrc, VideoCodec};
+use node::port::Transport;
 use serde::Deserialize;
 
 use super::error::LONGEST_NAME;
 use super::{Egress, EgressError};
-use crate::mountpoints::{Asked, Mountpoint, Spec, Step};
-use crate::streaming::Streaming;
+use crate::mountpoints::{Asked, Fault, Mountpoint, Refused, Spec, Step};
+use crate::portpool::Pair;
+use crate::streaming::{Streaming, is_clash, is_port_taken};
 
 /// How often what could not be done is tried again.
 const RECONCILE_EVERY: Duration = Duration::from_secs(5);
+
+/// How long a node that stops waits for Janus.
+const CLOSED_WITHIN: Duration = Duration::from_secs(3);
 
 /// `POST /mountpoint/create`.
 #[derive(Clone, Debug, Deserialize)]
@@ -91,12 +99,12 @@ impl Egress {
                 Step::Make(spec) => {
                     let Ok(streaming) = self.janus.get() else { continue };
                     let session = spec.session.clone();
-                    if let Err(why) = self.make_for_the_tree(&streaming, &spec).await {
+                    if let Err(refused) = self.make_for_the_tree(&streaming, &spec).await {
                         let mut books = self.books();
-                        if books.refused().get(&session) != Some(&why) {
-                            tracing::warn!("session {session} has no mountpoint: {why}");
+                        if books.refused().get(&session) != Some(&refused) {
+                            tracing::warn!("session {session} has no mountpoint: {}", refused.why);
                         }
-                        books.refuse(&session, why);
+                        books.refuse(&session, refused);
                     }
                 }
             }
@@ -104,38 +112,47 @@ impl Egress {
         self.publish();
     }
 
-    /// Ends everything: the node stops.
+    /// Ends everything: the node stops. Janus is not waited for longer than a moment, and ends with the connection what it
+    /// has not ended by then.
     pub async fn close(&self) {
-        let _changing = self.changing.lock().await;
-        let sessions: Vec<String> = self.books().all().map(|mountpoint| mountpoint.session.clone()).collect();
-        for session in sessions {
-            self.end(&session, "this node stops").await;
+        let ending = async {
+            let _changing = self.changing.lock().await;
+            let all: Vec<Mountpoint> = self.books().all().cloned().collect();
+            join_all(all.iter().map(|mountpoint| self.end(&mountpoint.session, "this node stops"))).await;
+        };
+        if tokio::time::timeout(CLOSED_WITHIN, ending).await.is_err() {
+            tracing::warn!("Janus is slow; what it still has of this node is taken out at the next start");
         }
         // Whoever writes to Redis learns by this that nothing is left.
         super::locked(&self.records).take();
         self.media.stop();
     }
 
-    async fn make_for_the_tree(&self, streaming: &Streaming, spec: &Spec) -> Result<(), String> {
+    async fn make_for_the_tree(&self, streaming: &Streaming, spec: &Spec) -> Result<(), Refused> {
         let reserved = self.books().reserve(spec, true, crate::now_ms());
-        let mountpoint = reserved.map_err(|refusal| refusal.to_string())?;
+        let mountpoint =
+            reserved.map_err(|refusal| Refused { fault: refusal.fault(), why: refusal.to_string() })?;
         match self.make(streaming, &mountpoint).await {
             Ok(_) => Ok(()),
             // What was reserved is kept for a Janus that comes back.
-            Err(Error::Closed | Error::Timeout { .. }) => Ok(()),
+            Err(EgressError::Janus(Error::Closed | Error::Timeout { .. })) => Ok(()),
             Err(error) => {
                 self.books().remove(&mountpoint.session);
-                Err(error.to_string())
+                let fault = match &error {
+                    EgressError::Janus(error) if is_clash(error) => Fault::Session,
+                    _ => Fault::Node,
+                };
+                Err(Refused { why: error.to_string(), fault })
             }
         }
     }
 
     /// Has Janus make a mountpoint, and lets its streams through.
-    async fn make(&self, streaming: &Streaming, mountpoint: &Mountpoint) -> Result<Mountpoint, Error> {
-        streaming.create(mountpoint).await?;
-        if let Err(error) = self.media.route(streaming, mountpoint) {
+    async fn make(&self, streaming: &Streaming, mountpoint: &Mountpoint) -> Result<Mountpoint, EgressError> {
+        let mountpoint = self.make_in_janus(streaming, mountpoint).await?;
+        if let Err(error) = self.media.route(streaming, &mountpoint) {
             let _ = streaming.destroy(mountpoint.id).await;
-            return Err(Error::Answer { request: "the pipeline".to_owned(), answer: error.to_string() });
+            return Err(EgressError::Pipeline(error));
         }
         self.books().made(&mountpoint.session);
         tracing::info!(
@@ -146,7 +163,31 @@ impl Egress {
             mountpoint.ports.video
         );
         self.notices.start(&mountpoint.session);
-        Ok(Mountpoint { made: true, ..mountpoint.clone() })
+        Ok(Mountpoint { made: true, ..mountpoint })
+    }
+
+    /// Has Janus make a mountpoint, if need be on other ports: whoever has one of them must not keep the session back.
+    async fn make_in_janus(
+        &self,
+        streaming: &Streaming,
+        mountpoint: &Mountpoint,
+    ) -> Result<Mountpoint, EgressError> {
+        let (mut mountpoint, now) = (mountpoint.clone(), crate::now_ms());
+        loop {
+            let error = match streaming.create(&mountpoint).await {
+                Ok(()) => return Ok(mountpoint),
+                Err(error) if is_port_taken(&error) => error,
+                Err(error) => return Err(error.into()),
+            };
+            let why = holder(streaming.host, mountpoint.ports).unwrap_or_else(|| error.to_string());
+            tracing::warn!(
+                "session {}: Janus cannot take the ports {:?}: {why}",
+                mountpoint.session,
+                mountpoint.ports
+            );
+            let other = self.books().other_ports(&mountpoint.session, why, now);
+            mountpoint = other?;
+        }
     }
 
     async fn end(&self, session: &str, why: &str) {
@@ -164,6 +205,17 @@ impl Egress {
         self.books().remove(session);
         tracing::info!("session {session}: no mountpoint any more, {why}");
     }
+}
+
+/// Who has a port of a pair, if Janus is on this machine and so is he.
+fn holder(janus: IpAddr, pair: Pair) -> Option<String> {
+    if !janus.is_loopback() && !addresses::own().contains(&janus) {
+        return None;
+    }
+    [pair.audio, pair.video, pair.rtcp].into_iter().find_map(|port| {
+        let holder = node::port::holder(Transport::Udp, port)?;
+        Some(format!("port {port} belongs to {holder}"))
+    })
 }
 
 /// What is asked for, if it makes sense.

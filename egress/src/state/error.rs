@@ -4,6 +4,7 @@ use node::http::wish::Trickle;
 use node::http::{Classified, ErrorClass};
 
 use crate::mountpoints::Refusal;
+use crate::pipeline::PipelineError;
 use crate::sdp::SdpError;
 use crate::streaming::is_clash;
 
@@ -49,6 +50,9 @@ pub enum EgressError {
     /// There is no connection to Janus; why.
     #[error("{0}")]
     NoJanus(String),
+    /// GStreamer does not do its part.
+    #[error(transparent)]
+    Pipeline(#[from] PipelineError),
     /// Janus said no, in its own words.
     #[error(transparent)]
     Janus(#[from] janus::Error),
@@ -60,8 +64,8 @@ impl Classified for EgressError {
             EgressError::BadName | EgressError::BadRoom | EgressError::BadCodec(_) => ErrorClass::BadInput,
             EgressError::UnknownSession(_) | EgressError::UnknownViewer => ErrorClass::Unknown,
             EgressError::Refused(refusal) => match refusal {
-                Refusal::SameSsrc(_) => ErrorClass::BadInput,
-                Refusal::PortsUsedUp(_) => ErrorClass::Unavailable,
+                Refusal::SameSsrc(_) | Refusal::NoSsrc | Refusal::BadRoom(_) => ErrorClass::BadInput,
+                Refusal::PortsUsedUp(_) | Refusal::PortsHeld { .. } => ErrorClass::Unavailable,
                 Refusal::OtherSsrcs { .. }
                 | Refusal::Exists(_)
                 | Refusal::SsrcTaken { .. }
@@ -72,9 +76,10 @@ impl Classified for EgressError {
             EgressError::Trickle(why) => why.class(),
             EgressError::AnsweredAlready => ErrorClass::Conflict,
             EgressError::Janus(error) if is_clash(error) => ErrorClass::Conflict,
-            EgressError::NotReady(_) | EgressError::NoJanus(_) | EgressError::Janus(_) => {
-                ErrorClass::Unavailable
-            }
+            EgressError::NotReady(_)
+            | EgressError::NoJanus(_)
+            | EgressError::Pipeline(_)
+            | EgressError::Janus(_) => ErrorClass::Unavailable,
         }
     }
 }

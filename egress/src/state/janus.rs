@@ -3,6 +3,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use node::backoff::Backoff;
+
 use super::Egress;
 use crate::streaming::Streaming;
 
@@ -12,14 +14,14 @@ const RETRY: [Duration; 2] = [Duration::from_millis(100), Duration::from_secs(2)
 impl Egress {
     /// Keeps a connection to Janus.
     pub async fn keep_janus(self: Arc<Self>) {
-        let [first, longest] = RETRY;
-        let mut pause = first;
+        let mut backoff = Backoff::new(RETRY);
         let mut said = None;
         loop {
             match self.attempt().await {
                 Ok(streaming) => {
                     tracing::info!("connected to Janus at {}", self.config.janus.url);
-                    (pause, said) = (first, None);
+                    backoff.reset();
+                    said = None;
                     self.wake.notify_one();
                     streaming.closed().await;
                     self.janus_is_gone(format!("Janus at {} is gone", self.config.janus.url)).await;
@@ -30,14 +32,19 @@ impl Egress {
                     }
                     self.janus.down(why.clone());
                     said = Some(why);
-                    tokio::time::sleep(pause).await;
-                    pause = (pause * 2).min(longest);
+                    tokio::time::sleep(backoff.pause()).await;
                 }
             }
         }
     }
 
     async fn attempt(&self) -> Result<Streaming, String> {
+        // What another node of this name has in the same Janus is not to be tidied up.
+        if let Some(tree) = self.tree.get()
+            && !tree.may_use_name().await
+        {
+            return Err("Janus is not connected to while another node has this one's name".to_owned());
+        }
         let connecting = Streaming::connect(&self.config.janus, &self.config.node.node_id);
         let streaming = connecting.await.map_err(|error| error.to_string())?;
         // Nobody changes anything before it is clear what is there.

@@ -1,17 +1,22 @@
 //! [`Media`]: what a mountpoint needs of the inputs, and nothing else: its streams are let through to Janus or not.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
-use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::sync::{Arc, Mutex};
 use std::time::Instant;
 
 use node::media::{Codec, Kind, PerKind};
+use node::prefix::Prefix;
+use node::udp::Overflow;
+
+use super::locked;
 
 use crate::activity::StreamAge;
 use crate::config::Config;
 use crate::keyframes::{Keyframes, Sockets};
 use crate::mountpoints::Mountpoint;
-use crate::pipeline::{Input, Lane, PipelineError, Route};
+use crate::pipeline::{Input, Lane, PipelineError, Route, Senders};
 use crate::streaming::Streaming;
 
 /// Both inputs, and the way up for requests for keyframes.
@@ -19,21 +24,26 @@ pub(super) struct Media {
     audio: Arc<Lane>,
     video: Arc<Lane>,
     pub keyframes: Arc<Keyframes>,
+    /// Whose packets are taken.
+    pub senders: Arc<Senders>,
+    overflow: Mutex<PerKind<Overflow>>,
     epoch: Instant,
 }
 
 impl Media {
-    /// Binds the ports and starts the pipelines. `epoch`: where times count from.
-    pub async fn start(config: &Config, epoch: Instant) -> Result<Media, String> {
+    /// Binds the ports and starts the pipelines. `sources`: where media is taken from; `epoch`: where times count from.
+    pub async fn start(config: &Config, sources: BTreeSet<Prefix>, epoch: Instant) -> Result<Media, String> {
         let sockets = Sockets::bind(config.listen, config.media).await?;
+        let senders = Arc::new(Senders::new(sources));
         let lane = |kind: Kind, port: u16| {
-            Lane::start(kind, Input { address: config.listen, port, epoch })
+            Lane::start(kind, Input { address: config.listen, port, epoch }, senders.clone())
                 .map_err(|error| error.to_string())
         };
         let audio = lane(Kind::Audio, config.media[0])?;
         let video = lane(Kind::Video, config.media[1])?;
-        let keyframes = Keyframes::start(sockets, video.clone(), epoch);
-        Ok(Media { audio, video, keyframes, epoch })
+        let keyframes =
+            Keyframes::start(sockets, video.clone(), epoch).map_err(|error| format!("RTCP: {error}"))?;
+        Ok(Media { audio, video, keyframes, senders, overflow: Mutex::default(), epoch })
     }
 
     /// The input of a kind.
@@ -87,6 +97,48 @@ impl Media {
             let counters = self.lane(kind).counters();
             (counters.packets.load(Ordering::Relaxed), counters.bytes.load(Ordering::Relaxed))
         })
+    }
+
+    /// Packets that were dropped on an input, by reason.
+    pub fn dropped(&self, kind: Kind) -> BTreeMap<&'static str, u64> {
+        let mut dropped: BTreeMap<&'static str, u64> =
+            self.lane(kind).counters().dropped().into_iter().collect();
+        dropped.insert("overflow", self.look()[kind].packets());
+        dropped
+    }
+
+    /// What an operator should know: what was lost here, and whose packets are not taken.
+    pub fn warnings(&self) -> Vec<String> {
+        let now = self.epoch.elapsed();
+        let overflow = self.look();
+        let lost = Kind::BOTH.into_iter().filter(|kind| overflow[*kind].is_recent(now)).map(|kind| {
+            format!(
+                "{kind}: packets came faster than they were read, and the kernel dropped them ({} since the start); \
+                 raise net.core.rmem_max, or give this machine more time",
+                overflow[kind].packets()
+            )
+        });
+        let stranger = self.senders.turned_away(now).map(|stranger| {
+            format!(
+                "media of SSRC {} comes from {}, and is taken from {} only; if that is the parent behind an address \
+                 translation, say --source {}",
+                stranger.ssrc,
+                stranger.address,
+                self.senders.shown().join(", "),
+                stranger.address
+            )
+        });
+        lost.chain(stranger).collect()
+    }
+
+    /// Looks at what the kernel has dropped.
+    pub fn look(&self) -> PerKind<Overflow> {
+        let now = self.epoch.elapsed();
+        let mut overflow = locked(&self.overflow);
+        for kind in Kind::BOTH {
+            overflow[kind].saw(self.lane(kind).overflow(), now);
+        }
+        *overflow
     }
 
     /// Why inputs do not run.

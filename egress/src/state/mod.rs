@@ -4,7 +4,7 @@
 //! are told).
 //!
 //! What it does with these: `change` (mountpoints begin and end, one change at a time), `janus` (Janus comes and goes),
-//! `pulse` (whether media arrives, seen twice a second), `tree` (what Redis says), `show` (what HTTP shows). `error`: why not.
+//! `pulse` (whether media arrives, seen twice a second), `tree` (what Redis says), `sources` (whose media is taken), `show` (what HTTP shows). `error`: why not.
 
 mod audience;
 mod change;
@@ -14,13 +14,16 @@ mod link;
 mod media;
 mod pulse;
 mod show;
+mod sources;
 mod tree;
 
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Instant;
 
+use node::auth::{Admission, Rights, Role};
 use node::http::Limits;
 use node::tree::Tree;
+use node::webhook::Webhooks;
 use tokio::sync::{Notify, watch};
 
 use crate::capacity::{Capacity, Place};
@@ -30,6 +33,7 @@ use crate::notices::Notices;
 use crate::records::Records;
 use link::JanusLink;
 use media::Media;
+use sources::Sources;
 
 pub use audience::{Audience, COUNTER_OFFER_HOLDS, Reply, Tie};
 pub use change::{NewMountpoint, Outcome};
@@ -49,10 +53,13 @@ pub struct Egress {
     /// There is something to change.
     wake: Notify,
     media: Media,
+    sources: Sources,
     janus: JanusLink,
     audience: Arc<Audience>,
     capacity: Arc<Capacity>,
     notices: Notices,
+    admission: Arc<Admission>,
+    webhooks: Webhooks,
     records: Mutex<Option<watch::Sender<Records>>>,
     tree: OnceLock<Tree>,
 }
@@ -61,8 +68,22 @@ impl Egress {
     /// Binds everything and starts the pipelines. Gives besides what is to be in Redis.
     pub async fn start(config: Config) -> Result<(Arc<Egress>, watch::Receiver<Records>), String> {
         let started = Instant::now();
-        let media = Media::start(&config, started).await?;
+        let (sources, first) = Sources::new(&config.sources);
+        let media = Media::start(&config, first, started).await?;
+        if config.node.tree.is_none() && config.sources.is_empty() {
+            tracing::warn!("media is taken from anybody; --source CIDR limits it");
+        }
         let (records, wanted) = watch::channel(Records::new());
+        let rights = Rights {
+            role: Role::Watch,
+            shared: config.whep_token.clone(),
+            shared_name: "the viewers' token (WHEP_TOKEN)",
+            node_id: config.node.node_id.clone(),
+            tree_id: config.node.tree_id.clone(),
+        };
+        let admission = Admission::new(rights, &config.auth);
+        let webhooks =
+            Webhooks::start(config.auth.webhook.clone(), &config.node.node_id, &config.node.tree_id);
         let egress = Egress {
             books: Mutex::new(Books::new(config.pool.clone())),
             limits: Limits::new(config.node.http.clone()),
@@ -72,14 +93,27 @@ impl Egress {
             created: crate::now_ms(),
             changing: tokio::sync::Mutex::default(),
             wake: Notify::new(),
-            audience: Audience::new(media.keyframes.clone()),
+            audience: Audience::new(media.keyframes.clone(), webhooks.clone()),
             media,
+            sources,
             janus: JanusLink::default(),
-            notices: Notices::default(),
+            notices: Notices::new(webhooks.clone()),
+            admission,
+            webhooks,
             records: Mutex::new(Some(records)),
             tree: OnceLock::new(),
         };
         Ok((Arc::new(egress), wanted))
+    }
+
+    /// Who may watch.
+    pub fn admission(&self) -> &Arc<Admission> {
+        &self.admission
+    }
+
+    /// Who is told what happens.
+    pub fn webhooks(&self) -> &Webhooks {
+        &self.webhooks
     }
 
     /// What viewers are told.

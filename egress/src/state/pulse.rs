@@ -55,6 +55,7 @@ impl Egress {
 
     /// Judges all mountpoints, and tells viewers what has changed.
     pub(super) fn judge_all(&self) {
+        self.media.look();
         let mountpoints: Vec<Mountpoint> = self.books().all().cloned().collect();
         let seen = mountpoints.iter().map(|mountpoint| (mountpoint.session.clone(), self.judge(mountpoint)));
         for (session, activity) in self.notices.observe(seen.collect()) {
@@ -75,6 +76,10 @@ impl Egress {
 
     /// Hands over what is to be in Redis.
     pub(super) fn publish(&self) {
+        // What Redis has under this name is another node's.
+        if self.tree.get().is_some_and(|tree| tree.view().borrow().redis.taken.is_some()) {
+            return;
+        }
         let mountpoints: Vec<Mountpoint> = self.books().all().cloned().collect();
         let records =
             mountpoints.iter().map(|mountpoint| (mountpoint.session.clone(), self.record(mountpoint)));

@@ -1,6 +1,7 @@
 //! What HTTP shows of the state.
 
 use axum::http::StatusCode;
+use node::contract::key;
 use node::http::{Base, Failed};
 use node::media::Kind;
 use node::record::NodeType;
@@ -57,6 +58,8 @@ impl Egress {
             status: self.status_now(),
             mountpoints: self.mountpoints().mountpoints,
             received: self.media.received(),
+            admissions: self.admission.counts(),
+            told: self.webhooks.told(),
             capacity: self.capacity.view(),
             http: self.limits.taken(),
         }
@@ -111,9 +114,34 @@ impl Egress {
         let mut troubles = Vec::new();
         troubles.extend(self.janus.problem());
         troubles.extend(self.media.problems());
-        let books = self.books();
-        troubles.extend(books.refused().iter().map(|(session, why)| format!("session {session}: {why}")));
+        troubles.extend(self.books().trouble());
+        troubles.extend(self.cut_off());
+        troubles.extend(self.tree_view().redis.taken);
         troubles
+    }
+
+    /// What keeps some sessions from being shown, and all others not.
+    fn misgivings(&self) -> Vec<String> {
+        let books = self.books();
+        let refused =
+            books.refused().iter().map(|(session, refused)| format!("session {session}: {}", refused.why));
+        refused.chain(books.pool().troubles()).collect()
+    }
+
+    /// It had a parent and has none any more: no media comes, and no viewer is to be sent here. One that has not been given
+    /// its place yet is not ill, for somebody may wait for it to be well before giving it one.
+    fn cut_off(&self) -> Option<String> {
+        let last = self.sources.parent()?;
+        self.tree_view().topology.parent.is_none().then(|| {
+            let id = &self.config.node.node_id;
+            format!(
+                "no parent: `{}` is no longer in Redis (it was {last}), so that no media comes; \
+                 `redis-cli SET {} NODE` and `redis-cli SADD {} {id}`",
+                key::parent(id),
+                key::parent(id),
+                key::children("NODE"),
+            )
+        })
     }
 
     fn tree_view(&self) -> TreeView {
@@ -125,8 +153,15 @@ impl Egress {
         let tree = self.tree_view();
         let redis = self.tree.get().map(|_| tree.redis.clone());
         let mut warnings = self.config.node.warnings.clone();
-        warnings.extend(redis.as_ref().and_then(|redis| redis.problem.clone()));
+        let taken = tree.redis.taken.is_some();
+        warnings.extend(redis.as_ref().and_then(|redis| redis.problem.clone()).filter(|_| !taken));
+        warnings.extend(tree.redis.rival.clone());
         warnings.extend(self.config.pool.warning());
+        warnings.extend(self.admission.warnings());
+        warnings.extend(self.webhooks.problem());
+        warnings.extend(self.misgivings());
+        warnings.extend(self.sources.warning());
+        warnings.extend(self.media.warnings());
         let (connected, connecting, served) = self.audience.count();
         let (asked, passed_on) = self.media.keyframes.counts();
         let [audio, video] = Kind::BOTH.map(|kind| self.media.lane(kind));
@@ -162,10 +197,8 @@ impl Egress {
             mountpoints: Counted { count, active },
             viewers: Watching { connected, connecting, served },
             port_pool: self.port_pool(),
-            dropped: Kind::BOTH
-                .into_iter()
-                .map(|kind| (kind.name(), self.media.lane(kind).counters().dropped().into_iter().collect()))
-                .collect(),
+            sources: self.media.senders.shown(),
+            dropped: Kind::BOTH.into_iter().map(|kind| (kind.name(), self.media.dropped(kind))).collect(),
             keyframes: Keyframes { asked, passed_on },
             problems,
             warnings,

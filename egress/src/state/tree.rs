@@ -6,7 +6,7 @@ use std::time::Instant;
 use node::media::VideoCodec;
 use node::record::{NodeType, Place, Registration};
 use node::sessions::{Session, SessionChange};
-use node::topology::ChildChange;
+use node::topology::{ChildChange, Upstream};
 use node::tree::{Follows, Tree};
 
 use super::Egress;
@@ -21,6 +21,10 @@ impl Follows for Egress {
         for change in changes {
             tracing::debug!("an egress has no children: {change}");
         }
+    }
+
+    async fn upstream(&self, upstream: Upstream) {
+        self.take_from(upstream);
     }
 
     async fn sessions(&self, changes: Vec<SessionChange>) {

@@ -9,12 +9,15 @@
 //! any candidate of his.
 
 use std::net::Ipv4Addr;
+use std::time::Duration;
 
 use lab::{Browser, firewall};
 use serde_json::json;
 
-use crate::common::{HOST, World, browser, lab, seen};
+use crate::common::{HOST, World, lab, seen};
 
+/// Browsers start late on a busy machine.
+const PATIENCE: Duration = Duration::from_secs(60);
 const PUBLIC: Ipv4Addr = Ipv4Addr::new(203, 0, 113, 10);
 
 #[test]
@@ -33,13 +36,13 @@ fn test() {
     let _sending = world.broadcast([7777, 8888]);
     world.until("active", || world.get("/mountpoint/show")["active"] == json!(true));
 
-    let street = Browser::start(&lab, "street", &[]).unwrap();
-    street.open(&format!("http://{PUBLIC}:7073/?id=show")).unwrap();
-    world.until("frames in the street", || seen(&street, "framesDecoded") > 30.0);
-    println!("first frame after {:.0} ms", seen(&street, "firstFrame"));
-    drop(street);
-    let inside = browser(&lab);
-    inside.open(&format!("http://{HOST}:7073/?id=show")).unwrap();
-    world.until("frames inside", || seen(&inside, "framesDecoded") > 30.0);
-    println!("first frame after {:.0} ms", seen(&inside, "firstFrame"));
+    let inside = format!("http://{HOST}:7073/?id=show");
+    let outside = format!("http://{PUBLIC}:7073/?id=show");
+    for (ns, page) in [("street", outside), ("view", inside)] {
+        let browser = Browser::start(&lab, ns, &[]).unwrap();
+        browser.open(&page).unwrap();
+        let plays = browser.wait_until(PATIENCE, |now| now.inbound("video").frames_decoded > 10);
+        plays.unwrap_or_else(|error| panic!("{page}: {error:#}\n{}", world.egress.tail()));
+        println!("{page}: first frame after {:.0} ms", seen(&browser, "firstFrame"));
+    }
 }

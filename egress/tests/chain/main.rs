@@ -3,20 +3,31 @@
 #![allow(clippy::unwrap_used, reason = "a test's helpers fail like the test")]
 
 mod common;
+#[path = "../../../node/tests/support/token.rs"]
+mod token;
 
 mod a_browser_decodes;
 mod a_crowd_is_kept_within_limits;
+mod a_foreign_socket_keeps_no_session_back;
+mod a_full_receive_buffer_is_said;
 mod a_janus_behind_one_to_one_nat_is_watched;
 mod a_janus_that_comes_back_is_given_everything_again;
+mod a_janus_that_hangs_does_not_keep_the_node;
 mod a_player_is_offered_what_can_be_served;
 mod a_republished_stream_is_announced;
+mod a_session_too_many_leaves_the_node_ready;
+mod an_egress_without_a_parent_is_not_ready;
 mod an_ended_session_is_not_said_to_stall;
 mod bad_requests_are_refused_and_leave_nothing;
 mod debian_s_own_janus_and_redis_are_recognised;
 mod doctor_says_what_is_missing;
+mod keyframes_are_asked_for_through_a_translation;
 mod keyframes_are_asked_for_up_the_tree;
+mod media_is_taken_from_the_parent_only;
 mod mountpoints_follow_the_tree;
+mod operators_have_a_listener_of_their_own;
 mod players_are_told_what_happens;
+mod records_are_kept_and_swept;
 mod sound_keeps_its_sides;
 mod strangers_harm_nobody;
 mod tabs_share_a_connection;
@@ -25,3 +36,4 @@ mod the_page_says_no_more_than_it_shows;
 mod the_viewers_page_speaks_to_viewers;
 mod viewers_reach_janus_by_turn_alone;
 mod whip_and_whep_speak_alike;
+mod who_may_watch;

@@ -17,6 +17,9 @@ pub enum InjectorError {
     /// There is no such session.
     #[error("no session {0}; POST /session/create makes one")]
     UnknownSession(String),
+    /// It is of another injection, which lives.
+    #[error("session {id} is of {injection}; destroy it there")]
+    OfAnother { id: String, injection: String },
     /// It ended while somebody was about to publish to it.
     #[error("session {0} was destroyed")]
     Destroyed(String),
@@ -80,7 +83,9 @@ impl Classified for InjectorError {
             InjectorError::UnknownSession(_)
             | InjectorError::Destroyed(_)
             | InjectorError::UnknownPublication(_) => ErrorClass::Unknown,
-            InjectorError::Busy(_) | InjectorError::RoomExists { .. } => ErrorClass::Conflict,
+            InjectorError::Busy(_) | InjectorError::OfAnother { .. } | InjectorError::RoomExists { .. } => {
+                ErrorClass::Conflict
+            }
             InjectorError::Offer(OfferError::NoCodec(_))
             | InjectorError::CodecNotCarried(_)
             | InjectorError::HalfTaken { .. } => ErrorClass::NotAcceptable,

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use node::backoff::Backoff;
 use tokio::sync::mpsc;
 
 use super::Injector;
@@ -25,16 +26,19 @@ impl Injector {
     /// Takes up the sessions of a former life as soon as Redis lets us.
     async fn restore(self: Arc<Self>) {
         let Some(store) = &self.store else { return };
-        let [mut delay, longest] = RETRY;
+        let mut backoff = Backoff::new(RETRY);
+        if let Some(tree) = self.tree.get() {
+            tree.may_use_name().await;
+        }
         let sessions = loop {
             let change = self.changes.lock().await;
             match store.load().await {
-                Ok(sessions) => break (sessions, change),
+                Ok(sessions) if self.is_named() => break (sessions, change),
+                Ok(_) => self.store_problem(Some("the name of this node is another's".to_owned())),
                 Err(why) => self.store_problem(Some(why)),
             }
             drop(change);
-            tokio::time::sleep(delay).await;
-            delay = (delay * 2).min(longest);
+            tokio::time::sleep(backoff.pause()).await;
         };
         let (sessions, _change) = sessions;
         self.store_problem(None);
@@ -60,14 +64,31 @@ impl Injector {
         self.apply().await;
     }
 
+    /// What Redis has under this node's name is its own.
+    fn is_named(&self) -> bool {
+        self.tree.get().is_none_or(|tree| {
+            let view = tree.view();
+            let view = view.borrow();
+            view.redis.named && view.redis.taken.is_none()
+        })
+    }
+
     /// Connects, and connects again.
     async fn keep_janus(self: Arc<Self>) {
-        let [first, longest] = RETRY;
-        let mut delay = first;
+        let mut backoff = Backoff::new(RETRY);
         loop {
+            // What another node of this name has in the same Janus is not to be removed.
+            if let Some(tree) = self.tree.get()
+                && !tree.may_use_name().await
+            {
+                self.janus
+                    .down("Janus is not connected to while another node has this one's name".to_owned());
+                tokio::time::sleep(backoff.pause()).await;
+                continue;
+            }
             match VideoRoom::connect(&self.config.janus, &self.config.node_id).await {
                 Ok(janus) => {
-                    delay = first;
+                    backoff.reset();
                     // No session comes or goes while the rooms are made.
                     let change = self.changes.lock().await;
                     self.make_rooms(&janus).await;
@@ -79,8 +100,7 @@ impl Injector {
                 }
                 Err(error) => self.janus.down(error.to_string()),
             }
-            tokio::time::sleep(delay).await;
-            delay = (delay * 2).min(longest);
+            tokio::time::sleep(backoff.pause()).await;
         }
     }
 
@@ -93,6 +113,7 @@ impl Injector {
     async fn keep_pipelines(self: Arc<Self>, mut breaks: mpsc::UnboundedReceiver<String>) {
         while let Some(id) = breaks.recv().await {
             let Ok(entry) = self.entry(&id) else { continue };
+            self.totals.restarted();
             let restarted = tokio::task::spawn_blocking(move || entry.feed.restart()).await;
             if let Ok(Err(error)) = restarted {
                 tracing::error!("session {id}: {error}");
@@ -114,6 +135,7 @@ impl Injector {
 
     /// Checks everything that nobody announces, and mends it.
     pub(super) async fn check(&self) {
+        self.overflow();
         let change = self.changes.lock().await;
         if let Ok(janus) = self.janus.get() {
             for entry in self.entries() {
@@ -137,6 +159,9 @@ impl Injector {
                     }
                 }
                 Err(why) => self.store_problem(Some(why)),
+            }
+            if let Err(why) = self.look_for_orphans(store).await {
+                tracing::debug!("sessions without an injection are looked for later: {why}");
             }
         }
         drop(change);

@@ -13,8 +13,10 @@ mod error;
 mod keep;
 mod link;
 mod live;
+mod orphans;
 mod recipients;
 mod show;
+mod totals;
 mod tree;
 
 use std::collections::BTreeMap;
@@ -22,8 +24,11 @@ use std::net::{IpAddr, Ipv4Addr, UdpSocket};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
+use node::auth::{Admission, Rights, Role};
 use node::http::Limits;
 use node::tree::Tree;
+use node::webhook::Webhooks;
+use serde_json::json;
 use tokio::sync::{Notify, mpsc, oneshot};
 
 use crate::config::Config;
@@ -36,7 +41,9 @@ use crate::store::Sessions;
 use crate::videoroom::{self, VideoRoom};
 
 use link::JanusLink;
+use orphans::Orphans;
 use recipients::Recipients;
+use totals::Totals;
 
 pub use crate::publication::Via;
 pub use error::InjectorError;
@@ -63,6 +70,10 @@ pub struct Injector {
     /// Told when something should be tried again now.
     retry: Notify,
     broken: mpsc::UnboundedSender<String>,
+    admission: Arc<Admission>,
+    webhooks: Webhooks,
+    totals: Arc<Totals>,
+    orphans: Mutex<Orphans>,
     /// Its RTMP connections.
     pub rtmp: Rtmp,
     started: Instant,
@@ -92,12 +103,24 @@ impl Injector {
                 ports[0], ports[1]
             )
         })?;
+        if let Some(why) = outlets.shortfall() {
+            tracing::warn!("{why}");
+        }
         let failed = |error: std::io::Error| format!("no socket for feedback: {error}");
         let janus = UdpSocket::bind((Ipv4Addr::UNSPECIFIED, 0)).map_err(failed)?;
         let feedback = Feedback::start(janus, outlets.feedback().map_err(failed)?).map_err(failed)?;
         let tree = config.tree.clone();
         let store = tree.map(|tree| Sessions::new(tree.redis, &config.node_id, &config.tree_id));
         let (broken, breaks) = mpsc::unbounded_channel();
+        let rights = Rights {
+            role: Role::Publish,
+            shared: config.whip_token.clone(),
+            shared_name: "the publishers' token (WHIP_TOKEN)",
+            node_id: config.node_id.clone(),
+            tree_id: config.tree_id.clone(),
+        };
+        let admission = Admission::new(rights, &config.auth);
+        let webhooks = Webhooks::start(config.auth.webhook.clone(), &config.node_id, &config.tree_id);
         let rtmp = Rtmp::new(config.rtmp_waiting, config.rtmp_waiting_each);
         let injector = Injector {
             state: Mutex::new(State { restored: store.is_none(), ..State::default() }),
@@ -112,6 +135,10 @@ impl Injector {
             changes: tokio::sync::Mutex::default(),
             retry: Notify::new(),
             broken,
+            admission,
+            webhooks,
+            totals: Arc::default(),
+            orphans: Mutex::default(),
             rtmp,
             started: Instant::now(),
             created: now_ms(),
@@ -129,11 +156,22 @@ impl Injector {
         &self.config
     }
 
+    /// Who may publish.
+    pub fn admission(&self) -> &Arc<Admission> {
+        &self.admission
+    }
+
+    /// Who is told what happens.
+    pub fn webhooks(&self) -> &Webhooks {
+        &self.webhooks
+    }
+
     /// Creates a session: a room in Janus, a pipeline, a record in Redis, or none of them.
     pub async fn create(&self, new: NewSession) -> Result<Session, InjectorError> {
         let _change = self.changes.lock().await;
         // Nonsense is nonsense, whether or not Janus and Redis are there.
-        session::decide(new.clone(), &self.taken(), rand::random, now_ms())?;
+        let decided = session::decide(new.clone(), &self.taken(), rand::random, now_ms())?;
+        session::are_hosts(&decided.recipients, &node::addresses::broadcasts())?;
         let janus = self.janus.get()?;
         if !self.state().restored {
             return Err(InjectorError::NotRestored);
@@ -157,6 +195,7 @@ impl Injector {
                         session.room,
                         session.ssrcs
                     );
+                    self.webhooks.tell("session.created", json!({ "sessionId": session.id }));
                     return Ok(session);
                 }
                 // Another injection was faster.
@@ -176,12 +215,16 @@ impl Injector {
     /// Ends a session and whoever publishes to it.
     pub async fn destroy(&self, id: &str) -> Result<Session, InjectorError> {
         let _change = self.changes.lock().await;
-        let entry = self.entry(id)?;
+        let entry = match self.entry(id) {
+            Ok(entry) => entry,
+            Err(unknown) => return self.destroy_orphan(id).await?.ok_or(unknown),
+        };
         // Redis first: if it refuses, nothing has changed.
         if let Some(store) = &self.store {
             store.end(&entry.recorded(), now_ms()).await.map_err(InjectorError::Redis)?;
         }
         self.state().sessions.remove(id);
+        self.totals.ended(&entry.feed.counts());
         self.state().neighbours.remove(id);
         entry.close().await;
         // Without Janus there is no room either; or it is removed when we connect again.
@@ -194,6 +237,7 @@ impl Injector {
             );
         }
         tracing::info!("session {id} destroyed");
+        self.webhooks.tell("session.destroyed", json!({ "sessionId": id }));
         Ok(entry.session.clone())
     }
 
@@ -258,6 +302,7 @@ impl Injector {
         };
         // Janus ends everything with the connection, too; only then its publishers learn of it later.
         let _ = tokio::time::timeout(FAREWELL, ending).await;
+        self.webhooks.finish().await;
     }
 
     /// Decides, and makes room and pipeline.
@@ -313,13 +358,16 @@ impl Injector {
     }
 
     fn live(&self, session: Session, feed: Feed) -> LiveSession {
-        LiveSession::new(session, feed, self.feedback.clone(), self.config.takeover, self.started)
+        let (feedback, totals) = (self.feedback.clone(), self.totals.clone());
+        let webhooks = self.webhooks.clone();
+        LiveSession::new(session, feed, feedback, webhooks, self.config.takeover, totals, self.started)
     }
 
     /// What others have that a new session could want: the numbers of the tree's sessions, which we are told of, and the
     /// name, of which we are told only if it is of this tree.
     async fn others(&self, new: &NewSession) -> Result<Vec<session::Taken>, InjectorError> {
         let (Some(store), Some(id)) = (&self.store, &new.session_id) else { return Ok(Vec::new()) };
+        store.settle(id, now_ms()).await.map_err(InjectorError::Redis)?;
         let mut others: Vec<_> = store.see(id).await.map_err(InjectorError::Redis)?.into_iter().collect();
         if let Some(tree) = self.tree.get()
             && !self.state().met

@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, SocketAddr};
 use std::sync::{Arc, Mutex};
 
+use node::addresses::is_no_host;
 use node::media::PerKind;
 use node::record::Place;
 use node::resolve::Families;
@@ -17,7 +18,7 @@ use crate::session::Recipient;
 #[derive(Default)]
 pub(super) struct Recipients {
     children: Mutex<BTreeMap<String, Place>>,
-    hosts: Mutex<BTreeMap<String, Result<IpAddr, String>>>,
+    hosts: Mutex<Hosts>,
     /// Held by whoever tells pipelines whom to send to.
     applying: tokio::sync::Mutex<()>,
 }
@@ -56,25 +57,41 @@ impl Recipients {
     pub async fn apply(&self, sessions: impl FnOnce() -> Vec<Arc<LiveSession>>) {
         let _applying = self.applying.lock().await;
         let (children, sessions, known) = (self.of_children(), sessions(), lock(&self.hosts).clone());
-        let send = |hosts: &BTreeMap<String, Result<IpAddr, String>>| {
-            for live in &sessions {
-                let recipients = match live.session.recipients.is_empty() {
-                    true => &children,
-                    false => &live.session.recipients,
-                };
-                live.feed.send_to(&addresses(recipients, hosts));
-            }
-        };
         // Whoever's address is known does not wait for a name server.
-        send(&known);
+        send(&children, &sessions, &known).await;
         let explicit = sessions.iter().flat_map(|live| &live.session.recipients);
-        let names = children.iter().chain(explicit).map(|to| to.host.clone());
-        let names: BTreeSet<String> = names.filter(|name| name.parse::<IpAddr>().is_err()).collect();
+        let names: BTreeSet<String> = children.iter().chain(explicit).map(|to| to.host.clone()).collect();
         let hosts = resolve(names, &known).await;
-        send(&hosts);
+        send(&children, &sessions, &hosts).await;
         *lock(&self.hosts) = hosts;
     }
 }
+
+/// Has the pipelines send to their recipients, as far as it is known where those are.
+async fn send(children: &[Recipient], sessions: &[Arc<LiveSession>], hosts: &Hosts) {
+    let wanted: Vec<_> = sessions
+        .iter()
+        .map(|live| {
+            let recipients = match live.session.recipients.is_empty() {
+                true => children,
+                false => &live.session.recipients,
+            };
+            (live.clone(), addresses(recipients, hosts))
+        })
+        .filter(|(live, to)| live.feed.clients() != *to)
+        .collect();
+    if wanted.is_empty() {
+        return;
+    }
+    // A change waits for the moment between two packets, on a thread that has nothing else to do.
+    let sending = move || wanted.iter().for_each(|(live, to)| live.feed.send_to(to));
+    if let Err(error) = tokio::task::spawn_blocking(sending).await {
+        tracing::error!("recipients were not changed: {error}");
+    }
+}
+
+/// What hosts mean at present: an address, or why none.
+type Hosts = BTreeMap<String, Result<IpAddr, String>>;
 
 /// A child as a recipient.
 fn recipient(place: &Place) -> Recipient {
@@ -83,14 +100,13 @@ fn recipient(place: &Place) -> Recipient {
 }
 
 /// Addresses of audio and video; those whose name means nothing at present are left out.
-fn addresses(
-    recipients: &[Recipient],
-    hosts: &BTreeMap<String, Result<IpAddr, String>>,
-) -> PerKind<BTreeSet<SocketAddr>> {
+fn addresses(recipients: &[Recipient], hosts: &Hosts) -> PerKind<BTreeSet<SocketAddr>> {
     let of = |port: fn(&Recipient) -> u16| {
-        let address = |to: &Recipient| match to.host.parse() {
-            Ok(address) => Some(address),
-            Err(_) => hosts.get(&to.host)?.as_ref().ok().copied(),
+        let address = |to: &Recipient| match (hosts.get(&to.host), to.host.parse()) {
+            (Some(known), _) => known.as_ref().ok().copied(),
+            // A child that has just come: who is no host is left out all the same.
+            (None, Ok(address)) => is_no_host(&address, &BTreeSet::new()).is_none().then_some(address),
+            (None, Err(_)) => None,
         };
         recipients.iter().filter_map(|to| Some(SocketAddr::new(address(to)?, port(to)))).collect()
     };
@@ -100,21 +116,33 @@ fn addresses(
 /// What names mean now. One that cannot be looked up at this moment keeps what it meant before; one that means several
 /// addresses keeps the one that is sent to. Media goes out over both IP versions, so none of them is preferred to what
 /// [`node::resolve::choose`] takes while there is no media.
-async fn resolve(
-    names: BTreeSet<String>,
-    known: &BTreeMap<String, Result<IpAddr, String>>,
-) -> BTreeMap<String, Result<IpAddr, String>> {
+async fn resolve(names: BTreeSet<String>, known: &Hosts) -> Hosts {
     let answers = node::resolve::resolve_all(names).await;
+    let broadcasts = node::addresses::broadcasts();
     answers
         .into_iter()
         .map(|(name, answer)| {
-            let before = known.get(&name);
+            let (before, answer) =
+                (known.get(&name), answer.and_then(|found| hosts_of(&name, found, &broadcasts)));
             if let (Err(why), true) = (&answer, before.is_none_or(Result::is_ok)) {
                 tracing::warn!("{why}");
             }
             (name, meaning(answer, before))
         })
         .collect()
+}
+
+/// The addresses that are one host each; media is never sent to nobody, or to many.
+fn hosts_of(name: &str, found: Vec<IpAddr>, broadcasts: &BTreeSet<IpAddr>) -> Result<Vec<IpAddr>, String> {
+    let odd = found.iter().find_map(|address| Some((*address, is_no_host(address, broadcasts)?)));
+    let hosts: Vec<IpAddr> =
+        found.into_iter().filter(|address| is_no_host(address, broadcasts).is_none()).collect();
+    match (hosts.is_empty(), odd) {
+        (true, Some((address, what))) => {
+            Err(format!("host '{name}' is {address}, {what}: nothing is sent there"))
+        }
+        _ => Ok(hosts),
+    }
 }
 
 fn meaning(
@@ -153,6 +181,20 @@ mod tests {
         let failed = || Err("no answer".to_owned());
         assert_eq!(meaning(failed(), Some(&Ok(high))), Ok(high), "what was known is better than nothing");
         assert_eq!(meaning(failed(), Some(&Err("before".to_owned()))), Err("no answer".to_owned()));
+    }
+
+    #[test]
+    fn nothing_is_sent_to_nobody_or_to_many() {
+        let ip = |text: &str| text.parse::<IpAddr>().unwrap();
+        let broadcasts = BTreeSet::from([ip("10.0.0.255")]);
+        let of = |found: &[&str]| hosts_of("a", found.iter().map(|text| ip(text)).collect(), &broadcasts);
+        assert_eq!(of(&["0.0.0.0", "10.0.0.7"]), Ok(vec![ip("10.0.0.7")]));
+        for odd in ["0.0.0.0", "224.0.0.1", "10.0.0.255", "::"] {
+            let why = of(&[odd]).unwrap_err();
+            assert!(why.contains(odd) && why.contains("nothing is sent"), "{why}");
+        }
+        let to = |host: &str| Recipient { host: host.to_owned(), audio_port: 5002, video_port: 5004 };
+        assert!(addresses(&[to("224.0.0.1")], &BTreeMap::new()).audio.is_empty(), "before it is looked into");
     }
 
     #[test]

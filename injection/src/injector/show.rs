@@ -2,11 +2,14 @@
 
 use axum::http::StatusCode;
 use node::http::{Base, Failed};
-use node::media::Kind;
+use node::media::{Kind, PerKind};
 use node::record::NodeType;
+use node::tree::RedisView;
+use node::udp::Overflow;
 use node::view::Topology;
 
 use super::live::LiveSession;
+use super::orphans;
 use super::{Injector, InjectorError, lock};
 use crate::metrics::{self, Sample, StreamSample};
 use crate::session::Session;
@@ -17,7 +20,7 @@ impl Injector {
     pub fn sessions(&self) -> view::Sessions {
         let sessions: Vec<view::Session> =
             self.entries().iter().map(|entry| self.session_view(entry)).collect();
-        view::Sessions { count: sessions.len(), sessions }
+        view::Sessions { count: sessions.len(), sessions, orphans: self.orphans() }
     }
 
     /// `GET /session/{sid}`.
@@ -69,7 +72,7 @@ impl Injector {
             }),
             publications: entry.publications(),
             streams: Kind::BOTH.map(stream),
-            problem: entry.room_problem(),
+            problem: entry.room_problem().map(|problem| problem.why),
         }
     }
 
@@ -88,13 +91,47 @@ impl Injector {
                 problems.push(format!("sessions of before the restart are not known: {why}"));
             }
         }
-        for entry in self.entries() {
-            problems.extend(entry.room_problem());
-            if !entry.feed.is_running() {
-                problems.push(format!("the pipeline of session {} does not run", entry.session.id));
-            }
-        }
+        problems.extend(self.redis_view().and_then(|redis| redis.taken));
+        // What ails one session is none of the others' business; what ails all of them is the node's.
+        let entries = self.entries();
+        let ails = |ailing: &dyn Fn(&LiveSession) -> Option<String>| {
+            let ailing: Vec<String> = entries.iter().filter_map(|entry| ailing(entry)).collect();
+            (!ailing.is_empty() && ailing.len() == entries.len()).then(|| ailing.join("; "))
+        };
+        problems.extend(ails(&|entry| Some(entry.room_problem().filter(|problem| !problem.is_its_own)?.why)));
+        problems.extend(ails(&stopped));
         problems
+    }
+
+    fn redis_view(&self) -> Option<RedisView> {
+        self.tree.get().map(|tree| tree.view().borrow().redis.clone())
+    }
+
+    /// What ails single sessions, and what was lost.
+    fn misgivings(&self) -> Vec<String> {
+        let mut misgivings = Vec::new();
+        misgivings.extend(self.redis_view().and_then(|redis| redis.rival));
+        for entry in self.entries() {
+            misgivings.extend(entry.room_problem().map(|problem| problem.why));
+            misgivings.extend(stopped(&entry));
+        }
+        misgivings.extend(self.orphans().iter().map(|(id, injection)| orphans::sentence(id, injection)));
+        let overflow = self.overflow();
+        let now = self.started.elapsed();
+        misgivings.extend(Kind::BOTH.into_iter().filter(|kind| overflow[*kind].is_recent(now)).map(|kind| {
+            format!(
+                "{kind}: packets came from Janus faster than they were read, and the kernel dropped them ({} since the \
+                 start); raise net.core.rmem_max, or give this machine more time",
+                overflow[kind].packets()
+            )
+        }));
+        misgivings
+    }
+
+    /// What the kernel has dropped because it was not read in time.
+    pub(super) fn overflow(&self) -> PerKind<Overflow> {
+        let counts = self.entries().into_iter().map(|entry| entry.feed.counts());
+        self.totals.overflow(counts, self.started.elapsed())
     }
 
     fn sample(&self) -> Sample {
@@ -116,15 +153,23 @@ impl Injector {
             children: self.recipients.children().len(),
             janus: self.janus.problem().is_none(),
             janus_connections: self.janus.connections(),
-            restarts: entries.iter().map(|entry| entry.feed.restarts()).sum(),
-            publications: entries.iter().map(|entry| entry.publications()).sum(),
+            restarts: self.totals.restarts(),
+            publications: self.totals.publications(),
+            overflow: self.overflow().map(Overflow::packets),
             keyframes: self.feedback.counts(),
             rtmp_waiting: self.rtmp.places.taken(),
             rtmp_refused: self.rtmp.books.refused().to_vec(),
             streams: streams.collect(),
+            admissions: self.admission.counts(),
+            told: self.webhooks.told(),
             http: self.limits.taken(),
         }
     }
+}
+
+/// Why a session's pipeline is of no use, if it is of none.
+fn stopped(entry: &LiveSession) -> Option<String> {
+    (!entry.feed.is_running()).then(|| format!("the pipeline of session {} does not run", entry.session.id))
 }
 
 impl Base for Injector {
@@ -138,6 +183,10 @@ impl Base for Injector {
         let mut warnings = self.config.warnings.clone();
         let state = self.state();
         warnings.extend(state.store_problem.clone().filter(|_| state.restored));
+        drop(state);
+        warnings.extend(self.misgivings());
+        warnings.extend(self.admission.warnings());
+        warnings.extend(self.webhooks.problem());
         view::Status {
             node_id: self.config.node_id.clone(),
             node_type: "injection",
@@ -152,7 +201,7 @@ impl Base for Injector {
                 rtmp: self.config.rtmp.map(|address| format!("rtmp://{address}/live/")),
             },
             topology: self.topology_view(),
-            redis: self.tree.get().map(|tree| tree.view().borrow().redis.clone()),
+            redis: self.redis_view(),
             janus: view::Janus {
                 url: self.config.janus.url.clone(),
                 connected: janus_problem.is_none(),
@@ -165,7 +214,7 @@ impl Base for Injector {
             },
             pipeline: view::Pipeline {
                 running: entries.iter().all(|entry| entry.feed.is_running()),
-                restarts: entries.iter().map(|entry| entry.feed.restarts()).sum(),
+                restarts: self.totals.restarts(),
                 children_count: self.recipients.children().len(),
                 unresolved: self.recipients.unresolved(),
             },

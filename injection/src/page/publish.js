@@ -81,7 +81,8 @@ async function connect() {
 
 /* How the session stands at the node. The browser itself notices a broadcast that the node has ended only seconds later. */
 async function standing() {
-  const answer = await fetch("session/" + encodeURIComponent($("session").value), { headers: headers() }).catch(() => null);
+  const query = new URLSearchParams({ id: $("session").value, key: address.pathname.split("/").pop() });
+  const answer = await fetch("standing?" + query).catch(() => null);
   if (answer && answer.status === 404) return { gone: true };
   if (!answer || !answer.ok) return null;
   const { publisher, publications } = await answer.json();
@@ -206,4 +207,7 @@ $("form").addEventListener("submit", (event) => {
   if (wanted) stop("", "Not publishing"); else start();
 });
 addEventListener("pagehide", drop);
-if (query.has("auto")) start();
+// By itself only what is nobody's secret: a link must not turn on a camera, whatever the browser was allowed before.
+if (query.has("auto")) {
+  if ($("source").value === "pattern") start(); else say("", "Press Start to publish");
+}

@@ -1,7 +1,7 @@
 //! One branch: from Janus' port to the recipients.
 
 use std::collections::BTreeSet;
-use std::net::{IpAddr, SocketAddr};
+use std::net::{IpAddr, SocketAddr, UdpSocket};
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, mpsc};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -9,6 +9,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use gst::prelude::*;
 use gst::{PadProbeReturn, PadProbeType};
 use node::media::{Kind, Ssrc};
+use node::udp;
 
 use super::passage::{Judgement, Passage};
 use super::{Inlet, Outlets, PipelineError};
@@ -24,6 +25,8 @@ pub struct Count {
     pub bytes: u64,
     /// Packets that Janus did not send, or no RTP at all.
     pub strangers: u64,
+    /// Packets that the kernel dropped because they were not read in time.
+    pub overflow: u64,
 }
 
 #[derive(Default)]
@@ -38,6 +41,8 @@ struct Counters {
 /// A branch, as part of a pipeline.
 pub(super) struct Branch {
     pub port: u16,
+    /// What Janus sends to.
+    inlet: UdpSocket,
     /// Where packets come out of the source.
     pad: gst::Pad,
     sink: gst::Element,
@@ -52,7 +57,7 @@ impl Branch {
         pipeline: &gst::Pipeline,
         kind: Kind,
         ssrc: Ssrc,
-        inlet: &Inlet,
+        inlet: Inlet,
         outlets: &Outlets,
     ) -> Result<Branch, PipelineError> {
         let caps = gst::Caps::builder("application/x-rtp")
@@ -61,7 +66,7 @@ impl Branch {
             .build();
         let source = gst::ElementFactory::make("udpsrc")
             .name(format!("{kind}-in"))
-            .property("socket", &inlet.socket)
+            .property("socket", &inlet.for_gstreamer()?)
             .property("close-socket", false)
             .property("caps", &caps)
             .build()?;
@@ -101,7 +106,15 @@ impl Branch {
             }
             PadProbeReturn::Ok
         });
-        Ok(Branch { port: inlet.port, pad, sink, counters, passage, clients: Mutex::default() })
+        Ok(Branch {
+            port: inlet.port,
+            inlet: inlet.socket,
+            pad,
+            sink,
+            counters,
+            passage,
+            clients: Mutex::default(),
+        })
     }
 
     /// Another publication begins; Janus sends it with this SSRC.
@@ -113,6 +126,9 @@ impl Branch {
     /// each is sent to all of them, or to all of those before, and counted accordingly.
     pub fn send_to(&self, wanted: &BTreeSet<SocketAddr>) {
         let mut clients = lock(&self.clients);
+        if *clients == *wanted {
+            return;
+        }
         let gone: Vec<SocketAddr> = clients.difference(wanted).copied().collect();
         let new: Vec<SocketAddr> = wanted.difference(&clients).copied().collect();
         let (sink, counters, count) = (self.sink.clone(), self.counters.clone(), wanted.len());
@@ -146,6 +162,7 @@ impl Branch {
             packets: of(&counters.packets),
             bytes: of(&counters.bytes),
             strangers: of(&counters.strangers),
+            overflow: udp::drops(&self.inlet).map_or(0, u64::from),
         }
     }
 }

@@ -2,10 +2,12 @@
 
 use std::collections::BTreeSet;
 use std::net::{IpAddr, SocketAddr};
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Mutex, PoisonError};
+use std::time::Instant;
 
 use gst::prelude::*;
 use node::media::{PerKind, Ssrc};
+use node::muffled::Muffled;
 use tokio::sync::mpsc;
 
 use super::branch::{Branch, Count};
@@ -15,7 +17,6 @@ use super::{Inlet, Outlets, PipelineError};
 pub struct Feed {
     pipeline: gst::Pipeline,
     branches: PerKind<Branch>,
-    restarts: AtomicU64,
 }
 
 impl Feed {
@@ -30,19 +31,25 @@ impl Feed {
     ) -> Result<Feed, PipelineError> {
         let pipeline = gst::Pipeline::with_name(session);
         let branches = PerKind::try_from_fn(|kind| {
-            Branch::add(&pipeline, kind, ssrcs[kind], &Inlet::bind(inlet)?, outlets)
+            Branch::add(&pipeline, kind, ssrcs[kind], Inlet::bind(inlet)?, outlets)
         })?;
-        let feed = Feed { branches, pipeline: pipeline.clone(), restarts: AtomicU64::new(0) };
+        let feed = Feed { branches, pipeline: pipeline.clone() };
         let bus = pipeline.bus().ok_or(PipelineError("a pipeline without a bus".to_owned()))?;
         let session = session.to_owned();
+        let (warned, started) = (Mutex::new(Muffled::default()), Instant::now());
         bus.set_sync_handler(move |_, message| {
             match message.view() {
                 gst::MessageView::Error(error) => {
                     tracing::error!("session {session}: GStreamer: {}", error.error());
                     let _ = broken.send(session.clone());
                 }
+                // One a packet, while a recipient cannot be sent to.
                 gst::MessageView::Warning(warning) => {
-                    tracing::warn!("session {session}: GStreamer: {}", warning.error());
+                    let mut warned = warned.lock().unwrap_or_else(PoisonError::into_inner);
+                    if let Some(swallowed) = warned.may(started.elapsed()) {
+                        let why = warning.debug().unwrap_or_else(|| warning.error().to_string().into());
+                        tracing::warn!(swallowed, "session {session}: GStreamer: {}", why.replace('\n', " "));
+                    }
                 }
                 _ => {}
             }
@@ -55,7 +62,6 @@ impl Feed {
 
     /// Stops and starts again, with the same ports, recipients and numbers.
     pub fn restart(&self) -> Result<(), PipelineError> {
-        self.restarts.fetch_add(1, Ordering::Relaxed);
         self.pipeline.set_state(gst::State::Null)?;
         self.pipeline.set_state(gst::State::Playing)?;
         Ok(())
@@ -64,11 +70,6 @@ impl Feed {
     /// Runs.
     pub fn is_running(&self) -> bool {
         self.pipeline.current_state() == gst::State::Playing
-    }
-
-    /// Times that it had to be started again.
-    pub fn restarts(&self) -> u64 {
-        self.restarts.load(Ordering::Relaxed)
     }
 
     /// Another publication begins. Gives the SSRCs that Janus is to forward it with, which nobody else knows.

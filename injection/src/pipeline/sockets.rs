@@ -5,13 +5,9 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
 use std::os::fd::OwnedFd;
 
 use node::media::Kind;
-use node::port::{Transport, refusal};
-use socket2::{Domain, Protocol, Socket, Type};
+use node::udp::{self, Versions};
 
 use super::PipelineError;
-
-/// Room for bursts: a keyframe is hundreds of packets at once.
-const BUFFER: usize = 4 << 20;
 
 /// Where media leaves: the node's RTP ports, audio and video.
 pub struct Outlets {
@@ -51,6 +47,11 @@ impl Outlets {
         all.map(UdpSocket::try_clone).collect()
     }
 
+    /// What is to be said of the buffers that the kernel gives.
+    pub fn shortfall(&self) -> Option<String> {
+        udp::shortfall(&self.v4[0])
+    }
+
     /// One kind's sockets, for a pipeline: IPv4 and IPv6.
     pub(super) fn of(&self, kind: Kind) -> io::Result<(gio::Socket, Option<gio::Socket>)> {
         let of = |pair: &[UdpSocket; 2]| for_gstreamer(pair[usize::from(kind.number())].try_clone()?);
@@ -60,7 +61,7 @@ impl Outlets {
 
 /// Where Janus sends a session's audio or video.
 pub struct Inlet {
-    pub(super) socket: gio::Socket,
+    pub(super) socket: UdpSocket,
     /// Its port.
     pub port: u16,
 }
@@ -72,24 +73,17 @@ impl Inlet {
             |error: io::Error| PipelineError(format!("no port for media from Janus on {address}: {error}"));
         let socket = bind(SocketAddr::new(address, 0)).map_err(failed)?;
         let port = socket.local_addr().map_err(failed)?.port();
-        Ok(Inlet { socket: for_gstreamer(socket).map_err(failed)?, port })
+        Ok(Inlet { socket, port })
+    }
+
+    /// The same socket, for a pipeline.
+    pub(super) fn for_gstreamer(&self) -> io::Result<gio::Socket> {
+        for_gstreamer(self.socket.try_clone()?)
     }
 }
 
 fn bind(address: SocketAddr) -> io::Result<UdpSocket> {
-    let socket = Socket::new(Domain::for_address(address), Type::DGRAM, Some(Protocol::UDP))?;
-    if address.is_ipv6() {
-        socket.set_only_v6(true)?;
-    }
-    // As much of it as the kernel lets us have.
-    let _ = socket.set_recv_buffer_size(BUFFER);
-    let _ = socket.set_send_buffer_size(BUFFER);
-    socket.set_nonblocking(true)?;
-    let at = |error: io::Error| {
-        io::Error::new(error.kind(), format!("UDP {address}: {}", refusal(Transport::Udp, address, &error)))
-    };
-    socket.bind(&address.into()).map_err(at)?;
-    Ok(socket.into())
+    udp::bind(address, Versions::One)
 }
 
 fn for_gstreamer(socket: UdpSocket) -> io::Result<gio::Socket> {

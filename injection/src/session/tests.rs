@@ -56,6 +56,21 @@ fn bad_input_and_duplicates_are_refused_in_words() {
             "no host name",
         ),
         (r#"{"sessionId":"s1","recipients":[{"host":"a","audioPort":0,"videoPort":2}]}"#, false, "port 0"),
+        (
+            r#"{"sessionId":"s1","recipients":[{"host":"0.0.0.0","audioPort":1,"videoPort":2}]}"#,
+            false,
+            "nobody's address",
+        ),
+        (
+            r#"{"sessionId":"s1","recipients":[{"host":"::ffff:224.0.0.5","audioPort":1,"videoPort":2}]}"#,
+            false,
+            "multicast",
+        ),
+        (
+            r#"{"sessionId":"s1","recipients":[{"host":"255.255.255.255","audioPort":1,"videoPort":2}]}"#,
+            false,
+            "broadcast",
+        ),
         (r#"{"sessionId":"s0"}"#, true, "session s0 exists"),
         (r#"{"sessionId":"s1","audioSsrc":1111}"#, true, "SSRC 1111 belongs to session s0"),
         (r#"{"sessionId":"s1","videoSsrc":1111}"#, true, "SSRC 1111 belongs to session s0"),

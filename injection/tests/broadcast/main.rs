@@ -7,7 +7,10 @@
 #![allow(clippy::unwrap_used, reason = "a test's helpers fail like the test")]
 
 mod common;
+#[path = "../../../node/tests/support/token.rs"]
+mod token;
 
+mod a_creation_without_an_answer_can_be_tried_again;
 mod a_dead_publisher_loses_its_place;
 mod a_hang_up_in_the_middle_leaks_nothing;
 mod a_janus_behind_one_to_one_nat_is_published_to;
@@ -17,6 +20,7 @@ mod a_restart_takes_sessions_up_again;
 mod a_session_has_recipients_of_its_own;
 mod bad_input_is_refused;
 mod children_come_and_go_while_media_flows;
+mod counters_never_fall;
 mod doctor_says_what_is_missing;
 mod firefox_publishes;
 mod gstreamer_publishes_by_rtmp;
@@ -27,6 +31,7 @@ mod media_that_are_no_bundle_come_too;
 mod metrics_please_promtool;
 mod nothing_is_leaked;
 mod offers_are_taken_as_encoders_write_them;
+mod operators_have_a_listener_of_their_own;
 mod publishers_need_the_token;
 mod publishers_reach_janus_by_turn_alone;
 mod publishing_again_goes_on_without_a_gap;
@@ -42,6 +47,7 @@ mod rtmp_places_are_shared;
 mod rtmp_strangers_harm_nobody;
 mod rtp_is_taken_from_janus_only;
 mod sessions_are_unique_in_the_tree;
+mod sessions_of_a_dead_injection_can_be_ended;
 mod simulcast_is_carried_in_its_largest_size;
 mod the_page_publishes;
 mod the_page_says_what_is_so;
@@ -50,3 +56,4 @@ mod two_nodes_do_not_write_at_once;
 mod whip_and_whep_speak_alike;
 mod whip_answers_as_its_table_says;
 mod whip_speaks_rfc_9725;
+mod who_may_publish;

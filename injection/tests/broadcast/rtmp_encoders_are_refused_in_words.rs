@@ -1,5 +1,6 @@
 use std::time::Duration;
 
+use crate::common::handmade::{Encoder, again, recording};
 use crate::common::{LONG, Scene, rtmp, until, until_within};
 
 /// No token, a wrong one, no session, somebody there already, other codecs: the encoder ends at once, the log says why, and
@@ -37,23 +38,12 @@ fn test() {
     assert!(!flv.wait(LONG).unwrap().success());
     until("the log says why", || scene.injection.log().contains("codec number 2; choose H264"));
 
-    let huge = [
-        "-s",
-        "8192x4320",
-        "-r",
-        "1",
-        "-preset",
-        "ultrafast",
-        "-x264-params",
-        "8x8dct=1",
-        "-profile:v",
-        "high",
-    ];
-    let huge = scene.encoder_with("s1?token=rtmp-secret", &[&["-c:v", "libx264"], &huge[..]].concat(), "aac");
-    until_within(Duration::from_secs(60), "the log says why", || {
+    let huge = ["size=8192x4320", "-r", "1", "-x264-params", "8x8dct=1", "-profile:v", "high"];
+    let huge = Encoder::start(scene.lab, "s1?token=rtmp-secret", again(&recording(1, &huge, &[]), 20));
+    until_within(Duration::from_secs(30), "the log says why", || {
         scene.injection.log().contains("8192x4320 pixels; encode at most 4096x2304")
     });
-    assert!(!huge.wait(LONG).unwrap().success());
+    drop(huge);
 
     let publisher = scene.encodes("s1?token=rtmp-secret", "s1", rtmp::BASELINE);
     let since = scene.session("s1")["publications"].clone();

@@ -59,5 +59,5 @@ fn test() {
     assert!(scene.redis.members("sessions:active").unwrap().is_empty());
     // Ended, its name is free.
     scene.create("s1");
-    assert_eq!(scene.redis.cli(&["TTL", "session:s1"]).unwrap(), "-1");
+    assert_eq!(scene.redis.cli(&["HGET", "session:s1", "active"]).unwrap(), "true");
 }

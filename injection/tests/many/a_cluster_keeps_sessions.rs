@@ -6,7 +6,7 @@ use crate::common::cluster::Cluster;
 use crate::common::only_heard;
 use crate::crowd::{Crowd, begin, now, session};
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[tokio::test]
 async fn a_cluster_keeps_sessions() {
     let cluster = Cluster::start().await;
     let config = cluster.config();

@@ -12,6 +12,7 @@ use node::sessions::SessionChange;
 use node::topology::ChildChange;
 use node::tree::{Follows, Timing, Tree};
 use redis::aio::MultiplexedConnection;
+use tokio::runtime::Runtime;
 use tokio::sync::watch;
 
 use crate::common::Server;
@@ -46,36 +47,26 @@ impl Follows for Knows {
     }
 }
 
-/// All of them.
+/// All of them, on threads of their own: whoever measures has another.
 pub struct Crowd {
     pub nodes: Vec<Arc<Knows>>,
     pub trees: Vec<Tree>,
+    threads: Option<Runtime>,
+}
+
+impl Drop for Crowd {
+    fn drop(&mut self) {
+        self.threads.take().expect("dropped once").shutdown_background();
+    }
 }
 
 impl Crowd {
     /// So many egresses, connected and registered.
     pub async fn start(config: &TreeConfig, count: usize, timing: Timing) -> Crowd {
-        let (mut nodes, mut trees) = (Vec::new(), Vec::new());
-        for number in 0..count {
-            let registration = Registration {
-                id: format!("egress-{number}"),
-                node_type: NodeType::Egress,
-                tree_id: "tree-1".to_owned(),
-                host: "10.0.0.1".to_owned(),
-                port: 7073,
-                media: [5002, 5004],
-                created: 1,
-            };
-            let node = Arc::new(Knows::default());
-            trees.push(Tree::start_with(config.clone(), registration, node.clone(), timing));
-            nodes.push(node);
-        }
-        for tree in &trees {
-            let mut view = tree.view();
-            let settled = view.wait_for(|view| view.redis.connected && view.redis.registered);
-            tokio::time::timeout(Duration::from_secs(60), settled).await.expect("registered").unwrap();
-        }
-        Crowd { nodes, trees }
+        let threads =
+            tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
+        let (nodes, trees) = threads.spawn(start(config.clone(), count, timing)).await.unwrap();
+        Crowd { nodes, trees, threads: Some(threads) }
     }
 
     /// Waits until all of them know what is wanted; gives how long that took.
@@ -88,6 +79,41 @@ impl Crowd {
             assert!(known.is_ok(), "not known: {what}; {:?}", node.sessions.borrow());
         }
         started.elapsed()
+    }
+}
+
+async fn start(config: TreeConfig, count: usize, timing: Timing) -> (Vec<Arc<Knows>>, Vec<Tree>) {
+    let (mut nodes, mut trees) = (Vec::new(), Vec::<Tree>::new());
+    for number in 0..count {
+        // All are in this one process: what five hundred machines read at once, it reads one after the other.
+        if number % AT_ONCE == 0 {
+            settled(&trees).await;
+        }
+        let registration = Registration {
+            id: format!("egress-{number}"),
+            node_type: NodeType::Egress,
+            tree_id: "tree-1".to_owned(),
+            host: "10.0.0.1".to_owned(),
+            port: 7073,
+            media: [5002, 5004],
+            created: 1,
+        };
+        let node = Arc::new(Knows::default());
+        trees.push(Tree::start_with(config.clone(), registration, node.clone(), timing));
+        nodes.push(node);
+    }
+    settled(&trees).await;
+    (nodes, trees)
+}
+
+/// Nodes that are started at once.
+const AT_ONCE: usize = 10;
+
+async fn settled(trees: &[Tree]) {
+    for tree in trees {
+        let mut view = tree.view();
+        let settled = view.wait_for(|view| view.redis.connected && view.redis.registered);
+        tokio::time::timeout(Duration::from_secs(300), settled).await.expect("registered").unwrap();
     }
 }
 
@@ -118,7 +144,10 @@ pub struct Work {
 
 impl Work {
     pub async fn begin(server: &Server) -> Work {
-        let mut work = Work { client: server.client().await, cpu: 0.0 };
+        let patient = redis::AsyncConnectionConfig::new().set_response_timeout(Some(Duration::from_secs(30)));
+        let client = redis::Client::open(format!("redis://127.0.0.1:{}/", server.port)).unwrap();
+        let client = client.get_multiplexed_async_connection_with_config(&patient).await.unwrap();
+        let mut work = Work { client, cpu: 0.0 };
         work.again().await;
         work
     }

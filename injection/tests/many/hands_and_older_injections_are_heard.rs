@@ -5,7 +5,7 @@ use injection::store::Sessions;
 use crate::common::{Server, config, only_heard};
 use crate::crowd::{Crowd, begin, now};
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[tokio::test]
 async fn hands_and_older_injections_are_heard() {
     let server = Server::start("").await;
     let config = config(&server);

@@ -57,6 +57,7 @@ impl Marionette {
         let profile = home.join("profile");
         fs::create_dir_all(&profile).with_context(|| format!("making {}", profile.display()))?;
         fs::write(profile.join("user.js"), PREFERENCES).context("writing preferences")?;
+        give_default_route(lab, ns)?;
         let mut command = Command::new("firefox-esr");
         command.args(["--headless", "--no-remote", "--width=1024", "--height=768", "--marionette"]);
         // What runs before a page's scripts is Firefox's own business, which it has to be told to allow.
@@ -90,6 +91,16 @@ impl Marionette {
         connection.call("Marionette:SetContext", json!({ "value": "content" }))?;
         Ok(Self { process, connection: Mutex::new(connection) })
     }
+}
+
+/// Where there is no default route, Firefox gathers no candidates for pages that have a camera or come from a file.
+fn give_default_route(lab: &Lab, ns: &str) -> Result<()> {
+    if !lab.run(ns, &["ip", "-4", "route", "show", "default"])?.trim().is_empty() {
+        return Ok(());
+    }
+    let addresses = lab.run(ns, &["ip", "-4", "-oneline", "address", "show", "scope", "global"])?;
+    let interface = addresses.split_whitespace().nth(1).context("no interface with an address")?;
+    lab.run(ns, &["ip", "route", "add", "default", "dev", interface]).map(drop)
 }
 
 impl Driver for Marionette {

@@ -29,10 +29,9 @@ fn rush(name: &str, count: usize, within: u32) {
     studio.proxy_namespace().unwrap();
     studio.create_session("show", [7777, 8888]).unwrap();
     // Few packets: what is asked is how many can join.
-    let publisher = studio
-        .publish("show", &["--width", "160", "--height", "120", "--fps", "10", "--bitrate", "50"])
-        .unwrap();
-    studio.wait_active(0, "show").unwrap();
+    let publisher = studio.publish("show", &["--fps", "10", "--bitrate", "100"]).unwrap();
+    let active = studio.wait_active(0, "show");
+    active.unwrap_or_else(|error| panic!("{error:#}{}", publisher.process().tail()));
     let egress = &studio.egresses[0];
     let pids = [("egress", egress.node.process().pid()), ("janus", egress.janus.process().pid())];
     let before = pids.map(|(_, pid)| cpu(pid));

@@ -30,6 +30,7 @@ fn the_document_has_exactly_these_fields() {
 fn the_document_has_exactly_these_keys() {
     let keys = [
         key::node("{id}"),
+        key::instance("{id}"),
         key::children("{id}"),
         key::parent("{id}"),
         key::session("{sid}"),

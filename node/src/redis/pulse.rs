@@ -10,14 +10,14 @@ use super::connect::Link;
 use super::dial;
 use super::ears::Ears;
 use super::failure::Failure;
-use super::script;
+use super::script::{self, Standing};
 use super::sentinel::Sentinels;
 use super::wire::Wire;
 
 /// What was felt.
 pub enum Beat {
-    /// All connections answer. Is the node's registration there?
-    Alive { registered: bool },
+    /// All connections answer. How does it stand with the node's registration?
+    Alive(Standing),
     /// They do not, or this is not the master any more.
     Gone(Failure),
 }
@@ -25,12 +25,12 @@ pub enum Beat {
 /// Feels all connections every `every`, as long as the link lives, and asks the sentinels every second.
 pub fn feel(
     link: &mut Link,
-    id: &str,
+    [id, instance]: [&str; 2],
     every: Duration,
     sentinels: Option<(Sentinels, Duration)>,
 ) -> UnboundedReceiver<Beat> {
     let (beats, felt) = mpsc::unbounded_channel();
-    link.tasks.spawn(connections(link.beat_parts(id), every, beats.clone()));
+    link.tasks.spawn(connections(link.beat_parts(id, instance), every, beats.clone()));
     if let Some((sentinels, every)) = sentinels {
         link.tasks.spawn(master(sentinels, link.address.clone(), every, beats));
     }
@@ -43,15 +43,17 @@ struct Parts {
     ears: Ears,
     address: String,
     id: String,
+    instance: String,
 }
 
 impl Link {
-    fn beat_parts(&self, id: &str) -> Parts {
+    fn beat_parts(&self, id: &str, instance: &str) -> Parts {
         Parts {
             commands: self.commands.clone(),
             ears: self.ears.clone(),
             address: self.address.clone(),
             id: id.to_owned(),
+            instance: instance.to_owned(),
         }
     }
 }
@@ -65,10 +67,13 @@ async fn connections(mut parts: Parts, every: Duration, beats: UnboundedSender<B
             if parts.commands.is_cluster() { parts.commands.clone().ping().await } else { Ok(()) }
         };
         let mut commands = parts.commands.clone();
-        let felt =
-            tokio::try_join!(script::is_registered(&mut commands, &parts.id), parts.ears.ping(), others);
+        let felt = tokio::try_join!(
+            script::standing(&mut commands, &parts.id, &parts.instance),
+            parts.ears.ping(),
+            others
+        );
         let beat = match felt {
-            Ok((registered, (), ())) => Beat::Alive { registered },
+            Ok((standing, (), ())) => Beat::Alive(standing),
             Err(error) => Beat::Gone(Failure::of(&parts.address, error)),
         };
         if beats.send(beat).is_err() {

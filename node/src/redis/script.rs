@@ -165,8 +165,35 @@ pub async fn register(
     Ok(existed)
 }
 
+/// How it stands with a registration.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Standing {
+    /// It is there.
+    pub registered: bool,
+    /// Another process has written it, or wants to.
+    pub disturbed: bool,
+}
+
+/// How it stands with the registration that this process has written.
+pub async fn standing(commands: &mut Wire, id: &str, instance: &str) -> RedisResult<Standing> {
+    let mut name = redis::pipe();
+    let fields = [field::instance::INSTANCE, field::instance::RIVAL];
+    name.cmd("HMGET").arg(key::instance(id)).arg(&fields);
+    let (registered, written) = (is_registered(commands, id).await?, name.query_async(commands).await);
+    // Its key is of another type: whoever writes it says so.
+    let ((written, rival),): ((Option<String>, Option<String>),) = match written {
+        Err(error) if error.code() == Some("WRONGTYPE") => {
+            return Ok(Standing { registered, disturbed: false });
+        }
+        written => written?,
+    };
+    let disturbed =
+        written.is_some_and(|written| written != instance) || rival.is_some_and(|rival| !rival.is_empty());
+    Ok(Standing { registered, disturbed })
+}
+
 /// The registration is there.
-pub async fn is_registered(commands: &mut Wire, id: &str) -> RedisResult<bool> {
+async fn is_registered(commands: &mut Wire, id: &str) -> RedisResult<bool> {
     let mut pipe = redis::pipe();
     pipe.exists(key::node(id));
     if commands.is_cluster() {
@@ -181,6 +208,7 @@ pub async fn is_registered(commands: &mut Wire, id: &str) -> RedisResult<bool> {
 pub async fn unregister(commands: &mut Wire, id: &str) -> RedisResult<()> {
     let mut pipe = redis::pipe();
     pipe.del(key::node(id)).ignore();
+    pipe.del(key::instance(id)).ignore();
     if commands.is_cluster() {
         pipe.del(key::beside(&key::children(id))).ignore();
         pipe.del(key::beside(&key::parent(id))).ignore();
@@ -195,7 +223,7 @@ pub async fn is_master(commands: &mut MultiplexedConnection) -> RedisResult<bool
 }
 
 /// Names and values that are no UTF-8 must not keep the rest from being read.
-fn text(value: &Value) -> Option<String> {
+pub(super) fn text(value: &Value) -> Option<String> {
     match value {
         Value::BulkString(bytes) => Some(String::from_utf8_lossy(bytes).into_owned()),
         Value::SimpleString(text) => Some(text.clone()),

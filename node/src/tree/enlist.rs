@@ -5,9 +5,10 @@ use std::time::Instant;
 use super::Follows;
 use super::keeper::Keeper;
 use crate::addresses;
-use crate::record::Registration;
+use crate::record::{Place, Registration};
 use crate::redis::connect::Link;
 use crate::redis::failure::Failure;
+use crate::redis::name::{self, Claim};
 use crate::redis::script;
 
 impl<F: Follows> Keeper<F> {
@@ -18,10 +19,27 @@ impl<F: Follows> Keeper<F> {
             let id = std::mem::take(&mut self.registration.id);
             self.registration = Registration { id, ..registration };
         }
+        if let Some(problem) = self.refused(link).await? {
+            if self.view.redis.taken.as_ref() != Some(&problem) {
+                tracing::error!("{problem}");
+            }
+            self.view.redis.registered = false;
+            self.view.redis.problem = Some(problem.clone());
+            self.view.redis.taken = Some(problem);
+            self.rewrite_at = Instant::now() + self.timing.pulse.min(self.timing.rewrite);
+            self.show();
+            return Ok(());
+        }
+        self.view.redis.taken = None;
         let status = self.inbox.during(self.node.health()).await;
         let addresses = addresses::own();
         let fields = self.registration.fields(&status, &addresses);
-        let writing = script::register(&mut link.commands, &self.registration.id, &fields, self.timing.ttl);
+        let (id, ttl) = (self.registration.id.clone(), self.timing.ttl);
+        let writing = async {
+            let existed = script::register(&mut link.commands, &id, &fields, ttl).await?;
+            name::keep(&mut link.commands, &id, &self.instance, ttl).await?;
+            Ok(existed)
+        };
         match self.inbox.during(writing).await.map_err(|error| Failure::of(&link.address, error)) {
             Ok(existed) => {
                 if self.believed && !existed {
@@ -30,6 +48,8 @@ impl<F: Follows> Keeper<F> {
                     self.inbox.topology.ask(now);
                 }
                 self.believed = true;
+                self.place = Some(self.own_place());
+                self.view.redis.named = true;
                 self.status = status;
                 self.addresses = addresses;
                 self.follower.registered();
@@ -49,6 +69,7 @@ impl<F: Follows> Keeper<F> {
                 }
                 self.view.redis.registered = false;
                 self.view.redis.problem = Some(problem);
+                self.view.redis.named = true;
                 self.rewrite_at = Instant::now() + self.timing.pulse.min(self.timing.rewrite);
             }
             Err(failure) => return Err(failure),
@@ -57,8 +78,58 @@ impl<F: Follows> Keeper<F> {
         Ok(())
     }
 
-    /// The node is to end.
+    /// Looks whose the name is. Gives why it is not ours, if it is not.
+    async fn refused(&mut self, link: &mut Link) -> Result<Option<String>, Failure> {
+        let (id, own) = (self.registration.id.clone(), self.own_place());
+        let looking = name::holder(&mut link.commands, &id, &self.instance);
+        let holder = match self.inbox.during(looking).await.map_err(|error| Failure::of(&link.address, error))
+        {
+            Ok(holder) => holder,
+            // What may not be read, or is no hash, may not be written either, and that is said.
+            Err(failure) if failure.is_refusal() => return Ok(None),
+            Err(failure) => return Err(failure),
+        };
+        let times = [self.timing.ttl, self.timing.rewrite];
+        let by = match name::claim(&holder, &self.instance, &own, self.place.as_ref(), times) {
+            Claim::Ours(rival) => {
+                self.heard_of(rival);
+                return Ok(None);
+            }
+            Claim::Taken(by) => by,
+        };
+        let telling = name::announce(&mut link.commands, &id, &own, self.timing.ttl);
+        // That the other learns of us is a courtesy.
+        if let Err(error) = self.inbox.during(telling).await {
+            tracing::debug!("the node that has our name is not told: {error}");
+        }
+        let kind = self.registration.node_type.name();
+        Ok(Some(format!(
+            "the name {id} is taken: a node called so lives at {by}; give this {kind} another (--node-id, NODE_ID)"
+        )))
+    }
+
+    /// Another node wants our name.
+    fn heard_of(&mut self, rival: Option<String>) {
+        let now = Instant::now();
+        if let Some(rival) = rival {
+            if self.rival.as_ref().is_none_or(|(known, _)| *known != rival) {
+                tracing::error!("{}", sentence(&self.registration.id, &rival));
+            }
+            self.rival = Some((rival, now + self.timing.rewrite + self.timing.rewrite / 2));
+        }
+        self.rival = self.rival.take().filter(|(_, until)| now < *until);
+        self.view.redis.rival = self.rival.as_ref().map(|(rival, _)| sentence(&self.registration.id, rival));
+    }
+
+    fn own_place(&self) -> Place {
+        Place { host: self.registration.host.clone(), ports: self.registration.media }
+    }
+
+    /// The node is to end. A registration that is another's stays.
     pub(super) async fn farewell(&mut self, link: &mut Link) -> Result<(), Failure> {
+        if self.view.redis.taken.is_some() {
+            return Ok(());
+        }
         let leaving = script::unregister(&mut link.commands, &self.registration.id);
         match leaving.await {
             Ok(()) => tracing::info!("registration taken back"),
@@ -69,4 +140,10 @@ impl<F: Follows> Keeper<F> {
         self.show();
         Ok(())
     }
+}
+
+fn sentence(id: &str, rival: &str) -> String {
+    format!(
+        "another node, at {rival}, is called {id} as well, and refused; give it another name (--node-id, NODE_ID)"
+    )
 }

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use futures_util::FutureExt;
 use tokio::sync::{mpsc, oneshot};
 
-use super::muffled::Muffled;
+use crate::muffled::Muffled;
 use crate::pace::Pace;
 use crate::record::Registration;
 use crate::redis::channels::{Asks, Channels};

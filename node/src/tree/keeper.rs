@@ -9,8 +9,9 @@ use tokio::sync::watch;
 
 use super::inbox::Inbox;
 use super::{Follows, RedisView, Timing, TreeView};
+use crate::backoff::Backoff;
 use crate::config::TreeConfig;
-use crate::record::Registration;
+use crate::record::{Place, Registration};
 use crate::redis::connect::Connector;
 use crate::redis::failure::Failure;
 use crate::sessions::Sessions;
@@ -43,6 +44,12 @@ pub(super) struct Keeper<F> {
     pub sessions: Sessions,
     /// There was a connection before.
     pub was_connected: bool,
+    /// This process, among those that may call themselves the same.
+    pub instance: String,
+    /// Where the node said last that it takes media.
+    pub place: Option<Place>,
+    /// Another that wanted its name, and until when that is worth a word.
+    pub rival: Option<(String, Instant)>,
     /// What was written last in place of a status.
     pub status: String,
     /// The host's addresses that were written last.
@@ -90,6 +97,9 @@ impl<F: Follows> Keeper<F> {
             heard: BTreeSet::new(),
             unheard: None,
             was_connected: false,
+            instance: format!("{:016x}", rand::random::<u64>()),
+            place: None,
+            rival: None,
             status: String::new(),
             addresses: BTreeSet::new(),
             believed: false,
@@ -107,8 +117,7 @@ impl<F: Follows> Keeper<F> {
 
     /// Until the node is to end.
     pub async fn run(mut self) {
-        let [first, longest] = self.timing.retry;
-        let mut delay = first;
+        let mut backoff = Backoff::new(self.timing.retry);
         while !self.inbox.is_over() {
             let started = Instant::now();
             let Err(failure) = self.attempt().await else { break };
@@ -118,9 +127,10 @@ impl<F: Follows> Keeper<F> {
             }
             self.disconnected(failure);
             // A connection that held for a while was a good one; one that breaks at once is not tried in haste.
-            delay = if started.elapsed() > STABLE { first } else { delay };
-            self.pause(delay).await;
-            delay = (delay * 2).min(longest);
+            if started.elapsed() > STABLE {
+                backoff.reset();
+            }
+            self.pause(backoff.pause()).await;
         }
         for done in self.inbox.stop.drain(..) {
             let _ = done.send(());

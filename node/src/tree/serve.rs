@@ -33,7 +33,8 @@ impl<F: Follows> Keeper<F> {
         }
         self.look_at_sessions(link).await?;
         let sentinels = self.connector.sentinels.clone().map(|sentinels| (sentinels, self.timing.sentinel));
-        let mut beats = pulse::feel(link, &self.registration.id, self.timing.pulse, sentinels);
+        let mut beats =
+            pulse::feel(link, [&self.registration.id, &self.instance], self.timing.pulse, sentinels);
         loop {
             if self.inbox.is_over() {
                 return self.farewell(link).await;
@@ -293,10 +294,13 @@ impl<F: Follows> Keeper<F> {
     async fn felt(&mut self, beat: Beat) -> Result<(), Failure> {
         match beat {
             Beat::Gone(failure) => return Err(failure),
-            Beat::Alive { registered } => {
-                if self.believed && !registered {
+            Beat::Alive(standing) => {
+                if self.believed && !standing.registered {
                     let now = self.inbox.now();
                     self.inbox.topology.ask(now);
+                }
+                if standing.disturbed {
+                    self.rewrite_at = Instant::now();
                 }
             }
         }

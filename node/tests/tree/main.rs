@@ -15,6 +15,7 @@ mod a_plain_command_takes_effect_at_once;
 mod a_read_only_replica_is_read;
 mod a_redis_cluster_is_followed;
 mod a_refresh_waits_for_its_look;
+mod a_second_node_of_one_name_is_refused;
 mod a_sentinel_fail_over_is_followed;
 mod a_server_that_refuses_writes_is_read;
 mod a_stop_takes_the_registration_back;

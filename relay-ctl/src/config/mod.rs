@@ -4,7 +4,6 @@
 mod child;
 mod cpus;
 mod settings;
-mod source;
 
 use std::collections::BTreeSet;
 use std::ops::Deref;
@@ -113,8 +112,6 @@ impl Config {
             ));
         }
         let sources = settings.list(&SOURCES)?.map(|found| found.value).unwrap_or_default();
-        let sources: Vec<String> =
-            sources.iter().flat_map(|texts| texts.split(',')).map(str::to_owned).collect();
         let stand_in = settings.find(&STAND_IN)?.map(|found| found.value);
         let pin_root = settings.find(&PIN_ROOT)?.map(|found| found.value);
         Ok(Config {
@@ -126,7 +123,7 @@ impl Config {
             pin_root: pin_root.unwrap_or_else(|| crate::kernel::pins::DEFAULT_ROOT.to_owned()).into(),
             constants: Constants { log_level: ebpf_log_level(&node.log), statistics: true },
             children,
-            sources: source::parse_all(&sources)?,
+            sources: node::sources::parse_all(&sources)?,
             node,
         })
     }

@@ -44,15 +44,7 @@ pub const CHILDREN: Setting = Setting {
     help: "Child NAME=HOST:AUDIO:VIDEO (IPv6 in brackets), for a relay without Redis",
     ..Setting::NEW
 };
-pub const SOURCES: Setting = Setting {
-    name: "sources",
-    was_prefixed: true,
-    kind: Kind::List("source"),
-    value: "CIDR",
-    default: "anybody, in a tree the parent",
-    help: "Where media is taken from: an address or ADDRESS/BITS, IPv4 or IPv6; in a tree besides from the parent",
-    ..Setting::NEW
-};
+pub const SOURCES: Setting = Setting { was_prefixed: true, ..node::sources::SETTING };
 pub const STAND_IN: Setting = Setting {
     name: "stand-in",
     was_prefixed: true,

@@ -165,6 +165,7 @@ impl Relay {
         status.warnings.extend(named(waiting, "children that have not registered yet"));
         status.warnings.extend(named(stale, "children whose registration has expired, still forwarded to"));
         status.warnings.extend(named(held, "children that Redis lost, forwarded to until the grace is over"));
+        status.warnings.extend(redis.rival.clone());
         let without = redis.notifications_problem.iter();
         status.warnings.extend(without.map(|why| format!("no keyspace notifications: {why}")));
         status.redis = Some(redis);

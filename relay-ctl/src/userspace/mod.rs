@@ -242,7 +242,7 @@ impl Userspace {
     /// that it had put together count as one.
     pub fn receive_overflow(&self) -> u64 {
         let endpoints = self.groups.iter().flat_map(|group| &group.endpoints);
-        endpoints.map(|endpoint| u64::from(socket::receive_drops(&endpoint.socket).unwrap_or(0))).sum()
+        endpoints.map(|endpoint| u64::from(node::udp::drops(&endpoint.socket).unwrap_or(0))).sum()
     }
 
     /// Gives what is forwarded, as it comes in and as it goes out, until the receiver is dropped. What the receiver

@@ -58,19 +58,6 @@ pub fn drop_all(socket: &Socket) -> io::Result<()> {
     socket.attach_filter(&[ZERO])
 }
 
-/// Packets that the kernel dropped since the socket was opened, because nobody read them in time or their checksum was
-/// wrong. The same counter as SO_RXQ_OVFL's, but as of now, and at no cost a packet.
-pub fn receive_drops(socket: &impl AsFd) -> io::Result<u32> {
-    let mut values = [0u32; 16];
-    let mut length = size_of_val(&values) as libc::socklen_t;
-    let fd = socket.as_fd().as_raw_fd();
-    // SAFETY: the kernel writes at most `length` bytes to `values` and the length to `length`.
-    let result = unsafe {
-        libc::getsockopt(fd, libc::SOL_SOCKET, libc::SO_MEMINFO, values.as_mut_ptr().cast(), &raw mut length)
-    };
-    if result == 0 { Ok(values[libc::SK_MEMINFO_DROPS as usize]) } else { Err(io::Error::last_os_error()) }
-}
-
 /// A packet as the socket gave it.
 #[derive(Clone, Copy, Debug)]
 pub struct Received<'a> {

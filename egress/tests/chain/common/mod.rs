@@ -70,7 +70,7 @@ impl<'lab> World<'lab> {
     }
 
     /// Waits until something is so.
-    pub fn until(&self, what: &str, so: impl Fn() -> bool) -> Duration {
+    pub fn until(&self, what: &str, mut so: impl FnMut() -> bool) -> Duration {
         let started = Instant::now();
         while !so() {
             assert!(started.elapsed() < LONG, "not within {LONG:?}: {what}\n{}", self.egress.log());

@@ -1,4 +1,4 @@
-use super::super::{listen, socket};
+use super::super::listen;
 use super::*;
 
 #[test]
@@ -81,7 +81,7 @@ fn what_nobody_reads_in_time_is_counted() {
     for sequence in 0..20_000 {
         sender.rtp(AUDIO).send_to(&rtp(1, sequence), to).unwrap();
     }
-    let lost = u64::from(socket::receive_drops(slow.rtp(AUDIO)).unwrap());
+    let lost = u64::from(node::udp::drops(slow.rtp(AUDIO)).unwrap());
     slow.rtp(AUDIO).set_nonblocking(true).unwrap();
     let read = (0..).take_while(|_| slow.rtp(AUDIO).recv(&mut [0; 1]).is_ok()).count() as u64;
     assert!(lost > 0 && lost + read == 20_000, "{lost} + {read}");

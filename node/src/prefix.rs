@@ -1,4 +1,7 @@
-//! Addresses as the maps have them: 16 bytes, IPv4 mapped into IPv6 (RFC 4291 section 2.5.5.2), and prefixes of those.
+//! Prefixes of addresses: how they are written (CIDR), and whether they cover an address. Pure.
+//!
+//! Addresses of both IP versions are 16 bytes, IPv4 mapped into IPv6 (RFC 4291 section 2.5.5.2): the relay's maps have them
+//! like that.
 
 use std::fmt;
 use std::net::{IpAddr, Ipv6Addr};
@@ -16,7 +19,7 @@ pub fn unmapped(bytes: [u8; 16]) -> IpAddr {
     Ipv6Addr::from(bytes).to_canonical()
 }
 
-/// A prefix of addresses that media is taken from.
+/// A prefix of addresses.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Prefix {
     /// Bits that count, of 128; an IPv4 prefix has 96 more than it is written with.
@@ -29,12 +32,42 @@ impl Prefix {
     /// Every address.
     pub const ANY: Prefix = Prefix { length: 0, address: [0; 16] };
 
+    /// Reads an address, or ADDRESS/BITS. An error says what is wrong and how to write it.
+    pub fn parse(text: &str) -> Result<Prefix, String> {
+        let form = "write an address or ADDRESS/BITS, for instance 10.0.0.7, 10.1.0.0/16 or fd00:1::/64";
+        let (address, bits) = match text.split_once('/') {
+            Some((address, bits)) => (address, Some(bits)),
+            None => (text, None),
+        };
+        let Ok(address) = address.parse::<IpAddr>() else { return Err(form.to_owned()) };
+        if address.to_canonical() != address {
+            return Err(format!("write IPv4 addresses as such: {}", address.to_canonical()));
+        }
+        let (most, before) = if address.is_ipv4() { (32, 96) } else { (128, 0) };
+        let bits = match bits.map(str::parse::<u32>) {
+            None => most,
+            Some(Ok(bits)) if bits <= most => bits,
+            Some(_) => return Err(format!("the bits are a number from 0 to {most}; {form}")),
+        };
+        let whole = Prefix::from(address);
+        let prefix = Prefix { length: before + bits, address: masked(whole.address, before + bits) };
+        match prefix.address == whole.address {
+            true => Ok(prefix),
+            false => Err(format!("bits are set beyond the first {bits}; write {prefix}")),
+        }
+    }
+
     /// Is the address, as [`mapped`] gives it, one of these?
     pub fn covers(&self, address: &[u8; 16]) -> bool {
         let differ = u128::from_be_bytes(self.address) ^ u128::from_be_bytes(*address);
         // All 128 bits are shifted out of an empty prefix.
         differ.checked_shr(128 - self.length.min(128)).unwrap_or(0) == 0
     }
+}
+
+fn masked(address: [u8; 16], length: u32) -> [u8; 16] {
+    let mask = u128::MAX.checked_shl(128 - length).unwrap_or(0);
+    (u128::from_be_bytes(address) & mask).to_be_bytes()
 }
 
 /// One address.

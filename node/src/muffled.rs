@@ -1,4 +1,4 @@
-//! Warnings that whoever can publish could otherwise fill a disk with. Pure: the time goes in.
+//! Warnings that somebody else, or a packet each, could otherwise fill a disk with. Pure: the time goes in.
 
 use std::time::Duration;
 

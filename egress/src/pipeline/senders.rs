@@ -1,0 +1,124 @@
+//! [`Senders`]: whose packets are taken. Asked for every packet, changed seldom.
+
+use std::collections::BTreeSet;
+use std::net::{IpAddr, SocketAddr};
+use std::sync::{Mutex, PoisonError, RwLock};
+use std::time::Duration;
+
+use node::media::Ssrc;
+use node::prefix::{Prefix, mapped};
+
+/// How long a stranger is worth a word to an operator.
+const RECENT: Duration = Duration::from_secs(60);
+
+/// Where media is taken from, and who was turned away last.
+#[derive(Debug)]
+pub struct Senders {
+    sources: RwLock<BTreeSet<Prefix>>,
+    stranger: Mutex<Option<Stranger>>,
+}
+
+/// Somebody who sends media of a session and is not who it is taken from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Stranger {
+    /// Where it sends from.
+    pub address: IpAddr,
+    /// What it sends.
+    pub ssrc: Ssrc,
+    at: Duration,
+}
+
+impl Senders {
+    /// Takes media from these.
+    pub fn new(sources: BTreeSet<Prefix>) -> Senders {
+        Senders { sources: RwLock::new(sources), stranger: Mutex::default() }
+    }
+
+    /// Takes media from these from now on. False: from the same as before.
+    pub fn set(&self, wanted: BTreeSet<Prefix>) -> bool {
+        let mut sources = self.sources.write().unwrap_or_else(PoisonError::into_inner);
+        let changed = *sources != wanted;
+        if changed {
+            *sources = wanted;
+            *self.stranger() = None;
+        }
+        changed
+    }
+
+    /// As people write them.
+    pub fn shown(&self) -> Vec<String> {
+        self.sources().iter().map(ToString::to_string).collect()
+    }
+
+    /// Whether a packet of a session's stream is taken. `source`: who sent it; not asked for while it makes no difference.
+    pub(super) fn admits(
+        &self,
+        ssrc: Ssrc,
+        source: impl FnOnce() -> Option<SocketAddr>,
+        now: Duration,
+    ) -> bool {
+        let sources = self.sources();
+        if sources.contains(&Prefix::ANY) {
+            return true;
+        }
+        let Some(source) = source() else { return false };
+        let address = mapped(source.ip());
+        let admitted = sources.iter().any(|prefix| prefix.covers(&address));
+        if !admitted {
+            *self.stranger() = Some(Stranger { address: source.ip(), ssrc, at: now });
+        }
+        admitted
+    }
+
+    /// Who was turned away within the last minute.
+    pub fn turned_away(&self, now: Duration) -> Option<Stranger> {
+        self.stranger().filter(|stranger| now < stranger.at + RECENT)
+    }
+
+    fn sources(&self) -> std::sync::RwLockReadGuard<'_, BTreeSet<Prefix>> {
+        self.sources.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn stranger(&self) -> std::sync::MutexGuard<'_, Option<Stranger>> {
+        self.stranger.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn admits(senders: &Senders, from: &str, now: u64) -> bool {
+        senders.admits(Ssrc(7), || Some(from.parse().unwrap()), Duration::from_secs(now))
+    }
+
+    #[test]
+    fn only_those_whom_media_is_taken_from_are_let_in() {
+        let senders = Senders::new(BTreeSet::from([Prefix::ANY]));
+        assert!(senders.admits(Ssrc(7), || panic!("not asked"), Duration::ZERO));
+        let parent = ["10.0.0.5", "fd00::5"].map(|text| Prefix::parse(text).unwrap());
+        assert!(senders.set(parent.into()) && !senders.set(parent.into()));
+        for (from, wanted) in [
+            ("10.0.0.5:5004", true),
+            ("[::ffff:10.0.0.5]:9", true),
+            ("[fd00::5]:5004", true),
+            ("10.0.0.6:5004", false),
+            ("127.0.0.1:5004", false),
+        ] {
+            assert_eq!(admits(&senders, from, 0), wanted, "{from}");
+        }
+        assert!(!senders.admits(Ssrc(7), || None, Duration::ZERO), "nobody knows whose it is");
+    }
+
+    #[test]
+    fn who_was_turned_away_is_said_for_a_minute_or_until_it_is_let_in() {
+        let senders = Senders::new(BTreeSet::from([Prefix::parse("10.0.0.5").unwrap()]));
+        let away = |now| senders.turned_away(Duration::from_secs(now));
+        assert!(admits(&senders, "10.0.0.5:5004", 1));
+        assert_eq!(away(1), None);
+        assert!(!admits(&senders, "10.9.0.1:5004", 2));
+        assert_eq!((away(3).unwrap().address, away(62)), ("10.9.0.1".parse().unwrap(), None));
+        assert!(senders.set(BTreeSet::from([Prefix::parse("10.9.0.0/16").unwrap()])));
+        assert_eq!(away(3), None);
+    }
+}

@@ -1,0 +1,62 @@
+//! Whoever knows an SSRC cannot show viewers something else: in a tree media is the parent's, as Redis says who that is.
+
+use std::net::{Ipv4Addr, UdpSocket};
+
+use serde_json::{Value, json};
+
+use crate::common::{HOST, World, lab, rtp};
+
+/// Sends a packet again and again until something is so.
+fn send_until(world: &World<'_>, socket: &UdpSocket, what: &str, so: impl Fn(&Value) -> bool) {
+    let mut sequence = 0;
+    world.until(what, || {
+        for ssrc in [7777, 8888] {
+            let port = if ssrc == 7777 { 5002 } else { 5004 };
+            socket.send_to(&rtp(ssrc, sequence, u32::from(sequence) * 3000), (HOST, port)).unwrap();
+        }
+        sequence += 1;
+        so(&world.get("/mountpoint/s1"))
+    });
+}
+
+#[test]
+fn media_is_taken_from_the_parent_only() {
+    let lab = lab();
+    let world = World::start(&lab);
+    lab.address("view", "v1", "10.77.0.3/24").unwrap();
+    world.session("s1", 4001, [7777, 8888]);
+    world.until("s1", || world.get("/mountpoints")["count"] == json!(1));
+    let [parent, stranger] = [2, 3].map(|last| world.socket("view", (Ipv4Addr::new(10, 77, 0, last), 5004)));
+    let sources = || world.get("/status")["sources"].clone();
+    let dropped = |kind: &str| world.get("/status")["dropped"][kind]["stranger"].as_u64().unwrap();
+
+    // Nobody has said who its parent is.
+    assert_eq!(sources(), json!(["any"]));
+    assert!(world.get("/status")["warnings"].to_string().contains("from anybody"));
+    send_until(&world, &stranger, "taken from anybody", |seen| seen["active"] == json!(true));
+
+    world.redis.egress("relay-1", "10.77.0.2", [5002, 5004]).unwrap();
+    world.redis.cli(&["SET", "parent:egress-1", "relay-1"]).unwrap();
+    world.until("the parent is known", || sources() == json!(["10.77.0.2/32"]));
+    let before = world.get("/mountpoint/s1")["packets"].clone();
+    send_until(&world, &stranger, "turned away", |_| {
+        ["audio", "video"].into_iter().all(|kind| dropped(kind) > 5)
+    });
+    world.until("stalled", || world.get("/mountpoint/s1")["active"] == json!(false));
+    assert_eq!(world.get("/mountpoint/s1")["packets"], before, "nothing of it came through");
+    let warnings = world.get("/status")["warnings"].to_string();
+    assert!(
+        warnings.contains("comes from 10.77.0.3") && warnings.contains("--source 10.77.0.3"),
+        "{warnings}"
+    );
+    assert_eq!(world.get("/status")["healthy"], json!(true), "a stranger makes no node ill");
+    send_until(&world, &parent, "the parent is heard", |seen| seen["active"] == json!(true));
+
+    // It moves, and its registration expires: where it was last is where it is.
+    world.redis.egress("relay-1", "10.77.0.3", [5002, 5004]).unwrap();
+    world.until("moved", || sources() == json!(["10.77.0.3/32"]));
+    world.redis.cli(&["DEL", "node:relay-1"]).unwrap();
+    world.redis.cli(&["DEL", "parent:egress-1"]).unwrap();
+    world.until("parted", || world.get("/topology")["parent"].is_null());
+    assert_eq!(sources(), json!(["10.77.0.3/32"]));
+}
