@@ -57,12 +57,14 @@ async function connect() {
     if (mine.connectionState === "failed" || mine.connectionState === "closed") again("The connection was lost. Retrying …");
     if (mine.connectionState === "disconnected") say("busy", "The connection is interrupted …");
   });
-  await peer.setLocalDescription(await peer.createOffer());
-  await gathered(peer);
+  await mine.setLocalDescription(await mine.createOffer());
+  await gathered(mine);
+  if (mine !== peer) return;
   const answer = await fetch(url, { method: "POST", headers: headers("application/sdp"), body: mine.localDescription.sdp })
     .catch(() => ({ status: 0, text: () => "" }));
   const text = await answer.text();
   if (answer.status !== 201) {
+    if (mine !== peer) return;
     let said = text;
     try { said = JSON.parse(text).error; } catch { /* not JSON: as it is */ }
     const known = { status: answer.status, said, session: $("session").value, token: $("token").value !== "" };
