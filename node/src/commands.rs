@@ -20,7 +20,11 @@ struct Inner {
 
 impl Inner {
     /// Whatever goes wrong, the next commands have a fresh connection.
-    async fn run_over<T: FromRedisValue>(&mut self, mut link: Link, commands: &Pipeline) -> Result<T, Failure> {
+    async fn run_over<T: FromRedisValue>(
+        &mut self,
+        mut link: Link,
+        commands: &Pipeline,
+    ) -> Result<T, Failure> {
         let answer = commands.query_async(&mut link.commands).await;
         let answer = answer.map_err(|error| Failure::of(&link.address, error))?;
         self.link = Some(link);
