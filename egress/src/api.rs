@@ -12,7 +12,9 @@ use axum::response::sse::{Event, KeepAlive, Sse};
 use axum::response::{IntoResponse, Json, Response};
 use axum::routing::{get, post};
 use futures_util::{Stream, StreamExt, stream};
-use node::http::{self, Access, Client, Failed, Share, wish};
+use node::auth::Open;
+use node::config::HttpConfig;
+use node::http::{self, Access, Client, Failed, HttpService, Limits, Share, wish};
 use serde_json::{Value, json};
 use tokio::sync::broadcast::error::RecvError;
 
@@ -29,11 +31,22 @@ const MOST_WANTED: usize = 64;
 
 type Shared = State<Arc<Egress>>;
 
-/// All routes, guarded.
-pub fn router(egress: Arc<Egress>) -> Router {
-    let door = whep::door(&egress.config);
+/// What anybody may read: the page, and what happens to the session that it plays.
+const OPEN: &[(&str, Open)] = &[
+    ("/", Open::Always),
+    ("/events.js", Open::Always),
+    ("/events", Open::With("id")),
+    ("/broadcasts", Open::Unguarded),
+];
+
+/// All routes, guarded; with a listener for operators, those for viewers and those for operators.
+pub fn routers(egress: Arc<Egress>) -> (HttpService, Option<HttpService>) {
+    let door = whep::door(&egress);
     let access = Access {
         token: egress.config.node.token.clone(),
+        reading: egress.config.node.read_token.clone(),
+        open: OPEN,
+        hosts: egress.config.node.hosts.clone(),
         own: whep::paths(&door.base).to_vec(),
         limits: egress.limits.clone(),
         ..Access::default()
@@ -42,14 +55,24 @@ pub fn router(egress: Arc<Egress>) -> Router {
         .route("/", get(viewers_page))
         .route("/events.js", get(worker))
         .route("/events", get(events))
+        .route("/broadcasts", get(async |State(egress): Shared| Json(broadcasts(&egress))))
         .route("/portpool", get(async |State(egress): Shared| Json(egress.port_pool())))
         .route("/mountpoints", get(async |State(egress): Shared| Json(egress.mountpoints())))
         .route("/mountpoint/create", post(create))
         .route("/mountpoint/{session}", get(show).delete(destroy))
         .route("/mountpoint/{session}/destroy", post(destroy))
         .with_state(egress.clone());
+    let has_admin = egress.config.auth.admin.is_some();
     let routes = http::router(egress.clone()).merge(own).merge(whep::router(egress, door.clone()));
-    wish::answers(http::guard(routes, access), door)
+    let guarded = |access: Access| {
+        let limits = access.limits.clone();
+        let router = wish::answers(http::guard(routes.clone(), access), door.clone());
+        HttpService { router, limits }
+    };
+    // What viewers or publishers take is not taken from operators, who come without a proxy.
+    let admin =
+        has_admin.then(|| guarded(Access { limits: Limits::new(HttpConfig::default()), ..access.clone() }));
+    (guarded(Access { is_public: has_admin, ..access }), admin)
 }
 
 async fn create(
@@ -76,16 +99,15 @@ async fn show(State(egress): Shared, Path(session): Path<String>) -> Result<Resp
     Ok(Json(egress.detailed(&mountpoint)).into_response())
 }
 
-/// The page has all that it needs in itself; nothing is to be loaded from elsewhere.
 async fn viewers_page(State(egress): Shared) -> Response {
-    let policy = "default-src 'none'; script-src 'unsafe-inline'; style-src 'unsafe-inline'; connect-src 'self'; \
-                  worker-src 'self'; media-src blob: mediastream:; img-src data:";
-    let headers = [
-        (header::CONTENT_TYPE, "text/html; charset=utf-8"),
-        (header::CONTENT_SECURITY_POLICY, policy),
-        (header::CACHE_CONTROL, "no-cache"),
-    ];
-    (headers, page::html(&egress.config.whep_path)).into_response()
+    http::page(page::html(&egress.config.whep_path), &egress.config.auth.frame_ancestors)
+}
+
+/// What can be watched, for the page that lists it: nothing that only operators need.
+fn broadcasts(egress: &Egress) -> Value {
+    let notices = egress.notices();
+    let of = |id: &String| json!({ "sessionId": id, "active": notices.is_active(id) });
+    notices.sessions().iter().map(of).collect()
 }
 
 /// What tabs listen to events through, instead of each having a connection.

@@ -29,6 +29,15 @@ async fn serve(config: Config) -> Result<(), Failure> {
         let why = refusal(Transport::Tcp, api, &error);
         Failure::Other(format!("cannot listen on --api {api}: {why}; choose another address or port"))
     })?;
+    let admin = match config.auth.admin {
+        Some(address) => Some(TcpListener::bind(address).await.map_err(|error| {
+            let why = refusal(Transport::Tcp, address, &error);
+            Failure::Other(format!(
+                "cannot listen on --admin {address}: {why}; choose another address or port"
+            ))
+        })?),
+        None => None,
+    };
     let (egress, records) = Egress::start(config).await.map_err(Failure::Other)?;
     let tree = egress.config.node.tree.clone().map(|config| {
         let tree = Tree::start(config, egress.registration(), egress.clone());
@@ -53,8 +62,8 @@ async fn serve(config: Config) -> Result<(), Failure> {
     println!("ready: api={api} audio={audio} video={video} whep={}", egress.config.whep_path);
     let _ = std::io::stdout().flush();
 
-    let router = crate::api::router(egress.clone());
-    let served = node::http::serve(listener, router, egress.limits.clone(), stopped).await;
+    let (api, operators) = crate::api::routers(egress.clone());
+    let served = node::http::serve_both((listener, api), admin.zip(operators), stopped).await;
     for task in keeping {
         task.abort();
     }
@@ -66,6 +75,7 @@ async fn serve(config: Config) -> Result<(), Failure> {
         is_ours = view.borrow().redis.named && view.borrow().redis.taken.is_none();
     }
     egress.close().await;
+    egress.webhooks().finish().await;
     if let Some(recording) = recording.filter(|_| is_ours) {
         let _ = tokio::time::timeout(FAREWELL, recording).await;
     }

@@ -16,6 +16,7 @@ pub fn text(sample: &Sample) -> Result<String> {
     ports(&scrape, sample)?;
     media(&scrape, sample)?;
     node(&scrape, sample)?;
+    scrape.doors(sample.admissions, sample.told)?;
     sample.http.scrape(&scrape)?;
     scrape.text()
 }
@@ -142,10 +143,12 @@ mod documented;
 mod tests {
     use std::collections::BTreeMap;
 
+    use node::auth::Counts;
     use node::http::Taken;
     use node::media::{Ssrc, VideoCodec};
     use node::topology::TopologyView;
     use node::view::Gstreamer;
+    use node::webhook::Told;
 
     use super::*;
     use crate::portpool::PortPool;
@@ -201,6 +204,8 @@ mod tests {
             status,
             mountpoints: vec![mountpoint],
             received: [(1, 100), (2, 200)],
+            admissions: Counts::default(),
+            told: Told::default(),
             capacity: Default::default(),
             http: Taken::default(),
         }

@@ -6,7 +6,9 @@
 use std::collections::BTreeMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
+use node::webhook::Webhooks;
 use serde::Serialize;
+use serde_json::json;
 use tokio::sync::broadcast;
 
 use crate::activity::Activity;
@@ -63,15 +65,22 @@ pub struct Notices {
     /// How each was seen last.
     sessions: Mutex<BTreeMap<String, Activity>>,
     listeners: broadcast::Sender<Notice>,
+    /// Who is told besides viewers.
+    webhooks: Webhooks,
 }
 
 impl Default for Notices {
     fn default() -> Self {
-        Notices { sessions: Mutex::default(), listeners: broadcast::Sender::new(BACKLOG) }
+        Notices::new(Webhooks::default())
     }
 }
 
 impl Notices {
+    /// Told to viewers, and by webhooks.
+    pub fn new(webhooks: Webhooks) -> Notices {
+        Notices { sessions: Mutex::default(), listeners: broadcast::Sender::new(BACKLOG), webhooks }
+    }
+
     /// All notices from now on.
     pub fn listen(&self) -> broadcast::Receiver<Notice> {
         self.listeners.subscribe()
@@ -130,6 +139,8 @@ impl Notices {
 
     /// Called with the lock held: what is told is told in order.
     fn tell(&self, session: &str, happened: Happened) {
+        let kind = format!("session.{}", happened.name());
+        self.webhooks.tell(&kind, json!({ "sessionId": session }));
         let listeners = self.listeners.receiver_count() as u64;
         let spread_ms = (happened == Happened::Started).then(|| (listeners * SPREAD_EACH).min(SPREAD_MOST));
         // Nobody listens: nobody is to be told.

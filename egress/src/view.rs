@@ -177,6 +177,10 @@ pub struct Sample {
     pub mountpoints: Vec<MountpointView>,
     /// RTP packets and bytes that had a route: audio, video.
     pub received: [(u64, u64); 2],
+    /// Who was let in, and who was not.
+    pub admissions: node::auth::Counts,
+    /// What became of webhooks.
+    pub told: node::webhook::Told,
     /// How many came in.
     pub capacity: crate::capacity::View,
     /// What is taken of HTTP.

@@ -3,20 +3,26 @@
 use std::sync::Arc;
 
 use axum::Router;
-use axum::extract::rejection::{JsonRejection, PathRejection};
-use axum::extract::{Path, State};
+use axum::extract::rejection::{JsonRejection, PathRejection, QueryRejection};
+use axum::extract::{Path, Query, State};
 use axum::http::{StatusCode, Uri, header};
-use axum::response::{Html, IntoResponse, Json, Response};
+use axum::response::{IntoResponse, Json, Response};
 use axum::routing::{delete, get, post};
-use node::http::{self, Access, Failed, wish};
+use node::auth::Open;
+use node::config::HttpConfig;
+use node::http::{self, Access, Failed, HttpService, Limits, wish};
+use serde::Deserialize;
 use serde_json::{Value, json};
 
 use crate::injector::Injector;
 use crate::session::NewSession;
 use crate::{page, view, whip};
 
-/// The routes, guarded.
-pub fn router(injector: Arc<Injector>) -> Router {
+/// What anybody may read: the page, and what it needs.
+const OPEN: &[(&str, Open)] = &[("/publish", Open::Always), ("/standing", Open::Always)];
+
+/// The routes, guarded; with a listener for operators, those for publishers and those for operators.
+pub fn routers(injector: Arc<Injector>) -> (HttpService, Option<HttpService>) {
     let config = injector.config();
     let own = Router::new()
         .route("/session", post(create))
@@ -26,16 +32,29 @@ pub fn router(injector: Arc<Injector>) -> Router {
         .route("/session/{sid}/publisher", delete(dismiss))
         .route("/sessions", get(async |State(injector): State<Arc<Injector>>| Json(injector.sessions())))
         .route("/publish", get(publish_page))
+        .route("/standing", get(standing))
         .with_state(injector.clone());
-    let door = whip::door(config);
+    let door = whip::door(&injector);
     let access = Access {
         token: config.token.clone(),
+        reading: config.read_token.clone(),
         own: wish::paths(&door.base).to_vec(),
+        open: OPEN,
+        hosts: config.hosts.clone(),
         limits: injector.limits().clone(),
         ..Access::default()
     };
+    let has_admin = config.auth.admin.is_some();
     let routes = http::router(injector.clone()).merge(own).merge(whip::router(injector, door.clone()));
-    wish::answers(http::guard(routes, access), door)
+    let guarded = |access: Access| {
+        let limits = access.limits.clone();
+        let router = wish::answers(http::guard(routes.clone(), access), door.clone());
+        HttpService { router, limits }
+    };
+    // What viewers or publishers take is not taken from operators, who come without a proxy.
+    let admin =
+        has_admin.then(|| guarded(Access { limits: Limits::new(HttpConfig::default()), ..access.clone() }));
+    (guarded(Access { is_public: has_admin, ..access }), admin)
 }
 
 async fn create(
@@ -77,6 +96,30 @@ async fn dismiss(
     Ok(StatusCode::NO_CONTENT)
 }
 
-async fn publish_page(State(injector): State<Arc<Injector>>) -> Html<String> {
-    Html(page::html(&injector.config().whip_path))
+/// Whose standing is asked for.
+#[derive(Debug, Deserialize)]
+struct Whose {
+    /// The session.
+    id: String,
+    /// The publication, by the name that only its publisher was told.
+    key: String,
+}
+
+/// What has become of a publication, for the page that publishes it. Who was never told a key learns nothing.
+async fn standing(
+    State(injector): State<Arc<Injector>>,
+    whose: Result<Query<Whose>, QueryRejection>,
+) -> Result<Json<Value>, Failed> {
+    let Query(Whose { id, key }) = whose?;
+    let live = injector.entry(&id)?;
+    if !live.has_had(&key) {
+        let why = "this is for those who publish: `key` is the end of the Location that they were told";
+        return Err(Failed(StatusCode::FORBIDDEN, why.to_owned()));
+    }
+    Ok(Json(json!({ "publisher": live.is_taken(), "publications": live.publications() })))
+}
+
+async fn publish_page(State(injector): State<Arc<Injector>>) -> Response {
+    let config = injector.config();
+    http::page(page::html(&config.whip_path), &config.auth.frame_ancestors)
 }

@@ -30,6 +30,15 @@ async fn serve(config: Config) -> Result<(), Failure> {
             refusal(Transport::Tcp, config.api, &error)
         ))
     })?;
+    let admin = match config.auth.admin {
+        Some(address) => Some(TcpListener::bind(address).await.map_err(|error| {
+            Failure::Other(format!(
+                "cannot listen on --admin {address}: {}; choose another address or port",
+                refusal(Transport::Tcp, address, &error)
+            ))
+        })?),
+        None => None,
+    };
     let rtmp = match config.rtmp {
         Some(address) => {
             rtmp::init().map_err(Failure::Other)?;
@@ -66,8 +75,8 @@ async fn serve(config: Config) -> Result<(), Failure> {
     if let Some(listener) = rtmp {
         tokio::spawn(rtmp::serve(listener, injector.clone()));
     }
-    let router = crate::api::router(injector.clone());
-    let served = node::http::serve(listener, router, injector.limits().clone(), stopped).await;
+    let (api, operators) = crate::api::routers(injector.clone());
+    let served = node::http::serve_both((listener, api), admin.zip(operators), stopped).await;
     let farewell = match &tree {
         Some(_) => "stopped; its sessions stay in Redis, and the next start takes them up again",
         None => "stopped; its sessions are gone with it, because it ran without Redis (--redis)",

@@ -1,7 +1,9 @@
 //! `GET /metrics`: one look at the injection as Prometheus text, without I/O.
 
+use node::auth::Counts;
 use node::media::{Kind, PerKind, Ssrc};
 use node::metrics::{Scrape, flag};
+use node::webhook::Told;
 use prometheus::Result;
 
 use crate::pipeline::Count;
@@ -31,6 +33,10 @@ pub struct Sample {
     pub overflow: PerKind<u64>,
     /// Keyframe requests: asked, passed on.
     pub keyframes: [u64; 2],
+    /// Who was let in, and who was not.
+    pub admissions: Counts,
+    /// What became of webhooks.
+    pub told: Told,
     /// RTMP connections that do not publish yet.
     pub rtmp_waiting: usize,
     /// Those that ended before they published, by reason.
@@ -94,6 +100,7 @@ pub fn text(sample: &Sample) -> Result<String> {
     scrape.counter("rtp_bytes_sent_total", help, names, of(|count| count.bytes))?;
     let help = "RTP packets that Janus forwarded.";
     scrape.counter("rtp_packets_received_total", help, names, of(|count| count.received))?;
+    scrape.doors(sample.admissions, sample.told)?;
     let help = "Packets at the session's port that were not the session's.";
     scrape.counter("strangers_total", help, names, of(|count| count.strangers))?;
     scrape.text()

@@ -15,7 +15,6 @@ use axum::routing::{patch, post};
 use node::http::Failed;
 use node::http::wish::{self, Door, FRAGMENT, SDP};
 
-use crate::config::Config;
 use crate::injector::{Injector, Via};
 
 /// Methods of an endpoint and of a publication.
@@ -26,13 +25,13 @@ type Shared = State<Arc<Injector>>;
 type Answer = Result<Response, Failed>;
 
 /// Who may publish.
-pub fn door(config: &Config) -> Arc<Door> {
+pub fn door(injector: &Injector) -> Arc<Door> {
     Arc::new(Door {
-        base: config.whip_path.clone(),
-        token: config.whip_token.clone(),
-        token_name: "the publishers' token (WHIP_TOKEN)",
+        base: injector.config().whip_path.clone(),
+        protocol: "whip",
+        admission: injector.admission().clone(),
         accept_patch: FRAGMENT,
-        ice: config.ice.clone(),
+        ice: injector.config().ice.clone(),
     })
 }
 

@@ -22,6 +22,7 @@ mod pace;
 pub mod process;
 pub mod proxy;
 pub mod random;
+pub mod receiver;
 pub mod redis;
 pub mod relay;
 pub mod rtp;

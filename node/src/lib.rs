@@ -1,7 +1,8 @@
 //! What every node of a tree shares, whatever it does with media.
 //!
 //! - [`config`]: what was asked for, checked before anything is bound; [`secret`]: what must not be shown.
-//! - [`http`]: the API that all nodes have, and who may use it; [`view`], [`metrics`]: what it shows.
+//! - [`http`]: the API that all nodes have; [`auth`]: who may do what; [`view`], [`metrics`]: what it shows.
+//! - [`outgoing`]: requests that the node makes of others; [`webhook`]: who is told what happens.
 //! - [`cli`], [`daemon`]: the frame of a program: exit codes, log, signals.
 //! - [`doctor`]: what a node needs, whether it is there, and what mends it.
 //! - [`contract`]: the names of everything in Redis; [`media`]: kinds, codecs, SSRCs and RTP headers.
@@ -24,6 +25,7 @@
 #![warn(missing_docs)]
 
 pub mod addresses;
+pub mod auth;
 pub mod backoff;
 pub mod cli;
 pub mod commands;
@@ -38,6 +40,7 @@ pub mod keyframe;
 pub mod media;
 pub mod metrics;
 pub mod muffled;
+pub mod outgoing;
 pub mod pace;
 pub mod port;
 pub mod prefix;
@@ -53,3 +56,4 @@ pub mod topology;
 pub mod tree;
 pub mod udp;
 pub mod view;
+pub mod webhook;

@@ -7,6 +7,9 @@ use prometheus::process_collector::ProcessCollector;
 use prometheus::proto::MetricFamily;
 use prometheus::{CounterVec, GaugeVec, Opts, Registry, Result, TextEncoder};
 
+use crate::auth::Counts;
+use crate::webhook::Told;
+
 /// The registry of one scrape.
 pub struct Scrape {
     registry: Registry,
@@ -54,6 +57,15 @@ impl Scrape {
     /// A counter without labels.
     pub fn one_counter(&self, name: &str, help: &str, value: f64) -> Result<()> {
         self.counter(name, help, [], [([], value)])
+    }
+
+    /// Who was let in and who was not, and what became of webhooks.
+    pub fn doors(&self, admissions: Counts, told: Told) -> Result<()> {
+        let help = "Who wanted to publish or watch, by what came of it.";
+        self.counter("admissions_total", help, ["result"], admissions.rows())?;
+        let help = "Webhooks: events delivered and dropped, and attempts that failed.";
+        self.counter("webhook_events_total", help, ["result"], told.rows())?;
+        self.one_gauge("webhook_events_queued", "Events that wait to be delivered.", told.queued as f64)
     }
 
     /// What counts by itself.

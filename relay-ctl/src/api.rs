@@ -23,7 +23,6 @@ const PRIVATE: &[&str] = &["/capture"];
 
 /// The routes, guarded.
 pub fn router(relay: Arc<Relay>) -> Router {
-    let token = relay.config().token.clone();
     let own = Router::new()
         .route("/streams", get(async |State(relay): State<Arc<Relay>>| Json(relay.streams().await)))
         .route(
@@ -34,7 +33,15 @@ pub fn router(relay: Arc<Relay>) -> Router {
         .route("/routes", axum::routing::post(route))
         .route("/capture", get(capture))
         .with_state(relay.clone());
-    let access = Access { token, private: PRIVATE, limits: relay.limits().clone(), ..Access::default() };
+    let config = relay.config();
+    let access = Access {
+        token: config.token.clone(),
+        reading: config.read_token.clone(),
+        private: PRIVATE,
+        hosts: config.hosts.clone(),
+        limits: relay.limits().clone(),
+        ..Access::default()
+    };
     http::guard(http::router(relay).merge(own), access)
 }
 

@@ -8,6 +8,7 @@ use std::collections::BTreeSet;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::num::NonZeroU32;
 
+use node::auth::AuthConfig;
 use node::config::{ConfigError, Defaults, JanusUrl, NodeConfig, Settings, count, ice_servers, rate};
 use node::http::Rate;
 use node::ice::IceServers;
@@ -28,7 +29,7 @@ const JOINS: NonZeroU32 = NonZeroU32::new(50).unwrap();
 /// Where WHEP is served unless told otherwise.
 const WHEP: &str = "/whep";
 /// Paths that WHEP must leave alone.
-const OTHERS: [&str; 11] = [
+const OTHERS: [&str; 12] = [
     "",
     "/status",
     "/topology",
@@ -40,6 +41,7 @@ const OTHERS: [&str; 11] = [
     "/mountpoints",
     "/portpool",
     "/events",
+    "/broadcasts",
 ];
 
 /// The flags of an egress, as they were given.
@@ -62,6 +64,8 @@ pub struct Config {
     pub whep_path: String,
     /// What viewers must know.
     pub whep_token: Option<Secret>,
+    /// Who may watch besides, and who is told.
+    pub auth: AuthConfig,
     /// Ports for mountpoints.
     pub pool: PortPool,
     /// Where media is taken from, besides from the parent; empty: anywhere.
@@ -117,6 +121,7 @@ impl Config {
         let api_secret = secret(&JANUS_API_SECRET_FILE)?;
         let mountpoint_secret = secret(&JANUS_MOUNTPOINT_SECRET_FILE)?;
         let whep_token = secret(&WHEP_TOKEN_FILE)?;
+        let auth = AuthConfig::new(&mut node, &mut settings)?;
         let sources = settings.list(&SOURCES)?.map(|found| found.value).unwrap_or_default();
         let sources = node::sources::parse_all(&sources)?;
         let ice = ice_servers(&mut settings)?;
@@ -143,6 +148,7 @@ impl Config {
             },
             whep_path: whep_path.unwrap_or_else(|| WHEP.to_owned()),
             whep_token,
+            auth,
             pool,
             sources,
             most: most(&mut settings, &node)?,

@@ -1,5 +1,8 @@
 //! The settings that only an egress has.
 
+use node::auth::{
+    ADMIN, AUTHORIZE, AUTHORIZE_REMEMBER, FRAME_ANCESTORS, JWT_KEYS, WEBHOOK, WEBHOOK_SECRET_FILE,
+};
 use node::config::{
     ICE_SERVERS, JANUS_URL, Kind, Setting, TURN_LIFETIME, TURN_PASSWORD_FILE, TURN_SECRET_FILE,
     TURN_USERNAME, Table,
@@ -20,6 +23,13 @@ impl Table for EgressSettings {
         &WHEP_TOKEN_FILE,
         &PORT_POOL_BASE,
         &PORT_POOL_SIZE,
+        &ADMIN,
+        &JWT_KEYS,
+        &AUTHORIZE,
+        &AUTHORIZE_REMEMBER,
+        &WEBHOOK,
+        &WEBHOOK_SECRET_FILE,
+        &FRAME_ANCESTORS,
         &SOURCES,
         &MAX_VIEWERS,
         &MAX_JOINING,

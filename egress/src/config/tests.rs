@@ -44,7 +44,7 @@ fn the_environment_of_the_contract_is_read() {
 
 #[test]
 fn bad_settings_are_named_in_one_line() {
-    let table: [(&[(&str, &str)], &str); 14] = [
+    let table: [(&[(&str, &str)], &str); 25] = [
         (&[("RTP_AUDIO_PORT", "0")], "RTP_AUDIO_PORT '0'"),
         (&[("RTP_VIDEO_PORT", "5004x")], "RTP_VIDEO_PORT '5004x'"),
         (&[("RTP_VIDEO_PORT", "5003")], "at least 2 apart"),
@@ -59,6 +59,17 @@ fn bad_settings_are_named_in_one_line() {
         (&[("WHEP_BASE_PATH", "/")], "must be a path"),
         (&[("WHEP_BASE_PATH", "/mountpoint/x")], "the node's own"),
         (&[("REDIS_URL", "redis://127.0.0.1")], "NODE_HOST"),
+        (&[("ADMIN", "7080")], "ADMIN '7080': must be ADDRESS:PORT"),
+        (&[("ADMIN", "127.0.0.1:7073")], "is where the API listens"),
+        (&[("READ_TOKEN", "x")], "READ_TOKEN would guard what is read"),
+        (&[("READ_TOKEN", "a b"), ("API_TOKEN", "x")], "READ_TOKEN has blanks"),
+        (&[("JWT_KEYS", "/nowhere/keys")], "JWT_KEYS: /nowhere/keys: "),
+        (&[("AUTHORIZE", "ftp://h/")], "AUTHORIZE 'ftp://h/': must be http://"),
+        (&[("AUTHORIZE", "http://h/"), ("AUTHORIZE_REMEMBER", "-1")], "AUTHORIZE_REMEMBER '-1'"),
+        (&[("WEBHOOK", "http://h/")], "WEBHOOK needs WEBHOOK_SECRET"),
+        (&[("WEBHOOK", "http://h/"), ("WEBHOOK_SECRET", "whsec_?")], "WEBHOOK_SECRET: what follows whsec_"),
+        (&[("FRAME_ANCESTORS", "'none'; script-src *")], "FRAME_ANCESTORS "),
+        (&[("ALLOWED_HOSTS", "https://a.example")], "must be a host name without port"),
     ];
     for (env, wanted) in table {
         let error = config(env).unwrap_err().to_string();
@@ -89,6 +100,10 @@ fn every_setting_can_be_made_by_every_name_it_has_or_had() {
         folder.path().join(name).to_str().unwrap().to_owned()
     };
     let (secret, ca) = (write("secret", "hunter2"), write("ca", "-----BEGIN CERTIFICATE-----"));
+    let keys = write(
+        "keys",
+        r#"{"keys":[{"kty":"OKP","crv":"Ed25519","kid":"a","x":"11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo"}]}"#,
+    );
     // So that no warning about the file makes a difference.
     std::fs::set_permissions(&secret, std::os::unix::fs::PermissionsExt::from_mode(0o600)).unwrap();
     let host = ("NODE_HOST", "10.0.0.1");
@@ -106,6 +121,15 @@ fn every_setting_can_be_made_by_every_name_it_has_or_had() {
         ("api", "127.0.0.1:80", &[]),
         ("api-port", "80", &[]),
         ("api-token-file", &secret, &[]),
+        ("read-token-file", &secret, &[("API_TOKEN", "x")]),
+        ("allowed-hosts", "media.example.com", &[]),
+        ("admin", "127.0.0.1:7080", &[]),
+        ("jwt-keys", &keys, &[]),
+        ("authorize", "http://127.0.0.1/may", &[]),
+        ("authorize-remember", "5", &[("AUTHORIZE", "http://127.0.0.1/")]),
+        ("webhook", "http://127.0.0.1/told", &[("WEBHOOK_SECRET", "x")]),
+        ("webhook-secret-file", &secret, &[("WEBHOOK", "http://127.0.0.1/")]),
+        ("frame-ancestors", "https://www.example.com", &[]),
         ("rtp-audio-port", "5102", &[]),
         ("rtp-video-port", "5104", &[]),
         ("log", "warn", &[]),

@@ -3,8 +3,8 @@ async function choose() {
   document.title = $("name").textContent = "Broadcasts";
   for (const name of ["stage", "statistics", "state"]) $(name).hidden = true;
   $("list").hidden = false;
-  const { mountpoints } = await (await request("mountpoints")).json();
-  for (const { sessionId, active } of mountpoints) {
+  const broadcasts = await (await request("broadcasts")).json();
+  for (const { sessionId, active } of broadcasts) {
     const line = document.createElement("li"), link = document.createElement("a");
     link.href = "?id=" + encodeURIComponent(sessionId) + location.hash;
     link.textContent = sessionId;
@@ -12,7 +12,7 @@ async function choose() {
     line.append(link, active ? " live" : " paused");
     $("list").append(line);
   }
-  if (!mountpoints.length) $("list").textContent = "There is no broadcast at present.";
+  if (!broadcasts.length) $("list").textContent = "There is no broadcast at present.";
 }
 
 if (id) {
@@ -26,5 +26,9 @@ if (id) {
   frames();
   setInterval(measure, 1000);
 } else {
-  choose().catch(() => { $("list").textContent = "The list cannot be read at present. Try again in a moment."; });
+  choose().catch(({ status }) => {
+    $("list").textContent = [401, 404].includes(status)
+      ? "Open this page with the complete link that you were given."
+      : "The list cannot be read at present. Try again in a moment.";
+  });
 }

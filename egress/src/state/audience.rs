@@ -7,8 +7,9 @@ use futures_util::future::join_all;
 use janus::{Event, Handle};
 use node::http::wish::IceSession;
 use node::media::VideoCodec;
+use node::webhook::Webhooks;
 use sdp_types::Session;
-use serde_json::json;
+use serde_json::{Value, json};
 use tokio::sync::mpsc;
 
 use super::{EgressError, locked};
@@ -104,12 +105,13 @@ impl Wish {
 pub struct Audience {
     viewers: Mutex<Viewers<Seat>>,
     keyframes: Arc<Keyframes>,
+    webhooks: Webhooks,
 }
 
 impl Audience {
     /// Nobody yet. `keyframes`: who asks for one when a viewer has come.
-    pub(super) fn new(keyframes: Arc<Keyframes>) -> Arc<Audience> {
-        Arc::new(Audience { viewers: Mutex::default(), keyframes })
+    pub(super) fn new(keyframes: Arc<Keyframes>, webhooks: Webhooks) -> Arc<Audience> {
+        Arc::new(Audience { viewers: Mutex::default(), keyframes, webhooks })
     }
 
     /// Somebody wants to watch. With an offer that can be served it gets an answer, otherwise it gets Janus' offer.
@@ -280,7 +282,7 @@ impl Audience {
     ) {
         let began = tokio::time::Instant::now();
         let (answered_by, up_by) = (began + answers_within, began + CONNECTS_WITHIN);
-        let (mut asked, mut up) = (false, false);
+        let (mut asked, mut up, mut joined) = (false, false, None);
         loop {
             let event = tokio::select! {
                 event = events.recv() => event,
@@ -297,6 +299,10 @@ impl Audience {
             match event {
                 Some(Event::WebrtcUp) => {
                     up = self.viewers().connected(&viewer);
+                    if up && joined.is_none() {
+                        joined = Some(tokio::time::Instant::now());
+                        self.webhooks.tell("viewer.joined", told(&mountpoint, &viewer));
+                    }
                     if let Ok(seat) = self.seat(&mountpoint.session, &viewer) {
                         seat.place.joined();
                     }
@@ -313,5 +319,15 @@ impl Audience {
         if let Some(seat) = seat {
             let _ = seat.handle.detach().await;
         }
+        if let Some(joined) = joined {
+            let mut data = told(&mountpoint, &viewer);
+            data["seconds"] = joined.elapsed().as_secs().into();
+            self.webhooks.tell("viewer.left", data);
+        }
     }
+}
+
+/// What webhooks say of a viewer: a name, and not the one that it can be ended by.
+fn told(mountpoint: &Mountpoint, viewer: &str) -> Value {
+    json!({ "sessionId": mountpoint.session, "viewerId": viewer.get(..16).unwrap_or(viewer) })
 }

@@ -20,8 +20,10 @@ mod tree;
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Instant;
 
+use node::auth::{Admission, Rights, Role};
 use node::http::Limits;
 use node::tree::Tree;
+use node::webhook::Webhooks;
 use tokio::sync::{Notify, watch};
 
 use crate::capacity::{Capacity, Place};
@@ -56,6 +58,8 @@ pub struct Egress {
     audience: Arc<Audience>,
     capacity: Arc<Capacity>,
     notices: Notices,
+    admission: Arc<Admission>,
+    webhooks: Webhooks,
     records: Mutex<Option<watch::Sender<Records>>>,
     tree: OnceLock<Tree>,
 }
@@ -70,6 +74,16 @@ impl Egress {
             tracing::warn!("media is taken from anybody; --source CIDR limits it");
         }
         let (records, wanted) = watch::channel(Records::new());
+        let rights = Rights {
+            role: Role::Watch,
+            shared: config.whep_token.clone(),
+            shared_name: "the viewers' token (WHEP_TOKEN)",
+            node_id: config.node.node_id.clone(),
+            tree_id: config.node.tree_id.clone(),
+        };
+        let admission = Admission::new(rights, &config.auth);
+        let webhooks =
+            Webhooks::start(config.auth.webhook.clone(), &config.node.node_id, &config.node.tree_id);
         let egress = Egress {
             books: Mutex::new(Books::new(config.pool.clone())),
             limits: Limits::new(config.node.http.clone()),
@@ -79,15 +93,27 @@ impl Egress {
             created: crate::now_ms(),
             changing: tokio::sync::Mutex::default(),
             wake: Notify::new(),
-            audience: Audience::new(media.keyframes.clone()),
+            audience: Audience::new(media.keyframes.clone(), webhooks.clone()),
             media,
             sources,
             janus: JanusLink::default(),
-            notices: Notices::default(),
+            notices: Notices::new(webhooks.clone()),
+            admission,
+            webhooks,
             records: Mutex::new(Some(records)),
             tree: OnceLock::new(),
         };
         Ok((Arc::new(egress), wanted))
+    }
+
+    /// Who may watch.
+    pub fn admission(&self) -> &Arc<Admission> {
+        &self.admission
+    }
+
+    /// Who is told what happens.
+    pub fn webhooks(&self) -> &Webhooks {
+        &self.webhooks
     }
 
     /// What viewers are told.

@@ -58,6 +58,8 @@ impl Egress {
             status: self.status_now(),
             mountpoints: self.mountpoints().mountpoints,
             received: self.media.received(),
+            admissions: self.admission.counts(),
+            told: self.webhooks.told(),
             capacity: self.capacity.view(),
             http: self.limits.taken(),
         }
@@ -155,6 +157,8 @@ impl Egress {
         warnings.extend(redis.as_ref().and_then(|redis| redis.problem.clone()).filter(|_| !taken));
         warnings.extend(tree.redis.rival.clone());
         warnings.extend(self.config.pool.warning());
+        warnings.extend(self.admission.warnings());
+        warnings.extend(self.webhooks.problem());
         warnings.extend(self.misgivings());
         warnings.extend(self.sources.warning());
         warnings.extend(self.media.warnings());

@@ -19,7 +19,6 @@ use axum::routing::{get, patch, post};
 use node::http::wish::{self, Door, FRAGMENT, SDP};
 use node::http::{Client, Failed};
 
-use crate::config::Config;
 use crate::state::{COUNTER_OFFER_HOLDS, Egress, Reply};
 
 /// What a viewer's resource takes by PATCH.
@@ -32,13 +31,13 @@ const EVENTS: &str = "GET, HEAD, POST, OPTIONS";
 type Shared = State<Arc<Egress>>;
 
 /// Who may watch.
-pub fn door(config: &Config) -> Arc<Door> {
+pub fn door(egress: &Egress) -> Arc<Door> {
     Arc::new(Door {
-        base: config.whep_path.clone(),
-        token: config.whep_token.clone(),
-        token_name: "the viewers' token (WHEP_TOKEN)",
+        base: egress.config.whep_path.clone(),
+        protocol: "whep",
+        admission: egress.admission().clone(),
         accept_patch: CHANGES,
-        ice: config.ice.clone(),
+        ice: egress.config.ice.clone(),
     })
 }
 

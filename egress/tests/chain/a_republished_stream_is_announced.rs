@@ -25,12 +25,9 @@ fn a_republished_stream_is_announced() {
             let republished = world.get("/mountpoint/s1")["republished"].clone();
             republished[0].as_u64() > Some(round) && republished[1].as_u64() > Some(round)
         });
-        std::thread::sleep(Duration::from_secs(1));
+        // More than were on their way when the former publication broke off.
         let frames = seen(&browser, "framesDecoded");
-        std::thread::sleep(Duration::from_secs(2));
-        let more = seen(&browser, "framesDecoded") - frames;
-        println!("round {round}: {more} frames in 2 s after the change");
-        assert!(more > 35.0, "round {round}: {more} frames");
+        world.until("it plays on", || seen(&browser, "framesDecoded") > frames + 60.0);
     }
     assert_eq!(seen(&browser, "connects"), 1.0, "on the same connection");
     assert_eq!(world.get("/status")["viewers"]["connected"], json!(1));

@@ -3,6 +3,8 @@
 #![allow(clippy::unwrap_used, reason = "a test's helpers fail like the test")]
 
 mod common;
+#[path = "../../../node/tests/support/token.rs"]
+mod token;
 
 mod a_browser_decodes;
 mod a_crowd_is_kept_within_limits;
@@ -23,6 +25,7 @@ mod keyframes_are_asked_for_through_a_translation;
 mod keyframes_are_asked_for_up_the_tree;
 mod media_is_taken_from_the_parent_only;
 mod mountpoints_follow_the_tree;
+mod operators_have_a_listener_of_their_own;
 mod players_are_told_what_happens;
 mod records_are_kept_and_swept;
 mod sound_keeps_its_sides;
@@ -33,3 +36,4 @@ mod the_page_says_no_more_than_it_shows;
 mod the_viewers_page_speaks_to_viewers;
 mod viewers_reach_janus_by_turn_alone;
 mod whip_and_whep_speak_alike;
+mod who_may_watch;

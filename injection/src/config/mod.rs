@@ -5,6 +5,7 @@ mod settings;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::ops::Deref;
 
+use node::auth::AuthConfig;
 use node::config::{ConfigError, Defaults, JanusUrl, NodeConfig, Settings, ice_servers};
 use node::ice::IceServers;
 use node::secret::Secret;
@@ -52,6 +53,8 @@ pub struct Config {
     pub whip_path: String,
     /// What publishers must know.
     pub whip_token: Option<Secret>,
+    /// Who may publish besides, and who is told.
+    pub auth: AuthConfig,
     /// Whether a newcomer takes the place of who publishes.
     pub takeover: Takeover,
     /// Where RTMP is taken, if at all.
@@ -86,6 +89,7 @@ impl Config {
         let room_secret = secret(&JANUS_ROOM_SECRET_FILE)?;
         let admin_key = secret(&JANUS_ADMIN_KEY_FILE)?;
         let whip_token = secret(&WHIP_TOKEN_FILE)?;
+        let auth = AuthConfig::new(&mut node, &mut settings)?;
         let ice = ice_servers(&mut settings)?;
         node.warnings.append(&mut settings.warnings);
         let janus = match settings.get(&JANUS, JanusUrl::parse)? {
@@ -96,13 +100,13 @@ impl Config {
             text.parse().map_err(|_| "must be an address, for instance 10.0.0.5".to_owned())
         })?;
         let whip_path = settings.get(&WHIP_BASE_PATH, whip_path)?.unwrap_or_else(|| DEFAULT_WHIP.to_owned());
-        let guarded = whip_token.is_some();
+        let guarded = whip_token.is_some() || auth.keys.is_some() || auth.authorize.is_some();
         let takeover = settings.get(&TAKEOVER, |text| takeover(text, guarded))?.unwrap_or_default();
         let rtmp = settings.get(&RTMP, listen)?;
         let rtmp_waiting = settings.get(&RTMP_WAITING, places)?.unwrap_or(64);
         let rtmp_waiting_each = settings.get(&RTMP_WAITING_PER_ADDRESS, places)?.unwrap_or(8);
         for open in [Some(node.api), rtmp].into_iter().flatten() {
-            if whip_token.is_none() && !open.ip().to_canonical().is_loopback() {
+            if !guarded && !open.ip().to_canonical().is_loopback() {
                 node.warnings.push(format!(
                     "whoever reaches {open} can publish; set WHIP_TOKEN or --whip-token-file if that is not meant"
                 ));
@@ -121,6 +125,7 @@ impl Config {
             },
             whip_path,
             whip_token,
+            auth,
             takeover,
             rtmp,
             ice,
@@ -133,7 +138,8 @@ impl Config {
 fn whip_path(text: &str) -> Result<String, String> {
     let path = text.strip_suffix('/').unwrap_or(text);
     let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-._~/".contains(&byte);
-    let taken = ["/session", "/sessions", "/publish", "/status", "/topology", "/refresh", "/metrics"];
+    let taken =
+        ["/standing", "/session", "/sessions", "/publish", "/status", "/topology", "/refresh", "/metrics"];
     if !path.starts_with('/') || path.contains("//") || !path.bytes().all(plain) {
         return Err("must be a path such as /whip, of letters, digits and '-._~/'".to_owned());
     }

@@ -1,5 +1,8 @@
 //! The settings that only an injection has.
 
+use node::auth::{
+    ADMIN, AUTHORIZE, AUTHORIZE_REMEMBER, FRAME_ANCESTORS, JWT_KEYS, WEBHOOK, WEBHOOK_SECRET_FILE,
+};
 use node::config::{
     ICE_SERVERS, JANUS_URL, Kind, Setting, TURN_LIFETIME, TURN_PASSWORD_FILE, TURN_SECRET_FILE,
     TURN_USERNAME, Table,
@@ -23,6 +26,13 @@ impl Table for InjectionSettings {
         &WHIP_TOKEN_FILE,
         &TAKEOVER,
         &RTMP,
+        &ADMIN,
+        &JWT_KEYS,
+        &AUTHORIZE,
+        &AUTHORIZE_REMEMBER,
+        &WEBHOOK,
+        &WEBHOOK_SECRET_FILE,
+        &FRAME_ANCESTORS,
         &ICE_SERVERS,
         &TURN_USERNAME,
         &TURN_PASSWORD_FILE,

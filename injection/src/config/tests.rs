@@ -122,6 +122,10 @@ fn every_setting_can_be_made_by_every_name_it_has_or_had() {
         folder.path().join(name).to_str().unwrap().to_owned()
     };
     let (secret, ca) = (write("secret", "hunter2"), write("ca", "-----BEGIN CERTIFICATE-----"));
+    let keys = write(
+        "keys",
+        r#"{"keys":[{"kty":"OKP","crv":"Ed25519","kid":"a","x":"11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo"}]}"#,
+    );
     // So that no warning about the file makes a difference.
     std::fs::set_permissions(&secret, std::os::unix::fs::PermissionsExt::from_mode(0o600)).unwrap();
     let redis = [("REDIS_HOST", "h")];
@@ -138,6 +142,15 @@ fn every_setting_can_be_made_by_every_name_it_has_or_had() {
         ("api", "127.0.0.1:80", &[]),
         ("api-port", "80", &[]),
         ("api-token-file", &secret, &[]),
+        ("read-token-file", &secret, &[("API_TOKEN", "x")]),
+        ("allowed-hosts", "media.example.com", &[]),
+        ("admin", "127.0.0.1:7080", &[]),
+        ("jwt-keys", &keys, &[]),
+        ("authorize", "http://127.0.0.1/may", &[]),
+        ("authorize-remember", "5", &[("AUTHORIZE", "http://127.0.0.1/")]),
+        ("webhook", "http://127.0.0.1/told", &[("WEBHOOK_SECRET", "x")]),
+        ("webhook-secret-file", &secret, &[("WEBHOOK", "http://127.0.0.1/")]),
+        ("frame-ancestors", "https://www.example.com", &[]),
         ("rtp-audio-port", "6002", &[]),
         ("rtp-video-port", "6004", &[]),
         ("log", "warn", &[]),

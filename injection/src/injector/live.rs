@@ -1,6 +1,7 @@
 //! [`LiveSession`]: a session that there is, its pipeline, and whoever publishes to it. A publisher takes the session's one
 //! place, trickles, leaves, or is found dead.
 
+use std::collections::VecDeque;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
@@ -8,6 +9,8 @@ use std::time::{Duration, Instant};
 use janus::Event;
 use node::http::wish::IceSession;
 use node::media::{Codec, Kind, PerKind};
+use node::webhook::Webhooks;
+use serde_json::json;
 use tokio::sync::{mpsc, watch};
 
 use super::totals::Totals;
@@ -18,6 +21,9 @@ use crate::publication::{Happening, Occupancy, Publication, Stage, Takeover, Via
 use crate::sdp::{Offer, Ways};
 use crate::session::Session;
 use crate::videoroom::{self, Destination, OfferedStream, Publisher, VideoRoom};
+
+/// So many of the last publications are known by name.
+const PAST: usize = 16;
 
 /// A session that there is.
 pub struct LiveSession {
@@ -31,10 +37,14 @@ pub struct LiveSession {
     turn: tokio::sync::Mutex<()>,
     current: Mutex<Option<Arc<Current>>>,
     publications: AtomicU64,
+    /// Names of the last publications, for those who want to know what became of theirs.
+    past: Mutex<VecDeque<String>>,
     totals: Arc<Totals>,
     /// It was destroyed: nobody publishes to it any more.
     closed: AtomicBool,
     feedback: Arc<Feedback>,
+    /// Who is told of publishers.
+    webhooks: Webhooks,
     /// Whether a newcomer may have the place of who publishes.
     takeover: Takeover,
     /// Where times count from.
@@ -91,6 +101,7 @@ impl LiveSession {
         session: Session,
         feed: Feed,
         feedback: Arc<Feedback>,
+        webhooks: Webhooks,
         takeover: Takeover,
         totals: Arc<Totals>,
         epoch: Instant,
@@ -103,9 +114,11 @@ impl LiveSession {
             turn: tokio::sync::Mutex::default(),
             current: Mutex::default(),
             publications: AtomicU64::new(0),
+            past: Mutex::default(),
             totals,
             closed: AtomicBool::new(false),
             feedback,
+            webhooks,
             takeover,
             epoch,
         }
@@ -129,6 +142,16 @@ impl LiveSession {
     /// How many publications there have been.
     pub fn publications(&self) -> u64 {
         self.publications.load(Ordering::Relaxed)
+    }
+
+    /// Whether somebody publishes.
+    pub fn is_taken(&self) -> bool {
+        self.current().is_some()
+    }
+
+    /// Whether there is or was a publication of this name, not long ago.
+    pub fn has_had(&self, key: &str) -> bool {
+        lock(&self.past).iter().any(|past| past == key)
     }
 
     /// Why it has no room in Janus, if it has none.
@@ -219,6 +242,12 @@ impl LiveSession {
         let (connected, over) = (current.connected.subscribe(), current.over.subscribe());
         *lock(&self.current) = Some(current.clone());
         self.publications.fetch_add(1, Ordering::Relaxed);
+        let mut past = lock(&self.past);
+        past.push_back(current.key.clone());
+        if past.len() > PAST {
+            past.pop_front();
+        }
+        drop(past);
         self.totals.published();
         let codecs: Vec<&str> = current.streams.iter().map(|stream| stream.codec.as_str()).collect();
         tracing::info!("session {id}: a publisher with {}", codecs.join(" and "));
@@ -322,6 +351,7 @@ impl LiveSession {
 
     /// Follows a publication to its end.
     async fn watch(self: Arc<Self>, current: Arc<Current>, mut events: mpsc::UnboundedReceiver<Event>) {
+        let mut live = None;
         let why = loop {
             let due = lock(&current.life).due();
             let due = async {
@@ -350,6 +380,13 @@ impl LiveSession {
             if before != after {
                 tracing::info!("session {}: publisher {after:?}", self.session.id);
                 current.connected.send_replace(after != Stage::Connecting);
+                if after == Stage::Publishing && live.is_none() {
+                    live = Some(now);
+                    let codecs: Vec<&str> =
+                        current.streams.iter().map(|stream| stream.codec.as_str()).collect();
+                    let data = json!({ "sessionId": self.session.id, "via": current.via, "codecs": codecs });
+                    self.webhooks.tell("publisher.started", data);
+                }
             }
             if let Some(why) = over {
                 break why;
@@ -360,6 +397,13 @@ impl LiveSession {
             }
         };
         self.end(Some(&current), &why).await;
+        if let Some(live) = live {
+            // Whoever ended it has said why.
+            let why = current.over.borrow().clone().unwrap_or(why);
+            let seconds = self.now().saturating_sub(live).as_secs();
+            let data = json!({ "sessionId": self.session.id, "seconds": seconds, "reason": why });
+            self.webhooks.tell("publisher.ended", data);
+        }
     }
 
     /// Time since the epoch.

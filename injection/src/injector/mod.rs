@@ -24,8 +24,11 @@ use std::net::{IpAddr, Ipv4Addr, UdpSocket};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
+use node::auth::{Admission, Rights, Role};
 use node::http::Limits;
 use node::tree::Tree;
+use node::webhook::Webhooks;
+use serde_json::json;
 use tokio::sync::{Notify, mpsc, oneshot};
 
 use crate::config::Config;
@@ -67,6 +70,8 @@ pub struct Injector {
     /// Told when something should be tried again now.
     retry: Notify,
     broken: mpsc::UnboundedSender<String>,
+    admission: Arc<Admission>,
+    webhooks: Webhooks,
     totals: Arc<Totals>,
     orphans: Mutex<Orphans>,
     /// Its RTMP connections.
@@ -107,6 +112,15 @@ impl Injector {
         let tree = config.tree.clone();
         let store = tree.map(|tree| Sessions::new(tree.redis, &config.node_id, &config.tree_id));
         let (broken, breaks) = mpsc::unbounded_channel();
+        let rights = Rights {
+            role: Role::Publish,
+            shared: config.whip_token.clone(),
+            shared_name: "the publishers' token (WHIP_TOKEN)",
+            node_id: config.node_id.clone(),
+            tree_id: config.tree_id.clone(),
+        };
+        let admission = Admission::new(rights, &config.auth);
+        let webhooks = Webhooks::start(config.auth.webhook.clone(), &config.node_id, &config.tree_id);
         let rtmp = Rtmp::new(config.rtmp_waiting, config.rtmp_waiting_each);
         let injector = Injector {
             state: Mutex::new(State { restored: store.is_none(), ..State::default() }),
@@ -121,6 +135,8 @@ impl Injector {
             changes: tokio::sync::Mutex::default(),
             retry: Notify::new(),
             broken,
+            admission,
+            webhooks,
             totals: Arc::default(),
             orphans: Mutex::default(),
             rtmp,
@@ -138,6 +154,16 @@ impl Injector {
     /// What it was configured with.
     pub fn config(&self) -> &Config {
         &self.config
+    }
+
+    /// Who may publish.
+    pub fn admission(&self) -> &Arc<Admission> {
+        &self.admission
+    }
+
+    /// Who is told what happens.
+    pub fn webhooks(&self) -> &Webhooks {
+        &self.webhooks
     }
 
     /// Creates a session: a room in Janus, a pipeline, a record in Redis, or none of them.
@@ -169,6 +195,7 @@ impl Injector {
                         session.room,
                         session.ssrcs
                     );
+                    self.webhooks.tell("session.created", json!({ "sessionId": session.id }));
                     return Ok(session);
                 }
                 // Another injection was faster.
@@ -210,6 +237,7 @@ impl Injector {
             );
         }
         tracing::info!("session {id} destroyed");
+        self.webhooks.tell("session.destroyed", json!({ "sessionId": id }));
         Ok(entry.session.clone())
     }
 
@@ -274,6 +302,7 @@ impl Injector {
         };
         // Janus ends everything with the connection, too; only then its publishers learn of it later.
         let _ = tokio::time::timeout(FAREWELL, ending).await;
+        self.webhooks.finish().await;
     }
 
     /// Decides, and makes room and pipeline.
@@ -330,7 +359,8 @@ impl Injector {
 
     fn live(&self, session: Session, feed: Feed) -> LiveSession {
         let (feedback, totals) = (self.feedback.clone(), self.totals.clone());
-        LiveSession::new(session, feed, feedback, self.config.takeover, totals, self.started)
+        let webhooks = self.webhooks.clone();
+        LiveSession::new(session, feed, feedback, webhooks, self.config.takeover, totals, self.started)
     }
 
     /// What others have that a new session could want: the numbers of the tree's sessions, which we are told of, and the

@@ -160,6 +160,8 @@ impl Injector {
             rtmp_waiting: self.rtmp.places.taken(),
             rtmp_refused: self.rtmp.books.refused().to_vec(),
             streams: streams.collect(),
+            admissions: self.admission.counts(),
+            told: self.webhooks.told(),
             http: self.limits.taken(),
         }
     }
@@ -183,6 +185,8 @@ impl Base for Injector {
         warnings.extend(state.store_problem.clone().filter(|_| state.restored));
         drop(state);
         warnings.extend(self.misgivings());
+        warnings.extend(self.admission.warnings());
+        warnings.extend(self.webhooks.problem());
         view::Status {
             node_id: self.config.node_id.clone(),
             node_type: "injection",

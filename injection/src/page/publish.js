@@ -57,12 +57,14 @@ async function connect() {
     if (mine.connectionState === "failed" || mine.connectionState === "closed") again("The connection was lost. Retrying …");
     if (mine.connectionState === "disconnected") say("busy", "The connection is interrupted …");
   });
-  await peer.setLocalDescription(await peer.createOffer());
-  await gathered(peer);
+  await mine.setLocalDescription(await mine.createOffer());
+  await gathered(mine);
+  if (mine !== peer) return;
   const answer = await fetch(url, { method: "POST", headers: headers("application/sdp"), body: mine.localDescription.sdp })
     .catch(() => ({ status: 0, text: () => "" }));
   const text = await answer.text();
   if (answer.status !== 201) {
+    if (mine !== peer) return;
     let said = text;
     try { said = JSON.parse(text).error; } catch { /* not JSON: as it is */ }
     const known = { status: answer.status, said, session: $("session").value, token: $("token").value !== "" };
@@ -79,7 +81,8 @@ async function connect() {
 
 /* How the session stands at the node. The browser itself notices a broadcast that the node has ended only seconds later. */
 async function standing() {
-  const answer = await fetch("session/" + encodeURIComponent($("session").value), { headers: headers() }).catch(() => null);
+  const query = new URLSearchParams({ id: $("session").value, key: address.pathname.split("/").pop() });
+  const answer = await fetch("standing?" + query).catch(() => null);
   if (answer && answer.status === 404) return { gone: true };
   if (!answer || !answer.ok) return null;
   const { publisher, publications } = await answer.json();
@@ -204,4 +207,7 @@ $("form").addEventListener("submit", (event) => {
   if (wanted) stop("", "Not publishing"); else start();
 });
 addEventListener("pagehide", drop);
-if (query.has("auto")) start();
+// By itself only what is nobody's secret: a link must not turn on a camera, whatever the browser was allowed before.
+if (query.has("auto")) {
+  if ($("source").value === "pattern") start(); else say("", "Press Start to publish");
+}

@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use node::auth::Asking;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::sync::oneshot;
@@ -36,6 +37,7 @@ pub async fn serve(
 ) {
     let mut connection = Connection {
         socket,
+        from,
         protocol: Protocol::default(),
         answer: Vec::new(),
         buffer: vec![0; 64 * 1024].into_boxed_slice(),
@@ -64,6 +66,7 @@ const SILENT: &str = "it has not said what it publishes";
 /// A socket, and what is spoken on it.
 pub(super) struct Connection {
     socket: TcpStream,
+    from: SocketAddr,
     protocol: Protocol,
     answer: Vec<u8>,
     buffer: Box<[u8]>,
@@ -84,7 +87,10 @@ impl Connection {
             }
             for event in self.events(count).await.map_err(malformed)? {
                 let Event::Publish(address) = event else { continue };
-                let verdict = key::parse(&address).and_then(|key| admit(key, injector, place));
+                let verdict = match key::parse(&address) {
+                    Ok(key) => self.admit(key, injector, place).await,
+                    Err(denied) => Err(denied),
+                };
                 return match verdict {
                     Ok(key) => self.accept().await.map(|()| key).map_err(malformed),
                     Err(denied) => Err((Refusal::Denied, self.refuse(&denied).await)),
@@ -95,6 +101,22 @@ impl Connection {
                 return Err((Refusal::Malformed, format!("{SILENT}, in {GREETING_BYTES} bytes")));
             }
         }
+    }
+
+    /// May it publish? The token comes first: who has none learns nothing of sessions. Who may claims the session.
+    async fn admit(&self, key: Key, injector: &Injector, place: &mut Place) -> Result<Key, Denied> {
+        let asking = Asking {
+            session: &key.session,
+            token: key.token.as_ref().map(|token| token.reveal().as_bytes()),
+            client: Some(self.from.ip().to_canonical()),
+            protocol: "rtmp",
+        };
+        injector.admission().admit(asking).await?;
+        key::decide(&key, |id| match injector.occupancy(id) {
+            Occupancy::Free if !place.claim(id) => Occupancy::Busy,
+            occupancy => occupancy,
+        })?;
+        Ok(key)
     }
 
     async fn accept(&mut self) -> Result<(), String> {
@@ -134,14 +156,4 @@ impl Connection {
         }
         Ok(())
     }
-}
-
-/// May it publish? Who may claims the session.
-fn admit(key: Key, injector: &Injector, place: &mut Place) -> Result<Key, Denied> {
-    let token = injector.config().whip_token.as_ref();
-    key::decide(&key, token, |id| match injector.occupancy(id) {
-        Occupancy::Free if !place.claim(id) => Occupancy::Busy,
-        occupancy => occupancy,
-    })?;
-    Ok(key)
 }

@@ -40,6 +40,7 @@ mod publishing;
 use std::sync::Arc;
 use std::time::Duration;
 
+use node::http::Client;
 use tokio::net::TcpListener;
 
 use crate::injector::Injector;
@@ -61,7 +62,7 @@ pub async fn serve(listener: TcpListener, injector: Arc<Injector>) {
                 continue;
             }
         };
-        let (place, taken) = places.enter(places::whose(from));
+        let (place, taken) = places.enter(Client::new(from.ip()).network());
         tokio::spawn(connection::serve(socket, from, injector.clone(), place, taken));
     }
 }

@@ -3,7 +3,7 @@
 //! and may, takes nobody's place any more: it claims its session, which one does at a time.
 
 use std::collections::BTreeSet;
-use std::net::{IpAddr, Ipv6Addr, SocketAddr};
+use std::net::IpAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::oneshot;
@@ -115,15 +115,6 @@ impl Drop for Place {
     }
 }
 
-/// Whose share of the places a connection takes: an IPv4 address, or an IPv6 network of 64 bits, of which one host can use all
-/// addresses.
-pub fn whose(from: SocketAddr) -> IpAddr {
-    match from.ip().to_canonical() {
-        IpAddr::V6(v6) => Ipv6Addr::from_bits(v6.to_bits() & !u128::from(u64::MAX)).into(),
-        v4 => v4,
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -175,13 +166,5 @@ mod tests {
         assert!(is_gone(&mut crowd[0].1) && !is_gone(&mut crowd[1].1) && !is_gone(&mut stays));
         drop(crowd);
         assert_eq!(places.taken(), 2);
-    }
-
-    #[test]
-    fn a_host_has_one_share() {
-        let whose = |address: &str| whose(address.parse().unwrap());
-        assert_eq!(whose("10.0.0.1:1"), whose("[::ffff:10.0.0.1]:2"));
-        assert_eq!(whose("[fd00::1]:1"), whose("[fd00::2:3]:1"));
-        assert_ne!(whose("[fd00::1]:1"), whose("[fd00:0:0:1::1]:1"));
     }
 }

@@ -76,17 +76,22 @@ impl Sessions {
         let mut pipe = redis::pipe();
         pipe.sismember(key::ACTIVE_SESSIONS, id).hgetall(key::session(id));
         let (listed, fields): (bool, Hash) = self.commands.run(&pipe).await?;
-        if !listed || fields.is_empty() || !is_active(&fields) {
-            return Ok(None);
+        Ok(if listed { self.taken(id, &fields) } else { None })
+    }
+
+    /// What the session of this hash has, if it is one and is active.
+    fn taken(&self, id: &str, fields: &Hash) -> Option<Taken> {
+        if fields.is_empty() || !is_active(fields) {
+            return None;
         }
         let text = |name: &str| fields.get(name).map(|value| value.trim());
         let ssrc = |name: &str| text(name)?.parse::<Ssrc>().ok();
-        Ok(Some(Taken {
+        Some(Taken {
             id: id.to_owned(),
             same_tree: text(field::TREE_ID).is_none_or(|tree| tree.is_empty() || tree == self.tree_id),
             room: text(field::ROOM_ID).and_then(|room| room.parse().ok()),
             ssrcs: [field::AUDIO_SSRC, field::VIDEO_SSRC].into_iter().filter_map(ssrc).collect(),
-        }))
+        })
     }
 
     /// Writes a new session, unless another has its name or one of its numbers: that one is given.
@@ -104,14 +109,48 @@ impl Sessions {
         if let Some(other) = self.claim(session, now).await? {
             return Ok(Some(other));
         }
-        let listed: bool = self.one(&self.list(&session.id)).await?;
-        if !listed && let Some(other) = self.see(&session.id).await? {
+        let answer: Vec<String> = self.one(&self.list(&session.id)).await?;
+        let (listed, unindexed) = answer.split_first().ok_or("no answer to a script")?;
+        if listed == "0"
+            && let Some(other) = self.see(&session.id).await?
+        {
             self.one::<()>(&self.tell("over", session, now)).await?;
+            return Ok(Some(other));
+        }
+        if let Some(other) = self.rival(session, unindexed).await? {
+            let mut pipe = redis::pipe();
+            pipe.atomic();
+            if listed == "1" {
+                pipe.srem(key::ACTIVE_SESSIONS, &session.id).ignore();
+                pipe.srem(key::INDEXED_SESSIONS, &session.id).ignore();
+            }
+            pipe.add_command(self.tell("over", session, now)).ignore();
+            self.commands.run::<()>(&pipe).await?;
             return Ok(Some(other));
         }
         let mut pipe = redis::pipe();
         self.write(&mut pipe, session, now);
         self.commands.run::<()>(&pipe).await?;
+        Ok(None)
+    }
+
+    /// Who has one of the session's numbers, of sessions that have claimed nothing.
+    async fn rival(&self, session: &Session, unindexed: &[String]) -> Result<Option<Taken>, String> {
+        for some in unindexed.chunks(CHECKED_AT_ONCE) {
+            let mut pipe = redis::pipe();
+            for id in some {
+                pipe.hgetall(key::session(id));
+            }
+            let hashes: Vec<Hash> = self.commands.run(&pipe).await?;
+            let others = some.iter().zip(&hashes).filter_map(|(id, fields)| self.taken(id, fields));
+            let rival = others.filter(|other| other.same_tree && other.id != session.id).find(|other| {
+                let ssrcs = session.ssrcs.into_array();
+                other.room == Some(session.room) || ssrcs.iter().any(|ssrc| other.ssrcs.contains(ssrc))
+            });
+            if rival.is_some() {
+                return Ok(rival);
+            }
+        }
         Ok(None)
     }
 

@@ -26,13 +26,16 @@ redis.call('HSET', claims, 'has:' .. session, table.concat(ARGV, ' ', 4))
 redis.call('HSET', claims, 'since:' .. session, ARGV[2])
 return {}";
 
-/// Lists a session among the active ones, unless one of its name is; gives whether it did.
+/// Lists a session among the active ones, unless one of its name is. Gives whether it did (1 or 0), and then the active
+/// sessions that are in no index: written by hand or by an older injection, and so without claims.
 ///
 /// KEYS: active, indexed. ARGV: session
 pub const LIST: &str = "\
-if redis.call('SADD', KEYS[1], ARGV[1]) == 0 then return 0 end
-redis.call('SADD', KEYS[2], ARGV[1])
-return 1";
+local answer = redis.call('SDIFF', KEYS[1], KEYS[2])
+local listed = redis.call('SADD', KEYS[1], ARGV[1])
+if listed == 1 then redis.call('SADD', KEYS[2], ARGV[1]) end
+table.insert(answer, 1, tostring(listed))
+return answer";
 
 /// A session is there (`is`) or has ended (`over`): in the index, in what it has, and told to all who listen, with the number
 /// of the change and that of the one before it.

@@ -7,6 +7,8 @@
 #![allow(clippy::unwrap_used, reason = "a test's helpers fail like the test")]
 
 mod common;
+#[path = "../../../node/tests/support/token.rs"]
+mod token;
 
 mod a_creation_without_an_answer_can_be_tried_again;
 mod a_dead_publisher_loses_its_place;
@@ -29,6 +31,7 @@ mod media_that_are_no_bundle_come_too;
 mod metrics_please_promtool;
 mod nothing_is_leaked;
 mod offers_are_taken_as_encoders_write_them;
+mod operators_have_a_listener_of_their_own;
 mod publishers_need_the_token;
 mod publishers_reach_janus_by_turn_alone;
 mod publishing_again_goes_on_without_a_gap;
@@ -53,3 +56,4 @@ mod two_nodes_do_not_write_at_once;
 mod whip_and_whep_speak_alike;
 mod whip_answers_as_its_table_says;
 mod whip_speaks_rfc_9725;
+mod who_may_publish;

@@ -113,7 +113,7 @@ async fn settled(trees: &[Tree]) {
     for tree in trees {
         let mut view = tree.view();
         let settled = view.wait_for(|view| view.redis.connected && view.redis.registered);
-        tokio::time::timeout(Duration::from_secs(60), settled).await.expect("registered").unwrap();
+        tokio::time::timeout(Duration::from_secs(300), settled).await.expect("registered").unwrap();
     }
 }
 

@@ -7,6 +7,7 @@ use std::time::Duration;
 use lab::relay::Mode;
 use lab::studio::{BROWSER, PUBLISHER};
 use lab::{Browser, Lab, Studio};
+use serde_json::json;
 
 const PATIENCE: Duration = Duration::from_secs(40);
 
@@ -20,6 +21,12 @@ fn in_xdp_mode() {
     let publisher = Browser::start(&lab, PUBLISHER, &[secure]).unwrap();
     let page = studio.publish_page("show").unwrap();
     publisher.open(&format!("{page}&source=camera&auto#token={}", studio.whip_token())).unwrap();
+    // No link turns a camera on: somebody presses Start.
+    assert_eq!(
+        publisher.run("return [wanted, $('state').textContent]").unwrap(),
+        json!([false, "Press Start to publish"])
+    );
+    publisher.run("$('button').click()").unwrap();
     let sent = publisher.wait_until(PATIENCE, |now| {
         now.outbound("video").frames_encoded > 30 && now.outbound("audio").packets_sent > 50
     });

@@ -95,6 +95,23 @@ pub const API_TOKEN_FILE: Setting = Setting {
     help: "File with the bearer token that HTTP requests that change something need",
     ..Setting::NEW
 };
+/// `read-token-file`.
+pub const READ_TOKEN_FILE: Setting = Setting {
+    name: "read-token-file",
+    kind: Kind::SecretFile,
+    value: "FILE",
+    help: "File with the bearer token that reading needs (status, sessions, metrics); the API token reads as well",
+    ..Setting::NEW
+};
+/// `allowed-hosts`.
+pub const ALLOWED_HOSTS: Setting = Setting {
+    name: "allowed-hosts",
+    kind: Kind::List("allowed-host"),
+    value: "NAME",
+    default: "addresses, localhost, names without a dot, node-host",
+    help: "Without an API token, names that the node may be asked by (Host and Origin), such as media.example.com",
+    ..Setting::NEW
+};
 /// `rtp-audio-port`.
 pub const RTP_AUDIO_PORT: Setting = Setting {
     name: "rtp-audio-port",
@@ -147,6 +164,8 @@ pub const COMMON: &[&Setting] = &[
     &API,
     &API_PORT,
     &API_TOKEN_FILE,
+    &READ_TOKEN_FILE,
+    &ALLOWED_HOSTS,
     &TRUSTED_PROXIES,
     &PROXY_PROTOCOL,
     &MAX_CONNECTIONS,

@@ -190,7 +190,7 @@ mod tests {
     #[test]
     fn what_makes_no_sense_is_said() {
         let turn = ("ICE_SERVERS", "turn:a");
-        let many = vec!["stun:a"; MOST_SERVERS + 1].join(",");
+        let many = ["stun:a"; MOST_SERVERS + 1].join(",");
         let errors: [(&[(&str, &str)], &str); 11] = [
             (&[turn], "TURN_SECRET"),
             (&[turn, ("TURN_USERNAME", "u")], "TURN_USERNAME needs TURN_PASSWORD"),

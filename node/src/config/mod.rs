@@ -36,6 +36,7 @@ pub use ports::{DEFAULT_PORTS, check_pair, rtp_port};
 pub use setting::{Kind, Setting, Table, Way};
 pub use source::{Found, Level, Settings};
 
+use crate::auth::Hosts;
 use crate::secret::{Secret, SecretError};
 
 /// How long a topology that was lost is held unless told otherwise.
@@ -132,6 +133,10 @@ pub struct NodeConfig {
     pub tree: Option<TreeConfig>,
     /// What requests that change something must know.
     pub token: Option<Secret>,
+    /// What requests that read must know.
+    pub read_token: Option<Secret>,
+    /// Names that the node is asked by where there is no token.
+    pub hosts: Hosts,
     /// Where the HTTP API listens.
     pub api: SocketAddr,
     /// How it is served.
@@ -147,16 +152,14 @@ pub struct NodeConfig {
 impl NodeConfig {
     /// What every node has, of all that was asked for, checked as a whole.
     pub fn new(defaults: Defaults, settings: &mut Settings<'_>) -> Result<NodeConfig, ConfigError> {
-        let token = settings.secret(&API_TOKEN_FILE)?;
-        if let Some(token) = &token
-            && !token.value.reveal().bytes().all(|byte| byte.is_ascii_graphic())
-        {
+        let token = token(settings, &API_TOKEN_FILE)?.map(|token| token.value);
+        let read_token = self::token(settings, &READ_TOKEN_FILE)?;
+        if let (None, Some(reading)) = (&token, &read_token) {
             return bad(format!(
-                "{} has blanks or special characters in it; use printable ASCII",
-                token.name
+                "{} would guard what is read and leave open what is changed; set API_TOKEN or --api-token-file as well",
+                reading.name
             ));
         }
-        let token = token.map(|token| token.value);
         let grace = settings.find(&TOPOLOGY_GRACE)?;
         let grace_given = grace.as_ref().map(|grace| grace.name.clone());
         let grace = grace.map_or(Ok(DEFAULT_GRACE), |grace| grace.checked(seconds))?;
@@ -169,10 +172,19 @@ impl NodeConfig {
             settings.get(&RTP_VIDEO_PORT, rtp_port)?.unwrap_or(DEFAULT_PORTS[1]),
         ];
         check_pair(ports).map_err(ConfigError)?;
+        let host = settings.get(&NODE_HOST, node_host)?;
+        let names = match settings.list(&ALLOWED_HOSTS)? {
+            Some(list) => {
+                list.value.iter().map(|name| host_pattern(&list.name, name)).collect::<Result<_, _>>()?
+            }
+            None => Vec::new(),
+        };
         Ok(NodeConfig {
             node_id: settings.get(&NODE_ID, name)?.unwrap_or_else(|| defaults.node_id.to_owned()),
             tree_id: settings.get(&TREE_ID, name)?.unwrap_or_else(|| DEFAULT_TREE.to_owned()),
-            host: settings.get(&NODE_HOST, node_host)?,
+            hosts: Hosts::new(names.into_iter().chain(host.clone())),
+            host,
+            read_token: read_token.map(|token| token.value),
             tree: redis.map(|redis| TreeConfig { redis, grace }),
             api: api(settings, token.is_some(), defaults.api_port)?,
             http: HttpConfig::new(settings)?,
@@ -182,6 +194,30 @@ impl NodeConfig {
             warnings: std::mem::take(&mut settings.warnings),
         })
     }
+}
+
+/// A token that goes into a header.
+fn token(settings: &mut Settings<'_>, setting: &Setting) -> Result<Option<Found<Secret>>, ConfigError> {
+    let token = settings.secret(setting)?;
+    match &token {
+        Some(token) if !token.value.reveal().bytes().all(|byte| byte.is_ascii_graphic()) => {
+            bad(format!("{} has blanks or special characters in it; use printable ASCII", token.name))
+        }
+        _ => Ok(token),
+    }
+}
+
+/// A host's name without a port, or `*.` and the end of several.
+fn host_pattern(setting: &str, text: &str) -> Result<String, ConfigError> {
+    let name = text.strip_prefix("*.").unwrap_or(text);
+    let sound = name.len() <= LONGEST_HOST && !name.is_empty();
+    if sound && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-._".contains(&byte)) {
+        return Ok(text.to_owned());
+    }
+    let text = text.escape_debug();
+    bad(format!(
+        "{setting} '{text}': must be a host name without port, such as media.example.com or *.example.com"
+    ))
 }
 
 /// Where the HTTP API listens: `api`, with the port of `api-port` if that was said at a higher level. Without either it is

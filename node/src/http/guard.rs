@@ -7,28 +7,14 @@ use std::sync::Arc;
 
 use axum::Router;
 use axum::extract::{MatchedPath, Request, State};
-use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, header};
+use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::middleware::{Next, from_fn, from_fn_with_state};
 use axum::response::{IntoResponse, Response};
 
-use super::Failed;
 use super::body::{BODY_LIMIT, whole};
-use super::limits::Limits;
 use super::serve::Arrival;
-use crate::secret::Secret;
-
-/// Who may do what.
-#[derive(Clone, Default)]
-pub struct Access {
-    /// What requests that change something must know; `None`: nothing, so that only who may reach the port protects it.
-    pub token: Option<Secret>,
-    /// Routes that need the token for reading as well, because they show media.
-    pub private: &'static [&'static str],
-    /// Routes, as they were given to the router, that ask for a token of their own, or for none.
-    pub own: Vec<String>,
-    /// How much may be taken, and by whom.
-    pub limits: Arc<Limits>,
-}
+use super::{Client, Failed, Stranger};
+use crate::auth::{Access, Asked, changes};
 
 /// Puts the gate in front of all routes, and JSON answers behind those that are not there.
 pub fn guard(router: Router, access: Access) -> Router {
@@ -78,16 +64,12 @@ async fn admit(
     let route = request.extensions().get::<MatchedPath>().map(|path| path.as_str().to_owned());
     let route = route.as_deref().unwrap_or_default();
     let client = access.limits.admit(&mut request, route).map_err(IntoResponse::into_response)?;
-    if let Some(token) = &access.token
-        && !access.own.iter().any(|own| own == route)
-        && (changes(request.method()) || access.private.contains(&route))
-        && let Err(refused) =
-            check_token(request.headers(), token, "the node's token (API_TOKEN or API_TOKEN_FILE)")
-    {
-        tracing::warn!("{client}: {} {} without the right token", request.method(), request.uri().path());
-        let mut response = refused.into_response();
-        response.headers_mut().insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
-        return Err(response);
+    let asked = Asked { route, method: request.method(), uri: request.uri(), headers: request.headers() };
+    if let Err(refused) = access.check(asked) {
+        return Err(refuse(refused, client, &request));
+    }
+    if access.is_stranger(request.headers()) {
+        request.extensions_mut().insert(Stranger);
     }
     let request = whole(&access.limits, client, request).await?;
     if let Some(arrival) = request.extensions().get::<Arrival>() {
@@ -104,9 +86,20 @@ async fn admit(
     })
 }
 
-/// Whatever is not known to only read.
-fn changes(method: &Method) -> bool {
-    !matches!(*method, Method::GET | Method::HEAD | Method::OPTIONS)
+/// Says why not. That somebody wanted to change something is for the log.
+fn refuse(refused: Failed, client: Client, request: &Request) -> Response {
+    let Failed(status, why) = &refused;
+    let status = *status;
+    let (method, path) = (request.method(), request.uri().path());
+    match changes(method) && status != StatusCode::NOT_FOUND {
+        true => tracing::warn!("{client}: {method} {path}: {why}"),
+        false => tracing::debug!("{client}: {method} {path}: {why}"),
+    }
+    let mut response = refused.into_response();
+    if status == StatusCode::UNAUTHORIZED {
+        response.headers_mut().insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
+    }
+    response
 }
 
 /// The token of `Authorization: Bearer …` (RFC 6750 section 2.1; the scheme in any case, RFC 9110 section 11.1).
@@ -116,35 +109,9 @@ pub fn bearer(headers: &HeaderMap) -> Option<&[u8]> {
     scheme.eq_ignore_ascii_case(b"Bearer ").then(|| token.trim_ascii())
 }
 
-/// Lets in who has the token. `name`: what it is called, and the setting that it comes from. A missing and a wrong one are
-/// told apart, because what to do about them differs.
-pub fn check_token(headers: &HeaderMap, token: &Secret, name: &str) -> Result<(), Failed> {
-    let why = match bearer(headers) {
-        Some(claimed) if token.is(claimed) => return Ok(()),
-        Some(_) => format!("the token in `Authorization: Bearer …` is wrong; this needs {name}"),
-        None => format!("this needs the header `Authorization: Bearer TOKEN` with {name}"),
-    };
-    Err(Failed(StatusCode::UNAUTHORIZED, why))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn a_missing_and_a_wrong_token_are_told_apart() {
-        let token = Secret::new("hunter2");
-        let said = |value: Option<&'static str>| {
-            let value = value.map(|value| (header::AUTHORIZATION, HeaderValue::from_static(value)));
-            let checked = check_token(&HeaderMap::from_iter(value), &token, "the token (API_TOKEN)");
-            checked.map_or_else(|Failed(status, why)| (status.as_u16(), why), |()| (200, String::new()))
-        };
-        assert_eq!(said(Some("Bearer hunter2")).0, 200);
-        let [missing, wrong] = [None, Some("Bearer hunter3")].map(said);
-        assert!(missing.0 == 401 && missing.1.starts_with("this needs the header"), "{missing:?}");
-        assert!(wrong.0 == 401 && wrong.1.contains("is wrong"), "{wrong:?}");
-        assert!(wrong.1.contains("(API_TOKEN)") && !wrong.1.contains("hunter"), "{wrong:?}");
-    }
 
     #[test]
     fn the_bearer_token_is_what_follows_the_scheme() {

@@ -16,6 +16,7 @@ mod client;
 mod failed;
 mod guard;
 mod limits;
+mod page;
 mod rates;
 mod serve;
 mod shares;
@@ -23,21 +24,26 @@ mod slots;
 pub mod wish;
 
 use std::future::Future;
+use std::io;
 use std::sync::Arc;
 
-use axum::Router;
 use axum::extract::State;
 use axum::http::{HeaderName, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Json, Response};
 use axum::routing::{get, post};
+use axum::{Extension, Router};
+use futures_util::FutureExt;
 use serde::Serialize;
+use tokio::net::TcpListener;
 
+pub use crate::auth::Access;
 use crate::view::Topology;
 pub use classified::{Classified, ErrorClass};
 pub use client::{Client, Trusted, proxy_protocol};
 pub use failed::{Failed, Failure};
-pub use guard::{Access, bearer, check_token, guard};
+pub use guard::{bearer, guard};
 pub use limits::{Busy, Limit, Limits, Taken};
+pub use page::page;
 pub use rates::{Rate, Rates};
 pub use serve::{Bounds, serve, serve_within};
 pub use shares::{NoShare, Share, Shares};
@@ -45,6 +51,9 @@ pub use shares::{NoShare, Share, Shares};
 /// Prometheus' text format.
 const METRICS: &str = "text/plain; version=0.0.4; charset=utf-8";
 
+/// Of a request: whoever asks may read only what is open to all, and so is not told how the node is made.
+#[derive(Clone, Copy, Debug)]
+pub struct Stranger;
 /// For answers without an end: nginx passes them on as they come, and nobody changes them on the way.
 pub const UNBUFFERED: [(HeaderName, HeaderValue); 2] = [
     (HeaderName::from_static("x-accel-buffering"), HeaderValue::from_static("no")),
@@ -93,10 +102,36 @@ async fn metrics<B: Base>(State(base): State<Arc<B>>) -> Result<Response, Failed
     Ok(([(header::CONTENT_TYPE, METRICS)], base.metrics().await?).into_response())
 }
 
-async fn ready<B: Base>(State(base): State<Arc<B>>) -> Result<&'static str, Failed> {
+async fn ready<B: Base>(
+    State(base): State<Arc<B>>,
+    stranger: Option<Extension<Stranger>>,
+) -> Result<&'static str, Failed> {
     let problems = base.problems().await;
     if problems.is_empty() {
         return Ok("ready\n");
     }
-    Err(Failed(StatusCode::SERVICE_UNAVAILABLE, problems.join("; ")))
+    let why = if stranger.is_some() { "not ready".to_owned() } else { problems.join("; ") };
+    Err(Failed(StatusCode::SERVICE_UNAVAILABLE, why))
+}
+
+/// Routes behind a guard, and what may be taken of them.
+pub struct HttpService {
+    /// The routes.
+    pub router: Router,
+    /// The limits that their guard has.
+    pub limits: Arc<Limits>,
+}
+
+/// Serves publishers and viewers on one listener and, if there is a second, operators on that, until `stopped`.
+pub async fn serve_both(
+    (listener, service): (TcpListener, HttpService),
+    admin: Option<(TcpListener, HttpService)>,
+    stopped: impl Future<Output = ()> + Send + 'static,
+) -> io::Result<()> {
+    let HttpService { router, limits } = service;
+    let Some((admin, operators)) = admin else { return serve(listener, router, limits, stopped).await };
+    let stopped = stopped.boxed().shared();
+    let served = serve(listener, router, limits, stopped.clone());
+    let administered = serve(admin, operators.router, operators.limits, stopped);
+    tokio::try_join!(served, administered).map(drop)
 }

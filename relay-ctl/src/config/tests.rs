@@ -179,6 +179,8 @@ fn every_setting_can_be_made_by_every_name_it_has_or_had() {
         ("api", "127.0.0.1:80", &[]),
         ("api-port", "80", &[]),
         ("api-token-file", &secret, &[]),
+        ("read-token-file", &secret, &[("API_TOKEN", "x")]),
+        ("allowed-hosts", "media.example.com", &[]),
         ("rtp-audio-port", "6002", &[]),
         ("rtp-video-port", "6004", &[]),
         ("log", "warn", &[]),

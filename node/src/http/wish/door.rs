@@ -3,16 +3,16 @@
 use std::sync::Arc;
 
 use axum::Router;
-use axum::extract::{Request, State};
+use axum::extract::{FromRequestParts, RawPathParams, Request, State};
 use axum::http::{HeaderName, HeaderValue, Method, StatusCode, header};
 use axum::middleware::{Next, from_fn_with_state};
 use axum::response::{IntoResponse, Response};
 
 use super::servers::{Asked, session_in, tell};
 use super::{ACCEPT_PATCH, ACCEPT_POST, SDP};
-use crate::http::{Failed, check_token};
+use crate::auth::{Admission, Asking};
+use crate::http::{Client, Failed, bearer};
 use crate::ice::IceServers;
-use crate::secret::Secret;
 
 /// What a page of another origin may read of an answer.
 const EXPOSED: &str = "Location, ETag, Link, Accept-Post, Accept-Patch, Allow, Retry-After, WWW-Authenticate";
@@ -24,34 +24,46 @@ const AGAIN: &str = "2";
 pub struct Door {
     /// Base path, without a slash at its end: `/whip`.
     pub base: String,
-    /// What clients must know, if anything.
-    pub token: Option<Secret>,
-    /// What that is called, and the setting that it comes from, for those who have not got it.
-    pub token_name: &'static str,
+    /// `whip` or `whep`.
+    pub protocol: &'static str,
+    /// Who is let in.
+    pub admission: Arc<Admission>,
     /// What resources take by PATCH.
     pub accept_patch: &'static str,
     /// The STUN and TURN servers that clients are told of.
     pub ice: IceServers,
 }
 
-/// Admits to the protocol's routes who has the token. What a path is, and which methods it has, is no secret.
+/// Admits to the protocol's routes who may begin something (POST), or go on with what was begun. What a path is, and which
+/// methods it has, is no secret.
 pub fn protect<S: Clone + Send + Sync + 'static>(router: Router<S>, door: Arc<Door>) -> Router<S> {
     router.layer(from_fn_with_state(door, admit))
 }
 
 async fn admit(State(door): State<Arc<Door>>, request: Request, next: Next) -> Result<Response, Failed> {
-    let asks = matches!(*request.method(), Method::POST | Method::PATCH | Method::DELETE);
-    let known = match &door.token {
-        Some(token) => check_token(request.headers(), token, door.token_name),
-        None => Ok(()),
+    let (mut parts, body) = request.into_parts();
+    let Ok(client) = Client::from_request_parts(&mut parts, &()).await;
+    // A path that is no text names no session; the handler says what is wrong with it.
+    let path = RawPathParams::from_request_parts(&mut parts, &()).await.ok();
+    let named =
+        |wanted: &str| path.iter().flatten().find(|(name, _)| *name == wanted).map(|(_, value)| value);
+    let asking = Asking {
+        session: named("session").unwrap_or_default(),
+        token: bearer(&parts.headers),
+        client: (client != Client::UNKNOWN).then(|| client.address()),
+        protocol: door.protocol,
     };
-    let admitted = known.is_ok();
-    if asks {
-        known?;
-    }
-    let asked = Asked::of(request.method(), request.headers());
-    let session = session_in(&door.base, request.uri().path()).to_owned();
-    let mut response = next.run(request).await;
+    let admitted = match (&parts.method, named("resource")) {
+        (&Method::POST, None) => door.admission.admit(asking).await.map(|()| true)?,
+        // At a resource something has begun, and whoever knows its name may go on with it.
+        (&Method::POST | &Method::PATCH | &Method::DELETE, _) => {
+            door.admission.goes_on(asking).map(|()| true)?
+        }
+        _ => !door.ice.urls.is_empty() && door.admission.would_admit(asking).await,
+    };
+    let asked = Asked::of(&parts.method, &parts.headers);
+    let session = session_in(&door.base, parts.uri.path()).to_owned();
+    let mut response = next.run(Request::from_parts(parts, body)).await;
     tell(&door.ice, asked, &session, admitted, &mut response);
     Ok(response)
 }

@@ -20,9 +20,9 @@ pub(super) fn tell(
     response: &mut Response,
 ) {
     let is_answer = match asked {
-        Asked::ForResource => response.headers().contains_key(header::LOCATION),
-        Asked::ForOptions => response.status().is_success(),
-        Asked::ForElse => false,
+        Asked::Resource => response.headers().contains_key(header::LOCATION),
+        Asked::Options => response.status().is_success(),
+        Asked::Anything => false,
     };
     if !is_answer {
         return;
@@ -39,11 +39,11 @@ pub(super) fn tell(
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Asked {
     /// A resource: a publication, a viewer.
-    ForResource,
+    Resource,
     /// What a path takes. A page's preflight is not this: no script sees its answer, and credentials would be made for nobody.
-    ForOptions,
+    Options,
     /// Anything else.
-    ForElse,
+    Anything,
 }
 
 impl Asked {
@@ -51,9 +51,9 @@ impl Asked {
     pub fn of(method: &Method, headers: &HeaderMap) -> Asked {
         let is_preflight = headers.contains_key(header::ACCESS_CONTROL_REQUEST_METHOD);
         match *method {
-            Method::POST => Asked::ForResource,
-            Method::OPTIONS if !is_preflight => Asked::ForOptions,
-            _ => Asked::ForElse,
+            Method::POST => Asked::Resource,
+            Method::OPTIONS if !is_preflight => Asked::Options,
+            _ => Asked::Anything,
         }
     }
 }
@@ -74,10 +74,10 @@ mod tests {
     fn a_preflight_is_told_nothing() {
         let preflight =
             HeaderMap::from_iter([(header::ACCESS_CONTROL_REQUEST_METHOD, HeaderValue::from_static("POST"))]);
-        assert_eq!(Asked::of(&Method::OPTIONS, &HeaderMap::new()), Asked::ForOptions);
-        assert_eq!(Asked::of(&Method::OPTIONS, &preflight), Asked::ForElse);
-        assert_eq!(Asked::of(&Method::POST, &HeaderMap::new()), Asked::ForResource);
-        assert_eq!(Asked::of(&Method::PATCH, &HeaderMap::new()), Asked::ForElse);
+        assert_eq!(Asked::of(&Method::OPTIONS, &HeaderMap::new()), Asked::Options);
+        assert_eq!(Asked::of(&Method::OPTIONS, &preflight), Asked::Anything);
+        assert_eq!(Asked::of(&Method::POST, &HeaderMap::new()), Asked::Resource);
+        assert_eq!(Asked::of(&Method::PATCH, &HeaderMap::new()), Asked::Anything);
     }
 
     #[test]
