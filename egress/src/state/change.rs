@@ -1,6 +1,7 @@
 //! Mountpoints begin and end: in the books, in Janus and in the pipelines, or in none of them.
 
-use std::net::IpAddr;
+use std::io::ErrorKind;
+use std::net::{IpAddr, Ipv4Addr, UdpSocket};
 use std::time::Duration;
 
 use futures_util::future::join_all;
@@ -174,12 +175,14 @@ impl Egress {
     ) -> Result<Mountpoint, EgressError> {
         let (mut mountpoint, now) = (mountpoint.clone(), crate::now_ms());
         loop {
-            let error = match streaming.create(&mountpoint).await {
-                Ok(()) => return Ok(mountpoint),
-                Err(error) if is_port_taken(&error) => error,
-                Err(error) => return Err(error.into()),
+            let why = match taken(streaming.host, mountpoint.ports) {
+                Some(why) => why,
+                None => match streaming.create(&mountpoint).await {
+                    Ok(()) => return Ok(mountpoint),
+                    Err(error) if is_port_taken(&error) => error.to_string(),
+                    Err(error) => return Err(error.into()),
+                },
             };
-            let why = holder(streaming.host, mountpoint.ports).unwrap_or_else(|| error.to_string());
             tracing::warn!(
                 "session {}: Janus cannot take the ports {:?}: {why}",
                 mountpoint.session,
@@ -207,15 +210,19 @@ impl Egress {
     }
 }
 
-/// Who has a port of a pair, if Janus is on this machine and so is he.
-fn holder(janus: IpAddr, pair: Pair) -> Option<String> {
-    if !janus.is_loopback() && !addresses::own().contains(&janus) {
-        return None;
-    }
-    [pair.audio, pair.video, pair.rtcp].into_iter().find_map(|port| {
-        let holder = node::port::holder(Transport::Udp, port)?;
-        Some(format!("port {port} belongs to {holder}"))
-    })
+/// Who has a port of a pair, if Janus is on this machine. It is not asked for such a pair: of one that it cannot have whole it
+/// keeps what it has got, until it ends.
+fn taken(janus: IpAddr, pair: Pair) -> Option<String> {
+    let address = match janus.is_loopback() {
+        true => janus,
+        false if addresses::own().contains(&janus) => Ipv4Addr::UNSPECIFIED.into(),
+        false => return None,
+    };
+    let in_use = |port: &u16| {
+        UdpSocket::bind((address, *port)).is_err_and(|error| error.kind() == ErrorKind::AddrInUse)
+    };
+    let port = [pair.audio, pair.video, pair.rtcp].into_iter().find(in_use)?;
+    Some(format!("port {port} is {}", node::port::in_use_by(Transport::Udp, port)))
 }
 
 /// What is asked for, if it makes sense.
