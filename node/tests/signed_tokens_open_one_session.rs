@@ -1,5 +1,6 @@
 //! A token that is signed by a key of the file opens its session in its role until it expires, and nothing else does. Keys change
 //! while the node runs.
+#![allow(clippy::unwrap_used, reason = "a test's helpers fail like the test")]
 
 #[path = "support/token.rs"]
 mod token;

@@ -1,5 +1,6 @@
 //! `--authorize URL`: 200 lets in, 403 does not, and whatever else comes, or nothing in time, lets nobody in. Answers are
 //! remembered, and a crowd that asks the same asks once.
+#![allow(clippy::unwrap_used, reason = "a test's helpers fail like the test")]
 
 #[path = "support/receiver.rs"]
 mod receiver;

@@ -1,4 +1,5 @@
 //! What happens is told in order, each event once, signed, and again until it is taken; nobody waits for that.
+#![allow(clippy::unwrap_used, reason = "a test's helpers fail like the test")]
 
 #[path = "support/receiver.rs"]
 mod receiver;

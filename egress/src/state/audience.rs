@@ -85,7 +85,7 @@ pub struct Reply {
 /// What somebody who wants to watch has said.
 enum Wish {
     /// An offer that can be served.
-    Served(Session, Common),
+    Served(Box<(Session, Common)>),
     /// Nothing, or an offer that cannot be served, and why: it is offered something.
     Asks(Option<String>),
 }
@@ -94,7 +94,7 @@ impl Wish {
     fn read(offer: Option<&[u8]>, codec: VideoCodec) -> Result<Wish, EgressError> {
         let Some(player) = offer.map(sdp::parse).transpose()? else { return Ok(Wish::Asks(None)) };
         match sdp::common(&player, codec) {
-            Ok(common) => Ok(Wish::Served(player, common)),
+            Ok(common) => Ok(Wish::Served(Box::new((player, common)))),
             Err(SdpError::NoCodec(why)) => Ok(Wish::Asks(Some(why))),
             Err(bad) => Err(bad.into()),
         }
@@ -150,7 +150,8 @@ impl Audience {
                     let offer = why.as_ref().map(|why| sdp::text(&sdp::counter_offer(&theirs, why)));
                     Ok::<_, EgressError>(offer.unwrap_or_else(|| watching.offer.clone()))
                 }
-                Wish::Served(player, common) => {
+                Wish::Served(served) => {
+                    let (player, common) = served.as_ref();
                     let ours = sdp::answer_for_janus(&theirs, player, common);
                     // Known before it can be up.
                     let ice = IceSession::new(sdp::ice_users(player));

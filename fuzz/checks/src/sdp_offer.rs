@@ -9,11 +9,11 @@ const JANUS: &str = include_str!("../../seeds/sdp_offer/janus");
 
 /// An offer and the answers to it.
 pub fn sdp_offer(offer: &[u8]) {
-    if let Ok(offer) = std::str::from_utf8(offer) {
-        if let Ok(read) = injection::sdp::Offer::parse(offer) {
-            let said = read.for_janus();
-            let _ = read.answer(&said);
-        }
+    if let Ok(offer) = std::str::from_utf8(offer)
+        && let Ok(read) = injection::sdp::Offer::parse(offer)
+    {
+        let said = read.for_janus();
+        let _ = read.answer(&said);
     }
     let janus = parse(JANUS.as_bytes()).expect("it is a description");
     let Ok(offer) = parse(offer) else { return };

@@ -161,7 +161,8 @@ mod tests {
         let public = Access { is_public: true, own: vec!["/whep".to_owned()], ..guarded.clone() };
         let get = &Method::GET;
         // Path, route; with no token and with each, where reading is open, guarded, and elsewhere.
-        let table: [(&str, &str, [u16; 3], [u16; 3], [u16; 3]); 8] = [
+        type Row = (&'static str, &'static str, [u16; 3], [u16; 3], [u16; 3]);
+        let table: [Row; 8] = [
             ("/broadcasts", "/broadcasts", [200; 3], [401, 200, 200], [404; 3]),
             ("/status", "/status", [200; 3], [401, 200, 200], [404; 3]),
             ("/metrics", "/metrics", [200; 3], [401, 200, 200], [404; 3]),

@@ -76,13 +76,13 @@ impl Claims {
     /// Whether something may begin with it at this time, since 1970.
     pub fn is_due(&self, now: Duration) -> Result<(), Unfit> {
         let now = now.as_secs_f64();
-        // "On or after" (RFC 7519 section 4.1.4). Written so that what is no number has expired.
-        if !(now < self.exp) {
-            return Err(Unfit::Expired);
-        }
-        match self.nbf {
-            Some(from) if !(now + AHEAD >= from) => Err(Unfit::TooSoon),
-            _ => Ok(()),
+        // "On or after" (RFC 7519 section 4.1.4). What is no number has expired.
+        let lives = now < self.exp;
+        let has_begun = self.nbf.is_none_or(|from| now + AHEAD >= from);
+        match (lives, has_begun) {
+            (false, _) => Err(Unfit::Expired),
+            (true, false) => Err(Unfit::TooSoon),
+            (true, true) => Ok(()),
         }
     }
 }

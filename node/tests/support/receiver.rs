@@ -1,4 +1,5 @@
 //! A server that others post to: it keeps what came, and answers as it is told.
+#![allow(clippy::unwrap_used, reason = "a test's helpers fail like the test")]
 #![allow(dead_code, reason = "every test uses some of it")]
 
 use std::collections::VecDeque;

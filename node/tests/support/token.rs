@@ -1,4 +1,5 @@
 //! Signed tokens (RFC 7515 and 7519) and the keys for them, made without what verifies them.
+#![allow(clippy::unwrap_used, reason = "a test's helpers fail like the test")]
 #![allow(dead_code, reason = "every test uses some of it")]
 
 use base64::Engine;
