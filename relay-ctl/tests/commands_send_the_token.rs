@@ -52,7 +52,7 @@ fn changes_and_captures_need_it_and_looking_does_not() {
     }
     let (status, log) = daemon.stop(Signal::SIGTERM);
     assert!(status.success() && log.contains("stopping"), "{log}");
-    assert!(log.contains("127.0.0.1: POST /children without the right token"), "{log}");
+    assert!(log.contains("127.0.0.1: POST /children: the token in"), "{log}");
     assert!(!log.contains(SECRET), "{log}");
 }
 

@@ -154,7 +154,9 @@ mod tests {
         let root = sh::workspace_root();
         let cases = read(&std::fs::read_to_string(root.join(FILE)).unwrap()).unwrap();
         let mut sources = String::new();
-        for folder in ["injection", "egress", "node", "relay-ctl", "relay-common", "lab", "bench", "fuzz"] {
+        for folder in
+            ["injection", "egress", "node", "relay-ctl", "relay-common", "lab", "bench", "fuzz", "janus"]
+        {
             collect(&root.join(folder), &mut sources);
         }
         for case in &cases {

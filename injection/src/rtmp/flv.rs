@@ -1,5 +1,5 @@
 //! What an audio or video message holds, without I/O: FLV tag bodies (Adobe's FLV specification, annex E.4), H264 and AAC
-//! only. Since Enhanced RTMP these can also be said by four letters: see [`enhanced`](super::enhanced).
+//! only. Since Enhanced RTMP these can also be said by four letters: see [`super::enhanced`].
 
 use bytes::Bytes;
 

@@ -1,7 +1,7 @@
 //! One connection with an encoder, without I/O: bytes in, bytes to answer and [`Event`]s out (Adobe's RTMP 1.0).
 //!
 //! The handshake and the writing of answers are `scuffle_rtmp`'s. What an encoder sends is read here, within bounds: by [`chunks`](super::chunks),
-//! [`command`](super::command) and [`metadata`](super::metadata). Nobody can play.
+//! [`super::command`] and [`super::metadata`]. Nobody can play.
 
 use std::io::Cursor;
 
