@@ -4,15 +4,22 @@ use crate::http::wish::MOST_CANDIDATES;
 
 /// Most media in a description. Publishers and viewers have two; Janus makes something of each.
 const MOST_MEDIA: usize = 32;
+/// Most lines; browsers send some two hundred. For each format of a medium readers look through all of them.
+const MOST_LINES: usize = 4096;
+/// Bytes of a line that begins a medium and names its formats: more than all 96 dynamic payload types.
+const LONGEST_MEDIUM: usize = 512;
 
-/// Every line is `x=…` (RFC 8866 section 5), and there are not more media and candidates than clients have. `sdp_types` 0.1
+/// Every line is `x=…` (RFC 8866 section 5), and there are not more media, formats and candidates than clients have. `sdp_types` 0.1
 /// panics at a line behind the first `m=` that is not. An error says what is wrong.
 pub fn check_lines(text: &[u8]) -> Result<(), String> {
     let (mut media, mut candidates) = (0, 0);
     let lines = text
         .split_inclusive(|byte| *byte == b'\n')
         .map(|line| line.strip_suffix(b"\r\n").or_else(|| line.strip_suffix(b"\n")).unwrap_or(line));
-    for line in lines.filter(|line| !line.is_empty()) {
+    for (at, line) in lines.filter(|line| !line.is_empty()).enumerate() {
+        if at >= MOST_LINES {
+            return Err(format!("it has more than {MOST_LINES} lines"));
+        }
         // A carriage return by itself would end a line for some, and not for others.
         if line.iter().position(|byte| *byte == b'=') != Some(1) || line.contains(&b'\r') {
             let line = String::from_utf8_lossy(line);
@@ -20,6 +27,9 @@ pub fn check_lines(text: &[u8]) -> Result<(), String> {
         }
         if line.starts_with(b"m=") {
             (media, candidates) = (media + 1, 0);
+            if line.len() > LONGEST_MEDIUM {
+                return Err("a medium has more formats than there are payload types".to_owned());
+            }
         }
         candidates += usize::from(line.starts_with(b"a=candidate:"));
         if media > MOST_MEDIA {
@@ -70,5 +80,16 @@ mod tests {
         assert_eq!(of(32, 64), Ok(()));
         assert!(of(33, 0).is_err_and(|why| why.contains("32 media")));
         assert!(of(1, 65).is_err_and(|why| why.contains("64 candidates")));
+    }
+
+    /// Readers look through all lines for each format: 64 KiB of either would hold up everybody else.
+    #[test]
+    fn nobody_has_thousands_of_formats_or_lines() {
+        let formats = |number: usize| check_lines(format!("m=video 9 X{}", " 96".repeat(number)).as_bytes());
+        assert_eq!(formats(128), Ok(()));
+        assert!(formats(200).is_err_and(|why| why.contains("formats")));
+        let lines = |number: usize| check_lines("a=x\n".repeat(number).as_bytes());
+        assert_eq!(lines(4096), Ok(()));
+        assert!(lines(4097).is_err_and(|why| why.contains("4096 lines")));
     }
 }

@@ -193,13 +193,20 @@ impl Audience {
             return Err(EgressError::NothingTaken);
         }
         sdp::check_peer(&parsed)?;
-        streaming::start(&seat.handle, sdp::text(&parsed)).await?;
-        let mut viewers = self.viewers();
-        if let Some(seat) = viewers.get_mut(session, viewer) {
-            seat.waits = false;
-            seat.ice = Arc::new(IceSession::new(sdp::ice_users(&parsed)));
+        // At once: of two answers that come together Janus gets one.
+        match self.viewers().get_mut(session, viewer) {
+            Some(seat) if seat.waits => seat.waits = false,
+            Some(_) => return Err(EgressError::AnsweredAlready),
+            None => {}
         }
-        Ok(())
+        let started = streaming::start(&seat.handle, sdp::text(&parsed)).await;
+        if let Some(seat) = self.viewers().get_mut(session, viewer) {
+            match &started {
+                Ok(()) => seat.ice = Arc::new(IceSession::new(sdp::ice_users(&parsed))),
+                Err(_) => seat.waits = true,
+            }
+        }
+        Ok(started?)
     }
 
     /// A player has found more ways to be reached.

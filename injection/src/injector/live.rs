@@ -189,6 +189,10 @@ impl LiveSession {
         let offered = Offer::parse(&offer)?;
         let janus = janus?;
         let _turn = self.turn.lock().await;
+        // Its room is gone, and would be made again for nobody.
+        if self.closed.load(Ordering::SeqCst) {
+            return Err(InjectorError::Destroyed(id.clone()));
+        }
         if let Some(current) = self.current() {
             if !lock(&current.life).gives_way(self.now(), self.takeover) {
                 return Err(InjectorError::Busy(id.clone()));

@@ -276,10 +276,13 @@ impl Injector {
     ) -> Result<Published, InjectorError> {
         let published = entry.publish(self.janus.get(), offer, via).await?;
         let id = &entry.session.id;
-        if let (Some(store), Some(video)) = (&self.store, entry.video_codec())
-            && let Err(why) = store.encoded(&entry.recorded(), now_ms()).await
-        {
-            tracing::warn!("session {id}: egresses are not told that it is {video}: {why}");
+        if let (Some(store), Some(video)) = (&self.store, entry.video_codec()) {
+            // Told after the session's end, it would be back in the index, and nobody would end it again.
+            let _change = self.changes.lock().await;
+            let is_there = self.entry(id).is_ok_and(|there| Arc::ptr_eq(&there, entry));
+            if is_there && let Err(why) = store.encoded(&entry.recorded(), now_ms()).await {
+                tracing::warn!("session {id}: egresses are not told that it is {video}: {why}");
+            }
         }
         Ok(published)
     }

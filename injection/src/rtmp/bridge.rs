@@ -35,6 +35,8 @@ const ICE: (&str, &str) = ("gstreamer1.0-nice", "nicesrc");
 const BACKLOG: Duration = Duration::from_secs(3);
 /// … and so many bytes, whatever their timestamps say.
 const MOST_BYTES: u64 = 16 << 20;
+/// … and so many frames, however small they are.
+const MOST_FRAMES: u64 = 4096;
 /// Most pixels of a picture that is decoded: 4096 × 2304 (H.264 level 5.1). A decoder makes room for some twenty.
 const MOST_PIXELS: i64 = 4096 * 2304;
 /// Video encoded anew gets the bitrate that it came with, within these limits, in kbit/s.
@@ -167,7 +169,11 @@ impl Bridge {
         let Some(source) = &self.sources[unit.kind] else { return true };
         let backlog = source.current_level_time().map_or(Duration::ZERO, Duration::from);
         let fits = match unit.kind {
-            _ if source.current_level_bytes() > MOST_BYTES => false,
+            _ if source.current_level_bytes() > MOST_BYTES
+                || source.current_level_buffers() > MOST_FRAMES =>
+            {
+                false
+            }
             Kind::Audio => backlog < BACKLOG,
             Kind::Video => self.skipper.takes(unit.key, backlog),
         };

@@ -84,7 +84,8 @@ impl Chunks {
     pub fn abort(&mut self, stream: u32) {
         if let Some(stream) = self.streams.get_mut(&stream) {
             self.held -= stream.partial.len();
-            stream.partial.clear();
+            // Not `clear`, which would keep the memory, uncounted.
+            stream.partial = BytesMut::new();
         }
     }
 
@@ -209,6 +210,18 @@ mod tests {
         }
         assert!(input.is_empty(), "{input:?} is left");
         Ok(messages)
+    }
+
+    #[test]
+    fn what_is_aborted_is_given_back() {
+        let mut chunks = Chunks::default();
+        // The first 128 bytes of a message of 1,000; then "abort".
+        let mut input = BytesMut::from(&[4, 0, 0, 0, 0, 3, 232, 8, 1, 0, 0, 0][..]);
+        input.extend_from_slice(&[7; 128]);
+        assert!(chunks.next(&mut input).unwrap().is_none());
+        chunks.abort(4);
+        let memory: usize = chunks.streams.values().map(|stream| stream.partial.capacity()).sum();
+        assert_eq!((chunks.held, memory), (0, 0));
     }
 
     #[test]

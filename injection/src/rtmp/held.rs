@@ -11,6 +11,8 @@ use super::intake::Unit;
 const OLD: Duration = Duration::from_secs(1);
 /// Bytes held at most.
 const MOST_BYTES: usize = 16 << 20;
+/// Frames held at most: each takes some hundred bytes, however little is in it.
+const MOST_FRAMES: usize = 4096;
 
 /// Frames, and when they came.
 #[derive(Debug, Default)]
@@ -44,7 +46,7 @@ impl Held {
 
     /// Nothing more is to be waited for.
     pub fn is_full(&self) -> bool {
-        self.bytes > MOST_BYTES
+        self.bytes > MOST_BYTES || self.frames.len() > MOST_FRAMES
     }
 
     /// All of them, the oldest first.
@@ -65,6 +67,17 @@ mod tests {
 
     fn ms(ms: u64) -> Duration {
         Duration::from_millis(ms)
+    }
+
+    #[test]
+    fn frames_with_nothing_in_them_are_counted_too() {
+        let mut held = Held::default();
+        for at in 0..MOST_FRAMES as u64 {
+            held.push(unit(Kind::Video, false, 0), ms(at / 100));
+        }
+        assert!(!held.is_full());
+        held.push(unit(Kind::Video, false, 0), ms(50));
+        assert!(held.is_full());
     }
 
     #[test]

@@ -20,7 +20,12 @@ pub struct Format {
 pub fn choose(media: &Media, kind: Kind) -> Result<Format, String> {
     let mut known: Vec<(Format, u8)> = Vec::new();
     let (mut offered, mut profile) = (Vec::new(), None);
+    // Each number once: for each all lines are looked through.
+    let mut seen = [false; 256];
     for payload_type in media.fmt.split_ascii_whitespace().filter_map(|number| number.parse::<u8>().ok()) {
+        if std::mem::replace(&mut seen[usize::from(payload_type)], true) {
+            continue;
+        }
         let Some(map) = values(media, "rtpmap").filter_map(about).find(|(number, _)| *number == payload_type)
         else {
             continue;

@@ -5,6 +5,9 @@ use sdp_types::Media;
 
 use super::lines::{has, values};
 
+/// Sizes that are put in order; Janus takes three.
+const MOST_SIZES: usize = 16;
+
 /// Whether there is more than one size: by restriction identifiers, or, as before these, by a group of SSRCs.
 pub fn is_simulcast(media: &Media) -> bool {
     sent(media).len() > 1 || values(media, "ssrc-group").any(|group| group.starts_with("SIM "))
@@ -13,8 +16,12 @@ pub fn is_simulcast(media: &Media) -> bool {
 /// Puts the largest first.
 pub fn sort(media: &mut Media) {
     let before = sent(media);
+    // Nobody sends so many, and each is compared with all.
+    if before.len() > MOST_SIZES {
+        return;
+    }
     let mut after = before.clone();
-    after.sort_by_key(|rid| std::cmp::Reverse(size(media, rid, &before)));
+    after.sort_by_cached_key(|rid| std::cmp::Reverse(size(media, rid, &before)));
     put(media, &before, &after);
 }
 

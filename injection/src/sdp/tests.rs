@@ -237,6 +237,8 @@ fn the_largest_of_several_sizes_comes_first() {
     ] {
         assert_eq!(order(rids, ""), wanted);
     }
+    let many: Vec<String> = (0..17).map(|rid| format!("r{rid}")).collect();
+    assert_eq!(order(&many.join(";"), ""), many.join(";"), "more than anybody has are not put in order");
     let limits = "a=rid:a send pt=97;max-width=320\r\na=rid:b send pt=97;max-width=1280\r\n";
     assert_eq!(order("a;b", limits), "b;a");
     assert!(!parsed(VIDEO).is_simulcast());

@@ -219,14 +219,18 @@ impl Sessions {
             pipe.cmd("EXPIRE").arg(key::session(&session.id)).arg(ENDED_TTL.as_secs()).ignore();
         }
         let rows: Vec<(Option<String>, Option<String>, Option<String>)> = self.commands.run(&pipe).await?;
+        // What keeps one from being written again is none of the others' business.
+        let mut refused = Vec::new();
         for (session, (active, codec, injection)) in checked.into_iter().zip(rows) {
             let is_active = active.as_deref() == Some("true");
             if is_active && injection.as_ref().is_some_and(|injection| *injection != self.node_id) {
-                return Err(format!(
+                missing.remove(session.id.as_str());
+                refused.push(format!(
                     "session {} is another injection's in Redis ({}); destroy it there or here",
                     session.id,
                     injection.unwrap_or_default()
                 ));
+                continue;
             }
             if !is_active || (session.codec.is_some() && session.codec != codec) {
                 missing.insert(&session.id, session);
@@ -234,14 +238,18 @@ impl Sessions {
         }
         for session in missing.values() {
             if let Some(other) = self.claim(session, now).await? {
-                return Err(format!(
+                refused.push(format!(
                     "session {} is not written again: {} has its SSRC or room",
                     session.id, other.id
                 ));
+                continue;
             }
             let mut pipe = redis::pipe();
             self.write(&mut pipe, session, now);
             self.commands.run::<()>(&pipe).await?;
+        }
+        if !refused.is_empty() {
+            return Err(refused.join("; "));
         }
         Ok(missing.into_keys().map(str::to_owned).collect())
     }

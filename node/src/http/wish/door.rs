@@ -53,15 +53,17 @@ async fn admit(State(door): State<Arc<Door>>, request: Request, next: Next) -> R
         client: (client != Client::UNKNOWN).then(|| client.address()),
         protocol: door.protocol,
     };
+    let asked = Asked::of(&parts.method, &parts.headers);
     let admitted = match (&parts.method, named("resource")) {
         (&Method::POST, None) => door.admission.admit(asking).await.map(|()| true)?,
         // At a resource something has begun, and whoever knows its name may go on with it.
         (&Method::POST | &Method::PATCH | &Method::DELETE, _) => {
-            door.admission.goes_on(asking).map(|()| true)?
+            // With a token that may have expired, so no credentials are given out.
+            door.admission.goes_on(asking).map(|()| false)?
         }
-        _ => !door.ice.urls.is_empty() && door.admission.would_admit(asking).await,
+        // Whoever decides is asked only where the answer makes a difference.
+        _ => asked == Asked::Options && !door.ice.urls.is_empty() && door.admission.would_admit(asking).await,
     };
-    let asked = Asked::of(&parts.method, &parts.headers);
     let session = session_in(&door.base, parts.uri.path()).to_owned();
     let mut response = next.run(Request::from_parts(parts, body)).await;
     tell(&door.ice, asked, &session, admitted, &mut response);
