@@ -13,3 +13,4 @@ mod crowd;
 mod a_change_costs_each_node_one_event;
 mod a_cluster_keeps_sessions;
 mod hands_and_older_injections_are_heard;
+mod one_session_that_is_anothers_keeps_no_other_from_repair;
