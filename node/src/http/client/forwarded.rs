@@ -61,17 +61,20 @@ fn unquoted(text: &str) -> Option<&str> {
     }
 }
 
-/// Splits where the separator is not in a quoted string (RFC 9110 section 5.6.4).
+/// Splits where the separator is not in a quoted string (RFC 9110 section 5.6.4). A string that does not end is none: the
+/// client began it, and what a proxy has added behind it is not in it.
 fn split_unquoted(text: &str, separator: char) -> Vec<&str> {
     let (mut quoted, mut escaped) = (false, false);
-    text.split(|c| {
-        let plain = !std::mem::take(&mut escaped);
-        match c {
-            '"' if plain => quoted = !quoted,
-            '\\' if plain && quoted => escaped = true,
-            _ => {}
-        }
-        c == separator && !quoted
-    })
-    .collect()
+    let parts = text
+        .split(|c| {
+            let plain = !std::mem::take(&mut escaped);
+            match c {
+                '"' if plain => quoted = !quoted,
+                '\\' if plain && quoted => escaped = true,
+                _ => {}
+            }
+            c == separator && !quoted
+        })
+        .collect();
+    if quoted { text.split(separator).collect() } else { parts }
 }
