@@ -17,6 +17,8 @@ pub const PLUGIN: &str = "janus.plugin.streaming";
 /// Error codes of the plugin: what is asked for cannot be made (it exists, or its ports are not to be had), or does not exist.
 const EXISTS: i64 = 456;
 const NO_SUCH: i64 = 455;
+/// "Invalid SDP", of Janus itself.
+const BAD_SDP: i64 = 465;
 /// What is asked for cannot be.
 const INVALID_ELEMENT: i64 = 454;
 
@@ -167,6 +169,11 @@ pub async fn start(handle: &Handle, answer: String) -> Result<(), Error> {
 /// Whether Janus refused because something exists already.
 pub fn is_clash(error: &Error) -> bool {
     error.code() == Some(EXISTS) && error.to_string().contains("already exists")
+}
+
+/// Whether Janus cannot make sense of a description.
+pub fn is_bad_sdp(error: &Error) -> bool {
+    matches!(error, Error::Janus { code: BAD_SDP, .. })
 }
 
 /// Whether Janus refused because it cannot have one of the ports.

@@ -18,8 +18,10 @@ const NO_SUCH_ROOM: i64 = 426;
 const ROOM_EXISTS: i64 = 427;
 /// What is asked for cannot be.
 const INVALID_ELEMENT: i64 = 430;
-/// "Invalid SDP", of Janus itself.
+/// "Invalid SDP", of Janus itself and of the plugin.
 const BAD_SDP: i64 = 465;
+/// See [`BAD_SDP`].
+const BAD_SDP_OF_PLUGIN: i64 = 437;
 /// Largest bitrate that publishers are allowed, in bits per second: Janus' own limit is for video calls.
 const BITRATE: u64 = 20_000_000;
 
@@ -307,7 +309,7 @@ pub fn is_no_room(error: &Error) -> bool {
 
 /// Whether Janus says that an offer is none.
 pub fn is_bad_sdp(error: &Error) -> bool {
-    matches!(error, Error::Janus { code: BAD_SDP, .. })
+    matches!(error, Error::Janus { code: BAD_SDP, .. } | Error::Plugin { code: BAD_SDP_OF_PLUGIN, .. })
 }
 
 /// Whether Janus says that a room is there.

@@ -50,7 +50,16 @@ pub fn answer_for_janus(janus: &Session, player: &Session, common: &Common) -> S
     for media in &janus.medias {
         let pair = common.chosen.iter().find(|(_, kind, _)| *kind == media.media);
         let line = match pair.and_then(|(index, _, pt)| Some((pt, player.medias.get(*index)?))) {
-            None => rejected(media),
+            // Janus (1.1) takes no answer that refuses the medium which the transport is named after.
+            None => match common.chosen.first().and_then(|(index, _, _)| player.medias.get(*index)) {
+                Some(from) if media.port != 0 => {
+                    let mut line = silent(media);
+                    peer(player, from, setup, &mut line);
+                    candidates(player, &mut line);
+                    line
+                }
+                _ => rejected(media),
+            },
             Some((pt, from)) => {
                 let mut line = both(janus, media, player, from, *pt, "recvonly");
                 peer(player, from, setup, &mut line);
@@ -199,6 +208,21 @@ fn candidates(session: &Session, line: &mut Media) {
             line.attributes.push(attr("end-of-candidates", None));
         }
     }
+}
+
+/// A medium that is agreed on, and that nothing is sent of.
+fn silent(offer: &Media) -> Media {
+    let first = offer.fmt.split_whitespace().next().unwrap_or_default();
+    let mut line = media(offer, 9, first.to_owned());
+    line.attributes.push(attr("mid", value(offer, "mid")));
+    line.attributes.push(attr("inactive", None));
+    line.attributes.push(attr("rtcp-mux", None));
+    if let Ok(number) = first.parse() {
+        for map in values(offer, "rtpmap").filter(|map| is_about(map, number)) {
+            line.attributes.push(attr("rtpmap", Some(map)));
+        }
+    }
+    line
 }
 
 fn rejected(offer: &Media) -> Media {

@@ -6,7 +6,7 @@ use node::http::{Classified, ErrorClass};
 use crate::mountpoints::Refusal;
 use crate::pipeline::PipelineError;
 use crate::sdp::SdpError;
-use crate::streaming::is_clash;
+use crate::streaming::{is_bad_sdp, is_clash};
 
 /// Longest name of a session.
 pub const LONGEST_NAME: usize = 128;
@@ -76,6 +76,7 @@ impl Classified for EgressError {
             EgressError::Trickle(why) => why.class(),
             EgressError::AnsweredAlready => ErrorClass::Conflict,
             EgressError::Janus(error) if is_clash(error) => ErrorClass::Conflict,
+            EgressError::Janus(error) if is_bad_sdp(error) => ErrorClass::BadInput,
             EgressError::NotReady(_)
             | EgressError::NoJanus(_)
             | EgressError::Pipeline(_)

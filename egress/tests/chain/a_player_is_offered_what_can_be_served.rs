@@ -72,3 +72,25 @@ fn a_player_is_offered_what_can_be_served() {
         }
     }
 }
+
+/// A page without sound, and what a player says of the sound that it does not want.
+#[test]
+fn a_player_may_do_without_sound() {
+    let lab = lab();
+    let world = World::start(&lab);
+    world.session("s1", 4001, [7777, 8888]);
+    world.until("s1", || world.egress.log().contains("session s1: mountpoint"));
+    let both = offer("96 VP8/90000");
+    let (head, video) = (both.split("m=").next().unwrap(), both.split("m=").nth(2).unwrap());
+    let alone = format!("{}m={video}", head.replace("BUNDLE 0 1", "BUNDLE 1"));
+    let silent = both.replacen("a=recvonly", "a=inactive", 1);
+    let refused = both.replacen("m=audio 9", "m=audio 0", 1).replace("BUNDLE 0 1", "BUNDLE 1");
+    for offer in [&alone, &alone.replace("a=group:BUNDLE 1\r\n", ""), &silent, &refused] {
+        let (status, head, body) = world.request("POST", ENDPOINT, &[SDP], offer);
+        let answer = body.as_str().unwrap_or_default();
+        assert_eq!(status, 201, "{offer}\n{head}\n{body}");
+        assert!(answer.contains("a=rtpmap:96 VP8/90000") && answer.contains("a=sendonly"), "{answer}");
+        assert_eq!(answer.matches("m=").count(), offer.matches("m=").count());
+        assert_eq!(world.request("DELETE", &resource(&head), &[], "").0, 200);
+    }
+}

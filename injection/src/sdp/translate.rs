@@ -39,6 +39,7 @@ impl Offer {
         let mut session = self.session.clone();
         let mut known = BTreeSet::new();
         for (index, media) in session.medias.iter_mut().enumerate() {
+            media.proto = protocol(&media.proto);
             match self.taken_at(index) {
                 Some((kind, taken)) => narrow(media, kind, taken, &mut known),
                 None => {
@@ -63,6 +64,7 @@ impl Offer {
             return Err("the answer has other media than the offer".to_owned());
         }
         for (index, (media, offered)) in answer.medias.iter_mut().zip(&self.session.medias).enumerate() {
+            media.proto.clone_from(&offered.proto);
             match self.taken_at(index) {
                 Some((_, taken)) => widen(media, offered, taken),
                 // One that nobody asks for may begin later; data has no place in a broadcast.
@@ -118,6 +120,12 @@ impl Offer {
 }
 
 /// A medium with nothing in it but what is taken.
+/// As Janus writes it, who knows no other. All that are for RTP mean the same where there is DTLS (RFC 8829 section 5.1.2).
+fn protocol(said: &str) -> String {
+    let said = said.to_ascii_uppercase();
+    if said.split('/').any(|part| part == "RTP") { "UDP/TLS/RTP/SAVPF".to_owned() } else { said }
+}
+
 fn narrow(media: &mut Media, kind: Kind, taken: &Taken, known: &mut BTreeSet<String>) {
     let (payload_type, codec) = (taken.format.payload_type, taken.format.codec);
     let mut numbers = vec![payload_type];

@@ -42,6 +42,15 @@ fn test() {
     assert_eq!(answer.matches("a=recvonly").count(), 2, "{answer}");
     assert_eq!(answer.matches("a=rtcp-mux\r\n").count(), 2, "{answer}");
 
+    // A transport in other letters, or of before DTLS had a name of its own; it is answered as it was offered.
+    for protocol in ["udp/tls/rtp/savpf", "Udp/TLS/RTP/SAVPF", "RTP/SAVPF", "UDP/TLS/RTP/SAVP"] {
+        let answer = published(format!("{HEAD}{group}{audio}{video}").replace("UDP/TLS/RTP/SAVPF", protocol));
+        assert_eq!(answer.matches(&format!(" 9 {protocol} ")).count(), 2, "{answer}");
+    }
+    // What Janus would never answer, or cannot read, is refused at once.
+    let zero = format!("{HEAD}{group}{audio}{video}").replace("s=-", "s=\0");
+    assert_eq!(post(&zero).status, 400);
+
     // What was not offered is not answered.
     for media in [audio.clone(), format!("{audio}{video}"), format!("a=group:LS a v\r\n{video}{audio}")] {
         let answer = published(format!("{HEAD}{media}"));
