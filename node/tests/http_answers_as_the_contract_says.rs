@@ -29,6 +29,7 @@ fn a_node_that_cannot_is_alive_and_not_ready() {
     let served = Served::start(Idle { problems, ..Idle::default() }, Access::default());
     let ready = served.ask("GET", "/readyz", None, "");
     assert_eq!((ready.status, ready.error().as_str()), (503, "eth0 is down; Redis does not answer"));
+    assert_eq!(ready.header("retry-after"), "2");
     assert_eq!(served.ask("GET", "/healthz", None, "").status, 200);
 }
 

@@ -1,13 +1,16 @@
 //! Errors as the API sends them: the right status and `{"error": "…"}`.
 
 use axum::extract::rejection::{JsonRejection, PathRejection, QueryRejection};
-use axum::http::StatusCode;
+use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Json, Response};
 use serde::{Deserialize, Serialize};
 
 /// An answer that is an error: what went wrong and what to do.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Failed(pub StatusCode, pub String);
+
+/// Seconds after which what does not work may work: Redis and Janus are connected to again within these.
+const AGAIN: HeaderValue = HeaderValue::from_static("2");
 
 /// The body of every error.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -18,7 +21,11 @@ pub struct Failure {
 
 impl IntoResponse for Failed {
     fn into_response(self) -> Response {
-        (self.0, Json(Failure { error: self.1 })).into_response()
+        let mut response = (self.0, Json(Failure { error: self.1 })).into_response();
+        if self.0 == StatusCode::SERVICE_UNAVAILABLE {
+            response.headers_mut().insert(header::RETRY_AFTER, AGAIN);
+        }
+        response
     }
 }
 

@@ -87,7 +87,9 @@ impl Pins {
 
     /// Interfaces with a pin directory below `root`.
     pub fn interfaces(root: &Path) -> Vec<String> {
-        let mut names: Vec<String> = names_in(root).iter().map(|name| unescaped(name)).collect();
+        // At the root of a BPF filesystem the kernel has files of its own.
+        let names = names_in(root).into_iter().filter(|name| root.join(name).is_dir());
+        let mut names: Vec<String> = names.map(|name| unescaped(&name)).collect();
         names.sort();
         names
     }
@@ -321,6 +323,7 @@ mod tests {
         for interface in ["eth0.100", "eth0"] {
             std::fs::create_dir(Pins::new(root.path(), interface).folder()).unwrap();
         }
+        std::fs::write(root.path().join("maps.debug"), "the kernel's").unwrap();
         assert_eq!(Pins::interfaces(root.path()), ["eth0", "eth0.100"]);
     }
 }
