@@ -67,7 +67,7 @@ impl Part {
     fn needs(self) -> &'static [Need] {
         match self {
             Part::Lint => &[Need::Object, Need::Lint, Need::Nodes],
-            Part::Unit => &[Need::Nodes, Need::Namespaces, Need::Broadcast, Need::Encoders],
+            Part::Unit => &[Need::Nodes, Need::Namespaces, Need::Broadcast, Need::Encoders, Need::Metrics],
             Part::Kernel => &[Need::Object, Need::Namespaces],
             Part::Net => &[Need::Object, Need::Namespaces, Need::Metrics],
             Part::Bench => &[Need::Object, Need::Namespaces, Need::Metrics, Need::Contestants],
@@ -79,8 +79,18 @@ impl Part {
                 Need::Encoders,
                 Need::Metrics,
                 Need::Browser,
+                Need::Nat,
+                Need::Proxies,
             ],
-            Part::Browser => &[Need::Object, Need::Nodes, Need::Namespaces, Need::Broadcast, Need::Browser],
+            Part::Browser => &[
+                Need::Object,
+                Need::Nodes,
+                Need::Namespaces,
+                Need::Broadcast,
+                Need::Encoders,
+                Need::Browser,
+                Need::Proxies,
+            ],
             Part::VmQuick | Part::Vm => &[Need::Object, Need::Namespaces, Need::Machines],
             // It installs by itself, and only if it comes to that.
             Part::Compose => &[Need::Object],
@@ -176,4 +186,18 @@ fn first(suite: Suite, what: &str, programs: &[&str], only: &[String]) -> Result
 
 fn cargo(what: &str, arguments: &[impl AsRef<OsStr>]) -> Result<()> {
     sh::run(what, Command::new("cargo").current_dir(sh::workspace_root()).args(arguments))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A machine with nothing on it has only what some part says that it needs.
+    #[test]
+    fn whatever_is_usual_is_needed_by_a_part_of_all() {
+        let parts = || Part::value_variants().iter().filter(|part| !part.is_apart());
+        for need in Need::USUAL {
+            assert!(parts().any(|part| part.needs().contains(need)), "{need:?}");
+        }
+    }
 }
