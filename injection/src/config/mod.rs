@@ -102,7 +102,7 @@ impl Config {
         let whip_path = settings.get(&WHIP_BASE_PATH, whip_path)?.unwrap_or_else(|| DEFAULT_WHIP.to_owned());
         let guarded = whip_token.is_some() || auth.keys.is_some() || auth.authorize.is_some();
         let takeover = settings.get(&TAKEOVER, |text| takeover(text, guarded))?.unwrap_or_default();
-        let rtmp = settings.get(&RTMP, listen)?;
+        let rtmp = settings.get(&RTMP, |text| beside(node.api, listen(text)?))?;
         let rtmp_waiting = settings.get(&RTMP_WAITING, places)?.unwrap_or(64);
         let rtmp_waiting_each = settings.get(&RTMP_WAITING_PER_ADDRESS, places)?.unwrap_or(8);
         for open in [Some(node.api), rtmp].into_iter().flatten() {
@@ -163,6 +163,15 @@ fn takeover(text: &str, guarded: bool) -> Result<Takeover, String> {
 fn places(text: &str) -> Result<usize, String> {
     let number = text.parse().ok().filter(|number| (1..=10_000).contains(number));
     number.ok_or_else(|| "must be a number from 1 to 10000".to_owned())
+}
+
+/// Refuses an address that the API has.
+fn beside(api: SocketAddr, rtmp: SocketAddr) -> Result<SocketAddr, String> {
+    let everywhere = api.ip().is_unspecified() || rtmp.ip().is_unspecified();
+    match api.port() == rtmp.port() && (everywhere || api.ip() == rtmp.ip()) {
+        true => Err(format!("the HTTP API listens on {api}; take another port, as a rule 1935")),
+        false => Ok(rtmp),
+    }
 }
 
 fn listen(text: &str) -> Result<SocketAddr, String> {

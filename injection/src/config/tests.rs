@@ -62,6 +62,9 @@ fn what_makes_no_sense_is_refused_in_one_line_that_names_it() {
         ("RTP_VIDEO_PORT", "65535"),
         ("RTP_AUDIO_PORT", "many"),
         ("INJECTION_API", "7070"),
+        // The API is there.
+        ("RTMP", "7070"),
+        ("RTMP", "127.0.0.1:7070"),
         ("TAKEOVER", "sometimes"),
         // Without a token anybody could end every broadcast.
         ("TAKEOVER", "always"),
