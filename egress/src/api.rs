@@ -13,8 +13,7 @@ use axum::response::{IntoResponse, Json, Response};
 use axum::routing::{get, post};
 use futures_util::{Stream, StreamExt, stream};
 use node::auth::Open;
-use node::config::HttpConfig;
-use node::http::{self, Access, Client, Failed, HttpService, Limits, Share, wish};
+use node::http::{self, Access, Client, Failed, HttpService, Share, wish};
 use serde_json::{Value, json};
 use tokio::sync::broadcast::error::RecvError;
 
@@ -64,15 +63,7 @@ pub fn routers(egress: Arc<Egress>) -> (HttpService, Option<HttpService>) {
         .with_state(egress.clone());
     let has_admin = egress.config.auth.admin.is_some();
     let routes = http::router(egress.clone()).merge(own).merge(whep::router(egress, door.clone()));
-    let guarded = |access: Access| {
-        let limits = access.limits.clone();
-        let router = wish::answers(http::guard(routes.clone(), access), door.clone());
-        HttpService { router, limits }
-    };
-    // What viewers or publishers take is not taken from operators, who come without a proxy.
-    let admin =
-        has_admin.then(|| guarded(Access { limits: Limits::new(HttpConfig::default()), ..access.clone() }));
-    (guarded(Access { is_public: has_admin, ..access }), admin)
+    wish::services(&routes, access, &door, has_admin)
 }
 
 async fn create(

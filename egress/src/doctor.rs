@@ -29,7 +29,7 @@ pub async fn examine(config: &Config) -> Vec<Finding> {
     findings.push(Finding::needed("GStreamer", installed.map_err(|error| error.to_string()), ""));
     findings.extend(machine::ports(PROGRAM, &ports));
     findings.push(machine::open_files());
-    findings.push(machine::receive_buffer(machine::BUFFER));
+    findings.push(machine::receive_buffer(node::udp::BUFFER));
     findings.push(redis::answers(config.node.tree.as_ref()).await);
     if let Some(host) = &config.node.host {
         findings.push(machine::host(host).await);

@@ -9,8 +9,7 @@ use axum::http::{StatusCode, Uri, header};
 use axum::response::{IntoResponse, Json, Response};
 use axum::routing::{delete, get, post};
 use node::auth::Open;
-use node::config::HttpConfig;
-use node::http::{self, Access, Failed, HttpService, Limits, wish};
+use node::http::{self, Access, Failed, HttpService, wish};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
@@ -46,15 +45,7 @@ pub fn routers(injector: Arc<Injector>) -> (HttpService, Option<HttpService>) {
     };
     let has_admin = config.auth.admin.is_some();
     let routes = http::router(injector.clone()).merge(own).merge(whip::router(injector, door.clone()));
-    let guarded = |access: Access| {
-        let limits = access.limits.clone();
-        let router = wish::answers(http::guard(routes.clone(), access), door.clone());
-        HttpService { router, limits }
-    };
-    // What viewers or publishers take is not taken from operators, who come without a proxy.
-    let admin =
-        has_admin.then(|| guarded(Access { limits: Limits::new(HttpConfig::default()), ..access.clone() }));
-    (guarded(Access { is_public: has_admin, ..access }), admin)
+    wish::services(&routes, access, &door, has_admin)
 }
 
 async fn create(

@@ -27,7 +27,7 @@ pub async fn examine(config: &Config) -> Vec<Finding> {
     findings.push(gstreamer(config.rtmp.is_some()));
     findings.extend(machine::ports(PROGRAM, &ports));
     findings.push(machine::open_files());
-    findings.push(machine::receive_buffer(machine::BUFFER));
+    findings.push(machine::receive_buffer(node::udp::BUFFER));
     findings.push(redis::answers(config.tree.as_ref()).await);
     if let Some(host) = &config.host {
         findings.push(machine::host(host).await);

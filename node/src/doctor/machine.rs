@@ -7,8 +7,6 @@ use nix::sys::resource::{Resource, getrlimit};
 use super::Finding;
 use crate::port::{Transport, holder, refusal};
 
-/// Asked of the kernel for bursts of media, in bytes.
-pub const BUFFER: usize = 4 << 20;
 /// Open files that a node with some hundreds of connections needs.
 const FILES: u64 = 4096;
 

@@ -10,8 +10,9 @@ use axum::response::{IntoResponse, Response};
 
 use super::servers::{Asked, session_in, tell};
 use super::{ACCEPT_PATCH, ACCEPT_POST, SDP};
-use crate::auth::{Admission, Asking};
-use crate::http::{Client, Failed, bearer};
+use crate::auth::{Access, Admission, Asking};
+use crate::config::HttpConfig;
+use crate::http::{Client, Failed, HttpService, Limits, bearer, guard};
 use crate::ice::IceServers;
 
 /// What a page of another origin may read of an answer.
@@ -72,8 +73,25 @@ async fn admit(State(door): State<Arc<Door>>, request: Request, next: Next) -> R
 
 /// Goes around everything, the guard included: pages of any origin may read every answer, refusals too, for what protects
 /// a session is its token; and a refusal says what would be taken.
-pub fn answers(router: Router, door: Arc<Door>) -> Router {
+fn answers(router: Router, door: Arc<Door>) -> Router {
     router.layer(from_fn_with_state(door, complete))
+}
+
+/// The routes of a node as its public listener has them and, if there is a second one, as operators do.
+pub fn services(
+    routes: &Router,
+    access: Access,
+    door: &Arc<Door>,
+    has_admin: bool,
+) -> (HttpService, Option<HttpService>) {
+    let guarded = |access: Access| {
+        let limits = access.limits.clone();
+        HttpService { router: answers(guard(routes.clone(), access), door.clone()), limits }
+    };
+    // What viewers or publishers take is not taken from operators, who come without a proxy.
+    let admin =
+        has_admin.then(|| guarded(Access { limits: Limits::new(HttpConfig::default()), ..access.clone() }));
+    (guarded(Access { is_public: has_admin, ..access }), admin)
 }
 
 async fn complete(State(door): State<Arc<Door>>, request: Request, next: Next) -> Response {

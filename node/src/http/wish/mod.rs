@@ -1,7 +1,7 @@
 //! What WHIP (RFC 9725) and WHEP (draft-ietf-wish-whep) have in common: a session description is POSTed to an endpoint,
 //! the answer names a resource, and that takes candidates (PATCH) and ends with DELETE.
 //!
-//! - [`protect`], [`answers`]: who is admitted, and what every answer says to pages of other origins;
+//! - [`protect`], [`services`]: who is admitted, and what every answer says to pages of other origins;
 //! - [`content_type`], [`offer`]: the types that are sent and accepted; [`if_match`]: which ICE session a request is about;
 //! - [`IceSession`]: trickled candidates (RFC 8840), counted, and ICE restarts, refused.
 //!
@@ -16,7 +16,7 @@ mod servers;
 use axum::http::{HeaderName, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 
-pub use door::{Door, answers, protect};
+pub use door::{Door, protect, services};
 pub use etag::{etag, if_match};
 pub use fragment::{Candidate, Fragment, IceSession, MOST_CANDIDATES, Trickle};
 pub use negotiation::{content_type, offer, text};

@@ -5,7 +5,7 @@ use axum::http::{HeaderMap, StatusCode, header};
 use super::SDP;
 use crate::http::Failed;
 
-/// The content type, if it is one of these; parameters do not matter. 415 otherwise, to which [`super::answers`] adds
+/// The content type, if it is one of these; parameters do not matter. 415 otherwise, to which [`super::services`] adds
 /// what is taken.
 pub fn content_type(headers: &HeaderMap, wanted: &[&'static str]) -> Result<&'static str, Failed> {
     let given = headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
