@@ -1,0 +1,1 @@
+//! One viewer: a stream's packets become its own.
