@@ -1,5 +1,7 @@
 //! Who comes in by the media port: ICE (lite), DTLS on threads of its own, and what viewers send later.
 
-/// A viewer's TCP connection.
-#[derive(Debug)]
-pub struct Connection {}
+mod connection;
+mod dtls;
+mod sockets;
+
+pub use connection::Connection;

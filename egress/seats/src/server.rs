@@ -7,6 +7,7 @@ use std::time::Duration;
 use node::media::{Codec, PerKind, Ssrc};
 
 use crate::peer::{Credentials, Fingerprint, Peer, Seat};
+use crate::worker::Inlet;
 
 /// What a server is started with.
 #[derive(Clone, Debug)]
@@ -64,16 +65,6 @@ pub struct StreamSpec {
     pub ssrc: Ssrc,
     /// What it is coded with.
     pub codec: Codec,
-}
-
-/// Where a stream's packets are put in. Whoever holds it may push from any one thread; it never waits.
-pub struct Inlet {}
-
-impl Inlet {
-    /// An RTP packet as it came from the tree, header included. What the workers cannot take in time is counted as lost.
-    pub fn push(&self, _packet: &[u8]) {
-        unimplemented!("the worker's")
-    }
 }
 
 /// What is known of a viewer.

@@ -6,11 +6,11 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::time::Duration;
 
+use node::media::continuity::Continuity;
 use node::media::rtp::Header;
-use node::media::{Codec, Ssrc};
+use node::media::{Codec, Ssrc, picture};
 
-use crate::continuity::Continuity;
-use crate::{picture, rtp};
+use crate::rtp;
 
 /// How often the sender's address is looked at.
 const LOOK: Duration = Duration::from_millis(500);
