@@ -6,6 +6,15 @@ use sdp_types::{Media, Session};
 use super::lines::{has, is_about, payload_types, value, values, values_of};
 use super::{SdpError, check_peer};
 
+/// Whose payload types media is sent by.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Numbers {
+    /// The tree's: Janus sends what it gets, and players that have others cannot be served.
+    Trees,
+    /// The player's own.
+    Players,
+}
+
 /// What a player and a mountpoint have in common, by the player's media.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Common {

@@ -18,7 +18,7 @@ mod tests;
 use sdp_types::Session;
 
 pub use answer::{answer_for_janus, answer_for_player};
-pub use common::{Common, common};
+pub use common::{Common, Numbers, common};
 pub use counter::counter_offer;
 use lines::{attribute, value};
 

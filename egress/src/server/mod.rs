@@ -24,7 +24,7 @@ use seats::{Credentials, Figures, Inlet};
 pub use error::ServerError;
 
 use crate::mountpoints::Mountpoint;
-use crate::sdp::Common;
+use crate::sdp::{Common, Numbers};
 
 /// Serves viewers. It comes and goes: [`Server::connect`], [`Server::tidy`], and then it can be used until [`Server::gone`].
 pub trait Server: Send + Sync {
@@ -52,11 +52,12 @@ pub trait Server: Send + Sync {
     /// It ends. One that is not there has ended.
     fn close<'a>(&'a self, mountpoint: &'a Mountpoint) -> BoxFuture<'a, Result<(), ServerError>>;
 
-    /// Somebody wants to watch. `wanted`: what of its own offer can be served; none if it has made none, or none that can.
+    /// Somebody wants to watch. `player`: its own offer, and what of that can be served; none if it has made none, or none that
+    /// can.
     fn watch<'a>(
         &'a self,
         mountpoint: &'a Mountpoint,
-        wanted: Option<&'a Common>,
+        player: Option<(&'a Session, &'a Common)>,
     ) -> BoxFuture<'a, Result<Watching, ServerError>>;
 
     /// Asks which mountpoints it has, by number; none if it cannot be asked. It may have lost some.
@@ -70,15 +71,6 @@ pub trait Server: Send + Sync {
 
     /// What it has dropped, by reason; never falls.
     fn dropped(&self) -> Vec<(&'static str, u64)>;
-}
-
-/// Whose payload types and extension numbers media is sent with.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Numbers {
-    /// As the tree has them: a player that numbers otherwise is offered these.
-    Trees,
-    /// Each player's own.
-    Players,
 }
 
 /// Where a stream is put in.

@@ -89,9 +89,10 @@ enum Wish {
 }
 
 impl Wish {
-    fn common(&self) -> Option<&Common> {
+    /// Its offer, and what of that can be served.
+    fn served(&self) -> Option<(&Session, &Common)> {
         match self {
-            Wish::Served(served) => Some(&served.1),
+            Wish::Served(served) => Some((&served.0, &served.1)),
             Wish::Asks(_) => None,
         }
     }
@@ -134,7 +135,7 @@ impl Audience {
             return Err(EgressError::NotReady(session.to_owned()));
         }
         let server::Watching { offer: theirs, seat: there, events } =
-            server.watch(&mountpoint, wish.common()).await?;
+            server.watch(&mountpoint, wish.served()).await?;
         let viewer = format!("{:032x}", rand::random::<u128>());
         let answered = async {
             let seat = |ice, waits| Seat {

@@ -18,6 +18,7 @@ use futures_util::future::BoxFuture;
 use node::addresses;
 use node::media::PerKind;
 use node::port::Transport;
+use sdp_types::Session;
 use seats::Figures;
 
 pub use streaming::{PLUGIN, admits, is_bad_sdp, is_clash};
@@ -25,12 +26,12 @@ pub use streaming::{PLUGIN, admits, is_bad_sdp, is_clash};
 use self::requests::Requests;
 use self::seat::JanusSeat;
 use self::streaming::{Streaming, is_port_taken};
-use super::{Ages, Numbers, Outlet, Server, ServerError, Watching};
+use super::{Ages, Outlet, Server, ServerError, Watching};
 use crate::config::JanusConfig;
 use crate::keyframes::Keyframes;
 use crate::mountpoints::Mountpoint;
 use crate::portpool::Pair;
-use crate::sdp::{self, Common};
+use crate::sdp::{self, Common, Numbers};
 
 /// A Janus.
 pub struct JanusServer {
@@ -142,7 +143,7 @@ impl Server for JanusServer {
     fn watch<'a>(
         &'a self,
         mountpoint: &'a Mountpoint,
-        _wanted: Option<&'a Common>,
+        _player: Option<(&'a Session, &'a Common)>,
     ) -> BoxFuture<'a, Result<Watching, ServerError>> {
         async {
             let watching = self.streaming()?.watch(mountpoint.id).await?;
