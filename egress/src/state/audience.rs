@@ -15,7 +15,7 @@ use serde_json::{Value, json};
 use super::{EgressError, locked};
 use crate::capacity::Place;
 use crate::mountpoints::Mountpoint;
-use crate::sdp::{self, Common, SdpError};
+use crate::sdp::{self, Common, Numbers, SdpError};
 use crate::server::{self, SeatEvent, Server};
 use crate::viewers::Viewers;
 
@@ -99,7 +99,7 @@ impl Wish {
 
     fn read(offer: Option<&[u8]>, codec: VideoCodec) -> Result<Wish, EgressError> {
         let Some(player) = offer.map(sdp::parse).transpose()? else { return Ok(Wish::Asks(None)) };
-        match sdp::common(&player, codec) {
+        match sdp::common(&player, codec, Numbers::Trees) {
             Ok(common) => Ok(Wish::Served(Box::new((player, common)))),
             Err(SdpError::NoCodec(why)) => Ok(Wish::Asks(Some(why))),
             Err(bad) => Err(bad.into()),
