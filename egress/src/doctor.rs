@@ -7,7 +7,7 @@ use node::port::Transport::{Tcp, Udp};
 
 use crate::config::Config;
 use crate::pipeline;
-use crate::streaming::{self, PLUGIN};
+use crate::server::janus::{PLUGIN, admits};
 
 const PROGRAM: &str = "egress";
 /// What the media of a mountpoint wants to wait in while Janus is busy.
@@ -46,7 +46,7 @@ async fn janus(config: &Config) -> Vec<Finding> {
         Err(error) => return vec![Finding::needed("Janus", Err(error.to_string()), "")],
     };
     let mut findings = of_janus::findings(&info, PLUGIN);
-    let admitted = streaming::admits(&config.janus).await.map_err(|error| error.to_string());
+    let admitted = admits(&config.janus).await.map_err(|error| error.to_string());
     findings.push(Finding::needed(
         "mountpoints",
         admitted.map(|()| "Janus takes this node's secrets".to_owned()),
