@@ -55,7 +55,7 @@ pub fn routers(egress: Arc<Egress>) -> (HttpService, Option<HttpService>) {
         .route("/events.js", get(worker))
         .route("/events", get(events))
         .route("/broadcasts", get(async |State(egress): Shared| Json(broadcasts(&egress))))
-        .route("/portpool", get(async |State(egress): Shared| Json(egress.port_pool())))
+        .route("/portpool", get(port_pool))
         .route("/mountpoints", get(async |State(egress): Shared| Json(egress.mountpoints())))
         .route("/mountpoint/create", post(create))
         .route("/mountpoint/{session}", get(show).delete(destroy))
@@ -83,6 +83,10 @@ async fn destroy(State(egress): Shared, Path(session): Path<String>) -> Result<J
         true => Ok(Json(json!({ "sessionId": session, "destroyed": true }))),
         false => Err(EgressError::UnknownSession(session).into()),
     }
+}
+
+async fn port_pool(State(egress): Shared) -> Result<Response, Failed> {
+    Ok(Json(egress.port_pool().ok_or(EgressError::NoPool)?).into_response())
 }
 
 async fn show(State(egress): Shared, Path(session): Path<String>) -> Result<Response, Failed> {

@@ -23,7 +23,7 @@ pub fn text(sample: &Sample) -> Result<String> {
 
 fn viewers(scrape: &Scrape, sample: &Sample) -> Result<()> {
     let status = &sample.status;
-    scrape.one_gauge("active_mountpoints", "Mountpoints in Janus.", status.mountpoints.count as f64)?;
+    scrape.one_gauge("active_mountpoints", "Mountpoints.", status.mountpoints.count as f64)?;
     scrape.one_gauge(
         "receiving_mountpoints",
         "Mountpoints that RTP arrives for.",
@@ -56,7 +56,7 @@ fn viewers(scrape: &Scrape, sample: &Sample) -> Result<()> {
 }
 
 fn ports(scrape: &Scrape, sample: &Sample) -> Result<()> {
-    let pool = &sample.status.port_pool;
+    let Some(pool) = &sample.status.port_pool else { return Ok(()) };
     scrape.one_gauge(
         "port_pool_utilization_percent",
         "Pairs of ports in use, of all.",
@@ -122,8 +122,10 @@ fn media(scrape: &Scrape, sample: &Sample) -> Result<()> {
 fn node(scrape: &Scrape, sample: &Sample) -> Result<()> {
     let status = &sample.status;
     scrape.one_gauge("healthy", "1 when it can do its job.", flag(status.healthy))?;
-    scrape.one_gauge("janus_connected", "1 while there is a Janus.", flag(status.janus.connected))?;
-    scrape.one_counter("janus_returns_total", "How often Janus came back.", status.janus.returns as f64)?;
+    if let Some(janus) = &status.janus {
+        scrape.one_gauge("janus_connected", "1 while there is a Janus.", flag(janus.connected))?;
+        scrape.one_counter("janus_returns_total", "How often Janus came back.", janus.returns as f64)?;
+    }
     scrape.counter(
         "pipeline_restarts_total",
         "How often a pipeline failed and was started again.",
@@ -171,8 +173,8 @@ mod tests {
             session_id: "s".to_owned(),
             mountpoint_id: 1,
             whep_url: "/whep/endpoint/s".to_owned(),
-            janus_audio_port: 6000,
-            janus_video_port: 6001,
+            janus_audio_port: Some(6000),
+            janus_video_port: Some(6001),
             more: Some(more),
         };
         let status = Status {
@@ -190,10 +192,12 @@ mod tests {
                 audio_restarts: 0,
                 video_restarts: 0,
             },
-            janus: JanusView { url: String::new(), connected: true, problem: None, returns: 0 },
+            server: "janus",
+            janus: Some(JanusView { url: String::new(), connected: true, problem: None, returns: 0 }),
+            native: None,
             mountpoints: Counted { count: 1, active: 1 },
             viewers: Watching { connected: 1, connecting: 0, served: 1 },
-            port_pool: PortPool::new(6000, 100).unwrap().view(),
+            port_pool: Some(PortPool::new(6000, 100).unwrap().view()),
             sources: vec!["any".to_owned()],
             dropped: BTreeMap::from([("audio", BTreeMap::from([("rtcp", 1)]))]),
             keyframes: Keyframes { asked: 2, passed_on: 1 },

@@ -33,14 +33,21 @@ pub struct Status {
     pub redis: Option<RedisView>,
     /// The pipelines.
     pub gstreamer: Gstreamer,
-    /// How it stands with Janus.
-    pub janus: JanusView,
+    /// What serves viewers: `janus` or `native`.
+    pub server: &'static str,
+    /// How it stands with Janus, if it is that.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub janus: Option<JanusView>,
+    /// The native server, if it is that.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub native: Option<NativeView>,
     /// Number of mountpoints, and how many of them have media.
     pub mountpoints: Counted,
     /// Viewers that are connected, and that are about to be.
     pub viewers: Watching,
-    /// The ports.
-    pub port_pool: portpool::View,
+    /// The ports, if mountpoints have any.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub port_pool: Option<portpool::View>,
     /// Where media is taken from: prefixes, or `any`.
     pub sources: Vec<String>,
     /// Packets that were dropped, by kind and reason.
@@ -82,6 +89,18 @@ pub struct JanusView {
     pub returns: u64,
 }
 
+/// The native server.
+#[derive(Clone, Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct NativeView {
+    /// Port of all viewers' media, UDP and TCP.
+    pub media_port: u16,
+    /// Threads that send media.
+    pub media_threads: usize,
+    /// Packets and connections that were dropped, by reason.
+    pub dropped: BTreeMap<&'static str, u64>,
+}
+
 /// Mountpoints.
 #[derive(Clone, Debug, Serialize)]
 pub struct Counted {
@@ -106,7 +125,7 @@ pub struct Watching {
 #[derive(Clone, Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Keyframes {
-    /// By Janus, and for new viewers.
+    /// By viewers, and for new ones.
     pub asked: u64,
     /// Passed on up the tree.
     pub passed_on: u64,
@@ -118,14 +137,16 @@ pub struct Keyframes {
 pub struct MountpointView {
     /// Session.
     pub session_id: String,
-    /// Number in Janus.
+    /// Number in the server.
     pub mountpoint_id: u64,
     /// Where players find it.
     pub whep_url: String,
     /// Where Janus takes audio.
-    pub janus_audio_port: u16,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub janus_audio_port: Option<u16>,
     /// Where Janus takes video.
-    pub janus_video_port: u16,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub janus_video_port: Option<u16>,
     /// The rest; absent in the answer to a creation.
     #[serde(flatten, skip_serializing_if = "Option::is_none")]
     pub more: Option<Details>,

@@ -16,11 +16,9 @@ use super::{EgressError, locked};
 use crate::capacity::Place;
 use crate::mountpoints::Mountpoint;
 use crate::sdp::{self, Common, Numbers, SdpError};
-use crate::server::{self, SeatEvent, Server};
+use crate::server::{self, CONNECTS_WITHIN, SeatEvent, Server};
 use crate::viewers::Viewers;
 
-/// A viewer whose connection does not come up for so long is not one.
-const CONNECTS_WITHIN: Duration = Duration::from_secs(30);
 /// A counter-offer is answered at once, or by a player that knows no counter-offers never: a seat is held for it.
 pub const COUNTER_OFFER_HOLDS: Duration = Duration::from_secs(10);
 
@@ -97,9 +95,9 @@ impl Wish {
         }
     }
 
-    fn read(offer: Option<&[u8]>, codec: VideoCodec) -> Result<Wish, EgressError> {
+    fn read(offer: Option<&[u8]>, codec: VideoCodec, numbers: Numbers) -> Result<Wish, EgressError> {
         let Some(player) = offer.map(sdp::parse).transpose()? else { return Ok(Wish::Asks(None)) };
-        match sdp::common(&player, codec, Numbers::Trees) {
+        match sdp::common(&player, codec, numbers) {
             Ok(common) => Ok(Wish::Served(Box::new((player, common)))),
             Err(SdpError::NoCodec(why)) => Ok(Wish::Asks(Some(why))),
             Err(bad) => Err(bad.into()),
@@ -122,15 +120,16 @@ impl Audience {
     /// Somebody wants to watch. With an offer that can be served it gets an answer, otherwise it gets the server's offer.
     pub(super) async fn watch(
         self: &Arc<Self>,
-        server: Result<&dyn Server, EgressError>,
+        server: &dyn Server,
+        is_there: Result<(), EgressError>,
         mountpoint: Mountpoint,
         offer: Option<&[u8]>,
         place: Place,
     ) -> Result<Reply, EgressError> {
         let session = mountpoint.session.as_str();
         // What is wrong with an offer is known before the server is asked for anything.
-        let wish = Wish::read(offer, mountpoint.codec)?;
-        let server = server?;
+        let wish = Wish::read(offer, mountpoint.codec, server.numbers())?;
+        is_there?;
         if !mountpoint.made {
             return Err(EgressError::NotReady(session.to_owned()));
         }

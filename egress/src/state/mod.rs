@@ -31,8 +31,7 @@ use crate::config::Config;
 use crate::mountpoints::{Books, Mountpoint};
 use crate::notices::Notices;
 use crate::records::Records;
-use crate::server::Server;
-use crate::server::janus::JanusServer;
+use crate::server::{self, Server};
 use link::Link;
 use media::Media;
 use sources::Sources;
@@ -76,10 +75,7 @@ impl Egress {
         if config.node.tree.is_none() && config.sources.is_empty() {
             tracing::warn!("media is taken from anybody; --source CIDR limits it");
         }
-        let keyframes = media.keyframes.clone();
-        let (janus, node_id) = (config.janus.clone(), config.node.node_id.clone());
-        let server: Arc<dyn Server> =
-            Arc::new(JanusServer::new(janus, node_id, config.listen, keyframes).await?);
+        let server = server::start(&config, media.keyframes.clone()).await?;
         let (records, wanted) = watch::channel(Records::new());
         let rights = Rights {
             role: Role::Watch,
@@ -92,7 +88,7 @@ impl Egress {
         let webhooks =
             Webhooks::start(config.auth.webhook.clone(), &config.node.node_id, &config.node.tree_id);
         let egress = Egress {
-            books: Mutex::new(Books::new(config.pool.clone())),
+            books: Mutex::new(Books::new(config.server.pool().cloned())),
             limits: Limits::new(config.node.http.clone()),
             capacity: Capacity::new(config.most),
             config,
@@ -147,8 +143,7 @@ impl Egress {
         place: Place,
     ) -> Result<Reply, EgressError> {
         let mountpoint = self.mountpoint(session)?;
-        let server = self.link.check().map(|()| &*self.server);
-        self.audience.watch(server, mountpoint, offer, place).await
+        self.audience.watch(&*self.server, self.link.check(), mountpoint, offer, place).await
     }
 
     /// A session's mountpoint.

@@ -97,17 +97,19 @@ impl Egress {
     }
 
     fn record(&self, mountpoint: &Mountpoint) -> Record {
-        let fields = vec![
+        let mut fields = vec![
             (field::SESSION_ID, mountpoint.session.clone()),
             (field::MOUNTPOINT_ID, mountpoint.id.to_string()),
             (field::AUDIO_SSRC, mountpoint.ssrcs.audio.to_string()),
             (field::VIDEO_SSRC, mountpoint.ssrcs.video.to_string()),
-            (field::JANUS_AUDIO_PORT, mountpoint.ports.audio.to_string()),
-            (field::JANUS_VIDEO_PORT, mountpoint.ports.video.to_string()),
             (field::EGRESS_NODE_ID, self.config.node.node_id.clone()),
             (field::TREE_ID, self.config.node.tree_id.clone()),
             (field::CREATED_AT, mountpoint.created.to_string()),
         ];
+        if let Some(ports) = mountpoint.ports {
+            fields.push((field::JANUS_AUDIO_PORT, ports.audio.to_string()));
+            fields.push((field::JANUS_VIDEO_PORT, ports.video.to_string()));
+        }
         let active = self.notices.is_active(&mountpoint.session);
         Record { session: mountpoint.session.clone(), fields, active }
     }

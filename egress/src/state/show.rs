@@ -9,10 +9,12 @@ use node::tree::TreeView;
 use node::view::{Gstreamer, Topology};
 
 use super::Egress;
+use crate::config::ServerConfig;
 use crate::mountpoints::Mountpoint;
-use crate::portpool;
+use crate::portpool::{self, PortPool};
 use crate::view::{
-    Counted, Details, JanusView, Keyframes, MountpointView, Mountpoints, Network, Sample, Status, Watching,
+    Counted, Details, JanusView, Keyframes, MountpointView, Mountpoints, NativeView, Network, Sample, Status,
+    Watching,
 };
 
 impl Base for Egress {
@@ -98,15 +100,15 @@ impl Egress {
             session_id: mountpoint.session.clone(),
             mountpoint_id: mountpoint.id,
             whep_url: format!("{}/endpoint/{}", self.config.whep_path, mountpoint.session),
-            janus_audio_port: mountpoint.ports.audio,
-            janus_video_port: mountpoint.ports.video,
+            janus_audio_port: mountpoint.ports.map(|ports| ports.audio),
+            janus_video_port: mountpoint.ports.map(|ports| ports.video),
             more: None,
         }
     }
 
     /// `GET /portpool`.
-    pub fn port_pool(&self) -> portpool::View {
-        self.books().pool().view()
+    pub fn port_pool(&self) -> Option<portpool::View> {
+        self.books().pool().map(PortPool::view)
     }
 
     /// Why the node cannot do its job.
@@ -125,7 +127,7 @@ impl Egress {
         let books = self.books();
         let refused =
             books.refused().iter().map(|(session, refused)| format!("session {session}: {}", refused.why));
-        refused.chain(books.pool().troubles()).collect()
+        refused.chain(books.pool().map(PortPool::troubles).unwrap_or_default()).collect()
     }
 
     /// It had a parent and has none any more: no media comes, and no viewer is to be sent here. One that has not been given
@@ -148,6 +150,22 @@ impl Egress {
         self.tree.get().map(|tree| tree.view().borrow().clone()).unwrap_or_default()
     }
 
+    fn janus_view(&self) -> Option<JanusView> {
+        let ServerConfig::Janus(janus) = &self.config.server else { return None };
+        let problem = self.link.problem();
+        let (url, connected) = (janus.url.clone(), problem.is_none());
+        Some(JanusView { url, connected, problem, returns: self.link.returns() })
+    }
+
+    fn native_view(&self) -> Option<NativeView> {
+        let ServerConfig::Native(native) = &self.config.server else { return None };
+        Some(NativeView {
+            media_port: native.listen.port(),
+            media_threads: native.threads.get(),
+            dropped: self.server.dropped().into_iter().collect(),
+        })
+    }
+
     fn status_now(&self) -> Status {
         let problems = self.troubles();
         let tree = self.tree_view();
@@ -156,7 +174,7 @@ impl Egress {
         let taken = tree.redis.taken.is_some();
         warnings.extend(redis.as_ref().and_then(|redis| redis.problem.clone()).filter(|_| !taken));
         warnings.extend(tree.redis.rival.clone());
-        warnings.extend(self.config.pool.warning());
+        warnings.extend(self.config.server.pool().and_then(PortPool::warning));
         warnings.extend(self.admission.warnings());
         warnings.extend(self.webhooks.problem());
         warnings.extend(self.misgivings());
@@ -166,7 +184,6 @@ impl Egress {
         let (asked, passed_on) = self.media.keyframes.counts();
         let [audio, video] = Kind::BOTH.map(|kind| self.media.lane(kind));
         let count = self.books().all().count();
-        let janus_problem = self.link.problem();
         let active = self.notices.active();
         Status {
             node_id: self.config.node.node_id.clone(),
@@ -188,12 +205,9 @@ impl Egress {
                 audio_restarts: audio.restarts(),
                 video_restarts: video.restarts(),
             },
-            janus: JanusView {
-                url: self.config.janus.url.clone(),
-                connected: janus_problem.is_none(),
-                problem: janus_problem,
-                returns: self.link.returns(),
-            },
+            server: self.config.server.name(),
+            janus: self.janus_view(),
+            native: self.native_view(),
             mountpoints: Counted { count, active },
             viewers: Watching { connected, connecting, served },
             port_pool: self.port_pool(),
