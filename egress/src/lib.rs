@@ -5,7 +5,7 @@
 //! - [`mountpoints`]: what is wanted and what there is become steps; [`portpool`]: their ports.
 //! - [`activity`]: whether media really arrives; [`viewers`]: who really watches; [`notices`]: what they
 //!   are told; [`continuity`]: streams that begin anew.
-//! - [`capacity`]: how many may watch, join and listen.
+//! - [`capacity`]: how many may watch, join and listen; [`quality`]: how they fare.
 //! - [`view`]: what HTTP shows; [`rtp`], [`picture`], [`sdp`]: formats.
 //!
 //! Shells:
@@ -29,6 +29,7 @@ pub mod page;
 pub mod picture;
 pub mod pipeline;
 pub mod portpool;
+pub mod quality;
 pub mod records;
 pub mod rtp;
 pub mod sdp;
