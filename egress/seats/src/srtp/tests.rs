@@ -1,7 +1,6 @@
 //! Whole packets: known ones, and those of strangers.
 
 use proptest::prelude::*;
-use str0m_proto::crypto::dtls::{KeyingMaterial, SrtpProfile};
 
 use super::derive::{AUTHENTICATION, Session};
 use super::transform::{Transform, Way};
@@ -140,13 +139,13 @@ fn packets_are_those_of_libsrtp() {
 
 #[test]
 fn dtls_gives_keys_before_salts_and_the_beginner_first() {
-    let material = KeyingMaterial::new(&(0..56).collect::<Vec<u8>>());
+    let material: Vec<u8> = (0..56).collect();
     let part = |a: u8, b: u8| [(a..a + 16).collect::<Vec<u8>>(), (b..b + 12).collect()].concat();
-    let keys = Keys::from_dtls(SrtpProfile::AEAD_AES_128_GCM, &material, true).unwrap();
+    let keys = Keys::from_dtls(Profile::Aes128Gcm, &material, true).unwrap();
     assert_eq!((keys.profile, &keys.ours, &keys.theirs), (Profile::Aes128Gcm, &part(0, 32), &part(16, 44)));
-    let other = Keys::from_dtls(SrtpProfile::AEAD_AES_128_GCM, &material, false).unwrap();
+    let other = Keys::from_dtls(Profile::Aes128Gcm, &material, false).unwrap();
     assert_eq!((&other.ours, &other.theirs), (&keys.theirs, &keys.ours));
-    assert!(matches!(Keys::from_dtls(SrtpProfile::AEAD_AES_256_GCM, &material, true), Err(Error::Keys)));
+    assert!(matches!(Keys::from_dtls(Profile::Aes256Gcm, &material, true), Err(Error::Keys)));
     assert_eq!(format!("{keys:?}"), "Keys(Aes128Gcm)");
 }
 
