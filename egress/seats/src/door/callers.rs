@@ -3,18 +3,18 @@
 
 use std::collections::{HashMap, VecDeque};
 use std::io::{self, Read};
-use std::net::{IpAddr, TcpListener, TcpStream};
-use std::os::fd::AsFd;
+use std::net::{IpAddr, Shutdown, TcpListener, TcpStream};
+use std::os::fd::{AsFd, AsRawFd, RawFd};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use nix::sys::epoll::{Epoll, EpollEvent, EpollFlags};
 
-use super::connection::{Connection, Frames};
 use super::drops::Reason;
+use super::frames::Frames;
 use super::house::House;
 use super::path::Way;
-use crate::send::Path;
+use crate::send::{Connection, Path};
 
 /// Connections that belong to nobody yet, at most: the oldest goes for a new one.
 const STRANGERS_MOST: usize = 512;
@@ -31,16 +31,17 @@ const READ_AT_ONCE: usize = 16 * 1024;
 pub(crate) struct Callers {
     listener: TcpListener,
     epoll: Arc<Epoll>,
-    last: u64,
-    callers: HashMap<u64, Caller>,
+    /// By their descriptors.
+    callers: HashMap<RawFd, Caller>,
     /// Those of nobody, in the order in which they came; some are not there any more, or have shown whose they are.
-    strangers: VecDeque<u64>,
+    strangers: VecDeque<RawFd>,
     /// Which of them have something to read.
-    ready: Vec<u64>,
+    ready: Vec<RawFd>,
 }
 
 struct Caller {
     connection: Arc<Connection>,
+    ip: IpAddr,
     frames: Frames,
     since: Instant,
     /// It has shown whose it is.
@@ -49,14 +50,7 @@ struct Caller {
 
 impl Callers {
     pub(crate) fn new(listener: TcpListener, epoll: Arc<Epoll>) -> Callers {
-        Callers {
-            listener,
-            epoll,
-            last: 0,
-            callers: HashMap::new(),
-            strangers: VecDeque::new(),
-            ready: Vec::new(),
-        }
+        Callers { listener, epoll, callers: HashMap::new(), strangers: VecDeque::new(), ready: Vec::new() }
     }
 
     /// [`Self::serve`] has more to do.
@@ -73,7 +67,7 @@ impl Callers {
                         house.drops.count(Reason::TcpTooMany);
                     } else if self.strangers.len() >= STRANGERS_MOST && !self.drop_oldest(house, now) {
                         house.drops.count(Reason::TcpTooMany);
-                    } else if let Err(error) = self.welcome(stream, peer, now) {
+                    } else if let Err(error) = self.welcome(stream, peer.ip(), now) {
                         tracing::debug!(%error, %peer, "a TCP connection to the media port is lost");
                     }
                 }
@@ -93,6 +87,7 @@ impl Callers {
 
     /// Epoll says that there is something to do.
     pub(crate) fn ready(&mut self, number: u64, events: EpollFlags) {
+        let number = number as RawFd;
         let Some(caller) = self.callers.get(&number) else {
             return;
         };
@@ -134,10 +129,10 @@ impl Callers {
         }
         // A viewer whose seat is free again has no use for its connection.
         let hall = house.hall();
-        let over = |(number, caller): (&u64, &Caller)| {
+        let over = |(number, caller): (&RawFd, &Caller)| {
             (caller.known && !hall.knows(Way::Tcp(*number))).then_some(*number)
         };
-        let over: Vec<u64> = self.callers.iter().filter_map(over).collect();
+        let over: Vec<RawFd> = self.callers.iter().filter_map(over).collect();
         drop(hall);
         for number in over {
             self.end(number, house, now);
@@ -145,23 +140,23 @@ impl Callers {
         self.listen(true);
     }
 
-    fn welcome(&mut self, stream: TcpStream, peer: std::net::SocketAddr, now: Instant) -> io::Result<()> {
-        self.last += 1;
-        let connection = Connection::new(self.last, stream, peer)?;
+    fn welcome(&mut self, stream: TcpStream, ip: IpAddr, now: Instant) -> io::Result<()> {
+        let number = stream.as_raw_fd();
+        let connection = Connection::new(stream)?;
         // Told once of each change: what is not read at once is remembered in `ready`.
         let events = EpollFlags::EPOLLIN | EpollFlags::EPOLLOUT | EpollFlags::EPOLLET;
-        self.epoll.add(&connection, EpollEvent::new(events, self.last))?;
-        let caller =
-            Caller { connection: Arc::new(connection), frames: Frames::default(), since: now, known: false };
-        self.callers.insert(self.last, caller);
-        self.strangers.push_back(self.last);
+        self.epoll.add(connection.stream(), EpollEvent::new(events, number as u64))?;
+        let connection = Arc::new(connection);
+        let caller = Caller { connection, ip, frames: Frames::default(), since: now, known: false };
+        self.callers.insert(number, caller);
+        self.strangers.push_back(number);
         Ok(())
     }
 
     /// How many strangers this address has.
     fn of_one(&self, ip: IpAddr) -> usize {
         let callers = self.strangers.iter().filter_map(|number| self.callers.get(number));
-        callers.filter(|c| !c.known && c.connection.peer.ip() == ip).count()
+        callers.filter(|c| !c.known && c.ip == ip).count()
     }
 
     /// False: there is none.
@@ -176,12 +171,12 @@ impl Callers {
         false
     }
 
-    fn end(&mut self, number: u64, house: &House, now: Instant) {
+    fn end(&mut self, number: RawFd, house: &House, now: Instant) {
         if let Some(caller) = self.callers.remove(&number) {
-            caller.connection.end();
-            // Workers may hold it for a while yet: it is not to wake us meanwhile.
-            let _ = self.epoll.delete(&*caller.connection);
-            house.hall().hung_up(number, now);
+            // Workers may hold it for a while yet: it is not to wake us meanwhile. Not connected any more is as good.
+            let _ = self.epoll.delete(caller.connection.stream());
+            let _ = caller.connection.stream().shutdown(Shutdown::Both);
+            house.hall().hung_up(Way::Tcp(number), now);
         }
     }
 
