@@ -10,9 +10,9 @@
 mod batch;
 mod callers;
 mod candidates;
+mod connection;
 mod drops;
 mod dtls;
-mod frames;
 mod guest;
 mod hall;
 mod house;
@@ -22,8 +22,8 @@ mod pool;
 mod sockets;
 mod stun;
 
-pub use crate::send::Connection;
 pub(crate) use candidates::candidates;
+pub use connection::Connection;
 pub(crate) use dtls::Identity;
 pub(crate) use house::House;
 pub(crate) use listen::Door;

@@ -24,6 +24,8 @@ use crate::portpool::PortPool;
 const DEFAULTS: Defaults = Defaults { node_id: "egress-1", api_port: 7073 };
 /// First port and number of pairs unless told otherwise.
 const POOL: (u16, u16) = (6000, 100);
+/// Viewers unless told otherwise: what one Janus serves of 1.4 Mbit/s without losing any (docs/capacity.md).
+const VIEWERS: usize = 300;
 /// Joins of one client a second unless told otherwise.
 const JOINS: NonZeroU32 = NonZeroU32::new(50).unwrap();
 /// Where WHEP is served unless told otherwise.
@@ -178,7 +180,7 @@ fn most(settings: &mut Settings<'_>, node: &NodeConfig) -> Result<Most, ConfigEr
     };
     let per_second = settings.get(&MAX_CLIENT_JOINS, rate)?.unwrap_or(JOINS);
     Ok(Most {
-        viewers: find(&MAX_VIEWERS, 10_000)?,
+        viewers: find(&MAX_VIEWERS, VIEWERS)?,
         joining: find(&MAX_JOINING, 2_000)?,
         client_joining: find(&MAX_CLIENT_JOINING, 100)?,
         client_joins: Rate::per_second(per_second),

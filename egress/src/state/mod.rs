@@ -1,18 +1,18 @@
 //! [`Egress`]: holds the state and brings everything together.
 //!
-//! What it holds, each with a narrow handle: `media` (inputs), `link` (Janus), `audience` (viewers), [`Notices`] (what viewers
-//! are told).
+//! What it holds, each with a narrow handle: `media` (inputs), a [`Server`] (what serves viewers) and whether it is there (`link`),
+//! `audience` (viewers), [`Notices`] (what viewers are told).
 //!
-//! What it does with these: `change` (mountpoints begin and end, one change at a time), `janus` (Janus comes and goes),
+//! What it does with these: `change` (mountpoints begin and end, one change at a time), `serving` (the server comes and goes),
 //! `pulse` (whether media arrives, seen twice a second), `tree` (what Redis says), `sources` (whose media is taken), `show` (what HTTP shows). `error`: why not.
 
 mod audience;
 mod change;
 mod error;
-mod janus;
 mod link;
 mod media;
 mod pulse;
+mod serving;
 mod show;
 mod sources;
 mod tree;
@@ -31,7 +31,9 @@ use crate::config::Config;
 use crate::mountpoints::{Books, Mountpoint};
 use crate::notices::Notices;
 use crate::records::Records;
-use link::JanusLink;
+use crate::server::Server;
+use crate::server::janus::JanusServer;
+use link::Link;
 use media::Media;
 use sources::Sources;
 
@@ -54,7 +56,8 @@ pub struct Egress {
     wake: Notify,
     media: Media,
     sources: Sources,
-    janus: JanusLink,
+    server: Arc<dyn Server>,
+    link: Link,
     audience: Arc<Audience>,
     capacity: Arc<Capacity>,
     notices: Notices,
@@ -73,6 +76,10 @@ impl Egress {
         if config.node.tree.is_none() && config.sources.is_empty() {
             tracing::warn!("media is taken from anybody; --source CIDR limits it");
         }
+        let keyframes = media.keyframes.clone();
+        let (janus, node_id) = (config.janus.clone(), config.node.node_id.clone());
+        let server: Arc<dyn Server> =
+            Arc::new(JanusServer::new(janus, node_id, config.listen, keyframes).await?);
         let (records, wanted) = watch::channel(Records::new());
         let rights = Rights {
             role: Role::Watch,
@@ -93,10 +100,11 @@ impl Egress {
             created: crate::now_ms(),
             changing: tokio::sync::Mutex::default(),
             wake: Notify::new(),
-            audience: Audience::new(media.keyframes.clone(), webhooks.clone()),
+            audience: Audience::new(webhooks.clone()),
             media,
             sources,
-            janus: JanusLink::default(),
+            link: Link::new(server.name()),
+            server,
             notices: Notices::new(webhooks.clone()),
             admission,
             webhooks,
@@ -131,7 +139,7 @@ impl Egress {
         &self.audience
     }
 
-    /// Somebody wants to watch. With an offer that can be served it gets an answer, otherwise it gets Janus' offer.
+    /// Somebody wants to watch. With an offer that can be served it gets an answer, otherwise it gets the server's offer.
     pub async fn watch(
         &self,
         session: &str,
@@ -139,7 +147,8 @@ impl Egress {
         place: Place,
     ) -> Result<Reply, EgressError> {
         let mountpoint = self.mountpoint(session)?;
-        self.audience.watch(self.janus.get(), mountpoint, offer, place).await
+        let server = self.link.check().map(|()| &*self.server);
+        self.audience.watch(server, mountpoint, offer, place).await
     }
 
     /// A session's mountpoint.

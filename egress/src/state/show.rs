@@ -112,7 +112,7 @@ impl Egress {
     /// Why the node cannot do its job.
     pub fn troubles(&self) -> Vec<String> {
         let mut troubles = Vec::new();
-        troubles.extend(self.janus.problem());
+        troubles.extend(self.link.problem());
         troubles.extend(self.media.problems());
         troubles.extend(self.books().trouble());
         troubles.extend(self.cut_off());
@@ -166,7 +166,7 @@ impl Egress {
         let (asked, passed_on) = self.media.keyframes.counts();
         let [audio, video] = Kind::BOTH.map(|kind| self.media.lane(kind));
         let count = self.books().all().count();
-        let janus_problem = self.janus.problem();
+        let janus_problem = self.link.problem();
         let active = self.notices.active();
         Status {
             node_id: self.config.node.node_id.clone(),
@@ -192,7 +192,7 @@ impl Egress {
                 url: self.config.janus.url.clone(),
                 connected: janus_problem.is_none(),
                 problem: janus_problem,
-                returns: self.janus.returns(),
+                returns: self.link.returns(),
             },
             mountpoints: Counted { count, active },
             viewers: Watching { connected, connecting, served },

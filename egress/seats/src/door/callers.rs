@@ -3,18 +3,18 @@
 
 use std::collections::{HashMap, VecDeque};
 use std::io::{self, Read};
-use std::net::{IpAddr, Shutdown, TcpListener, TcpStream};
-use std::os::fd::{AsFd, AsRawFd, RawFd};
+use std::net::{IpAddr, TcpListener, TcpStream};
+use std::os::fd::AsFd;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use nix::sys::epoll::{Epoll, EpollEvent, EpollFlags};
 
+use super::connection::{Connection, Frames};
 use super::drops::Reason;
-use super::frames::Frames;
 use super::house::House;
 use super::path::Way;
-use crate::send::{Connection, Path};
+use crate::send::Path;
 
 /// Connections that belong to nobody yet, at most: the oldest goes for a new one.
 const STRANGERS_MOST: usize = 512;
@@ -31,17 +31,16 @@ const READ_AT_ONCE: usize = 16 * 1024;
 pub(crate) struct Callers {
     listener: TcpListener,
     epoll: Arc<Epoll>,
-    /// By their descriptors.
-    callers: HashMap<RawFd, Caller>,
-    /// Those of nobody, in the order in which they came; some are not there any more, or have shown whose they are.
-    strangers: VecDeque<RawFd>,
+    last: u64,
+    callers: HashMap<u64, Caller>,
+    /// Those of nobody, in the order in which they came.
+    strangers: VecDeque<u64>,
     /// Which of them have something to read.
-    ready: Vec<RawFd>,
+    ready: Vec<u64>,
 }
 
 struct Caller {
     connection: Arc<Connection>,
-    ip: IpAddr,
     frames: Frames,
     since: Instant,
     /// It has shown whose it is.
@@ -50,7 +49,14 @@ struct Caller {
 
 impl Callers {
     pub(crate) fn new(listener: TcpListener, epoll: Arc<Epoll>) -> Callers {
-        Callers { listener, epoll, callers: HashMap::new(), strangers: VecDeque::new(), ready: Vec::new() }
+        Callers {
+            listener,
+            epoll,
+            last: 0,
+            callers: HashMap::new(),
+            strangers: VecDeque::new(),
+            ready: Vec::new(),
+        }
     }
 
     /// [`Self::serve`] has more to do.
@@ -65,9 +71,12 @@ impl Callers {
                 Ok((stream, peer)) => {
                     if self.of_one(peer.ip()) >= STRANGERS_OF_ONE {
                         house.drops.count(Reason::TcpTooMany);
-                    } else if self.strangers.len() >= STRANGERS_MOST && !self.drop_oldest(house, now) {
-                        house.drops.count(Reason::TcpTooMany);
-                    } else if let Err(error) = self.welcome(stream, peer.ip(), now) {
+                        continue;
+                    }
+                    if self.strangers.len() >= STRANGERS_MOST {
+                        self.drop_oldest(Reason::TcpTooMany, house, now);
+                    }
+                    if let Err(error) = self.welcome(stream, peer, now) {
                         tracing::debug!(%error, %peer, "a TCP connection to the media port is lost");
                     }
                 }
@@ -76,7 +85,7 @@ impl Callers {
                 Err(error) if error.raw_os_error() == Some(libc::ECONNABORTED) => {}
                 // No descriptors: somebody's who is nobody, if there is one; otherwise at the next tick.
                 Err(_) => {
-                    if !self.drop_oldest(house, now) {
+                    if !self.drop_oldest(Reason::TcpTooMany, house, now) {
                         self.listen(false);
                         return;
                     }
@@ -87,7 +96,6 @@ impl Callers {
 
     /// Epoll says that there is something to do.
     pub(crate) fn ready(&mut self, number: u64, events: EpollFlags) {
-        let number = number as RawFd;
         let Some(caller) = self.callers.get(&number) else {
             return;
         };
@@ -105,7 +113,12 @@ impl Callers {
             let Some(caller) = self.callers.get_mut(&number) else {
                 continue;
             };
-            match caller.read(house, now) {
+            let stranger = !caller.known;
+            let more = caller.read(house, now);
+            if stranger && caller.known {
+                self.strangers.retain(|stranger| *stranger != number);
+            }
+            match more {
                 Ok(true) => self.ready.push(number),
                 Ok(false) => {}
                 Err(why) => {
@@ -120,19 +133,17 @@ impl Callers {
 
     /// Time has passed: who has not shown whose it is goes.
     pub(crate) fn tick(&mut self, house: &House, now: Instant) {
-        while let Some(number) = self.strangers.front() {
-            match self.callers.get(number) {
-                Some(caller) if !caller.known && caller.since + PATIENCE > now => break,
-                Some(caller) if !caller.known => drop(self.drop_oldest(house, now)),
-                _ => drop(self.strangers.pop_front()),
-            }
+        while let Some(number) = self.strangers.front()
+            && self.callers.get(number).is_none_or(|caller| caller.since + PATIENCE <= now)
+        {
+            self.drop_oldest(Reason::TcpStranger, house, now);
         }
         // A viewer whose seat is free again has no use for its connection.
         let hall = house.hall();
-        let over = |(number, caller): (&RawFd, &Caller)| {
+        let over = |(number, caller): (&u64, &Caller)| {
             (caller.known && !hall.knows(Way::Tcp(*number))).then_some(*number)
         };
-        let over: Vec<RawFd> = self.callers.iter().filter_map(over).collect();
+        let over: Vec<u64> = self.callers.iter().filter_map(over).collect();
         drop(hall);
         for number in over {
             self.end(number, house, now);
@@ -140,43 +151,42 @@ impl Callers {
         self.listen(true);
     }
 
-    fn welcome(&mut self, stream: TcpStream, ip: IpAddr, now: Instant) -> io::Result<()> {
-        let number = stream.as_raw_fd();
-        let connection = Connection::new(stream)?;
+    fn welcome(&mut self, stream: TcpStream, peer: std::net::SocketAddr, now: Instant) -> io::Result<()> {
+        self.last += 1;
+        let connection = Connection::new(self.last, stream, peer)?;
         // Told once of each change: what is not read at once is remembered in `ready`.
         let events = EpollFlags::EPOLLIN | EpollFlags::EPOLLOUT | EpollFlags::EPOLLET;
-        self.epoll.add(connection.stream(), EpollEvent::new(events, number as u64))?;
-        let connection = Arc::new(connection);
-        let caller = Caller { connection, ip, frames: Frames::default(), since: now, known: false };
-        self.callers.insert(number, caller);
-        self.strangers.push_back(number);
+        self.epoll.add(&connection, EpollEvent::new(events, self.last))?;
+        let caller =
+            Caller { connection: Arc::new(connection), frames: Frames::default(), since: now, known: false };
+        self.callers.insert(self.last, caller);
+        self.strangers.push_back(self.last);
         Ok(())
     }
 
     /// How many strangers this address has.
     fn of_one(&self, ip: IpAddr) -> usize {
         let callers = self.strangers.iter().filter_map(|number| self.callers.get(number));
-        callers.filter(|c| !c.known && c.ip == ip).count()
+        callers.filter(|c| c.connection.peer.ip() == ip).count()
     }
 
     /// False: there is none.
-    fn drop_oldest(&mut self, house: &House, now: Instant) -> bool {
-        while let Some(number) = self.strangers.pop_front() {
-            if self.callers.get(&number).is_some_and(|caller| !caller.known) {
-                house.drops.count(Reason::TcpStranger);
-                self.end(number, house, now);
-                return true;
-            }
-        }
-        false
+    fn drop_oldest(&mut self, why: Reason, house: &House, now: Instant) -> bool {
+        let Some(number) = self.strangers.front().copied() else {
+            return false;
+        };
+        house.drops.count(why);
+        self.end(number, house, now);
+        true
     }
 
-    fn end(&mut self, number: RawFd, house: &House, now: Instant) {
+    fn end(&mut self, number: u64, house: &House, now: Instant) {
+        self.strangers.retain(|stranger| *stranger != number);
         if let Some(caller) = self.callers.remove(&number) {
-            // Workers may hold it for a while yet: it is not to wake us meanwhile. Not connected any more is as good.
-            let _ = self.epoll.delete(caller.connection.stream());
-            let _ = caller.connection.stream().shutdown(Shutdown::Both);
-            house.hall().hung_up(Way::Tcp(number), now);
+            caller.connection.end();
+            // Workers may hold it for a while yet: it is not to wake us meanwhile.
+            let _ = self.epoll.delete(&*caller.connection);
+            house.hall().hung_up(number, now);
         }
     }
 

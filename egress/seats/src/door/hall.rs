@@ -190,7 +190,7 @@ impl Hall {
             let refusal = refusal.map(|r| Effect::Answer(path.clone(), r));
             return Ok(refusal.into_iter().chain([Effect::Drop(Reason::StunRole)]).collect());
         }
-        let answer = path.address().and_then(|from| check.answer(&ours.password, from));
+        let answer = check.answer(&ours.password, path.address());
         let mut effects: Vec<Effect> = answer.map(|a| Effect::Answer(path.clone(), a)).into_iter().collect();
         if let Stage::Up { heard } = &mut guest.stage {
             *heard = now;
@@ -286,7 +286,8 @@ impl Hall {
     }
 
     /// A connection is over.
-    pub(crate) fn hung_up(&mut self, way: Way, now: Instant) {
+    pub(crate) fn hung_up(&mut self, number: u64, now: Instant) {
+        let way = Way::Tcp(number);
         if let Some(seat) = self.ways.remove(&way) {
             self.loses(seat, way);
             // Unless it comes by another way soon.

@@ -86,13 +86,13 @@ impl House {
     /// Sends what is no media.
     pub(crate) fn send(&self, path: &Path, packet: &[u8]) {
         let sent = match path {
-            Path::Udp(to) | Path::UdpFrom(to, _) => loop {
+            Path::Udp(to) => loop {
                 match self.socket.send_to(packet, to) {
                     Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
                     sent => break sent.is_ok(),
                 }
             },
-            Path::Tcp(connection) => connection.send(packet),
+            Path::Tcp(connection) => connection.send(&[packet]) == 1,
         };
         if !sent {
             self.drops.count(Reason::Unsent);

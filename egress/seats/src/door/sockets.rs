@@ -1,7 +1,7 @@
 //! The media port's sockets, and what the standard library does not say of them.
 
 use std::io;
-use std::net::{SocketAddr, TcpListener, UdpSocket};
+use std::net::{SocketAddr, TcpListener, TcpStream, UdpSocket};
 use std::os::fd::{AsRawFd, RawFd};
 
 /// Bytes of the longest packet that a viewer has to send: a datagram of Ethernet's size and some.
@@ -35,6 +35,12 @@ pub(crate) fn bind(listen: SocketAddr) -> io::Result<(UdpSocket, TcpListener)> {
             .or_else(|_| set(udp.as_raw_fd(), libc::SOL_SOCKET, plain, bytes))?;
     }
     Ok((udp, tcp))
+}
+
+/// The kernel takes no more than about so many bytes that it cannot send yet.
+pub(crate) fn keep_unsent_below(stream: &TcpStream, bytes: u32) -> io::Result<()> {
+    let bytes = libc::c_int::try_from(bytes).unwrap_or(libc::c_int::MAX);
+    set(stream.as_raw_fd(), libc::IPPROTO_TCP, libc::TCP_NOTSENT_LOWAT, bytes)
 }
 
 fn set(fd: RawFd, level: libc::c_int, name: libc::c_int, value: libc::c_int) -> io::Result<()> {

@@ -1,15 +1,17 @@
 //! [`Batch`]: packets of many viewers on their way out.
 
 use std::io;
-use std::net::{IpAddr, UdpSocket};
+use std::net::UdpSocket;
+use std::ops::Range;
 use std::os::fd::AsFd;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 
+use super::Path;
 use super::messages::{Datagrams, MOST, Name, Outbox, knows_segments};
-use super::{Connection, Path};
+use crate::door::Connection;
 use crate::peer::Seat;
 
 /// Bytes that are collected: some 400 packets. More would not be in the cache any more when they are sent.
@@ -20,23 +22,21 @@ const SEGMENTS: usize = 64;
 const MESSAGE: usize = 65_000;
 /// How long a full socket is waited for. Longer, and media that could be sent would come too late.
 const PATIENCE: Duration = Duration::from_millis(10);
-/// Bytes in front of a packet in a TCP stream (RFC 4571).
-const FRAME: usize = 2;
 
 /// Packets on their way out, and memory for them that is used again and again.
 pub struct Batch {
     bytes: Box<[u8]>,
     used: usize,
-    datagrams: Vec<Message<(Name, Option<IpAddr>)>>,
-    streams: Vec<Message<Arc<Connection>>>,
+    datagrams: Vec<Message>,
+    streams: Vec<Streamed>,
     outbox: Outbox,
     way_out: WayOut,
 }
 
 /// Packets of one viewer, one behind the other.
-struct Message<To> {
+struct Message {
     seat: Seat,
-    to: To,
+    to: Name,
     at: usize,
     length: usize,
     packets: usize,
@@ -44,6 +44,13 @@ struct Message<To> {
     segment: usize,
     /// The last packet is shorter than the first: nothing may follow.
     ended: bool,
+}
+
+/// A packet for a connection.
+struct Streamed {
+    seat: Seat,
+    to: Arc<Connection>,
+    bytes: Range<usize>,
 }
 
 /// What has become of all packets.
@@ -112,65 +119,48 @@ impl Batch {
             self.way_out.fail(seat, 1, Failure::TooLong);
             return Ok(());
         }
-        if self.used + FRAME + length > ROOM || self.datagrams.len() + self.streams.len() >= MOST {
+        if self.used + length > ROOM || self.datagrams.len() + self.streams.len() >= MOST {
             self.flush();
         }
-        let (to, from) = match path {
-            Path::Udp(to) => (to, None),
-            Path::UdpFrom(to, from) => (to, Some(*from)),
-            Path::Tcp(connection) => return self.push_framed(seat, connection, length, fill),
-        };
-        let Some(name) = Name::new(*to, self.way_out.v6) else {
-            self.way_out.fail(seat, 1, Failure::Refused);
-            return Ok(());
-        };
-        let at = self.used;
-        fill(&mut self.bytes[at..at + length])?;
-        self.used += length;
-        let to = (name, from);
-        match self.datagrams.last_mut() {
-            Some(last) if self.way_out.segments && last.to == to && last.takes(seat, at, length) => {
-                last.add(length);
+        match path {
+            Path::Udp(to) => {
+                let Some(to) = Name::new(*to, self.way_out.v6) else {
+                    self.way_out.fail(seat, 1, Failure::Refused);
+                    return Ok(());
+                };
+                let at = self.write(length, fill)?.start;
+                match self.datagrams.last_mut() {
+                    Some(last) if self.way_out.segments && last.takes(seat, to, at, length) => {
+                        last.add(length)
+                    }
+                    _ => self.datagrams.push(Message::new(seat, to, at, length)),
+                }
             }
-            _ => self.datagrams.push(Message::new(seat, to, at, length)),
+            Path::Tcp(connection) => {
+                let bytes = self.write(length, fill)?;
+                self.streams.push(Streamed { seat, to: connection.clone(), bytes });
+            }
         }
         Ok(())
     }
 
-    fn push_framed<E>(
+    fn write<E>(
         &mut self,
-        seat: Seat,
-        connection: &Arc<Connection>,
         length: usize,
         fill: impl FnOnce(&mut [u8]) -> Result<(), E>,
-    ) -> Result<(), E> {
-        let at = self.used;
-        let room = &mut self.bytes[at..at + FRAME + length];
-        fill(&mut room[FRAME..])?;
-        room[..FRAME].copy_from_slice(&(length as u16).to_be_bytes());
-        self.used += FRAME + length;
-        match self.streams.last_mut() {
-            Some(last) if last.seat == seat && Arc::ptr_eq(&last.to, connection) && last.end() == at => {
-                last.length += FRAME + length;
-                last.packets += 1;
-            }
-            _ => self.streams.push(Message::new(seat, connection.clone(), at, FRAME + length)),
-        }
-        Ok(())
+    ) -> Result<Range<usize>, E> {
+        let bytes = self.used..self.used + length;
+        fill(&mut self.bytes[bytes.clone()])?;
+        self.used = bytes.end;
+        Ok(bytes)
     }
 
     /// Sends all that is here.
     pub fn flush(&mut self) {
         self.way_out.deliver(&mut self.outbox, &self.bytes, &self.datagrams);
-        for message in &self.streams {
-            let dropped = message.to.send_framed(message.bytes(&self.bytes));
-            self.way_out.counts.calls += 1;
-            self.way_out.counts.packets += (message.packets - dropped) as u64;
-            if dropped == 0 {
-                self.way_out.counts.bytes += message.length as u64;
-            } else {
-                self.way_out.fail(message.seat, dropped, Failure::Slow);
-            }
+        let together = |a: &Streamed, b: &Streamed| a.seat == b.seat && Arc::ptr_eq(&a.to, &b.to);
+        for packets in self.streams.chunk_by(together) {
+            self.way_out.stream(&self.bytes, packets);
         }
         self.datagrams.clear();
         self.streams.clear();
@@ -188,8 +178,8 @@ impl Batch {
     }
 }
 
-impl<To> Message<To> {
-    fn new(seat: Seat, to: To, at: usize, length: usize) -> Message<To> {
+impl Message {
+    fn new(seat: Seat, to: Name, at: usize, length: usize) -> Message {
         Message { seat, to, at, length, packets: 1, segment: length, ended: false }
     }
 
@@ -202,8 +192,8 @@ impl<To> Message<To> {
     }
 
     /// A packet there may go with these; an empty one would not be seen among them.
-    fn takes(&self, seat: Seat, at: usize, length: usize) -> bool {
-        self.seat == seat
+    fn takes(&self, seat: Seat, to: Name, at: usize, length: usize) -> bool {
+        (self.seat, self.to) == (seat, to)
             && self.end() == at
             && !self.ended
             && (1..=self.segment).contains(&length)
@@ -215,6 +205,13 @@ impl<To> Message<To> {
         self.length += length;
         self.packets += 1;
         self.ended |= length < self.segment;
+    }
+
+    /// Each packet by itself.
+    fn apart(&self) -> Vec<Message> {
+        let begins = (self.at..self.end()).step_by(self.segment);
+        let alone = |at| Message::new(self.seat, self.to, at, self.segment.min(self.end() - at));
+        begins.map(alone).collect()
     }
 }
 
@@ -231,10 +228,9 @@ struct WayOut {
 }
 
 impl WayOut {
-    fn deliver(&mut self, outbox: &mut Outbox, bytes: &[u8], messages: &[Message<(Name, Option<IpAddr>)>]) {
+    fn deliver(&mut self, outbox: &mut Outbox, bytes: &[u8], messages: &[Message]) {
         let mut ready = outbox.fill(messages.iter().map(|message| Datagrams {
-            to: message.to.0,
-            from: message.to.1,
+            to: message.to,
             bytes: message.bytes(bytes),
             segment: (message.packets > 1).then_some(message.segment as u16),
         }));
@@ -277,6 +273,19 @@ impl WayOut {
         }
     }
 
+    /// Packets of one connection.
+    fn stream(&mut self, bytes: &[u8], packets: &[Streamed]) {
+        let Some(Streamed { seat, to, .. }) = packets.first() else { return };
+        let slices: Vec<&[u8]> = packets.iter().map(|packet| &bytes[packet.bytes.clone()]).collect();
+        let taken = to.send(&slices);
+        self.counts.calls += 1;
+        self.counts.packets += taken as u64;
+        self.counts.bytes += slices[..taken].iter().map(|slice| slice.len() as u64).sum::<u64>();
+        if taken < packets.len() {
+            self.fail(*seat, packets.len() - taken, Failure::Slow);
+        }
+    }
+
     fn fail(&mut self, seat: Seat, packets: usize, failure: Failure) {
         let count = match failure {
             Failure::Full => &mut self.counts.full,
@@ -289,16 +298,6 @@ impl WayOut {
             Some((last, failed)) if *last == seat => *failed += packets,
             _ => self.failed.push((seat, packets)),
         }
-    }
-}
-
-impl<To: Clone> Message<To> {
-    /// Each packet by itself.
-    fn apart(&self) -> Vec<Message<To>> {
-        let begins = (self.at..self.end()).step_by(self.segment.max(1));
-        begins
-            .map(|at| Message::new(self.seat, self.to.clone(), at, self.segment.min(self.end() - at)))
-            .collect()
     }
 }
 

@@ -1,12 +1,12 @@
-//! sendmmsg, and what goes with a message: the length of a segment, our address. The `unsafe` of sending is here.
+//! sendmmsg, and what goes with a message: the length of a segment. The `unsafe` of sending is here.
 
 use std::io;
 use std::marker::PhantomData;
-use std::net::{IpAddr, SocketAddr, UdpSocket};
+use std::net::{SocketAddr, SocketAddrV6, UdpSocket};
 use std::ops::RangeFrom;
 use std::os::fd::{AsFd, AsRawFd};
 
-use libc::{c_int, c_void, cmsghdr, in_addr, in_pktinfo, in6_addr, in6_pktinfo, iovec, mmsghdr};
+use libc::{c_int, c_void, cmsghdr, iovec, mmsghdr};
 use nix::sys::socket::{SockaddrIn, SockaddrIn6, SockaddrLike};
 
 /// Most messages of one sendmmsg; the kernel takes no more (UIO_MAXIOV).
@@ -37,7 +37,7 @@ impl Name {
         match (to, v6) {
             (SocketAddr::V4(to), false) => Some(Name::V4(to.into())),
             (SocketAddr::V4(to), true) => {
-                let mapped = std::net::SocketAddrV6::new(to.ip().to_ipv6_mapped(), to.port(), 0, 0);
+                let mapped = SocketAddrV6::new(to.ip().to_ipv6_mapped(), to.port(), 0, 0);
                 Some(Name::V6(mapped.into()))
             }
             (SocketAddr::V6(to), true) => Some(Name::V6(to.into())),
@@ -57,79 +57,34 @@ impl Name {
 #[derive(Clone, Copy)]
 pub struct Datagrams<'a> {
     pub to: Name,
-    pub from: Option<IpAddr>,
     pub bytes: &'a [u8],
     /// How long each but the last is; `None` if it is one.
     pub segment: Option<u16>,
 }
 
-/// Room for the control messages of a message.
+/// The control message that says how long a segment is.
 #[derive(Clone, Copy)]
 #[repr(C, align(8))]
-struct Control {
-    bytes: [u8; CONTROL],
-    used: usize,
+struct Segment {
+    header: cmsghdr,
+    length: u16,
 }
-
-/// UDP_SEGMENT, and pktinfo of IPv6.
-const CONTROL: usize = 24 + 40;
 
 // SAFETY: arithmetic only.
 const _: () = unsafe {
-    let address = if size_of::<in6_pktinfo>() > size_of::<in_pktinfo>() {
-        size_of::<in6_pktinfo>()
-    } else {
-        size_of::<in_pktinfo>()
-    };
-    assert!(CONTROL >= (libc::CMSG_SPACE(size_of::<u16>() as _) + libc::CMSG_SPACE(address as _)) as usize);
-    assert!(align_of::<cmsghdr>() <= 8);
+    assert!(size_of::<Segment>() == libc::CMSG_SPACE(size_of::<u16>() as _) as usize);
+    assert!(std::mem::offset_of!(Segment, length) == libc::CMSG_LEN(0) as usize);
 };
 
-impl Control {
-    fn of(datagrams: &Datagrams<'_>) -> Control {
-        let mut control = Control { bytes: [0; CONTROL], used: 0 };
-        if let Some(segment) = datagrams.segment {
-            control.add(libc::SOL_UDP, libc::UDP_SEGMENT, segment);
-        }
-        match (datagrams.from, datagrams.to) {
-            (None, _) => {}
-            (Some(IpAddr::V4(from)), Name::V4(_)) => {
-                let source = in_addr { s_addr: u32::from_ne_bytes(from.octets()) };
-                let any = in_addr { s_addr: 0 };
-                let info = in_pktinfo { ipi_ifindex: 0, ipi_spec_dst: source, ipi_addr: any };
-                control.add(libc::SOL_IP, libc::IP_PKTINFO, info);
-            }
-            (Some(from), _) => {
-                let from = match from {
-                    IpAddr::V4(from) => from.to_ipv6_mapped(),
-                    IpAddr::V6(from) => from,
-                };
-                let source = in6_addr { s6_addr: from.octets() };
-                let info = in6_pktinfo { ipi6_addr: source, ipi6_ifindex: 0 };
-                control.add(libc::SOL_IPV6, libc::IPV6_PKTINFO, info);
-            }
-        }
-        control
-    }
-
-    /// There is room for what [`Control::of`] adds.
-    fn add<T: Copy>(&mut self, level: c_int, kind: c_int, value: T) {
+impl Segment {
+    fn new(length: u16) -> Segment {
+        // SAFETY: integers, for which all zeros is a value; some C libraries have private padding there.
+        let mut header: cmsghdr = unsafe { std::mem::zeroed() };
         // SAFETY: arithmetic only.
-        let (length, space) = unsafe {
-            (libc::CMSG_LEN(size_of::<T>() as _) as usize, libc::CMSG_SPACE(size_of::<T>() as _) as usize)
-        };
-        assert!(self.used + space <= CONTROL, "at most one of each");
-        let at = self.bytes[self.used..].as_mut_ptr();
-        // SAFETY: `space` bytes from `at` on are in `bytes`; `at` is aligned for a header, because `bytes` is and each
-        // CMSG_SPACE is a multiple of that; the value is behind the header, where CMSG_LEN has it, aligned or not.
-        unsafe {
-            let header = at.cast::<cmsghdr>();
-            (*header).cmsg_len = length as _;
-            (*header).cmsg_level = level;
-            (*header).cmsg_type = kind;
-            at.add(length - size_of::<T>()).cast::<T>().write_unaligned(value);
-        }
-        self.used += space;
+        header.cmsg_len = unsafe { libc::CMSG_LEN(size_of::<u16>() as _) } as _;
+        header.cmsg_level = libc::SOL_UDP;
+        header.cmsg_type = libc::UDP_SEGMENT;
+        Segment { header, length }
     }
 }
 
@@ -137,7 +92,7 @@ impl Control {
 #[derive(Default)]
 pub struct Outbox {
     names: Vec<Name>,
-    controls: Vec<Control>,
+    segments: Vec<Option<Segment>>,
     vectors: Vec<iovec>,
     headers: Vec<mmsghdr>,
 }
@@ -155,18 +110,18 @@ impl Outbox {
     /// Makes them ready.
     pub fn fill<'a>(&'a mut self, messages: impl Iterator<Item = Datagrams<'a>>) -> Filled<'a> {
         self.names.clear();
-        self.controls.clear();
+        self.segments.clear();
         self.vectors.clear();
         self.headers.clear();
         for datagrams in messages {
             self.names.push(datagrams.to);
-            self.controls.push(Control::of(&datagrams));
+            self.segments.push(datagrams.segment.map(Segment::new));
             let bytes = datagrams.bytes;
             self.vectors.push(iovec { iov_base: bytes.as_ptr().cast_mut().cast(), iov_len: bytes.len() });
         }
         // From here on none of the three is moved to other memory.
         let vectors = self.vectors.as_mut_ptr();
-        for (index, (name, control)) in self.names.iter().zip(&self.controls).enumerate() {
+        for (index, (name, segment)) in self.names.iter().zip(&self.segments).enumerate() {
             // SAFETY: integers and pointers, for which all zeros is a value.
             let mut message: mmsghdr = unsafe { std::mem::zeroed() };
             let (pointer, length) = name.raw();
@@ -174,9 +129,9 @@ impl Outbox {
             message.msg_hdr.msg_namelen = length;
             message.msg_hdr.msg_iov = vectors.wrapping_add(index);
             message.msg_hdr.msg_iovlen = 1;
-            if control.used > 0 {
-                message.msg_hdr.msg_control = control.bytes.as_ptr().cast_mut().cast();
-                message.msg_hdr.msg_controllen = control.used as _;
+            if let Some(segment) = segment {
+                message.msg_hdr.msg_control = std::ptr::from_ref(segment).cast_mut().cast();
+                message.msg_hdr.msg_controllen = size_of_val(segment) as _;
             }
             self.headers.push(message);
         }

@@ -5,22 +5,20 @@
 //! Viewers behind TCP have a [`Connection`] each.
 
 mod batch;
-mod connection;
 mod messages;
 
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 use std::sync::Arc;
 
 pub use batch::{Batch, Counts};
-pub use connection::Connection;
+
+use crate::door::Connection;
 
 /// The way to a viewer.
 #[derive(Clone, Debug)]
 pub enum Path {
     /// From the media port.
     Udp(SocketAddr),
-    /// From the media port and this address of ours, where the kernel might take another than the viewer's packets came to.
-    UdpFrom(SocketAddr, IpAddr),
     /// Over a connection that the viewer made to it (RFC 6544), framed by RFC 4571.
     Tcp(Arc<Connection>),
 }

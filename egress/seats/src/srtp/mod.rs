@@ -53,7 +53,7 @@ impl Profile {
         }
     }
 
-    /// Bytes of what DTLS is asked for: both sides' master keys and salts.
+    /// Bytes that DTLS has to give for both sides' keys and salts.
     pub const fn keying_material(self) -> usize {
         2 * (self.key() + self.salt())
     }
@@ -99,13 +99,13 @@ impl fmt::Debug for Keys {
 }
 
 impl Keys {
-    /// Out of what DTLS has agreed on (RFC 5764 section 4.2): both sides' keys, then both sides' salts, those of the side that
-    /// began the handshake first. `began`: that was us.
+    /// Out of the [`Profile::keying_material`] of a handshake (RFC 5764 section 4.2): both sides' keys, then both sides' salts, those
+    /// of the side that began first. `began`: that was us.
     pub fn from_dtls(profile: Profile, material: &[u8], began: bool) -> Result<Keys, Error> {
-        let (key, salt) = (profile.key(), profile.salt());
         if material.len() != profile.keying_material() {
             return Err(Error::Keys);
         }
+        let (key, salt) = (profile.key(), profile.salt());
         let (keys, salts) = material.split_at(2 * key);
         let first = [&keys[..key], &salts[..salt]].concat();
         let second = [&keys[key..], &salts[salt..]].concat();
@@ -122,9 +122,6 @@ impl Keys {
 /// Why something cannot be sealed, or keys are of no use.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    /// DTLS has agreed on a profile that we never offer.
-    #[error("DTLS has agreed on an SRTP profile that is not known here")]
-    Profile,
     /// There are not as many bytes of keys as the profile has.
     #[error("keys of another length than the SRTP profile's")]
     Keys,

@@ -139,7 +139,7 @@ fn packets_are_those_of_libsrtp() {
 
 #[test]
 fn dtls_gives_keys_before_salts_and_the_beginner_first() {
-    let material = (0..56).collect::<Vec<u8>>();
+    let material: Vec<u8> = (0..56).collect();
     let part = |a: u8, b: u8| [(a..a + 16).collect::<Vec<u8>>(), (b..b + 12).collect()].concat();
     let keys = Keys::from_dtls(Profile::Aes128Gcm, &material, true).unwrap();
     assert_eq!((keys.profile, &keys.ours, &keys.theirs), (Profile::Aes128Gcm, &part(0, 32), &part(16, 44)));

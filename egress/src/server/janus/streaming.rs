@@ -11,6 +11,7 @@ use tokio::sync::mpsc;
 
 use crate::config::JanusConfig;
 use crate::mountpoints::Mountpoint;
+use crate::server::Ages;
 
 /// The plugin.
 pub const PLUGIN: &str = "janus.plugin.streaming";
@@ -43,9 +44,6 @@ pub struct Watching {
     /// What Janus offers.
     pub offer: String,
 }
-
-/// Time since the last packet of audio and video.
-pub type Ages = PerKind<Option<Duration>>;
 
 impl Streaming {
     /// Connects.
