@@ -15,7 +15,7 @@ use crate::stream::{Intake, Put};
 const MS: fn(u64) -> Duration = Duration::from_millis;
 
 fn at(now: Duration) -> Moment {
-    Moment { now, ntp: Ntp(u64::from(1u32) << 40 | ((now.as_micros() as u64) << 32) / 1_000_000) }
+    Moment { now, ntp: Ntp((1 << 40) + ((now.as_micros() as u64) << 32) / 1_000_000) }
 }
 
 fn taken(kind: Kind) -> Taken {

@@ -12,9 +12,6 @@ mod sitting;
 mod thread;
 mod wishes;
 
-#[cfg(test)]
-mod tests;
-
 use std::collections::HashMap;
 use std::net::UdpSocket;
 use std::sync::atomic::{AtomicU64, Ordering};
