@@ -1,12 +1,11 @@
 //! From its keyframe on a viewer gets each packet, once, as it was sent, and in numbers without a gap.
 
-use std::collections::BTreeMap;
 use std::time::Duration;
 
 use seats::Notice;
 
 use crate::client::{By, Viewer};
-use crate::studio::{MOUNTPOINT, Studio, number};
+use crate::studio::{MOUNTPOINT, Studio, is_whole, number};
 
 fn watches(by: By, begins: bool, loses: fn(u64) -> bool) {
     let mut studio = Studio::start();
@@ -14,7 +13,7 @@ fn watches(by: By, begins: bool, loses: fn(u64) -> bool) {
     viewer.loses = loses;
     let seat = viewer.seat;
     viewer.until("it sits", |viewer| {
-        studio.broadcast();
+        studio.broadcast.frame();
         viewer.received.video.len() > 300 && viewer.received.audio.len() > 100
     });
     studio.wait("up", |notice| *notice == Notice::Up(seat));
@@ -30,16 +29,10 @@ fn watches(by: By, begins: bool, loses: fn(u64) -> bool) {
     studio.server.leave(seat);
     viewer.take_part(Duration::from_millis(200));
     let before = viewer.received.video.len();
-    studio.broadcast();
+    studio.broadcast.frame();
     viewer.take_part(Duration::from_millis(200));
     assert_eq!(viewer.received.video.len(), before);
     assert!(studio.notices.try_iter().all(|n| !matches!(n, Notice::Gone(..))), "nobody asked");
-}
-
-/// Numbers go up by one, and so do the packets.
-fn is_whole(received: &BTreeMap<u64, Vec<u8>>) -> bool {
-    let all: Vec<(u64, u64)> = received.iter().map(|(sequence, p)| (*sequence, number(p))).collect();
-    all.windows(2).all(|two| two[1].0 == two[0].0 + 1 && two[1].1 == two[0].1 + 1)
 }
 
 #[test]

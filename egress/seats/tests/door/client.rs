@@ -220,8 +220,12 @@ impl Viewer {
         }
     }
 
-    /// Sends a packet as it is.
-    pub fn send(&mut self, packet: &[u8]) {
+    /// Sends what it has to send.
+    pub fn say(&mut self) {
+        self.act();
+    }
+
+    fn send(&mut self, packet: &[u8]) {
         match &mut self.socket {
             Socket::Udp(socket) => drop(socket.send_to(packet, self.server)),
             Socket::Tcp(stream, _) => {
