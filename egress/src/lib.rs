@@ -4,7 +4,7 @@
 //! - [`config`]: what was asked for, checked before anything is bound.
 //! - [`mountpoints`]: what is wanted and what there is become steps; [`portpool`]: their ports.
 //! - [`activity`]: whether media really arrives; [`viewers`]: who really watches; [`notices`]: what they are told.
-//! - [`capacity`]: how many may watch, join and listen.
+//! - [`capacity`]: how many may watch, join and listen; [`quality`]: how they fare.
 //! - [`view`]: what HTTP shows; [`rtp`], [`sdp`]: formats.
 //!
 //! Shells:
@@ -26,6 +26,7 @@ pub mod notices;
 pub mod page;
 pub mod pipeline;
 pub mod portpool;
+pub mod quality;
 pub mod records;
 pub mod rtp;
 pub mod sdp;

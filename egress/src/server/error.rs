@@ -1,6 +1,7 @@
 //! Why a server does not do what it is asked for.
 
 use node::http::{Classified, ErrorClass};
+use seats::Refusal;
 
 use super::janus::{is_bad_sdp, is_clash};
 use crate::mountpoints::Fault;
@@ -21,6 +22,9 @@ pub enum ServerError {
     /// Janus said no, in its own words.
     #[error(transparent)]
     Janus(#[from] janus::Error),
+    /// The native server has no seat.
+    #[error(transparent)]
+    Seats(#[from] seats::Refusal),
     /// It cannot restart ICE.
     #[error("ICE restarts are not supported; begin again with a POST")]
     NoRestart,
@@ -50,7 +54,11 @@ impl Classified for ServerError {
             ServerError::NoRestart => ErrorClass::Unsupported,
             ServerError::Janus(error) if is_clash(error) => ErrorClass::Conflict,
             ServerError::Janus(error) if is_bad_sdp(error) => ErrorClass::BadInput,
-            ServerError::Away(_) | ServerError::PortTaken(_) | ServerError::Janus(_) => {
+            ServerError::Seats(Refusal::NoSeat) => ErrorClass::Unknown,
+            ServerError::Away(_)
+            | ServerError::PortTaken(_)
+            | ServerError::Janus(_)
+            | ServerError::Seats(Refusal::NoMountpoint(_) | Refusal::TooManyJoining(_)) => {
                 ErrorClass::Unavailable
             }
         }

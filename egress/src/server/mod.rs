@@ -5,9 +5,11 @@
 //! told by [`SeatEvent`]s.
 //!
 //! - [`janus`]: a Janus with the Streaming plugin, beside this process.
+//! - [`native`]: this process itself.
 
 mod error;
 pub mod janus;
+pub mod native;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
@@ -23,8 +25,26 @@ use seats::{Credentials, Figures, Inlet};
 
 pub use error::ServerError;
 
+use self::janus::JanusServer;
+use self::native::NativeServer;
+use crate::config::{Config, ServerConfig};
+use crate::keyframes::Keyframes;
 use crate::mountpoints::Mountpoint;
 use crate::sdp::{Common, Numbers};
+
+/// A viewer whose connection does not come up for so long is not one.
+pub const CONNECTS_WITHIN: Duration = Duration::from_secs(30);
+
+/// What serves viewers by this configuration; not connected yet. `keyframes`: the way up the tree for what viewers need.
+pub async fn start(config: &Config, keyframes: Arc<Keyframes>) -> Result<Arc<dyn Server>, String> {
+    Ok(match &config.server {
+        ServerConfig::Janus(janus) => {
+            let node_id = config.node.node_id.clone();
+            Arc::new(JanusServer::new(janus.clone(), node_id, config.listen, keyframes).await?)
+        }
+        ServerConfig::Native(native) => Arc::new(NativeServer::start(native, keyframes)?),
+    })
+}
 
 /// Serves viewers. It comes and goes: [`Server::connect`], [`Server::tidy`], and then it can be used until [`Server::gone`].
 pub trait Server: Send + Sync {

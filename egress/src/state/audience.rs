@@ -1,7 +1,7 @@
 //! [`Audience`]: the viewers. Each has a seat in the server, for as long as it is connected.
 
 use std::sync::{Arc, Mutex, MutexGuard};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use futures_util::StreamExt;
 use futures_util::future::join_all;
@@ -16,13 +16,14 @@ use super::{EgressError, locked};
 use crate::capacity::Place;
 use crate::mountpoints::Mountpoint;
 use crate::sdp::{self, Common, Numbers, SdpError};
-use crate::server::{self, SeatEvent, Server};
+use crate::server::{self, CONNECTS_WITHIN, SeatEvent, Server};
 use crate::viewers::Viewers;
 
-/// A viewer whose connection does not come up for so long is not one.
-const CONNECTS_WITHIN: Duration = Duration::from_secs(30);
 /// A counter-offer is answered at once, or by a player that knows no counter-offers never: a seat is held for it.
 pub const COUNTER_OFFER_HOLDS: Duration = Duration::from_secs(10);
+
+/// Characters that are kept of what a player says of itself.
+const LONGEST_PLAYER: usize = 200;
 
 /// How long the viewers of a session that has ended are waited for.
 const DISMISSED_WITHIN: Duration = Duration::from_secs(2);
@@ -41,8 +42,26 @@ struct Seat {
     waits: bool,
     /// Connections that say that it is still there.
     ties: usize,
+    /// What it plays with, in its own words.
+    player: Arc<str>,
+    /// Since when its connection is up.
+    up: Option<Instant>,
     /// Its place among all viewers.
     place: Arc<Place>,
+}
+
+/// A viewer whose connection is up, for operators.
+pub struct Seated {
+    /// Its session.
+    pub session: String,
+    /// What it is called, and cannot be ended by.
+    pub name: String,
+    /// Number of its seat in the server.
+    pub seat: u64,
+    /// What it plays with, in its own words.
+    pub player: Arc<str>,
+    /// For how long.
+    pub up: Duration,
 }
 
 /// A connection that says that a viewer is still there. A moment after the last has gone, so has the viewer.
@@ -97,9 +116,9 @@ impl Wish {
         }
     }
 
-    fn read(offer: Option<&[u8]>, codec: VideoCodec) -> Result<Wish, EgressError> {
+    fn read(offer: Option<&[u8]>, codec: VideoCodec, numbers: Numbers) -> Result<Wish, EgressError> {
         let Some(player) = offer.map(sdp::parse).transpose()? else { return Ok(Wish::Asks(None)) };
-        match sdp::common(&player, codec, Numbers::Trees) {
+        match sdp::common(&player, codec, numbers) {
             Ok(common) => Ok(Wish::Served(Box::new((player, common)))),
             Err(SdpError::NoCodec(why)) => Ok(Wish::Asks(Some(why))),
             Err(bad) => Err(bad.into()),
@@ -122,27 +141,32 @@ impl Audience {
     /// Somebody wants to watch. With an offer that can be served it gets an answer, otherwise it gets the server's offer.
     pub(super) async fn watch(
         self: &Arc<Self>,
-        server: Result<&dyn Server, EgressError>,
+        server: &dyn Server,
+        is_there: Result<(), EgressError>,
         mountpoint: Mountpoint,
         offer: Option<&[u8]>,
+        player: &str,
         place: Place,
     ) -> Result<Reply, EgressError> {
         let session = mountpoint.session.as_str();
         // What is wrong with an offer is known before the server is asked for anything.
-        let wish = Wish::read(offer, mountpoint.codec)?;
-        let server = server?;
+        let wish = Wish::read(offer, mountpoint.codec, server.numbers())?;
+        is_there?;
         if !mountpoint.made {
             return Err(EgressError::NotReady(session.to_owned()));
         }
         let server::Watching { offer: theirs, seat: there, events } =
             server.watch(&mountpoint, wish.served()).await?;
         let viewer = format!("{:032x}", rand::random::<u128>());
+        let player: Arc<str> = player.chars().take(LONGEST_PLAYER).collect::<String>().into();
         let answered = async {
             let seat = |ice, waits| Seat {
                 there: there.clone(),
                 ice: Arc::new(ice),
                 waits,
                 ties: 0,
+                player,
+                up: None,
                 place: Arc::new(place),
             };
             match &wish {
@@ -269,6 +293,20 @@ impl Audience {
         (connected, connecting, viewers.served())
     }
 
+    /// All who are connected: to one session, or to any.
+    pub fn seated(&self, session: Option<&str>) -> Vec<Seated> {
+        let viewers = self.viewers();
+        let wanted = viewers.all().filter(|(_, of, _)| session.is_none_or(|session| session == *of));
+        let seated = wanted.map(|(viewer, session, seat)| Seated {
+            session: session.to_owned(),
+            name: name(viewer).to_owned(),
+            seat: seat.there.number(),
+            player: seat.player.clone(),
+            up: seat.up.map(|up| up.elapsed()).unwrap_or_default(),
+        });
+        seated.collect()
+    }
+
     fn seat(&self, session: &str, viewer: &str) -> Result<Seat, EgressError> {
         self.viewers().get(session, viewer).ok_or(EgressError::UnknownViewer)
     }
@@ -308,7 +346,8 @@ impl Audience {
                         joined = Some(tokio::time::Instant::now());
                         self.webhooks.tell("viewer.joined", told(&mountpoint, &viewer));
                     }
-                    if let Ok(seat) = self.seat(&mountpoint.session, &viewer) {
+                    if let Some(seat) = self.viewers().get_mut(&mountpoint.session, &viewer) {
+                        seat.up.get_or_insert_with(Instant::now);
                         seat.place.joined();
                     }
                     tracing::debug!("session {}: a viewer is up", mountpoint.session);
@@ -332,7 +371,12 @@ impl Audience {
     }
 }
 
-/// What webhooks say of a viewer: a name, and not the one that it can be ended by.
+/// What others call a viewer: not by the name that it can be ended by.
+fn name(viewer: &str) -> &str {
+    viewer.get(..16).unwrap_or(viewer)
+}
+
+/// What webhooks say of a viewer.
 fn told(mountpoint: &Mountpoint, viewer: &str) -> Value {
-    json!({ "sessionId": mountpoint.session, "viewerId": viewer.get(..16).unwrap_or(viewer) })
+    json!({ "sessionId": mountpoint.session, "viewerId": name(viewer) })
 }

@@ -154,13 +154,9 @@ impl Egress {
             return Err(EgressError::Pipeline(error));
         }
         self.books().made(&mountpoint.session);
-        tracing::info!(
-            "session {}: mountpoint {} on ports {} and {}",
-            mountpoint.session,
-            mountpoint.id,
-            mountpoint.ports.audio,
-            mountpoint.ports.video
-        );
+        let ports = mountpoint.ports.map(|ports| format!(" on ports {} and {}", ports.audio, ports.video));
+        let (session, id) = (&mountpoint.session, mountpoint.id);
+        tracing::info!("session {session}: mountpoint {id}{}", ports.unwrap_or_default());
         self.notices.start(&mountpoint.session);
         Ok(mountpoint)
     }
@@ -174,11 +170,8 @@ impl Egress {
                 Err(ServerError::PortTaken(why)) => why,
                 Err(error) => return Err(error.into()),
             };
-            tracing::warn!(
-                "session {}: Janus cannot take the ports {:?}: {why}",
-                mountpoint.session,
-                mountpoint.ports
-            );
+            let (session, name) = (&mountpoint.session, self.server.name());
+            tracing::warn!("session {session}: {name} cannot take the ports {:?}: {why}", mountpoint.ports);
             let other = self.books().other_ports(&mountpoint.session, why, now);
             mountpoint = other?;
         }

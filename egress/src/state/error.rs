@@ -26,6 +26,9 @@ pub enum EgressError {
     /// There is no such session here.
     #[error("there is no session '{0}' here")]
     UnknownSession(String),
+    /// Mountpoints of this node have no ports.
+    #[error("with --server native there is no pool of ports")]
+    NoPool,
     /// There is no such viewer of that session.
     #[error("there is no such viewer; it has left, or never came")]
     UnknownViewer,
@@ -62,7 +65,9 @@ impl Classified for EgressError {
     fn class(&self) -> ErrorClass {
         match self {
             EgressError::BadName | EgressError::BadRoom | EgressError::BadCodec(_) => ErrorClass::BadInput,
-            EgressError::UnknownSession(_) | EgressError::UnknownViewer => ErrorClass::Unknown,
+            EgressError::UnknownSession(_) | EgressError::UnknownViewer | EgressError::NoPool => {
+                ErrorClass::Unknown
+            }
             EgressError::Refused(refusal) => match refusal {
                 Refusal::SameSsrc(_) | Refusal::NoSsrc | Refusal::BadRoom(_) => ErrorClass::BadInput,
                 Refusal::PortsUsedUp(_) | Refusal::PortsHeld { .. } => ErrorClass::Unavailable,

@@ -30,14 +30,14 @@ use crate::capacity::{Capacity, Place};
 use crate::config::Config;
 use crate::mountpoints::{Books, Mountpoint};
 use crate::notices::Notices;
+use crate::quality::Quality;
 use crate::records::Records;
-use crate::server::Server;
-use crate::server::janus::JanusServer;
+use crate::server::{self, Server};
 use link::Link;
 use media::Media;
 use sources::Sources;
 
-pub use audience::{Audience, COUNTER_OFFER_HOLDS, Reply, Tie};
+pub use audience::{Audience, COUNTER_OFFER_HOLDS, Reply, Seated, Tie};
 pub use change::{NewMountpoint, Outcome};
 pub use error::EgressError;
 
@@ -61,6 +61,8 @@ pub struct Egress {
     audience: Arc<Audience>,
     capacity: Arc<Capacity>,
     notices: Notices,
+    /// How viewers fare, by what they report.
+    quality: Mutex<Quality>,
     admission: Arc<Admission>,
     webhooks: Webhooks,
     records: Mutex<Option<watch::Sender<Records>>>,
@@ -76,10 +78,7 @@ impl Egress {
         if config.node.tree.is_none() && config.sources.is_empty() {
             tracing::warn!("media is taken from anybody; --source CIDR limits it");
         }
-        let keyframes = media.keyframes.clone();
-        let (janus, node_id) = (config.janus.clone(), config.node.node_id.clone());
-        let server: Arc<dyn Server> =
-            Arc::new(JanusServer::new(janus, node_id, config.listen, keyframes).await?);
+        let server = server::start(&config, media.keyframes.clone()).await?;
         let (records, wanted) = watch::channel(Records::new());
         let rights = Rights {
             role: Role::Watch,
@@ -92,7 +91,7 @@ impl Egress {
         let webhooks =
             Webhooks::start(config.auth.webhook.clone(), &config.node.node_id, &config.node.tree_id);
         let egress = Egress {
-            books: Mutex::new(Books::new(config.pool.clone())),
+            books: Mutex::new(Books::new(config.server.pool().cloned())),
             limits: Limits::new(config.node.http.clone()),
             capacity: Capacity::new(config.most),
             config,
@@ -106,6 +105,7 @@ impl Egress {
             link: Link::new(server.name()),
             server,
             notices: Notices::new(webhooks.clone()),
+            quality: Mutex::default(),
             admission,
             webhooks,
             records: Mutex::new(Some(records)),
@@ -139,16 +139,16 @@ impl Egress {
         &self.audience
     }
 
-    /// Somebody wants to watch. With an offer that can be served it gets an answer, otherwise it gets the server's offer.
+    /// Somebody wants to watch; `player`: what it says it plays with. With an offer that can be served it gets an answer, otherwise it gets the server's offer.
     pub async fn watch(
         &self,
         session: &str,
         offer: Option<&[u8]>,
+        player: &str,
         place: Place,
     ) -> Result<Reply, EgressError> {
         let mountpoint = self.mountpoint(session)?;
-        let server = self.link.check().map(|()| &*self.server);
-        self.audience.watch(server, mountpoint, offer, place).await
+        self.audience.watch(&*self.server, self.link.check(), mountpoint, offer, player, place).await
     }
 
     /// A session's mountpoint.

@@ -9,12 +9,15 @@ use node::contract::field::mountpoint as field;
 use super::{Egress, locked};
 use crate::activity::{self, Activity, Served};
 use crate::mountpoints::Mountpoint;
+use crate::quality;
 use crate::records::Record;
 
 /// How often the streams' ages are judged.
 const JUDGE_EVERY: Duration = Duration::from_millis(500);
 /// The server is asked what it got once in so many times.
 const ASK_EVERY: u32 = 2;
+/// How viewers fare is looked at once in so many times.
+const LOOK_EVERY: u32 = (quality::LOOK_EVERY.as_millis() / JUDGE_EVERY.as_millis()) as u32;
 
 impl Egress {
     /// Watches, for ever.
@@ -27,6 +30,9 @@ impl Egress {
                 self.ask_server().await;
             }
             self.judge_all();
+            if count % LOOK_EVERY == 0 {
+                locked(&self.quality).look(self.server.figures(), self.started.elapsed());
+            }
         }
     }
 
@@ -97,17 +103,19 @@ impl Egress {
     }
 
     fn record(&self, mountpoint: &Mountpoint) -> Record {
-        let fields = vec![
+        let mut fields = vec![
             (field::SESSION_ID, mountpoint.session.clone()),
             (field::MOUNTPOINT_ID, mountpoint.id.to_string()),
             (field::AUDIO_SSRC, mountpoint.ssrcs.audio.to_string()),
             (field::VIDEO_SSRC, mountpoint.ssrcs.video.to_string()),
-            (field::JANUS_AUDIO_PORT, mountpoint.ports.audio.to_string()),
-            (field::JANUS_VIDEO_PORT, mountpoint.ports.video.to_string()),
             (field::EGRESS_NODE_ID, self.config.node.node_id.clone()),
             (field::TREE_ID, self.config.node.tree_id.clone()),
             (field::CREATED_AT, mountpoint.created.to_string()),
         ];
+        if let Some(ports) = mountpoint.ports {
+            fields.push((field::JANUS_AUDIO_PORT, ports.audio.to_string()));
+            fields.push((field::JANUS_VIDEO_PORT, ports.video.to_string()));
+        }
         let active = self.notices.is_active(&mountpoint.session);
         Record { session: mountpoint.session.clone(), fields, active }
     }

@@ -114,11 +114,12 @@ impl Server for JanusServer {
     fn open<'a>(&'a self, mountpoint: &'a Mountpoint) -> BoxFuture<'a, Result<PerKind<Outlet>, ServerError>> {
         async {
             let streaming = self.streaming()?;
-            let Pair { audio, video, rtcp } = mountpoint.ports;
-            if let Some(why) = taken(streaming.host, mountpoint.ports) {
+            let ports = mountpoint.ports.ok_or_else(|| ServerError::PortTaken("it has none".to_owned()))?;
+            if let Some(why) = taken(streaming.host, ports) {
                 return Err(ServerError::PortTaken(why));
             }
-            streaming.create(mountpoint).await.map_err(|error| match is_port_taken(&error) {
+            let Pair { audio, video, rtcp } = ports;
+            streaming.create(mountpoint, ports).await.map_err(|error| match is_port_taken(&error) {
                 true => ServerError::PortTaken(error.to_string()),
                 false => error.into(),
             })?;
