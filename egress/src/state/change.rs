@@ -173,6 +173,7 @@ impl Egress {
         streaming: &Streaming,
         mountpoint: &Mountpoint,
     ) -> Result<Mountpoint, EgressError> {
+        streaming.settle().await?;
         let (mut mountpoint, now) = (mountpoint.clone(), crate::now_ms());
         loop {
             let why = match taken(streaming.host, mountpoint.ports) {
