@@ -195,26 +195,17 @@ impl Association {
         Err(Broken::Stranger)
     }
 
-    /// RFC 5764 section 4.2: keys of who began and who answered, then their salts.
     fn keys(&self) -> Result<Keys, Broken> {
-        let profile = self.stream.ssl().selected_srtp_profile();
-        let (profile, key, salt) = match profile.ok_or(Broken::NoProfile)?.id() {
-            SrtpProfileId::SRTP_AEAD_AES_128_GCM => (Profile::Aes128Gcm, 16, 12),
-            SrtpProfileId::SRTP_AEAD_AES_256_GCM => (Profile::Aes256Gcm, 32, 12),
-            SrtpProfileId::SRTP_AES128_CM_SHA1_80 => (Profile::Aes128Cm, 16, 14),
+        let ssl = self.stream.ssl();
+        let profile = match ssl.selected_srtp_profile().ok_or(Broken::NoProfile)?.id() {
+            SrtpProfileId::SRTP_AEAD_AES_128_GCM => Profile::Aes128Gcm,
+            SrtpProfileId::SRTP_AEAD_AES_256_GCM => Profile::Aes256Gcm,
+            SrtpProfileId::SRTP_AES128_CM_SHA1_80 => Profile::Aes128Cm,
             _ => return Err(Broken::NoProfile),
         };
-        let mut material = vec![0; 2 * (key + salt)];
-        let ssl = self.stream.ssl();
+        let mut material = vec![0; profile.keying_material()];
         ssl.export_keying_material(&mut material, "EXTRACTOR-dtls_srtp", None)?;
-        let (keys, salts) = material.split_at(2 * key);
-        let of = |who: usize| {
-            let key = &keys[who * key..][..key];
-            [key, &salts[who * salt..][..salt]].concat()
-        };
-        let (began, answered) = (of(0), of(1));
-        let (ours, theirs) = if self.begins { (answered, began) } else { (began, answered) };
-        Ok(Keys { profile, ours, theirs })
+        Keys::from_dtls(profile, &material, !self.begins).map_err(|e| Broken::Failed(e.to_string()))
     }
 }
 

@@ -1,0 +1,45 @@
+//! Whoever says goodbye (DTLS `close_notify`) is gone at once, either way.
+
+use seats::Notice;
+
+use crate::client::{By, Viewer};
+use crate::studio::{MOUNTPOINT, Studio};
+
+fn watching(studio: &mut Studio) -> Viewer {
+    let mut viewer = Viewer::join(&studio.server, MOUNTPOINT, By::Udp, true);
+    viewer.until("it watches", |viewer| {
+        studio.broadcast.frame();
+        !viewer.received.video.is_empty()
+    });
+    viewer
+}
+
+#[test]
+fn a_viewers() {
+    let mut studio = Studio::start();
+    let mut viewer = watching(&mut studio);
+    viewer.rtc.close().unwrap();
+    viewer.say();
+    let seat = viewer.seat;
+    let gone = studio.wait("gone", |notice| matches!(notice, Notice::Gone(whose, _) if *whose == seat));
+    assert_eq!(gone, Notice::Gone(seat, "it said goodbye".to_owned()));
+}
+
+#[test]
+fn the_servers() {
+    let mut studio = Studio::start();
+    let mut left = watching(&mut studio);
+    studio.server.leave(left.seat);
+    left.until("told to leave", |viewer| !viewer.rtc.is_alive());
+
+    let mut ended = watching(&mut studio);
+    studio.server.close(MOUNTPOINT);
+    ended.until("its stream has ended", |viewer| !viewer.rtc.is_alive());
+    let seat = ended.seat;
+    studio.wait("gone", |notice| matches!(notice, Notice::Gone(whose, _) if *whose == seat));
+
+    let mut studio = Studio::start();
+    let mut stays = watching(&mut studio);
+    drop(studio);
+    stays.until("the server ends", |viewer| !viewer.rtc.is_alive());
+}
