@@ -21,7 +21,14 @@ fn a_slow_viewer_loses_its_own() {
     let connection = Connection::new(1, stream, peer).unwrap();
     let path = Path::Tcp(Arc::new(connection));
     let keys = keys(2, Profile::Aes128Gcm);
-    server.workers.sit(Arrival { seat: Seat(2), mountpoint: STAGE, media: taken(2), keys, path });
+    server.workers.sit(Arrival {
+        seat: Seat(2),
+        mountpoint: STAGE,
+        media: taken(2),
+        keys,
+        path,
+        alive: Default::default(),
+    });
     assert_eq!(server.notice(), Notice::Up(Seat(2)));
     let mut viewers = Viewers::sit(&server, [(1, Profile::Aes128Gcm)]);
     server.push(Kind::Video, 1, true);
