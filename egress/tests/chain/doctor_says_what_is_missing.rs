@@ -27,7 +27,7 @@ pub fn doctor_of(lab: &Lab, by: By, arguments: &[&str], env: &[(&str, &str)]) ->
 fn test() {
     let lab = lab();
     let _turn = Turn::start(&lab, "view", Ipv4Addr::new(10, 77, 0, 2), TurnLogin::Secret("north")).unwrap();
-    let world = World::start(&lab);
+    let mut world = World::start(&lab);
     let servers = "stun:10.77.0.2:3478,turn:10.77.0.2:3478?transport=udp,turn:10.77.0.2:3478?transport=tcp";
     let env = [("API", "0.0.0.0:7073"), ("ICE_SERVERS", servers), ("TURN_SECRET", "north")];
     let (code, text) = doctor(&lab, &[], &env);

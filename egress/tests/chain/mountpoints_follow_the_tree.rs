@@ -22,7 +22,7 @@ fn mountpoints_follow_the_tree(by: By) {
         expected[name] = port.parse().unwrap();
     }
     assert_eq!(world.post("/mountpoint/create", &body), (200, expected.clone()));
-    assert_eq!(world.post("/mountpoint/create", &body), (200, expected));
+    assert_eq!(world.post("/mountpoint/create", &body), (200, expected.clone()));
 
     let reason =
         |world: &World| world.get("/mountpoint/s1")["reason"].as_str().unwrap_or_default().to_owned();

@@ -4,9 +4,9 @@ use serde_json::json;
 use crate::bad_requests_are_refused_and_leave_nothing::offer;
 use crate::common::{By, World, lab, on_both};
 
-/// The table that the injection is tried with as well.
 on_both!(whip_and_whep_speak_alike);
 
+/// The table that the injection is tried with as well.
 fn whip_and_whep_speak_alike(by: By) {
     let lab = lab();
     let world = World::start_by(&lab, by, &[("WHEP_TOKEN", lab::wish::TOKEN)]);

@@ -72,8 +72,8 @@ pub(crate) use on_both;
 pub struct World<'lab> {
     pub lab: &'lab Lab,
     pub redis: Redis<'lab>,
-    by: By,
-    janus: Option<Janus<'lab>>,
+    pub by: By,
+    pub janus: Option<Janus<'lab>>,
     pub egress: Process,
 }
 
