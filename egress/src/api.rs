@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use axum::Router;
 use axum::extract::rejection::JsonRejection;
-use axum::extract::{Path, RawQuery, State};
+use axum::extract::{Path, Query, RawQuery, State};
 use axum::http::{StatusCode, header};
 use axum::response::sse::{Event, KeepAlive, Sse};
 use axum::response::{IntoResponse, Json, Response};
@@ -14,11 +14,13 @@ use axum::routing::{get, post};
 use futures_util::{Stream, StreamExt, stream};
 use node::auth::Open;
 use node::http::{self, Access, Client, Failed, HttpService, Share, wish};
+use serde::Deserialize;
 use serde_json::{Value, json};
 use tokio::sync::broadcast::error::RecvError;
 
 use crate::notices::Notice;
 use crate::state::{Egress, EgressError, NewMountpoint, Outcome, Tie};
+use crate::view::Viewers;
 use crate::{page, whep};
 
 /// A connection for events on which nothing happens is kept open with a comment.
@@ -57,6 +59,7 @@ pub fn routers(egress: Arc<Egress>) -> (HttpService, Option<HttpService>) {
         .route("/broadcasts", get(async |State(egress): Shared| Json(broadcasts(&egress))))
         .route("/portpool", get(port_pool))
         .route("/mountpoints", get(async |State(egress): Shared| Json(egress.mountpoints())))
+        .route("/viewers", get(viewers))
         .route("/mountpoint/create", post(create))
         .route("/mountpoint/{session}", get(show).delete(destroy))
         .route("/mountpoint/{session}/destroy", post(destroy))
@@ -83,6 +86,16 @@ async fn destroy(State(egress): Shared, Path(session): Path<String>) -> Result<J
         true => Ok(Json(json!({ "sessionId": session, "destroyed": true }))),
         false => Err(EgressError::UnknownSession(session).into()),
     }
+}
+
+/// `id=SESSION`: only those.
+#[derive(Deserialize)]
+struct Whose {
+    id: Option<String>,
+}
+
+async fn viewers(State(egress): Shared, Query(whose): Query<Whose>) -> Json<Viewers> {
+    Json(egress.viewers(whose.id.as_deref()))
 }
 
 async fn port_pool(State(egress): Shared) -> Result<Response, Failed> {

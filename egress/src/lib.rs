@@ -3,10 +3,9 @@
 //! Without I/O:
 //! - [`config`]: what was asked for, checked before anything is bound.
 //! - [`mountpoints`]: what is wanted and what there is become steps; [`portpool`]: their ports.
-//! - [`activity`]: whether media really arrives; [`viewers`]: who really watches; [`notices`]: what they
-//!   are told; [`continuity`]: streams that begin anew.
-//! - [`capacity`]: how many may watch, join and listen.
-//! - [`view`]: what HTTP shows; [`rtp`], [`picture`], [`sdp`]: formats.
+//! - [`activity`]: whether media really arrives; [`viewers`]: who really watches; [`notices`]: what they are told.
+//! - [`capacity`]: how many may watch, join and listen; [`quality`]: how they fare.
+//! - [`view`]: what HTTP shows; [`rtp`], [`sdp`]: formats.
 //!
 //! Shells:
 //! - [`pipeline`]: GStreamer; [`server`]: what serves viewers, Janus; [`records`]: Redis; [`keyframes`]: RTCP.
@@ -18,7 +17,6 @@ pub mod api;
 pub mod capacity;
 pub mod cli;
 pub mod config;
-pub mod continuity;
 pub mod daemon;
 pub mod doctor;
 pub mod keyframes;
@@ -26,9 +24,9 @@ pub mod metrics;
 pub mod mountpoints;
 pub mod notices;
 pub mod page;
-pub mod picture;
 pub mod pipeline;
 pub mod portpool;
+pub mod quality;
 pub mod records;
 pub mod rtp;
 pub mod sdp;

@@ -28,7 +28,7 @@ const JOINS: NonZeroU32 = NonZeroU32::new(50).unwrap();
 /// Where WHEP is served unless told otherwise.
 const WHEP: &str = "/whep";
 /// Paths that WHEP must leave alone.
-const OTHERS: [&str; 12] = [
+const OTHERS: [&str; 13] = [
     "",
     "/status",
     "/topology",
@@ -41,6 +41,7 @@ const OTHERS: [&str; 12] = [
     "/portpool",
     "/events",
     "/broadcasts",
+    "/viewers",
 ];
 
 /// The flags of an egress, as they were given.

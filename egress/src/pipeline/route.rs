@@ -6,12 +6,12 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::time::Duration;
 
+use node::media::continuity::Continuity;
 use node::media::rtp::Header;
-use node::media::{Codec, Ssrc};
+use node::media::{Codec, Ssrc, picture};
 
-use crate::continuity::Continuity;
+use crate::rtp;
 use crate::server::Outlet;
-use crate::{picture, rtp};
 
 /// How often the sender's address is looked at.
 const LOOK: Duration = Duration::from_millis(500);

@@ -1,7 +1,7 @@
 //! [`Audience`]: the viewers. Each has a seat in the server, for as long as it is connected.
 
 use std::sync::{Arc, Mutex, MutexGuard};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use futures_util::StreamExt;
 use futures_util::future::join_all;
@@ -22,6 +22,9 @@ use crate::viewers::Viewers;
 /// A counter-offer is answered at once, or by a player that knows no counter-offers never: a seat is held for it.
 pub const COUNTER_OFFER_HOLDS: Duration = Duration::from_secs(10);
 
+/// Characters that are kept of what a player says of itself.
+const LONGEST_PLAYER: usize = 200;
+
 /// How long the viewers of a session that has ended are waited for.
 const DISMISSED_WITHIN: Duration = Duration::from_secs(2);
 
@@ -41,8 +44,26 @@ struct Seat {
     waits: bool,
     /// Connections that say that it is still there.
     ties: usize,
+    /// What it plays with, in its own words.
+    player: Arc<str>,
+    /// Since when its connection is up.
+    up: Option<Instant>,
     /// Its place among all viewers.
     place: Arc<Place>,
+}
+
+/// A viewer whose connection is up, for operators.
+pub struct Seated {
+    /// Its session.
+    pub session: String,
+    /// What it is called, and cannot be ended by.
+    pub name: String,
+    /// Number of its seat in the server.
+    pub seat: u64,
+    /// What it plays with, in its own words.
+    pub player: Arc<str>,
+    /// For how long.
+    pub up: Duration,
 }
 
 /// A connection that says that a viewer is still there. A moment after the last has gone, so has the viewer.
@@ -126,6 +147,7 @@ impl Audience {
         is_there: Result<(), EgressError>,
         mountpoint: Mountpoint,
         offer: Option<&[u8]>,
+        player: &str,
         place: Place,
     ) -> Result<Reply, EgressError> {
         let session = mountpoint.session.as_str();
@@ -138,6 +160,7 @@ impl Audience {
         let server::Watching { offer: theirs, seat: there, events } =
             server.watch(&mountpoint, wish.served()).await?;
         let viewer = format!("{:032x}", rand::random::<u128>());
+        let player: Arc<str> = player.chars().take(LONGEST_PLAYER).collect::<String>().into();
         let answered = async {
             let seat = |ice, waits| Seat {
                 there: there.clone(),
@@ -145,6 +168,8 @@ impl Audience {
                 restarts: 0,
                 waits,
                 ties: 0,
+                player,
+                up: None,
                 place: Arc::new(place),
             };
             match &wish {
@@ -289,6 +314,20 @@ impl Audience {
         (connected, connecting, viewers.served())
     }
 
+    /// All who are connected: to one session, or to any.
+    pub fn seated(&self, session: Option<&str>) -> Vec<Seated> {
+        let viewers = self.viewers();
+        let wanted = viewers.all().filter(|(_, of, _)| session.is_none_or(|session| session == *of));
+        let seated = wanted.map(|(viewer, session, seat)| Seated {
+            session: session.to_owned(),
+            name: name(viewer).to_owned(),
+            seat: seat.there.number(),
+            player: seat.player.clone(),
+            up: seat.up.map(|up| up.elapsed()).unwrap_or_default(),
+        });
+        seated.collect()
+    }
+
     fn seat(&self, session: &str, viewer: &str) -> Result<Seat, EgressError> {
         self.viewers().get(session, viewer).ok_or(EgressError::UnknownViewer)
     }
@@ -328,7 +367,8 @@ impl Audience {
                         joined = Some(tokio::time::Instant::now());
                         self.webhooks.tell("viewer.joined", told(&mountpoint, &viewer));
                     }
-                    if let Ok(seat) = self.seat(&mountpoint.session, &viewer) {
+                    if let Some(seat) = self.viewers().get_mut(&mountpoint.session, &viewer) {
+                        seat.up.get_or_insert_with(Instant::now);
                         seat.place.joined();
                     }
                     tracing::debug!("session {}: a viewer is up", mountpoint.session);
@@ -352,7 +392,12 @@ impl Audience {
     }
 }
 
-/// What webhooks say of a viewer: a name, and not the one that it can be ended by.
+/// What others call a viewer: not by the name that it can be ended by.
+fn name(viewer: &str) -> &str {
+    viewer.get(..16).unwrap_or(viewer)
+}
+
+/// What webhooks say of a viewer.
 fn told(mountpoint: &Mountpoint, viewer: &str) -> Value {
-    json!({ "sessionId": mountpoint.session, "viewerId": viewer.get(..16).unwrap_or(viewer) })
+    json!({ "sessionId": mountpoint.session, "viewerId": name(viewer) })
 }

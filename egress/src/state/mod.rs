@@ -30,13 +30,14 @@ use crate::capacity::{Capacity, Place};
 use crate::config::Config;
 use crate::mountpoints::{Books, Mountpoint};
 use crate::notices::Notices;
+use crate::quality::Quality;
 use crate::records::Records;
 use crate::server::{self, Server};
 use link::Link;
 use media::Media;
 use sources::Sources;
 
-pub use audience::{Audience, COUNTER_OFFER_HOLDS, Reply, Tie};
+pub use audience::{Audience, COUNTER_OFFER_HOLDS, Reply, Seated, Tie};
 pub use change::{NewMountpoint, Outcome};
 pub use error::EgressError;
 
@@ -60,6 +61,8 @@ pub struct Egress {
     audience: Arc<Audience>,
     capacity: Arc<Capacity>,
     notices: Notices,
+    /// How viewers fare, by what they report.
+    quality: Mutex<Quality>,
     admission: Arc<Admission>,
     webhooks: Webhooks,
     records: Mutex<Option<watch::Sender<Records>>>,
@@ -102,6 +105,7 @@ impl Egress {
             link: Link::new(server.name()),
             server,
             notices: Notices::new(webhooks.clone()),
+            quality: Mutex::default(),
             admission,
             webhooks,
             records: Mutex::new(Some(records)),
@@ -135,15 +139,16 @@ impl Egress {
         &self.audience
     }
 
-    /// Somebody wants to watch. With an offer that can be served it gets an answer, otherwise it gets the server's offer.
+    /// Somebody wants to watch; `player`: what it says it plays with. With an offer that can be served it gets an answer, otherwise it gets the server's offer.
     pub async fn watch(
         &self,
         session: &str,
         offer: Option<&[u8]>,
+        player: &str,
         place: Place,
     ) -> Result<Reply, EgressError> {
         let mountpoint = self.mountpoint(session)?;
-        self.audience.watch(&*self.server, self.link.check(), mountpoint, offer, place).await
+        self.audience.watch(&*self.server, self.link.check(), mountpoint, offer, player, place).await
     }
 
     /// A session's mountpoint.

@@ -9,12 +9,15 @@ use node::contract::field::mountpoint as field;
 use super::{Egress, locked};
 use crate::activity::{self, Activity, Served};
 use crate::mountpoints::Mountpoint;
+use crate::quality;
 use crate::records::Record;
 
 /// How often the streams' ages are judged.
 const JUDGE_EVERY: Duration = Duration::from_millis(500);
 /// The server is asked what it got once in so many times.
 const ASK_EVERY: u32 = 2;
+/// How viewers fare is looked at once in so many times.
+const LOOK_EVERY: u32 = (quality::LOOK_EVERY.as_millis() / JUDGE_EVERY.as_millis()) as u32;
 
 impl Egress {
     /// Watches, for ever.
@@ -27,6 +30,9 @@ impl Egress {
                 self.ask_server().await;
             }
             self.judge_all();
+            if count % LOOK_EVERY == 0 {
+                locked(&self.quality).look(self.server.figures(), self.started.elapsed());
+            }
         }
     }
 

@@ -8,13 +8,13 @@ use node::record::NodeType;
 use node::tree::TreeView;
 use node::view::{Gstreamer, Topology};
 
-use super::Egress;
+use super::{Egress, locked};
 use crate::config::ServerConfig;
 use crate::mountpoints::Mountpoint;
 use crate::portpool::{self, PortPool};
 use crate::view::{
-    Counted, Details, JanusView, Keyframes, MountpointView, Mountpoints, NativeView, Network, Sample, Status,
-    Watching,
+    Counted, Details, FiguresView, JanusView, Keyframes, MountpointView, Mountpoints, NativeView, Network,
+    Sample, Status, ViewerView, Viewers, Watching,
 };
 
 impl Base for Egress {
@@ -63,6 +63,10 @@ impl Egress {
             admissions: self.admission.counts(),
             told: self.webhooks.told(),
             capacity: self.capacity.view(),
+            quality: matches!(self.config.server, ServerConfig::Native(_)).then(|| {
+                let quality = locked(&self.quality);
+                (quality.sums(), quality.histograms())
+            }),
             http: self.limits.taken(),
         }
     }
@@ -73,6 +77,25 @@ impl Egress {
         let mountpoints: Vec<MountpointView> =
             all.iter().map(|mountpoint| self.detailed(mountpoint)).collect();
         Mountpoints { count: mountpoints.len(), mountpoints }
+    }
+
+    /// `GET /viewers`, of one session or of all.
+    pub fn viewers(&self, session: Option<&str>) -> Viewers {
+        let mut seated = self.audience.seated(session);
+        seated.sort_by(|one, other| (&one.session, &one.name).cmp(&(&other.session, &other.name)));
+        let figures = self.server.figures();
+        let quality = locked(&self.quality);
+        let viewers = seated.into_iter().map(|seated| ViewerView {
+            figures: figures
+                .get(&seated.seat)
+                .map(|figures| FiguresView::new(figures, quality.lately(seated.seat))),
+            session_id: seated.session,
+            viewer_id: seated.name,
+            player: seated.player.to_string(),
+            seconds: seated.up.as_secs(),
+        });
+        let viewers: Vec<ViewerView> = viewers.collect();
+        Viewers { count: viewers.len(), viewers }
     }
 
     /// `GET /mountpoint/{sid}`.
