@@ -12,6 +12,8 @@ use crate::server::janus::{PLUGIN, admits};
 const PROGRAM: &str = "egress";
 /// What the media of a mountpoint wants to wait in while Janus is busy.
 const OF_A_MOUNTPOINT: usize = 1 << 20;
+/// Files that Janus opens for a viewer (counted), for a mountpoint (RTP and RTCP, audio and video) and for everything else.
+const FILES: [u64; 3] = [3, 4, 64];
 
 /// Everything, in the order in which it is mended best.
 pub async fn examine(config: &Config) -> Vec<Finding> {
@@ -61,6 +63,11 @@ async fn janus(config: &JanusConfig) -> Vec<Finding> {
     if is_here {
         findings.push(machine::pool("port pool", "janus", first..=last));
         findings.push(machine::default_buffer(OF_A_MOUNTPOINT));
+        let (viewers, mountpoints) = (config.most.viewers as u64, u64::from(config.pool.size()));
+        let [of_viewer, of_mountpoint, rest] = FILES;
+        let wanted = of_viewer * viewers + of_mountpoint * mountpoints + rest;
+        let why = format!("{viewers} viewers (max-viewers) and {mountpoints} mountpoints");
+        findings.push(machine::open_files_of("Janus' open files", config.janus.port, wanted, &why));
     }
     findings
 }

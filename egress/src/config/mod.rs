@@ -23,6 +23,8 @@ use crate::capacity::Most;
 
 /// What is so unless told otherwise.
 const DEFAULTS: Defaults = Defaults { node_id: "egress-1", api_port: 7073 };
+/// Viewers unless told otherwise: what one Janus serves of 1.4 Mbit/s without losing any (docs/capacity.md).
+const VIEWERS: usize = 300;
 /// Joins of one client a second unless told otherwise.
 const JOINS: NonZeroU32 = NonZeroU32::new(50).unwrap();
 /// Where WHEP is served unless told otherwise.
@@ -125,7 +127,7 @@ fn most(settings: &mut Settings<'_>, node: &NodeConfig) -> Result<Most, ConfigEr
     };
     let per_second = settings.get(&MAX_CLIENT_JOINS, rate)?.unwrap_or(JOINS);
     Ok(Most {
-        viewers: find(&MAX_VIEWERS, 10_000)?,
+        viewers: find(&MAX_VIEWERS, VIEWERS)?,
         joining: find(&MAX_JOINING, 2_000)?,
         client_joining: find(&MAX_CLIENT_JOINING, 100)?,
         client_joins: Rate::per_second(per_second),

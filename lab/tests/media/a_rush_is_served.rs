@@ -26,7 +26,8 @@ fn cpu(pid: u32) -> Duration {
 fn rush(name: &str, count: usize, within: u32) {
     let lab = Lab::new(name).unwrap();
     // The proxy asks for everybody; nobody's limit but the number of all that join at once is to be met.
-    let studio = Studio::open_with(&lab, MediaOver::V4, Mode::Tc, [1, 1], &[]).unwrap();
+    let studio =
+        Studio::open_with(&lab, MediaOver::V4, Mode::Tc, [1, 1], &[("MAX_VIEWERS", "2000")]).unwrap();
     studio.proxy_namespace().unwrap();
     studio.create_session("show", [7777, 8888]).unwrap();
     // Few packets: what is asked is how many can join.
