@@ -63,7 +63,7 @@ pub fn run(suite: Suite, table: Table) -> Result<()> {
     cases.sort();
     let mut programs: BTreeMap<&str, Vec<String>> = BTreeMap::new();
     for case in &cases {
-        let names = programs.entry(&case.program).or_default();
+        let names = programs.entry(case.runs_in()).or_default();
         if !names.contains(&case.test) {
             names.push(case.test.clone());
         }
@@ -82,7 +82,7 @@ pub fn run(suite: Suite, table: Table) -> Result<()> {
     let mut wrong = 0;
     println!("\n| {first} | {second} | {third} | now |\n|---|---|---|---|");
     for case in &cases {
-        let now = judge(case, &passed[case.program.as_str()], &failures);
+        let now = judge(case, &passed[case.runs_in()], &failures);
         wrong += usize::from(now == Now::Wrong);
         println!("| {} | {} | {} | {now} |", case.id, case.input, case.right);
     }
@@ -94,12 +94,20 @@ pub fn run(suite: Suite, table: Table) -> Result<()> {
 }
 
 fn arguments(suite: Suite, program: &str, tests: &[String]) -> (Priority, Vec<String>) {
-    match program.strip_prefix(UNIT) {
-        Some(package) => (Priority::Ordinary, suite.unit_tests(package, tests)),
-        None => {
+    match program {
+        // Of all packages at once: one alone would be compiled with other features, and all that it needs once more.
+        UNIT => (Priority::Ordinary, suite.tests(&["--lib".to_owned(), "--bins".to_owned()], tests)),
+        program => {
             let told = [&["--test-threads=1".to_owned()], tests].concat();
             (Priority::First, suite.tests(&suite::named(&[program]), &told))
         }
+    }
+}
+
+impl Case {
+    /// The program that has its test, or [`UNIT`] for all that have unit tests.
+    fn runs_in(&self) -> &str {
+        if self.program.starts_with(UNIT) { UNIT } else { &self.program }
     }
 }
 
