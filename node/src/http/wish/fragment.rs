@@ -35,11 +35,14 @@ impl Fragment {
     pub fn parse(text: &str) -> Result<Fragment, Trickle> {
         let mut fragment = Fragment::default();
         let (mut line_index, mut mid) = (None::<usize>, None::<&str>);
+        if text.trim().is_empty() {
+            return Err(Trickle::Empty);
+        }
         for line in text.lines().map(str::trim).filter(|line| !line.is_empty()) {
             let (kind, value) = line
                 .split_once('=')
                 .filter(|(kind, _)| kind.len() == 1)
-                .ok_or_else(|| Trickle::Malformed(line.escape_debug().take(40).collect::<String>()))?;
+                .ok_or_else(|| Trickle::Malformed(quoted(line)))?;
             let here =
                 |text| Candidate { text, mid: mid.map(str::to_owned), line: line_index.unwrap_or_default() };
             match (kind, value.split_once(':').unwrap_or((value, ""))) {
@@ -50,7 +53,10 @@ impl Fragment {
                 ("a", ("mid", name)) => mid = Some(name),
                 ("a", ("ice-ufrag", user)) => fragment.users.push(user.to_owned()),
                 ("a", ("ice-pwd", password)) => fragment.passwords.push(password.to_owned()),
-                ("a", ("candidate", _)) => fragment.candidates.push(here(Some(value.to_owned()))),
+                ("a", ("candidate", what)) if is_candidate(what) => {
+                    fragment.candidates.push(here(Some(value.to_owned())));
+                }
+                ("a", ("candidate", _)) => return Err(Trickle::NoCandidate(quoted(value))),
                 ("a", ("end-of-candidates", _)) => fragment.candidates.push(here(None)),
                 _ => {}
             }
@@ -59,12 +65,40 @@ impl Fragment {
     }
 }
 
+/// Whether it is a candidate, as what follows `candidate:` (RFC 8839 section 5.1). What it can be reached by is for ICE to find out;
+/// a name is one of mDNS.
+fn is_candidate(text: &str) -> bool {
+    let number = |text: &str, range: std::ops::RangeInclusive<u32>| {
+        text.bytes().all(|byte| byte.is_ascii_digit())
+            && text.parse().is_ok_and(|number| range.contains(&number))
+    };
+    let words: Vec<&str> = text.split(' ').collect();
+    let [foundation, component, transport, priority, address, port, "typ", kind, ..] = &words[..] else {
+        return false;
+    };
+    [foundation, transport, address, kind].iter().all(|word| !word.is_empty())
+        && foundation.len() <= 32
+        && number(component, 1..=256)
+        && number(priority, 0..=u32::MAX)
+        && number(port, 0..=65_535)
+}
+
+fn quoted(text: &str) -> String {
+    text.escape_debug().take(40).collect()
+}
+
 /// Why candidates are not taken.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Trickle {
     /// It is no fragment.
     #[error("'{0}' is no line of an SDP fragment (RFC 8840)")]
     Malformed(String),
+    /// There is nothing in it.
+    #[error("the body is empty; send an SDP fragment with candidates (RFC 8840)")]
+    Empty,
+    /// A line that says that it is a candidate, and is none.
+    #[error("'{0}' is no candidate (RFC 8839 section 5.1)")]
+    NoCandidate(String),
     /// It is about another ICE session.
     #[error("this is about another ICE session; begin again with a POST")]
     Restart,
@@ -76,7 +110,7 @@ pub enum Trickle {
 impl Classified for Trickle {
     fn class(&self) -> ErrorClass {
         match self {
-            Trickle::Malformed(_) => ErrorClass::BadInput,
+            Trickle::Malformed(_) | Trickle::Empty | Trickle::NoCandidate(_) => ErrorClass::BadInput,
             // RFC 9725 section 4.3.3.
             Trickle::Restart => ErrorClass::Unsupported,
             Trickle::TooMany => ErrorClass::TooLarge,
@@ -155,8 +189,42 @@ mod tests {
             line: 0,
         };
         assert_eq!(fragment.candidates, [first, Candidate { text: None, mid: None, line: 1 }]);
-        assert_eq!(Fragment::parse(""), Ok(Fragment::default()));
+        assert_eq!(Fragment::parse(" \r\n"), Err(Trickle::Empty));
         assert_eq!(Fragment::parse("hello"), Err(Trickle::Malformed("hello".to_owned())));
+    }
+
+    #[test]
+    fn a_candidate_is_one() {
+        let good = [
+            "1 1 udp 2113937151 10.0.0.1 40000 typ host",
+            "842163049 1 UDP 1677729535 203.0.113.7 3478 typ srflx raddr 10.0.0.1 rport 40000 generation 0",
+            "0 1 tcp 2105458943 fd00::1 9 typ host tcptype active",
+            "a+/ 1 udp 1 0d1e0c5e-4c1f-4b3a-9c5a-5d4b0a1f2e3d.local 5000 typ host ufrag abcd network-cost 999",
+        ];
+        for text in good {
+            let fragment = Fragment::parse(&format!("a=candidate:{text}\r\n")).unwrap();
+            assert_eq!(fragment.candidates[0].text, Some(format!("candidate:{text}")));
+        }
+        let bad = [
+            "",
+            "nonsense",
+            "1 1 udp 1 10.0.0.1 9",
+            "1 1 udp 1 10.0.0.1 9 host",
+            "1 x udp 1 10.0.0.1 9 typ host",
+            "1 0 udp 1 10.0.0.1 9 typ host",
+            "1 1 udp -1 10.0.0.1 9 typ host",
+            "1 1 udp 1 10.0.0.1 65536 typ host",
+            "1 1 udp 1  9 typ host",
+            "1 1 udp 4294967296 10.0.0.1 9 typ host",
+            "1 1 udp 1 10.0.0.1 9 typ ",
+            "1 1 udp 1 10.0.0.1 +9 typ host",
+        ];
+        for text in bad {
+            let taken = Fragment::parse(&format!("a=candidate:{text}\r\n"));
+            assert!(matches!(taken, Err(Trickle::NoCandidate(_))), "{text}: {taken:?}");
+        }
+        let first = "a=candidate:1 1 udp 1 10.0.0.1 9 typ host\r\na=candidate:nonsense";
+        assert!(IceSession::default().take(first).is_err(), "all of them, or none");
     }
 
     #[test]
