@@ -37,14 +37,14 @@ pub async fn examine(config: &Config) -> Vec<Finding> {
         findings.push(machine::host(host).await);
     }
     match &config.server {
-        ServerConfig::Janus(of_janus) => findings.extend(janus(of_janus, config.most.viewers).await),
-        ServerConfig::Native(config) => findings.extend(native(config)),
+        ServerConfig::Janus(of) => findings.extend(janus(of, config.most.viewers).await),
+        ServerConfig::Native(of) => findings.extend(native(of)),
     }
     findings.extend(servers::answer(&config.ice).await);
     findings
 }
 
-/// `viewers`: most at once.
+/// `viewers`: how many there may be.
 async fn janus(config: &JanusConfig, viewers: usize) -> Vec<Finding> {
     let info = match janus::info(&config.url).await {
         Ok(info) => info,

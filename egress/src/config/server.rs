@@ -16,7 +16,7 @@ use crate::portpool::PortPool;
 /// First port and number of pairs unless told otherwise.
 const POOL: (u16, u16) = (6000, 100);
 /// Port of all viewers' media unless told otherwise.
-const PORT: u16 = 7074;
+const PORT: u16 = 7075;
 /// How long packets are kept, s: what it may be, and what it is unless told otherwise.
 const HISTORY: (RangeInclusive<f64>, f64) = (0.1..=10.0, 1.0);
 /// How old the keyframe may be that a new viewer gets, s.

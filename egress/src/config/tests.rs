@@ -111,7 +111,7 @@ fn bad_settings_are_named_in_one_line() {
 #[test]
 fn a_native_server_needs_no_janus() {
     let (server, config) = native(&[("MEDIA_THREADS", "3")]);
-    assert_eq!((server.listen, server.threads.get()), ("0.0.0.0:7074".parse().unwrap(), 3));
+    assert_eq!((server.listen, server.threads.get()), ("0.0.0.0:7075".parse().unwrap(), 3));
     assert_eq!((server.history.as_millis(), server.keyframe_cache.as_millis()), (1000, 2000));
     assert!(server.advertise.is_empty() && config.server.pool().is_none());
     // What the pool would take is free for others.
