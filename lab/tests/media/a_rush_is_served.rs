@@ -38,7 +38,7 @@ fn rush(name: &str, count: usize, within: u32) {
     let pids = [("egress", egress.node.process().pid()), ("janus", egress.janus.process().pid())];
     let before = pids.map(|(_, pid)| cpu(pid));
     let mut command = Command::new(program("media-client").unwrap());
-    command.args(["rush", "--endpoint", &studio.whep(0, "show").unwrap()]);
+    command.args(["crowd", "--endpoint", &studio.whep(0, "show").unwrap()]);
     command.args(["--count", &count.to_string(), "--within", &within.to_string()]);
     let began = Instant::now();
     let viewers = lab.spawn(PROXY, command).unwrap();
