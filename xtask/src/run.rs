@@ -27,8 +27,8 @@ const CONTESTANTS: [&str; 12] = [
     "multiudpsink",
 ];
 
-/// And the servers that `viewers` compares. The last is built of bench/peer.
-const SERVERS: [&str; 3] = ["janus-as-it-comes", "janus", PEER];
+/// And the servers that `viewers` compares. One is built of bench/peer.
+const SERVERS: [&str; 4] = ["janus-as-it-comes", "janus", PEER, "native"];
 const PEER: &str = "webrtc-rs";
 
 /// In Cargo.toml.

@@ -35,10 +35,12 @@ pub enum Server {
     Janus,
     /// The plainest server that webrtc-rs allows: `bench/peer`.
     WebrtcRs,
+    /// The egress itself.
+    Native,
 }
 
 impl Server {
-    pub const ALL: [Server; 3] = [Server::JanusAsItComes, Server::WebrtcRs, Server::Janus];
+    pub const ALL: [Server; 4] = [Server::JanusAsItComes, Server::Janus, Server::WebrtcRs, Server::Native];
 
     /// In tables.
     pub fn name(self) -> &'static str {
@@ -46,6 +48,7 @@ impl Server {
             Server::JanusAsItComes => "Janus as it comes: a thread a viewer",
             Server::Janus => "Janus as deploy/janus has it: one loop",
             Server::WebrtcRs => "webrtc-rs, the plainest server on it",
+            Server::Native => "egress --server native",
         }
     }
 
@@ -55,12 +58,13 @@ impl Server {
             Server::JanusAsItComes => "janus-as-it-comes",
             Server::Janus => "janus",
             Server::WebrtcRs => "webrtc-rs",
+            Server::Native => "native",
         }
     }
 
     /// Ours.
     pub fn is_ours(self) -> bool {
-        self == Server::Janus
+        self == Server::Native
     }
 
     /// By that.
@@ -96,7 +100,7 @@ impl<'lab> Running<'lab> {
     pub fn start(lab: &'lab Lab, server: Server, number: usize) -> Result<Self> {
         let sysctls = match server {
             Server::JanusAsItComes => Sysctls::default_buffers()?,
-            Server::Janus | Server::WebrtcRs => Sysctls::ours()?,
+            Server::Janus | Server::WebrtcRs | Server::Native => Sysctls::ours()?,
         };
         let media = [AUDIO, VIDEO].map(|port| SocketAddr::from((SERVER, port)));
         let (endpoint, processes, janus) = match server {
@@ -104,13 +108,19 @@ impl<'lab> Running<'lab> {
                 let (endpoint, process) = webrtc_rs(lab)?;
                 (endpoint, vec![process], None)
             }
+            Server::Native => (whep(), vec![egress(lab, &[("SERVER", "native".to_owned())])?], None),
             Server::JanusAsItComes | Server::Janus => {
                 let changes: &[(&str, &str)] = match server {
                     Server::JanusAsItComes => &[("event_loops = 1", "#")],
                     _ => &[],
                 };
                 let janus = start_janus(lab, number, changes)?;
-                let node = egress(lab, &janus)?;
+                let server = [
+                    ("JANUS_URL", janus.url()),
+                    ("JANUS_API_SECRET", SECRET.to_owned()),
+                    ("JANUS_MOUNTPOINT_SECRET", SECRET.to_owned()),
+                ];
+                let node = egress(lab, &server)?;
                 (whep(), vec![janus.process().clone(), node], Some(janus))
             }
         };
@@ -142,11 +152,9 @@ fn start_janus<'lab>(lab: &'lab Lab, number: usize, changes: &[(&str, &str)]) ->
     Janus::start_otherwise(lab, config, &format!("{number}"), changes)
 }
 
-fn egress(lab: &Lab, janus: &Janus<'_>) -> Result<Process> {
+/// `server`: the variables that say what serves viewers.
+fn egress(lab: &Lab, server: &[(&str, String)]) -> Result<Process> {
     let variables = [
-        ("JANUS_URL", janus.url()),
-        ("JANUS_API_SECRET", SECRET.to_owned()),
-        ("JANUS_MOUNTPOINT_SECRET", SECRET.to_owned()),
         // The viewers say that they are many clients, as behind a proxy.
         ("TRUSTED_PROXIES", VIEWER.to_string()),
         ("MAX_VIEWERS", "10000".to_owned()),
@@ -158,7 +166,11 @@ fn egress(lab: &Lab, janus: &Janus<'_>) -> Result<Process> {
         ns: SERVERS.to_owned(),
         port: API,
         token: SECRET.to_owned(),
-        environment: variables.map(|(name, value)| (name.to_owned(), value)).to_vec(),
+        environment: variables
+            .iter()
+            .chain(server)
+            .map(|(name, value)| ((*name).to_owned(), value.clone()))
+            .collect(),
     };
     let node = NodeProcess::start(lab, config)?;
     let [audio, video] = SSRCS;
