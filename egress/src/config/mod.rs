@@ -9,7 +9,9 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::num::NonZeroU32;
 
 use node::auth::AuthConfig;
-use node::config::{ConfigError, Defaults, JanusUrl, NodeConfig, Settings, count, ice_servers, rate};
+use node::config::{
+    ConfigError, Defaults, JanusUrl, NodeConfig, Settings, base_path, count, ice_servers, rate,
+};
 use node::http::Rate;
 use node::ice::IceServers;
 use node::prefix::Prefix;
@@ -28,21 +30,9 @@ const POOL: (u16, u16) = (6000, 100);
 const JOINS: NonZeroU32 = NonZeroU32::new(50).unwrap();
 /// Where WHEP is served unless told otherwise.
 const WHEP: &str = "/whep";
-/// Paths that WHEP must leave alone.
-const OTHERS: [&str; 12] = [
-    "",
-    "/status",
-    "/topology",
-    "/refresh",
-    "/metrics",
-    "/healthz",
-    "/readyz",
-    "/mountpoint",
-    "/mountpoints",
-    "/portpool",
-    "/events",
-    "/broadcasts",
-];
+/// How paths begin that WHEP must leave alone, besides those of all nodes.
+pub(crate) const OWN_PATHS: [&str; 6] =
+    ["/events", "/events.js", "/broadcasts", "/mountpoint", "/mountpoints", "/portpool"];
 
 /// The flags of an egress, as they were given.
 pub type Flags = node::config::Flags<EgressSettings>;
@@ -109,18 +99,19 @@ impl Config {
         let size = settings
             .get(&PORT_POOL_SIZE, |text| number(text, "a number of port pairs (1 to 65535)"))?
             .unwrap_or(POOL.1);
+        let (base_name, size_name) = (settings.name_of(&PORT_POOL_BASE)?, settings.name_of(&PORT_POOL_SIZE)?);
         let pool = PortPool::new(base, size)
-            .map_err(|why| ConfigError(format!("PORT_POOL_BASE {base}, PORT_POOL_SIZE {size}: {why}")))?;
-        check_ports(node.ports, &pool)?;
+            .map_err(|why| ConfigError(format!("{base_name} {base}, {size_name} {size}: {why}")))?;
+        check_ports(node.ports, &pool, &base_name)?;
         let janus = match settings.get(&JANUS, JanusUrl::parse)? {
             Some(janus) => janus,
             None => JanusUrl::parse(JANUS.default).map_err(ConfigError)?,
         };
-        let whep_path = settings.get(&WHEP_BASE_PATH, |path| path_of(path).map_err(str::to_owned))?;
+        let whep_path = settings.get(&WHEP_BASE_PATH, |path| base_path(path, WHEP, &OWN_PATHS))?;
         let mut secret = |setting| Ok::<_, ConfigError>(settings.secret(setting)?.map(|found| found.value));
         let api_secret = secret(&JANUS_API_SECRET_FILE)?;
         let mountpoint_secret = secret(&JANUS_MOUNTPOINT_SECRET_FILE)?;
-        let whep_token = secret(&WHEP_TOKEN_FILE)?;
+        let whep_token = settings.token(&WHEP_TOKEN_FILE)?.map(|found| found.value);
         let auth = AuthConfig::new(&mut node, &mut settings)?;
         let sources = settings.list(&SOURCES)?.map(|found| found.value).unwrap_or_default();
         let sources = node::sources::parse_all(&sources)?;
@@ -159,12 +150,12 @@ impl Config {
     }
 }
 
-fn check_ports([audio, video]: [u16; 2], pool: &PortPool) -> Result<(), ConfigError> {
+fn check_ports([audio, video]: [u16; 2], pool: &PortPool, base: &str) -> Result<(), ConfigError> {
     let (first, last) = pool.range();
     for port in [audio, audio + 1, video, video + 1] {
         if (first..=last).contains(&port) {
             return bad(format!(
-                "port {port} is one of the pool's, {first} to {last}; set PORT_POOL_BASE to another"
+                "port {port} is one of the pool's, {first} to {last}; set {base} to another"
             ));
         }
     }
@@ -190,21 +181,6 @@ fn most(settings: &mut Settings<'_>, node: &NodeConfig) -> Result<Most, ConfigEr
 fn number(text: &str, what: &str) -> Result<u16, String> {
     let number = text.trim().parse().ok().filter(|number: &u16| *number != 0);
     number.ok_or_else(|| format!("must be {what}"))
-}
-
-fn path_of(path: &str) -> Result<String, &'static str> {
-    let path = path.trim_end_matches('/');
-    let sound = path.starts_with('/')
-        && path.chars().all(|c| c.is_ascii_alphanumeric() || "/-_.~".contains(c))
-        && !path.contains("//");
-    if !sound {
-        return Err("must be a path such as /whep, of letters, digits, '-', '_', '.' and '~'");
-    }
-    let first = path.match_indices('/').nth(1).map_or(path, |(end, _)| &path[..end]);
-    if OTHERS.contains(&first) {
-        return Err("is a path of the node's own; choose another");
-    }
-    Ok(path.to_owned())
 }
 
 fn bad<T>(text: impl Into<String>) -> Result<T, ConfigError> {
