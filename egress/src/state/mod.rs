@@ -138,7 +138,7 @@ impl Egress {
         offer: Option<&[u8]>,
         place: Place,
     ) -> Result<Reply, EgressError> {
-        let mountpoint = self.mountpoint(session)?;
+        let mountpoint = self.shown(session)?;
         self.audience.watch(self.janus.get(), mountpoint, offer, place).await
     }
 
@@ -146,6 +146,16 @@ impl Egress {
     pub fn mountpoint(&self, session: &str) -> Result<Mountpoint, EgressError> {
         let found = self.books().get(session).cloned();
         found.ok_or_else(|| EgressError::UnknownSession(session.to_owned()))
+    }
+
+    /// The same for somebody who wants to watch. That the session has no mountpoint yet, for want of Janus or of ports, will pass.
+    pub fn shown(&self, session: &str) -> Result<Mountpoint, EgressError> {
+        let books = self.books();
+        let found = books.get(session).cloned();
+        found.ok_or_else(|| match books.wants(session) {
+            true => EgressError::NotReady(session.to_owned()),
+            false => EgressError::UnknownSession(session.to_owned()),
+        })
     }
 
     fn books(&self) -> MutexGuard<'_, Books> {
