@@ -1,4 +1,4 @@
-//! Whether a mountpoint has something to show: from what came in here and from what Janus says it got. Pure.
+//! Whether a mountpoint has something to show: from what came in here and from what the server says it got. Pure.
 
 use std::time::Duration;
 
@@ -10,15 +10,15 @@ pub const STALLED: Duration = Duration::from_millis(1500);
 /// `active`, and why not. An active one has a reason, too, when one of its two streams is missing.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Activity {
-    /// RTP arrives, and Janus gets it.
+    /// RTP arrives, and the server gets it.
     pub active: bool,
     /// What is missing.
     pub reason: Option<String>,
 }
 
-/// How it stands with Janus.
+/// How it stands with the server.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Janus {
+pub enum Served {
     /// It is not there, or refused the mountpoint.
     Gone(String),
     /// It has the mountpoint; time since the last packet, where known.
@@ -34,25 +34,30 @@ pub struct StreamAge {
     pub age: Option<Duration>,
 }
 
-/// Judges.
-pub fn judge(streams: PerKind<StreamAge>, janus: &Janus) -> Activity {
-    let ages = match janus {
-        Janus::Gone(why) => return Activity { active: false, reason: Some(why.clone()) },
-        Janus::Has(ages) => ages,
+/// Judges. `server`: its name.
+pub fn judge(streams: PerKind<StreamAge>, served: &Served, server: &str) -> Activity {
+    let ages = match served {
+        Served::Gone(why) => return Activity { active: false, reason: Some(why.clone()) },
+        Served::Has(ages) => ages,
     };
     let missing: Vec<String> =
-        streams.into_iter().filter_map(|(kind, stream)| missing(kind, stream, ages[kind])).collect();
+        streams.into_iter().filter_map(|(kind, stream)| missing(kind, stream, ages[kind], server)).collect();
     Activity { active: missing.len() < 2, reason: (!missing.is_empty()).then(|| missing.join("; ")) }
 }
 
-fn missing(kind: Kind, StreamAge { ssrc, age }: StreamAge, janus: Option<Duration>) -> Option<String> {
-    match (age, janus) {
+fn missing(
+    kind: Kind,
+    StreamAge { ssrc, age }: StreamAge,
+    served: Option<Duration>,
+    server: &str,
+) -> Option<String> {
+    match (age, served) {
         (None, _) => Some(format!("no {kind} has come yet (SSRC {ssrc})")),
         (Some(age), _) if age > STALLED => {
             Some(format!("no {kind} for {} s (SSRC {ssrc})", age.as_secs().max(1)))
         }
         (_, Some(age)) if age > STALLED => {
-            Some(format!("{kind} arrives, but Janus has not got any for {} s", age.as_secs().max(1)))
+            Some(format!("{kind} arrives, but {server} has not got any for {} s", age.as_secs().max(1)))
         }
         _ => None,
     }
@@ -86,7 +91,7 @@ mod tests {
                 audio: StreamAge { ssrc: Ssrc(1), age: ms(ours[0]) },
                 video: StreamAge { ssrc: Ssrc(2), age: ms(ours[1]) },
             };
-            let found = judge(streams, &Janus::Has(janus.map(ms).into()));
+            let found = judge(streams, &Served::Has(janus.map(ms).into()), "Janus");
             assert_eq!(found.active, active, "{ours:?} {janus:?}");
             let said = found.reason.unwrap_or_default();
             assert!(said.contains(reason) && said.is_empty() == reason.is_empty(), "{said}");
@@ -94,9 +99,9 @@ mod tests {
     }
 
     #[test]
-    fn without_janus_nothing_is_active() {
+    fn without_a_server_nothing_is_active() {
         let stream = StreamAge { ssrc: Ssrc(1), age: Some(Duration::ZERO) };
-        let found = judge([stream, stream].into(), &Janus::Gone("Janus is gone".to_owned()));
+        let found = judge([stream, stream].into(), &Served::Gone("Janus is gone".to_owned()), "Janus");
         assert_eq!(found, Activity { active: false, reason: Some("Janus is gone".to_owned()) });
     }
 }

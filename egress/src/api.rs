@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use axum::Router;
 use axum::extract::rejection::JsonRejection;
-use axum::extract::{Path, RawQuery, State};
+use axum::extract::{Path, Query, RawQuery, State};
 use axum::http::{StatusCode, header};
 use axum::response::sse::{Event, KeepAlive, Sse};
 use axum::response::{IntoResponse, Json, Response};
@@ -14,11 +14,13 @@ use axum::routing::{get, post};
 use futures_util::{Stream, StreamExt, stream};
 use node::auth::Open;
 use node::http::{self, Access, Client, Failed, HttpService, Share, wish};
+use serde::Deserialize;
 use serde_json::{Value, json};
 use tokio::sync::broadcast::error::RecvError;
 
 use crate::notices::Notice;
 use crate::state::{Egress, EgressError, NewMountpoint, Outcome, Tie};
+use crate::view::Viewers;
 use crate::{page, whep};
 
 /// A connection for events on which nothing happens is kept open with a comment.
@@ -55,8 +57,9 @@ pub fn routers(egress: Arc<Egress>) -> (HttpService, Option<HttpService>) {
         .route("/events.js", get(worker))
         .route("/events", get(events))
         .route("/broadcasts", get(async |State(egress): Shared| Json(broadcasts(&egress))))
-        .route("/portpool", get(async |State(egress): Shared| Json(egress.port_pool())))
+        .route("/portpool", get(port_pool))
         .route("/mountpoints", get(async |State(egress): Shared| Json(egress.mountpoints())))
+        .route("/viewers", get(viewers))
         .route("/mountpoint/create", post(create))
         .route("/mountpoint/{session}", get(show).delete(destroy))
         .route("/mountpoint/{session}/destroy", post(destroy))
@@ -83,6 +86,20 @@ async fn destroy(State(egress): Shared, Path(session): Path<String>) -> Result<J
         true => Ok(Json(json!({ "sessionId": session, "destroyed": true }))),
         false => Err(EgressError::UnknownSession(session).into()),
     }
+}
+
+/// `id=SESSION`: only those.
+#[derive(Deserialize)]
+struct Whose {
+    id: Option<String>,
+}
+
+async fn viewers(State(egress): Shared, Query(whose): Query<Whose>) -> Json<Viewers> {
+    Json(egress.viewers(whose.id.as_deref()))
+}
+
+async fn port_pool(State(egress): Shared) -> Result<Response, Failed> {
+    Ok(Json(egress.port_pool().ok_or(EgressError::NoPool)?).into_response())
 }
 
 async fn show(State(egress): Shared, Path(session): Path<String>) -> Result<Response, Failed> {

@@ -53,7 +53,7 @@ async fn serve(config: Config) -> Result<(), Failure> {
         })
     });
     let keeping = [
-        tokio::spawn(egress.clone().keep_janus()),
+        tokio::spawn(egress.clone().keep_server()),
         tokio::spawn(egress.clone().keep_mountpoints()),
         tokio::spawn(egress.clone().keep_watch()),
         tokio::spawn(egress.clone().keep_sources()),

@@ -5,13 +5,15 @@ use std::net::SocketAddr;
 use node::doctor::{Finding, janus as of_janus, machine, redis, servers, warnings};
 use node::port::Transport::{Tcp, Udp};
 
-use crate::config::Config;
+use crate::config::{Config, JanusConfig, ServerConfig};
 use crate::pipeline;
-use crate::streaming::{self, PLUGIN};
+use crate::server::janus::{PLUGIN, admits};
 
 const PROGRAM: &str = "egress";
 /// What the media of a mountpoint wants to wait in while Janus is busy.
 const OF_A_MOUNTPOINT: usize = 1 << 20;
+/// Files that Janus opens for a viewer (counted), for a mountpoint (RTP and RTCP, audio and video) and for everything else.
+const FILES: [u64; 3] = [3, 4, 64];
 
 /// Everything, in the order in which it is mended best.
 pub async fn examine(config: &Config) -> Vec<Finding> {
@@ -34,19 +36,23 @@ pub async fn examine(config: &Config) -> Vec<Finding> {
     if let Some(host) = &config.node.host {
         findings.push(machine::host(host).await);
     }
-    findings.extend(janus(config).await);
+    match &config.server {
+        ServerConfig::Janus(of_janus) => findings.extend(janus(of_janus, config.most.viewers).await),
+        ServerConfig::Native(config) => findings.extend(native(config)),
+    }
     findings.extend(servers::answer(&config.ice).await);
     findings
 }
 
-async fn janus(config: &Config) -> Vec<Finding> {
-    let info = match janus::info(&config.janus.url).await {
+/// `viewers`: most at once.
+async fn janus(config: &JanusConfig, viewers: usize) -> Vec<Finding> {
+    let info = match janus::info(&config.url).await {
         Ok(info) => info,
         // Where it is and what to do is in the error.
         Err(error) => return vec![Finding::needed("Janus", Err(error.to_string()), "")],
     };
     let mut findings = of_janus::findings(&info, PLUGIN);
-    let admitted = streaming::admits(&config.janus).await.map_err(|error| error.to_string());
+    let admitted = admits(config).await.map_err(|error| error.to_string());
     findings.push(Finding::needed(
         "mountpoints",
         admitted.map(|()| "Janus takes this node's secrets".to_owned()),
@@ -54,10 +60,21 @@ async fn janus(config: &Config) -> Vec<Finding> {
          janus.plugin.streaming.jcfg",
     ));
     let (first, last) = config.pool.range();
-    let is_here = matches!(&*config.janus.host, "127.0.0.1" | "::1" | "localhost");
+    let is_here = matches!(&*config.host, "127.0.0.1" | "::1" | "localhost");
     if is_here {
         findings.push(machine::pool("port pool", "janus", first..=last));
         findings.push(machine::default_buffer(OF_A_MOUNTPOINT));
+        let (viewers, mountpoints) = (viewers as u64, u64::from(config.pool.size()));
+        let [of_viewer, of_mountpoint, rest] = FILES;
+        let wanted = of_viewer * viewers + of_mountpoint * mountpoints + rest;
+        let why = format!("{viewers} viewers (max-viewers) and {mountpoints} mountpoints");
+        findings.push(machine::open_files_of("Janus' open files", config.port, wanted, &why));
     }
     findings
+}
+
+/// The native server's port, and what it sends from: with many viewers, more than the kernel gives unasked.
+fn native(config: &seats::Config) -> Vec<Finding> {
+    let ports = [("viewers' media", Udp, config.listen), ("viewers' media by TCP", Tcp, config.listen)];
+    machine::ports(PROGRAM, &ports)
 }

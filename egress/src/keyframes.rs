@@ -1,20 +1,15 @@
-//! Keyframes on demand: a PLI that Janus sends for a mountpoint goes up the tree, to whoever the video comes from.
+//! Keyframes on demand: what viewers want goes up the tree, to whoever the video comes from.
 //!
-//! Janus sends its RTCP to whoever last sent something to the mountpoint's RTCP port: we do, again and again, because a
-//! Janus that was started anew has forgotten. One socket serves all mountpoints: what comes from a mountpoint's RTCP port
-//! is about that mountpoint.
-//!
-//! Upwards a request goes to the port after the one that media comes from (RFC 3550 section 11), and from the port that media
+//! A request goes to the port after the one that media comes from (RFC 3550 section 11), and from the port that media
 //! comes in by to the port that it comes from: an address translation between the two has a way back for these, and for no
 //! others. Who hears both takes them for one.
 //!
 //! Whoever asked before a keyframe began to come has what he needs, and his request goes no further: the one second that all
 //! share is kept for the next viewer.
 
-use std::collections::HashMap;
 use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use node::keyframe::{self, Limiter};
@@ -24,28 +19,17 @@ use tokio::net::UdpSocket;
 use tokio::sync::mpsc;
 
 use crate::pipeline::Lane;
-use crate::{keyframe_age, rtp};
 
-/// How often Janus is told where we are.
-const HELLO_EVERY: Duration = Duration::from_secs(5);
 /// Largest packet that is read.
 const MTU: usize = 1500;
 
 /// Passes requests for keyframes on.
 pub struct Keyframes {
-    mountpoints: Mutex<HashMap<SocketAddr, Mountpoint>>,
     asks: mpsc::UnboundedSender<Request>,
-    hellos: mpsc::UnboundedSender<SocketAddr>,
     asked: AtomicU64,
     sent: AtomicU64,
     /// Where times count from, those of keyframes among them.
     epoch: Instant,
-}
-
-struct Mountpoint {
-    ssrc: Ssrc,
-    /// When Janus asked last.
-    asked: Option<Duration>,
 }
 
 /// A request for a keyframe: of which stream, and since when it has been wanted.
@@ -60,8 +44,6 @@ pub struct Sockets {
     audio: UdpSocket,
     /// Our own RTCP port for video: PLIs are sent from it.
     video: UdpSocket,
-    /// Talks to Janus.
-    janus: UdpSocket,
 }
 
 impl Sockets {
@@ -75,11 +57,7 @@ impl Sockets {
         };
         let after =
             |port: u16| port.checked_add(1).ok_or(format!("port {port} has no port after it for RTCP"));
-        Ok(Sockets {
-            audio: bind(after(media[0])?).await?,
-            video: bind(after(media[1])?).await?,
-            janus: bind(0).await?,
-        })
+        Ok(Sockets { audio: bind(after(media[0])?).await?, video: bind(after(media[1])?).await? })
     }
 }
 
@@ -105,87 +83,36 @@ impl Keyframes {
     pub fn start(sockets: Sockets, video: Arc<Lane>, epoch: Instant) -> std::io::Result<Arc<Keyframes>> {
         let media = UdpSocket::from_std(video.socket()?)?;
         let (asks, asked) = mpsc::unbounded_channel();
-        let (hellos, hello) = mpsc::unbounded_channel();
-        let keyframes = Arc::new(Keyframes {
-            mountpoints: Mutex::default(),
-            asks,
-            hellos,
-            asked: AtomicU64::new(0),
-            sent: AtomicU64::new(0),
-            epoch,
-        });
-        let Sockets { audio, video: rtcp, janus } = sockets;
-        tokio::spawn(drain(audio));
+        let keyframes =
+            Arc::new(Keyframes { asks, asked: AtomicU64::new(0), sent: AtomicU64::new(0), epoch });
+        let Sockets { audio, video: rtcp } = sockets;
+        tokio::spawn(drain(Arc::new(audio)));
         let rtcp = Arc::new(rtcp);
         let ways = Ways { rtcp: rtcp.clone(), media };
         tokio::spawn(keyframes.clone().pass_on(asked, ways, video));
-        tokio::spawn(keyframes.clone().listen(rtcp));
-        tokio::spawn(keyframes.clone().talk(janus, hello));
+        tokio::spawn(drain(rtcp));
         Ok(keyframes)
-    }
-
-    /// A mountpoint's RTCP port; what Janus asks for there is about this SSRC.
-    pub fn add(&self, port: SocketAddr, ssrc: Ssrc) {
-        self.mountpoints().insert(port, Mountpoint { ssrc, asked: None });
-        let _ = self.hellos.send(port);
-    }
-
-    /// There is no such mountpoint any more.
-    pub fn remove(&self, ssrc: Ssrc) {
-        self.mountpoints().retain(|_, mountpoint| mountpoint.ssrc != ssrc);
     }
 
     /// Somebody needs a keyframe, and can see one from now on.
     pub fn ask(&self, ssrc: Ssrc) {
-        self.request(Request { ssrc, since: self.epoch.elapsed() });
+        self.ask_since(ssrc, self.now());
     }
 
-    fn request(&self, request: Request) {
+    /// Somebody has needed one since then.
+    pub fn ask_since(&self, ssrc: Ssrc, since: Duration) {
         self.asked.fetch_add(1, Ordering::Relaxed);
-        let _ = self.asks.send(request);
+        let _ = self.asks.send(Request { ssrc, since });
+    }
+
+    /// The time by which keyframes and requests are told apart.
+    pub fn now(&self) -> Duration {
+        self.epoch.elapsed()
     }
 
     /// How often a keyframe was asked for, and how often that was passed on.
     pub fn counts(&self) -> (u64, u64) {
         (self.asked.load(Ordering::Relaxed), self.sent.load(Ordering::Relaxed))
-    }
-
-    /// Tells Janus where we are, and hears what it wants.
-    async fn talk(self: Arc<Self>, socket: UdpSocket, mut hello: mpsc::UnboundedReceiver<SocketAddr>) {
-        let mut again = tokio::time::interval(HELLO_EVERY);
-        let mut packet = [0; MTU];
-        loop {
-            tokio::select! {
-                _ = again.tick() => {
-                    let ports: Vec<SocketAddr> = self.mountpoints().keys().copied().collect();
-                    for port in ports {
-                        let _ = socket.send_to(&rtp::HELLO, port).await;
-                    }
-                }
-                port = hello.recv() => match port {
-                    Some(port) => drop(socket.send_to(&rtp::HELLO, port).await),
-                    None => return,
-                },
-                received = socket.recv_from(&mut packet) => {
-                    // An error is about a packet of ours that nobody took.
-                    let Ok((length, from)) = received else { continue };
-                    if !keyframe::asked_for(&packet[..length]).is_empty() {
-                        self.janus_asks(from);
-                    }
-                }
-            }
-        }
-    }
-
-    fn janus_asks(&self, from: SocketAddr) {
-        let now = self.epoch.elapsed();
-        let request = self.mountpoints().get_mut(&from).map(|mountpoint| {
-            let since = keyframe_age::wanted_since(mountpoint.asked.replace(now), now);
-            Request { ssrc: mountpoint.ssrc, since }
-        });
-        if let Some(request) = request {
-            self.request(request);
-        }
     }
 
     /// Sends PLIs up the tree, one a second for each stream at most.
@@ -241,21 +168,10 @@ impl Keyframes {
             tracing::debug!("SSRC {ssrc}: asked {source} for a keyframe");
         }
     }
-
-    /// Takes what comes to our RTCP port; nothing of it is needed.
-    async fn listen(self: Arc<Self>, socket: Arc<UdpSocket>) {
-        let mut packet = [0; MTU];
-        loop {
-            let _ = socket.recv_from(&mut packet).await;
-        }
-    }
-
-    fn mountpoints(&self) -> std::sync::MutexGuard<'_, HashMap<SocketAddr, Mountpoint>> {
-        self.mountpoints.lock().unwrap_or_else(PoisonError::into_inner)
-    }
 }
 
-async fn drain(socket: UdpSocket) {
+/// Takes what comes to our RTCP ports; nothing of it is needed.
+async fn drain(socket: Arc<UdpSocket>) {
     let mut packet = [0; MTU];
     loop {
         let _ = socket.recv_from(&mut packet).await;

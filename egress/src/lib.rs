@@ -1,16 +1,14 @@
-//! The node at the end of the tree: takes RTP in, and serves viewers over WHEP through Janus' Streaming plugin.
+//! The node at the end of the tree: takes RTP in, and serves viewers over WHEP.
 //!
 //! Without I/O:
 //! - [`config`]: what was asked for, checked before anything is bound.
 //! - [`mountpoints`]: what is wanted and what there is become steps; [`portpool`]: their ports.
-//! - [`activity`]: whether media really arrives; [`viewers`]: who really watches; [`notices`]: what they
-//!   are told; [`continuity`]: streams that begin anew.
-//! - [`capacity`]: how many may watch, join and listen.
-//! - [`keyframe_age`]: since when a keyframe has been wanted.
-//! - [`view`]: what HTTP shows; [`rtp`], [`picture`], [`sdp`]: formats.
+//! - [`activity`]: whether media really arrives; [`viewers`]: who really watches; [`notices`]: what they are told.
+//! - [`capacity`]: how many may watch, join and listen; [`quality`]: how they fare.
+//! - [`view`]: what HTTP shows; [`rtp`], [`sdp`]: formats.
 //!
 //! Shells:
-//! - [`pipeline`]: GStreamer; [`streaming`]: Janus; [`records`]: Redis; [`keyframes`]: RTCP.
+//! - [`pipeline`]: GStreamer; [`server`]: what serves viewers, Janus; [`records`]: Redis; [`keyframes`]: RTCP.
 //! - [`state`]: the one thing that holds the state and brings these together.
 //! - [`api`], [`whep`], [`page`], [`metrics`]: HTTP; [`daemon`], [`cli`]: the program.
 
@@ -19,23 +17,21 @@ pub mod api;
 pub mod capacity;
 pub mod cli;
 pub mod config;
-pub mod continuity;
 pub mod daemon;
 pub mod doctor;
-pub mod keyframe_age;
 pub mod keyframes;
 pub mod metrics;
 pub mod mountpoints;
 pub mod notices;
 pub mod page;
-pub mod picture;
 pub mod pipeline;
 pub mod portpool;
+pub mod quality;
 pub mod records;
 pub mod rtp;
 pub mod sdp;
+pub mod server;
 pub mod state;
-pub mod streaming;
 pub mod view;
 pub mod viewers;
 pub mod whep;

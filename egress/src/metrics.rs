@@ -6,6 +6,7 @@ use node::metrics::{Scrape, flag};
 use prometheus::Result;
 
 use crate::capacity::Limit;
+use crate::quality::Sums;
 use crate::view::Sample;
 
 /// The text of a scrape.
@@ -14,6 +15,7 @@ pub fn text(sample: &Sample) -> Result<String> {
     let scrape = Scrape::new("egress", &status.tree_id, &status.node_id)?;
     viewers(&scrape, sample)?;
     ports(&scrape, sample)?;
+    quality(&scrape, sample)?;
     media(&scrape, sample)?;
     node(&scrape, sample)?;
     scrape.doors(sample.admissions, sample.told)?;
@@ -23,7 +25,7 @@ pub fn text(sample: &Sample) -> Result<String> {
 
 fn viewers(scrape: &Scrape, sample: &Sample) -> Result<()> {
     let status = &sample.status;
-    scrape.one_gauge("active_mountpoints", "Mountpoints in Janus.", status.mountpoints.count as f64)?;
+    scrape.one_gauge("active_mountpoints", "Mountpoints.", status.mountpoints.count as f64)?;
     scrape.one_gauge(
         "receiving_mountpoints",
         "Mountpoints that RTP arrives for.",
@@ -56,7 +58,7 @@ fn viewers(scrape: &Scrape, sample: &Sample) -> Result<()> {
 }
 
 fn ports(scrape: &Scrape, sample: &Sample) -> Result<()> {
-    let pool = &sample.status.port_pool;
+    let Some(pool) = &sample.status.port_pool else { return Ok(()) };
     scrape.one_gauge(
         "port_pool_utilization_percent",
         "Pairs of ports in use, of all.",
@@ -64,6 +66,35 @@ fn ports(scrape: &Scrape, sample: &Sample) -> Result<()> {
     )?;
     scrape.one_gauge("port_pool_allocated", "Pairs of ports in use.", f64::from(pool.allocated))?;
     scrape.one_gauge("port_pool_available", "Pairs of ports that are free.", f64::from(pool.available))
+}
+
+/// Only of the native server.
+fn quality(scrape: &Scrape, sample: &Sample) -> Result<()> {
+    if let Some(native) = &sample.status.native {
+        let dropped = native.dropped.iter().map(|(reason, count)| ([*reason], *count as f64));
+        scrape.counter(
+            "media_port_dropped_total",
+            "What came by the media port, or was to leave by it, and was dropped, by reason.",
+            ["reason"],
+            dropped,
+        )?;
+    }
+    let Some((sums, histograms)) = &sample.quality else { return Ok(()) };
+    let Sums { packets, bytes, resent, unanswered, lost, dropped } = *sums;
+    for (name, help, count) in [
+        ("viewer_packets_sent_total", "RTP packets sent to viewers, retransmissions included.", packets),
+        ("viewer_bytes_sent_total", "Bytes of these packets.", bytes),
+        ("viewer_packets_resent_total", "RTP packets sent again because viewers asked.", resent),
+        ("viewer_packets_unanswered_total", "RTP packets that viewers asked for too late.", unanswered),
+        ("viewer_packets_lost_total", "RTP packets that viewers lost, before retransmission.", lost),
+        ("viewer_packets_dropped_total", "RTP packets that could not be sent to their viewers.", dropped),
+    ] {
+        scrape.one_counter(name, help, count as f64)?;
+    }
+    for histogram in histograms {
+        scrape.add(histogram.clone())?;
+    }
+    Ok(())
 }
 
 fn media(scrape: &Scrape, sample: &Sample) -> Result<()> {
@@ -122,8 +153,10 @@ fn media(scrape: &Scrape, sample: &Sample) -> Result<()> {
 fn node(scrape: &Scrape, sample: &Sample) -> Result<()> {
     let status = &sample.status;
     scrape.one_gauge("healthy", "1 when it can do its job.", flag(status.healthy))?;
-    scrape.one_gauge("janus_connected", "1 while there is a Janus.", flag(status.janus.connected))?;
-    scrape.one_counter("janus_returns_total", "How often Janus came back.", status.janus.returns as f64)?;
+    if let Some(janus) = &status.janus {
+        scrape.one_gauge("janus_connected", "1 while there is a Janus.", flag(janus.connected))?;
+        scrape.one_counter("janus_returns_total", "How often Janus came back.", janus.returns as f64)?;
+    }
     scrape.counter(
         "pipeline_restarts_total",
         "How often a pipeline failed and was started again.",
@@ -152,7 +185,10 @@ mod tests {
 
     use super::*;
     use crate::portpool::PortPool;
-    use crate::view::{Counted, Details, JanusView, Keyframes, MountpointView, Network, Status, Watching};
+    use crate::quality::Quality;
+    use crate::view::{
+        Counted, Details, JanusView, Keyframes, MountpointView, NativeView, Network, Status, Watching,
+    };
 
     fn sample() -> Sample {
         let more = Details {
@@ -171,8 +207,8 @@ mod tests {
             session_id: "s".to_owned(),
             mountpoint_id: 1,
             whep_url: "/whep/endpoint/s".to_owned(),
-            janus_audio_port: 6000,
-            janus_video_port: 6001,
+            janus_audio_port: Some(6000),
+            janus_video_port: Some(6001),
             more: Some(more),
         };
         let status = Status {
@@ -190,10 +226,12 @@ mod tests {
                 audio_restarts: 0,
                 video_restarts: 0,
             },
-            janus: JanusView { url: String::new(), connected: true, problem: None, returns: 0 },
+            server: "janus",
+            janus: Some(JanusView { url: String::new(), connected: true, problem: None, returns: 0 }),
+            native: None,
             mountpoints: Counted { count: 1, active: 1 },
             viewers: Watching { connected: 1, connecting: 0, served: 1 },
-            port_pool: PortPool::new(6000, 100).unwrap().view(),
+            port_pool: Some(PortPool::new(6000, 100).unwrap().view()),
             sources: vec!["any".to_owned()],
             dropped: BTreeMap::from([("audio", BTreeMap::from([("rtcp", 1)]))]),
             keyframes: Keyframes { asked: 2, passed_on: 1 },
@@ -207,12 +245,25 @@ mod tests {
             admissions: Counts::default(),
             told: Told::default(),
             capacity: Default::default(),
+            quality: None,
             http: Taken::default(),
         }
     }
 
     #[test]
     fn all_are_documented() {
-        documented::are_the_metrics_of("media_tree_egress_", &[text(&sample()).unwrap()]);
+        let by_janus = sample();
+        let mut native = sample();
+        native.status.janus = None;
+        native.status.port_pool = None;
+        native.status.native = Some(NativeView {
+            media_port: 7074,
+            media_threads: 1,
+            dropped: BTreeMap::from([("garbage", 1)]),
+        });
+        let quality = Quality::default();
+        native.quality = Some((quality.sums(), quality.histograms()));
+        let scrapes = [by_janus, native].map(|sample| text(&sample).unwrap());
+        documented::are_the_metrics_of("media_tree_egress_", &scrapes);
     }
 }

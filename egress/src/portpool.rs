@@ -81,6 +81,11 @@ impl PortPool {
         Ok(PortPool { base, size, taken: BTreeSet::new(), aside: BTreeMap::new() })
     }
 
+    /// How many pairs.
+    pub fn size(&self) -> u16 {
+        self.size
+    }
+
     /// First and last port, those for RTCP among them.
     pub fn range(&self) -> (u16, u16) {
         (self.base, self.base + (3 * self.size - 1))

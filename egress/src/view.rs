@@ -1,14 +1,18 @@
 //! What HTTP shows: the shapes of the answers.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use node::media::{Ssrc, VideoCodec};
 use node::topology::TopologyView;
 use node::tree::RedisView;
 use node::view::Gstreamer;
+use prometheus::Histogram;
+use seats::Figures;
 use serde::Serialize;
 
 use crate::portpool;
+use crate::quality::{Lately, Sums};
 
 /// `GET /status`.
 #[derive(Clone, Debug, Serialize)]
@@ -33,14 +37,21 @@ pub struct Status {
     pub redis: Option<RedisView>,
     /// The pipelines.
     pub gstreamer: Gstreamer,
-    /// How it stands with Janus.
-    pub janus: JanusView,
+    /// What serves viewers: `janus` or `native`.
+    pub server: &'static str,
+    /// How it stands with Janus, if it is that.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub janus: Option<JanusView>,
+    /// The native server, if it is that.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub native: Option<NativeView>,
     /// Number of mountpoints, and how many of them have media.
     pub mountpoints: Counted,
     /// Viewers that are connected, and that are about to be.
     pub viewers: Watching,
-    /// The ports.
-    pub port_pool: portpool::View,
+    /// The ports, if mountpoints have any.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub port_pool: Option<portpool::View>,
     /// Where media is taken from: prefixes, or `any`.
     pub sources: Vec<String>,
     /// Packets that were dropped, by kind and reason.
@@ -82,6 +93,18 @@ pub struct JanusView {
     pub returns: u64,
 }
 
+/// The native server.
+#[derive(Clone, Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct NativeView {
+    /// Port of all viewers' media, UDP and TCP.
+    pub media_port: u16,
+    /// Threads that send media.
+    pub media_threads: usize,
+    /// Packets and connections that were dropped, by reason.
+    pub dropped: BTreeMap<&'static str, u64>,
+}
+
 /// Mountpoints.
 #[derive(Clone, Debug, Serialize)]
 pub struct Counted {
@@ -106,7 +129,7 @@ pub struct Watching {
 #[derive(Clone, Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Keyframes {
-    /// By Janus, and for new viewers.
+    /// By viewers, and for new ones.
     pub asked: u64,
     /// Passed on up the tree.
     pub passed_on: u64,
@@ -118,14 +141,16 @@ pub struct Keyframes {
 pub struct MountpointView {
     /// Session.
     pub session_id: String,
-    /// Number in Janus.
+    /// Number in the server.
     pub mountpoint_id: u64,
     /// Where players find it.
     pub whep_url: String,
     /// Where Janus takes audio.
-    pub janus_audio_port: u16,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub janus_audio_port: Option<u16>,
     /// Where Janus takes video.
-    pub janus_video_port: u16,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub janus_video_port: Option<u16>,
     /// The rest; absent in the answer to a creation.
     #[serde(flatten, skip_serializing_if = "Option::is_none")]
     pub more: Option<Details>,
@@ -159,6 +184,83 @@ pub struct Details {
     pub republished: [u64; 2],
 }
 
+/// `GET /viewers`.
+#[derive(Clone, Debug, Serialize)]
+pub struct Viewers {
+    /// How many.
+    pub count: usize,
+    /// Those whose connection is up, by session.
+    pub viewers: Vec<ViewerView>,
+}
+
+/// A viewer.
+#[derive(Clone, Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ViewerView {
+    /// What it watches.
+    pub session_id: String,
+    /// What webhooks call it.
+    pub viewer_id: String,
+    /// What it says it plays with (`User-Agent`).
+    pub player: String,
+    /// For how long its connection has been up.
+    pub seconds: u64,
+    /// What is known of its connection; only of a native server.
+    #[serde(flatten, skip_serializing_if = "Option::is_none")]
+    pub figures: Option<FiguresView>,
+}
+
+/// What is known of a viewer's connection.
+#[derive(Clone, Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct FiguresView {
+    /// Packets sent to it, retransmissions included.
+    pub packets: u64,
+    /// Their bytes.
+    pub bytes: u64,
+    /// Packets sent again because it asked.
+    pub resent: u64,
+    /// Packets that it asked for and that were not to be had any more.
+    pub unanswered: u64,
+    /// Packets that it lost by its own reports, before retransmission.
+    pub lost: u64,
+    /// Packets that could not be sent to it.
+    pub dropped: u64,
+    /// Sent to it lately: bit/s.
+    pub bitrate: u64,
+    /// Lost lately, of what was sent: 0 to 1.
+    pub loss: f64,
+    /// Round trip.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub rtt_ms: Option<f64>,
+    /// Jitter of video.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub jitter_ms: Option<f64>,
+    /// What its side says it can take: bit/s.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub estimate: Option<u64>,
+}
+
+impl FiguresView {
+    /// What is known, and what was so lately.
+    pub fn new(figures: &Figures, lately: Lately) -> FiguresView {
+        let ms = |time: Duration| (time.as_secs_f64() * 1e6).round() / 1e3;
+        FiguresView {
+            packets: figures.packets,
+            bytes: figures.bytes,
+            resent: figures.resent,
+            unanswered: figures.unanswered,
+            lost: figures.lost,
+            dropped: figures.dropped,
+            bitrate: lately.bitrate,
+            loss: lately.loss,
+            rtt_ms: figures.rtt.map(ms),
+            jitter_ms: figures.jitter.map(ms),
+            estimate: figures.estimate,
+        }
+    }
+}
+
 /// `GET /mountpoints`.
 #[derive(Clone, Debug, Serialize)]
 pub struct Mountpoints {
@@ -183,6 +285,8 @@ pub struct Sample {
     pub told: node::webhook::Told,
     /// How many came in.
     pub capacity: crate::capacity::View,
+    /// How viewers fare, if the server knows.
+    pub quality: Option<(Sums, [Histogram; 3])>,
     /// What is taken of HTTP.
     pub http: node::http::Taken,
 }

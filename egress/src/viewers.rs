@@ -74,6 +74,12 @@ impl<T: Clone> Viewers<T> {
             .collect()
     }
 
+    /// All who are connected: name, session, and what belongs to each.
+    pub fn all(&self) -> impl Iterator<Item = (&str, &str, &T)> {
+        let connected = self.all.iter().filter(|(_, viewer)| viewer.connected);
+        connected.map(|(id, viewer)| (id.as_str(), viewer.session.as_str(), &viewer.belongs))
+    }
+
     /// All have gone.
     pub fn clear(&mut self) {
         self.all.clear();

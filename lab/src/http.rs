@@ -72,12 +72,19 @@ pub fn request_here(
     }
     text += "\r\n";
     text += body;
-    exchange(server, &text, timeout).with_context(|| format!("{method} {path} at {server}"))
+    connect(server, timeout)
+        .and_then(|stream| exchange(stream, &text))
+        .with_context(|| format!("{method} {path} at {server}"))
 }
 
-fn exchange(server: SocketAddr, request: &str, timeout: Duration) -> Result<Response> {
-    let mut stream = TcpStream::connect_timeout(&server, TIMEOUT).context("connecting")?;
+fn connect(server: SocketAddr, timeout: Duration) -> Result<TcpStream> {
+    let stream = TcpStream::connect_timeout(&server, TIMEOUT).context("connecting")?;
     stream.set_read_timeout(Some(timeout))?;
+    Ok(stream)
+}
+
+/// Sends a whole request, and reads what comes back until its end; for those with a connection of their own, by TLS for one.
+pub fn exchange(mut stream: impl Read + Write, request: &str) -> Result<Response> {
     stream.write_all(request.as_bytes()).context("sending")?;
     let mut answer = Vec::new();
     let mut part = [0; 16 * 1024];

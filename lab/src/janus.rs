@@ -9,6 +9,7 @@ use std::process::Command;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail, ensure};
+use nix::sys::resource::{Resource, getrlimit, setrlimit};
 
 use crate::netns::Lab;
 use crate::process::Process;
@@ -22,6 +23,8 @@ const FILES: [(&str, &str); 4] = [
     ("janus.plugin.videoroom.jcfg", include_str!("../../deploy/janus/janus.plugin.videoroom.jcfg")),
     ("janus.plugin.streaming.jcfg", include_str!("../../deploy/janus/janus.plugin.streaming.jcfg")),
 ];
+/// As Debian's unit of Janus has it.
+const OPEN_FILES: u64 = 65_536;
 const READY_TIMEOUT: Duration = Duration::from_secs(10);
 const POLL: Duration = Duration::from_millis(10);
 
@@ -77,6 +80,7 @@ impl<'lab> Janus<'lab> {
             fs::write(folder.join(name), filled_in(text, &config))
                 .with_context(|| format!("writing {name}"))?;
         }
+        raise_open_files()?;
         let process = lab.spawn(&config.ns, command(&folder))?;
         let janus = Self { lab, config, folder, process };
         janus.wait_ready()?;
@@ -123,6 +127,16 @@ impl<'lab> Janus<'lab> {
             }
         }
     }
+}
+
+/// What this process starts may open as many files as it may itself; a shell gives 1,024 at first, and a viewer takes three.
+fn raise_open_files() -> Result<()> {
+    let (soft, hard) = getrlimit(Resource::RLIMIT_NOFILE)?;
+    let wanted = hard.min(OPEN_FILES);
+    if soft < wanted {
+        setrlimit(Resource::RLIMIT_NOFILE, wanted, hard).context("raising the limit of open files")?;
+    }
+    Ok(())
 }
 
 fn command(folder: &Path) -> Command {

@@ -27,7 +27,7 @@ pub mod redis;
 pub mod relay;
 pub mod rtp;
 pub mod sink;
-mod socket;
+pub mod socket;
 pub mod source;
 pub mod studio;
 pub mod topology;

@@ -47,7 +47,7 @@ pub(crate) fn disable_checksum(socket: &UdpSocket) -> io::Result<()> {
 
 /// Packets the kernel dropped at this socket: the number that `SO_RXQ_OVFL` would bring with the *next*
 /// packet, which after an overflow at the end never comes.
-pub(crate) fn drops(socket: &UdpSocket) -> io::Result<u64> {
+pub fn drops(socket: &UdpSocket) -> io::Result<u64> {
     let mut info = [0_u32; MEMINFO_LENGTH];
     let mut length = mem::size_of_val(&info) as libc::socklen_t;
     // SAFETY: an open fd, and an array whose length in bytes is given and respected by the kernel.

@@ -1,5 +1,5 @@
-//! `cargo xtask test field`: the inputs of the field that once went wrong (`lab/field.tsv`), each with the test that shows
-//! what becomes of it now, and a table of all.
+//! Tables of cases, each with the test that shows what becomes of it now: the inputs of the field that once went wrong
+//! (`cargo xtask test field`), and who can publish and watch, by what and by which way (`cargo xtask test matrix`).
 
 use std::collections::BTreeMap;
 use std::fmt::{self, Display, Formatter};
@@ -10,7 +10,19 @@ use crate::sh;
 use crate::suite::{self, Suite};
 use crate::trials::{self, Priority};
 
-const FILE: &str = "lab/field.tsv";
+/// A table, and the file that it is made from.
+#[derive(Clone, Copy, Debug)]
+pub struct Table {
+    file: &'static str,
+    /// What its columns are called: of what is tried, and of what is right.
+    heads: [&'static str; 3],
+}
+
+/// The inputs of the field.
+pub const FIELD: Table = Table { file: "lab/field.tsv", heads: ["case", "input", "right"] };
+/// Encoders and players.
+pub const MATRIX: Table = Table { file: "lab/matrix.tsv", heads: ["way", "who, by what", "what is seen"] };
+
 /// Test programs of these are unit tests: `unit:PACKAGE`.
 const UNIT: &str = "unit:";
 
@@ -44,13 +56,14 @@ impl Display for Now {
 }
 
 /// Runs every case and prints the table.
-pub fn run(suite: Suite) -> Result<()> {
-    let text = std::fs::read_to_string(sh::workspace_root().join(FILE)).with_context(|| FILE.to_owned())?;
-    let mut cases = read(&text)?;
+pub fn run(suite: Suite, table: Table) -> Result<()> {
+    let Table { file, heads: [first, second, third] } = table;
+    let text = std::fs::read_to_string(sh::workspace_root().join(file)).with_context(|| file.to_owned())?;
+    let mut cases = read(file, &text)?;
     cases.sort();
     let mut programs: BTreeMap<&str, Vec<String>> = BTreeMap::new();
     for case in &cases {
-        let names = programs.entry(&case.program).or_default();
+        let names = programs.entry(case.runs_in()).or_default();
         if !names.contains(&case.test) {
             names.push(case.test.clone());
         }
@@ -60,16 +73,16 @@ pub fn run(suite: Suite) -> Result<()> {
     for (program, names) in &programs {
         let (priority, arguments) = arguments(suite, program, names);
         let mut names = Vec::new();
-        if let Err(error) = trials::counted(&format!("field: {program}"), priority, &arguments, &mut names) {
+        if let Err(error) = trials::counted(&format!("{file}: {program}"), priority, &arguments, &mut names) {
             failed.push(format!("{error:#}"));
         }
         passed.insert(*program, names);
     }
     let failures = failed.join("\n");
     let mut wrong = 0;
-    println!("\n| case | input | right | now |\n|---|---|---|---|");
+    println!("\n| {first} | {second} | {third} | now |\n|---|---|---|---|");
     for case in &cases {
-        let now = judge(case, &passed[case.program.as_str()], &failures);
+        let now = judge(case, &passed[case.runs_in()], &failures);
         wrong += usize::from(now == Now::Wrong);
         println!("| {} | {} | {} | {now} |", case.id, case.input, case.right);
     }
@@ -81,12 +94,20 @@ pub fn run(suite: Suite) -> Result<()> {
 }
 
 fn arguments(suite: Suite, program: &str, tests: &[String]) -> (Priority, Vec<String>) {
-    match program.strip_prefix(UNIT) {
-        Some(package) => (Priority::Ordinary, suite.unit_tests(package, tests)),
-        None => {
+    match program {
+        // Of all packages at once: one alone would be compiled with other features, and all that it needs once more.
+        UNIT => (Priority::Ordinary, suite.tests(&["--lib".to_owned(), "--bins".to_owned()], tests)),
+        program => {
             let told = [&["--test-threads=1".to_owned()], tests].concat();
             (Priority::First, suite.tests(&suite::named(&[program]), &told))
         }
+    }
+}
+
+impl Case {
+    /// The program that has its test, or [`UNIT`] for all that have unit tests.
+    fn runs_in(&self) -> &str {
+        if self.program.starts_with(UNIT) { UNIT } else { &self.program }
     }
 }
 
@@ -101,14 +122,14 @@ fn judge(case: &Case, passed: &[String], failures: &str) -> Now {
 }
 
 /// The cases of the file; lines that begin with `#` are for people.
-fn read(text: &str) -> Result<Vec<Case>> {
+fn read(file: &str, text: &str) -> Result<Vec<Case>> {
     let lines = text.lines().enumerate().filter(|(_, line)| !line.starts_with('#') && !line.is_empty());
     let cases = lines.map(|(at, line)| {
         let columns: Vec<&str> = line.split('\t').collect();
         let [id, input, right, program, test] = columns[..] else {
-            bail!("{FILE}:{}: {} columns instead of 5, divided by tabs", at + 1, columns.len());
+            bail!("{file}:{}: {} columns instead of 5, divided by tabs", at + 1, columns.len());
         };
-        ensure!(columns.iter().all(|column| !column.trim().is_empty()), "{FILE}:{}: an empty column", at + 1);
+        ensure!(columns.iter().all(|column| !column.trim().is_empty()), "{file}:{}: an empty column", at + 1);
         let owned = |text: &str| text.replace('|', "\\|");
         Ok(Case {
             id: id.to_owned(),
@@ -129,18 +150,18 @@ mod tests {
 
     #[test]
     fn a_line_is_a_case() {
-        let cases = read(&format!("# for people\n{LINE}")).unwrap();
+        let cases = read(FIELD.file, &format!("# for people\n{LINE}")).unwrap();
         assert_eq!(
             (cases.len(), cases[0].id.as_str(), cases[0].program.as_str()),
             (1, "A1", "unit:injection")
         );
-        let error = read("A1\tinput only").unwrap_err().to_string();
+        let error = read(FIELD.file, "A1\tinput only").unwrap_err().to_string();
         assert!(error.contains("lab/field.tsv:1: 2 columns"), "{error}");
     }
 
     #[test]
     fn a_case_is_right_only_when_its_test_ran_and_passed() {
-        let case = &read(LINE).unwrap()[0];
+        let case = &read(FIELD.file, LINE).unwrap()[0];
         let passed = |name: &str| vec![name.to_owned()];
         assert_eq!(judge(case, &passed("rtmp::amf::tests::deep"), ""), Now::Right);
         assert_eq!(judge(case, &passed("rtmp::flv::tests::deep"), ""), Now::Wrong);
@@ -150,9 +171,12 @@ mod tests {
     }
 
     #[test]
-    fn every_line_of_the_file_names_a_test_that_there_is() {
+    fn every_line_of_the_files_names_a_test_that_there_is() {
         let root = sh::workspace_root();
-        let cases = read(&std::fs::read_to_string(root.join(FILE)).unwrap()).unwrap();
+        let lines = |table: Table| {
+            read(table.file, &std::fs::read_to_string(root.join(table.file)).unwrap()).unwrap()
+        };
+        let cases = [FIELD, MATRIX].map(lines).concat();
         let mut sources = String::new();
         for folder in
             ["injection", "egress", "node", "relay-ctl", "relay-common", "lab", "bench", "fuzz", "janus"]

@@ -62,15 +62,6 @@ impl Suite {
         arguments.extend(told.iter().cloned());
         arguments
     }
-
-    /// What cargo is told to run those of one package's unit tests whose names hold one of these words.
-    pub fn unit_tests(self, package: &str, words: &[String]) -> Vec<String> {
-        let package = format!("--package={package}");
-        let whole = self.tests(&["--lib".to_owned(), "--bins".to_owned()], words);
-        // The package in the place of all: they are built, and with the same features.
-        let instead = whole.iter().map(|word| if word == "--workspace" { &package } else { word });
-        instead.cloned().collect()
-    }
 }
 
 /// As cargo is told: test programs by name.

@@ -39,6 +39,8 @@ pub enum Part {
     /// Every case of lab/field.tsv, inputs of the field that once went wrong, with a table of them. Not one of "all": each is
     /// a test of another part.
     Field,
+    /// Every encoder and every player of lab/matrix.tsv, by every way in and out, with a table of them. Not one of "all", as above.
+    Matrix,
     /// The tests of docs/contract.md, Compatibility, in containers; root. Not one of "all": it makes images and may start an engine.
     Compose,
 }
@@ -46,12 +48,12 @@ pub enum Part {
 impl Part {
     /// Runs only if named.
     fn is_apart(self) -> bool {
-        matches!(self, Part::Vm | Part::Compose | Part::Field)
+        matches!(self, Part::Vm | Part::Compose | Part::Field | Part::Matrix)
     }
 
     /// Its tests have names that one can choose from.
     fn has_names(self) -> bool {
-        !matches!(self, Part::Lint | Part::VmQuick | Part::Vm | Part::Compose | Part::Field)
+        !matches!(self, Part::Lint | Part::VmQuick | Part::Vm | Part::Compose | Part::Field | Part::Matrix)
     }
 
     /// Needs neither the nodes nor clients, and so no GStreamer.
@@ -71,7 +73,7 @@ impl Part {
             Part::Kernel => &[Need::Object, Need::Namespaces],
             Part::Net => &[Need::Object, Need::Namespaces, Need::Metrics],
             Part::Bench => &[Need::Object, Need::Namespaces, Need::Metrics, Need::Contestants],
-            Part::Media | Part::Field => &[
+            Part::Media | Part::Field | Part::Matrix => &[
                 Need::Object,
                 Need::Nodes,
                 Need::Namespaces,
@@ -135,7 +137,8 @@ pub fn run(parts: &[Part], only: &[String]) -> Result<()> {
             Part::VmQuick => run::vm(true),
             Part::Vm => run::vm(false),
             Part::Compose => compose::test(),
-            Part::Field => field::run(suite),
+            Part::Field => field::run(suite, field::FIELD),
+            Part::Matrix => field::run(suite, field::MATRIX),
         };
         if let Err(error) = result {
             eprintln!("[xtask] {part:?}: {error:#}");

@@ -1,5 +1,31 @@
 //! Who comes in by the media port: ICE (lite), DTLS on threads of its own, and what viewers send later.
+//!
+//! ```text
+//! listen   reads the port: `batch` UDP, `callers` TCP      one thread
+//! hall     decides what is done with a packet              no I/O
+//! house    does it: answers, tells `pool` and the workers  whoever asks
+//! pool     DTLS                                            threads of its own, which give way to media
+//! ```
 
-/// A viewer's TCP connection.
-#[derive(Debug)]
-pub struct Connection {}
+mod batch;
+mod callers;
+mod candidates;
+mod connection;
+mod drops;
+mod dtls;
+mod guest;
+mod hall;
+mod house;
+mod listen;
+mod path;
+mod pool;
+mod sockets;
+mod stun;
+
+pub(crate) use candidates::candidates;
+pub use connection::Connection;
+pub(crate) use dtls::Identity;
+pub(crate) use house::House;
+pub(crate) use listen::Door;
+pub(crate) use pool::Pool;
+pub(crate) use sockets::bind;

@@ -26,4 +26,5 @@ pub mod viewer;
 pub mod worker;
 
 pub use peer::{Credentials, Extensions, Fingerprint, Peer, Seat, Taken};
-pub use server::{Config, Figures, Inlet, Invitation, Notice, Refusal, Server, StreamSpec};
+pub use server::{Config, Figures, Invitation, Notice, Refusal, Server, StreamSpec};
+pub use worker::Inlet;

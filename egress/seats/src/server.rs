@@ -2,11 +2,19 @@
 
 use std::net::{IpAddr, SocketAddr};
 use std::num::NonZeroUsize;
-use std::time::Duration;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
 
+use nix::sys::eventfd::EventFd;
 use node::media::{Codec, PerKind, Ssrc};
 
+use crate::door::{self, Door, House, Identity, Pool};
 use crate::peer::{Credentials, Fingerprint, Peer, Seat};
+use crate::worker::{Inlet, Notify, Workers};
+
+/// Handshake threads at most: they are not what a server's cores are for.
+const HANDSHAKE_THREADS_MOST: usize = 2;
 
 /// What a server is started with.
 #[derive(Clone, Debug)]
@@ -66,16 +74,6 @@ pub struct StreamSpec {
     pub codec: Codec,
 }
 
-/// Where a stream's packets are put in. Whoever holds it may push from any one thread; it never waits.
-pub struct Inlet {}
-
-impl Inlet {
-    /// An RTP packet as it came from the tree, header included. What the workers cannot take in time is counted as lost.
-    pub fn push(&self, _packet: &[u8]) {
-        unimplemented!("the worker's")
-    }
-}
-
 /// What is known of a viewer.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Figures {
@@ -100,64 +98,136 @@ pub struct Figures {
 }
 
 /// Serves viewers.
-pub struct Server {}
+pub struct Server {
+    house: Arc<House>,
+    identity: Arc<Identity>,
+    config: Config,
+    bound: SocketAddr,
+    stop: EventFd,
+    threads: Vec<JoinHandle<()>>,
+}
 
 impl Server {
-    /// Binds the media port and starts all threads. `notify` is called from these; it must not wait.
-    pub fn start(
-        _config: Config,
-        _notify: impl Fn(Notice) + Send + Sync + 'static,
-    ) -> Result<Server, String> {
-        unimplemented!("the door's")
+    /// Binds the media port and starts all threads. `notify` is called from these; it must not wait, nor call the server.
+    pub fn start(config: Config, notify: impl Fn(Notice) + Send + Sync + 'static) -> Result<Server, String> {
+        let listen = config.listen;
+        let (udp, tcp) =
+            door::bind(listen).map_err(|error| format!("the media port {listen} cannot be had: {error}"))?;
+        let failed = |error: &dyn std::fmt::Display| format!("viewers cannot be served: {error}");
+        let bound = udp.local_addr().map_err(|e| failed(&e))?;
+        let identity = Arc::new(Identity::new().map_err(|e| failed(&e))?);
+        let stop = EventFd::new().map_err(|e| failed(&e))?;
+        let udp = Arc::new(udp);
+        let notify: Notify = Arc::new(notify);
+        let risen = Arc::new(Mutex::new(Vec::new()));
+        let workers = Workers::start(&config, udp.clone(), watch(notify.clone(), risen.clone()))?;
+        let (pool, shakers) = Pool::new(config.threads.get().min(HANDSHAKE_THREADS_MOST));
+        let house = Arc::new(House::new(workers, risen, pool, udp.clone(), notify));
+        let mut server = Server {
+            house: house.clone(),
+            identity: identity.clone(),
+            config,
+            bound,
+            stop,
+            threads: Vec::new(),
+        };
+        let door = Door::new(house.clone(), udp, tcp, &server.stop).map_err(|e| failed(&e))?;
+        for (shaker, number) in shakers.into_iter().zip(0..) {
+            let thread = shaker.spawn(number, identity.clone(), house.clone());
+            server.threads.push(thread.map_err(|e| failed(&e))?);
+        }
+        let thread = std::thread::Builder::new().name("media-port".to_owned()).spawn(|| door.run());
+        server.threads.push(thread.map_err(|e| failed(&e))?);
+        Ok(server)
     }
 
     /// Our certificate's hash, for descriptions.
     pub fn fingerprint(&self) -> &Fingerprint {
-        unimplemented!("the door's")
+        &self.identity.fingerprint
     }
 
-    /// Our candidates, as the values of `a=candidate` lines: UDP and TCP (passive).
+    /// Our candidates, as the values of `a=candidate` lines without `candidate:`: UDP and TCP (passive), on all addresses that the
+    /// machine has now. We are an ICE-lite agent (`a=ice-lite`).
     pub fn candidates(&self) -> Vec<String> {
-        unimplemented!("the door's")
+        door::candidates(self.bound, &self.config.advertise, &node::addresses::own())
+    }
+
+    /// Where viewers' packets come in: [`Config::listen`] with the port that it is.
+    pub fn media_port(&self) -> SocketAddr {
+        self.bound
     }
 
     /// A mountpoint begins. Gives where its streams are put in.
-    pub fn open(&self, _mountpoint: u64, _streams: PerKind<StreamSpec>) -> PerKind<Inlet> {
-        unimplemented!("the worker's")
+    pub fn open(&self, mountpoint: u64, streams: PerKind<StreamSpec>) -> PerKind<Inlet> {
+        // Who sits there sat at another that had the same number.
+        self.house.act(|hall| hall.close(mountpoint));
+        self.house.workers.open(mountpoint, streams)
     }
 
     /// It ends; its viewers are gone with it (each is told of by [`Notice::Gone`]).
-    pub fn close(&self, _mountpoint: u64) {
-        unimplemented!("the worker's")
+    pub fn close(&self, mountpoint: u64) {
+        self.house.act(|hall| hall.close(mountpoint));
+        self.house.workers.close(mountpoint);
     }
 
-    /// Sets a seat aside for somebody who is about to be described to.
-    pub fn invite(&self, _mountpoint: u64) -> Result<Invitation, Refusal> {
-        unimplemented!("the door's")
+    /// Sets a seat aside for somebody who is about to be described to. It is kept for a minute, or until [`Server::leave`].
+    pub fn invite(&self, mountpoint: u64) -> Result<Invitation, Refusal> {
+        if !self.house.workers.knows(mountpoint) {
+            return Err(Refusal::NoMountpoint(mountpoint));
+        }
+        self.house.hall().invite(mountpoint, Instant::now())
     }
 
     /// The player has described itself: it may come in from now on, for as long as `within`.
-    pub fn admit(&self, _seat: Seat, _peer: Peer, _within: Duration) -> Result<(), Refusal> {
-        unimplemented!("the door's")
+    pub fn admit(&self, seat: Seat, peer: Peer, within: Duration) -> Result<(), Refusal> {
+        self.house.with(|hall| match hall.admit(seat, peer, within, Instant::now()) {
+            Ok(effects) => (Ok(()), effects),
+            Err(refusal) => (Err(refusal), Vec::new()),
+        })
     }
 
     /// A player restarts ICE (RFC 9725 section 4.3.2): new credentials of both sides, media goes on meanwhile.
-    pub fn restart(&self, _seat: Seat, _theirs: Credentials) -> Result<Credentials, Refusal> {
-        unimplemented!("the door's")
+    pub fn restart(&self, seat: Seat, theirs: Credentials) -> Result<Credentials, Refusal> {
+        self.house.hall().restart(seat, theirs)
     }
 
     /// It leaves. No notice follows.
-    pub fn leave(&self, _seat: Seat) {
-        unimplemented!("the door's")
+    pub fn leave(&self, seat: Seat) {
+        self.house.act(|hall| hall.leave(seat));
     }
 
     /// What is known of all that are up.
     pub fn figures(&self) -> Vec<(Seat, Figures)> {
-        unimplemented!("the worker's")
+        self.house.workers.figures()
     }
 
     /// What was dropped, by reason; never falls.
     pub fn dropped(&self) -> Vec<(&'static str, u64)> {
-        unimplemented!("the door's and the worker's")
+        let mut dropped = self.house.drops.all();
+        dropped.extend(self.house.workers.dropped());
+        dropped
     }
+}
+
+impl Drop for Server {
+    /// Says goodbye to all viewers.
+    fn drop(&mut self) {
+        self.house.pool.end();
+        // Only a counter that is full could refuse, and then there is something to read.
+        let _ = self.stop.write(1);
+        for thread in self.threads.drain(..) {
+            // Its panic was told of when it happened.
+            let _ = thread.join();
+        }
+    }
+}
+
+/// Notices of the workers: the door hears who has no seat any more, and all go on to the egress.
+fn watch(notify: Notify, risen: Arc<Mutex<Vec<Seat>>>) -> Notify {
+    Arc::new(move |notice| {
+        if let Notice::Gone(seat, _) = notice {
+            risen.lock().unwrap_or_else(PoisonError::into_inner).push(seat);
+        }
+        notify(notice);
+    })
 }

@@ -1,5 +1,6 @@
 //! What an egress is configured with: flags, environment and file, checked before anything is bound.
 
+mod server;
 mod settings;
 #[cfg(test)]
 mod tests;
@@ -9,30 +10,28 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::num::NonZeroU32;
 
 use node::auth::AuthConfig;
-use node::config::{
-    ConfigError, Defaults, JanusUrl, NodeConfig, Settings, base_path, count, ice_servers, rate,
-};
+use node::config::{ConfigError, Defaults, NodeConfig, Settings, base_path, count, ice_servers, rate};
 use node::http::Rate;
 use node::ice::IceServers;
 use node::prefix::Prefix;
 use node::secret::Secret;
+pub use server::{JanusConfig, ServerConfig};
 pub use settings::EgressSettings;
 use settings::*;
 
 use crate::capacity::Most;
-use crate::portpool::PortPool;
 
 /// What is so unless told otherwise.
 const DEFAULTS: Defaults = Defaults { node_id: "egress-1", api_port: 7073 };
-/// First port and number of pairs unless told otherwise.
-const POOL: (u16, u16) = (6000, 100);
+/// Viewers unless told otherwise: what one Janus serves of 1.4 Mbit/s without losing any (docs/capacity.md).
+const VIEWERS: usize = 300;
 /// Joins of one client a second unless told otherwise.
 const JOINS: NonZeroU32 = NonZeroU32::new(50).unwrap();
 /// Where WHEP is served unless told otherwise.
 const WHEP: &str = "/whep";
 /// How paths begin that WHEP must leave alone, besides those of all nodes.
-pub(crate) const OWN_PATHS: [&str; 6] =
-    ["/events", "/events.js", "/broadcasts", "/mountpoint", "/mountpoints", "/portpool"];
+pub(crate) const OWN_PATHS: [&str; 7] =
+    ["/events", "/events.js", "/broadcasts", "/mountpoint", "/mountpoints", "/portpool", "/viewers"];
 
 /// The flags of an egress, as they were given.
 pub type Flags = node::config::Flags<EgressSettings>;
@@ -48,16 +47,14 @@ pub struct Config {
     pub listen: IpAddr,
     /// RTP ports: audio, video.
     pub media: [u16; 2],
-    /// Janus.
-    pub janus: JanusConfig,
+    /// What serves viewers.
+    pub server: ServerConfig,
     /// Path of WHEP, without a slash at its end.
     pub whep_path: String,
     /// What viewers must know.
     pub whep_token: Option<Secret>,
     /// Who may watch besides, and who is told.
     pub auth: AuthConfig,
-    /// Ports for mountpoints.
-    pub pool: PortPool,
     /// Where media is taken from, besides from the parent; empty: anywhere.
     pub sources: BTreeSet<Prefix>,
     /// How many may come in.
@@ -66,23 +63,6 @@ pub struct Config {
     pub ice: IceServers,
     /// What to log.
     pub log: String,
-}
-
-/// Which Janus.
-#[derive(Clone, Debug)]
-pub struct JanusConfig {
-    /// `ws://host:port/…`
-    pub url: String,
-    /// The URL's host.
-    pub host: String,
-    /// The URL's port.
-    pub port: u16,
-    /// Its API secret.
-    pub api_secret: Option<Secret>,
-    /// Secret of our mountpoints.
-    pub mountpoint_secret: Option<Secret>,
-    /// The plugin's admin key.
-    pub admin_key: Option<Secret>,
 }
 
 impl Config {
@@ -94,32 +74,17 @@ impl Config {
     /// Of settings that have been gathered.
     pub fn new(mut settings: Settings<'_>) -> Result<Config, ConfigError> {
         let mut node = NodeConfig::new(DEFAULTS, &mut settings)?;
-        let base =
-            settings.get(&PORT_POOL_BASE, |text| number(text, "a port from 1 to 65535"))?.unwrap_or(POOL.0);
-        let size = settings
-            .get(&PORT_POOL_SIZE, |text| number(text, "a number of port pairs (1 to 65535)"))?
-            .unwrap_or(POOL.1);
-        let (base_name, size_name) = (settings.name_of(&PORT_POOL_BASE)?, settings.name_of(&PORT_POOL_SIZE)?);
-        let pool = PortPool::new(base, size)
-            .map_err(|why| ConfigError(format!("{base_name} {base}, {size_name} {size}: {why}")))?;
-        check_ports(node.ports, &pool, &base_name)?;
-        let janus = match settings.get(&JANUS, JanusUrl::parse)? {
-            Some(janus) => janus,
-            None => JanusUrl::parse(JANUS.default).map_err(ConfigError)?,
-        };
+        // Media is taken on IPv6 as well if that is where others are told to send it.
+        let v6 = node.host.as_deref().is_some_and(|host| host.parse::<Ipv6Addr>().is_ok());
+        let listen = if v6 { Ipv6Addr::UNSPECIFIED.into() } else { Ipv4Addr::UNSPECIFIED.into() };
+        let server = ServerConfig::new(&mut node, listen, &mut settings)?;
         let whep_path = settings.get(&WHEP_BASE_PATH, |path| base_path(path, WHEP, &OWN_PATHS))?;
-        let mut secret = |setting| Ok::<_, ConfigError>(settings.secret(setting)?.map(|found| found.value));
-        let api_secret = secret(&JANUS_API_SECRET_FILE)?;
-        let mountpoint_secret = secret(&JANUS_MOUNTPOINT_SECRET_FILE)?;
         let whep_token = settings.token(&WHEP_TOKEN_FILE)?.map(|found| found.value);
         let auth = AuthConfig::new(&mut node, &mut settings)?;
         let sources = settings.list(&SOURCES)?.map(|found| found.value).unwrap_or_default();
         let sources = node::sources::parse_all(&sources)?;
         let ice = ice_servers(&mut settings)?;
         node.warnings.append(&mut settings.warnings);
-        // Media is taken on IPv6 as well if that is where others are told to send it.
-        let v6 = node.host.as_deref().is_some_and(|host| host.parse::<Ipv6Addr>().is_ok());
-        let listen = if v6 { Ipv6Addr::UNSPECIFIED.into() } else { Ipv4Addr::UNSPECIFIED.into() };
         if node.tree.is_some() && node.host.is_none() {
             return bad(
                 "NODE_HOST or --node-host is not set; it is the address that the tree sends media to",
@@ -129,18 +94,10 @@ impl Config {
             api: node.api,
             listen,
             media: node.ports,
-            janus: JanusConfig {
-                url: janus.url,
-                host: janus.host,
-                port: janus.port,
-                api_secret,
-                admin_key: mountpoint_secret.clone(),
-                mountpoint_secret,
-            },
+            server,
             whep_path: whep_path.unwrap_or_else(|| WHEP.to_owned()),
             whep_token,
             auth,
-            pool,
             sources,
             most: most(&mut settings, &node)?,
             ice,
@@ -150,18 +107,6 @@ impl Config {
     }
 }
 
-fn check_ports([audio, video]: [u16; 2], pool: &PortPool, base: &str) -> Result<(), ConfigError> {
-    let (first, last) = pool.range();
-    for port in [audio, audio + 1, video, video + 1] {
-        if (first..=last).contains(&port) {
-            return bad(format!(
-                "port {port} is one of the pool's, {first} to {last}; set {base} to another"
-            ));
-        }
-    }
-    Ok(())
-}
-
 /// How many may watch, join and listen.
 fn most(settings: &mut Settings<'_>, node: &NodeConfig) -> Result<Most, ConfigError> {
     let find = |setting, default: usize| {
@@ -169,7 +114,7 @@ fn most(settings: &mut Settings<'_>, node: &NodeConfig) -> Result<Most, ConfigEr
     };
     let per_second = settings.get(&MAX_CLIENT_JOINS, rate)?.unwrap_or(JOINS);
     Ok(Most {
-        viewers: find(&MAX_VIEWERS, 10_000)?,
+        viewers: find(&MAX_VIEWERS, VIEWERS)?,
         joining: find(&MAX_JOINING, 2_000)?,
         client_joining: find(&MAX_CLIENT_JOINING, 100)?,
         client_joins: Rate::per_second(per_second),

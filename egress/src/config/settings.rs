@@ -16,6 +16,7 @@ pub struct EgressSettings;
 impl Table for EgressSettings {
     const PREFIX: &'static str = "";
     const OWN: &'static [&'static Setting] = &[
+        &SERVER,
         &JANUS,
         &JANUS_API_SECRET_FILE,
         &JANUS_MOUNTPOINT_SECRET_FILE,
@@ -23,6 +24,11 @@ impl Table for EgressSettings {
         &WHEP_TOKEN_FILE,
         &PORT_POOL_BASE,
         &PORT_POOL_SIZE,
+        &MEDIA_PORT,
+        &MEDIA_THREADS,
+        &ADVERTISED,
+        &MEDIA_HISTORY,
+        &KEYFRAME_CACHE,
         &ADMIN,
         &JWT_KEYS,
         &AUTHORIZE,
@@ -44,6 +50,57 @@ impl Table for EgressSettings {
         &TURN_LIFETIME,
     ];
 }
+
+/// Those that only make sense with a Janus, and only without.
+pub const OF_JANUS: [&Setting; 5] =
+    [&JANUS, &JANUS_API_SECRET_FILE, &JANUS_MOUNTPOINT_SECRET_FILE, &PORT_POOL_BASE, &PORT_POOL_SIZE];
+pub const OF_NATIVE: [&Setting; 5] =
+    [&MEDIA_PORT, &MEDIA_THREADS, &ADVERTISED, &MEDIA_HISTORY, &KEYFRAME_CACHE];
+
+pub const SERVER: Setting = Setting {
+    name: "server",
+    kind: Kind::Word(&["janus", "native"]),
+    value: "WHICH",
+    default: "janus",
+    help: "What serves viewers: the Streaming plugin of a Janus beside this node, or (native) this node itself",
+    ..Setting::NEW
+};
+pub const MEDIA_PORT: Setting = Setting {
+    name: "media-port",
+    value: "PORT",
+    default: "7074",
+    help: "With native: the one port that all viewers' media goes by, UDP, and TCP for those who cannot use UDP",
+    ..Setting::NEW
+};
+pub const MEDIA_THREADS: Setting = Setting {
+    name: "media-threads",
+    value: "NUMBER",
+    default: "one less than there are cores, at least 1",
+    help: "With native: threads that send media; each viewer belongs to one of them",
+    ..Setting::NEW
+};
+pub const ADVERTISED: Setting = Setting {
+    name: "advertised-addresses",
+    kind: Kind::List("advertise"),
+    value: "ADDRESS",
+    default: "those of this machine",
+    help: "With native: addresses that viewers reach media-port by, where they are not this machine's own (1:1 NAT)",
+    ..Setting::NEW
+};
+pub const MEDIA_HISTORY: Setting = Setting {
+    name: "media-history",
+    value: "SECONDS",
+    default: "1",
+    help: "With native: how long packets are kept for viewers that have lost them, 0.1 to 10",
+    ..Setting::NEW
+};
+pub const KEYFRAME_CACHE: Setting = Setting {
+    name: "keyframe-cache",
+    value: "SECONDS",
+    default: "2",
+    help: "With native: a new viewer gets the last keyframe and what followed at once if it is no older than this; up to 10, 0 for never",
+    ..Setting::NEW
+};
 
 pub const JANUS: Setting = Setting {
     old_variables: &["JANUS_STREAMING_WS_URL"],
@@ -98,7 +155,7 @@ pub const PORT_POOL_SIZE: Setting = Setting {
 pub const MAX_VIEWERS: Setting = Setting {
     name: "max-viewers",
     value: "NUMBER",
-    default: "10000",
+    default: "300, what one Janus serves",
     help: "Viewers at once, those that join included; one more is answered 503",
     ..Setting::NEW
 };

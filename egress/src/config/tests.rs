@@ -2,6 +2,19 @@ use node::config::File;
 
 use super::*;
 
+fn janus(config: &Config) -> &JanusConfig {
+    let ServerConfig::Janus(janus) = &config.server else { panic!("{:?}", config.server) };
+    janus
+}
+
+const NATIVE: (&str, &str) = ("SERVER", "native");
+
+fn native(env: &[(&str, &str)]) -> (seats::Config, Config) {
+    let config = config(&[&[NATIVE], env].concat()).unwrap();
+    let ServerConfig::Native(native) = &config.server else { panic!("{:?}", config.server) };
+    (native.clone(), config)
+}
+
 fn config(env: &[(&str, &str)]) -> Result<Config, ConfigError> {
     with(&[], env, "")
 }
@@ -33,8 +46,11 @@ fn the_environment_of_the_contract_is_read() {
         ("PORT_POOL_SIZE", "16"),
     ])
     .unwrap();
-    assert_eq!((config.api.port(), config.media, config.pool.range()), (7074, [5202, 5204], (6200, 6247)));
-    assert_eq!((&*config.janus.host, config.janus.port), ("streaming-2", 8190));
+    assert_eq!(
+        (config.api.port(), config.media, janus(&config).pool.range()),
+        (7074, [5202, 5204], (6200, 6247))
+    );
+    assert_eq!((&*janus(&config).host, janus(&config).port), ("streaming-2", 8190));
     assert_eq!(config.whep_path, "/play/whep");
     let shown = format!("{config:?}");
     for secret in ["apis", "\"mps", "verysecret"] {
@@ -44,7 +60,7 @@ fn the_environment_of_the_contract_is_read() {
 
 #[test]
 fn bad_settings_are_named_in_one_line() {
-    let table: [(&[(&str, &str)], &str); 28] = [
+    let table: [(&[(&str, &str)], &str); 37] = [
         (&[("RTP_AUDIO_PORT", "0")], "RTP_AUDIO_PORT '0'"),
         (&[("RTP_VIDEO_PORT", "5004x")], "RTP_VIDEO_PORT '5004x'"),
         (&[("RTP_VIDEO_PORT", "5003")], "at least 2 apart"),
@@ -79,6 +95,21 @@ fn bad_settings_are_named_in_one_line() {
         (&[("WEBHOOK", "http://h/"), ("WEBHOOK_SECRET", "whsec_?")], "WEBHOOK_SECRET: what follows whsec_"),
         (&[("FRAME_ANCESTORS", "'none'; script-src *")], "FRAME_ANCESTORS "),
         (&[("ALLOWED_HOSTS", "https://a.example")], "must be a host name without port"),
+        (&[("SERVER", "mediasoup")], "SERVER 'mediasoup': must be janus or native"),
+        (&[NATIVE, ("MEDIA_PORT", "0")], "MEDIA_PORT '0': must be a port"),
+        (&[NATIVE, ("MEDIA_PORT", "7073")], "port 7073 cannot be both MEDIA_PORT and the API's"),
+        (
+            &[NATIVE, ("MEDIA_PORT", "5005")],
+            "port 5005 cannot be both MEDIA_PORT and one that the tree's media",
+        ),
+        (&[NATIVE, ("MEDIA_THREADS", "0")], "MEDIA_THREADS '0'"),
+        (
+            &[NATIVE, ("ADVERTISED_ADDRESSES", "10.0.0.1,egress")],
+            "ADVERTISED_ADDRESSES 'egress': must be an IPv4",
+        ),
+        (&[NATIVE, ("MEDIA_HISTORY", "11")], "MEDIA_HISTORY '11': must be seconds, 0.1 to 10"),
+        (&[NATIVE, ("MEDIA_HISTORY", "NaN")], "MEDIA_HISTORY 'NaN'"),
+        (&[NATIVE, ("KEYFRAME_CACHE", "-1")], "KEYFRAME_CACHE '-1': must be seconds, 0 to 10"),
     ];
     for (env, wanted) in table {
         let error = config(env).unwrap_err().to_string();
@@ -94,12 +125,38 @@ fn the_pool_is_named_as_it_was_given() {
 }
 
 #[test]
+fn a_native_server_needs_no_janus() {
+    let (server, config) = native(&[("MEDIA_THREADS", "3")]);
+    assert_eq!((server.listen, server.threads.get()), ("0.0.0.0:7074".parse().unwrap(), 3));
+    assert_eq!((server.history.as_millis(), server.keyframe_cache.as_millis()), (1000, 2000));
+    assert!(server.advertise.is_empty() && config.server.pool().is_none());
+    // What the pool would take is free for others.
+    let env = [("RTP_AUDIO_PORT", "6002"), ("ADVERTISED_ADDRESSES", "192.0.2.1, 2001:db8::1")];
+    let (server, config) = native(&env);
+    assert_eq!(server.advertise.len(), 2);
+    assert!(config.node.warnings.is_empty(), "{:?}", config.node.warnings);
+    let (server, _) = native(&[("NODE_HOST", "2001:db8::7")]);
+    assert!(server.listen.is_ipv6());
+}
+
+#[test]
+fn what_plays_no_part_with_the_other_server_is_said() {
+    let (_, with_janus) = native(&[("JANUS_STREAMING_WS_URL", "ws://a:1"), ("PORT_POOL_SIZE", "7")]);
+    let warnings = with_janus.node.warnings.join("; ");
+    for name in ["JANUS_STREAMING_WS_URL", "PORT_POOL_SIZE"] {
+        assert!(warnings.contains(&format!("{name} plays no part with --server native")), "{warnings}");
+    }
+    let warnings = config(&[("MEDIA_PORT", "7100")]).unwrap().node.warnings.join("; ");
+    assert!(warnings.contains("MEDIA_PORT plays no part with --server janus"), "{warnings}");
+}
+
+#[test]
 fn flags_win_over_the_environment_and_that_over_the_file() {
     let file = "whep-base-path = '/file'\nrtp-audio-port = 6002\nrtp-video-port = 6004\nlog = 'warn'\nport-pool-base = 7000";
     let env = [("WHEP_BASE_PATH", "/env"), ("RTP_AUDIO_PORT", "8002")];
     let config = with(&["--whep-base-path", "/flag"], &env, file).unwrap();
     assert_eq!((&*config.whep_path, config.media, &*config.log), ("/flag", [8002, 6004], "warn"));
-    assert_eq!(config.pool.range().0, 7000);
+    assert_eq!(janus(&config).pool.range().0, 7000);
     assert_eq!(with(&[], &env, file).unwrap().whep_path, "/env");
     let why = by_file("janus-url = 'http://a'").unwrap_err().0;
     assert!(
@@ -149,6 +206,12 @@ fn every_setting_can_be_made_by_every_name_it_has_or_had() {
         ("rtp-audio-port", "5102", &[]),
         ("rtp-video-port", "5104", &[]),
         ("log", "warn", &[]),
+        ("server", "native", &[]),
+        ("media-port", "7100", &[NATIVE]),
+        ("media-threads", "77", &[NATIVE]),
+        ("advertised-addresses", "192.0.2.1", &[NATIVE]),
+        ("media-history", "0.5", &[NATIVE]),
+        ("keyframe-cache", "0", &[NATIVE]),
         ("janus-url", "ws://janus:8188", &[]),
         ("janus-api-secret-file", &secret, &[]),
         ("janus-mountpoint-secret-file", &secret, &[]),
@@ -193,7 +256,7 @@ fn the_example_is_good_and_so_is_what_it_shows_in_comments() {
         std::fs::write(line.split('"').nth(1).unwrap(), content).unwrap();
     }
     let config = by_file(&all).unwrap();
-    let janus = &config.janus;
+    let janus = janus(&config);
     for secret in [&janus.api_secret, &janus.mountpoint_secret, &config.whep_token, &config.node.token] {
         assert_eq!(secret.as_ref().unwrap().reveal(), "hunter2");
     }

@@ -1,8 +1,8 @@
 //! The mountpoints: what is wanted (sessions of the tree, and what was asked for by HTTP) and what there is become
 //! commands. Pure; carrying them out is somebody else's.
 //!
-//! A mountpoint is *reserved* first (name, ports, SSRCs), then *made* in Janus, or *undone* if Janus refuses. It keeps what
-//! it has reserved when Janus is gone, and is made again with the same when Janus is back.
+//! A mountpoint is *reserved* first (name, SSRCs, and ports if there is a pool of these), then *made* in the server, or *undone*
+//! if the server refuses. It keeps what it has reserved when the server is gone, and is made again with the same when it is back.
 
 #[cfg(test)]
 mod tests;
@@ -34,15 +34,15 @@ pub struct Spec {
 pub struct Mountpoint {
     /// `sessionId`.
     pub session: String,
-    /// Its number in Janus.
+    /// Its number in the server.
     pub id: u64,
     /// SSRCs.
     pub ssrcs: PerKind<Ssrc>,
     /// Codec of its video.
     pub codec: VideoCodec,
-    /// Where Janus takes its streams.
-    pub ports: Pair,
-    /// Janus has it.
+    /// Where the server takes its streams, if that is by ports.
+    pub ports: Option<Pair>,
+    /// The server has it.
     pub made: bool,
     /// It was made for a session of the tree, without being asked for.
     pub automatic: bool,
@@ -65,7 +65,7 @@ pub enum Refusal {
     /// Another session has the SSRC.
     #[error("SSRC {ssrc} belongs to session {by}")]
     SsrcTaken { ssrc: Ssrc, by: String },
-    /// Another session has the number in Janus.
+    /// Another session has the number in the server.
     #[error("room {room} belongs to session {by}")]
     RoomTaken { room: u64, by: String },
     /// No ports are left of so many pairs.
@@ -87,7 +87,7 @@ pub enum Refusal {
 pub enum Fault {
     /// The session's own: it clashes with another, or is one too many. The others do not suffer.
     Session,
-    /// The node's, or its Janus': others would fare no better.
+    /// The node's, or its server's: others would fare no better.
     Node,
 }
 
@@ -113,7 +113,7 @@ pub struct Refused {
 /// One step from what there is to what is wanted.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Step {
-    /// Make the mountpoint of a session: reserve it, unless it is, and have Janus make it.
+    /// Make the mountpoint of a session: reserve it, unless it is, and have the server make it.
     Make(Spec),
     /// End the mountpoint of a session.
     End(String),
@@ -137,12 +137,12 @@ pub struct Books {
     dismissed: BTreeSet<String>,
     have: BTreeMap<String, Mountpoint>,
     refused: BTreeMap<String, Refused>,
-    pool: PortPool,
+    pool: Option<PortPool>,
 }
 
 impl Books {
-    /// Nothing yet.
-    pub fn new(pool: PortPool) -> Books {
+    /// Nothing yet. `pool`: ports for mountpoints, if they need any.
+    pub fn new(pool: Option<PortPool>) -> Books {
         Books {
             tree: BTreeMap::new(),
             asked: BTreeMap::new(),
@@ -164,8 +164,8 @@ impl Books {
     }
 
     /// The ports.
-    pub fn pool(&self) -> &PortPool {
-        &self.pool
+    pub fn pool(&self) -> Option<&PortPool> {
+        self.pool.as_ref()
     }
 
     /// Sessions that should have a mountpoint and have none, and why.
@@ -271,7 +271,10 @@ impl Books {
                 return Err(Refusal::RoomTaken { room: other.id, by: other.session.clone() });
             }
         }
-        let ports = self.pool.take(now).ok_or_else(|| self.no_ports())?;
+        let ports = match &mut self.pool {
+            None => None,
+            Some(pool) => Some(pool.take(now).ok_or_else(|| no_ports(pool))?),
+        };
         let mountpoint = Mountpoint {
             session: spec.session.clone(),
             id: spec.room.unwrap_or_else(|| self.number(&spec.session)),
@@ -286,38 +289,31 @@ impl Books {
         Ok(mountpoint)
     }
 
-    /// Janus cannot take a mountpoint's ports: gives it with others. `why`: who has them.
+    /// The server cannot take a mountpoint's ports: gives it with others. `why`: who has them.
     pub fn other_ports(&mut self, session: &str, why: String, now: u64) -> Result<Mountpoint, Refusal> {
-        let held = self.have.get(session).map(|mountpoint| mountpoint.ports);
-        let Some(held) = held else { return Err(self.no_ports()) };
+        let Some(pool) = &mut self.pool else { return Err(Refusal::PortsUsedUp(0)) };
+        let Some(mountpoint) = self.have.get_mut(session) else { return Err(no_ports(pool)) };
+        let Some(held) = mountpoint.ports else { return Err(no_ports(pool)) };
         // It stays this session's until there is another: what is given back is the lowest that is free.
-        self.pool.set_aside(held, why, now);
-        let ports = self.pool.take(now).ok_or_else(|| self.no_ports())?;
-        self.pool.give_back(held);
-        let Some(mountpoint) = self.have.get_mut(session) else { return Err(self.no_ports()) };
-        mountpoint.ports = ports;
+        pool.set_aside(held, why, now);
+        let ports = pool.take(now).ok_or_else(|| no_ports(pool))?;
+        pool.give_back(held);
+        mountpoint.ports = Some(ports);
         Ok(mountpoint.clone())
     }
 
-    /// Why there is no pair of ports.
-    fn no_ports(&self) -> Refusal {
-        let (view, why) = (self.pool.view(), self.pool.troubles().join("; "));
-        match why.is_empty() {
-            true => Refusal::PortsUsedUp(view.capacity),
-            false => Refusal::PortsHeld { used: view.allocated, all: view.capacity, why },
-        }
-    }
-
-    /// Janus has made it.
+    /// The server has made it.
     pub fn made(&mut self, session: &str) {
         self.refused.remove(session);
         if let Some(mountpoint) = self.have.get_mut(session) {
             mountpoint.made = true;
-            self.pool.works(mountpoint.ports);
+            if let (Some(pool), Some(ports)) = (&mut self.pool, mountpoint.ports) {
+                pool.works(ports);
+            }
         }
     }
 
-    /// Janus has refused it: nothing of it is left, nor is it tried again for whoever asked.
+    /// The server has refused it: nothing of it is left, nor is it tried again for whoever asked.
     pub fn undo(&mut self, session: &str) {
         self.asked.remove(session);
         self.remove(session);
@@ -328,11 +324,13 @@ impl Books {
         self.refused.insert(session.to_owned(), refused);
     }
 
-    /// It has ended in Janus.
+    /// It has ended in the server.
     pub fn remove(&mut self, session: &str) -> Option<Mountpoint> {
         let mountpoint = self.have.remove(session)?;
-        let given_back = self.pool.give_back(mountpoint.ports);
-        debug_assert!(given_back, "its ports were taken from this pool");
+        if let (Some(pool), Some(ports)) = (&mut self.pool, mountpoint.ports) {
+            let given_back = pool.give_back(ports);
+            debug_assert!(given_back, "its ports were taken from this pool");
+        }
         Some(mountpoint)
     }
 
@@ -346,14 +344,14 @@ impl Books {
         known
     }
 
-    /// Janus has forgotten everything.
+    /// The server has forgotten everything.
     pub fn forgotten(&mut self) {
         for mountpoint in self.have.values_mut() {
             mountpoint.made = false;
         }
     }
 
-    /// Janus has forgotten one.
+    /// The server has forgotten one.
     pub fn lost(&mut self, session: &str) {
         if let Some(mountpoint) = self.have.get_mut(session) {
             mountpoint.made = false;
@@ -378,5 +376,14 @@ impl Books {
             number += 1;
         }
         number
+    }
+}
+
+/// Why there is no pair of ports.
+fn no_ports(pool: &PortPool) -> Refusal {
+    let (view, why) = (pool.view(), pool.troubles().join("; "));
+    match why.is_empty() {
+        true => Refusal::PortsUsedUp(view.capacity),
+        false => Refusal::PortsHeld { used: view.allocated, all: view.capacity, why },
     }
 }

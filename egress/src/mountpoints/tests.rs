@@ -3,7 +3,7 @@ use proptest::prelude::*;
 use super::*;
 
 fn books(pairs: u16) -> Books {
-    Books::new(PortPool::new(6000, pairs).unwrap())
+    Books::new(Some(PortPool::new(6000, pairs).unwrap()))
 }
 
 fn ssrcs(audio: u32, video: u32) -> PerKind<Ssrc> {
@@ -56,11 +56,11 @@ fn sessions_of_the_tree_get_mountpoints_by_themselves() {
     tell(&mut books, vec![spec("s1", 10), spec("s2", 20)]);
     assert_eq!(carry_out(&mut books).len(), 2);
     assert_eq!(sessions(&books), ["s1", "s2"]);
-    assert_eq!((books.get("s1").unwrap().id, books.get("s1").unwrap().ports.audio), (4010, 6000));
+    assert_eq!((books.get("s1").unwrap().id, books.get("s1").unwrap().ports.unwrap().audio), (4010, 6000));
     assert_eq!(books.plan(), [], "nothing more to do");
     tell(&mut books, vec![spec("s2", 20)]);
     assert_eq!(carry_out(&mut books), [Step::End("s1".to_owned())]);
-    assert_eq!(books.pool().view().allocated, 1);
+    assert_eq!(books.pool().unwrap().view().allocated, 1);
 }
 
 #[test]
@@ -106,14 +106,14 @@ fn clashes_are_refused_and_leave_nothing_behind() {
     for (spec, wanted) in table {
         let why = books.ask(spec, 1).unwrap_err().to_string();
         assert!(why.contains(wanted), "{why}");
-        assert_eq!(books.pool().view().allocated, 1);
+        assert_eq!(books.pool().unwrap().view().allocated, 1);
     }
     assert!(matches!(books.ask(spec("s2", 20), 1), Ok(Asked::Reserved(_))));
     assert!(
         matches!(books.ask(spec("s3", 30), 1), Err(error @ Refusal::PortsUsedUp(2)) if error.to_string().contains("all 2 pairs"))
     );
     books.undo("s2");
-    assert_eq!((books.pool().view().allocated, books.plan()), (1, vec![]));
+    assert_eq!((books.pool().unwrap().view().allocated, books.plan()), (1, vec![]));
 }
 
 #[test]
@@ -187,10 +187,10 @@ proptest! {
             tell(&mut books, tree.values().cloned().collect());
             carry_out(&mut books);
             let count = books.all().count();
-            prop_assert_eq!(usize::from(books.pool().view().allocated), count);
+            prop_assert_eq!(usize::from(books.pool().unwrap().view().allocated), count);
             let ssrcs: BTreeSet<Ssrc> = books.all().flat_map(|mountpoint| mountpoint.ssrcs.into_array()).collect();
             let ids: BTreeSet<u64> = books.all().map(|mountpoint| mountpoint.id).collect();
-            let pairs: BTreeSet<Pair> = books.all().map(|mountpoint| mountpoint.ports).collect();
+            let pairs: BTreeSet<Pair> = books.all().filter_map(|mountpoint| mountpoint.ports).collect();
             prop_assert_eq!((ssrcs.len(), ids.len(), pairs.len()), (2 * count, count, count));
             // What is left to do was refused for a reason.
             for step in books.plan() {
@@ -208,10 +208,13 @@ fn ports_that_janus_cannot_take_are_exchanged_for_others() {
     let first = books.reserve(&spec("s1", 10), true, 0).unwrap();
     let held = || "held by socat (PID 7)".to_owned();
     let other = books.other_ports("s1", held(), 0).unwrap();
-    assert_eq!((first.ports.audio, other.ports.audio, books.pool().view().allocated), (6000, 6002, 1));
+    assert_eq!(
+        (first.ports.unwrap().audio, other.ports.unwrap().audio, books.pool().unwrap().view().allocated),
+        (6000, 6002, 1)
+    );
     assert_eq!(books.get("s1").unwrap().ports, other.ports);
     books.made("s1");
-    assert_eq!((books.pool().view().set_aside, books.trouble()), (vec![6000], None));
+    assert_eq!((books.pool().unwrap().view().set_aside, books.trouble()), (vec![6000], None));
     // The last one is held as well.
     books.reserve(&spec("s2", 20), true, 0).unwrap();
     let refusal = books.other_ports("s2", held(), 0).unwrap_err();
@@ -220,7 +223,10 @@ fn ports_that_janus_cannot_take_are_exchanged_for_others() {
         "{refusal}"
     );
     books.remove("s2");
-    assert_eq!((books.pool().view().allocated, books.pool().view().set_aside), (1, vec![6000, 6004]));
+    assert_eq!(
+        (books.pool().unwrap().view().allocated, books.pool().unwrap().view().set_aside),
+        (1, vec![6000, 6004])
+    );
 }
 
 #[test]
@@ -256,5 +262,19 @@ fn numbers_that_nothing_can_have_are_refused() {
         let why = books.ask(Spec { ssrcs: ssrcs(audio, video), ..spec("s1", 10) }, 0).unwrap_err();
         assert_eq!(why, Refusal::NoSsrc);
     }
-    assert_eq!((books.pool().view().allocated, books.all().count()), (0, 0));
+    assert_eq!((books.pool().unwrap().view().allocated, books.all().count()), (0, 0));
+}
+
+#[test]
+fn without_a_pool_there_are_as_many_as_are_wanted() {
+    let mut books = Books::new(None);
+    tell(&mut books, (0..300).map(|number| spec(&format!("s{number}"), 10 + 2 * number)).collect());
+    carry_out(&mut books);
+    assert_eq!(
+        (books.all().filter(|mountpoint| mountpoint.ports.is_none()).count(), books.trouble()),
+        (300, None)
+    );
+    tell(&mut books, vec![]);
+    carry_out(&mut books);
+    assert_eq!(books.all().count(), 0);
 }

@@ -16,6 +16,7 @@ use node::udp;
 
 use super::probe::Gate;
 use super::{Counters, Input, PipelineError, Route, Routes, Senders};
+use crate::server::Outlet;
 
 /// Longest wait for the moment at which nothing flows.
 const IDLE: Duration = Duration::from_secs(2);
@@ -70,20 +71,20 @@ impl Lane {
         Ok(lane)
     }
 
-    /// Lets a stream through to a mountpoint's port. One that has a route already is sent elsewhere.
-    pub fn add(&self, ssrc: Ssrc, target: SocketAddr, codec: Codec) -> Result<(), PipelineError> {
+    /// Lets a stream through to a mountpoint. One that has a route already is sent elsewhere.
+    pub fn add(&self, ssrc: Ssrc, outlet: Outlet, codec: Codec) -> Result<(), PipelineError> {
         if let Some(route) = self.routes.get(ssrc) {
-            if (route.target, route.codec) == (target, codec) {
+            if (&route.outlet, route.codec) == (&outlet, codec) {
                 return Ok(());
             }
             self.remove(ssrc);
         }
         let running = locked(&self.running);
         if let Some(running) = &*running {
-            running.add_sink(ssrc, target)?;
+            running.add_sink(ssrc, &outlet)?;
         }
         // The sink is there before the first packet is let through.
-        self.routes.insert(Arc::new(Route::new(ssrc, target, codec)));
+        self.routes.insert(Arc::new(Route::new(ssrc, outlet, codec)));
         Ok(())
     }
 
@@ -160,7 +161,7 @@ impl Lane {
         let running = Running { pipeline, demux, entry, sinks };
         running.link_new_pads();
         for route in self.routes.all() {
-            running.add_sink(route.ssrc, route.target)?;
+            running.add_sink(route.ssrc, &route.outlet)?;
         }
         if running.pipeline.set_state(gst::State::Playing).is_err() {
             let why = running.first_error().unwrap_or_else(|| "it does not start".to_owned());
@@ -233,7 +234,9 @@ impl Drop for Lane {
 }
 
 impl Running {
-    fn add_sink(&self, ssrc: Ssrc, target: SocketAddr) -> Result<(), PipelineError> {
+    /// What goes into this process is taken before the demux.
+    fn add_sink(&self, ssrc: Ssrc, outlet: &Outlet) -> Result<(), PipelineError> {
+        let Outlet::Port(target) = outlet else { return Ok(()) };
         let sink = element("udpsink")?;
         sink.set_property("host", target.ip().to_string());
         sink.set_property("port", i32::from(target.port()));

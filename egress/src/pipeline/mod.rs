@@ -1,8 +1,11 @@
-//! From the RTP inputs to the mountpoints' ports: GStreamer.
+//! From the RTP inputs to the mountpoints: GStreamer.
 //!
 //! ```text
 //! udpsrc -> (probe: is it routed?) -> rtpssrcdemux -> src_<ssrc> -> udpsink, one per routed stream
 //! ```
+//!
+//! To a server in this process ([`Outlet::Inlet`](crate::server::Outlet)) a packet goes from the probe: neither demux nor socket is
+//! between the two.
 //!
 //! One [`Lane`] per kind. The probe ([`probe`]) lets nothing through that has no route: an SSRC without a sink behind the
 //! demux would stop all others, and nothing that comes from elsewhere than media is taken from ([`Senders`]). Routes come and go while media flows; only an error of GStreamer's own makes a lane

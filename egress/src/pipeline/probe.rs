@@ -1,4 +1,5 @@
-//! Looks at every packet before the demux does: what has no route, or is a stranger's, is counted and dropped.
+//! Looks at every packet before the demux does: what has no route, or is a stranger's, is counted and dropped; what is for this
+//! process itself needs no demux and goes there at once.
 
 use std::net::{IpAddr, SocketAddr, UdpSocket};
 use std::sync::Arc;
@@ -9,6 +10,7 @@ use gst::prelude::*;
 use node::media::rtp::{Header, NotRtp};
 
 use super::{Input, Routes, Senders};
+use crate::server::Outlet;
 
 /// What came in on a lane. Every packet is in one of these, or in its route's.
 #[derive(Debug, Default)]
@@ -76,6 +78,7 @@ impl Gate {
         });
     }
 
+    /// Whether a packet goes on to the demux.
     fn passes(&self, buffer: &gst::Buffer) -> bool {
         // One block of memory as udpsrc makes it, so nothing is copied.
         let Ok(packet) = buffer.map_readable() else {
@@ -101,7 +104,13 @@ impl Gate {
         self.counters.packets.fetch_add(1, Ordering::Relaxed);
         self.counters.bytes.fetch_add(packet.len() as u64, Ordering::Relaxed);
         route.took(header, &packet, now, || source(buffer), self.tell.as_ref());
-        true
+        match &route.outlet {
+            Outlet::Port(_) => true,
+            Outlet::Inlet(inlet) => {
+                inlet.push(&packet);
+                false
+            }
+        }
     }
 }
 

@@ -6,11 +6,12 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::time::Duration;
 
+use node::media::continuity::Continuity;
 use node::media::rtp::Header;
-use node::media::{Codec, Ssrc};
+use node::media::{Codec, Ssrc, picture};
 
-use crate::continuity::Continuity;
-use crate::{picture, rtp};
+use crate::rtp;
+use crate::server::Outlet;
 
 /// How often the sender's address is looked at.
 const LOOK: Duration = Duration::from_millis(500);
@@ -20,8 +21,8 @@ const LOOK: Duration = Duration::from_millis(500);
 pub struct Route {
     /// SSRC.
     pub ssrc: Ssrc,
-    /// Where Janus takes it.
-    pub target: SocketAddr,
+    /// Where it goes.
+    pub outlet: Outlet,
     /// What it is coded with.
     pub codec: Codec,
     packets: AtomicU64,
@@ -42,13 +43,13 @@ struct Memory {
 }
 
 impl Route {
-    /// To a mountpoint's port.
-    pub fn new(ssrc: Ssrc, target: SocketAddr, codec: Codec) -> Route {
+    /// To a mountpoint.
+    pub fn new(ssrc: Ssrc, outlet: Outlet, codec: Codec) -> Route {
         let continuity = Continuity::new(codec.kind().clock_rate());
         let memory = Memory { continuity, source: None, looked: None };
         Route {
             ssrc,
-            target,
+            outlet,
             codec,
             packets: AtomicU64::new(0),
             bytes: AtomicU64::new(0),
@@ -90,7 +91,7 @@ impl Route {
         self.memory.lock().unwrap_or_else(PoisonError::into_inner).source
     }
 
-    /// A packet came. When the stream begins anew, Janus is told first.
+    /// A packet came. When the stream begins anew, whoever takes it by a port is told first.
     pub(super) fn took(
         &self,
         header: Header,
@@ -115,9 +116,9 @@ impl Route {
         }
         if memory.continuity.begins_anew(header, now) {
             self.republished.fetch_add(1, Ordering::Relaxed);
-            if let Some(socket) = tell {
+            if let (Some(socket), Outlet::Port(target)) = (tell, &self.outlet) {
                 // A packet that cannot be sent is one that got lost; media goes on.
-                let _ = socket.send_to(&rtp::dummy(self.codec, Ssrc(!self.ssrc.0)), self.target);
+                let _ = socket.send_to(&rtp::dummy(self.codec, Ssrc(!self.ssrc.0)), target);
             }
         }
     }

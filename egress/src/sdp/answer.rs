@@ -4,23 +4,29 @@ use std::collections::BTreeSet;
 
 use node::http::wish::MOST_CANDIDATES;
 use node::media::Codec;
-use sdp_types::{Connection, Media, Origin, Session, Time};
+use sdp_types::{Media, Session};
 
-use super::Common;
-use super::lines::{attr, attribute, copy, has, is_about, payload_types, value, values, values_of};
+use super::lines::{
+    attr, attribute, copy, has, is_about, is_feedback_of, retransmission, value, values, values_of,
+};
+use super::{Common, frame};
 
-/// The answer to a player's offer, made from Janus' offer.
+/// The answer to a player's offer, made from the server's offer.
 pub fn answer_for_player(player: &Session, janus: &Session, common: &Common) -> Session {
-    let mut answer = frame(player);
-    let setup = if janus_begins(player) { "active" } else { "passive" };
+    let mut answer = frame::session(player.origin.sess_id.clone());
+    // RFC 8839 section 5.3: it is said of the whole session.
+    answer.attributes.extend(janus.attributes.iter().filter(|line| line.attribute == "ice-lite").cloned());
+    let setup = if server_begins(janus, player) { "active" } else { "passive" };
     for (index, media) in player.medias.iter().enumerate() {
-        let pair = common.chosen.iter().find(|(chosen, _, _)| *chosen == index);
-        let theirs = pair.and_then(|(_, kind, pt)| Some((*pt, sender(janus, kind)?)));
+        let pair = common.chosen.iter().find(|chosen| chosen.index == index);
+        let theirs = pair.and_then(|chosen| Some((chosen, sender(janus, chosen.codec.kind().name())?)));
         let mut line = match theirs {
             None => rejected(media),
-            Some((pt, from)) => {
-                let mut line = both(player, media, janus, from, pt, "sendonly");
-                say_stereo(&mut line, pt);
+            Some((chosen, from)) => {
+                let mut line = both(player, media, janus, from, chosen.pt, "sendonly");
+                if chosen.codec == Codec::Opus {
+                    say_stereo(&mut line, chosen.pt);
+                }
                 if has(media, "rtcp-mux-only") {
                     line.attributes.push(attr("rtcp-mux-only", None));
                 }
@@ -38,20 +44,20 @@ pub fn answer_for_player(player: &Session, janus: &Session, common: &Common) -> 
     }
     // RFC 9143 section 7.3: only what was offered.
     if values_of(player, "group").any(|group| group.starts_with("BUNDLE")) {
-        bundle(&mut answer);
+        frame::bundle(&mut answer);
     }
     answer
 }
 
-/// The answer to Janus' offer, made from a player's offer.
+/// The answer to the server's offer, made from a player's offer.
 pub fn answer_for_janus(janus: &Session, player: &Session, common: &Common) -> Session {
-    let mut answer = frame(janus);
-    let setup = if janus_begins(player) { "passive" } else { "active" };
+    let mut answer = frame::session(janus.origin.sess_id.clone());
+    let setup = if server_begins(janus, player) { "passive" } else { "active" };
     for media in &janus.medias {
-        let pair = common.chosen.iter().find(|(_, kind, _)| *kind == media.media);
-        let line = match pair.and_then(|(index, _, pt)| Some((pt, player.medias.get(*index)?))) {
+        let pair = common.chosen.iter().find(|chosen| chosen.codec.kind().name() == media.media);
+        let line = match pair.and_then(|chosen| Some((chosen.pt, player.medias.get(chosen.index)?))) {
             // Janus (1.1) takes no answer that refuses the medium which the transport is named after.
-            None => match common.chosen.first().and_then(|(index, _, _)| player.medias.get(*index)) {
+            None => match common.chosen.first().and_then(|chosen| player.medias.get(chosen.index)) {
                 Some(from) if media.port != 0 => {
                     let mut line = silent(media);
                     peer(player, from, setup, &mut line);
@@ -61,7 +67,7 @@ pub fn answer_for_janus(janus: &Session, player: &Session, common: &Common) -> S
                 _ => rejected(media),
             },
             Some((pt, from)) => {
-                let mut line = both(janus, media, player, from, *pt, "recvonly");
+                let mut line = both(janus, media, player, from, pt, "recvonly");
                 peer(player, from, setup, &mut line);
                 candidates(player, &mut line);
                 line
@@ -69,53 +75,21 @@ pub fn answer_for_janus(janus: &Session, player: &Session, common: &Common) -> S
         };
         answer.medias.push(line);
     }
-    bundle(&mut answer);
+    frame::bundle(&mut answer);
     answer
 }
 
-/// Who begins the DTLS handshake: Janus, if the player lets it (RFC 8842 section 5.2). A player that begins does so as soon as
-/// ICE has succeeded on its side; that is a millisecond before Janus can answer, which then drops it, and OpenSSL tries again
-/// after a second.
-fn janus_begins(player: &Session) -> bool {
-    let setups = player.medias.iter().filter_map(|media| attribute(player, media, "setup"));
-    setups.into_iter().all(|setup| ["actpass", "passive"].contains(&setup))
-}
-
-fn frame(offer: &Session) -> Session {
-    Session {
-        origin: Origin {
-            username: Some("-".to_owned()),
-            sess_id: offer.origin.sess_id.clone(),
-            sess_version: 1,
-            nettype: "IN".to_owned(),
-            addrtype: "IP4".to_owned(),
-            unicast_address: "127.0.0.1".to_owned(),
-        },
-        session_name: "-".to_owned(),
-        session_description: None,
-        uri: None,
-        emails: Vec::new(),
-        phones: Vec::new(),
-        connection: None,
-        bandwidths: Vec::new(),
-        times: vec![Time { start_time: 0, stop_time: 0, repeats: Vec::new() }],
-        time_zones: Vec::new(),
-        key: None,
-        attributes: Vec::new(),
-        medias: Vec::new(),
-    }
-}
-
-fn bundle(answer: &mut Session) {
-    let mids: Vec<&str> = answer
-        .medias
-        .iter()
-        .filter(|media| media.port != 0)
-        .filter_map(|media| value(media, "mid"))
-        .collect();
-    let group = format!("BUNDLE {}", mids.join(" "));
-    answer.attributes.push(attr("group", Some(&group)));
-    answer.attributes.push(attr("msid-semantic", Some(" WMS *")));
+/// Whether the server begins the DTLS handshake: if the player lets it (RFC 8842 section 5.2), and unless its own offer says that it
+/// would rather not. A player that begins does so as soon as ICE has succeeded on its side; that is a millisecond before Janus
+/// can answer, which then drops it, and OpenSSL tries again after a second.
+fn server_begins(janus: &Session, player: &Session) -> bool {
+    let all_say = |session: &Session, wanted: &[&str]| {
+        let mut setups = session.medias.iter().filter_map(|media| attribute(session, media, "setup"));
+        setups.all(|setup| wanted.contains(&setup))
+    };
+    let may = all_say(player, &["actpass", "passive"]);
+    let must = all_say(player, &["passive"]);
+    may && (must || all_say(janus, &["actpass", "active"]))
 }
 
 /// What both sides have of a medium, in the words of `offer`.
@@ -131,9 +105,8 @@ fn both(
     // Retransmissions, if both call them the same.
     numbers.extend(retransmission(offer, pt).filter(|rtx| retransmission(other, pt) == Some(*rtx)));
     let fmt = numbers.iter().map(u8::to_string).collect::<Vec<_>>().join(" ");
-    let mut line = media(offer, 9, fmt);
+    let mut line = medium(offer, 9, fmt);
     let mut push = |name: &str, value: Option<&str>| line.attributes.push(attr(name, value));
-    push("mid", value(offer, "mid"));
     push(direction, None);
     push("rtcp-mux", None);
     if has(offer, "rtcp-rsize") && has(other, "rtcp-rsize") {
@@ -141,18 +114,23 @@ fn both(
     }
     let theirs: BTreeSet<&str> = values(other, "extmap").chain(values_of(other_session, "extmap")).collect();
     for extension in values(offer, "extmap").chain(values_of(offer_session, "extmap")) {
+        let is_named_alike = extension.contains("sdes:mid") && value(offer, "mid") == value(other, "mid");
         let names_media = extension.contains("sdes:mid") || extension.contains("rtp-stream-id");
-        if !names_media && theirs.contains(extension) {
+        if (is_named_alike || !names_media) && theirs.contains(extension) {
             push("extmap", Some(extension));
         }
     }
     for number in numbers {
-        for (name, common) in [("rtpmap", false), ("fmtp", false), ("rtcp-fb", true)] {
-            let ours = values(offer, name).filter(|value| is_about(value, number));
-            let theirs: BTreeSet<&str> = values(other, name).collect();
-            for value in ours.filter(|value| !common || theirs.contains(value)) {
+        for name in ["rtpmap", "fmtp"] {
+            for value in values(offer, name).filter(|value| is_about(value, number)) {
                 push(name, Some(value));
             }
+        }
+    }
+    let theirs: BTreeSet<&str> = values(other, "rtcp-fb").collect();
+    for value in values(offer, "rtcp-fb").filter(|value| is_feedback_of(value, pt)) {
+        if theirs.contains(value) {
+            push("rtcp-fb", Some(value));
         }
     }
     line
@@ -160,7 +138,7 @@ fn both(
 
 /// Says of Opus that it has two channels (RFC 7587 section 6.1), beside whatever else is said of it.
 fn say_stereo(line: &mut Media, pt: u8) {
-    let Some(stereo) = Codec::Opus.fmtp().filter(|_| pt == Codec::Opus.payload_type()) else { return };
+    let Some(stereo) = Codec::Opus.fmtp() else { return };
     let said = line.attributes.iter_mut().filter(|attribute| attribute.attribute == "fmtp");
     let said = said.filter_map(|attribute| attribute.value.as_mut()).find(|value| is_about(value, pt));
     match said {
@@ -213,8 +191,7 @@ fn candidates(session: &Session, line: &mut Media) {
 /// A medium that is agreed on, and that nothing is sent of.
 fn silent(offer: &Media) -> Media {
     let first = offer.fmt.split_whitespace().next().unwrap_or_default();
-    let mut line = media(offer, 9, first.to_owned());
-    line.attributes.push(attr("mid", value(offer, "mid")));
+    let mut line = medium(offer, 9, first.to_owned());
     line.attributes.push(attr("inactive", None));
     line.attributes.push(attr("rtcp-mux", None));
     if let Ok(number) = first.parse() {
@@ -226,43 +203,18 @@ fn silent(offer: &Media) -> Media {
 }
 
 fn rejected(offer: &Media) -> Media {
-    let mut line = media(offer, 0, offer.fmt.clone());
-    line.attributes.push(attr("mid", value(offer, "mid")));
+    let mut line = medium(offer, 0, offer.fmt.clone());
     line.attributes.push(attr("inactive", None));
     line
 }
 
-fn media(offer: &Media, port: u16, fmt: String) -> Media {
-    let connection = Connection {
-        nettype: "IN".to_owned(),
-        addrtype: "IP4".to_owned(),
-        connection_address: "0.0.0.0".to_owned(),
-    };
-    Media {
-        media: offer.media.clone(),
-        port,
-        num_ports: None,
-        proto: offer.proto.clone(),
-        fmt,
-        media_title: None,
-        connections: vec![connection],
-        bandwidths: Vec::new(),
-        key: None,
-        attributes: Vec::new(),
-    }
+/// A medium as it is called in `offer`.
+fn medium(offer: &Media, port: u16, fmt: String) -> Media {
+    let mut line = frame::medium(&offer.media, &offer.proto, port, fmt);
+    copy(offer, "mid", &mut line);
+    line
 }
 
 fn sender<'a>(janus: &'a Session, kind: &str) -> Option<&'a Media> {
     janus.medias.iter().find(|media| media.media == kind && media.port != 0)
-}
-
-fn retransmission(media: &Media, pt: u8) -> Option<u8> {
-    let apt = format!("apt={pt}");
-    let about = |value: &str| {
-        let (number, parameters) = value.split_once(' ')?;
-        let number = number.parse().ok()?;
-        parameters.split(';').any(|parameter| parameter.trim() == apt).then_some(number)
-    };
-    let rtx = payload_types(media, "rtx");
-    values(media, "fmtp").filter_map(about).find(|number| rtx.contains(number))
 }

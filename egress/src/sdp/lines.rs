@@ -17,6 +17,42 @@ pub fn is_about(value: &str, pt: u8) -> bool {
     value.split(' ').next().is_some_and(|number| number.parse() == Ok(pt))
 }
 
+/// The payload types of a medium, in the order in which they are preferred (RFC 8866 section 5.14).
+pub fn formats(media: &Media) -> impl Iterator<Item = u8> {
+    media.fmt.split_whitespace().filter_map(|format| format.parse().ok())
+}
+
+/// A parameter of `a=fmtp` by its name, in any case.
+pub fn parameter<'a>(media: &'a Media, pt: u8, name: &str) -> Option<&'a str> {
+    let (_, parameters) = values(media, "fmtp").find(|value| is_about(value, pt))?.split_once(' ')?;
+    let given = parameters.split(';').filter_map(|parameter| parameter.split_once('='));
+    given
+        .map(|(given, value)| (given.trim(), value.trim()))
+        .find_map(|(given, value)| given.eq_ignore_ascii_case(name).then_some(value))
+}
+
+/// A line of `a=rtcp-fb` is about this number: by name, or because it is about all (RFC 4585 section 4.2).
+pub fn is_feedback_of(value: &str, pt: u8) -> bool {
+    is_about(value, pt) || value.starts_with("* ")
+}
+
+/// The payload type of a medium's retransmissions (RFC 4588 section 8.6).
+pub fn retransmission(media: &Media, pt: u8) -> Option<u8> {
+    let rtx = payload_types(media, "rtx");
+    rtx.into_iter().find(|number| parameter(media, *number, "apt").is_some_and(|apt| apt.parse() == Ok(pt)))
+}
+
+/// A header extension of a medium (RFC 8285 section 5): its number, and the value of its line. None by numbers that a header of
+/// one byte has no room for, nor one that goes one way only.
+pub fn extension<'a>(session: &'a Session, media: &'a Media, uri: &str) -> Option<(u8, &'a str)> {
+    let mut lines = values(media, "extmap").chain(values_of(session, "extmap"));
+    lines.find_map(|line| {
+        let (number, rest) = line.split_once(' ')?;
+        let number = number.parse().ok().filter(|number| (1..=14).contains(number))?;
+        (rest.split_whitespace().next() == Some(uri)).then_some((number, line))
+    })
+}
+
 /// An attribute of a medium, or of the whole session.
 pub fn attribute<'a>(session: &'a Session, media: &'a Media, name: &str) -> Option<&'a str> {
     value(media, name).or_else(|| values_of(session, name).next())

@@ -1,26 +1,32 @@
-//! Session descriptions: Janus always makes the offer, and most players do, too. Both are answered: each gets an answer that
+//! Session descriptions: a server always makes the offer, and most players do, too. Both are answered: each gets an answer that
 //! is made from the other's offer. Pure.
 //!
 //! What one calls a thing by number must mean the same to the other, because RTP goes from one to the other as it is:
-//! payload types and header extensions that are numbered differently are left out. Media identification is left out, too:
-//! the two do not call their media the same.
+//! payload types and header extensions that are numbered differently are left out. So is media identification, unless the two
+//! call their media the same. Janus numbers as the tree does; the native server offers each player its own numbers.
 //!
 //! - here: descriptions come in and go out; `common`: what both sides have; `answer`: the answers; `counter`: what a player
-//!   is offered instead; `lines`: what is in a description.
+//!   is offered instead; `native`: what the native server offers, `accepted`: what players answer to it; `frame`, `lines`: what is in a
+//!   description.
 
+mod accepted;
 mod answer;
 mod common;
 mod counter;
+mod frame;
 mod lines;
+mod native;
 #[cfg(test)]
 mod tests;
 
 use sdp_types::Session;
 
+pub use accepted::accepted;
 pub use answer::{answer_for_janus, answer_for_player};
-pub use common::{Common, common};
+pub use common::{Common, Numbers, common};
 pub use counter::counter_offer;
 use lines::{attribute, value};
+pub use native::{Local, Sources, offer};
 
 /// Why an offer cannot be answered.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]

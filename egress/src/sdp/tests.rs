@@ -36,7 +36,7 @@ m=application 9 UDP/DTLS/SCTP webrtc-datachannel\r\nc=IN IP4 0.0.0.0\r\na=mid:2\
 
 fn flipped(video: &str) -> (String, String) {
     let (player, janus) = (parse(player(video).as_bytes()).unwrap(), parse(JANUS.as_bytes()).unwrap());
-    let common = common(&player, VideoCodec::Vp8).unwrap();
+    let common = common(&player, VideoCodec::Vp8, Numbers::Trees).unwrap();
     let answers = (answer_for_player(&player, &janus, &common), answer_for_janus(&janus, &player, &common));
     // What was written can be read again.
     for answer in [&answers.0, &answers.1] {
@@ -94,7 +94,7 @@ fn a_player_that_wants_to_begin_may() {
     let answers = |setup: &str| {
         let offer = player("a=rtpmap:96 VP8/90000\r\n").replace("a=setup:actpass", setup);
         let (player, janus) = (parse(offer.as_bytes()).unwrap(), parse(JANUS.as_bytes()).unwrap());
-        let common = common(&player, VideoCodec::Vp8).unwrap();
+        let common = common(&player, VideoCodec::Vp8, Numbers::Trees).unwrap();
         [answer_for_player(&player, &janus, &common), answer_for_janus(&janus, &player, &common)]
             .map(|answer| text(&answer))
     };
@@ -119,7 +119,7 @@ fn offers_without_a_codec_in_common_are_refused() {
         (h264("packetization-mode=0;profile-level-id=42e01f"), VideoCodec::H264, "h264 as payload type 108"),
     ];
     for (video, codec, wanted) in table {
-        let found = common(&parse(player(&video).as_bytes()).unwrap(), codec);
+        let found = common(&parse(player(&video).as_bytes()).unwrap(), codec, Numbers::Trees);
         let said = found.as_ref().err().map(ToString::to_string).unwrap_or_default();
         assert!(said.contains(wanted) && said.is_empty() == wanted.is_empty(), "{video}: {said}");
     }
@@ -136,7 +136,7 @@ fn opus_is_said_to_have_two_channels() {
         let offer = player("a=rtpmap:96 VP8/90000\r\n")
             .replace("a=rtpmap:111 opus/48000/2", &format!("a=rtpmap:111 opus/48000/2\r\na=fmtp:111 {said}"));
         let (player, janus) = (parse(offer.as_bytes()).unwrap(), parse(JANUS.as_bytes()).unwrap());
-        let common = common(&player, VideoCodec::Vp8).unwrap();
+        let common = common(&player, VideoCodec::Vp8, Numbers::Trees).unwrap();
         let answer = text(&answer_for_player(&player, &janus, &common));
         assert!(answer.contains(&format!("a=fmtp:111 {wanted}\r\n")), "{answer}");
         assert!(answer.contains("a=fmtp:97 apt=96\r\n"), "no other's: {answer}");
@@ -155,7 +155,7 @@ fn what_needs_several_transports_is_countered() {
     ];
     for (offer, wanted) in table {
         let player = parse(offer.as_bytes()).unwrap();
-        match (common(&player, VideoCodec::Vp8), wanted) {
+        match (common(&player, VideoCodec::Vp8, Numbers::Trees), wanted) {
             (Err(SdpError::NoCodec(why)), Some(wanted)) => assert!(why.contains(wanted), "{why}"),
             (Ok(common), None) => {
                 let janus = parse(JANUS.as_bytes()).unwrap();
@@ -188,7 +188,7 @@ fn what_is_no_offer_of_a_player_is_bad() {
         (offer.replace("recvonly", "sendonly"), "to receive"),
     ];
     for (offer, wanted) in table {
-        let error = common(&parse(offer.as_bytes()).unwrap(), VideoCodec::Vp8).unwrap_err();
+        let error = common(&parse(offer.as_bytes()).unwrap(), VideoCodec::Vp8, Numbers::Trees).unwrap_err();
         assert!(matches!(&error, SdpError::Bad(why) if why.contains(wanted)), "{error}");
     }
     assert!(parse(b"").is_err() && parse(b"garbage").is_err());
@@ -218,7 +218,7 @@ proptest! {
         let janus = parse(JANUS.as_bytes()).unwrap();
         for text in [&noise[..], cut.as_bytes(), &[cut.as_bytes(), &noise].concat()] {
             let Ok(player) = parse(text) else { continue };
-            let Ok(common) = common(&player, VideoCodec::Vp8) else { continue };
+            let Ok(common) = common(&player, VideoCodec::Vp8, Numbers::Trees) else { continue };
             answer_for_player(&player, &janus, &common);
             answer_for_janus(&janus, &player, &common);
         }

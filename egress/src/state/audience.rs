@@ -1,29 +1,29 @@
-//! [`Audience`]: the viewers. Each has a handle of its own in Janus, for as long as it is connected.
+//! [`Audience`]: the viewers. Each has a seat in the server, for as long as it is connected.
 
 use std::sync::{Arc, Mutex, MutexGuard};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
+use futures_util::StreamExt;
 use futures_util::future::join_all;
-use janus::{Event, Handle};
+use futures_util::stream::BoxStream;
 use node::http::wish::IceSession;
 use node::media::VideoCodec;
 use node::webhook::Webhooks;
 use sdp_types::Session;
 use serde_json::{Value, json};
-use tokio::sync::mpsc;
 
 use super::{EgressError, locked};
 use crate::capacity::Place;
-use crate::keyframes::Keyframes;
 use crate::mountpoints::Mountpoint;
-use crate::sdp::{self, Common, SdpError};
-use crate::streaming::{self, Streaming};
+use crate::sdp::{self, Common, Numbers, SdpError};
+use crate::server::{self, CONNECTS_WITHIN, SeatEvent, Server};
 use crate::viewers::Viewers;
 
-/// A viewer whose connection does not come up for so long is not one.
-const CONNECTS_WITHIN: Duration = Duration::from_secs(30);
-/// A counter-offer is answered at once, or by a player that knows no counter-offers never: Janus holds a place for it.
+/// A counter-offer is answered at once, or by a player that knows no counter-offers never: a seat is held for it.
 pub const COUNTER_OFFER_HOLDS: Duration = Duration::from_secs(10);
+
+/// Characters that are kept of what a player says of itself.
+const LONGEST_PLAYER: usize = 200;
 
 /// How long the viewers of a session that has ended are waited for.
 const DISMISSED_WITHIN: Duration = Duration::from_secs(2);
@@ -32,19 +32,36 @@ const DISMISSED_WITHIN: Duration = Duration::from_secs(2);
 const EVENTS_RETURN_WITHIN: Duration = Duration::from_secs(5);
 
 /// What belongs to a viewer.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 struct Seat {
-    handle: Handle,
-    /// What Janus calls the first of its media.
-    mid: String,
+    /// In the server.
+    there: Arc<dyn server::Seat>,
     /// What it may trickle.
     ice: Arc<IceSession>,
-    /// Janus' offer has not been answered yet.
+    /// The server's offer has not been answered yet.
     waits: bool,
     /// Connections that say that it is still there.
     ties: usize,
+    /// What it plays with, in its own words.
+    player: Arc<str>,
+    /// Since when its connection is up.
+    up: Option<Instant>,
     /// Its place among all viewers.
     place: Arc<Place>,
+}
+
+/// A viewer whose connection is up, for operators.
+pub struct Seated {
+    /// Its session.
+    pub session: String,
+    /// What it is called, and cannot be ended by.
+    pub name: String,
+    /// Number of its seat in the server.
+    pub seat: u64,
+    /// What it plays with, in its own words.
+    pub player: Arc<str>,
+    /// For how long.
+    pub up: Duration,
 }
 
 /// A connection that says that a viewer is still there. A moment after the last has gone, so has the viewer.
@@ -91,9 +108,17 @@ enum Wish {
 }
 
 impl Wish {
-    fn read(offer: Option<&[u8]>, codec: VideoCodec) -> Result<Wish, EgressError> {
+    /// Its offer, and what of that can be served.
+    fn served(&self) -> Option<(&Session, &Common)> {
+        match self {
+            Wish::Served(served) => Some((&served.0, &served.1)),
+            Wish::Asks(_) => None,
+        }
+    }
+
+    fn read(offer: Option<&[u8]>, codec: VideoCodec, numbers: Numbers) -> Result<Wish, EgressError> {
         let Some(player) = offer.map(sdp::parse).transpose()? else { return Ok(Wish::Asks(None)) };
-        match sdp::common(&player, codec) {
+        match sdp::common(&player, codec, numbers) {
             Ok(common) => Ok(Wish::Served(Box::new((player, common)))),
             Err(SdpError::NoCodec(why)) => Ok(Wish::Asks(Some(why))),
             Err(bad) => Err(bad.into()),
@@ -101,54 +126,57 @@ impl Wish {
     }
 }
 
-/// All viewers of this node, and how Janus is asked about each.
+/// All viewers of this node.
 pub struct Audience {
     viewers: Mutex<Viewers<Seat>>,
-    keyframes: Arc<Keyframes>,
     webhooks: Webhooks,
 }
 
 impl Audience {
-    /// Nobody yet. `keyframes`: who asks for one when a viewer has come.
-    pub(super) fn new(keyframes: Arc<Keyframes>, webhooks: Webhooks) -> Arc<Audience> {
-        Arc::new(Audience { viewers: Mutex::default(), keyframes, webhooks })
+    /// Nobody yet.
+    pub(super) fn new(webhooks: Webhooks) -> Arc<Audience> {
+        Arc::new(Audience { viewers: Mutex::default(), webhooks })
     }
 
-    /// Somebody wants to watch. With an offer that can be served it gets an answer, otherwise it gets Janus' offer.
+    /// Somebody wants to watch. With an offer that can be served it gets an answer, otherwise it gets the server's offer.
     pub(super) async fn watch(
         self: &Arc<Self>,
-        janus: Result<Streaming, EgressError>,
+        server: &dyn Server,
+        is_there: Result<(), EgressError>,
         mountpoint: Mountpoint,
         offer: Option<&[u8]>,
+        player: &str,
         place: Place,
     ) -> Result<Reply, EgressError> {
         let session = mountpoint.session.as_str();
-        // What is wrong with an offer is known before Janus is asked for anything.
-        let wish = Wish::read(offer, mountpoint.codec)?;
-        let streaming = janus?;
+        // What is wrong with an offer is known before the server is asked for anything.
+        let wish = Wish::read(offer, mountpoint.codec, server.numbers())?;
+        is_there?;
         if !mountpoint.made {
             return Err(EgressError::NotReady(session.to_owned()));
         }
-        let watching = streaming.watch(mountpoint.id).await?;
+        let server::Watching { offer: theirs, seat: there, events } =
+            server.watch(&mountpoint, wish.served()).await?;
         let viewer = format!("{:032x}", rand::random::<u128>());
-        let handle = watching.handle;
+        let player: Arc<str> = player.chars().take(LONGEST_PLAYER).collect::<String>().into();
         let answered = async {
-            let theirs = sdp::parse(watching.offer.as_bytes())?;
-            let mid = sdp::first_mid(&theirs);
             let seat = |ice, waits| Seat {
-                handle: handle.clone(),
-                mid,
+                there: there.clone(),
                 ice: Arc::new(ice),
                 waits,
                 ties: 0,
+                player,
+                up: None,
                 place: Arc::new(place),
             };
             match &wish {
                 Wish::Asks(why) => {
                     // Who it is is said with its answer.
                     self.viewers().begin(&viewer, session, seat(IceSession::default(), true));
-                    let offer = why.as_ref().map(|why| sdp::text(&sdp::counter_offer(&theirs, why)));
-                    Ok::<_, EgressError>(offer.unwrap_or_else(|| watching.offer.clone()))
+                    Ok::<_, EgressError>(match why {
+                        Some(why) => sdp::text(&sdp::counter_offer(&theirs, why)),
+                        None => sdp::text(&theirs),
+                    })
                 }
                 Wish::Served(served) => {
                     let (player, common) = served.as_ref();
@@ -156,7 +184,7 @@ impl Audience {
                     // Known before it can be up.
                     let ice = IceSession::new(sdp::ice_users(player));
                     self.viewers().begin(&viewer, session, seat(ice, false));
-                    streaming::start(&handle, sdp::text(&ours)).await?;
+                    there.start(ours).await?;
                     Ok(sdp::text(&sdp::answer_for_player(player, &theirs, common)))
                 }
             }
@@ -168,20 +196,18 @@ impl Audience {
                     true
                 });
                 let answers_within = if counters { COUNTER_OFFER_HOLDS } else { CONNECTS_WITHIN };
-                let follow =
-                    self.clone().follow(viewer.clone(), mountpoint.clone(), watching.events, answers_within);
-                tokio::spawn(follow);
+                tokio::spawn(self.clone().follow(viewer.clone(), mountpoint.clone(), events, answers_within));
                 Ok(Reply { viewer, sdp, counters })
             }
             Err(failed) => {
                 self.viewers().end(&viewer);
-                let _ = handle.detach().await;
+                there.leave().await;
                 Err(failed)
             }
         }
     }
 
-    /// A player answers Janus' offer.
+    /// A player answers the server's offer.
     pub async fn answer(&self, session: &str, viewer: &str, answer: &[u8]) -> Result<(), EgressError> {
         let parsed = sdp::parse(answer)?;
         let seat = self.seat(session, viewer)?;
@@ -193,16 +219,17 @@ impl Audience {
             return Err(EgressError::NothingTaken);
         }
         sdp::check_peer(&parsed)?;
-        // At once: of two answers that come together Janus gets one.
+        // At once: of two answers that come together the server gets one.
         match self.viewers().get_mut(session, viewer) {
             Some(seat) if seat.waits => seat.waits = false,
             Some(_) => return Err(EgressError::AnsweredAlready),
             None => {}
         }
-        let started = streaming::start(&seat.handle, sdp::text(&parsed)).await;
+        let ice = IceSession::new(sdp::ice_users(&parsed));
+        let started = seat.there.start(parsed).await;
         if let Some(seat) = self.viewers().get_mut(session, viewer) {
             match &started {
-                Ok(()) => seat.ice = Arc::new(IceSession::new(sdp::ice_users(&parsed))),
+                Ok(()) => seat.ice = Arc::new(ice),
                 Err(_) => seat.waits = true,
             }
         }
@@ -213,12 +240,7 @@ impl Audience {
     pub async fn trickle(&self, session: &str, viewer: &str, fragment: &str) -> Result<(), EgressError> {
         let seat = self.seat(session, viewer)?;
         for candidate in seat.ice.take(fragment)? {
-            // As the media are bundled, all belong to the first.
-            let said = match candidate.text {
-                Some(text) => json!({ "candidate": text, "sdpMid": seat.mid, "sdpMLineIndex": 0 }),
-                None => json!({ "completed": true }),
-            };
-            seat.handle.trickle(said).await?;
+            seat.there.trickle(candidate.text).await?;
         }
         Ok(())
     }
@@ -233,8 +255,7 @@ impl Audience {
         self.seat(session, viewer)?;
         let seat = self.viewers().end(viewer);
         if let Some(seat) = seat {
-            // Whatever Janus says: the viewer is gone.
-            let _ = seat.handle.detach().await;
+            seat.there.leave().await;
         }
         Ok(())
     }
@@ -245,17 +266,17 @@ impl Audience {
         Some(Tie { audience: self.clone(), session: session.to_owned(), viewer: viewer.to_owned() })
     }
 
-    /// All viewers of a session leave: Janus is told of all of them at once, and waited for no longer than a moment. It does
+    /// All viewers of a session leave: the server is told of all of them at once, and waited for no longer than a moment. It does
     /// what it is told in any case.
     pub(super) async fn dismiss(&self, session: &str) {
         let seats = self.viewers().end_session(session);
-        let leaving = join_all(seats.iter().map(|seat| seat.handle.detach()));
+        let leaving = join_all(seats.iter().map(|seat| seat.there.leave()));
         if tokio::time::timeout(DISMISSED_WITHIN, leaving).await.is_err() {
-            tracing::warn!("session {session}: Janus is slow to dismiss {} viewers", seats.len());
+            tracing::warn!("session {session}: the server is slow to dismiss {} viewers", seats.len());
         }
     }
 
-    /// Their connections are gone, and Janus with them.
+    /// Their connections are gone, and the server with them.
     pub(super) fn clear(&self) {
         self.viewers().clear();
     }
@@ -272,6 +293,20 @@ impl Audience {
         (connected, connecting, viewers.served())
     }
 
+    /// All who are connected: to one session, or to any.
+    pub fn seated(&self, session: Option<&str>) -> Vec<Seated> {
+        let viewers = self.viewers();
+        let wanted = viewers.all().filter(|(_, of, _)| session.is_none_or(|session| session == *of));
+        let seated = wanted.map(|(viewer, session, seat)| Seated {
+            session: session.to_owned(),
+            name: name(viewer).to_owned(),
+            seat: seat.there.number(),
+            player: seat.player.clone(),
+            up: seat.up.map(|up| up.elapsed()).unwrap_or_default(),
+        });
+        seated.collect()
+    }
+
     fn seat(&self, session: &str, viewer: &str) -> Result<Seat, EgressError> {
         self.viewers().get(session, viewer).ok_or(EgressError::UnknownViewer)
     }
@@ -285,7 +320,7 @@ impl Audience {
         self: Arc<Self>,
         viewer: String,
         mountpoint: Mountpoint,
-        mut events: mpsc::UnboundedReceiver<Event>,
+        mut events: BoxStream<'static, SeatEvent>,
         answers_within: Duration,
     ) {
         let began = tokio::time::Instant::now();
@@ -293,7 +328,7 @@ impl Audience {
         let (mut asked, mut up, mut joined) = (false, false, None);
         loop {
             let event = tokio::select! {
-                event = events.recv() => event,
+                event = events.next() => event,
                 () = tokio::time::sleep_until(answered_by), if !asked => {
                     asked = true;
                     let waits = |seat: Seat| seat.waits;
@@ -305,27 +340,28 @@ impl Audience {
                 () = tokio::time::sleep_until(up_by), if !up => None,
             };
             match event {
-                Some(Event::WebrtcUp) => {
+                Some(SeatEvent::Up) => {
                     up = self.viewers().connected(&viewer);
                     if up && joined.is_none() {
                         joined = Some(tokio::time::Instant::now());
                         self.webhooks.tell("viewer.joined", told(&mountpoint, &viewer));
                     }
-                    if let Ok(seat) = self.seat(&mountpoint.session, &viewer) {
+                    if let Some(seat) = self.viewers().get_mut(&mountpoint.session, &viewer) {
+                        seat.up.get_or_insert_with(Instant::now);
                         seat.place.joined();
                     }
                     tracing::debug!("session {}: a viewer is up", mountpoint.session);
-                    // Janus asks as well, but not within a second of the last time.
-                    self.keyframes.ask(mountpoint.ssrcs.video);
                 }
-                Some(Event::Hangup { .. } | Event::Detached) | None => break,
-                Some(Event::Plugin { data, .. }) if data["result"]["status"] == json!("stopped") => break,
-                Some(_) => {}
+                Some(SeatEvent::Gone(why)) => {
+                    tracing::debug!("session {}: a viewer has gone: {why}", mountpoint.session);
+                    break;
+                }
+                None => break,
             }
         }
         let seat = self.viewers().end(&viewer);
         if let Some(seat) = seat {
-            let _ = seat.handle.detach().await;
+            seat.there.leave().await;
         }
         if let Some(joined) = joined {
             let mut data = told(&mountpoint, &viewer);
@@ -335,7 +371,12 @@ impl Audience {
     }
 }
 
-/// What webhooks say of a viewer: a name, and not the one that it can be ended by.
+/// What others call a viewer: not by the name that it can be ended by.
+fn name(viewer: &str) -> &str {
+    viewer.get(..16).unwrap_or(viewer)
+}
+
+/// What webhooks say of a viewer.
 fn told(mountpoint: &Mountpoint, viewer: &str) -> Value {
-    json!({ "sessionId": mountpoint.session, "viewerId": viewer.get(..16).unwrap_or(viewer) })
+    json!({ "sessionId": mountpoint.session, "viewerId": name(viewer) })
 }

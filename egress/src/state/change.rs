@@ -1,26 +1,20 @@
-//! Mountpoints begin and end: in the books, in Janus and in the pipelines, or in none of them.
+//! Mountpoints begin and end: in the books, in the server and in the pipelines, or in none of them.
 
-use std::io::ErrorKind;
-use std::net::{IpAddr, Ipv4Addr, UdpSocket};
 use std::time::Duration;
 
 use futures_util::future::join_all;
-use janus::Error;
-use node::addresses;
 use node::media::{PerKind, Ssrc, VideoCodec};
-use node::port::Transport;
 use serde::Deserialize;
 
 use super::error::LONGEST_NAME;
 use super::{Egress, EgressError};
 use crate::mountpoints::{Asked, Fault, Mountpoint, Refused, Spec, Step};
-use crate::portpool::Pair;
-use crate::streaming::{Streaming, is_clash, is_port_taken};
+use crate::server::{Outlet, ServerError};
 
 /// How often what could not be done is tried again.
 const RECONCILE_EVERY: Duration = Duration::from_secs(5);
 
-/// How long a node that stops waits for Janus.
+/// How long a node that stops waits for its server.
 const CLOSED_WITHIN: Duration = Duration::from_secs(3);
 
 /// `POST /mountpoint/create`.
@@ -58,12 +52,12 @@ impl Egress {
             let _ = tree.refresh().await;
         }
         let _changing = self.changing.lock().await;
-        let streaming = self.janus.get()?;
+        self.link.check()?;
         let mountpoint = match self.books().ask(spec, crate::now_ms())? {
             Asked::Exists(mountpoint) => return Ok(Outcome::WasThere(*mountpoint)),
             Asked::Reserved(mountpoint) => mountpoint,
         };
-        let made = self.make(&streaming, &mountpoint).await;
+        let made = self.make(&mountpoint).await;
         if made.is_err() {
             self.books().undo(&mountpoint.session);
         }
@@ -98,9 +92,11 @@ impl Egress {
             match step {
                 Step::End(session) => self.end(&session, "the session has ended").await,
                 Step::Make(spec) => {
-                    let Ok(streaming) = self.janus.get() else { continue };
+                    if self.link.problem().is_some() {
+                        continue;
+                    }
                     let session = spec.session.clone();
-                    if let Err(refused) = self.make_for_the_tree(&streaming, &spec).await {
+                    if let Err(refused) = self.make_for_the_tree(&spec).await {
                         let mut books = self.books();
                         if books.refused().get(&session) != Some(&refused) {
                             tracing::warn!("session {session} has no mountpoint: {}", refused.why);
@@ -113,7 +109,7 @@ impl Egress {
         self.publish();
     }
 
-    /// Ends everything: the node stops. Janus is not waited for longer than a moment, and ends with the connection what it
+    /// Ends everything: the node stops. The server is not waited for longer than a moment, and ends with the connection what it
     /// has not ended by then.
     pub async fn close(&self) {
         let ending = async {
@@ -122,25 +118,26 @@ impl Egress {
             join_all(all.iter().map(|mountpoint| self.end(&mountpoint.session, "this node stops"))).await;
         };
         if tokio::time::timeout(CLOSED_WITHIN, ending).await.is_err() {
-            tracing::warn!("Janus is slow; what it still has of this node is taken out at the next start");
+            let name = self.server.name();
+            tracing::warn!("{name} is slow; what it still has of this node is taken out at the next start");
         }
         // Whoever writes to Redis learns by this that nothing is left.
         super::locked(&self.records).take();
         self.media.stop();
     }
 
-    async fn make_for_the_tree(&self, streaming: &Streaming, spec: &Spec) -> Result<(), Refused> {
+    async fn make_for_the_tree(&self, spec: &Spec) -> Result<(), Refused> {
         let reserved = self.books().reserve(spec, true, crate::now_ms());
         let mountpoint =
             reserved.map_err(|refusal| Refused { fault: refusal.fault(), why: refusal.to_string() })?;
-        match self.make(streaming, &mountpoint).await {
+        match self.make(&mountpoint).await {
             Ok(_) => Ok(()),
-            // What was reserved is kept for a Janus that comes back.
-            Err(EgressError::Janus(Error::Closed | Error::Timeout { .. })) => Ok(()),
+            // What was reserved is kept for a server that comes back.
+            Err(EgressError::Server(error)) if error.is_away() => Ok(()),
             Err(error) => {
                 self.books().remove(&mountpoint.session);
                 let fault = match &error {
-                    EgressError::Janus(error) if is_clash(error) => Fault::Session,
+                    EgressError::Server(error) => error.fault(),
                     _ => Fault::Node,
                 };
                 Err(Refused { why: error.to_string(), fault })
@@ -148,47 +145,33 @@ impl Egress {
         }
     }
 
-    /// Has Janus make a mountpoint, and lets its streams through.
-    async fn make(&self, streaming: &Streaming, mountpoint: &Mountpoint) -> Result<Mountpoint, EgressError> {
-        let mountpoint = self.make_in_janus(streaming, mountpoint).await?;
-        if let Err(error) = self.media.route(streaming, &mountpoint) {
-            let _ = streaming.destroy(mountpoint.id).await;
+    /// Has the server open a mountpoint, and lets its streams through.
+    async fn make(&self, mountpoint: &Mountpoint) -> Result<Mountpoint, EgressError> {
+        let (mountpoint, outlets) = self.open(mountpoint).await?;
+        let mountpoint = Mountpoint { made: true, ..mountpoint };
+        if let Err(error) = self.media.route(outlets, &mountpoint) {
+            let _ = self.server.close(&mountpoint).await;
             return Err(EgressError::Pipeline(error));
         }
         self.books().made(&mountpoint.session);
-        tracing::info!(
-            "session {}: mountpoint {} on ports {} and {}",
-            mountpoint.session,
-            mountpoint.id,
-            mountpoint.ports.audio,
-            mountpoint.ports.video
-        );
+        let ports = mountpoint.ports.map(|ports| format!(" on ports {} and {}", ports.audio, ports.video));
+        let (session, id) = (&mountpoint.session, mountpoint.id);
+        tracing::info!("session {session}: mountpoint {id}{}", ports.unwrap_or_default());
         self.notices.start(&mountpoint.session);
-        Ok(Mountpoint { made: true, ..mountpoint })
+        Ok(mountpoint)
     }
 
-    /// Has Janus make a mountpoint, if need be on other ports: whoever has one of them must not keep the session back.
-    async fn make_in_janus(
-        &self,
-        streaming: &Streaming,
-        mountpoint: &Mountpoint,
-    ) -> Result<Mountpoint, EgressError> {
-        streaming.settle().await?;
+    /// Has the server open a mountpoint, if need be on other ports: whoever has one of them must not keep the session back.
+    async fn open(&self, mountpoint: &Mountpoint) -> Result<(Mountpoint, PerKind<Outlet>), EgressError> {
         let (mut mountpoint, now) = (mountpoint.clone(), crate::now_ms());
         loop {
-            let why = match taken(streaming.host, mountpoint.ports) {
-                Some(why) => why,
-                None => match streaming.create(&mountpoint).await {
-                    Ok(()) => return Ok(mountpoint),
-                    Err(error) if is_port_taken(&error) => error.to_string(),
-                    Err(error) => return Err(error.into()),
-                },
+            let why = match self.server.open(&mountpoint).await {
+                Ok(outlets) => return Ok((mountpoint, outlets)),
+                Err(ServerError::PortTaken(why)) => why,
+                Err(error) => return Err(error.into()),
             };
-            tracing::warn!(
-                "session {}: Janus cannot take the ports {:?}: {why}",
-                mountpoint.session,
-                mountpoint.ports
-            );
+            let (session, name) = (&mountpoint.session, self.server.name());
+            tracing::warn!("session {session}: {name} cannot take the ports {:?}: {why}", mountpoint.ports);
             let other = self.books().other_ports(&mountpoint.session, why, now);
             mountpoint = other?;
         }
@@ -200,30 +183,13 @@ impl Egress {
         self.notices.end(session);
         self.media.unroute(&mountpoint);
         self.audience.dismiss(session).await;
-        if let Ok(streaming) = self.janus.get()
-            && mountpoint.made
-            && let Err(error) = streaming.destroy(mountpoint.id).await
-        {
-            tracing::warn!("mountpoint {} of session {session} may be left in Janus: {error}", mountpoint.id);
+        if let Err(error) = self.server.close(&mountpoint).await {
+            let (id, name) = (mountpoint.id, self.server.name());
+            tracing::warn!("mountpoint {id} of session {session} may be left in {name}: {error}");
         }
         self.books().remove(session);
         tracing::info!("session {session}: no mountpoint any more, {why}");
     }
-}
-
-/// Who has a port of a pair, if Janus is on this machine. It is not asked for such a pair: of one that it cannot have whole it
-/// keeps what it has got, until it ends.
-fn taken(janus: IpAddr, pair: Pair) -> Option<String> {
-    let address = match janus.is_loopback() {
-        true => janus,
-        false if addresses::own().contains(&janus) => Ipv4Addr::UNSPECIFIED.into(),
-        false => return None,
-    };
-    let in_use = |port: &u16| {
-        UdpSocket::bind((address, *port)).is_err_and(|error| error.kind() == ErrorKind::AddrInUse)
-    };
-    let port = [pair.audio, pair.video, pair.rtcp].into_iter().find(in_use)?;
-    Some(format!("port {port} is {}", node::port::in_use_by(Transport::Udp, port)))
 }
 
 /// What is asked for, if it makes sense.

@@ -6,7 +6,7 @@ use node::http::{Classified, ErrorClass};
 use crate::mountpoints::Refusal;
 use crate::pipeline::PipelineError;
 use crate::sdp::SdpError;
-use crate::streaming::{is_bad_sdp, is_clash};
+use crate::server::ServerError;
 
 /// Longest name of a session.
 pub const LONGEST_NAME: usize = 128;
@@ -26,6 +26,9 @@ pub enum EgressError {
     /// There is no such session here.
     #[error("there is no session '{0}' here")]
     UnknownSession(String),
+    /// Mountpoints of this node have no ports.
+    #[error("with --server native there is no pool of ports")]
+    NoPool,
     /// There is no such viewer of that session.
     #[error("there is no such viewer; it has left, or never came")]
     UnknownViewer,
@@ -44,25 +47,27 @@ pub enum EgressError {
     /// A viewer's answer takes neither audio nor video.
     #[error("the answer refuses all media: no codec in common")]
     NothingTaken,
-    /// Janus has no mountpoint for the session yet.
+    /// The server has no mountpoint for the session yet.
     #[error("session {0} is not ready yet")]
     NotReady(String),
-    /// There is no connection to Janus; why.
+    /// Nobody can be served at the moment; why.
     #[error("{0}")]
-    NoJanus(String),
+    NoServer(String),
     /// GStreamer does not do its part.
     #[error(transparent)]
     Pipeline(#[from] PipelineError),
-    /// Janus said no, in its own words.
+    /// The server said no, in its own words.
     #[error(transparent)]
-    Janus(#[from] janus::Error),
+    Server(#[from] ServerError),
 }
 
 impl Classified for EgressError {
     fn class(&self) -> ErrorClass {
         match self {
             EgressError::BadName | EgressError::BadRoom | EgressError::BadCodec(_) => ErrorClass::BadInput,
-            EgressError::UnknownSession(_) | EgressError::UnknownViewer => ErrorClass::Unknown,
+            EgressError::UnknownSession(_) | EgressError::UnknownViewer | EgressError::NoPool => {
+                ErrorClass::Unknown
+            }
             EgressError::Refused(refusal) => match refusal {
                 Refusal::SameSsrc(_) | Refusal::NoSsrc | Refusal::BadRoom(_) => ErrorClass::BadInput,
                 Refusal::PortsUsedUp(_) | Refusal::PortsHeld { .. } => ErrorClass::Unavailable,
@@ -75,12 +80,10 @@ impl Classified for EgressError {
             EgressError::Sdp(SdpError::NoCodec(_)) | EgressError::NothingTaken => ErrorClass::NotAcceptable,
             EgressError::Trickle(why) => why.class(),
             EgressError::AnsweredAlready => ErrorClass::Conflict,
-            EgressError::Janus(error) if is_clash(error) => ErrorClass::Conflict,
-            EgressError::Janus(error) if is_bad_sdp(error) => ErrorClass::BadInput,
-            EgressError::NotReady(_)
-            | EgressError::NoJanus(_)
-            | EgressError::Pipeline(_)
-            | EgressError::Janus(_) => ErrorClass::Unavailable,
+            EgressError::Server(error) => error.class(),
+            EgressError::NotReady(_) | EgressError::NoServer(_) | EgressError::Pipeline(_) => {
+                ErrorClass::Unavailable
+            }
         }
     }
 }

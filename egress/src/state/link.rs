@@ -1,36 +1,30 @@
-//! [`JanusLink`]: the connection to Janus as it stands, and what Janus said last of what it gets.
+//! [`Link`]: whether the server that serves viewers is there.
 
-use std::collections::BTreeMap;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use super::EgressError;
 use crate::state::locked;
-use crate::streaming::{Ages, Streaming};
 
-/// The connection to Janus. It is up or down; whoever brings it up again is [`Egress::keep_janus`](super::Egress::keep_janus).
-pub(super) struct JanusLink {
-    /// The connection, or why there is none.
-    state: Mutex<Result<Streaming, String>>,
+/// The way to the server. It is up or down; whoever brings it up again is [`Egress::keep_server`](super::Egress::keep_server).
+pub(super) struct Link {
+    /// Up, or why not.
+    state: Mutex<Result<(), String>>,
     connections: AtomicU64,
-    /// By mountpoint.
-    ages: Mutex<BTreeMap<u64, Ages>>,
 }
 
-impl Default for JanusLink {
-    fn default() -> Self {
-        JanusLink {
-            state: Mutex::new(Err("Janus has not been connected to yet".to_owned())),
+impl Link {
+    /// To a server that has not been reached yet.
+    pub fn new(name: &str) -> Link {
+        Link {
+            state: Mutex::new(Err(format!("{name} has not been connected to yet"))),
             connections: AtomicU64::new(0),
-            ages: Mutex::default(),
         }
     }
-}
 
-impl JanusLink {
-    /// Janus, or why it is not there.
-    pub fn get(&self) -> Result<Streaming, EgressError> {
-        locked(&self.state).clone().map_err(EgressError::NoJanus)
+    /// Nothing if it is there, otherwise why it is not.
+    pub fn check(&self) -> Result<(), EgressError> {
+        locked(&self.state).clone().map_err(EgressError::NoServer)
     }
 
     /// Why it is not there, if it is not.
@@ -38,30 +32,19 @@ impl JanusLink {
         locked(&self.state).as_ref().err().cloned()
     }
 
-    /// It is connected.
-    pub fn up(&self, streaming: Streaming) {
-        *locked(&self.state) = Ok(streaming);
+    /// It is there.
+    pub fn up(&self) {
+        *locked(&self.state) = Ok(());
         self.connections.fetch_add(1, Ordering::Relaxed);
     }
 
-    /// It is not, because of that. Whatever it said of its mountpoints is void.
+    /// It is not, because of that.
     pub fn down(&self, why: String) {
         *locked(&self.state) = Err(why);
-        locked(&self.ages).clear();
     }
 
     /// How often it came back.
     pub fn returns(&self) -> u64 {
         self.connections.load(Ordering::Relaxed).saturating_sub(1)
-    }
-
-    /// What it said of all mountpoints.
-    pub fn heard(&self, ages: BTreeMap<u64, Ages>) {
-        *locked(&self.ages) = ages;
-    }
-
-    /// Time since the last packets of one mountpoint, as far as Janus said.
-    pub fn ages(&self, mountpoint: u64) -> Ages {
-        locked(&self.ages).get(&mountpoint).copied().unwrap_or_default()
     }
 }

@@ -1,7 +1,6 @@
-//! [`Media`]: what a mountpoint needs of the inputs, and nothing else: its streams are let through to Janus or not.
+//! [`Media`]: what a mountpoint needs of the inputs, and nothing else: its streams are let through to the server or not.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::net::SocketAddr;
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex};
 use std::time::Instant;
@@ -17,7 +16,7 @@ use crate::config::Config;
 use crate::keyframes::{Keyframes, Sockets};
 use crate::mountpoints::Mountpoint;
 use crate::pipeline::{Input, Lane, PipelineError, Route, Senders};
-use crate::streaming::Streaming;
+use crate::server::Outlet;
 
 /// Both inputs, and the way up for requests for keyframes.
 pub(super) struct Media {
@@ -54,18 +53,18 @@ impl Media {
         }
     }
 
-    /// Lets a mountpoint's streams through to Janus, or neither.
-    pub fn route(&self, streaming: &Streaming, mountpoint: &Mountpoint) -> Result<(), PipelineError> {
-        let streams =
-            [(Codec::Opus, mountpoint.ports.audio), (Codec::Video(mountpoint.codec), mountpoint.ports.video)];
-        for (codec, port) in streams {
-            let (kind, target) = (codec.kind(), SocketAddr::new(streaming.host, port));
-            if let Err(error) = self.lane(kind).add(mountpoint.ssrcs[kind], target, codec) {
+    /// Lets a mountpoint's streams through to these, or neither.
+    pub fn route(&self, outlets: PerKind<Outlet>, mountpoint: &Mountpoint) -> Result<(), PipelineError> {
+        for (kind, outlet) in outlets {
+            let codec = match kind {
+                Kind::Audio => Codec::Opus,
+                Kind::Video => Codec::Video(mountpoint.codec),
+            };
+            if let Err(error) = self.lane(kind).add(mountpoint.ssrcs[kind], outlet, codec) {
                 self.unroute(mountpoint);
                 return Err(error);
             }
         }
-        self.keyframes.add(SocketAddr::new(streaming.host, mountpoint.ports.rtcp), mountpoint.ssrcs.video);
         Ok(())
     }
 
@@ -74,7 +73,6 @@ impl Media {
         for (kind, ssrc) in mountpoint.ssrcs {
             self.lane(kind).remove(ssrc);
         }
-        self.keyframes.remove(mountpoint.ssrcs.video);
     }
 
     /// The routes of a mountpoint's streams.

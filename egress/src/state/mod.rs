@@ -1,18 +1,18 @@
 //! [`Egress`]: holds the state and brings everything together.
 //!
-//! What it holds, each with a narrow handle: `media` (inputs), `link` (Janus), `audience` (viewers), [`Notices`] (what viewers
-//! are told).
+//! What it holds, each with a narrow handle: `media` (inputs), a [`Server`] (what serves viewers) and whether it is there (`link`),
+//! `audience` (viewers), [`Notices`] (what viewers are told).
 //!
-//! What it does with these: `change` (mountpoints begin and end, one change at a time), `janus` (Janus comes and goes),
+//! What it does with these: `change` (mountpoints begin and end, one change at a time), `serving` (the server comes and goes),
 //! `pulse` (whether media arrives, seen twice a second), `tree` (what Redis says), `sources` (whose media is taken), `show` (what HTTP shows). `error`: why not.
 
 mod audience;
 mod change;
 mod error;
-mod janus;
 mod link;
 mod media;
 mod pulse;
+mod serving;
 mod show;
 mod sources;
 mod tree;
@@ -30,12 +30,14 @@ use crate::capacity::{Capacity, Place};
 use crate::config::Config;
 use crate::mountpoints::{Books, Mountpoint};
 use crate::notices::Notices;
+use crate::quality::Quality;
 use crate::records::Records;
-use link::JanusLink;
+use crate::server::{self, Server};
+use link::Link;
 use media::Media;
 use sources::Sources;
 
-pub use audience::{Audience, COUNTER_OFFER_HOLDS, Reply, Tie};
+pub use audience::{Audience, COUNTER_OFFER_HOLDS, Reply, Seated, Tie};
 pub use change::{NewMountpoint, Outcome};
 pub use error::EgressError;
 
@@ -54,10 +56,13 @@ pub struct Egress {
     wake: Notify,
     media: Media,
     sources: Sources,
-    janus: JanusLink,
+    server: Arc<dyn Server>,
+    link: Link,
     audience: Arc<Audience>,
     capacity: Arc<Capacity>,
     notices: Notices,
+    /// How viewers fare, by what they report.
+    quality: Mutex<Quality>,
     admission: Arc<Admission>,
     webhooks: Webhooks,
     records: Mutex<Option<watch::Sender<Records>>>,
@@ -73,6 +78,7 @@ impl Egress {
         if config.node.tree.is_none() && config.sources.is_empty() {
             tracing::warn!("media is taken from anybody; --source CIDR limits it");
         }
+        let server = server::start(&config, media.keyframes.clone()).await?;
         let (records, wanted) = watch::channel(Records::new());
         let rights = Rights {
             role: Role::Watch,
@@ -85,7 +91,7 @@ impl Egress {
         let webhooks =
             Webhooks::start(config.auth.webhook.clone(), &config.node.node_id, &config.node.tree_id);
         let egress = Egress {
-            books: Mutex::new(Books::new(config.pool.clone())),
+            books: Mutex::new(Books::new(config.server.pool().cloned())),
             limits: Limits::new(config.node.http.clone()),
             capacity: Capacity::new(config.most),
             config,
@@ -93,11 +99,13 @@ impl Egress {
             created: crate::now_ms(),
             changing: tokio::sync::Mutex::default(),
             wake: Notify::new(),
-            audience: Audience::new(media.keyframes.clone(), webhooks.clone()),
+            audience: Audience::new(webhooks.clone()),
             media,
             sources,
-            janus: JanusLink::default(),
+            link: Link::new(server.name()),
+            server,
             notices: Notices::new(webhooks.clone()),
+            quality: Mutex::default(),
             admission,
             webhooks,
             records: Mutex::new(Some(records)),
@@ -131,15 +139,16 @@ impl Egress {
         &self.audience
     }
 
-    /// Somebody wants to watch. With an offer that can be served it gets an answer, otherwise it gets Janus' offer.
+    /// Somebody wants to watch; `player`: what it says it plays with. With an offer that can be served it gets an answer, otherwise it gets the server's offer.
     pub async fn watch(
         &self,
         session: &str,
         offer: Option<&[u8]>,
+        player: &str,
         place: Place,
     ) -> Result<Reply, EgressError> {
         let mountpoint = self.shown(session)?;
-        self.audience.watch(self.janus.get(), mountpoint, offer, place).await
+        self.audience.watch(&*self.server, self.link.check(), mountpoint, offer, player, place).await
     }
 
     /// A session's mountpoint.

@@ -7,14 +7,17 @@ use std::time::Duration;
 use node::contract::field::mountpoint as field;
 
 use super::{Egress, locked};
-use crate::activity::{self, Activity, Janus};
+use crate::activity::{self, Activity, Served};
 use crate::mountpoints::Mountpoint;
+use crate::quality;
 use crate::records::Record;
 
 /// How often the streams' ages are judged.
 const JUDGE_EVERY: Duration = Duration::from_millis(500);
-/// Janus is asked what it got once in so many times.
-const ASK_JANUS_EVERY: u32 = 2;
+/// The server is asked what it got once in so many times.
+const ASK_EVERY: u32 = 2;
+/// How viewers fare is looked at once in so many times.
+const LOOK_EVERY: u32 = (quality::LOOK_EVERY.as_millis() / JUDGE_EVERY.as_millis()) as u32;
 
 impl Egress {
     /// Watches, for ever.
@@ -23,34 +26,36 @@ impl Egress {
         ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         for count in 0u32.. {
             ticks.tick().await;
-            if count % ASK_JANUS_EVERY == 0 {
-                self.ask_janus().await;
+            if count % ASK_EVERY == 0 {
+                self.ask_server().await;
             }
             self.judge_all();
+            if count % LOOK_EVERY == 0 {
+                locked(&self.quality).look(self.server.figures(), self.started.elapsed());
+            }
         }
     }
 
-    /// Asks Janus what it got, and whether it still has all that it should.
-    async fn ask_janus(&self) {
+    /// Asks the server what it got, and whether it still has all that it should.
+    async fn ask_server(&self) {
         let made: Vec<(String, u64)> = {
             let books = self.books();
             let made = books.all().filter(|mountpoint| mountpoint.made);
             made.map(|mountpoint| (mountpoint.session.clone(), mountpoint.id)).collect()
         };
-        let Ok(streaming) = self.janus.get() else { return };
-        if made.is_empty() {
+        if made.is_empty() || self.link.problem().is_some() {
             return;
         }
-        let Ok(list) = streaming.list().await else { return };
-        for (session, id) in made.iter().filter(|(_, id)| !list.contains_key(id)) {
+        let Some(there) = self.server.look().await else { return };
+        for (session, id) in made.iter().filter(|(_, id)| !there.contains(id)) {
             let mut books = self.books();
             if books.get(session).is_some_and(|mountpoint| mountpoint.id == *id && mountpoint.made) {
-                tracing::warn!("Janus has lost mountpoint {id} of session {session}; it is made again");
+                let name = self.server.name();
+                tracing::warn!("{name} has lost mountpoint {id} of session {session}; it is made again");
                 books.lost(session);
                 self.wake.notify_one();
             }
         }
-        self.janus.heard(list);
     }
 
     /// Judges all mountpoints, and tells viewers what has changed.
@@ -66,12 +71,14 @@ impl Egress {
 
     /// Whether a mountpoint has something to show at this moment.
     pub(super) fn judge(&self, mountpoint: &Mountpoint) -> Activity {
-        let janus = match self.janus.problem() {
-            Some(why) => Janus::Gone(why),
-            None if !mountpoint.made => Janus::Gone("Janus has no such mountpoint yet".to_owned()),
-            None => Janus::Has(self.janus.ages(mountpoint.id)),
+        let served = match self.link.problem() {
+            Some(why) => Served::Gone(why),
+            None if !mountpoint.made => {
+                Served::Gone(format!("{} has no such mountpoint yet", self.server.name()))
+            }
+            None => Served::Has(self.server.ages(mountpoint.id)),
         };
-        activity::judge(self.media.ages(mountpoint), &janus)
+        activity::judge(self.media.ages(mountpoint), &served, self.server.name())
     }
 
     /// Hands over what is to be in Redis.
@@ -96,17 +103,19 @@ impl Egress {
     }
 
     fn record(&self, mountpoint: &Mountpoint) -> Record {
-        let fields = vec![
+        let mut fields = vec![
             (field::SESSION_ID, mountpoint.session.clone()),
             (field::MOUNTPOINT_ID, mountpoint.id.to_string()),
             (field::AUDIO_SSRC, mountpoint.ssrcs.audio.to_string()),
             (field::VIDEO_SSRC, mountpoint.ssrcs.video.to_string()),
-            (field::JANUS_AUDIO_PORT, mountpoint.ports.audio.to_string()),
-            (field::JANUS_VIDEO_PORT, mountpoint.ports.video.to_string()),
             (field::EGRESS_NODE_ID, self.config.node.node_id.clone()),
             (field::TREE_ID, self.config.node.tree_id.clone()),
             (field::CREATED_AT, mountpoint.created.to_string()),
         ];
+        if let Some(ports) = mountpoint.ports {
+            fields.push((field::JANUS_AUDIO_PORT, ports.audio.to_string()));
+            fields.push((field::JANUS_VIDEO_PORT, ports.video.to_string()));
+        }
         let active = self.notices.is_active(&mountpoint.session);
         Record { session: mountpoint.session.clone(), fields, active }
     }

@@ -8,11 +8,13 @@ use node::record::NodeType;
 use node::tree::TreeView;
 use node::view::{Gstreamer, Topology};
 
-use super::Egress;
+use super::{Egress, locked};
+use crate::config::ServerConfig;
 use crate::mountpoints::Mountpoint;
-use crate::portpool;
+use crate::portpool::{self, PortPool};
 use crate::view::{
-    Counted, Details, JanusView, Keyframes, MountpointView, Mountpoints, Network, Sample, Status, Watching,
+    Counted, Details, FiguresView, JanusView, Keyframes, MountpointView, Mountpoints, NativeView, Network,
+    Sample, Status, ViewerView, Viewers, Watching,
 };
 
 impl Base for Egress {
@@ -61,6 +63,10 @@ impl Egress {
             admissions: self.admission.counts(),
             told: self.webhooks.told(),
             capacity: self.capacity.view(),
+            quality: matches!(self.config.server, ServerConfig::Native(_)).then(|| {
+                let quality = locked(&self.quality);
+                (quality.sums(), quality.histograms())
+            }),
             http: self.limits.taken(),
         }
     }
@@ -71,6 +77,25 @@ impl Egress {
         let mountpoints: Vec<MountpointView> =
             all.iter().map(|mountpoint| self.detailed(mountpoint)).collect();
         Mountpoints { count: mountpoints.len(), mountpoints }
+    }
+
+    /// `GET /viewers`, of one session or of all.
+    pub fn viewers(&self, session: Option<&str>) -> Viewers {
+        let mut seated = self.audience.seated(session);
+        seated.sort_by(|one, other| (&one.session, &one.name).cmp(&(&other.session, &other.name)));
+        let figures = self.server.figures();
+        let quality = locked(&self.quality);
+        let viewers = seated.into_iter().map(|seated| ViewerView {
+            figures: figures
+                .get(&seated.seat)
+                .map(|figures| FiguresView::new(figures, quality.lately(seated.seat))),
+            session_id: seated.session,
+            viewer_id: seated.name,
+            player: seated.player.to_string(),
+            seconds: seated.up.as_secs(),
+        });
+        let viewers: Vec<ViewerView> = viewers.collect();
+        Viewers { count: viewers.len(), viewers }
     }
 
     /// `GET /mountpoint/{sid}`.
@@ -98,21 +123,21 @@ impl Egress {
             session_id: mountpoint.session.clone(),
             mountpoint_id: mountpoint.id,
             whep_url: format!("{}/endpoint/{}", self.config.whep_path, mountpoint.session),
-            janus_audio_port: mountpoint.ports.audio,
-            janus_video_port: mountpoint.ports.video,
+            janus_audio_port: mountpoint.ports.map(|ports| ports.audio),
+            janus_video_port: mountpoint.ports.map(|ports| ports.video),
             more: None,
         }
     }
 
     /// `GET /portpool`.
-    pub fn port_pool(&self) -> portpool::View {
-        self.books().pool().view()
+    pub fn port_pool(&self) -> Option<portpool::View> {
+        self.books().pool().map(PortPool::view)
     }
 
     /// Why the node cannot do its job.
     pub fn troubles(&self) -> Vec<String> {
         let mut troubles = Vec::new();
-        troubles.extend(self.janus.problem());
+        troubles.extend(self.link.problem());
         troubles.extend(self.media.problems());
         troubles.extend(self.books().trouble());
         troubles.extend(self.cut_off());
@@ -125,7 +150,7 @@ impl Egress {
         let books = self.books();
         let refused =
             books.refused().iter().map(|(session, refused)| format!("session {session}: {}", refused.why));
-        refused.chain(books.pool().troubles()).collect()
+        refused.chain(books.pool().map(PortPool::troubles).unwrap_or_default()).collect()
     }
 
     /// It had a parent and has none any more: no media comes, and no viewer is to be sent here. One that has not been given
@@ -148,6 +173,22 @@ impl Egress {
         self.tree.get().map(|tree| tree.view().borrow().clone()).unwrap_or_default()
     }
 
+    fn janus_view(&self) -> Option<JanusView> {
+        let ServerConfig::Janus(janus) = &self.config.server else { return None };
+        let problem = self.link.problem();
+        let (url, connected) = (janus.url.clone(), problem.is_none());
+        Some(JanusView { url, connected, problem, returns: self.link.returns() })
+    }
+
+    fn native_view(&self) -> Option<NativeView> {
+        let ServerConfig::Native(native) = &self.config.server else { return None };
+        Some(NativeView {
+            media_port: native.listen.port(),
+            media_threads: native.threads.get(),
+            dropped: self.server.dropped().into_iter().collect(),
+        })
+    }
+
     fn status_now(&self) -> Status {
         let problems = self.troubles();
         let tree = self.tree_view();
@@ -156,7 +197,7 @@ impl Egress {
         let taken = tree.redis.taken.is_some();
         warnings.extend(redis.as_ref().and_then(|redis| redis.problem.clone()).filter(|_| !taken));
         warnings.extend(tree.redis.rival.clone());
-        warnings.extend(self.config.pool.warning());
+        warnings.extend(self.config.server.pool().and_then(PortPool::warning));
         warnings.extend(self.admission.warnings());
         warnings.extend(self.webhooks.problem());
         warnings.extend(self.misgivings());
@@ -166,7 +207,6 @@ impl Egress {
         let (asked, passed_on) = self.media.keyframes.counts();
         let [audio, video] = Kind::BOTH.map(|kind| self.media.lane(kind));
         let count = self.books().all().count();
-        let janus_problem = self.janus.problem();
         let active = self.notices.active();
         Status {
             node_id: self.config.node.node_id.clone(),
@@ -188,12 +228,9 @@ impl Egress {
                 audio_restarts: audio.restarts(),
                 video_restarts: video.restarts(),
             },
-            janus: JanusView {
-                url: self.config.janus.url.clone(),
-                connected: janus_problem.is_none(),
-                problem: janus_problem,
-                returns: self.janus.returns(),
-            },
+            server: self.config.server.name(),
+            janus: self.janus_view(),
+            native: self.native_view(),
             mountpoints: Counted { count, active },
             viewers: Watching { connected, connecting, served },
             port_pool: self.port_pool(),

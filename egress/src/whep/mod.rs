@@ -89,7 +89,9 @@ async fn begin(
         Ok(place) => place,
         Err(refused) => return Ok(refused.into_response()),
     };
-    let Reply { viewer, sdp, counters } = egress.watch(&session, offer.map(str::as_bytes), place).await?;
+    let player = headers.get(header::USER_AGENT).and_then(|player| player.to_str().ok()).unwrap_or_default();
+    let Reply { viewer, sdp, counters } =
+        egress.watch(&session, offer.map(str::as_bytes), player, place).await?;
     let location = wish::location(&session, &viewer);
     let link = events::link(&location);
     let mut response = wish::created(location, wish::etag(ice_session(&viewer)), CHANGES, sdp);

@@ -20,6 +20,6 @@ pub fn rtcp(packet: &[u8]) {
     }
     let _ = rtp::payload(packet);
     for codec in [VideoCodec::Vp8, VideoCodec::H264] {
-        let _ = egress::picture::begins_keyframe(codec, packet);
+        let _ = node::media::picture::begins_keyframe(codec, packet);
     }
 }

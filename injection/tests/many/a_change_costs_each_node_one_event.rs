@@ -119,7 +119,7 @@ async fn a_change_costs_each_node_one_event() {
 }
 
 #[tokio::test]
-#[ignore = "some minutes of numbers: cargo test --release -p injection --test many -- --ignored --nocapture"]
+#[ignore = "some minutes of numbers: cargo test --profile tests -p injection --test many -- --ignored --nocapture"]
 async fn a_thousand_sessions_and_five_hundred_egresses() {
     // One process has the work of five hundred machines: it may take its time over an answer.
     let timing = Timing { answer: Duration::from_secs(20), ..Timing::default() };

@@ -2,7 +2,7 @@
 //! goes: each is a `Tree` with its own connections and registration.
 //!
 //! Numbers as they are measured for the documents, for some minutes:
-//! `cargo test --release -p injection --test many -- --ignored --nocapture`
+//! `cargo test --profile tests -p injection --test many -- --ignored --nocapture`
 
 #![allow(clippy::unwrap_used, reason = "a test's helpers fail like the test")]
 

@@ -1,18 +1,24 @@
-//! The publisher and the viewers of the tests: WHIP and WHEP as GStreamer's own elements speak them, which are no work of
-//! ours and so agree with our servers only if those keep to the standard.
+//! The publisher and the viewers of the tests. What they speak on the wire is str0m's, which is no work of ours and so agrees with
+//! our servers only if those keep to the standard; pictures are made and decoded by GStreamer.
 //!
-//! `publish` sends live VP8 or H264 and Opus, `view` watches with many viewers in one process, `first-frame` joins again
-//! and again, `rush` is a thousand light viewers at once. All of them print JSON, one object a line. Tokens come from WHIP_TOKEN and WHEP_TOKEN.
+//! `publish` sends live VP8 or H264 and Opus, `view` watches and decodes, `first-frame` joins again and again, `crowd` is a
+//! thousand light viewers at once. All of them print JSON, one object a line. Tokens come from WHIP_TOKEN and WHEP_TOKEN.
 
 mod card;
+mod crowd;
 mod fanout;
+mod keyframe;
 mod publish;
-mod reports;
-mod rtp;
-mod rush;
+mod session;
+mod socket;
 mod stamp;
+mod tally;
+mod uplink;
 mod view;
 mod viewer;
+mod watcher;
+mod watchers;
+mod wish;
 
 use std::io::Write;
 use std::process::ExitCode;
@@ -33,8 +39,8 @@ enum Cli {
     View(view::Options),
     /// Join, wait for the first decoded picture, leave; again and again
     FirstFrame(view::Tries),
-    /// A thousand viewers join by way of one proxy within seconds, watch a while, and leave
-    Rush(rush::Options),
+    /// Many light viewers join, watch, and leave, and others may come and go meanwhile
+    Crowd(crowd::Options),
     /// Copy plain RTP to clients that come and go, for the benchmarks
     FanOut(fanout::Options),
 }
@@ -44,7 +50,7 @@ fn main() -> ExitCode {
         Cli::Publish(options) => ready().and_then(|()| publish::run(&options)),
         Cli::View(options) => ready().and_then(|()| view::run(&options)),
         Cli::FirstFrame(options) => ready().and_then(|()| view::first_frames(&options)),
-        Cli::Rush(options) => rush::run(&options),
+        Cli::Crowd(options) => heed_signals().and_then(|()| crowd::run(&options)),
         Cli::FanOut(options) => ready().and_then(|()| fanout::run(&options)),
     };
     match result {
@@ -56,7 +62,13 @@ fn main() -> ExitCode {
     }
 }
 
+/// Signals noted, and GStreamer ready.
 fn ready() -> Result<()> {
+    heed_signals()?;
+    gst::init().context("starting GStreamer")
+}
+
+fn heed_signals() -> Result<()> {
     extern "C" fn note(_: nix::libc::c_int) {
         STOPPED.store(true, Relaxed);
     }
@@ -65,8 +77,7 @@ fn ready() -> Result<()> {
         // SAFETY: the handler only stores to an atomic, which is allowed in a signal handler.
         unsafe { sigaction(signal, &action) }.with_context(|| format!("catching {signal}"))?;
     }
-    gst::init().context("starting GStreamer")?;
-    gstwebrtchttp::plugin_register_static().context("registering whipsink and whepsrc")
+    Ok(())
 }
 
 fn stopped() -> bool {

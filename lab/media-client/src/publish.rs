@@ -9,7 +9,8 @@ use clap::{Args, ValueEnum};
 use gst::prelude::*;
 use serde_json::json;
 
-use crate::reports::Reports;
+use crate::uplink::{Kind, Uplink};
+use crate::wish::Endpoint;
 use crate::{card, stamp};
 
 const TICK: Duration = Duration::from_millis(500);
@@ -71,38 +72,37 @@ pub fn run(options: &Options) -> Result<()> {
     let description = if by_rtmp { rtmp_description(options) } else { description(options) };
     let pipeline = gst::parse::launch(&description).context("the publisher's pipeline")?;
     let pipeline = pipeline.downcast::<gst::Pipeline>().ok().context("not a pipeline")?;
-    let sink = pipeline.by_name("sink").context("no sink")?;
     if by_rtmp {
+        let sink = pipeline.by_name("sink").context("no sink")?;
         sink.set_property("location", &options.endpoint);
-    } else {
-        sink.set_property("whip-endpoint", &options.endpoint);
-        if let Ok(token) = std::env::var("WHIP_TOKEN") {
-            sink.set_property("auth-token", token);
-        }
     }
     paint_frames(&pipeline, options)?;
     let frames = count_frames(&pipeline)?;
     let bus = pipeline.bus().context("a pipeline without a bus")?;
+    // Connected before the first frame is made, which is a keyframe.
+    let uplink = if by_rtmp { None } else { Some(uplink(options, &pipeline).inspect_err(tell_error)?) };
     pipeline.set_state(gst::State::Playing).context("starting to publish")?;
     let mut told = Instant::now();
-    let mut reports = Reports::of(&pipeline);
     let result = loop {
         let timeout = gst::ClockTime::from_mseconds(50);
         let message = bus.timed_pop_filtered(timeout, &[gst::MessageType::Error, gst::MessageType::Eos]);
-        match message.as_ref().map(|message| message.view()) {
+        let ended = match message.as_ref().map(|message| message.view()) {
             Some(gst::MessageView::Error(error)) => {
-                tell_error(error);
-                break Err(anyhow::anyhow!("{} ({:?})", error.error(), error.debug()));
+                Some(anyhow::anyhow!("{} ({:?})", error.error(), error.debug()))
             }
-            Some(_) => break Err(anyhow::anyhow!("the stream ended")),
-            None => {}
+            Some(_) => Some(anyhow::anyhow!("the stream ended")),
+            None => uplink.as_ref().and_then(Uplink::ended).map(anyhow::Error::msg),
+        };
+        if let Some(error) = ended {
+            tell_error(&error);
+            break Err(error);
         }
         if crate::stopped() {
             break Ok(());
         }
         if told.elapsed() >= TICK {
             told = Instant::now();
-            let silent = reports.silent_for().unwrap_or_default();
+            let silent = uplink.as_ref().and_then(Uplink::silent_for).unwrap_or_default();
             if options.patience.is_some_and(|patience| silent >= Duration::from_secs(patience)) {
                 break Err(anyhow::anyhow!("the server has not reported for {} s", silent.as_secs()));
             }
@@ -114,12 +114,43 @@ pub fn run(options: &Options) -> Result<()> {
         }
     };
     // Sends the DELETE.
+    drop(uplink);
     pipeline.set_state(gst::State::Null).context("ending the publication")?;
     result
 }
 
-fn tell_error(error: &gst::message::Error) {
-    crate::tell(&json!({ "error": error.error().to_string() }));
+/// From the payloaders to the server, and the server's requests for keyframes to the encoder.
+fn uplink(options: &Options, pipeline: &gst::Pipeline) -> Result<Uplink> {
+    let encoder = pipeline.by_name("encoder").and_then(|encoder| encoder.static_pad("src"));
+    let encoder = encoder.context("no encoder")?;
+    let keyframe = move || {
+        let wish = gst::Structure::builder("GstForceKeyUnit").field("all-headers", true).build();
+        encoder.send_event(gst::event::CustomUpstream::new(wish));
+    };
+    let codec = match options.codec {
+        Codec::Vp8 => str0m::format::Codec::Vp8,
+        Codec::H264 => str0m::format::Codec::H264,
+    };
+    let endpoint = Endpoint::new(&options.endpoint, std::env::var("WHIP_TOKEN").ok())?;
+    let uplink = Uplink::connect(&endpoint, codec, keyframe)?;
+    for (name, kind) in [("audio", Kind::Audio), ("video", Kind::Video)] {
+        let sink = pipeline.by_name(name).and_then(|sink| sink.downcast::<gst_app::AppSink>().ok());
+        let intake = uplink.intake(kind);
+        let taken = move |sink: &gst_app::AppSink| {
+            let sample = sink.pull_sample().map_err(|_| gst::FlowError::Eos)?;
+            if let Some(map) = sample.buffer().and_then(|buffer| buffer.map_readable().ok()) {
+                intake(&map);
+            }
+            Ok(gst::FlowSuccess::Ok)
+        };
+        let callbacks = gst_app::AppSinkCallbacks::builder().new_sample(taken).build();
+        sink.with_context(|| format!("no sink for {name}"))?.set_callbacks(callbacks);
+    }
+    Ok(uplink)
+}
+
+fn tell_error(error: &anyhow::Error) {
+    crate::tell(&json!({ "error": format!("{error:#}") }));
 }
 
 fn description(options: &Options) -> String {
@@ -141,10 +172,10 @@ fn description(options: &Options) -> String {
     };
     format!(
         "videotestsrc name=picture is-live=true pattern={} \
-         ! video/x-raw,format=I420,width={width},height={height},framerate={fps}/1 ! {encoder} ! sink.sink_0 \
+         ! video/x-raw,format=I420,width={width},height={height},framerate={fps}/1 ! {encoder} ! appsink name=video sync=false async=false \
          audiotestsrc is-live=true wave=ticks ! audio/x-raw,rate=48000,channels=2 ! opusenc frame-size=20 \
          ! rtpopuspay pt=111 ! application/x-rtp,media=audio,encoding-name=OPUS,payload=111,clock-rate=48000 \
-         ! sink.sink_1 whipsink name=sink",
+         ! appsink name=audio sync=false async=false",
         pattern(options)
     )
 }

@@ -7,6 +7,8 @@ use clap::Args;
 use serde_json::{Value, json};
 
 use crate::viewer::{Decode, Seen, Viewer};
+use crate::watchers::Watchers;
+use crate::wish::Endpoint;
 
 const POLL: Duration = Duration::from_millis(5);
 /// Between two tries.
@@ -48,31 +50,49 @@ pub struct Tries {
 
 /// A viewer and its successors.
 struct Seat<'a> {
-    endpoint: &'a str,
+    url: &'a str,
+    endpoint: Endpoint,
     viewer: Viewer,
     joins: u64,
     /// Frames of those that came before.
     frames: u64,
 }
 
-impl Seat<'_> {
-    fn rejoin(&mut self, seen: &Seen, decode: Decode) -> Result<()> {
-        self.frames += seen.frames;
-        self.joins += 1;
-        self.viewer = Viewer::join(self.endpoint, decode)?;
-        Ok(())
+/// Who lets viewers in, and the numbers by which their sessions are known.
+struct Room {
+    watchers: Watchers,
+    decode: Decode,
+    joined: u64,
+}
+
+impl Room {
+    /// One thread that handles each packet when it comes.
+    fn open(decode: Decode) -> Result<Self> {
+        str0m::crypto::from_feature_flags().install_process_default();
+        Ok(Self { watchers: Watchers::start(1, Duration::ZERO)?, decode, joined: 0 })
     }
+
+    fn join(&mut self, endpoint: &Endpoint) -> Viewer {
+        self.joined += 1;
+        Viewer::join(self.watchers.seats(), endpoint, self.joined, self.decode)
+    }
+}
+
+fn endpoint(url: &str) -> Result<Endpoint> {
+    Endpoint::new(url, std::env::var("WHEP_TOKEN").ok())
 }
 
 /// Views until SIGTERM. The last line is `"final": true` and has the ages of all decoded frames.
 pub fn run(options: &Options) -> Result<()> {
+    let mut room = Room::open(options.decode)?;
     let mut seats = Vec::new();
     let mut told = Instant::now();
     let every = Duration::from_millis(options.every);
     let mut ages = Vec::new();
-    for endpoint in options.endpoint.iter().flat_map(|endpoint| std::iter::repeat_n(endpoint, options.count))
-    {
-        seats.push(Seat { endpoint, viewer: Viewer::join(endpoint, options.decode)?, joins: 1, frames: 0 });
+    for url in options.endpoint.iter().flat_map(|url| std::iter::repeat_n(url, options.count)) {
+        let endpoint = endpoint(url)?;
+        let viewer = room.join(&endpoint);
+        seats.push(Seat { url, endpoint, viewer, joins: 1, frames: 0 });
         std::thread::sleep(Duration::from_millis(options.stagger));
     }
     while !crate::stopped() {
@@ -81,36 +101,39 @@ pub fn run(options: &Options) -> Result<()> {
             continue;
         }
         told = Instant::now();
-        report(&seats, false, &[]);
+        let seen: Vec<Seen> = seats.iter().map(|seat| seat.viewer.seen()).collect();
+        report(&seats, &seen, false, &[]);
         let Some(patience) = options.rejoin.map(Duration::from_millis) else { continue };
-        for seat in &mut seats {
-            let seen = seat.viewer.seen();
-            if seen.error.is_some() || seen.silence() > patience {
-                ages.extend_from_slice(&seen.ages_ms);
-                seat.rejoin(&seen, options.decode)?;
+        for (seat, seen) in seats.iter_mut().zip(&seen) {
+            if seen.failed() || seen.silence() > patience {
+                ages.extend_from_slice(seen.ages_ms());
+                seat.frames += seen.frames();
+                seat.joins += 1;
+                seat.viewer = room.join(&seat.endpoint);
             }
         }
     }
-    ages.extend(seats.iter().flat_map(|seat| seat.viewer.seen().ages_ms));
-    report(&seats, true, &ages);
+    let seen: Vec<Seen> = seats.iter().map(|seat| seat.viewer.seen()).collect();
+    ages.extend(seen.iter().flat_map(|seen| seen.ages_ms()));
+    report(&seats, &seen, true, &ages);
     // Together: each says goodbye to its server and waits for the answer.
     std::thread::scope(|scope| {
         for seat in seats {
             scope.spawn(move || drop(seat.viewer));
         }
     });
-    Ok(())
+    room.watchers.end()
 }
 
-fn report(seats: &[Seat<'_>], last: bool, ages: &[u32]) {
+fn report(seats: &[Seat<'_>], seen: &[Seen], last: bool, ages: &[u32]) {
     let viewers: Vec<Value> = seats
         .iter()
-        .map(|seat| {
-            let seen = seat.viewer.seen();
+        .zip(seen)
+        .map(|(seat, seen)| {
             let mut line = seen.json();
-            line["endpoint"] = json!(seat.endpoint);
+            line["endpoint"] = json!(seat.url);
             line["joins"] = json!(seat.joins);
-            line["framesOfAll"] = json!(seat.frames + seen.frames);
+            line["framesOfAll"] = json!(seat.frames + seen.frames());
             line
         })
         .collect();
@@ -122,18 +145,20 @@ fn report(seats: &[Seat<'_>], last: bool, ages: &[u32]) {
 /// Prints how long each try took, and ends.
 pub fn first_frames(options: &Tries) -> Result<()> {
     let patience = Duration::from_secs(options.patience);
+    let mut room = Room::open(Decode::First)?;
+    let endpoint = endpoint(&options.endpoint)?;
     let mut failed = 0;
     for attempt in 1..=options.tries {
-        let viewer = Viewer::join(&options.endpoint, Decode::First)?;
+        let viewer = room.join(&endpoint);
         let began = Instant::now();
         let seen = loop {
             let seen = viewer.seen();
-            if seen.decoded > 0 || seen.error.is_some() || began.elapsed() > patience || crate::stopped() {
+            if seen.decoded() > 0 || seen.failed() || began.elapsed() > patience || crate::stopped() {
                 break seen;
             }
             std::thread::sleep(POLL);
         };
-        failed += usize::from(seen.decoded == 0);
+        failed += usize::from(seen.decoded() == 0);
         let mut line = seen.json();
         line["try"] = json!(attempt);
         crate::tell(&line);

@@ -1,20 +1,22 @@
-//! [`Viewer`]: one WHEP session, from the offer to the decoded picture.
+//! [`Viewer`]: one WHEP session, from the offer to the decoded picture. Packets come by [`crate::watcher`], pictures are GStreamer's.
 
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+use std::sync::{Arc, Mutex};
+use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, bail};
 use gst::prelude::*;
 use serde_json::{Value, json};
+use str0m::format::Codec;
+use str0m::rtp::RtpPacket;
 
-use crate::rtp::Counted;
+use crate::session::Numbers;
 use crate::stamp;
-
-/// The payload types that browsers offer, one of which the server will use.
-const VIDEO: &str = "application/x-rtp,media=video,payload=96,encoding-name=VP8,clock-rate=90000; \
-    application/x-rtp,media=video,payload=108,encoding-name=H264,clock-rate=90000,packetization-mode=(string)1,\
-    profile-level-id=(string)42e01f";
-const AUDIO: &str = "application/x-rtp,media=audio,payload=111,encoding-name=OPUS,clock-rate=48000";
+use crate::tally::Tally;
+use crate::watcher::{Audience, Joined, Manner, Shared, Watcher, locked};
+use crate::watchers::Seats;
+use crate::wish::{Endpoint, Resource};
 
 /// How much of the video is decoded. Decoding is what many viewers on one machine cost.
 #[derive(Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
@@ -25,157 +27,221 @@ pub enum Decode {
     All,
 }
 
+/// What became of the pictures.
+#[derive(Clone, Debug, Default)]
+struct Pictures {
+    /// Whole frames.
+    frames: u64,
+    /// Frames that were decoded.
+    decoded: u64,
+    /// The first decoded frame.
+    first: Option<Instant>,
+    last: Option<Instant>,
+    /// Longest time between two frames.
+    longest_gap: Duration,
+    /// Each decoded frame's age, from the time in it.
+    ages_ms: Vec<u32>,
+    /// What ended it.
+    error: Option<String>,
+}
+
+impl Pictures {
+    fn frame(&mut self) {
+        let now = Instant::now();
+        if let Some(last) = self.last {
+            self.longest_gap = self.longest_gap.max(now - last);
+        }
+        self.last = Some(now);
+        self.frames += 1;
+    }
+}
+
 /// What one viewer has seen.
-#[derive(Clone, Debug)]
 pub struct Seen {
     began: Instant,
-    /// When the offer was sent, all candidates in it.
     offered: Option<Instant>,
-    /// Video packets.
-    pub video: Counted,
-    /// Audio packets.
-    pub audio: Counted,
-    /// Whole frames.
-    pub frames: u64,
-    /// Frames that were decoded.
-    pub decoded: u64,
-    /// The first decoded frame.
-    pub first_frame: Option<Instant>,
-    last_frame: Option<Instant>,
-    /// Longest time between two frames.
-    pub longest_gap: Duration,
-    /// Each decoded frame's age, from the time in it.
-    pub ages_ms: Vec<u32>,
-    /// What ended it.
-    pub error: Option<String>,
+    video: Tally,
+    audio: Tally,
+    pictures: Pictures,
 }
 
 impl Seen {
-    fn new() -> Self {
-        Self {
-            began: Instant::now(),
-            offered: None,
-            video: Counted::default(),
-            audio: Counted::default(),
-            frames: 0,
-            decoded: 0,
-            first_frame: None,
-            last_frame: None,
-            longest_gap: Duration::ZERO,
-            ages_ms: Vec::new(),
-            error: None,
-        }
+    /// Whole frames.
+    pub fn frames(&self) -> u64 {
+        self.pictures.frames
     }
 
-    fn frame(&mut self) {
-        let now = Instant::now();
-        if let Some(last) = self.last_frame {
-            self.longest_gap = self.longest_gap.max(now - last);
-        }
-        self.last_frame = Some(now);
-        self.frames += 1;
+    /// Frames that were decoded.
+    pub fn decoded(&self) -> u64 {
+        self.pictures.decoded
+    }
+
+    /// Each decoded frame's age.
+    pub fn ages_ms(&self) -> &[u32] {
+        &self.pictures.ages_ms
+    }
+
+    /// True when it has ended.
+    pub fn failed(&self) -> bool {
+        self.pictures.error.is_some()
     }
 
     /// How long no frame has come; since the start when none has.
     pub fn silence(&self) -> Duration {
-        self.last_frame.unwrap_or(self.began).elapsed()
+        self.pictures.last.unwrap_or(self.began).elapsed()
     }
 
     /// For the log.
     pub fn json(&self) -> Value {
+        let Self { began, offered, video, audio, pictures } = self;
         json!({
-            "videoSsrc": self.video.ssrc, "videoPackets": self.video.packets, "videoLost": self.video.lost,
-            "audioSsrc": self.audio.ssrc, "audioPackets": self.audio.packets, "audioLost": self.audio.lost,
-            "ssrcChanges": self.video.restarts + self.audio.restarts,
-            "frames": self.frames, "decoded": self.decoded,
-            "firstFrameMs": self.first_frame.map(|frame| ms(frame - self.began)),
-            "offerToFrameMs": self.first_frame.zip(self.offered).map(|(frame, offer)| ms(frame - offer)),
-            "longestGapMs": self.longest_gap.as_millis() as u64,
+            "videoSsrc": video.ssrc, "videoPackets": video.packets, "videoLost": video.lost,
+            "audioSsrc": audio.ssrc, "audioPackets": audio.packets, "audioLost": audio.lost,
+            "ssrcChanges": video.restarts + audio.restarts,
+            "frames": pictures.frames, "decoded": pictures.decoded,
+            "firstFrameMs": pictures.first.map(|frame| ms(frame - *began)),
+            "offerToFrameMs": pictures.first.zip(*offered).map(|(frame, offer)| ms(frame - offer)),
+            "longestGapMs": pictures.longest_gap.as_millis() as u64,
             "silentMs": self.silence().as_millis() as u64,
-            "error": self.error,
+            "error": pictures.error,
         })
     }
 }
 
 /// A running session. Dropping it sends the DELETE.
 pub struct Viewer {
+    id: u64,
+    seats: Seats,
+    began: Instant,
+    packets: Shared,
+    pictures: Arc<Mutex<Pictures>>,
     pipeline: gst::Pipeline,
-    bus: gst::Bus,
-    seen: Arc<Mutex<Seen>>,
+    joining: Option<JoinHandle<Option<Resource>>>,
 }
 
 impl Viewer {
-    /// Makes the offer; everything else follows by itself.
-    pub fn join(endpoint: &str, decode: Decode) -> Result<Self> {
-        let source = gst::ElementFactory::make("whepsrc")
-            .property("whep-endpoint", endpoint)
-            .property("video-caps", VIDEO.parse::<gst::Caps>()?)
-            .property("audio-caps", AUDIO.parse::<gst::Caps>()?)
-            .build()
-            .context("whepsrc")?;
-        if let Ok(token) = std::env::var("WHEP_TOKEN") {
-            source.set_property("auth-token", token);
-        }
-        let pipeline = gst::Pipeline::new();
-        pipeline.add(&source)?;
-        let seen = Arc::new(Mutex::new(Seen::new()));
-        let (weak, noted) = (pipeline.downgrade(), seen.clone());
-        source.connect_pad_added(move |_, pad| {
-            let (weak, noted) = (weak.clone(), noted.clone());
-            // Only its caps say what it is, and they come with the first packet.
-            pad.add_probe(gst::PadProbeType::EVENT_DOWNSTREAM, move |pad, info| {
-                let Some(gst::EventView::Caps(caps)) = info.event().map(|event| event.view()) else {
-                    return gst::PadProbeReturn::Ok;
-                };
-                if let Some(pipeline) = weak.upgrade()
-                    && let Err(error) = receive(&pipeline, pad, caps.caps(), decode, &noted)
-                {
-                    locked(&noted).error = Some(format!("{error:#}"));
+    /// Begins; everything else follows by itself. `id` is no other viewer's.
+    pub fn join(seats: &Seats, endpoint: &Endpoint, id: u64, decode: Decode) -> Self {
+        let (packets, pictures, pipeline) = (Shared::default(), Arc::default(), gst::Pipeline::new());
+        let screen = Screen {
+            pipeline: pipeline.clone(),
+            pictures: Arc::clone(&pictures),
+            decode,
+            source: None,
+            keyframe: Arc::default(),
+        };
+        let (endpoint, seen, noted) = (endpoint.clone(), packets.clone(), Arc::clone(&pictures));
+        let (seats, taken) = (seats.clone(), seats.clone());
+        let began = Instant::now();
+        let joining = thread::spawn(move || {
+            // What is lost is to be seen, so nothing is asked for again.
+            let manner = Manner { numbers: Numbers::Tree, thorough: true, repairs: false, loss: 0.0 };
+            let why = match Watcher::join(&endpoint, None, manner, id, seen, Some(Box::new(screen))) {
+                Ok(Joined::Seated(watcher, resource)) => {
+                    taken.sit(id, watcher);
+                    return Some(resource);
                 }
-                gst::PadProbeReturn::Remove
-            });
+                Ok(Joined::Refused(status, why)) => format!("the offer is answered {status}: {why}"),
+                Err(error) => format!("{error:#}"),
+            };
+            locked(&noted).error = Some(why);
+            None
         });
-        note_offer(&source, &seen)?;
-        let bus = pipeline.bus().context("a pipeline without a bus")?;
-        locked(&seen).began = Instant::now();
-        let viewer = Self { pipeline, bus, seen };
-        viewer.pipeline.set_state(gst::State::Playing).context("starting to view")?;
-        Ok(viewer)
+        Self { id, seats, began, packets, pictures, pipeline, joining: Some(joining) }
     }
 
     /// What it has seen so far.
     pub fn seen(&self) -> Seen {
-        while let Some(message) = self.bus.pop_filtered(&[gst::MessageType::Error]) {
+        let packets = locked(&self.packets).clone();
+        let mut pictures = locked(&self.pictures);
+        let messages = self.pipeline.bus();
+        while let Some(message) =
+            messages.as_ref().and_then(|bus| bus.pop_filtered(&[gst::MessageType::Error]))
+        {
             if let gst::MessageView::Error(error) = message.view() {
-                locked(&self.seen).error.get_or_insert_with(|| error.error().to_string());
+                pictures.error.get_or_insert_with(|| error.error().to_string());
             }
         }
-        locked(&self.seen).clone()
+        if pictures.error.is_none() {
+            pictures.error.clone_from(&packets.ended);
+        }
+        let pictures = pictures.clone();
+        Seen {
+            began: self.began,
+            offered: packets.offered,
+            video: packets.video,
+            audio: packets.audio,
+            pictures,
+        }
     }
 }
 
 impl Drop for Viewer {
     fn drop(&mut self) {
+        if let Some(Ok(Some(resource))) = self.joining.take().map(JoinHandle::join) {
+            // A server that is gone has nothing to end.
+            let _ = resource.delete();
+            self.seats.leave(self.id, true);
+        }
         // It fails only when the elements have failed already.
         let _ = self.pipeline.set_state(gst::State::Null);
     }
 }
 
-/// The element posts its offer when its inner webrtcbin has gathered all candidates.
-fn note_offer(source: &gst::Element, seen: &Arc<Mutex<Seen>>) -> Result<()> {
-    const COMPLETE: i32 = 2;
-    let bin = source.downcast_ref::<gst::Bin>().context("whepsrc is no bin")?;
-    let is_webrtc =
-        |child: &gst::Element| child.factory().is_some_and(|factory| factory.name() == "webrtcbin");
-    let webrtc = bin.children().into_iter().find(is_webrtc).context("whepsrc without a webrtcbin")?;
-    let noted = seen.clone();
-    webrtc.connect_notify(Some("ice-gathering-state"), move |webrtc, _| {
-        let state = webrtc.property_value("ice-gathering-state").transform::<i32>();
-        if state.is_ok_and(|state| state.get::<i32>() == Ok(COMPLETE)) {
-            locked(&noted).offered.get_or_insert_with(Instant::now);
+/// Where packets become pictures.
+struct Screen {
+    pipeline: gst::Pipeline,
+    pictures: Arc<Mutex<Pictures>>,
+    decode: Decode,
+    source: Option<gst_app::AppSrc>,
+    /// Somebody in the pipeline wants one.
+    keyframe: Arc<AtomicBool>,
+}
+
+impl Audience for Screen {
+    fn packet(&mut self, codec: Codec, packet: &RtpPacket) {
+        if !codec.is_video() {
+            return;
         }
-    });
-    Ok(())
+        let shown = self.show(codec, packet);
+        if let Err(error) = shown {
+            locked(&self.pictures).error.get_or_insert(format!("{error:#}"));
+        }
+    }
+
+    fn wants_keyframe(&mut self) -> bool {
+        self.keyframe.swap(false, Relaxed)
+    }
+}
+
+impl Screen {
+    fn show(&mut self, codec: Codec, packet: &RtpPacket) -> Result<()> {
+        let source = match &self.source {
+            Some(source) => source,
+            None => self.source.insert(receive(
+                &self.pipeline,
+                codec,
+                packet,
+                self.decode,
+                &self.pictures,
+                &self.keyframe,
+            )?),
+        };
+        source.push_buffer(gst::Buffer::from_mut_slice(rtp(packet))).map(drop).context("no room for packets")
+    }
+}
+
+/// As it came, without its extensions.
+fn rtp(packet: &RtpPacket) -> Vec<u8> {
+    let header = node::media::rtp::Header {
+        payload_type: *packet.header.payload_type,
+        sequence: *packet.seq_no as u16,
+        timestamp: packet.header.timestamp,
+        ssrc: node::media::Ssrc(*packet.header.ssrc),
+    };
+    let mut bytes = [&header.bytes()[..], &packet.payload].concat();
+    bytes[1] |= u8::from(packet.header.marker) << 7;
+    bytes
 }
 
 fn ms(time: Duration) -> f64 {
@@ -184,47 +250,62 @@ fn ms(time: Duration) -> f64 {
 
 fn receive(
     pipeline: &gst::Pipeline,
-    pad: &gst::Pad,
-    caps: &gst::CapsRef,
+    codec: Codec,
+    first: &RtpPacket,
     decode: Decode,
-    seen: &Arc<Mutex<Seen>>,
-) -> Result<()> {
-    let encoding = caps.structure(0).and_then(|caps| caps.get::<String>("encoding-name").ok());
-    let video = match encoding.as_deref() {
-        Some("VP8") => Some(["rtpvp8depay", "vp8dec"]),
-        Some("H264") => Some(["rtph264depay", "avdec_h264"]),
-        Some(_) => None,
-        None => anyhow::bail!("a stream of no known encoding: {caps}"),
+    pictures: &Arc<Mutex<Pictures>>,
+    keyframe: &Arc<AtomicBool>,
+) -> Result<gst_app::AppSrc> {
+    let (encoding, [depayloader, decoder]) = match codec {
+        Codec::Vp8 => ("VP8", ["rtpvp8depay", "vp8dec"]),
+        Codec::H264 => ("H264", ["rtph264depay", "avdec_h264"]),
+        other => bail!("{other} cannot be shown"),
     };
-    let noted = seen.clone();
-    pad.add_probe(gst::PadProbeType::BUFFER, move |_, info| {
-        if let Some(map) = info.buffer().and_then(|buffer| buffer.map_readable().ok()) {
-            let mut seen = locked(&noted);
-            if video.is_some() { &mut seen.video } else { &mut seen.audio }.count(&map);
+    let caps = gst::Caps::builder("application/x-rtp")
+        .field("media", "video")
+        .field("encoding-name", encoding)
+        .field("payload", i32::from(*first.header.payload_type))
+        .field("clock-rate", 90_000)
+        .build();
+    let source = gst_app::AppSrc::builder()
+        .caps(&caps)
+        .format(gst::Format::Time)
+        .is_live(true)
+        .do_timestamp(true)
+        .build();
+    let wanted = keyframe.clone();
+    let pad = source.static_pad("src").context("no packets")?;
+    pad.add_probe(gst::PadProbeType::EVENT_UPSTREAM, move |_, info| {
+        let name = info.event().and_then(|event| event.structure()).map(gst::StructureRef::name);
+        if name.is_some_and(|name| name == "GstForceKeyUnit") {
+            wanted.store(true, Relaxed);
         }
         gst::PadProbeReturn::Ok
     });
-    let sink =
-        gst::ElementFactory::make("fakesink").property("sync", false).property("async", false).build()?;
-    let Some([depayloader, decoder]) = video else { return chain(pipeline, pad, &[sink]) };
     let depayloader = gst::ElementFactory::make(depayloader)
         .property("request-keyframe", true)
         .property("wait-for-keyframe", true)
         .build()?;
     let decoder = gst::ElementFactory::make(decoder).build()?;
-    watch_frames(&depayloader, decode, seen)?;
-    watch_pictures(&sink, seen)?;
-    chain(pipeline, pad, &[depayloader, decoder, sink])
+    let sink =
+        gst::ElementFactory::make("fakesink").property("sync", false).property("async", false).build()?;
+    watch_frames(&depayloader, decode, pictures)?;
+    watch_pictures(&sink, pictures)?;
+    let elements = [source.upcast_ref(), &depayloader, &decoder, &sink];
+    pipeline.add_many(elements)?;
+    gst::Element::link_many(elements)?;
+    pipeline.set_state(gst::State::Playing).context("starting to view")?;
+    Ok(source)
 }
 
 /// Counts frames, and keeps those from the decoder that nobody wants decoded.
-fn watch_frames(depayloader: &gst::Element, decode: Decode, seen: &Arc<Mutex<Seen>>) -> Result<()> {
-    let noted = seen.clone();
+fn watch_frames(depayloader: &gst::Element, decode: Decode, pictures: &Arc<Mutex<Pictures>>) -> Result<()> {
+    let noted = pictures.clone();
     let pad = depayloader.static_pad("src").context("no frames")?;
     pad.add_probe(gst::PadProbeType::BUFFER, move |_, _| {
-        let mut seen = locked(&noted);
-        seen.frame();
-        if decode == Decode::First && seen.decoded > 0 {
+        let mut pictures = locked(&noted);
+        pictures.frame();
+        if decode == Decode::First && pictures.decoded > 0 {
             return gst::PadProbeReturn::Drop;
         }
         gst::PadProbeReturn::Ok
@@ -233,8 +314,8 @@ fn watch_frames(depayloader: &gst::Element, decode: Decode, seen: &Arc<Mutex<See
 }
 
 /// Counts pictures, and reads the time in them.
-fn watch_pictures(sink: &gst::Element, seen: &Arc<Mutex<Seen>>) -> Result<()> {
-    let noted = seen.clone();
+fn watch_pictures(sink: &gst::Element, pictures: &Arc<Mutex<Pictures>>) -> Result<()> {
+    let noted = pictures.clone();
     let pad = sink.static_pad("sink").context("no pictures")?;
     pad.add_probe(gst::PadProbeType::BUFFER, move |pad, info| {
         let now = crate::now_ms();
@@ -243,25 +324,11 @@ fn watch_pictures(sink: &gst::Element, seen: &Arc<Mutex<Seen>>) -> Result<()> {
         // I420 without more ado has its luma first, in rows that are a multiple of 4 long.
         let painted =
             width.zip(map).and_then(|(width, map)| stamp::read(&map, (width as usize).div_ceil(4) * 4));
-        let mut seen = locked(&noted);
-        seen.decoded += 1;
-        seen.first_frame.get_or_insert_with(Instant::now);
-        seen.ages_ms.extend(painted.map(|made| now.wrapping_sub(made)));
+        let mut pictures = locked(&noted);
+        pictures.decoded += 1;
+        pictures.first.get_or_insert_with(Instant::now);
+        pictures.ages_ms.extend(painted.map(|made| now.wrapping_sub(made)));
         gst::PadProbeReturn::Ok
     });
     Ok(())
-}
-
-fn chain(pipeline: &gst::Pipeline, pad: &gst::Pad, elements: &[gst::Element]) -> Result<()> {
-    pipeline.add_many(elements)?;
-    gst::Element::link_many(elements)?;
-    for element in elements {
-        element.sync_state_with_parent()?;
-    }
-    pad.link(&elements[0].static_pad("sink").context("no sink pad")?)?;
-    Ok(())
-}
-
-fn locked(seen: &Mutex<Seen>) -> MutexGuard<'_, Seen> {
-    seen.lock().unwrap_or_else(PoisonError::into_inner)
 }

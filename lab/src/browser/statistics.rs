@@ -15,9 +15,17 @@ pub(super) const STATISTICS: &str = "
     const done = arguments[arguments.length - 1];
     (async () => {
         const inbound = [], outbound = [];
+        // Firefox never answers about a connection that is closed meanwhile.
+        const report = async peer => {
+            let look;
+            const closed = new Promise(done => {
+                look = setInterval(() => peer.connectionState === 'closed' && done(new Map()), 50);
+            });
+            try { return await Promise.race([peer.getStats(), closed]); } finally { clearInterval(look); }
+        };
         for (const peer of window.labPeers) {
             if (peer.connectionState === 'closed') continue;
-            for (const entry of (await peer.getStats()).values()) {
+            for (const entry of (await report(peer)).values()) {
                 if (entry.type === 'inbound-rtp') inbound.push(entry);
                 if (entry.type === 'outbound-rtp') outbound.push(entry);
             }

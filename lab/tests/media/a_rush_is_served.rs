@@ -26,7 +26,8 @@ fn cpu(pid: u32) -> Duration {
 fn rush(name: &str, count: usize, within: u32) {
     let lab = Lab::new(name).unwrap();
     // The proxy asks for everybody; nobody's limit but the number of all that join at once is to be met.
-    let studio = Studio::open_with(&lab, MediaOver::V4, Mode::Tc, [1, 1], &[]).unwrap();
+    let studio =
+        Studio::open_with(&lab, MediaOver::V4, Mode::Tc, [1, 1], &[("MAX_VIEWERS", "2000")]).unwrap();
     studio.proxy_namespace().unwrap();
     studio.create_session("show", [7777, 8888]).unwrap();
     // Few packets: what is asked is how many can join.
@@ -37,7 +38,7 @@ fn rush(name: &str, count: usize, within: u32) {
     let pids = [("egress", egress.node.process().pid()), ("janus", egress.janus.process().pid())];
     let before = pids.map(|(_, pid)| cpu(pid));
     let mut command = Command::new(program("media-client").unwrap());
-    command.args(["rush", "--endpoint", &studio.whep(0, "show").unwrap()]);
+    command.args(["crowd", "--endpoint", &studio.whep(0, "show").unwrap()]);
     command.args(["--count", &count.to_string(), "--within", &within.to_string()]);
     let began = Instant::now();
     let viewers = lab.spawn(PROXY, command).unwrap();

@@ -32,7 +32,8 @@ pub fn findings(info: &Value, plugin: &str) -> Vec<Finding> {
     };
     let loops = match info["static-event-loops"].as_u64() {
         Some(0) => Err("a thread for each publisher and viewer".to_owned()),
-        Some(loops) => Ok(format!("{loops} for all publishers and viewers")),
+        Some(1) => Ok("one for all publishers and viewers".to_owned()),
+        Some(loops) => Err(format!("{loops}, which get into each other's way from some 200 viewers on")),
         None => Ok("it does not say".to_owned()),
     };
     let noticed = match is("ice-keepalive-conncheck") {
@@ -56,7 +57,7 @@ pub fn findings(info: &Value, plugin: &str) -> Vec<Finding> {
         Finding::wanted(
             "Janus' threads",
             loops,
-            &format!("`event_loops = 2` in `general` of {folder}: half the CPU time"),
+            &format!("`event_loops = 1` in `general` of {folder}: half the CPU time, twice the viewers"),
         ),
         Finding::wanted(
             "Janus' patience",
@@ -104,6 +105,13 @@ mod tests {
             info[key] = value;
             let wrong = wrong(&info, "janus.plugin.streaming");
             assert!(wrong.contains(&(what.to_owned(), false)), "{key}: {wrong:?}");
+        }
+        // More threads are no better.
+        for (loops, sound) in [(1, true), (2, false), (4, false)] {
+            let mut info = debian();
+            info["static-event-loops"] = json!(loops);
+            let noted = wrong(&info, "janus.plugin.streaming").contains(&("Janus' threads".to_owned(), true));
+            assert_eq!(noted, !sound, "{loops}");
         }
         // One that says nothing of itself.
         assert!(!wrong(&json!({}), "janus.plugin.streaming").is_empty());

@@ -1,11 +1,12 @@
 //! What the machine has for a node: ports, buffers, open files, its own name.
 
+use std::fs;
 use std::net::{IpAddr, SocketAddr, TcpListener, UdpSocket};
 
 use nix::sys::resource::{Resource, getrlimit};
 
 use super::Finding;
-use crate::port::{Transport, holder, refusal};
+use crate::port::{Holder, Transport, holder, refusal};
 
 /// Open files that a node with some hundreds of connections needs.
 const FILES: u64 = 4096;
@@ -61,7 +62,7 @@ pub fn default_buffer(wanted: usize) -> Finding {
 }
 
 fn at_least(what: &str, key: &str, wanted: u64, otherwise: &str) -> Finding {
-    let text = std::fs::read_to_string(format!("/proc/sys/{}", key.replace('.', "/")));
+    let text = fs::read_to_string(format!("/proc/sys/{}", key.replace('.', "/")));
     let result = match text.as_deref().map(str::trim).map(str::parse::<u64>) {
         Ok(Ok(bytes)) if bytes >= wanted => Ok(format!("{key} is {bytes} bytes")),
         Ok(Ok(bytes)) => Err(format!("{key} is {bytes} bytes, less than {wanted}: {otherwise}")),
@@ -79,6 +80,23 @@ pub fn open_files() -> Finding {
         Err(error) => Ok(format!("the limit cannot be read: {error}")),
     };
     Finding::wanted("open files", result, "LimitNOFILE=65536 in the unit, or `ulimit -n 65536`")
+}
+
+/// The same of another program, which listens on a TCP port of this machine. `wanted`: how many it needs; `why`: who takes them.
+pub fn open_files_of(what: &str, port: u16, wanted: u64, why: &str) -> Finding {
+    let limits = |holder: Holder| fs::read_to_string(format!("/proc/{}/limits", holder.pid)).ok();
+    let result = match holder(Transport::Tcp, port).and_then(limits).as_deref().and_then(soft_limit) {
+        Some(files) if files >= wanted => Ok(format!("{files} may be open")),
+        Some(files) => Err(format!("only {files} may be open, and {why} take {wanted}")),
+        None => Ok("the limit cannot be read; root may".to_owned()),
+    };
+    Finding::wanted(what, result, "LimitNOFILE=65536 in its unit, or `ulimit -n 65536` before it starts")
+}
+
+/// How many files a process may open, by its `/proc/PID/limits`.
+fn soft_limit(limits: &str) -> Option<u64> {
+    let line = limits.lines().find_map(|line| line.strip_prefix("Max open files"))?;
+    line.split_whitespace().next()?.parse().ok()
 }
 
 /// The host that others are told to send media to.
@@ -113,6 +131,23 @@ mod tests {
         assert!(!pool_.ok && pool_.optional && pool_.seen.contains(&at.port().to_string()), "{pool_:?}");
         drop(held);
         assert!(ports("egress", &[("RTP", Transport::Udp, at)])[0].ok);
+    }
+
+    #[test]
+    fn another_programs_open_files_are_counted() {
+        let held = TcpListener::bind("127.0.0.1:0").unwrap();
+        let port = held.local_addr().unwrap().port();
+        let few = open_files_of("Janus' open files", port, u64::MAX, "300 viewers");
+        assert!(
+            !few.ok
+                && few.optional
+                && few.seen.ends_with("may be open, and 300 viewers take 18446744073709551615"),
+            "{few:?}"
+        );
+        assert!(open_files_of("", port, 1, "").ok);
+        drop(held);
+        let nobody = open_files_of("", port, u64::MAX, "");
+        assert!(nobody.ok && nobody.seen.contains("cannot be read"), "{nobody:?}");
     }
 
     #[test]

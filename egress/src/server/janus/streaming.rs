@@ -12,6 +12,8 @@ use tokio::sync::mpsc;
 
 use crate::config::JanusConfig;
 use crate::mountpoints::Mountpoint;
+use crate::portpool::Pair;
+use crate::server::Ages;
 
 /// The plugin.
 pub const PLUGIN: &str = "janus.plugin.streaming";
@@ -47,9 +49,6 @@ pub struct Watching {
     /// What Janus offers.
     pub offer: String,
 }
-
-/// Time since the last packet of audio and video.
-pub type Ages = PerKind<Option<Duration>>;
 
 impl Streaming {
     /// Connects.
@@ -115,13 +114,13 @@ impl Streaming {
         answer.map(drop)
     }
 
-    /// Makes a mountpoint.
-    pub async fn create(&self, mountpoint: &Mountpoint) -> Result<(), Error> {
+    /// Makes a mountpoint that takes its streams by these ports.
+    pub async fn create(&self, mountpoint: &Mountpoint, ports: Pair) -> Result<(), Error> {
         let codec = mountpoint.codec;
         let mut audio = json!({ "type": "audio", "mid": "a", "codec": "opus", "pt": Codec::Opus.payload_type(),
-            "port": mountpoint.ports.audio });
+            "port": ports.audio });
         let mut video = json!({ "type": "video", "mid": "v", "codec": codec.name(), "pt": codec.payload_type(),
-            "port": mountpoint.ports.video, "rtcpport": mountpoint.ports.rtcp });
+            "port": ports.video, "rtcpport": ports.rtcp });
         for (media, codec) in [(&mut audio, Codec::Opus), (&mut video, Codec::Video(codec))] {
             if let Some(fmtp) = codec.fmtp() {
                 media["fmtp"] = json!(fmtp);

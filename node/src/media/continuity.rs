@@ -1,12 +1,12 @@
 //! Notices that a stream has begun anew under the same SSRC: somebody published again. Pure.
 //!
 //! Sequence numbers and time stamps of a publication begin anywhere, so nearly always at least one of them jumps. Janus
-//! hands such a jump on to the viewers, whose picture then freezes; it has to be told before.
+//! hands such a jump on to the viewers, whose picture then freezes; it has to be told before. `seats` joins the two itself.
 
 use std::time::Duration;
 
-use node::media::rtp::Header;
-use node::media::sequence;
+use super::rtp::Header;
+use super::sequence;
 
 /// Most that the sender's clock and ours may differ between two packets: s.
 const DRIFT: f64 = 2.0;
@@ -37,7 +37,7 @@ impl Continuity {
 
 #[cfg(test)]
 mod tests {
-    use node::media::Ssrc;
+    use crate::media::Ssrc;
 
     use super::*;
 

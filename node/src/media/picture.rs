@@ -1,6 +1,6 @@
 //! Whether a packet begins a keyframe: a picture that a decoder can begin with. Pure.
 
-use node::media::{VideoCodec, rtp};
+use super::{VideoCodec, rtp};
 
 /// NAL units (H264 table 7-1, RFC 6184 table 1): a slice of an IDR picture, a sequence parameter set, several in one packet,
 /// one in several packets.

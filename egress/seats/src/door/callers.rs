@@ -1,0 +1,228 @@
+//! TCP connections to the media port (ICE-TCP, RFC 6544: we are passive). Whoever has not shown that it belongs to a seat has
+//! little time, and there is little room for such.
+
+use std::collections::{HashMap, VecDeque};
+use std::io::{self, Read};
+use std::net::{IpAddr, TcpListener, TcpStream};
+use std::os::fd::AsFd;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use nix::sys::epoll::{Epoll, EpollEvent, EpollFlags};
+
+use super::connection::{Connection, Frames};
+use super::drops::Reason;
+use super::house::House;
+use super::path::Way;
+use crate::send::Path;
+
+/// Connections that belong to nobody yet, at most: the oldest goes for a new one.
+const STRANGERS_MOST: usize = 512;
+/// Of these from one address.
+const STRANGERS_OF_ONE: usize = 64;
+/// How long one may take to belong to somebody.
+const PATIENCE: Duration = Duration::from_secs(5);
+/// Connections accepted before it is others' turn.
+const ACCEPTED_AT_ONCE: usize = 64;
+/// Bytes read from one before it is the next one's turn.
+const READ_AT_ONCE: usize = 16 * 1024;
+
+/// All connections.
+pub(crate) struct Callers {
+    listener: TcpListener,
+    epoll: Arc<Epoll>,
+    last: u64,
+    callers: HashMap<u64, Caller>,
+    /// Those of nobody, in the order in which they came; some are not there any more, or have shown whose they are.
+    strangers: VecDeque<u64>,
+    /// Which of them have something to read.
+    ready: Vec<u64>,
+}
+
+struct Caller {
+    connection: Arc<Connection>,
+    frames: Frames,
+    since: Instant,
+    /// It has shown whose it is.
+    known: bool,
+}
+
+impl Callers {
+    pub(crate) fn new(listener: TcpListener, epoll: Arc<Epoll>) -> Callers {
+        Callers {
+            listener,
+            epoll,
+            last: 0,
+            callers: HashMap::new(),
+            strangers: VecDeque::new(),
+            ready: Vec::new(),
+        }
+    }
+
+    /// [`Self::serve`] has more to do.
+    pub(crate) fn are_waiting(&self) -> bool {
+        !self.ready.is_empty()
+    }
+
+    /// Somebody calls.
+    pub(crate) fn accept(&mut self, house: &House, now: Instant) {
+        for _ in 0..ACCEPTED_AT_ONCE {
+            match self.listener.accept() {
+                Ok((stream, peer)) => {
+                    if self.of_one(peer.ip()) >= STRANGERS_OF_ONE {
+                        house.drops.count(Reason::TcpTooMany);
+                    } else if self.strangers.len() >= STRANGERS_MOST && !self.drop_oldest(house, now) {
+                        house.drops.count(Reason::TcpTooMany);
+                    } else if let Err(error) = self.welcome(stream, peer, now) {
+                        tracing::debug!(%error, %peer, "a TCP connection to the media port is lost");
+                    }
+                }
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return,
+                // It was gone before we looked.
+                Err(error) if error.raw_os_error() == Some(libc::ECONNABORTED) => {}
+                // No descriptors: somebody's who is nobody, if there is one; otherwise at the next tick.
+                Err(_) => {
+                    if !self.drop_oldest(house, now) {
+                        self.listen(false);
+                        return;
+                    }
+                }
+            }
+        }
+    }
+
+    /// Epoll says that there is something to do.
+    pub(crate) fn ready(&mut self, number: u64, events: EpollFlags) {
+        let Some(caller) = self.callers.get(&number) else {
+            return;
+        };
+        if events.contains(EpollFlags::EPOLLOUT) {
+            caller.connection.flush();
+        }
+        if events.intersects(EpollFlags::EPOLLIN | EpollFlags::EPOLLHUP | EpollFlags::EPOLLERR) {
+            self.ready.push(number);
+        }
+    }
+
+    /// Reads some from each that has something.
+    pub(crate) fn serve(&mut self, house: &House, now: Instant) {
+        for number in std::mem::take(&mut self.ready) {
+            let Some(caller) = self.callers.get_mut(&number) else {
+                continue;
+            };
+            match caller.read(house, now) {
+                Ok(true) => self.ready.push(number),
+                Ok(false) => {}
+                Err(why) => {
+                    if let Some(reason) = why {
+                        house.drops.count(reason);
+                    }
+                    self.end(number, house, now);
+                }
+            }
+        }
+    }
+
+    /// Time has passed: who has not shown whose it is goes.
+    pub(crate) fn tick(&mut self, house: &House, now: Instant) {
+        while let Some(number) = self.strangers.front() {
+            match self.callers.get(number) {
+                Some(caller) if !caller.known && caller.since + PATIENCE > now => break,
+                Some(caller) if !caller.known => drop(self.drop_oldest(house, now)),
+                _ => drop(self.strangers.pop_front()),
+            }
+        }
+        // A viewer whose seat is free again has no use for its connection.
+        let hall = house.hall();
+        let over = |(number, caller): (&u64, &Caller)| {
+            (caller.known && !hall.knows(Way::Tcp(*number))).then_some(*number)
+        };
+        let over: Vec<u64> = self.callers.iter().filter_map(over).collect();
+        drop(hall);
+        for number in over {
+            self.end(number, house, now);
+        }
+        self.listen(true);
+    }
+
+    fn welcome(&mut self, stream: TcpStream, peer: std::net::SocketAddr, now: Instant) -> io::Result<()> {
+        self.last += 1;
+        let connection = Connection::new(self.last, stream, peer)?;
+        // Told once of each change: what is not read at once is remembered in `ready`.
+        let events = EpollFlags::EPOLLIN | EpollFlags::EPOLLOUT | EpollFlags::EPOLLET;
+        self.epoll.add(&connection, EpollEvent::new(events, self.last))?;
+        let caller =
+            Caller { connection: Arc::new(connection), frames: Frames::default(), since: now, known: false };
+        self.callers.insert(self.last, caller);
+        self.strangers.push_back(self.last);
+        Ok(())
+    }
+
+    /// How many strangers this address has.
+    fn of_one(&self, ip: IpAddr) -> usize {
+        let callers = self.strangers.iter().filter_map(|number| self.callers.get(number));
+        callers.filter(|c| !c.known && c.connection.peer.ip() == ip).count()
+    }
+
+    /// False: there is none.
+    fn drop_oldest(&mut self, house: &House, now: Instant) -> bool {
+        while let Some(number) = self.strangers.pop_front() {
+            if self.callers.get(&number).is_some_and(|caller| !caller.known) {
+                house.drops.count(Reason::TcpStranger);
+                self.end(number, house, now);
+                return true;
+            }
+        }
+        false
+    }
+
+    fn end(&mut self, number: u64, house: &House, now: Instant) {
+        if let Some(caller) = self.callers.remove(&number) {
+            caller.connection.end();
+            // Workers may hold it for a while yet: it is not to wake us meanwhile.
+            let _ = self.epoll.delete(&*caller.connection);
+            house.hall().hung_up(number, now);
+        }
+    }
+
+    fn listen(&self, on: bool) {
+        let events = match on {
+            true => EpollFlags::EPOLLIN,
+            false => EpollFlags::empty(),
+        };
+        let event = EpollEvent::new(events, super::listen::TCP);
+        let _ = self.epoll.modify(self.listener.as_fd(), &mut { event });
+    }
+}
+
+impl Caller {
+    /// Reads some. True: there may be more. An error: it is over, and perhaps for a reason to be counted.
+    fn read(&mut self, house: &House, now: Instant) -> Result<bool, Option<Reason>> {
+        let mut bytes = [0; READ_AT_ONCE];
+        let length = match self.connection.stream().read(&mut bytes) {
+            Ok(0) => return Err((!self.known).then_some(Reason::TcpStranger)),
+            Ok(length) => length,
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(false),
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => return Ok(true),
+            Err(_) => return Err((!self.known).then_some(Reason::TcpStranger)),
+        };
+        self.frames.extend(&bytes[..length]);
+        let path = Path::Tcp(self.connection.clone());
+        let mut hall = house.hall();
+        let mut is_somebodys = true;
+        let known = &mut self.known;
+        let frames = self.frames.each(|frame| {
+            if is_somebodys {
+                house.came(&mut hall, frame, &path, now);
+                // The first thing to come is a valid check.
+                *known = *known || hall.knows(path.way());
+                is_somebodys = *known;
+            }
+        });
+        match frames {
+            Err(_) => Err(Some(Reason::TcpMalformed)),
+            Ok(()) if !is_somebodys => Err(Some(Reason::TcpStranger)),
+            Ok(()) => Ok(true),
+        }
+    }
+}

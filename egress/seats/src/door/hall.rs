@@ -1,0 +1,417 @@
+//! Who may come in, who is coming in and who is in. Decides what is done with a packet; does nothing itself.
+
+use std::collections::{HashMap, VecDeque};
+use std::time::{Duration, Instant};
+
+use super::drops::Reason;
+use super::dtls;
+use super::guest::{self, Guest, Stage};
+use super::path::Way;
+use super::stun::Check;
+use crate::peer::{Credentials, Fingerprint, Peer, Seat};
+use crate::send::Path;
+use crate::server::{Invitation, Refusal};
+use crate::srtp::Keys;
+use crate::worker::Arrival;
+
+/// Viewers that may be about to connect at once.
+pub(crate) const JOINING_MOST: usize = 4096;
+/// Handshakes at once: each needs some ten thousand bytes.
+const SHAKING_MOST: usize = 1024;
+/// A handshake that takes longer makes room for others if there are too many.
+const SLOW: Duration = Duration::from_secs(3);
+/// How long somebody who was described to may take to describe himself.
+const INVITED: Duration = Duration::from_secs(60);
+/// A viewer that is not heard of for so long has no consent to be sent to any more (RFC 7675 section 5.1).
+const SILENCE: Duration = Duration::from_secs(30);
+
+/// All seats.
+#[derive(Default)]
+pub(crate) struct Hall {
+    last: u64,
+    seats: HashMap<Seat, Guest>,
+    users: HashMap<String, Seat>,
+    ways: HashMap<Way, Seat>,
+    /// How many are not up yet.
+    joining: usize,
+    /// How many of these shake hands.
+    shaking: usize,
+    /// Who, in the order of beginning; some behind the first have done so already.
+    order: VecDeque<Seat>,
+}
+
+/// What is to be done.
+pub(crate) enum Effect {
+    /// Send a datagram.
+    Answer(Path, Vec<u8>),
+    /// Count the packet at hand, or what else went wrong.
+    Drop(Reason),
+    /// Begin a handshake.
+    Shake {
+        seat: Seat,
+        /// The player begins it.
+        begins: bool,
+        fingerprints: Vec<Fingerprint>,
+        path: Path,
+    },
+    /// The packet at hand is of the viewer's DTLS.
+    Dtls(Seat),
+    /// As [`Effect::Dtls`], for one that was kept.
+    Kept(Seat, Path, Vec<u8>),
+    /// Say goodbye by DTLS, if it got that far, and forget its keys.
+    Part(Seat),
+    /// It sits down with a worker.
+    Sit(Box<Arrival>),
+    /// It gets up.
+    Rise(Seat),
+    /// The packet at hand is the viewer's SRTP or SRTCP.
+    Heard(Seat),
+    /// It is sent to elsewhere from now on.
+    Moved(Seat, Path),
+    /// The seat is free, without anybody having asked for it.
+    Gone(Seat, String),
+}
+
+impl Hall {
+    /// See [`crate::Server::invite`].
+    pub(crate) fn invite(&mut self, mountpoint: u64, now: Instant) -> Result<Invitation, Refusal> {
+        if self.joining >= JOINING_MOST {
+            return Err(Refusal::TooManyJoining(self.joining));
+        }
+        self.last += 1;
+        let seat = Seat(self.last);
+        let guest = Guest::new(mountpoint, now + INVITED, now);
+        let ice = guest.ours.clone();
+        self.users.insert(ice.user.clone(), seat);
+        self.seats.insert(seat, guest);
+        self.joining += 1;
+        Ok(Invitation { seat, ice })
+    }
+
+    /// See [`crate::Server::admit`].
+    pub(crate) fn admit(
+        &mut self,
+        seat: Seat,
+        peer: Peer,
+        within: Duration,
+        now: Instant,
+    ) -> Result<Vec<Effect>, Refusal> {
+        let guest = self.seats.get_mut(&seat).ok_or(Refusal::NoSeat)?;
+        let mut effects = Vec::new();
+        if matches!(guest.stage, Stage::Joining { .. }) {
+            guest.stage = Stage::Joining { until: now + within };
+            guest.peer = Some(peer);
+            match guest.early.take() {
+                Some((path, flight)) => {
+                    if self.begin(seat, &path, now, &mut effects) {
+                        effects.push(Effect::Kept(seat, path, flight));
+                    }
+                }
+                None => self.begin_if_it_is_on_us(seat, now, &mut effects),
+            }
+        }
+        Ok(effects)
+    }
+
+    /// See [`crate::Server::restart`].
+    pub(crate) fn restart(&mut self, seat: Seat, theirs: Credentials) -> Result<Credentials, Refusal> {
+        let guest = self.seats.get_mut(&seat).ok_or(Refusal::NoSeat)?;
+        let ours = guest::credentials();
+        let former = std::mem::replace(&mut guest.ours, ours.clone());
+        if let Some(peer) = &mut guest.peer {
+            peer.ice = theirs;
+        }
+        if let Some(long_ago) = guest.former.replace(former) {
+            self.users.remove(&long_ago.user);
+        }
+        self.users.insert(ours.user.clone(), seat);
+        Ok(ours)
+    }
+
+    /// See [`crate::Server::leave`].
+    pub(crate) fn leave(&mut self, seat: Seat) -> Vec<Effect> {
+        match self.forget(seat) {
+            Some(guest) if guest.is_up() => vec![Effect::Rise(seat), Effect::Part(seat)],
+            Some(_) => vec![Effect::Part(seat)],
+            None => Vec::new(),
+        }
+    }
+
+    /// A mountpoint ends. Those who are up the workers tell of.
+    pub(crate) fn close(&mut self, mountpoint: u64) -> Vec<Effect> {
+        let of_it = self.seats.iter().filter(|(_, g)| g.mountpoint == mountpoint);
+        let of_it: Vec<Seat> = of_it.map(|(seat, _)| *seat).collect();
+        let mut effects = Vec::new();
+        for seat in of_it {
+            if self.forget(seat).is_some_and(|guest| !guest.is_up()) {
+                effects.push(Effect::Gone(seat, "its stream has ended".to_owned()));
+            }
+            effects.push(Effect::Part(seat));
+        }
+        effects
+    }
+
+    /// A worker has no seat for it any more.
+    pub(crate) fn risen(&mut self, seat: Seat) -> Vec<Effect> {
+        self.forget(seat).map(|_| Effect::Part(seat)).into_iter().collect()
+    }
+
+    /// Somebody has come in by this way with a valid check.
+    pub(crate) fn knows(&self, way: Way) -> bool {
+        self.ways.contains_key(&way)
+    }
+
+    /// A packet has come. Whose is it (RFC 7983)?
+    pub(crate) fn came(&mut self, packet: &[u8], path: &Path, now: Instant) -> Vec<Effect> {
+        let effects = match packet.first() {
+            Some(0..=3) => self.check(packet, path, now),
+            Some(20..=63) => self.handshake(packet, path, now),
+            Some(128..=191) => self.media(path, now),
+            _ => Err(Reason::Garbage),
+        };
+        effects.unwrap_or_else(|reason| vec![Effect::Drop(reason)])
+    }
+
+    /// STUN.
+    fn check(&mut self, packet: &[u8], path: &Path, now: Instant) -> Result<Vec<Effect>, Reason> {
+        let check = Check::read(packet)?;
+        let seat = *self.users.get(check.user()).ok_or(Reason::StunStranger)?;
+        let guest = self.seats.get_mut(&seat).ok_or(Reason::StunStranger)?;
+        let new = guest.ours.user == check.user();
+        let ours = match &guest.former {
+            Some(former) if !new => former,
+            _ => &guest.ours,
+        };
+        if !check.is_by_one_who_knows(&ours.password) {
+            return Err(Reason::StunForged);
+        }
+        if check.wants_us_to_lead() {
+            let refusal = check.refusal(&ours.password);
+            let refusal = refusal.map(|r| Effect::Answer(path.clone(), r));
+            return Ok(refusal.into_iter().chain([Effect::Drop(Reason::StunRole)]).collect());
+        }
+        let answer = check.answer(&ours.password, path.address());
+        let mut effects: Vec<Effect> = answer.map(|a| Effect::Answer(path.clone(), a)).into_iter().collect();
+        if let Stage::Up { heard } = &mut guest.stage {
+            *heard = now;
+        }
+        let way = path.way();
+        if let Some(forgotten) = guest.came_by(way) {
+            self.ways.remove(&forgotten);
+        }
+        let takes = guest.path.is_none() || (new && check.nominates());
+        if takes && guest.path.as_ref().map(Path::way) != Some(way) && guest.budget.take(now) {
+            guest.path = Some(path.clone());
+            if guest.is_up() {
+                effects.push(Effect::Moved(seat, path.clone()));
+            }
+        }
+        if takes
+            && new
+            && let Some(former) = guest.former.take()
+        {
+            self.users.remove(&former.user);
+        }
+        if let Some(other) = self.ways.insert(way, seat).filter(|other| *other != seat) {
+            self.loses(other, way);
+        }
+        self.begin_if_it_is_on_us(seat, now, &mut effects);
+        Ok(effects)
+    }
+
+    /// DTLS.
+    fn handshake(&mut self, packet: &[u8], path: &Path, now: Instant) -> Result<Vec<Effect>, Reason> {
+        let seat = *self.ways.get(&path.way()).ok_or(Reason::DtlsStranger)?;
+        if !dtls::plausible(packet) {
+            return Err(Reason::DtlsMalformed);
+        }
+        let guest = self.seats.get_mut(&seat).ok_or(Reason::DtlsStranger)?;
+        if !guest.budget.take(now) {
+            return Err(Reason::DtlsFlood);
+        }
+        let mut effects = Vec::new();
+        if matches!(guest.stage, Stage::Joining { .. }) {
+            if guest.peer.is_none() {
+                // The player's description may be on its way to us: saves it from sending this again.
+                guest.early.get_or_insert_with(|| (path.clone(), packet.to_vec()));
+                return Err(Reason::DtlsEarly);
+            }
+            if !self.begin(seat, path, now, &mut effects) {
+                return Err(Reason::DtlsFlood);
+            }
+        }
+        effects.push(Effect::Dtls(seat));
+        Ok(effects)
+    }
+
+    /// SRTP and SRTCP: the worker opens it.
+    fn media(&mut self, path: &Path, now: Instant) -> Result<Vec<Effect>, Reason> {
+        let seat = *self.ways.get(&path.way()).ok_or(Reason::MediaStranger)?;
+        let guest = self.seats.get_mut(&seat).ok_or(Reason::MediaStranger)?;
+        let Stage::Up { heard } = &mut guest.stage else {
+            return Err(Reason::MediaStranger);
+        };
+        *heard = now;
+        if !guest.budget.take(now) {
+            return Err(Reason::MediaFlood);
+        }
+        Ok(vec![Effect::Heard(seat)])
+    }
+
+    /// The handshake is over.
+    pub(crate) fn shaken(&mut self, seat: Seat, keys: Keys, path: &Path, now: Instant) -> Vec<Effect> {
+        let Some(guest) = self.seats.get_mut(&seat) else {
+            return vec![Effect::Part(seat)];
+        };
+        let (Stage::Shaking { .. }, Some(peer)) = (guest.stage, &guest.peer) else {
+            return Vec::new();
+        };
+        guest.stage = Stage::Up { heard: now };
+        self.joining -= 1;
+        self.shaking -= 1;
+        let arrival = Arrival {
+            seat,
+            mountpoint: guest.mountpoint,
+            media: peer.media.clone(),
+            keys,
+            path: guest.path.get_or_insert_with(|| path.clone()).clone(),
+        };
+        vec![Effect::Sit(Box::new(arrival))]
+    }
+
+    /// Its DTLS has ended, or never came to anything.
+    pub(crate) fn parted(&mut self, seat: Seat, why: String, failed: bool) -> Vec<Effect> {
+        let drop = failed.then_some(Effect::Drop(Reason::DtlsFailed));
+        self.gone(seat, why).into_iter().chain(drop).collect()
+    }
+
+    /// A connection is over.
+    pub(crate) fn hung_up(&mut self, number: u64, now: Instant) {
+        let way = Way::Tcp(number);
+        if let Some(seat) = self.ways.remove(&way) {
+            self.loses(seat, way);
+            // Unless it comes by another way soon.
+            if let Some(guest) = self.seats.get_mut(&seat)
+                && guest.ways.is_empty()
+                && let Stage::Up { heard } = &mut guest.stage
+            {
+                *heard = (*heard).min(now + SLOW - SILENCE);
+            }
+        }
+    }
+
+    /// Time has passed.
+    pub(crate) fn tick(&mut self, now: Instant) -> Vec<Effect> {
+        let over = |guest: &Guest| match guest.stage {
+            Stage::Joining { until } if until <= now => Some(match guest.peer {
+                None => "it never described itself",
+                Some(_) if guest.ways.is_empty() => "none of its packets ever came",
+                Some(_) => "it never began the DTLS handshake",
+            }),
+            Stage::Shaking { until, .. } if until <= now => Some("the DTLS handshake took too long"),
+            Stage::Up { heard } if heard + SILENCE <= now => Some("nothing was heard of it"),
+            _ => None,
+        };
+        let over = |(seat, guest): (&Seat, &Guest)| Some((*seat, over(guest)?));
+        let over: Vec<(Seat, &str)> = self.seats.iter().filter_map(over).collect();
+        over.into_iter().flat_map(|(seat, why)| self.gone(seat, why.to_owned())).collect()
+    }
+
+    /// We are to send the first flight, and know where to.
+    fn begin_if_it_is_on_us(&mut self, seat: Seat, now: Instant, effects: &mut Vec<Effect>) {
+        if let Some(guest) = self.seats.get(&seat)
+            && guest.peer.as_ref().is_some_and(|peer| !peer.begins)
+            && matches!(guest.stage, Stage::Joining { .. })
+            && let Some(path) = guest.path.clone()
+        {
+            self.begin(seat, &path, now, effects);
+        }
+    }
+
+    /// Begins the handshake of somebody who has described himself; false: there are too many.
+    fn begin(&mut self, seat: Seat, path: &Path, now: Instant, effects: &mut Vec<Effect>) -> bool {
+        if !self.has_room(now, effects) {
+            return false;
+        }
+        let Some(guest) = self.seats.get_mut(&seat) else {
+            return false;
+        };
+        let (Stage::Joining { until }, Some(peer)) = (guest.stage, &guest.peer) else {
+            return false;
+        };
+        guest.stage = Stage::Shaking { since: now, until };
+        self.shaking += 1;
+        self.order.push_back(seat);
+        effects.push(Effect::Shake {
+            seat,
+            begins: peer.begins,
+            fingerprints: peer.fingerprints.clone(),
+            path: path.clone(),
+        });
+        true
+    }
+
+    /// One more handshake may begin, if need be because a slow one has to go.
+    fn has_room(&mut self, now: Instant, effects: &mut Vec<Effect>) -> bool {
+        let since = loop {
+            let Some(first) = self.order.front() else {
+                return true;
+            };
+            match self.seats.get(first).map(|guest| guest.stage) {
+                Some(Stage::Shaking { since, .. }) => break since,
+                _ => drop(self.order.pop_front()),
+            }
+        };
+        if self.shaking >= SHAKING_MOST
+            && since + SLOW <= now
+            && let Some(slow) = self.order.pop_front()
+        {
+            let why = "its DTLS handshake stood still while others waited";
+            effects.extend(self.gone(slow, why.to_owned()));
+        }
+        self.shaking < SHAKING_MOST
+    }
+
+    /// It is no more, and nobody has asked for that.
+    fn gone(&mut self, seat: Seat, why: String) -> Vec<Effect> {
+        let mut effects = self.leave(seat);
+        if !effects.is_empty() {
+            effects.push(Effect::Gone(seat, why));
+        }
+        effects
+    }
+
+    /// A way is not this seat's any more.
+    fn loses(&mut self, seat: Seat, way: Way) {
+        if let Some(guest) = self.seats.get_mut(&seat) {
+            guest.ways.retain(|w| *w != way);
+            // Not to where somebody else is now. A valid check by another way gives a new path.
+            if guest.path.as_ref().map(Path::way) == Some(way) && !guest.is_up() {
+                guest.path = None;
+            }
+        }
+    }
+
+    fn forget(&mut self, seat: Seat) -> Option<Guest> {
+        let guest = self.seats.remove(&seat)?;
+        if !guest.is_up() {
+            self.joining -= 1;
+        }
+        if matches!(guest.stage, Stage::Shaking { .. }) {
+            self.shaking -= 1;
+        }
+        self.users.remove(&guest.ours.user);
+        if let Some(former) = &guest.former {
+            self.users.remove(&former.user);
+        }
+        for way in &guest.ways {
+            if self.ways.get(way) == Some(&seat) {
+                self.ways.remove(way);
+            }
+        }
+        Some(guest)
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,31 @@
+//! Ways by which viewers come in.
+
+use std::net::SocketAddr;
+
+use crate::send::Path;
+
+/// Tells ways apart.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(crate) enum Way {
+    Udp(SocketAddr),
+    /// `Connection::number`
+    Tcp(u64),
+}
+
+impl Path {
+    pub(crate) fn way(&self) -> Way {
+        match self {
+            Path::Udp(from) => Way::Udp(*from),
+            Path::Tcp(connection) => Way::Tcp(connection.number),
+        }
+    }
+
+    /// The viewer's address as it knows it: IPv4 if it is, also where our socket takes both.
+    pub(crate) fn address(&self) -> SocketAddr {
+        let address = match self {
+            Path::Udp(from) => *from,
+            Path::Tcp(connection) => connection.peer,
+        };
+        SocketAddr::new(address.ip().to_canonical(), address.port())
+    }
+}

@@ -1,1 +1,0 @@
-//! One RTP stream of a mountpoint: numbered through, kept for a while, with its last keyframe.

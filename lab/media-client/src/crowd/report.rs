@@ -1,0 +1,94 @@
+//! What a crowd has seen, as JSON.
+
+use std::collections::BTreeMap;
+use std::time::{Duration, Instant};
+
+use lab::client::percentile;
+use nix::sys::resource::{UsageWho, getrusage};
+use nix::sys::time::TimeValLike;
+use serde_json::{Value, json};
+
+use super::member::{Member, Members};
+use crate::watcher::{Seen, locked};
+
+/// Of those who stay; of those who come and go under `visitors`, if there are any. `elapsed`: since the first was to come.
+pub fn report(members: &Members, elapsed: Duration, last: bool) -> Value {
+    let of = |visitors: bool| -> Vec<(&Member, Seen)> {
+        let some = members.all.iter().filter(|member| member.visitor == visitors);
+        some.map(|member| (member, locked(&member.seen).clone())).collect()
+    };
+    let visitors = of(true);
+    let mut report = group(&of(false));
+    report["final"] = json!(last);
+    report["seconds"] = json!(elapsed.as_secs_f64());
+    report["monotonicMs"] = json!(crate::now_ms());
+    // Of this process, all threads together.
+    report["cpuSeconds"] = json!(cpu().as_secs_f64());
+    if !visitors.is_empty() {
+        report["visitors"] = group(&visitors);
+    }
+    report
+}
+
+fn group(members: &[(&Member, Seen)]) -> Value {
+    let count =
+        |is: fn(&Member, &Seen) -> bool| members.iter().filter(|(member, seen)| is(member, seen)).count();
+    let sum = |of: fn(&Seen) -> u64| members.iter().map(|(_, seen)| of(seen)).sum::<u64>();
+    let times = |of: fn(&Member, &Seen) -> Option<Instant>| {
+        let taken = |(member, seen): &(&Member, Seen)| Some(of(member, seen)? - member.asked);
+        let times: Vec<f64> =
+            members.iter().filter_map(taken).map(|time| time.as_secs_f64() * 1000.0).collect();
+        json!({ "p50": percentile(&times, 0.5), "p99": percentile(&times, 0.99), "most": percentile(&times, 1.0) })
+    };
+    let gaps: Vec<f64> = members
+        .iter()
+        .filter(|(_, seen)| seen.video.packets > 0)
+        .map(|(_, seen)| seen.video.longest_gap.as_secs_f64() * 1000.0)
+        .collect();
+    let (mut statuses, mut errors) = (BTreeMap::<u16, usize>::new(), BTreeMap::<&str, usize>::new());
+    for (member, seen) in members {
+        if let Some((status, _)) = member.answer {
+            *statuses.entry(status).or_default() += 1;
+        }
+        for error in [&member.error, &seen.ended].into_iter().flatten() {
+            *errors.entry(error).or_default() += 1;
+        }
+    }
+    json!({
+        "asked": members.len(),
+        "statuses": statuses,
+        // Had an answer; had media that could be opened; have it now.
+        "joined": count(|member, _| member.answer.is_some_and(|(status, _)| status == 201)),
+        "watched": count(|_, seen| seen.first_packet.is_some()),
+        "watching": count(|member, _| member.watches()),
+        "joinsPerSecond": joins_per_second(members),
+        "packets": sum(|seen| seen.video.packets + seen.audio.packets),
+        "bytes": sum(|seen| seen.video.bytes + seen.audio.bytes),
+        "lost": sum(|seen| seen.video.lost + seen.audio.lost),
+        "losers": count(|_, seen| seen.video.lost + seen.audio.lost > 0),
+        "late": sum(|seen| seen.video.late + seen.audio.late),
+        "repeated": sum(|seen| seen.video.repeated + seen.audio.repeated),
+        "ssrcChanges": sum(|seen| seen.video.restarts + seen.audio.restarts),
+        "droppedHere": sum(|seen| seen.dropped_here),
+        // Of each viewer's video, between two packets.
+        "longestGapMs": { "p50": percentile(&gaps, 0.5), "p99": percentile(&gaps, 0.99), "most": percentile(&gaps, 1.0) },
+        "answerMs": times(|member, _| member.answer.map(|(_, at)| at)),
+        "firstPacketMs": times(|_, seen| seen.first_packet),
+        "pictureMs": times(|_, seen| seen.picture),
+        "errors": errors,
+    })
+}
+
+/// From the first request to the last viewer's first packet; `None` if there were fewer than two.
+fn joins_per_second(members: &[(&Member, Seen)]) -> Option<f64> {
+    let first = members.iter().map(|(member, _)| member.asked).min()?;
+    let times: Vec<Instant> = members.iter().filter_map(|(_, seen)| seen.first_packet).collect();
+    let took = (*times.iter().max()? - first).as_secs_f64();
+    (times.len() > 1).then(|| times.len() as f64 / took)
+}
+
+fn cpu() -> Duration {
+    let Ok(used) = getrusage(UsageWho::RUSAGE_SELF) else { return Duration::ZERO };
+    let both = used.user_time() + used.system_time();
+    Duration::from_micros(both.num_microseconds() as u64)
+}
