@@ -14,7 +14,7 @@ mod wishes;
 
 use std::collections::HashMap;
 use std::net::UdpSocket;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant, SystemTime};
@@ -49,6 +49,8 @@ pub struct Arrival {
     pub keys: Keys,
     /// By ICE.
     pub path: Path,
+    /// Set whenever something comes that nobody but the viewer can have sent.
+    pub alive: Arc<AtomicBool>,
 }
 
 /// All the threads. Nothing here waits: what is asked for happens in the order in which it was asked for.

@@ -1,5 +1,7 @@
 //! Whoever says goodbye (DTLS `close_notify`) is gone at once, either way.
 
+use std::time::Duration;
+
 use seats::Notice;
 
 use crate::client::{By, Viewer};
@@ -15,9 +17,22 @@ fn watching(studio: &mut Studio) -> Viewer {
 }
 
 #[test]
-fn a_viewers() {
+fn a_viewers_that_has_just_come() {
+    let mut studio = Studio::start();
+    let viewer = watching(&mut studio);
+    leaves(&studio, viewer);
+}
+
+/// Of its DTLS not much is kept any more by then.
+#[test]
+fn a_viewers_that_was_there_for_a_while() {
     let mut studio = Studio::start();
     let mut viewer = watching(&mut studio);
+    viewer.take_part(Duration::from_secs(11));
+    leaves(&studio, viewer);
+}
+
+fn leaves(studio: &Studio, mut viewer: Viewer) {
     viewer.rtc.close().unwrap();
     viewer.say();
     let seat = viewer.seat;
