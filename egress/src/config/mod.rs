@@ -23,8 +23,9 @@ use crate::capacity::Most;
 
 /// What is so unless told otherwise.
 const DEFAULTS: Defaults = Defaults { node_id: "egress-1", api_port: 7073 };
-/// Viewers unless told otherwise: what one Janus serves of 1.4 Mbit/s without losing any (docs/capacity.md).
-const VIEWERS: usize = 300;
+/// Viewers unless told otherwise, of 1.4 Mbit/s each (docs/capacity.md): what one Janus serves without losing any, and what a media
+/// thread of the native server does.
+const VIEWERS: [usize; 2] = [300, 1_000];
 /// Joins of one client a second unless told otherwise.
 const JOINS: NonZeroU32 = NonZeroU32::new(50).unwrap();
 /// Where WHEP is served unless told otherwise.
@@ -97,6 +98,7 @@ impl Config {
         let sources = settings.list(&SOURCES)?.map(|found| found.value).unwrap_or_default();
         let sources = node::sources::parse_all(&sources)?;
         let ice = ice_servers(&mut settings)?;
+        let most = most(&mut settings, &node, &server)?;
         node.warnings.append(&mut settings.warnings);
         if node.tree.is_some() && node.host.is_none() {
             return bad(
@@ -112,7 +114,7 @@ impl Config {
             whep_token,
             auth,
             sources,
-            most: most(&mut settings, &node)?,
+            most,
             ice,
             log: node.log.clone(),
             node,
@@ -121,13 +123,18 @@ impl Config {
 }
 
 /// How many may watch, join and listen.
-fn most(settings: &mut Settings<'_>, node: &NodeConfig) -> Result<Most, ConfigError> {
+fn most(settings: &mut Settings<'_>, node: &NodeConfig, server: &ServerConfig) -> Result<Most, ConfigError> {
+    let [of_janus, of_thread] = VIEWERS;
+    let viewers = match server {
+        ServerConfig::Janus(_) => of_janus,
+        ServerConfig::Native(native) => of_thread * native.threads.get(),
+    };
     let find = |setting, default: usize| {
         Ok::<_, ConfigError>(settings.get(setting, count)?.map_or(default, |number| number.get()))
     };
     let per_second = settings.get(&MAX_CLIENT_JOINS, rate)?.unwrap_or(JOINS);
     Ok(Most {
-        viewers: find(&MAX_VIEWERS, VIEWERS)?,
+        viewers: find(&MAX_VIEWERS, viewers)?,
         joining: find(&MAX_JOINING, 2_000)?,
         client_joining: find(&MAX_CLIENT_JOINING, 100)?,
         client_joins: Rate::per_second(per_second),

@@ -10,7 +10,7 @@ pub(crate) const LONGEST: usize = 2048;
 /// What the kernel keeps of what has come and was not read yet: some 10,000 small packets.
 const RECEIVE_BUFFER: libc::c_int = 4 * 1024 * 1024;
 /// What the kernel keeps of what was sent and has not left yet: packets of a frame for a thousand viewers.
-const SEND_BUFFER: libc::c_int = 8 * 1024 * 1024;
+pub const SEND_BUFFER: usize = 8 * 1024 * 1024;
 
 /// Both sockets of the media port. With port 0 in `listen` the kernel chooses one that is free for both.
 pub(crate) fn bind(listen: SocketAddr) -> io::Result<(UdpSocket, TcpListener)> {
@@ -28,7 +28,7 @@ pub(crate) fn bind(listen: SocketAddr) -> io::Result<(UdpSocket, TcpListener)> {
     tcp.set_nonblocking(true)?;
     for (forced, plain, bytes) in [
         (libc::SO_RCVBUFFORCE, libc::SO_RCVBUF, RECEIVE_BUFFER),
-        (libc::SO_SNDBUFFORCE, libc::SO_SNDBUF, SEND_BUFFER),
+        (libc::SO_SNDBUFFORCE, libc::SO_SNDBUF, SEND_BUFFER as libc::c_int),
     ] {
         // Without the right to it as much as the machine lets everybody have.
         set(udp.as_raw_fd(), libc::SOL_SOCKET, forced, bytes)
