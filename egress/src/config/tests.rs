@@ -60,7 +60,7 @@ fn the_environment_of_the_contract_is_read() {
 
 #[test]
 fn bad_settings_are_named_in_one_line() {
-    let table: [(&[(&str, &str)], &str); 34] = [
+    let table: [(&[(&str, &str)], &str); 37] = [
         (&[("RTP_AUDIO_PORT", "0")], "RTP_AUDIO_PORT '0'"),
         (&[("RTP_VIDEO_PORT", "5004x")], "RTP_VIDEO_PORT '5004x'"),
         (&[("RTP_VIDEO_PORT", "5003")], "at least 2 apart"),
@@ -68,12 +68,21 @@ fn bad_settings_are_named_in_one_line() {
         (&[("PORT_POOL_SIZE", "0")], "PORT_POOL_SIZE '0'"),
         (&[("PORT_POOL_SIZE", "many")], "PORT_POOL_SIZE 'many'"),
         (&[("PORT_POOL_BASE", "65000"), ("PORT_POOL_SIZE", "1000")], "65535"),
-        (&[("PORT_POOL_BASE", "5000")], "port 5002 is one of the pool's"),
+        (
+            &[("PORT_POOL_BASE", "5000")],
+            "port 5002 is one of the pool's, 5000 to 5299; set PORT_POOL_BASE to",
+        ),
+        (&[("RTP_AUDIO_PORT", "6000"), ("RTP_VIDEO_PORT", "6998")], "set port-pool-base to"),
         (&[("JANUS_STREAMING_WS_URL", "http://a:1")], "JANUS_STREAMING_WS_URL 'http://a:1'"),
         (&[("JANUS_STREAMING_WS_URL", "ws://:8188")], "must be ws://HOST:PORT"),
         (&[("WHEP_BASE_PATH", "whep")], "WHEP_BASE_PATH 'whep'"),
         (&[("WHEP_BASE_PATH", "/")], "must be a path"),
         (&[("WHEP_BASE_PATH", "/mountpoint/x")], "the node's own"),
+        (
+            &[("WHEP_BASE_PATH", "/events.js")],
+            "WHEP_BASE_PATH '/events.js': /events.js is a path of the node's own",
+        ),
+        (&[("WHEP_TOKEN", "é")], "WHEP_TOKEN has blanks or special characters"),
         (&[("REDIS_URL", "redis://127.0.0.1")], "NODE_HOST"),
         (&[("ADMIN", "7080")], "ADMIN '7080': must be ADDRESS:PORT"),
         (&[("ADMIN", "127.0.0.1:7073")], "is where the API listens"),
@@ -106,6 +115,13 @@ fn bad_settings_are_named_in_one_line() {
         let error = config(env).unwrap_err().to_string();
         assert!(error.contains(wanted) && !error.contains('\n'), "{env:?}: {error}");
     }
+}
+
+#[test]
+fn the_pool_is_named_as_it_was_given() {
+    let why = with(&["--port-pool-base", "65000"], &[], "port-pool-size = 1000").unwrap_err().0;
+    let wanted = "--port-pool-base 65000, port-pool-size in the configuration file 1000: ";
+    assert!(why.starts_with(wanted) && why.contains("65535"), "{why}");
 }
 
 #[test]

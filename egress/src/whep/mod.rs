@@ -63,7 +63,7 @@ pub fn router(egress: Arc<Egress>, door: Arc<Door>) -> Router {
 
 /// What an endpoint is cannot be represented, but that it is there (section 4.1 of the draft).
 async fn is_there(State(egress): Shared, Path(session): Path<String>) -> Result<StatusCode, Failed> {
-    egress.mountpoint(&session)?;
+    egress.shown(&session)?;
     Ok(StatusCode::NO_CONTENT)
 }
 
@@ -83,7 +83,7 @@ async fn begin(
     headers: HeaderMap,
     body: Bytes,
 ) -> Result<Response, Failed> {
-    egress.mountpoint(&session)?;
+    egress.shown(&session)?;
     let offer = wish::offer(&headers, &body)?;
     let place = match egress.capacity().viewer(client) {
         Ok(place) => place,

@@ -14,7 +14,8 @@ mod wishes;
 
 use std::collections::HashMap;
 use std::net::UdpSocket;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant, SystemTime};
@@ -45,10 +46,12 @@ pub struct Arrival {
     pub mountpoint: u64,
     /// What it takes.
     pub media: PerKind<Option<Taken>>,
-    /// By DTLS.
+    /// By DTLS. Never twice the same: a viewer's packets are numbered from its arrival on.
     pub keys: Keys,
     /// By ICE.
     pub path: Path,
+    /// Set whenever something comes that nobody but the viewer can have sent.
+    pub alive: Arc<AtomicBool>,
 }
 
 /// All the threads. Nothing here waits: what is asked for happens in the order in which it was asked for.
@@ -118,7 +121,7 @@ impl Workers {
             let thread = std::thread::Builder::new().name(format!("media-{number}"));
             threads.push(
                 thread
-                    .spawn(move || worker.run())
+                    .spawn(move || carry_on(worker))
                     .map_err(|error| format!("no thread for media could be started: {error}"))?,
             );
             posts.push(post);
@@ -210,12 +213,20 @@ impl Workers {
     }
 }
 
+/// A thread that has panicked leaves its viewers without media, and nobody the wiser: better that all is started again.
+fn carry_on(worker: Worker) {
+    if catch_unwind(AssertUnwindSafe(|| worker.run())).is_err() {
+        tracing::error!("a thread that sends media has panicked: the process ends");
+        std::process::abort();
+    }
+}
+
 impl Drop for Workers {
     /// The threads end, and nobody is told of anything.
     fn drop(&mut self) {
         self.tell_all(|| Message::End);
         for thread in self.threads.drain(..) {
-            // One that has panicked has said so.
+            // None panics without ending all.
             let _ = thread.join();
         }
     }

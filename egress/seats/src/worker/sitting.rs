@@ -1,5 +1,7 @@
 //! A viewer with its keys and the way to it.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use node::media::PerKind;
@@ -20,6 +22,8 @@ pub struct Sitting {
     opener: Opener,
     line: Line,
     ssrcs: Vec<u32>,
+    /// See [`Arrival::alive`].
+    alive: Arc<AtomicBool>,
 }
 
 /// Where its packets go.
@@ -31,13 +35,13 @@ struct Line {
 impl Sitting {
     /// Somebody sits down. An error says why it cannot stay.
     pub fn new(arrival: Arrival, streams: &PerKind<Stream>, at: Moment) -> Result<Sitting, String> {
-        let Arrival { seat, mountpoint: _, media, keys, path } = arrival;
+        let Arrival { seat, mountpoint: _, media, keys, path, alive } = arrival;
         let ssrcs = media.iter().filter_map(|(_, taken)| taken.as_ref()).map(|taken| taken.ssrc).collect();
         let sealer = Sealer::new(&keys).map_err(|error| error.to_string())?;
         let opener = Opener::new(&keys).map_err(|error| error.to_string())?;
         let begin = PerKind::from_fn(|_| rand::random());
         let viewer = Viewer::new(media, streams, at, begin).map_err(|error| error.to_string())?;
-        Ok(Sitting { viewer, sealer, opener, line: Line { seat, path }, ssrcs })
+        Ok(Sitting { viewer, sealer, opener, line: Line { seat, path }, ssrcs, alive })
     }
 
     /// It waits for a keyframe that has yet to come.
@@ -81,7 +85,8 @@ impl Sitting {
             Err(Rejected::Replayed) => return refused(reasons::FEEDBACK_REPLAYED),
             Err(Rejected::Streams | Rejected::Forged) => return refused(reasons::FEEDBACK_FORGED),
         };
-        let Sitting { viewer, sealer, line, .. } = self;
+        let Sitting { viewer, sealer, line, alive, .. } = self;
+        alive.store(true, Ordering::Relaxed);
         let mut send = |packet: Outgoing<'_>| line.send(packet, sealer, batch, reasons);
         match viewer.hears(compound, streams, at, &mut send) {
             Ok(asks) => {

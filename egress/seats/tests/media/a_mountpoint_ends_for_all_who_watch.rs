@@ -36,6 +36,13 @@ fn a_mountpoint_ends_for_all_who_watch() {
     let path = seats::send::Path::Udp(server.address);
     let media = taken(9);
     let keys = keys(9, Profile::Aes128Gcm);
-    server.workers.sit(seats::worker::Arrival { seat: Seat(9), mountpoint: STAGE, media, keys, path });
+    server.workers.sit(seats::worker::Arrival {
+        seat: Seat(9),
+        mountpoint: STAGE,
+        media,
+        keys,
+        path,
+        alive: Default::default(),
+    });
     assert!(matches!(server.notice(), Notice::Gone(Seat(9), why) if why.contains("has ended")));
 }

@@ -4,7 +4,8 @@ use std::net::{TcpListener, TcpStream};
 use std::sync::Arc;
 
 use node::media::Kind;
-use seats::send::{Connection, Path};
+use seats::door::Connection;
+use seats::send::Path;
 use seats::srtp::Profile;
 use seats::worker::Arrival;
 use seats::{Notice, Seat};
@@ -16,10 +17,18 @@ fn a_slow_viewer_loses_its_own() {
     let mut server = Server::start(1);
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let theirs = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
-    let connection = Connection::new(listener.accept().unwrap().0).unwrap();
+    let (stream, peer) = listener.accept().unwrap();
+    let connection = Connection::new(1, stream, peer).unwrap();
     let path = Path::Tcp(Arc::new(connection));
     let keys = keys(2, Profile::Aes128Gcm);
-    server.workers.sit(Arrival { seat: Seat(2), mountpoint: STAGE, media: taken(2), keys, path });
+    server.workers.sit(Arrival {
+        seat: Seat(2),
+        mountpoint: STAGE,
+        media: taken(2),
+        keys,
+        path,
+        alive: Default::default(),
+    });
     assert_eq!(server.notice(), Notice::Up(Seat(2)));
     let mut viewers = Viewers::sit(&server, [(1, Profile::Aes128Gcm)]);
     server.push(Kind::Video, 1, true);

@@ -177,7 +177,14 @@ impl Viewers {
         };
         self.all.insert(seat, viewer);
         let path = Path::Udp(self.socket.local_addr().unwrap());
-        let arrival = Arrival { seat: Seat(seat), mountpoint: STAGE, media: taken(seat), keys, path };
+        let arrival = Arrival {
+            seat: Seat(seat),
+            mountpoint: STAGE,
+            media: taken(seat),
+            keys,
+            path,
+            alive: Default::default(),
+        };
         server.workers.sit(arrival);
         let mut requests = 0;
         loop {

@@ -1,5 +1,7 @@
 //! Media from inlets to viewers on loopback: real sockets and real keys, without ICE and DTLS.
 
+#![allow(clippy::unwrap_used, reason = "a test's helpers fail like the test")]
+
 mod a_crowd_loses_nothing;
 mod a_mountpoint_ends_for_all_who_watch;
 mod a_slow_viewer_loses_its_own;
