@@ -37,14 +37,15 @@ pub async fn examine(config: &Config) -> Vec<Finding> {
         findings.push(machine::host(host).await);
     }
     match &config.server {
-        ServerConfig::Janus(config) => findings.extend(janus(config).await),
-        ServerConfig::Native(config) => findings.extend(native(config)),
+        ServerConfig::Janus(server) => findings.extend(janus(server, config.most.viewers as u64).await),
+        ServerConfig::Native(server) => findings.extend(native(server)),
     }
     findings.extend(servers::answer(&config.ice).await);
     findings
 }
 
-async fn janus(config: &JanusConfig) -> Vec<Finding> {
+/// `viewers`: how many there may be.
+async fn janus(config: &JanusConfig, viewers: u64) -> Vec<Finding> {
     let info = match janus::info(&config.url).await {
         Ok(info) => info,
         // Where it is and what to do is in the error.
@@ -63,11 +64,11 @@ async fn janus(config: &JanusConfig) -> Vec<Finding> {
     if is_here {
         findings.push(machine::pool("port pool", "janus", first..=last));
         findings.push(machine::default_buffer(OF_A_MOUNTPOINT));
-        let (viewers, mountpoints) = (config.most.viewers as u64, u64::from(config.pool.size()));
+        let mountpoints = u64::from(config.pool.size());
         let [of_viewer, of_mountpoint, rest] = FILES;
         let wanted = of_viewer * viewers + of_mountpoint * mountpoints + rest;
         let why = format!("{viewers} viewers (max-viewers) and {mountpoints} mountpoints");
-        findings.push(machine::open_files_of("Janus' open files", config.janus.port, wanted, &why));
+        findings.push(machine::open_files_of("Janus' open files", config.port, wanted, &why));
     }
     findings
 }
