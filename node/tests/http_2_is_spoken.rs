@@ -5,15 +5,16 @@
 mod common;
 
 use std::num::NonZeroU32;
+use std::time::{Duration, Instant};
 
 use common::{Idle, Served};
 use http_body_util::{BodyExt, Full};
 use hyper::Request;
 use hyper::body::Bytes;
-use hyper::client::conn::http2::{SendRequest, handshake};
+use hyper::client::conn::http2::{Builder, SendRequest, handshake};
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use node::config::HttpConfig;
-use node::http::{Access, Limits, Rate, Trusted};
+use node::http::{Access, Bounds, Limit, Limits, Rate, Trusted};
 use tokio::io::AsyncWriteExt;
 use tokio::net::TcpStream;
 
@@ -80,4 +81,40 @@ async fn four_requests(served: &Served) {
         statuses.push(status(&mut connection, "GET", "/status", client, "").await);
     }
     assert_eq!(statuses, [200, 200, 429, 200]);
+}
+
+/// Every place is taken by a peer that asks and leaves no room for an answer.
+#[test]
+fn who_takes_no_answer_gives_way() {
+    let head = Duration::from_millis(300);
+    let bounds = Bounds { connections: 2, client_connections: 1000, head };
+    let served = Served::start_within(Idle::default(), Access::default(), bounds);
+    tokio::runtime::Runtime::new().unwrap().block_on(async {
+        let mut greedy = Vec::new();
+        for _ in 0..2 {
+            let stream = TcpStream::connect(served.address).await.unwrap();
+            let mut builder = Builder::new(TokioExecutor::new());
+            builder.initial_stream_window_size(0);
+            let (mut sender, connection) = builder.handshake(TokioIo::new(stream)).await.unwrap();
+            tokio::spawn(connection);
+            let request = Request::builder().uri("http://h/status").body(Full::new(Bytes::new())).unwrap();
+            let answer = sender.send_request(request).await.unwrap();
+            assert_eq!(answer.status(), 200);
+            greedy.push((sender, answer));
+        }
+        // Nothing but health is answered beside them, for a while.
+        tokio::task::block_in_place(|| {
+            let began = Instant::now();
+            while served.ask("GET", "/status", None, "").status != 200 {
+                assert!(began.elapsed() < Duration::from_secs(10), "they never give way");
+            }
+        });
+        assert!(served.limits.refused(Limit::Connections) > 0);
+        for (_, answer) in greedy.drain(..1) {
+            assert!(
+                answer.into_body().collect().await.is_err(),
+                "the first one's connection has been closed"
+            );
+        }
+    });
 }

@@ -9,7 +9,7 @@ use std::net::TcpStream;
 use std::time::{Duration, Instant};
 
 use common::{Idle, Served};
-use node::http::{Access, Bounds};
+use node::http::{Access, Bounds, Limit};
 
 const LONG: Duration = Duration::from_secs(10);
 
@@ -63,6 +63,7 @@ fn ten_thousand_idle_connections_starve_nobody() {
         }
     }
     assert!(is_closed(&mut idle[0]), "it gave way");
+    assert!(served.limits.refused(Limit::ClientConnections) > 9_000, "and was counted");
     streaming.set_nonblocking(true).unwrap();
     let mut rest = Vec::new();
     let open = streaming.read_to_end(&mut rest).unwrap_err();

@@ -36,12 +36,13 @@ fn with_all_connections_busy() {
         assert!(asked.elapsed() < Duration::from_secs(1), "{path} took {:?}", asked.elapsed());
         crowd.push(connect("127.0.0.1", served.address));
     }
+    let before = served.limits.refused(Limit::Connections);
     for path in ["/status", "/capture", "/nowhere"] {
         let refused = served.ask("GET", path, None, "");
         assert_eq!((refused.status, refused.header("connection")), (503, "close"), "{path}");
         assert!(refused.error().contains("max-connections") && !refused.header("retry-after").is_empty());
     }
-    assert_eq!(served.limits.refused(Limit::Connections), 3);
+    assert!(served.limits.refused(Limit::Connections) >= before + 3);
     for stream in &mut busy {
         stream.set_nonblocking(true).unwrap();
         let open = stream.read_to_end(&mut Vec::new()).unwrap_err();

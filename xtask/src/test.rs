@@ -132,7 +132,7 @@ pub fn run(parts: &[Part], only: &[String]) -> Result<()> {
             Part::Kernel => first(suite, "kernel tests", &["kernel"], only),
             Part::Net => first(suite, "namespace tests", &["net"], only),
             Part::Bench => first(suite, "the benchmark", &["a_benchmark_runs"], only),
-            Part::Media => first(suite, "media tests", &["broadcast", "chain", "media"], only),
+            Part::Media => first(suite, "media tests", &["broadcast", "chain", "media", "narrow_ways"], only),
             Part::Browser => first(suite, "browser tests", &["browser"], only),
             Part::VmQuick => run::vm(true),
             Part::Vm => run::vm(false),

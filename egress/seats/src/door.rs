@@ -13,6 +13,7 @@ mod candidates;
 mod connection;
 mod drops;
 mod dtls;
+mod farewell;
 mod guest;
 mod hall;
 mod house;

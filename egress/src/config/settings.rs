@@ -68,7 +68,7 @@ pub const SERVER: Setting = Setting {
 pub const MEDIA_PORT: Setting = Setting {
     name: "media-port",
     value: "PORT",
-    default: "7074",
+    default: "7075",
     help: "With native: the one port that all viewers' media goes by, UDP, and TCP for those who cannot use UDP",
     ..Setting::NEW
 };

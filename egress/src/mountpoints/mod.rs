@@ -69,7 +69,7 @@ pub enum Refusal {
     #[error("room {room} belongs to session {by}")]
     RoomTaken { room: u64, by: String },
     /// No ports are left of so many pairs.
-    #[error("all {0} pairs of ports are in use; raise PORT_POOL_SIZE")]
+    #[error("all {0} pairs of ports are in use; raise port-pool-size")]
     PortsUsedUp(u16),
     /// None is left that Janus can take.
     #[error("{used} of {all} pairs of ports are in use, and Janus can take none of the others; {why}")]
@@ -171,6 +171,12 @@ impl Books {
     /// Sessions that should have a mountpoint and have none, and why.
     pub fn refused(&self) -> &BTreeMap<String, Refused> {
         &self.refused
+    }
+
+    /// A session is to have a mountpoint, whether or not it has one.
+    pub fn wants(&self, session: &str) -> bool {
+        let dismissed = self.dismissed.contains(session);
+        self.asked.contains_key(session) || (self.tree.contains_key(session) && !dismissed)
     }
 
     /// Why the node cannot show anything: no session has a mountpoint, and not by its own fault. One session, or some, that

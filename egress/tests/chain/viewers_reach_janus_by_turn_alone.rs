@@ -19,8 +19,8 @@ const TURN: Ipv4Addr = Ipv4Addr::new(10, 77, 0, 2);
 const PATIENCE: Duration = Duration::from_secs(60);
 const SERVER: &str = "turn:10.77.0.2:3478?transport=tcp";
 
-/// A home behind the egress' host, which routes, and behind a firewall.
-fn home(lab: &Lab) {
+/// A home behind the egress' host, which routes, and behind a firewall that lets out but these TCP ports.
+pub fn home(lab: &Lab, tcp: &[u16]) {
     lab.add_namespace("home").unwrap();
     lab.link("eg", "h0", "home", "h1").unwrap();
     lab.address("eg", "h0", "10.78.0.1/24").unwrap();
@@ -28,7 +28,7 @@ fn home(lab: &Lab) {
     lab.sysctl("eg", "ipv4/ip_forward", "1").unwrap();
     lab.route("home", "default", "10.78.0.1").unwrap();
     lab.route("view", "10.78.0.0/24", "10.77.0.1").unwrap();
-    firewall::let_out_only(lab, "home", &[PORT, 7073]).unwrap();
+    firewall::let_out_only(lab, "home", tcp).unwrap();
 }
 
 /// The page plays, in both of its ways to connect, with credentials that end.
@@ -53,14 +53,14 @@ fn by_a_shared_password() {
     plays(TurnLogin::User("u", "p"), &env, &[(Maker::Chromium, "id=show")], |name| name == "u");
 }
 
-fn plays(
+pub fn plays(
     login: TurnLogin<'_>,
     env: &[(&str, &str)],
     queries: &[(Maker, &str)],
     is_known: impl Fn(&str) -> bool,
 ) {
     let lab = lab();
-    home(&lab);
+    home(&lab, &[PORT, 7073]);
     let turn = Turn::start(&lab, "view", TURN, login).unwrap();
     let world = World::start_with(&lab, &[env, &[("ICE_SERVERS", SERVER)]].concat());
     world.session("show", 4001, [7777, 8888]);

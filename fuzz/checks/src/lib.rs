@@ -12,6 +12,8 @@ mod rtmp_chunks;
 mod rtmp_connection;
 mod sdp_offer;
 mod trickle;
+mod viewer_rtcp;
+mod viewer_srtp;
 
 pub use amf::amf;
 pub use client::client;
@@ -23,6 +25,8 @@ pub use rtmp_chunks::rtmp_chunks;
 pub use rtmp_connection::rtmp_connection;
 pub use sdp_offer::sdp_offer;
 pub use trickle::trickle;
+pub use viewer_rtcp::viewer_rtcp;
+pub use viewer_srtp::viewer_srtp;
 
 #[cfg(test)]
 mod tests {
@@ -44,5 +48,7 @@ mod tests {
         ($($target:ident)+) => { $(#[test] fn $target() { replay(stringify!($target), super::$target); })+ };
     }
 
-    seeds_hold! { amf client flv packet redis rtcp rtmp_chunks rtmp_connection sdp_offer trickle }
+    seeds_hold! {
+        amf client flv packet redis rtcp rtmp_chunks rtmp_connection sdp_offer trickle viewer_rtcp viewer_srtp
+    }
 }

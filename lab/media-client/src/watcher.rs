@@ -128,6 +128,24 @@ impl Watcher {
         Ok(Joined::Seated(Box::new(Self { socket, due: Instant::now(), core }), resource))
     }
 
+    /// One that is light and without a connection, for measuring.
+    #[cfg(test)]
+    pub fn light() -> Self {
+        let terms = Terms {
+            video: vec![Codec::Vp8],
+            numbers: Numbers::Tree,
+            repairs: true,
+            direction: Direction::RecvOnly,
+        };
+        let (session, socket, offer) = Session::offer(([127, 0, 0, 1], 9).into(), &terms).unwrap();
+        let manner = Manner { numbers: Numbers::Tree, thorough: false, repairs: true, loss: 0.0 };
+        let [_, video] = offer.mids;
+        let seen = Shared::default();
+        let core =
+            Core { session, manner, video, seen, audience: None, keyframe: None, light: true, dice: 1 };
+        Self { socket, due: Instant::now(), core }
+    }
+
     /// Takes all packets that are there.
     pub fn read(&mut self, batch: &mut Batch) -> Result<()> {
         let Self { socket, due, core } = self;

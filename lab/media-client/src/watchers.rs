@@ -154,3 +154,98 @@ fn inspect(watcher: &Watcher) {
         locked(watcher.seen()).dropped_here = dropped;
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use nix::sys::socket::{ControlMessage, MsgFlags, SockaddrIn, sendmsg};
+    use std::io::IoSlice;
+    use std::net::{SocketAddr, UdpSocket};
+    use std::os::fd::AsRawFd;
+
+    use super::*;
+    use crate::watcher::Seen;
+
+    /// Nanoseconds that the thread of that name has run.
+    fn ran(name: &str) -> u64 {
+        let tasks = std::fs::read_dir("/proc/self/task").unwrap().map(|task| task.unwrap().path());
+        let is = |task: &std::path::PathBuf| {
+            std::fs::read_to_string(task.join("comm")).is_ok_and(|comm| comm.trim() == name)
+        };
+        let task = tasks.into_iter().find(is).unwrap();
+        let stat = std::fs::read_to_string(task.join("schedstat")).unwrap();
+        stat.split(' ').next().unwrap().parse().unwrap()
+    }
+
+    /// `cargo test -p media-client --release -- a_thousand --ignored --nocapture`: what it costs to count 187 packets a second for
+    /// each of 1,000 viewers, 1.4 Mbit/s; joined by the kernel as a sender with UDP_SEGMENT has them, and one by one.
+    #[test]
+    #[ignore = "a measurement"]
+    fn a_thousand_are_counted() {
+        const VIEWERS: u64 = 1000;
+        const FRAMES: u32 = 150;
+        for joined in [true, false] {
+            let watchers = Watchers::start(1, Duration::from_millis(1)).unwrap();
+            let mut all = Vec::new();
+            for id in 0..VIEWERS {
+                let watcher = Watcher::light();
+                all.push((watcher.socket.local_addr().unwrap(), watcher.seen().clone()));
+                watchers.seats().sit(id, Box::new(watcher));
+            }
+            let sender = UdpSocket::bind("127.0.0.1:0").unwrap();
+            let send = |packets: &[u8], to: SocketAddr, length: u16| {
+                let SocketAddr::V4(to) = to else { unreachable!() };
+                let parts = [IoSlice::new(packets)];
+                let size = [ControlMessage::UdpGsoSegments(&length)];
+                let to = SockaddrIn::from(to);
+                sendmsg(sender.as_raw_fd(), &parts, &size, MsgFlags::empty(), Some(&to)).unwrap();
+            };
+            let (before, began) = (ran("watchers-0"), Instant::now());
+            let (mut video, mut audio) = (0_u16, 0_u16);
+            let mut total = 0_u64;
+            for frame in 0..FRAMES {
+                thread::sleep(
+                    Duration::from_secs_f64(f64::from(frame) / 30.0).saturating_sub(began.elapsed()),
+                );
+                let count = if frame % 5 < 3 { 5_u16 } else { 4 };
+                let sounds = if frame % 3 == 0 { 1_u16 } else { 2 };
+                let header = |kind: u8, sequence: u16, ssrc: u8, length: usize| {
+                    let mut packet = vec![0x80, kind];
+                    packet.extend(sequence.to_be_bytes());
+                    packet.extend([0, 0, 0, 0, 0, 0, 0, ssrc]);
+                    packet.resize(length, 7);
+                    packet
+                };
+                let picture: Vec<u8> =
+                    (0..count).flat_map(|part| header(96, video.wrapping_add(part), 1, 1100)).collect();
+                for (to, _) in &all {
+                    if joined {
+                        send(&picture, *to, 1100);
+                    } else {
+                        picture.chunks(1100).for_each(|packet| send(packet, *to, 1100));
+                    }
+                    for sound in 0..sounds {
+                        send(&header(111, audio.wrapping_add(sound), 2, 160), *to, 160);
+                    }
+                }
+                video = video.wrapping_add(count);
+                audio = audio.wrapping_add(sounds);
+                total += u64::from(count + sounds);
+            }
+            let took = began.elapsed();
+            // What is on its way is counted within some naps.
+            thread::sleep(Duration::from_millis(200));
+            let used = Duration::from_nanos(ran("watchers-0") - before);
+            let packets = |seen: &Seen| seen.video.packets + seen.audio.packets;
+            let counted: u64 = all.iter().map(|(_, seen)| packets(&locked(seen))).sum();
+            assert_eq!(counted, total * VIEWERS);
+            println!(
+                "joined {joined}: {counted} packets in {took:.1?}, {:.0} a viewer and second: {:.0} ns a packet, {:.0} % of a core",
+                total as f64 / took.as_secs_f64(),
+                used.as_nanos() as f64 / counted as f64,
+                used.as_secs_f64() / took.as_secs_f64() * 100.0
+            );
+            drop(all);
+            watchers.end().unwrap();
+        }
+    }
+}

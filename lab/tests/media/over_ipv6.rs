@@ -1,13 +1,14 @@
 //! Media between the nodes goes over IPv6 when that is what they are known by, and requests for keyframes come back the
 //! same way.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use lab::Lab;
 use lab::relay::Mode;
 use lab::studio::{MediaOver, Studio};
 
 const PATIENCE: Duration = Duration::from_secs(30);
+const POLL: Duration = Duration::from_millis(20);
 
 fn reaches_viewers(mode: Mode) {
     let lab = Lab::new(&format!("t-v6-{mode}-")).unwrap();
@@ -18,9 +19,17 @@ fn reaches_viewers(mode: Mode) {
     for egress in 0..2 {
         studio.wait_active(egress, "show").unwrap_or_else(|error| panic!("{error:#}"));
     }
-    let streams = studio.relay.cli().json("streams").unwrap();
-    let sources: Vec<String> =
-        streams["streams"].list().iter().map(|stream| stream["source"].text().to_owned()).collect();
+    // Active is who has audio; the first picture takes an encoder longer.
+    let began = Instant::now();
+    let sources = loop {
+        let streams = studio.relay.cli().json("streams").unwrap();
+        let sources: Vec<String> =
+            streams["streams"].list().iter().map(|stream| stream["source"].text().to_owned()).collect();
+        if sources.len() >= 2 || began.elapsed() > PATIENCE {
+            break sources;
+        }
+        std::thread::sleep(POLL);
+    };
     assert!(sources.len() == 2 && sources.iter().all(|source| source.contains("fd77:1::a")), "{sources:?}");
     let before = publisher.report().keyframes;
     let viewers = studio.view("show", &[0, 1], 2, &[]).unwrap();

@@ -47,7 +47,7 @@ pub fn pool(what: &str, by: &str, ports: std::ops::RangeInclusive<u16>) -> Findi
         [] => Ok(format!("UDP {first} to {last} are free, or {by}'s")),
         _ => Err(format!("of UDP {first} to {last} others have {}", others.join(", "))),
     };
-    Finding::wanted(what, result, "set PORT_POOL_BASE to another, or stop those programs")
+    Finding::wanted(what, result, "set port-pool-base to another, or stop those programs")
 }
 
 /// The largest receive buffer that the kernel gives, against what the node asks for: a burst that comes while it is busy

@@ -2,50 +2,42 @@
 //!
 //! A connection costs a file descriptor, and opening one costs a peer next to nothing: there are so many at most, and so many of
 //! one client. When one more comes, the one that has been idle for longest gives way; one whose request is being answered,
-//! and be it an endless stream of events, never does. A request that is still coming is not being answered.
+//! and be it an endless stream of events, never does. A request that is still coming is not being answered, and one whose answer is
+//! not taken, as by an HTTP/2 peer that gives no window, is so only for [`Bounds::head`].
+
+mod answer;
+mod door;
 
 use std::future::Future;
 use std::io;
 use std::net::SocketAddr;
 use std::pin::pin;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, Instant};
+use std::sync::Arc;
+use std::time::Duration;
 
 use axum::Router;
 use axum::extract::ConnectInfo;
-use http_body_util::BodyExt;
 use hyper::body::Body as _;
-use hyper::server::conn::{http1, http2};
 use hyper::service::{Service, service_fn};
-use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use hyper_util::rt::TokioIo;
 use hyper_util::server::graceful::GracefulShutdown;
 use hyper_util::service::TowerToHyperService;
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::{oneshot, watch};
+use tokio::sync::watch;
 
-use super::Client;
 use super::beginning::{Beginning, Version};
 use super::limits::{Limit, Limits, Spare};
-use super::slots::{Entered, Full, Room, Slots};
+use answer::Answer;
+pub(super) use answer::Arrival;
+use door::{Door, Place};
 
 /// How long requests under way may take to finish; a capture would go on for ever.
 const DRAIN: Duration = Duration::from_secs(1);
 /// More connections than this are not wanted, whatever the system allows.
 const MOST: u64 = 16_384;
-/// Connections for those who watch the node, besides.
-const SPARE: usize = 64;
 /// How long the head of a request may take to come, and a connection may wait for its next request.
 const HEAD: Duration = Duration::from_secs(10);
-/// Largest head of a request.
-const HEAD_SIZE: usize = 32 * 1024;
-/// Requests at once by one HTTP/2 connection.
-const STREAMS: u32 = 128;
-/// What HTTP/2 is sent of a body before it waits, of one request and of all of a connection.
-const WINDOWS: [u32; 2] = [64 * 1024, 256 * 1024];
-/// An HTTP/2 peer that answers no ping in that time is gone.
-const PING: Duration = Duration::from_secs(20);
 /// Pause when the system has no file descriptor left.
 const RETRY_ACCEPT_AFTER: Duration = Duration::from_secs(1);
 
@@ -56,7 +48,8 @@ pub struct Bounds {
     pub connections: usize,
     /// Connections of one client.
     pub client_connections: usize,
-    /// How long the head of a request may take to come, from the connection's beginning or the last answer's end.
+    /// How long the head of a request may take to come, from the connection's beginning or the last answer's end; and how long
+    /// a peer may take nothing of its answer before it counts as idle.
     pub head: Duration,
 }
 
@@ -153,7 +146,7 @@ async fn begin(
     let door = &place.door;
     let mut beginning = Beginning::new(stream);
     let begun = async {
-        if door.has_header(peer) {
+        if door.limits.config().has_header(peer.ip()) {
             let source = beginning.proxied().await.inspect_err(|error| {
                 door.limits.met(Limit::ProxyProtocol);
                 tracing::debug!("{peer}: {error}");
@@ -176,9 +169,7 @@ fn service(
     peer: SocketAddr,
 ) -> impl Service<
     hyper::Request<hyper::body::Incoming>,
-    Response = hyper::Response<
-        impl hyper::body::Body<Data = hyper::body::Bytes, Error = axum::Error> + use<>,
-    >,
+    Response = hyper::Response<Answer>,
     Error = std::convert::Infallible,
     Future: Send,
 > {
@@ -198,12 +189,8 @@ fn service(
         async move {
             let response = answer.await?;
             arrival.is_whole();
-            Ok(response.map(|body| {
-                body.map_frame(move |frame| {
-                    let _ = &arrival;
-                    frame
-                })
-            }))
+            arrival.waits();
+            Ok(response.map(|body| Answer { body, arrival }))
         }
     })
 }
@@ -224,134 +211,6 @@ async fn accept(listener: &TcpListener) -> (TcpStream, SocketAddr) {
                 tracing::error!("no connection can be taken: {error}");
                 tokio::time::sleep(RETRY_ACCEPT_AFTER).await;
             }
-        }
-    }
-}
-
-/// Who is connected. A connection whose sender is dropped ends.
-struct Door {
-    bounds: Bounds,
-    limits: Arc<Limits>,
-    slots: Mutex<Slots<oneshot::Sender<()>>>,
-    epoch: Instant,
-    http1: http1::Builder,
-    http2: http2::Builder<TokioExecutor>,
-}
-
-impl Door {
-    fn new(bounds: Bounds, limits: Arc<Limits>) -> Door {
-        let room = Room { most: bounds.connections, most_of_one: bounds.client_connections, spare: SPARE };
-        let mut http1 = http1::Builder::new();
-        http1.timer(TokioTimer::new()).header_read_timeout(bounds.head).max_buf_size(HEAD_SIZE);
-        let mut http2 = http2::Builder::new(TokioExecutor::new());
-        http2
-            .timer(TokioTimer::new())
-            .max_concurrent_streams(STREAMS)
-            .initial_stream_window_size(WINDOWS[0])
-            .initial_connection_window_size(WINDOWS[1])
-            .max_header_list_size(HEAD_SIZE as u32)
-            .max_send_buf_size(WINDOWS[0] as usize)
-            .keep_alive_interval(PING)
-            .keep_alive_timeout(PING);
-        let slots = Mutex::new(Slots::new(room));
-        Door { bounds, limits, slots, epoch: Instant::now(), http1, http2 }
-    }
-
-    fn enter(self: &Arc<Self>, peer: SocketAddr) -> Option<(Place, oneshot::Receiver<()>)> {
-        let (sender, gives_way) = oneshot::channel();
-        // A proxy connects for many.
-        let owner =
-            (!self.limits.config().trusted.includes(peer.ip())).then(|| Client::new(peer.ip()).network());
-        let mut slots = self.slots();
-        let entered = slots.enter(owner, sender, self.epoch.elapsed());
-        self.limits.connected(slots.len());
-        drop(slots);
-        match entered {
-            Ok(Entered { id, spare, gone: _gone }) => {
-                Some((Place { door: self.clone(), id, spare }, gives_way))
-            }
-            Err(full) => {
-                self.refuse(peer, full);
-                None
-            }
-        }
-    }
-
-    /// A proxy has said for whom it connects.
-    fn turns_out(&self, id: u64, source: SocketAddr) -> io::Result<()> {
-        let turned_out = self.slots().turns_out(id, Client::new(source.ip()).network());
-        match turned_out {
-            Ok(_gone) => Ok(()),
-            Err(full) => {
-                self.refuse(source, full);
-                Err(io::ErrorKind::ConnectionRefused.into())
-            }
-        }
-    }
-
-    fn leave(&self, id: u64) {
-        let mut slots = self.slots();
-        slots.leave(id);
-        self.limits.connected(slots.len());
-    }
-
-    fn refuse(&self, client: SocketAddr, full: Full) {
-        let (limit, most) = match full {
-            Full::All => (Limit::Connections, self.bounds.connections),
-            Full::OfOne => (Limit::ClientConnections, self.bounds.client_connections),
-        };
-        self.limits.met(limit);
-        let whose = if full == Full::All { "" } else { " that one client may have" };
-        if self.limits.is_worth_a_line(limit) {
-            tracing::warn!("{client}: all {most} connections{whose} are in use; see {}", limit.setting());
-        }
-    }
-
-    fn has_header(&self, peer: SocketAddr) -> bool {
-        let config = self.limits.config();
-        config.proxy_protocol && config.trusted.includes(peer.ip())
-    }
-
-    fn slots(&self) -> MutexGuard<'_, Slots<oneshot::Sender<()>>> {
-        self.slots.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-/// A connection's place.
-#[derive(Clone)]
-struct Place {
-    door: Arc<Door>,
-    id: u64,
-    spare: bool,
-}
-
-/// A request that comes, and is under way from when it has come whole until the last of its answer is sent.
-#[derive(Clone)]
-pub(super) struct Arrival(Arc<UnderWay>);
-
-struct UnderWay {
-    place: Place,
-    whole: AtomicBool,
-}
-
-impl Arrival {
-    fn new(place: Place) -> Arrival {
-        Arrival(Arc::new(UnderWay { place, whole: AtomicBool::new(false) }))
-    }
-
-    /// Nothing of it is still to come.
-    pub fn is_whole(&self) {
-        if !self.0.whole.swap(true, Ordering::AcqRel) {
-            self.0.place.door.slots().begins(self.0.place.id);
-        }
-    }
-}
-
-impl Drop for UnderWay {
-    fn drop(&mut self) {
-        if *self.whole.get_mut() {
-            let now = self.place.door.epoch.elapsed();
-            self.place.door.slots().ends(self.place.id, now);
         }
     }
 }

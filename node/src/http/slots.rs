@@ -1,5 +1,7 @@
 //! The connections that there are, and which of them gives way when there is room for no more. Pure.
 //!
+//! An answer that a peer does not take, though there is more of it, is being answered for so long and no longer.
+//!
 //! A few places are spare: they are given out when in all others something is being answered, and only so that whoever
 //! watches the node gets an answer ([`super::limits::WATCHED`]).
 
@@ -27,7 +29,7 @@ pub struct Slots<T> {
     spare: usize,
     /// How many an owner has.
     of: HashMap<IpAddr, usize>,
-    /// Those in which nothing is being answered: whether spare, since when.
+    /// Those in which nothing is being answered: whether spare, since when, or from when on.
     idle: BTreeSet<(bool, Duration, u64)>,
     idle_of: BTreeSet<(IpAddr, Duration, u64)>,
 }
@@ -38,7 +40,9 @@ struct Slot<T> {
     spare: bool,
     /// How many requests are being answered: in HTTP/2 there can be several.
     under_way: usize,
-    /// Since when there has been none.
+    /// How many answers wait for the peer to take more of them.
+    waiting: usize,
+    /// Since when nothing is being answered, or from when on the peer is not waited for any more.
     since: Duration,
     belongs: T,
 }
@@ -52,6 +56,8 @@ pub struct Entered<T> {
     pub spare: bool,
     /// What belonged to whoever has to give way for it.
     pub gone: Option<T>,
+    /// What there would be too many of otherwise.
+    pub met: Option<Full>,
 }
 
 /// There is no place.
@@ -80,13 +86,15 @@ impl<T> Slots<T> {
     /// Somebody has connected. When there is no room, what has been idle for longest gives way: if this owner has as many as
     /// one may have, of its own, else of all. `owner`: `None` for a proxy, which connects for many.
     pub fn enter(&mut self, owner: Option<IpAddr>, belongs: T, now: Duration) -> Result<Entered<T>, Full> {
-        let mut gone = owner.map(|owner| self.make_room_of(owner)).transpose()?.flatten();
+        let mut gone = owner.map(|owner| self.make_room_of(owner, now)).transpose()?.flatten();
+        let mut met = gone.is_some().then_some(Full::OfOne);
         let mut spare = false;
         if gone.is_none() && self.all.len() - self.spare >= self.room.most {
-            gone = self.longest_idle(false).and_then(|id| self.leave(id));
+            met = Some(Full::All);
+            gone = self.longest_idle(false, now).and_then(|id| self.leave(id));
             spare = gone.is_none();
             if spare && self.spare >= self.room.spare {
-                gone = self.longest_idle(true).and_then(|id| self.leave(id));
+                gone = self.longest_idle(true, now).and_then(|id| self.leave(id));
                 if gone.is_none() {
                     return Err(Full::All);
                 }
@@ -95,44 +103,53 @@ impl<T> Slots<T> {
         let id = self.next;
         self.next += 1;
         self.spare += usize::from(spare);
-        self.all.insert(id, Slot { owner: None, spare, under_way: 0, since: now, belongs });
+        self.all.insert(id, Slot { owner: None, spare, under_way: 0, waiting: 0, since: now, belongs });
         self.idle.insert((spare, now, id));
         if let Some(owner) = owner {
             self.belongs_to(id, owner);
         }
-        Ok(Entered { id, spare, gone })
+        Ok(Entered { id, spare, gone, met })
     }
 
     /// It has turned out whose it is. Gives what belonged to whoever has to give way; when nobody can, the connection has
     /// to end.
-    pub fn turns_out(&mut self, id: u64, owner: IpAddr) -> Result<Option<T>, Full> {
-        let gone = self.make_room_of(owner)?;
+    pub fn turns_out(&mut self, id: u64, owner: IpAddr, now: Duration) -> Result<Option<T>, Full> {
+        let gone = self.make_room_of(owner, now)?;
         self.belongs_to(id, owner);
         Ok(gone)
     }
 
     /// A request has come whole.
     pub fn begins(&mut self, id: u64) {
-        let Some(slot) = self.all.get_mut(&id) else { return };
-        slot.under_way += 1;
-        self.idle.remove(&(slot.spare, slot.since, id));
-        if let Some(owner) = slot.owner {
-            self.idle_of.remove(&(owner, slot.since, id));
-        }
+        self.change(id, |slot| slot.under_way += 1);
     }
 
-    /// It has been answered.
-    pub fn ends(&mut self, id: u64, now: Duration) {
-        let Some(slot) = self.all.get_mut(&id) else { return };
-        slot.under_way = slot.under_way.saturating_sub(1);
-        if slot.under_way > 0 {
-            return;
-        }
-        slot.since = now;
-        self.idle.insert((slot.spare, now, id));
-        if let Some(owner) = slot.owner {
-            self.idle_of.insert((owner, now, id));
-        }
+    /// Some of its answer has been handed over, and more follows when the peer has taken that. It has until then.
+    pub fn waits(&mut self, id: u64, until: Duration) {
+        self.change(id, |slot| {
+            slot.under_way = slot.under_way.saturating_sub(1);
+            slot.waiting += 1;
+            slot.since = slot.since.max(until);
+        });
+    }
+
+    /// The peer has taken it.
+    pub fn goes_on(&mut self, id: u64) {
+        self.change(id, |slot| {
+            slot.waiting = slot.waiting.saturating_sub(1);
+            slot.under_way += 1;
+        });
+    }
+
+    /// It has been answered. `waited`: the last that was said of it is that it waits.
+    pub fn ends(&mut self, id: u64, waited: bool, now: Duration) {
+        self.change(id, |slot| {
+            let counted = if waited { &mut slot.waiting } else { &mut slot.under_way };
+            *counted = counted.saturating_sub(1);
+            if slot.waiting == 0 {
+                slot.since = now;
+            }
+        });
     }
 
     /// The connection has ended.
@@ -165,18 +182,36 @@ impl<T> Slots<T> {
         *self.of.entry(owner).or_default() += 1;
     }
 
-    fn make_room_of(&mut self, owner: IpAddr) -> Result<Option<T>, Full> {
+    /// Changes what is being answered, and with it the place among those that may give way.
+    fn change(&mut self, id: u64, change: impl FnOnce(&mut Slot<T>)) {
+        let Some(slot) = self.all.get_mut(&id) else { return };
+        self.idle.remove(&(slot.spare, slot.since, id));
+        if let Some(owner) = slot.owner {
+            self.idle_of.remove(&(owner, slot.since, id));
+        }
+        change(slot);
+        if slot.under_way > 0 {
+            return;
+        }
+        self.idle.insert((slot.spare, slot.since, id));
+        if let Some(owner) = slot.owner {
+            self.idle_of.insert((owner, slot.since, id));
+        }
+    }
+
+    fn make_room_of(&mut self, owner: IpAddr, now: Duration) -> Result<Option<T>, Full> {
         if self.of.get(&owner).copied().unwrap_or_default() < self.room.most_of_one {
             return Ok(None);
         }
         let first = (owner, Duration::ZERO, 0);
-        let longest = self.idle_of.range(first..).next().filter(|(of, ..)| *of == owner).map(|(.., id)| *id);
-        longest.map(|id| self.leave(id)).ok_or(Full::OfOne)
+        let longest =
+            self.idle_of.range(first..).next().filter(|(of, since, _)| *of == owner && *since <= now);
+        longest.map(|(.., id)| *id).map(|id| self.leave(id)).ok_or(Full::OfOne)
     }
 
-    fn longest_idle(&self, spare: bool) -> Option<u64> {
+    fn longest_idle(&self, spare: bool, now: Duration) -> Option<u64> {
         let first = self.idle.range((spare, Duration::ZERO, 0)..).next();
-        first.filter(|(of, ..)| *of == spare).map(|(.., id)| *id)
+        first.filter(|(of, since, _)| *of == spare && *since <= now).map(|(.., id)| *id)
     }
 }
 
@@ -200,7 +235,7 @@ mod tests {
         let [a, b, c] = ids.map(|entered| entered.id);
         slots.begins(a);
         slots.begins(b);
-        slots.ends(b, at(10));
+        slots.ends(b, false, at(10));
         assert_eq!(slots.enter(None, "d", at(20)).unwrap().gone, Some("c"), "idle since 0");
         assert_eq!(slots.leave(c), None);
         let e = slots.enter(None, "e", at(30)).unwrap();
@@ -221,10 +256,35 @@ mod tests {
         let one = slots.enter(None, "a", at(0)).unwrap().id;
         slots.begins(one);
         slots.begins(one);
-        slots.ends(one, at(1));
+        slots.ends(one, false, at(1));
         assert_eq!(slots.enter(None, "b", at(2)), Err(Full::All));
-        slots.ends(one, at(3));
+        slots.ends(one, false, at(3));
         assert_eq!(slots.enter(None, "b", at(4)).unwrap().gone, Some("a"));
+    }
+
+    #[test]
+    fn a_peer_that_takes_nothing_is_busy_for_a_while() {
+        let owner = "10.0.0.1".parse().ok();
+        let mut slots = slots(2, 2, 0);
+        let [stuck, live] = ["stuck", "live"].map(|name| slots.enter(owner, name, at(0)).unwrap().id);
+        slots.begins(live);
+        slots.begins(stuck);
+        slots.waits(stuck, at(10));
+        assert_eq!(slots.enter(owner, "a", at(9)), Err(Full::OfOne));
+        slots.goes_on(stuck);
+        assert_eq!(slots.enter(owner, "a", at(20)), Err(Full::OfOne), "something is being answered again");
+        slots.waits(stuck, at(30));
+        // Another request on the same connection changes nothing about it.
+        slots.begins(stuck);
+        slots.ends(stuck, false, at(25));
+        assert_eq!(slots.enter(owner, "a", at(29)), Err(Full::OfOne));
+        let entered = slots.enter(owner, "a", at(30)).unwrap();
+        assert_eq!((entered.gone, entered.met), (Some("stuck"), Some(Full::OfOne)));
+        // What has been answered is idle from then on, and no later.
+        slots.begins(entered.id);
+        slots.waits(entered.id, at(99));
+        slots.ends(entered.id, true, at(40));
+        assert_eq!(slots.enter(None, "b", at(40)).unwrap().gone, Some("a"));
     }
 
     #[test]
@@ -267,11 +327,15 @@ mod tests {
         // A proxy says only later for whom it has connected.
         slots.leave(b);
         let late = slots.enter(None, "f", at(5)).unwrap().id;
-        assert_eq!(slots.turns_out(late, one), Err(Full::OfOne));
+        assert_eq!(slots.turns_out(late, one, at(5)), Err(Full::OfOne));
         assert_eq!(slots.leave(late), Some("f"));
         let late = slots.enter(None, "g", at(5)).unwrap().id;
-        assert_eq!(slots.turns_out(late, other), Ok(None));
+        assert_eq!(slots.turns_out(late, other, at(5)), Ok(None));
         let third = slots.enter(None, "h", at(6)).unwrap();
-        assert_eq!(slots.turns_out(third.id, other).unwrap(), Some("e"), "the older of its two idle ones");
+        assert_eq!(
+            slots.turns_out(third.id, other, at(6)).unwrap(),
+            Some("e"),
+            "the older of its two idle ones"
+        );
     }
 }

@@ -35,8 +35,8 @@ struct Waiting {
 }
 
 impl Connection {
-    /// Takes a connection over. Reading it is the caller's.
-    pub(crate) fn new(number: u64, stream: TcpStream, peer: SocketAddr) -> io::Result<Connection> {
+    /// Takes a connection over: it does not block any more. `number` tells it from all others; reading it is the caller's.
+    pub fn new(number: u64, stream: TcpStream, peer: SocketAddr) -> io::Result<Connection> {
         stream.set_nonblocking(true)?;
         stream.set_nodelay(true)?;
         sockets::keep_unsent_below(&stream, KERNEL_MOST)?;

@@ -1,5 +1,7 @@
 //! What the door knows of one seat.
 
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 use std::time::{Duration, Instant};
 
 use rand::Rng as _;
@@ -31,6 +33,8 @@ pub(crate) struct Guest {
     /// A first flight that came before the player's side was known.
     pub(crate) early: Option<(Path, Vec<u8>)>,
     pub(crate) budget: Budget,
+    /// Its worker sets this when it hears of it: see `Arrival::alive`.
+    pub(crate) alive: Arc<AtomicBool>,
 }
 
 /// How far a viewer has come.
@@ -56,6 +60,7 @@ impl Guest {
             ways: Vec::new(),
             early: None,
             budget: Budget::new(now),
+            alive: Arc::default(),
         }
     }
 

@@ -1,6 +1,7 @@
 //! Who may come in, who is coming in and who is in. Decides what is done with a packet; does nothing itself.
 
 use std::collections::{HashMap, VecDeque};
+use std::sync::atomic::Ordering::Relaxed;
 use std::time::{Duration, Instant};
 
 use super::drops::Reason;
@@ -248,10 +249,9 @@ impl Hall {
     fn media(&mut self, path: &Path, now: Instant) -> Result<Vec<Effect>, Reason> {
         let seat = *self.ways.get(&path.way()).ok_or(Reason::MediaStranger)?;
         let guest = self.seats.get_mut(&seat).ok_or(Reason::MediaStranger)?;
-        let Stage::Up { heard } = &mut guest.stage else {
+        if !guest.is_up() {
             return Err(Reason::MediaStranger);
-        };
-        *heard = now;
+        }
         if !guest.budget.take(now) {
             return Err(Reason::MediaFlood);
         }
@@ -275,6 +275,7 @@ impl Hall {
             media: peer.media.clone(),
             keys,
             path: guest.path.get_or_insert_with(|| path.clone()).clone(),
+            alive: guest.alive.clone(),
         };
         vec![Effect::Sit(Box::new(arrival))]
     }
@@ -302,6 +303,13 @@ impl Hall {
 
     /// Time has passed.
     pub(crate) fn tick(&mut self, now: Instant) -> Vec<Effect> {
+        for guest in self.seats.values_mut() {
+            if guest.alive.swap(false, Relaxed)
+                && let Stage::Up { heard } = &mut guest.stage
+            {
+                *heard = now;
+            }
+        }
         let over = |guest: &Guest| match guest.stage {
             Stage::Joining { until } if until <= now => Some(match guest.peer {
                 None => "it never described itself",

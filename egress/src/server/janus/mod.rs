@@ -114,6 +114,7 @@ impl Server for JanusServer {
     fn open<'a>(&'a self, mountpoint: &'a Mountpoint) -> BoxFuture<'a, Result<PerKind<Outlet>, ServerError>> {
         async {
             let streaming = self.streaming()?;
+            streaming.settle().await?;
             let ports = mountpoint.ports.ok_or_else(|| ServerError::PortTaken("it has none".to_owned()))?;
             if let Some(why) = taken(streaming.host, ports) {
                 return Err(ServerError::PortTaken(why));

@@ -1,7 +1,8 @@
 //! Janus' Streaming plugin: mountpoints, and viewers' handles.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use janus::{Client, Error, Event, Handle, Jsep};
@@ -34,6 +35,9 @@ pub struct Streaming {
     pub host: IpAddr,
     /// What the mountpoints of this node are known by.
     mark: String,
+    /// Mountpoints of which Janus has not said in time whether they are made, or ended: it may have them, and their ports. Those
+    /// of another connection are tidied up when this one comes up.
+    doubtful: Arc<Mutex<BTreeSet<u64>>>,
 }
 
 /// A viewer's side of Janus.
@@ -54,7 +58,8 @@ impl Streaming {
         let client =
             Client::connect(&config.url, config.api_secret.as_ref().map(|secret| secret.reveal())).await?;
         let (handle, _events) = client.attach(PLUGIN).await?;
-        Ok(Streaming { client, handle, config: config.clone(), host, mark: format!("media-tree {node_id}") })
+        let mark = format!("media-tree {node_id}");
+        Ok(Streaming { client, handle, config: config.clone(), host, mark, doubtful: Arc::default() })
     }
 
     /// Ends when Janus is gone.
@@ -64,15 +69,49 @@ impl Streaming {
 
     /// Destroys what an earlier run of this node has left in Janus: nobody watches it any more, and it holds ports.
     pub async fn tidy(&self) -> Result<usize, Error> {
-        let reply = self.handle.message(json!({ "request": "list" }), None).await?;
-        let ours = reply.data["list"].as_array().into_iter().flatten();
-        let ours = ours.filter(|entry| entry["metadata"] == json!(self.mark));
-        let mut count = 0;
-        for id in ours.filter_map(|entry| entry["id"].as_u64()) {
-            self.destroy(id).await?;
-            count += 1;
+        let ours = self.ours().await?;
+        for id in &ours {
+            self.destroy(*id).await?;
         }
-        Ok(count)
+        Ok(ours.len())
+    }
+
+    /// Destroys what Janus has of mountpoints that are in doubt. Until it has, none is to be made: it would be refused its own
+    /// number, or its own ports.
+    pub async fn settle(&self) -> Result<(), Error> {
+        let doubtful = self.doubtful().clone();
+        if doubtful.is_empty() {
+            return Ok(());
+        }
+        for id in self.ours().await?.intersection(&doubtful) {
+            self.destroy(*id).await?;
+            tracing::info!(
+                "mountpoint {id}, which Janus made or kept without an answer in time, was taken out"
+            );
+        }
+        self.doubtful().retain(|id| !doubtful.contains(id));
+        Ok(())
+    }
+
+    /// The mountpoints of this node that Janus has.
+    async fn ours(&self) -> Result<BTreeSet<u64>, Error> {
+        let reply = self.handle.message(json!({ "request": "list" }), None).await?;
+        let all = reply.data["list"].as_array().into_iter().flatten();
+        let ours = all.filter(|entry| entry["metadata"] == json!(self.mark));
+        Ok(ours.filter_map(|entry| entry["id"].as_u64()).collect())
+    }
+
+    fn doubtful(&self) -> MutexGuard<'_, BTreeSet<u64>> {
+        self.doubtful.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// A request that makes or ends a mountpoint; without an answer in time nobody knows whether it has.
+    async fn decide(&self, id: u64, body: Value) -> Result<(), Error> {
+        let answer = self.handle.message(body, None).await;
+        if let Err(Error::Timeout { .. }) = answer {
+            self.doubtful().insert(id);
+        }
+        answer.map(drop)
     }
 
     /// Makes a mountpoint that takes its streams by these ports.
@@ -96,15 +135,15 @@ impl Streaming {
             "request": "create", "type": "rtp", "id": mountpoint.id, "name": mountpoint.session,
             "description": mountpoint.session, "metadata": self.mark, "permanent": false, "media": [audio, video],
         }));
-        self.handle.message(body, None).await.map(drop)
+        self.decide(mountpoint.id, body).await
     }
 
     /// Ends a mountpoint. One that is not there has ended.
     pub async fn destroy(&self, id: u64) -> Result<(), Error> {
         let body = self.with_secrets(json!({ "request": "destroy", "id": id }));
-        match self.handle.message(body, None).await {
+        match self.decide(id, body).await {
             Err(error) if error.code() == Some(NO_SUCH) => Ok(()),
-            result => result.map(drop),
+            result => result,
         }
     }
 

@@ -24,6 +24,8 @@ pub struct Candidate {
 pub struct Fragment {
     /// ICE user names that it is about: of the session, and of media.
     pub users: Vec<String>,
+    /// Their passwords, as far as they are said.
+    pub passwords: Vec<String>,
     /// Candidates, as they came.
     pub candidates: Vec<Candidate>,
 }
@@ -33,11 +35,14 @@ impl Fragment {
     pub fn parse(text: &str) -> Result<Fragment, Trickle> {
         let mut fragment = Fragment::default();
         let (mut line_index, mut mid) = (None::<usize>, None::<&str>);
+        if text.trim().is_empty() {
+            return Err(Trickle::Empty);
+        }
         for line in text.lines().map(str::trim).filter(|line| !line.is_empty()) {
             let (kind, value) = line
                 .split_once('=')
                 .filter(|(kind, _)| kind.len() == 1)
-                .ok_or_else(|| Trickle::Malformed(line.escape_debug().take(40).collect::<String>()))?;
+                .ok_or_else(|| Trickle::Malformed(quoted(line)))?;
             let here =
                 |text| Candidate { text, mid: mid.map(str::to_owned), line: line_index.unwrap_or_default() };
             match (kind, value.split_once(':').unwrap_or((value, ""))) {
@@ -47,7 +52,11 @@ impl Fragment {
                 }
                 ("a", ("mid", name)) => mid = Some(name),
                 ("a", ("ice-ufrag", user)) => fragment.users.push(user.to_owned()),
-                ("a", ("candidate", _)) => fragment.candidates.push(here(Some(value.to_owned()))),
+                ("a", ("ice-pwd", password)) => fragment.passwords.push(password.to_owned()),
+                ("a", ("candidate", what)) if is_candidate(what) => {
+                    fragment.candidates.push(here(Some(value.to_owned())));
+                }
+                ("a", ("candidate", _)) => return Err(Trickle::NoCandidate(quoted(value))),
                 ("a", ("end-of-candidates", _)) => fragment.candidates.push(here(None)),
                 _ => {}
             }
@@ -56,14 +65,42 @@ impl Fragment {
     }
 }
 
+/// Whether it is a candidate, as what follows `candidate:` (RFC 8839 section 5.1). What it can be reached by is for ICE to find out;
+/// a name is one of mDNS.
+fn is_candidate(text: &str) -> bool {
+    let number = |text: &str, range: std::ops::RangeInclusive<u32>| {
+        text.bytes().all(|byte| byte.is_ascii_digit())
+            && text.parse().is_ok_and(|number| range.contains(&number))
+    };
+    let words: Vec<&str> = text.split(' ').collect();
+    let [foundation, component, transport, priority, address, port, "typ", kind, ..] = &words[..] else {
+        return false;
+    };
+    [foundation, transport, address, kind].iter().all(|word| !word.is_empty())
+        && foundation.len() <= 32
+        && number(component, 1..=256)
+        && number(priority, 0..=u32::MAX)
+        && number(port, 0..=65_535)
+}
+
+fn quoted(text: &str) -> String {
+    text.escape_debug().take(40).collect()
+}
+
 /// Why candidates are not taken.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Trickle {
     /// It is no fragment.
     #[error("'{0}' is no line of an SDP fragment (RFC 8840)")]
     Malformed(String),
-    /// It is about another ICE session: the client restarts ICE.
-    #[error("ICE restarts are not supported; begin again with a POST")]
+    /// There is nothing in it.
+    #[error("the body is empty; send an SDP fragment with candidates (RFC 8840)")]
+    Empty,
+    /// A line that says that it is a candidate, and is none.
+    #[error("'{0}' is no candidate (RFC 8839 section 5.1)")]
+    NoCandidate(String),
+    /// It is about another ICE session.
+    #[error("this is about another ICE session; begin again with a POST")]
     Restart,
     /// There have been enough.
     #[error("more than {MOST_CANDIDATES} candidates; send those that are of use, or begin again with a POST")]
@@ -73,12 +110,21 @@ pub enum Trickle {
 impl Classified for Trickle {
     fn class(&self) -> ErrorClass {
         match self {
-            Trickle::Malformed(_) => ErrorClass::BadInput,
+            Trickle::Malformed(_) | Trickle::Empty | Trickle::NoCandidate(_) => ErrorClass::BadInput,
             // RFC 9725 section 4.3.3.
             Trickle::Restart => ErrorClass::Unsupported,
             Trickle::TooMany => ErrorClass::TooLarge,
         }
     }
+}
+
+/// What a client that restarts ICE is known by from now on.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Restart {
+    /// `a=ice-ufrag`
+    pub user: String,
+    /// `a=ice-pwd`
+    pub password: String,
 }
 
 /// A client's ICE session, as far as trickled candidates are about it.
@@ -93,6 +139,17 @@ impl IceSession {
     /// Of a client with these ICE user names (`a=ice-ufrag`). None: they are not known yet, and fragments may name any.
     pub fn new(users: Vec<String>) -> IceSession {
         IceSession { users, taken: AtomicUsize::new(0) }
+    }
+
+    /// What a fragment asks for, if it begins another ICE session (RFC 9725 section 4.3.3): it names one other user, and its
+    /// password. Candidates in it are that session's.
+    pub fn restart(&self, text: &str) -> Result<Option<Restart>, Trickle> {
+        let Fragment { mut users, mut passwords, .. } = Fragment::parse(text)?;
+        users.dedup();
+        passwords.dedup();
+        let ([user], [password]) = (&*users, &*passwords) else { return Ok(None) };
+        let is_other = !self.users.is_empty() && !self.users.contains(user);
+        Ok(is_other.then(|| Restart { user: user.clone(), password: password.clone() }))
     }
 
     /// The candidates in a fragment, to be passed on; all of them, or none.
@@ -132,8 +189,42 @@ mod tests {
             line: 0,
         };
         assert_eq!(fragment.candidates, [first, Candidate { text: None, mid: None, line: 1 }]);
-        assert_eq!(Fragment::parse(""), Ok(Fragment::default()));
+        assert_eq!(Fragment::parse(" \r\n"), Err(Trickle::Empty));
         assert_eq!(Fragment::parse("hello"), Err(Trickle::Malformed("hello".to_owned())));
+    }
+
+    #[test]
+    fn a_candidate_is_one() {
+        let good = [
+            "1 1 udp 2113937151 10.0.0.1 40000 typ host",
+            "842163049 1 UDP 1677729535 203.0.113.7 3478 typ srflx raddr 10.0.0.1 rport 40000 generation 0",
+            "0 1 tcp 2105458943 fd00::1 9 typ host tcptype active",
+            "a+/ 1 udp 1 0d1e0c5e-4c1f-4b3a-9c5a-5d4b0a1f2e3d.local 5000 typ host ufrag abcd network-cost 999",
+        ];
+        for text in good {
+            let fragment = Fragment::parse(&format!("a=candidate:{text}\r\n")).unwrap();
+            assert_eq!(fragment.candidates[0].text, Some(format!("candidate:{text}")));
+        }
+        let bad = [
+            "",
+            "nonsense",
+            "1 1 udp 1 10.0.0.1 9",
+            "1 1 udp 1 10.0.0.1 9 host",
+            "1 x udp 1 10.0.0.1 9 typ host",
+            "1 0 udp 1 10.0.0.1 9 typ host",
+            "1 1 udp -1 10.0.0.1 9 typ host",
+            "1 1 udp 1 10.0.0.1 65536 typ host",
+            "1 1 udp 1  9 typ host",
+            "1 1 udp 4294967296 10.0.0.1 9 typ host",
+            "1 1 udp 1 10.0.0.1 9 typ ",
+            "1 1 udp 1 10.0.0.1 +9 typ host",
+        ];
+        for text in bad {
+            let taken = Fragment::parse(&format!("a=candidate:{text}\r\n"));
+            assert!(matches!(taken, Err(Trickle::NoCandidate(_))), "{text}: {taken:?}");
+        }
+        let first = "a=candidate:1 1 udp 1 10.0.0.1 9 typ host\r\na=candidate:nonsense";
+        assert!(IceSession::default().take(first).is_err(), "all of them, or none");
     }
 
     #[test]
@@ -157,9 +248,32 @@ mod tests {
         assert_eq!(IceSession::default().take("a=ice-ufrag:efgh"), Ok(Vec::new()));
     }
 
+    #[test]
+    fn a_restart_is_one_other_user_with_its_password() {
+        let ice = IceSession::new(vec!["abcd".to_owned()]);
+        let whole = "a=ice-ufrag:efgh\r\na=ice-pwd:secret\r\nm=audio 9 X 0\r\na=mid:0\r\n";
+        let restart = Restart { user: "efgh".to_owned(), password: "secret".to_owned() };
+        for text in [whole, &whole.repeat(2)] {
+            assert_eq!(ice.restart(text), Ok(Some(restart.clone())), "{text}");
+        }
+        let table = [
+            whole.replace("efgh", "abcd"),
+            whole.replace("a=ice-pwd:secret\r\n", ""),
+            format!("{whole}a=ice-ufrag:abcd\r\n"),
+            format!("{whole}a=ice-pwd:other\r\n"),
+            String::new(),
+        ];
+        for text in table {
+            assert_eq!(ice.restart(&text), Ok(None), "{text}");
+        }
+        assert_eq!(IceSession::default().restart(whole), Ok(None), "it has not begun yet");
+        assert!(ice.restart("hello").is_err());
+    }
+
     proptest! {
         #[test]
         fn noise_harms_nobody(text in "\\PC{0,200}") {
+            let _ = IceSession::new(vec!["abcd".to_owned()]).restart(&text);
             let _ = IceSession::default().take(&text);
         }
     }
