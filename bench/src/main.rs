@@ -7,7 +7,8 @@
 //! - `changes`: from SADD to the first packet at the new child, and from SREM to the last one, under load;
 //! - `peers`: the same of the others, as far as they can change at all;
 //! - `daemon`: what the daemon takes of CPU and memory, and how fast it carries out many changes;
-//! - `media`: a broadcast from WHIP to WHEP: first picture, glass to glass, CPU of each node.
+//! - `media`: a broadcast from WHIP to WHEP: first picture, glass to glass, CPU of each node;
+//! - `viewers`: what a viewer costs, at our egress and at others; into a page of its own, docs/capacity.md.
 
 mod changes;
 mod contestant;
@@ -29,10 +30,12 @@ mod search;
 mod spread;
 mod stage;
 mod stamps;
+mod sysctl;
 mod tester;
 mod throttle;
 mod tree;
 mod videoroom;
+mod viewers;
 
 use std::fs;
 use std::path::PathBuf;
@@ -48,8 +51,9 @@ use lab::relay::{BAD_CONFIGURATION, Mode};
 use machine::{Cpus, Machine};
 use report::Report;
 use stage::Stage;
+use viewers::Server;
 
-const USAGE: &str = "usage: bench [fanout|latency|growth|spread|changes|peers|daemon|media|all]… [--mode xdp|tc|userspace] [--quick] [--only NAME,…] \
+const USAGE: &str = "usage: bench [fanout|latency|growth|spread|changes|peers|daemon|media|all]…|viewers [--mode xdp|tc|userspace] [--quick] [--only NAME,…] \
                      [--cells LENGTHxCHILDREN,…] [--costs] [--json FILE] [--write DOCS]";
 
 /// What is measured.
@@ -63,6 +67,7 @@ enum Subject {
     Peers,
     Daemon,
     Media,
+    Viewers,
 }
 
 impl Subject {
@@ -141,6 +146,7 @@ fn options(mut arguments: impl Iterator<Item = String>) -> Result<Options> {
             "peers" => options.subjects.push(Subject::Peers),
             "daemon" => options.subjects.push(Subject::Daemon),
             "media" => options.subjects.push(Subject::Media),
+            "viewers" => options.subjects.push(Subject::Viewers),
             "all" => options.subjects.extend(Subject::ALL),
             "--quick" => options.quick = true,
             "--only" => {
@@ -159,7 +165,13 @@ fn options(mut arguments: impl Iterator<Item = String>) -> Result<Options> {
             _ => bail!("unknown argument {argument}"),
         }
     }
-    if let Some(name) = options.only.iter().find(|name| contestant::named(name).is_none()) {
+    let viewers = options.subjects.contains(&Subject::Viewers);
+    if viewers && options.subjects.len() > 1 {
+        bail!("viewers are measured by themselves");
+    }
+    let known =
+        |name: &str| if viewers { Server::called(name).is_some() } else { contestant::named(name).is_some() };
+    if let Some(name) = options.only.iter().find(|name| !known(name)) {
         bail!("no contestant {name}");
     }
     if options.subjects.is_empty() {
@@ -177,6 +189,9 @@ fn cell(text: &str) -> Option<Cell> {
 
 fn run(options: &Options) -> Result<()> {
     lab::interrupt::catch()?;
+    if options.subjects == [Subject::Viewers] {
+        return of_viewers(options);
+    }
     let began = Instant::now();
     let machine = Machine::describe()?;
     let _unthrottled = throttle::lift()?;
@@ -203,7 +218,7 @@ fn run(options: &Options) -> Result<()> {
             Subject::Peers => report.add("peers", peers::run(options.quick))?,
             Subject::Daemon => report.add("daemon", daemon::run(mode, options.quick))?,
             Subject::Media => report.add("media", media::run(mode, options.quick))?,
-            Subject::Fanout | Subject::Latency | Subject::Growth => {}
+            Subject::Fanout | Subject::Latency | Subject::Growth | Subject::Viewers => {}
         }
     }
     report.seconds = began.elapsed().as_secs_f64();
@@ -215,6 +230,17 @@ fn run(options: &Options) -> Result<()> {
         report.write(docs)?;
     }
     Ok(())
+}
+
+/// `viewers`.
+fn of_viewers(options: &Options) -> Result<()> {
+    let only: Vec<Server> = options.only.iter().filter_map(|name| Server::called(name)).collect();
+    let results = viewers::run(options.quick, &only).context("measuring viewers")?;
+    println!("{}", results.markdown());
+    if let Some(file) = &options.json {
+        fs::write(file, results.json()).with_context(|| format!("writing {}", file.display()))?;
+    }
+    options.write.as_deref().map_or(Ok(()), |docs| results.write(docs))
 }
 
 /// In which modes changes are measured, and what the figures are called.

@@ -243,6 +243,14 @@ fn event(kind: &str, data: &Value) -> Event {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::config::OWN_PATHS;
+
+    #[test]
+    fn whep_leaves_every_path_of_the_node_alone() {
+        for path in node::config::routes(include_str!("api.rs")) {
+            assert!(OWN_PATHS.contains(&&*path), "{path}");
+        }
+    }
 
     #[test]
     fn tabs_share_a_connection() {

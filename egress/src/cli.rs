@@ -3,12 +3,14 @@
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
+use node::auth::Role;
+use node::cli::Token;
 use node::config::environment;
 
 use crate::config::{Config, Flags};
 use crate::{daemon, doctor};
 
-/// The node at the end of the tree: RTP in, viewers over WHEP through Janus' Streaming plugin.
+/// The node at the end of the tree: RTP in, viewers over WHEP, through Janus' Streaming plugin or by itself.
 #[derive(Debug, Parser)]
 #[command(name = "egress", version, args_conflicts_with_subcommands = true)]
 struct Cli {
@@ -28,16 +30,21 @@ enum Command {
         #[command(flatten)]
         flags: Flags,
     },
+    /// Print a token that opens one session for somebody, signed by a key whose other half is in jwt-keys
+    Token(Token),
 }
 
 /// Runs the program.
 pub fn main() -> ExitCode {
-    node::cli::main(|cli: Cli| {
-        if let Some(Command::Doctor { json, flags }) = cli.command {
+    node::cli::main(|cli: Cli| match cli.command {
+        Some(Command::Doctor { json, flags }) => {
             let config = Config::load(flags, environment)?;
-            return node::doctor::run(json, doctor::examine(&config));
+            node::doctor::run(json, doctor::examine(&config))
         }
-        daemon::run(Config::load(cli.flags, environment)?)?;
-        Ok(ExitCode::SUCCESS)
+        Some(Command::Token(token)) => token.print(Role::Watch),
+        None => {
+            daemon::run(Config::load(cli.flags, environment)?)?;
+            Ok(ExitCode::SUCCESS)
+        }
     })
 }

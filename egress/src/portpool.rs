@@ -130,7 +130,7 @@ impl PortPool {
             let Pair { audio, video, rtcp } = self.pair(*index);
             format!(
                 "ports {audio}, {video} and {rtcp} are set aside, because Janus cannot take them: {}; free them, or set \
-                 PORT_POOL_BASE to others",
+                 port-pool-base to others",
                 aside.why
             )
         };

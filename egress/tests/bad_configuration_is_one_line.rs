@@ -15,7 +15,7 @@ fn egress(arguments: &[&str], env: &[(&str, &str)]) -> Output {
 
 #[test]
 fn bad_configuration_is_one_line() {
-    let table: [Row; 10] = [
+    let table: [Row; 14] = [
         (&["--log", "chatty"], &[], "--log 'chatty': must be off, error, warn, info, debug or trace"),
         (
             &[],
@@ -30,6 +30,10 @@ fn bad_configuration_is_one_line() {
         (&["--whep-token", "hunter2"], &[], "--whep-token"),
         (&["--redis", "redis://127.0.0.1:1"], &[], "--node-host"),
         (&["--config", "/nonexistent"], &[], "cannot read --config /nonexistent"),
+        (&["--log", ""], &[], "--log is empty; give it a value (LEVEL) or leave it out"),
+        (&["token", "show", "--key", "/nonexistent"], &[], "cannot read /nonexistent: No such file"),
+        (&["token", "show"], &[], "--key"),
+        (&["token", "show", "--key", "/etc/hostname", "--lifetime", "0"], &[], "--lifetime"),
     ];
     for (arguments, env, wanted) in table {
         let output = egress(arguments, env);
@@ -48,6 +52,22 @@ fn a_key_that_nobody_knows_is_named_with_its_line() {
     let said = String::from_utf8_lossy(&output.stderr);
     assert_eq!(output.status.code(), Some(64), "{said}");
     assert!(said.contains("line 2") && said.contains("auido-port") && said.lines().count() == 1, "{said}");
+}
+
+#[test]
+fn a_token_is_printed_for_whoever_is_to_watch() {
+    let file = tempfile::NamedTempFile::new().unwrap();
+    std::fs::write(
+        file.path(),
+        r#"{"keys":[{"kty":"oct","kid":"a","k":"AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA"}]}"#,
+    )
+    .unwrap();
+    let key = file.path().to_str().unwrap();
+    let output = egress(&["token", "show", "--key", key, "--lifetime", "60"], &[]);
+    let text = String::from_utf8(output.stdout).unwrap();
+    // {"typ":"JWT" …} is in front, and nothing beside it.
+    assert!(output.status.success() && text.starts_with("eyJ") && text.lines().count() == 1, "{text}");
+    assert_eq!(text.trim_end().split('.').count(), 3);
 }
 
 #[test]

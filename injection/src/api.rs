@@ -114,3 +114,15 @@ async fn publish_page(State(injector): State<Arc<Injector>>) -> Response {
     let config = injector.config();
     http::page(page::html(&config.whip_path), &config.auth.frame_ancestors)
 }
+
+#[cfg(test)]
+mod tests {
+    use crate::config::OWN_PATHS;
+
+    #[test]
+    fn whip_leaves_every_path_of_the_node_alone() {
+        for path in node::config::routes(include_str!("api.rs")) {
+            assert!(OWN_PATHS.contains(&&*path), "{path}");
+        }
+    }
+}

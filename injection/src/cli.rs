@@ -3,6 +3,8 @@
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
+use node::auth::Role;
+use node::cli::Token;
 use node::config::environment;
 
 use crate::config::{Config, Flags};
@@ -28,16 +30,21 @@ enum Command {
         #[command(flatten)]
         flags: Flags,
     },
+    /// Print a token that opens one session for somebody, signed by a key whose other half is in jwt-keys
+    Token(Token),
 }
 
 /// Runs the command line.
 pub fn main() -> ExitCode {
-    node::cli::main(|cli: Cli| {
-        if let Some(Command::Doctor { json, flags }) = cli.command {
+    node::cli::main(|cli: Cli| match cli.command {
+        Some(Command::Doctor { json, flags }) => {
             let config = Config::load(flags, environment)?;
-            return node::doctor::run(json, doctor::examine(&config));
+            node::doctor::run(json, doctor::examine(&config))
         }
-        daemon::run(Config::load(cli.flags, environment)?)?;
-        Ok(ExitCode::SUCCESS)
+        Some(Command::Token(token)) => token.print(Role::Publish),
+        None => {
+            daemon::run(Config::load(cli.flags, environment)?)?;
+            Ok(ExitCode::SUCCESS)
+        }
     })
 }

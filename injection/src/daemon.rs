@@ -79,7 +79,7 @@ async fn serve(config: Config) -> Result<(), Failure> {
     let served = node::http::serve_both((listener, api), admin.zip(operators), stopped).await;
     let farewell = match &tree {
         Some(_) => "stopped; its sessions stay in Redis, and the next start takes them up again",
-        None => "stopped; its sessions are gone with it, because it ran without Redis (--redis)",
+        None => "stopped; its sessions are gone with it, because it ran without Redis (--redis-url)",
     };
     if let Some(tree) = tree {
         tree.stop().await;

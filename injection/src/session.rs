@@ -5,12 +5,10 @@ use std::net::IpAddr;
 
 use node::addresses::is_no_host;
 use node::contract::field::session as field;
-use node::contract::{LARGEST_ROOM, is_room};
+use node::contract::{LARGEST_ROOM, LONGEST_SESSION, is_room, is_session};
 use node::media::{PerKind, Ssrc};
 use serde::{Deserialize, Deserializer, Serialize};
 
-/// Longest name of a session.
-const LONGEST_ID: usize = 64;
 /// Most recipients of a session; beyond that a relay does it better.
 const MOST_RECIPIENTS: usize = 64;
 
@@ -85,7 +83,7 @@ pub enum Refusal {
     NoName,
     /// Its name could not be part of an address.
     #[error(
-        "sessionId must be 1 to {LONGEST_ID} letters, digits, or any of '-._~', because it is part of addresses"
+        "sessionId must be 1 to {LONGEST_SESSION} letters, digits, or any of '-._~', because it is part of addresses"
     )]
     BadName,
     /// A number that is no SSRC, in a field of that name.
@@ -226,6 +224,9 @@ impl Session {
             "" => Vec::new(),
             json => serde_json::from_str(json).map_err(|error| format!("its recipients: {error}"))?,
         };
+        if !is_session(id) {
+            return Err(Refusal::BadName.to_string());
+        }
         Ok(Session {
             id: id.to_owned(),
             room: Some(number(field::ROOM_ID)?)
@@ -242,12 +243,7 @@ impl Session {
 
 fn checked_id(id: Option<String>) -> Result<String, Refusal> {
     let id = id.ok_or(Refusal::NoName)?;
-    let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-._~".contains(&byte);
-    let sound = (1..=LONGEST_ID).contains(&id.len()) && id.bytes().all(plain) && id != "." && id != "..";
-    match sound {
-        true => Ok(id),
-        false => Err(Refusal::BadName),
-    }
+    if is_session(&id) { Ok(id) } else { Err(Refusal::BadName) }
 }
 
 fn checked_ssrc(field: &'static str, ssrc: Option<u64>) -> Result<Option<Ssrc>, Refusal> {

@@ -5,7 +5,7 @@ use std::process::Command;
 #[test]
 fn test() {
     type Row = (&'static [&'static str], &'static [(&'static str, &'static str)], &'static str);
-    let table: [Row; 11] = [
+    let table: [Row; 14] = [
         (&["--janus-url", "http://a"], &[], "--janus-url 'http://a': must be ws://HOST:PORT"),
         (&["--janus", "http://a"], &[], "--janus-url 'http://a': must be ws://HOST:PORT"),
         (&["--log", "chatty"], &[], "--log 'chatty': must be off, error, warn, info, debug or trace"),
@@ -21,6 +21,9 @@ fn test() {
         (&["--rtmp", "rtmp"], &[], "--rtmp 'rtmp': must be a port or ADDRESS:PORT"),
         (&["--config", "/nowhere"], &[], "cannot read --config /nowhere"),
         (&["--log", "injection=loud"], &[], "--log 'injection=loud'"),
+        (&["--api", "127.0.0.1:0"], &[], "--api '127.0.0.1:0': must be ADDRESS:PORT"),
+        (&["--janus-media-address", "0.0.0.0"], &[], "--janus-media-address '0.0.0.0'"),
+        (&["token", "a/b", "--key", "/dev/null"], &[], "/dev/null: it is no JWK"),
     ];
     for (arguments, environment, words) in table {
         let mut command = Command::new(env!("CARGO_BIN_EXE_injection"));

@@ -1,6 +1,7 @@
 //! The frame of a node's command line: one line says what went wrong, and the exit code what kind of thing it was.
 
 mod documents;
+mod token;
 
 use std::ffi::OsString;
 use std::process::ExitCode;
@@ -10,6 +11,7 @@ use clap::error::ErrorKind;
 
 use crate::config::ConfigError;
 use crate::secret::redacted;
+pub use token::Token;
 
 /// Exit code for bad configuration (EX_USAGE of sysexits.h).
 const EXIT_CONFIG: u8 = 64;

@@ -224,6 +224,15 @@ pub mod field {
     }
 }
 
+/// Longest name of a session.
+pub const LONGEST_SESSION: usize = 64;
+
+/// Whether it is a name that a session can have: it is part of addresses (RFC 3986, *unreserved*).
+pub fn is_session(name: &str) -> bool {
+    let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-._~".contains(&byte);
+    (1..=LONGEST_SESSION).contains(&name.len()) && name.bytes().all(plain) && name != "." && name != ".."
+}
+
 /// Largest number of a room: JSON's numbers are exact up to here.
 pub const LARGEST_ROOM: u64 = (1 << 53) - 1;
 

@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use node::auth::{Admission, Asking, AuthConfig, Keys, Refused, Rights, Role};
+use node::auth::{Admission, Asking, AuthConfig, Grant, Keys, Refused, Rights, Role, SigningKey};
 use node::secret::Secret;
 use serde_json::{Value, json};
 use token::{Key, claims, seconds, set};
@@ -83,6 +83,39 @@ fn a_token_opens_its_session_in_its_role() {
         }
         let good = json!({ "sub": "s1", "role": "publish", "exp": seconds(99), "nbf": seconds(-9), "aud": ["tree-1"], "x": 1 });
         assert_eq!(door.refuses(&key.sign(&good)), "");
+    }
+}
+
+/// As `injection token` and `egress token` make them.
+#[test]
+fn a_token_of_our_own_opens_what_it_was_made_for() {
+    let keys = [Key::hs256("a", 1), Key::eddsa("b", 2)];
+    let door = door(&[&keys[0], &keys[1]], None);
+    let signing = door.path.with_file_name("signing.json");
+    let mut private = serde_json::from_str::<Value>(&set(&[&keys[0], &keys[1]])).unwrap();
+    private["keys"][1]["d"] = json!("AgICAgICAgICAgICAgICAgICAgICAgICAgICAgICAgI");
+    write(&signing, private.to_string()).unwrap();
+    for id in ["a", "b"] {
+        let key = SigningKey::read(&signing, Some(id)).unwrap();
+        let made = |session: &str, role, lifetime, tree: Option<&str>| {
+            let now = Duration::from_secs(seconds(-10).unsigned_abs());
+            let lifetime = Duration::from_secs(lifetime);
+            key.sign(&Grant {
+                session: session.to_owned(),
+                role,
+                now,
+                lifetime,
+                tree: tree.map(str::to_owned),
+            })
+        };
+        let refuses = |token: Result<String, String>| door.refuses(&token.unwrap());
+        assert_eq!(refuses(made("s1", Role::Publish, 60, None)), "");
+        assert_eq!(refuses(made("s1", Role::Publish, 60, Some("tree-1"))), "");
+        assert!(refuses(made("s1", Role::Publish, 60, Some("tree-2"))).contains("another tree"));
+        assert!(refuses(made("s2", Role::Publish, 60, None)).contains("another session"));
+        assert!(refuses(made("s1", Role::Watch, 60, None)).contains("another role"));
+        assert!(refuses(made("s1", Role::Publish, 5, None)).contains("expired"));
+        assert!(made("s/1", Role::Publish, 60, None).unwrap_err().contains("'s/1' cannot be"));
     }
 }
 

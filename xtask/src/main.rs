@@ -162,6 +162,7 @@ mod tests {
             "bench --cells 214",
             "bench --cells 214x0",
             "bench --only bogus",
+            "bench viewers --only",
             "soak --changes many",
             "judge --seed x",
             "compose bogus",
@@ -177,6 +178,7 @@ mod tests {
             "demo --once --mode tc",
             "test lint unit vm-quick",
             "bench fanout spread media --mode xdp --cells 214x8,1514x256 --only xdp,rtpengine",
+            "bench viewers --quick --only janus,webrtc-rs",
             "setup",
         ] {
             assert!(read(good).is_ok(), "{good}");

@@ -10,7 +10,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::num::NonZeroU32;
 
 use node::auth::AuthConfig;
-use node::config::{ConfigError, Defaults, NodeConfig, Settings, count, ice_servers, rate};
+use node::config::{ConfigError, Defaults, NodeConfig, Settings, base_path, count, ice_servers, rate};
 use node::http::Rate;
 use node::ice::IceServers;
 use node::prefix::Prefix;
@@ -23,28 +23,13 @@ use crate::capacity::Most;
 
 /// What is so unless told otherwise.
 const DEFAULTS: Defaults = Defaults { node_id: "egress-1", api_port: 7073 };
-/// Viewers unless told otherwise: what one Janus serves of 1.4 Mbit/s without losing any (docs/capacity.md).
-const VIEWERS: usize = 300;
 /// Joins of one client a second unless told otherwise.
 const JOINS: NonZeroU32 = NonZeroU32::new(50).unwrap();
 /// Where WHEP is served unless told otherwise.
 const WHEP: &str = "/whep";
-/// Paths that WHEP must leave alone.
-const OTHERS: [&str; 13] = [
-    "",
-    "/status",
-    "/topology",
-    "/refresh",
-    "/metrics",
-    "/healthz",
-    "/readyz",
-    "/mountpoint",
-    "/mountpoints",
-    "/portpool",
-    "/events",
-    "/broadcasts",
-    "/viewers",
-];
+/// How paths begin that WHEP must leave alone, besides those of all nodes.
+pub(crate) const OWN_PATHS: [&str; 7] =
+    ["/events", "/events.js", "/broadcasts", "/mountpoint", "/mountpoints", "/portpool", "/viewers"];
 
 /// The flags of an egress, as they were given.
 pub type Flags = node::config::Flags<EgressSettings>;
@@ -91,8 +76,8 @@ impl Config {
         let v6 = node.host.as_deref().is_some_and(|host| host.parse::<Ipv6Addr>().is_ok());
         let listen = if v6 { Ipv6Addr::UNSPECIFIED.into() } else { Ipv4Addr::UNSPECIFIED.into() };
         let server = ServerConfig::new(&mut node, listen, &mut settings)?;
-        let whep_path = settings.get(&WHEP_BASE_PATH, |path| path_of(path).map_err(str::to_owned))?;
-        let whep_token = settings.secret(&WHEP_TOKEN_FILE)?.map(|found| found.value);
+        let whep_path = settings.get(&WHEP_BASE_PATH, |path| base_path(path, WHEP, &OWN_PATHS))?;
+        let whep_token = settings.token(&WHEP_TOKEN_FILE)?.map(|found| found.value);
         let auth = AuthConfig::new(&mut node, &mut settings)?;
         let sources = settings.list(&SOURCES)?.map(|found| found.value).unwrap_or_default();
         let sources = node::sources::parse_all(&sources)?;
@@ -103,6 +88,7 @@ impl Config {
                 "NODE_HOST or --node-host is not set; it is the address that the tree sends media to",
             );
         }
+        let most = most(&mut settings, &node, server.bears())?;
         Ok(Config {
             api: node.api,
             listen,
@@ -112,7 +98,7 @@ impl Config {
             whep_token,
             auth,
             sources,
-            most: most(&mut settings, &node)?,
+            most,
             ice,
             log: node.log.clone(),
             node,
@@ -120,14 +106,14 @@ impl Config {
     }
 }
 
-/// How many may watch, join and listen.
-fn most(settings: &mut Settings<'_>, node: &NodeConfig) -> Result<Most, ConfigError> {
+/// How many may watch, join and listen. `viewers`: how many may watch unless told otherwise.
+fn most(settings: &mut Settings<'_>, node: &NodeConfig, viewers: usize) -> Result<Most, ConfigError> {
     let find = |setting, default: usize| {
         Ok::<_, ConfigError>(settings.get(setting, count)?.map_or(default, |number| number.get()))
     };
     let per_second = settings.get(&MAX_CLIENT_JOINS, rate)?.unwrap_or(JOINS);
     Ok(Most {
-        viewers: find(&MAX_VIEWERS, VIEWERS)?,
+        viewers: find(&MAX_VIEWERS, viewers)?,
         joining: find(&MAX_JOINING, 2_000)?,
         client_joining: find(&MAX_CLIENT_JOINING, 100)?,
         client_joins: Rate::per_second(per_second),
@@ -139,21 +125,6 @@ fn most(settings: &mut Settings<'_>, node: &NodeConfig) -> Result<Most, ConfigEr
 fn number(text: &str, what: &str) -> Result<u16, String> {
     let number = text.trim().parse().ok().filter(|number: &u16| *number != 0);
     number.ok_or_else(|| format!("must be {what}"))
-}
-
-fn path_of(path: &str) -> Result<String, &'static str> {
-    let path = path.trim_end_matches('/');
-    let sound = path.starts_with('/')
-        && path.chars().all(|c| c.is_ascii_alphanumeric() || "/-_.~".contains(c))
-        && !path.contains("//");
-    if !sound {
-        return Err("must be a path such as /whep, of letters, digits, '-', '_', '.' and '~'");
-    }
-    let first = path.match_indices('/').nth(1).map_or(path, |(end, _)| &path[..end]);
-    if OTHERS.contains(&first) {
-        return Err("is a path of the node's own; choose another");
-    }
-    Ok(path.to_owned())
 }
 
 fn bad<T>(text: impl Into<String>) -> Result<T, ConfigError> {

@@ -16,11 +16,15 @@ use crate::portpool::PortPool;
 /// First port and number of pairs unless told otherwise.
 const POOL: (u16, u16) = (6000, 100);
 /// Port of all viewers' media unless told otherwise.
-const PORT: u16 = 7074;
+const PORT: u16 = 7075;
 /// How long packets are kept, s: what it may be, and what it is unless told otherwise.
 const HISTORY: (RangeInclusive<f64>, f64) = (0.1..=10.0, 1.0);
 /// How old the keyframe may be that a new viewer gets, s.
 const CACHE: (RangeInclusive<f64>, f64) = (0.0..=10.0, 2.0);
+
+/// Viewers unless told otherwise: of a Janus, and of each thread that sends media.
+const OF_ONE_JANUS: usize = 300;
+const OF_A_THREAD: usize = 1_000;
 
 /// What serves viewers.
 #[derive(Clone, Debug)]
@@ -84,6 +88,14 @@ impl ServerConfig {
         }
     }
 
+    /// How many viewers of 1.4 Mbit/s it serves without losing any of their packets: docs/capacity.md.
+    pub fn bears(&self) -> usize {
+        match self {
+            ServerConfig::Janus(_) => OF_ONE_JANUS,
+            ServerConfig::Native(config) => OF_A_THREAD * config.threads.get(),
+        }
+    }
+
     /// Ports for mountpoints, if there are any.
     pub fn pool(&self) -> Option<&PortPool> {
         match self {
@@ -100,12 +112,13 @@ impl JanusConfig {
         let size = settings
             .get(&PORT_POOL_SIZE, |text| number(text, "a number of port pairs (1 to 65535)"))?
             .unwrap_or(POOL.1);
+        let (base_name, size_name) = (settings.name_of(&PORT_POOL_BASE)?, settings.name_of(&PORT_POOL_SIZE)?);
         let pool = PortPool::new(base, size)
-            .map_err(|why| ConfigError(format!("PORT_POOL_BASE {base}, PORT_POOL_SIZE {size}: {why}")))?;
+            .map_err(|why| ConfigError(format!("{base_name} {base}, {size_name} {size}: {why}")))?;
         let (first, last) = pool.range();
         if let Some(port) = with_rtcp(media).into_iter().find(|port| (first..=last).contains(port)) {
             return bad(format!(
-                "port {port} is one of the pool's, {first} to {last}; set PORT_POOL_BASE to another"
+                "port {port} is one of the pool's, {first} to {last}; set {base_name} to another"
             ));
         }
         let url = match settings.get(&JANUS, JanusUrl::parse)? {
@@ -133,13 +146,12 @@ fn native_config(
     settings: &mut Settings<'_>,
 ) -> Result<seats::Config, ConfigError> {
     let port = settings.get(&MEDIA_PORT, |text| number(text, "a port from 1 to 65535"))?.unwrap_or(PORT);
+    let name = settings.name_of(&MEDIA_PORT)?;
     if port == node.api.port() {
-        return bad(format!("port {port} cannot be both MEDIA_PORT and the API's"));
+        return bad(format!("port {port} cannot be both {name} and the API's"));
     }
     if with_rtcp(node.ports).contains(&port) {
-        return bad(format!(
-            "port {port} cannot be both MEDIA_PORT and one that the tree's media comes in by"
-        ));
+        return bad(format!("port {port} cannot be both {name} and one that the tree's media comes in by"));
     }
     let threads = settings.get(&MEDIA_THREADS, count)?;
     let cores = available_parallelism().map_or(1, NonZeroUsize::get);

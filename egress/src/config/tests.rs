@@ -60,7 +60,7 @@ fn the_environment_of_the_contract_is_read() {
 
 #[test]
 fn bad_settings_are_named_in_one_line() {
-    let table: [(&[(&str, &str)], &str); 34] = [
+    let table: [(&[(&str, &str)], &str); 37] = [
         (&[("RTP_AUDIO_PORT", "0")], "RTP_AUDIO_PORT '0'"),
         (&[("RTP_VIDEO_PORT", "5004x")], "RTP_VIDEO_PORT '5004x'"),
         (&[("RTP_VIDEO_PORT", "5003")], "at least 2 apart"),
@@ -68,12 +68,21 @@ fn bad_settings_are_named_in_one_line() {
         (&[("PORT_POOL_SIZE", "0")], "PORT_POOL_SIZE '0'"),
         (&[("PORT_POOL_SIZE", "many")], "PORT_POOL_SIZE 'many'"),
         (&[("PORT_POOL_BASE", "65000"), ("PORT_POOL_SIZE", "1000")], "65535"),
-        (&[("PORT_POOL_BASE", "5000")], "port 5002 is one of the pool's"),
+        (
+            &[("PORT_POOL_BASE", "5000")],
+            "port 5002 is one of the pool's, 5000 to 5299; set PORT_POOL_BASE to",
+        ),
+        (&[("RTP_AUDIO_PORT", "6000"), ("RTP_VIDEO_PORT", "6998")], "set port-pool-base to"),
         (&[("JANUS_STREAMING_WS_URL", "http://a:1")], "JANUS_STREAMING_WS_URL 'http://a:1'"),
         (&[("JANUS_STREAMING_WS_URL", "ws://:8188")], "must be ws://HOST:PORT"),
         (&[("WHEP_BASE_PATH", "whep")], "WHEP_BASE_PATH 'whep'"),
         (&[("WHEP_BASE_PATH", "/")], "must be a path"),
         (&[("WHEP_BASE_PATH", "/mountpoint/x")], "the node's own"),
+        (
+            &[("WHEP_BASE_PATH", "/events.js")],
+            "WHEP_BASE_PATH '/events.js': /events.js is a path of the node's own",
+        ),
+        (&[("WHEP_TOKEN", "é")], "WHEP_TOKEN has blanks or special characters"),
         (&[("REDIS_URL", "redis://127.0.0.1")], "NODE_HOST"),
         (&[("ADMIN", "7080")], "ADMIN '7080': must be ADDRESS:PORT"),
         (&[("ADMIN", "127.0.0.1:7073")], "is where the API listens"),
@@ -109,9 +118,16 @@ fn bad_settings_are_named_in_one_line() {
 }
 
 #[test]
+fn the_pool_is_named_as_it_was_given() {
+    let why = with(&["--port-pool-base", "65000"], &[], "port-pool-size = 1000").unwrap_err().0;
+    let wanted = "--port-pool-base 65000, port-pool-size in the configuration file 1000: ";
+    assert!(why.starts_with(wanted) && why.contains("65535"), "{why}");
+}
+
+#[test]
 fn a_native_server_needs_no_janus() {
     let (server, config) = native(&[("MEDIA_THREADS", "3")]);
-    assert_eq!((server.listen, server.threads.get()), ("0.0.0.0:7074".parse().unwrap(), 3));
+    assert_eq!((server.listen, server.threads.get()), ("0.0.0.0:7075".parse().unwrap(), 3));
     assert_eq!((server.history.as_millis(), server.keyframe_cache.as_millis()), (1000, 2000));
     assert!(server.advertise.is_empty() && config.server.pool().is_none());
     // What the pool would take is free for others.

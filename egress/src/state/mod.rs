@@ -147,7 +147,7 @@ impl Egress {
         player: &str,
         place: Place,
     ) -> Result<Reply, EgressError> {
-        let mountpoint = self.mountpoint(session)?;
+        let mountpoint = self.shown(session)?;
         self.audience.watch(&*self.server, self.link.check(), mountpoint, offer, player, place).await
     }
 
@@ -155,6 +155,16 @@ impl Egress {
     pub fn mountpoint(&self, session: &str) -> Result<Mountpoint, EgressError> {
         let found = self.books().get(session).cloned();
         found.ok_or_else(|| EgressError::UnknownSession(session.to_owned()))
+    }
+
+    /// The same for somebody who wants to watch. That the session has no mountpoint yet, for want of Janus or of ports, will pass.
+    pub fn shown(&self, session: &str) -> Result<Mountpoint, EgressError> {
+        let books = self.books();
+        let found = books.get(session).cloned();
+        found.ok_or_else(|| match books.wants(session) {
+            true => EgressError::NotReady(session.to_owned()),
+            false => EgressError::UnknownSession(session.to_owned()),
+        })
     }
 
     fn books(&self) -> MutexGuard<'_, Books> {

@@ -33,6 +33,12 @@ fn a_foreign_socket_keeps_no_session_back() {
     // None is left; that is this session's bad luck, and no other's.
     world.session("s2", 4002, [11, 12]);
     world.until("refused", || warnings().contains("session s2: 1 of 3 pairs"));
+    // Whoever would watch it is not told that there is no such session, nor who has the ports.
+    let (status, head, answer) = world.request("POST", "/whep/endpoint/s2", &[], "");
+    assert_eq!((status, &answer), (503, &json!({ "error": "session s2 is not ready yet" })));
+    assert!(head.to_ascii_lowercase().contains("retry-after: "), "{head}");
+    assert_eq!(world.request("HEAD", "/whep/endpoint/s2", &[], "").0, 503);
+    assert_eq!(world.request("GET", "/mountpoint/s2", &[], "").0, 404);
     let (status, answer) =
         world.post("/mountpoint/create", &json!({ "sessionId": "s3", "audioSsrc": 21, "videoSsrc": 22 }));
     assert!(status == 503 && answer["error"].as_str().unwrap().contains(&me), "{answer}");

@@ -14,9 +14,9 @@ fn a_mountpoint_that_janus_makes_late_is_no_obstacle() {
     let create = || {
         world.post("/mountpoint/create", &json!({ "sessionId": "s1", "audioSsrc": 7777, "videoSsrc": 8888 }))
     };
-    world.janus.process().signal(Signal::SIGSTOP).unwrap();
+    world.janus().process().signal(Signal::SIGSTOP).unwrap();
     let (status, answer) = create();
-    world.janus.process().signal(Signal::SIGCONT).unwrap();
+    world.janus().process().signal(Signal::SIGCONT).unwrap();
     assert!(status == 503 && answer["error"].as_str().unwrap().contains("did not answer"), "{answer}");
 
     let mut answers = Vec::new();

@@ -6,7 +6,7 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::ops::Deref;
 
 use node::auth::AuthConfig;
-use node::config::{ConfigError, Defaults, JanusUrl, NodeConfig, Settings, ice_servers};
+use node::config::{ConfigError, Defaults, JanusUrl, NodeConfig, Settings, base_path, ice_servers};
 use node::ice::IceServers;
 use node::secret::Secret;
 use settings::*;
@@ -19,6 +19,8 @@ pub use settings::InjectionSettings;
 const DEFAULTS: Defaults = Defaults { node_id: "injection-1", api_port: 7070 };
 /// Where publishers publish.
 const DEFAULT_WHIP: &str = "/whip";
+/// How paths begin that WHIP must leave alone, besides those of all nodes.
+pub(crate) const OWN_PATHS: [&str; 4] = ["/publish", "/standing", "/session", "/sessions"];
 
 /// The flags of an injection, as they were given.
 pub type Flags = node::config::Flags<InjectionSettings>;
@@ -88,7 +90,7 @@ impl Config {
         let api_secret = secret(&JANUS_API_SECRET_FILE)?;
         let room_secret = secret(&JANUS_ROOM_SECRET_FILE)?;
         let admin_key = secret(&JANUS_ADMIN_KEY_FILE)?;
-        let whip_token = secret(&WHIP_TOKEN_FILE)?;
+        let whip_token = settings.token(&WHIP_TOKEN_FILE)?.map(|found| found.value);
         let auth = AuthConfig::new(&mut node, &mut settings)?;
         let ice = ice_servers(&mut settings)?;
         node.warnings.append(&mut settings.warnings);
@@ -96,13 +98,11 @@ impl Config {
             Some(janus) => janus,
             None => JanusUrl::parse(JANUS.default).map_err(ConfigError)?,
         };
-        let media_address = settings.get(&JANUS_MEDIA_ADDRESS, |text| {
-            text.parse().map_err(|_| "must be an address, for instance 10.0.0.5".to_owned())
-        })?;
-        let whip_path = settings.get(&WHIP_BASE_PATH, whip_path)?.unwrap_or_else(|| DEFAULT_WHIP.to_owned());
+        let media_address = settings.get(&JANUS_MEDIA_ADDRESS, media_address)?;
+        let whip_path = settings.get(&WHIP_BASE_PATH, |path| base_path(path, DEFAULT_WHIP, &OWN_PATHS))?;
         let guarded = whip_token.is_some() || auth.keys.is_some() || auth.authorize.is_some();
         let takeover = settings.get(&TAKEOVER, |text| takeover(text, guarded))?.unwrap_or_default();
-        let rtmp = settings.get(&RTMP, |text| beside(node.api, listen(text)?))?;
+        let rtmp = settings.get(&RTMP, |text| beside(node.api, auth.admin, listen(text)?))?;
         let rtmp_waiting = settings.get(&RTMP_WAITING, places)?.unwrap_or(64);
         let rtmp_waiting_each = settings.get(&RTMP_WAITING_PER_ADDRESS, places)?.unwrap_or(8);
         for open in [Some(node.api), rtmp].into_iter().flatten() {
@@ -123,7 +123,7 @@ impl Config {
                 admin_key,
                 media_address,
             },
-            whip_path,
+            whip_path: whip_path.unwrap_or_else(|| DEFAULT_WHIP.to_owned()),
             whip_token,
             auth,
             takeover,
@@ -135,18 +135,10 @@ impl Config {
     }
 }
 
-fn whip_path(text: &str) -> Result<String, String> {
-    let path = text.strip_suffix('/').unwrap_or(text);
-    let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-._~/".contains(&byte);
-    let taken =
-        ["/standing", "/session", "/sessions", "/publish", "/status", "/topology", "/refresh", "/metrics"];
-    if !path.starts_with('/') || path.contains("//") || !path.bytes().all(plain) {
-        return Err("must be a path such as /whip, of letters, digits and '-._~/'".to_owned());
-    }
-    if taken.contains(&path) {
-        return Err("is a path of the node itself; choose another, for instance /whip".to_owned());
-    }
-    Ok(path.to_owned())
+fn media_address(text: &str) -> Result<IpAddr, String> {
+    let address =
+        text.parse().ok().filter(|address: &IpAddr| !address.is_unspecified() && !address.is_multicast());
+    address.ok_or_else(|| "must be an address that Janus can send to, for instance 10.0.0.5".to_owned())
 }
 
 fn takeover(text: &str, guarded: bool) -> Result<Takeover, String> {
@@ -165,12 +157,18 @@ fn places(text: &str) -> Result<usize, String> {
     number.ok_or_else(|| "must be a number from 1 to 10000".to_owned())
 }
 
-/// Refuses an address that the API has.
-fn beside(api: SocketAddr, rtmp: SocketAddr) -> Result<SocketAddr, String> {
-    let everywhere = api.ip().is_unspecified() || rtmp.ip().is_unspecified();
-    match api.port() == rtmp.port() && (everywhere || api.ip() == rtmp.ip()) {
-        true => Err(format!("the HTTP API listens on {api}; take another port, as a rule 1935")),
-        false => Ok(rtmp),
+/// Refuses an address that another listener has.
+fn beside(api: SocketAddr, admin: Option<SocketAddr>, rtmp: SocketAddr) -> Result<SocketAddr, String> {
+    let in_the_way = |other: &SocketAddr| {
+        let everywhere = other.ip().is_unspecified() || rtmp.ip().is_unspecified();
+        other.port() == rtmp.port() && (everywhere || other.ip() == rtmp.ip())
+    };
+    if in_the_way(&api) {
+        return Err(format!("the HTTP API listens on {api}; take another port, as a rule 1935"));
+    }
+    match admin.filter(in_the_way) {
+        Some(admin) => Err(format!("operators have {admin} (admin); take another port, as a rule 1935")),
+        None => Ok(rtmp),
     }
 }
 

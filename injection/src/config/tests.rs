@@ -55,9 +55,14 @@ fn what_makes_no_sense_is_refused_in_one_line_that_names_it() {
         ("JANUS_VIDEOROOM_WS_URL", "ws://a:0"),
         ("JANUS_VIDEOROOM_WS_URL", "ws://a:x"),
         ("JANUS_MEDIA_ADDRESS", "here"),
+        ("JANUS_MEDIA_ADDRESS", "0.0.0.0"),
+        ("JANUS_MEDIA_ADDRESS", "ff02::1"),
+        ("WHIP_TOKEN", "é"),
         ("WHIP_BASE_PATH", "whip"),
         ("WHIP_BASE_PATH", "/a/{b}"),
         ("WHIP_BASE_PATH", "/session"),
+        ("WHIP_BASE_PATH", "/publish/whip"),
+        ("WHIP_BASE_PATH", "/healthz"),
         ("RTP_AUDIO_PORT", "0"),
         ("RTP_VIDEO_PORT", "65535"),
         ("RTP_AUDIO_PORT", "many"),
@@ -73,6 +78,8 @@ fn what_makes_no_sense_is_refused_in_one_line_that_names_it() {
         let error = config(&[(name, value)]).unwrap_err().0;
         assert!(error.starts_with(name) && !error.contains('\n'), "{name}={value}: {error}");
     }
+    let admin = config(&[("ADMIN", "127.0.0.1:7080"), ("RTMP", "7080")]).unwrap_err().0;
+    assert!(admin.starts_with("RTMP '7080': operators have 127.0.0.1:7080 (admin)"), "{admin}");
     let close = config(&[("RTP_AUDIO_PORT", "5003")]).unwrap_err().0;
     assert!(close.contains("at least 2 apart"), "{close}");
     let both = config(&[("WHIP_TOKEN", "a"), ("WHIP_TOKEN_FILE", "/b")]).unwrap_err().0;

@@ -27,9 +27,9 @@ const ANSWER: Duration = Duration::from_secs(5);
 /// How long a refused one has to read why.
 const FAREWELL: Duration = Duration::from_secs(2);
 
-/// Takes an encoder in and stays with it. `taken` ends when another gets its place, because it keeps silent.
+/// Takes an encoder in and stays with it. `ahead`: what has been read of it already. `taken` ends when another gets its place, because it keeps silent.
 pub async fn serve(
-    socket: TcpStream,
+    (socket, ahead): (TcpStream, Vec<u8>),
     from: SocketAddr,
     injector: Arc<Injector>,
     mut place: Place,
@@ -37,6 +37,7 @@ pub async fn serve(
 ) {
     let mut connection = Connection {
         socket,
+        ahead,
         from,
         protocol: Protocol::default(),
         answer: Vec::new(),
@@ -66,6 +67,8 @@ const SILENT: &str = "it has not said what it publishes";
 /// A socket, and what is spoken on it.
 pub(super) struct Connection {
     socket: TcpStream,
+    /// What was read before it was known who it is.
+    ahead: Vec<u8>,
     from: SocketAddr,
     protocol: Protocol,
     answer: Vec<u8>,
@@ -137,6 +140,12 @@ impl Connection {
 
     /// How many bytes have come; none: the encoder has gone. It can be cancelled.
     pub async fn read(&mut self) -> Result<usize, String> {
+        if !self.ahead.is_empty() {
+            let count = self.ahead.len().min(self.buffer.len());
+            self.buffer[..count].copy_from_slice(&self.ahead[..count]);
+            self.ahead.drain(..count);
+            return Ok(count);
+        }
         self.socket.read(&mut self.buffer).await.map_err(|error| error.to_string())
     }
 

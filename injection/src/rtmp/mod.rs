@@ -37,17 +37,22 @@ mod places;
 pub mod protocol;
 mod publishing;
 
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use node::http::Client;
-use tokio::net::TcpListener;
+use node::http::{Beginning, Client};
+use tokio::net::{TcpListener, TcpStream};
 
 use crate::injector::Injector;
 
 pub use books::Books;
+use books::Refusal;
 pub use bridge::init;
 pub use places::Places;
+
+/// How long a proxy may take to say for whom it connects.
+const HEADER: Duration = Duration::from_secs(10);
 
 /// Takes encoders in until the program ends.
 pub async fn serve(listener: TcpListener, injector: Arc<Injector>) {
@@ -62,9 +67,35 @@ pub async fn serve(listener: TcpListener, injector: Arc<Injector>) {
                 continue;
             }
         };
-        let (place, taken) = places.enter(Client::new(from.ip()).network());
-        tokio::spawn(connection::serve(socket, from, injector.clone(), place, taken));
+        let (injector, books, places) = (injector.clone(), books.clone(), places.clone());
+        tokio::spawn(async move {
+            match entered(socket, from, &injector).await {
+                Ok((socket, ahead, from)) => {
+                    let (place, taken) = places.enter(Client::new(from.ip()).network());
+                    connection::serve((socket, ahead), from, injector, place, taken).await;
+                }
+                Err(why) => books.refuse(Refusal::Malformed, from, &why),
+            }
+        });
     }
+}
+
+/// A connection with what has been read of it, and who is at its other end: a proxy that says for whom it connects has said it.
+async fn entered(
+    socket: TcpStream,
+    from: SocketAddr,
+    injector: &Injector,
+) -> Result<(TcpStream, Vec<u8>, SocketAddr), String> {
+    if !injector.config().http.has_header(from.ip()) {
+        return Ok((socket, Vec::new(), from));
+    }
+    let mut beginning = Beginning::new(socket);
+    let source = match tokio::time::timeout(HEADER, beginning.proxied()).await {
+        Ok(source) => source.map_err(|error| format!("no PROXY protocol header: {error}"))?,
+        Err(_) => return Err("no PROXY protocol header in time (proxy-protocol)".to_owned()),
+    };
+    let (socket, ahead) = beginning.into_parts();
+    Ok((socket, ahead, source.unwrap_or(from)))
 }
 
 /// What an injection knows of its RTMP connections.

@@ -117,6 +117,10 @@ fn a_hash_that_is_not_whole_is_refused_by_name() {
         assert!(error.contains(name), "{error}");
     }
     assert!(Session::of("s1", &fields("recipients")).is_ok());
+    // No publisher could be told where it is.
+    for name in ["s/1", "s 1", "..", ""] {
+        assert!(Session::of(name, &fields("")).is_err_and(|why| why.contains("part of addresses")), "{name}");
+    }
 }
 
 proptest! {

@@ -36,6 +36,7 @@ mod publishers_need_the_token;
 mod publishers_reach_janus_by_turn_alone;
 mod publishing_again_goes_on_without_a_gap;
 mod redis_may_come_late_and_go;
+mod rtmp_comes_through_a_proxy;
 mod rtmp_encoders_are_refused_in_words;
 mod rtmp_encoders_change_as_they_go;
 mod rtmp_encoders_free_their_place;

@@ -102,6 +102,7 @@ fn body_of(words: &str) -> String {
         "offer of H264 High" => video("a=rtpmap:98 H264/90000\r\na=fmtp:98 profile-level-id=64001f\r\n"),
         "offer with 65 candidates" => OFFER.to_owned() + &candidates(65),
         "candidate" => candidates(1),
+        "no candidate" => "a=candidate:nonsense\r\n".to_owned(),
         "65 candidates" => candidates(65),
         "ICE restart" => "a=ice-ufrag:wxyz\r\na=ice-pwd:wxyzwxyzwxyzwxyzwxyzwx\r\n".to_owned(),
         "garbage" => "garbage".to_owned(),

@@ -20,7 +20,7 @@ const LOOK: Duration = Duration::from_secs(1);
 /// Larger files are none of ours.
 const LARGEST: u64 = 256 * 1024;
 /// RFC 7518 section 3.2.
-const SHORTEST_SECRET: usize = 32;
+pub(super) const SHORTEST_SECRET: usize = 32;
 /// RFC 8032 section 5.1.5.
 const ED25519_KEY: usize = 32;
 

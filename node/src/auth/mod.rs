@@ -15,6 +15,7 @@ mod claims;
 mod config;
 mod hook;
 mod hosts;
+mod issue;
 mod jwt;
 mod keys;
 
@@ -29,6 +30,7 @@ pub use config::{
 };
 pub use hook::Hook;
 pub use hosts::Hosts;
+pub use issue::{Grant, SigningKey};
 pub use jwt::Sealed;
 pub use keys::{Keys, KeysError};
 
@@ -48,6 +50,12 @@ impl Role {
             Role::Publish => "publish",
             Role::Watch => "watch",
         }
+    }
+
+    /// The role of this name.
+    pub fn parse(name: &str) -> Result<Role, String> {
+        let named = [Role::Publish, Role::Watch].into_iter().find(|role| role.name() == name);
+        named.ok_or_else(|| "must be publish or watch".to_owned())
     }
 }
 

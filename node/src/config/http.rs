@@ -1,5 +1,6 @@
 //! How HTTP is served: proxies in front, and how much anybody may take.
 
+use std::net::IpAddr;
 use std::num::{NonZeroU32, NonZeroUsize};
 
 use super::setting::{Kind, Setting};
@@ -22,7 +23,7 @@ pub const PROXY_PROTOCOL: Setting = Setting {
     kind: Kind::Word(&["on", "off"]),
     value: "on|off",
     default: "off",
-    help: "Whether trusted proxies begin every connection with a PROXY protocol header, version 1 or 2",
+    help: "Whether trusted proxies begin every connection, of HTTP or RTMP, with a PROXY protocol header, version 1 or 2",
     ..Setting::NEW
 };
 /// `max-connections`.
@@ -106,6 +107,11 @@ impl HttpConfig {
     pub fn most_connections(&self) -> usize {
         let possible = Bounds::of_process().map_or(512, |bounds| bounds.connections);
         self.connections.map_or(possible, |wanted| wanted.get().min(possible))
+    }
+
+    /// Whether a peer is a proxy that says first for whom it connects.
+    pub fn has_header(&self, peer: IpAddr) -> bool {
+        self.proxy_protocol && self.trusted.includes(peer)
     }
 
     pub(super) fn new(settings: &mut Settings<'_>) -> Result<HttpConfig, ConfigError> {

@@ -15,6 +15,7 @@ mod http;
 mod ice;
 mod janus;
 mod log;
+mod path;
 mod ports;
 mod redis;
 mod setting;
@@ -32,7 +33,8 @@ pub use http::*;
 pub use ice::*;
 pub use janus::{JANUS_URL, JanusUrl};
 pub use log::log_filter;
-pub use ports::{DEFAULT_PORTS, check_pair, rtp_port};
+pub use path::{base_path, routes};
+pub use ports::{DEFAULT_PORTS, check_pair};
 pub use setting::{Kind, Setting, Table, Way};
 pub use source::{Found, Level, Settings};
 
@@ -152,8 +154,8 @@ pub struct NodeConfig {
 impl NodeConfig {
     /// What every node has, of all that was asked for, checked as a whole.
     pub fn new(defaults: Defaults, settings: &mut Settings<'_>) -> Result<NodeConfig, ConfigError> {
-        let token = token(settings, &API_TOKEN_FILE)?.map(|token| token.value);
-        let read_token = self::token(settings, &READ_TOKEN_FILE)?;
+        let token = settings.token(&API_TOKEN_FILE)?.map(|token| token.value);
+        let read_token = settings.token(&READ_TOKEN_FILE)?;
         if let (None, Some(reading)) = (&token, &read_token) {
             return bad(format!(
                 "{} would guard what is read and leave open what is changed; set API_TOKEN or --api-token-file as well",
@@ -167,11 +169,7 @@ impl NodeConfig {
         if let (None, Some(name)) = (&redis, grace_given) {
             settings.warnings.push(redis::useless(&name));
         }
-        let ports = [
-            settings.get(&RTP_AUDIO_PORT, rtp_port)?.unwrap_or(DEFAULT_PORTS[0]),
-            settings.get(&RTP_VIDEO_PORT, rtp_port)?.unwrap_or(DEFAULT_PORTS[1]),
-        ];
-        check_pair(ports).map_err(ConfigError)?;
+        let ports = ports::rtp_ports(settings)?;
         let host = settings.get(&NODE_HOST, node_host)?;
         let names = match settings.list(&ALLOWED_HOSTS)? {
             Some(list) => {
@@ -193,17 +191,6 @@ impl NodeConfig {
             log: settings.get(&LOG, log_filter)?.unwrap_or_else(|| "info".to_owned()),
             warnings: std::mem::take(&mut settings.warnings),
         })
-    }
-}
-
-/// A token that goes into a header.
-fn token(settings: &mut Settings<'_>, setting: &Setting) -> Result<Option<Found<Secret>>, ConfigError> {
-    let token = settings.secret(setting)?;
-    match &token {
-        Some(token) if !token.value.reveal().bytes().all(|byte| byte.is_ascii_graphic()) => {
-            bad(format!("{} has blanks or special characters in it; use printable ASCII", token.name))
-        }
-        _ => Ok(token),
     }
 }
 
@@ -242,7 +229,8 @@ fn address(
 ) -> Result<SocketAddr, ConfigError> {
     let (whole, port) = (settings.find(&API)?, settings.find(&API_PORT)?);
     let form = "must be ADDRESS:PORT, for instance 0.0.0.0:7070";
-    let api = whole.as_ref().map(|api| api.checked(|text| text.parse().map_err(|_| form.to_owned())));
+    let parsed = |text: &str| text.parse().ok().filter(|api: &SocketAddr| api.port() != 0);
+    let api = whole.as_ref().map(|api| api.checked(|text| parsed(text).ok_or_else(|| form.to_owned())));
     let api: SocketAddr = api.unwrap_or_else(|| Ok(SocketAddr::new(host.into(), default_port)))?;
     let Some(port) = port else { return Ok(api) };
     let number = port.checked(port_number)?;

@@ -76,13 +76,20 @@ impl<'a> Settings<'a> {
         Ok(Settings { flags: flags.into_given(), env, file, prefix: T::PREFIX, warnings: Vec::new() })
     }
 
-    /// The setting's value, where it was made.
+    /// The setting's value, where it was made. A flag or key that is there has one.
     pub fn find(&self, setting: &Setting) -> Result<Option<Found<String>>, ConfigError> {
-        let found = self.find_all(setting)?;
-        Ok(found.and_then(|Found { value, level, name }| {
-            let value = value.into_iter().next_back()?;
-            Some(Found { value, level, name })
-        }))
+        let Some(Found { value, level, name }) = self.find_all(setting)? else { return Ok(None) };
+        match value.into_iter().next_back() {
+            Some(value) if value.trim().is_empty() => {
+                bad(format!("{name} is empty; give it a value ({}) or leave it out", setting.value))
+            }
+            value => Ok(value.map(|value| Found { value, level, name })),
+        }
+    }
+
+    /// What a setting is called where it was made, or everywhere, if it was not.
+    pub fn name_of(&self, setting: &Setting) -> Result<String, ConfigError> {
+        Ok(self.find(setting)?.map_or_else(|| setting.name.to_owned(), |found| found.name))
     }
 
     /// The same, of which there may be several.
@@ -118,6 +125,17 @@ impl<'a> Settings<'a> {
                 Ok(Some(Found { value, level: path.level, name: path.name }))
             }
             (None, None) => Ok(None),
+        }
+    }
+
+    /// A secret that goes into a header, such as a bearer token.
+    pub fn token(&mut self, setting: &Setting) -> Result<Option<Found<Secret>>, ConfigError> {
+        let token = self.secret(setting)?;
+        match &token {
+            Some(token) if !token.value.reveal().bytes().all(|byte| byte.is_ascii_graphic()) => {
+                bad(format!("{} has blanks or special characters in it; use printable ASCII", token.name))
+            }
+            _ => Ok(token),
         }
     }
 

@@ -315,13 +315,33 @@ fn names_hosts_ports_and_times_are_checked() {
         assert_refused(&format!("{variable}={value}"), by_env(&[(variable, value)]), &[variable]);
     }
     assert_refused("port", by_env(&[("REDIS_HOST", "h"), ("REDIS_PORT", "x")]), &["REDIS_PORT 'x'"]);
-    assert_refused("a flag that is empty", with(&["--node-id", ""], &[], ""), &["--node-id"]);
+    assert_refused("a flag that is empty", with(&["--node-id", ""], &[], ""), &["--node-id is empty"]);
+    assert_refused("a key", with(&[], &[], "log = ' '"), &["log in the configuration file is empty"]);
+    for api in ["127.0.0.1:0", "[::]:0"] {
+        assert_refused(api, by_env(&[("API", api)]), &["API '", "ADDRESS:PORT"]);
+    }
     let good = [("NODE_ID", &long[1..]), ("NODE_HOST", "[fd00::5]"), ("API_PORT", "7072")];
     let config = by_env(&good).unwrap();
     assert_eq!(
         (config.node_id.len(), config.host.as_deref(), config.api.port()),
         (63, Some("fd00::5"), 7072)
     );
+}
+
+#[test]
+fn ports_that_are_too_close_are_named_as_they_were_given() {
+    let table: [(&[&str], &[(&str, &str)], &str); 3] = [
+        (
+            &["--rtp-video-port", "6003"],
+            &[("RTP_AUDIO_PORT", "6002")],
+            "RTP_AUDIO_PORT 6002 and --rtp-video-port 6003 ",
+        ),
+        (&[], &[("RTP_VIDEO_PORT", "5003")], "rtp-audio-port 5002 and RTP_VIDEO_PORT 5003 "),
+        (&["--audio-port", "5005"], &[], "--rtp-audio-port 5005 and rtp-video-port 5004 "),
+    ];
+    for (flags, variables, wanted) in table {
+        assert_refused(wanted, with(flags, variables, ""), &[wanted, "at least 2 apart"]);
+    }
 }
 
 #[test]

@@ -47,13 +47,18 @@ pub fn pool(what: &str, by: &str, ports: std::ops::RangeInclusive<u16>) -> Findi
         [] => Ok(format!("UDP {first} to {last} are free, or {by}'s")),
         _ => Err(format!("of UDP {first} to {last} others have {}", others.join(", "))),
     };
-    Finding::wanted(what, result, "set PORT_POOL_BASE to another, or stop those programs")
+    Finding::wanted(what, result, "set port-pool-base to another, or stop those programs")
 }
 
 /// The largest receive buffer that the kernel gives, against what the node asks for: a burst that comes while it is busy
 /// waits there.
 pub fn receive_buffer(wanted: usize) -> Finding {
     at_least("receive buffer", "net.core.rmem_max", wanted as u64, "bursts of media are lost")
+}
+
+/// The same of what is sent: what cannot leave at once waits there.
+pub fn send_buffer(wanted: usize) -> Finding {
+    at_least("send buffer", "net.core.wmem_max", wanted as u64, "bursts of media to many viewers are lost")
 }
 
 /// The buffer that programs get that ask for none, as Janus for the media of mountpoints.

@@ -64,6 +64,11 @@ impl Beginning {
         }
     }
 
+    /// The connection, and what has been read of it already.
+    pub fn into_parts(self) -> (TcpStream, Vec<u8>) {
+        (self.stream, self.read)
+    }
+
     /// The connection, as if nothing had been read of it but what was taken off.
     pub fn into_stream(self) -> impl AsyncRead + AsyncWrite + Send + Unpin + 'static {
         let (read, write) = self.stream.into_split();

@@ -38,6 +38,7 @@ use tokio::net::TcpListener;
 
 pub use crate::auth::Access;
 use crate::view::Topology;
+pub use beginning::Beginning;
 pub use classified::{Classified, ErrorClass};
 pub use client::{Client, Trusted, proxy_protocol};
 pub use failed::{Failed, Failure};

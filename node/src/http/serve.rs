@@ -146,7 +146,7 @@ async fn begin(
     let door = &place.door;
     let mut beginning = Beginning::new(stream);
     let begun = async {
-        if door.has_header(peer) {
+        if door.limits.config().has_header(peer.ip()) {
             let source = beginning.proxied().await.inspect_err(|error| {
                 door.limits.met(Limit::ProxyProtocol);
                 tracing::debug!("{peer}: {error}");

@@ -68,6 +68,8 @@ pub struct Sessions {
     named: BTreeSet<String>,
     /// Those of them that the look under way answers.
     asked: BTreeSet<String>,
+    /// Active ones that are of no use, and why: as it was said last.
+    odd: BTreeMap<String, String>,
     /// What may have vanished because the server lost its data, and until when it is held.
     held: BTreeMap<String, Duration>,
 }
@@ -85,6 +87,7 @@ impl Sessions {
             behind: None,
             named: BTreeSet::new(),
             asked: BTreeSet::new(),
+            odd: BTreeMap::new(),
             held: BTreeMap::new(),
         }
     }
@@ -168,9 +171,13 @@ impl Sessions {
         wanted.into_iter().cloned().collect()
     }
 
-    /// From a look to what is different, if anything is or nothing was told yet, and the names of those whose hash is of no
-    /// use.
-    pub fn observe(&mut self, look: Look, now: Duration) -> (Option<Vec<SessionChange>>, Vec<String>) {
+    /// From a look to what is different, if anything is or nothing was told yet, and those that are of no use, each with why,
+    /// unless that was said already.
+    pub fn observe(
+        &mut self,
+        look: Look,
+        now: Duration,
+    ) -> (Option<Vec<SessionChange>>, Vec<(String, String)>) {
         let Look { names, index, hashes } = look;
         let (mut changes, mut odd) = (Vec::new(), Vec::new());
         self.asked.clear();
@@ -196,14 +203,22 @@ impl Sessions {
         for id in ended {
             changes.extend(self.take(SessionChange::Ended(id), false));
         }
+        self.odd.retain(|id, _| names.active.contains(id));
         for (id, hash) in hashes.into_iter().filter(|(id, _)| names.active.contains(id)) {
-            let change = match hash.read(&id, &self.tree_id) {
-                Read::Ours(session) => SessionChange::Is(session),
-                Read::Elsewhere | Read::Ended => SessionChange::Ended(id.clone()),
-                Read::Odd => {
-                    odd.push(id.clone());
-                    SessionChange::Ended(id.clone())
+            let read = hash.read(&id, &self.tree_id);
+            // An injection lists a session before it writes it.
+            let why = if let Read::Odd(why) = &read { Some(why).filter(|_| hash.is_there()) } else { None };
+            match why {
+                None => drop(self.odd.remove(&id)),
+                Some(why) if self.odd.get(&id) == Some(why) => {}
+                Some(why) => {
+                    self.odd.insert(id.clone(), why.clone());
+                    odd.push((id.clone(), why.clone()));
                 }
+            }
+            let change = match read {
+                Read::Ours(session) => SessionChange::Is(session),
+                Read::Elsewhere | Read::Ended | Read::Odd(_) => SessionChange::Ended(id.clone()),
             };
             changes.extend(self.take(change, names.indexed.contains(&id)));
         }

@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 use super::Follows;
 use super::keeper::Keeper;
 use crate::addresses;
+use crate::contract::key;
 use crate::redis::connect::Link;
 use crate::redis::failure::Failure;
 use crate::redis::pulse::{self, Beat};
@@ -282,8 +283,9 @@ impl<F: Follows> Keeper<F> {
         if held && !self.sessions.holds() {
             tracing::warn!("the grace is over: no session is held any more, and Redis is followed again");
         }
-        if !odd.is_empty() {
-            tracing::debug!(sessions = odd.join(" "), "sessions without SSRCs");
+        for (id, why) in odd {
+            let id: String = id.chars().take(80).flat_map(char::escape_debug).collect();
+            tracing::warn!("session {id} is not taken: {why}; mend the hash {}", key::session(&id));
         }
         if let Some(changes) = changes {
             self.inbox.during(self.node.sessions(changes)).await;

@@ -34,7 +34,7 @@ impl ChildSpec {
         if !printable(host) || host.len() >= HOST {
             return bad(format!("child {name} has no usable host; write NAME=HOST:AUDIO:VIDEO"));
         }
-        check_ports(&format!("child {name}"), ports)?;
+        check_ports(ports).map_err(|why| ConfigError(format!("child {name}: {why}")))?;
         Ok(ChildSpec { name: name.to_owned(), host: host.to_owned(), ports })
     }
 }
@@ -60,7 +60,8 @@ impl FromStr for ChildSpec {
         if host.is_empty() {
             return bad(format!("child {name} has no address: {form}"));
         }
-        ChildSpec::new(name, host, [port(name, audio)?, port(name, video)?])
+        let port = |text| port(text).map_err(|why| ConfigError(format!("child {name}: {why}")));
+        ChildSpec::new(name, host, [port(audio)?, port(video)?])
     }
 }
 
@@ -92,47 +93,45 @@ pub struct Listen {
 }
 
 impl FromStr for Listen {
-    type Err = ConfigError;
+    type Err = String;
 
-    fn from_str(text: &str) -> Result<Listen, ConfigError> {
+    fn from_str(text: &str) -> Result<Listen, String> {
         let form = "write [ADDRESS:]AUDIO:VIDEO, for instance 5002:5004 or 10.0.0.5:5002:5004";
         let mut parts = text.rsplitn(3, ':');
         let (Some(video), Some(audio)) = (parts.next(), parts.next()) else {
-            return bad(format!("--listen '{text}': {form}"));
+            return Err(form.to_owned());
         };
         let address = match parts.next() {
             None | Some("" | "*") => None,
             Some(address) => {
                 let bare = address.trim_start_matches('[').trim_end_matches(']');
-                let parsed =
-                    bare.parse().map_err(|_| ConfigError(format!("--listen address '{address}': {form}")))?;
-                Some(parsed)
+                Some(bare.parse().map_err(|_| form.to_owned())?)
             }
         };
-        let ports = [port("--listen", audio)?, port("--listen", video)?];
-        check_ports("--listen", ports)?;
+        let ports = [port(audio)?, port(video)?];
+        check_ports(ports)?;
         Ok(Listen { address, ports })
     }
 }
 
-fn port(what: &str, text: &str) -> Result<u16, ConfigError> {
-    text.parse().map_err(|_| ConfigError(format!("{what}: port '{text}' is not a number from 1 to 65534")))
+fn port(text: &str) -> Result<u16, String> {
+    text.parse().map_err(|_| format!("port '{text}' is not a number from 1 to 65534"))
 }
 
 /// RTCP goes to the port after each RTP port (RFC 3550 section 11), so four ports must differ.
-fn check_ports(what: &str, [audio, video]: [u16; 2]) -> Result<(), ConfigError> {
+fn check_ports([audio, video]: [u16; 2]) -> Result<(), String> {
     if audio == 0 || video == 0 {
-        return bad(format!("{what}: port 0 is not a port; choose ports from 1 to 65534"));
+        return Err("port 0 is not a port; choose ports from 1 to 65534".to_owned());
     }
     if audio == u16::MAX || video == u16::MAX {
-        return bad(format!("{what}: port 65535 leaves no port for RTCP; choose ports from 1 to 65534"));
+        return Err("port 65535 leaves no port for RTCP; choose ports from 1 to 65534".to_owned());
     }
     if audio == video {
-        return bad(format!("{what}: audio and video have the same port {audio}; give them different ones"));
+        return Err(format!("audio and video have the same port {audio}; give them different ones"));
     }
     if audio + 1 == video || video + 1 == audio {
-        return bad(format!(
-            "{what}: port {} would be both RTP and RTCP (RTP port + 1); leave a port between {audio} and {video}",
+        return Err(format!(
+            "port {} would be both RTP and RTCP (RTP port + 1); leave a port between {audio} and {video}",
             audio.max(video)
         ));
     }

@@ -35,7 +35,7 @@ impl FromStr for Cpus {
         match cpus {
             Some(cpus) if (1..=MAX_SPREAD).contains(&size) => Ok(cpus),
             _ => bad(format!(
-                "--cpus '{text}': say how many CPUs shall copy, 1 to {MAX_SPREAD}, or which (0,2 or 4-7; one alone: 3-3)"
+                "say how many CPUs shall copy, 1 to {MAX_SPREAD}, or which (0,2 or 4-7; one alone: 3-3)"
             )),
         }
     }

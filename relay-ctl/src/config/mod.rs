@@ -53,6 +53,8 @@ pub struct Config {
     pub mode: ModeWanted,
     /// Where media comes in.
     pub listen: Listen,
+    /// What the setting is called that says on which address.
+    pub address_setting: String,
     /// Where the data plane is pinned.
     pub pin_root: PathBuf,
     /// Children to begin with.
@@ -85,7 +87,7 @@ impl Config {
             return bad(format!("'{interface}' is not an interface name; `ip -br link` lists them"));
         }
         let mut node = NodeConfig::new(DEFAULTS, &mut settings)?;
-        let listen = listen(&settings, node.ports)?;
+        let (listen, address_setting) = listen(&settings, node.ports)?;
         node.ports = listen.ports;
         let children = settings.all(&CHILDREN)?;
         let children: Vec<ChildSpec> = children.iter().map(|text| text.parse()).collect::<Result<_, _>>()?;
@@ -103,12 +105,13 @@ impl Config {
         let mode =
             settings.get(&MODE, |text| ModeWanted::from_str(text, false).map_err(|_| modes.to_owned()))?;
         let mode = mode.unwrap_or(ModeWanted::Auto);
-        let cpus = settings.find(&CPUS)?.map(|found| found.value).filter(|text| !text.is_empty());
-        let cpus: Option<Cpus> = cpus.map(|text| text.parse()).transpose()?;
+        let cpus = settings.get(&CPUS, |text| text.parse::<Cpus>().map_err(|ConfigError(why)| why))?;
         if cpus.is_some() && matches!(mode, ModeWanted::Tc | ModeWanted::Userspace) {
-            let mode = mode.name();
             return bad(format!(
-                "--cpus spreads streams over CPUs in xdp only, and --mode {mode} is asked for: leave out one of them"
+                "{} spreads streams over CPUs in xdp only, and {} {} is asked for: leave out one of them",
+                settings.name_of(&CPUS)?,
+                settings.name_of(&MODE)?,
+                mode.name()
             ));
         }
         let sources = settings.list(&SOURCES)?.map(|found| found.value).unwrap_or_default();
@@ -116,10 +119,11 @@ impl Config {
         let pin_root = settings.find(&PIN_ROOT)?.map(|found| found.value);
         Ok(Config {
             interface: interface.to_owned(),
-            stand_in: stand_in.filter(|prefix| !prefix.is_empty()),
+            stand_in,
             mode,
             cpus,
             listen,
+            address_setting,
             pin_root: pin_root.unwrap_or_else(|| crate::kernel::pins::DEFAULT_ROOT.to_owned()).into(),
             constants: Constants { log_level: ebpf_log_level(&node.log), statistics: true },
             children,
@@ -129,16 +133,20 @@ impl Config {
     }
 }
 
-/// Where media comes in. `listen`, the old name of three settings together, may not contradict those at its level, and
+/// Where media comes in, and which setting says on which address. `listen`, the old name of three settings together, may not contradict those at its level, and
 /// gives way to them at a higher one.
-fn listen(settings: &Settings<'_>, ports: [u16; 2]) -> Result<Listen, ConfigError> {
+fn listen(settings: &Settings<'_>, ports: [u16; 2]) -> Result<(Listen, String), ConfigError> {
     let address = settings.find(&RTP_ADDRESS)?;
     let parsed = address.as_ref().map(|found| {
         found.checked(|text| text.parse().map_err(|_| "must be an address, for instance 10.0.0.5".to_owned()))
     });
     let listen = Listen { address: parsed.transpose()?, ports };
-    let Some(old) = settings.find(&LISTEN)? else { return Ok(listen) };
-    let mut whole: Listen = old.value.parse()?;
+    let mut name = settings.name_of(&RTP_ADDRESS)?;
+    let Some(old) = settings.find(&LISTEN)? else { return Ok((listen, name)) };
+    let mut whole: Listen = old.checked(str::parse)?;
+    if address.as_ref().is_none_or(|address| old.level < address.level) {
+        name = old.name.clone();
+    }
     let parts = [settings.find(&RTP_AUDIO_PORT)?, settings.find(&RTP_VIDEO_PORT)?, address];
     for (index, part) in parts.iter().enumerate().filter_map(|(index, part)| Some((index, part.as_ref()?))) {
         let differs = match index {
@@ -158,8 +166,8 @@ fn listen(settings: &Settings<'_>, ports: [u16; 2]) -> Result<Listen, ConfigErro
             }
         }
     }
-    node::config::check_pair(whole.ports).map_err(ConfigError)?;
-    Ok(whole)
+    node::config::check_pair(whole.ports, settings)?;
+    Ok((whole, name))
 }
 
 /// The level that the eBPF programs log at: the filter's, as far as it is a plain level.

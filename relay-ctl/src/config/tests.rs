@@ -90,7 +90,8 @@ fn cpus_are_for_xdp() {
         }
         for mode in ["tc", "userspace"] {
             let error = asked(mode, file).unwrap_err().0;
-            assert!(error.contains("--cpus") && error.contains(&format!("--mode {mode}")), "{error}");
+            let name = if file.is_empty() { "--cpus" } else { "cpus in the configuration file" };
+            assert!(error.starts_with(name) && error.contains(&format!("--mode {mode}")), "{error}");
         }
     }
     assert!(with(&[], &[], "").unwrap().cpus.is_none());
@@ -156,6 +157,35 @@ fn listen_is_the_old_name_of_three_settings() {
 }
 
 #[test]
+fn settings_are_named_as_they_were_given() {
+    let table: [(&[&str], &[(&str, &str)], &str, &str); 5] = [
+        (&["--stand-in", ""], &[], "", "--stand-in is empty"),
+        (&[], &[], "stand-in = ''", "stand-in in the configuration file is empty"),
+        (&[], &[("RELAY_LISTEN", "6002")], "", "RELAY_LISTEN '6002': write [ADDRESS:]AUDIO:VIDEO"),
+        (
+            &[],
+            &[("RELAY_LISTEN", "6002:6003")],
+            "",
+            "RELAY_LISTEN '6002:6003': port 6003 would be both RTP and RTCP",
+        ),
+        (
+            &[],
+            &[("CPUS", "2"), ("MODE", "tc")],
+            "",
+            "CPUS spreads streams over CPUs in xdp only, and MODE tc",
+        ),
+    ];
+    for (flags, env, file, wanted) in table {
+        let error = with(flags, env, file).unwrap_err().0;
+        assert!(error.starts_with(wanted), "{error}");
+    }
+    let named = |flags: &[&str], env: &[(&str, &str)]| with(flags, env, "").unwrap().address_setting;
+    assert_eq!(named(&[], &[("RTP_ADDRESS", "10.0.0.5")]), "RTP_ADDRESS");
+    assert_eq!(named(&["--listen", "10.0.0.5:5002:5004"], &[]), "--listen");
+    assert_eq!(named(&["--rtp-address", "10.0.0.5"], &[("RELAY_LISTEN", "5002:5004")]), "--rtp-address");
+}
+
+#[test]
 fn every_setting_can_be_made_by_every_name_it_has_or_had() {
     let folder = tempfile::tempdir().unwrap();
     let write = |name: &str, text: &str| {
@@ -194,7 +224,9 @@ fn every_setting_can_be_made_by_every_name_it_has_or_had() {
         ("pin-root", "/sys/fs/bpf/other", &[]),
     ];
     let docs = include_str!("../../../docs/settings.md");
-    let load = |settings: Settings<'_>| Config::new("eth0", settings).map(|config| format!("{config:?}"));
+    // What a setting is called where it was made differs from way to way.
+    let shown = |config: Config| format!("{:?}", Config { address_setting: String::new(), ..config });
+    let load = |settings: Settings<'_>| Config::new("eth0", settings).map(shown);
     let faults = node::config::everyway::faults::<RelaySettings>(examples, docs, &load);
     assert!(faults.is_empty(), "{}", faults.join("\n"));
 }

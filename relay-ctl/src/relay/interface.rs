@@ -9,7 +9,7 @@ use relay_common::layout::{AUDIO, Listener, ListenerKey, VIDEO};
 
 use super::StartError;
 use crate::address::mapped;
-use crate::config::{Config, ConfigError, Listen};
+use crate::config::{Config, ConfigError};
 use crate::kernel::{self, DataPlane, probe};
 use crate::net::{Interface, NetError, Netlink};
 
@@ -38,15 +38,16 @@ fn stand_in(interfaces: Vec<Interface>, prefix: &str) -> Option<Interface> {
 pub async fn listen_addresses(
     netlink: &Netlink,
     interface: &Interface,
-    listen: &Listen,
+    config: &Config,
 ) -> Result<Vec<IpAddr>, StartError> {
     let mut all = netlink.addresses(interface.index).await?;
     all.sort();
-    match listen.address {
+    match config.listen.address {
         None => Ok(all),
         Some(address) if all.contains(&address) => Ok(vec![address]),
         Some(address) => Err(ConfigError(format!(
-            "--listen {address} is not an address of {}; it has: {}",
+            "{} {address} is not an address of {}; it has: {}",
+            config.address_setting,
             interface.name,
             all.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ")
         ))

@@ -134,10 +134,8 @@ impl Relay {
             }
             Err(error) => return Err(error.into()),
         };
-        let addresses = addresses_now(
-            &state.addresses,
-            listen_addresses(&self.netlink, &interface, &self.config.listen).await,
-        );
+        let addresses =
+            addresses_now(&state.addresses, listen_addresses(&self.netlink, &interface, &self.config).await);
         state.problem = match (interface.up, addresses.is_empty()) {
             (false, _) => {
                 Some(format!("interface {} is down; `ip link set {} up`", interface.name, interface.name))
@@ -258,7 +256,7 @@ impl State {
 fn addresses_now(before: &[IpAddr], answer: Result<Vec<IpAddr>, StartError>) -> Vec<IpAddr> {
     match answer {
         Ok(addresses) => addresses,
-        // The one address asked for with --listen is not there.
+        // The one address asked for is not there.
         Err(StartError::Config(_)) => Vec::new(),
         Err(error) => {
             tracing::warn!("the addresses stay as they were: {error}");

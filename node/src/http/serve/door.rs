@@ -116,12 +116,6 @@ impl Door {
         }
     }
 
-    /// Whether a peer is a proxy that says first for whom it connects.
-    pub fn has_header(&self, peer: SocketAddr) -> bool {
-        let config = self.limits.config();
-        config.proxy_protocol && config.trusted.includes(peer.ip())
-    }
-
     /// The places.
     pub fn slots(&self) -> MutexGuard<'_, Slots<oneshot::Sender<()>>> {
         self.slots.lock().unwrap_or_else(PoisonError::into_inner)

@@ -259,6 +259,37 @@ fn after_the_grace_the_server_is_obeyed() {
 }
 
 #[test]
+fn what_is_wrong_with_a_session_is_said_once() {
+    let (mut store, mut sessions) = following(&["a"]);
+    let look = |store: &Store, sessions: &mut Sessions| {
+        let wanted = sessions.wanted(&store.names, None);
+        let hash = |id: &String| store.hashes.get(id).cloned().unwrap_or_default();
+        let hashes = wanted.into_iter().map(|id| (id.clone(), hash(&id))).collect();
+        let look = Look { names: store.names.clone(), index: None, hashes };
+        sessions
+            .observe(look, at(1))
+            .1
+            .into_iter()
+            .map(|(id, why)| format!("{id}: {why}"))
+            .collect::<Vec<_>>()
+    };
+    // Listed, and not written yet.
+    store.names.active.insert("c".to_owned());
+    store.by_hand("b");
+    store.hashes.get_mut("b").unwrap().ssrcs.video = Some("many".to_owned());
+    let said = look(&store, &mut sessions);
+    assert!(said.len() == 1 && said[0].starts_with("b: its videoSsrc is 'many'"), "{said:?}");
+    assert_eq!(look(&store, &mut sessions), [""; 0]);
+    store.hashes.get_mut("b").unwrap().room_id = Some("0".to_owned());
+    assert_eq!(look(&store, &mut sessions).len(), 1, "another fault");
+    for mended in [true, false] {
+        store.hashes.get_mut("b").unwrap().room_id = Some(if mended { "7" } else { "0" }.to_owned());
+        store.hashes.get_mut("b").unwrap().ssrcs.video = Some("2".to_owned());
+        assert_eq!(look(&store, &mut sessions).len(), usize::from(!mended));
+    }
+}
+
+#[test]
 fn one_that_comes_back_as_another_is_that_other() {
     let (_, mut sessions) = following(&["a"]);
     sessions.lost(at(10));

@@ -39,7 +39,7 @@ impl Relay {
             NetError::UnknownInterface { .. } => StartError::Config(ConfigError(error.to_string())),
             other => other.into(),
         })?;
-        let addresses = listen_addresses(&netlink, &interface, &config.listen).await?;
+        let addresses = listen_addresses(&netlink, &interface, &config).await?;
         let cpus = cpus(&config)?;
         // What a predecessor left says which names have to resolve, before anything is opened.
         let left = predecessors(&Pins::new(&config.pin_root, &config.interface));
