@@ -157,6 +157,11 @@ impl Hall {
         self.forget(seat).map(|_| Effect::Part(seat)).into_iter().collect()
     }
 
+    /// There is such a seat, taken or waiting.
+    pub(super) fn has(&self, seat: Seat) -> bool {
+        self.seats.contains_key(&seat)
+    }
+
     /// Somebody has come in by this way with a valid check.
     pub(crate) fn knows(&self, way: Way) -> bool {
         self.ways.contains_key(&way)

@@ -80,7 +80,7 @@ fn write(message: StunMessage<'_>, password: &str) -> Option<Vec<u8>> {
 }
 
 /// HMAC-SHA1. If OpenSSL cannot, nobody's is right.
-fn hmac(key: &[u8], parts: &[&[u8]]) -> [u8; 20] {
+pub(super) fn hmac(key: &[u8], parts: &[&[u8]]) -> [u8; 20] {
     let sign = || {
         let key = PKey::hmac(key)?;
         let mut signer = Signer::new(MessageDigest::sha1(), &key)?;
