@@ -11,6 +11,7 @@ mod a_viewer_gets_all_of_it;
 mod checks_without_the_password_get_no_answer;
 mod connections_of_strangers_make_room;
 mod dtls_without_end_ends;
+mod each_reason_is_explained;
 mod garbage_harms_nobody;
 mod goodbyes_are_heard;
 mod half_open_handshakes_harm_nobody;
