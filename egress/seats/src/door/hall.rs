@@ -8,7 +8,7 @@ use super::drops::Reason;
 use super::dtls;
 use super::guest::{self, Guest, Stage};
 use super::path::Way;
-use super::stun::Check;
+use super::stun::{self, Check};
 use crate::peer::{Credentials, Fingerprint, Peer, Seat};
 use crate::send::Path;
 use crate::server::{Invitation, Refusal};
@@ -157,6 +157,11 @@ impl Hall {
         self.forget(seat).map(|_| Effect::Part(seat)).into_iter().collect()
     }
 
+    /// There is such a seat, taken or waiting.
+    pub(super) fn has(&self, seat: Seat) -> bool {
+        self.seats.contains_key(&seat)
+    }
+
     /// Somebody has come in by this way with a valid check.
     pub(crate) fn knows(&self, way: Way) -> bool {
         self.ways.contains_key(&way)
@@ -175,6 +180,9 @@ impl Hall {
 
     /// STUN.
     fn check(&mut self, packet: &[u8], path: &Path, now: Instant) -> Result<Vec<Effect>, Reason> {
+        if stun::is_keep_alive(packet) && self.knows(path.way()) {
+            return Ok(Vec::new());
+        }
         let check = Check::read(packet)?;
         let seat = *self.users.get(check.user()).ok_or(Reason::StunStranger)?;
         let guest = self.seats.get_mut(&seat).ok_or(Reason::StunStranger)?;

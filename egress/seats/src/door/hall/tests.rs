@@ -117,6 +117,8 @@ fn whoever_begins_comes_in_by_check_flight_and_keys() {
     let effects = evening.hall.shaken(seat, keys(), &from(1), evening.now);
     assert!(matches!(&effects[..], [Effect::Sit(_)]));
     assert!(matches!(evening.comes(REPORT, 1)[..], [Effect::Heard(whose)] if whose == seat));
+    assert!(evening.comes(&[0, 0x11, 0, 0], 1).is_empty(), "keeps a NAT awake");
+    assert_eq!(dropped(&evening.comes(&[0, 0x11, 0, 0], 2)), Some(Reason::StunMalformed));
     assert!(matches!(evening.hall.leave(seat)[..], [Effect::Rise(_), Effect::Part(_)]));
     assert!(evening.is_empty());
 }
