@@ -15,4 +15,5 @@ mod each_reason_is_explained;
 mod garbage_harms_nobody;
 mod goodbyes_are_heard;
 mod half_open_handshakes_harm_nobody;
+mod reports_are_heard_once;
 mod the_way_to_a_viewer_changes;
