@@ -9,6 +9,7 @@
 
 mod cell;
 mod crowd;
+mod profile;
 mod report;
 mod server;
 mod stream;
