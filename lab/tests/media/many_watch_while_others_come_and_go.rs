@@ -1,6 +1,6 @@
 //! Whoever watches loses nothing by those who come and go, by each of the servers that an egress has; and what is lost on the way
 //! from the native one is sent again. The long form is a measurement, of a machine's own choice of SERVER, VIEWERS and SECONDS:
-//! `cargo xtask test media -- a_thousand_watch --ignored --nocapture`.
+//! `cargo xtask test media -- many_watch_for_minutes --ignored --nocapture`.
 
 use lab::client::crowd;
 use lab::relay::Mode;
@@ -66,7 +66,7 @@ fn what_is_lost_on_the_way_is_sent_again() {
 
 #[test]
 #[ignore = "a measurement; it wants the machine for itself"]
-fn a_thousand_watch() {
+fn many_watch_for_minutes() {
     let setting = |name: &str, default: &str| std::env::var(name).unwrap_or_else(|_| default.to_owned());
     let server = setting("SERVER", "native");
     let (viewers, seconds) = (setting("VIEWERS", "1000"), setting("SECONDS", "300"));
