@@ -30,7 +30,9 @@ pub struct Report {
     pub watched: u64,
     pub watching: u64,
     pub packets: u64,
+    /// Packets that never came, and those that this machine had no room for, which are among them.
     pub lost: u64,
+    pub dropped_here: u64,
     /// Longest time without a packet of video of any viewer.
     pub longest_gap_ms: f64,
     pub joins_a_second: f64,
@@ -53,6 +55,7 @@ impl Report {
             watching: value["watching"].as_u64()?,
             packets: value["packets"].as_u64()?,
             lost: value["lost"].as_u64()?,
+            dropped_here: value["droppedHere"].as_u64()?,
             longest_gap_ms: number(&value["longestGapMs"]["most"]),
             joins_a_second: number(&value["joinsPerSecond"]),
             first_packet_ms: ["p50", "p99"].map(|share| number(&value["firstPacketMs"][share])),
@@ -111,7 +114,7 @@ mod tests {
 
     #[test]
     fn a_report_is_read() {
-        let line = r#"{"seconds":2.5,"watched":3,"watching":2,"packets":1000,"lost":1,"longestGapMs":{"most":40.5},
+        let line = r#"{"seconds":2.5,"watched":3,"watching":2,"packets":1000,"lost":1,"droppedHere":1,"longestGapMs":{"most":40.5},
             "joinsPerSecond":100.0,"firstPacketMs":{"p50":5.0,"p99":9.0,"most":9.0},"cpuSeconds":0.5,"errors":{"gone":1}}"#;
         let report = Report::read(line).unwrap();
         assert_eq!((report.watched, report.watching, report.packets, report.lost), (3, 2, 1000, 1));
