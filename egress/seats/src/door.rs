@@ -29,4 +29,5 @@ pub(crate) use dtls::Identity;
 pub(crate) use house::House;
 pub(crate) use listen::Door;
 pub(crate) use pool::Pool;
+pub use sockets::SEND_BUFFER;
 pub(crate) use sockets::bind;

@@ -200,9 +200,11 @@ impl Hall {
         if let Some(forgotten) = guest.came_by(way) {
             self.ways.remove(&forgotten);
         }
-        let takes = guest.path.is_none() || (new && check.nominates());
-        if takes && guest.path.as_ref().map(Path::way) != Some(way) && guest.budget.take(now) {
-            guest.path = Some(path.clone());
+        let takes = guest.path.is_none() || (new && check.nominates() && guest.prefers(path, now));
+        if takes && guest.path.as_ref().map(Path::way) == Some(way) {
+            guest.chosen = now;
+        } else if takes && guest.budget.take(now) {
+            guest.choose(path, now);
             if guest.is_up() {
                 effects.push(Effect::Moved(seat, path.clone()));
             }
@@ -266,15 +268,18 @@ impl Hall {
         let (Stage::Shaking { .. }, Some(peer)) = (guest.stage, &guest.peer) else {
             return Vec::new();
         };
+        let media = peer.media.clone();
         guest.stage = Stage::Up { heard: now };
         self.joining -= 1;
         self.shaking -= 1;
+        // The player uses it: some nominate all that they try, and use the best of them.
+        guest.choose(path, now);
         let arrival = Arrival {
             seat,
             mountpoint: guest.mountpoint,
-            media: peer.media.clone(),
+            media,
             keys,
-            path: guest.path.get_or_insert_with(|| path.clone()).clone(),
+            path: path.clone(),
             alive: guest.alive.clone(),
         };
         vec![Effect::Sit(Box::new(arrival))]

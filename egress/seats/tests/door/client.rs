@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::io::{ErrorKind, Read, Write};
-use std::net::{SocketAddr, TcpStream, UdpSocket};
+use std::net::{Ipv4Addr, SocketAddr, TcpStream, UdpSocket};
 use std::time::{Duration, Instant};
 
 use node::media::PerKind;
@@ -25,7 +25,7 @@ pub struct Stream {
     mid: &'static str,
     payload_type: u8,
     rtx: Option<u8>,
-    ssrc: u32,
+    pub ssrc: u32,
 }
 
 impl Stream {
@@ -41,6 +41,14 @@ impl Stream {
             pli: true,
         }
     }
+}
+
+/// Where a server is reached from here: by IPv4, if it is by any address.
+pub fn loopback(mut at: SocketAddr) -> SocketAddr {
+    if at.ip().is_unspecified() {
+        at.set_ip(Ipv4Addr::LOCALHOST.into());
+    }
+    at
 }
 
 /// How a viewer comes in.
@@ -82,7 +90,7 @@ impl Viewer {
     pub fn prepare(server: &Server, mountpoint: u64, by: By, begins: bool) -> (Viewer, Peer) {
         str0m::crypto::from_feature_flags().install_process_default();
         let invitation = server.invite(mountpoint).unwrap();
-        let to = server.media_port();
+        let to = loopback(server.media_port());
         let socket = match by {
             By::Udp => Socket::Udp(UdpSocket::bind((to.ip(), 0)).unwrap()),
             By::Tcp => {

@@ -14,3 +14,4 @@ mod dtls_without_end_ends;
 mod garbage_harms_nobody;
 mod goodbyes_are_heard;
 mod half_open_handshakes_harm_nobody;
+mod the_way_to_a_viewer_changes;

@@ -1,8 +1,11 @@
-use std::net::SocketAddr;
+use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::sync::Arc;
 
 use node::media::PerKind;
+use proptest::prelude::*;
 
 use super::*;
+use crate::door::Connection;
 use crate::door::stun::tests::check;
 use crate::srtp::Profile;
 
@@ -170,6 +173,32 @@ fn a_nomination_moves_who_sits() {
 }
 
 #[test]
+fn tcp_takes_the_place_of_udp_only_when_udp_is_not_nominated_any_more() {
+    let mut evening = Evening::new();
+    let (_, ice) = evening.up(1);
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let _theirs = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+    let (stream, peer) = listener.accept().unwrap();
+    let tcp = Path::Tcp(Arc::new(Connection::new(1, stream, peer).unwrap()));
+    let user = format!("{}:theirs", ice.user);
+    let by_tcp = |evening: &mut Evening| {
+        let check = check(&user, &ice.password, true, true);
+        let effects = evening.hall.came(&check, &tcp, evening.now);
+        effects.iter().any(|effect| matches!(effect, Effect::Moved(_, Path::Tcp(_))))
+    };
+    for _ in 0..10 {
+        evening.checks(&ice, 1);
+        assert!(!by_tcp(&mut evening), "it tries both");
+        evening.passes(Duration::from_secs(2));
+    }
+    assert!(!by_tcp(&mut evening));
+    evening.passes(Duration::from_secs(2));
+    assert!(by_tcp(&mut evening), "UDP does not get through any more");
+    let effects = evening.checks(&ice, 1);
+    assert!(matches!(effects[..], [Effect::Answer(..), Effect::Moved(_, Path::Udp(_))]), "and now it does");
+}
+
+#[test]
 fn an_ice_restart_changes_credentials_and_nothing_else() {
     let mut evening = Evening::new();
     let (seat, old) = evening.up(1);
@@ -303,4 +332,33 @@ fn an_address_belongs_to_who_came_by_it_last() {
     assert!(matches!(evening.comes(REPORT, 1)[..], [Effect::Heard(whose)] if whose == second));
     evening.hall.leave(first);
     assert!(matches!(evening.comes(REPORT, 1)[..], [Effect::Heard(_)]), "not taken along");
+}
+
+proptest! {
+    /// Whatever comes from wherever: who sits stays where it is, and nobody else is let in.
+    #[test]
+    fn no_packet_does_harm(
+        packets in prop::collection::vec((prop::collection::vec(any::<u8>(), 0..80), 1_u16..4), 0..100),
+        // All of a check but its fingerprint.
+        at in 0_usize..92,
+        flip in 1_u8..,
+    ) {
+        let mut evening = Evening::new();
+        let (seat, ice) = evening.up(1);
+        let user = format!("{}:theirs", ice.user);
+        let mut nearly = check(&user, &ice.password, true, true);
+        nearly[at] ^= flip;
+        let nearly = (nearly, 2);
+        for (packet, port) in packets.iter().chain([&nearly]) {
+            for effect in evening.comes(packet, *port) {
+                let harmless = match effect {
+                    Effect::Drop(_) => true,
+                    Effect::Dtls(whose) | Effect::Heard(whose) => whose == seat && *port == 1,
+                    _ => false,
+                };
+                prop_assert!(harmless);
+            }
+        }
+        prop_assert_eq!(evening.hall.seats.len(), 1);
+    }
 }
