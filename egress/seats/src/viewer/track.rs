@@ -135,14 +135,22 @@ impl Track {
         self.next.map_or(0, |next| history.end().saturating_sub(next.max(history.first())))
     }
 
+    /// Leaves out what it cannot have any more: who is further behind than packets are kept goes on with the last keyframe, or, if
+    /// there is none, with what comes next; with the oldest he would be late for ever. Gives how many are left out.
+    pub fn catch_up(&mut self, history: &History) -> u64 {
+        let Some(next) = self.next.as_mut().filter(|next| **next < history.first()) else { return 0 };
+        let to = history.keyframe().map_or(history.end(), |keyframe| keyframe.index);
+        // Who has been sent nothing yet misses nothing.
+        let missed = if self.first.is_some() { to - *next } else { 0 };
+        *next = if self.first.is_some() { to } else { history.first() };
+        self.missed += missed;
+        missed
+    }
+
     /// The next packet that is there, if any. It counts as sent.
     pub fn next<'h>(&mut self, history: &'h History) -> Option<(&'h Packet, Number)> {
         let next = self.next.as_mut()?;
-        let gone = history.first().saturating_sub(*next);
-        if self.first.is_some() {
-            self.missed += gone;
-        }
-        *next += gone;
+        *next = history.first().max(*next);
         while *next < history.end() {
             let index = *next;
             *next += 1;
