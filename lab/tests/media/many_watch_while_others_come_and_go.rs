@@ -1,6 +1,6 @@
-//! Whoever watches loses nothing by those who come and go, and what is lost on the way to him is sent again; by each of the servers
-//! that an egress has. The long form is a measurement, of a machine's own choice of SERVER, VIEWERS and SECONDS:
-//! `cargo xtask test media -- a_thousand_watch --ignored --nocapture`.
+//! Whoever watches loses nothing by those who come and go, by each of the servers that an egress has; and what is lost on the way
+//! from the native one is sent again. The long form is a measurement, of a machine's own choice of SERVER, VIEWERS and SECONDS:
+//! `cargo xtask test media -- many_watch_for_minutes --ignored --nocapture`.
 
 use lab::client::crowd;
 use lab::relay::Mode;
@@ -43,15 +43,6 @@ fn stay(server: &str) {
     assert_eq!((&visitors["joined"], &visitors["errors"]), (&60.into(), &serde_json::json!({})), "{report}");
 }
 
-/// `times`: so many packets are to come late for each that never comes. Janus forgets some.
-fn repaired(server: &str, times: u64) {
-    let arguments = ["--count", "10", "--within", "0", "--stay", "8", "--loss", "2"];
-    let report = watched_by(server, &format!("t-loss-{server}-"), &arguments);
-    assert_eq!(report["watching"], report["asked"], "{report}");
-    let (lost, late) = (report["videoLost"].as_u64().unwrap(), report["late"].as_u64().unwrap());
-    assert!(late > 100 && lost * times < late, "{lost} lost and {late} sent again: {report}");
-}
-
 #[test]
 fn janus_keeps_those_who_stay() {
     stay("janus");
@@ -62,19 +53,20 @@ fn native_keeps_those_who_stay() {
     stay("native");
 }
 
+/// Each viewer loses two packets in a hundred. (Janus answers half of the requests; its viewers are not tried.)
 #[test]
-fn janus_sends_again() {
-    repaired("janus", 2);
-}
-
-#[test]
-fn native_sends_again() {
-    repaired("native", 20);
+fn what_is_lost_on_the_way_is_sent_again() {
+    let arguments = ["--count", "10", "--within", "0", "--stay", "8", "--loss", "2"];
+    let report = watched_by("native", "t-loss-", &arguments);
+    assert_eq!(report["watching"], report["asked"], "{report}");
+    // What was lost a moment before the end comes too late.
+    let (lost, late) = (report["videoLost"].as_u64().unwrap(), report["late"].as_u64().unwrap());
+    assert!(late > 100 && lost * 20 < late, "{lost} lost and {late} sent again: {report}");
 }
 
 #[test]
 #[ignore = "a measurement; it wants the machine for itself"]
-fn a_thousand_watch() {
+fn many_watch_for_minutes() {
     let setting = |name: &str, default: &str| std::env::var(name).unwrap_or_else(|_| default.to_owned());
     let server = setting("SERVER", "native");
     let (viewers, seconds) = (setting("VIEWERS", "1000"), setting("SECONDS", "300"));
