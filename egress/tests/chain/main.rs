@@ -31,6 +31,7 @@ mod media_is_taken_from_the_parent_only;
 mod mountpoints_follow_the_tree;
 mod operators_have_a_listener_of_their_own;
 mod players_are_told_what_happens;
+mod players_restart_ice;
 mod records_are_kept_and_swept;
 mod sound_keeps_its_sides;
 mod strangers_harm_nobody;

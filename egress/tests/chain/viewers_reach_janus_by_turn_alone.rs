@@ -12,7 +12,7 @@ use lab::turn::PORT;
 use lab::{Browser, Lab, Turn, TurnLogin, firewall};
 use serde_json::json;
 
-use crate::common::{World, lab};
+use crate::common::{By, World, lab};
 
 const TURN: Ipv4Addr = Ipv4Addr::new(10, 77, 0, 2);
 /// Browsers start late on a busy machine.
@@ -39,6 +39,7 @@ fn by_credentials_that_end() {
         session == "show" && end.len() == 10 && end.bytes().all(|byte| byte.is_ascii_digit())
     };
     plays(
+        By::Janus,
         TurnLogin::Secret("hunter2"),
         &[("TURN_SECRET", "hunter2")],
         &[(Maker::Chromium, "id=show"), (Maker::Chromium, "id=show&offer=1"), (Maker::Firefox, "id=show")],
@@ -50,10 +51,11 @@ fn by_credentials_that_end() {
 #[test]
 fn by_a_shared_password() {
     let env = [("TURN_USERNAME", "u"), ("TURN_PASSWORD", "p")];
-    plays(TurnLogin::User("u", "p"), &env, &[(Maker::Chromium, "id=show")], |name| name == "u");
+    plays(By::Janus, TurnLogin::User("u", "p"), &env, &[(Maker::Chromium, "id=show")], |name| name == "u");
 }
 
 pub fn plays(
+    by: By,
     login: TurnLogin<'_>,
     env: &[(&str, &str)],
     queries: &[(Maker, &str)],
@@ -62,7 +64,7 @@ pub fn plays(
     let lab = lab();
     home(&lab, &[PORT, 7073]);
     let turn = Turn::start(&lab, "view", TURN, login).unwrap();
-    let world = World::start_with(&lab, &[env, &[("ICE_SERVERS", SERVER)]].concat());
+    let world = World::start_by(&lab, by, &[env, &[("ICE_SERVERS", SERVER)]].concat());
     world.session("show", 4001, [7777, 8888]);
     let _sending = world.broadcast([7777, 8888]);
     world.until("active", || world.get("/mountpoint/show")["active"] == json!(true));

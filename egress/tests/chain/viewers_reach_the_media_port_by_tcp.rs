@@ -7,7 +7,7 @@ use lab::browser::Maker;
 use lab::{Browser, TurnLogin};
 use serde_json::json;
 
-use crate::common::{World, lab};
+use crate::common::{By, World, lab};
 use crate::viewers_reach_janus_by_turn_alone::{home, plays};
 
 /// Browsers start late on a busy machine.
@@ -16,8 +16,8 @@ const PATIENCE: Duration = Duration::from_secs(60);
 #[test]
 fn directly() {
     let lab = lab();
-    home(&lab, &[7073, 7074]);
-    let world = World::start_with(&lab, &[("SERVER", "native")]);
+    home(&lab, &[7073, 7075]);
+    let world = World::start_by(&lab, By::Native, &[]);
     world.session("show", 4001, [7777, 8888]);
     let _sending = world.broadcast([7777, 8888]);
     world.until("active", || world.get("/mountpoint/show")["active"] == json!(true));
@@ -31,14 +31,13 @@ fn directly() {
             plays.unwrap_or_else(|error| panic!("{maker:?} {query}: {error:#}\n{}", world.egress.log()));
             let ways = browser.ways().unwrap();
             assert!(ways.len() == 1 && ways[0].ends_with(" tcp"), "{maker:?} {query}: {ways:?}");
-            println!("{maker:?} {query}: {ways:?}");
         }
     }
 }
 
 #[test]
 fn by_a_turn_server() {
-    let env = [("TURN_USERNAME", "u"), ("TURN_PASSWORD", "p"), ("SERVER", "native")];
+    let env = [("TURN_USERNAME", "u"), ("TURN_PASSWORD", "p")];
     let queries = [(Maker::Chromium, "id=show"), (Maker::Firefox, "id=show&offer=1")];
-    plays(TurnLogin::User("u", "p"), &env, &queries, |name| name == "u");
+    plays(By::Native, TurnLogin::User("u", "p"), &env, &queries, |name| name == "u");
 }

@@ -36,8 +36,8 @@ pub(super) const STATISTICS: &str = "
         }));
     })();";
 
-/// How each connection's own candidate came about, and what its relay is spoken to by, or the other side if that is TCP. Firefox has no reports of transports,
-/// and says of a pair whether it is the one.
+/// How each connection's own candidate came about, and what its relay is spoken to by, or the other side where that is TCP. Firefox
+/// has no reports of transports, and says of a pair whether it is the one.
 pub(super) const WAYS: &str = "
     const done = arguments[arguments.length - 1];
     (async () => {
@@ -75,8 +75,8 @@ pub struct Inbound {
     pub freeze_count: u64,
     /// Requests for packets that are missing.
     pub nack_count: u64,
-    /// Packets that came by being sent again.
-    pub retransmitted_packets_received: u64,
+    /// Requests for a keyframe.
+    pub pli_count: u64,
 }
 
 /// One sent stream.
