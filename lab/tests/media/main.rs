@@ -8,6 +8,7 @@ mod a_janus_of_the_lab_comes_back;
 mod a_rush_is_served;
 mod a_viewer_costs_one_keyframe;
 mod egress_added_while_viewers_watch;
+mod gstreamer_watches_in_its_own_numbers;
 mod nodes_killed_in_mid_broadcast;
 mod over_ipv6;
 mod redis_loses_its_data;
