@@ -76,5 +76,7 @@ async fn janus(config: &JanusConfig, viewers: u64) -> Vec<Finding> {
 /// The native server's port, and what it sends from: with many viewers, more than the kernel gives unasked.
 fn native(config: &seats::Config) -> Vec<Finding> {
     let ports = [("viewers' media", Udp, config.listen), ("viewers' media by TCP", Tcp, config.listen)];
-    machine::ports(PROGRAM, &ports)
+    let mut findings = machine::ports(PROGRAM, &ports);
+    findings.push(machine::send_buffer(seats::SEND_BUFFER));
+    findings
 }

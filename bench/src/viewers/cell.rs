@@ -8,6 +8,7 @@ use lab::{Lab, Process};
 use serde_json::{Value, json};
 
 use super::crowd::{Crowd, Report};
+use super::profile::{self, Split};
 use super::server::{Running, Server, VIEWERS};
 use super::stream::{Broadcast, Stream};
 use crate::daemon::{cpu_ns, resident_kib};
@@ -36,6 +37,8 @@ pub struct Measured {
     /// Packets sent, those that were lost included, and of these how many, in the time measured.
     pub packets: u64,
     pub lost: u64,
+    /// Of these, those that reached the viewers' sockets and found them full: no loss of the server's.
+    pub dropped_here: u64,
     /// Lost since the first viewer came.
     pub lost_in_all: u64,
     pub longest_gap_ms: f64,
@@ -43,6 +46,8 @@ pub struct Measured {
     pub us_a_packet: f64,
     /// Of that the kernel's share: sending, receiving, waking up.
     pub in_kernel: f64,
+    /// What it goes into, as far as can be seen here.
+    pub split: Option<Split>,
     /// CPUs that the server took, and the viewers.
     pub cores: f64,
     pub viewers_cores: f64,
@@ -99,6 +104,8 @@ pub fn measure(lab: &Lab, cell: Cell, time: Duration, number: usize) -> Result<M
     let after = reach(&crowd, before.seconds + time.as_secs_f64())?;
     let spent = Used::by(&running.processes)?;
     let full = memory()?;
+    // Being looked at costs something, so only now.
+    let split = profile::sample(&running.processes, time / 4, &lab.directory().join("profile"))?;
     let received = after.packets - before.packets;
     let lost = after.lost.saturating_sub(before.lost);
     let ns = (spent.ns - used.ns) as f64;
@@ -109,10 +116,12 @@ pub fn measure(lab: &Lab, cell: Cell, time: Duration, number: usize) -> Result<M
         watching: after.watching,
         packets: received + lost,
         lost,
+        dropped_here: after.dropped_here - before.dropped_here,
         lost_in_all: after.lost,
         longest_gap_ms: after.longest_gap_ms,
         us_a_packet: ns / 1e3 / (received + lost) as f64,
         in_kernel: kernel / (user + kernel),
+        split,
         cores: ns / 1e9 / seconds,
         viewers_cores: (after.cpu_seconds - before.cpu_seconds) / seconds,
         kib_a_viewer: full.saturating_sub(empty) as f64 / after.watched as f64,
@@ -163,14 +172,21 @@ impl Measured {
         !lost && (self.cores + self.viewers_cores) * grown < cpus as f64 * 1.1
     }
 
+    /// µs of a packet that go into sending, crypto and the rest.
+    pub fn parts(&self) -> Option<[f64; 3]> {
+        let Split { sending, crypto } = self.split?;
+        Some([sending, crypto, 1.0 - sending - crypto].map(|share| share * self.us_a_packet))
+    }
+
     pub fn json(&self) -> Value {
         let Measured { cell: Cell { stream, viewers, server }, .. } = self;
         let rounded = |value: f64| (value * 1000.0).round() / 1000.0;
         json!({
             "server": server.short(), "stream": stream.name, "viewers": viewers, "watching": self.watching,
-            "packets": self.packets, "lost": self.lost, "lost_in_all": self.lost_in_all,
+            "packets": self.packets, "lost": self.lost, "dropped_here": self.dropped_here, "lost_in_all": self.lost_in_all,
             "longest_gap_ms": rounded(self.longest_gap_ms), "us_a_packet": rounded(self.us_a_packet),
-            "in_kernel": rounded(self.in_kernel), "cores": rounded(self.cores),
+            "in_kernel": rounded(self.in_kernel),
+            "us_sending_crypto_rest": self.parts().map(|parts| parts.map(rounded)), "cores": rounded(self.cores),
             "viewers_cores": rounded(self.viewers_cores), "kib_a_viewer": rounded(self.kib_a_viewer),
             "joins_a_second": rounded(self.joins_a_second),
             "first_packet_ms": self.first_packet_ms.map(rounded), "errors": self.errors,
@@ -189,10 +205,12 @@ pub mod tests {
             watching: viewers as u64,
             packets: 1_000_000,
             lost: 0,
+            dropped_here: 0,
             lost_in_all: 0,
             longest_gap_ms: 60.0,
             us_a_packet,
             in_kernel: 0.5,
+            split: Some(Split { sending: 0.5, crypto: 0.2 }),
             cores: us_a_packet * 187.0 * viewers as f64 / 1e6,
             viewers_cores: 0.1,
             kib_a_viewer: 30.0,

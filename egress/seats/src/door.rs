@@ -16,6 +16,8 @@ mod dtls;
 mod farewell;
 mod guest;
 mod hall;
+#[doc(hidden)]
+pub mod hostile;
 mod house;
 mod listen;
 mod path;
@@ -29,4 +31,5 @@ pub(crate) use dtls::Identity;
 pub(crate) use house::House;
 pub(crate) use listen::Door;
 pub(crate) use pool::Pool;
+pub use sockets::SEND_BUFFER;
 pub(crate) use sockets::bind;

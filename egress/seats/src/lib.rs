@@ -26,6 +26,7 @@ pub mod stream;
 pub mod viewer;
 pub mod worker;
 
+pub use door::SEND_BUFFER;
 pub use peer::{Credentials, Extensions, Fingerprint, Peer, Seat, Taken};
 pub use server::{Config, Figures, Invitation, Notice, Refusal, Server, StreamSpec};
 pub use worker::Inlet;

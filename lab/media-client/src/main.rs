@@ -2,12 +2,13 @@
 //! our servers only if those keep to the standard; pictures are made and decoded by GStreamer.
 //!
 //! `publish` sends live VP8 or H264 and Opus, `view` watches and decodes, `first-frame` joins again and again, `crowd` is a
-//! thousand light viewers at once, `webrtcbin` one by GStreamer's own WebRTC. All of them print JSON, one object a line. Tokens come from WHIP_TOKEN and WHEP_TOKEN.
+//! thousand light viewers at once. All of them print JSON, one object a line. Tokens come from WHIP_TOKEN and WHEP_TOKEN.
 
 mod card;
 mod crowd;
 mod fanout;
 mod keyframe;
+mod pictures;
 mod publish;
 mod session;
 mod socket;
@@ -42,8 +43,6 @@ enum Cli {
     FirstFrame(view::Tries),
     /// Many light viewers join, watch, and leave, and others may come and go meanwhile
     Crowd(crowd::Options),
-    /// Watch by GStreamer's own WebRTC, in its own payload types, and say what was decoded
-    Webrtcbin(webrtcbin::Options),
     /// Copy plain RTP to clients that come and go, for the benchmarks
     FanOut(fanout::Options),
 }
@@ -54,7 +53,6 @@ fn main() -> ExitCode {
         Cli::View(options) => ready().and_then(|()| view::run(&options)),
         Cli::FirstFrame(options) => ready().and_then(|()| view::first_frames(&options)),
         Cli::Crowd(options) => heed_signals().and_then(|()| crowd::run(&options)),
-        Cli::Webrtcbin(options) => ready().and_then(|()| webrtcbin::run(&options)),
         Cli::FanOut(options) => ready().and_then(|()| fanout::run(&options)),
     };
     match result {

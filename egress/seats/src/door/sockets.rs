@@ -12,7 +12,7 @@ use node::udp::{self, Versions};
 pub(crate) const LONGEST: usize = 2048;
 
 /// Bytes that were sent and have not left yet: packets of a picture for a thousand viewers.
-const SEND_BUFFER: usize = 8 << 20;
+pub const SEND_BUFFER: usize = 8 << 20;
 
 /// Both. With port 0 in `listen` the kernel chooses one that is free for both. An error says what is in the way.
 pub(crate) fn bind(listen: SocketAddr) -> io::Result<(UdpSocket, TcpListener)> {

@@ -8,7 +8,10 @@ use crate::client::{By, Viewer};
 use crate::studio::{MOUNTPOINT, Studio, is_whole, number};
 
 fn watches(by: By, begins: bool, loses: fn(u64) -> bool) {
-    let mut studio = Studio::start();
+    watches_from(Studio::start(), by, begins, loses);
+}
+
+fn watches_from(mut studio: Studio, by: By, begins: bool, loses: fn(u64) -> bool) {
     let mut viewer = Viewer::join(&studio.server, MOUNTPOINT, by, begins);
     viewer.loses = loses;
     let seat = viewer.seat;
@@ -53,4 +56,19 @@ fn by_tcp() {
 #[test]
 fn by_a_way_that_loses_packets() {
     watches(By::Udp, true, |packet| packet % 10 == 0);
+}
+
+/// IPv4 viewers of a server that listens by IPv6.
+#[test]
+fn at_a_port_of_both_ip_versions() {
+    for by in [By::Udp, By::Tcp] {
+        watches_from(Studio::at("[::]:0".parse().unwrap()), by, true, |_| false);
+    }
+}
+
+#[test]
+fn by_ipv6() {
+    for by in [By::Udp, By::Tcp] {
+        watches_from(Studio::at("[::1]:0".parse().unwrap()), by, true, |_| false);
+    }
 }

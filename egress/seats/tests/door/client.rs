@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::io::{ErrorKind, Read, Write};
-use std::net::{SocketAddr, TcpStream, UdpSocket};
+use std::net::{Ipv4Addr, SocketAddr, TcpStream, UdpSocket};
 use std::time::{Duration, Instant};
 
 use node::media::PerKind;
@@ -25,7 +25,7 @@ pub struct Stream {
     mid: &'static str,
     payload_type: u8,
     rtx: Option<u8>,
-    ssrc: u32,
+    pub ssrc: u32,
 }
 
 impl Stream {
@@ -41,6 +41,19 @@ impl Stream {
             pli: true,
         }
     }
+}
+
+/// RFC 7983, and RFC 5761 section 4.
+fn is_srtcp(packet: &[u8]) -> bool {
+    matches!(packet, [128..=191, 192..=223, ..])
+}
+
+/// Where a server is reached from here: by IPv4, if it is by any address.
+pub fn loopback(mut at: SocketAddr) -> SocketAddr {
+    if at.ip().is_unspecified() {
+        at.set_ip(Ipv4Addr::LOCALHOST.into());
+    }
+    at
 }
 
 /// How a viewer comes in.
@@ -64,6 +77,8 @@ pub struct Viewer {
     server: SocketAddr,
     /// Packets' payloads by their sequence numbers as the viewer extends them, of audio and of video.
     pub received: PerKind<BTreeMap<u64, Vec<u8>>>,
+    /// SRTCP that it has sent, as it went out.
+    pub reports: Vec<Vec<u8>>,
     /// It drops each packet of media that this says yes to, by its count.
     pub loses: fn(u64) -> bool,
     packets: u64,
@@ -82,7 +97,7 @@ impl Viewer {
     pub fn prepare(server: &Server, mountpoint: u64, by: By, begins: bool) -> (Viewer, Peer) {
         str0m::crypto::from_feature_flags().install_process_default();
         let invitation = server.invite(mountpoint).unwrap();
-        let to = server.media_port();
+        let to = loopback(server.media_port());
         let socket = match by {
             By::Udp => Socket::Udp(UdpSocket::bind((to.ip(), 0)).unwrap()),
             By::Tcp => {
@@ -143,6 +158,7 @@ impl Viewer {
             own,
             server: to,
             received: PerKind::default(),
+            reports: Vec::new(),
             loses: |_| false,
             packets: 0,
         };
@@ -206,7 +222,12 @@ impl Viewer {
         loop {
             match self.rtc.poll_output().unwrap() {
                 Output::Timeout(due) => return due,
-                Output::Transmit(sent) => self.send(&sent.contents),
+                Output::Transmit(sent) => {
+                    if is_srtcp(&sent.contents) {
+                        self.reports.push(sent.contents.to_vec());
+                    }
+                    self.send(&sent.contents);
+                }
                 Output::Event(Event::RtpPacket(packet)) => {
                     let received = match *packet.header.ssrc {
                         ssrc if ssrc == AUDIO.ssrc => &mut self.received.audio,
@@ -225,7 +246,8 @@ impl Viewer {
         self.act();
     }
 
-    fn send(&mut self, packet: &[u8]) {
+    /// Sends this, whatever it is.
+    pub fn send(&mut self, packet: &[u8]) {
         match &mut self.socket {
             Socket::Udp(socket) => drop(socket.send_to(packet, self.server)),
             Socket::Tcp(stream, _) => {

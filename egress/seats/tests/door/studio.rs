@@ -1,7 +1,7 @@
 //! A server with a mountpoint, and what is broadcast there.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::net::SocketAddr;
+use std::net::{Ipv4Addr, SocketAddr};
 use std::num::NonZeroUsize;
 use std::sync::mpsc::{Receiver, channel};
 use std::thread;
@@ -36,7 +36,7 @@ impl Studio {
         let (tell, notices) = channel();
         let config = Config {
             listen,
-            advertise: Vec::new(),
+            advertise: listen.ip().is_unspecified().then(|| Ipv4Addr::LOCALHOST.into()).into_iter().collect(),
             threads: NonZeroUsize::MIN,
             history: Duration::from_secs(1),
             keyframe_cache: Duration::from_secs(2),
