@@ -54,7 +54,7 @@ use stage::Stage;
 use viewers::Server;
 
 const USAGE: &str = "usage: bench [fanout|latency|growth|spread|changes|peers|daemon|media|all]…|viewers [--mode xdp|tc|userspace] [--quick] [--only NAME,…] \
-                     [--cells LENGTHxCHILDREN,…] [--costs] [--json FILE] [--write DOCS]";
+                     [--cells LENGTHxCHILDREN,…] [--viewers NUMBER,…] [--costs] [--json FILE] [--write DOCS]";
 
 /// What is measured.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -92,6 +92,8 @@ struct Options {
     only: Vec<String>,
     /// These cells of the fan-out tables; none: all.
     cells: Vec<Cell>,
+    /// So many viewers; none: as usual.
+    viewers: Vec<usize>,
     /// CPU time only, no loss-free rates.
     costs: bool,
     json: Option<PathBuf>,
@@ -127,6 +129,7 @@ fn options(mut arguments: impl Iterator<Item = String>) -> Result<Options> {
         quick: false,
         only: Vec::new(),
         cells: Vec::new(),
+        viewers: Vec::new(),
         costs: false,
         json: None,
         write: None,
@@ -157,6 +160,16 @@ fn options(mut arguments: impl Iterator<Item = String>) -> Result<Options> {
             "--cells" => {
                 for text in value().context("--cells needs cells")?.split(',') {
                     options.cells.push(cell(text).with_context(|| format!("{text} is no cell"))?);
+                }
+            }
+            "--viewers" => {
+                for text in value().context("--viewers needs numbers")?.split(',') {
+                    let number: usize = text
+                        .parse()
+                        .ok()
+                        .filter(|number| *number > 0)
+                        .with_context(|| format!("{text} is no number of viewers"))?;
+                    options.viewers.push(number);
                 }
             }
             "--json" => options.json = Some(value().context("--json needs a file")?.into()),
@@ -235,7 +248,7 @@ fn run(options: &Options) -> Result<()> {
 /// `viewers`.
 fn of_viewers(options: &Options) -> Result<()> {
     let only: Vec<Server> = options.only.iter().filter_map(|name| Server::called(name)).collect();
-    let results = viewers::run(options.quick, &only).context("measuring viewers")?;
+    let results = viewers::run(options.quick, &only, &options.viewers).context("measuring viewers")?;
     println!("{}", results.markdown());
     if let Some(file) = &options.json {
         fs::write(file, results.json()).with_context(|| format!("writing {}", file.display()))?;
@@ -285,6 +298,7 @@ mod tests {
         for text in ["214", "8x214x", "78x8", "215x8", "1516x8", "214x0", "214x257", "x8", "214x-1", ""] {
             assert_eq!(cell(text), None, "{text}");
         }
+        assert!(options(["viewers", "--viewers", "10,0"].map(str::to_owned).into_iter()).is_err());
         assert!(options(["fanout", "--cells", "214x8,nonsense"].map(str::to_owned).into_iter()).is_err());
     }
 }

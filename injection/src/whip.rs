@@ -54,7 +54,7 @@ async fn publish(State(injector): Shared, Path(id): Path<String>, headers: Heade
     let Some(offer) = wish::offer(&headers, &body)? else {
         return Err(Failed(StatusCode::BAD_REQUEST, "there is no SDP offer in this request".to_owned()));
     };
-    let published = injector.publish(&id, offer.to_owned(), Via::Whip).await?;
+    let published = injector.publish(&id, offer.to_owned(), Via::Whip, false).await?;
     let location = wish::location(&id, &published.key);
     Ok(wish::created(location, wish::etag(&published.key), FRAGMENT, published.answer))
 }

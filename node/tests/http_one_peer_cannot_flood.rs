@@ -28,6 +28,20 @@ fn after_the_burst_it_is_429_until_the_rate_allows_more() {
     assert_eq!((served.done(), served.limits.refused(Limit::ClientRequests)), (0, 3));
 }
 
+/// What costs something is given out often enough for who watches, and no oftener.
+#[test]
+fn metrics_are_not_for_the_asking_without_end() {
+    let rate = Rate { burst: NonZeroU32::new(5).unwrap(), per_second: NonZeroU32::MIN };
+    let limits = Limits::new(HttpConfig { rate, ..HttpConfig::default() });
+    let served = Served::start(Idle::default(), Access { limits, ..Access::default() });
+    let statuses: Vec<u16> = (0..20).map(|_| served.ask("GET", "/metrics", None, "").status).collect();
+    assert_eq!(statuses[..5], [200; 5]);
+    assert!(statuses.contains(&429) && served.limits.refused(Limit::ClientRequests) > 0, "{statuses:?}");
+    for path in ["/healthz", "/readyz", "/status"] {
+        assert_eq!(served.ask("GET", path, None, "").status, 200, "{path}");
+    }
+}
+
 #[test]
 fn a_script_never_meets_the_usual_limit() {
     let served = Served::start(Idle::default(), Access::default());

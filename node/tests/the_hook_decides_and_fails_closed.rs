@@ -70,6 +70,27 @@ async fn answers_are_remembered_for_what_was_asked_and_no_more() {
     assert_eq!(hook.posts().len(), 7);
 }
 
+/// Who only asks how things are is asked about where that can be a yes, and counts as nobody who was admitted or not.
+#[tokio::test]
+async fn who_asks_how_things_are_is_no_newcomer() {
+    let hook = Receiver::start(200).await;
+    let door = admission(hook.url(), 10, Some("shared"));
+    let would = async |token: Option<&str>| door.would_admit(asking("s1", token, "10.0.0.9")).await;
+    assert!(!would(None).await && !would(Some("wrong")).await);
+    assert_eq!(hook.posts().len(), 0, "there was nothing to ask");
+    assert!(would(Some("shared")).await);
+    assert_eq!(hook.posts().len(), 1);
+    hook.next(&[403]);
+    assert!(!door.would_admit(asking("s2", Some("shared"), "10.0.0.9")).await);
+    // Without a shared token the hook decides by what is shown, and is not asked about nothing.
+    let open = admission(hook.url(), 10, None);
+    assert!(!open.would_admit(asking("s1", None, "10.0.0.9")).await);
+    assert!(open.would_admit(asking("s1", Some("abc"), "10.0.0.9")).await);
+    assert_eq!(hook.posts().len(), 3);
+    let counts = door.counts();
+    assert_eq!((counts.admitted, counts.unauthorized, counts.forbidden), (0, 0, 0));
+}
+
 #[tokio::test]
 async fn a_crowd_that_asks_the_same_asks_once() {
     let hook = Receiver::start(200).await;

@@ -56,6 +56,25 @@ fn changes_and_captures_need_it_and_looking_does_not() {
     assert!(!log.contains(SECRET), "{log}");
 }
 
+/// With a token for reading, commands that look need one, too; who may change may look. Health is for everybody.
+#[test]
+fn looking_needs_one_where_there_is_one_for_it() {
+    let daemon = Daemon::start(&[], &[TOKEN, ("READ_TOKEN", "for-reading")]);
+    for arguments in [&["status"][..], &["children", "--json"], &["streams"]] {
+        // `status` has words and exit codes of its own for a daemon that does not answer it.
+        let refused = daemon.command(arguments, &[]);
+        let line = text(&refused.stdout) + &text(&refused.stderr);
+        assert!(!refused.status.success() && line.contains("API_TOKEN"), "{arguments:?}: {line}");
+        let output = daemon.command(arguments, &[TOKEN]);
+        assert!(output.status.success(), "{}", text(&output.stderr));
+    }
+    for path in ["/status", "/topology", "/metrics", "/children", "/streams"] {
+        let (status, body) = daemon.get(path);
+        assert!(status == 401 && body.contains("READ_TOKEN"), "{path}: {status} {body}");
+    }
+    assert_eq!((daemon.get("/healthz").0, daemon.get("/readyz").0), (200, 200));
+}
+
 #[test]
 fn a_token_file_that_is_not_there_is_bad_configuration() {
     for arguments in [&["attach", "lo"][..], &["status"], &["child", "remove", "a"]] {

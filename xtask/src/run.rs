@@ -119,6 +119,9 @@ pub struct Bench {
     /// Measure the fan-out in these cells only, such as 214x8: frames of 214 bytes, 8 children.
     #[arg(long, value_delimiter = ',', value_name = "LENGTHxCHILDREN", value_parser = cell)]
     cells: Vec<String>,
+    /// Of viewers so many [default: 100,300,1000]
+    #[arg(long, value_delimiter = ',', value_name = "NUMBER", value_parser = clap::value_parser!(u32).range(1..))]
+    viewers: Vec<u32>,
     /// Of the fan-out, measure CPU time only, no loss-free rates.
     #[arg(long)]
     costs: bool,
@@ -166,6 +169,10 @@ pub fn bench(bench: &Bench) -> Result<()> {
     }
     if !bench.cells.is_empty() {
         command.args(["--cells", &bench.cells.join(",")]);
+    }
+    if !bench.viewers.is_empty() {
+        let numbers: Vec<String> = bench.viewers.iter().map(u32::to_string).collect();
+        command.args(["--viewers", &numbers.join(",")]);
     }
     if bench.costs {
         command.arg("--costs");

@@ -148,6 +148,7 @@ mod tests {
     #[test]
     fn every_test_program_is_known() {
         let all = test_programs(&sh::workspace_root()).unwrap();
+        assert!(all.windows(2).all(|two| two[0] != two[1]), "cargo would run both: {all:?}");
         for name in NEED_ROOT {
             assert!(all.iter().any(|known| known == name), "{name} is no test program any more");
         }

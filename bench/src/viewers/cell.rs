@@ -37,6 +37,8 @@ pub struct Measured {
     /// Packets sent, those that were lost included, and of these how many, in the time measured.
     pub packets: u64,
     pub lost: u64,
+    /// Of these, those that reached the viewers' sockets and found them full: no loss of the server's.
+    pub dropped_here: u64,
     /// Lost since the first viewer came.
     pub lost_in_all: u64,
     pub longest_gap_ms: f64,
@@ -114,6 +116,7 @@ pub fn measure(lab: &Lab, cell: Cell, time: Duration, number: usize) -> Result<M
         watching: after.watching,
         packets: received + lost,
         lost,
+        dropped_here: after.dropped_here - before.dropped_here,
         lost_in_all: after.lost,
         longest_gap_ms: after.longest_gap_ms,
         us_a_packet: ns / 1e3 / (received + lost) as f64,
@@ -180,7 +183,7 @@ impl Measured {
         let rounded = |value: f64| (value * 1000.0).round() / 1000.0;
         json!({
             "server": server.short(), "stream": stream.name, "viewers": viewers, "watching": self.watching,
-            "packets": self.packets, "lost": self.lost, "lost_in_all": self.lost_in_all,
+            "packets": self.packets, "lost": self.lost, "dropped_here": self.dropped_here, "lost_in_all": self.lost_in_all,
             "longest_gap_ms": rounded(self.longest_gap_ms), "us_a_packet": rounded(self.us_a_packet),
             "in_kernel": rounded(self.in_kernel),
             "us_sending_crypto_rest": self.parts().map(|parts| parts.map(rounded)), "cores": rounded(self.cores),
@@ -202,6 +205,7 @@ pub mod tests {
             watching: viewers as u64,
             packets: 1_000_000,
             lost: 0,
+            dropped_here: 0,
             lost_in_all: 0,
             longest_gap_ms: 60.0,
             us_a_packet,

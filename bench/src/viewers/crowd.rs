@@ -1,5 +1,7 @@
 //! [`Crowd`]: the viewers, `media-client crowd`, and what it reports.
 
+use std::fs::File;
+use std::io::{Read, Seek, SeekFrom};
 use std::process::Command;
 use std::time::{Duration, Instant};
 
@@ -13,6 +15,8 @@ use serde_json::Value;
 const EVERY: Duration = Duration::from_millis(100);
 /// Longer than any measurement: it is told when to end.
 const STAY: &str = "3600";
+/// Bytes of the log's end that have a whole report in them.
+const TAIL: u64 = 16 * 1024;
 /// For all to say good-bye.
 const GOODBYE: Duration = Duration::from_secs(60);
 
@@ -30,7 +34,9 @@ pub struct Report {
     pub watched: u64,
     pub watching: u64,
     pub packets: u64,
+    /// Packets that never came, and those that this machine had no room for, which are among them.
     pub lost: u64,
+    pub dropped_here: u64,
     /// Longest time without a packet of video of any viewer.
     pub longest_gap_ms: f64,
     pub joins_a_second: f64,
@@ -53,6 +59,7 @@ impl Report {
             watching: value["watching"].as_u64()?,
             packets: value["packets"].as_u64()?,
             lost: value["lost"].as_u64()?,
+            dropped_here: value["droppedHere"].as_u64()?,
             longest_gap_ms: number(&value["longestGapMs"]["most"]),
             joins_a_second: number(&value["joinsPerSecond"]),
             first_packet_ms: ["p50", "p99"].map(|share| number(&value["firstPacketMs"][share])),
@@ -82,7 +89,7 @@ impl Crowd {
             }
             let lives = self.process.status()?.is_none() && Instant::now() < deadline;
             ensure!(lives, "the viewers say nothing any more: {}", self.process.tail());
-            std::thread::sleep(Duration::from_millis(2));
+            std::thread::sleep(Duration::from_millis(5));
         }
     }
 
@@ -92,9 +99,15 @@ impl Crowd {
         self.process.wait(GOODBYE).context("the viewers do not leave").map(drop)
     }
 
+    /// The newest. Only the end of the log is read: this is done often, and must take no time from what is measured.
     fn last(&self) -> Option<Report> {
-        let log = self.process.log();
-        let whole = &log[..log.rfind('\n')?];
+        let mut log = File::open(self.process.log_path()).ok()?;
+        let length = log.metadata().ok()?.len();
+        log.seek(SeekFrom::Start(length.saturating_sub(TAIL))).ok()?;
+        let mut end = Vec::new();
+        log.read_to_end(&mut end).ok()?;
+        let end = String::from_utf8_lossy(&end);
+        let whole = &end[..end.rfind('\n')?];
         whole.lines().rev().find_map(Report::read)
     }
 }
@@ -111,7 +124,7 @@ mod tests {
 
     #[test]
     fn a_report_is_read() {
-        let line = r#"{"seconds":2.5,"watched":3,"watching":2,"packets":1000,"lost":1,"longestGapMs":{"most":40.5},
+        let line = r#"{"seconds":2.5,"watched":3,"watching":2,"packets":1000,"lost":1,"droppedHere":1,"longestGapMs":{"most":40.5},
             "joinsPerSecond":100.0,"firstPacketMs":{"p50":5.0,"p99":9.0,"most":9.0},"cpuSeconds":0.5,"errors":{"gone":1}}"#;
         let report = Report::read(line).unwrap();
         assert_eq!((report.watched, report.watching, report.packets, report.lost), (3, 2, 1000, 1));

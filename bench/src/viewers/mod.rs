@@ -25,6 +25,7 @@ use stream::{FULL, LIGHT, Stream};
 
 use crate::machine::Machine;
 
+/// Unless told otherwise.
 const VIEWERS: [usize; 3] = [100, 300, 1000];
 
 /// How much is measured.
@@ -35,14 +36,17 @@ struct Grid {
     time: Duration,
 }
 
-/// Measures; `only` these servers, if any are named.
-pub fn run(quick: bool, only: &[Server]) -> Result<Results> {
+/// Measures; `only` these servers and so many `viewers`, if any are named.
+pub fn run(quick: bool, only: &[Server], viewers: &[usize]) -> Result<Results> {
     let grid = match quick {
         true => Grid { streams: &[FULL], rounds: 1, time: Duration::from_secs(8) },
         false => Grid { streams: &[FULL, LIGHT], rounds: 3, time: Duration::from_secs(15) },
     };
     let servers: Vec<Server> =
         Server::ALL.into_iter().filter(|server| only.is_empty() || only.contains(server)).collect();
+    let mut counts = if viewers.is_empty() { VIEWERS.to_vec() } else { viewers.to_vec() };
+    // What a server bears is known from fewer.
+    counts.sort_unstable();
     let machine = Machine::describe()?;
     let began = Instant::now();
     let lab = Lab::new("bench-viewers-")?;
@@ -52,7 +56,7 @@ pub fn run(quick: bool, only: &[Server]) -> Result<Results> {
     for round in 1..=grid.rounds {
         let mut samples: Vec<Measured> = Vec::new();
         for stream in grid.streams {
-            for viewers in VIEWERS {
+            for &viewers in &counts {
                 for server in &servers {
                     let fewer =
                         samples.iter().rfind(|one| one.cell.server == *server && one.cell.stream == *stream);

@@ -25,8 +25,8 @@ const LIBRARIES: [&str; 11] = [
 ];
 /// The same linked into a program, by what their functions' names have in them.
 const FUNCTIONS: [&str; 7] = ["aes", "gcm", "ghash", "polyval", "sha1", "hmac", "srtp"];
-/// System calls that send.
-const CALLS: [&str; 3] = ["_sys_sendto", "_sys_sendmsg", "_sys_sendmmsg"];
+/// System calls that send; none of them calls another by this name.
+const CALLS: [&str; 3] = ["__sys_sendto", "__sys_sendmsg", "__sys_sendmmsg"];
 
 /// Shares of the time; the rest is everything else.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
@@ -61,7 +61,7 @@ fn perf(file: &Path, verb: &str, arguments: &[&str]) -> Command {
     command
 }
 
-/// Of lines like `60.67%  1.20%  [kernel.kallsyms]  [k] __x64_sys_sendto`: with what it calls, by itself, where, what.
+/// Of lines like `60.67%  1.20%  [kernel.kallsyms]  [k] __sys_sendto`: with what it calls, by itself, where, what.
 fn read(report: &str) -> Option<Split> {
     let mut split = Split::default();
     let mut all = 0.0;
@@ -73,8 +73,7 @@ fn read(report: &str) -> Option<Split> {
         let symbol = fields.nth(1).unwrap_or_default();
         all += own;
         if library.starts_with("[kernel") {
-            let is_entry = symbol.starts_with("__x64") || symbol.starts_with("__arm64");
-            if is_entry && CALLS.iter().any(|call| symbol.ends_with(call)) {
+            if CALLS.contains(&symbol) {
                 split.sending += whole / 100.0;
             }
             continue;
@@ -97,10 +96,10 @@ mod tests {
     fn what_sends_counts_whole_and_what_encrypts_by_itself() {
         let report = "# Overhead\n\
             \x20   73.00%     0.00%  [unknown]            [k] 0000000000000000\n\
-            \x20   40.00%     0.00%  [kernel.kallsyms]    [k] __x64_sys_sendmmsg\n\
+            \x20   40.00%     0.00%  [kernel.kallsyms]    [k] __sys_sendmmsg\n\
             \x20   40.00%     1.00%  [kernel.kallsyms]    [k] ___sys_sendmsg\n\
             \x20   39.00%     5.00%  [kernel.kallsyms]    [k] udp_sendmsg\n\
-            \x20    2.00%     2.00%  [kernel.kallsyms]    [k] __x64_sys_sendto\n\
+            \x20    2.00%     2.00%  [kernel.kallsyms]    [k] __sys_sendto\n\
             \x20   15.00%    10.00%  libcrypto.so.3       [.] aesni_gcm_encrypt\n\
             \x20    5.00%     5.00%  peer                 [.] aes_gcm::AesGcm::encrypt\n\
             \x20   20.00%    20.00%  egress               [.] seats::worker::round\n";

@@ -35,6 +35,14 @@ impl Results {
             text += &self.table(stream);
         }
         text += &self.ratios();
+        for one in self.all().filter(|one| one.dropped_here > 0) {
+            let Measured { cell, lost, dropped_here, .. } = one;
+            let (server, viewers) = (cell.server.name(), cell.viewers);
+            let _ = writeln!(
+                text,
+                "\n{server}, {viewers} viewers: {dropped_here} of the {lost} packets lost found a viewer's socket full."
+            );
+        }
         let errors: Vec<&Measured> = self.all().filter(|measured| !measured.errors.is_empty()).collect();
         for Measured { cell, errors, .. } in errors {
             let _ = writeln!(text, "\n{}, {} viewers: {errors}", cell.server.name(), cell.viewers);

@@ -123,6 +123,7 @@ fn arrival(seat: usize, profile: Profile, path: Path) -> Arrival {
         media: PerKind { audio: Some(taken("0", 109, 0)), video: Some(taken("1", 120, 2)) },
         keys: Keys { profile, ours: key(1), theirs: key(2) },
         path,
+        alive: Default::default(),
     }
 }
 

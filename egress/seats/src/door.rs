@@ -16,6 +16,8 @@ mod dtls;
 mod farewell;
 mod guest;
 mod hall;
+#[doc(hidden)]
+pub mod hostile;
 mod house;
 mod listen;
 mod path;

@@ -82,7 +82,7 @@ mod tests {
             rounds
         };
         // A keyframe of 60 packets, two seconds of 1.4 Mbit/s, and of 20 Mbit/s.
-        assert_eq!([60, 300, 4000].map(rounds), [8, 30, 117]);
+        assert_eq!([60, 300, 4000].map(rounds), [8, 29, 111]);
     }
 
     #[test]

@@ -1,6 +1,7 @@
 //! Janus makes a mountpoint after nobody waits for it any more: whoever tries again gets it, on the same ports.
 
 use std::net::{Ipv4Addr, UdpSocket};
+use std::time::Duration;
 
 use nix::sys::signal::Signal;
 use serde_json::json;
@@ -11,13 +12,19 @@ use crate::common::{World, lab};
 fn a_mountpoint_that_janus_makes_late_is_no_obstacle() {
     let lab = lab();
     let world = World::start(&lab);
+    let wish = json!({ "sessionId": "s1", "audioSsrc": 7777, "videoSsrc": 8888 }).to_string();
+    let api = (Ipv4Addr::LOCALHOST, 7073).into();
+    let (json, patience) = ([("Content-Type", "application/json")], Duration::from_secs(30));
     let create = || {
-        world.post("/mountpoint/create", &json!({ "sessionId": "s1", "audioSsrc": 7777, "videoSsrc": 8888 }))
+        let answer =
+            lab::http::request_within(&lab, "eg", api, "POST", "/mountpoint/create", &json, &wish, patience);
+        let answer = answer.unwrap();
+        (answer.status, answer.body)
     };
     world.janus().process().signal(Signal::SIGSTOP).unwrap();
     let (status, answer) = create();
     world.janus().process().signal(Signal::SIGCONT).unwrap();
-    assert!(status == 503 && answer["error"].as_str().unwrap().contains("did not answer"), "{answer}");
+    assert!(status == 503 && answer.contains("did not answer"), "{answer}");
 
     let mut answers = Vec::new();
     world.until("tried again", || {

@@ -177,12 +177,13 @@ impl LiveSession {
         there
     }
 
-    /// Takes a publisher in.
+    /// Takes a publisher in. `goes_on`: one who published until now, by other means; it counts as one publication.
     pub(super) async fn publish(
         self: &Arc<Self>,
         janus: Result<VideoRoom, InjectorError>,
         offer: String,
         via: Via,
+        goes_on: bool,
     ) -> Result<Published, InjectorError> {
         let session = &self.session;
         let id = &session.id;
@@ -245,14 +246,16 @@ impl LiveSession {
         });
         let (connected, over) = (current.connected.subscribe(), current.over.subscribe());
         *lock(&self.current) = Some(current.clone());
-        self.publications.fetch_add(1, Ordering::Relaxed);
+        if !goes_on {
+            self.publications.fetch_add(1, Ordering::Relaxed);
+            self.totals.published();
+        }
         let mut past = lock(&self.past);
         past.push_back(current.key.clone());
         if past.len() > PAST {
             past.pop_front();
         }
         drop(past);
-        self.totals.published();
         let codecs: Vec<&str> = current.streams.iter().map(|stream| stream.codec.as_str()).collect();
         tracing::info!("session {id}: a publisher with {}", codecs.join(" and "));
         if let Some(video) = codecs.iter().find(|codec| **codec != "opus") {

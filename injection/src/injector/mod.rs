@@ -247,19 +247,20 @@ impl Injector {
         self.state().sessions.get(id).cloned().ok_or_else(unknown)
     }
 
-    /// Takes a publisher in. What is begun with Janus for it is completed or taken back even if whoever asks is gone meanwhile.
+    /// Takes a publisher in. `goes_on`: one who published until now, by other means. What is begun with Janus for it is completed or taken back even if whoever asks is gone meanwhile.
     pub async fn publish(
         self: &Arc<Self>,
         id: &str,
         offer: String,
         via: Via,
+        goes_on: bool,
     ) -> Result<Published, InjectorError> {
         let entry = self.entry(id)?;
         let (tell, told) = oneshot::channel();
         let injector = self.clone();
         // A task of its own goes on when the one that waits for it is cancelled.
         tokio::spawn(async move {
-            let published = injector.publish_to(&entry, offer, via).await;
+            let published = injector.publish_to(&entry, offer, via, goes_on).await;
             if let Err(Ok(unwanted)) = tell.send(published) {
                 // It may have been ended by somebody else.
                 let _ = entry.unpublish(Some(&unwanted.key)).await;
@@ -273,8 +274,9 @@ impl Injector {
         entry: &Arc<LiveSession>,
         offer: String,
         via: Via,
+        goes_on: bool,
     ) -> Result<Published, InjectorError> {
-        let published = entry.publish(self.janus.get(), offer, via).await?;
+        let published = entry.publish(self.janus.get(), offer, via, goes_on).await?;
         let id = &entry.session.id;
         if let (Some(store), Some(video)) = (&self.store, entry.video_codec()) {
             // Told after the session's end, it would be back in the index, and nobody would end it again.

@@ -314,6 +314,7 @@ async fn negotiate(
 ) -> Result<Published, String> {
     let none = || "no offer came about of its frames".to_owned();
     let offer = timeout(OFFER, offer).await.map_err(|_| none())?.map_err(|_| none())??;
+    let goes_on = instead.is_some();
     if let Some(Published { key, over, .. }) = instead {
         if let Some(why) = over.borrow().clone() {
             return Err(why);
@@ -321,7 +322,7 @@ async fn negotiate(
         let live = injector.entry(session).map_err(|error| error.to_string())?;
         live.unpublish(Some(&key)).await.map_err(|error| error.to_string())?;
     }
-    injector.publish(session, offer, via).await.map_err(|error| error.to_string())
+    injector.publish(session, offer, via, goes_on).await.map_err(|error| error.to_string())
 }
 
 /// Ends when Janus takes media, once.

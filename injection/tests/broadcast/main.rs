@@ -2,7 +2,7 @@
 //!
 //!     namespace node: Redis, Janus, injection 10.77.0.1 ---veth--- 10.77.0.2 namespace far: publishers, child
 //!
-//! Needs root. One behaviour per module; they take turns, because they measure time.
+//! Needs root. One behaviour per module; each has namespaces of its own, so they run beside each other.
 
 #![allow(clippy::unwrap_used, reason = "a test's helpers fail like the test")]
 

@@ -1,4 +1,6 @@
+use std::net::TcpStream;
 use std::process::Command;
+use std::time::Duration;
 
 use crate::common::{Scene, rtmp, until, until_within};
 
@@ -15,6 +17,8 @@ fn test() {
     let mut haproxy = Command::new("haproxy");
     haproxy.arg("-f").arg(&config);
     let haproxy = scene.lab.spawn("node", haproxy).unwrap();
+    let listens = || TcpStream::connect("10.77.0.1:1936").is_ok();
+    until("HAProxy listens", || scene.lab.in_namespace("far", listens).unwrap());
     let made = scene.ask_with(
         "POST",
         "/session/create",
@@ -24,7 +28,7 @@ fn test() {
     assert_eq!(made.status, 201, "{} {}", made.body, haproxy.log());
 
     let encoder = scene.encoder_at("10.77.0.1:1936", "s1", rtmp::BASELINE);
-    until_within(std::time::Duration::from_secs(30), "media comes", || {
+    until_within(Duration::from_secs(30), "media comes", || {
         assert_eq!(encoder.status().unwrap(), None, "{}", encoder.log());
         scene.session("s1")["publisher"]["state"] == "publishing"
     });

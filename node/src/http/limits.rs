@@ -19,6 +19,8 @@ use crate::metrics::Scrape;
 
 /// What is asked for all the time by those who watch the node, and must be answered when somebody else asks too much.
 pub(super) const WATCHED: [&str; 3] = ["/healthz", "/readyz", "/metrics"];
+/// That of them which costs something, every stream and viewer being looked at: a client may have it as often as all else together.
+const SCRAPED: &str = "/metrics";
 /// How often at most the log says that a limit was met.
 const LINE_EVERY: Duration = Duration::from_secs(60);
 
@@ -92,6 +94,7 @@ pub(super) struct Spare;
 pub struct Limits {
     config: HttpConfig,
     rates: Rates,
+    scrapes: Rates,
     bodies: Arc<Shares>,
     connections: AtomicUsize,
     refused: [AtomicU64; Limit::ALL.len()],
@@ -113,6 +116,7 @@ impl Limits {
     fn of(config: HttpConfig) -> Limits {
         Limits {
             rates: Rates::new(config.rate),
+            scrapes: Rates::new(config.rate),
             bodies: Shares::new(config.bodies.get(), config.client_bodies.get()),
             connections: AtomicUsize::new(0),
             refused: Default::default(),
@@ -157,7 +161,12 @@ impl Limits {
         };
         request.extensions_mut().insert(client);
         if WATCHED.contains(&route) {
-            return Ok(client);
+            let scraped = if route == SCRAPED { self.scrapes.check(client) } else { Ok(()) };
+            return scraped.map(|()| client).map_err(|wait| {
+                self.met(Limit::ClientRequests);
+                let why = "metrics are asked for too often from this address (max-client-requests)";
+                Busy { status: StatusCode::TOO_MANY_REQUESTS, why, wait, closes: false }
+            });
         }
         if request.extensions().get::<Spare>().is_some() {
             self.met(Limit::Connections);

@@ -169,6 +169,11 @@ impl Frames {
         self.bytes.extend_from_slice(bytes);
     }
 
+    /// How many bytes wait for the rest of their frame.
+    pub(super) fn kept(&self) -> usize {
+        self.bytes.len()
+    }
+
     /// Gives each whole frame to `each`, and keeps the rest: less than [`sockets::LONGEST`] bytes.
     pub(crate) fn each(&mut self, mut each: impl FnMut(&[u8])) -> Result<(), TooLong> {
         let mut rest = &self.bytes[..];

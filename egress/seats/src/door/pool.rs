@@ -14,8 +14,8 @@ use super::house::House;
 use crate::peer::{Fingerprint, Seat};
 use crate::send::Path;
 
-/// Datagrams that wait for one thread at most: some tenths of a second of work.
-const WAITING_MOST: usize = 1024;
+/// Datagrams that wait for one thread at most: about a second of work.
+const WAITING_MOST: usize = 2048;
 /// How often it is looked whether a flight has got lost.
 const TICK: Duration = Duration::from_millis(100);
 /// How long an association is kept whole: a viewer that has not got our last flight asks for it again until then.

@@ -43,6 +43,11 @@ impl Stream {
     }
 }
 
+/// RFC 7983, and RFC 5761 section 4.
+fn is_srtcp(packet: &[u8]) -> bool {
+    matches!(packet, [128..=191, 192..=223, ..])
+}
+
 /// Where a server is reached from here: by IPv4, if it is by any address.
 pub fn loopback(mut at: SocketAddr) -> SocketAddr {
     if at.ip().is_unspecified() {
@@ -72,6 +77,8 @@ pub struct Viewer {
     server: SocketAddr,
     /// Packets' payloads by their sequence numbers as the viewer extends them, of audio and of video.
     pub received: PerKind<BTreeMap<u64, Vec<u8>>>,
+    /// SRTCP that it has sent, as it went out.
+    pub reports: Vec<Vec<u8>>,
     /// It drops each packet of media that this says yes to, by its count.
     pub loses: fn(u64) -> bool,
     packets: u64,
@@ -151,6 +158,7 @@ impl Viewer {
             own,
             server: to,
             received: PerKind::default(),
+            reports: Vec::new(),
             loses: |_| false,
             packets: 0,
         };
@@ -214,7 +222,12 @@ impl Viewer {
         loop {
             match self.rtc.poll_output().unwrap() {
                 Output::Timeout(due) => return due,
-                Output::Transmit(sent) => self.send(&sent.contents),
+                Output::Transmit(sent) => {
+                    if is_srtcp(&sent.contents) {
+                        self.reports.push(sent.contents.to_vec());
+                    }
+                    self.send(&sent.contents);
+                }
                 Output::Event(Event::RtpPacket(packet)) => {
                     let received = match *packet.header.ssrc {
                         ssrc if ssrc == AUDIO.ssrc => &mut self.received.audio,
@@ -233,7 +246,8 @@ impl Viewer {
         self.act();
     }
 
-    fn send(&mut self, packet: &[u8]) {
+    /// Sends this, whatever it is.
+    pub fn send(&mut self, packet: &[u8]) {
         match &mut self.socket {
             Socket::Udp(socket) => drop(socket.send_to(packet, self.server)),
             Socket::Tcp(stream, _) => {

@@ -1,5 +1,6 @@
 //! What the batch does where the kernel does not take what it is given. Each test has a network namespace of its own, which takes
 //! root, `ip` and `tc`.
+#![allow(clippy::unwrap_used, reason = "a test's helpers fail like the test")]
 
 mod a_full_socket_loses_what_does_not_fit;
 mod a_small_mtu_takes_packets_one_by_one;

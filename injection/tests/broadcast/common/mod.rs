@@ -6,7 +6,6 @@ pub mod rtmp;
 
 use std::net::{Ipv4Addr, SocketAddr};
 use std::process::Command;
-use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use lab::http::Response;
@@ -21,8 +20,6 @@ pub const LONG: Duration = Duration::from_secs(10);
 pub const API_SECRET: &str = "hunter2";
 pub const ROOM_SECRET: &str = "hunter3";
 
-static TURN: Mutex<()> = Mutex::new(());
-
 /// Everything that a broadcast needs.
 pub struct Scene {
     pub injection: Process,
@@ -31,7 +28,6 @@ pub struct Scene {
     pub lab: &'static Lab,
     pub redis: Redis<'static>,
     owned: Option<Box<Lab>>,
-    _turn: MutexGuard<'static, ()>,
 }
 
 impl Scene {
@@ -47,7 +43,6 @@ impl Scene {
 
     /// The same behind an address that stands for Janus' own.
     pub fn mapped(name: &str, environment: &[(&str, &str)], mapped: Option<Ipv4Addr>) -> Scene {
-        let turn = TURN.lock().unwrap_or_else(PoisonError::into_inner);
         let owned = Box::new(Lab::new(&format!("inj-{name}-")).unwrap());
         // SAFETY: the lab stays where it is until `drop` takes `owned`, after everything that refers to it.
         let lab: &'static Lab = unsafe { &*std::ptr::from_ref(owned.as_ref()) };
@@ -60,7 +55,7 @@ impl Scene {
         let redis = Redis::start(lab, "node", RedisConfig::default()).unwrap();
         let janus = start_janus(lab, mapped);
         let injection = start_injection(lab, environment);
-        let scene = Scene { injection, janus, lab, redis, owned: Some(owned), _turn: turn };
+        let scene = Scene { injection, janus, lab, redis, owned: Some(owned) };
         scene.is_ready();
         scene
     }

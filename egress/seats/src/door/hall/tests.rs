@@ -117,6 +117,8 @@ fn whoever_begins_comes_in_by_check_flight_and_keys() {
     let effects = evening.hall.shaken(seat, keys(), &from(1), evening.now);
     assert!(matches!(&effects[..], [Effect::Sit(_)]));
     assert!(matches!(evening.comes(REPORT, 1)[..], [Effect::Heard(whose)] if whose == seat));
+    assert!(evening.comes(&[0, 0x11, 0, 0], 1).is_empty(), "keeps a NAT awake");
+    assert_eq!(dropped(&evening.comes(&[0, 0x11, 0, 0], 2)), Some(Reason::StunMalformed));
     assert!(matches!(evening.hall.leave(seat)[..], [Effect::Rise(_), Effect::Part(_)]));
     assert!(evening.is_empty());
 }
@@ -260,26 +262,48 @@ fn each_stage_has_its_time() {
     assert!(evening.is_empty());
 }
 
+/// Somebody who begins the handshake.
+fn shake(evening: &mut Evening, port: u16) -> (Seat, Vec<Effect>) {
+    let (seat, ice) = evening.invite();
+    evening.admit(seat, true);
+    evening.checks(&ice, port);
+    (seat, evening.comes(FLIGHT, port))
+}
+
 #[test]
-fn handshakes_that_stand_still_make_room_for_others() {
+fn those_for_whose_handshake_there_is_no_room_wait_for_their_turn() {
     let mut evening = Evening::new();
-    let shake = |evening: &mut Evening, port: u16| {
-        let (seat, ice) = evening.invite();
-        evening.admit(seat, true);
-        evening.checks(&ice, port);
-        (seat, evening.comes(FLIGHT, port))
-    };
     let first = shake(&mut evening, 1).0;
     for port in 2..=SHAKING_MOST as u16 {
         assert!(matches!(shake(&mut evening, port).1[..], [Effect::Shake { .. }, Effect::Dtls(_)]));
     }
-    let (late, refused) = shake(&mut evening, 2000);
-    assert_eq!(dropped(&refused), Some(Reason::DtlsFlood));
-    evening.passes(SLOW);
-    let effects = evening.comes(FLIGHT, 2000);
-    assert!(matches!(&effects[..],
-        [Effect::Part(_), Effect::Gone(whose, _), Effect::Shake { seat, .. }, Effect::Dtls(_)]
-        if *whose == first && *seat == late));
+    let (second, effects) = shake(&mut evening, 2001);
+    assert!(effects.is_empty());
+    let (third, _) = shake(&mut evening, 2002);
+    assert!(evening.comes(FLIGHT, 2002).is_empty(), "once is enough");
+    let (leaves, _) = shake(&mut evening, 2003);
+    evening.hall.leave(leaves);
+
+    let effects = evening.hall.shaken(first, keys(), &from(1), evening.now);
+    assert!(matches!(&effects[..], [Effect::Sit(_), Effect::Shake { seat, .. }, Effect::Kept(_, _, flight)]
+        if *seat == second && flight == FLIGHT));
+    let effects = evening.hall.shaken(second, keys(), &from(2001), evening.now);
+    assert!(matches!(&effects[..], [Effect::Sit(_), Effect::Shake { seat, .. }, _] if *seat == third));
+    let effects = evening.hall.shaken(third, keys(), &from(2002), evening.now);
+    assert!(matches!(&effects[..], [Effect::Sit(_)]), "nobody waits any more");
+}
+
+#[test]
+fn handshakes_that_stand_still_make_room_for_others() {
+    let mut evening = Evening::new();
+    let slow: Vec<Seat> = (1..=SHAKING_MOST as u16).map(|port| shake(&mut evening, port).0).collect();
+    let late: Vec<Seat> = (2001..2011).map(|port| shake(&mut evening, port).0).collect();
+    assert!(evening.passes(SLOW / 2).is_empty());
+    let effects = evening.passes(SLOW / 2);
+    let seats = |of: fn(&Effect) -> Option<Seat>| effects.iter().filter_map(of).collect::<Vec<Seat>>();
+    let gone = seats(|effect| if let Effect::Gone(seat, _) = effect { Some(*seat) } else { None });
+    let begun = seats(|effect| if let Effect::Shake { seat, .. } = effect { Some(*seat) } else { None });
+    assert_eq!((&gone[..], begun), (&slow[..10], late));
 }
 
 #[test]
