@@ -132,7 +132,17 @@ pub fn run(parts: &[Part], only: &[String]) -> Result<()> {
             Part::Kernel => first(suite, "kernel tests", &["kernel"], only),
             Part::Net => first(suite, "namespace tests", &["net"], only),
             Part::Bench => first(suite, "the benchmark", &["a_benchmark_runs"], only),
-            Part::Media => first(suite, "media tests", &["broadcast", "chain", "media"], only),
+            // Some by name are run as one would by hand: each alone.
+            Part::Media if !only.is_empty() => {
+                first(suite, "media tests", &["broadcast", "chain", "media"], only)
+            }
+            // What the first two wait for is other programs, and little of it takes a CPU.
+            Part::Media => beside(suite, "tests of the ends", &["broadcast", "chain"], only).and(first(
+                suite,
+                "media tests",
+                &["media"],
+                only,
+            )),
             Part::Browser => first(suite, "browser tests", &["browser"], only),
             Part::VmQuick => run::vm(true),
             Part::Vm => run::vm(false),
@@ -185,6 +195,15 @@ fn documentation() -> Result<()> {
 fn first(suite: Suite, what: &str, programs: &[&str], only: &[String]) -> Result<()> {
     let told = [&["--test-threads=1".to_owned()], only].concat();
     trials::run(what, Priority::First, &suite.tests(&suite::named(programs), &told))
+}
+
+/// So many tests that mostly wait run beside each other.
+const BESIDE: usize = 4;
+
+/// The same, some tests beside each other: each has network namespaces of its own. One that fails is judged by how it fares alone.
+fn beside(suite: Suite, what: &str, programs: &[&str], only: &[String]) -> Result<()> {
+    let told = [&[format!("--test-threads={BESIDE}")], only].concat();
+    trials::run_beside(what, Priority::First, &suite.tests(&suite::named(programs), &told))
 }
 
 fn cargo(what: &str, arguments: &[impl AsRef<OsStr>]) -> Result<()> {
