@@ -165,7 +165,8 @@ pub fn cpu_ns(pid: u32) -> Result<u64> {
     Ok(total)
 }
 
-fn resident_kib(pid: u32) -> Result<u64> {
+/// Memory of a process that is in use and not on disk.
+pub fn resident_kib(pid: u32) -> Result<u64> {
     let status = fs::read_to_string(format!("/proc/{pid}/status")).context("the daemon's status")?;
     let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).context("no VmRSS")?;
     line.trim().trim_end_matches("kB").trim().parse().context("VmRSS")

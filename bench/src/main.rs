@@ -7,7 +7,8 @@
 //! - `changes`: from SADD to the first packet at the new child, and from SREM to the last one, under load;
 //! - `peers`: the same of the others, as far as they can change at all;
 //! - `daemon`: what the daemon takes of CPU and memory, and how fast it carries out many changes;
-//! - `media`: a broadcast from WHIP to WHEP: first picture, glass to glass, CPU of each node.
+//! - `media`: a broadcast from WHIP to WHEP: first picture, glass to glass, CPU of each node;
+//! - `viewers`: what a viewer costs, at our egress and at others; into a page of its own, docs/capacity.md.
 
 mod changes;
 mod contestant;
@@ -29,10 +30,12 @@ mod search;
 mod spread;
 mod stage;
 mod stamps;
+mod sysctl;
 mod tester;
 mod throttle;
 mod tree;
 mod videoroom;
+mod viewers;
 
 use std::fs;
 use std::path::PathBuf;
@@ -48,9 +51,10 @@ use lab::relay::{BAD_CONFIGURATION, Mode};
 use machine::{Cpus, Machine};
 use report::Report;
 use stage::Stage;
+use viewers::Server;
 
-const USAGE: &str = "usage: bench [fanout|latency|growth|spread|changes|peers|daemon|media|all]… [--mode xdp|tc|userspace] [--quick] [--only NAME,…] \
-                     [--cells LENGTHxCHILDREN,…] [--costs] [--json FILE] [--write DOCS]";
+const USAGE: &str = "usage: bench [fanout|latency|growth|spread|changes|peers|daemon|media|all]…|viewers [--mode xdp|tc|userspace] [--quick] [--only NAME,…] \
+                     [--cells LENGTHxCHILDREN,…] [--viewers NUMBER,…] [--costs] [--json FILE] [--write DOCS]";
 
 /// What is measured.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -63,6 +67,7 @@ enum Subject {
     Peers,
     Daemon,
     Media,
+    Viewers,
 }
 
 impl Subject {
@@ -87,6 +92,8 @@ struct Options {
     only: Vec<String>,
     /// These cells of the fan-out tables; none: all.
     cells: Vec<Cell>,
+    /// So many viewers; none: as usual.
+    viewers: Vec<usize>,
     /// CPU time only, no loss-free rates.
     costs: bool,
     json: Option<PathBuf>,
@@ -122,6 +129,7 @@ fn options(mut arguments: impl Iterator<Item = String>) -> Result<Options> {
         quick: false,
         only: Vec::new(),
         cells: Vec::new(),
+        viewers: Vec::new(),
         costs: false,
         json: None,
         write: None,
@@ -141,6 +149,7 @@ fn options(mut arguments: impl Iterator<Item = String>) -> Result<Options> {
             "peers" => options.subjects.push(Subject::Peers),
             "daemon" => options.subjects.push(Subject::Daemon),
             "media" => options.subjects.push(Subject::Media),
+            "viewers" => options.subjects.push(Subject::Viewers),
             "all" => options.subjects.extend(Subject::ALL),
             "--quick" => options.quick = true,
             "--only" => {
@@ -153,13 +162,29 @@ fn options(mut arguments: impl Iterator<Item = String>) -> Result<Options> {
                     options.cells.push(cell(text).with_context(|| format!("{text} is no cell"))?);
                 }
             }
+            "--viewers" => {
+                for text in value().context("--viewers needs numbers")?.split(',') {
+                    let number: usize = text
+                        .parse()
+                        .ok()
+                        .filter(|number| *number > 0)
+                        .with_context(|| format!("{text} is no number of viewers"))?;
+                    options.viewers.push(number);
+                }
+            }
             "--json" => options.json = Some(value().context("--json needs a file")?.into()),
             "--write" => options.write = Some(value().context("--write needs a folder")?.into()),
             "--mode" => options.mode = Some(value().context("--mode needs a mode")?.parse()?),
             _ => bail!("unknown argument {argument}"),
         }
     }
-    if let Some(name) = options.only.iter().find(|name| contestant::named(name).is_none()) {
+    let viewers = options.subjects.contains(&Subject::Viewers);
+    if viewers && options.subjects.len() > 1 {
+        bail!("viewers are measured by themselves");
+    }
+    let known =
+        |name: &str| if viewers { Server::called(name).is_some() } else { contestant::named(name).is_some() };
+    if let Some(name) = options.only.iter().find(|name| !known(name)) {
         bail!("no contestant {name}");
     }
     if options.subjects.is_empty() {
@@ -177,6 +202,9 @@ fn cell(text: &str) -> Option<Cell> {
 
 fn run(options: &Options) -> Result<()> {
     lab::interrupt::catch()?;
+    if options.subjects == [Subject::Viewers] {
+        return of_viewers(options);
+    }
     let began = Instant::now();
     let machine = Machine::describe()?;
     let _unthrottled = throttle::lift()?;
@@ -203,7 +231,7 @@ fn run(options: &Options) -> Result<()> {
             Subject::Peers => report.add("peers", peers::run(options.quick))?,
             Subject::Daemon => report.add("daemon", daemon::run(mode, options.quick))?,
             Subject::Media => report.add("media", media::run(mode, options.quick))?,
-            Subject::Fanout | Subject::Latency | Subject::Growth => {}
+            Subject::Fanout | Subject::Latency | Subject::Growth | Subject::Viewers => {}
         }
     }
     report.seconds = began.elapsed().as_secs_f64();
@@ -215,6 +243,17 @@ fn run(options: &Options) -> Result<()> {
         report.write(docs)?;
     }
     Ok(())
+}
+
+/// `viewers`.
+fn of_viewers(options: &Options) -> Result<()> {
+    let only: Vec<Server> = options.only.iter().filter_map(|name| Server::called(name)).collect();
+    let results = viewers::run(options.quick, &only, &options.viewers).context("measuring viewers")?;
+    println!("{}", results.markdown());
+    if let Some(file) = &options.json {
+        fs::write(file, results.json()).with_context(|| format!("writing {}", file.display()))?;
+    }
+    options.write.as_deref().map_or(Ok(()), |docs| results.write(docs))
 }
 
 /// In which modes changes are measured, and what the figures are called.
@@ -259,6 +298,7 @@ mod tests {
         for text in ["214", "8x214x", "78x8", "215x8", "1516x8", "214x0", "214x257", "x8", "214x-1", ""] {
             assert_eq!(cell(text), None, "{text}");
         }
+        assert!(options(["viewers", "--viewers", "10,0"].map(str::to_owned).into_iter()).is_err());
         assert!(options(["fanout", "--cells", "214x8,nonsense"].map(str::to_owned).into_iter()).is_err());
     }
 }

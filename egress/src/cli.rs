@@ -10,7 +10,7 @@ use node::config::environment;
 use crate::config::{Config, Flags};
 use crate::{daemon, doctor};
 
-/// The node at the end of the tree: RTP in, viewers over WHEP through Janus' Streaming plugin.
+/// The node at the end of the tree: RTP in, viewers over WHEP, through Janus' Streaming plugin or by itself.
 #[derive(Debug, Parser)]
 #[command(name = "egress", version, args_conflicts_with_subcommands = true)]
 struct Cli {

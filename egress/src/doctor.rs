@@ -37,15 +37,15 @@ pub async fn examine(config: &Config) -> Vec<Finding> {
         findings.push(machine::host(host).await);
     }
     match &config.server {
-        ServerConfig::Janus(of_janus) => findings.extend(janus(of_janus, config.most.viewers).await),
-        ServerConfig::Native(config) => findings.extend(native(config)),
+        ServerConfig::Janus(server) => findings.extend(janus(server, config.most.viewers as u64).await),
+        ServerConfig::Native(server) => findings.extend(native(server)),
     }
     findings.extend(servers::answer(&config.ice).await);
     findings
 }
 
-/// `viewers`: most at once.
-async fn janus(config: &JanusConfig, viewers: usize) -> Vec<Finding> {
+/// `viewers`: how many there may be.
+async fn janus(config: &JanusConfig, viewers: u64) -> Vec<Finding> {
     let info = match janus::info(&config.url).await {
         Ok(info) => info,
         // Where it is and what to do is in the error.
@@ -64,7 +64,7 @@ async fn janus(config: &JanusConfig, viewers: usize) -> Vec<Finding> {
     if is_here {
         findings.push(machine::pool("port pool", "janus", first..=last));
         findings.push(machine::default_buffer(OF_A_MOUNTPOINT));
-        let (viewers, mountpoints) = (viewers as u64, u64::from(config.pool.size()));
+        let mountpoints = u64::from(config.pool.size());
         let [of_viewer, of_mountpoint, rest] = FILES;
         let wanted = of_viewer * viewers + of_mountpoint * mountpoints + rest;
         let why = format!("{viewers} viewers (max-viewers) and {mountpoints} mountpoints");
@@ -76,5 +76,7 @@ async fn janus(config: &JanusConfig, viewers: usize) -> Vec<Finding> {
 /// The native server's port, and what it sends from: with many viewers, more than the kernel gives unasked.
 fn native(config: &seats::Config) -> Vec<Finding> {
     let ports = [("viewers' media", Udp, config.listen), ("viewers' media by TCP", Tcp, config.listen)];
-    machine::ports(PROGRAM, &ports)
+    let mut findings = machine::ports(PROGRAM, &ports);
+    findings.push(machine::send_buffer(seats::SEND_BUFFER));
+    findings
 }

@@ -257,7 +257,7 @@ mod tests {
         native.status.janus = None;
         native.status.port_pool = None;
         native.status.native = Some(NativeView {
-            media_port: 7074,
+            media_port: 7075,
             media_threads: 1,
             dropped: BTreeMap::from([("garbage", 1)]),
         });

@@ -203,6 +203,17 @@ pub fn first_frames(lab: &Lab, ns: &str, endpoint: &str, tries: usize) -> Result
     Ok(seen)
 }
 
+/// A crowd of light viewers, until they have left; `arguments` are `media-client crowd`'s. Gives their last report.
+pub fn crowd(lab: &Lab, ns: &str, endpoint: &str, arguments: &[&str]) -> Result<serde_json::Value> {
+    let mut command = lab.command(ns, program("media-client")?);
+    let output = command.args(["crowd", "--endpoint", endpoint]).args(arguments).output()?;
+    let text = String::from_utf8_lossy(&output.stdout);
+    let said = || format!("{}{text}{}", output.status, String::from_utf8_lossy(&output.stderr));
+    ensure!(output.status.success(), "the crowd failed: {}", said());
+    let last = text.lines().last().with_context(said)?;
+    serde_json::from_str(last).with_context(said)
+}
+
 /// The value below which that share of them is; they need not be sorted.
 pub fn percentile(values: &[f64], share: f64) -> Option<f64> {
     let mut sorted = values.to_vec();

@@ -62,6 +62,32 @@ pub fn translate_one_to_one(
     )
 }
 
+/// Of the datagrams that come into a namespace from a UDP port, these of a thousand get lost, any of them: as on a bad wireless
+/// network.
+pub fn lose(lab: &Lab, ns: &str, from: u16, of_a_thousand: u16) -> Result<()> {
+    apply(
+        lab,
+        ns,
+        &format!(
+            "table inet lossy {{
+    chain in {{
+        type filter hook input priority 0;
+        udp sport {from} numgen random mod 1000 < {of_a_thousand} counter drop
+    }}
+}}
+"
+        ),
+    )
+}
+
+/// How many have been lost by [`lose`].
+pub fn lost(lab: &Lab, ns: &str) -> Result<u64> {
+    let said = lab.run(ns, &["nft", "list", "table", "inet", "lossy"])?;
+    let (_, counted) = said.split_once("counter packets ").context("no counter of what is lost")?;
+    let number = counted.split(' ').next().unwrap_or_default();
+    number.parse().with_context(|| format!("'{number}' packets lost"))
+}
+
 fn apply(lab: &Lab, ns: &str, rules: &str) -> Result<()> {
     let file = lab.directory().join(format!("nftables-{ns}"));
     fs::write(&file, rules).with_context(|| format!("writing {}", file.display()))?;

@@ -74,11 +74,22 @@ pub struct Janus<'lab> {
 impl<'lab> Janus<'lab> {
     /// Writes its configuration, starts it, and waits until its WebSocket answers.
     pub fn start(lab: &'lab Lab, config: JanusConfig) -> Result<Self> {
-        let folder = lab.directory().join(format!("janus-{}-{}", config.ns, config.role.name()));
+        Self::start_otherwise(lab, config, "", &[])
+    }
+
+    /// The same with other texts in its configuration, `changes`; `name` makes its folder one of its own.
+    pub fn start_otherwise(
+        lab: &'lab Lab,
+        config: JanusConfig,
+        name: &str,
+        changes: &[(&str, &str)],
+    ) -> Result<Self> {
+        let folder = lab.directory().join(format!("janus-{}-{}{name}", config.ns, config.role.name()));
         fs::create_dir(&folder).with_context(|| format!("making {}", folder.display()))?;
         for (name, text) in FILES {
-            fs::write(folder.join(name), filled_in(text, &config))
-                .with_context(|| format!("writing {name}"))?;
+            let text = filled_in(text, &config);
+            let text = changes.iter().fold(text, |text, (from, to)| text.replace(from, to));
+            fs::write(folder.join(name), text).with_context(|| format!("writing {name}"))?;
         }
         raise_open_files()?;
         let process = lab.spawn(&config.ns, command(&folder))?;

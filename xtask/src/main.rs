@@ -162,6 +162,8 @@ mod tests {
             "bench --cells 214",
             "bench --cells 214x0",
             "bench --only bogus",
+            "bench viewers --only",
+            "bench viewers --viewers 0",
             "soak --changes many",
             "judge --seed x",
             "compose bogus",
@@ -177,6 +179,7 @@ mod tests {
             "demo --once --mode tc",
             "test lint unit vm-quick",
             "bench fanout spread media --mode xdp --cells 214x8,1514x256 --only xdp,rtpengine",
+            "bench viewers --quick --only janus,webrtc-rs --viewers 100,2000",
             "setup",
         ] {
             assert!(read(good).is_ok(), "{good}");

@@ -27,6 +27,10 @@ const CONTESTANTS: [&str; 12] = [
     "multiudpsink",
 ];
 
+/// And the servers that `viewers` compares. One is built of bench/peer.
+const SERVERS: [&str; 4] = ["janus-as-it-comes", "janus", PEER, "native"];
+const PEER: &str = "webrtc-rs";
+
 /// In Cargo.toml.
 const DEMO_PROFILE: &str = "demo";
 
@@ -91,35 +95,40 @@ pub enum Subject {
     Daemon,
     /// From WHIP to WHEP: first picture, glass to glass, CPU of each node.
     Media,
-    /// All of these but media.
+    /// What a viewer costs at an egress, beside other servers; with --write into docs/capacity.md.
+    Viewers,
+    /// All of these but media and viewers.
     All,
 }
 
 /// How `cargo xtask bench` is run.
 #[derive(Debug, clap::Args)]
 pub struct Bench {
-    /// fanout, latency, growth, spread, changes, peers, daemon, media, all [default: fanout, with --write: all]
+    /// fanout, latency, growth, spread, changes, peers, daemon, media, viewers, all [default: fanout, with --write: all]
     #[arg(value_enum)]
     subjects: Vec<Subject>,
     /// Data plane of the relay in `changes`, `daemon` and `media`: xdp, tc or userspace [default: of changes each, else xdp]
     #[arg(long, value_enum)]
     mode: Option<Mode>,
-    /// In less than two minutes, to see that the harness works
+    /// In some two minutes, to see that the harness works
     #[arg(long)]
     quick: bool,
-    /// Of fanout and latency only these contestants
-    #[arg(long, value_delimiter = ',', value_parser = PossibleValuesParser::new(CONTESTANTS))]
+    /// Of fanout, latency and viewers only these contestants
+    #[arg(long, value_delimiter = ',', value_parser = PossibleValuesParser::new(CONTESTANTS.into_iter().chain(SERVERS)))]
     only: Vec<String>,
     /// Measure the fan-out in these cells only, such as 214x8: frames of 214 bytes, 8 children.
     #[arg(long, value_delimiter = ',', value_name = "LENGTHxCHILDREN", value_parser = cell)]
     cells: Vec<String>,
+    /// Of viewers so many [default: 100,300,1000]
+    #[arg(long, value_delimiter = ',', value_name = "NUMBER", value_parser = clap::value_parser!(u32).range(1..))]
+    viewers: Vec<u32>,
     /// Of the fan-out, measure CPU time only, no loss-free rates.
     #[arg(long)]
     costs: bool,
     /// Write the raw figures there
     #[arg(long)]
     json: Option<std::path::PathBuf>,
-    /// Write tables, plots and raw figures to docs/benchmarks.md and docs/benchmarks/
+    /// Write tables, plots and raw figures to docs/benchmarks.md (of viewers docs/capacity.md) and docs/benchmarks/
     #[arg(long)]
     write: bool,
 }
@@ -127,10 +136,15 @@ pub struct Bench {
 /// `cargo xtask bench`.
 pub fn bench(bench: &Bench) -> Result<()> {
     let all = bench.write && bench.subjects.is_empty();
-    let needs_clients = |subject: &Subject| [Subject::Media, Subject::Peers, Subject::All].contains(subject);
+    let with_clients = [Subject::Media, Subject::Peers, Subject::Viewers, Subject::All];
+    let needs_clients = |subject: &Subject| with_clients.contains(subject);
     packages::install(Need::USUAL)?;
     build_ebpf::check()?;
     build_programs(all || bench.subjects.iter().any(needs_clients))?;
+    let is_asked = bench.only.is_empty() || bench.only.iter().any(|name| name == PEER);
+    if bench.subjects.contains(&Subject::Viewers) && is_asked {
+        build_peer()?;
+    }
     let mut command = program("release", "bench");
     if bench.write {
         command.arg("--write").arg(sh::workspace_root().join("docs"));
@@ -156,6 +170,10 @@ pub fn bench(bench: &Bench) -> Result<()> {
     if !bench.cells.is_empty() {
         command.args(["--cells", &bench.cells.join(",")]);
     }
+    if !bench.viewers.is_empty() {
+        let numbers: Vec<String> = bench.viewers.iter().map(u32::to_string).collect();
+        command.args(["--viewers", &numbers.join(",")]);
+    }
     if bench.costs {
         command.arg("--costs");
     }
@@ -178,6 +196,13 @@ pub fn vm(quick: bool) -> Result<()> {
 /// The programs that run outside this process: with `media` the nodes and clients too.
 pub fn build_programs(media: bool) -> Result<()> {
     build(media, &["build", "--bins"])
+}
+
+/// A server of another making, which is in no workspace of ours.
+fn build_peer() -> Result<()> {
+    let mut cargo = Command::new("cargo");
+    cargo.current_dir(sh::workspace_root().join("bench/peer"));
+    progress::cargo(PEER, cargo.args(["build", "--release", "--locked", "--target-dir", "../../target/peer"]))
 }
 
 fn build(media: bool, what: &[&str]) -> Result<()> {

@@ -4,7 +4,7 @@
 //! for each part.
 
 use std::io::{BufRead, BufReader};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::Instant;
 
@@ -19,7 +19,8 @@ use crate::{build_ebpf, progress, sh};
 pub const PROFILE: &str = "tests";
 /// Test programs that need root. All others are unit tests, and run by plain `cargo test` too, but for those of packages
 /// that need GStreamer to be built.
-const NEED_ROOT: [&str; 7] = ["kernel", "net", "media", "browser", "a_benchmark_runs", "broadcast", "chain"];
+const NEED_ROOT: [&str; 8] =
+    ["kernel", "net", "media", "browser", "a_benchmark_runs", "broadcast", "chain", "narrow_ways"];
 
 /// Packages and profile.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -78,19 +79,26 @@ pub fn rootless() -> Result<Vec<String>> {
     Ok(programs)
 }
 
-/// Those of all packages: files in their `tests`, and folders with a `main.rs`.
+/// Those of all packages, and of packages in their folders: files in their `tests`, and folders with a `main.rs`.
 fn test_programs(root: &Path) -> Result<Vec<String>> {
     let mut names = Vec::new();
-    let packages = std::fs::read_dir(root).with_context(|| format!("cannot read {}", root.display()))?;
-    for entry in
-        packages.flatten().filter_map(|package| package.path().join("tests").read_dir().ok()).flatten()
-    {
+    let mut packages = packages_in(root)?;
+    for package in packages.clone() {
+        packages.extend(packages_in(&package)?);
+    }
+    for entry in packages.iter().filter_map(|package| package.join("tests").read_dir().ok()).flatten() {
         let path = entry.context("cannot read a folder of tests")?.path();
         let is_one = path.extension().is_some_and(|end| end == "rs") || path.join("main.rs").is_file();
         names.extend(path.file_stem().filter(|_| is_one).and_then(|name| name.to_str()).map(str::to_owned));
     }
     names.sort();
     Ok(names)
+}
+
+fn packages_in(folder: &Path) -> Result<Vec<PathBuf>> {
+    let entries = folder.read_dir().with_context(|| format!("cannot read {}", folder.display()))?;
+    let packages = entries.flatten().map(|entry| entry.path());
+    Ok(packages.filter(|path| path.join("Cargo.toml").is_file()).collect())
 }
 
 /// Some tests of one program, with numbers too large for every day, as they are shipped. `line` gets each line they print.
@@ -140,12 +148,17 @@ mod tests {
     #[test]
     fn every_test_program_is_known() {
         let all = test_programs(&sh::workspace_root()).unwrap();
+        assert!(all.windows(2).all(|two| two[0] != two[1]), "cargo would run both: {all:?}");
         for name in NEED_ROOT {
             assert!(all.iter().any(|known| known == name), "{name} is no test program any more");
         }
         let rootless = rootless().unwrap();
         assert!(rootless.contains(&"--test=parser_agrees_with_etherparse".to_owned()), "{rootless:?}");
         assert!(rootless.contains(&"--test=tree".to_owned()), "{rootless:?}");
+        assert!(
+            rootless.contains(&"--test=door".to_owned()),
+            "of a package in another's folder: {rootless:?}"
+        );
         assert!(!rootless.iter().any(|name| name.ends_with("common")), "no program: {rootless:?}");
         assert!(!rootless.contains(&"--test=net".to_owned()));
     }

@@ -132,17 +132,7 @@ pub fn run(parts: &[Part], only: &[String]) -> Result<()> {
             Part::Kernel => first(suite, "kernel tests", &["kernel"], only),
             Part::Net => first(suite, "namespace tests", &["net"], only),
             Part::Bench => first(suite, "the benchmark", &["a_benchmark_runs"], only),
-            // Some by name are run as one would by hand: each alone.
-            Part::Media if !only.is_empty() => {
-                first(suite, "media tests", &["broadcast", "chain", "media"], only)
-            }
-            // What the first two wait for is other programs, and little of it takes a CPU.
-            Part::Media => beside(suite, "tests of the ends", &["broadcast", "chain"], only).and(first(
-                suite,
-                "media tests",
-                &["media"],
-                only,
-            )),
+            Part::Media => media(suite, only),
             Part::Browser => first(suite, "browser tests", &["browser"], only),
             Part::VmQuick => run::vm(true),
             Part::Vm => run::vm(false),
@@ -197,12 +187,22 @@ fn first(suite: Suite, what: &str, programs: &[&str], only: &[String]) -> Result
     trials::run(what, Priority::First, &suite.tests(&suite::named(programs), &told))
 }
 
+/// A broadcast and its ends. Tests of the ends alone wait for other programs, and little of it takes a CPU; some by name are run as one
+/// would by hand.
+fn media(suite: Suite, only: &[String]) -> Result<()> {
+    let (ends, whole) = (["broadcast", "chain"], ["media", "narrow_ways"]);
+    match only.is_empty() {
+        true => beside(suite, "tests of the ends", &ends).and(first(suite, "media tests", &whole, &[])),
+        false => first(suite, "media tests", &[ends, whole].concat(), only),
+    }
+}
+
 /// So many tests that mostly wait run beside each other.
 const BESIDE: usize = 4;
 
 /// The same, some tests beside each other: each has network namespaces of its own. One that fails is judged by how it fares alone.
-fn beside(suite: Suite, what: &str, programs: &[&str], only: &[String]) -> Result<()> {
-    let told = [&[format!("--test-threads={BESIDE}")], only].concat();
+fn beside(suite: Suite, what: &str, programs: &[&str]) -> Result<()> {
+    let told = [format!("--test-threads={BESIDE}")];
     trials::run_beside(what, Priority::First, &suite.tests(&suite::named(programs), &told))
 }
 

@@ -12,11 +12,22 @@ use crate::latency::RATES;
 const SIZE: (u32, u32) = (860, 520);
 const FONT: &str = "sans-serif";
 
-/// One line: name, whether it is a floor, points.
-struct Line {
+/// One line: name, what it is to the others, points.
+pub struct Line {
     name: String,
     role: Role,
     points: Vec<(f64, f64)>,
+}
+
+impl Line {
+    pub fn new(name: &str, is_ours: bool, points: Vec<(f64, f64)>) -> Line {
+        let role = if is_ours { Role::Ours } else { Role::Peer };
+        Line { name: name.to_owned(), role, points }
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.points.is_empty()
+    }
 }
 
 /// Draws what there is.
@@ -56,7 +67,8 @@ fn lines(points: impl Fn(&str) -> Vec<(f64, f64)>) -> Vec<Line> {
     all.filter(|line| !line.points.is_empty()).collect()
 }
 
-fn chart(file: &Path, title: &str, [x_name, y_name]: [&str; 2], lines: &[Line]) -> Result<()> {
+/// Draws one; nothing if there are no points.
+pub fn chart(file: &Path, title: &str, [x_name, y_name]: [&str; 2], lines: &[Line]) -> Result<()> {
     let points = || lines.iter().flat_map(|line| &line.points);
     let range = |axis: fn(&(f64, f64)) -> f64, margin: f64| {
         let least = points().map(axis).fold(f64::INFINITY, f64::min);

@@ -13,8 +13,11 @@ mod candidates;
 mod connection;
 mod drops;
 mod dtls;
+mod farewell;
 mod guest;
 mod hall;
+#[doc(hidden)]
+pub mod hostile;
 mod house;
 mod listen;
 mod path;
@@ -28,4 +31,5 @@ pub(crate) use dtls::Identity;
 pub(crate) use house::House;
 pub(crate) use listen::Door;
 pub(crate) use pool::Pool;
+pub use sockets::SEND_BUFFER;
 pub(crate) use sockets::bind;

@@ -13,9 +13,10 @@
 //! Inlet::push -> worker (`worker`): `stream` numbers and keeps it -> for each viewer (`viewer`): own numbers, SRTP
 //!             -> `send`: one system call for many viewers, one buffer for the packets of a frame
 //! ```
-//! Without I/O: [`srtp`], [`rtcp`], [`stream`], [`viewer`]. Shells: [`send`], [`worker`], [`door`], [`server`].
+//! Without I/O: [`srtp`], [`rtcp`], [`stream`], [`viewer`], [`pace`]. Shells: [`send`], [`worker`], [`door`], [`server`].
 
 pub mod door;
+pub mod pace;
 pub mod peer;
 pub mod rtcp;
 pub mod send;
@@ -25,6 +26,7 @@ pub mod stream;
 pub mod viewer;
 pub mod worker;
 
+pub use door::SEND_BUFFER;
 pub use peer::{Credentials, Extensions, Fingerprint, Peer, Seat, Taken};
 pub use server::{Config, Figures, Invitation, Notice, Refusal, Server, StreamSpec};
 pub use worker::Inlet;

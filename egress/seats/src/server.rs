@@ -112,7 +112,7 @@ impl Server {
     pub fn start(config: Config, notify: impl Fn(Notice) + Send + Sync + 'static) -> Result<Server, String> {
         let listen = config.listen;
         let (udp, tcp) =
-            door::bind(listen).map_err(|error| format!("the media port {listen} cannot be had: {error}"))?;
+            door::bind(listen).map_err(|error| format!("the media port cannot be had: {error}"))?;
         let failed = |error: &dyn std::fmt::Display| format!("viewers cannot be served: {error}");
         let bound = udp.local_addr().map_err(|e| failed(&e))?;
         let identity = Arc::new(Identity::new().map_err(|e| failed(&e))?);
@@ -203,7 +203,7 @@ impl Server {
 
     /// What was dropped, by reason; never falls.
     pub fn dropped(&self) -> Vec<(&'static str, u64)> {
-        let mut dropped = self.house.drops.all();
+        let mut dropped = self.house.dropped();
         dropped.extend(self.house.workers.dropped());
         dropped
     }

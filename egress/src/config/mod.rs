@@ -23,8 +23,6 @@ use crate::capacity::Most;
 
 /// What is so unless told otherwise.
 const DEFAULTS: Defaults = Defaults { node_id: "egress-1", api_port: 7073 };
-/// Viewers unless told otherwise: what one Janus serves of 1.4 Mbit/s without losing any (docs/capacity.md).
-const VIEWERS: usize = 300;
 /// Joins of one client a second unless told otherwise.
 const JOINS: NonZeroU32 = NonZeroU32::new(50).unwrap();
 /// Where WHEP is served unless told otherwise.
@@ -90,6 +88,7 @@ impl Config {
                 "NODE_HOST or --node-host is not set; it is the address that the tree sends media to",
             );
         }
+        let most = most(&mut settings, &node, server.bears())?;
         Ok(Config {
             api: node.api,
             listen,
@@ -99,7 +98,7 @@ impl Config {
             whep_token,
             auth,
             sources,
-            most: most(&mut settings, &node)?,
+            most,
             ice,
             log: node.log.clone(),
             node,
@@ -107,14 +106,14 @@ impl Config {
     }
 }
 
-/// How many may watch, join and listen.
-fn most(settings: &mut Settings<'_>, node: &NodeConfig) -> Result<Most, ConfigError> {
+/// How many may watch, join and listen. `viewers`: how many may watch unless told otherwise.
+fn most(settings: &mut Settings<'_>, node: &NodeConfig, viewers: usize) -> Result<Most, ConfigError> {
     let find = |setting, default: usize| {
         Ok::<_, ConfigError>(settings.get(setting, count)?.map_or(default, |number| number.get()))
     };
     let per_second = settings.get(&MAX_CLIENT_JOINS, rate)?.unwrap_or(JOINS);
     Ok(Most {
-        viewers: find(&MAX_VIEWERS, VIEWERS)?,
+        viewers: find(&MAX_VIEWERS, viewers)?,
         joining: find(&MAX_JOINING, 2_000)?,
         client_joining: find(&MAX_CLIENT_JOINING, 100)?,
         client_joins: Rate::per_second(per_second),

@@ -16,11 +16,15 @@ use crate::portpool::PortPool;
 /// First port and number of pairs unless told otherwise.
 const POOL: (u16, u16) = (6000, 100);
 /// Port of all viewers' media unless told otherwise.
-const PORT: u16 = 7074;
+const PORT: u16 = 7075;
 /// How long packets are kept, s: what it may be, and what it is unless told otherwise.
 const HISTORY: (RangeInclusive<f64>, f64) = (0.1..=10.0, 1.0);
 /// How old the keyframe may be that a new viewer gets, s.
 const CACHE: (RangeInclusive<f64>, f64) = (0.0..=10.0, 2.0);
+
+/// Viewers unless told otherwise: of a Janus, and of each thread that sends media.
+const OF_ONE_JANUS: usize = 300;
+const OF_A_THREAD: usize = 1_000;
 
 /// What serves viewers.
 #[derive(Clone, Debug)]
@@ -81,6 +85,14 @@ impl ServerConfig {
         match self {
             ServerConfig::Janus(_) => "janus",
             ServerConfig::Native(_) => "native",
+        }
+    }
+
+    /// How many viewers of 1.4 Mbit/s it serves without losing any of their packets: docs/capacity.md.
+    pub fn bears(&self) -> usize {
+        match self {
+            ServerConfig::Janus(_) => OF_ONE_JANUS,
+            ServerConfig::Native(config) => OF_A_THREAD * config.threads.get(),
         }
     }
 

@@ -68,7 +68,7 @@ pub const SERVER: Setting = Setting {
 pub const MEDIA_PORT: Setting = Setting {
     name: "media-port",
     value: "PORT",
-    default: "7074",
+    default: "7075",
     help: "With native: the one port that all viewers' media goes by, UDP, and TCP for those who cannot use UDP",
     ..Setting::NEW
 };
@@ -155,7 +155,7 @@ pub const PORT_POOL_SIZE: Setting = Setting {
 pub const MAX_VIEWERS: Setting = Setting {
     name: "max-viewers",
     value: "NUMBER",
-    default: "300, what one Janus serves",
+    default: "300 with a Janus; with native 1000 for each of media-threads",
     help: "Viewers at once, those that join included; one more is answered 503",
     ..Setting::NEW
 };

@@ -127,7 +127,7 @@ fn the_pool_is_named_as_it_was_given() {
 #[test]
 fn a_native_server_needs_no_janus() {
     let (server, config) = native(&[("MEDIA_THREADS", "3")]);
-    assert_eq!((server.listen, server.threads.get()), ("0.0.0.0:7074".parse().unwrap(), 3));
+    assert_eq!((server.listen, server.threads.get()), ("0.0.0.0:7075".parse().unwrap(), 3));
     assert_eq!((server.history.as_millis(), server.keyframe_cache.as_millis()), (1000, 2000));
     assert!(server.advertise.is_empty() && config.server.pool().is_none());
     // What the pool would take is free for others.

@@ -16,6 +16,9 @@ use crate::portpool::{Pair, PortPool};
 /// Largest number of a room, and of a mountpoint: what JavaScript can hold.
 const LARGEST_ROOM: u64 = (1 << 53) - 1;
 
+/// Mountpoints at once where no pool of ports bounds them: each keeps packets for a while.
+const MOST: usize = 1_000;
+
 /// What a mountpoint is to be: a session as it is to be shown.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Spec {
@@ -74,6 +77,9 @@ pub enum Refusal {
     /// None is left that Janus can take.
     #[error("{used} of {all} pairs of ports are in use, and Janus can take none of the others; {why}")]
     PortsHeld { used: u16, all: u16, why: String },
+    /// There are so many already.
+    #[error("there are {0} mountpoints, and no more may be")]
+    TooMany(usize),
     /// A stream cannot be told from others.
     #[error("an SSRC must be a number from 1 to 4294967295, not 0")]
     NoSsrc,
@@ -272,6 +278,7 @@ impl Books {
             }
         }
         let ports = match &mut self.pool {
+            None if self.have.len() >= MOST => return Err(Refusal::TooMany(MOST)),
             None => None,
             Some(pool) => Some(pool.take(now).ok_or_else(|| no_ports(pool))?),
         };

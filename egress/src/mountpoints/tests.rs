@@ -266,14 +266,15 @@ fn numbers_that_nothing_can_have_are_refused() {
 }
 
 #[test]
-fn without_a_pool_there_are_as_many_as_are_wanted() {
+fn without_a_pool_there_may_be_a_thousand() {
     let mut books = Books::new(None);
-    tell(&mut books, (0..300).map(|number| spec(&format!("s{number}"), 10 + 2 * number)).collect());
+    tell(&mut books, (0..=1000).map(|number| spec(&format!("s{number}"), 10 + 2 * number)).collect());
     carry_out(&mut books);
     assert_eq!(
         (books.all().filter(|mountpoint| mountpoint.ports.is_none()).count(), books.trouble()),
-        (300, None)
+        (1000, None)
     );
+    assert_eq!(books.refused().len(), 1);
     tell(&mut books, vec![]);
     carry_out(&mut books);
     assert_eq!(books.all().count(), 0);

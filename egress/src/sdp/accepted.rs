@@ -34,18 +34,18 @@ pub fn accepted(offer: &Session, answer: &Session) -> Result<Peer, SdpError> {
     let first = first.ok_or_else(|| {
         SdpError::NoCodec("the answer takes neither audio nor video: no codec in common".to_owned())
     })?;
+    let of = |name| attribute(answer, first, name).unwrap_or_default();
     Ok(Peer {
-        ice: credentials(answer, first)?,
+        ice: credentials(of("ice-ufrag"), of("ice-pwd"))?,
         fingerprints: fingerprints(answer, first)?,
-        begins: attribute(answer, first, "setup") == Some("active"),
+        begins: of("setup") == "active",
         media,
     })
 }
 
-/// ICE credentials of a medium.
-fn credentials(session: &Session, media: &Media) -> Result<Credentials, SdpError> {
-    let of = |name, long: std::ops::RangeInclusive<usize>| {
-        let text = attribute(session, media, name).unwrap_or_default();
+/// A player's ICE credentials, if they can be some.
+pub fn credentials(user: &str, password: &str) -> Result<Credentials, SdpError> {
+    let of = |name, text: &str, long: std::ops::RangeInclusive<usize>| {
         // More is allowed here than RFC 8839 has; but a colon is where user names are taken apart.
         let is_good =
             long.contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_graphic() && byte != b':');
@@ -54,7 +54,7 @@ fn credentials(session: &Session, media: &Media) -> Result<Credentials, SdpError
             SdpError::Bad(format!("a={name} must be {least} to {most} letters and numbers"))
         })
     };
-    Ok(Credentials { user: of("ice-ufrag", USER)?, password: of("ice-pwd", PASSWORD)? })
+    Ok(Credentials { user: of("ice-ufrag", user, USER)?, password: of("ice-pwd", password, PASSWORD)? })
 }
 
 /// Certificates of a medium, as far as we know the hash.

@@ -21,12 +21,12 @@ mod tests;
 
 use sdp_types::Session;
 
-pub use accepted::accepted;
+pub use accepted::{accepted, credentials};
 pub use answer::{answer_for_janus, answer_for_player};
 pub use common::{Common, Numbers, common};
 pub use counter::counter_offer;
 use lines::{attribute, value};
-pub use native::{Local, Sources, offer};
+pub use native::{Local, Sources, fragment, offer};
 
 /// Why an offer cannot be answered.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]

@@ -9,7 +9,7 @@ use sdp_types::{Media, Session};
 use seats::{Credentials, Fingerprint};
 
 use super::common::Chosen;
-use super::lines::{attr, extension, is_about, is_feedback_of, retransmission, value, values};
+use super::lines::{attr, extension, is_about, is_feedback_of, retransmission, value, values, values_of};
 use super::{Common, frame};
 
 /// Header extensions, by their names.
@@ -76,6 +76,27 @@ pub fn offer(codec: VideoCodec, player: Option<(&Session, &Common)>, local: &Loc
     offer.medias = terms.iter().map(|terms| terms.medium(local, setup)).collect();
     frame::bundle(&mut offer);
     offer
+}
+
+/// Our side of a viewer's next ICE session, after this offer: what a player is told that restarts ICE (RFC 9725 section 4.3.3). Of
+/// bundled media the first has it all (RFC 8840 section 9).
+pub fn fragment(offer: &Session, ours: &Credentials) -> String {
+    let mut lines: Vec<String> = Vec::new();
+    let mut say = |name: &str, value: &str| lines.push(format!("a={name}:{value}\r\n"));
+    say("ice-ufrag", &ours.user);
+    say("ice-pwd", &ours.password);
+    for name in ["ice-options", "group"] {
+        values_of(offer, name).for_each(|value| say(name, value));
+    }
+    let mut lines = format!("a=ice-lite\r\n{}", lines.concat());
+    if let Some(first) = offer.medias.first() {
+        lines += &format!("m={} {} {} {}\r\n", first.media, first.port, first.proto, first.fmt);
+        for name in ["mid", "candidate"] {
+            lines.extend(values(first, name).map(|value| format!("a={name}:{value}\r\n")));
+        }
+        lines += "a=end-of-candidates\r\n";
+    }
+    lines
 }
 
 /// How a medium is spoken of.

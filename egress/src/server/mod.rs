@@ -154,8 +154,9 @@ pub trait Seat: Send + Sync {
     /// A player has found one more way to be reached (`candidate:…`); none: that was all.
     fn trickle(&self, candidate: Option<String>) -> BoxFuture<'_, Result<(), ServerError>>;
 
-    /// A player restarts ICE (RFC 9725 section 4.3.3) with these credentials. Gives the server's new ones.
-    fn restart(&self, theirs: Credentials) -> BoxFuture<'_, Result<Credentials, ServerError>>;
+    /// A player restarts ICE (RFC 9725 section 4.3.3) with these credentials. Gives the server's side of the new ICE session, as a
+    /// fragment (RFC 8840 section 9).
+    fn restart(&self, theirs: Credentials) -> BoxFuture<'_, Result<String, ServerError>>;
 
     /// It is given up, whatever the server says to that.
     fn leave(&self) -> BoxFuture<'_, ()>;

@@ -192,8 +192,12 @@ impl Seat for NativeSeat {
         async { Ok(()) }.boxed()
     }
 
-    fn restart(&self, theirs: Credentials) -> BoxFuture<'_, Result<Credentials, ServerError>> {
-        async move { Ok(self.seats.restart(self.seat, theirs)?) }.boxed()
+    fn restart(&self, theirs: Credentials) -> BoxFuture<'_, Result<String, ServerError>> {
+        async move {
+            let ours = self.seats.restart(self.seat, theirs)?;
+            Ok(sdp::fragment(&self.offer, &ours))
+        }
+        .boxed()
     }
 
     fn leave(&self) -> BoxFuture<'_, ()> {

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use futures_util::StreamExt;
 use futures_util::future::join_all;
 use futures_util::stream::BoxStream;
-use node::http::wish::IceSession;
+use node::http::wish::{IceSession, Restart};
 use node::media::VideoCodec;
 use node::webhook::Webhooks;
 use sdp_types::Session;
@@ -38,6 +38,8 @@ struct Seat {
     there: Arc<dyn server::Seat>,
     /// What it may trickle.
     ice: Arc<IceSession>,
+    /// How often it has begun another ICE session.
+    restarts: u32,
     /// The server's offer has not been answered yet.
     waits: bool,
     /// Connections that say that it is still there.
@@ -163,6 +165,7 @@ impl Audience {
             let seat = |ice, waits| Seat {
                 there: there.clone(),
                 ice: Arc::new(ice),
+                restarts: 0,
                 waits,
                 ties: 0,
                 player,
@@ -236,18 +239,36 @@ impl Audience {
         Ok(started?)
     }
 
-    /// A player has found more ways to be reached.
-    pub async fn trickle(&self, session: &str, viewer: &str, fragment: &str) -> Result<(), EgressError> {
+    /// A player has found more ways to be reached; or it restarts ICE, and is given the server's side of the new ICE session.
+    pub async fn trickle(
+        &self,
+        session: &str,
+        viewer: &str,
+        fragment: &str,
+    ) -> Result<Option<String>, EgressError> {
         let seat = self.seat(session, viewer)?;
+        if let Some(Restart { user, password }) = seat.ice.restart(fragment)? {
+            let ours = seat.there.restart(sdp::credentials(&user, &password)?).await?;
+            if let Some(seat) = self.viewers().get_mut(session, viewer) {
+                seat.ice = Arc::new(IceSession::new(vec![user]));
+                seat.restarts += 1;
+            }
+            return Ok(Some(ours));
+        }
         for candidate in seat.ice.take(fragment)? {
             seat.there.trickle(candidate.text).await?;
         }
-        Ok(())
+        Ok(None)
     }
 
     /// Whether there is such a viewer, or the answer that there is none.
     pub fn is_seated(&self, session: &str, viewer: &str) -> Result<(), EgressError> {
         self.seat(session, viewer).map(drop)
+    }
+
+    /// How often a viewer has restarted ICE.
+    pub fn restarts(&self, session: &str, viewer: &str) -> Result<u32, EgressError> {
+        self.seat(session, viewer).map(|seat| seat.restarts)
     }
 
     /// A viewer leaves.

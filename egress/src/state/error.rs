@@ -70,7 +70,9 @@ impl Classified for EgressError {
             }
             EgressError::Refused(refusal) => match refusal {
                 Refusal::SameSsrc(_) | Refusal::NoSsrc | Refusal::BadRoom(_) => ErrorClass::BadInput,
-                Refusal::PortsUsedUp(_) | Refusal::PortsHeld { .. } => ErrorClass::Unavailable,
+                Refusal::PortsUsedUp(_) | Refusal::PortsHeld { .. } | Refusal::TooMany(_) => {
+                    ErrorClass::Unavailable
+                }
                 Refusal::OtherSsrcs { .. }
                 | Refusal::Exists(_)
                 | Refusal::SsrcTaken { .. }

@@ -2,8 +2,8 @@
 //!
 //! `POST` with an offer is answered with the answer (201); with one that Janus cannot serve, with a counter-offer (406), which
 //! the player `PATCH`es its answer to. So is an empty `POST`, but that it is 201: older drafts have it. The resource that
-//! `Location` names takes candidates (`PATCH`) and ends with `DELETE`; `Link` names its [`events`]. What WHIP does in the
-//! same way is [`node::http::wish`]'s.
+//! `Location` names takes candidates and, where the native server serves, ICE restarts (`PATCH`), and ends with `DELETE`; `Link`
+//! names its [`events`]. What WHIP does in the same way is [`node::http::wish`]'s.
 
 mod events;
 
@@ -94,7 +94,7 @@ async fn begin(
         egress.watch(&session, offer.map(str::as_bytes), player, place).await?;
     let location = wish::location(&session, &viewer);
     let link = events::link(&location);
-    let mut response = wish::created(location, wish::etag(ice_session(&viewer)), CHANGES, sdp);
+    let mut response = wish::created(location, wish::etag(&ice_session(&viewer, 0)), CHANGES, sdp);
     if let Ok(link) = HeaderValue::from_str(&link) {
         response.headers_mut().append(header::LINK, link);
     }
@@ -114,16 +114,17 @@ async fn change(
     Path((session, viewer)): Path<(String, String)>,
     headers: HeaderMap,
     body: Bytes,
-) -> Result<StatusCode, Failed> {
+) -> Result<Response, Failed> {
     let kind = wish::content_type(&headers, &[SDP, FRAGMENT])?;
-    egress.audience().is_seated(&session, &viewer)?;
-    wish::if_match(&headers, ice_session(&viewer))?;
+    let audience = egress.audience();
+    wish::if_match(&headers, &ice_session(&viewer, audience.restarts(&session, &viewer)?))?;
     if kind == SDP {
-        egress.audience().answer(&session, &viewer, &body).await?;
-    } else {
-        egress.audience().trickle(&session, &viewer, wish::text(&body)?).await?;
+        audience.answer(&session, &viewer, &body).await?;
+    } else if let Some(ours) = audience.trickle(&session, &viewer, wish::text(&body)?).await? {
+        let etag = wish::etag(&ice_session(&viewer, audience.restarts(&session, &viewer)?));
+        return Ok(wish::restarted(etag, ours));
     }
-    Ok(StatusCode::NO_CONTENT)
+    Ok(StatusCode::NO_CONTENT.into_response())
 }
 
 async fn leave(
@@ -134,7 +135,11 @@ async fn leave(
     Ok(StatusCode::OK)
 }
 
-/// A viewer has one ICE session as long as it lives.
-fn ice_session(viewer: &str) -> &str {
-    viewer.get(..16).unwrap_or(viewer)
+/// The name of a viewer's ICE session: the first has the viewer's.
+fn ice_session(viewer: &str, restarts: u32) -> String {
+    let viewer = viewer.get(..16).unwrap_or(viewer);
+    match restarts {
+        0 => viewer.to_owned(),
+        _ => format!("{viewer}-{restarts}"),
+    }
 }

@@ -4,21 +4,27 @@
 use lab::browser::Maker;
 use serde_json::json;
 
-use crate::common::{World, browser_of, lab, seen};
+use crate::common::{By, World, browser_of, lab, seen};
 
-#[test]
-fn in_chromium() {
-    decodes(Maker::Chromium);
+mod in_chromium {
+    crate::common::on_both!(super::chromium_decodes);
 }
 
-#[test]
-fn in_firefox() {
-    decodes(Maker::Firefox);
+mod in_firefox {
+    crate::common::on_both!(super::firefox_decodes);
 }
 
-fn decodes(maker: Maker) {
+fn chromium_decodes(by: By) {
+    decodes(Maker::Chromium, by);
+}
+
+fn firefox_decodes(by: By) {
+    decodes(Maker::Firefox, by);
+}
+
+fn decodes(maker: Maker, by: By) {
     let lab = lab();
-    let world = World::start(&lab);
+    let world = World::start_by(&lab, by, &[]);
     world.session("show", 4001, [7777, 8888]);
     let _sending = world.broadcast([7777, 8888]);
     world.until("active", || world.get("/mountpoint/show")["active"] == json!(true));
@@ -26,7 +32,7 @@ fn decodes(maker: Maker) {
     // Pictures for people, in the build folder.
     let screenshots = lab::relay::workspace().join("target/screenshots");
     for (query, name) in [("id=show", "egress-viewer"), ("id=show&offer=1", "egress-viewer-offer")] {
-        let name = format!("{name}-{maker:?}.png").to_lowercase();
+        let name = format!("{name}-{maker:?}-{by:?}.png").to_lowercase();
         browser.open(&format!("http://10.77.0.1:7073/?{query}")).unwrap();
         world.until("frames", || seen(&browser, "framesDecoded") > 20.0);
         let (frames, audio) = (seen(&browser, "framesDecoded"), seen(&browser, "audioPackets"));

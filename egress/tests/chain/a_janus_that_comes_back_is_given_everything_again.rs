@@ -16,7 +16,7 @@ fn a_janus_that_comes_back_is_given_everything_again() {
     world.until("active", || world.get("/mountpoint/s1")["active"] == json!(true));
     let before = world.get("/portpool");
 
-    world.janus.kill9().unwrap();
+    world.janus_mut().kill9().unwrap();
     let took = world.until("unhealthy", || world.get("/status")["healthy"] == json!(false));
     println!("the loss of Janus is noticed after {took:?}");
     let mountpoint = world.get("/mountpoint/s1");
@@ -29,7 +29,7 @@ fn a_janus_that_comes_back_is_given_everything_again() {
     assert_eq!(world.request("GET", "/readyz", &[], "").0, 503);
     assert_eq!(world.get("/portpool"), before, "nothing leaked");
 
-    world.janus.restart().unwrap();
+    world.janus_mut().restart().unwrap();
     let took = world.until("active again", || world.get("/mountpoint/s1")["active"] == json!(true));
     println!("media flows {took:?} after Janus is back");
     assert_eq!(world.get("/portpool"), before);

@@ -23,11 +23,11 @@ fn a_janus_that_hangs_does_not_keep_the_node() {
     }
     assert_eq!(world.get("/status")["viewers"]["connecting"], json!(10));
     // One by one, they would take ten seconds each.
-    world.janus.process().signal(Signal::SIGSTOP).unwrap();
+    world.janus().process().signal(Signal::SIGSTOP).unwrap();
     let started = Instant::now();
     world.egress.signal(Signal::SIGTERM).unwrap();
     let status = world.egress.wait(Duration::from_secs(30)).unwrap();
     println!("stopped {:?} after SIGTERM", started.elapsed());
     assert!(status.success() && started.elapsed() < Duration::from_secs(9), "{:?}", started.elapsed());
-    world.janus.process().signal(Signal::SIGCONT).unwrap();
+    world.janus().process().signal(Signal::SIGCONT).unwrap();
 }

@@ -21,9 +21,9 @@ fn a_mountpoint_that_janus_makes_late_is_no_obstacle() {
         let answer = answer.unwrap();
         (answer.status, answer.body)
     };
-    world.janus.process().signal(Signal::SIGSTOP).unwrap();
+    world.janus().process().signal(Signal::SIGSTOP).unwrap();
     let (status, answer) = create();
-    world.janus.process().signal(Signal::SIGCONT).unwrap();
+    world.janus().process().signal(Signal::SIGCONT).unwrap();
     assert!(status == 503 && answer.contains("did not answer"), "{answer}");
 
     let mut answers = Vec::new();

@@ -4,12 +4,13 @@ use std::time::Duration;
 
 use serde_json::json;
 
-use crate::common::{World, browser, lab, seen};
+use crate::common::{By, World, browser, lab, on_both, seen};
 
-#[test]
-fn a_republished_stream_is_announced() {
+on_both!(a_republished_stream_is_announced);
+
+fn a_republished_stream_is_announced(by: By) {
     let lab = lab();
-    let world = World::start(&lab);
+    let world = World::start_by(&lab, by, &[]);
     world.session("s1", 4001, [7777, 8888]);
     let mut sending = world.broadcast([7777, 8888]);
     let browser = browser(&lab);

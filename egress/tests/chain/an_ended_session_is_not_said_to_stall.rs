@@ -22,11 +22,11 @@ fn an_ended_session_is_not_said_to_stall() {
     // Whether its mountpoint is judged while it is taken down depends on the moment.
     for round in 0..6 {
         std::thread::sleep(Duration::from_millis(round * 170));
-        world.janus.process().signal(Signal::SIGSTOP).unwrap();
+        world.janus().process().signal(Signal::SIGSTOP).unwrap();
         world.redis.cli(&["SREM", "sessions:active", "s1"]).unwrap();
         world.until("its routes are gone", || world.get("/mountpoint/s1")["active"] == json!(false));
         std::thread::sleep(Duration::from_millis(600));
-        world.janus.process().signal(Signal::SIGCONT).unwrap();
+        world.janus().process().signal(Signal::SIGCONT).unwrap();
         world.until("its mountpoint is gone", || world.get("/mountpoints")["count"] == json!(0));
         world.redis.cli(&["SADD", "sessions:active", "s1"]).unwrap();
         world.until("active again", || world.get("/mountpoint/s1")["active"] == json!(true));

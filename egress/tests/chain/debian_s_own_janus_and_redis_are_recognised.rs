@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use lab::{Lab, Process, Redis, RedisConfig};
 
-use crate::common::{LONG, configure, lab};
+use crate::common::{By, LONG, configure, lab};
 use crate::doctor_says_what_is_missing::doctor;
 
 /// From /etc/janus as it is.
@@ -30,7 +30,7 @@ fn sample_mountpoints() {
     for program in [&[egress][..], &nobody] {
         let mut command = lab.command("eg", program[0]);
         command.args(&program[1..]);
-        configure(&mut command, &[]);
+        configure(&mut command, By::Janus, &[]);
         let output = command.output().unwrap();
         let said = String::from_utf8(output.stderr).unwrap();
         assert_eq!(output.status.code(), Some(1), "{said}");
@@ -59,7 +59,7 @@ fn protected_mode() {
     let arguments = ["--protected-mode", "yes"].map(str::to_owned).to_vec();
     let _redis = Redis::start(&lab, "view", RedisConfig { arguments, ..RedisConfig::default() }).unwrap();
     let env = [("REDIS_URL", "redis://10.77.0.2:6379")];
-    let egress = crate::common::start_egress(&lab, &env);
+    let egress = crate::common::start_egress(&lab, By::Janus, &env);
     let complaint = "Redis at 10.77.0.2:6379 is in protected mode";
     until("it says so", || egress.log().contains(complaint));
     // Once, although it tries again and again.

@@ -6,13 +6,18 @@ use std::process::Command;
 use lab::{Lab, Turn, TurnLogin};
 use serde_json::Value;
 
-use crate::common::{World, configure, lab};
+use crate::common::{By, World, configure, lab};
 
 /// Exit code and what is printed.
 pub fn doctor(lab: &Lab, arguments: &[&str], env: &[(&str, &str)]) -> (i32, String) {
+    doctor_of(lab, By::Janus, arguments, env)
+}
+
+/// The same of a node with this server.
+pub fn doctor_of(lab: &Lab, by: By, arguments: &[&str], env: &[(&str, &str)]) -> (i32, String) {
     let mut command: Command = lab.command("eg", env!("CARGO_BIN_EXE_egress"));
     command.arg("doctor").args(arguments);
-    configure(&mut command, env);
+    configure(&mut command, by, env);
     let output = command.output().unwrap();
     let text = String::from_utf8(output.stdout).unwrap() + &String::from_utf8(output.stderr).unwrap();
     (output.status.code().unwrap(), text)
@@ -22,7 +27,7 @@ pub fn doctor(lab: &Lab, arguments: &[&str], env: &[(&str, &str)]) -> (i32, Stri
 fn test() {
     let lab = lab();
     let _turn = Turn::start(&lab, "view", Ipv4Addr::new(10, 77, 0, 2), TurnLogin::Secret("north")).unwrap();
-    let world = World::start(&lab);
+    let mut world = World::start(&lab);
     let servers = "stun:10.77.0.2:3478,turn:10.77.0.2:3478?transport=udp,turn:10.77.0.2:3478?transport=tcp";
     let env = [("API", "0.0.0.0:7073"), ("ICE_SERVERS", servers), ("TURN_SECRET", "north")];
     let (code, text) = doctor(&lab, &[], &env);
@@ -61,7 +66,7 @@ fn test() {
     assert!(text.contains("FAIL mountpoints: Janus: Unauthorized"), "{text}");
 
     // What has ended.
-    world.janus.kill9().unwrap();
+    world.janus_mut().kill9().unwrap();
     let nobody = [
         ("REDIS_URL", "redis://127.0.0.1:6380"),
         ("ICE_SERVERS", "stun:10.77.0.2:9"),

@@ -5,12 +5,13 @@ use std::time::{Duration, Instant};
 
 use serde_json::json;
 
-use crate::common::{HOST, World, browser, lab, rtp};
+use crate::common::{By, HOST, World, browser, lab, on_both, rtp};
 
-#[test]
-fn keyframes_are_asked_for_up_the_tree() {
+on_both!(keyframes_are_asked_for_up_the_tree);
+
+fn keyframes_are_asked_for_up_the_tree(by: By) {
     let lab = lab();
-    let world = World::start(&lab);
+    let world = World::start_by(&lab, by, &[]);
     world.session("s1", 4001, [7777, 8888]);
     // As a relay does: RTP from 5004, RTCP at 5005.
     let media = world.socket("view", (Ipv4Addr::UNSPECIFIED, 5004));

@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 
 use serde_json::json;
 
-use crate::common::{World, browser, lab, seen, start_egress};
+use crate::common::{By, World, browser, lab, seen, start_egress};
 
 #[test]
 fn operators_have_a_listener_of_their_own() {
@@ -15,6 +15,7 @@ fn operators_have_a_listener_of_their_own() {
     world.egress.terminate().unwrap();
     let egress = start_egress(
         &lab,
+        By::Janus,
         &[("ADMIN", "127.0.0.1:7080"), ("READ_TOKEN", "read-secret"), ("API_TOKEN", "api-secret")],
     );
     let world = World { egress, ..world };
@@ -32,6 +33,7 @@ fn operators_have_a_listener_of_their_own() {
         "/metrics",
         "/mountpoints",
         "/mountpoint/s1",
+        "/viewers",
         "/portpool",
         "/topology",
         "/events",

@@ -4,7 +4,7 @@ use lab::Browser;
 use lab::browser::Maker;
 use serde_json::json;
 
-use crate::common::{World, browser_of, lab, seen};
+use crate::common::{By, World, browser_of, lab, seen};
 
 /// Listens to what the page plays; `labSides()` gives how loud the left and the right were.
 const LISTEN: &str = "
@@ -27,9 +27,12 @@ const LISTEN: &str = "
 /// What a browser has agreed on for Opus; calls back with it.
 const AGREED: &str = "return window.labPeers.at(-1).localDescription.sdp.match(/^a=fmtp:111 .*$/m)[0]";
 
-#[test]
-fn in_chromium() {
-    keeps_sides(Maker::Chromium, |world, browser, query| {
+mod in_chromium {
+    crate::common::on_both!(super::chromium_keeps_sides);
+}
+
+fn chromium_keeps_sides(by: By) {
+    keeps_sides(Maker::Chromium, by, |world, browser, query| {
         browser.run(LISTEN).unwrap();
         let sides = || {
             let found = browser.run("return window.labSides()").unwrap();
@@ -47,15 +50,15 @@ fn in_chromium() {
 /// A Firefox without a sound card runs no audio graph to listen with; what it agreed on has to do.
 #[test]
 fn in_firefox() {
-    keeps_sides(Maker::Firefox, |_, browser, query| {
+    keeps_sides(Maker::Firefox, By::Janus, |_, browser, query| {
         let agreed = browser.run(AGREED).unwrap();
         assert!(agreed.as_str().unwrap_or_default().contains("stereo=1"), "{query}: {agreed}");
     });
 }
 
-fn keeps_sides(maker: Maker, judge: impl Fn(&World<'_>, &Browser<'_>, &str)) {
+fn keeps_sides(maker: Maker, by: By, judge: impl Fn(&World<'_>, &Browser<'_>, &str)) {
     let lab = lab();
-    let world = World::start(&lab);
+    let world = World::start_by(&lab, by, &[]);
     world.session("show", 4001, [7777, 8888]);
     let _sound = world.sound("aevalsrc=0.5*sin(2*PI*440*t)|0:c=stereo:s=48000", 7777);
     let _pictures = world.pictures("-g 50", 8888);

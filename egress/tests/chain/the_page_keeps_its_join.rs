@@ -18,14 +18,14 @@ fn the_page_keeps_its_join() {
     let viewers = |which: &str| world.get("/status")["viewers"][which].clone();
 
     // Janus lets it wait for its offer, and it is told everything that there is to be told.
-    world.janus.process().signal(Signal::SIGSTOP).unwrap();
+    world.janus().process().signal(Signal::SIGSTOP).unwrap();
     browser.open("http://10.77.0.1:7073/?id=s1").unwrap();
     run("for (const name of ['back', 'started', 'state', 'stalled', 'back'])
         heard(name, { exists: true, active: true, spreadMs: 0 })");
     assert_eq!(run("return join.ended"), json!(false), "it gave its join up");
     // Now it is given up: what comes of it is late.
     run("connect()");
-    world.janus.process().signal(Signal::SIGCONT).unwrap();
+    world.janus().process().signal(Signal::SIGCONT).unwrap();
     world.until("it plays", || seen(&browser, "framesDecoded") > 10.0);
     world.until("the one that was given up has left", || viewers("connecting") == json!(0));
     assert_eq!(viewers("connected"), json!(1));

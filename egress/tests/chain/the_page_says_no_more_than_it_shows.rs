@@ -78,14 +78,14 @@ fn says(maker: Maker) {
     world.until("playing", || state(&browser) == "playing");
 
     // Janus is killed: the picture stands still, and nobody is told that it plays.
-    world.janus.kill9().unwrap();
+    world.janus_mut().kill9().unwrap();
     let took = world.until("it does not play", || state(&browser) != "playing");
     println!("{maker:?}: a killed Janus is noticed after {took:?}");
     assert!(took < std::time::Duration::from_secs(4), "{took:?}");
     browser.run("window.labSaid = []").unwrap();
     std::thread::sleep(std::time::Duration::from_secs(2));
     assert!(!said_since(&browser).iter().any(|said| said == "playing"), "{:?}", said_since(&browser));
-    world.janus.restart().unwrap();
+    world.janus_mut().restart().unwrap();
     world.until("playing again", || state(&browser) == "playing");
 }
 

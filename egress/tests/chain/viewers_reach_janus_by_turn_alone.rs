@@ -12,15 +12,15 @@ use lab::turn::PORT;
 use lab::{Browser, Lab, Turn, TurnLogin, firewall};
 use serde_json::json;
 
-use crate::common::{World, lab};
+use crate::common::{By, World, lab};
 
 const TURN: Ipv4Addr = Ipv4Addr::new(10, 77, 0, 2);
 /// Browsers start late on a busy machine.
 const PATIENCE: Duration = Duration::from_secs(60);
 const SERVER: &str = "turn:10.77.0.2:3478?transport=tcp";
 
-/// A home behind the egress' host, which routes, and behind a firewall.
-fn home(lab: &Lab) {
+/// A home behind the egress' host, which routes, and behind a firewall that lets out but these TCP ports.
+pub fn home(lab: &Lab, tcp: &[u16]) {
     lab.add_namespace("home").unwrap();
     lab.link("eg", "h0", "home", "h1").unwrap();
     lab.address("eg", "h0", "10.78.0.1/24").unwrap();
@@ -28,7 +28,7 @@ fn home(lab: &Lab) {
     lab.sysctl("eg", "ipv4/ip_forward", "1").unwrap();
     lab.route("home", "default", "10.78.0.1").unwrap();
     lab.route("view", "10.78.0.0/24", "10.77.0.1").unwrap();
-    firewall::let_out_only(lab, "home", &[PORT, 7073]).unwrap();
+    firewall::let_out_only(lab, "home", tcp).unwrap();
 }
 
 /// The page plays, in both of its ways to connect, with credentials that end.
@@ -39,6 +39,7 @@ fn by_credentials_that_end() {
         session == "show" && end.len() == 10 && end.bytes().all(|byte| byte.is_ascii_digit())
     };
     plays(
+        By::Janus,
         TurnLogin::Secret("hunter2"),
         &[("TURN_SECRET", "hunter2")],
         &[(Maker::Chromium, "id=show"), (Maker::Chromium, "id=show&offer=1"), (Maker::Firefox, "id=show")],
@@ -50,19 +51,20 @@ fn by_credentials_that_end() {
 #[test]
 fn by_a_shared_password() {
     let env = [("TURN_USERNAME", "u"), ("TURN_PASSWORD", "p")];
-    plays(TurnLogin::User("u", "p"), &env, &[(Maker::Chromium, "id=show")], |name| name == "u");
+    plays(By::Janus, TurnLogin::User("u", "p"), &env, &[(Maker::Chromium, "id=show")], |name| name == "u");
 }
 
-fn plays(
+pub fn plays(
+    by: By,
     login: TurnLogin<'_>,
     env: &[(&str, &str)],
     queries: &[(Maker, &str)],
     is_known: impl Fn(&str) -> bool,
 ) {
     let lab = lab();
-    home(&lab);
+    home(&lab, &[PORT, 7073]);
     let turn = Turn::start(&lab, "view", TURN, login).unwrap();
-    let world = World::start_with(&lab, &[env, &[("ICE_SERVERS", SERVER)]].concat());
+    let world = World::start_by(&lab, by, &[env, &[("ICE_SERVERS", SERVER)]].concat());
     world.session("show", 4001, [7777, 8888]);
     let _sending = world.broadcast([7777, 8888]);
     world.until("active", || world.get("/mountpoint/show")["active"] == json!(true));

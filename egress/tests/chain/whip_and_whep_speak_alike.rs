@@ -2,13 +2,14 @@ use lab::http::Response;
 use serde_json::json;
 
 use crate::bad_requests_are_refused_and_leave_nothing::offer;
-use crate::common::{World, lab};
+use crate::common::{By, World, lab, on_both};
+
+on_both!(whip_and_whep_speak_alike);
 
 /// The table that the injection is tried with as well.
-#[test]
-fn whip_and_whep_speak_alike() {
+fn whip_and_whep_speak_alike(by: By) {
     let lab = lab();
-    let world = World::start_with(&lab, &[("WHEP_TOKEN", lab::wish::TOKEN)]);
+    let world = World::start_by(&lab, by, &[("WHEP_TOKEN", lab::wish::TOKEN)]);
     world.session("s1", 4001, [7777, 8888]);
     world.until("s1", || world.get("/mountpoints")["count"] == json!(1));
     let wrong =

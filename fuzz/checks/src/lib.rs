@@ -5,6 +5,7 @@
 mod amf;
 mod client;
 mod flv;
+mod media_port;
 mod packet;
 mod redis;
 mod rtcp;
@@ -12,10 +13,15 @@ mod rtmp_chunks;
 mod rtmp_connection;
 mod sdp_offer;
 mod trickle;
+mod viewer_dtls;
+mod viewer_frames;
+mod viewer_rtcp;
+mod viewer_srtp;
 
 pub use amf::amf;
 pub use client::client;
 pub use flv::flv;
+pub use media_port::media_port;
 pub use packet::packet;
 pub use redis::redis;
 pub use rtcp::rtcp;
@@ -23,6 +29,10 @@ pub use rtmp_chunks::rtmp_chunks;
 pub use rtmp_connection::rtmp_connection;
 pub use sdp_offer::sdp_offer;
 pub use trickle::trickle;
+pub use viewer_dtls::viewer_dtls;
+pub use viewer_frames::viewer_frames;
+pub use viewer_rtcp::viewer_rtcp;
+pub use viewer_srtp::viewer_srtp;
 
 #[cfg(test)]
 mod tests {
@@ -44,5 +54,8 @@ mod tests {
         ($($target:ident)+) => { $(#[test] fn $target() { replay(stringify!($target), super::$target); })+ };
     }
 
-    seeds_hold! { amf client flv packet redis rtcp rtmp_chunks rtmp_connection sdp_offer trickle }
+    seeds_hold! {
+        amf client flv media_port packet redis rtcp rtmp_chunks rtmp_connection sdp_offer trickle viewer_dtls
+        viewer_frames viewer_rtcp viewer_srtp
+    }
 }

@@ -8,6 +8,7 @@ mod card;
 mod crowd;
 mod fanout;
 mod keyframe;
+mod pictures;
 mod publish;
 mod session;
 mod socket;
@@ -18,6 +19,7 @@ mod view;
 mod viewer;
 mod watcher;
 mod watchers;
+mod webrtcbin;
 mod wish;
 
 use std::io::Write;

@@ -44,6 +44,9 @@ pub struct Options {
     /// Frames between keyframes that nobody asked for; many, so that a viewer who starts soon owes it to his request
     #[arg(long, default_value_t = 3000)]
     gop: u32,
+    /// A picture of which no frame is like the one before, so that it takes all of the bitrate
+    #[arg(long, conflicts_with = "title")]
+    busy: bool,
     /// Publish a test card with this name and a clock, for people to look at
     #[arg(long)]
     title: Option<String>,
@@ -198,7 +201,11 @@ fn rtmp_description(options: &Options) -> String {
 
 /// What is below what is painted.
 fn pattern(options: &Options) -> &'static str {
-    if options.title.is_some() { "smpte75" } else { "ball" }
+    match options {
+        Options { title: Some(_), .. } => "smpte75",
+        Options { busy: true, .. } => "snow",
+        _ => "ball",
+    }
 }
 
 /// Each frame gets the time at which it was made.

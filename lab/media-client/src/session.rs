@@ -20,13 +20,16 @@ pub enum Numbers {
     Tree,
     /// Firefox': others for each codec.
     Firefox,
+    /// Those that GStreamer's whepsrc has by default.
+    Gstreamer,
 }
 
 /// Payload types of a codec and of its retransmissions (RFC 4588).
 type Pair = (u8, Option<u8>);
 
 impl Numbers {
-    fn of(self, codec: Codec) -> Pair {
+    /// Of that codec.
+    pub fn of(self, codec: Codec) -> Pair {
         match (self, codec) {
             (Numbers::Tree, Codec::Vp8) => (96, Some(97)),
             (Numbers::Tree, Codec::H264) => (108, Some(109)),
@@ -34,6 +37,9 @@ impl Numbers {
             (Numbers::Firefox, Codec::Vp8) => (120, Some(124)),
             (Numbers::Firefox, Codec::H264) => (126, Some(127)),
             (Numbers::Firefox, _) => (109, None),
+            (Numbers::Gstreamer, Codec::Vp8) => (101, None),
+            (Numbers::Gstreamer, Codec::H264) => (103, None),
+            (Numbers::Gstreamer, _) => (96, None),
         }
     }
 

@@ -6,7 +6,7 @@ use anyhow::{Result, ensure};
 use clap::Args;
 use serde_json::{Value, json};
 
-use crate::viewer::{Decode, Seen, Viewer};
+use crate::viewer::{Habits, Seen, Viewer};
 use crate::watchers::Watchers;
 use crate::wish::Endpoint;
 
@@ -28,8 +28,8 @@ pub struct Options {
     /// Milliseconds between two reports
     #[arg(long, default_value_t = 200)]
     every: u64,
-    #[arg(long, value_enum, default_value_t = Decode::First)]
-    decode: Decode,
+    #[command(flatten)]
+    habits: Habits,
     /// Join again after an error, or when no frame has come for so many milliseconds
     #[arg(long)]
     rejoin: Option<u64>,
@@ -40,6 +40,8 @@ pub struct Tries {
     /// WHEP endpoint
     #[arg(long)]
     endpoint: String,
+    #[command(flatten)]
+    habits: Habits,
     /// How often
     #[arg(long, default_value_t = 20)]
     tries: usize,
@@ -61,20 +63,20 @@ struct Seat<'a> {
 /// Who lets viewers in, and the numbers by which their sessions are known.
 struct Room {
     watchers: Watchers,
-    decode: Decode,
+    habits: Habits,
     joined: u64,
 }
 
 impl Room {
     /// One thread that handles each packet when it comes.
-    fn open(decode: Decode) -> Result<Self> {
+    fn open(habits: Habits) -> Result<Self> {
         str0m::crypto::from_feature_flags().install_process_default();
-        Ok(Self { watchers: Watchers::start(1, Duration::ZERO)?, decode, joined: 0 })
+        Ok(Self { watchers: Watchers::start(1, Duration::ZERO)?, habits, joined: 0 })
     }
 
     fn join(&mut self, endpoint: &Endpoint) -> Viewer {
         self.joined += 1;
-        Viewer::join(self.watchers.seats(), endpoint, self.joined, self.decode)
+        Viewer::join(self.watchers.seats(), endpoint, self.joined, self.habits)
     }
 }
 
@@ -84,7 +86,7 @@ fn endpoint(url: &str) -> Result<Endpoint> {
 
 /// Views until SIGTERM. The last line is `"final": true` and has the ages of all decoded frames.
 pub fn run(options: &Options) -> Result<()> {
-    let mut room = Room::open(options.decode)?;
+    let mut room = Room::open(options.habits)?;
     let mut seats = Vec::new();
     let mut told = Instant::now();
     let every = Duration::from_millis(options.every);
@@ -145,7 +147,7 @@ fn report(seats: &[Seat<'_>], seen: &[Seen], last: bool, ages: &[u32]) {
 /// Prints how long each try took, and ends.
 pub fn first_frames(options: &Tries) -> Result<()> {
     let patience = Duration::from_secs(options.patience);
-    let mut room = Room::open(Decode::First)?;
+    let mut room = Room::open(options.habits)?;
     let endpoint = endpoint(&options.endpoint)?;
     let mut failed = 0;
     for attempt in 1..=options.tries {

@@ -1,4 +1,5 @@
-//! [`Viewer`]: one WHEP session, from the offer to the decoded picture. Packets come by [`crate::watcher`], pictures are GStreamer's.
+//! [`Viewer`]: one WHEP session, from the offer to the decoded picture. Packets come by [`crate::watcher`], or all of it is
+//! GStreamer's.
 
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::sync::{Arc, Mutex};
@@ -11,50 +12,13 @@ use serde_json::{Value, json};
 use str0m::format::Codec;
 use str0m::rtp::RtpPacket;
 
+use crate::pictures::{self, Decode, Pictures};
 use crate::session::Numbers;
-use crate::stamp;
 use crate::tally::Tally;
 use crate::watcher::{Audience, Joined, Manner, Shared, Watcher, locked};
 use crate::watchers::Seats;
+use crate::webrtcbin;
 use crate::wish::{Endpoint, Resource};
-
-/// How much of the video is decoded. Decoding is what many viewers on one machine cost.
-#[derive(Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
-pub enum Decode {
-    /// Up to the first picture.
-    First,
-    /// Everything, which the time in the pictures needs.
-    All,
-}
-
-/// What became of the pictures.
-#[derive(Clone, Debug, Default)]
-struct Pictures {
-    /// Whole frames.
-    frames: u64,
-    /// Frames that were decoded.
-    decoded: u64,
-    /// The first decoded frame.
-    first: Option<Instant>,
-    last: Option<Instant>,
-    /// Longest time between two frames.
-    longest_gap: Duration,
-    /// Each decoded frame's age, from the time in it.
-    ages_ms: Vec<u32>,
-    /// What ended it.
-    error: Option<String>,
-}
-
-impl Pictures {
-    fn frame(&mut self) {
-        let now = Instant::now();
-        if let Some(last) = self.last {
-            self.longest_gap = self.longest_gap.max(now - last);
-        }
-        self.last = Some(now);
-        self.frames += 1;
-    }
-}
 
 /// What one viewer has seen.
 pub struct Seen {
@@ -119,35 +83,51 @@ pub struct Viewer {
     joining: Option<JoinHandle<Option<Resource>>>,
 }
 
+/// Whose ICE, DTLS, SRTP and descriptions a viewer's are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+pub enum Stack {
+    /// Light, and as browsers offer.
+    Str0m,
+    /// `webrtcbin`, as in whepsrc.
+    Gstreamer,
+}
+
+/// How somebody watches.
+#[derive(Clone, Copy, Debug, clap::Args)]
+pub struct Habits {
+    #[arg(long, value_enum, default_value_t = Decode::First)]
+    pub decode: Decode,
+    /// Whose WebRTC it is
+    #[arg(long, value_enum, default_value_t = Stack::Str0m)]
+    pub stack: Stack,
+    /// Whose payload types are offered
+    #[arg(long, value_enum, default_value_t = Numbers::Tree)]
+    pub numbers: Numbers,
+    /// Ask for packets that are missing; without it they count as lost
+    #[arg(long)]
+    pub repairs: bool,
+}
+
 impl Viewer {
     /// Begins; everything else follows by itself. `id` is no other viewer's.
-    pub fn join(seats: &Seats, endpoint: &Endpoint, id: u64, decode: Decode) -> Self {
+    pub fn join(seats: &Seats, endpoint: &Endpoint, id: u64, habits: Habits) -> Self {
         let (packets, pictures, pipeline) = (Shared::default(), Arc::default(), gst::Pipeline::new());
-        let screen = Screen {
-            pipeline: pipeline.clone(),
-            pictures: Arc::clone(&pictures),
-            decode,
-            source: None,
-            keyframe: Arc::default(),
-        };
-        let (endpoint, seen, noted) = (endpoint.clone(), packets.clone(), Arc::clone(&pictures));
-        let (seats, taken) = (seats.clone(), seats.clone());
         let began = Instant::now();
-        let joining = thread::spawn(move || {
-            // What is lost is to be seen, so nothing is asked for again.
-            let manner = Manner { numbers: Numbers::Tree, thorough: true, repairs: false, loss: 0.0 };
-            let why = match Watcher::join(&endpoint, None, manner, id, seen, Some(Box::new(screen))) {
-                Ok(Joined::Seated(watcher, resource)) => {
-                    taken.sit(id, watcher);
-                    return Some(resource);
-                }
-                Ok(Joined::Refused(status, why)) => format!("the offer is answered {status}: {why}"),
-                Err(error) => format!("{error:#}"),
-            };
-            locked(&noted).error = Some(why);
-            None
-        });
-        Self { id, seats, began, packets, pictures, pipeline, joining: Some(joining) }
+        let joining = {
+            let (seats, endpoint, seen) = (seats.clone(), endpoint.clone(), packets.clone());
+            let (pictures, pipeline) = (Arc::clone(&pictures), pipeline.clone());
+            thread::spawn(move || {
+                let joined = match habits.stack {
+                    Stack::Gstreamer => webrtcbin::join(&pipeline, &endpoint, habits, &seen, &pictures),
+                    Stack::Str0m => {
+                        let screen = Screen::new(pipeline, habits.decode, &pictures);
+                        join(&seats, &endpoint, id, habits, seen, screen)
+                    }
+                };
+                joined.inspect_err(|error| locked(&pictures).error = Some(format!("{error:#}"))).ok()
+            })
+        };
+        Self { id, seats: seats.clone(), began, packets, pictures, pipeline, joining: Some(joining) }
     }
 
     /// What it has seen so far.
@@ -188,6 +168,25 @@ impl Drop for Viewer {
     }
 }
 
+fn join(
+    seats: &Seats,
+    endpoint: &Endpoint,
+    id: u64,
+    habits: Habits,
+    seen: Shared,
+    screen: Screen,
+) -> Result<Resource> {
+    let Habits { numbers, repairs, .. } = habits;
+    let manner = Manner { numbers, thorough: true, repairs, loss: 0.0 };
+    match Watcher::join(endpoint, None, manner, id, seen, Some(Box::new(screen)))? {
+        Joined::Seated(watcher, resource) => {
+            seats.sit(id, watcher);
+            Ok(resource)
+        }
+        Joined::Refused(status, why) => bail!("the offer is answered {status}: {why}"),
+    }
+}
+
 /// Where packets become pictures.
 struct Screen {
     pipeline: gst::Pipeline,
@@ -215,19 +214,47 @@ impl Audience for Screen {
 }
 
 impl Screen {
+    fn new(pipeline: gst::Pipeline, decode: Decode, pictures: &Arc<Mutex<Pictures>>) -> Self {
+        Self { pipeline, pictures: Arc::clone(pictures), decode, source: None, keyframe: Arc::default() }
+    }
+
     fn show(&mut self, codec: Codec, packet: &RtpPacket) -> Result<()> {
-        let source = match &self.source {
+        let source = match self.source.take() {
             Some(source) => source,
-            None => self.source.insert(receive(
-                &self.pipeline,
-                codec,
-                packet,
-                self.decode,
-                &self.pictures,
-                &self.keyframe,
-            )?),
+            None => self.open(codec, *packet.header.payload_type)?,
         };
+        let source = self.source.insert(source);
         source.push_buffer(gst::Buffer::from_mut_slice(rtp(packet))).map(drop).context("no room for packets")
+    }
+
+    fn open(&self, codec: Codec, payload_type: u8) -> Result<gst_app::AppSrc> {
+        let caps = gst::Caps::builder("application/x-rtp")
+            .field("media", "video")
+            .field("encoding-name", pictures::encoding(codec)?)
+            .field("payload", i32::from(payload_type))
+            .field("clock-rate", 90_000)
+            .build();
+        let source = gst_app::AppSrc::builder()
+            .caps(&caps)
+            .format(gst::Format::Time)
+            .is_live(true)
+            .do_timestamp(true)
+            .build();
+        let wanted = self.keyframe.clone();
+        let pad = source.static_pad("src").context("no packets")?;
+        pad.add_probe(gst::PadProbeType::EVENT_UPSTREAM, move |_, info| {
+            let name = info.event().and_then(|event| event.structure()).map(gst::StructureRef::name);
+            if name.is_some_and(|name| name == "GstForceKeyUnit") {
+                wanted.store(true, Relaxed);
+            }
+            gst::PadProbeReturn::Ok
+        });
+        let [depayloader, decoder, sink] = pictures::elements(codec, self.decode, &self.pictures)?;
+        let elements = [source.upcast_ref(), &depayloader, &decoder, &sink];
+        self.pipeline.add_many(elements)?;
+        gst::Element::link_many(elements)?;
+        self.pipeline.set_state(gst::State::Playing).context("starting to view")?;
+        Ok(source)
     }
 }
 
@@ -246,89 +273,4 @@ fn rtp(packet: &RtpPacket) -> Vec<u8> {
 
 fn ms(time: Duration) -> f64 {
     time.as_secs_f64() * 1000.0
-}
-
-fn receive(
-    pipeline: &gst::Pipeline,
-    codec: Codec,
-    first: &RtpPacket,
-    decode: Decode,
-    pictures: &Arc<Mutex<Pictures>>,
-    keyframe: &Arc<AtomicBool>,
-) -> Result<gst_app::AppSrc> {
-    let (encoding, [depayloader, decoder]) = match codec {
-        Codec::Vp8 => ("VP8", ["rtpvp8depay", "vp8dec"]),
-        Codec::H264 => ("H264", ["rtph264depay", "avdec_h264"]),
-        other => bail!("{other} cannot be shown"),
-    };
-    let caps = gst::Caps::builder("application/x-rtp")
-        .field("media", "video")
-        .field("encoding-name", encoding)
-        .field("payload", i32::from(*first.header.payload_type))
-        .field("clock-rate", 90_000)
-        .build();
-    let source = gst_app::AppSrc::builder()
-        .caps(&caps)
-        .format(gst::Format::Time)
-        .is_live(true)
-        .do_timestamp(true)
-        .build();
-    let wanted = keyframe.clone();
-    let pad = source.static_pad("src").context("no packets")?;
-    pad.add_probe(gst::PadProbeType::EVENT_UPSTREAM, move |_, info| {
-        let name = info.event().and_then(|event| event.structure()).map(gst::StructureRef::name);
-        if name.is_some_and(|name| name == "GstForceKeyUnit") {
-            wanted.store(true, Relaxed);
-        }
-        gst::PadProbeReturn::Ok
-    });
-    let depayloader = gst::ElementFactory::make(depayloader)
-        .property("request-keyframe", true)
-        .property("wait-for-keyframe", true)
-        .build()?;
-    let decoder = gst::ElementFactory::make(decoder).build()?;
-    let sink =
-        gst::ElementFactory::make("fakesink").property("sync", false).property("async", false).build()?;
-    watch_frames(&depayloader, decode, pictures)?;
-    watch_pictures(&sink, pictures)?;
-    let elements = [source.upcast_ref(), &depayloader, &decoder, &sink];
-    pipeline.add_many(elements)?;
-    gst::Element::link_many(elements)?;
-    pipeline.set_state(gst::State::Playing).context("starting to view")?;
-    Ok(source)
-}
-
-/// Counts frames, and keeps those from the decoder that nobody wants decoded.
-fn watch_frames(depayloader: &gst::Element, decode: Decode, pictures: &Arc<Mutex<Pictures>>) -> Result<()> {
-    let noted = pictures.clone();
-    let pad = depayloader.static_pad("src").context("no frames")?;
-    pad.add_probe(gst::PadProbeType::BUFFER, move |_, _| {
-        let mut pictures = locked(&noted);
-        pictures.frame();
-        if decode == Decode::First && pictures.decoded > 0 {
-            return gst::PadProbeReturn::Drop;
-        }
-        gst::PadProbeReturn::Ok
-    });
-    Ok(())
-}
-
-/// Counts pictures, and reads the time in them.
-fn watch_pictures(sink: &gst::Element, pictures: &Arc<Mutex<Pictures>>) -> Result<()> {
-    let noted = pictures.clone();
-    let pad = sink.static_pad("sink").context("no pictures")?;
-    pad.add_probe(gst::PadProbeType::BUFFER, move |pad, info| {
-        let now = crate::now_ms();
-        let width = pad.current_caps().and_then(|caps| caps.structure(0)?.get::<i32>("width").ok());
-        let map = info.buffer().and_then(|buffer| buffer.map_readable().ok());
-        // I420 without more ado has its luma first, in rows that are a multiple of 4 long.
-        let painted =
-            width.zip(map).and_then(|(width, map)| stamp::read(&map, (width as usize).div_ceil(4) * 4));
-        let mut pictures = locked(&noted);
-        pictures.decoded += 1;
-        pictures.first.get_or_insert_with(Instant::now);
-        pictures.ages_ms.extend(painted.map(|made| now.wrapping_sub(made)));
-        gst::PadProbeReturn::Ok
-    });
-    Ok(())
 }

@@ -112,7 +112,7 @@ impl<'lab> Browser<'lab> {
         serde_json::from_str(value.as_str().unwrap_or_default()).context("reading the statistics")
     }
 
-    /// How each connection that is up reaches the other end: `host`, `prflx`, `relay tcp` …
+    /// How each connection that is up reaches the other end: `host`, `host tcp`, `relay tcp` …
     pub fn ways(&self) -> Result<Vec<String>> {
         let value = self.driver.order(Order::RunAsync(WAYS))?;
         serde_json::from_str(value.as_str().unwrap_or_default()).context("reading the candidate pairs")

@@ -36,8 +36,8 @@ pub(super) const STATISTICS: &str = "
         }));
     })();";
 
-/// How each connection's own candidate came about, and what its relay is spoken to by. Firefox has no reports of transports,
-/// and says of a pair whether it is the one.
+/// How each connection's own candidate came about, and what its relay is spoken to by, or the other side where that is TCP. Firefox
+/// has no reports of transports, and says of a pair whether it is the one.
 pub(super) const WAYS: &str = "
     const done = arguments[arguments.length - 1];
     (async () => {
@@ -49,7 +49,8 @@ pub(super) const WAYS: &str = "
             const pair = transport ? report.get(transport.selectedCandidatePairId)
                 : all.find(entry => entry.type === 'candidate-pair' && entry.selected);
             const local = pair && report.get(pair.localCandidateId);
-            if (local) ways.push(local.candidateType + (local.relayProtocol ? ' ' + local.relayProtocol : ''));
+            const by = local && (local.relayProtocol || (local.protocol === 'tcp' ? 'tcp' : ''));
+            if (local) ways.push(local.candidateType + (by ? ' ' + by : ''));
         }
         done(JSON.stringify(ways));
     })();";
@@ -72,6 +73,10 @@ pub struct Inbound {
     pub frame_width: u64,
     /// Times that the picture stood still.
     pub freeze_count: u64,
+    /// Requests for packets that are missing.
+    pub nack_count: u64,
+    /// Requests for a keyframe.
+    pub pli_count: u64,
 }
 
 /// One sent stream.

@@ -56,6 +56,11 @@ pub fn receive_buffer(wanted: usize) -> Finding {
     at_least("receive buffer", "net.core.rmem_max", wanted as u64, "bursts of media are lost")
 }
 
+/// The same of what is sent: what cannot leave at once waits there.
+pub fn send_buffer(wanted: usize) -> Finding {
+    at_least("send buffer", "net.core.wmem_max", wanted as u64, "bursts of media to many viewers are lost")
+}
+
 /// The buffer that programs get that ask for none, as Janus for the media of mountpoints.
 pub fn default_buffer(wanted: usize) -> Finding {
     at_least("Janus' receive buffer", "net.core.rmem_default", wanted as u64, "Janus loses bursts of media")

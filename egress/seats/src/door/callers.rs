@@ -33,7 +33,7 @@ pub(crate) struct Callers {
     epoll: Arc<Epoll>,
     last: u64,
     callers: HashMap<u64, Caller>,
-    /// Those of nobody, in the order in which they came; some are not there any more, or have shown whose they are.
+    /// Those of nobody, in the order in which they came.
     strangers: VecDeque<u64>,
     /// Which of them have something to read.
     ready: Vec<u64>,
@@ -71,9 +71,12 @@ impl Callers {
                 Ok((stream, peer)) => {
                     if self.of_one(peer.ip()) >= STRANGERS_OF_ONE {
                         house.drops.count(Reason::TcpTooMany);
-                    } else if self.strangers.len() >= STRANGERS_MOST && !self.drop_oldest(house, now) {
-                        house.drops.count(Reason::TcpTooMany);
-                    } else if let Err(error) = self.welcome(stream, peer, now) {
+                        continue;
+                    }
+                    if self.strangers.len() >= STRANGERS_MOST {
+                        self.drop_oldest(Reason::TcpTooMany, house, now);
+                    }
+                    if let Err(error) = self.welcome(stream, peer, now) {
                         tracing::debug!(%error, %peer, "a TCP connection to the media port is lost");
                     }
                 }
@@ -82,7 +85,7 @@ impl Callers {
                 Err(error) if error.raw_os_error() == Some(libc::ECONNABORTED) => {}
                 // No descriptors: somebody's who is nobody, if there is one; otherwise at the next tick.
                 Err(_) => {
-                    if !self.drop_oldest(house, now) {
+                    if !self.drop_oldest(Reason::TcpTooMany, house, now) {
                         self.listen(false);
                         return;
                     }
@@ -110,7 +113,12 @@ impl Callers {
             let Some(caller) = self.callers.get_mut(&number) else {
                 continue;
             };
-            match caller.read(house, now) {
+            let stranger = !caller.known;
+            let more = caller.read(house, now);
+            if stranger && caller.known {
+                self.strangers.retain(|stranger| *stranger != number);
+            }
+            match more {
                 Ok(true) => self.ready.push(number),
                 Ok(false) => {}
                 Err(why) => {
@@ -125,12 +133,10 @@ impl Callers {
 
     /// Time has passed: who has not shown whose it is goes.
     pub(crate) fn tick(&mut self, house: &House, now: Instant) {
-        while let Some(number) = self.strangers.front() {
-            match self.callers.get(number) {
-                Some(caller) if !caller.known && caller.since + PATIENCE > now => break,
-                Some(caller) if !caller.known => drop(self.drop_oldest(house, now)),
-                _ => drop(self.strangers.pop_front()),
-            }
+        while let Some(number) = self.strangers.front()
+            && self.callers.get(number).is_none_or(|caller| caller.since + PATIENCE <= now)
+        {
+            self.drop_oldest(Reason::TcpStranger, house, now);
         }
         // A viewer whose seat is free again has no use for its connection.
         let hall = house.hall();
@@ -161,22 +167,21 @@ impl Callers {
     /// How many strangers this address has.
     fn of_one(&self, ip: IpAddr) -> usize {
         let callers = self.strangers.iter().filter_map(|number| self.callers.get(number));
-        callers.filter(|c| !c.known && c.connection.peer.ip() == ip).count()
+        callers.filter(|c| c.connection.peer.ip() == ip).count()
     }
 
     /// False: there is none.
-    fn drop_oldest(&mut self, house: &House, now: Instant) -> bool {
-        while let Some(number) = self.strangers.pop_front() {
-            if self.callers.get(&number).is_some_and(|caller| !caller.known) {
-                house.drops.count(Reason::TcpStranger);
-                self.end(number, house, now);
-                return true;
-            }
-        }
-        false
+    fn drop_oldest(&mut self, why: Reason, house: &House, now: Instant) -> bool {
+        let Some(number) = self.strangers.front().copied() else {
+            return false;
+        };
+        house.drops.count(why);
+        self.end(number, house, now);
+        true
     }
 
     fn end(&mut self, number: u64, house: &House, now: Instant) {
+        self.strangers.retain(|stranger| *stranger != number);
         if let Some(caller) = self.callers.remove(&number) {
             caller.connection.end();
             // Workers may hold it for a while yet: it is not to wake us meanwhile.

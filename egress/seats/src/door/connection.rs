@@ -35,8 +35,8 @@ struct Waiting {
 }
 
 impl Connection {
-    /// Takes a connection over. Reading it is the caller's.
-    pub(crate) fn new(number: u64, stream: TcpStream, peer: SocketAddr) -> io::Result<Connection> {
+    /// Takes a connection over: it does not block any more. `number` tells it from all others; reading it is the caller's.
+    pub fn new(number: u64, stream: TcpStream, peer: SocketAddr) -> io::Result<Connection> {
         stream.set_nonblocking(true)?;
         stream.set_nodelay(true)?;
         sockets::keep_unsent_below(&stream, KERNEL_MOST)?;
@@ -167,6 +167,11 @@ impl Frames {
     /// What has come.
     pub(crate) fn extend(&mut self, bytes: &[u8]) {
         self.bytes.extend_from_slice(bytes);
+    }
+
+    /// How many bytes wait for the rest of their frame.
+    pub(super) fn kept(&self) -> usize {
+        self.bytes.len()
     }
 
     /// Gives each whole frame to `each`, and keeps the rest: less than [`sockets::LONGEST`] bytes.

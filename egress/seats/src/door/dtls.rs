@@ -20,13 +20,14 @@ use openssl::ssl::{
 };
 use openssl::x509::{X509, X509Name};
 
+use super::farewell::Farewell;
 use crate::peer::Fingerprint;
 use crate::srtp::{Keys, Profile};
 
 /// What we offer and take, the cheapest for a packet first.
 const PROFILES: &str = "SRTP_AEAD_AES_128_GCM:SRTP_AEAD_AES_256_GCM:SRTP_AES128_CM_SHA1_80";
-/// With forward secrecy only.
-const CIPHERS: &str = "ECDHE+AESGCM:ECDHE+CHACHA20";
+/// With forward secrecy, and those that [`Farewell`] knows: all of WebRTC must have the first of them (RFC 8827 section 6.5).
+const CIPHERS: &str = "ECDHE+AESGCM";
 /// Bytes of a datagram that we send at most: goes through every tunnel.
 const MTU: u32 = 1200;
 /// A handshake message that says to be longer is not one of a viewer: a ClientHello with post-quantum keys and a chain of
@@ -153,6 +154,11 @@ impl Association {
         self.up
     }
 
+    /// What is needed of it from now on, if that can be told.
+    pub(crate) fn farewell(&self) -> Option<Farewell> {
+        if self.up { Farewell::new(self.stream.ssl(), !self.begins) } else { None }
+    }
+
     fn shake(&mut self) -> Result<Progress, Broken> {
         match self.stream.do_handshake() {
             Ok(()) => {
@@ -195,26 +201,17 @@ impl Association {
         Err(Broken::Stranger)
     }
 
-    /// RFC 5764 section 4.2: keys of who began and who answered, then their salts.
     fn keys(&self) -> Result<Keys, Broken> {
-        let profile = self.stream.ssl().selected_srtp_profile();
-        let (profile, key, salt) = match profile.ok_or(Broken::NoProfile)?.id() {
-            SrtpProfileId::SRTP_AEAD_AES_128_GCM => (Profile::Aes128Gcm, 16, 12),
-            SrtpProfileId::SRTP_AEAD_AES_256_GCM => (Profile::Aes256Gcm, 32, 12),
-            SrtpProfileId::SRTP_AES128_CM_SHA1_80 => (Profile::Aes128Cm, 16, 14),
+        let ssl = self.stream.ssl();
+        let profile = match ssl.selected_srtp_profile().ok_or(Broken::NoProfile)?.id() {
+            SrtpProfileId::SRTP_AEAD_AES_128_GCM => Profile::Aes128Gcm,
+            SrtpProfileId::SRTP_AEAD_AES_256_GCM => Profile::Aes256Gcm,
+            SrtpProfileId::SRTP_AES128_CM_SHA1_80 => Profile::Aes128Cm,
             _ => return Err(Broken::NoProfile),
         };
-        let mut material = vec![0; 2 * (key + salt)];
-        let ssl = self.stream.ssl();
+        let mut material = vec![0; profile.keying_material()];
         ssl.export_keying_material(&mut material, "EXTRACTOR-dtls_srtp", None)?;
-        let (keys, salts) = material.split_at(2 * key);
-        let of = |who: usize| {
-            let key = &keys[who * key..][..key];
-            [key, &salts[who * salt..][..salt]].concat()
-        };
-        let (began, answered) = (of(0), of(1));
-        let (ours, theirs) = if self.begins { (answered, began) } else { (began, answered) };
-        Ok(Keys { profile, ours, theirs })
+        Keys::from_dtls(profile, &material, !self.begins).map_err(|e| Broken::Failed(e.to_string()))
     }
 }
 
@@ -365,6 +362,32 @@ mod tests {
         server.close();
         let goodbye = server.output().pop_front().unwrap();
         assert!(matches!(viewer.receive(&goodbye), Ok(Progress::Closed)));
+    }
+
+    #[test]
+    fn goodbyes_are_heard_and_said_without_the_association() {
+        for viewer_begins in [true, false] {
+            let (mut a, mut b) = pair();
+            a.tick().unwrap();
+            talk([&mut a, &mut b], || false).unwrap();
+            let (mut viewer, server) = if viewer_begins { (a, b) } else { (b, a) };
+            let farewell = server.farewell().unwrap();
+            drop(server);
+
+            let said = farewell.say().unwrap();
+            assert!(plausible(&said) && !farewell.is_in(&said));
+            assert!(matches!(viewer.receive(&said), Ok(Progress::Closed)));
+
+            viewer.close();
+            let goodbye = viewer.output().pop_back().unwrap();
+            assert!(farewell.is_in(&goodbye));
+            for at in 0..goodbye.len() {
+                let mut forged = goodbye.clone();
+                forged[at] ^= 1;
+                assert!(!farewell.is_in(&forged), "{at}");
+                assert!(!farewell.is_in(&goodbye[..at]));
+            }
+        }
     }
 
     #[test]

@@ -1,5 +1,7 @@
 //! What the door knows of one seat.
 
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 use std::time::{Duration, Instant};
 
 use rand::Rng as _;
@@ -10,7 +12,9 @@ use crate::peer::{Credentials, Peer};
 use crate::send::Path;
 
 /// Ways that a viewer may come by at once: its addresses times ours.
-const WAYS_MOST: usize = 8;
+const WAYS_MOST: usize = 16;
+/// A nomination of UDP stands against those of TCP for so long.
+const UDP_FIRST: Duration = Duration::from_secs(3);
 /// Packets a second that a viewer may send us beside checks: reports 20 times a second, and NACKs.
 const PACKETS_A_SECOND: u32 = 200;
 
@@ -26,11 +30,15 @@ pub(crate) struct Guest {
     pub(crate) stage: Stage,
     /// Where it gets what we send.
     pub(crate) path: Option<Path>,
+    /// When that was chosen, or confirmed.
+    pub(crate) chosen: Instant,
     /// Where valid checks came from, the latest last.
     pub(crate) ways: Vec<Way>,
     /// A first flight that came before the player's side was known.
     pub(crate) early: Option<(Path, Vec<u8>)>,
     pub(crate) budget: Budget,
+    /// Its worker sets this when it hears of it: see `Arrival::alive`.
+    pub(crate) alive: Arc<AtomicBool>,
 }
 
 /// How far a viewer has come.
@@ -53,14 +61,28 @@ impl Guest {
             peer: None,
             stage: Stage::Joining { until },
             path: None,
+            chosen: now,
             ways: Vec::new(),
             early: None,
             budget: Budget::new(now),
+            alive: Arc::default(),
         }
     }
 
     pub(crate) fn is_up(&self) -> bool {
         matches!(self.stage, Stage::Up { .. })
+    }
+
+    /// It is to be sent to by this path, which it nominates now. Players of before RFC 8445 nominate all that they try: TCP does
+    /// not take the place of UDP that was nominated just now.
+    pub(crate) fn prefers(&self, path: &Path, now: Instant) -> bool {
+        let is_tcp = |path: &Path| matches!(path, Path::Tcp(_));
+        !is_tcp(path) || self.path.as_ref().is_none_or(is_tcp) || self.chosen + UDP_FIRST <= now
+    }
+
+    pub(crate) fn choose(&mut self, path: &Path, now: Instant) {
+        self.path = Some(path.clone());
+        self.chosen = now;
     }
 
     /// A valid check came by `way`. Gives one that is forgotten for it.
@@ -122,12 +144,12 @@ mod tests {
         let way = |port: u16| Way::Udp(([192, 0, 2, 1], port).into());
         assert_eq!(guest.came_by(way(1)), None);
         guest.path = Some(Path::Udp(([192, 0, 2, 1], 1).into()));
-        for port in 2..=8 {
+        for port in 2..=16 {
             assert_eq!(guest.came_by(way(port)), None);
         }
-        assert_eq!(guest.came_by(way(9)), Some(way(2)));
+        assert_eq!(guest.came_by(way(17)), Some(way(2)));
         assert_eq!(guest.came_by(way(3)), None);
-        assert_eq!(guest.came_by(way(10)), Some(way(4)));
+        assert_eq!(guest.came_by(way(18)), Some(way(4)));
         assert_eq!(guest.ways.len(), WAYS_MOST);
     }
 

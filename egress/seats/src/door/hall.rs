@@ -1,13 +1,14 @@
 //! Who may come in, who is coming in and who is in. Decides what is done with a packet; does nothing itself.
 
 use std::collections::{HashMap, VecDeque};
+use std::sync::atomic::Ordering::Relaxed;
 use std::time::{Duration, Instant};
 
 use super::drops::Reason;
 use super::dtls;
 use super::guest::{self, Guest, Stage};
 use super::path::Way;
-use super::stun::Check;
+use super::stun::{self, Check};
 use crate::peer::{Credentials, Fingerprint, Peer, Seat};
 use crate::send::Path;
 use crate::server::{Invitation, Refusal};
@@ -16,8 +17,8 @@ use crate::worker::Arrival;
 
 /// Viewers that may be about to connect at once.
 pub(crate) const JOINING_MOST: usize = 4096;
-/// Handshakes at once: each needs some ten thousand bytes.
-const SHAKING_MOST: usize = 1024;
+/// Handshakes at once: each needs some fifty thousand bytes. Others wait for their turn.
+const SHAKING_MOST: usize = 512;
 /// A handshake that takes longer makes room for others if there are too many.
 const SLOW: Duration = Duration::from_secs(3);
 /// How long somebody who was described to may take to describe himself.
@@ -38,6 +39,8 @@ pub(crate) struct Hall {
     shaking: usize,
     /// Who, in the order of beginning; some behind the first have done so already.
     order: VecDeque<Seat>,
+    /// Whose first flight is kept until there is room for one more handshake; some may be gone.
+    queue: VecDeque<Seat>,
 }
 
 /// What is to be done.
@@ -102,11 +105,10 @@ impl Hall {
             guest.stage = Stage::Joining { until: now + within };
             guest.peer = Some(peer);
             match guest.early.take() {
-                Some((path, flight)) => {
-                    if self.begin(seat, &path, now, &mut effects) {
-                        effects.push(Effect::Kept(seat, path, flight));
-                    }
+                Some((path, flight)) if self.begin(seat, &path, now, &mut effects) => {
+                    effects.push(Effect::Kept(seat, path, flight));
                 }
+                Some((path, flight)) => self.waits(seat, &path, &flight),
                 None => self.begin_if_it_is_on_us(seat, now, &mut effects),
             }
         }
@@ -156,6 +158,11 @@ impl Hall {
         self.forget(seat).map(|_| Effect::Part(seat)).into_iter().collect()
     }
 
+    /// There is such a seat, taken or waiting.
+    pub(super) fn has(&self, seat: Seat) -> bool {
+        self.seats.contains_key(&seat)
+    }
+
     /// Somebody has come in by this way with a valid check.
     pub(crate) fn knows(&self, way: Way) -> bool {
         self.ways.contains_key(&way)
@@ -174,6 +181,9 @@ impl Hall {
 
     /// STUN.
     fn check(&mut self, packet: &[u8], path: &Path, now: Instant) -> Result<Vec<Effect>, Reason> {
+        if stun::is_keep_alive(packet) && self.knows(path.way()) {
+            return Ok(Vec::new());
+        }
         let check = Check::read(packet)?;
         let seat = *self.users.get(check.user()).ok_or(Reason::StunStranger)?;
         let guest = self.seats.get_mut(&seat).ok_or(Reason::StunStranger)?;
@@ -199,9 +209,11 @@ impl Hall {
         if let Some(forgotten) = guest.came_by(way) {
             self.ways.remove(&forgotten);
         }
-        let takes = guest.path.is_none() || (new && check.nominates());
-        if takes && guest.path.as_ref().map(Path::way) != Some(way) && guest.budget.take(now) {
-            guest.path = Some(path.clone());
+        let takes = guest.path.is_none() || (new && check.nominates() && guest.prefers(path, now));
+        if takes && guest.path.as_ref().map(Path::way) == Some(way) {
+            guest.chosen = now;
+        } else if takes && guest.budget.take(now) {
+            guest.choose(path, now);
             if guest.is_up() {
                 effects.push(Effect::Moved(seat, path.clone()));
             }
@@ -237,21 +249,44 @@ impl Hall {
                 return Err(Reason::DtlsEarly);
             }
             if !self.begin(seat, path, now, &mut effects) {
-                return Err(Reason::DtlsFlood);
+                self.waits(seat, path, packet);
+                return Ok(effects);
             }
         }
         effects.push(Effect::Dtls(seat));
         Ok(effects)
     }
 
+    /// There is no room for its handshake yet.
+    fn waits(&mut self, seat: Seat, path: &Path, flight: &[u8]) {
+        if let Some(guest) = self.seats.get_mut(&seat)
+            && guest.early.is_none()
+        {
+            guest.early = Some((path.clone(), flight.to_vec()));
+            self.queue.push_back(seat);
+        }
+    }
+
+    /// Lets those begin who wait, as far as there is room.
+    fn next_in(&mut self, now: Instant, effects: &mut Vec<Effect>) {
+        while !self.queue.is_empty() && self.has_room(now, effects) {
+            let Some(seat) = self.queue.pop_front() else { return };
+            let early = self.seats.get_mut(&seat).and_then(|guest| guest.early.take());
+            if let Some((path, flight)) = early
+                && self.begin(seat, &path, now, effects)
+            {
+                effects.push(Effect::Kept(seat, path, flight));
+            }
+        }
+    }
+
     /// SRTP and SRTCP: the worker opens it.
     fn media(&mut self, path: &Path, now: Instant) -> Result<Vec<Effect>, Reason> {
         let seat = *self.ways.get(&path.way()).ok_or(Reason::MediaStranger)?;
         let guest = self.seats.get_mut(&seat).ok_or(Reason::MediaStranger)?;
-        let Stage::Up { heard } = &mut guest.stage else {
+        if !guest.is_up() {
             return Err(Reason::MediaStranger);
-        };
-        *heard = now;
+        }
         if !guest.budget.take(now) {
             return Err(Reason::MediaFlood);
         }
@@ -266,17 +301,23 @@ impl Hall {
         let (Stage::Shaking { .. }, Some(peer)) = (guest.stage, &guest.peer) else {
             return Vec::new();
         };
+        let media = peer.media.clone();
         guest.stage = Stage::Up { heard: now };
         self.joining -= 1;
         self.shaking -= 1;
+        // The player uses it: some nominate all that they try, and use the best of them.
+        guest.choose(path, now);
         let arrival = Arrival {
             seat,
             mountpoint: guest.mountpoint,
-            media: peer.media.clone(),
+            media,
             keys,
-            path: guest.path.get_or_insert_with(|| path.clone()).clone(),
+            path: path.clone(),
+            alive: guest.alive.clone(),
         };
-        vec![Effect::Sit(Box::new(arrival))]
+        let mut effects = vec![Effect::Sit(Box::new(arrival))];
+        self.next_in(now, &mut effects);
+        effects
     }
 
     /// Its DTLS has ended, or never came to anything.
@@ -302,6 +343,13 @@ impl Hall {
 
     /// Time has passed.
     pub(crate) fn tick(&mut self, now: Instant) -> Vec<Effect> {
+        for guest in self.seats.values_mut() {
+            if guest.alive.swap(false, Relaxed)
+                && let Stage::Up { heard } = &mut guest.stage
+            {
+                *heard = now;
+            }
+        }
         let over = |guest: &Guest| match guest.stage {
             Stage::Joining { until } if until <= now => Some(match guest.peer {
                 None => "it never described itself",
@@ -314,7 +362,10 @@ impl Hall {
         };
         let over = |(seat, guest): (&Seat, &Guest)| Some((*seat, over(guest)?));
         let over: Vec<(Seat, &str)> = self.seats.iter().filter_map(over).collect();
-        over.into_iter().flat_map(|(seat, why)| self.gone(seat, why.to_owned())).collect()
+        let gone = over.into_iter().flat_map(|(seat, why)| self.gone(seat, why.to_owned()));
+        let mut effects: Vec<Effect> = gone.collect();
+        self.next_in(now, &mut effects);
+        effects
     }
 
     /// We are to send the first flight, and know where to.

@@ -5,6 +5,8 @@ use std::net::UdpSocket;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
+use node::udp;
+
 use super::drops::{Drops, Reason};
 use super::hall::{Effect, Hall};
 use super::pool::{Pool, Task};
@@ -97,6 +99,14 @@ impl House {
         if !sent {
             self.drops.count(Reason::Unsent);
         }
+    }
+
+    /// What was dropped by the door, by reason.
+    pub(crate) fn dropped(&self) -> Vec<(&'static str, u64)> {
+        let mut dropped = self.drops.all();
+        // What came while nobody could read it, the kernel knows.
+        dropped.push(("receive_buffer_full", udp::drops(&*self.socket).unwrap_or(0).into()));
+        dropped
     }
 
     fn perform(&self, effect: Effect, at_hand: Option<(&[u8], &Path)>) {

@@ -1,7 +1,7 @@
 //! Threads that shake hands. What a viewer's handshake costs, however long it takes and whoever it is, no thread that carries media
 //! or reads the media port waits for it.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
@@ -9,14 +9,19 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use super::dtls::{Association, Broken, Identity, Progress};
+use super::farewell::Farewell;
 use super::house::House;
 use crate::peer::{Fingerprint, Seat};
 use crate::send::Path;
 
-/// Datagrams that wait for one thread at most: some tenths of a second of work.
-const WAITING_MOST: usize = 1024;
+/// Datagrams that wait for one thread at most: about a second of work.
+const WAITING_MOST: usize = 2048;
 /// How often it is looked whether a flight has got lost.
 const TICK: Duration = Duration::from_millis(100);
+/// How long an association is kept whole: a viewer that has not got our last flight asks for it again until then.
+const WHOLE: Duration = Duration::from_secs(10);
+/// Why somebody has gone who said so.
+const GOODBYE: &str = "it said goodbye";
 /// Handshake threads give way to those that carry media.
 const NICENESS: libc::c_int = 10;
 
@@ -77,12 +82,6 @@ impl Pool {
     }
 }
 
-/// A viewer's DTLS, and where it is answered to.
-struct Guest {
-    association: Association,
-    path: Path,
-}
-
 impl Shaker {
     pub(crate) fn spawn(
         self,
@@ -98,91 +97,147 @@ impl Shaker {
     }
 
     fn run(self, identity: &Identity, house: &House) {
-        let mut guests = HashMap::new();
-        let mut shaking: Vec<Seat> = Vec::new();
+        let mut guests = Guests { identity, house, all: HashMap::new(), fresh: VecDeque::new() };
         let mut next = Instant::now() + TICK;
         loop {
             let left = next.saturating_duration_since(Instant::now());
             match self.tasks.recv_timeout(left) {
                 Ok(Task::End) | Err(RecvTimeoutError::Disconnected) => break,
                 Ok(task) => {
-                    if let Task::Begin { seat, .. } = task {
-                        shaking.push(seat);
+                    if matches!(task, Task::Datagram(..)) {
+                        self.waiting.fetch_sub(1, Relaxed);
                     }
-                    self.work(task, &mut guests, identity, house);
+                    guests.work(task, Instant::now());
                 }
                 Err(RecvTimeoutError::Timeout) => {}
             }
-            if next <= Instant::now() {
-                next = Instant::now() + TICK;
-                shaking.retain(|seat| guests.get(seat).is_some_and(|g| !g.association.is_up()));
-                for seat in &shaking {
-                    step(*seat, &mut guests, house, Association::tick);
-                }
+            let now = Instant::now();
+            if next <= now {
+                next = now + TICK;
+                guests.tick(now);
             }
         }
-        for mut guest in guests.into_values() {
-            guest.association.close();
-            guest.send(house);
+        for guest in guests.all.into_values() {
+            guest.part(house);
         }
     }
+}
 
-    fn work(&self, task: Task, guests: &mut HashMap<Seat, Guest>, identity: &Identity, house: &House) {
+/// All viewers of a thread.
+struct Guests<'t> {
+    identity: &'t Identity,
+    house: &'t House,
+    all: HashMap<Seat, Guest>,
+    /// Whose associations are whole, since when; some may be gone.
+    fresh: VecDeque<(Instant, Seat)>,
+}
+
+/// A viewer's DTLS, and where it is answered to.
+struct Guest {
+    dtls: Dtls,
+    path: Path,
+}
+
+enum Dtls {
+    Whole(Box<Association>),
+    /// All that is to come is a goodbye.
+    Over(Farewell),
+}
+
+impl Guests<'_> {
+    fn work(&mut self, task: Task, now: Instant) {
         match task {
             Task::Begin { seat, begins, fingerprints, path } => {
-                match identity.associate(begins, fingerprints) {
+                match self.identity.associate(begins, fingerprints) {
                     Ok(association) => {
-                        guests.insert(seat, Guest { association, path });
-                        step(seat, guests, house, Association::tick);
+                        self.all.insert(seat, Guest { dtls: Dtls::Whole(Box::new(association)), path });
+                        self.fresh.push_back((now, seat));
+                        self.step(seat, Association::tick);
                     }
-                    Err(error) => house.parted(seat, error.to_string(), true),
+                    Err(error) => self.house.parted(seat, error.to_string(), true),
                 }
             }
             Task::Datagram(seat, path, datagram) => {
-                self.waiting.fetch_sub(1, Relaxed);
-                if let Some(guest) = guests.get_mut(&seat) {
+                if let Some(guest) = self.all.get_mut(&seat) {
                     guest.path = path;
-                    step(seat, guests, house, |a| a.receive(&datagram));
+                    self.step(seat, |association| association.receive(&datagram));
+                    self.hear(seat, &datagram);
                 }
             }
             Task::Part(seat) => {
-                if let Some(mut guest) = guests.remove(&seat) {
-                    guest.association.close();
-                    guest.send(house);
+                if let Some(guest) = self.all.remove(&seat) {
+                    guest.part(self.house);
                 }
             }
             Task::End => {}
         }
     }
-}
 
-impl Guest {
-    fn send(&mut self, house: &House) {
-        for datagram in self.association.output() {
-            house.send(&self.path, &datagram);
+    /// Flights that got lost are sent again, and associations that are not needed any more shrink.
+    fn tick(&mut self, now: Instant) {
+        while let Some((since, seat)) = self.fresh.front().copied()
+            && since + WHOLE <= now
+        {
+            self.fresh.pop_front();
+            if let Some(guest) = self.all.get_mut(&seat)
+                && !guest.shrink()
+            {
+                self.fresh.push_back((now, seat));
+            }
+        }
+        let seats: Vec<Seat> = self.fresh.iter().map(|(_, seat)| *seat).collect();
+        for seat in seats {
+            self.step(seat, Association::tick);
+        }
+    }
+
+    /// Lets a viewer's association do something, sends what it has to say, and tells what came of it.
+    fn step(&mut self, seat: Seat, what: impl FnOnce(&mut Association) -> Result<Progress, Broken>) {
+        let Some(Guest { dtls: Dtls::Whole(association), path }) = self.all.get_mut(&seat) else { return };
+        let shaking = !association.is_up();
+        let progress = what(association);
+        for datagram in association.output() {
+            self.house.send(path, &datagram);
+        }
+        let why = match progress {
+            Ok(Progress::Goes) => return,
+            Ok(Progress::Up(keys)) => return self.house.shaken(seat, *keys, path),
+            Ok(Progress::Closed) => GOODBYE.to_owned(),
+            Err(broken) => broken.to_string(),
+        };
+        self.all.remove(&seat);
+        self.house.parted(seat, why, shaking);
+    }
+
+    fn hear(&mut self, seat: Seat, datagram: &[u8]) {
+        if let Some(Guest { dtls: Dtls::Over(farewell), .. }) = self.all.get(&seat)
+            && farewell.is_in(datagram)
+        {
+            self.house.parted(seat, GOODBYE.to_owned(), false);
         }
     }
 }
 
-/// Lets a viewer's DTLS do something, sends what it has to say, and tells what came of it.
-fn step(
-    seat: Seat,
-    guests: &mut HashMap<Seat, Guest>,
-    house: &House,
-    what: impl FnOnce(&mut Association) -> Result<Progress, Broken>,
-) {
-    let Some(guest) = guests.get_mut(&seat) else {
-        return;
-    };
-    let shaking = !guest.association.is_up();
-    let progress = what(&mut guest.association);
-    guest.send(house);
-    let why = match progress {
-        Ok(Progress::Goes) => return,
-        Ok(Progress::Up(keys)) => return house.shaken(seat, *keys, &guest.path),
-        Ok(Progress::Closed) => "it said goodbye".to_owned(),
-        Err(broken) => broken.to_string(),
-    };
-    guests.remove(&seat);
-    house.parted(seat, why, shaking);
+impl Guest {
+    /// Says goodbye, if it got that far.
+    fn part(mut self, house: &House) {
+        let datagrams = match &mut self.dtls {
+            Dtls::Whole(association) => {
+                association.close();
+                association.output()
+            }
+            Dtls::Over(farewell) => farewell.say().into_iter().collect(),
+        };
+        for datagram in datagrams {
+            house.send(&self.path, &datagram);
+        }
+    }
+
+    /// False: it is needed as a whole yet.
+    fn shrink(&mut self) -> bool {
+        let Dtls::Whole(association) = &self.dtls else { return true };
+        let Some(farewell) = association.farewell() else { return false };
+        self.dtls = Dtls::Over(farewell);
+        true
+    }
 }

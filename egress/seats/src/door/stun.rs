@@ -11,8 +11,15 @@ use super::drops::Reason;
 
 /// Type of a binding request.
 const REQUEST: [u8; 2] = [0, 1];
+/// Type of a binding indication.
+const INDICATION: [u8; 2] = [0, 0x11];
 /// Bytes of an answer at most: header, IPv6 address or error, integrity, fingerprint.
 const ANSWER: usize = 128;
+
+/// A binding indication: keeps a NAT's binding, and proves nothing (RFC 8445 section 11).
+pub(crate) fn is_keep_alive(packet: &[u8]) -> bool {
+    packet.starts_with(&INDICATION)
+}
 
 /// A binding request. Whose it is is known; not yet whether it is his.
 pub(crate) struct Check<'p>(StunMessage<'p>);
@@ -20,7 +27,7 @@ pub(crate) struct Check<'p>(StunMessage<'p>);
 impl<'p> Check<'p> {
     /// Reads one.
     pub(crate) fn read(packet: &'p [u8]) -> Result<Check<'p>, Reason> {
-        // Indications (keep-alive, RFC 8445 section 11) and answers to what was never asked have nothing to say here.
+        // Indications, and answers to what was never asked, have nothing to say here.
         if !packet.starts_with(&REQUEST) {
             return Err(Reason::StunMalformed);
         }
@@ -73,7 +80,7 @@ fn write(message: StunMessage<'_>, password: &str) -> Option<Vec<u8>> {
 }
 
 /// HMAC-SHA1. If OpenSSL cannot, nobody's is right.
-fn hmac(key: &[u8], parts: &[&[u8]]) -> [u8; 20] {
+pub(super) fn hmac(key: &[u8], parts: &[&[u8]]) -> [u8; 20] {
     let sign = || {
         let key = PKey::hmac(key)?;
         let mut signer = Signer::new(MessageDigest::sha1(), &key)?;

@@ -216,7 +216,7 @@ mod tests {
             let mut taken = std::collections::HashSet::new();
             for index in indices {
                 let first = history.first();
-                let old = taken.is_empty().then_some(false).unwrap_or(index < first);
+                let old = !taken.is_empty() && index < first;
                 let put = history.put(packet(index, 0, index % 7 == 0));
                 let wanted = if old { Put::Old } else if taken.contains(&index) { Put::Twice } else { put };
                 prop_assert_eq!(put, wanted);

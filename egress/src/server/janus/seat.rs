@@ -45,7 +45,7 @@ impl Seat for JanusSeat {
         async move { Ok(self.handle.trickle(said).await?) }.boxed()
     }
 
-    fn restart(&self, _theirs: Credentials) -> BoxFuture<'_, Result<Credentials, ServerError>> {
+    fn restart(&self, _theirs: Credentials) -> BoxFuture<'_, Result<String, ServerError>> {
         async { Err(ServerError::NoRestart) }.boxed()
     }
 

@@ -30,11 +30,50 @@ pub fn lab() -> Lab {
     lab
 }
 
+/// What serves viewers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum By {
+    Janus,
+    Native,
+}
+
+impl By {
+    /// What an egress is told of it by its environment.
+    pub fn environment(self) -> &'static [(&'static str, &'static str)] {
+        match self {
+            By::Janus => &[
+                ("JANUS_STREAMING_WS_URL", "ws://127.0.0.1:8188"),
+                ("JANUS_STREAMING_API_SECRET", "apis"),
+                ("JANUS_STREAMING_MOUNTPOINT_SECRET", "mps"),
+                ("PORT_POOL_SIZE", "3"),
+            ],
+            By::Native => &[("SERVER", "native")],
+        }
+    }
+}
+
+/// What viewers may rely on whatever serves them: a test with each server of a function that takes a [`By`].
+macro_rules! on_both {
+    ($behaviour:path) => {
+        #[test]
+        fn by_janus() {
+            $behaviour(crate::common::By::Janus);
+        }
+
+        #[test]
+        fn natively() {
+            $behaviour(crate::common::By::Native);
+        }
+    };
+}
+pub(crate) use on_both;
+
 /// Everything that an egress needs, and the egress.
 pub struct World<'lab> {
     pub lab: &'lab Lab,
     pub redis: Redis<'lab>,
-    pub janus: Janus<'lab>,
+    pub by: By,
+    pub janus: Option<Janus<'lab>>,
     pub egress: Process,
 }
 
@@ -50,12 +89,36 @@ impl<'lab> World<'lab> {
 
     /// The same behind an address that stands for Janus' own.
     pub fn start_mapped(lab: &'lab Lab, env: &[(&str, &str)], mapped: Option<Ipv4Addr>) -> World<'lab> {
+        World::start_all(lab, By::Janus, env, mapped)
+    }
+
+    /// With this server.
+    pub fn start_by(lab: &'lab Lab, by: By, env: &[(&str, &str)]) -> World<'lab> {
+        World::start_all(lab, by, env, None)
+    }
+
+    fn start_all(lab: &'lab Lab, by: By, env: &[(&str, &str)], mapped: Option<Ipv4Addr>) -> World<'lab> {
         let redis = Redis::start(lab, "eg", RedisConfig::default()).unwrap();
-        let janus = start_janus(lab, mapped);
-        let egress = start_egress(lab, env);
-        let world = World { lab, redis, janus, egress };
+        let janus = (by == By::Janus).then(|| start_janus(lab, mapped));
+        let egress = start_egress(lab, by, env);
+        let world = World { lab, redis, by, janus, egress };
         world.until("healthy", || world.get("/status")["healthy"] == json!(true));
         world
+    }
+
+    /// Its Janus.
+    pub fn janus(&self) -> &Janus<'lab> {
+        self.janus.as_ref().expect("there is none with the native server")
+    }
+
+    /// The same, to end it or start it again.
+    pub fn janus_mut(&mut self) -> &mut Janus<'lab> {
+        self.janus.as_mut().expect("there is none with the native server")
+    }
+
+    /// Starts the egress again, which has ended.
+    pub fn start_again(&mut self) {
+        self.egress = start_egress(self.lab, self.by, &[]);
     }
 
     /// A session of the tree, as an injection writes it.
@@ -167,10 +230,10 @@ pub fn seen(browser: &Browser<'_>, name: &str) -> f64 {
 }
 
 /// Starts an egress.
-pub fn start_egress(lab: &Lab, env: &[(&str, &str)]) -> Process {
+pub fn start_egress(lab: &Lab, by: By, env: &[(&str, &str)]) -> Process {
     let mut command = Command::new(env!("CARGO_BIN_EXE_egress"));
     command.args(["--api", "0.0.0.0:7073", "--log", "debug"]);
-    configure(&mut command, env);
+    configure(&mut command, by, env);
     let egress = lab.spawn("eg", command).unwrap();
     let started = Instant::now();
     while !egress.log().contains("ready: ") {
@@ -181,16 +244,13 @@ pub fn start_egress(lab: &Lab, env: &[(&str, &str)]) -> Process {
 }
 
 /// What an egress of these tests is told by its environment.
-pub fn configure(command: &mut Command, env: &[(&str, &str)]) {
+pub fn configure(command: &mut Command, by: By, env: &[(&str, &str)]) {
     command.envs([
         ("NODE_ID", "egress-1"),
         ("NODE_HOST", "10.77.0.1"),
         ("REDIS_URL", "redis://127.0.0.1:6379"),
-        ("JANUS_STREAMING_WS_URL", "ws://127.0.0.1:8188"),
-        ("JANUS_STREAMING_API_SECRET", "apis"),
-        ("JANUS_STREAMING_MOUNTPOINT_SECRET", "mps"),
-        ("PORT_POOL_SIZE", "3"),
     ]);
+    command.envs(by.environment().iter().copied());
     command.envs(env.iter().copied());
 }
 

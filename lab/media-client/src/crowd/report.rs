@@ -65,6 +65,7 @@ fn group(members: &[(&Member, Seen)]) -> Value {
         "packets": sum(|seen| seen.video.packets + seen.audio.packets),
         "bytes": sum(|seen| seen.video.bytes + seen.audio.bytes),
         "lost": sum(|seen| seen.video.lost + seen.audio.lost),
+        "videoLost": sum(|seen| seen.video.lost),
         "losers": count(|_, seen| seen.video.lost + seen.audio.lost > 0),
         "late": sum(|seen| seen.video.late + seen.audio.late),
         "repeated": sum(|seen| seen.video.repeated + seen.audio.repeated),

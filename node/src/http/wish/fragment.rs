@@ -24,6 +24,8 @@ pub struct Candidate {
 pub struct Fragment {
     /// ICE user names that it is about: of the session, and of media.
     pub users: Vec<String>,
+    /// Their passwords, as far as they are said.
+    pub passwords: Vec<String>,
     /// Candidates, as they came.
     pub candidates: Vec<Candidate>,
 }
@@ -50,6 +52,7 @@ impl Fragment {
                 }
                 ("a", ("mid", name)) => mid = Some(name),
                 ("a", ("ice-ufrag", user)) => fragment.users.push(user.to_owned()),
+                ("a", ("ice-pwd", password)) => fragment.passwords.push(password.to_owned()),
                 ("a", ("candidate", what)) if is_candidate(what) => {
                     fragment.candidates.push(here(Some(value.to_owned())));
                 }
@@ -96,8 +99,8 @@ pub enum Trickle {
     /// A line that says that it is a candidate, and is none.
     #[error("'{0}' is no candidate (RFC 8839 section 5.1)")]
     NoCandidate(String),
-    /// It is about another ICE session: the client restarts ICE.
-    #[error("ICE restarts are not supported; begin again with a POST")]
+    /// It is about another ICE session.
+    #[error("this is about another ICE session; begin again with a POST")]
     Restart,
     /// There have been enough.
     #[error("more than {MOST_CANDIDATES} candidates; send those that are of use, or begin again with a POST")]
@@ -115,6 +118,15 @@ impl Classified for Trickle {
     }
 }
 
+/// What a client that restarts ICE is known by from now on.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Restart {
+    /// `a=ice-ufrag`
+    pub user: String,
+    /// `a=ice-pwd`
+    pub password: String,
+}
+
 /// A client's ICE session, as far as trickled candidates are about it.
 #[derive(Debug, Default)]
 pub struct IceSession {
@@ -127,6 +139,17 @@ impl IceSession {
     /// Of a client with these ICE user names (`a=ice-ufrag`). None: they are not known yet, and fragments may name any.
     pub fn new(users: Vec<String>) -> IceSession {
         IceSession { users, taken: AtomicUsize::new(0) }
+    }
+
+    /// What a fragment asks for, if it begins another ICE session (RFC 9725 section 4.3.3): it names one other user, and its
+    /// password. Candidates in it are that session's.
+    pub fn restart(&self, text: &str) -> Result<Option<Restart>, Trickle> {
+        let Fragment { mut users, mut passwords, .. } = Fragment::parse(text)?;
+        users.dedup();
+        passwords.dedup();
+        let ([user], [password]) = (&*users, &*passwords) else { return Ok(None) };
+        let is_other = !self.users.is_empty() && !self.users.contains(user);
+        Ok(is_other.then(|| Restart { user: user.clone(), password: password.clone() }))
     }
 
     /// The candidates in a fragment, to be passed on; all of them, or none.
@@ -225,9 +248,32 @@ mod tests {
         assert_eq!(IceSession::default().take("a=ice-ufrag:efgh"), Ok(Vec::new()));
     }
 
+    #[test]
+    fn a_restart_is_one_other_user_with_its_password() {
+        let ice = IceSession::new(vec!["abcd".to_owned()]);
+        let whole = "a=ice-ufrag:efgh\r\na=ice-pwd:secret\r\nm=audio 9 X 0\r\na=mid:0\r\n";
+        let restart = Restart { user: "efgh".to_owned(), password: "secret".to_owned() };
+        for text in [whole, &whole.repeat(2)] {
+            assert_eq!(ice.restart(text), Ok(Some(restart.clone())), "{text}");
+        }
+        let table = [
+            whole.replace("efgh", "abcd"),
+            whole.replace("a=ice-pwd:secret\r\n", ""),
+            format!("{whole}a=ice-ufrag:abcd\r\n"),
+            format!("{whole}a=ice-pwd:other\r\n"),
+            String::new(),
+        ];
+        for text in table {
+            assert_eq!(ice.restart(&text), Ok(None), "{text}");
+        }
+        assert_eq!(IceSession::default().restart(whole), Ok(None), "it has not begun yet");
+        assert!(ice.restart("hello").is_err());
+    }
+
     proptest! {
         #[test]
         fn noise_harms_nobody(text in "\\PC{0,200}") {
+            let _ = IceSession::new(vec!["abcd".to_owned()]).restart(&text);
             let _ = IceSession::default().take(&text);
         }
     }

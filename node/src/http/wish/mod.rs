@@ -3,7 +3,7 @@
 //!
 //! - [`protect`], [`services`]: who is admitted, and what every answer says to pages of other origins;
 //! - [`content_type`], [`offer`]: the types that are sent and accepted; [`if_match`]: which ICE session a request is about;
-//! - [`IceSession`]: trickled candidates (RFC 8840), counted, and ICE restarts, refused.
+//! - [`IceSession`]: trickled candidates (RFC 8840), counted, and what begins another ICE session.
 //!
 //! What becomes of an offer is the node's business.
 
@@ -18,7 +18,7 @@ use axum::response::{IntoResponse, Response};
 
 pub use door::{Door, protect, services};
 pub use etag::{etag, if_match};
-pub use fragment::{Candidate, Fragment, IceSession, MOST_CANDIDATES, Trickle};
+pub use fragment::{Candidate, Fragment, IceSession, MOST_CANDIDATES, Restart, Trickle};
 pub use negotiation::{content_type, offer, text};
 
 /// Session descriptions.
@@ -58,6 +58,12 @@ pub fn created(
         (ACCEPT_PATCH, accept_patch.to_owned()),
     ];
     (StatusCode::CREATED, headers, sdp).into_response()
+}
+
+/// The answer to a restart of ICE: our side of the new session, which has this `etag` (RFC 9725 section 4.3.3).
+pub fn restarted(etag: String, fragment: String) -> Response {
+    let headers = [(header::CONTENT_TYPE, FRAGMENT.to_owned()), (header::ETAG, etag)];
+    (StatusCode::OK, headers, fragment).into_response()
 }
 
 /// The answer to OPTIONS, and to a page's preflight: the methods of a path, and the types that it takes by them.

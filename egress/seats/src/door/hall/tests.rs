@@ -1,8 +1,11 @@
-use std::net::SocketAddr;
+use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::sync::Arc;
 
 use node::media::PerKind;
+use proptest::prelude::*;
 
 use super::*;
+use crate::door::Connection;
 use crate::door::stun::tests::check;
 use crate::srtp::Profile;
 
@@ -114,6 +117,8 @@ fn whoever_begins_comes_in_by_check_flight_and_keys() {
     let effects = evening.hall.shaken(seat, keys(), &from(1), evening.now);
     assert!(matches!(&effects[..], [Effect::Sit(_)]));
     assert!(matches!(evening.comes(REPORT, 1)[..], [Effect::Heard(whose)] if whose == seat));
+    assert!(evening.comes(&[0, 0x11, 0, 0], 1).is_empty(), "keeps a NAT awake");
+    assert_eq!(dropped(&evening.comes(&[0, 0x11, 0, 0], 2)), Some(Reason::StunMalformed));
     assert!(matches!(evening.hall.leave(seat)[..], [Effect::Rise(_), Effect::Part(_)]));
     assert!(evening.is_empty());
 }
@@ -170,6 +175,32 @@ fn a_nomination_moves_who_sits() {
 }
 
 #[test]
+fn tcp_takes_the_place_of_udp_only_when_udp_is_not_nominated_any_more() {
+    let mut evening = Evening::new();
+    let (_, ice) = evening.up(1);
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let _theirs = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+    let (stream, peer) = listener.accept().unwrap();
+    let tcp = Path::Tcp(Arc::new(Connection::new(1, stream, peer).unwrap()));
+    let user = format!("{}:theirs", ice.user);
+    let by_tcp = |evening: &mut Evening| {
+        let check = check(&user, &ice.password, true, true);
+        let effects = evening.hall.came(&check, &tcp, evening.now);
+        effects.iter().any(|effect| matches!(effect, Effect::Moved(_, Path::Tcp(_))))
+    };
+    for _ in 0..10 {
+        evening.checks(&ice, 1);
+        assert!(!by_tcp(&mut evening), "it tries both");
+        evening.passes(Duration::from_secs(2));
+    }
+    assert!(!by_tcp(&mut evening));
+    evening.passes(Duration::from_secs(2));
+    assert!(by_tcp(&mut evening), "UDP does not get through any more");
+    let effects = evening.checks(&ice, 1);
+    assert!(matches!(effects[..], [Effect::Answer(..), Effect::Moved(_, Path::Udp(_))]), "and now it does");
+}
+
+#[test]
 fn an_ice_restart_changes_credentials_and_nothing_else() {
     let mut evening = Evening::new();
     let (seat, old) = evening.up(1);
@@ -195,7 +226,10 @@ fn who_is_silent_is_gone_and_who_is_heard_is_not() {
         let effects = evening.passes(Duration::from_secs(1));
         assert_eq!(gone(&effects, silent).is_some(), second == 29, "{second}");
         evening.checks(&ice, 2);
-        evening.comes(REPORT, 3);
+        // Anybody may send this from its address.
+        evening.comes(REPORT, 1);
+        // This a worker has opened.
+        evening.hall.seats[&reports].alive.store(true, Relaxed);
     }
     assert!(!evening.hall.leave(checks).is_empty() && !evening.hall.leave(reports).is_empty());
     assert!(evening.is_empty());
@@ -228,26 +262,48 @@ fn each_stage_has_its_time() {
     assert!(evening.is_empty());
 }
 
+/// Somebody who begins the handshake.
+fn shake(evening: &mut Evening, port: u16) -> (Seat, Vec<Effect>) {
+    let (seat, ice) = evening.invite();
+    evening.admit(seat, true);
+    evening.checks(&ice, port);
+    (seat, evening.comes(FLIGHT, port))
+}
+
 #[test]
-fn handshakes_that_stand_still_make_room_for_others() {
+fn those_for_whose_handshake_there_is_no_room_wait_for_their_turn() {
     let mut evening = Evening::new();
-    let shake = |evening: &mut Evening, port: u16| {
-        let (seat, ice) = evening.invite();
-        evening.admit(seat, true);
-        evening.checks(&ice, port);
-        (seat, evening.comes(FLIGHT, port))
-    };
     let first = shake(&mut evening, 1).0;
     for port in 2..=SHAKING_MOST as u16 {
         assert!(matches!(shake(&mut evening, port).1[..], [Effect::Shake { .. }, Effect::Dtls(_)]));
     }
-    let (late, refused) = shake(&mut evening, 2000);
-    assert_eq!(dropped(&refused), Some(Reason::DtlsFlood));
-    evening.passes(SLOW);
-    let effects = evening.comes(FLIGHT, 2000);
-    assert!(matches!(&effects[..],
-        [Effect::Part(_), Effect::Gone(whose, _), Effect::Shake { seat, .. }, Effect::Dtls(_)]
-        if *whose == first && *seat == late));
+    let (second, effects) = shake(&mut evening, 2001);
+    assert!(effects.is_empty());
+    let (third, _) = shake(&mut evening, 2002);
+    assert!(evening.comes(FLIGHT, 2002).is_empty(), "once is enough");
+    let (leaves, _) = shake(&mut evening, 2003);
+    evening.hall.leave(leaves);
+
+    let effects = evening.hall.shaken(first, keys(), &from(1), evening.now);
+    assert!(matches!(&effects[..], [Effect::Sit(_), Effect::Shake { seat, .. }, Effect::Kept(_, _, flight)]
+        if *seat == second && flight == FLIGHT));
+    let effects = evening.hall.shaken(second, keys(), &from(2001), evening.now);
+    assert!(matches!(&effects[..], [Effect::Sit(_), Effect::Shake { seat, .. }, _] if *seat == third));
+    let effects = evening.hall.shaken(third, keys(), &from(2002), evening.now);
+    assert!(matches!(&effects[..], [Effect::Sit(_)]), "nobody waits any more");
+}
+
+#[test]
+fn handshakes_that_stand_still_make_room_for_others() {
+    let mut evening = Evening::new();
+    let slow: Vec<Seat> = (1..=SHAKING_MOST as u16).map(|port| shake(&mut evening, port).0).collect();
+    let late: Vec<Seat> = (2001..2011).map(|port| shake(&mut evening, port).0).collect();
+    assert!(evening.passes(SLOW / 2).is_empty());
+    let effects = evening.passes(SLOW / 2);
+    let seats = |of: fn(&Effect) -> Option<Seat>| effects.iter().filter_map(of).collect::<Vec<Seat>>();
+    let gone = seats(|effect| if let Effect::Gone(seat, _) = effect { Some(*seat) } else { None });
+    let begun = seats(|effect| if let Effect::Shake { seat, .. } = effect { Some(*seat) } else { None });
+    assert_eq!((&gone[..], begun), (&slow[..10], late));
 }
 
 #[test]
@@ -300,4 +356,33 @@ fn an_address_belongs_to_who_came_by_it_last() {
     assert!(matches!(evening.comes(REPORT, 1)[..], [Effect::Heard(whose)] if whose == second));
     evening.hall.leave(first);
     assert!(matches!(evening.comes(REPORT, 1)[..], [Effect::Heard(_)]), "not taken along");
+}
+
+proptest! {
+    /// Whatever comes from wherever: who sits stays where it is, and nobody else is let in.
+    #[test]
+    fn no_packet_does_harm(
+        packets in prop::collection::vec((prop::collection::vec(any::<u8>(), 0..80), 1_u16..4), 0..100),
+        // All of a check but its fingerprint.
+        at in 0_usize..92,
+        flip in 1_u8..,
+    ) {
+        let mut evening = Evening::new();
+        let (seat, ice) = evening.up(1);
+        let user = format!("{}:theirs", ice.user);
+        let mut nearly = check(&user, &ice.password, true, true);
+        nearly[at] ^= flip;
+        let nearly = (nearly, 2);
+        for (packet, port) in packets.iter().chain([&nearly]) {
+            for effect in evening.comes(packet, *port) {
+                let harmless = match effect {
+                    Effect::Drop(_) => true,
+                    Effect::Dtls(whose) | Effect::Heard(whose) => whose == seat && *port == 1,
+                    _ => false,
+                };
+                prop_assert!(harmless);
+            }
+        }
+        prop_assert_eq!(evening.hall.seats.len(), 1);
+    }
 }

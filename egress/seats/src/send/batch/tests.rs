@@ -2,6 +2,8 @@ use std::convert::Infallible;
 use std::io::Read;
 use std::net::{SocketAddr, TcpListener, TcpStream};
 
+use proptest::prelude::*;
+
 use super::*;
 
 struct Net {
@@ -222,5 +224,31 @@ fn the_kernels_refusals_are_understood() {
         (libc::EPERM, 1, Verdict::Drop(Failure::Refused)),
     ] {
         assert_eq!(judge(&io::Error::from_raw_os_error(errno), packets), wanted, "{errno} {packets}");
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(64))]
+
+    /// Whatever lengths follow each other, for whomever, and whenever it is sent: each viewer gets its packets in order.
+    #[test]
+    fn nothing_is_lost_or_changes_places(
+        packets in prop::collection::vec((0..3_usize, prop_oneof![0..4_usize, 1190..1200_usize]), 1..50),
+        flush in prop::collection::vec(any::<bool>(), 50),
+        segments: bool,
+    ) {
+        let mut net = Net::new("127.0.0.1:0", 3);
+        net.batch.way_out.segments &= segments;
+        for (number, (viewer, length)) in packets.iter().enumerate() {
+            net.push(*viewer, &vec![number as u8; *length]);
+            if flush[number] {
+                net.batch.flush();
+            }
+        }
+        net.batch.flush();
+        for (number, (viewer, length)) in packets.iter().enumerate() {
+            prop_assert_eq!(net.received(*viewer), vec![number as u8; *length]);
+        }
+        prop_assert_eq!(net.batch.counts().packets, packets.len() as u64);
     }
 }

@@ -1,1 +1,0 @@
-//! One viewer: a stream's packets become its own.

@@ -1,0 +1,4 @@
+//! See `fuzz_checks::viewer_dtls`.
+#![no_main]
+
+libfuzzer_sys::fuzz_target!(|data: &[u8]| fuzz_checks::viewer_dtls(data));
