@@ -132,7 +132,7 @@ pub fn run(parts: &[Part], only: &[String]) -> Result<()> {
             Part::Kernel => first(suite, "kernel tests", &["kernel"], only),
             Part::Net => first(suite, "namespace tests", &["net"], only),
             Part::Bench => first(suite, "the benchmark", &["a_benchmark_runs"], only),
-            Part::Media => first(suite, "media tests", &["broadcast", "chain", "media", "narrow_ways"], only),
+            Part::Media => media(suite, only),
             Part::Browser => first(suite, "browser tests", &["browser"], only),
             Part::VmQuick => run::vm(true),
             Part::Vm => run::vm(false),
@@ -185,6 +185,25 @@ fn documentation() -> Result<()> {
 fn first(suite: Suite, what: &str, programs: &[&str], only: &[String]) -> Result<()> {
     let told = [&["--test-threads=1".to_owned()], only].concat();
     trials::run(what, Priority::First, &suite.tests(&suite::named(programs), &told))
+}
+
+/// A broadcast and its ends. Tests of the ends alone wait for other programs, and little of it takes a CPU; some by name are run as one
+/// would by hand.
+fn media(suite: Suite, only: &[String]) -> Result<()> {
+    let (ends, whole) = (["broadcast", "chain"], ["media", "narrow_ways"]);
+    match only.is_empty() {
+        true => beside(suite, "tests of the ends", &ends).and(first(suite, "media tests", &whole, &[])),
+        false => first(suite, "media tests", &[ends, whole].concat(), only),
+    }
+}
+
+/// So many tests that mostly wait run beside each other.
+const BESIDE: usize = 4;
+
+/// The same, some tests beside each other: each has network namespaces of its own. One that fails is judged by how it fares alone.
+fn beside(suite: Suite, what: &str, programs: &[&str]) -> Result<()> {
+    let told = [format!("--test-threads={BESIDE}")];
+    trials::run_beside(what, Priority::First, &suite.tests(&suite::named(programs), &told))
 }
 
 fn cargo(what: &str, arguments: &[impl AsRef<OsStr>]) -> Result<()> {

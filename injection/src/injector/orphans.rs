@@ -19,6 +19,8 @@ pub(super) struct Orphans {
     /// Where the next look goes on.
     next: String,
     sweep: Sweep,
+    /// The same of the tree's index.
+    index: Sweep,
 }
 
 impl Injector {
@@ -53,10 +55,14 @@ impl Injector {
             (ours, others)
         };
         let found = store.orphans(&others).await?;
-        let mut sweep = std::mem::take(&mut lock(&self.orphans).sweep);
+        let (mut sweep, mut index) = {
+            let mut orphans = lock(&self.orphans);
+            (std::mem::take(&mut orphans.sweep), std::mem::take(&mut orphans.index))
+        };
         let swept = store.sweep(&mut sweep, &ours, now_ms()).await;
+        let ghosts = store.sweep_index(&mut index, &ours, now_ms()).await;
         let mut orphans = lock(&self.orphans);
-        orphans.sweep = sweep;
+        (orphans.sweep, orphans.index) = (sweep, index);
         // From the beginning once the end was reached.
         orphans.next = match others.last().filter(|_| others.len() == LOOKED_AT_ONCE) {
             Some(last) => format!("{last}\0"),
@@ -78,6 +84,10 @@ impl Injector {
         let swept = swept?;
         if !swept.is_empty() {
             tracing::warn!("sessions that nobody has renewed for a day were taken out: {}", swept.join(", "));
+        }
+        let ghosts = ghosts?;
+        if !ghosts.is_empty() {
+            tracing::warn!("sessions that were ended, and not everywhere, are over: {}", ghosts.join(", "));
         }
         Ok(())
     }

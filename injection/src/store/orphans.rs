@@ -99,10 +99,7 @@ impl Sessions {
         ours: &BTreeSet<String>,
         now: u64,
     ) -> Result<Vec<String>, String> {
-        let mut scan = redis::cmd("SSCAN");
-        scan.arg(key::ACTIVE_SESSIONS).arg(&sweep.cursor).arg("COUNT").arg(SWEPT_AT_ONCE);
-        let (cursor, members): (String, Vec<String>) = self.one(&scan).await?;
-        sweep.cursor = cursor;
+        let members = self.some(key::ACTIVE_SESSIONS, sweep).await?;
         if members.is_empty() {
             return Ok(Vec::new());
         }
@@ -125,6 +122,46 @@ impl Sessions {
             self.commands.run::<()>(&pipe).await?;
         }
         Ok(gone)
+    }
+
+    /// Takes sessions out of the tree's index, with what they claim, that are active no more: in a Cluster the sets are on several
+    /// servers, and whoever ended them was gone before all knew. Gives which.
+    pub async fn sweep_index(
+        &self,
+        sweep: &mut Sweep,
+        ours: &BTreeSet<String>,
+        now: u64,
+    ) -> Result<Vec<String>, String> {
+        let mut members = self.some(&key::session_index(&self.tree_id), sweep).await?;
+        members.retain(|id| !ours.contains(id));
+        if members.is_empty() {
+            return Ok(Vec::new());
+        }
+        let (mut listed, mut active) = (redis::pipe(), redis::pipe());
+        for id in &members {
+            listed.sismember(key::ACTIVE_SESSIONS, id);
+            active.hget(key::session(id), field::ACTIVE);
+        }
+        let listed: Vec<bool> = self.commands.run(&listed).await?;
+        // A set that a server has lost is written again; what every server has says that it is over.
+        let active: Vec<Option<String>> = self.commands.run(&active).await?;
+        let is_there = listed.into_iter().zip(active).map(|(listed, active)| {
+            listed || active.is_some_and(|active| !matches!(active.trim(), "false" | "0"))
+        });
+        let gone = sweep.gone(members.into_iter().zip(is_there));
+        for id in &gone {
+            self.one::<()>(&self.tell("over", &bare(id), now)).await?;
+        }
+        Ok(gone)
+    }
+
+    /// The next members of a set.
+    async fn some(&self, set: &str, sweep: &mut Sweep) -> Result<Vec<String>, String> {
+        let mut scan = redis::cmd("SSCAN");
+        scan.arg(set).arg(&sweep.cursor).arg("COUNT").arg(SWEPT_AT_ONCE);
+        let (cursor, members): (String, Vec<String>) = self.one(&scan).await?;
+        sweep.cursor = cursor;
+        Ok(members)
     }
 }
 

@@ -35,7 +35,7 @@ fn test() {
     assert!(scene.injection.log().contains("session s1: RTMP from 10.77.0.2"), "{}", scene.injection.log());
 
     // Who comes from the proxy's machine and does not say so is let in no further.
-    let direct = "exec 3<>/dev/tcp/10.77.0.1/1935; printf '\\003%01536d' 0 >&3; cat <&3";
+    let direct = "exec 3<>/dev/tcp/10.77.0.1/1935; printf '\\003%01536d' 0 >&3; cat <&3; true";
     scene.lab.run("node", &["bash", "-c", direct]).unwrap();
     until("it is refused", || scene.injection.log().contains("no PROXY protocol header"));
 }

@@ -1,3 +1,4 @@
+use node::contract::key;
 use serde_json::json;
 
 use crate::common::{Scene, until};
@@ -58,6 +59,17 @@ fn test() {
         refresh();
         scene.redis.members("sessions:active").unwrap() == ["s1", "s2"]
     });
+    // In a Cluster the sets are on several servers: whoever ended this one was killed between them.
+    let (index, claims) = (key::session_index("tree-1"), key::session_claims("tree-1"));
+    scene.redis.cli(&["SADD", &index, "ghost"]).unwrap();
+    let had = ["name:ghost", "injection-2", "has:ghost", "ssrc:9999", "ssrc:9999", "ghost"];
+    scene.redis.cli(&[&["HSET", claims.as_str()][..], &had].concat()).unwrap();
+    assert_eq!(scene.ask("POST", "/session", r#"{"sessionId":"s3","audioSsrc":9999}"#).0, 409);
+    until("it is over", || {
+        refresh();
+        scene.redis.members(&index).unwrap() == ["s1", "s2"]
+    });
+    assert_eq!(scene.ask("POST", "/session", r#"{"sessionId":"s3","audioSsrc":9999}"#).0, 201);
     refresh();
     assert_eq!(scene.redis.cli(&["HGET", "session:s1", "active"]).unwrap(), "true", "ours stay");
 }

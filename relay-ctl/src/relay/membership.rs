@@ -36,23 +36,37 @@ pub struct Membership {
 #[derive(Default)]
 struct Sessions {
     ssrcs: BTreeMap<String, PerKind<Ssrc>>,
-    /// Session of each SSRC.
-    by_ssrc: BTreeMap<u32, String>,
+    /// Sessions of each SSRC, in the order in which they came. Two with one are a mistake of somebody's.
+    by_ssrc: BTreeMap<u32, Vec<String>>,
 }
 
 impl Sessions {
     fn change(&mut self, change: SessionChange) {
         let id = change.id().to_owned();
+        if let SessionChange::Is(Session { ssrcs, .. }) = &change
+            && self.ssrcs.get(&id) == Some(ssrcs)
+        {
+            return;
+        }
         for ssrc in self.ssrcs.remove(&id).into_iter().flat_map(PerKind::into_array) {
-            // Two sessions with one SSRC are a mistake of somebody's: the other one keeps its own.
-            if self.by_ssrc.get(&ssrc.0) == Some(&id) {
+            let Some(holders) = self.by_ssrc.get_mut(&ssrc.0) else { continue };
+            holders.retain(|holder| *holder != id);
+            if holders.is_empty() {
                 self.by_ssrc.remove(&ssrc.0);
             }
         }
         if let SessionChange::Is(Session { ssrcs, .. }) = change {
-            self.by_ssrc.extend(ssrcs.into_array().map(|ssrc| (ssrc.0, id.clone())));
+            for ssrc in ssrcs.into_array() {
+                self.by_ssrc.entry(ssrc.0).or_default().push(id.clone());
+            }
             self.ssrcs.insert(id, ssrcs);
         }
+    }
+
+    /// Session of each SSRC: of several the one that had it first.
+    fn first(&self) -> BTreeMap<u32, String> {
+        let first = |(ssrc, holders): (&u32, &Vec<String>)| Some((*ssrc, holders.first()?.clone()));
+        self.by_ssrc.iter().filter_map(first).collect()
     }
 }
 
@@ -101,7 +115,7 @@ impl Membership {
 
     /// Session of each SSRC.
     pub fn sessions(&self) -> BTreeMap<u32, String> {
-        self.sessions.read().unwrap_or_else(PoisonError::into_inner).by_ssrc.clone()
+        self.sessions.read().unwrap_or_else(PoisonError::into_inner).first()
     }
 
     /// What the relay registers with. `own`: the address that others reach it by, unless `--node-host` says another.
@@ -183,4 +197,31 @@ fn source_towards(address: SocketAddr) -> Option<IpAddr> {
     let socket = UdpSocket::bind((any, 0)).ok()?;
     socket.connect(address).ok()?;
     Some(socket.local_addr().ok()?.ip())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn of_two_sessions_with_one_ssrc_each_has_it_while_it_is_there() {
+        let is = |id: &str, ssrcs: [u32; 2]| {
+            let ssrcs = ssrcs.map(Ssrc).into();
+            SessionChange::Is(Session { id: id.to_owned(), ssrcs, room_id: None, video_codec: None })
+        };
+        let ended = |id: &str| SessionChange::Ended(id.to_owned());
+        let mut sessions = Sessions::default();
+        let mut after = |change| {
+            sessions.change(change);
+            sessions.first().into_iter().map(|(ssrc, id)| format!("{ssrc}{id}")).collect::<Vec<_>>().join(" ")
+        };
+        assert_eq!(after(is("a", [1, 2])), "1a 2a");
+        assert_eq!(after(is("b", [2, 3])), "1a 2a 3b", "it was a's before");
+        assert_eq!(after(is("a", [1, 2])), "1a 2a 3b", "nothing is different");
+        assert_eq!(after(ended("a")), "2b 3b");
+        assert_eq!(after(is("a", [2, 4])), "2b 3b 4a");
+        assert_eq!(after(ended("b")), "2a 4a");
+        assert_eq!(after(is("a", [4, 5])), "4a 5a");
+        assert_eq!(after(ended("a")), "");
+    }
 }

@@ -4,6 +4,8 @@
 //! reader slept, say nothing of the relay. Such a trial is no verdict, neither way. It is repeated, with a word, at most
 //! [`REPEATS`] times, each time in a process of its own; a test that fails while nothing disturbed it has failed.
 //!
+//! Tests that ran beside each other have disturbed each other: one that failed is repeated alone before anything is said.
+//!
 //! What counts as disturbance: what the lab itself noticed (lines that begin with [`output::MARK`] in the output of the
 //! test), and what the machine's own books say of the time in which the test ran ([`machine`]).
 
@@ -64,10 +66,25 @@ pub fn run(what: &str, priority: Priority, arguments: &[impl AsRef<OsStr>]) -> R
     counted(what, priority, arguments, &mut Vec::new())
 }
 
-/// The same, and `passed` gets the names of the tests that passed, also when others did not.
+/// The same of tests that run beside each other.
+pub fn run_beside(what: &str, priority: Priority, arguments: &[impl AsRef<OsStr>]) -> Result<()> {
+    judged(what, priority, Some("other tests ran beside it"), arguments, &mut Vec::new())
+}
+
+/// The same as [`run`], and `passed` gets the names of the tests that passed, also when others did not.
 pub fn counted(
     what: &str,
     priority: Priority,
+    arguments: &[impl AsRef<OsStr>],
+    passed: &mut Vec<String>,
+) -> Result<()> {
+    judged(what, priority, None, arguments, passed)
+}
+
+fn judged(
+    what: &str,
+    priority: Priority,
+    company: Option<&'static str>,
     arguments: &[impl AsRef<OsStr>],
     passed: &mut Vec<String>,
 ) -> Result<()> {
@@ -76,12 +93,15 @@ pub fn counted(
     let mut command = priority.command("cargo");
     command.current_dir(sh::workspace_root()).args(arguments);
     let machine = |from, to| watch.between(from, to);
-    Trials { priority, machine: &machine, show: |line| println!("{line}") }.run(what, &mut command, passed)
+    let trials = Trials { priority, company, machine: &machine, show: |line| println!("{line}") };
+    trials.run(what, &mut command, passed)
 }
 
 /// How tests are run, and who knows what disturbed the machine between two moments.
 struct Trials<'a> {
     priority: Priority,
+    /// What disturbed each of the first trials.
+    company: Option<&'static str>,
     machine: &'a dyn Fn(Instant, Instant) -> Option<String>,
     /// What becomes of a line that the tests print.
     show: fn(&str),
@@ -153,8 +173,9 @@ impl Trials<'_> {
     /// Repeats a failed test for as long as the failure can be the machine's.
     fn repeat(&self, test: &Failed) -> Result<Verdict> {
         let mut latest = test.clone();
+        let mut company = self.company.map(str::to_owned);
         for trial in 2..=REPEATS + 1 {
-            let Some(cause) = self.disturbance(&latest) else {
+            let Some(cause) = company.take().or_else(|| self.disturbance(&latest)) else {
                 sh::say(format!("{}: failed, and nothing disturbed it", test.name));
                 return Ok(Verdict::Failed);
             };
@@ -246,8 +267,13 @@ mod tests {
         }
 
         fn judged(&self, machine: Option<&str>) -> Result<(), String> {
+            self.judged_in(None, machine)
+        }
+
+        fn judged_in(&self, company: Option<&'static str>, machine: Option<&str>) -> Result<(), String> {
             let trials = Trials {
                 priority: Priority::Ordinary,
+                company,
                 machine: &|_, _| machine.map(str::to_owned),
                 show: |_| (),
             };
@@ -272,6 +298,17 @@ mod tests {
         assert_eq!((program.judged(None), program.runs()), (Ok(()), 3));
         let program = Program::new("machine", 1, "lost 3 packets");
         assert_eq!((program.judged(Some("other programs used a CPU")), program.runs()), (Ok(()), 2));
+    }
+
+    #[test]
+    fn what_failed_in_company_is_judged_alone() {
+        let company = Some("other tests ran beside it");
+        let program = Program::new("company", 1, "not within 10 s");
+        assert_eq!((program.judged_in(company, None), program.runs()), (Ok(()), 2));
+        let program = Program::new("alone", 2, "not within 10 s");
+        let error = program.judged_in(company, None).unwrap_err();
+        assert!(error.contains("failed: one"), "{error}");
+        assert_eq!(program.runs(), 2);
     }
 
     #[test]

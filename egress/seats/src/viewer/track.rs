@@ -120,10 +120,13 @@ impl Track {
         self.first.is_some()
     }
 
-    /// It waits for a keyframe. Looks whether there is one that came not longer than `cache` before the viewer.
+    /// It waits for a keyframe. Looks whether there is one that came after the viewer; or not longer than `cache` before, and nothing
+    /// has been missing since: what a viewer begins with is to be whole, be it that the tree sent nothing for a while.
     pub fn waits(&mut self, history: &History, cache: Duration, now: Duration) -> bool {
         if self.next.is_none() {
-            let keyframe = history.keyframe().filter(|keyframe| keyframe.arrived + cache >= self.joined);
+            let kept = || history.whole_keyframe().filter(|keyframe| keyframe.arrived + cache >= self.joined);
+            let keyframe =
+                history.keyframe().filter(|keyframe| keyframe.arrived >= self.joined).or_else(kept);
             let patience = || (now >= self.joined + PATIENCE).then(|| history.end());
             self.next = keyframe.map(|keyframe| keyframe.index).or_else(patience);
         }

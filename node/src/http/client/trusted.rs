@@ -2,14 +2,14 @@
 
 use std::net::IpAddr;
 
-use ipnet::IpNet;
+use crate::prefix::{Prefix, mapped};
 
 /// Most entries: each request's peer is looked for among all of them.
 const MOST: usize = 256;
 
 /// Addresses and networks of proxies.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Trusted(Vec<IpNet>);
+pub struct Trusted(Vec<Prefix>);
 
 impl Trusted {
     /// No proxy.
@@ -30,28 +30,20 @@ impl Trusted {
 
     /// True if it is one of them.
     pub fn includes(&self, address: IpAddr) -> bool {
-        let address = address.to_canonical();
-        self.0.iter().any(|network| network.contains(&address))
+        let address = mapped(address);
+        self.0.iter().any(|network| network.covers(&address))
     }
 }
 
-fn entry(text: &str) -> Result<IpNet, String> {
-    let form = "write an address or ADDRESS/BITS, for instance 10.0.0.9, 10.1.0.0/16 or fd00:1::/64";
-    let shown = text.escape_debug();
+fn entry(text: &str) -> Result<Prefix, String> {
     if let Ok(address) = text.parse::<IpAddr>() {
-        return Ok(IpNet::from(address.to_canonical()));
+        return Ok(Prefix::from(address));
     }
-    let network: IpNet = text.parse().map_err(|_| format!("'{shown}': {form}"))?;
-    if network.addr() != network.network() {
-        return Err(format!(
-            "'{shown}': there are bits beyond the first {}; {}?",
-            network.prefix_len(),
-            network.trunc()
-        ));
-    }
+    let named = |why: &str| format!("'{}': {why}", text.escape_debug());
+    let network = Prefix::parse(text).map_err(|why| named(&why))?;
     // Whoever asks could be anybody then, for whoever asks could say so.
-    if network.prefix_len() == 0 {
-        return Err(format!("'{shown}': everybody would be trusted; name the proxies or their network"));
+    if text.ends_with("/0") {
+        return Err(named("everybody would be trusted; name the proxies or their network"));
     }
     Ok(network)
 }
@@ -65,8 +57,8 @@ mod tests {
         let parse = |text: &str| Trusted::parse(&[text.to_owned()]);
         for (text, wanted) in [
             ("proxy-1", "'proxy-1': write an address"),
-            ("10.0.0.1/33", "write an address"),
-            ("10.0.0.1/8", "10.0.0.0/8?"),
+            ("10.0.0.1/33", "from 0 to 32; write an address"),
+            ("10.0.0.1/8", "write 10.0.0.0/8"),
             ("0.0.0.0/0", "everybody"),
             ("::/0", "everybody"),
             ("", "write an address"),
