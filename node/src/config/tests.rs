@@ -330,7 +330,8 @@ fn names_hosts_ports_and_times_are_checked() {
 
 #[test]
 fn ports_that_are_too_close_are_named_as_they_were_given() {
-    let table: [(&[&str], &[(&str, &str)], &str); 3] = [
+    type Case<'a> = (&'a [&'a str], &'a [(&'a str, &'a str)], &'a str);
+    let table: [Case; 3] = [
         (
             &["--rtp-video-port", "6003"],
             &[("RTP_AUDIO_PORT", "6002")],

@@ -158,7 +158,8 @@ fn listen_is_the_old_name_of_three_settings() {
 
 #[test]
 fn settings_are_named_as_they_were_given() {
-    let table: [(&[&str], &[(&str, &str)], &str, &str); 5] = [
+    type Case<'a> = (&'a [&'a str], &'a [(&'a str, &'a str)], &'a str, &'a str);
+    let table: [Case; 5] = [
         (&["--stand-in", ""], &[], "", "--stand-in is empty"),
         (&[], &[], "stand-in = ''", "stand-in in the configuration file is empty"),
         (&[], &[("RELAY_LISTEN", "6002")], "", "RELAY_LISTEN '6002': write [ADDRESS:]AUDIO:VIDEO"),
