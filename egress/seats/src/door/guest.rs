@@ -17,6 +17,8 @@ const WAYS_MOST: usize = 16;
 const UDP_FIRST: Duration = Duration::from_secs(3);
 /// Packets a second that a viewer may send us beside checks: reports 20 times a second, and NACKs.
 const PACKETS_A_SECOND: u32 = 200;
+/// Datagrams of DTLS: its flights, each some times.
+const DTLS_A_SECOND: u32 = 32;
 
 /// A seat, and who sits in it or is about to.
 pub(crate) struct Guest {
@@ -37,6 +39,8 @@ pub(crate) struct Guest {
     /// A first flight that came before the player's side was known.
     pub(crate) early: Option<(Path, Vec<u8>)>,
     pub(crate) budget: Budget,
+    /// Of these, what is DTLS: all share the handshake threads.
+    pub(crate) dtls: Budget,
     /// Its worker sets this when it hears of it: see `Arrival::alive`.
     pub(crate) alive: Arc<AtomicBool>,
 }
@@ -64,7 +68,8 @@ impl Guest {
             chosen: now,
             ways: Vec::new(),
             early: None,
-            budget: Budget::new(now),
+            budget: Budget::new(PACKETS_A_SECOND, now),
+            dtls: Budget::new(DTLS_A_SECOND, now),
             alive: Arc::default(),
         }
     }
@@ -113,19 +118,20 @@ pub(crate) fn credentials() -> Credentials {
 /// Keeps what one viewer sends below what all of them together may not exceed.
 #[derive(Debug)]
 pub(crate) struct Budget {
+    most: u32,
     left: u32,
     since: Instant,
 }
 
 impl Budget {
-    fn new(now: Instant) -> Budget {
-        Budget { left: PACKETS_A_SECOND, since: now }
+    fn new(most: u32, now: Instant) -> Budget {
+        Budget { most, left: most, since: now }
     }
 
     /// Takes one packet out of it; false: there is nothing left.
     pub(crate) fn take(&mut self, now: Instant) -> bool {
         if now.saturating_duration_since(self.since) >= Duration::from_secs(1) {
-            *self = Budget::new(now);
+            *self = Budget::new(self.most, now);
         }
         let some = self.left > 0;
         self.left = self.left.saturating_sub(1);
@@ -156,7 +162,7 @@ mod tests {
     #[test]
     fn a_budget_is_for_a_second() {
         let now = Instant::now();
-        let mut budget = Budget::new(now);
+        let mut budget = Budget::new(PACKETS_A_SECOND, now);
         let second = Duration::from_secs(1);
         for now in [now, now + second, now + 10 * second] {
             let taken = (0..1000).filter(|_| budget.take(now)).count();

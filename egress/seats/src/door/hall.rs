@@ -238,7 +238,7 @@ impl Hall {
             return Err(Reason::DtlsMalformed);
         }
         let guest = self.seats.get_mut(&seat).ok_or(Reason::DtlsStranger)?;
-        if !guest.budget.take(now) {
+        if !guest.dtls.take(now) {
             return Err(Reason::DtlsFlood);
         }
         let mut effects = Vec::new();
