@@ -2,7 +2,7 @@
 
 use std::process::Command;
 
-use anyhow::Result;
+use anyhow::{Context, Result};
 use clap::ValueEnum;
 use clap::builder::PossibleValuesParser;
 
@@ -143,7 +143,7 @@ pub fn bench(bench: &Bench) -> Result<()> {
     build_programs(all || bench.subjects.iter().any(needs_clients))?;
     let is_asked = bench.only.is_empty() || bench.only.iter().any(|name| name == PEER);
     if bench.subjects.contains(&Subject::Viewers) && is_asked {
-        build_peer()?;
+        build_peer().context("`--only janus-as-it-comes,janus,native` does without webrtc-rs")?;
     }
     let mut command = program("release", "bench");
     if bench.write {

@@ -111,7 +111,9 @@ async fn answer(server: &Server, offer: String) -> Result<String> {
     viewer.on_peer_connection_state_change(Box::new(move |state| {
         let viewer = ended.upgrade();
         Box::pin(async move {
-            if let (RTCPeerConnectionState::Failed | RTCPeerConnectionState::Disconnected, Some(viewer)) = (state, viewer) {
+            if let (RTCPeerConnectionState::Failed | RTCPeerConnectionState::Disconnected, Some(viewer)) =
+                (state, viewer)
+            {
                 let _ = viewer.close().await;
             }
         })
