@@ -54,7 +54,7 @@ async fn main() -> Result<()> {
     let router = axum::Router::new()
         .route("/whep", post(watch))
         // Who leaves says so; his connection's end is what counts.
-        .route("/whep/viewer", delete(async || StatusCode::OK))
+        .route("/whep/viewer", delete(|| async { StatusCode::OK }))
         .with_state(server);
     let listener = TcpListener::bind(SocketAddr::new(address, http.parse().context("HTTP-PORT")?)).await?;
     println!("ready: http://{}/whep", listener.local_addr()?);

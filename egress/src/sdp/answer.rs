@@ -12,18 +12,18 @@ use super::lines::{
 use super::{Common, frame};
 
 /// The answer to a player's offer, made from the server's offer.
-pub fn answer_for_player(player: &Session, janus: &Session, common: &Common) -> Session {
+pub fn answer_for_player(player: &Session, server: &Session, common: &Common) -> Session {
     let mut answer = frame::session(player.origin.sess_id.clone());
     // RFC 8839 section 5.3: it is said of the whole session.
-    answer.attributes.extend(janus.attributes.iter().filter(|line| line.attribute == "ice-lite").cloned());
-    let setup = if server_begins(janus, player) { "active" } else { "passive" };
+    answer.attributes.extend(server.attributes.iter().filter(|line| line.attribute == "ice-lite").cloned());
+    let setup = if server_begins(server, player) { "active" } else { "passive" };
     for (index, media) in player.medias.iter().enumerate() {
         let pair = common.chosen.iter().find(|chosen| chosen.index == index);
-        let theirs = pair.and_then(|chosen| Some((chosen, sender(janus, chosen.codec.kind().name())?)));
+        let theirs = pair.and_then(|chosen| Some((chosen, sender(server, chosen.codec.kind().name())?)));
         let mut line = match theirs {
             None => rejected(media),
             Some((chosen, from)) => {
-                let mut line = both(player, media, janus, from, chosen.pt, "sendonly");
+                let mut line = both(player, media, server, from, chosen.pt, "sendonly");
                 if chosen.codec == Codec::Opus {
                     say_stereo(&mut line, chosen.pt);
                 }
@@ -37,9 +37,14 @@ pub fn answer_for_player(player: &Session, janus: &Session, common: &Common) -> 
             }
         };
         if line.port != 0 {
-            peer(janus, janus.medias.iter().find(|media| media.port != 0).unwrap_or(media), setup, &mut line);
+            peer(
+                server,
+                server.medias.iter().find(|media| media.port != 0).unwrap_or(media),
+                setup,
+                &mut line,
+            );
         }
-        candidates(janus, &mut line);
+        candidates(server, &mut line);
         answer.medias.push(line);
     }
     // RFC 9143 section 7.3: only what was offered.
@@ -50,10 +55,10 @@ pub fn answer_for_player(player: &Session, janus: &Session, common: &Common) -> 
 }
 
 /// The answer to the server's offer, made from a player's offer.
-pub fn answer_for_janus(janus: &Session, player: &Session, common: &Common) -> Session {
-    let mut answer = frame::session(janus.origin.sess_id.clone());
-    let setup = if server_begins(janus, player) { "passive" } else { "active" };
-    for media in &janus.medias {
+pub fn answer_for_server(server: &Session, player: &Session, common: &Common) -> Session {
+    let mut answer = frame::session(server.origin.sess_id.clone());
+    let setup = if server_begins(server, player) { "passive" } else { "active" };
+    for media in &server.medias {
         let pair = common.chosen.iter().find(|chosen| chosen.codec.kind().name() == media.media);
         let line = match pair.and_then(|chosen| Some((chosen.pt, player.medias.get(chosen.index)?))) {
             // Janus (1.1) takes no answer that refuses the medium which the transport is named after.
@@ -67,7 +72,7 @@ pub fn answer_for_janus(janus: &Session, player: &Session, common: &Common) -> S
                 _ => rejected(media),
             },
             Some((pt, from)) => {
-                let mut line = both(janus, media, player, from, pt, "recvonly");
+                let mut line = both(server, media, player, from, pt, "recvonly");
                 peer(player, from, setup, &mut line);
                 candidates(player, &mut line);
                 line
@@ -82,14 +87,14 @@ pub fn answer_for_janus(janus: &Session, player: &Session, common: &Common) -> S
 /// Whether the server begins the DTLS handshake: if the player lets it (RFC 8842 section 5.2), and unless its own offer says that it
 /// would rather not. A player that begins does so as soon as ICE has succeeded on its side; that is a millisecond before Janus
 /// can answer, which then drops it, and OpenSSL tries again after a second.
-fn server_begins(janus: &Session, player: &Session) -> bool {
+fn server_begins(server: &Session, player: &Session) -> bool {
     let all_say = |session: &Session, wanted: &[&str]| {
         let mut setups = session.medias.iter().filter_map(|media| attribute(session, media, "setup"));
         setups.all(|setup| wanted.contains(&setup))
     };
     let may = all_say(player, &["actpass", "passive"]);
     let must = all_say(player, &["passive"]);
-    may && (must || all_say(janus, &["actpass", "active"]))
+    may && (must || all_say(server, &["actpass", "active"]))
 }
 
 /// What both sides have of a medium, in the words of `offer`.
@@ -215,6 +220,6 @@ fn medium(offer: &Media, port: u16, fmt: String) -> Media {
     line
 }
 
-fn sender<'a>(janus: &'a Session, kind: &str) -> Option<&'a Media> {
-    janus.medias.iter().find(|media| media.media == kind && media.port != 0)
+fn sender<'a>(server: &'a Session, kind: &str) -> Option<&'a Media> {
+    server.medias.iter().find(|media| media.media == kind && media.port != 0)
 }

@@ -22,7 +22,7 @@ mod tests;
 use sdp_types::Session;
 
 pub use accepted::{accepted, credentials};
-pub use answer::{answer_for_janus, answer_for_player};
+pub use answer::{answer_for_player, answer_for_server};
 pub use common::{Common, Numbers, common};
 pub use counter::counter_offer;
 use lines::{attribute, value};

@@ -20,7 +20,7 @@ pub(super) const ABS_SEND_TIME: &str = "http://www.webrtc.org/experiments/rtp-hd
 /// What a player may send about a stream (RFC 4585, RFC 5104).
 const FEEDBACK: [&str; 3] = ["nack", "nack pli", "ccm fir"];
 /// Who belongs together: the media stream's name, and the CNAME of its sources.
-const STREAM: &str = "media-tree";
+const STREAM: &str = seats::viewer::CNAME;
 
 /// Our side of a viewer's connection.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -161,6 +161,7 @@ impl Terms {
             extensions: extension(MID).into_iter().chain(stamped).collect(),
         }
     }
+
     /// As it is written.
     fn medium(&self, local: &Local, setup: &str) -> Media {
         let kind = self.codec.kind();

@@ -37,7 +37,7 @@ m=application 9 UDP/DTLS/SCTP webrtc-datachannel\r\nc=IN IP4 0.0.0.0\r\na=mid:2\
 fn flipped(video: &str) -> (String, String) {
     let (player, janus) = (parse(player(video).as_bytes()).unwrap(), parse(JANUS.as_bytes()).unwrap());
     let common = common(&player, VideoCodec::Vp8, Numbers::Trees).unwrap();
-    let answers = (answer_for_player(&player, &janus, &common), answer_for_janus(&janus, &player, &common));
+    let answers = (answer_for_player(&player, &janus, &common), answer_for_server(&janus, &player, &common));
     // What was written can be read again.
     for answer in [&answers.0, &answers.1] {
         parse(text(answer).as_bytes()).unwrap();
@@ -95,7 +95,7 @@ fn a_player_that_wants_to_begin_may() {
         let offer = player("a=rtpmap:96 VP8/90000\r\n").replace("a=setup:actpass", setup);
         let (player, janus) = (parse(offer.as_bytes()).unwrap(), parse(JANUS.as_bytes()).unwrap());
         let common = common(&player, VideoCodec::Vp8, Numbers::Trees).unwrap();
-        [answer_for_player(&player, &janus, &common), answer_for_janus(&janus, &player, &common)]
+        [answer_for_player(&player, &janus, &common), answer_for_server(&janus, &player, &common)]
             .map(|answer| text(&answer))
     };
     for (offered, to_player, to_janus) in [
@@ -220,7 +220,7 @@ proptest! {
             let Ok(player) = parse(text) else { continue };
             let Ok(common) = common(&player, VideoCodec::Vp8, Numbers::Trees) else { continue };
             answer_for_player(&player, &janus, &common);
-            answer_for_janus(&janus, &player, &common);
+            answer_for_server(&janus, &player, &common);
         }
     }
 }

@@ -22,7 +22,6 @@ use crate::sdp::{self, Common, Local, Numbers, Sources};
 pub struct NativeServer {
     seats: Arc<seats::Server>,
     listeners: Arc<Listeners>,
-    port: u16,
 }
 
 /// Who is told of what happens in the server.
@@ -40,7 +39,7 @@ impl NativeServer {
         let listeners = Arc::new(Listeners { seats: Mutex::default(), videos: Mutex::default(), keyframes });
         let told = listeners.clone();
         let seats = seats::Server::start(config.clone(), move |notice| told.hear(notice))?;
-        Ok(NativeServer { seats: Arc::new(seats), listeners, port: config.listen.port() })
+        Ok(NativeServer { seats: Arc::new(seats), listeners })
     }
 }
 
@@ -75,7 +74,7 @@ impl Server for NativeServer {
     }
 
     fn place(&self) -> String {
-        format!("the native server on port {}", self.port)
+        format!("the native server on port {}", self.seats.media_port().port())
     }
 
     fn numbers(&self) -> Numbers {

@@ -183,7 +183,7 @@ impl Audience {
                 }
                 Wish::Served(served) => {
                     let (player, common) = served.as_ref();
-                    let ours = sdp::answer_for_janus(&theirs, player, common);
+                    let ours = sdp::answer_for_server(&theirs, player, common);
                     // Known before it can be up.
                     let ice = IceSession::new(sdp::ice_users(player));
                     self.viewers().begin(&viewer, session, seat(ice, false));

@@ -1,5 +1,7 @@
 //! What HTTP shows of the state.
 
+use std::collections::BTreeMap;
+
 use axum::http::StatusCode;
 use node::contract::key;
 use node::http::{Base, Failed};
@@ -182,11 +184,12 @@ impl Egress {
 
     fn native_view(&self) -> Option<NativeView> {
         let ServerConfig::Native(native) = &self.config.server else { return None };
-        Some(NativeView {
-            media_port: native.listen.port(),
-            media_threads: native.threads.get(),
-            dropped: self.server.dropped().into_iter().collect(),
-        })
+        let mut dropped = BTreeMap::new();
+        for (reason, count) in self.server.dropped() {
+            *dropped.entry(reason).or_default() += count;
+        }
+        let (media_port, media_threads) = (native.listen.port(), native.threads.get());
+        Some(NativeView { media_port, media_threads, dropped })
     }
 
     fn status_now(&self) -> Status {

@@ -10,16 +10,13 @@ mod in_chromium {
     crate::common::on_both!(super::chromium_decodes);
 }
 
-mod in_firefox {
-    crate::common::on_both!(super::firefox_decodes);
+#[test]
+fn in_firefox() {
+    decodes(Maker::Firefox, By::Janus);
 }
 
 fn chromium_decodes(by: By) {
     decodes(Maker::Chromium, by);
-}
-
-fn firefox_decodes(by: By) {
-    decodes(Maker::Firefox, by);
 }
 
 fn decodes(maker: Maker, by: By) {

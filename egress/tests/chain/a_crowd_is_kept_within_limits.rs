@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use crate::common::{By, World, browser, lab, on_both, seen};
+use crate::common::{World, browser, lab, seen};
 
 /// Whoever asks by 127.0.0.1 is believed to ask for others.
 const PROXY: (&str, &str) = ("TRUSTED_PROXIES", "127.0.0.1");
@@ -44,9 +44,8 @@ impl World<'_> {
     }
 }
 
-on_both!(a_viewer_beside_it_loses_nothing);
-
-fn a_viewer_beside_it_loses_nothing(by: By) {
+#[test]
+fn a_viewer_beside_it_loses_nothing() {
     let lab = lab();
     let limits = [
         PROXY,
@@ -55,7 +54,7 @@ fn a_viewer_beside_it_loses_nothing(by: By) {
         ("MAX_EVENTS", "5"),
         ("MAX_CLIENT_EVENTS", "2"),
     ];
-    let world = World::start_by(&lab, by, &limits);
+    let world = World::start_with(&lab, &limits);
     world.session("show", 4001, [7777, 8888]);
     let _sending = world.broadcast([7777, 8888]);
     world.until("active", || world.get("/mountpoint/show")["active"] == json!(true));

@@ -1,15 +1,14 @@
-//! Whoever watches goes on watching by himself when the egress is killed and started again, and when it is stopped and started as in
-//! a rolling restart; the node has forgotten nothing that counts, and counts nobody twice.
+//! With the native server, whose viewers have no Janus that outlives the node: whoever watches goes on watching by himself when the
+//! egress is killed and started again, and when it is stopped and started as in a rolling restart; nobody is counted twice.
 
 use serde_json::json;
 
-use crate::common::{By, World, browser, lab, on_both, seen};
+use crate::common::{By, World, browser, lab, seen};
 
-on_both!(watches_on);
-
-fn watches_on(by: By) {
+#[test]
+fn a_restart_is_watched_through() {
     let lab = lab();
-    let mut world = World::start_by(&lab, by, &[]);
+    let mut world = World::start_by(&lab, By::Native, &[]);
     world.session("show", 4001, [7777, 8888]);
     let _sending = world.broadcast([7777, 8888]);
     world.until("active", || world.get("/mountpoint/show")["active"] == json!(true));

@@ -30,6 +30,7 @@ mod lost_packets_are_sent_again;
 mod media_is_taken_from_the_parent_only;
 mod mountpoints_follow_the_tree;
 mod operators_have_a_listener_of_their_own;
+mod players_are_answered_in_their_own_numbers;
 mod players_are_told_what_happens;
 mod players_restart_ice;
 mod records_are_kept_and_swept;

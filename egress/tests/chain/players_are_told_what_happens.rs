@@ -7,13 +7,12 @@ use std::net::{Ipv4Addr, TcpStream};
 use serde_json::json;
 
 use crate::bad_requests_are_refused_and_leave_nothing::resource;
-use crate::common::{By, LONG, World, lab, on_both};
+use crate::common::{LONG, World, lab};
 
-on_both!(players_are_told_what_happens);
-
-fn players_are_told_what_happens(by: By) {
+#[test]
+fn players_are_told_what_happens() {
     let lab = lab();
-    let world = World::start_by(&lab, by, &[]);
+    let world = World::start(&lab);
     world.session("s1", 4001, [7777, 8888]);
     world.until("s1", || world.egress.log().contains("session s1: mountpoint"));
     let (status, head, _) = world.request("POST", "/whep/endpoint/s1", &[], "");

@@ -2,7 +2,7 @@
 //! offer of Janus.
 
 use egress::sdp::{
-    self, Local, Numbers, Sources, accepted, answer_for_janus, answer_for_player, common, parse, text,
+    self, Local, Numbers, Sources, accepted, answer_for_player, answer_for_server, common, parse, text,
 };
 use node::media::VideoCodec;
 use seats::{Credentials, Fingerprint};
@@ -26,11 +26,11 @@ pub fn sdp_offer(offer: &[u8]) {
         let natively = common(&offer, codec, Numbers::Players).ok();
         let natively = natively.map(|common| (sdp::offer(codec, Some((&offer, &common)), &local()), common));
         let served = by_janus.iter().chain(&natively).flat_map(|(ours, common)| {
-            let _ = accepted(ours, &answer_for_janus(ours, &offer, common));
+            let _ = accepted(ours, &answer_for_server(ours, &offer, common));
             [
                 (answer_for_player(&offer, ours, common), &offer),
-                (answer_for_janus(ours, &offer, common), ours),
-                (answer_for_janus(&offer, &offer, common), &offer),
+                (answer_for_server(ours, &offer, common), ours),
+                (answer_for_server(&offer, &offer, common), &offer),
             ]
         });
         for (answer, to) in served {

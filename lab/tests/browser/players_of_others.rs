@@ -2,13 +2,14 @@
 //! `mediamtx-webrtc-react` watch, `whip-whep` and `@eyevinn/whip-web-client` publish; in Chromium and in Firefox.
 //!
 //! All three that watch send an offer and know no counter-offers. Chromium numbers codecs as the tree does, and plays.
-//! Firefox does not: what its players are told is 406, and they hold no place; the viewers' page plays there.
+//! Firefox does not: Janus cannot serve it, so what its players are told is 406, and they hold no place; the viewers' page plays
+//! there. The native server serves it by its own numbers.
 
 use std::time::{Duration, Instant};
 
 use lab::browser::Maker;
 use lab::relay::{Mode, workspace};
-use lab::studio::{BROWSER, PUBLISHER};
+use lab::studio::{BROWSER, MediaOver, PUBLISHER};
 use lab::{Browser, Lab, Studio};
 use serde_json::Value;
 
@@ -18,12 +19,12 @@ const PUBLISHING: [&str; 2] = ["whip-whep", "whip-web-client"];
 
 #[test]
 fn watch_in_chromium() {
-    watch(Maker::Chromium, "vp8", plays);
+    watch(Maker::Chromium, "vp8", &[], plays);
 }
 
 #[test]
 fn watch_h264_in_chromium() {
-    watch(Maker::Chromium, "h264", plays);
+    watch(Maker::Chromium, "h264", &[], plays);
 }
 
 fn plays(studio: &Studio<'_>, browser: &Browser<'_>, client: &str) {
@@ -38,7 +39,7 @@ fn plays(studio: &Studio<'_>, browser: &Browser<'_>, client: &str) {
 
 #[test]
 fn watch_in_firefox() {
-    watch(Maker::Firefox, "vp8", |studio, browser, client| {
+    watch(Maker::Firefox, "vp8", &[], |studio, browser, client| {
         // webrtc-player tries without sound, without picture, without sound, and never says that it cannot.
         let tries = || browser.run("return window.labPeers.length").unwrap().as_u64();
         until(studio, &format!("{client} knows that it cannot"), || match client {
@@ -51,6 +52,11 @@ fn watch_in_firefox() {
 }
 
 #[test]
+fn watch_in_firefox_by_the_native_server() {
+    watch(Maker::Firefox, "vp8", &[("SERVER", "native")], plays);
+}
+
+#[test]
 fn publish_in_chromium() {
     publish(Maker::Chromium);
 }
@@ -60,9 +66,9 @@ fn publish_in_firefox() {
     publish(Maker::Firefox);
 }
 
-fn watch(maker: Maker, codec: &str, judge: impl Fn(&Studio<'_>, &Browser<'_>, &str)) {
+fn watch(maker: Maker, codec: &str, more: &[(&str, &str)], judge: impl Fn(&Studio<'_>, &Browser<'_>, &str)) {
     let lab = Lab::new("t-players-").unwrap();
-    let studio = Studio::open(&lab, Mode::Tc, 1, 1).unwrap();
+    let studio = Studio::open_with(&lab, MediaOver::V4, Mode::Tc, [1, 1], more).unwrap();
     studio.create_session("show", [7777, 8888]).unwrap();
     let publisher = studio.publish("show", &["--codec", codec]).unwrap();
     studio.wait_active(0, "show").unwrap();

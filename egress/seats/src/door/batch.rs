@@ -2,7 +2,7 @@
 
 use std::io;
 use std::mem::{MaybeUninit, zeroed};
-use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV6, UdpSocket};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV6, UdpSocket};
 use std::os::fd::AsRawFd;
 
 use super::sockets::LONGEST;
@@ -10,15 +10,23 @@ use super::sockets::LONGEST;
 /// Datagrams of a batch.
 const SIZE: usize = 64;
 
+/// Room for what goes with a datagram: the address that it came to.
+#[derive(Clone, Copy)]
+#[repr(C, align(8))]
+struct Control([u8; 64]);
+
 /// Room for a batch. What is in it is overwritten by the next.
 pub(crate) struct Batch {
     bytes: Vec<u8>,
     from: Vec<libc::sockaddr_storage>,
+    controls: Vec<Control>,
 }
 
 /// One that came.
 pub(crate) struct Datagram<'b> {
     pub(crate) from: SocketAddr,
+    /// The address of ours that it came to, if the socket was told to say so.
+    pub(crate) to: Option<IpAddr>,
     /// None: it is longer than any that we take.
     pub(crate) bytes: Option<&'b [u8]>,
 }
@@ -29,6 +37,7 @@ impl Batch {
             bytes: vec![0; SIZE * LONGEST],
             // SAFETY: all zeros is an address of no family.
             from: vec![unsafe { zeroed() }; SIZE],
+            controls: vec![Control([0; 64]); SIZE],
         }
     }
 
@@ -38,19 +47,21 @@ impl Batch {
         // SAFETY: all zeros is a message without buffers.
         let mut messages: [libc::mmsghdr; SIZE] = unsafe { zeroed() };
         let buffers = self.bytes.chunks_exact_mut(LONGEST);
-        let parts = slices.iter_mut().zip(&mut self.from).zip(buffers);
-        for (message, ((slice, from), buffer)) in messages.iter_mut().zip(parts) {
+        let parts = slices.iter_mut().zip(&mut self.from).zip(&mut self.controls).zip(buffers);
+        for (message, (((slice, from), control), buffer)) in messages.iter_mut().zip(parts) {
             let header = &mut message.msg_hdr;
             header.msg_iov =
                 slice.write(libc::iovec { iov_base: buffer.as_mut_ptr().cast(), iov_len: LONGEST });
             header.msg_iovlen = 1;
             header.msg_name = std::ptr::from_mut(from).cast();
             header.msg_namelen = size_of_val(from) as libc::socklen_t;
+            header.msg_control = std::ptr::from_mut(control).cast();
+            header.msg_controllen = size_of_val(control) as _;
         }
         let mut tries = 0;
         let came = loop {
-            // SAFETY: each message points to a slice of `slices`, a buffer of `self.bytes` and an address of `self.from`; all
-            // of them outlive the call, and have the lengths that are said. No time-out is given.
+            // SAFETY: each message points to a slice of `slices`, a buffer of `self.bytes`, an address of `self.from` and room in
+            // `self.controls`; all of them outlive the call, and have the lengths that are said. No time-out is given.
             let came = unsafe {
                 libc::recvmmsg(
                     socket.as_raw_fd(),
@@ -67,15 +78,42 @@ impl Batch {
                 break usize::try_from(came).unwrap_or(0);
             }
         };
-        let lengths = messages.map(|m| {
-            let cut = m.msg_hdr.msg_flags & libc::MSG_TRUNC != 0;
-            (!cut).then_some(m.msg_len as usize)
+        let come = messages.map(|message| {
+            let cut = message.msg_hdr.msg_flags & libc::MSG_TRUNC != 0;
+            ((!cut).then_some(message.msg_len as usize), to(&message.msg_hdr))
         });
-        let datagrams = self.bytes.chunks_exact(LONGEST).zip(&self.from).zip(lengths);
-        let datagrams = datagrams.take(came).filter_map(|((bytes, from), length)| {
-            Some(Datagram { from: address(from)?, bytes: length.map(|length| &bytes[..length]) })
+        let datagrams = self.bytes.chunks_exact(LONGEST).zip(&self.from).zip(come);
+        let datagrams = datagrams.take(came).filter_map(|((bytes, from), (length, to))| {
+            Some(Datagram { from: address(from)?, to, bytes: length.map(|length| &bytes[..length]) })
         });
         (datagrams, came == SIZE)
+    }
+}
+
+/// The address that a message came to (`IP_PKTINFO`, `IPV6_PKTINFO`).
+fn to(message: &libc::msghdr) -> Option<IpAddr> {
+    // SAFETY: the room for control messages is there as long as the batch, and the kernel has filled as much of it as `message` says,
+    // with whole messages.
+    let first = unsafe { libc::CMSG_FIRSTHDR(message) };
+    if first.is_null() {
+        return None;
+    }
+    // SAFETY: as above; it is as strictly aligned as the room.
+    let header = unsafe { &*first };
+    // SAFETY: as above.
+    let data = unsafe { libc::CMSG_DATA(first) };
+    match (header.cmsg_level, header.cmsg_type) {
+        (libc::IPPROTO_IP, libc::IP_PKTINFO) => {
+            // SAFETY: this is what such a message has.
+            let info = unsafe { data.cast::<libc::in_pktinfo>().read_unaligned() };
+            Some(Ipv4Addr::from(u32::from_be(info.ipi_spec_dst.s_addr)).into())
+        }
+        (libc::IPPROTO_IPV6, libc::IPV6_PKTINFO) => {
+            // SAFETY: this is what such a message has.
+            let info = unsafe { data.cast::<libc::in6_pktinfo>().read_unaligned() };
+            Some(IpAddr::from(info.ipi6_addr.s6_addr).to_canonical())
+        }
+        _ => None,
     }
 }
 

@@ -1,6 +1,5 @@
 //! Does what [`Hall`] decides: the one place that door, handshake threads and the egress come together at. Nothing waits here.
 
-use std::io;
 use std::net::UdpSocket;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
@@ -11,7 +10,7 @@ use super::drops::{Drops, Reason};
 use super::hall::{Effect, Hall};
 use super::pool::{Pool, Task};
 use crate::peer::Seat;
-use crate::send::Path;
+use crate::send::{self, Path};
 use crate::server::Notice;
 use crate::srtp::Keys;
 use crate::worker::{Notify, Workers};
@@ -88,12 +87,7 @@ impl House {
     /// Sends what is no media.
     pub(crate) fn send(&self, path: &Path, packet: &[u8]) {
         let sent = match path {
-            Path::Udp(to) => loop {
-                match self.socket.send_to(packet, to) {
-                    Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                    sent => break sent.is_ok(),
-                }
-            },
+            Path::Udp(_) | Path::UdpFrom(..) => send::datagram(&self.socket, path, packet).is_ok(),
             Path::Tcp(connection) => connection.send(&[packet]) == 1,
         };
         if !sent {

@@ -95,7 +95,10 @@ impl Door {
             for datagram in datagrams {
                 match datagram.bytes {
                     Some(bytes) => {
-                        let path = Path::Udp(datagram.from);
+                        let path = match datagram.to {
+                            Some(ours) => Path::UdpFrom(datagram.from, ours),
+                            None => Path::Udp(datagram.from),
+                        };
                         self.house.came(&mut hall, bytes, &path, now);
                     }
                     None => self.house.drops.count(Reason::Garbage),

@@ -1,6 +1,6 @@
 //! Ways by which viewers come in.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 
 use crate::send::Path;
 
@@ -8,6 +8,8 @@ use crate::send::Path;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) enum Way {
     Udp(SocketAddr),
+    /// To an address of ours: what is heard of one pair says nothing of another.
+    UdpFrom(SocketAddr, IpAddr),
     /// `Connection::number`
     Tcp(u64),
 }
@@ -16,6 +18,7 @@ impl Path {
     pub(crate) fn way(&self) -> Way {
         match self {
             Path::Udp(from) => Way::Udp(*from),
+            Path::UdpFrom(from, ours) => Way::UdpFrom(*from, *ours),
             Path::Tcp(connection) => Way::Tcp(connection.number),
         }
     }
@@ -23,7 +26,7 @@ impl Path {
     /// The viewer's address as it knows it: IPv4 if it is, also where our socket takes both.
     pub(crate) fn address(&self) -> SocketAddr {
         let address = match self {
-            Path::Udp(from) => *from,
+            Path::Udp(from) | Path::UdpFrom(from, _) => *from,
             Path::Tcp(connection) => connection.peer,
         };
         SocketAddr::new(address.ip().to_canonical(), address.port())

@@ -31,6 +31,16 @@ pub(crate) fn bind(listen: SocketAddr) -> io::Result<(UdpSocket, TcpListener)> {
         }
     };
     tcp.set_nonblocking(true)?;
+    // A viewer is answered from the address that it came to.
+    match listen {
+        SocketAddr::V4(listen) if listen.ip().is_unspecified() => {
+            setsockopt(&udp, sockopt::Ipv4PacketInfo, &true)?;
+        }
+        SocketAddr::V6(listen) if listen.ip().is_unspecified() => {
+            setsockopt(&udp, sockopt::Ipv6RecvPacketInfo, &true)?;
+        }
+        _ => {}
+    }
     // Without the right to it as much as the machine lets everybody have.
     let _ = setsockopt(&udp, sockopt::SndBufForce, &SEND_BUFFER);
     Ok((udp, tcp))

@@ -1,4 +1,4 @@
-//! RTCP of a viewer: what it reports and asks for ([`read`]), and our reports to it ([`SenderReport`]).
+//! RTCP of a viewer: what it reports and asks for ([`read()`]), and our reports to it ([`SenderReport`]).
 
 mod clock;
 mod read;

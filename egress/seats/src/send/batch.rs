@@ -123,8 +123,8 @@ impl Batch {
             self.flush();
         }
         match path {
-            Path::Udp(to) => {
-                let Some(to) = Name::new(*to, self.way_out.v6) else {
+            Path::Udp(..) | Path::UdpFrom(..) => {
+                let Some(to) = Name::of(path, self.way_out.v6) else {
                     self.way_out.fail(seat, 1, Failure::Refused);
                     return Ok(());
                 };

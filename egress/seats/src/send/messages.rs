@@ -1,11 +1,13 @@
-//! sendmmsg, and what goes with a message: the length of a segment. The `unsafe` of sending is here.
+//! sendmmsg, and what goes with a message: the length of a segment, the address of ours that it comes from. The `unsafe` of sending
+//! is here.
 
 use std::io;
 use std::marker::PhantomData;
-use std::net::{SocketAddr, SocketAddrV6, UdpSocket};
+use std::net::{IpAddr, SocketAddr, SocketAddrV6, UdpSocket};
 use std::ops::RangeFrom;
 use std::os::fd::{AsFd, AsRawFd};
 
+use super::Path;
 use libc::{c_int, c_void, cmsghdr, iovec, mmsghdr};
 use nix::sys::socket::{SockaddrIn, SockaddrIn6, SockaddrLike};
 
@@ -26,29 +28,42 @@ pub fn knows_segments(socket: &UdpSocket) -> bool {
 
 /// A destination as the kernel wants it, for a socket of either IP version.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Name {
+pub struct Name {
+    to: To,
+    /// The address of ours that packets come from, if the kernel is not to choose.
+    from: Option<IpAddr>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum To {
     V4(SockaddrIn),
     V6(SockaddrIn6),
 }
 
 impl Name {
-    /// `None` for an IPv6 address at an IPv4 socket.
-    pub fn new(to: SocketAddr, v6: bool) -> Option<Name> {
-        match (to, v6) {
-            (SocketAddr::V4(to), false) => Some(Name::V4(to.into())),
+    /// `None` for an IPv6 address at an IPv4 socket, and for a connection.
+    pub fn of(path: &Path, v6: bool) -> Option<Name> {
+        let (to, from) = match path {
+            Path::Udp(to) => (*to, None),
+            Path::UdpFrom(to, from) => (*to, Some(*from)),
+            Path::Tcp(_) => return None,
+        };
+        let to = match (to, v6) {
+            (SocketAddr::V4(to), false) => To::V4(to.into()),
             (SocketAddr::V4(to), true) => {
                 let mapped = SocketAddrV6::new(to.ip().to_ipv6_mapped(), to.port(), 0, 0);
-                Some(Name::V6(mapped.into()))
+                To::V6(mapped.into())
             }
-            (SocketAddr::V6(to), true) => Some(Name::V6(to.into())),
-            (SocketAddr::V6(_), false) => None,
-        }
+            (SocketAddr::V6(to), true) => To::V6(to.into()),
+            (SocketAddr::V6(_), false) => return None,
+        };
+        Some(Name { to, from })
     }
 
     fn raw(&self) -> (*const c_void, libc::socklen_t) {
-        match self {
-            Name::V4(name) => (name.as_ptr().cast(), name.len()),
-            Name::V6(name) => (name.as_ptr().cast(), name.len()),
+        match &self.to {
+            To::V4(name) => (name.as_ptr().cast(), name.len()),
+            To::V6(name) => (name.as_ptr().cast(), name.len()),
         }
     }
 }
@@ -62,29 +77,66 @@ pub struct Datagrams<'a> {
     pub segment: Option<u16>,
 }
 
-/// The control message that says how long a segment is.
+/// What goes with a message.
 #[derive(Clone, Copy)]
 #[repr(C, align(8))]
-struct Segment {
-    header: cmsghdr,
-    length: u16,
+struct Control {
+    bytes: [u8; Control::ROOM],
+    length: usize,
 }
 
-// SAFETY: arithmetic only.
-const _: () = unsafe {
-    assert!(size_of::<Segment>() == libc::CMSG_SPACE(size_of::<u16>() as _) as usize);
-    assert!(std::mem::offset_of!(Segment, length) == libc::CMSG_LEN(0) as usize);
-};
+impl Control {
+    /// For the length of a segment, and an address of either IP version.
+    const ROOM: usize = Control::space::<u16>() + Control::space::<libc::in6_pktinfo>();
 
-impl Segment {
-    fn new(length: u16) -> Segment {
+    const fn space<T>() -> usize {
+        // SAFETY: arithmetic only.
+        unsafe { libc::CMSG_SPACE(size_of::<T>() as _) as usize }
+    }
+
+    fn of(message: &Datagrams<'_>) -> Control {
+        let mut control = Control { bytes: [0; Control::ROOM], length: 0 };
+        if let Some(length) = message.segment {
+            control.add(libc::SOL_UDP, libc::UDP_SEGMENT, length);
+        }
+        match (message.to.to, message.to.from) {
+            (To::V4(_), Some(IpAddr::V4(from))) => {
+                let from = libc::in_addr { s_addr: u32::from(from).to_be() };
+                let any = libc::in_addr { s_addr: 0 };
+                let info = libc::in_pktinfo { ipi_ifindex: 0, ipi_spec_dst: from, ipi_addr: any };
+                control.add(libc::IPPROTO_IP, libc::IP_PKTINFO, info);
+            }
+            (To::V6(_), Some(from)) => {
+                let from = match from {
+                    IpAddr::V4(from) => from.to_ipv6_mapped(),
+                    IpAddr::V6(from) => from,
+                };
+                let from = libc::in6_addr { s6_addr: from.octets() };
+                let info = libc::in6_pktinfo { ipi6_addr: from, ipi6_ifindex: 0 };
+                control.add(libc::IPPROTO_IPV6, libc::IPV6_PKTINFO, info);
+            }
+            (_, None) | (To::V4(_), Some(IpAddr::V6(_))) => {}
+        }
+        control
+    }
+
+    fn add<T: Copy>(&mut self, level: c_int, kind: c_int, value: T) {
+        let room = &mut self.bytes[self.length..][..Control::space::<T>()];
         // SAFETY: integers, for which all zeros is a value; some C libraries have private padding there.
         let mut header: cmsghdr = unsafe { std::mem::zeroed() };
         // SAFETY: arithmetic only.
-        header.cmsg_len = unsafe { libc::CMSG_LEN(size_of::<u16>() as _) } as _;
-        header.cmsg_level = libc::SOL_UDP;
-        header.cmsg_type = libc::UDP_SEGMENT;
-        Segment { header, length }
+        let (whole, before) = unsafe { (libc::CMSG_LEN(size_of::<T>() as _), libc::CMSG_LEN(0)) };
+        header.cmsg_len = whole as _;
+        header.cmsg_level = level;
+        header.cmsg_type = kind;
+        let at = room.as_mut_ptr();
+        // SAFETY: `room` has as many bytes as header and value take, with the padding that the kernel wants; both are copied
+        // bytewise, wherever they are.
+        unsafe {
+            at.cast::<cmsghdr>().write_unaligned(header);
+            at.add(before as usize).cast::<T>().write_unaligned(value);
+        }
+        self.length += room.len();
     }
 }
 
@@ -92,7 +144,7 @@ impl Segment {
 #[derive(Default)]
 pub struct Outbox {
     names: Vec<Name>,
-    segments: Vec<Option<Segment>>,
+    controls: Vec<Control>,
     vectors: Vec<iovec>,
     headers: Vec<mmsghdr>,
 }
@@ -110,18 +162,18 @@ impl Outbox {
     /// Makes them ready.
     pub fn fill<'a>(&'a mut self, messages: impl Iterator<Item = Datagrams<'a>>) -> Filled<'a> {
         self.names.clear();
-        self.segments.clear();
+        self.controls.clear();
         self.vectors.clear();
         self.headers.clear();
         for datagrams in messages {
             self.names.push(datagrams.to);
-            self.segments.push(datagrams.segment.map(Segment::new));
+            self.controls.push(Control::of(&datagrams));
             let bytes = datagrams.bytes;
             self.vectors.push(iovec { iov_base: bytes.as_ptr().cast_mut().cast(), iov_len: bytes.len() });
         }
         // From here on none of the three is moved to other memory.
         let vectors = self.vectors.as_mut_ptr();
-        for (index, (name, segment)) in self.names.iter().zip(&self.segments).enumerate() {
+        for (index, (name, control)) in self.names.iter().zip(&self.controls).enumerate() {
             // SAFETY: integers and pointers, for which all zeros is a value.
             let mut message: mmsghdr = unsafe { std::mem::zeroed() };
             let (pointer, length) = name.raw();
@@ -129,9 +181,9 @@ impl Outbox {
             message.msg_hdr.msg_namelen = length;
             message.msg_hdr.msg_iov = vectors.wrapping_add(index);
             message.msg_hdr.msg_iovlen = 1;
-            if let Some(segment) = segment {
-                message.msg_hdr.msg_control = std::ptr::from_ref(segment).cast_mut().cast();
-                message.msg_hdr.msg_controllen = size_of_val(segment) as _;
+            if control.length > 0 {
+                message.msg_hdr.msg_control = control.bytes.as_ptr().cast_mut().cast();
+                message.msg_hdr.msg_controllen = control.length as _;
             }
             self.headers.push(message);
         }

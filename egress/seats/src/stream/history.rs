@@ -19,6 +19,8 @@ pub struct History {
     bytes: usize,
     /// Where the picture begins that is the last keyframe.
     keyframe: Option<u64>,
+    /// How many are missing since then.
+    missing: u64,
 }
 
 /// What became of a packet.
@@ -37,7 +39,7 @@ pub enum Put {
 impl History {
     /// Keeps packets for so long.
     pub fn new(keep: Duration) -> History {
-        History { keep, packets: VecDeque::new(), first: 0, bytes: 0, keyframe: None }
+        History { keep, packets: VecDeque::new(), first: 0, bytes: 0, keyframe: None, missing: 0 }
     }
 
     /// Index of the oldest that is kept.
@@ -66,6 +68,11 @@ impl History {
         self.get(self.keyframe?)
     }
 
+    /// The same, if nothing is missing from there on: who begins with it sees what follows whole.
+    pub fn whole_keyframe(&self) -> Option<&Packet> {
+        self.keyframe().filter(|_| self.missing == 0)
+    }
+
     /// Takes a packet in.
     pub fn put(&mut self, packet: Packet) -> Put {
         let (index, keyframe, size) = (packet.index, packet.keyframe, packet.payload.len());
@@ -77,6 +84,7 @@ impl History {
                 self.first = index;
             } else {
                 self.packets.extend((0..missing).map(|_| None));
+                self.missing += missing;
             }
             self.packets.push_back(Some(packet));
             Put::Next
@@ -88,6 +96,9 @@ impl History {
                 return Put::Twice;
             }
             *slot = Some(packet);
+            if self.keyframe.is_some_and(|keyframe| index > keyframe) {
+                self.missing = self.missing.saturating_sub(1);
+            }
             Put::Late
         };
         self.bytes += size;
@@ -131,6 +142,11 @@ impl History {
             Some(known) if same => self.keyframe = Some(known.min(begin)),
             Some(known) if begin < known => {}
             _ => self.keyframe = Some(begin),
+        }
+        if let Some(at) = self.keyframe.and_then(|known| usize::try_from(known.checked_sub(self.first)?).ok())
+        {
+            self.missing =
+                self.packets.range(at.min(self.packets.len())..).filter(|slot| slot.is_none()).count() as u64;
         }
     }
 }
@@ -199,6 +215,24 @@ mod tests {
     }
 
     #[test]
+    fn a_keyframe_is_whole_while_nothing_is_missing_behind_it() {
+        let mut history = history([packet(1, 10, true), packet(2, 10, false)]);
+        assert_eq!(history.whole_keyframe().map(|packet| packet.index), Some(1));
+        // As when the tree sends nothing for a while.
+        history.put(packet(5, 90, false));
+        assert!(history.keyframe().is_some() && history.whole_keyframe().is_none());
+        history.put(packet(4, 80, false));
+        history.put(packet(3, 70, false));
+        assert_eq!(history.whole_keyframe().map(|packet| packet.index), Some(1), "they were late");
+        // What is missing before a keyframe does not count.
+        history.put(packet(9, 100, true));
+        assert_eq!(history.whole_keyframe().map(|packet| packet.index), Some(9));
+        history.put(packet(8, 95, false));
+        history.put(packet(11, 110, false));
+        assert!(history.whole_keyframe().is_none());
+    }
+
+    #[test]
     fn it_is_bounded_whatever_comes() {
         let mut history = history([packet(1, 0, false)]);
         history.put(packet(u64::MAX / 2, 0, false));
@@ -210,6 +244,21 @@ mod tests {
     }
 
     proptest! {
+        #[test]
+        fn what_is_missing_is_counted(packets in prop::collection::vec((1u64..300, any::<bool>()), 0..200)) {
+            let mut history = History::new(Duration::from_millis(100));
+            for (index, keyframe) in packets {
+                history.put(packet(index, index as u32, keyframe));
+                if index % 7 == 0 {
+                    history.forget(Duration::from_millis(index));
+                }
+                let whole = history.keyframe().filter(|keyframe| {
+                    (keyframe.index..history.end()).all(|index| history.get(index).is_some())
+                });
+                prop_assert_eq!(history.whole_keyframe().map(|packet| packet.index), whole.map(|packet| packet.index));
+            }
+        }
+
         #[test]
         fn each_index_is_taken_once(indices in prop::collection::vec(1u64..400, 0..300)) {
             let mut history = History::new(Duration::from_secs(1));

@@ -69,6 +69,15 @@ pub struct Viewer {
     lost: PerKind<i32>,
 }
 
+/// What a round has left over.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Round {
+    /// There is more to send.
+    pub more: bool,
+    /// Packets that were not there any more when it was their turn: we are too slow.
+    pub missed: u64,
+}
+
 /// What a viewer's RTCP asks of others.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Asks {
@@ -121,15 +130,15 @@ impl Viewer {
         self.tracks.video.as_mut().is_some_and(|track| track.waits(&streams.video.history, cache, now))
     }
 
-    /// Sends what this round has for it: all that came late, and its share of what is next. `true`: there is more.
+    /// Sends what this round has for it: all that came late, and its share of what is next.
     pub fn round(
         &mut self,
         streams: &PerKind<Stream>,
         at: Moment,
         send: &mut impl FnMut(Outgoing<'_>),
-    ) -> bool {
+    ) -> Round {
         self.stamp.time = (at.ntp.0 >> 14) as u32 & 0xff_ffff;
-        let mut more = false;
+        let mut round = Round::default();
         for kind in Kind::BOTH {
             let Some(track) = &mut self.tracks[kind] else { continue };
             let Stream { history, late } = &streams[kind];
@@ -143,13 +152,14 @@ impl Viewer {
                     out(track, packet, number);
                 }
             }
+            round.missed += track.catch_up(history);
             for _ in 0..pace::share(track.behind(history)) {
                 let Some((packet, number)) = track.next(history) else { break };
                 out(track, packet, number);
             }
-            more |= track.behind(history) > 0;
+            round.more |= track.behind(history) > 0;
         }
-        more
+        round
     }
 
     /// Takes in what it says, and sends again what it lacks.

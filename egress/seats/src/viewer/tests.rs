@@ -91,7 +91,7 @@ impl World {
         while std::mem::take(&mut more) {
             for (viewer, got) in &mut *viewers {
                 viewer.waits(&self.streams, MS(2000), self.now);
-                more |= viewer.round(&self.streams, at(self.now), &mut |out| got.push(keep(out)));
+                more |= viewer.round(&self.streams, at(self.now), &mut |out| got.push(keep(out))).more;
             }
             Kind::BOTH.iter().for_each(|kind| self.streams[*kind].late.clear());
         }
@@ -261,6 +261,30 @@ fn who_waits_in_vain_gets_what_there_is() {
         world.now += MS(100);
     }
     assert_eq!(viewers[0].1.first().map(original_of), Some(51));
+}
+
+#[test]
+fn who_is_too_far_behind_goes_on_with_a_keyframe() {
+    let mut world = World::new();
+    let mut viewers = [(world.join(PerKind::from_fn(|kind| Some(taken(kind)))), Vec::new())];
+    world.push(Kind::Audio, 0, 0, false);
+    world.push(Kind::Video, 0, 0, true);
+    world.rounds(&mut viewers);
+    // Ten pictures a second, three seconds without a round; two are kept.
+    for n in 1..=30 {
+        world.now += MS(100);
+        world.push(Kind::Audio, n, u32::from(n) * 4800, false);
+        world.push(Kind::Video, n, u32::from(n) * 9000, n == 25);
+    }
+    Kind::BOTH.iter().for_each(|kind| world.streams[*kind].history.forget(world.now));
+    world.rounds(&mut viewers);
+    let seen = |ssrc| {
+        let of = viewers[0].1.iter().filter(move |got| got.fields().ssrc == Ssrc(ssrc));
+        of.map(|got| got.number - 1000).collect::<Vec<_>>()
+    };
+    assert_eq!(seen(21), [0, 25, 26, 27, 28, 29, 30]);
+    assert_eq!(seen(11), [0], "sound goes on with what comes next");
+    assert_eq!(viewers[0].0.figures().dropped, 24 + 30);
 }
 
 #[test]

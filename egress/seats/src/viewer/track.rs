@@ -120,10 +120,13 @@ impl Track {
         self.first.is_some()
     }
 
-    /// It waits for a keyframe. Looks whether there is one that came not longer than `cache` before the viewer.
+    /// It waits for a keyframe. Looks whether there is one that came after the viewer; or not longer than `cache` before, and nothing
+    /// has been missing since: what a viewer begins with is to be whole, be it that the tree sent nothing for a while.
     pub fn waits(&mut self, history: &History, cache: Duration, now: Duration) -> bool {
         if self.next.is_none() {
-            let keyframe = history.keyframe().filter(|keyframe| keyframe.arrived + cache >= self.joined);
+            let kept = || history.whole_keyframe().filter(|keyframe| keyframe.arrived + cache >= self.joined);
+            let keyframe =
+                history.keyframe().filter(|keyframe| keyframe.arrived >= self.joined).or_else(kept);
             let patience = || (now >= self.joined + PATIENCE).then(|| history.end());
             self.next = keyframe.map(|keyframe| keyframe.index).or_else(patience);
         }
@@ -135,14 +138,22 @@ impl Track {
         self.next.map_or(0, |next| history.end().saturating_sub(next.max(history.first())))
     }
 
+    /// Leaves out what it cannot have any more: who is further behind than packets are kept goes on with the last keyframe, or, if
+    /// there is none, with what comes next; with the oldest he would be late for ever. Gives how many are left out.
+    pub fn catch_up(&mut self, history: &History) -> u64 {
+        let Some(next) = self.next.as_mut().filter(|next| **next < history.first()) else { return 0 };
+        let to = history.keyframe().map_or(history.end(), |keyframe| keyframe.index);
+        // Who has been sent nothing yet misses nothing.
+        let missed = if self.first.is_some() { to - *next } else { 0 };
+        *next = if self.first.is_some() { to } else { history.first() };
+        self.missed += missed;
+        missed
+    }
+
     /// The next packet that is there, if any. It counts as sent.
     pub fn next<'h>(&mut self, history: &'h History) -> Option<(&'h Packet, Number)> {
         let next = self.next.as_mut()?;
-        let gone = history.first().saturating_sub(*next);
-        if self.first.is_some() {
-            self.missed += gone;
-        }
-        *next += gone;
+        *next = history.first().max(*next);
         while *next < history.end() {
             let index = *next;
             *next += 1;

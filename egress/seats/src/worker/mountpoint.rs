@@ -106,11 +106,14 @@ impl Mountpoint {
         if !self.rounds.begin(at.now) {
             return;
         }
-        let mut more = false;
+        let (mut more, mut missed) = (false, 0);
         for sitting in self.viewers.values_mut() {
             sitting.waits(&self.streams, shared.keyframe_cache, at.now);
-            more |= sitting.round(&self.streams, at, batch, &shared.reasons);
+            let round = sitting.round(&self.streams, at, batch, &shared.reasons);
+            more |= round.more;
+            missed += round.missed;
         }
+        shared.reasons.count(reasons::VIEWER_BEHIND, missed);
         Kind::BOTH.iter().for_each(|kind| self.streams[*kind].late.clear());
         if more {
             self.rounds.more(at.now);

@@ -30,6 +30,8 @@ reasons! {
     MEDIA_OLD = "media_old",
     /// Packets of media times workers that had too many waiting.
     WORKER_FULL = "worker_full",
+    /// Packets that were too old when it was a viewer's turn: the workers have more to do than they can.
+    VIEWER_BEHIND = "viewer_behind",
     /// What viewers sent while too much of that waited for a worker.
     FEEDBACK_FULL = "feedback_full",
     /// What somebody sent who has no seat any more.

@@ -13,7 +13,7 @@ use crate::rtcp;
 use crate::send::{Batch, Path};
 use crate::server::Figures;
 use crate::srtp::{Opener, Rejected, Sealer};
-use crate::viewer::{Asks, Moment, Outgoing, Stream, Viewer};
+use crate::viewer::{Asks, Moment, Outgoing, Round, Stream, Viewer};
 
 /// Somebody who sits with this worker.
 pub struct Sitting {
@@ -49,14 +49,14 @@ impl Sitting {
         self.viewer.waits(streams, cache, now)
     }
 
-    /// Sends what a round has for it. `true`: there is more.
+    /// Sends what a round has for it.
     pub fn round(
         &mut self,
         streams: &PerKind<Stream>,
         at: Moment,
         batch: &mut Batch,
         reasons: &Reasons,
-    ) -> bool {
+    ) -> Round {
         let Sitting { viewer, sealer, line, .. } = self;
         viewer.round(streams, at, &mut |packet| line.send(packet, sealer, batch, reasons))
     }

@@ -1,5 +1,6 @@
 //! From its keyframe on a viewer gets each packet, once, as it was sent, and in numbers without a gap.
 
+use std::net::{Ipv4Addr, SocketAddr};
 use std::time::Duration;
 
 use seats::Notice;
@@ -11,9 +12,13 @@ fn watches(by: By, begins: bool, loses: fn(u64) -> bool) {
     watches_from(Studio::start(), by, begins, loses);
 }
 
-fn watches_from(mut studio: Studio, by: By, begins: bool, loses: fn(u64) -> bool) {
+fn watches_from(studio: Studio, by: By, begins: bool, loses: fn(u64) -> bool) {
     let mut viewer = Viewer::join(&studio.server, MOUNTPOINT, by, begins);
     viewer.loses = loses;
+    watches_it(studio, viewer);
+}
+
+fn watches_it(mut studio: Studio, mut viewer: Viewer) {
     let seat = viewer.seat;
     viewer.until("it sits", |viewer| {
         studio.broadcast.frame();
@@ -22,7 +27,7 @@ fn watches_from(mut studio: Studio, by: By, begins: bool, loses: fn(u64) -> bool
     studio.wait("up", |notice| *notice == Notice::Up(seat));
     // What it lost last it gets again.
     viewer.until("all is there", |viewer| is_whole(&viewer.received.video));
-    assert!(is_whole(&viewer.received.audio) || loses(1));
+    assert!(is_whole(&viewer.received.audio) || (viewer.loses)(10));
     let first = viewer.received.video.values().next().unwrap();
     assert_eq!(number(first) % 15, 0, "the first packet of a keyframe");
     let figures = studio.server.figures();
@@ -70,5 +75,17 @@ fn at_a_port_of_both_ip_versions() {
 fn by_ipv6() {
     for by in [By::Udp, By::Tcp] {
         watches_from(Studio::at("[::1]:0".parse().unwrap()), by, true, |_| false);
+    }
+}
+
+/// Of two addresses of the server it came to the one that the server would not choose itself. It takes nothing from the other.
+#[test]
+fn from_the_address_that_it_came_to() {
+    for listen in ["0.0.0.0:0", "[::]:0"] {
+        let other = Ipv4Addr::new(127, 0, 0, 2);
+        let studio = Studio::advertising(listen.parse().unwrap(), other);
+        let to = SocketAddr::from((other, studio.server.media_port().port()));
+        let viewer = Viewer::join_at(&studio.server, to, MOUNTPOINT, By::Udp, true);
+        watches_it(studio, viewer);
     }
 }

@@ -87,19 +87,27 @@ pub struct Viewer {
 impl Viewer {
     /// Is invited, and admitted at once. `begins`: with the DTLS handshake.
     pub fn join(server: &Server, mountpoint: u64, by: By, begins: bool) -> Viewer {
-        let (mut viewer, peer) = Viewer::prepare(server, mountpoint, by, begins);
+        Viewer::join_at(server, loopback(server.media_port()), mountpoint, by, begins)
+    }
+
+    /// As [`Viewer::join`], at this address of the server.
+    pub fn join_at(server: &Server, to: SocketAddr, mountpoint: u64, by: By, begins: bool) -> Viewer {
+        let (mut viewer, peer) = Viewer::prepare(server, to, mountpoint, by, begins);
         server.admit(viewer.seat, peer, Duration::from_secs(10)).unwrap();
         viewer.act();
         viewer
     }
 
-    /// As [`Viewer::join`], but for the admission.
-    pub fn prepare(server: &Server, mountpoint: u64, by: By, begins: bool) -> (Viewer, Peer) {
+    fn prepare(server: &Server, to: SocketAddr, mountpoint: u64, by: By, begins: bool) -> (Viewer, Peer) {
         str0m::crypto::from_feature_flags().install_process_default();
         let invitation = server.invite(mountpoint).unwrap();
-        let to = loopback(server.media_port());
         let socket = match by {
-            By::Udp => Socket::Udp(UdpSocket::bind((to.ip(), 0)).unwrap()),
+            By::Udp => {
+                let socket = UdpSocket::bind((loopback(server.media_port()).ip(), 0)).unwrap();
+                // Nothing is taken from elsewhere, as by any player.
+                socket.connect(to).unwrap();
+                Socket::Udp(socket)
+            }
             By::Tcp => {
                 let stream = TcpStream::connect(to).unwrap();
                 stream.set_nodelay(true).unwrap();
@@ -249,7 +257,7 @@ impl Viewer {
     /// Sends this, whatever it is.
     pub fn send(&mut self, packet: &[u8]) {
         match &mut self.socket {
-            Socket::Udp(socket) => drop(socket.send_to(packet, self.server)),
+            Socket::Udp(socket) => drop(socket.send(packet)),
             Socket::Tcp(stream, _) => {
                 let length = u16::try_from(packet.len()).unwrap().to_be_bytes();
                 // It may have been closed.

@@ -33,10 +33,15 @@ impl Studio {
     }
 
     pub fn at(listen: SocketAddr) -> Studio {
+        Studio::advertising(listen, Ipv4Addr::LOCALHOST)
+    }
+
+    /// Viewers are told of `address`, if the server listens at all.
+    pub fn advertising(listen: SocketAddr, address: Ipv4Addr) -> Studio {
         let (tell, notices) = channel();
         let config = Config {
             listen,
-            advertise: listen.ip().is_unspecified().then(|| Ipv4Addr::LOCALHOST.into()).into_iter().collect(),
+            advertise: listen.ip().is_unspecified().then(|| address.into()).into_iter().collect(),
             threads: NonZeroUsize::MIN,
             history: Duration::from_secs(1),
             keyframe_cache: Duration::from_secs(2),

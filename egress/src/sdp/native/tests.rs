@@ -2,7 +2,7 @@ use proptest::prelude::*;
 use seats::{Extensions, Peer, Taken};
 
 use super::super::{
-    Numbers, SdpError, accepted, answer_for_janus, answer_for_player, common, counter_offer, parse, text,
+    Numbers, SdpError, accepted, answer_for_player, answer_for_server, common, counter_offer, parse, text,
 };
 use super::*;
 
@@ -37,7 +37,7 @@ fn served(offer: &Session, codec: VideoCodec) -> Result<(String, Peer), SdpError
     let ours = super::offer(codec, Some((offer, &common)), &local());
     let answer = answer_for_player(offer, &ours, &common);
     parse(text(&answer).as_bytes()).unwrap();
-    let taken = accepted(&parse(text(&ours).as_bytes()).unwrap(), &answer_for_janus(&ours, offer, &common))?;
+    let taken = accepted(&parse(text(&ours).as_bytes()).unwrap(), &answer_for_server(&ours, offer, &common))?;
     Ok((text(&answer), taken))
 }
 
