@@ -2,11 +2,13 @@
 
 mod common;
 
+use std::io::Write;
+
 use axum::Router;
 use axum::extract::{Path, Query};
 use axum::http::{StatusCode, header};
 use axum::routing::get;
-use common::{Answer, Served, TOKEN};
+use common::{Answer, Served, TOKEN, connect, next_status};
 use node::http::{Access, guard};
 
 #[derive(serde::Deserialize)]
@@ -48,4 +50,19 @@ fn test() {
     assert_eq!(ask("GET", "/gone").header("retry-after"), "7");
     assert_eq!(ask("POST", "/gone").header("allow"), "GET,HEAD", "RFC 9110 section 15.5.6");
     assert_eq!(ask("GET", "/named/x").body, "x", "what succeeds is as it was");
+}
+
+/// What is no request at all has a status and nothing else, for there is nobody yet to make more of it.
+#[test]
+fn heads_that_cannot_be_read_have_a_status() {
+    let served = Served::router(routes());
+    let long = format!("GET /silent HTTP/1.1\r\nHost: h\r\nX: {}\r\n\r\n", "x".repeat(40_000));
+    for (head, status) in
+        [("hello\r\n\r\n", 400), ("GET / HTTP/1.1\r\nb\u{7}d: 1\r\n\r\n", 400), (&long, 431)]
+    {
+        let mut stream = connect("127.0.0.1", served.address);
+        // The rest of a long one may find nobody who reads it.
+        let _ = stream.write_all(head.as_bytes());
+        assert_eq!(next_status(&mut stream), status, "{head:.40}");
+    }
 }

@@ -15,7 +15,7 @@
 //! | [`key`] | who may publish where |
 //! | [`clock`], [`intake`], [`held`] | timestamps; what an encoder sends, and when enough of it is known; frames until then |
 //! | [`bridge`], [`offer`], [`gate`] | GStreamer: the pipeline, its offer, frames that wait until Janus takes them |
-//! | [`connection`], [`publishing`] | a socket and its deadlines, up to the wish to publish, and from there on |
+//! | [`connection`], [`publishing`], [`stage`] | a socket and its deadlines, up to the wish to publish, and from there on |
 //! | [`places`], [`books`] | how many may be connected and publish nothing; what became of them |
 
 pub mod amf;
@@ -36,6 +36,7 @@ mod offer;
 mod places;
 pub mod protocol;
 mod publishing;
+mod stage;
 
 use std::net::SocketAddr;
 use std::sync::Arc;

@@ -7,16 +7,16 @@ use std::pin::pin;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use tokio::sync::{mpsc, oneshot, watch};
+use tokio::sync::{oneshot, watch};
 use tokio::time::timeout;
 
-use super::bridge::{self, Bridge, Said};
+use super::bridge::Bridge;
 use super::connection::Connection;
-use super::flv;
 use super::held::Held;
 use super::intake::{Intake, Tracks, Unit};
 use super::places::Place;
 use super::protocol::Event;
+use super::stage::{Stage, dismiss};
 use crate::injector::{Injector, Published, Via};
 
 /// How long the first frame may take.
@@ -25,8 +25,6 @@ const FIRST_MEDIA: Duration = Duration::from_secs(10);
 const OFFER: Duration = Duration::from_secs(20);
 /// How long an encoder may send nothing: as long as by WHIP. Another may take a silent one's place long before.
 const SILENCE: Duration = Duration::from_secs(30);
-/// From one warning that a pipeline does not keep up to the next.
-const BEHIND: Duration = Duration::from_secs(10);
 /// So often may it change to what takes another pipeline …
 const CHANGES: u32 = 5;
 /// … in this time.
@@ -238,50 +236,6 @@ fn unit(intake: &mut Intake, event: Event, now: Duration) -> Result<Took, String
     Ok(unit.map_or(Took::Nothing, Took::Unit))
 }
 
-/// A bridge, and whether it keeps up.
-struct Stage<'a> {
-    bridge: Bridge,
-    /// Until it is published.
-    offer: Option<oneshot::Receiver<Result<String, String>>>,
-    broken: mpsc::UnboundedReceiver<String>,
-    via: Via,
-    /// When it was said last that it does not.
-    said_behind: Option<Duration>,
-    session: &'a str,
-}
-
-impl<'a> Stage<'a> {
-    fn start(tracks: &Tracks, began: Instant, session: &'a str) -> Result<Stage<'a>, String> {
-        let (bridge, Said { offer, broken }) =
-            Bridge::start(tracks, began).map_err(|error| error.to_string())?;
-        let via = match bridge::is_encoded_anew(tracks) {
-            true => Via::RtmpEncodedAnew,
-            false => Via::Rtmp,
-        };
-        let video =
-            tracks.video.as_ref().map(|config| format!("H264 of the {} profile", flv::profile(config)));
-        tracing::info!(
-            "session {session}: by RTMP come {}{} and {}",
-            video.as_deref().unwrap_or("no video"),
-            if via == Via::RtmpEncodedAnew { ", encoded anew as baseline," } else { "" },
-            if tracks.audio.is_some() { "AAC" } else { "no audio" },
-        );
-        Ok(Stage { bridge, offer: Some(offer), broken, via, said_behind: None, session })
-    }
-
-    fn push(&mut self, unit: Unit, now: Duration) {
-        let fits = self.bridge.push(unit, now);
-        if !fits && self.said_behind.is_none_or(|said| now >= said + BEHIND) {
-            self.said_behind = Some(now);
-            tracing::warn!(
-                "session {}: frames that came by RTMP are left out: this machine does not keep up, or Janus does not \
-                 connect",
-                self.session
-            );
-        }
-    }
-}
-
 /// Another pipeline, so often and not oftener.
 #[derive(Debug, Default)]
 struct Changes {
@@ -297,11 +251,6 @@ impl Changes {
         self.made += 1;
         self.made <= CHANGES
     }
-}
-
-/// A bridge waits for its threads.
-async fn dismiss(bridge: Bridge) {
-    let _ = tokio::task::spawn_blocking(move || drop(bridge)).await;
 }
 
 /// From the bridge's offer to a publication, instead of the one that there is of the same encoder.
