@@ -11,9 +11,9 @@ const COMPLETIONS: &str = "completions";
 /// For those who make packages; no option of a program that runs.
 const WRITE_MAN: &str = "--write-man";
 
-/// A program without commands prints its completions by `--completions SHELL`; one with commands has a command for it.
+/// A program prints its completions by `--completions SHELL`, unless it has a command for it.
 pub fn with_completions(command: Command) -> Command {
-    if command.has_subcommands() {
+    if command.find_subcommand(COMPLETIONS).is_some() {
         return command;
     }
     command.arg(
@@ -70,9 +70,13 @@ mod tests {
         assert_eq!(asked(&["program", "--api", "x"]).unwrap(), None);
         assert!(asked(&["program", "--completions", "zsh", "--api", "x"]).is_err());
         assert!(asked(&["program", "--completions", "cmd"]).is_err());
-        let with_commands = Command::new("program").subcommand(Command::new("run"));
-        let with_commands = with_completions(with_commands).try_get_matches_from(["program", "run"]);
-        assert_eq!(shell(&with_commands.unwrap()), None);
+        let of = |command: &'static str, arguments: &[&str]| {
+            let program = with_completions(Command::new("program").subcommand(Command::new(command)));
+            program.try_get_matches_from(arguments).map(|matches| shell(&matches))
+        };
+        assert_eq!(of("doctor", &["program", "doctor"]).unwrap(), None);
+        assert_eq!(of("doctor", &["program", "--completions", "zsh"]).unwrap(), Some(Shell::Zsh));
+        assert!(of("completions", &["program", "--completions", "zsh"]).is_err(), "it has a command for it");
     }
 
     #[test]
