@@ -33,6 +33,8 @@ const MTU: u32 = 1200;
 /// A handshake message that says to be longer is not one of a viewer: a ClientHello with post-quantum keys and a chain of
 /// certificates are some thousand bytes. OpenSSL sets memory aside for what a message says to be.
 const LONGEST_MESSAGE: u32 = 16 * 1024;
+/// Bytes of an encrypted record's nonce and tag, by any of [`CIPHERS`] (RFC 5288 section 3).
+const SEALED_LEAST: usize = 8 + 16;
 
 /// Who we are to all viewers.
 pub(crate) struct Identity {
@@ -229,7 +231,8 @@ fn digest(algorithm: &str) -> Option<MessageDigest> {
     }
 }
 
-/// The datagram consists of DTLS records, and no handshake message of it says to be longer than one of a viewer's can be.
+/// The datagram consists of DTLS records, no handshake message of it says to be longer than one of a viewer's can be, and what is
+/// said to be encrypted can be.
 pub(crate) fn plausible(datagram: &[u8]) -> bool {
     let mut rest = datagram;
     while !rest.is_empty() {
@@ -242,19 +245,38 @@ pub(crate) fn plausible(datagram: &[u8]) -> bool {
             return false;
         };
         let plain = header[3..5] == [0, 0];
-        if header[0] == 22 && plain {
-            // Type, length (section 4.2.2). Fragments of one message say the same length.
-            let says = match *record {
-                [_, a, b, c, ..] => u32::from_be_bytes([0, a, b, c]),
-                _ => return false,
-            };
-            if says > LONGEST_MESSAGE {
-                return false;
-            }
+        if header[0] == 22 && plain && !are_messages(record) {
+            return false;
+        }
+        // Anybody could have sent it, and OpenSSL (3.0) would give the whole association up for it.
+        if !plain && record.len() < SEALED_LEAST {
+            return false;
         }
         rest = after;
     }
     !datagram.is_empty()
+}
+
+/// They are handshake messages or fragments of some, one or more, none of which says to be longer than one of a viewer's can be.
+fn are_messages(record: &[u8]) -> bool {
+    let mut rest = record;
+    loop {
+        // Type, length, number, and of the fragment offset and length (RFC 6347 section 4.2.2).
+        let Some(([_, a, b, c, .., x, y, z], after)) = rest.split_first_chunk::<12>() else {
+            return false;
+        };
+        let [message, fragment] = [[0, *a, *b, *c], [0, *x, *y, *z]].map(u32::from_be_bytes);
+        let Some(after) = after.get(fragment as usize..) else {
+            return false;
+        };
+        if message > LONGEST_MESSAGE {
+            return false;
+        }
+        if after.is_empty() {
+            return true;
+        }
+        rest = after;
+    }
 }
 
 /// Stands for the network: one datagram in, any number out.
@@ -430,8 +452,54 @@ mod tests {
         assert!(!plausible(&hello[..hello.len() - 1]));
         assert!(!plausible(&[]));
         assert!(!plausible(&[22; 12]));
-        let mut long = hello;
+        let mut long = hello.clone();
         long[14] = 1;
         assert!(!plausible(&long), "a message of 64 KiB");
+
+        // As some put them: several messages in one record.
+        let with = |message: &[u8]| {
+            let mut record = [&hello, message].concat();
+            let length = (record.len() - 13) as u16;
+            record[11..13].copy_from_slice(&length.to_be_bytes());
+            record
+        };
+        assert!(plausible(&with(&hello[13..])));
+        let behind = [11, 1, 0x80, 0, 0, 3, 0, 0, 0, 0, 0, 1, 7];
+        assert!(!plausible(&with(&behind)), "a message of 98 KiB behind another");
+        assert!(!plausible(&with(&behind[..11])), "half a header");
+    }
+
+    /// Whoever can send from the viewer's address, but has no keys, ends nothing: neither garbage nor an alert that is not encrypted.
+    #[test]
+    fn what_strangers_send_does_not_end_it() {
+        let forge = |server: &mut Association, epochs: &[u8]| {
+            for (epoch, kind) in epochs.iter().flat_map(|epoch| (20..=24).map(move |kind| (*epoch, kind))) {
+                for length in [0, 2, 23, 24, 26, 200] {
+                    let header = [kind, 254, 253, 0, epoch, 0, 0, 0, 0, 1, kind, 0, length];
+                    let record = [&header[..], &vec![2; usize::from(length)]].concat();
+                    if !plausible(&record) {
+                        continue;
+                    }
+                    let heard = server.receive(&record);
+                    assert!(
+                        matches!(heard, Ok(Progress::Goes)),
+                        "{kind} {epoch} {length}: {:?}",
+                        heard.err()
+                    );
+                }
+            }
+        };
+        let (mut viewer, mut server) = pair();
+        // What is not encrypted is anybody's until the handshake is over.
+        forge(&mut server, &[1, 2]);
+        viewer.tick().unwrap();
+        server.receive(&viewer.output().pop_front().unwrap()).unwrap();
+        forge(&mut server, &[1, 2]);
+        talk([&mut viewer, &mut server], || false).unwrap();
+        assert!(server.is_up());
+        forge(&mut server, &[0, 1, 2]);
+        viewer.close();
+        let goodbye = viewer.output().pop_back().unwrap();
+        assert!(matches!(server.receive(&goodbye), Ok(Progress::Closed)));
     }
 }

@@ -10,7 +10,7 @@ use crate::door::stun::tests::check;
 use crate::srtp::Profile;
 
 /// As little of a DTLS handshake record as is plausible, and an SRTCP packet as far as the door looks at it.
-const FLIGHT: &[u8] = &[22, 254, 253, 0, 0, 0, 0, 0, 0, 0, 0, 0, 4, 1, 0, 0, 0];
+const FLIGHT: &[u8] = &[22, 254, 253, 0, 0, 0, 0, 0, 0, 0, 0, 0, 12, 1, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0];
 const REPORT: &[u8] = &[0x80, 201, 0, 1];
 
 fn peer(begins: bool) -> Peer {
