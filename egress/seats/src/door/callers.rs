@@ -9,6 +9,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use nix::sys::epoll::{Epoll, EpollEvent, EpollFlags};
+use node::http::Client;
 
 use super::connection::{Connection, Frames};
 use super::drops::Reason;
@@ -18,7 +19,7 @@ use crate::send::Path;
 
 /// Connections that belong to nobody yet, at most: the oldest goes for a new one.
 const STRANGERS_MOST: usize = 512;
-/// Of these from one address.
+/// Of these from one address, or one network of IPv6.
 const STRANGERS_OF_ONE: usize = 64;
 /// How long one may take to belong to somebody.
 const PATIENCE: Duration = Duration::from_secs(5);
@@ -26,6 +27,8 @@ const PATIENCE: Duration = Duration::from_secs(5);
 const ACCEPTED_AT_ONCE: usize = 64;
 /// Bytes read from one before it is the next one's turn.
 const READ_AT_ONCE: usize = 16 * 1024;
+/// Connections read from before it is UDP's turn.
+const SERVED_AT_ONCE: usize = 16;
 
 /// All connections.
 pub(crate) struct Callers {
@@ -35,8 +38,8 @@ pub(crate) struct Callers {
     callers: HashMap<u64, Caller>,
     /// Those of nobody, in the order in which they came.
     strangers: VecDeque<u64>,
-    /// Which of them have something to read.
-    ready: Vec<u64>,
+    /// Which of them have something to read, each once, in turn.
+    ready: VecDeque<u64>,
 }
 
 struct Caller {
@@ -45,6 +48,8 @@ struct Caller {
     since: Instant,
     /// It has shown whose it is.
     known: bool,
+    /// It is among those that have something to read.
+    waits: bool,
 }
 
 impl Callers {
@@ -55,7 +60,7 @@ impl Callers {
             last: 0,
             callers: HashMap::new(),
             strangers: VecDeque::new(),
-            ready: Vec::new(),
+            ready: VecDeque::new(),
         }
     }
 
@@ -96,20 +101,25 @@ impl Callers {
 
     /// Epoll says that there is something to do.
     pub(crate) fn ready(&mut self, number: u64, events: EpollFlags) {
-        let Some(caller) = self.callers.get(&number) else {
+        let Some(caller) = self.callers.get_mut(&number) else {
             return;
         };
         if events.contains(EpollFlags::EPOLLOUT) {
             caller.connection.flush();
         }
-        if events.intersects(EpollFlags::EPOLLIN | EpollFlags::EPOLLHUP | EpollFlags::EPOLLERR) {
-            self.ready.push(number);
+        // Told of each packet that comes, also while there is more than was read in its last turn.
+        let has_more = EpollFlags::EPOLLIN | EpollFlags::EPOLLHUP | EpollFlags::EPOLLERR;
+        if events.intersects(has_more) && !std::mem::replace(&mut caller.waits, true) {
+            self.ready.push_back(number);
         }
     }
 
-    /// Reads some from each that has something.
+    /// Reads some from those whose turn it is.
     pub(crate) fn serve(&mut self, house: &House, now: Instant) {
-        for number in std::mem::take(&mut self.ready) {
+        for _ in 0..self.ready.len().min(SERVED_AT_ONCE) {
+            let Some(number) = self.ready.pop_front() else {
+                return;
+            };
             let Some(caller) = self.callers.get_mut(&number) else {
                 continue;
             };
@@ -119,8 +129,8 @@ impl Callers {
                 self.strangers.retain(|stranger| *stranger != number);
             }
             match more {
-                Ok(true) => self.ready.push(number),
-                Ok(false) => {}
+                Ok(true) => self.ready.push_back(number),
+                Ok(false) => caller.waits = false,
                 Err(why) => {
                     if let Some(reason) = why {
                         house.drops.count(reason);
@@ -157,17 +167,23 @@ impl Callers {
         // Told once of each change: what is not read at once is remembered in `ready`.
         let events = EpollFlags::EPOLLIN | EpollFlags::EPOLLOUT | EpollFlags::EPOLLET;
         self.epoll.add(&connection, EpollEvent::new(events, self.last))?;
-        let caller =
-            Caller { connection: Arc::new(connection), frames: Frames::default(), since: now, known: false };
+        let caller = Caller {
+            connection: Arc::new(connection),
+            frames: Frames::default(),
+            since: now,
+            known: false,
+            waits: false,
+        };
         self.callers.insert(self.last, caller);
         self.strangers.push_back(self.last);
         Ok(())
     }
 
-    /// How many strangers this address has.
+    /// How many strangers are where this address is.
     fn of_one(&self, ip: IpAddr) -> usize {
+        let network = |ip| Client::new(ip).network();
         let callers = self.strangers.iter().filter_map(|number| self.callers.get(number));
-        callers.filter(|c| c.connection.peer.ip() == ip).count()
+        callers.filter(|c| network(c.connection.peer.ip()) == network(ip)).count()
     }
 
     /// False: there is none.
@@ -229,5 +245,49 @@ impl Caller {
             Ok(()) if !is_somebodys => Err(Some(Reason::TcpStranger)),
             Ok(()) => Ok(true),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::SocketAddr;
+
+    use nix::sys::epoll::EpollCreateFlags;
+
+    use super::*;
+
+    fn callers() -> Callers {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        Callers::new(listener, Arc::new(Epoll::new(EpollCreateFlags::EPOLL_CLOEXEC).unwrap()))
+    }
+
+    /// Somebody calls who seems to be there.
+    fn call(callers: &mut Callers, peer: SocketAddr) -> TcpStream {
+        let theirs = TcpStream::connect(callers.listener.local_addr().unwrap()).unwrap();
+        let (ours, _) = callers.listener.accept().unwrap();
+        callers.welcome(ours, peer, Instant::now()).unwrap();
+        theirs
+    }
+
+    /// Epoll says so at each packet, however much of what came before has not been read.
+    #[test]
+    fn who_sends_faster_than_is_read_has_one_turn_as_everybody() {
+        let mut callers = callers();
+        let _theirs = call(&mut callers, ([127, 0, 0, 1], 1).into());
+        for _ in 0..3 {
+            callers.ready(1, EpollFlags::EPOLLIN);
+        }
+        assert_eq!(callers.ready.len(), 1);
+    }
+
+    #[test]
+    fn a_network_of_ipv6_is_one_stranger() {
+        let mut callers = callers();
+        let at = |text: &str| SocketAddr::new(text.parse().unwrap(), 1);
+        let _theirs =
+            ["2001:db8::1", "2001:db8::2", "2001:db8:0:1::1", "10.0.0.1", "::ffff:10.0.0.1", "10.0.0.2"]
+                .map(|peer| call(&mut callers, at(peer)));
+        let of = |peer: &str| callers.of_one(at(peer).ip());
+        assert_eq!((of("2001:db8::3"), of("2001:db8:0:1::2"), of("10.0.0.1")), (2, 1, 2));
     }
 }
