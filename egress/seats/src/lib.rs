@@ -24,6 +24,7 @@ pub mod server;
 pub mod srtp;
 pub mod stream;
 pub mod viewer;
+mod vital;
 pub mod worker;
 
 pub use door::SEND_BUFFER;

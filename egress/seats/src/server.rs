@@ -11,6 +11,7 @@ use node::media::{Codec, PerKind, Ssrc};
 
 use crate::door::{self, Door, House, Identity, Pool};
 use crate::peer::{Credentials, Fingerprint, Peer, Seat};
+use crate::vital;
 use crate::worker::{Inlet, Notify, Workers};
 
 /// Handshake threads at most: they are not what a server's cores are for.
@@ -136,7 +137,8 @@ impl Server {
             let thread = shaker.spawn(number, identity.clone(), house.clone());
             server.threads.push(thread.map_err(|e| failed(&e))?);
         }
-        let thread = std::thread::Builder::new().name("media-port".to_owned()).spawn(|| door.run());
+        let thread = std::thread::Builder::new().name("media-port".to_owned());
+        let thread = thread.spawn(|| vital::work(|| door.run()));
         server.threads.push(thread.map_err(|e| failed(&e))?);
         Ok(server)
     }

@@ -2,6 +2,7 @@
 //! or reads the media port waits for it.
 
 use std::collections::{HashMap, VecDeque};
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
@@ -92,11 +93,15 @@ impl Shaker {
         std::thread::Builder::new().name(format!("handshake-{number}")).spawn(move || {
             // SAFETY: no memory is involved; 0 is this thread. That it may not is no matter.
             unsafe { libc::setpriority(libc::PRIO_PROCESS, 0, NICENESS) };
-            self.run(&identity, &house);
+            while catch_unwind(AssertUnwindSafe(|| self.run(&identity, &house))).is_err() {
+                tracing::error!(
+                    "a handshake thread has panicked: whoever was shaking hands has to begin again"
+                );
+            }
         })
     }
 
-    fn run(self, identity: &Identity, house: &House) {
+    fn run(&self, identity: &Identity, house: &House) {
         let mut guests = Guests { identity, house, all: HashMap::new(), fresh: VecDeque::new() };
         let mut next = Instant::now() + TICK;
         loop {

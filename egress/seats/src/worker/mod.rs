@@ -14,7 +14,6 @@ mod wishes;
 
 use std::collections::HashMap;
 use std::net::UdpSocket;
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
@@ -30,6 +29,7 @@ use crate::send::{Batch, Path};
 use crate::server::{Config, Figures, Notice, StreamSpec};
 use crate::srtp::Keys;
 use crate::viewer::Moment;
+use crate::vital;
 use message::{Message, Post};
 use reasons::Reasons;
 use thread::Worker;
@@ -121,7 +121,7 @@ impl Workers {
             let thread = std::thread::Builder::new().name(format!("media-{number}"));
             threads.push(
                 thread
-                    .spawn(move || carry_on(worker))
+                    .spawn(move || vital::work(|| worker.run()))
                     .map_err(|error| format!("no thread for media could be started: {error}"))?,
             );
             posts.push(post);
@@ -210,14 +210,6 @@ impl Workers {
     fn mountpoints(&self) -> MutexGuard<'_, HashMap<u64, u64>> {
         // Whoever panicked while it held the lock had put in or taken out one entry, or none.
         self.mountpoints.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-/// A thread that has panicked leaves its viewers without media, and nobody the wiser: better that all is started again.
-fn carry_on(worker: Worker) {
-    if catch_unwind(AssertUnwindSafe(|| worker.run())).is_err() {
-        tracing::error!("a thread that sends media has panicked: the process ends");
-        std::process::abort();
     }
 }
 

@@ -17,3 +17,4 @@ mod goodbyes_are_heard;
 mod half_open_handshakes_harm_nobody;
 mod reports_are_heard_once;
 mod the_way_to_a_viewer_changes;
+mod threads_that_panic_are_not_missed;

@@ -69,7 +69,8 @@ pub fn admitted(server: &Server, within: Duration) -> Option<(Seat, UdpSocket)> 
     Some((invitation.seat, socket))
 }
 
-fn peer() -> Peer {
+/// Nobody in particular.
+pub fn peer() -> Peer {
     Peer {
         ice: Credentials { user: "theirs".into(), password: "a password of theirs".into() },
         fingerprints: Vec::new(),
