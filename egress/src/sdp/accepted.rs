@@ -16,8 +16,8 @@ const USER: std::ops::RangeInclusive<usize> = 4..=256;
 const PASSWORD: std::ops::RangeInclusive<usize> = 22..=256;
 /// Hashes that are good enough for a certificate (RFC 8122 section 5), and their bytes.
 const HASHES: [(&str, usize); 3] = [("sha-256", 32), ("sha-384", 48), ("sha-512", 64)];
-/// Most certificates that one side may name.
-const MOST_FINGERPRINTS: usize = 8;
+/// Most hashes of certificates that one side may name.
+pub(super) const MOST_FINGERPRINTS: usize = 8;
 
 /// Reads what a player has answered to this offer of ours.
 pub fn accepted(offer: &Session, answer: &Session) -> Result<Peer, SdpError> {

@@ -6,6 +6,7 @@ use node::http::wish::MOST_CANDIDATES;
 use node::media::Codec;
 use sdp_types::{Media, Session};
 
+use super::accepted::MOST_FINGERPRINTS;
 use super::lines::{
     attr, attribute, copy, has, is_about, is_feedback_of, retransmission, value, values, values_of,
 };
@@ -167,11 +168,15 @@ fn say_stereo(line: &mut Media, pt: u8) {
 
 /// How the peer is reached and known.
 fn peer(session: &Session, from: &Media, setup: &str, line: &mut Media) {
-    for name in ["ice-ufrag", "ice-pwd", "ice-options", "fingerprint"] {
+    for name in ["ice-ufrag", "ice-pwd", "ice-options"] {
         if let Some(value) = attribute(session, from, name) {
             line.attributes.push(attr(name, Some(value)));
         }
     }
+    // One certificate by several hashes, or several of which it shows one (RFC 8122 section 5).
+    let of_all = if has(from, "fingerprint") { &session.attributes[..0] } else { &session.attributes };
+    let fingerprints = from.attributes.iter().chain(of_all).filter(|line| line.attribute == "fingerprint");
+    line.attributes.extend(fingerprints.take(MOST_FINGERPRINTS).cloned());
     line.attributes.push(attr("setup", Some(setup)));
 }
 

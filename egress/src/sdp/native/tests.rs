@@ -291,3 +291,21 @@ proptest! {
         }
     }
 }
+
+/// RFC 8122 section 5: by several hashes, of which we need not know the first, and of several certificates.
+#[test]
+fn all_of_a_players_certificates_are_known() {
+    let of = |name: &str, bytes: usize, byte: &str| format!("{name} {}", vec![byte; bytes].join(":"));
+    let lines = [of("sha-1", 20, "01"), of("sha-256", 32, "AB"), of("SHA-512", 64, "02")];
+    let mut offer = wired(CHROMIUM);
+    let own = |line: &sdp_types::Attribute| line.attribute == "fingerprint";
+    offer.attributes.retain(|line| !own(line));
+    for media in &mut offer.medias {
+        media.attributes.retain(|line| !own(line));
+        media.attributes.extend(lines.iter().map(|line| attr("fingerprint", Some(line))));
+    }
+    let (_, peer) = served(&offer, VideoCodec::Vp8).unwrap();
+    let known = [("sha-256", vec![0xab; 32]), ("sha-512", vec![2; 64])]
+        .map(|(algorithm, bytes)| Fingerprint { algorithm: algorithm.to_owned(), bytes });
+    assert_eq!(peer.fingerprints, known);
+}
