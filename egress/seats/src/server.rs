@@ -162,22 +162,24 @@ impl Server {
     /// A mountpoint begins. Gives where its streams are put in.
     pub fn open(&self, mountpoint: u64, streams: PerKind<StreamSpec>) -> PerKind<Inlet> {
         // Who sits there sat at another that had the same number.
-        self.house.act(|hall| hall.close(mountpoint));
+        self.close(mountpoint);
         self.house.workers.open(mountpoint, streams)
     }
 
     /// It ends; its viewers are gone with it (each is told of by [`Notice::Gone`]).
     pub fn close(&self, mountpoint: u64) {
-        self.house.act(|hall| hall.close(mountpoint));
+        // In this order, so that nobody is invited to it after its seats were taken away.
         self.house.workers.close(mountpoint);
+        self.house.act(|hall| hall.close(mountpoint));
     }
 
     /// Sets a seat aside for somebody who is about to be described to. It is kept for a minute, or until [`Server::leave`].
     pub fn invite(&self, mountpoint: u64) -> Result<Invitation, Refusal> {
+        let mut hall = self.house.hall();
         if !self.house.workers.knows(mountpoint) {
             return Err(Refusal::NoMountpoint(mountpoint));
         }
-        self.house.hall().invite(mountpoint, Instant::now())
+        hall.invite(mountpoint, Instant::now())
     }
 
     /// The player has described itself: it may come in from now on, for as long as `within`.

@@ -15,6 +15,7 @@ mod each_reason_is_explained;
 mod garbage_harms_nobody;
 mod goodbyes_are_heard;
 mod half_open_handshakes_harm_nobody;
+mod nobody_is_invited_to_what_has_ended;
 mod reports_are_heard_once;
 mod the_way_to_a_viewer_changes;
 mod threads_that_panic_are_not_missed;
