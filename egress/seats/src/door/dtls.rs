@@ -335,6 +335,8 @@ fn now() -> i64 {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
 
     /// Passes datagrams from one to the other until both have nothing to say; `lost` says which do not come.
@@ -501,5 +503,36 @@ mod tests {
         viewer.close();
         let goodbye = viewer.output().pop_back().unwrap();
         assert!(matches!(server.receive(&goodbye), Ok(Progress::Closed)));
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(64))]
+
+        #[test]
+        fn no_record_of_a_stranger_ends_it(
+            records in prop::collection::vec(
+                (20..=25_u8, prop::sample::select(vec![[254, 253], [254, 255], [3, 3]]), 0..4_u8, 0..4_u8,
+                    prop_oneof![prop::collection::vec(any::<u8>(), 0..40), prop::collection::vec(any::<u8>(), 0..1300)]),
+                1..40,
+            ),
+            whole: bool,
+        ) {
+            let (mut viewer, mut server) = pair();
+            viewer.tick().unwrap();
+            talk([&mut viewer, &mut server], || false).unwrap();
+            let records: Vec<Vec<u8>> = records.iter().map(|(kind, version, epoch, nth, body)| {
+                let [high, low] = (body.len() as u16).to_be_bytes();
+                let header = [*kind, version[0], version[1], 0, *epoch, 0, 0, 0, 0, 0, *nth, high, low];
+                [&header[..], body].concat()
+            }).collect();
+            let together = if whole { 2 } else { 1 };
+            for datagram in records.chunks(together).map(<[_]>::concat).filter(|bytes| plausible(bytes)) {
+                let heard = server.receive(&datagram);
+                prop_assert!(matches!(heard, Ok(Progress::Goes)), "{:?}", heard.err());
+            }
+            viewer.close();
+            let goodbye = viewer.output().pop_back().unwrap();
+            prop_assert!(matches!(server.receive(&goodbye), Ok(Progress::Closed)));
+        }
     }
 }
