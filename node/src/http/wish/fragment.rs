@@ -261,13 +261,13 @@ mod tests {
             whole.replace("a=ice-pwd:secret\r\n", ""),
             format!("{whole}a=ice-ufrag:abcd\r\n"),
             format!("{whole}a=ice-pwd:other\r\n"),
-            String::new(),
         ];
         for text in table {
             assert_eq!(ice.restart(&text), Ok(None), "{text}");
         }
         assert_eq!(IceSession::default().restart(whole), Ok(None), "it has not begun yet");
         assert!(ice.restart("hello").is_err());
+        assert_eq!(ice.restart(""), Err(Trickle::Empty));
     }
 
     proptest! {
