@@ -198,7 +198,7 @@ fn media(suite: Suite, only: &[String]) -> Result<()> {
 }
 
 /// So many tests that mostly wait run beside each other.
-const BESIDE: usize = 3;
+const BESIDE: usize = 2;
 
 /// The same, some tests beside each other: each has network namespaces of its own. One that fails is judged by how it fares alone.
 fn beside(suite: Suite, what: &str, programs: &[&str]) -> Result<()> {
