@@ -77,7 +77,7 @@ impl Bounds {
     }
 }
 
-/// Serves until `shutdown`, and then what is under way, for a moment. Handlers learn who asks ([`Client`]).
+/// Serves until `shutdown`, and then what is under way, for a moment. Handlers learn who asks ([`Client`](super::Client)).
 pub async fn serve(
     listener: TcpListener,
     router: Router,
