@@ -11,8 +11,8 @@ use serde_json::Value;
 /// What 1,000 viewers of one egress may ask in a test.
 const LIMITS: [(&str, &str); 2] = [("MAX_CLIENT_REQUESTS", "1000"), ("MAX_VIEWERS", "5000")];
 
-/// 1.4 Mbit/s, some 190 packets a second.
-const FULL: [&str; 3] = ["--busy", "--bitrate", "1300"];
+/// 1.4 Mbit/s: snow takes the bitrate that its size needs at the least, whatever the encoder is told.
+const FULL: [&str; 7] = ["--busy", "--bitrate", "1300", "--width", "320", "--height", "180"];
 
 /// A broadcast by that server, and a crowd; gives its report. `publisher`: arguments of `media-client publish`.
 fn watched_by(server: &str, name: &str, publisher: &[&str], arguments: &[&str]) -> Value {
