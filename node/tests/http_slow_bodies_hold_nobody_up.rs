@@ -60,7 +60,10 @@ fn one_client_does_not_use_up_the_bodies_of_all() {
     let _third = slow(&served, "127.0.0.2");
     meets("127.0.0.3", Limit::Bodies, 503);
     // What needs no body is answered, and once there is room again, what does.
-    assert_eq!(served.ask("POST", "/refresh", None, "").status, 200);
+    // (By hand: ureq sends the end of an empty body as a chunk of its own, which may come later than the head.)
+    let mut bare = connect("127.0.0.1", served.address);
+    bare.write_all(b"POST /refresh HTTP/1.1\r\nHost: h\r\nContent-Length: 0\r\n\r\n").unwrap();
+    assert_eq!(next_status(&mut bare), 200);
     drop(first);
     let began = Instant::now();
     while served.ask("POST", "/children", None, "[]").status != 201 {
