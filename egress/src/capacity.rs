@@ -128,6 +128,11 @@ impl Capacity {
         })
     }
 
+    /// Viewers now, and the most that there may be.
+    pub fn viewers(&self) -> [usize; 2] {
+        [self.viewers.load(Ordering::Acquire), self.most.viewers]
+    }
+
     /// A viewer's place, for as long as it is kept.
     pub fn viewer(self: &Arc<Self>, client: Client) -> Result<Place, Refused> {
         self.joins.check(client).map_err(|wait| self.refuse(Limit::ClientJoins, wait))?;

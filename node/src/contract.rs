@@ -50,6 +50,11 @@ pub mod key {
         format!("{PARENT_PREFIX}{id}")
     }
 
+    /// Hash: a tree's nodes, each an [`Entry`](crate::directory::Entry) as JSON.
+    pub fn directory(tree: &str) -> String {
+        format!("directory:{tree}")
+    }
+
     /// Hash ([`field::session`](super::field::session)): a session.
     pub fn session(id: &str) -> String {
         format!("{SESSION_PREFIX}{id}")

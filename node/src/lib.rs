@@ -32,6 +32,7 @@ pub mod commands;
 pub mod config;
 pub mod contract;
 pub mod daemon;
+pub mod directory;
 pub mod doctor;
 pub mod event;
 pub mod http;

@@ -48,9 +48,22 @@ pub struct Registration {
     pub media: [u16; 2],
     /// ms since 1970 at which the node started.
     pub created: u64,
+    /// `--zone`; empty if nothing was said.
+    pub zone: String,
+    /// `--public-url`: where it is reached by HTTP, if not at its host and port.
+    pub public_url: Option<String>,
 }
 
 impl Registration {
+    /// Where viewers, publishers and operators reach it.
+    pub fn url(&self) -> String {
+        let own = || match self.host.contains(':') {
+            true => format!("http://[{}]:{}", self.host, self.port),
+            false => format!("http://{}:{}", self.host, self.port),
+        };
+        self.public_url.clone().unwrap_or_else(own)
+    }
+
     /// The hash's fields. `status`: `active` while the node can do its job; `addresses`: all that it may send media from.
     pub fn fields(&self, status: &str, addresses: &BTreeSet<IpAddr>) -> Vec<(&'static str, String)> {
         vec![
@@ -167,6 +180,8 @@ mod tests {
             port: 7073,
             media: [5002, 5004],
             created: 1_700_000_000_000,
+            zone: String::new(),
+            public_url: None,
         };
         let addresses = set(&["10.0.0.7", "fd00::7"]);
         let written: BTreeMap<String, String> = fields(&registration, &addresses);

@@ -21,6 +21,7 @@ use serde::{Deserialize, Serialize};
 use tokio::sync::{mpsc, oneshot, watch};
 
 use crate::config::TreeConfig;
+use crate::directory::Particulars;
 use crate::record::{Place, Registration};
 use crate::sessions::SessionChange;
 use crate::topology::{ChildChange, TopologyView, Upstream};
@@ -124,6 +125,11 @@ pub trait Follows: Send + Sync + 'static {
 
     /// `active`, or why the node cannot do its job, for its registration.
     fn health(&self) -> impl Future<Output = String> + Send;
+
+    /// What the whole tree is to know of it besides.
+    fn particulars(&self) -> Particulars {
+        Particulars::default()
+    }
 }
 
 /// How it stands between a node and Redis.

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::Instant;
 
+use node::directory::Particulars;
 use node::media::VideoCodec;
 use node::record::{NodeType, Place, Registration};
 use node::sessions::{Session, SessionChange};
@@ -43,6 +44,12 @@ impl Follows for Egress {
     async fn health(&self) -> String {
         if self.troubles().is_empty() { "active" } else { "degraded" }.to_owned()
     }
+
+    fn particulars(&self) -> Particulars {
+        let [viewers, max_viewers] =
+            self.capacity.viewers().map(|count| count.try_into().unwrap_or(u32::MAX));
+        Particulars { viewers, max_viewers, ..Particulars::default() }
+    }
 }
 
 impl Egress {
@@ -61,6 +68,8 @@ impl Egress {
             port: self.config.api.port(),
             media: self.config.media,
             created: self.created,
+            zone: self.config.node.zone.clone(),
+            public_url: self.config.node.public_url.clone(),
         }
     }
 }

@@ -143,6 +143,8 @@ fn every_setting_can_be_made_by_every_name_it_has_or_had() {
         ("node-id", "i7", &[]),
         ("tree-id", "t7", &[]),
         ("node-host", "10.0.0.5", &[]),
+        ("zone", "eu-west-1a", &[]),
+        ("public-url", "https://media.example.com/n1", &[]),
         ("redis-url", "redis://h:7000/3", &[]),
         ("redis-host", "h", &[]),
         ("redis-port", "7000", &redis),

@@ -84,6 +84,8 @@ impl Injector {
             port: self.config.api.port(),
             media: self.config.ports,
             created: self.created,
+            zone: self.config.zone.clone(),
+            public_url: self.config.public_url.clone(),
         }
     }
 

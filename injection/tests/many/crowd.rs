@@ -97,6 +97,8 @@ async fn start(config: TreeConfig, count: usize, timing: Timing) -> (Vec<Arc<Kno
             port: 7073,
             media: [5002, 5004],
             created: 1,
+            zone: String::new(),
+            public_url: None,
         };
         let node = Arc::new(Knows::default());
         trees.push(Tree::start_with(config.clone(), registration, node.clone(), timing));

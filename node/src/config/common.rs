@@ -26,6 +26,21 @@ pub const NODE_HOST: Setting = Setting {
     help: "Host name or address that other nodes send media to",
     ..Setting::NEW
 };
+/// `zone`.
+pub const ZONE: Setting = Setting {
+    name: "zone",
+    value: "NAME",
+    help: "Where the node stands, such as eu-west-1a: viewers are sent to nodes of their own zone first",
+    ..Setting::NEW
+};
+/// `public-url`.
+pub const PUBLIC_URL: Setting = Setting {
+    name: "public-url",
+    value: "URL",
+    default: "http://, node-host and the port of the HTTP API",
+    help: "Where others reach this node's HTTP, such as https://media.example.com/egress-1",
+    ..Setting::NEW
+};
 /// `redis-url`.
 pub const REDIS_URL: Setting = Setting {
     name: "redis-url",
@@ -155,6 +170,8 @@ pub const COMMON: &[&Setting] = &[
     &NODE_ID,
     &TREE_ID,
     &NODE_HOST,
+    &ZONE,
+    &PUBLIC_URL,
     &REDIS_URL,
     &REDIS_HOST,
     &REDIS_PORT,

@@ -131,6 +131,10 @@ pub struct NodeConfig {
     pub tree_id: String,
     /// Host name or address that other nodes send media to.
     pub host: Option<String>,
+    /// Where the node stands; empty if nothing was said.
+    pub zone: String,
+    /// Where others reach its HTTP, if that was said; without a slash at the end.
+    pub public_url: Option<String>,
     /// The tree in Redis; a node run without has none.
     pub tree: Option<TreeConfig>,
     /// What requests that change something must know.
@@ -180,6 +184,8 @@ impl NodeConfig {
         Ok(NodeConfig {
             node_id: settings.get(&NODE_ID, name)?.unwrap_or_else(|| defaults.node_id.to_owned()),
             tree_id: settings.get(&TREE_ID, name)?.unwrap_or_else(|| DEFAULT_TREE.to_owned()),
+            zone: settings.get(&ZONE, name)?.unwrap_or_default(),
+            public_url: settings.get(&PUBLIC_URL, public_url)?,
             hosts: Hosts::new(names.into_iter().chain(host.clone())),
             host,
             read_token: read_token.map(|token| token.value),
@@ -307,6 +313,19 @@ fn node_host(text: &str) -> Result<String, String> {
         return Err(format!("{bare} is nowhere that media could be sent to; it {form}"));
     }
     Ok(bare.to_owned())
+}
+
+/// An address of HTTP, without a slash at the end.
+fn public_url(text: &str) -> Result<String, String> {
+    let form = "must be an address such as https://media.example.com/egress-1, without query";
+    let bare = text.trim_end_matches('/');
+    let rest = bare.strip_prefix("https://").or_else(|| bare.strip_prefix("http://"));
+    let host = rest.map(|rest| rest.split('/').next().unwrap_or_default());
+    let sound = printable(bare)
+        && bare.is_ascii()
+        && !bare.contains(['?', '#', '@', '"', '<', '>', '\\', ';', ','])
+        && host.is_some_and(|host| !host.is_empty());
+    if sound { Ok(bare.to_owned()) } else { Err(form.to_owned()) }
 }
 
 fn port_number(text: &str) -> Result<u16, String> {

@@ -31,6 +31,7 @@ fn the_document_has_exactly_these_keys() {
     let keys = [
         key::node("{id}"),
         key::instance("{id}"),
+        key::directory("{treeId}"),
         key::children("{id}"),
         key::parent("{id}"),
         key::session("{sid}"),

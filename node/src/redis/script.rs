@@ -165,6 +165,11 @@ pub async fn register(
     Ok(existed)
 }
 
+/// Keeps a node's entry in its tree's directory.
+pub async fn enter(commands: &mut Wire, tree: &str, id: &str, entry: &str) -> RedisResult<()> {
+    redis::cmd("HSET").arg(key::directory(tree)).arg(id).arg(entry).query_async(commands).await
+}
+
 /// How it stands with a registration.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Standing {
@@ -205,7 +210,7 @@ async fn is_registered(commands: &mut Wire, id: &str) -> RedisResult<bool> {
 }
 
 /// The node is no more.
-pub async fn unregister(commands: &mut Wire, id: &str) -> RedisResult<()> {
+pub async fn unregister(commands: &mut Wire, tree: &str, id: &str) -> RedisResult<()> {
     let mut pipe = redis::pipe();
     pipe.del(key::node(id)).ignore();
     pipe.del(key::instance(id)).ignore();
@@ -213,6 +218,8 @@ pub async fn unregister(commands: &mut Wire, id: &str) -> RedisResult<()> {
         pipe.del(key::beside(&key::children(id))).ignore();
         pipe.del(key::beside(&key::parent(id))).ignore();
     }
+    // Last: who may not write there has left all the same.
+    pipe.hdel(key::directory(tree), id).ignore();
     pipe.query_async(commands).await
 }
 

@@ -5,6 +5,7 @@ use std::time::Instant;
 use super::Follows;
 use super::keeper::Keeper;
 use crate::addresses;
+use crate::directory::Entry;
 use crate::record::{Place, Registration};
 use crate::redis::connect::Link;
 use crate::redis::failure::Failure;
@@ -35,13 +36,17 @@ impl<F: Follows> Keeper<F> {
         let addresses = addresses::own();
         let fields = self.registration.fields(&status, &addresses);
         let (id, ttl) = (self.registration.id.clone(), self.timing.ttl);
+        let (tree, entry) = (self.registration.tree_id.clone(), self.entry(&status).text());
         let writing = async {
             let existed = script::register(&mut link.commands, &id, &fields, ttl).await?;
             name::keep(&mut link.commands, &id, &self.instance, ttl).await?;
-            Ok(existed)
+            // Others do without, as they do with an older node.
+            let entered = script::enter(&mut link.commands, &tree, &id, &entry).await;
+            Ok((existed, entered.err()))
         };
         match self.inbox.during(writing).await.map_err(|error| Failure::of(&link.address, error)) {
-            Ok(existed) => {
+            Ok((existed, left_out)) => {
+                self.left_out(left_out.map(|error| Failure::of(&link.address, error).to_string()));
                 if self.believed && !existed {
                     self.lost = true;
                     let now = self.inbox.now();
@@ -52,6 +57,7 @@ impl<F: Follows> Keeper<F> {
                 self.view.redis.named = true;
                 self.status = status;
                 self.addresses = addresses;
+                self.entry = entry;
                 self.follower.registered();
                 self.view.redis.registered = true;
                 self.view.redis.problem = None;
@@ -121,6 +127,19 @@ impl<F: Follows> Keeper<F> {
         self.view.redis.rival = self.rival.as_ref().map(|(rival, _)| sentence(&self.registration.id, rival));
     }
 
+    /// The node may not be in the directory, and why; said once.
+    fn left_out(&mut self, why: Option<String>) {
+        if let Some(why) = why.as_ref().filter(|why| self.left_out.as_ref() != Some(why)) {
+            tracing::warn!("this node is not in the tree's directory, and no viewer is sent to it: {why}");
+        }
+        self.left_out = why;
+    }
+
+    /// What the whole tree is to know of the node.
+    pub(super) fn entry(&self, status: &str) -> Entry {
+        Entry::new(&self.registration, status, self.parent.clone(), self.node.particulars())
+    }
+
     fn own_place(&self) -> Place {
         Place { host: self.registration.host.clone(), ports: self.registration.media }
     }
@@ -130,7 +149,8 @@ impl<F: Follows> Keeper<F> {
         if self.view.redis.taken.is_some() {
             return Ok(());
         }
-        let leaving = script::unregister(&mut link.commands, &self.registration.id);
+        let leaving =
+            script::unregister(&mut link.commands, &self.registration.tree_id, &self.registration.id);
         match leaving.await {
             Ok(()) => tracing::info!("registration taken back"),
             Err(error) => tracing::warn!("{}", Failure::of(&link.address, error)),

@@ -52,6 +52,10 @@ pub(super) struct Keeper<F> {
     pub rival: Option<(String, Instant)>,
     /// What was written last in place of a status.
     pub status: String,
+    /// Why the node is not in the tree's directory.
+    pub left_out: Option<String>,
+    /// What the directory was told last.
+    pub entry: String,
     /// The host's addresses that were written last.
     pub addresses: BTreeSet<IpAddr>,
     /// The server has our registration, as far as we know.
@@ -101,6 +105,8 @@ impl<F: Follows> Keeper<F> {
             place: None,
             rival: None,
             status: String::new(),
+            left_out: None,
+            entry: String::new(),
             addresses: BTreeSet::new(),
             believed: false,
             lost: false,

@@ -308,7 +308,9 @@ impl<F: Follows> Keeper<F> {
         }
         // Whoever reads the registration learns soon that the node is ill, or well again, or has another address.
         let status = self.inbox.during(self.node.health()).await;
-        let written = status == self.status && addresses::own() == self.addresses;
+        let written = status == self.status
+            && addresses::own() == self.addresses
+            && self.entry(&status).text() == self.entry;
         if !written && self.view.redis.registered {
             self.rewrite_at = Instant::now();
         }

@@ -129,6 +129,8 @@ impl Membership {
             port: config.api.port(),
             media: config.listen.ports,
             created: self.created,
+            zone: config.zone.clone(),
+            public_url: config.public_url.clone(),
         }
     }
 

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
+use node::directory::Particulars;
 use node::record::{NodeType, Place, Registration};
 use node::sessions::{Session, SessionChange};
 use node::topology::{ChildChange, Upstream};
@@ -21,6 +22,8 @@ pub fn registration() -> Registration {
         port: 7071,
         media: [5002, 5004],
         created: 1,
+        zone: String::new(),
+        public_url: None,
     }
 }
 
@@ -42,6 +45,7 @@ pub struct Told {
 pub struct Recorder {
     pub log: watch::Sender<Told>,
     pub health: Mutex<String>,
+    pub particulars: Mutex<Particulars>,
     /// How long carrying out takes.
     pub takes: Duration,
 }
@@ -51,6 +55,7 @@ impl Default for Recorder {
         Recorder {
             log: watch::Sender::new(Told::default()),
             health: Mutex::new("active".to_owned()),
+            particulars: Mutex::default(),
             takes: Duration::ZERO,
         }
     }
@@ -127,5 +132,9 @@ impl Follows for Recorder {
 
     async fn health(&self) -> String {
         self.health.lock().unwrap().clone()
+    }
+
+    fn particulars(&self) -> Particulars {
+        self.particulars.lock().unwrap().clone()
     }
 }
