@@ -121,8 +121,10 @@ pub struct Refused {
 pub enum Step {
     /// Make the mountpoint of a session: reserve it, unless it is, and have the server make it.
     Make(Spec),
-    /// End the mountpoint of a session.
+    /// End the mountpoint of a session, or what is left of one that was released.
     End(String),
+    /// End the mountpoint of a session that goes on: it is made again when this node is attached to its tree again.
+    Release(String),
 }
 
 /// Answer to somebody who asks for a mountpoint.
@@ -142,6 +144,10 @@ pub struct Books {
     /// Ended by hand although the tree still has the session: not made again for the tree.
     dismissed: BTreeSet<String>,
     have: BTreeMap<String, Mountpoint>,
+    /// There are to be no mountpoints at present.
+    releases: bool,
+    /// Those that were, by their sessions, whose viewers wait; each with its SSRCs.
+    released: BTreeMap<String, PerKind<Ssrc>>,
     refused: BTreeMap<String, Refused>,
     pool: Option<PortPool>,
 }
@@ -154,6 +160,8 @@ impl Books {
             asked: BTreeMap::new(),
             dismissed: BTreeSet::new(),
             have: BTreeMap::new(),
+            releases: false,
+            released: BTreeMap::new(),
             refused: BTreeMap::new(),
             pool,
         }
@@ -183,6 +191,17 @@ impl Books {
     pub fn wants(&self, session: &str) -> bool {
         let dismissed = self.dismissed.contains(session);
         self.asked.contains_key(session) || (self.tree.contains_key(session) && !dismissed)
+    }
+
+    /// Whether there are to be mountpoints at all: none while the node is cut off for longer than its grace. Gives whether that is
+    /// new.
+    pub fn release(&mut self, releases: bool) -> bool {
+        std::mem::replace(&mut self.releases, releases) != releases
+    }
+
+    /// The SSRCs of a session whose mountpoint was released.
+    pub fn released(&self, session: &str) -> Option<PerKind<Ssrc>> {
+        self.released.get(session).copied()
     }
 
     /// Why the node cannot show anything: no session has a mountpoint, and not by its own fault. One session, or some, that
@@ -223,12 +242,21 @@ impl Books {
         };
         let ending: BTreeSet<&str> =
             self.have.values().filter(stale).map(|mountpoint| mountpoint.session.as_str()).collect();
+        let over = self.released.keys().filter(|session| !wanted.contains_key(session.as_str()));
+        let over = over.map(|session| Step::End(session.clone()));
+        if self.releases {
+            let releasing = self.have.keys().map(|session| match wanted.contains_key(session.as_str()) {
+                true => Step::Release(session.clone()),
+                false => Step::End(session.clone()),
+            });
+            return over.chain(releasing).collect();
+        }
         let missing = |session: &str| {
             ending.contains(session) || self.have.get(session).is_none_or(|mountpoint| !mountpoint.made)
         };
         let made = wanted.iter().filter(|(session, _)| missing(session));
         let end = ending.iter().map(|session| Step::End((*session).to_owned()));
-        end.chain(made.map(|(_, spec)| Step::Make((*spec).clone()))).collect()
+        over.chain(end).chain(made.map(|(_, spec)| Step::Make((*spec).clone()))).collect()
     }
 
     /// Somebody asks for a mountpoint. When it is reserved, [`Books::made`] or [`Books::undo`] must follow.
@@ -312,6 +340,7 @@ impl Books {
     /// The server has made it.
     pub fn made(&mut self, session: &str) {
         self.refused.remove(session);
+        self.released.remove(session);
         if let Some(mountpoint) = self.have.get_mut(session) {
             mountpoint.made = true;
             if let (Some(pool), Some(ports)) = (&mut self.pool, mountpoint.ports) {
@@ -333,6 +362,7 @@ impl Books {
 
     /// It has ended in the server.
     pub fn remove(&mut self, session: &str) -> Option<Mountpoint> {
+        self.released.remove(session);
         let mountpoint = self.have.remove(session)?;
         if let (Some(pool), Some(ports)) = (&mut self.pool, mountpoint.ports) {
             let given_back = pool.give_back(ports);
@@ -341,9 +371,16 @@ impl Books {
         Some(mountpoint)
     }
 
+    /// It has been released in the server: its session goes on.
+    pub fn keep(&mut self, session: &str) {
+        if let Some(mountpoint) = self.remove(session) {
+            self.released.insert(session.to_owned(), mountpoint.ssrcs);
+        }
+    }
+
     /// Somebody wants a mountpoint to end. `false`: there is none.
     pub fn dismiss(&mut self, session: &str) -> bool {
-        let known = self.have.contains_key(session);
+        let known = self.have.contains_key(session) || self.released.contains_key(session);
         self.asked.remove(session);
         if known && self.tree.contains_key(session) {
             self.dismissed.insert(session.to_owned());

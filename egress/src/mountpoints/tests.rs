@@ -33,7 +33,11 @@ fn carry_out(books: &mut Books) -> Vec<Step> {
     let plan = books.plan();
     for step in &plan {
         match step {
-            Step::End(session) => assert!(books.remove(session).is_some()),
+            Step::End(session) => {
+                assert!(books.get(session).is_some() || books.released(session).is_some());
+                books.remove(session);
+            }
+            Step::Release(session) => books.keep(session),
             Step::Make(spec) => match books.reserve(spec, true, 1) {
                 Ok(_) => books.made(&spec.session),
                 Err(refusal) => {
@@ -151,6 +155,24 @@ fn what_was_asked_for_stays_until_its_session_ends_in_the_tree() {
     tell(&mut books, vec![]);
     carry_out(&mut books);
     assert!(sessions(&books).is_empty());
+}
+
+#[test]
+fn what_is_released_has_no_ports_and_is_made_again() {
+    let mut books = books(5);
+    tell(&mut books, vec![spec("s1", 10), spec("s2", 20)]);
+    carry_out(&mut books);
+    assert!(books.release(true) && !books.release(true));
+    assert_eq!(carry_out(&mut books), ["s1", "s2"].map(|id| Step::Release(id.to_owned())));
+    assert_eq!((books.pool().unwrap().view().allocated, books.released("s1")), (0, Some(ssrcs(10, 11))));
+    assert!(books.wants("s1") && books.plan().is_empty());
+    // One ends meanwhile, and another begins.
+    tell(&mut books, vec![spec("s1", 10), spec("s3", 30)]);
+    assert_eq!(carry_out(&mut books), [Step::End("s2".to_owned())]);
+    assert!(books.plan().is_empty());
+    books.release(false);
+    carry_out(&mut books);
+    assert_eq!((sessions(&books), books.released("s1")), (vec!["s1", "s3"], None));
 }
 
 #[test]

@@ -53,6 +53,9 @@ impl Egress {
         }
         let _changing = self.changing.lock().await;
         self.link.check()?;
+        if let Some(why) = self.released_for() {
+            return Err(EgressError::CutOff(why));
+        }
         let mountpoint = match self.books().ask(spec, crate::now_ms())? {
             Asked::Exists(mountpoint) => return Ok(Outcome::WasThere(*mountpoint)),
             Asked::Reserved(mountpoint) => mountpoint,
@@ -91,6 +94,7 @@ impl Egress {
         for step in plan {
             match step {
                 Step::End(session) => self.end(&session, "the session has ended").await,
+                Step::Release(session) => self.release(&session).await,
                 Step::Make(spec) => {
                     if self.link.problem().is_some() {
                         continue;
@@ -149,6 +153,10 @@ impl Egress {
     async fn make(&self, mountpoint: &Mountpoint) -> Result<Mountpoint, EgressError> {
         let (mountpoint, outlets) = self.open(mountpoint).await?;
         let mountpoint = Mountpoint { made: true, ..mountpoint };
+        let released = self.books().released(&mountpoint.session);
+        if let Some(ssrcs) = released {
+            self.media.give_up(ssrcs);
+        }
         if let Err(error) = self.media.route(outlets, &mountpoint) {
             let _ = self.server.close(&mountpoint).await;
             return Err(EgressError::Pipeline(error));
@@ -178,17 +186,39 @@ impl Egress {
     }
 
     async fn end(&self, session: &str, why: &str) {
-        let Some(mountpoint) = self.books().get(session).cloned() else { return };
+        let Some(mountpoint) = self.books().get(session).cloned() else {
+            let released = self.books().released(session);
+            if let Some(ssrcs) = released {
+                self.notices.end(session);
+                self.media.give_up(ssrcs);
+                self.books().remove(session);
+            }
+            return;
+        };
         // Viewers first: they hear it from us, and not from a picture that stands still.
         self.notices.end(session);
         self.media.unroute(&mountpoint);
+        self.take_down(&mountpoint).await;
+        self.books().remove(session);
+        tracing::info!("session {session}: no mountpoint any more, {why}");
+    }
+
+    /// Ends a mountpoint whose session goes on. Viewers have been told that it is interrupted, and not that it has ended.
+    async fn release(&self, session: &str) {
+        let Some(mountpoint) = self.books().get(session).cloned() else { return };
+        self.media.shut(&mountpoint);
+        self.take_down(&mountpoint).await;
+        self.books().keep(session);
+        tracing::info!("session {session}: no mountpoint until this node is attached to its tree");
+    }
+
+    async fn take_down(&self, mountpoint: &Mountpoint) {
+        let session = &mountpoint.session;
         self.audience.dismiss(session).await;
-        if let Err(error) = self.server.close(&mountpoint).await {
+        if let Err(error) = self.server.close(mountpoint).await {
             let (id, name) = (mountpoint.id, self.server.name());
             tracing::warn!("mountpoint {id} of session {session} may be left in {name}: {error}");
         }
-        self.books().remove(session);
-        tracing::info!("session {session}: no mountpoint any more, {why}");
     }
 }
 

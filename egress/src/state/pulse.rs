@@ -1,4 +1,4 @@
-//! Whether media arrives: looked at twice a second; viewers and Redis are told what changes.
+//! Whether media arrives: looked at four times a second; viewers and Redis are told what changes.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -13,9 +13,9 @@ use crate::quality;
 use crate::records::Record;
 
 /// How often the streams' ages are judged.
-const JUDGE_EVERY: Duration = Duration::from_millis(500);
+const JUDGE_EVERY: Duration = Duration::from_millis(250);
 /// The server is asked what it got once in so many times.
-const ASK_EVERY: u32 = 2;
+const ASK_EVERY: u32 = 4;
 /// How viewers fare is looked at once in so many times.
 const LOOK_EVERY: u32 = (quality::LOOK_EVERY.as_millis() / JUDGE_EVERY.as_millis()) as u32;
 
@@ -61,16 +61,28 @@ impl Egress {
     /// Judges all mountpoints, and tells viewers what has changed.
     pub(super) fn judge_all(&self) {
         self.media.look();
+        let standing = self.judge_place();
         let mountpoints: Vec<Mountpoint> = self.books().all().cloned().collect();
         let seen = mountpoints.iter().map(|mountpoint| (mountpoint.session.clone(), self.judge(mountpoint)));
         for (session, activity) in self.notices.observe(seen.collect()) {
             tracing::info!("session {session}: {}", activity.reason.as_deref().unwrap_or("media arrives"));
+        }
+        // Not before viewers have been told.
+        if self.books().release(standing.is_released()) {
+            self.wake.notify_one();
         }
         self.publish();
     }
 
     /// Whether a mountpoint has something to show at this moment.
     pub(super) fn judge(&self, mountpoint: &Mountpoint) -> Activity {
+        if let Some(cut) = self.standing().borrow().dark() {
+            return Activity {
+                active: false,
+                cut_off: true,
+                reason: Some(format!("this node is cut off: {cut}")),
+            };
+        }
         let served = match self.link.problem() {
             Some(why) => Served::Gone(why),
             None if !mountpoint.made => {

@@ -48,7 +48,8 @@ impl Follows for Egress {
     fn particulars(&self) -> Particulars {
         let [viewers, max_viewers] =
             self.capacity.viewers().map(|count| count.try_into().unwrap_or(u32::MAX));
-        Particulars { viewers, max_viewers, ..Particulars::default() }
+        let cut_off = self.standing().borrow().cut().is_some();
+        Particulars { cut_off, viewers, max_viewers, ..Particulars::default() }
     }
 }
 
