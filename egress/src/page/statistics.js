@@ -38,8 +38,8 @@ async function measure() {
     put("rate", rate, kilobits(rate));
     put("loss", loss, percent(loss));
     put("delay", delay, milliseconds(delay));
-    tell([["Picture", size], ["Pictures a second", fps && Math.round(fps)], ["Lost packets", now.lost],
-      ["Round trip", now.rtt && milliseconds(1000 * now.rtt)], ["Codecs", codecs.join(", ")], ["Server", new URL(mine.at).host]]);
+    tell([["Picture", size], ["Pictures a second", fps ? Math.round(fps) : ""], ["Lost packets", now.lost],
+      ["Round trip", now.rtt ? milliseconds(1000 * now.rtt) : ""], ["Codecs", codecs.join(", ")], ["Server", new URL(mine.at).host]]);
     drawAll();
   }
   last = now;
