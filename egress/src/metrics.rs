@@ -20,6 +20,7 @@ pub fn text(sample: &Sample) -> Result<String> {
     node(&scrape, sample)?;
     scrape.doors(sample.admissions, sample.told)?;
     sample.http.scrape(&scrape)?;
+    sample.redirects.scrape(&scrape)?;
     scrape.text()
 }
 
@@ -247,6 +248,7 @@ mod tests {
             capacity: Default::default(),
             quality: None,
             http: Taken::default(),
+            redirects: node::watch::Redirects::example(),
         }
     }
 

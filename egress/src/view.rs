@@ -289,4 +289,6 @@ pub struct Sample {
     pub quality: Option<(Sums, [Histogram; 3])>,
     /// What is taken of HTTP.
     pub http: node::http::Taken,
+    /// Viewers sent to an egress.
+    pub redirects: node::watch::Redirects,
 }

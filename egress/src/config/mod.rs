@@ -28,8 +28,16 @@ const JOINS: NonZeroU32 = NonZeroU32::new(50).unwrap();
 /// Where WHEP is served unless told otherwise.
 const WHEP: &str = "/whep";
 /// How paths begin that WHEP must leave alone, besides those of all nodes.
-pub(crate) const OWN_PATHS: [&str; 7] =
-    ["/events", "/events.js", "/broadcasts", "/mountpoint", "/mountpoints", "/portpool", "/viewers"];
+pub(crate) const OWN_PATHS: [&str; 8] = [
+    "/events",
+    "/events.js",
+    "/broadcasts",
+    "/mountpoint",
+    "/mountpoints",
+    "/portpool",
+    "/viewers",
+    "/watch",
+];
 
 /// The flags of an egress, as they were given.
 pub type Flags = node::config::Flags<EgressSettings>;

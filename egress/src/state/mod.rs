@@ -23,6 +23,7 @@ use std::time::Instant;
 use node::auth::{Admission, Rights, Role};
 use node::http::Limits;
 use node::tree::Tree;
+use node::watch::Redirector;
 use node::webhook::Webhooks;
 use tokio::sync::{Notify, watch};
 
@@ -67,6 +68,7 @@ pub struct Egress {
     webhooks: Webhooks,
     records: Mutex<Option<watch::Sender<Records>>>,
     tree: OnceLock<Tree>,
+    redirector: Arc<Redirector>,
 }
 
 impl Egress {
@@ -94,6 +96,7 @@ impl Egress {
             books: Mutex::new(Books::new(config.server.pool().cloned())),
             limits: Limits::new(config.node.http.clone()),
             capacity: Capacity::new(config.most),
+            redirector: Arc::new(Redirector::new(&config.node)),
             config,
             started,
             created: crate::now_ms(),
@@ -111,12 +114,20 @@ impl Egress {
             records: Mutex::new(Some(records)),
             tree: OnceLock::new(),
         };
-        Ok((Arc::new(egress), wanted))
+        let egress = Arc::new(egress);
+        let own = Arc::downgrade(&egress);
+        egress.redirector.is_egress(Box::new(move |session| own.upgrade()?.entry_for(session)));
+        Ok((egress, wanted))
     }
 
     /// Who may watch.
     pub fn admission(&self) -> &Arc<Admission> {
         &self.admission
+    }
+
+    /// Where viewers are sent to whom this node cannot serve, or who have not come to any yet.
+    pub fn redirector(&self) -> &Arc<Redirector> {
+        &self.redirector
     }
 
     /// Who is told what happens.

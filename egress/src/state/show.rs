@@ -70,6 +70,7 @@ impl Egress {
                 (quality.sums(), quality.histograms())
             }),
             http: self.limits.taken(),
+            redirects: self.redirector.redirects(),
         }
     }
 
@@ -171,7 +172,7 @@ impl Egress {
         })
     }
 
-    fn tree_view(&self) -> TreeView {
+    pub(super) fn tree_view(&self) -> TreeView {
         self.tree.get().map(|tree| tree.view().borrow().clone()).unwrap_or_default()
     }
 

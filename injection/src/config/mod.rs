@@ -20,7 +20,7 @@ const DEFAULTS: Defaults = Defaults { node_id: "injection-1", api_port: 7070 };
 /// Where publishers publish.
 const DEFAULT_WHIP: &str = "/whip";
 /// How paths begin that WHIP must leave alone, besides those of all nodes.
-pub(crate) const OWN_PATHS: [&str; 4] = ["/publish", "/standing", "/session", "/sessions"];
+pub(crate) const OWN_PATHS: [&str; 5] = ["/publish", "/standing", "/session", "/sessions", "/watch"];
 
 /// The flags of an injection, as they were given.
 pub type Flags = node::config::Flags<InjectionSettings>;

@@ -27,6 +27,7 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use node::auth::{Admission, Rights, Role};
 use node::http::Limits;
 use node::tree::Tree;
+use node::watch::Redirector;
 use node::webhook::Webhooks;
 use serde_json::json;
 use tokio::sync::{Notify, mpsc, oneshot};
@@ -74,6 +75,7 @@ pub struct Injector {
     webhooks: Webhooks,
     totals: Arc<Totals>,
     orphans: Mutex<Orphans>,
+    redirector: Arc<Redirector>,
     /// Its RTMP connections.
     pub rtmp: Rtmp,
     started: Instant,
@@ -123,6 +125,7 @@ impl Injector {
         let webhooks = Webhooks::start(config.auth.webhook.clone(), &config.node_id, &config.tree_id);
         let rtmp = Rtmp::new(config.rtmp_waiting, config.rtmp_waiting_each);
         let injector = Injector {
+            redirector: Arc::new(Redirector::new(&config)),
             state: Mutex::new(State { restored: store.is_none(), ..State::default() }),
             limits: Limits::new(config.http.clone()),
             config,
@@ -159,6 +162,11 @@ impl Injector {
     /// Who may publish.
     pub fn admission(&self) -> &Arc<Admission> {
         &self.admission
+    }
+
+    /// Where viewers are sent to.
+    pub fn redirector(&self) -> &Arc<Redirector> {
+        &self.redirector
     }
 
     /// Who is told what happens.

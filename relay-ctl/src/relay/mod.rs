@@ -54,6 +54,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use node::http::Limits;
+use node::watch::Redirector;
 use tokio::sync::{Mutex, Notify, watch as version};
 
 use crate::config::Config;
@@ -98,6 +99,8 @@ pub struct Relay {
     membership: Membership,
     /// What has happened since the daemon started, for the metrics.
     counters: Counters,
+    /// Where viewers are sent to.
+    redirector: Arc<Redirector>,
 }
 
 impl Relay {
@@ -109,6 +112,11 @@ impl Relay {
     /// What may be taken of it by HTTP.
     pub fn limits(&self) -> &Arc<Limits> {
         &self.limits
+    }
+
+    /// Where viewers are sent to.
+    pub fn redirector(&self) -> &Arc<Redirector> {
+        &self.redirector
     }
 
     /// What has happened since the daemon started.

@@ -43,6 +43,8 @@ pub struct Sample {
     pub forwarder: Forwarder,
     /// What is taken of HTTP.
     pub http: node::http::Taken,
+    /// Viewers sent to an egress.
+    pub redirects: node::watch::Redirects,
 }
 
 impl Relay {
@@ -82,7 +84,8 @@ impl Relay {
                 ..report::stream(key, stream, audio, own)
             })
             .collect();
-        Sample { status, children, streams, totals, forwarder, http: self.limits.taken() }
+        let (http, redirects) = (self.limits.taken(), self.redirector.redirects());
+        Sample { status, children, streams, totals, forwarder, http, redirects }
     }
 
     /// What is wrong, without reading every stream that `status` takes.

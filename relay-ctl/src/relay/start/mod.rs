@@ -5,8 +5,10 @@ mod predecessor;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
+use std::sync::Arc;
 
 use node::http::Limits;
+use node::watch::Redirector;
 use relay_common::layout::Child;
 use tokio::sync::{Mutex, Notify, watch};
 
@@ -127,6 +129,7 @@ impl Relay {
         let streams = StreamTable::new(Pins::new(&config.pin_root, &config.interface), config.listen.ports);
         let relay = Relay {
             limits: Limits::new(config.http.clone()),
+            redirector: Arc::new(Redirector::new(&config)),
             config,
             netlink,
             state: Mutex::new(state),
