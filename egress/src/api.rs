@@ -191,6 +191,7 @@ fn state_of(egress: &Egress, session: &str) -> Value {
             "sessionId": session,
             "exists": true,
             "active": egress.notices().is_active(session),
+            "cutOff": egress.notices().is_cut_off(session),
             "viewers": egress.audience().of(session),
         }),
     }

@@ -4,13 +4,15 @@
 //! `audience` (viewers), [`Notices`] (what viewers are told).
 //!
 //! What it does with these: `change` (mountpoints begin and end, one change at a time), `serving` (the server comes and goes),
-//! `pulse` (whether media arrives, seen twice a second), `tree` (what Redis says), `sources` (whose media is taken), `show` (what HTTP shows). `error`: why not.
+//! `pulse` (whether media arrives, seen four times a second), `place` (whether it can), `tree` (what Redis says), `sources` (whose
+//! media is taken), `show` (what HTTP shows). `error`: why not.
 
 mod audience;
 mod change;
 mod error;
 mod link;
 mod media;
+mod place;
 mod pulse;
 mod serving;
 mod show;
@@ -29,6 +31,7 @@ use tokio::sync::{Notify, watch};
 
 use crate::capacity::{Capacity, Place};
 use crate::config::Config;
+use crate::lifecycle::Standing;
 use crate::mountpoints::{Books, Mountpoint};
 use crate::notices::Notices;
 use crate::quality::Quality;
@@ -36,6 +39,7 @@ use crate::records::Records;
 use crate::server::{self, Server};
 use link::Link;
 use media::Media;
+use place::Where;
 use sources::Sources;
 
 pub use audience::{Audience, COUNTER_OFFER_HOLDS, Reply, Seated, Tie};
@@ -57,6 +61,7 @@ pub struct Egress {
     wake: Notify,
     media: Media,
     sources: Sources,
+    place: Where,
     server: Arc<dyn Server>,
     link: Link,
     audience: Arc<Audience>,
@@ -97,6 +102,7 @@ impl Egress {
             limits: Limits::new(config.node.http.clone()),
             capacity: Capacity::new(config.most),
             redirector: Arc::new(Redirector::new(&config.node)),
+            place: Where::new(config.cut_off_grace),
             config,
             started,
             created: crate::now_ms(),
@@ -133,6 +139,17 @@ impl Egress {
     /// Who is told what happens.
     pub fn webhooks(&self) -> &Webhooks {
         &self.webhooks
+    }
+
+    /// How it stands in its tree, and every change of that.
+    pub fn standing(&self) -> watch::Receiver<Standing> {
+        self.place.standing()
+    }
+
+    /// Why there are no mountpoints at present, if there are to be none.
+    fn released_for(&self) -> Option<String> {
+        let standing = self.standing().borrow().clone();
+        standing.cut().filter(|_| standing.is_released()).map(ToString::to_string)
     }
 
     /// What viewers are told.
@@ -173,7 +190,10 @@ impl Egress {
         let books = self.books();
         let found = books.get(session).cloned();
         found.ok_or_else(|| match books.wants(session) {
-            true => EgressError::NotReady(session.to_owned()),
+            true => match self.released_for() {
+                Some(why) => EgressError::CutOff(why),
+                None => EgressError::NotReady(session.to_owned()),
+            },
             false => EgressError::UnknownSession(session.to_owned()),
         })
     }

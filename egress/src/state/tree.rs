@@ -50,7 +50,8 @@ impl Follows for Egress {
         let [viewers, max_viewers] =
             self.capacity.viewers().map(|count| count.try_into().unwrap_or(u32::MAX));
         let whep_path = Some(&self.config.whep_path).filter(|path| *path != WHEP).cloned();
-        Particulars { viewers, max_viewers, whep_path, ..Particulars::default() }
+        let cut_off = self.standing().borrow().cut().is_some();
+        Particulars { cut_off, viewers, max_viewers, whep_path, ..Particulars::default() }
     }
 }
 
