@@ -42,13 +42,14 @@ impl Follows for Egress {
     }
 
     async fn health(&self) -> String {
-        if self.troubles().is_empty() { "active" } else { "degraded" }.to_owned()
+        let word = if self.troubles().is_empty() { "active" } else { "degraded" };
+        self.drain.word().unwrap_or(word).to_owned()
     }
 
     fn particulars(&self) -> Particulars {
         let [viewers, max_viewers] =
             self.capacity.viewers().map(|count| count.try_into().unwrap_or(u32::MAX));
-        Particulars { viewers, max_viewers, ..Particulars::default() }
+        Particulars { viewers, max_viewers, draining: self.drain.is_on(), ..Particulars::default() }
     }
 }
 
