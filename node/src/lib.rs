@@ -17,6 +17,7 @@
 //! - [`port`]: who holds a port that is wanted.
 //! - [`pace`]: how many events become one look, without I/O.
 //! - [`backoff`]: pauses between attempts; [`muffled`]: warnings that could come by the thousand.
+//! - [`directory`]: who there is in a tree, and where a viewer is to go.
 //! - [`event`]: what is published about a tree; [`sessions`]: its sessions.
 //! - [`commands`]: a connection for what a node keeps in Redis besides.
 //! - [`sweep`]: names in Redis whose hash has expired, without I/O.

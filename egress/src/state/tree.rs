@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::Instant;
 
-use node::directory::Particulars;
+use node::directory::{Particulars, WHEP};
 use node::media::VideoCodec;
 use node::record::{NodeType, Place, Registration};
 use node::sessions::{Session, SessionChange};
@@ -49,7 +49,9 @@ impl Follows for Egress {
     fn particulars(&self) -> Particulars {
         let [viewers, max_viewers] =
             self.capacity.viewers().map(|count| count.try_into().unwrap_or(u32::MAX));
-        Particulars { viewers, max_viewers, draining: self.drain.is_on(), ..Particulars::default() }
+        let whep_path = Some(&self.config.whep_path).filter(|path| *path != WHEP).cloned();
+        let draining = self.drain.is_on();
+        Particulars { viewers, max_viewers, whep_path, draining, ..Particulars::default() }
     }
 }
 
