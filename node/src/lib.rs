@@ -4,6 +4,7 @@
 //! - [`http`]: the API that all nodes have; [`auth`]: who may do what; [`view`], [`metrics`]: what it shows.
 //! - [`outgoing`]: requests that the node makes of others; [`webhook`]: who is told what happens.
 //! - [`cli`], [`daemon`]: the frame of a program: exit codes, log, signals.
+//! - [`drain`]: a node that is emptied before it goes.
 //! - [`doctor`]: what a node needs, whether it is there, and what mends it.
 //! - [`contract`]: the names of everything in Redis; [`media`]: kinds, codecs, SSRCs and RTP headers.
 //! - [`record`]: a node as Redis has it; [`addresses`]: those of this host; [`topology`]: from what Redis says to commands, without I/O.
@@ -36,6 +37,7 @@ pub mod contract;
 pub mod daemon;
 pub mod directory;
 pub mod doctor;
+pub mod drain;
 pub mod event;
 pub mod http;
 pub mod ice;

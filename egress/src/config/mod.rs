@@ -14,6 +14,7 @@ use node::auth::AuthConfig;
 use node::config::{
     ConfigError, Defaults, NodeConfig, Settings, base_path, count, ice_servers, rate, seconds,
 };
+use node::drain::DEFAULT_LIMIT;
 use node::http::Rate;
 use node::ice::IceServers;
 use node::prefix::Prefix;
@@ -25,7 +26,7 @@ use settings::*;
 use crate::capacity::Most;
 
 /// What is so unless told otherwise.
-const DEFAULTS: Defaults = Defaults { node_id: "egress-1", api_port: 7073 };
+const DEFAULTS: Defaults = Defaults { node_id: "egress-1", api_port: 7073, drain_limit: DEFAULT_LIMIT };
 /// Joins of one client a second unless told otherwise.
 const JOINS: NonZeroU32 = NonZeroU32::new(50).unwrap();
 /// How long mountpoints are kept unless told otherwise.

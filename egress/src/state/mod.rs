@@ -4,11 +4,12 @@
 //! `audience` (viewers), [`Notices`] (what viewers are told).
 //!
 //! What it does with these: `change` (mountpoints begin and end, one change at a time), `serving` (the server comes and goes),
-//! `pulse` (whether media arrives, seen four times a second), `place` (whether it can), `tree` (what Redis says), `sources` (whose
-//! media is taken), `show` (what HTTP shows). `error`: why not.
+//! `drain` (it is emptied before it goes), `pulse` (whether media arrives, seen four times a second), `place` (whether it can),
+//! `tree` (what Redis says), `sources` (whose media is taken), `show` (what HTTP shows). `error`: why not.
 
 mod audience;
 mod change;
+mod drain;
 mod error;
 mod link;
 mod media;
@@ -23,6 +24,7 @@ use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Instant;
 
 use node::auth::{Admission, Rights, Role};
+use node::drain::Drain;
 use node::http::Limits;
 use node::tree::Tree;
 use node::watch::Redirector;
@@ -74,6 +76,7 @@ pub struct Egress {
     records: Mutex<Option<watch::Sender<Records>>>,
     tree: OnceLock<Tree>,
     redirector: Arc<Redirector>,
+    drain: Drain,
 }
 
 impl Egress {
@@ -103,6 +106,7 @@ impl Egress {
             capacity: Capacity::new(config.most),
             redirector: Arc::new(Redirector::new(&config.node)),
             place: Where::new(config.cut_off_grace),
+            drain: Drain::new(config.node.drain_limit, "viewers"),
             config,
             started,
             created: crate::now_ms(),

@@ -43,15 +43,15 @@ impl Follows for Egress {
     }
 
     async fn health(&self) -> String {
-        self.standing().to_owned()
+        self.status_word().to_owned()
     }
 
     fn particulars(&self) -> Particulars {
         let [viewers, max_viewers] =
             self.capacity.viewers().map(|count| count.try_into().unwrap_or(u32::MAX));
         let whep_path = Some(&self.config.whep_path).filter(|path| *path != WHEP).cloned();
-        let cut_off = self.standing().borrow().cut().is_some();
-        Particulars { cut_off, viewers, max_viewers, whep_path, ..Particulars::default() }
+        let (draining, cut_off) = (self.drain.is_on(), self.standing().borrow().cut().is_some());
+        Particulars { draining, cut_off, viewers, max_viewers, whep_path }
     }
 }
 
@@ -66,13 +66,15 @@ impl Egress {
     pub(super) fn entry_for(&self, session: &str) -> Option<Entry> {
         self.shown(session).ok()?;
         let parent = self.tree_view().topology.parent;
-        let entry = Entry::new(&self.registration(), self.standing(), parent, self.particulars());
+        let entry = Entry::new(&self.registration(), self.status_word(), parent, self.particulars());
         let url = self.config.node.public_url.clone().unwrap_or_else(|| BESIDE.to_owned());
         Some(Entry { url, ..entry })
     }
 
-    fn standing(&self) -> &'static str {
-        if self.troubles().is_empty() { "active" } else { "degraded" }
+    /// `active`, or why not.
+    fn status_word(&self) -> &'static str {
+        let word = if self.troubles().is_empty() { "active" } else { "degraded" };
+        self.drain.word().unwrap_or(word)
     }
 
     /// What the egress says of itself in Redis.

@@ -7,6 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 use std::sync::Arc;
 
+use node::drain::Drain;
 use node::http::Limits;
 use node::watch::Redirector;
 use relay_common::layout::Child;
@@ -130,6 +131,7 @@ impl Relay {
         let relay = Relay {
             limits: Limits::new(config.http.clone()),
             redirector: Arc::new(Redirector::new(&config)),
+            drain: Drain::new(config.drain_limit, "children"),
             config,
             netlink,
             state: Mutex::new(state),
