@@ -27,6 +27,7 @@
 pub mod capture;
 mod children;
 mod counters;
+mod drain;
 mod egress;
 mod error;
 mod families;
@@ -53,7 +54,9 @@ mod watch;
 use std::sync::Arc;
 use std::time::Duration;
 
+use node::drain::Drain;
 use node::http::Limits;
+use node::watch::Redirector;
 use tokio::sync::{Mutex, Notify, watch as version};
 
 use crate::config::Config;
@@ -98,6 +101,10 @@ pub struct Relay {
     membership: Membership,
     /// What has happened since the daemon started, for the metrics.
     counters: Counters,
+    /// Where viewers are sent to.
+    redirector: Arc<Redirector>,
+    /// Whether it is to be emptied, and how far it is.
+    drain: Drain,
 }
 
 impl Relay {
@@ -109,6 +116,11 @@ impl Relay {
     /// What may be taken of it by HTTP.
     pub fn limits(&self) -> &Arc<Limits> {
         &self.limits
+    }
+
+    /// Where viewers are sent to.
+    pub fn redirector(&self) -> &Arc<Redirector> {
+        &self.redirector
     }
 
     /// What has happened since the daemon started.

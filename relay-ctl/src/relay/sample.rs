@@ -43,6 +43,8 @@ pub struct Sample {
     pub forwarder: Forwarder,
     /// What is taken of HTTP.
     pub http: node::http::Taken,
+    /// Viewers sent to an egress.
+    pub redirects: node::watch::Redirects,
 }
 
 impl Relay {
@@ -82,7 +84,8 @@ impl Relay {
                 ..report::stream(key, stream, audio, own)
             })
             .collect();
-        Sample { status, children, streams, totals, forwarder, http: self.limits.taken() }
+        let (http, redirects) = (self.limits.taken(), self.redirector.redirects());
+        Sample { status, children, streams, totals, forwarder, http, redirects }
     }
 
     /// What is wrong, without reading every stream that `status` takes.
@@ -130,6 +133,8 @@ impl Relay {
         status.warnings.extend(state.warnings.iter().cloned());
         status.warnings.extend(state.probes.warnings());
         status.warnings.extend(state.name_warnings());
+        status.warnings.extend(self.drain.warning());
+        status.drain = self.drain.shown();
         for child in children {
             if let Some(problem) = &child.problem {
                 status.problems.push(format!("child {}: {problem}", child.name));
@@ -230,6 +235,7 @@ impl State {
                 egress: BTreeMap::new(),
                 receive_overflow: Some(sockets.receive_overflow()),
             },
+            drain: None,
             problems: Vec::new(),
             warnings: Vec::new(),
         }
