@@ -65,7 +65,9 @@ pub fn routers(egress: Arc<Egress>) -> (HttpService, Option<HttpService>) {
         .route("/mountpoint/{session}/destroy", post(destroy))
         .with_state(egress.clone());
     let has_admin = egress.config.auth.admin.is_some();
-    let routes = http::router(egress.clone()).merge(own).merge(whep::router(egress, door.clone()));
+    let tree = node::overview::router(&egress.config.node);
+    let routes =
+        http::router(egress.clone()).merge(own).merge(tree).merge(whep::router(egress, door.clone()));
     wish::services(&routes, access, &door, has_admin)
 }
 

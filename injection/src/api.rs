@@ -44,7 +44,9 @@ pub fn routers(injector: Arc<Injector>) -> (HttpService, Option<HttpService>) {
         ..Access::default()
     };
     let has_admin = config.auth.admin.is_some();
-    let routes = http::router(injector.clone()).merge(own).merge(whip::router(injector, door.clone()));
+    let tree = node::overview::router(&injector.config().node);
+    let routes =
+        http::router(injector.clone()).merge(own).merge(tree).merge(whip::router(injector, door.clone()));
     wish::services(&routes, access, &door, has_admin)
 }
 

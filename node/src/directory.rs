@@ -7,6 +7,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
+use crate::flow::Flow;
 use crate::record::{NodeType, Registration};
 
 /// A node, as it wants to be seen by the whole tree. What an older node does not write has its default.
@@ -47,6 +48,9 @@ pub struct Particulars {
     /// The most that it takes.
     #[serde(default)]
     pub max_viewers: u32,
+    /// What came to it in the last seconds; of an injection, what it sent. The node's tree fills it in.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub flow: Option<Flow>,
 }
 
 impl Entry {

@@ -7,6 +7,7 @@
 //! - [`doctor`]: what a node needs, whether it is there, and what mends it.
 //! - [`contract`]: the names of everything in Redis; [`media`]: kinds, codecs, SSRCs and RTP headers.
 //! - [`record`]: a node as Redis has it; [`addresses`]: those of this host; [`topology`]: from what Redis says to commands, without I/O.
+//! - [`directory`]: who there is in a tree; [`flow`]: what comes to a node; [`overview`]: a whole tree at one look.
 //! - [`resolve`]: from a host's name to the address that is used.
 //! - [`prefix`]: prefixes of addresses; [`sources`]: where media is taken from, without I/O.
 //! - [`udp`]: sockets for media, and what they had to drop.
@@ -35,6 +36,7 @@ pub mod daemon;
 pub mod directory;
 pub mod doctor;
 pub mod event;
+pub mod flow;
 pub mod http;
 pub mod ice;
 pub mod keyframe;
@@ -42,6 +44,7 @@ pub mod media;
 pub mod metrics;
 pub mod muffled;
 pub mod outgoing;
+pub mod overview;
 pub mod pace;
 pub mod port;
 pub mod prefix;

@@ -42,7 +42,8 @@ pub fn router(relay: Arc<Relay>) -> Router {
         limits: relay.limits().clone(),
         ..Access::default()
     };
-    http::guard(http::router(relay).merge(own), access)
+    let tree = node::overview::router(config);
+    http::guard(http::router(relay).merge(own).merge(tree), access)
 }
 
 impl Base for Relay {

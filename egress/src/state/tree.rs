@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::time::Instant;
 
 use node::directory::Particulars;
+use node::flow::Received;
 use node::media::VideoCodec;
 use node::record::{NodeType, Place, Registration};
 use node::sessions::{Session, SessionChange};
@@ -49,6 +50,12 @@ impl Follows for Egress {
         let [viewers, max_viewers] =
             self.capacity.viewers().map(|count| count.try_into().unwrap_or(u32::MAX));
         Particulars { viewers, max_viewers, ..Particulars::default() }
+    }
+
+    async fn received(&self) -> Option<Received> {
+        let lanes = self.media.received().into_iter();
+        let (packets, bytes) = lanes.fold((0, 0), |sum, lane| (sum.0 + lane.0, sum.1 + lane.1));
+        Some(Received { packets, bytes, lost: self.media.lost() })
     }
 }
 

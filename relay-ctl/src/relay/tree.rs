@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::time::Instant;
 
+use node::flow::Received;
 use node::record::{Place, Registration};
 use node::sessions::SessionChange;
 use node::topology::{ChildChange, Upstream};
@@ -73,6 +74,10 @@ impl Follows for Relay {
     async fn health(&self) -> String {
         let state = self.state.lock().await;
         if state.problem.is_none() { "active" } else { "degraded" }.to_owned()
+    }
+
+    async fn received(&self) -> Option<Received> {
+        Some(self.totals().await)
     }
 }
 
