@@ -235,6 +235,7 @@ mod tests {
             sources: vec!["any".to_owned()],
             dropped: BTreeMap::from([("audio", BTreeMap::from([("rtcp", 1)]))]),
             keyframes: Keyframes { asked: 2, passed_on: 1 },
+            drain: None,
             problems: Vec::new(),
             warnings: Vec::new(),
         };

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use node::drain::DrainView;
 use node::media::{Ssrc, VideoCodec};
 use node::topology::TopologyView;
 use node::tree::RedisView;
@@ -58,6 +59,9 @@ pub struct Status {
     pub dropped: BTreeMap<&'static str, BTreeMap<&'static str, u64>>,
     /// Requests for keyframes.
     pub keyframes: Keyframes,
+    /// How far the node is with giving away what it has; absent while it is not to.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub drain: Option<DrainView>,
     /// What is wrong, each a sentence; empty when healthy.
     pub problems: Vec<String>,
     /// What is worth knowing and keeps nobody from watching.

@@ -4,6 +4,7 @@
 //! - [`http`]: the API that all nodes have; [`auth`]: who may do what; [`view`], [`metrics`]: what it shows.
 //! - [`outgoing`]: requests that the node makes of others; [`webhook`]: who is told what happens.
 //! - [`cli`], [`daemon`]: the frame of a program: exit codes, log, signals.
+//! - [`drain`]: a node that is emptied before it goes.
 //! - [`doctor`]: what a node needs, whether it is there, and what mends it.
 //! - [`contract`]: the names of everything in Redis; [`media`]: kinds, codecs, SSRCs and RTP headers.
 //! - [`record`]: a node as Redis has it; [`addresses`]: those of this host; [`topology`]: from what Redis says to commands, without I/O.
@@ -17,6 +18,7 @@
 //! - [`port`]: who holds a port that is wanted.
 //! - [`pace`]: how many events become one look, without I/O.
 //! - [`backoff`]: pauses between attempts; [`muffled`]: warnings that could come by the thousand.
+//! - [`directory`]: who there is in a tree, and where a viewer is to go.
 //! - [`event`]: what is published about a tree; [`sessions`]: its sessions.
 //! - [`commands`]: a connection for what a node keeps in Redis besides.
 //! - [`sweep`]: names in Redis whose hash has expired, without I/O.
@@ -35,6 +37,7 @@ pub mod contract;
 pub mod daemon;
 pub mod directory;
 pub mod doctor;
+pub mod drain;
 pub mod event;
 pub mod flow;
 pub mod http;

@@ -96,6 +96,11 @@ impl Tree {
         let _ = self.requests.send(Request::Register(Box::new(registration)));
     }
 
+    /// What the registration says of the node is different now: it is written at once, not with the next look at the node.
+    pub fn register_again(&self) {
+        let _ = self.requests.send(Request::RegisterAgain);
+    }
+
     /// Takes the registration back, within a second if Redis lets us, and ends.
     pub async fn stop(&self) {
         let (done, answer) = oneshot::channel();

@@ -11,6 +11,7 @@ use std::num::NonZeroU32;
 
 use node::auth::AuthConfig;
 use node::config::{ConfigError, Defaults, NodeConfig, Settings, base_path, count, ice_servers, rate};
+use node::drain::DEFAULT_LIMIT;
 use node::http::Rate;
 use node::ice::IceServers;
 use node::prefix::Prefix;
@@ -22,7 +23,7 @@ use settings::*;
 use crate::capacity::Most;
 
 /// What is so unless told otherwise.
-const DEFAULTS: Defaults = Defaults { node_id: "egress-1", api_port: 7073 };
+const DEFAULTS: Defaults = Defaults { node_id: "egress-1", api_port: 7073, drain_limit: DEFAULT_LIMIT };
 /// Joins of one client a second unless told otherwise.
 const JOINS: NonZeroU32 = NonZeroU32::new(50).unwrap();
 /// Where WHEP is served unless told otherwise.

@@ -4,10 +4,11 @@
 //! `audience` (viewers), [`Notices`] (what viewers are told).
 //!
 //! What it does with these: `change` (mountpoints begin and end, one change at a time), `serving` (the server comes and goes),
-//! `pulse` (whether media arrives, seen twice a second), `tree` (what Redis says), `sources` (whose media is taken), `show` (what HTTP shows). `error`: why not.
+//! `drain` (it is emptied before it goes), `pulse` (whether media arrives, seen twice a second), `tree` (what Redis says), `sources` (whose media is taken), `show` (what HTTP shows). `error`: why not.
 
 mod audience;
 mod change;
+mod drain;
 mod error;
 mod link;
 mod media;
@@ -21,6 +22,7 @@ use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Instant;
 
 use node::auth::{Admission, Rights, Role};
+use node::drain::Drain;
 use node::http::Limits;
 use node::tree::Tree;
 use node::webhook::Webhooks;
@@ -67,6 +69,7 @@ pub struct Egress {
     webhooks: Webhooks,
     records: Mutex<Option<watch::Sender<Records>>>,
     tree: OnceLock<Tree>,
+    drain: Drain,
 }
 
 impl Egress {
@@ -94,6 +97,7 @@ impl Egress {
             books: Mutex::new(Books::new(config.server.pool().cloned())),
             limits: Limits::new(config.node.http.clone()),
             capacity: Capacity::new(config.most),
+            drain: Drain::new(config.node.drain_limit, "viewers"),
             config,
             started,
             created: crate::now_ms(),

@@ -206,6 +206,7 @@ impl Egress {
         warnings.extend(self.misgivings());
         warnings.extend(self.sources.warning());
         warnings.extend(self.media.warnings());
+        warnings.extend(self.drain.warning());
         let (connected, connecting, served) = self.audience.count();
         let (asked, passed_on) = self.media.keyframes.counts();
         let [audio, video] = Kind::BOTH.map(|kind| self.media.lane(kind));
@@ -240,6 +241,7 @@ impl Egress {
             sources: self.media.senders.shown(),
             dropped: Kind::BOTH.into_iter().map(|kind| (kind.name(), self.media.dropped(kind))).collect(),
             keyframes: Keyframes { asked, passed_on },
+            drain: self.drain.shown(),
             problems,
             warnings,
         }

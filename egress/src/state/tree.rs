@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::Instant;
 
-use node::directory::Particulars;
+use node::directory::{Particulars, WHEP};
 use node::flow::Received;
 use node::media::VideoCodec;
 use node::record::{NodeType, Place, Registration};
@@ -43,13 +43,16 @@ impl Follows for Egress {
     }
 
     async fn health(&self) -> String {
-        if self.troubles().is_empty() { "active" } else { "degraded" }.to_owned()
+        let word = if self.troubles().is_empty() { "active" } else { "degraded" };
+        self.drain.word().unwrap_or(word).to_owned()
     }
 
     fn particulars(&self) -> Particulars {
         let [viewers, max_viewers] =
             self.capacity.viewers().map(|count| count.try_into().unwrap_or(u32::MAX));
-        Particulars { viewers, max_viewers, ..Particulars::default() }
+        let whep_path = Some(&self.config.whep_path).filter(|path| *path != WHEP).cloned();
+        let draining = self.drain.is_on();
+        Particulars { viewers, max_viewers, whep_path, draining, ..Particulars::default() }
     }
 
     async fn received(&self) -> Option<Received> {

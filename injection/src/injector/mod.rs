@@ -9,6 +9,7 @@
 //! A session is created wholly or not at all: whatever fails on the way, what was made before it is undone
 //! ([`Injector::create`]).
 
+mod drain;
 mod error;
 mod keep;
 mod link;
@@ -25,6 +26,7 @@ use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use node::auth::{Admission, Rights, Role};
+use node::drain::Drain;
 use node::http::Limits;
 use node::tree::Tree;
 use node::webhook::Webhooks;
@@ -78,6 +80,7 @@ pub struct Injector {
     pub rtmp: Rtmp,
     started: Instant,
     created: u64,
+    drain: Drain,
 }
 
 #[derive(Default)]
@@ -125,6 +128,7 @@ impl Injector {
         let injector = Injector {
             state: Mutex::new(State { restored: store.is_none(), ..State::default() }),
             limits: Limits::new(config.http.clone()),
+            drain: Drain::new(config.drain_limit, "publications"),
             config,
             outlets,
             feedback,

@@ -187,6 +187,7 @@ impl Base for Injector {
         warnings.extend(self.misgivings());
         warnings.extend(self.admission.warnings());
         warnings.extend(self.webhooks.problem());
+        warnings.extend(self.drain.warning());
         view::Status {
             node_id: self.config.node_id.clone(),
             node_type: "injection",
@@ -219,6 +220,7 @@ impl Base for Injector {
                 unresolved: self.recipients.unresolved(),
             },
             keyframes: view::Keyframes { asked, passed_on },
+            drain: self.drain.shown(),
             problems,
             warnings,
         }

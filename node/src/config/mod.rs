@@ -120,6 +120,8 @@ pub struct Defaults {
     pub node_id: &'static str,
     /// `api-port`.
     pub api_port: u16,
+    /// `drain-limit`.
+    pub drain_limit: Duration,
 }
 
 /// What every node is configured with, checked.
@@ -137,6 +139,8 @@ pub struct NodeConfig {
     pub public_url: Option<String>,
     /// The tree in Redis; a node run without has none.
     pub tree: Option<TreeConfig>,
+    /// How long giving away what the node has may take before it ends.
+    pub drain_limit: Duration,
     /// What requests that change something must know.
     pub token: Option<Secret>,
     /// What requests that read must know.
@@ -189,6 +193,7 @@ impl NodeConfig {
             hosts: Hosts::new(names.into_iter().chain(host.clone())),
             host,
             read_token: read_token.map(|token| token.value),
+            drain_limit: settings.get(&DRAIN_LIMIT, seconds)?.unwrap_or(defaults.drain_limit),
             tree: redis.map(|redis| TreeConfig { redis, grace }),
             api: api(settings, token.is_some(), defaults.api_port)?,
             http: HttpConfig::new(settings)?,

@@ -1,7 +1,8 @@
 //! Base paths of WHIP and WHEP.
 
 /// What every node serves besides ([`crate::http::router`]).
-const OF_ALL: [&str; 7] = ["/status", "/topology", "/refresh", "/metrics", "/healthz", "/readyz", "/tree"];
+const OF_ALL: [&str; 8] =
+    ["/status", "/topology", "/refresh", "/drain", "/metrics", "/healthz", "/readyz", "/tree"];
 
 /// A base path, without a slash at its end. `example`: a good one. `own`: how the node's own paths begin, besides those that every
 /// node has.

@@ -142,9 +142,13 @@ fn state(facts: &Facts, edges: &Edges, id: &str, node: &NodeFacts) -> (State, Ve
         found.push((State::CutOff, cut_off(facts, edges, id)));
     }
     if said.draining {
-        found.push((State::Draining, "it takes nobody any more, and gives away whom it has".to_owned()));
+        let why = match registration.status.as_str() {
+            "drained" => "it takes nobody any more, and has nobody left: it can be stopped",
+            _ => "it takes nobody any more, and gives away whom it has",
+        };
+        found.push((State::Draining, why.to_owned()));
     }
-    if registration.status != "active" {
+    if !["active", "draining", "drained"].contains(&registration.status.as_str()) {
         let (status, url) = (&registration.status, &entry.url);
         found.push((State::Degraded, format!("it says that it is {status}; {url}/status tells why")));
     }

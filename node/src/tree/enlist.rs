@@ -18,6 +18,7 @@ use crate::redis::script;
 impl<F: Follows> Keeper<F> {
     /// Writes the registration. Being refused is a problem, but reading goes on.
     pub(super) async fn register(&mut self, link: &mut Link) -> Result<(), Failure> {
+        self.inbox.is_stale = false;
         if let Some(registration) = self.inbox.registration.take() {
             // The name is in every key and channel: it stays.
             let id = std::mem::take(&mut self.registration.id);

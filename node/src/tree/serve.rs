@@ -79,7 +79,7 @@ impl<F: Follows> Keeper<F> {
             self.tell(changes).await;
         } else if !self.inbox.written.is_empty() {
             self.compare(link).await?;
-        } else if self.inbox.registration.is_some() || self.rewrite_at <= instant {
+        } else if self.inbox.registration.is_some() || self.inbox.is_stale || self.rewrite_at <= instant {
             self.register(link).await?;
         } else if self.session_looks().into_iter().any(due) {
             self.look_at_sessions(link).await?;

@@ -30,6 +30,7 @@ mod notifications_are_kept_on;
 mod published_events_are_enough;
 mod sessions_are_told_when_they_change;
 mod the_directory_has_who_is_there;
+mod the_directory_says_who_carries_a_session;
 mod the_parent_is_followed;
 mod the_registration_is_kept_alive;
 mod the_return_of_redis_is_used_at_once;

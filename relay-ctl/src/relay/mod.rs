@@ -27,6 +27,7 @@
 pub mod capture;
 mod children;
 mod counters;
+mod drain;
 mod egress;
 mod error;
 mod families;
@@ -53,6 +54,7 @@ mod watch;
 use std::sync::Arc;
 use std::time::Duration;
 
+use node::drain::Drain;
 use node::http::Limits;
 use tokio::sync::{Mutex, Notify, watch as version};
 
@@ -98,6 +100,8 @@ pub struct Relay {
     membership: Membership,
     /// What has happened since the daemon started, for the metrics.
     counters: Counters,
+    /// Whether it is to be emptied, and how far it is.
+    drain: Drain,
 }
 
 impl Relay {

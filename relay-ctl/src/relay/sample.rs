@@ -145,6 +145,8 @@ impl Relay {
         status.warnings.extend(state.warnings.iter().cloned());
         status.warnings.extend(state.probes.warnings());
         status.warnings.extend(state.name_warnings());
+        status.warnings.extend(self.drain.warning());
+        status.drain = self.drain.shown();
         for child in children {
             if let Some(problem) = &child.problem {
                 status.problems.push(format!("child {}: {problem}", child.name));
@@ -245,6 +247,7 @@ impl State {
                 egress: BTreeMap::new(),
                 receive_overflow: Some(sockets.receive_overflow()),
             },
+            drain: None,
             problems: Vec::new(),
             warnings: Vec::new(),
         }

@@ -6,6 +6,7 @@ mod predecessor;
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
+use node::drain::Drain;
 use node::http::Limits;
 use relay_common::layout::Child;
 use tokio::sync::{Mutex, Notify, watch};
@@ -127,6 +128,7 @@ impl Relay {
         let streams = StreamTable::new(Pins::new(&config.pin_root, &config.interface), config.listen.ports);
         let relay = Relay {
             limits: Limits::new(config.http.clone()),
+            drain: Drain::new(config.drain_limit, "children"),
             config,
             netlink,
             state: Mutex::new(state),
