@@ -2,7 +2,7 @@
 //!
 //! - [`config`]: what was asked for, checked before anything is bound; [`secret`]: what must not be shown.
 //! - [`http`]: the API that all nodes have; [`auth`]: who may do what; [`view`], [`metrics`]: what it shows.
-//! - [`outgoing`]: requests that the node makes of others; [`webhook`]: who is told what happens.
+//! - [`outgoing`]: requests that the node makes of others; [`asking`]: requests that a command makes of nodes; [`webhook`]: who is told what happens.
 //! - [`cli`], [`daemon`]: the frame of a program: exit codes, log, signals.
 //! - [`drain`]: a node that is emptied before it goes.
 //! - [`doctor`]: what a node needs, whether it is there, and what mends it.
@@ -28,6 +28,7 @@
 #![warn(missing_docs)]
 
 pub mod addresses;
+pub mod asking;
 pub mod auth;
 pub mod backoff;
 pub mod cli;

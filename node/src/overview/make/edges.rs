@@ -100,7 +100,7 @@ impl<'a> Edges<'a> {
             why,
             packets_per_second: carried.map(|flow| rounded(flow.packet_rate(), 10.0)),
             bits_per_second: carried.map(|flow| flow.bit_rate().round()),
-            loss: carried.map(|flow| rounded(loss(above, flow), 1e6)),
+            loss: carried.map(|flow| rounded(loss(above, flow), 1e9)),
         }
     }
 
