@@ -14,6 +14,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
+use crate::flow::Flow;
 use crate::http::wish::encoded;
 use crate::record::{NodeType, Registration};
 
@@ -64,6 +65,9 @@ pub struct Particulars {
     /// The most that it takes.
     #[serde(default)]
     pub max_viewers: u32,
+    /// What came to it in the last seconds; of an injection, what it sent. The node's tree fills it in.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub flow: Option<Flow>,
     /// Base path of its WHEP, if that is not [`WHEP`]; an egress' only.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub whep_path: Option<String>,

@@ -50,7 +50,7 @@ impl<F: Follows> Keeper<F> {
             let wake = tokio::time::Instant::from_std(self.wake_at());
             tokio::select! {
                 () = self.inbox.next() => {}
-                Some(beat) = beats.recv() => self.felt(beat).await?,
+                Some(beat) = beats.recv() => self.felt(link, beat).await?,
                 () = tokio::time::sleep_until(wake) => {}
             }
         }
@@ -295,7 +295,7 @@ impl<F: Follows> Keeper<F> {
         Ok(())
     }
 
-    async fn felt(&mut self, beat: Beat) -> Result<(), Failure> {
+    async fn felt(&mut self, link: &mut Link, beat: Beat) -> Result<(), Failure> {
         match beat {
             Beat::Gone(failure) => return Err(failure),
             Beat::Alive(standing) => {
@@ -316,6 +316,6 @@ impl<F: Follows> Keeper<F> {
         if !written && self.view.redis.registered {
             self.rewrite_at = Instant::now();
         }
-        Ok(())
+        self.measure(link, &status).await
     }
 }
