@@ -20,6 +20,7 @@ pub fn text(sample: &Sample) -> Result<String> {
     node(&scrape, sample)?;
     scrape.doors(sample.admissions, sample.told)?;
     sample.http.scrape(&scrape)?;
+    sample.redirects.scrape(&scrape)?;
     scrape.text()
 }
 
@@ -238,6 +239,7 @@ mod tests {
             sources: vec!["any".to_owned()],
             dropped: BTreeMap::from([("audio", BTreeMap::from([("rtcp", 1)]))]),
             keyframes: Keyframes { asked: 2, passed_on: 1 },
+            drain: None,
             problems: Vec::new(),
             warnings: Vec::new(),
         };
@@ -250,6 +252,7 @@ mod tests {
             capacity: Default::default(),
             quality: None,
             http: Taken::default(),
+            redirects: node::watch::Redirects::example(),
         }
     }
 

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use node::drain::DrainView;
 use node::media::{Ssrc, VideoCodec};
 use node::topology::TopologyView;
 use node::tree::RedisView;
@@ -63,6 +64,9 @@ pub struct Status {
     pub dropped: BTreeMap<&'static str, BTreeMap<&'static str, u64>>,
     /// Requests for keyframes.
     pub keyframes: Keyframes,
+    /// How far the node is with giving away what it has; absent while it is not to.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub drain: Option<DrainView>,
     /// What is wrong, each a sentence; empty when healthy.
     pub problems: Vec<String>,
     /// What is worth knowing and keeps nobody from watching.
@@ -294,4 +298,6 @@ pub struct Sample {
     pub quality: Option<(Sums, [Histogram; 3])>,
     /// What is taken of HTTP.
     pub http: node::http::Taken,
+    /// Viewers sent to an egress.
+    pub redirects: node::watch::Redirects,
 }

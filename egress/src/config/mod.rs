@@ -14,6 +14,7 @@ use node::auth::AuthConfig;
 use node::config::{
     ConfigError, Defaults, NodeConfig, Settings, base_path, count, ice_servers, rate, seconds,
 };
+use node::drain::DEFAULT_LIMIT;
 use node::http::Rate;
 use node::ice::IceServers;
 use node::prefix::Prefix;
@@ -25,7 +26,7 @@ use settings::*;
 use crate::capacity::Most;
 
 /// What is so unless told otherwise.
-const DEFAULTS: Defaults = Defaults { node_id: "egress-1", api_port: 7073 };
+const DEFAULTS: Defaults = Defaults { node_id: "egress-1", api_port: 7073, drain_limit: DEFAULT_LIMIT };
 /// Joins of one client a second unless told otherwise.
 const JOINS: NonZeroU32 = NonZeroU32::new(50).unwrap();
 /// How long mountpoints are kept unless told otherwise.
@@ -33,8 +34,16 @@ const CUT_OFF_HELD: Duration = Duration::from_secs(10);
 /// Where WHEP is served unless told otherwise.
 const WHEP: &str = "/whep";
 /// How paths begin that WHEP must leave alone, besides those of all nodes.
-pub(crate) const OWN_PATHS: [&str; 7] =
-    ["/events", "/events.js", "/broadcasts", "/mountpoint", "/mountpoints", "/portpool", "/viewers"];
+pub(crate) const OWN_PATHS: [&str; 8] = [
+    "/events",
+    "/events.js",
+    "/broadcasts",
+    "/mountpoint",
+    "/mountpoints",
+    "/portpool",
+    "/viewers",
+    "/watch",
+];
 
 /// The flags of an egress, as they were given.
 pub type Flags = node::config::Flags<EgressSettings>;

@@ -11,6 +11,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use node::media::{PerKind, Ssrc, VideoCodec};
 
+use crate::lifecycle::acts::{self, Act};
 use crate::portpool::{Pair, PortPool};
 
 /// Largest number of a room, and of a mountpoint: what JavaScript can hold.
@@ -199,6 +200,11 @@ impl Books {
         std::mem::replace(&mut self.releases, releases) != releases
     }
 
+    /// Sessions whose mountpoint was released, and whose viewers wait.
+    pub fn waiting(&self) -> impl Iterator<Item = &String> {
+        self.released.keys()
+    }
+
     /// The SSRCs of a session whose mountpoint was released.
     pub fn released(&self, session: &str) -> Option<PerKind<Ssrc>> {
         self.released.get(session).copied()
@@ -349,10 +355,18 @@ impl Books {
         }
     }
 
-    /// The server has refused it: nothing of it is left, nor is it tried again for whoever asked.
-    pub fn undo(&mut self, session: &str) {
+    /// The server has refused it: nothing of it is left. If viewers have seen it before, they wait.
+    pub fn failed(&mut self, session: &str, seen: bool) {
+        match seen {
+            true => self.keep(session),
+            false => drop(self.remove(session)),
+        }
+    }
+
+    /// The same of one that somebody asked for: it is not tried again.
+    pub fn undo(&mut self, session: &str, seen: bool) {
         self.asked.remove(session);
-        self.remove(session);
+        self.failed(session, seen);
     }
 
     /// A session of the tree cannot be shown.
@@ -362,13 +376,27 @@ impl Books {
 
     /// It has ended in the server.
     pub fn remove(&mut self, session: &str) -> Option<Mountpoint> {
-        self.released.remove(session);
         let mountpoint = self.have.remove(session)?;
         if let (Some(pool), Some(ports)) = (&mut self.pool, mountpoint.ports) {
             let given_back = pool.give_back(ports);
             debug_assert!(given_back, "its ports were taken from this pool");
         }
         Some(mountpoint)
+    }
+
+    /// What is to be done when this session ends.
+    pub fn ending(&self, session: &str) -> &'static [Act] {
+        match (self.have.contains_key(session), self.released.contains_key(session)) {
+            (true, _) => acts::ENDING,
+            (false, true) => acts::GIVING_UP,
+            (false, false) => &[],
+        }
+    }
+
+    /// The same, and its session has ended, too.
+    pub fn forget(&mut self, session: &str) {
+        self.remove(session);
+        self.released.remove(session);
     }
 
     /// It has been released in the server: its session goes on.

@@ -35,7 +35,7 @@ fn carry_out(books: &mut Books) -> Vec<Step> {
         match step {
             Step::End(session) => {
                 assert!(books.get(session).is_some() || books.released(session).is_some());
-                books.remove(session);
+                books.forget(session);
             }
             Step::Release(session) => books.keep(session),
             Step::Make(spec) => match books.reserve(spec, true, 1) {
@@ -116,7 +116,7 @@ fn clashes_are_refused_and_leave_nothing_behind() {
     assert!(
         matches!(books.ask(spec("s3", 30), 1), Err(error @ Refusal::PortsUsedUp(2)) if error.to_string().contains("all 2 pairs"))
     );
-    books.undo("s2");
+    books.undo("s2", false);
     assert_eq!((books.pool().unwrap().view().allocated, books.plan()), (1, vec![]));
 }
 
@@ -201,7 +201,7 @@ proptest! {
                 1 => { tree.remove(&session); }
                 2 => {
                     if let Ok(Asked::Reserved(_)) = books.ask(spec(&session, audio), 1) {
-                        if audio % 2 == 0 { books.made(&session) } else { books.undo(&session) }
+                        if audio % 2 == 0 { books.made(&session) } else { books.undo(&session, false) }
                     }
                 }
                 _ => { books.dismiss(&session); }

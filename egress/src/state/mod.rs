@@ -4,11 +4,12 @@
 //! `audience` (viewers), [`Notices`] (what viewers are told).
 //!
 //! What it does with these: `change` (mountpoints begin and end, one change at a time), `serving` (the server comes and goes),
-//! `pulse` (whether media arrives, seen four times a second), `place` (whether it can), `tree` (what Redis says), `sources` (whose
-//! media is taken), `show` (what HTTP shows). `error`: why not.
+//! `drain` (it is emptied before it goes), `pulse` (whether media arrives, seen four times a second), `place` (whether it can),
+//! `tree` (what Redis says), `sources` (whose media is taken), `show` (what HTTP shows). `error`: why not.
 
 mod audience;
 mod change;
+mod drain;
 mod error;
 mod link;
 mod media;
@@ -23,8 +24,10 @@ use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Instant;
 
 use node::auth::{Admission, Rights, Role};
+use node::drain::Drain;
 use node::http::Limits;
 use node::tree::Tree;
+use node::watch::Redirector;
 use node::webhook::Webhooks;
 use tokio::sync::{Notify, watch};
 
@@ -72,6 +75,8 @@ pub struct Egress {
     webhooks: Webhooks,
     records: Mutex<Option<watch::Sender<Records>>>,
     tree: OnceLock<Tree>,
+    redirector: Arc<Redirector>,
+    drain: Drain,
 }
 
 impl Egress {
@@ -99,7 +104,9 @@ impl Egress {
             books: Mutex::new(Books::new(config.server.pool().cloned())),
             limits: Limits::new(config.node.http.clone()),
             capacity: Capacity::new(config.most),
+            redirector: Arc::new(Redirector::new(&config.node)),
             place: Where::new(config.cut_off_grace),
+            drain: Drain::new(config.node.drain_limit, "viewers"),
             config,
             started,
             created: crate::now_ms(),
@@ -117,12 +124,20 @@ impl Egress {
             records: Mutex::new(Some(records)),
             tree: OnceLock::new(),
         };
-        Ok((Arc::new(egress), wanted))
+        let egress = Arc::new(egress);
+        let own = Arc::downgrade(&egress);
+        egress.redirector.is_egress(Box::new(move |session| own.upgrade()?.entry_for(session)));
+        Ok((egress, wanted))
     }
 
     /// Who may watch.
     pub fn admission(&self) -> &Arc<Admission> {
         &self.admission
+    }
+
+    /// Where viewers are sent to whom this node cannot serve, or who have not come to any yet.
+    pub fn redirector(&self) -> &Arc<Redirector> {
+        &self.redirector
     }
 
     /// Who is told what happens.

@@ -7,7 +7,8 @@ use std::time::Duration;
 use node::contract::field::mountpoint as field;
 
 use super::{Egress, locked};
-use crate::activity::{self, Activity, Served};
+use crate::activity::{Activity, Served};
+use crate::lifecycle;
 use crate::mountpoints::Mountpoint;
 use crate::quality;
 use crate::records::Record;
@@ -64,7 +65,9 @@ impl Egress {
         let standing = self.judge_place();
         let mountpoints: Vec<Mountpoint> = self.books().all().cloned().collect();
         let seen = mountpoints.iter().map(|mountpoint| (mountpoint.session.clone(), self.judge(mountpoint)));
-        for (session, activity) in self.notices.observe(seen.collect()) {
+        let waiting: Vec<String> = self.books().waiting().cloned().collect();
+        let waiting = waiting.into_iter().map(|session| (session, lifecycle::waiting(&standing)));
+        for (session, activity) in self.notices.observe(seen.chain(waiting).collect()) {
             tracing::info!("session {session}: {}", activity.reason.as_deref().unwrap_or("media arrives"));
         }
         // Not before viewers have been told.
@@ -76,13 +79,6 @@ impl Egress {
 
     /// Whether a mountpoint has something to show at this moment.
     pub(super) fn judge(&self, mountpoint: &Mountpoint) -> Activity {
-        if let Some(cut) = self.standing().borrow().dark() {
-            return Activity {
-                active: false,
-                cut_off: true,
-                reason: Some(format!("this node is cut off: {cut}")),
-            };
-        }
         let served = match self.link.problem() {
             Some(why) => Served::Gone(why),
             None if !mountpoint.made => {
@@ -90,7 +86,8 @@ impl Egress {
             }
             None => Served::Has(self.server.ages(mountpoint.id)),
         };
-        activity::judge(self.media.ages(mountpoint), &served, self.server.name())
+        let (ages, standing) = (self.media.ages(mountpoint), self.standing().borrow().clone());
+        lifecycle::activity(&standing, ages, &served, self.server.name())
     }
 
     /// Hands over what is to be in Redis.

@@ -71,6 +71,7 @@ impl Egress {
                 (quality.sums(), quality.histograms())
             }),
             http: self.limits.taken(),
+            redirects: self.redirector.redirects(),
         }
     }
 
@@ -182,7 +183,7 @@ impl Egress {
         })
     }
 
-    fn tree_view(&self) -> TreeView {
+    pub(super) fn tree_view(&self) -> TreeView {
         self.tree.get().map(|tree| tree.view().borrow().clone()).unwrap_or_default()
     }
 
@@ -217,6 +218,7 @@ impl Egress {
         warnings.extend(self.misgivings());
         warnings.extend(self.sources.warning());
         warnings.extend(self.media.warnings());
+        warnings.extend(self.drain.warning());
         let (connected, connecting, served) = self.audience.count();
         let (asked, passed_on) = self.media.keyframes.counts();
         let [audio, video] = Kind::BOTH.map(|kind| self.media.lane(kind));
@@ -253,6 +255,7 @@ impl Egress {
             sources: self.media.senders.shown(),
             dropped: Kind::BOTH.into_iter().map(|kind| (kind.name(), self.media.dropped(kind))).collect(),
             keyframes: Keyframes { asked, passed_on },
+            drain: self.drain.shown(),
             problems,
             warnings,
         }
