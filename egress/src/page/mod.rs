@@ -1,10 +1,10 @@
 //! The viewers' page, put together from its parts: one answer, and the worker that its tabs share.
 //!
 //! `status.js` decides what a viewer reads. `join.js` is one attempt to watch (WHEP), `feed.js` the connection for events,
-//! which `worker.js` and `listen.js` are the two ends of; `player.js`, `controls.js`, `statistics.js` and `main.js` do. What it
-//! looks like is in `node/src/http/look.css`, as for all pages, and in `style.css`.
+//! which `worker.js` and `listen.js` are the two ends of; `player.js`, `controls.js`, `statistics.js` and `main.js` do.
 
-/// `{{WHEP}}` in it stands for the path of the WHEP endpoints, relative to the page's own.
+/// `{{WHEP}}` in it stands for the path of the WHEP endpoints, relative to the page's own. What all pages look like is in
+/// `look.css`, what only this one does in `style.css`.
 const PAGE: &str = concat!(
     "<!doctype html>\n<html lang=\"en\">\n<meta charset=\"utf-8\">\n",
     "<meta name=\"viewport\" content=\"width=device-width, initial-scale=1, viewport-fit=cover\">\n",
