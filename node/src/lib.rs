@@ -18,7 +18,7 @@
 //! - [`backoff`]: pauses between attempts; [`muffled`]: warnings that could come by the thousand.
 //! - [`event`]: what is published about a tree; [`sessions`]: its sessions.
 //! - [`commands`]: a connection for what a node keeps in Redis besides.
-//! - [`sweep`]: names in Redis whose hash has expired, without I/O.
+//! - [`sweep`]: what nodes that died left in Redis is taken out.
 //! - [`tree`]: the shell around these: reads Redis, registers, and has the node carry the commands out.
 //!
 //! What a command means for media is up to the node ([`tree::Follows`]).

@@ -85,6 +85,14 @@ pub const TOPOLOGY_GRACE: Setting = Setting {
     help: "Seconds that children and sessions are kept when Redis has lost its data",
     ..Setting::NEW
 };
+/// `sweep-after`.
+pub const SWEEP_AFTER: Setting = Setting {
+    name: "sweep-after",
+    value: "SECONDS",
+    default: "600",
+    help: "Seconds that a node has to be gone until what it left in Redis, its sessions too, is taken out; 0: never by this node",
+    ..Setting::NEW
+};
 /// `api`.
 pub const API: Setting = Setting {
     name: "api",
@@ -178,6 +186,7 @@ pub const COMMON: &[&Setting] = &[
     &REDIS_PASSWORD_FILE,
     &REDIS_CA,
     &TOPOLOGY_GRACE,
+    &SWEEP_AFTER,
     &API,
     &API_PORT,
     &API_TOKEN_FILE,

@@ -7,7 +7,7 @@ use node::tree::Tree;
 use crate::common::*;
 
 const USERS: &str = "user default off\nuser admin on >secret ~* &* +@all\n\
-    user node on >hidden %R~children:* %R~parent:* ~node:* ~directory:* %R~session:* %R~sessions:* \
+    user node on >hidden %R~children:* %R~parent:* ~node:* ~directory:* ~sweeper:* %R~session:* %R~sessions:* \
     &topology:* &sessions:* &__keyspace@* \
     +get +exists +smembers +hgetall +hmget +multi +exec +hset +pexpire +del +hdel \
     +subscribe +unsubscribe +ping +config|get +config|set";
