@@ -34,7 +34,7 @@ mod operators_have_a_listener_of_their_own;
 mod players_are_answered_in_their_own_numbers;
 mod players_are_told_what_happens;
 mod players_restart_ice;
-mod records_are_kept_and_swept;
+mod records_are_kept;
 mod silence_alone_cuts_nobody_off;
 mod sound_keeps_its_sides;
 mod strangers_harm_nobody;
