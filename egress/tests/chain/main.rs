@@ -39,6 +39,8 @@ mod silence_alone_cuts_nobody_off;
 mod sound_keeps_its_sides;
 mod strangers_harm_nobody;
 mod tabs_share_a_connection;
+mod the_page_can_be_read_everywhere;
+mod the_page_is_used_by_keys_and_buttons;
 mod the_page_keeps_its_join;
 mod the_page_says_no_more_than_it_shows;
 mod the_viewers_page_speaks_to_viewers;
