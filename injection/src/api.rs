@@ -9,7 +9,7 @@ use axum::http::{StatusCode, Uri, header};
 use axum::response::{IntoResponse, Json, Response};
 use axum::routing::{delete, get, post};
 use node::auth::Open;
-use node::http::{self, Access, Failed, HttpService, wish};
+use node::http::{self, Access, Failed, HttpService, Reaches, wish};
 use node::watch;
 use serde::Deserialize;
 use serde_json::{Value, json};
@@ -46,7 +46,8 @@ pub fn routers(injector: Arc<Injector>) -> (HttpService, Option<HttpService>) {
     };
     let has_admin = config.auth.admin.is_some();
     let watch = watch::router(injector.redirector().clone());
-    let routes = http::router(injector.clone()).merge(own).merge(watch);
+    let tree = node::overview::router(&injector.config().node);
+    let routes = http::router(injector.clone()).merge(own).merge(watch).merge(tree);
     let routes = routes.merge(whip::router(injector, door.clone()));
     wish::services(&routes, access, &door, has_admin)
 }
@@ -115,7 +116,7 @@ async fn standing(
 
 async fn publish_page(State(injector): State<Arc<Injector>>) -> Response {
     let config = injector.config();
-    http::page(page::html(&config.whip_path), &config.auth.frame_ancestors)
+    http::page(page::html(&config.whip_path), &config.auth.frame_ancestors, Reaches::ItsNode)
 }
 
 #[cfg(test)]

@@ -1,10 +1,14 @@
 //! A node that is to be taken away is emptied first: it takes nobody any more, and gives away whom it has. *Who* that is, and
 //! where they go, is the node's own part: viewers of an egress, children of a relay, publications of an injection.
 //!
+//! [`Giver`] gives away children, as [`handover`] says.
+//!
 //! [`Drain`] is what all of them share: it is ordered by `POST /drain` ([`routes`]), which `DELETE` undoes, or by SIGTERM
 //! ([`ended`]), after which the node ends. The node does its part while there is a [`Stage::order`], and says how far it is
 //! ([`Drain::left`]) and that it is done ([`Drain::done`]). Others learn of it by the directory and the registration's status.
 
+mod give;
+pub mod handover;
 mod routes;
 mod signals;
 
@@ -13,6 +17,7 @@ use std::time::{Duration, Instant};
 use serde::{Deserialize, Serialize};
 use tokio::sync::watch;
 
+pub use give::Giver;
 pub use routes::{Drains, routes};
 pub use signals::ended;
 
@@ -40,6 +45,8 @@ pub struct Stage {
     pub drained: bool,
     /// What keeps it from being emptied.
     pub problem: Option<String>,
+    /// All who are left have nowhere else to go, at present.
+    pub is_stuck: bool,
 }
 
 /// What the node was told.
@@ -113,6 +120,7 @@ impl Drain {
                 }
                 if hastened {
                     (order.is_last, order.since, order.within) = (true, now, within);
+                    stage.is_stuck = false;
                 }
                 renamed || hastened
             }
@@ -154,6 +162,15 @@ impl Drain {
             }
             (stage.left, stage.problem) = (left, problem);
             true
+        });
+    }
+
+    /// Whether all who are left have nowhere else to go: a node that ends does not wait for them. One that goes on goes on trying.
+    pub fn stuck(&self, is_stuck: bool) {
+        self.stage.send_if_modified(|stage| {
+            let new = stage.order.is_some() && stage.is_stuck != is_stuck;
+            stage.is_stuck ^= new;
+            new
         });
     }
 

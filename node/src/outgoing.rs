@@ -20,10 +20,13 @@ const KEPT_FOR: Duration = Duration::from_secs(30);
 /// Who asks.
 const AGENT: HeaderValue = HeaderValue::from_static(concat!("media-tree/", env!("CARGO_PKG_VERSION")));
 
+/// Makes requests.
+pub(crate) type HttpClient = Client<HttpsConnector<HttpConnector>, Full<Bytes>>;
+
 /// Where JSON is posted to.
 #[derive(Clone)]
 pub struct Outgoing {
-    client: Client<HttpsConnector<HttpConnector>, Full<Bytes>>,
+    client: HttpClient,
     url: Uri,
 }
 
@@ -110,6 +113,23 @@ impl Outgoing {
     }
 }
 
+/// What requests are made with: HTTP/1.1, in the open or by TLS.
+pub(crate) fn client() -> HttpClient {
+    let mut http = HttpConnector::new();
+    http.enforce_http(false);
+    http.set_nodelay(true);
+    let connector = HttpsConnectorBuilder::new()
+        .with_tls_config(tls())
+        .https_or_http()
+        .enable_http1()
+        .wrap_connector(http);
+    Client::builder(TokioExecutor::new())
+        .pool_max_idle_per_host(KEPT)
+        .pool_idle_timeout(KEPT_FOR)
+        .pool_timer(TokioTimer::new())
+        .build(connector)
+}
+
 /// Reads an address to post to.
 pub fn url(text: &str) -> Result<Uri, String> {
     let form = || "must be http://HOST[:PORT]/PATH or https://…, without a user or password".to_owned();
@@ -152,7 +172,7 @@ fn tls() -> ClientConfig {
 }
 
 /// What is behind "client error (Connect)".
-fn innermost(error: &dyn std::error::Error) -> String {
+pub(crate) fn innermost(error: &dyn std::error::Error) -> String {
     let mut cause = error;
     while let Some(deeper) = cause.source() {
         cause = deeper;

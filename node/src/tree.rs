@@ -2,7 +2,7 @@
 //! follows.
 //!
 //! [`Tree`] is the handle. Behind it one task (`keeper`) does one thing after the other: it connects, and connects again;
-//! while connected (`serve`, and with it `enlist` and `listen`) it looks whenever the `inbox` says so. The inbox takes in what comes at all times, also
+//! while connected (`serve`, and with it `enlist`, `listen` and `sweeping`) it looks whenever the `inbox` says so. The inbox takes in what comes at all times, also
 //! while a look is being carried out.
 
 mod enlist;
@@ -10,6 +10,7 @@ mod inbox;
 mod keeper;
 mod listen;
 mod serve;
+mod sweeping;
 mod timing;
 
 use std::collections::BTreeMap;
@@ -22,6 +23,7 @@ use tokio::sync::{mpsc, oneshot, watch};
 
 use crate::config::TreeConfig;
 use crate::directory::Particulars;
+use crate::flow::Received;
 use crate::record::{Place, Registration};
 use crate::sessions::SessionChange;
 use crate::topology::{ChildChange, TopologyView, Upstream};
@@ -135,6 +137,11 @@ pub trait Follows: Send + Sync + 'static {
     fn particulars(&self) -> Particulars {
         Particulars::default()
     }
+
+    /// What has come to it since it started, asked every two seconds; `None`: it does not count.
+    fn received(&self) -> impl Future<Output = Option<Received>> + Send {
+        std::future::ready(None)
+    }
 }
 
 /// How it stands between a node and Redis.
@@ -173,6 +180,12 @@ pub struct RedisView {
     /// Times that the server was found to have lost its data.
     #[serde(default)]
     pub losses: u64,
+    /// What this node has taken out of Redis that dead nodes had left there.
+    #[serde(default)]
+    pub swept: u64,
+    /// Why this node leaves that to others.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sweep_problem: Option<String>,
 }
 
 /// Everything that a node shows of its place in the tree.

@@ -1,6 +1,7 @@
 //! [`Endpoint`], [`Resource`]: WHIP (RFC 9725) and WHEP as a client makes its requests: an offer is POSTed, the answer is a
 //! description, what `Location` names is DELETEd. Over TLS, whom to trust is read from SSL_CERT_FILE.
 
+use std::io::Write;
 use std::net::{SocketAddr, TcpStream, ToSocketAddrs};
 use std::time::Duration;
 
@@ -10,6 +11,8 @@ use openssl::ssl::{SslConnector, SslMethod};
 
 /// For a connection.
 const CONNECTED: Duration = Duration::from_secs(5);
+/// The relation of `Link` to the events of an egress of ours.
+const EVENTS: &str = "urn:x-media-tree:events";
 /// How often a request is sent on.
 const REDIRECTIONS: usize = 3;
 /// For an answer.
@@ -27,6 +30,8 @@ pub struct Endpoint {
 #[derive(Clone, Debug)]
 pub struct Resource {
     url: Url,
+    /// Where our own servers say what happens.
+    events: Option<Url>,
     token: Option<String>,
     on_behalf_of: Option<String>,
 }
@@ -59,8 +64,14 @@ impl Endpoint {
             return Ok(Answer::Refused(answer.status, answer.body));
         }
         let url = at.relative(header(&answer.head, "location").next().context("a 201 without Location")?)?;
-        let resource =
-            Resource { url, token: self.token.clone(), on_behalf_of: on_behalf_of.map(str::to_owned) };
+        let events = header(&answer.head, "link").find(|link| link.contains(EVENTS));
+        let events = events.and_then(|link| link.split(['<', '>']).nth(1));
+        let resource = Resource {
+            url,
+            events: events.map(|events| at.relative(events)).transpose()?,
+            token: self.token.clone(),
+            on_behalf_of: on_behalf_of.map(str::to_owned),
+        };
         Ok(Answer::Created(answer.body, resource))
     }
 }
@@ -72,6 +83,23 @@ impl Resource {
         let answer = self.url.request("DELETE", &headers, "")?;
         anyhow::ensure!(answer.status == 200, "DELETE is answered {}", answer.status);
         Ok(())
+    }
+
+    /// A connection on which its server says what happens, as server-sent events.
+    pub fn listen(&self) -> Result<TcpStream> {
+        let events = self.events.as_ref().context("this server has no events of ours")?;
+        let mut parts = self.url.path.rsplit('/');
+        let (viewer, session) = (parts.next().unwrap_or_default(), parts.next().unwrap_or_default());
+        let mut stream = TcpStream::connect_timeout(&events.address()?, CONNECTED)?;
+        stream.set_read_timeout(Some(PATIENCE))?;
+        let headers: String =
+            headers(None, self.on_behalf_of.as_deref()).iter().map(|line| format!("{line}\r\n")).collect();
+        write!(
+            stream,
+            "GET {}?id={session}&viewer={viewer} HTTP/1.1\r\nHost: {}\r\n{headers}\r\n",
+            events.path, events.authority
+        )?;
+        Ok(stream)
     }
 }
 

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use node::flow::Received;
 use node::topology::TopologyView;
 use node::tree::TreeView;
 use relay_common::layout::{AUDIO, StreamKey, Total, VIDEO};
@@ -88,6 +89,20 @@ impl Relay {
         Sample { status, children, streams, totals, forwarder, http, redirects }
     }
 
+    /// RTP that has come in, of all streams.
+    pub(super) async fn totals(&self) -> Received {
+        let _sums = self.streams.hold().await;
+        let read = self.streams.read(&self.state).await;
+        let forgotten = self.state.lock().await.plane.forgotten();
+        let streams = read.iter().map(|(_, stream)| Total::from(stream));
+        let total = streams.chain(forgotten).fold(Total::default(), |mut sum, one| {
+            sum += one;
+            sum
+        });
+        let lost = read.iter().map(|(_, stream)| stream.lost()).sum();
+        Received { packets: total.packets, bytes: total.bytes, lost }
+    }
+
     /// What is wrong, without reading every stream that `status` takes.
     pub async fn problems(&self) -> Vec<String> {
         let state = self.state.lock().await;
@@ -154,6 +169,7 @@ impl Relay {
         status.topology = topology;
         let refused = state.refused.iter().filter(|(name, _)| status.topology.children.contains(name));
         status.topology.refused.extend(refused.map(|(name, why)| (name.clone(), why.clone())));
+        let unknown = status.topology.unknown_children(&status.node_id);
         let TopologyView { waiting, stale, held, refused, .. } = &status.topology;
 
         match &redis.problem {
@@ -170,6 +186,7 @@ impl Relay {
         status.warnings.extend(named(waiting, "children that have not registered yet"));
         status.warnings.extend(named(stale, "children whose registration has expired, still forwarded to"));
         status.warnings.extend(named(held, "children that Redis lost, forwarded to until the grace is over"));
+        status.warnings.extend(unknown);
         status.warnings.extend(redis.rival.clone());
         let without = redis.notifications_problem.iter();
         status.warnings.extend(without.map(|why| format!("no keyspace notifications: {why}")));

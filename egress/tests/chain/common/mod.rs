@@ -1,6 +1,7 @@
 //! Two namespaces joined by a veth: `eg` has Redis, Janus and the egress, `view` whoever watches or sends.
 
-use std::net::{Ipv4Addr, SocketAddr, UdpSocket};
+use std::io::{BufRead, BufReader, Write};
+use std::net::{Ipv4Addr, SocketAddr, TcpStream, UdpSocket};
 use std::process::Command;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
@@ -14,6 +15,9 @@ use serde_json::{Value, json};
 
 /// Where the egress is.
 pub const HOST: Ipv4Addr = Ipv4Addr::new(10, 77, 0, 1);
+/// What ffmpeg makes.
+const OPUS: &str = "-c:a libopus -ac 2 -ar 48000 -f rtp -payload_type 111";
+const VP8: &str = "testsrc2=size=640x360:rate=25 -c:v libvpx -deadline realtime";
 /// Longer than anything here may take.
 pub const LONG: Duration = Duration::from_secs(20);
 
@@ -132,6 +136,28 @@ impl<'lab> World<'lab> {
         self.redis.cli(&["SADD", key::ACTIVE_SESSIONS, id]).unwrap();
     }
 
+    /// Makes it a child of relay-1, which stands where `view` is.
+    pub fn attach(&self) {
+        self.redis.egress("relay-1", "10.77.0.2", [5002, 5004]).unwrap();
+        self.redis.cli(&["HSET", "node:relay-1", "type", "relay"]).unwrap();
+        self.redis.cli(&["SADD", "children:relay-1", "egress-1"]).unwrap();
+        self.redis.cli(&["SET", "parent:egress-1", "relay-1"]).unwrap();
+    }
+
+    /// What happens to a session from now on, as its viewers are told: name and data.
+    pub fn events(&self, id: &str) -> impl Iterator<Item = (String, Value)> + use<> {
+        let stream = self.lab.in_namespace("eg", || TcpStream::connect((Ipv4Addr::LOCALHOST, 7073)));
+        let mut stream = stream.unwrap().unwrap();
+        stream.set_read_timeout(Some(LONG)).unwrap();
+        write!(stream, "GET /events?id={id} HTTP/1.1\r\nHost: egress\r\n\r\n").unwrap();
+        let mut lines = BufReader::new(stream).lines().map_while(Result::ok);
+        std::iter::from_fn(move || {
+            let name = lines.by_ref().find_map(|line| Some(line.strip_prefix("event: ")?.to_owned()))?;
+            let data = lines.by_ref().find_map(|line| Some(line.strip_prefix("data: ")?.to_owned()))?;
+            Some((name, serde_json::from_str(&data).unwrap()))
+        })
+    }
+
     /// Waits until something is so.
     pub fn until(&self, what: &str, mut so: impl FnMut() -> bool) -> Duration {
         let started = Instant::now();
@@ -175,15 +201,37 @@ impl<'lab> World<'lab> {
         [self.sound("sine=frequency=440", ssrcs[0]), self.pictures("-g 50", ssrcs[1])]
     }
 
+    /// The same, small, to all of these pairs of ports of the node's host.
+    pub fn broadcast_to(&self, ports: &[[u16; 2]], ssrcs: [u32; 2]) -> [Process; 2] {
+        let small = "testsrc2=size=160x90:rate=15 -c:v libvpx -deadline realtime -cpu-used 8 -g 15";
+        let codecs = ["sine=frequency=440 -c:a libopus -ac 2 -ar 48000", small];
+        [0, 1].map(|kind| {
+            let to = |ports: &[u16; 2]| {
+                format!(
+                    "[f=rtp:payload_type={}:ssrc={}]rtp://{HOST}:{}?pkt_size=1200",
+                    [111, 96][kind],
+                    ssrcs[kind],
+                    ports[kind]
+                )
+            };
+            let outputs: Vec<String> = ports.iter().map(to).collect();
+            let mut command = Command::new("ffmpeg");
+            command
+                .args(["-nostdin", "-loglevel", "error", "-re", "-f", "lavfi", "-i"])
+                .args(codecs[kind].split(' '));
+            command.args(["-map", "0", "-f", "tee", &outputs.join("|")]);
+            self.lab.spawn("view", command).unwrap()
+        })
+    }
+
     /// Live Opus of what a filter of ffmpeg's makes.
     pub fn sound(&self, filter: &str, ssrc: u32) -> Process {
-        self.ffmpeg(&format!("{filter} -c:a libopus -ac 2 -ar 48000 -f rtp -payload_type 111"), ssrc, 5002)
+        self.ffmpeg(&format!("{filter} {OPUS}"), ssrc, 5002)
     }
 
     /// Live VP8.
     pub fn pictures(&self, more: &str, ssrc: u32) -> Process {
-        let video = "testsrc2=size=640x360:rate=25 -c:v libvpx -deadline realtime";
-        self.ffmpeg(&format!("{video} {more} -f rtp -payload_type 96"), ssrc, 5004)
+        self.ffmpeg(&format!("{VP8} {more} -f rtp -payload_type 96"), ssrc, 5004)
     }
 
     fn ffmpeg(&self, arguments: &str, ssrc: u32, port: u16) -> Process {
@@ -231,8 +279,13 @@ pub fn seen(browser: &Browser<'_>, name: &str) -> f64 {
 
 /// Starts an egress.
 pub fn start_egress(lab: &Lab, by: By, env: &[(&str, &str)]) -> Process {
+    start_egress_at(lab, by, 7073, env)
+}
+
+/// The same with its HTTP on another port.
+pub fn start_egress_at(lab: &Lab, by: By, api: u16, env: &[(&str, &str)]) -> Process {
     let mut command = Command::new(env!("CARGO_BIN_EXE_egress"));
-    command.args(["--api", "0.0.0.0:7073", "--log", "debug"]);
+    command.args(["--api", &format!("0.0.0.0:{api}"), "--log", "debug"]);
     configure(&mut command, by, env);
     let egress = lab.spawn("eg", command).unwrap();
     let started = Instant::now();
