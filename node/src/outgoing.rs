@@ -145,22 +145,6 @@ pub fn url(text: &str) -> Result<Uri, String> {
     if sound { Ok(url) } else { Err(form()) }
 }
 
-fn client() -> Client<HttpsConnector<HttpConnector>, Full<Bytes>> {
-    let mut http = HttpConnector::new();
-    http.enforce_http(false);
-    http.set_nodelay(true);
-    let connector = HttpsConnectorBuilder::new()
-        .with_tls_config(tls())
-        .https_or_http()
-        .enable_http1()
-        .wrap_connector(http);
-    Client::builder(TokioExecutor::new())
-        .pool_max_idle_per_host(KEPT)
-        .pool_idle_timeout(KEPT_FOR)
-        .pool_timer(TokioTimer::new())
-        .build(connector)
-}
-
 /// The usual authorities. That there are none matters to who asks by https, and shows then.
 fn tls() -> ClientConfig {
     let mut roots = RootCertStore::empty();
