@@ -46,7 +46,8 @@ pub fn routers(injector: Arc<Injector>) -> (HttpService, Option<HttpService>) {
     };
     let has_admin = config.auth.admin.is_some();
     let watch = watch::router(injector.redirector().clone());
-    let routes = http::router(injector.clone()).merge(own).merge(watch);
+    let tree = node::overview::router(&injector.config().node);
+    let routes = http::router(injector.clone()).merge(own).merge(watch).merge(tree);
     let routes = routes.merge(whip::router(injector, door.clone()));
     wish::services(&routes, access, &door, has_admin)
 }

@@ -2,12 +2,13 @@
 //!
 //! - [`config`]: what was asked for, checked before anything is bound; [`secret`]: what must not be shown.
 //! - [`http`]: the API that all nodes have; [`auth`]: who may do what; [`view`], [`metrics`]: what it shows.
-//! - [`outgoing`]: requests that the node makes of others; [`webhook`]: who is told what happens.
+//! - [`outgoing`]: requests that the node makes of others; [`asking`]: requests that a command makes of nodes; [`webhook`]: who is told what happens.
 //! - [`cli`], [`daemon`]: the frame of a program: exit codes, log, signals.
 //! - [`drain`]: a node that is emptied before it goes.
 //! - [`doctor`]: what a node needs, whether it is there, and what mends it.
 //! - [`contract`]: the names of everything in Redis; [`media`]: kinds, codecs, SSRCs and RTP headers.
 //! - [`record`]: a node as Redis has it; [`addresses`]: those of this host; [`topology`]: from what Redis says to commands, without I/O.
+//! - [`directory`]: who there is in a tree; [`flow`]: what comes to a node; [`overview`]: a whole tree at one look.
 //! - [`resolve`]: from a host's name to the address that is used.
 //! - [`prefix`]: prefixes of addresses; [`sources`]: where media is taken from, without I/O.
 //! - [`udp`]: sockets for media, and what they had to drop.
@@ -28,6 +29,7 @@
 #![warn(missing_docs)]
 
 pub mod addresses;
+pub mod asking;
 pub mod auth;
 pub mod backoff;
 pub mod cli;
@@ -39,6 +41,7 @@ pub mod directory;
 pub mod doctor;
 pub mod drain;
 pub mod event;
+pub mod flow;
 pub mod http;
 pub mod ice;
 pub mod keyframe;
@@ -46,6 +49,7 @@ pub mod media;
 pub mod metrics;
 pub mod muffled;
 pub mod outgoing;
+pub mod overview;
 pub mod pace;
 pub mod port;
 pub mod prefix;

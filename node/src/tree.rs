@@ -22,6 +22,7 @@ use tokio::sync::{mpsc, oneshot, watch};
 
 use crate::config::TreeConfig;
 use crate::directory::Particulars;
+use crate::flow::Received;
 use crate::record::{Place, Registration};
 use crate::sessions::SessionChange;
 use crate::topology::{ChildChange, TopologyView, Upstream};
@@ -134,6 +135,11 @@ pub trait Follows: Send + Sync + 'static {
     /// What the whole tree is to know of it besides.
     fn particulars(&self) -> Particulars {
         Particulars::default()
+    }
+
+    /// What has come to it since it started, asked every two seconds; `None`: it does not count.
+    fn received(&self) -> impl Future<Output = Option<Received>> + Send {
+        std::future::ready(None)
     }
 }
 

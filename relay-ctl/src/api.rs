@@ -45,7 +45,8 @@ pub fn router(relay: Arc<Relay>) -> Router {
         ..Access::default()
     };
     let watch = watch::router(relay.redirector().clone());
-    http::guard(http::router(relay).merge(own).merge(watch), access)
+    let tree = node::overview::router(config);
+    http::guard(http::router(relay).merge(own).merge(watch).merge(tree), access)
 }
 
 impl Base for Relay {

@@ -7,6 +7,7 @@ use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::time::Duration;
 
 use node::media::continuity::Continuity;
+use node::media::gaps::Gaps;
 use node::media::rtp::Header;
 use node::media::{Codec, Ssrc, picture};
 
@@ -38,6 +39,7 @@ pub struct Route {
 #[derive(Debug)]
 struct Memory {
     continuity: Continuity,
+    gaps: Gaps,
     source: Option<SocketAddr>,
     looked: Option<Duration>,
 }
@@ -46,7 +48,7 @@ impl Route {
     /// To a mountpoint.
     pub fn new(ssrc: Ssrc, outlet: Outlet, codec: Codec) -> Route {
         let continuity = Continuity::new(codec.kind().clock_rate());
-        let memory = Memory { continuity, source: None, looked: None };
+        let memory = Memory { continuity, gaps: Gaps::default(), source: None, looked: None };
         Route {
             ssrc,
             outlet,
@@ -73,6 +75,11 @@ impl Route {
     /// How often it began anew.
     pub fn republished(&self) -> u64 {
         self.republished.load(Ordering::Relaxed)
+    }
+
+    /// Packets that did not come.
+    pub fn lost(&self) -> u64 {
+        self.memory.lock().unwrap_or_else(PoisonError::into_inner).gaps.lost()
     }
 
     /// Time since the last packet.
@@ -114,6 +121,7 @@ impl Route {
             memory.looked = Some(now);
             memory.source = source().or(memory.source);
         }
+        memory.gaps.took(header.sequence);
         if memory.continuity.begins_anew(header, now) {
             self.republished.fetch_add(1, Ordering::Relaxed);
             if let (Some(socket), Outlet::Port(target)) = (tell, &self.outlet) {

@@ -117,6 +117,12 @@ impl Media {
         })
     }
 
+    /// RTP packets of the streams that have a route, and did not come.
+    pub fn lost(&self) -> u64 {
+        let routes = Kind::BOTH.into_iter().flat_map(|kind| self.lane(kind).routes().all());
+        routes.map(|route| route.lost()).sum()
+    }
+
     /// Packets that were dropped on an input, by reason.
     pub fn dropped(&self, kind: Kind) -> BTreeMap<&'static str, u64> {
         let mut dropped: BTreeMap<&'static str, u64> =

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::time::Instant;
 
 use node::directory::{Entry, Particulars, WHEP};
+use node::flow::Received;
 use node::media::VideoCodec;
 use node::record::{NodeType, Place, Registration};
 use node::sessions::{Session, SessionChange};
@@ -51,7 +52,13 @@ impl Follows for Egress {
             self.capacity.viewers().map(|count| count.try_into().unwrap_or(u32::MAX));
         let whep_path = Some(&self.config.whep_path).filter(|path| *path != WHEP).cloned();
         let (draining, cut_off) = (self.drain.is_on(), self.standing().borrow().cut().is_some());
-        Particulars { draining, cut_off, viewers, max_viewers, whep_path }
+        Particulars { draining, cut_off, viewers, max_viewers, whep_path, ..Particulars::default() }
+    }
+
+    async fn received(&self) -> Option<Received> {
+        let lanes = self.media.received().into_iter();
+        let (packets, bytes) = lanes.fold((0, 0), |sum, lane| (sum.0 + lane.0, sum.1 + lane.1));
+        Some(Received { packets, bytes, lost: self.media.lost() })
     }
 }
 

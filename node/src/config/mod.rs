@@ -21,6 +21,7 @@ mod redis;
 mod setting;
 mod source;
 mod url;
+mod whole;
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::PathBuf;
@@ -37,6 +38,7 @@ pub use path::{base_path, routes};
 pub use ports::{DEFAULT_PORTS, check_pair};
 pub use setting::{Kind, Setting, Table, Way};
 pub use source::{Found, Level, Settings};
+pub use whole::{WholeTreeConfig, whole_tree};
 
 use crate::auth::Hosts;
 use crate::secret::{Secret, SecretError};

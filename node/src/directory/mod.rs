@@ -14,6 +14,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
+use crate::flow::Flow;
 use crate::http::wish::encoded;
 use crate::record::{NodeType, Registration};
 
@@ -52,6 +53,9 @@ pub struct Particulars {
     /// It takes nobody any more and gives away whom it has.
     #[serde(default)]
     pub draining: bool,
+    /// It has a new parent, and takes media from the former one as well until it comes from that.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub between_parents: bool,
     /// No media reaches it any more: an egress without a parent, or whose sessions are all silent.
     #[serde(default)]
     pub cut_off: bool,
@@ -61,6 +65,9 @@ pub struct Particulars {
     /// The most that it takes.
     #[serde(default)]
     pub max_viewers: u32,
+    /// What came to it in the last seconds; of an injection, what it sent. The node's tree fills it in.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub flow: Option<Flow>,
     /// Base path of its WHEP, if that is not [`WHEP`]; an egress' only.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub whep_path: Option<String>,

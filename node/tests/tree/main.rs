@@ -35,4 +35,5 @@ mod the_directory_says_who_carries_a_session;
 mod the_parent_is_followed;
 mod the_registration_is_kept_alive;
 mod the_return_of_redis_is_used_at_once;
+mod the_whole_tree_is_seen;
 mod tls_trusts_the_given_authority;

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use node::flow::Received;
 use node::topology::TopologyView;
 use node::tree::TreeView;
 use relay_common::layout::{AUDIO, StreamKey, Total, VIDEO};
@@ -86,6 +87,20 @@ impl Relay {
             .collect();
         let (http, redirects) = (self.limits.taken(), self.redirector.redirects());
         Sample { status, children, streams, totals, forwarder, http, redirects }
+    }
+
+    /// RTP that has come in, of all streams.
+    pub(super) async fn totals(&self) -> Received {
+        let _sums = self.streams.hold().await;
+        let read = self.streams.read(&self.state).await;
+        let forgotten = self.state.lock().await.plane.forgotten();
+        let streams = read.iter().map(|(_, stream)| Total::from(stream));
+        let total = streams.chain(forgotten).fold(Total::default(), |mut sum, one| {
+            sum += one;
+            sum
+        });
+        let lost = read.iter().map(|(_, stream)| stream.lost()).sum();
+        Received { packets: total.packets, bytes: total.bytes, lost }
     }
 
     /// What is wrong, without reading every stream that `status` takes.

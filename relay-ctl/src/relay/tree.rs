@@ -5,6 +5,7 @@ use std::net::IpAddr;
 use std::time::Instant;
 
 use node::directory::Particulars;
+use node::flow::Received;
 use node::record::{Place, Registration};
 use node::sessions::SessionChange;
 use node::topology::{ChildChange, Upstream};
@@ -79,6 +80,10 @@ impl Follows for Relay {
 
     fn particulars(&self) -> Particulars {
         Particulars { draining: self.drain.is_on(), ..Particulars::default() }
+    }
+
+    async fn received(&self) -> Option<Received> {
+        Some(self.totals().await)
     }
 }
 
