@@ -88,8 +88,6 @@ async fn all_points() {
 fn a_mountpoint_that_is_back_is_not_swept() {
     let lab = lab();
     let _redis = Redis::start(&lab, "eg", RedisConfig::default()).unwrap();
-    let runtime = lab.in_namespace("eg", || {
-        tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap()
-    });
-    runtime.block_on(async { tokio::spawn(all_points()).await.unwrap() });
+    let runtime = || tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    lab.in_namespace("eg", || runtime().block_on(all_points())).unwrap();
 }

@@ -164,6 +164,7 @@ impl Injector {
             admissions: self.admission.counts(),
             told: self.webhooks.told(),
             http: self.limits.taken(),
+            redirects: self.redirector.redirects(),
         }
     }
 }
@@ -188,6 +189,7 @@ impl Base for Injector {
         warnings.extend(self.misgivings());
         warnings.extend(self.admission.warnings());
         warnings.extend(self.webhooks.problem());
+        warnings.extend(self.drain.warning());
         view::Status {
             node_id: self.config.node_id.clone(),
             node_type: "injection",
@@ -220,6 +222,7 @@ impl Base for Injector {
                 unresolved: self.recipients.unresolved(),
             },
             keyframes: view::Keyframes { asked, passed_on },
+            drain: self.drain.shown(),
             problems,
             warnings,
         }

@@ -93,6 +93,15 @@ pub const SWEEP_AFTER: Setting = Setting {
     help: "Seconds that a node has to be gone until what it left in Redis, its sessions too, is taken out; 0: never by this node",
     ..Setting::NEW
 };
+/// `drain-limit`.
+pub const DRAIN_LIMIT: Setting = Setting {
+    name: "drain-limit",
+    value: "SECONDS",
+    default: "egress 10; injection, relay 0",
+    help: "Seconds that a node which is told to end (SIGTERM) may take to give away its viewers, children or \
+           publications; 0: it ends at once",
+    ..Setting::NEW
+};
 /// `api`.
 pub const API: Setting = Setting {
     name: "api",
@@ -187,6 +196,7 @@ pub const COMMON: &[&Setting] = &[
     &REDIS_CA,
     &TOPOLOGY_GRACE,
     &SWEEP_AFTER,
+    &DRAIN_LIMIT,
     &API,
     &API_PORT,
     &API_TOKEN_FILE,
