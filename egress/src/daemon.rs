@@ -59,6 +59,7 @@ async fn serve(config: Config) -> Result<(), Failure> {
         tokio::spawn(egress.clone().keep_mountpoints()),
         tokio::spawn(egress.clone().keep_watch()),
         tokio::spawn(egress.clone().keep_sources()),
+        tokio::spawn(egress.clone().keep_place()),
         tokio::spawn(egress.clone().keep_drained()),
     ];
     let [audio, video] = egress.config.media;

@@ -33,6 +33,11 @@ pub struct Status {
     pub network: Network,
     /// The node's place in the tree.
     pub topology: TopologyView,
+    /// Whether media can reach it: `attached`, `orphaned`, `cut off` or `released`.
+    pub standing: &'static str,
+    /// No media can reach it.
+    #[serde(skip)]
+    pub cut_off: bool,
     /// How it stands with Redis; absent for an egress run without.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub redis: Option<RedisView>,
@@ -293,4 +298,6 @@ pub struct Sample {
     pub quality: Option<(Sums, [Histogram; 3])>,
     /// What is taken of HTTP.
     pub http: node::http::Taken,
+    /// Viewers sent to an egress.
+    pub redirects: node::watch::Redirects,
 }

@@ -10,6 +10,7 @@ use axum::response::{IntoResponse, Json, Response};
 use axum::routing::{delete, get, post};
 use node::auth::Open;
 use node::http::{self, Access, Failed, HttpService, wish};
+use node::watch;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
@@ -37,7 +38,7 @@ pub fn routers(injector: Arc<Injector>) -> (HttpService, Option<HttpService>) {
     let access = Access {
         token: config.token.clone(),
         reading: config.read_token.clone(),
-        own: wish::paths(&door.base).to_vec(),
+        own: [&wish::paths(&door.base)[..], &[watch::ROUTE.to_owned()]].concat(),
         open: OPEN,
         hosts: config.hosts.clone(),
         limits: injector.limits().clone(),
@@ -45,8 +46,9 @@ pub fn routers(injector: Arc<Injector>) -> (HttpService, Option<HttpService>) {
     };
     let has_admin = config.auth.admin.is_some();
     let tree = node::overview::router(&injector.config().node);
-    let routes =
-        http::router(injector.clone()).merge(own).merge(tree).merge(whip::router(injector, door.clone()));
+    let watch = watch::router(injector.redirector().clone());
+    let routes = http::router(injector.clone()).merge(own).merge(watch).merge(tree);
+    let routes = routes.merge(whip::router(injector, door.clone()));
     wish::services(&routes, access, &door, has_admin)
 }
 

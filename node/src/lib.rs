@@ -19,6 +19,7 @@
 //! - [`pace`]: how many events become one look, without I/O.
 //! - [`backoff`]: pauses between attempts; [`muffled`]: warnings that could come by the thousand.
 //! - [`directory`]: who there is in a tree, and where a viewer is to go.
+//! - [`watch`]: one door for all viewers of a tree.
 //! - [`event`]: what is published about a tree; [`sessions`]: its sessions.
 //! - [`commands`]: a connection for what a node keeps in Redis besides.
 //! - [`sweep`]: names in Redis whose hash has expired, without I/O.
@@ -64,4 +65,5 @@ pub mod topology;
 pub mod tree;
 pub mod udp;
 pub mod view;
+pub mod watch;
 pub mod webhook;

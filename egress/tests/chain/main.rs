@@ -18,6 +18,7 @@ mod a_native_node_needs_no_janus;
 mod a_player_is_offered_what_can_be_served;
 mod a_republished_stream_is_announced;
 mod a_restart_is_watched_through;
+mod a_session_elsewhere_is_said;
 mod a_session_too_many_leaves_the_node_ready;
 mod an_egress_without_a_parent_is_not_ready;
 mod an_ended_session_is_not_said_to_stall;

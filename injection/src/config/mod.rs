@@ -26,7 +26,7 @@ const DEFAULTS: Defaults = Defaults {
 /// Where publishers publish.
 const DEFAULT_WHIP: &str = "/whip";
 /// How paths begin that WHIP must leave alone, besides those of all nodes.
-pub(crate) const OWN_PATHS: [&str; 4] = ["/publish", "/standing", "/session", "/sessions"];
+pub(crate) const OWN_PATHS: [&str; 5] = ["/publish", "/standing", "/session", "/sessions", "/watch"];
 
 /// The flags of an injection, as they were given.
 pub type Flags = node::config::Flags<InjectionSettings>;

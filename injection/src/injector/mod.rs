@@ -29,6 +29,7 @@ use node::auth::{Admission, Rights, Role};
 use node::drain::Drain;
 use node::http::Limits;
 use node::tree::Tree;
+use node::watch::Redirector;
 use node::webhook::Webhooks;
 use serde_json::json;
 use tokio::sync::{Notify, mpsc, oneshot};
@@ -76,6 +77,7 @@ pub struct Injector {
     webhooks: Webhooks,
     totals: Arc<Totals>,
     orphans: Mutex<Orphans>,
+    redirector: Arc<Redirector>,
     /// Its RTMP connections.
     pub rtmp: Rtmp,
     started: Instant,
@@ -126,6 +128,7 @@ impl Injector {
         let webhooks = Webhooks::start(config.auth.webhook.clone(), &config.node_id, &config.tree_id);
         let rtmp = Rtmp::new(config.rtmp_waiting, config.rtmp_waiting_each);
         let injector = Injector {
+            redirector: Arc::new(Redirector::new(&config)),
             state: Mutex::new(State { restored: store.is_none(), ..State::default() }),
             limits: Limits::new(config.http.clone()),
             drain: Drain::new(config.drain_limit, "publications"),
@@ -163,6 +166,11 @@ impl Injector {
     /// Who may publish.
     pub fn admission(&self) -> &Arc<Admission> {
         &self.admission
+    }
+
+    /// Where viewers are sent to.
+    pub fn redirector(&self) -> &Arc<Redirector> {
+        &self.redirector
     }
 
     /// Who is told what happens.

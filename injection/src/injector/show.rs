@@ -163,6 +163,7 @@ impl Injector {
             admissions: self.admission.counts(),
             told: self.webhooks.told(),
             http: self.limits.taken(),
+            redirects: self.redirector.redirects(),
         }
     }
 }

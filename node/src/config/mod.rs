@@ -342,7 +342,8 @@ fn port_number(text: &str) -> Result<u16, String> {
     }
 }
 
-fn seconds(text: &str) -> Result<Duration, String> {
+/// Reads a time, in seconds: 0 to a day.
+pub fn seconds(text: &str) -> Result<Duration, String> {
     match text.parse::<f64>() {
         Ok(seconds) if (0.0..=LONGEST_GRACE).contains(&seconds) => Ok(Duration::from_secs_f64(seconds)),
         _ => Err(format!("must be seconds, a number from 0 to {LONGEST_GRACE}")),

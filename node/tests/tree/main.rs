@@ -27,6 +27,7 @@ mod latency;
 mod lost_data_is_held_for_the_grace;
 mod lost_sessions_are_held_for_the_grace;
 mod notifications_are_kept_on;
+mod one_door_sends_viewers_where_they_can_watch;
 mod published_events_are_enough;
 mod sessions_are_told_when_they_change;
 mod the_directory_has_who_is_there;

@@ -56,6 +56,7 @@ use std::time::Duration;
 
 use node::drain::Drain;
 use node::http::Limits;
+use node::watch::Redirector;
 use tokio::sync::{Mutex, Notify, watch as version};
 
 use crate::config::Config;
@@ -100,6 +101,8 @@ pub struct Relay {
     membership: Membership,
     /// What has happened since the daemon started, for the metrics.
     counters: Counters,
+    /// Where viewers are sent to.
+    redirector: Arc<Redirector>,
     /// Whether it is to be emptied, and how far it is.
     drain: Drain,
 }
@@ -113,6 +116,11 @@ impl Relay {
     /// What may be taken of it by HTTP.
     pub fn limits(&self) -> &Arc<Limits> {
         &self.limits
+    }
+
+    /// Where viewers are sent to.
+    pub fn redirector(&self) -> &Arc<Redirector> {
+        &self.redirector
     }
 
     /// What has happened since the daemon started.

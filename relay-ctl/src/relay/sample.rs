@@ -44,6 +44,8 @@ pub struct Sample {
     pub forwarder: Forwarder,
     /// What is taken of HTTP.
     pub http: node::http::Taken,
+    /// Viewers sent to an egress.
+    pub redirects: node::watch::Redirects,
 }
 
 impl Relay {
@@ -83,7 +85,8 @@ impl Relay {
                 ..report::stream(key, stream, audio, own)
             })
             .collect();
-        Sample { status, children, streams, totals, forwarder, http: self.limits.taken() }
+        let (http, redirects) = (self.limits.taken(), self.redirector.redirects());
+        Sample { status, children, streams, totals, forwarder, http, redirects }
     }
 
     /// RTP that has come in, of all streams.
