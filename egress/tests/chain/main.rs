@@ -40,6 +40,7 @@ mod strangers_harm_nobody;
 mod tabs_share_a_connection;
 mod the_page_keeps_its_join;
 mod the_page_says_no_more_than_it_shows;
+mod the_tree_is_drawn;
 mod the_viewers_page_speaks_to_viewers;
 mod viewers_reach_janus_by_turn_alone;
 mod viewers_reach_the_media_port_by_tcp;
