@@ -66,8 +66,8 @@ pub fn routers(egress: Arc<Egress>) -> (HttpService, Option<HttpService>) {
         .route("/mountpoint/{session}/destroy", post(destroy))
         .with_state(egress.clone());
     let has_admin = egress.config.auth.admin.is_some();
-    let tree = node::overview::router(&egress.config.node);
     let watch = watch::router(egress.redirector().clone());
+    let tree = node::overview::router(&egress.config.node);
     let routes = http::router(egress.clone()).merge(own).merge(watch).merge(tree);
     let routes = routes.merge(whep::router(egress, door.clone()));
     wish::services(&routes, access, &door, has_admin)

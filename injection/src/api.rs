@@ -45,8 +45,8 @@ pub fn routers(injector: Arc<Injector>) -> (HttpService, Option<HttpService>) {
         ..Access::default()
     };
     let has_admin = config.auth.admin.is_some();
-    let tree = node::overview::router(&injector.config().node);
     let watch = watch::router(injector.redirector().clone());
+    let tree = node::overview::router(&injector.config().node);
     let routes = http::router(injector.clone()).merge(own).merge(watch).merge(tree);
     let routes = routes.merge(whip::router(injector, door.clone()));
     wish::services(&routes, access, &door, has_admin)

@@ -1,10 +1,14 @@
 //! A node that is to be taken away is emptied first: it takes nobody any more, and gives away whom it has. *Who* that is, and
 //! where they go, is the node's own part: viewers of an egress, children of a relay, publications of an injection.
 //!
+//! [`Giver`] gives away children, as [`handover`] says.
+//!
 //! [`Drain`] is what all of them share: it is ordered by `POST /drain` ([`routes`]), which `DELETE` undoes, or by SIGTERM
 //! ([`ended`]), after which the node ends. The node does its part while there is a [`Stage::order`], and says how far it is
 //! ([`Drain::left`]) and that it is done ([`Drain::done`]). Others learn of it by the directory and the registration's status.
 
+mod give;
+pub mod handover;
 mod routes;
 mod signals;
 
@@ -13,6 +17,7 @@ use std::time::{Duration, Instant};
 use serde::{Deserialize, Serialize};
 use tokio::sync::watch;
 
+pub use give::Giver;
 pub use routes::{Drains, routes};
 pub use signals::ended;
 

@@ -44,8 +44,8 @@ pub fn router(relay: Arc<Relay>) -> Router {
         limits: relay.limits().clone(),
         ..Access::default()
     };
-    let tree = node::overview::router(config);
     let watch = watch::router(relay.redirector().clone());
+    let tree = node::overview::router(config);
     http::guard(http::router(relay).merge(own).merge(watch).merge(tree), access)
 }
 

@@ -49,6 +49,7 @@ async fn serve(config: Config) -> Result<(), Failure> {
     tokio::spawn(FamilyKeeper::new(relay.clone()).run());
     tokio::spawn(relay.clone().keep_egress());
     tokio::spawn(Uplink::new(relay.clone()).run());
+    tokio::spawn(relay.clone().keep_drained());
     let router = crate::api::router(relay.clone());
     let stopped = node::drain::ended(signals, relay.clone());
     tokio::select! {

@@ -11,6 +11,7 @@ mod batch;
 mod callers;
 mod candidates;
 mod connection;
+mod consent;
 mod drops;
 mod dtls;
 mod farewell;

@@ -71,6 +71,7 @@ impl Egress {
             let Some(parent) = asked else { continue };
             match self.ask(&store, &parent).await {
                 Ok(answers) => {
+                    tracing::debug!("nothing comes from {parent}: {answers:?}");
                     locked(&self.place.node).heard(&parent, answers);
                     said = None;
                 }

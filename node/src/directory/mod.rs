@@ -53,6 +53,9 @@ pub struct Particulars {
     /// It takes nobody any more and gives away whom it has.
     #[serde(default)]
     pub draining: bool,
+    /// It has a new parent, and takes media from the former one as well until it comes from that.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub between_parents: bool,
     /// No media reaches it any more: an egress without a parent, or whose sessions are all silent.
     #[serde(default)]
     pub cut_off: bool,

@@ -132,6 +132,8 @@ impl<F: Follows> Keeper<F> {
         let there = snapshot.registered;
         snapshot.registered &= !std::mem::take(&mut self.lost);
         self.known.clone_from(&snapshot.children);
+        // The whole tree is to know at once: somebody may wait for it.
+        self.inbox.is_stale |= self.parent != snapshot.parent;
         self.parent.clone_from(&snapshot.parent);
         self.origin.clone_from(&snapshot.origin);
         let now = self.inbox.now();

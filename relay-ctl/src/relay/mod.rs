@@ -8,6 +8,7 @@
 //! | `start/` | from a configuration, and what a predecessor left, to a relay that runs |
 //! | `children.rs` | children and routes, as the API changes them |
 //! | `tree.rs`, `tree_change.rs` | many children at once, as Redis says |
+//! | `drain.rs` | it gives its children away before it goes |
 //! | `membership.rs` | what Redis told, and what is registered there |
 //! | `reach.rs` | a child's route, MAC address and headers |
 //! | `names.rs` | host names of children and parent |

@@ -32,7 +32,15 @@ const CIPHERS: &str = "ECDHE+AESGCM";
 const MTU: u32 = 1200;
 /// A handshake message that says to be longer is not one of a viewer: a ClientHello with post-quantum keys and a chain of
 /// certificates are some thousand bytes. OpenSSL sets memory aside for what a message says to be.
-const LONGEST_MESSAGE: u32 = 16 * 1024;
+const LONGEST_MESSAGE: u32 = 8 * 1024;
+/// Bytes of a handshake at most: all flights of such a viewer, some times each.
+const HANDSHAKE_MOST: usize = 64 * 1024;
+/// Encrypted records of a handshake at most: its last message, some times. OpenSSL keeps a hundred of those that come too early, each
+/// with 17 KiB around it.
+const SEALED_MOST: usize = 8;
+/// Kinds of records (RFC 5246 section 6.2.1).
+const CHANGE_CIPHER_SPEC: u8 = 20;
+const HANDSHAKE: u8 = 22;
 /// Bytes of an encrypted record's nonce and tag, by any of [`CIPHERS`] (RFC 5288 section 3).
 const SEALED_LEAST: usize = 8 + 16;
 
@@ -82,7 +90,17 @@ impl Identity {
         } else {
             ssl.set_connect_state();
         }
-        Ok(Association { stream: SslStream::new(ssl, Wire::default())?, begins, fingerprints, up: false })
+        let stream = SslStream::new(ssl, Wire::default())?;
+        Ok(Association {
+            stream,
+            begins,
+            fingerprints,
+            up: false,
+            bytes: 0,
+            sealed: 0,
+            seals: false,
+            early: None,
+        })
     }
 }
 
@@ -92,6 +110,13 @@ pub(crate) struct Association {
     begins: bool,
     fingerprints: Vec<Fingerprint>,
     up: bool,
+    /// Bytes of the handshake so far, and encrypted records that OpenSSL got.
+    bytes: usize,
+    sealed: usize,
+    /// The viewer says that it encrypts from now on (change_cipher_spec).
+    seals: bool,
+    /// What it has encrypted last, if that came before it said so.
+    early: Option<Vec<u8>>,
 }
 
 /// What a datagram has brought about.
@@ -113,6 +138,8 @@ pub(crate) enum Broken {
     Stranger,
     #[error("it takes no SRTP profile of ours")]
     NoProfile,
+    #[error("its DTLS handshake had no end")]
+    Endless,
 }
 
 impl From<ErrorStack> for Broken {
@@ -122,9 +149,45 @@ impl From<ErrorStack> for Broken {
 }
 
 impl Association {
-    /// A datagram has come.
+    /// A datagram has come, a [plausible] one.
     pub(crate) fn receive(&mut self, datagram: &[u8]) -> Result<Progress, Broken> {
-        self.stream.get_mut().came = Some(datagram.to_vec());
+        if self.up {
+            return self.take(datagram.to_vec());
+        }
+        self.bytes += datagram.len();
+        if self.bytes > HANDSHAKE_MOST {
+            return Err(Broken::Endless);
+        }
+        let (sealed, plain): (Vec<Record>, Vec<Record>) =
+            records(datagram).flatten().partition(Record::is_sealed);
+        self.seals |= plain.iter().any(|record| record.kind == CHANGE_CIPHER_SPEC);
+        let plain: Vec<u8> = plain.iter().flat_map(|record| record.bytes).copied().collect();
+        let sealed: Vec<Vec<u8>> =
+            self.early.take().into_iter().chain(sealed.iter().map(|record| record.bytes.to_vec())).collect();
+        let mut progress = Progress::Goes;
+        if !plain.is_empty() {
+            progress = self.take(plain)?;
+        }
+        for record in sealed {
+            if !matches!(progress, Progress::Goes) {
+                break;
+            }
+            if self.seals && self.sealed < SEALED_MOST {
+                self.sealed += 1;
+                progress = self.take(record)?;
+            } else {
+                self.early = Some(record);
+            }
+        }
+        if self.up {
+            self.early = None;
+        }
+        Ok(progress)
+    }
+
+    /// Gives OpenSSL a datagram.
+    fn take(&mut self, datagram: Vec<u8>) -> Result<Progress, Broken> {
+        self.stream.get_mut().came = Some(datagram);
         let progress = if self.up { self.read() } else { self.shake() };
         // What OpenSSL has not read now it never needs: datagrams may get lost.
         self.stream.get_mut().came = None;
@@ -231,30 +294,51 @@ fn digest(algorithm: &str) -> Option<MessageDigest> {
     }
 }
 
+/// A DTLS record (RFC 6347 section 4.1).
+struct Record<'d> {
+    kind: u8,
+    epoch: [u8; 2],
+    /// Behind its header, and with that.
+    content: &'d [u8],
+    bytes: &'d [u8],
+}
+
+impl Record<'_> {
+    /// It is said to be encrypted.
+    fn is_sealed(&self) -> bool {
+        self.epoch != [0, 0]
+    }
+}
+
+/// The records of a datagram; `None` in the place of what is none, which ends them.
+fn records(datagram: &[u8]) -> impl Iterator<Item = Option<Record<'_>>> {
+    let mut rest = datagram;
+    std::iter::from_fn(move || {
+        if rest.is_empty() {
+            return None;
+        }
+        // Type, version, epoch, sequence number, length.
+        let whole = std::mem::take(&mut rest);
+        let record = whole.first_chunk::<13>().and_then(|header| {
+            let length = usize::from(u16::from_be_bytes([header[11], header[12]]));
+            let (bytes, after) = whole.split_at_checked(header.len() + length)?;
+            rest = after;
+            let (kind, epoch, content) = (header[0], [header[3], header[4]], &bytes[header.len()..]);
+            Some(Record { kind, epoch, content, bytes })
+        });
+        Some(record)
+    })
+}
+
 /// The datagram consists of DTLS records, no handshake message of it says to be longer than one of a viewer's can be, and what is
 /// said to be encrypted can be.
 pub(crate) fn plausible(datagram: &[u8]) -> bool {
-    let mut rest = datagram;
-    while !rest.is_empty() {
-        // Type, version, epoch, sequence number, length (RFC 6347 section 4.1).
-        let Some((header, after)) = rest.split_first_chunk::<13>() else {
-            return false;
-        };
-        let length = usize::from(u16::from_be_bytes([header[11], header[12]]));
-        let Some((record, after)) = after.split_at_checked(length) else {
-            return false;
-        };
-        let plain = header[3..5] == [0, 0];
-        if header[0] == 22 && plain && !are_messages(record) {
-            return false;
-        }
+    let is_plausible = |record: Record<'_>| match record.is_sealed() {
         // Anybody could have sent it, and OpenSSL (3.0) would give the whole association up for it.
-        if !plain && record.len() < SEALED_LEAST {
-            return false;
-        }
-        rest = after;
-    }
-    !datagram.is_empty()
+        true => record.content.len() >= SEALED_LEAST,
+        false => record.kind != HANDSHAKE || are_messages(record.content),
+    };
+    !datagram.is_empty() && records(datagram).all(|record| record.is_some_and(is_plausible))
 }
 
 /// They are handshake messages or fragments of some, one or more, none of which says to be longer than one of a viewer's can be.

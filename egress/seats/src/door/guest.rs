@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 use rand::Rng as _;
 use rand::distr::Alphanumeric;
 
+use super::consent::Consent;
 use super::path::Way;
 use crate::peer::{Credentials, Peer};
 use crate::send::Path;
@@ -25,19 +26,23 @@ pub(crate) struct Guest {
     pub(crate) mountpoint: u64,
     /// Our side's credentials.
     pub(crate) ours: Credentials,
-    /// Those before a restart: in use until there is a way by the new ones.
-    pub(crate) former: Option<Credentials>,
+    /// Those before a restart, and the player's with them: in use until it nominates a way by the new ones.
+    pub(crate) former: Option<(Credentials, Option<Credentials>)>,
     /// The player's side, once it is known.
     pub(crate) peer: Option<Peer>,
     pub(crate) stage: Stage,
     /// Where it gets what we send.
     pub(crate) path: Option<Path>,
-    /// When that was chosen, or confirmed.
+    /// Where it wants to get that, as soon as somebody there has answered.
+    pub(crate) wanted: Option<Path>,
+    /// When one of these was chosen, or confirmed.
     pub(crate) chosen: Instant,
     /// Where valid checks came from, the latest last.
-    pub(crate) ways: Vec<Way>,
-    /// A first flight that came before the player's side was known.
+    pub(crate) ways: Vec<(Path, Consent)>,
+    /// A first flight that came before the player's side was known, or had answered.
     pub(crate) early: Option<(Path, Vec<u8>)>,
+    /// It is among those whose handshake there was no room for.
+    pub(crate) queues: bool,
     pub(crate) budget: Budget,
     /// Of these, what is DTLS: all share the handshake threads.
     pub(crate) dtls: Budget,
@@ -65,9 +70,11 @@ impl Guest {
             peer: None,
             stage: Stage::Joining { until },
             path: None,
+            wanted: None,
             chosen: now,
             ways: Vec::new(),
             early: None,
+            queues: false,
             budget: Budget::new(PACKETS_A_SECOND, now),
             dtls: Budget::new(DTLS_A_SECOND, now),
             alive: Arc::default(),
@@ -81,28 +88,97 @@ impl Guest {
     /// It is to be sent to by this path, which it nominates now. Players of before RFC 8445 nominate all that they try: TCP does
     /// not take the place of UDP that was nominated just now.
     pub(crate) fn prefers(&self, path: &Path, now: Instant) -> bool {
-        let is_tcp = |path: &Path| matches!(path, Path::Tcp(_));
-        !is_tcp(path) || self.path.as_ref().is_none_or(is_tcp) || self.chosen + UDP_FIRST <= now
+        let standing = self.wanted.as_ref().or(self.path.as_ref());
+        !path.is_tcp() || standing.is_none_or(Path::is_tcp) || self.chosen + UDP_FIRST <= now
     }
 
     pub(crate) fn choose(&mut self, path: &Path, now: Instant) {
+        let heard = self.consent(path.way()).and_then(|consent| consent.answered()).unwrap_or(now);
+        if let Stage::Up { heard: last } = &mut self.stage {
+            *last = heard;
+        }
+        self.wanted = self.wanted.take().filter(|wanted| wanted.way() != path.way());
         self.path = Some(path.clone());
         self.chosen = now;
     }
 
-    /// A valid check came by `way`. Gives one that is forgotten for it.
-    pub(crate) fn came_by(&mut self, way: Way) -> Option<Way> {
-        if let Some(at) = self.ways.iter().position(|w| *w == way) {
+    /// It is sent to by this way.
+    pub(crate) fn uses(&self, way: Way) -> bool {
+        self.path.as_ref().is_some_and(|path| path.way() == way)
+    }
+
+    /// What is known of a way that valid checks came by.
+    pub(crate) fn consent(&mut self, way: Way) -> Option<&mut Consent> {
+        self.ways.iter_mut().find(|(path, _)| path.way() == way).map(|(_, consent)| consent)
+    }
+
+    /// Somebody there has answered, of late.
+    pub(crate) fn may_be_sent_to(&mut self, way: Way, now: Instant) -> bool {
+        self.consent(way).is_some_and(|consent| consent.is_given(now))
+    }
+
+    /// A valid check came by `path`. Gives a way that is forgotten for it.
+    pub(crate) fn came_by(&mut self, path: &Path, now: Instant) -> Option<Way> {
+        let way = path.way();
+        if let Some(at) = self.ways.iter().position(|(path, _)| path.way() == way) {
             self.ways[at..].rotate_left(1);
             return None;
         }
-        let used = self.path.as_ref().map(Path::way);
         let forgotten = (self.ways.len() == WAYS_MOST)
-            .then(|| self.ways.iter().position(|w| Some(*w) != used))
+            .then(|| self.ways.iter().position(|(path, _)| !self.uses(path.way())))
             .flatten()
-            .map(|at| self.ways.remove(at));
-        self.ways.push(way);
+            .map(|at| self.ways.remove(at).0.way());
+        self.ways.push((path.clone(), Consent::new(way, now)));
         forgotten
+    }
+
+    /// What is to be asked now, and where: by the way in use whether the player is there yet, and by others whether it is there at
+    /// all.
+    pub(crate) fn questions(&mut self, now: Instant) -> Vec<(Path, Vec<u8>)> {
+        let current = self.peer.as_ref().map(|peer| (&self.ours, &peer.ice));
+        let former = self.former.as_ref().and_then(|(ours, theirs)| Some((ours, theirs.as_ref()?)));
+        let used = self.path.as_ref().map(Path::way);
+        let mut questions = Vec::new();
+        let Some(current) = current else { return questions };
+        for (path, consent) in &mut self.ways {
+            let in_use = Some(path.way()) == used;
+            if consent.is_given(now) && !in_use {
+                continue;
+            }
+            let (ours, theirs) = former.filter(|_| in_use).unwrap_or(current);
+            let question = consent.question(now).and_then(|question| question.bytes(ours, theirs));
+            if let Some(question) = question.filter(|question| consent.takes(question.len(), now)) {
+                questions.push((path.clone(), question));
+            }
+        }
+        questions
+    }
+
+    /// Something came by a way that may be an answer to such a question. `false`: it is none.
+    pub(crate) fn answers(&mut self, packet: &[u8], way: Way, now: Instant) -> bool {
+        let theirs = self.peer.as_ref().map(|peer| &*peer.ice.password);
+        let former = self.former.as_ref().and_then(|(_, theirs)| Some(&*theirs.as_ref()?.password));
+        let passwords: Vec<&str> = theirs.into_iter().chain(former).collect();
+        let consent = self.ways.iter_mut().find(|(path, _)| path.way() == way);
+        let answers = consent.is_some_and(|(_, consent)| consent.hears(packet, &passwords, now));
+        let in_use = self.uses(way);
+        if let Stage::Up { heard } = &mut self.stage
+            && answers
+            && in_use
+        {
+            *heard = now;
+        }
+        answers
+    }
+
+    /// It was heard of. By UDP that says nothing of where it is: only answers do.
+    pub(crate) fn is_alive(&mut self, now: Instant) {
+        let by_tcp = self.path.as_ref().is_some_and(Path::is_tcp);
+        if let Stage::Up { heard } = &mut self.stage
+            && by_tcp
+        {
+            *heard = now;
+        }
     }
 }
 
@@ -147,15 +223,16 @@ mod tests {
     fn the_way_in_use_is_not_forgotten_for_others() {
         let now = Instant::now();
         let mut guest = Guest::new(1, now, now);
-        let way = |port: u16| Way::Udp(([192, 0, 2, 1], port).into());
-        assert_eq!(guest.came_by(way(1)), None);
-        guest.path = Some(Path::Udp(([192, 0, 2, 1], 1).into()));
+        let path = |port: u16| Path::Udp(([192, 0, 2, 1], port).into());
+        let way = |port: u16| path(port).way();
+        assert_eq!(guest.came_by(&path(1), now), None);
+        guest.path = Some(path(1));
         for port in 2..=16 {
-            assert_eq!(guest.came_by(way(port)), None);
+            assert_eq!(guest.came_by(&path(port), now), None);
         }
-        assert_eq!(guest.came_by(way(17)), Some(way(2)));
-        assert_eq!(guest.came_by(way(3)), None);
-        assert_eq!(guest.came_by(way(18)), Some(way(4)));
+        assert_eq!(guest.came_by(&path(17), now), Some(way(2)));
+        assert_eq!(guest.came_by(&path(3), now), None);
+        assert_eq!(guest.came_by(&path(18), now), Some(way(4)));
         assert_eq!(guest.ways.len(), WAYS_MOST);
     }
 

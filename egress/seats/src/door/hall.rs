@@ -4,6 +4,7 @@ use std::collections::{HashMap, VecDeque};
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::{Duration, Instant};
 
+use super::consent;
 use super::drops::Reason;
 use super::dtls;
 use super::guest::{self, Guest, Stage};
@@ -23,8 +24,8 @@ const SHAKING_MOST: usize = 512;
 const SLOW: Duration = Duration::from_secs(3);
 /// How long somebody who was described to may take to describe himself.
 const INVITED: Duration = Duration::from_secs(60);
-/// A viewer that is not heard of for so long has no consent to be sent to any more (RFC 7675 section 5.1).
-const SILENCE: Duration = Duration::from_secs(30);
+/// A viewer that is not heard of for so long is not sent to any more.
+const SILENCE: Duration = consent::VALID;
 
 /// All seats.
 #[derive(Default)]
@@ -45,8 +46,8 @@ pub(crate) struct Hall {
 
 /// What is to be done.
 pub(crate) enum Effect {
-    /// Send a datagram.
-    Answer(Path, Vec<u8>),
+    /// Send a datagram: STUN.
+    Say(Path, Vec<u8>),
     /// Count the packet at hand, or what else went wrong.
     Drop(Reason),
     /// Begin a handshake.
@@ -104,13 +105,8 @@ impl Hall {
         if matches!(guest.stage, Stage::Joining { .. }) {
             guest.stage = Stage::Joining { until: now + within };
             guest.peer = Some(peer);
-            match guest.early.take() {
-                Some((path, flight)) if self.begin(seat, &path, now, &mut effects) => {
-                    effects.push(Effect::Kept(seat, path, flight));
-                }
-                Some((path, flight)) => self.waits(seat, &path, &flight),
-                None => self.begin_if_it_is_on_us(seat, now, &mut effects),
-            }
+            effects.extend(questions(guest, now));
+            self.begin_if_it_can(seat, now, &mut effects);
         }
         Ok(effects)
     }
@@ -120,10 +116,8 @@ impl Hall {
         let guest = self.seats.get_mut(&seat).ok_or(Refusal::NoSeat)?;
         let ours = guest::credentials();
         let former = std::mem::replace(&mut guest.ours, ours.clone());
-        if let Some(peer) = &mut guest.peer {
-            peer.ice = theirs;
-        }
-        if let Some(long_ago) = guest.former.replace(former) {
+        let their_former = guest.peer.as_mut().map(|peer| std::mem::replace(&mut peer.ice, theirs));
+        if let Some((long_ago, _)) = guest.former.replace((former, their_former)) {
             self.users.remove(&long_ago.user);
         }
         self.users.insert(ours.user.clone(), seat);
@@ -171,6 +165,7 @@ impl Hall {
     /// A packet has come. Whose is it (RFC 7983)?
     pub(crate) fn came(&mut self, packet: &[u8], path: &Path, now: Instant) -> Vec<Effect> {
         let effects = match packet.first() {
+            Some(0..=3) if stun::is_answer(packet) => self.answer(packet, path, now),
             Some(0..=3) => self.check(packet, path, now),
             Some(20..=63) => self.handshake(packet, path, now),
             Some(128..=191) => self.media(path, now),
@@ -189,7 +184,7 @@ impl Hall {
         let guest = self.seats.get_mut(&seat).ok_or(Reason::StunStranger)?;
         let new = guest.ours.user == check.user();
         let ours = match &guest.former {
-            Some(former) if !new => former,
+            Some((former, _)) if !new => former,
             _ => &guest.ours,
         };
         if !check.is_by_one_who_knows(&ours.password) {
@@ -197,38 +192,66 @@ impl Hall {
         }
         if check.wants_us_to_lead() {
             let refusal = check.refusal(&ours.password);
-            let refusal = refusal.map(|r| Effect::Answer(path.clone(), r));
+            let refusal = refusal.map(|r| Effect::Say(path.clone(), r));
             return Ok(refusal.into_iter().chain([Effect::Drop(Reason::StunRole)]).collect());
         }
         let answer = check.answer(&ours.password, path.address());
-        let mut effects: Vec<Effect> = answer.map(|a| Effect::Answer(path.clone(), a)).into_iter().collect();
-        if let Stage::Up { heard } = &mut guest.stage {
-            *heard = now;
-        }
+        let nominates = check.nominates();
         let way = path.way();
-        if let Some(forgotten) = guest.came_by(way) {
+        if let Some(forgotten) = guest.came_by(path, now) {
             self.ways.remove(&forgotten);
         }
-        let takes = guest.path.is_none() || (new && check.nominates() && guest.prefers(path, now));
-        if takes && guest.path.as_ref().map(Path::way) == Some(way) {
+        let mut effects = Vec::new();
+        if let Some(consent) = guest.consent(way) {
+            consent.came(packet.len(), now);
+            if let Some(answer) = answer.filter(|answer| consent.takes(answer.len(), now)) {
+                effects.push(Effect::Say(path.clone(), answer));
+            }
+        }
+        effects.extend(questions(guest, now));
+        if guest.uses(way) {
+            guest.is_alive(now);
+        }
+        if new && nominates && guest.prefers(path, now) {
             guest.chosen = now;
-        } else if takes && guest.budget.take(now) {
+            if let Some((former, _)) = guest.former.take() {
+                self.users.remove(&former.user);
+            }
+            guest.wanted = (!guest.uses(way)).then(|| path.clone());
+        }
+        if let Some(other) = self.ways.insert(way, seat).filter(|other| *other != seat) {
+            self.loses(other, way);
+        }
+        self.goes_where_it_wants(seat, path, now, &mut effects);
+        Ok(effects)
+    }
+
+    /// What may answer a question of ours.
+    fn answer(&mut self, packet: &[u8], path: &Path, now: Instant) -> Result<Vec<Effect>, Reason> {
+        let seat = *self.ways.get(&path.way()).ok_or(Reason::StunStranger)?;
+        let guest = self.seats.get_mut(&seat).ok_or(Reason::StunStranger)?;
+        if !guest.answers(packet, path.way(), now) {
+            // What was asked twice is answered twice.
+            let again = guest.may_be_sent_to(path.way(), now);
+            return if again { Ok(Vec::new()) } else { Err(Reason::StunForged) };
+        }
+        let mut effects = Vec::new();
+        self.goes_where_it_wants(seat, path, now, &mut effects);
+        Ok(effects)
+    }
+
+    /// Something came by `path` that shows where a viewer is: it is sent to there, if it is to be and may be.
+    fn goes_where_it_wants(&mut self, seat: Seat, path: &Path, now: Instant, effects: &mut Vec<Effect>) {
+        let Some(guest) = self.seats.get_mut(&seat) else { return };
+        let way = path.way();
+        let wants = guest.path.is_none() || guest.wanted.as_ref().is_some_and(|wanted| wanted.way() == way);
+        if wants && guest.may_be_sent_to(way, now) && guest.budget.take(now) {
             guest.choose(path, now);
             if guest.is_up() {
                 effects.push(Effect::Moved(seat, path.clone()));
             }
         }
-        if takes
-            && new
-            && let Some(former) = guest.former.take()
-        {
-            self.users.remove(&former.user);
-        }
-        if let Some(other) = self.ways.insert(way, seat).filter(|other| *other != seat) {
-            self.loses(other, way);
-        }
-        self.begin_if_it_is_on_us(seat, now, &mut effects);
-        Ok(effects)
+        self.begin_if_it_can(seat, now, effects);
     }
 
     /// DTLS.
@@ -242,16 +265,18 @@ impl Hall {
             return Err(Reason::DtlsFlood);
         }
         let mut effects = Vec::new();
-        if matches!(guest.stage, Stage::Joining { .. }) {
-            if guest.peer.is_none() {
-                // The player's description may be on its way to us: saves it from sending this again.
+        let may_be_sent_to = guest.may_be_sent_to(path.way(), now);
+        let joins = matches!(guest.stage, Stage::Joining { .. });
+        if guest.peer.is_none() || !may_be_sent_to {
+            // The player's description, or its answer, may be on its way to us: saves it from sending this again.
+            if joins {
                 guest.early.get_or_insert_with(|| (path.clone(), packet.to_vec()));
-                return Err(Reason::DtlsEarly);
             }
-            if !self.begin(seat, path, now, &mut effects) {
-                self.waits(seat, path, packet);
-                return Ok(effects);
-            }
+            return Err(Reason::DtlsEarly);
+        }
+        if joins && !self.begin(seat, path, now, &mut effects) {
+            self.waits(seat, path, packet);
+            return Ok(effects);
         }
         effects.push(Effect::Dtls(seat));
         Ok(effects)
@@ -259,11 +284,11 @@ impl Hall {
 
     /// There is no room for its handshake yet.
     fn waits(&mut self, seat: Seat, path: &Path, flight: &[u8]) {
-        if let Some(guest) = self.seats.get_mut(&seat)
-            && guest.early.is_none()
-        {
-            guest.early = Some((path.clone(), flight.to_vec()));
-            self.queue.push_back(seat);
+        if let Some(guest) = self.seats.get_mut(&seat) {
+            guest.early.get_or_insert_with(|| (path.clone(), flight.to_vec()));
+            if !std::mem::replace(&mut guest.queues, true) {
+                self.queue.push_back(seat);
+            }
         }
     }
 
@@ -271,8 +296,9 @@ impl Hall {
     fn next_in(&mut self, now: Instant, effects: &mut Vec<Effect>) {
         while !self.queue.is_empty() && self.has_room(now, effects) {
             let Some(seat) = self.queue.pop_front() else { return };
-            let early = self.seats.get_mut(&seat).and_then(|guest| guest.early.take());
-            if let Some((path, flight)) = early
+            let Some(guest) = self.seats.get_mut(&seat) else { continue };
+            guest.queues = false;
+            if let Some((path, flight)) = guest.early.take()
                 && self.begin(seat, &path, now, effects)
             {
                 effects.push(Effect::Kept(seat, path, flight));
@@ -344,38 +370,52 @@ impl Hall {
     /// Time has passed.
     pub(crate) fn tick(&mut self, now: Instant) -> Vec<Effect> {
         for guest in self.seats.values_mut() {
-            if guest.alive.swap(false, Relaxed)
-                && let Stage::Up { heard } = &mut guest.stage
-            {
-                *heard = now;
+            if guest.alive.swap(false, Relaxed) {
+                guest.is_alive(now);
             }
         }
         let over = |guest: &Guest| match guest.stage {
             Stage::Joining { until } if until <= now => Some(match guest.peer {
                 None => "it never described itself",
                 Some(_) if guest.ways.is_empty() => "none of its packets ever came",
+                Some(_) if !guest.ways.iter().any(|(_, consent)| consent.is_given(now)) => {
+                    "nobody answered where its packets came from"
+                }
                 Some(_) => "it never began the DTLS handshake",
             }),
             Stage::Shaking { until, .. } if until <= now => Some("the DTLS handshake took too long"),
-            Stage::Up { heard } if heard + SILENCE <= now => Some("nothing was heard of it"),
+            Stage::Up { heard } if heard + SILENCE <= now => Some("nobody answered any more"),
             _ => None,
         };
         let over = |(seat, guest): (&Seat, &Guest)| Some((*seat, over(guest)?));
         let over: Vec<(Seat, &str)> = self.seats.iter().filter_map(over).collect();
         let gone = over.into_iter().flat_map(|(seat, why)| self.gone(seat, why.to_owned()));
         let mut effects: Vec<Effect> = gone.collect();
+        effects.extend(self.seats.values_mut().flat_map(|guest| questions(guest, now)));
         self.next_in(now, &mut effects);
         effects
     }
 
-    /// We are to send the first flight, and know where to.
-    fn begin_if_it_is_on_us(&mut self, seat: Seat, now: Instant, effects: &mut Vec<Effect>) {
-        if let Some(guest) = self.seats.get(&seat)
-            && guest.peer.as_ref().is_some_and(|peer| !peer.begins)
-            && matches!(guest.stage, Stage::Joining { .. })
-            && let Some(path) = guest.path.clone()
+    /// There is a way, a description, and a first flight; or we are to send that.
+    fn begin_if_it_can(&mut self, seat: Seat, now: Instant, effects: &mut Vec<Effect>) {
+        let Some(guest) = self.seats.get_mut(&seat) else { return };
+        let Some(peer) = guest.peer.as_ref().filter(|_| matches!(guest.stage, Stage::Joining { .. })) else {
+            return;
+        };
+        if !peer.begins {
+            if let Some(path) = guest.path.clone() {
+                self.begin(seat, &path, now, effects);
+            }
+            return;
+        }
+        let may = guest.early.as_ref().map(|(path, _)| path.way());
+        if may.is_some_and(|way| guest.may_be_sent_to(way, now))
+            && let Some((path, flight)) = guest.early.take()
         {
-            self.begin(seat, &path, now, effects);
+            match self.begin(seat, &path, now, effects) {
+                true => effects.push(Effect::Kept(seat, path, flight)),
+                false => self.waits(seat, &path, &flight),
+            }
         }
     }
 
@@ -435,9 +475,10 @@ impl Hall {
     /// A way is not this seat's any more.
     fn loses(&mut self, seat: Seat, way: Way) {
         if let Some(guest) = self.seats.get_mut(&seat) {
-            guest.ways.retain(|w| *w != way);
+            guest.ways.retain(|(path, _)| path.way() != way);
+            guest.wanted = guest.wanted.take().filter(|path| path.way() != way);
             // Not to where somebody else is now. A valid check by another way gives a new path.
-            if guest.path.as_ref().map(Path::way) == Some(way) && !guest.is_up() {
+            if guest.uses(way) && !guest.is_up() {
                 guest.path = None;
             }
         }
@@ -452,16 +493,21 @@ impl Hall {
             self.shaking -= 1;
         }
         self.users.remove(&guest.ours.user);
-        if let Some(former) = &guest.former {
+        if let Some((former, _)) = &guest.former {
             self.users.remove(&former.user);
         }
-        for way in &guest.ways {
-            if self.ways.get(way) == Some(&seat) {
-                self.ways.remove(way);
+        for (path, _) in &guest.ways {
+            if self.ways.get(&path.way()) == Some(&seat) {
+                self.ways.remove(&path.way());
             }
         }
         Some(guest)
     }
+}
+
+/// What is to be asked of somebody now.
+fn questions(guest: &mut Guest, now: Instant) -> impl Iterator<Item = Effect> {
+    guest.questions(now).into_iter().map(|(path, question)| Effect::Say(path, question))
 }
 
 #[cfg(test)]

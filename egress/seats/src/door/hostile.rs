@@ -17,6 +17,8 @@ use crate::srtp::{Keys, Profile};
 
 /// Addresses that packets come from.
 const WAYS: u8 = 8;
+/// The viewer's.
+const PASSWORD: &str = "a password of 22 or more";
 
 /// Packets from some addresses, while one viewer is awaited who may come from any of them. Each packet has two bytes in front: what
 /// it is ([`Step`]) and where it comes from, and how long it is.
@@ -25,7 +27,7 @@ pub fn media_port(mut data: &[u8]) {
     let mut hall = Hall::default();
     let invitation = hall.invite(1, now).expect("the first seat");
     let peer = Peer {
-        ice: Credentials { user: "user".into(), password: "a password of 22 or more".into() },
+        ice: Credentials { user: "user".into(), password: PASSWORD.into() },
         fingerprints: vec![Fingerprint { algorithm: "sha-256".into(), bytes: vec![7; 32] }],
         begins: true,
         media: PerKind::default(),
@@ -33,7 +35,7 @@ pub fn media_port(mut data: &[u8]) {
     let admitted = hall.admit(invitation.seat, peer, Duration::from_secs(60), now);
     assert!(admitted.is_ok(), "it is awaited");
     let mut viewer =
-        Viewer { seat: invitation.seat, ice: invitation.ice, checked: [false; WAYS as usize], up: false };
+        Viewer { seat: invitation.seat, ice: invitation.ice, ways: Default::default(), up: false };
     while let [what, length, rest @ ..] = data {
         let (packet, rest) = rest.split_at(rest.len().min(usize::from(*length)));
         data = rest;
@@ -48,13 +50,23 @@ pub fn media_port(mut data: &[u8]) {
             }
             Step::Checks(way) => {
                 let check = viewer.check(packet.first().is_some_and(|nominates| nominates & 1 == 1));
-                let path = Path::Udp(address(way));
-                let effects = hall.came(&check, &path, now);
-                let answered = effects.iter().any(|effect| matches!(effect, Effect::Answer(..)));
+                viewer.ways[usize::from(way)].came += check.len();
+                let effects = hall.came(&check, &Path::Udp(address(way)), now);
+                let answered = viewer.is_told(&effects);
                 assert_eq!(answered, !viewer.is_gone(&hall), "a viewer's check is answered");
-                viewer.checked[usize::from(way)] |= answered;
+            }
+            Step::Answers(way) => {
+                let known = &mut viewer.ways[usize::from(way)];
+                let Some(question) = known.question.take() else { continue };
+                known.answered = true;
+                let effects = hall.came(&answer(&question), &Path::Udp(address(way)), now);
+                viewer.is_told(&effects);
             }
             Step::Shakes(way) => {
+                // The door takes no handshake from elsewhere.
+                if !viewer.ways[usize::from(way)].answered {
+                    continue;
+                }
                 let effects = hall.shaken(viewer.seat, keys(), &Path::Udp(address(way)), now);
                 viewer.up |= effects.iter().any(|effect| matches!(effect, Effect::Sit(_)));
             }
@@ -70,6 +82,8 @@ enum Step {
     Comes(u8),
     /// A check of the viewer's.
     Checks(u8),
+    /// It answers what it was asked there.
+    Answers(u8),
     /// Its handshake is over, if one was going on.
     Shakes(u8),
 }
@@ -81,6 +95,7 @@ impl Step {
             0 => Step::Passes,
             1 => Step::Checks(way),
             2 => Step::Shakes(way),
+            3 => Step::Answers(way),
             _ => Step::Comes(way),
         }
     }
@@ -89,31 +104,73 @@ impl Step {
 struct Viewer {
     seat: Seat,
     ice: Credentials,
-    /// From where a valid check came.
-    checked: [bool; WAYS as usize],
+    ways: [Known; WAYS as usize],
     up: bool,
 }
 
+/// One of its ways.
+#[derive(Default)]
+struct Known {
+    /// Bytes of valid checks, and what was said to it.
+    came: usize,
+    went: usize,
+    /// What it was asked, and that it has answered.
+    question: Option<Vec<u8>>,
+    answered: bool,
+}
+
 impl Viewer {
-    /// Nothing but a valid check leads anywhere, and afterwards only what comes from where that came from.
-    fn sees(&self, effects: &[Effect], came: Option<(u8, &[u8])>) {
+    /// Nothing but a valid check leads anywhere, and afterwards only what comes from where that was answered from.
+    fn sees(&mut self, effects: &[Effect], came: Option<(u8, &[u8])>) {
         for effect in effects {
-            let known = came.is_some_and(|(way, _)| self.checked[usize::from(way)]);
+            let known = came.map(|(way, _)| &self.ways[usize::from(way)]);
             match effect {
                 Effect::Drop(_) => {}
                 Effect::Dtls(seat) | Effect::Shake { seat, .. } => {
-                    assert!(known && *seat == self.seat);
+                    assert!(known.is_some_and(|way| way.answered) && *seat == self.seat);
                     assert!(came.is_some_and(|(_, packet)| dtls::plausible(packet)));
                 }
-                Effect::Heard(seat) => assert!(known && self.up && *seat == self.seat),
+                Effect::Heard(seat) => {
+                    assert!(known.is_some_and(|way| way.came > 0) && self.up && *seat == self.seat);
+                }
                 Effect::Part(seat) | Effect::Gone(seat, _) | Effect::Rise(seat) => {
                     assert!(came.is_none() && *seat == self.seat, "only time ends it");
                 }
-                Effect::Answer(..) => panic!("an answer to who does not know the password"),
-                Effect::Kept(..) => panic!("it has described itself before"),
-                Effect::Sit(_) | Effect::Moved(..) => panic!("without a handshake or a check"),
+                Effect::Say(..) if came.is_none() => self.is_said(effect),
+                Effect::Say(..) => panic!("an answer to who does not know the password"),
+                Effect::Kept(..) => panic!("without an answer"),
+                Effect::Sit(_) | Effect::Moved(..) => panic!("without a handshake or an answer"),
             }
         }
+    }
+
+    /// As [`Self::sees`], for what it has said itself. True: it was answered.
+    fn is_told(&mut self, effects: &[Effect]) -> bool {
+        for effect in effects {
+            match effect {
+                Effect::Say(..) => self.is_said(effect),
+                Effect::Moved(_, path) | Effect::Kept(_, path, _) | Effect::Shake { path, .. } => {
+                    assert!(self.way(path).answered, "nobody there has asked for it");
+                }
+                _ => {}
+            }
+        }
+        effects.iter().any(|effect| matches!(effect, Effect::Say(_, said) if !is_question(said)))
+    }
+
+    /// Whoever has not answered gets no more than three times what came from there.
+    fn is_said(&mut self, effect: &Effect) {
+        let Effect::Say(path, said) = effect else { return };
+        let way = self.way(path);
+        way.went += said.len();
+        assert!(way.answered || way.went <= 3 * way.came, "{} bytes for {}", way.went, way.came);
+        if is_question(said) {
+            way.question = Some(said.clone());
+        }
+    }
+
+    fn way(&mut self, path: &Path) -> &mut Known {
+        &mut self.ways[usize::from(path.address().port() - 1000)]
     }
 
     fn check(&self, nominates: bool) -> Vec<u8> {
@@ -128,6 +185,20 @@ impl Viewer {
     fn is_gone(&self, hall: &Hall) -> bool {
         !hall.has(self.seat)
     }
+}
+
+fn is_question(said: &[u8]) -> bool {
+    said.starts_with(&[0, 1])
+}
+
+/// As the viewer answers.
+fn answer(question: &[u8]) -> Vec<u8> {
+    let question = StunMessage::parse(question).expect("a question");
+    let answer = StunMessage::binding_reply(question.trans_id(), address(0));
+    let mut bytes = vec![0; 400];
+    let length = answer.to_bytes(Some(PASSWORD.as_bytes()), &mut bytes, stun::hmac);
+    bytes.truncate(length.expect("room for an answer"));
+    bytes
 }
 
 fn address(way: u8) -> SocketAddr {

@@ -105,7 +105,7 @@ impl House {
 
     fn perform(&self, effect: Effect, at_hand: Option<(&[u8], &Path)>) {
         match effect {
-            Effect::Answer(path, answer) => self.send(&path, &answer),
+            Effect::Say(path, answer) => self.send(&path, &answer),
             Effect::Drop(reason) => self.drops.count(reason),
             Effect::Shake { seat, begins, fingerprints, path } => {
                 let task = Task::Begin { seat, begins, fingerprints, path };

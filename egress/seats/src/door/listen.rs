@@ -70,10 +70,8 @@ impl Door {
             let came = match self.epoll.wait(&mut events, left) {
                 Ok(came) => came,
                 Err(Errno::EINTR) => 0,
-                Err(error) => {
-                    tracing::error!(%error, "the media port is not read any more");
-                    return;
-                }
+                // Nobody would come in any more, and who is in would be gone in half a minute.
+                Err(error) => panic!("the media port cannot be read any more: {error}"),
             };
             let now = Instant::now();
             for event in &events[..came] {

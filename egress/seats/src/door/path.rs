@@ -23,6 +23,10 @@ impl Path {
         }
     }
 
+    pub(crate) fn is_tcp(&self) -> bool {
+        matches!(self, Path::Tcp(_))
+    }
+
     /// The viewer's address as it knows it: IPv4 if it is, also where our socket takes both.
     pub(crate) fn address(&self) -> SocketAddr {
         let address = match self {

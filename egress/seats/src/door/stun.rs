@@ -1,24 +1,76 @@
-//! Connectivity checks (RFC 8445 section 7.3, RFC 8489), as an ICE-lite agent answers them. No I/O.
+//! Connectivity checks (RFC 8445 section 7.3, RFC 8489), as an ICE-lite agent answers them, and questions of our own, by which it is
+//! known that somebody is where they come from (RFC 7675). No I/O.
 
 use std::net::SocketAddr;
 
-use is::stun::StunMessage;
+use is::stun::{StunMessage, TransId};
 use openssl::hash::MessageDigest;
 use openssl::pkey::PKey;
 use openssl::sign::Signer;
+use rand::Rng as _;
 
 use super::drops::Reason;
+use crate::peer::Credentials;
 
 /// Type of a binding request.
 const REQUEST: [u8; 2] = [0, 1];
 /// Type of a binding indication.
 const INDICATION: [u8; 2] = [0, 0x11];
+/// Type of a binding request's success.
+const SUCCESS: [u8; 2] = [1, 1];
 /// Bytes of an answer at most: header, IPv6 address or error, integrity, fingerprint.
 const ANSWER: usize = 128;
+/// Bytes of a question at most: header, two user names of 256 bytes, priority, role, integrity, fingerprint.
+const QUESTION: usize = 640;
+/// Of a host's candidate by UDP (RFC 8445 section 5.1.2.1).
+const PRIORITY: u32 = 0x7eff_ffff;
 
 /// A binding indication: keeps a NAT's binding, and proves nothing (RFC 8445 section 11).
 pub(crate) fn is_keep_alive(packet: &[u8]) -> bool {
     packet.starts_with(&INDICATION)
+}
+
+/// An answer to a question of ours, if it is one.
+pub(crate) fn is_answer(packet: &[u8]) -> bool {
+    packet.starts_with(&SUCCESS)
+}
+
+/// What is asked of somebody: a binding request that only who gets it can answer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Question(TransId);
+
+impl Question {
+    /// One that nobody guesses.
+    pub(crate) fn new() -> Question {
+        // The crate's own are of a generator whose next number can be told from those before. So it is read out of a message:
+        // an indication has nothing but it.
+        let mut indication = [0, 0x11, 0, 0, 0x21, 0x12, 0xa4, 0x42, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0];
+        rand::rng().fill(&mut indication[8..]);
+        Question(read(&indication).expect("a message without attributes").trans_id())
+    }
+
+    /// As it goes out.
+    pub(crate) fn bytes(self, ours: &Credentials, theirs: &Credentials) -> Option<Vec<u8>> {
+        let user = format!("{}:{}", theirs.user, ours.user);
+        // We are led, and a tie is never broken: who wants us to lead is told not to.
+        let message = StunMessage::binding_request(&user, self.0, false, u64::MAX, PRIORITY, false);
+        write(message, &theirs.password, QUESTION)
+    }
+
+    /// That is its answer, by somebody who knows one of these passwords.
+    pub(crate) fn is_answered_by(self, packet: &[u8], passwords: &[&str]) -> bool {
+        read(packet).is_some_and(|message| {
+            message.trans_id() == self.0
+                && message.is_successful_binding_response()
+                && passwords.iter().any(|password| message.verify(password.as_bytes(), hmac))
+        })
+    }
+}
+
+fn read(packet: &[u8]) -> Option<StunMessage<'_>> {
+    // The reader warns of strange attributes: nobody shall fill our log from the network.
+    let read = || StunMessage::parse(packet);
+    tracing::dispatcher::with_default(&tracing::Dispatch::none(), read).ok()
 }
 
 /// A binding request. Whose it is is known; not yet whether it is his.
@@ -31,11 +83,7 @@ impl<'p> Check<'p> {
         if !packet.starts_with(&REQUEST) {
             return Err(Reason::StunMalformed);
         }
-        // The reader warns of strange attributes: nobody shall fill our log from the network.
-        let read = || StunMessage::parse(packet);
-        let message = tracing::dispatcher::with_default(&tracing::Dispatch::none(), read);
-        message
-            .ok()
+        read(packet)
             .filter(|m| m.is_binding_request() && m.split_username().is_some())
             .map(Check)
             .ok_or(Reason::StunMalformed)
@@ -63,20 +111,20 @@ impl<'p> Check<'p> {
 
     /// Success, to where it came from.
     pub(crate) fn answer(&self, password: &str, from: SocketAddr) -> Option<Vec<u8>> {
-        write(StunMessage::binding_reply(self.0.trans_id(), from), password)
+        write(StunMessage::binding_reply(self.0.trans_id(), from), password, ANSWER)
     }
 
     /// 487 Role Conflict.
     pub(crate) fn refusal(&self, password: &str) -> Option<Vec<u8>> {
-        write(StunMessage::binding_role_conflict_reply(self.0.trans_id()), password)
+        write(StunMessage::binding_role_conflict_reply(self.0.trans_id()), password, ANSWER)
     }
 }
 
-fn write(message: StunMessage<'_>, password: &str) -> Option<Vec<u8>> {
-    let mut answer = vec![0; ANSWER];
-    let length = message.to_bytes(Some(password.as_bytes()), &mut answer, hmac);
-    answer.truncate(length.ok()?);
-    Some(answer)
+fn write(message: StunMessage<'_>, password: &str, most: usize) -> Option<Vec<u8>> {
+    let mut bytes = vec![0; most];
+    let length = message.to_bytes(Some(password.as_bytes()), &mut bytes, hmac);
+    bytes.truncate(length.ok()?);
+    Some(bytes)
 }
 
 /// HMAC-SHA1. If OpenSSL cannot, nobody's is right.
@@ -146,6 +194,32 @@ pub(crate) mod tests {
         let bytes = check.refusal(PASSWORD).unwrap();
         let answer = StunMessage::parse(&bytes).unwrap();
         assert_eq!(answer.error_code().map(|(code, _)| code), Some(487));
+    }
+
+    /// As a player answers.
+    pub(crate) fn answer(question: &[u8], password: &str, from: SocketAddr) -> Vec<u8> {
+        let question = StunMessage::parse(question).unwrap();
+        write(StunMessage::binding_reply(question.trans_id(), from), password, ANSWER).unwrap()
+    }
+
+    #[test]
+    fn a_question_is_answered_by_who_got_it_and_knows_the_password() {
+        let credentials =
+            |user: &str| Credentials { user: user.into(), password: format!("{PASSWORD} {user}") };
+        let (ours, theirs) = (credentials("ours"), credentials("theirs"));
+        let question = Question::new();
+        let bytes = question.bytes(&ours, &theirs).unwrap();
+        let read = Check::read(&bytes).unwrap();
+        assert_eq!(read.user(), "theirs");
+        assert!(read.is_by_one_who_knows(&theirs.password) && read.wants_us_to_lead() && !read.nominates());
+
+        let from = "192.0.2.7:5000".parse().unwrap();
+        let right = answer(&bytes, &theirs.password, from);
+        assert!(is_answer(&right) && question.is_answered_by(&right, &[PASSWORD, &theirs.password]));
+        assert!(!question.is_answered_by(&answer(&bytes, PASSWORD, from), &[&theirs.password]));
+        let another = Question::new();
+        assert!(another != question && !another.is_answered_by(&right, &[&theirs.password]));
+        assert!(!question.is_answered_by(&bytes, &[&theirs.password]), "it is no answer itself");
     }
 
     proptest! {

@@ -1,10 +1,12 @@
 //! One viewer: a stream's packets become its own. Pure: the time goes in, and what is to be sent comes out.
 //!
-//! [`Track`] has its numbers of one stream, [`header`] writes them, [`Budget`] says how much is sent again.
+//! [`Track`] has its numbers of one stream, [`header`] writes them, [`Budget`] says how much is sent again, and [`Twice`] what of
+//! that twice.
 
 pub mod budget;
 pub mod header;
 pub mod track;
+pub mod twice;
 
 #[cfg(test)]
 mod tests;
@@ -21,6 +23,7 @@ use crate::stream::{History, Packet};
 use budget::Budget;
 use header::Header;
 use track::{Number, Stamp, Track};
+use twice::Twice;
 
 /// The canonical name of all that we send (RFC 3550 section 6.5.1): sound and picture of one mountpoint belong together.
 pub const CNAME: &str = "media-tree";
@@ -64,6 +67,10 @@ pub struct Viewer {
     tracks: PerKind<Option<Track>>,
     stamp: Stamp,
     budget: Budget,
+    twice: Twice,
+    keyframes: Budget,
+    /// When it asked for a keyframe that was not asked for on its behalf yet.
+    keyframe_wanted: Option<Duration>,
     report_at: Duration,
     figures: Figures,
     lost: PerKind<i32>,
@@ -83,6 +90,8 @@ pub struct Round {
 pub struct Asks {
     /// A keyframe.
     pub keyframe: bool,
+    /// Keyframes beyond its budget.
+    pub too_soon: u64,
     /// Retransmissions beyond its budget.
     pub over_budget: u64,
 }
@@ -118,7 +127,10 @@ impl Viewer {
         Ok(Viewer {
             tracks: PerKind { audio: track(Kind::Audio, audio), video: track(Kind::Video, video) },
             stamp: Stamp::default(),
-            budget: Budget::new(at.now),
+            budget: Budget::again(at.now),
+            twice: Twice::default(),
+            keyframes: Budget::keyframes(at.now),
+            keyframe_wanted: None,
             report_at: at.now + FIRST_REPORT,
             figures: Figures::default(),
             lost: PerKind::default(),
@@ -143,6 +155,7 @@ impl Viewer {
             let Some(track) = &mut self.tracks[kind] else { continue };
             let Stream { history, late } = &streams[kind];
             let mut out = |track: &Track, packet: &Packet, number: Number| {
+                self.twice.sent();
                 let header = track.header(packet, number, &mut self.stamp);
                 count(&mut self.figures, &header, &[&packet.payload]);
                 send(Outgoing { number, header: &header, payload: &[&packet.payload] });
@@ -180,8 +193,18 @@ impl Viewer {
                 }
             }
             Said::KeyframeWanted { ssrc } => {
-                asks.keyframe |= self.kind_of(ssrc) == Some(Kind::Video)
+                let may = self.kind_of(ssrc) == Some(Kind::Video)
                     && self.tracks.video.as_ref().is_some_and(|track| track.taken().pli);
+                // Twice in one packet is once.
+                if may && !asks.keyframe {
+                    match self.keyframes.take(at.now) {
+                        true => (asks.keyframe, self.keyframe_wanted) = (true, None),
+                        false => {
+                            asks.too_soon += 1;
+                            self.keyframe_wanted = Some(at.now);
+                        }
+                    }
+                }
             }
             Said::Estimate(bits) => self.figures.estimate = Some(bits),
             // Arrivals of single packets are of use to who sends more or less as it likes, and BYE is said of what it
@@ -247,6 +270,32 @@ impl Viewer {
         }
     }
 
+    /// It asked for a keyframe too soon after others, none has come since, and now it is time.
+    pub fn wants_keyframe(&mut self, streams: &PerKind<Stream>, now: Duration) -> bool {
+        let Some(since) = self.keyframe_wanted else { return false };
+        let came = streams.video.history.keyframe().is_some_and(|keyframe| keyframe.arrived > since);
+        let wants = !came && self.keyframes.take(now);
+        if came || wants {
+            self.keyframe_wanted = None;
+        }
+        wants
+    }
+
+    /// Sends second copies of what it lacked, if it is time.
+    pub fn once_more(&mut self, streams: &PerKind<Stream>, at: Moment, send: &mut impl FnMut(Outgoing<'_>)) {
+        self.stamp.time = (at.ntp.0 >> 14) as u32 & 0xff_ffff;
+        while let Some((kind, sequence)) = self.twice.next(at.now) {
+            let history = &streams[kind].history;
+            let had = self.tracks[kind].as_ref().and_then(|track| track.had(sequence));
+            if let Some((packet, number)) =
+                had.and_then(|(index, number)| Some((history.get(index)?, number)))
+                && self.budget.take(at.now)
+            {
+                self.send_again(kind, packet, number, send);
+            }
+        }
+    }
+
     /// Sends again what it lacks; gives how much of that is over its budget.
     fn again(
         &mut self,
@@ -256,11 +305,11 @@ impl Viewer {
         at: Moment,
         send: &mut impl FnMut(Outgoing<'_>),
     ) -> u64 {
-        let Some(track) = self.tracks[kind].as_mut().filter(|track| track.taken().nack) else { return 0 };
         let mut over_budget = 0;
         for sequence in sequences.iter() {
+            let track = self.tracks[kind].as_ref().filter(|track| track.taken().nack);
             // What it cannot have lost is not answered, nor counted.
-            let Some((index, number)) = track.had(sequence) else { continue };
+            let Some((index, number)) = track.and_then(|track| track.had(sequence)) else { continue };
             let Some(packet) = history.get(index) else {
                 self.figures.unanswered += 1;
                 continue;
@@ -271,22 +320,35 @@ impl Viewer {
                 continue;
             }
             self.figures.resent += 1;
-            match track.taken().rtx {
-                Some(payload_type) => {
-                    let again = track.next_again();
-                    let header = track.header_again(packet, again, payload_type, &mut self.stamp);
-                    let payload: [&[u8]; 2] = [&track::original(number), &packet.payload];
-                    count(&mut self.figures, &header, &payload);
-                    send(Outgoing { number: again, header: &header, payload: &payload });
-                }
-                None => {
-                    let header = track.header(packet, number, &mut self.stamp);
-                    count(&mut self.figures, &header, &[&packet.payload]);
-                    send(Outgoing { number, header: &header, payload: &[&packet.payload] });
-                }
-            }
+            self.send_again(kind, packet, number, send);
+            self.twice.again(kind, sequence, at.now);
         }
         over_budget
+    }
+
+    /// Sends a packet again that had this number.
+    fn send_again(
+        &mut self,
+        kind: Kind,
+        packet: &Packet,
+        number: Number,
+        send: &mut impl FnMut(Outgoing<'_>),
+    ) {
+        let Some(track) = &mut self.tracks[kind] else { return };
+        match track.taken().rtx {
+            Some(payload_type) => {
+                let again = track.next_again();
+                let header = track.header_again(packet, again, payload_type, &mut self.stamp);
+                let payload: [&[u8]; 2] = [&track::original(number), &packet.payload];
+                count(&mut self.figures, &header, &payload);
+                send(Outgoing { number: again, header: &header, payload: &payload });
+            }
+            None => {
+                let header = track.header(packet, number, &mut self.stamp);
+                count(&mut self.figures, &header, &[&packet.payload]);
+                send(Outgoing { number, header: &header, payload: &[&packet.payload] });
+            }
+        }
     }
 }
 

@@ -349,6 +349,35 @@ fn what_is_asked_for_again_is_sent_again() {
 }
 
 #[test]
+fn what_is_sent_again_is_sent_twice_where_that_is_little() {
+    let mut world = World::new();
+    let media = |rtx| video(Taken { rtx, ..taken(Kind::Video) });
+    let mut viewers = [Some(124), None].map(|rtx| (world.join(media(rtx)), Vec::new()));
+    for number in 0..40 {
+        world.push(Kind::Video, number, 0, number == 0);
+    }
+    world.rounds(&mut viewers);
+    for (viewer, _) in &mut viewers {
+        let (_, first) = world.hears(viewer, &nack(21, &[1002, 1005, 1007]));
+        assert_eq!(first.len(), 3);
+        let mut copies = Vec::new();
+        viewer.once_more(&world.streams, at(world.now), &mut |out| copies.push(keep(out)));
+        assert_eq!(copies, [], "a moment later");
+        viewer.once_more(&world.streams, at(world.now + MS(20)), &mut |out| copies.push(keep(out)));
+        let payloads = |all: &[Got]| all.iter().map(|got| got.payload.clone()).collect::<Vec<_>>();
+        assert_eq!(payloads(&copies), payloads(&first[..2]), "one of sixteen");
+        let numbers = first.iter().chain(&copies).map(|got| got.number).collect::<Vec<_>>();
+        // In numbers of their own, or the same in every byte.
+        let wanted = match first[0].fields().payload_type {
+            124 => [5000, 5001, 5002, 5003, 5004],
+            _ => [1002, 1005, 1007, 1002, 1005],
+        };
+        assert_eq!(numbers, wanted);
+        assert_eq!(viewer.figures().resent, 3, "as often as it asked");
+    }
+}
+
+#[test]
 fn nobody_is_sent_more_again_than_there_is_budget_for() {
     let mut world = World::new();
     let mut viewers = [(world.join(video(taken(Kind::Video))), Vec::new())];
@@ -370,6 +399,46 @@ fn keyframes_are_asked_for_of_the_picture_only() {
         let pli = node::keyframe::request(Ssrc(1), Ssrc(ssrc));
         assert_eq!(world.hears(&mut viewer, &pli).0.keyframe, wanted, "{ssrc}");
     }
+}
+
+#[test]
+fn who_asks_for_keyframes_without_end_gets_few() {
+    let mut world = World::new();
+    let mut viewer = world.join(video(taken(Kind::Video)));
+    let pli = node::keyframe::request(Ssrc(1), Ssrc(21));
+    let (mut asked, mut too_soon) = (0, 0);
+    for number in 0..1000 {
+        world.now += MS(100);
+        // One of ten is the keyframe that was asked for.
+        world.push(Kind::Video, number, u32::from(number) * 9000, number % 10 == 0);
+        let asks = world.hears(&mut viewer, &pli).0;
+        let later = viewer.wants_keyframe(&world.streams, world.now);
+        asked += u32::from(asks.keyframe) + u32::from(later);
+        too_soon += asks.too_soon;
+    }
+    assert_eq!(asked, 4 + 99 / 5);
+    assert!(too_soon > 900, "{too_soon}");
+}
+
+#[test]
+fn who_asked_too_soon_need_not_ask_again() {
+    let mut world = World::new();
+    let mut viewer = world.join(video(taken(Kind::Video)));
+    let pli = node::keyframe::request(Ssrc(1), Ssrc(21));
+    for n in 0..5 {
+        assert_eq!(world.hears(&mut viewer, &pli).0.keyframe, n < 4);
+    }
+    let wants =
+        |viewer: &mut Viewer, world: &World, ms| viewer.wants_keyframe(&world.streams, world.now + MS(ms));
+    assert_eq!(
+        [4000, 5000, 5001, 20_000].map(|ms| wants(&mut viewer, &world, ms)),
+        [false, true, false, false]
+    );
+    // Another's request has brought one meanwhile.
+    (0..5).for_each(|_| drop(world.hears(&mut viewer, &pli)));
+    world.now += MS(100);
+    world.push(Kind::Video, 0, 0, true);
+    assert!(!wants(&mut viewer, &world, 20_000));
 }
 
 #[test]

@@ -120,12 +120,12 @@ impl Mountpoint {
         }
     }
 
-    /// Sends reports to those whose time it is, and forgets what is old. `true`: somebody waits for a keyframe.
+    /// Sends what is due beside media, and forgets what is old. `true`: somebody waits for a keyframe.
     pub fn housekeeping(&mut self, at: Moment, batch: &mut Batch, shared: &Shared) -> bool {
         Kind::BOTH.iter().for_each(|kind| self.streams[*kind].history.forget(at.now));
         let mut wanted = false;
         for sitting in self.viewers.values_mut() {
-            sitting.report(&self.streams, at, batch, &shared.reasons);
+            wanted |= sitting.housekeeping(&self.streams, at, batch, &shared.reasons);
             wanted |= sitting.waits(&self.streams, shared.keyframe_cache, at.now);
         }
         wanted

@@ -46,6 +46,8 @@ reasons! {
     FEEDBACK_MALFORMED = "feedback_malformed",
     /// Packets that a viewer asked for again beyond its budget.
     NACK_OVER_BUDGET = "nack_over_budget",
+    /// Keyframes that a viewer asked for too soon after others.
+    KEYFRAME_TOO_SOON = "keyframe_too_soon",
     /// What could not be sealed.
     SEAL_FAILED = "seal_failed",
     /// Not sent: the socket stayed full.

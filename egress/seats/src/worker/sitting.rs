@@ -91,16 +91,25 @@ impl Sitting {
         match viewer.hears(compound, streams, at, &mut send) {
             Ok(asks) => {
                 reasons.count(reasons::NACK_OVER_BUDGET, asks.over_budget);
+                reasons.count(reasons::KEYFRAME_TOO_SOON, asks.too_soon);
                 asks
             }
             Err(rtcp::Malformed) => refused(reasons::FEEDBACK_MALFORMED),
         }
     }
 
-    /// Sends reports, if it is time.
-    pub fn report(&mut self, streams: &PerKind<Stream>, at: Moment, batch: &mut Batch, reasons: &Reasons) {
+    /// Sends reports and second copies, if it is time. Gives whether a keyframe that it asked for is to be asked for now.
+    pub fn housekeeping(
+        &mut self,
+        streams: &PerKind<Stream>,
+        at: Moment,
+        batch: &mut Batch,
+        reasons: &Reasons,
+    ) -> bool {
         let Sitting { viewer, sealer, line, .. } = self;
+        viewer.once_more(streams, at, &mut |packet| line.send(packet, sealer, batch, reasons));
         viewer.report(streams, at, |packet| line.send_rtcp(packet, sealer, batch, reasons));
+        viewer.wants_keyframe(streams, at.now)
     }
 
     /// Tells it that its streams end.

@@ -16,6 +16,7 @@ mod garbage_harms_nobody;
 mod goodbyes_are_heard;
 mod half_open_handshakes_harm_nobody;
 mod nobody_is_invited_to_what_has_ended;
+mod nobody_is_sent_to_who_has_not_asked;
 mod reports_are_heard_once;
 mod the_way_to_a_viewer_changes;
 mod threads_that_panic_are_not_missed;

@@ -18,9 +18,29 @@ use crate::studio::MOUNTPOINT;
 /// A binding request that nominates.
 pub fn check(ice: &Credentials) -> Vec<u8> {
     let user = format!("{}:theirs", ice.user);
-    let message = StunMessage::binding_request(&user, TransId::new(), true, 1, 1, true);
+    write(StunMessage::binding_request(&user, TransId::new(), true, 1, 1, true), &ice.password)
+}
+
+/// Answers what the server asks next by this socket, by which it is known that somebody is there; what else comes before that is
+/// passed over.
+pub fn answer(socket: &UdpSocket, password: &str) {
+    let mut packet = [0; 2000];
+    loop {
+        let length = socket.recv(&mut packet).expect("a question");
+        if !packet.starts_with(&[0, 1]) {
+            continue;
+        }
+        let question = StunMessage::parse(&packet[..length]).unwrap();
+        assert!(question.verify(password.as_bytes(), hmac), "it is for us");
+        let from = socket.peer_addr().unwrap();
+        socket.send(&write(StunMessage::binding_reply(question.trans_id(), from), password)).unwrap();
+        return;
+    }
+}
+
+fn write(message: StunMessage<'_>, password: &str) -> Vec<u8> {
     let mut packet = vec![0; 300];
-    let length = message.to_bytes(Some(ice.password.as_bytes()), &mut packet, hmac).unwrap();
+    let length = message.to_bytes(Some(password.as_bytes()), &mut packet, hmac).unwrap();
     packet.truncate(length);
     packet
 }
@@ -66,6 +86,7 @@ pub fn admitted(server: &Server, within: Duration) -> Option<(Seat, UdpSocket)> 
     let socket = UdpSocket::bind("127.0.0.3:0").unwrap();
     socket.connect(server.media_port()).unwrap();
     socket.send(&check(&invitation.ice)).unwrap();
+    answer(&socket, &peer().ice.password);
     Some((invitation.seat, socket))
 }
 

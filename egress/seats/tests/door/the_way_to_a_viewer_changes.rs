@@ -6,7 +6,7 @@ use std::time::Duration;
 use seats::{Credentials, Notice};
 
 use crate::client::{By, VIDEO, Viewer};
-use crate::stranger::check;
+use crate::stranger::{answer, check};
 use crate::studio::{MOUNTPOINT, Studio};
 
 fn watching(studio: &mut Studio, by: By) -> Viewer {
@@ -29,7 +29,7 @@ fn by_an_ice_restart() {
     let mut studio = Studio::start();
     let mut viewer = watching(&mut studio, By::Udp);
     let theirs = Credentials { user: "theirs".to_owned(), password: "another one of theirs".to_owned() };
-    let ours = studio.server.restart(viewer.seat, theirs).unwrap();
+    let ours = studio.server.restart(viewer.seat, theirs.clone()).unwrap();
     let before = viewer.received.video.len();
     viewer.until("media goes on meanwhile", |viewer| {
         studio.broadcast.frame();
@@ -42,6 +42,7 @@ fn by_an_ice_restart() {
     elsewhere.send(&check(&ours)).unwrap();
     let mut packet = [0; 2000];
     assert!(elsewhere.recv(&mut packet).unwrap() > 20, "the check's answer");
+    answer(&elsewhere, &theirs.password);
     let first = loop {
         studio.broadcast.frame();
         let length = elsewhere.recv(&mut packet).unwrap();

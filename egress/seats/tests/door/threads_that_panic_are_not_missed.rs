@@ -1,7 +1,8 @@
 //! A thread of the door panics, which none should: a handshake thread goes on with the next viewer, and without the thread that
-//! reads the media port the process ends, so that it is started again.
+//! reads the media port, or when it cannot read any more, the process ends, so that it is started again.
 
 use std::num::NonZeroUsize;
+use std::os::fd::FromRawFd;
 use std::os::unix::process::ExitStatusExt;
 use std::process::{Command, Stdio};
 use std::time::Duration;
@@ -43,8 +44,6 @@ fn a_handshake_thread_goes_on() {
     let (server, _inlets) = server();
     let (seat, socket) = admitted(&server, Duration::from_secs(40)).unwrap();
     // An alert that ends the handshake.
-    let mut answer = [0; 200];
-    socket.recv(&mut answer).unwrap();
     socket.send(&[21, 254, 253, 0, 0, 0, 0, 0, 0, 0, 0, 0, 2, 2, 40]).unwrap();
     until("it is gone", || server.admit(seat, crate::stranger::peer(), Duration::ZERO).is_err());
     let mut viewer = Viewer::join(&server, MOUNTPOINT, By::Udp, true);
@@ -53,13 +52,34 @@ fn a_handshake_thread_goes_on() {
 
 #[test]
 fn without_the_door_all_ends() {
-    /// Set in the process that is to end.
-    const VICTIM: &str = "SEATS_TEST_VICTIM";
-    if std::env::var_os(VICTIM).is_some() {
+    ends(|| {
         let (server, _inlets) = server();
         // The door's thread tells of whoever is late.
         let _late = admitted(&server, Duration::ZERO).unwrap();
         std::thread::sleep(Duration::from_secs(20));
+    });
+}
+
+#[test]
+fn with_a_door_that_does_not_open_all_ends() {
+    ends(|| {
+        let (_server, _inlets) = server();
+        let epoll = std::fs::read_dir("/proc/self/fd").unwrap().map(Result::unwrap).find(|fd| {
+            std::fs::read_link(fd.path()).is_ok_and(|what| what.ends_with("anon_inode:[eventpoll]"))
+        });
+        let epoll: i32 = epoll.unwrap().file_name().to_str().unwrap().parse().unwrap();
+        // SAFETY: the descriptor is the door's, which is to lose it.
+        drop(unsafe { std::os::fd::OwnedFd::from_raw_fd(epoll) });
+        std::thread::sleep(Duration::from_secs(20));
+    });
+}
+
+/// A process that does this is ended by itself before it is done.
+fn ends(process: impl FnOnce()) {
+    /// Set in the process that is to end.
+    const VICTIM: &str = "SEATS_TEST_VICTIM";
+    if std::env::var_os(VICTIM).is_some() {
+        process();
         std::process::exit(0);
     }
     let name = std::thread::current().name().unwrap().to_owned();

@@ -91,6 +91,37 @@ fn a_flight_that_gets_lost_is_sent_again() {
     assert!(keys.iter().all(Option::is_some));
 }
 
+/// The viewer's last flight, each record for itself, in any order that a network may make of them.
+#[test]
+fn the_last_message_may_overtake_others() {
+    for first in 0..4 {
+        let (mut viewer, mut server) = pair();
+        viewer.tick().unwrap();
+        server.receive(&viewer.output().pop_front().unwrap()).unwrap();
+        for datagram in server.output() {
+            viewer.receive(&datagram).unwrap();
+        }
+        let flight = viewer.output().into_iter().collect::<Vec<_>>().concat();
+        let mut records: Vec<&[u8]> = records(&flight).map(|record| record.unwrap().bytes).collect();
+        let last = records.pop().unwrap();
+        records.insert(first, last);
+        for record in records {
+            server.receive(record).unwrap();
+        }
+        assert!(server.is_up(), "{first}");
+    }
+}
+
+#[test]
+fn a_handshake_without_end_ends() {
+    let (mut viewer, mut server) = pair();
+    viewer.tick().unwrap();
+    let hello = viewer.output().pop_front().unwrap();
+    let times = (0..1000).take_while(|_| server.receive(&hello).is_ok()).count();
+    assert!((20..=HANDSHAKE_MOST / hello.len()).contains(&times), "{times}");
+    assert!(matches!(server.receive(&hello), Err(Broken::Endless)));
+}
+
 #[test]
 fn another_certificate_than_the_descriptions_is_refused() {
     let (ours, theirs) = (Identity::new().unwrap(), Identity::new().unwrap());

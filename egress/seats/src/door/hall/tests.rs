@@ -6,7 +6,7 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::door::Connection;
-use crate::door::stun::tests::check;
+use crate::door::stun::tests::{answer, check};
 use crate::srtp::Profile;
 
 /// As little of a DTLS handshake record as is plausible, and an SRTCP packet as far as the door looks at it.
@@ -45,7 +45,13 @@ impl Evening {
         Evening { hall: Hall::default(), now: Instant::now() }
     }
 
+    /// Those who are asked meanwhile answer.
     fn passes(&mut self, time: Duration) -> Vec<Effect> {
+        let effects = self.passes_unanswered(time);
+        self.answers(effects)
+    }
+
+    fn passes_unanswered(&mut self, time: Duration) -> Vec<Effect> {
         self.now += time;
         self.hall.tick(self.now)
     }
@@ -57,16 +63,35 @@ impl Evening {
 
     fn admit(&mut self, seat: Seat, begins: bool) -> Vec<Effect> {
         let within = Duration::from_secs(20);
-        self.hall.admit(seat, peer(begins), within, self.now).unwrap()
+        let effects = self.hall.admit(seat, peer(begins), within, self.now).unwrap();
+        self.answers(effects)
     }
 
     fn comes(&mut self, packet: &[u8], port: u16) -> Vec<Effect> {
         self.hall.came(packet, &from(port), self.now)
     }
 
+    /// A check by somebody who is there: what it is asked it answers. What came of both, without questions.
     fn checks(&mut self, ice: &Credentials, port: u16) -> Vec<Effect> {
+        let effects = self.forges(ice, port);
+        self.answers(effects)
+    }
+
+    /// The same, by somebody who is not.
+    fn forges(&mut self, ice: &Credentials, port: u16) -> Vec<Effect> {
         let user = format!("{}:theirs", ice.user);
         self.comes(&check(&user, &ice.password, true, true), port)
+    }
+
+    /// Answers all questions among these effects.
+    fn answers(&mut self, effects: Vec<Effect>) -> Vec<Effect> {
+        let (questions, mut effects): (Vec<Effect>, Vec<Effect>) = effects.into_iter().partition(is_question);
+        for question in questions {
+            let Effect::Say(path, question) = question else { unreachable!() };
+            let answer = answer(&question, &peer(true).ice.password, path.address());
+            effects.extend(self.hall.came(&answer, &path, self.now));
+        }
+        effects
     }
 
     /// Somebody who sits.
@@ -84,6 +109,19 @@ impl Evening {
         let Hall { seats, users, ways, joining, shaking, .. } = &self.hall;
         seats.is_empty() && users.is_empty() && ways.is_empty() && joining + shaking == 0
     }
+}
+
+fn is_question(effect: &Effect) -> bool {
+    matches!(effect, Effect::Say(_, said) if said.starts_with(&[0, 1]))
+}
+
+/// Bytes that are sent to an address.
+fn bytes_to(effects: &[Effect], port: u16) -> usize {
+    let said = effects.iter().filter_map(|effect| match effect {
+        Effect::Say(path, said) if way(path) == way(&from(port)) => Some(said.len()),
+        _ => None,
+    });
+    said.sum()
 }
 
 fn dropped(effects: &[Effect]) -> Option<Reason> {
@@ -107,7 +145,7 @@ fn whoever_begins_comes_in_by_check_flight_and_keys() {
     let (seat, ice) = evening.invite();
     assert!(evening.admit(seat, true).is_empty());
     assert_eq!(dropped(&evening.comes(FLIGHT, 1)), Some(Reason::DtlsStranger));
-    assert!(matches!(&evening.checks(&ice, 1)[..], [Effect::Answer(to, _)] if way(to) == way(&from(1))));
+    assert!(matches!(&evening.checks(&ice, 1)[..], [Effect::Say(to, _)] if way(to) == way(&from(1))));
     assert_eq!(dropped(&evening.comes(REPORT, 1)), Some(Reason::MediaStranger));
     let effects = evening.comes(FLIGHT, 1);
     assert!(
@@ -129,8 +167,8 @@ fn whoever_waits_is_sent_the_first_flight_when_a_way_is_known() {
     let (seat, ice) = evening.invite();
     evening.admit(seat, false);
     let effects = evening.checks(&ice, 1);
-    assert!(matches!(&effects[..], [Effect::Answer(..), Effect::Shake { begins: false, .. }]));
-    assert!(matches!(evening.checks(&ice, 1)[..], [Effect::Answer(..)]), "once");
+    assert!(matches!(&effects[..], [Effect::Say(..), Effect::Shake { begins: false, .. }]));
+    assert!(matches!(evening.checks(&ice, 1)[..], [Effect::Say(..)]), "once");
 
     let (seat, ice) = evening.invite();
     evening.checks(&ice, 2);
@@ -157,7 +195,7 @@ fn who_does_not_know_the_password_is_nobody() {
     let stranger = evening.comes(&check("nobody:theirs", &ice.password, true, true), 1);
     assert_eq!(dropped(&stranger), Some(Reason::StunStranger));
     let leads = evening.comes(&check(&user, &ice.password, false, true), 1);
-    assert!(matches!(leads[..], [Effect::Answer(..), Effect::Drop(Reason::StunRole)]));
+    assert!(matches!(leads[..], [Effect::Say(..), Effect::Drop(Reason::StunRole)]));
     assert!(!evening.hall.knows(way(&from(1))));
 }
 
@@ -167,9 +205,10 @@ fn a_nomination_moves_who_sits() {
     let (seat, ice) = evening.up(1);
     let user = format!("{}:theirs", ice.user);
     let tries = evening.comes(&check(&user, &ice.password, true, false), 2);
-    assert!(matches!(tries[..], [Effect::Answer(..)]), "only tried");
+    let tries = evening.answers(tries);
+    assert!(matches!(tries[..], [Effect::Say(..)]), "only tried");
     let effects = evening.checks(&ice, 2);
-    assert!(matches!(&effects[..], [Effect::Answer(..), Effect::Moved(whose, to)]
+    assert!(matches!(&effects[..], [Effect::Say(..), Effect::Moved(whose, to)]
         if *whose == seat && way(to) == way(&from(2))));
     assert!(matches!(evening.comes(REPORT, 1)[..], [Effect::Heard(_)]), "both are its ways");
 }
@@ -197,7 +236,7 @@ fn tcp_takes_the_place_of_udp_only_when_udp_is_not_nominated_any_more() {
     evening.passes(Duration::from_secs(2));
     assert!(by_tcp(&mut evening), "UDP does not get through any more");
     let effects = evening.checks(&ice, 1);
-    assert!(matches!(effects[..], [Effect::Answer(..), Effect::Moved(_, Path::Udp(_))]), "and now it does");
+    assert!(matches!(effects[..], [Effect::Say(..), Effect::Moved(_, Path::Udp(_))]), "and now it does");
 }
 
 #[test]
@@ -206,33 +245,112 @@ fn an_ice_restart_changes_credentials_and_nothing_else() {
     let (seat, old) = evening.up(1);
     let new = evening.hall.restart(seat, peer(true).ice).unwrap();
     assert!(new.user != old.user && new.password != old.password);
-    assert!(matches!(evening.checks(&old, 1)[..], [Effect::Answer(..)]), "until there is a new way");
-    assert!(matches!(evening.checks(&old, 3)[..], [Effect::Answer(..)]), "which the old cannot give");
+    assert!(matches!(evening.checks(&old, 1)[..], [Effect::Say(..)]), "until there is a new way");
+    assert!(matches!(evening.checks(&old, 3)[..], [Effect::Say(..)]), "which the old cannot give");
     let effects = evening.checks(&new, 2);
-    assert!(matches!(&effects[..], [Effect::Answer(..), Effect::Moved(..)]));
+    assert!(matches!(&effects[..], [Effect::Say(..), Effect::Moved(..)]));
     assert_eq!(dropped(&evening.checks(&old, 1)), Some(Reason::StunStranger));
     evening.hall.leave(seat);
     assert!(evening.is_empty());
     assert_eq!(evening.hall.restart(seat, new), Err(Refusal::NoSeat));
 }
 
+/// RFC 7675: a viewer whose reports or checks come from wherever is gone when nobody answers where it is sent to.
 #[test]
-fn who_is_silent_is_gone_and_who_is_heard_is_not() {
+fn who_does_not_answer_is_gone_and_who_answers_is_not() {
     let mut evening = Evening::new();
-    let (silent, _) = evening.up(1);
-    let (checks, ice) = evening.up(2);
-    let (reports, _) = evening.up(3);
+    let (silent, ice) = evening.up(1);
+    let (answers, _) = evening.up(2);
     for second in 0..40 {
-        let effects = evening.passes(Duration::from_secs(1));
+        let (to_silent, others): (Vec<Effect>, Vec<Effect>) = evening
+            .passes_unanswered(Duration::from_secs(1))
+            .into_iter()
+            .partition(|effect| matches!(effect, Effect::Say(to, _) if way(to) == way(&from(1))));
+        assert!(to_silent.len() <= 1, "no more than a question a second");
+        let effects = evening.answers(others);
         assert_eq!(gone(&effects, silent).is_some(), second == 29, "{second}");
-        evening.checks(&ice, 2);
-        // Anybody may send this from its address.
-        evening.comes(REPORT, 1);
-        // This a worker has opened.
-        evening.hall.seats[&reports].alive.store(true, Relaxed);
+        if second < 29 {
+            // It says that it is there, from elsewhere; and anybody may send this from its address.
+            evening.forges(&ice, 3);
+            evening.forges(&ice, 1);
+            evening.comes(REPORT, 1);
+            evening.hall.seats[&silent].alive.store(true, Relaxed);
+        }
     }
-    assert!(!evening.hall.leave(checks).is_empty() && !evening.hall.leave(reports).is_empty());
+    assert!(!evening.hall.leave(answers).is_empty());
     assert!(evening.is_empty());
+}
+
+/// Whoever knows the password may send from any address that is not its own.
+#[test]
+fn nobody_is_sent_to_who_has_not_answered() {
+    let mut evening = Evening::new();
+    let (seat, ice) = evening.up(1);
+    let (mut came, mut went) = (0, 0);
+    for _ in 0..200 {
+        let before = check(&format!("{}:theirs", ice.user), &ice.password, true, true).len();
+        let effects = evening.forges(&ice, 2);
+        came += before;
+        went += bytes_to(&effects, 2);
+        assert!(!effects.iter().any(|effect| matches!(effect, Effect::Moved(..))));
+        let effects = evening.passes_unanswered(Duration::from_millis(100));
+        went += bytes_to(&effects, 2);
+        evening.answers(
+            effects.into_iter().filter(|effect| bytes_to(std::slice::from_ref(effect), 1) > 0).collect(),
+        );
+        assert_eq!(dropped(&evening.comes(FLIGHT, 2)), Some(Reason::DtlsEarly));
+        assert!(went <= 3 * came, "{went} bytes for {came}");
+    }
+    assert!(went > 0);
+    assert!(evening.hall.seats[&seat].uses(way(&from(1))), "where it was");
+    // An answer that nobody can have got, and one by who does not know the password.
+    let questions: Vec<Effect> = evening.passes_unanswered(Duration::from_secs(1));
+    let asked = |port| {
+        questions.iter().find_map(|effect| match effect {
+            Effect::Say(path, said) if way(path) == way(&from(port)) => Some(said.clone()),
+            _ => None,
+        })
+    };
+    let question = asked(2).expect("a question");
+    let right = peer(true).ice.password;
+    for (password, port, from) in [("another of 22 letters or more", 2, 2), (&right, 3, 2), (&right, 2, 2)] {
+        let effects =
+            evening.comes(&answer(&question, password, SocketAddr::from(([192, 0, 2, 1], from))), port);
+        let moved = effects.iter().any(|effect| matches!(effect, Effect::Moved(..)));
+        assert_eq!(moved, password == right && port == 2, "{password} {port}");
+    }
+}
+
+/// The same of who is about to come in: the handshake's flights are longer than what they answer.
+#[test]
+fn no_handshake_begins_with_who_has_not_answered() {
+    for begins in [true, false] {
+        let mut evening = Evening::new();
+        let (seat, ice) = evening.invite();
+        evening.admit(seat, begins);
+        for _ in 0..50 {
+            let effects = evening.forges(&ice, 1);
+            assert!(effects.iter().all(|effect| matches!(effect, Effect::Say(..))));
+            evening.comes(FLIGHT, 1);
+            assert!(evening.passes_unanswered(Duration::from_millis(100)).iter().all(is_question));
+        }
+        let effects = evening.checks(&ice, 2);
+        assert_eq!(effects.iter().any(|effect| matches!(effect, Effect::Shake { .. })), !begins);
+    }
+}
+
+/// The answer may be lost on its way, or come after the first flight.
+#[test]
+fn a_flight_that_overtakes_the_answer_is_kept() {
+    let mut evening = Evening::new();
+    let (seat, ice) = evening.invite();
+    evening.admit(seat, true);
+    evening.forges(&ice, 1);
+    assert_eq!(dropped(&evening.comes(FLIGHT, 1)), Some(Reason::DtlsEarly));
+    let asked_again = evening.passes_unanswered(Duration::from_millis(200));
+    let effects = evening.answers(asked_again);
+    assert!(matches!(&effects[..], [Effect::Shake { .. }, Effect::Kept(whose, _, flight)]
+        if *whose == seat && flight == FLIGHT));
 }
 
 #[test]
@@ -252,6 +370,12 @@ fn each_stage_has_its_time() {
     evening.checks(&ice, 1);
     let effects = evening.passes(Duration::from_secs(20));
     assert_eq!(gone(&effects, checked), Some("it never began the DTLS handshake"));
+
+    let (forged, ice) = evening.invite();
+    evening.admit(forged, true);
+    evening.forges(&ice, 1);
+    let effects = evening.passes(Duration::from_secs(20));
+    assert_eq!(gone(&effects, forged), Some("nobody answered where its packets came from"));
 
     let (began, ice) = evening.invite();
     evening.admit(began, true);
