@@ -59,10 +59,12 @@ async fn nodes(
     facts: &mut Facts,
 ) -> Result<(), String> {
     let mut wanted: BTreeSet<String> = entries.keys().filter(|id| is_name(id)).cloned().collect();
+    let mut left_out = BTreeSet::new();
     while !wanted.is_empty() {
-        let room = MOST_NODES - facts.nodes.len();
-        facts.nodes_left_out += wanted.len().saturating_sub(room);
-        let ids: Vec<String> = std::mem::take(&mut wanted).into_iter().take(room).collect();
+        let mut ids: Vec<String> = std::mem::take(&mut wanted).into_iter().collect();
+        // Should there be too many, those count most that have the others below them.
+        ids.sort_by_key(|id| entries.get(id).is_some_and(|entry| entry.node_type == NodeType::Egress));
+        left_out.extend(ids.split_off(ids.len().min(MOST_NODES - facts.nodes.len())));
         for some in ids.chunks(AT_ONCE / 4) {
             let mut pipe = redis::pipe();
             for id in some {
@@ -87,12 +89,9 @@ async fn nodes(
                 facts.nodes.insert(id.clone(), node);
             }
         }
-        wanted.retain(|id| !facts.nodes.contains_key(id));
-        if facts.nodes.len() >= MOST_NODES {
-            facts.nodes_left_out += wanted.len();
-            return Ok(());
-        }
+        wanted.retain(|id| !facts.nodes.contains_key(id) && !left_out.contains(id));
     }
+    facts.nodes_left_out = left_out.len();
     Ok(())
 }
 
