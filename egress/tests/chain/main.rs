@@ -44,6 +44,7 @@ mod the_page_can_be_read_everywhere;
 mod the_page_is_used_by_keys_and_buttons;
 mod the_page_keeps_its_join;
 mod the_page_says_no_more_than_it_shows;
+mod the_tree_is_drawn;
 mod the_viewers_page_speaks_to_viewers;
 mod viewers_are_sent_on;
 mod viewers_of_a_node_that_is_cut_off_play_on;
