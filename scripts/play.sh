@@ -3,12 +3,16 @@
 # WebDriver), and believes the browser's own statistics rather than the page: 60 decoded frames and 100 packets of sound.
 #
 #   play.sh URL...        for instance http://localhost:7073/?id=test-scale
+#   play.sh --stay URL    stays until it is ended, and prints when the page says something else: the time, what it says, and
+#                         when it was loaded
 #
 # Prints a line a page. Exit code: 0 all play, 1 one does not within 30 s, 2 no browser.
 set -uo pipefail
 export LC_ALL=C
 
-[ $# -gt 0 ] || { echo "usage: play.sh URL..." >&2; exit 64; }
+stay=""
+[ "${1-}" != --stay ] || { stay=1; shift; }
+[ $# -gt 0 ] || { echo "usage: play.sh [--stay] URL..." >&2; exit 64; }
 for program in chromedriver chromium curl jq; do
     command -v "$program" >/dev/null || { echo "there is no $program; run: cargo xtask setup" >&2; exit 2; }
 done
@@ -86,5 +90,14 @@ for url; do
         echo "does not play $url: ${seen:-nothing}; the page says: $(call "/$session/execute/sync" '{"script": "return document.body.innerText", "args": []}')"
         code=1
     fi
+done
+# What the page says, as a viewer reads it, and when it was loaded.
+says='return [document.getElementById("cover").hidden ? window.seen.state : document.getElementById("cover").innerText, performance.timeOrigin];'
+before=""
+while [ -n "$stay" ] && [ $code = 0 ]; do
+    now=$(call "/$session/execute/sync" "$(jq -n --arg script "$says" '{script: $script, args: []}')")
+    [ "$now" = "$before" ] || echo "$EPOCHREALTIME $now"
+    before=$now
+    sleep 0.1
 done
 exit $code

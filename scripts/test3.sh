@@ -1,7 +1,9 @@
 #!/bin/bash
 # Test 3 (docs/contract.md, *Compatibility*): an egress joins while media flows, and another leaves. Its commands, with checks:
 #
-#   injection-1 -> relay-1 -> egress-1             then [egress-1, egress-2], then egress-2 alone
+#   injection-1 -> relay-1 -> egress-1             then [egress-1, egress-2], then egress-2 alone, then both again
+#
+# Every problem that those steps observe at their end is a check that it is gone.
 #
 # Instead of sleeping 35 s for a poll it waits for what the poll was to bring. Its slips are mended and marked.
 # Exit code: 0 all as expected, 1 not, 2 could not run. `cargo xtask compose test3` builds everything and runs this. With
@@ -120,7 +122,15 @@ check_page() {
 check_page 7073
 check_page 7074
 
-say "scale in: egress-1 leaves"
+say "scale in: egress-1 leaves, with a viewer"
+# What the page of a viewer says, who stays, and what it is told.
+in_background scripts/play.sh --stay "http://localhost:7073/?id=test-scale" >"$WORK/page"
+follow() { curl -sN "http://localhost:7073/events?id=test-scale" | while read -r line; do echo "$EPOCHREALTIME $line"; done; }
+in_background follow >"$WORK/events"
+page() { tail -n 1 "$WORK/page" | cut -d ' ' -f 2- | jq -r '.[0]'; }
+wait_for 40 "a viewer of egress-1 sees it" playing page
+# since TIME FILE TEXT: ms from that time to the first line with the text after it.
+since() { awk -v from="$1" -v text="$3" '$1 >= from && index($0, text) { printf "%.0f\n", ($1 - from) * 1000; exit }' "$WORK/$2"; }
 before=$(restarts)
 capture egress-1 leaver 5002 5004
 capture egress-2 stayer 5002 5004
@@ -130,9 +140,23 @@ wait_for 5 "relay-1 has one child" '["egress-2"]' get 7071 /topology .children
 wait_for 5 "egress-1 is nobody's child" null get 7073 /topology .parent
 # Slip: Test 3 expects true, "but the stream does not work"; here the mountpoint says how it is.
 wait_for 5 "the mountpoint of egress-1 says that nothing comes" false mountpoint 7073 .active
+removed=$(told SREM children:relay-1 egress-1)
+parted=$(told DEL parent:egress-1)
+told_viewers() { grep -F '"cutOff":true' "$WORK/events" | grep -c '"type":"stalled"'; }
+wait_for 5 "viewers of egress-1 are told (documents: they are not)" 1 told_viewers
+check_ms "from DEL to viewers being told" 1000 "$(since "$parted" events '"cutOff":true')"
+wait_for 5 "what a viewer reads" "The broadcast is interrupted. It goes on here as soon as it is back." page
+check "egress-1 is sent no viewer (/readyz)" 503 "$(curl -s -o /dev/null -w '%{http_code}' http://localhost:7073/readyz)"
+in_directory() { redis HGET directory:tree-1 egress-1 | jq -c .cutOff; }
+wait_for 5 "the whole tree knows that egress-1 is cut off" true in_directory
+wait_for 15 "the mountpoint of egress-1 has ended (documents: it stays)" 0 get 7073 /mountpoints .count
+row ok "that was, after DEL (--cut-off-grace: 10 s)" "$(awk -v from="$parted" -v now="$EPOCHREALTIME" 'BEGIN { printf "%.1f s", now - from }')"
+check "egress-1 keeps nothing (documents: its pipeline goes on)" '"released"' "$(get 7073 /status .standing)"
+[ "$EGRESS_SERVER" != janus ] || check "ports in use at egress-1" 0 "$(get 7073 /portpool .allocated)"
+wait_for 5 "mountpoints of egress-1 in Redis" 0 redis SCARD mountpoints:egress-1
+check "viewers were told that it has ended" 0 "$(grep -c '"type":"ended"' "$WORK/events")"
 stop_capture egress-1 leaver
 stop_capture egress-2 stayer
-removed=$(told SREM children:relay-1 egress-1)
 # It came until then: or else there was nothing to end.
 check "egress-1 got media until then" yes "$([ -n "$(first_after leaver 0)" ] && [ -n "$removed" ] && echo yes)"
 check_ms "from SREM to the last packet at egress-1 (documents: 30 s)" 500 "$(last_after leaver "$removed" | grep . || echo 0)"
@@ -147,6 +171,17 @@ check "the mountpoint of egress-2" true "$(mountpoint 7074 .active)"
 lost() { curl -s http://localhost:7071/metrics | awk '/^media_tree_relay_stream_lost_packets\{/ { lost += $NF } END { print lost + 0 }'; }
 check "lost on the way to relay-1, by its metrics" 0 "$(lost)"
 check_page 7074
+
+say "and comes back: topology and mountpoints go together"
+redis SADD children:relay-1 egress-1
+redis SET parent:egress-1 relay-1
+wait_for 10 "the mountpoint of egress-1 is there again, with media" true mountpoint 7073 .active
+back=$(told SADD children:relay-1 egress-1)
+wait_for 20 "its viewer plays on" playing page
+check_ms "from SADD to the page saying so" 10000 "$(since "$back" page '"playing"')"
+check "loads of the viewer's page" 1 "$(grep '^[0-9]' "$WORK/page" | cut -d ' ' -f 2- | jq -s '[.[][1]] | unique | length')"
+check "egress-1 is sent viewers again (/readyz)" 200 "$(curl -s -o /dev/null -w '%{http_code}' http://localhost:7073/readyz)"
+check "ports of its mountpoint" "{\"sessionId\":\"test-scale\",\"mountpointId\":4001,$PORTS}" "$(create_mountpoint 7073)"
 
 say "clean-up"
 # Slip: Test 3 names the profile scale.

@@ -12,6 +12,8 @@ pub const STALLED: Duration = Duration::from_millis(1500);
 pub struct Activity {
     /// RTP arrives, and the server gets it.
     pub active: bool,
+    /// None comes because the node is cut off from its tree, and not because nobody publishes.
+    pub cut_off: bool,
     /// What is missing.
     pub reason: Option<String>,
 }
@@ -37,12 +39,13 @@ pub struct StreamAge {
 /// Judges. `server`: its name.
 pub fn judge(streams: PerKind<StreamAge>, served: &Served, server: &str) -> Activity {
     let ages = match served {
-        Served::Gone(why) => return Activity { active: false, reason: Some(why.clone()) },
+        Served::Gone(why) => return Activity { reason: Some(why.clone()), ..Activity::default() },
         Served::Has(ages) => ages,
     };
     let missing: Vec<String> =
         streams.into_iter().filter_map(|(kind, stream)| missing(kind, stream, ages[kind], server)).collect();
-    Activity { active: missing.len() < 2, reason: (!missing.is_empty()).then(|| missing.join("; ")) }
+    let reason = (!missing.is_empty()).then(|| missing.join("; "));
+    Activity { active: missing.len() < 2, cut_off: false, reason }
 }
 
 fn missing(
@@ -102,6 +105,6 @@ mod tests {
     fn without_a_server_nothing_is_active() {
         let stream = StreamAge { ssrc: Ssrc(1), age: Some(Duration::ZERO) };
         let found = judge([stream, stream].into(), &Served::Gone("Janus is gone".to_owned()), "Janus");
-        assert_eq!(found, Activity { active: false, reason: Some("Janus is gone".to_owned()) });
+        assert_eq!(found, Activity { reason: Some("Janus is gone".to_owned()), ..Activity::default() });
     }
 }

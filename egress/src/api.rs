@@ -14,6 +14,7 @@ use axum::routing::{get, post};
 use futures_util::{Stream, StreamExt, stream};
 use node::auth::Open;
 use node::http::{self, Access, Client, Failed, HttpService, Share, wish};
+use node::watch;
 use serde::Deserialize;
 use serde_json::{Value, json};
 use tokio::sync::broadcast::error::RecvError;
@@ -48,7 +49,7 @@ pub fn routers(egress: Arc<Egress>) -> (HttpService, Option<HttpService>) {
         reading: egress.config.node.read_token.clone(),
         open: OPEN,
         hosts: egress.config.node.hosts.clone(),
-        own: whep::paths(&door.base).to_vec(),
+        own: [&whep::paths(&door.base)[..], &[watch::ROUTE.to_owned()]].concat(),
         limits: egress.limits.clone(),
         ..Access::default()
     };
@@ -65,7 +66,10 @@ pub fn routers(egress: Arc<Egress>) -> (HttpService, Option<HttpService>) {
         .route("/mountpoint/{session}/destroy", post(destroy))
         .with_state(egress.clone());
     let has_admin = egress.config.auth.admin.is_some();
-    let routes = http::router(egress.clone()).merge(own).merge(whep::router(egress, door.clone()));
+    let watch = watch::router(egress.redirector().clone());
+    let tree = node::overview::router(&egress.config.node);
+    let routes = http::router(egress.clone()).merge(own).merge(watch).merge(tree);
+    let routes = routes.merge(whep::router(egress, door.clone()));
     wish::services(&routes, access, &door, has_admin)
 }
 
@@ -188,6 +192,7 @@ fn state_of(egress: &Egress, session: &str) -> Value {
             "sessionId": session,
             "exists": true,
             "active": egress.notices().is_active(session),
+            "cutOff": egress.notices().is_cut_off(session),
             "viewers": egress.audience().of(session),
         }),
     }

@@ -4,6 +4,7 @@ use std::io::Write;
 use std::time::Duration;
 
 use node::cli::Failure;
+use node::drain::Drains;
 use node::port::{Transport, refusal};
 use node::tree::Tree;
 use tokio::net::TcpListener;
@@ -23,7 +24,7 @@ pub fn run(config: Config) -> Result<(), Failure> {
 }
 
 async fn serve(config: Config) -> Result<(), Failure> {
-    let stopped = node::daemon::stopped().map_err(|error| Failure::Other(error.to_string()))?;
+    let signals = node::daemon::Signals::listen().map_err(|error| Failure::Other(error.to_string()))?;
     let api = config.api;
     let listener = TcpListener::bind(api).await.map_err(|error| {
         let why = refusal(Transport::Tcp, api, &error);
@@ -42,6 +43,7 @@ async fn serve(config: Config) -> Result<(), Failure> {
     let tree = egress.config.node.tree.clone().map(|config| {
         let tree = Tree::start(config, egress.registration(), egress.clone());
         egress.in_tree(&tree);
+        egress.drain().tell(tree.clone());
         tree
     });
     let recording = tree.clone().zip(egress.config.node.tree.clone()).map(|(tree, config)| {
@@ -57,12 +59,15 @@ async fn serve(config: Config) -> Result<(), Failure> {
         tokio::spawn(egress.clone().keep_mountpoints()),
         tokio::spawn(egress.clone().keep_watch()),
         tokio::spawn(egress.clone().keep_sources()),
+        tokio::spawn(egress.clone().keep_place()),
+        tokio::spawn(egress.clone().keep_drained()),
     ];
     let [audio, video] = egress.config.media;
     println!("ready: api={api} audio={audio} video={video} whep={}", egress.config.whep_path);
     let _ = std::io::stdout().flush();
 
     let (api, operators) = crate::api::routers(egress.clone());
+    let stopped = node::drain::ended(signals, egress.clone());
     let served = node::http::serve_both((listener, api), admin.zip(operators), stopped).await;
     for task in keeping {
         task.abort();

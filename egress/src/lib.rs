@@ -2,6 +2,7 @@
 //!
 //! Without I/O:
 //! - [`config`]: what was asked for, checked before anything is bound.
+//! - [`lifecycle`]: whether media can reach this node, and what becomes of everything in the order in which it happens.
 //! - [`mountpoints`]: what is wanted and what there is become steps; [`portpool`]: their ports.
 //! - [`activity`]: whether media really arrives; [`viewers`]: who really watches; [`notices`]: what they are told.
 //! - [`capacity`]: how many may watch, join and listen; [`quality`]: how they fare.
@@ -20,6 +21,7 @@ pub mod config;
 pub mod daemon;
 pub mod doctor;
 pub mod keyframes;
+pub mod lifecycle;
 pub mod metrics;
 pub mod mountpoints;
 pub mod notices;

@@ -20,6 +20,7 @@ pub fn text(sample: &Sample) -> Result<String> {
     node(&scrape, sample)?;
     scrape.doors(sample.admissions, sample.told)?;
     sample.http.scrape(&scrape)?;
+    sample.redirects.scrape(&scrape)?;
     scrape.text()
 }
 
@@ -153,6 +154,7 @@ fn media(scrape: &Scrape, sample: &Sample) -> Result<()> {
 fn node(scrape: &Scrape, sample: &Sample) -> Result<()> {
     let status = &sample.status;
     scrape.one_gauge("healthy", "1 when it can do its job.", flag(status.healthy))?;
+    scrape.one_gauge("cut_off", "1 while no media can reach it.", flag(status.cut_off))?;
     if let Some(janus) = &status.janus {
         scrape.one_gauge("janus_connected", "1 while there is a Janus.", flag(janus.connected))?;
         scrape.one_counter("janus_returns_total", "How often Janus came back.", janus.returns as f64)?;
@@ -218,6 +220,8 @@ mod tests {
             healthy: true,
             uptime: 0,
             network: Network { host: None, port: 7073, audio_port: 5002, video_port: 5004 },
+            standing: "attached",
+            cut_off: false,
             topology: TopologyView::default(),
             redis: None,
             gstreamer: Gstreamer {
@@ -235,6 +239,7 @@ mod tests {
             sources: vec!["any".to_owned()],
             dropped: BTreeMap::from([("audio", BTreeMap::from([("rtcp", 1)]))]),
             keyframes: Keyframes { asked: 2, passed_on: 1 },
+            drain: None,
             problems: Vec::new(),
             warnings: Vec::new(),
         };
@@ -247,6 +252,7 @@ mod tests {
             capacity: Default::default(),
             quality: None,
             http: Taken::default(),
+            redirects: node::watch::Redirects::example(),
         }
     }
 

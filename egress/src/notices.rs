@@ -51,6 +51,9 @@ pub struct Notice {
     /// What happened.
     #[serde(rename = "type")]
     pub happened: Happened,
+    /// It stalls because this node is cut off from its tree: elsewhere it may go on.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub cut_off: bool,
     /// All who are told would come at once: each is to wait for a while that it draws from 0 to so many ms.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub spread_ms: Option<u64>,
@@ -89,28 +92,29 @@ impl Notices {
     /// A session can be watched from now on, or again after Janus had lost it.
     pub fn start(&self, session: &str) {
         let mut sessions = self.known();
-        sessions.entry(session.to_owned()).or_default();
-        self.tell(session, Happened::Started);
+        sessions.entry(session.to_owned()).or_default().cut_off = false;
+        self.tell(session, Happened::Started, false);
     }
 
     /// A session has ended. Nothing that is seen of it from now on counts.
     pub fn end(&self, session: &str) {
         let mut sessions = self.known();
         if sessions.remove(session).is_some() {
-            self.tell(session, Happened::Ended);
+            self.tell(session, Happened::Ended, false);
         }
     }
 
-    /// How sessions are seen now. Gives those whose media has come back or stalled, which viewers are told.
+    /// How sessions are seen now. Gives those whose media has come back or stalled, or stalls for another reason, which viewers are
+    /// told.
     pub fn observe(&self, seen: Vec<(String, Activity)>) -> Vec<(String, Activity)> {
         let mut sessions = self.known();
         let mut changed = Vec::new();
         for (session, activity) in seen {
             let Some(known) = sessions.get_mut(&session) else { continue };
             let was = std::mem::replace(known, activity.clone());
-            if was.active != activity.active {
+            if (was.active, was.cut_off) != (activity.active, activity.cut_off) {
                 let happened = if activity.active { Happened::Back } else { Happened::Stalled };
-                self.tell(&session, happened);
+                self.tell(&session, happened, activity.cut_off);
                 changed.push((session, activity));
             }
         }
@@ -132,19 +136,29 @@ impl Notices {
         self.known().get(session).is_some_and(|activity| activity.active)
     }
 
+    /// Whether it was seen last that it has no media because this node is cut off.
+    pub fn is_cut_off(&self, session: &str) -> bool {
+        self.known().get(session).is_some_and(|activity| activity.cut_off)
+    }
+
     /// How many have media.
     pub fn active(&self) -> usize {
         self.known().values().filter(|activity| activity.active).count()
     }
 
     /// Called with the lock held: what is told is told in order.
-    fn tell(&self, session: &str, happened: Happened) {
+    fn tell(&self, session: &str, happened: Happened, cut_off: bool) {
         let kind = format!("session.{}", happened.name());
-        self.webhooks.tell(&kind, json!({ "sessionId": session }));
+        let mut data = json!({ "sessionId": session });
+        if cut_off {
+            data["cutOff"] = true.into();
+        }
+        self.webhooks.tell(&kind, data);
         let listeners = self.listeners.receiver_count() as u64;
         let spread_ms = (happened == Happened::Started).then(|| (listeners * SPREAD_EACH).min(SPREAD_MOST));
         // Nobody listens: nobody is to be told.
-        let _ = self.listeners.send(Notice { session_id: session.to_owned(), happened, spread_ms });
+        let session_id = session.to_owned();
+        let _ = self.listeners.send(Notice { session_id, happened, cut_off, spread_ms });
     }
 
     fn known(&self) -> MutexGuard<'_, BTreeMap<String, Activity>> {
@@ -157,7 +171,7 @@ mod tests {
     use super::*;
 
     fn seen(active: bool) -> Vec<(String, Activity)> {
-        vec![("s1".to_owned(), Activity { active, reason: None })]
+        vec![("s1".to_owned(), Activity { active, ..Activity::default() })]
     }
 
     fn told(listener: &mut broadcast::Receiver<Notice>) -> Vec<Happened> {
@@ -177,6 +191,21 @@ mod tests {
             [Happened::Started, Happened::Back, Happened::Stalled, Happened::Back]
         );
         assert!(notices.is_active("s1") && notices.active() == 1);
+    }
+
+    #[test]
+    fn viewers_are_told_whether_the_node_is_cut_off() {
+        let notices = Notices::default();
+        let mut listener = notices.listen();
+        notices.start("s1");
+        for (active, cut_off) in [(true, false), (false, true), (false, true), (false, false), (true, false)]
+        {
+            notices.observe(vec![("s1".to_owned(), Activity { active, cut_off, reason: None })]);
+        }
+        let told = std::iter::from_fn(|| listener.try_recv().ok());
+        let told: Vec<_> = told.map(|notice| (notice.happened, notice.cut_off)).collect();
+        let stalled = [(Happened::Stalled, true), (Happened::Stalled, false)];
+        assert_eq!(told[1..], [(Happened::Back, false), stalled[0], stalled[1], (Happened::Back, false)]);
     }
 
     #[test]

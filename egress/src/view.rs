@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use node::drain::DrainView;
 use node::media::{Ssrc, VideoCodec};
 use node::topology::TopologyView;
 use node::tree::RedisView;
@@ -32,6 +33,11 @@ pub struct Status {
     pub network: Network,
     /// The node's place in the tree.
     pub topology: TopologyView,
+    /// Whether media can reach it: `attached`, `orphaned`, `cut off` or `released`.
+    pub standing: &'static str,
+    /// No media can reach it.
+    #[serde(skip)]
+    pub cut_off: bool,
     /// How it stands with Redis; absent for an egress run without.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub redis: Option<RedisView>,
@@ -58,6 +64,9 @@ pub struct Status {
     pub dropped: BTreeMap<&'static str, BTreeMap<&'static str, u64>>,
     /// Requests for keyframes.
     pub keyframes: Keyframes,
+    /// How far the node is with giving away what it has; absent while it is not to.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub drain: Option<DrainView>,
     /// What is wrong, each a sentence; empty when healthy.
     pub problems: Vec<String>,
     /// What is worth knowing and keeps nobody from watching.
@@ -289,4 +298,6 @@ pub struct Sample {
     pub quality: Option<(Sums, [Histogram; 3])>,
     /// What is taken of HTTP.
     pub http: node::http::Taken,
+    /// Viewers sent to an egress.
+    pub redirects: node::watch::Redirects,
 }

@@ -10,6 +10,7 @@ use axum::response::{IntoResponse, Json, Response};
 use axum::routing::{delete, get, post};
 use node::auth::Open;
 use node::http::{self, Access, Failed, HttpService, wish};
+use node::watch;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
@@ -37,14 +38,17 @@ pub fn routers(injector: Arc<Injector>) -> (HttpService, Option<HttpService>) {
     let access = Access {
         token: config.token.clone(),
         reading: config.read_token.clone(),
-        own: wish::paths(&door.base).to_vec(),
+        own: [&wish::paths(&door.base)[..], &[watch::ROUTE.to_owned()]].concat(),
         open: OPEN,
         hosts: config.hosts.clone(),
         limits: injector.limits().clone(),
         ..Access::default()
     };
     let has_admin = config.auth.admin.is_some();
-    let routes = http::router(injector.clone()).merge(own).merge(whip::router(injector, door.clone()));
+    let watch = watch::router(injector.redirector().clone());
+    let tree = node::overview::router(&injector.config().node);
+    let routes = http::router(injector.clone()).merge(own).merge(watch).merge(tree);
+    let routes = routes.merge(whip::router(injector, door.clone()));
     wish::services(&routes, access, &door, has_admin)
 }
 

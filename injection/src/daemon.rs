@@ -3,6 +3,7 @@
 use std::io::Write;
 
 use node::cli::Failure;
+use node::drain::Drains;
 use node::port::{Transport, refusal};
 use node::tree::Tree;
 use tokio::net::TcpListener;
@@ -22,7 +23,7 @@ pub fn run(config: Config) -> Result<(), Failure> {
 
 async fn serve(config: Config) -> Result<(), Failure> {
     pipeline::init().map_err(Failure::Other)?;
-    let stopped = node::daemon::stopped().map_err(|error| Failure::Other(error.to_string()))?;
+    let signals = node::daemon::Signals::listen().map_err(|error| Failure::Other(error.to_string()))?;
     let listener = TcpListener::bind(config.api).await.map_err(|error| {
         Failure::Other(format!(
             "cannot listen on --api {}: {}; choose another address or port",
@@ -57,6 +58,7 @@ async fn serve(config: Config) -> Result<(), Failure> {
         Some(tree) => {
             let tree = Tree::start(tree, injector.registration().await, injector.clone());
             injector.in_tree(tree.clone());
+            injector.drain().tell(tree.clone());
             Some(tree)
         }
         None => None,
@@ -76,6 +78,7 @@ async fn serve(config: Config) -> Result<(), Failure> {
         tokio::spawn(rtmp::serve(listener, injector.clone()));
     }
     let (api, operators) = crate::api::routers(injector.clone());
+    let stopped = node::drain::ended(signals, injector.clone());
     let served = node::http::serve_both((listener, api), admin.zip(operators), stopped).await;
     let farewell = match &tree {
         Some(_) => "stopped; its sessions stay in Redis, and the next start takes them up again",

@@ -45,6 +45,8 @@ pub struct Sample {
     pub streams: Vec<StreamSample>,
     /// What is taken of HTTP.
     pub http: node::http::Taken,
+    /// Viewers sent to an egress.
+    pub redirects: node::watch::Redirects,
 }
 
 /// A stream.
@@ -68,6 +70,7 @@ pub fn text(sample: &Sample) -> Result<String> {
     scrape.one_gauge("children_count", "Children that media is sent to.", sample.children as f64)?;
     scrape.one_gauge("janus_connected", "1 while Janus is connected.", flag(sample.janus))?;
     sample.http.scrape(&scrape)?;
+    sample.redirects.scrape(&scrape)?;
     let [asked, passed_on] = sample.keyframes;
     for (name, help, count) in [
         ("janus_connections_total", "Times that Janus was connected to.", sample.janus_connections),
@@ -147,7 +150,8 @@ mod tests {
             count: Count::default(),
         };
         let rtmp_refused = vec![("denied", 0)];
-        let sample = Sample { streams: vec![stream], rtmp_refused, ..Sample::default() };
+        let redirects = node::watch::Redirects::example();
+        let sample = Sample { streams: vec![stream], rtmp_refused, redirects, ..Sample::default() };
         documented::are_the_metrics_of("media_tree_injection_", &[text(&sample).unwrap()]);
     }
 }

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use node::drain::DrainView;
 use node::media::{Kind, Ssrc};
 use node::topology::TopologyView;
 use node::tree::RedisView;
@@ -39,6 +40,9 @@ pub struct Status {
     pub pipeline: Pipeline,
     /// Keyframe requests.
     pub keyframes: Keyframes,
+    /// How far the node is with giving away what it has; absent while it is not to.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub drain: Option<DrainView>,
     /// What is wrong, each a sentence; empty when healthy.
     pub problems: Vec<String>,
     /// What is worth knowing and keeps nobody from publishing.

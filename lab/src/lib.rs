@@ -47,7 +47,7 @@ pub use redis::{Redis, RedisConfig};
 pub use sink::Sink;
 pub use source::{Flow, Limit, Sent, Source, SourceConfig};
 pub use studio::Studio;
-pub use topology::{Chain, Child, Endpoint, Topology, control_host};
+pub use topology::{Chain, Child, Endpoint, Levels, Topology, control_host};
 pub use turn::{Turn, TurnLogin};
 
 /// Says what kept a trial from being one: a generator without a CPU, a ring that overflowed. `cargo xtask test` repeats a

@@ -153,6 +153,31 @@ impl Chain {
     }
 }
 
+/// A relay above others, with one NIC each: relay-1 sends to relay-2 and relay-3, these to relay-4 and the like, and the
+/// last to children. Who is whose child is said elsewhere: all are at one bridge.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Levels {
+    /// The first relay, what sends to it, and the children.
+    pub topology: Topology,
+    /// relay-2, relay-3 …
+    pub others: Vec<Endpoint>,
+}
+
+impl Levels {
+    /// Builds it; of other relays at most seven.
+    pub fn bridged(lab: &Lab, others: usize, children: usize) -> Result<Self> {
+        ensure!(others <= FIRST_CHILD - 4, "at most {} other relays", FIRST_CHILD - 4);
+        let topology = Topology::bridged(lab, children)?;
+        let other = |index: usize| {
+            let name = format!("relay-{}", index + 2);
+            let endpoint = plug(lab, &name, index + 3)?;
+            lab.enable_gro(SWITCH, &name)?;
+            Ok(endpoint)
+        };
+        Ok(Self { topology, others: (0..others).map(other).collect::<Result<_>>()? })
+    }
+}
+
 /// Adds a namespace `control` for Redis and Prometheus, with a wire of its own to each of these; gives the control
 /// host's address on each wire.
 ///

@@ -3,7 +3,7 @@
 use std::future::Future;
 use std::io::{self, IsTerminal};
 
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::signal::unix::{self, SignalKind};
 use tracing_subscriber::EnvFilter;
 
 use crate::cli::Failure;
@@ -41,16 +41,36 @@ pub fn run<T>(
     runtime.block_on(serve)
 }
 
-/// Listens for SIGINT and SIGTERM from now on; the future waits for the first.
-pub fn stopped() -> io::Result<impl Future<Output = ()> + Send + 'static> {
-    let mut interrupt = signal(SignalKind::interrupt())?;
-    let mut terminate = signal(SignalKind::terminate())?;
-    Ok(async move {
+/// What ends a daemon.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Signal {
+    /// SIGINT: a person at a terminal.
+    Interrupt,
+    /// SIGTERM: whatever runs the daemon.
+    Terminate,
+}
+
+/// SIGINT and SIGTERM, as they come.
+#[derive(Debug)]
+pub struct Signals {
+    interrupt: unix::Signal,
+    terminate: unix::Signal,
+}
+
+impl Signals {
+    /// Listens from now on.
+    pub fn listen() -> io::Result<Signals> {
+        let interrupt = unix::signal(SignalKind::interrupt())?;
+        Ok(Signals { interrupt, terminate: unix::signal(SignalKind::terminate())? })
+    }
+
+    /// The next one.
+    pub async fn next(&mut self) -> Signal {
         tokio::select! {
-            _ = interrupt.recv() => {}
-            _ = terminate.recv() => {}
+            _ = self.interrupt.recv() => Signal::Interrupt,
+            _ = self.terminate.recv() => Signal::Terminate,
         }
-    })
+    }
 }
 
 fn directives(log: &str, own: &[&str]) -> String {

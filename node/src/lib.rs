@@ -2,11 +2,13 @@
 //!
 //! - [`config`]: what was asked for, checked before anything is bound; [`secret`]: what must not be shown.
 //! - [`http`]: the API that all nodes have; [`auth`]: who may do what; [`view`], [`metrics`]: what it shows.
-//! - [`outgoing`]: requests that the node makes of others; [`webhook`]: who is told what happens.
+//! - [`outgoing`]: requests that the node makes of others; [`asking`]: requests that a command makes of nodes; [`webhook`]: who is told what happens.
 //! - [`cli`], [`daemon`]: the frame of a program: exit codes, log, signals.
+//! - [`drain`]: a node that is emptied before it goes.
 //! - [`doctor`]: what a node needs, whether it is there, and what mends it.
 //! - [`contract`]: the names of everything in Redis; [`media`]: kinds, codecs, SSRCs and RTP headers.
 //! - [`record`]: a node as Redis has it; [`addresses`]: those of this host; [`topology`]: from what Redis says to commands, without I/O.
+//! - [`directory`]: who there is in a tree; [`flow`]: what comes to a node; [`overview`]: a whole tree at one look.
 //! - [`resolve`]: from a host's name to the address that is used.
 //! - [`prefix`]: prefixes of addresses; [`sources`]: where media is taken from, without I/O.
 //! - [`udp`]: sockets for media, and what they had to drop.
@@ -16,6 +18,8 @@
 //! - [`port`]: who holds a port that is wanted.
 //! - [`pace`]: how many events become one look, without I/O.
 //! - [`backoff`]: pauses between attempts; [`muffled`]: warnings that could come by the thousand.
+//! - [`directory`]: who there is in a tree, and where a viewer is to go.
+//! - [`watch`]: one door for all viewers of a tree.
 //! - [`event`]: what is published about a tree; [`sessions`]: its sessions.
 //! - [`commands`]: a connection for what a node keeps in Redis besides.
 //! - [`sweep`]: names in Redis whose hash has expired, without I/O.
@@ -25,6 +29,7 @@
 #![warn(missing_docs)]
 
 pub mod addresses;
+pub mod asking;
 pub mod auth;
 pub mod backoff;
 pub mod cli;
@@ -34,7 +39,9 @@ pub mod contract;
 pub mod daemon;
 pub mod directory;
 pub mod doctor;
+pub mod drain;
 pub mod event;
+pub mod flow;
 pub mod http;
 pub mod ice;
 pub mod keyframe;
@@ -42,6 +49,7 @@ pub mod media;
 pub mod metrics;
 pub mod muffled;
 pub mod outgoing;
+pub mod overview;
 pub mod pace;
 pub mod port;
 pub mod prefix;
@@ -57,4 +65,5 @@ pub mod topology;
 pub mod tree;
 pub mod udp;
 pub mod view;
+pub mod watch;
 pub mod webhook;

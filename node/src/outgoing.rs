@@ -18,10 +18,13 @@ const KEPT: usize = 16;
 /// … and for how long.
 const KEPT_FOR: Duration = Duration::from_secs(30);
 
+/// Makes requests.
+pub(crate) type HttpClient = Client<HttpsConnector<HttpConnector>, Full<Bytes>>;
+
 /// Where JSON is posted to.
 #[derive(Clone)]
 pub struct Outgoing {
-    client: Client<HttpsConnector<HttpConnector>, Full<Bytes>>,
+    client: HttpClient,
     url: Uri,
 }
 
@@ -49,20 +52,7 @@ pub enum Unanswered {
 impl Outgoing {
     /// To this address; see [`url`] for what it may be.
     pub fn new(url: Uri) -> Outgoing {
-        let mut http = HttpConnector::new();
-        http.enforce_http(false);
-        http.set_nodelay(true);
-        let connector = HttpsConnectorBuilder::new()
-            .with_tls_config(tls())
-            .https_or_http()
-            .enable_http1()
-            .wrap_connector(http);
-        let client = Client::builder(TokioExecutor::new())
-            .pool_max_idle_per_host(KEPT)
-            .pool_idle_timeout(KEPT_FOR)
-            .pool_timer(TokioTimer::new())
-            .build(connector);
-        Outgoing { client, url }
+        Outgoing { client: client(), url }
     }
 
     /// Posts; gives the status of the answer. Nobody is followed elsewhere.
@@ -94,6 +84,23 @@ impl Outgoing {
     }
 }
 
+/// What requests are made with: HTTP/1.1, in the open or by TLS.
+pub(crate) fn client() -> HttpClient {
+    let mut http = HttpConnector::new();
+    http.enforce_http(false);
+    http.set_nodelay(true);
+    let connector = HttpsConnectorBuilder::new()
+        .with_tls_config(tls())
+        .https_or_http()
+        .enable_http1()
+        .wrap_connector(http);
+    Client::builder(TokioExecutor::new())
+        .pool_max_idle_per_host(KEPT)
+        .pool_idle_timeout(KEPT_FOR)
+        .pool_timer(TokioTimer::new())
+        .build(connector)
+}
+
 /// Reads an address to post to.
 pub fn url(text: &str) -> Result<Uri, String> {
     let form = || "must be http://HOST[:PORT]/PATH or https://…, without a user or password".to_owned();
@@ -120,7 +127,7 @@ fn tls() -> ClientConfig {
 }
 
 /// What is behind "client error (Connect)".
-fn innermost(error: &dyn std::error::Error) -> String {
+pub(crate) fn innermost(error: &dyn std::error::Error) -> String {
     let mut cause = error;
     while let Some(deeper) = cause.source() {
         cause = deeper;

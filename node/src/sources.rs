@@ -61,11 +61,6 @@ impl Known {
         Known { configured: configured.clone(), upstream: None, host: String::new(), resolved: Vec::new() }
     }
 
-    /// The parent that was named last.
-    pub fn parents_name(&self) -> Option<&str> {
-        self.upstream.as_ref()?.parent.as_deref()
-    }
-
     /// The parent's host, to be looked up.
     pub fn parents_host(&self) -> Option<&str> {
         let origin = self.upstream.as_ref()?.origin.as_ref()?;

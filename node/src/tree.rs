@@ -22,6 +22,7 @@ use tokio::sync::{mpsc, oneshot, watch};
 
 use crate::config::TreeConfig;
 use crate::directory::Particulars;
+use crate::flow::Received;
 use crate::record::{Place, Registration};
 use crate::sessions::SessionChange;
 use crate::topology::{ChildChange, TopologyView, Upstream};
@@ -95,6 +96,11 @@ impl Tree {
         let _ = self.requests.send(Request::Register(Box::new(registration)));
     }
 
+    /// What the registration says of the node is different now: it is written at once, not with the next look at the node.
+    pub fn register_again(&self) {
+        let _ = self.requests.send(Request::RegisterAgain);
+    }
+
     /// Takes the registration back, within a second if Redis lets us, and ends.
     pub async fn stop(&self) {
         let (done, answer) = oneshot::channel();
@@ -129,6 +135,11 @@ pub trait Follows: Send + Sync + 'static {
     /// What the whole tree is to know of it besides.
     fn particulars(&self) -> Particulars {
         Particulars::default()
+    }
+
+    /// What has come to it since it started, asked every two seconds; `None`: it does not count.
+    fn received(&self) -> impl Future<Output = Option<Received>> + Send {
+        std::future::ready(None)
     }
 }
 

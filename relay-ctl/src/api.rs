@@ -10,6 +10,7 @@ use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Json, Response};
 use axum::routing::{delete, get};
 use node::http::{self, Access, Base, Failed};
+use node::watch;
 use serde::Deserialize;
 
 use crate::config::ChildSpec;
@@ -38,11 +39,14 @@ pub fn router(relay: Arc<Relay>) -> Router {
         token: config.token.clone(),
         reading: config.read_token.clone(),
         private: PRIVATE,
+        own: vec![watch::ROUTE.to_owned()],
         hosts: config.hosts.clone(),
         limits: relay.limits().clone(),
         ..Access::default()
     };
-    http::guard(http::router(relay).merge(own), access)
+    let watch = watch::router(relay.redirector().clone());
+    let tree = node::overview::router(config);
+    http::guard(http::router(relay).merge(own).merge(watch).merge(tree), access)
 }
 
 impl Base for Relay {

@@ -4,6 +4,7 @@ use std::io::Write;
 use std::sync::Arc;
 
 use node::cli::Failure;
+use node::drain::Drains;
 use node::tree::Tree;
 use tokio::net::TcpListener;
 
@@ -23,7 +24,7 @@ pub fn run(config: Config) -> Result<(), Failure> {
 }
 
 async fn serve(config: Config) -> Result<(), Failure> {
-    let stopped = node::daemon::stopped().map_err(|error| Failure::Other(error.to_string()))?;
+    let signals = node::daemon::Signals::listen().map_err(|error| Failure::Other(error.to_string()))?;
     // Bound before anything is attached, so that a port in use is found while nothing has changed.
     let listener = TcpListener::bind(config.api).await.map_err(|error| api_error(&config, &error))?;
     // Subscribed before anything is read, so that no change falls between.
@@ -48,7 +49,9 @@ async fn serve(config: Config) -> Result<(), Failure> {
     tokio::spawn(FamilyKeeper::new(relay.clone()).run());
     tokio::spawn(relay.clone().keep_egress());
     tokio::spawn(Uplink::new(relay.clone()).run());
+    tokio::spawn(relay.clone().keep_drained());
     let router = crate::api::router(relay.clone());
+    let stopped = node::drain::ended(signals, relay.clone());
     tokio::select! {
         ended = node::http::serve(listener, router, relay.limits().clone(), stopped) => {
             ended.map_err(|error| Failure::Other(format!("the HTTP server ended: {error}")))?;
@@ -94,6 +97,7 @@ async fn follow_tree(relay: &Arc<Relay>) -> Option<Tree> {
     let config = relay.config().tree.clone()?;
     let tree = Tree::start(config, relay.registration().await, relay.clone());
     relay.membership().follow(&tree);
+    relay.drain().tell(tree.clone());
     Some(tree)
 }
 

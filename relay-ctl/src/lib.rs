@@ -7,7 +7,7 @@
 //! - [`relay`]: the one thing that holds the state and brings these together.
 //! - [`api`], [`view`], [`report`], [`client`]: HTTP, what it shows, and how that is read from the maps.
 //! - [`metrics`]: the same as Prometheus wants it.
-//! - [`daemon`], [`cli`]: the commands; [`top`]: the one that is looked at for longer.
+//! - [`daemon`], [`cli`]: the commands; [`top`]: the one that is looked at for longer; [`tree`]: what concerns a whole tree.
 
 pub use node::prefix as address;
 pub mod api;
@@ -25,5 +25,6 @@ pub mod net;
 pub mod relay;
 pub mod report;
 pub mod top;
+pub mod tree;
 pub mod userspace;
 pub mod view;

@@ -159,6 +159,7 @@ pub fn outline(maps: &Maps, pins: &Pins, sums: Sums) -> view::Status {
             egress: if mode == Mode::Xdp { egress(maps) } else { BTreeMap::new() },
             receive_overflow: None,
         },
+        drain: None,
         problems,
         warnings: Vec::new(),
     }

@@ -6,6 +6,7 @@ pub mod samples;
 
 use std::collections::BTreeMap;
 
+use node::drain::DrainView;
 use node::topology::TopologyView;
 use node::tree::RedisView;
 pub use node::view::{Gstreamer, Topology};
@@ -47,6 +48,9 @@ pub struct Status {
     pub forwarding: Forwarding,
     /// The data plane.
     pub dataplane: Dataplane,
+    /// How far the relay is with giving away its children; absent while it is not to.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub drain: Option<DrainView>,
     /// What is wrong, each a sentence; empty when healthy.
     pub problems: Vec<String>,
     /// What is worth knowing and keeps nobody from getting media.

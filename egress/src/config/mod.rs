@@ -8,9 +8,13 @@ mod tests;
 use std::collections::BTreeSet;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::num::NonZeroU32;
+use std::time::Duration;
 
 use node::auth::AuthConfig;
-use node::config::{ConfigError, Defaults, NodeConfig, Settings, base_path, count, ice_servers, rate};
+use node::config::{
+    ConfigError, Defaults, NodeConfig, Settings, base_path, count, ice_servers, rate, seconds,
+};
+use node::drain::DEFAULT_LIMIT;
 use node::http::Rate;
 use node::ice::IceServers;
 use node::prefix::Prefix;
@@ -22,14 +26,24 @@ use settings::*;
 use crate::capacity::Most;
 
 /// What is so unless told otherwise.
-const DEFAULTS: Defaults = Defaults { node_id: "egress-1", api_port: 7073 };
+const DEFAULTS: Defaults = Defaults { node_id: "egress-1", api_port: 7073, drain_limit: DEFAULT_LIMIT };
 /// Joins of one client a second unless told otherwise.
 const JOINS: NonZeroU32 = NonZeroU32::new(50).unwrap();
+/// How long mountpoints are kept unless told otherwise.
+const CUT_OFF_HELD: Duration = Duration::from_secs(10);
 /// Where WHEP is served unless told otherwise.
 const WHEP: &str = "/whep";
 /// How paths begin that WHEP must leave alone, besides those of all nodes.
-pub(crate) const OWN_PATHS: [&str; 7] =
-    ["/events", "/events.js", "/broadcasts", "/mountpoint", "/mountpoints", "/portpool", "/viewers"];
+pub(crate) const OWN_PATHS: [&str; 8] = [
+    "/events",
+    "/events.js",
+    "/broadcasts",
+    "/mountpoint",
+    "/mountpoints",
+    "/portpool",
+    "/viewers",
+    "/watch",
+];
 
 /// The flags of an egress, as they were given.
 pub type Flags = node::config::Flags<EgressSettings>;
@@ -55,6 +69,8 @@ pub struct Config {
     pub auth: AuthConfig,
     /// Where media is taken from, besides from the parent; empty: anywhere.
     pub sources: BTreeSet<Prefix>,
+    /// How long mountpoints are kept when no media can reach this node any more.
+    pub cut_off_grace: Duration,
     /// How many may come in.
     pub most: Most,
     /// STUN and TURN servers that viewers are told of.
@@ -81,6 +97,7 @@ impl Config {
         let auth = AuthConfig::new(&mut node, &mut settings)?;
         let sources = settings.list(&SOURCES)?.map(|found| found.value).unwrap_or_default();
         let sources = node::sources::parse_all(&sources)?;
+        let cut_off_grace = settings.get(&CUT_OFF_GRACE, seconds)?.unwrap_or(CUT_OFF_HELD);
         let ice = ice_servers(&mut settings)?;
         node.warnings.append(&mut settings.warnings);
         if node.tree.is_some() && node.host.is_none() {
@@ -98,6 +115,7 @@ impl Config {
             whep_token,
             auth,
             sources,
+            cut_off_grace,
             most,
             ice,
             log: node.log.clone(),

@@ -37,6 +37,7 @@ impl Table for EgressSettings {
         &WEBHOOK_SECRET_FILE,
         &FRAME_ANCESTORS,
         &SOURCES,
+        &CUT_OFF_GRACE,
         &MAX_VIEWERS,
         &MAX_JOINING,
         &MAX_CLIENT_JOINING,
@@ -150,6 +151,13 @@ pub const PORT_POOL_SIZE: Setting = Setting {
     value: "PAIRS",
     default: "100",
     help: "Pairs of such ports: how many mountpoints there can be",
+    ..Setting::NEW
+};
+pub const CUT_OFF_GRACE: Setting = Setting {
+    name: "cut-off-grace",
+    value: "SECONDS",
+    default: "10",
+    help: "How long mountpoints are kept when no media can reach this node any more; after that they end until it can",
     ..Setting::NEW
 };
 pub const MAX_VIEWERS: Setting = Setting {

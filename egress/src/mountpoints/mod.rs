@@ -11,6 +11,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use node::media::{PerKind, Ssrc, VideoCodec};
 
+use crate::lifecycle::acts::{self, Act};
 use crate::portpool::{Pair, PortPool};
 
 /// Largest number of a room, and of a mountpoint: what JavaScript can hold.
@@ -121,8 +122,10 @@ pub struct Refused {
 pub enum Step {
     /// Make the mountpoint of a session: reserve it, unless it is, and have the server make it.
     Make(Spec),
-    /// End the mountpoint of a session.
+    /// End the mountpoint of a session, or what is left of one that was released.
     End(String),
+    /// End the mountpoint of a session that goes on: it is made again when this node is attached to its tree again.
+    Release(String),
 }
 
 /// Answer to somebody who asks for a mountpoint.
@@ -142,6 +145,10 @@ pub struct Books {
     /// Ended by hand although the tree still has the session: not made again for the tree.
     dismissed: BTreeSet<String>,
     have: BTreeMap<String, Mountpoint>,
+    /// There are to be no mountpoints at present.
+    releases: bool,
+    /// Those that were, by their sessions, whose viewers wait; each with its SSRCs.
+    released: BTreeMap<String, PerKind<Ssrc>>,
     refused: BTreeMap<String, Refused>,
     pool: Option<PortPool>,
 }
@@ -154,6 +161,8 @@ impl Books {
             asked: BTreeMap::new(),
             dismissed: BTreeSet::new(),
             have: BTreeMap::new(),
+            releases: false,
+            released: BTreeMap::new(),
             refused: BTreeMap::new(),
             pool,
         }
@@ -183,6 +192,22 @@ impl Books {
     pub fn wants(&self, session: &str) -> bool {
         let dismissed = self.dismissed.contains(session);
         self.asked.contains_key(session) || (self.tree.contains_key(session) && !dismissed)
+    }
+
+    /// Whether there are to be mountpoints at all: none while the node is cut off for longer than its grace. Gives whether that is
+    /// new.
+    pub fn release(&mut self, releases: bool) -> bool {
+        std::mem::replace(&mut self.releases, releases) != releases
+    }
+
+    /// Sessions whose mountpoint was released, and whose viewers wait.
+    pub fn waiting(&self) -> impl Iterator<Item = &String> {
+        self.released.keys()
+    }
+
+    /// The SSRCs of a session whose mountpoint was released.
+    pub fn released(&self, session: &str) -> Option<PerKind<Ssrc>> {
+        self.released.get(session).copied()
     }
 
     /// Why the node cannot show anything: no session has a mountpoint, and not by its own fault. One session, or some, that
@@ -223,12 +248,21 @@ impl Books {
         };
         let ending: BTreeSet<&str> =
             self.have.values().filter(stale).map(|mountpoint| mountpoint.session.as_str()).collect();
+        let over = self.released.keys().filter(|session| !wanted.contains_key(session.as_str()));
+        let over = over.map(|session| Step::End(session.clone()));
+        if self.releases {
+            let releasing = self.have.keys().map(|session| match wanted.contains_key(session.as_str()) {
+                true => Step::Release(session.clone()),
+                false => Step::End(session.clone()),
+            });
+            return over.chain(releasing).collect();
+        }
         let missing = |session: &str| {
             ending.contains(session) || self.have.get(session).is_none_or(|mountpoint| !mountpoint.made)
         };
         let made = wanted.iter().filter(|(session, _)| missing(session));
         let end = ending.iter().map(|session| Step::End((*session).to_owned()));
-        end.chain(made.map(|(_, spec)| Step::Make((*spec).clone()))).collect()
+        over.chain(end).chain(made.map(|(_, spec)| Step::Make((*spec).clone()))).collect()
     }
 
     /// Somebody asks for a mountpoint. When it is reserved, [`Books::made`] or [`Books::undo`] must follow.
@@ -312,6 +346,7 @@ impl Books {
     /// The server has made it.
     pub fn made(&mut self, session: &str) {
         self.refused.remove(session);
+        self.released.remove(session);
         if let Some(mountpoint) = self.have.get_mut(session) {
             mountpoint.made = true;
             if let (Some(pool), Some(ports)) = (&mut self.pool, mountpoint.ports) {
@@ -320,10 +355,18 @@ impl Books {
         }
     }
 
-    /// The server has refused it: nothing of it is left, nor is it tried again for whoever asked.
-    pub fn undo(&mut self, session: &str) {
+    /// The server has refused it: nothing of it is left. If viewers have seen it before, they wait.
+    pub fn failed(&mut self, session: &str, seen: bool) {
+        match seen {
+            true => self.keep(session),
+            false => drop(self.remove(session)),
+        }
+    }
+
+    /// The same of one that somebody asked for: it is not tried again.
+    pub fn undo(&mut self, session: &str, seen: bool) {
         self.asked.remove(session);
-        self.remove(session);
+        self.failed(session, seen);
     }
 
     /// A session of the tree cannot be shown.
@@ -341,9 +384,31 @@ impl Books {
         Some(mountpoint)
     }
 
+    /// What is to be done when this session ends.
+    pub fn ending(&self, session: &str) -> &'static [Act] {
+        match (self.have.contains_key(session), self.released.contains_key(session)) {
+            (true, _) => acts::ENDING,
+            (false, true) => acts::GIVING_UP,
+            (false, false) => &[],
+        }
+    }
+
+    /// The same, and its session has ended, too.
+    pub fn forget(&mut self, session: &str) {
+        self.remove(session);
+        self.released.remove(session);
+    }
+
+    /// It has been released in the server: its session goes on.
+    pub fn keep(&mut self, session: &str) {
+        if let Some(mountpoint) = self.remove(session) {
+            self.released.insert(session.to_owned(), mountpoint.ssrcs);
+        }
+    }
+
     /// Somebody wants a mountpoint to end. `false`: there is none.
     pub fn dismiss(&mut self, session: &str) -> bool {
-        let known = self.have.contains_key(session);
+        let known = self.have.contains_key(session) || self.released.contains_key(session);
         self.asked.remove(session);
         if known && self.tree.contains_key(session) {
             self.dismissed.insert(session.to_owned());

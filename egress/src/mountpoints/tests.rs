@@ -33,7 +33,11 @@ fn carry_out(books: &mut Books) -> Vec<Step> {
     let plan = books.plan();
     for step in &plan {
         match step {
-            Step::End(session) => assert!(books.remove(session).is_some()),
+            Step::End(session) => {
+                assert!(books.get(session).is_some() || books.released(session).is_some());
+                books.forget(session);
+            }
+            Step::Release(session) => books.keep(session),
             Step::Make(spec) => match books.reserve(spec, true, 1) {
                 Ok(_) => books.made(&spec.session),
                 Err(refusal) => {
@@ -112,7 +116,7 @@ fn clashes_are_refused_and_leave_nothing_behind() {
     assert!(
         matches!(books.ask(spec("s3", 30), 1), Err(error @ Refusal::PortsUsedUp(2)) if error.to_string().contains("all 2 pairs"))
     );
-    books.undo("s2");
+    books.undo("s2", false);
     assert_eq!((books.pool().unwrap().view().allocated, books.plan()), (1, vec![]));
 }
 
@@ -154,6 +158,24 @@ fn what_was_asked_for_stays_until_its_session_ends_in_the_tree() {
 }
 
 #[test]
+fn what_is_released_has_no_ports_and_is_made_again() {
+    let mut books = books(5);
+    tell(&mut books, vec![spec("s1", 10), spec("s2", 20)]);
+    carry_out(&mut books);
+    assert!(books.release(true) && !books.release(true));
+    assert_eq!(carry_out(&mut books), ["s1", "s2"].map(|id| Step::Release(id.to_owned())));
+    assert_eq!((books.pool().unwrap().view().allocated, books.released("s1")), (0, Some(ssrcs(10, 11))));
+    assert!(books.wants("s1") && books.plan().is_empty());
+    // One ends meanwhile, and another begins.
+    tell(&mut books, vec![spec("s1", 10), spec("s3", 30)]);
+    assert_eq!(carry_out(&mut books), [Step::End("s2".to_owned())]);
+    assert!(books.plan().is_empty());
+    books.release(false);
+    carry_out(&mut books);
+    assert_eq!((sessions(&books), books.released("s1")), (vec!["s1", "s3"], None));
+}
+
+#[test]
 fn a_janus_that_comes_back_is_given_the_same_again() {
     let mut books = books(5);
     tell(&mut books, vec![spec("s1", 10), spec("s2", 20)]);
@@ -179,7 +201,7 @@ proptest! {
                 1 => { tree.remove(&session); }
                 2 => {
                     if let Ok(Asked::Reserved(_)) = books.ask(spec(&session, audio), 1) {
-                        if audio % 2 == 0 { books.made(&session) } else { books.undo(&session) }
+                        if audio % 2 == 0 { books.made(&session) } else { books.undo(&session, false) }
                     }
                 }
                 _ => { books.dismiss(&session); }

@@ -14,7 +14,7 @@ const seen = window.seen = { state: "", joins: 0, connects: 0, framesDecoded: 0,
   packetsLost: 0, firstFrame: null };
 
 // What is known; `describe` says what of it a viewer reads.
-const known = { refused: "", token: Boolean(token), exists: true, ended: false, active: true, connection: "none",
+const known = { refused: "", token: Boolean(token), exists: true, ended: false, active: true, cutOff: false, connection: "none",
   picture: "none yet" };
 // The attempt that counts, the time of the next one, how many failed in a row, when the last began.
 let join = null, retry = null, tries = 0, began = 0;
@@ -122,22 +122,22 @@ function heard(name, event) {
   switch (name) {
     case "state":
       if (!event.exists) return over();
-      learn({ exists: true, active: event.active });
+      learn({ exists: true, active: event.active, cutOff: Boolean(event.cutOff) });
       if (idle()) connect();
       return;
     case "started":
-      learn({ exists: true, ended: false, active: true, refused: "" });
+      learn({ exists: true, ended: false, active: true, cutOff: false, refused: "" });
       tries = 0;
       return rejoin(join, event.spreadMs ?? 0);
     case "ended":
       known.ended = true;
       return over();
     case "stalled":
-      if (known.exists) learn({ active: false });
+      if (known.exists) learn({ active: false, cutOff: Boolean(event.cutOff) });
       return;
     case "back":
       if (!known.exists) return;
-      learn({ active: true });
+      learn({ active: true, cutOff: false });
       if (idle()) connect();
   }
 }

@@ -88,6 +88,17 @@ impl Lane {
         Ok(())
     }
 
+    /// Lets a stream through no more, and waits for it all the same: whoever asks how long ago media came hears of it.
+    pub fn shut(&self, ssrc: Ssrc) {
+        self.remove(ssrc);
+        self.routes.wait_for(ssrc, true);
+    }
+
+    /// Waits for it no more.
+    pub fn give_up(&self, ssrc: Ssrc) {
+        self.routes.wait_for(ssrc, false);
+    }
+
     /// Lets a stream through no more.
     pub fn remove(&self, ssrc: Ssrc) {
         if self.routes.remove(ssrc).is_none() {

@@ -4,6 +4,7 @@
 use std::net::{IpAddr, SocketAddr, UdpSocket};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
 
 use gio::prelude::*;
 use gst::prelude::*;
@@ -19,6 +20,8 @@ pub struct Counters {
     pub packets: AtomicU64,
     /// Bytes of these.
     pub bytes: AtomicU64,
+    /// When one last came that is wanted here: ms since the epoch, and one.
+    pub last: AtomicU64,
     /// RTP packets without a route.
     pub unknown: AtomicU64,
     /// RTP packets that had a route and came from elsewhere than media is taken from.
@@ -39,6 +42,16 @@ impl Counters {
             NotRtp::Rtcp => &self.rtcp,
         };
         counter.fetch_add(1, Ordering::Relaxed);
+    }
+
+    fn came(&self, now: Duration) {
+        self.last.store(now.as_millis() as u64 + 1, Ordering::Relaxed);
+    }
+
+    /// Time since a packet came that is wanted here, whether it has a route or waits for one.
+    pub fn age(&self, now: Duration) -> Option<Duration> {
+        let last = self.last.load(Ordering::Relaxed).checked_sub(1)?;
+        Some(now.saturating_sub(Duration::from_millis(last)))
     }
 
     /// What was dropped, by reason.
@@ -94,6 +107,11 @@ impl Gate {
         };
         let Some(route) = self.routes.get(header.ssrc) else {
             self.counters.unknown.fetch_add(1, Ordering::Relaxed);
+            if self.routes.awaits(header.ssrc)
+                && self.senders.admits(header.ssrc, || source(buffer), self.input.now())
+            {
+                self.counters.came(self.input.now());
+            }
             return false;
         };
         let now = self.input.now();
@@ -103,6 +121,7 @@ impl Gate {
         }
         self.counters.packets.fetch_add(1, Ordering::Relaxed);
         self.counters.bytes.fetch_add(packet.len() as u64, Ordering::Relaxed);
+        self.counters.came(now);
         route.took(header, &packet, now, || source(buffer), self.tell.as_ref());
         match &route.outlet {
             Outlet::Port(_) => true,

@@ -1,12 +1,13 @@
 //! Which stream goes where, and what is known of it.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::net::{SocketAddr, UdpSocket};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::time::Duration;
 
 use node::media::continuity::Continuity;
+use node::media::gaps::Gaps;
 use node::media::rtp::Header;
 use node::media::{Codec, Ssrc, picture};
 
@@ -38,6 +39,7 @@ pub struct Route {
 #[derive(Debug)]
 struct Memory {
     continuity: Continuity,
+    gaps: Gaps,
     source: Option<SocketAddr>,
     looked: Option<Duration>,
 }
@@ -46,7 +48,7 @@ impl Route {
     /// To a mountpoint.
     pub fn new(ssrc: Ssrc, outlet: Outlet, codec: Codec) -> Route {
         let continuity = Continuity::new(codec.kind().clock_rate());
-        let memory = Memory { continuity, source: None, looked: None };
+        let memory = Memory { continuity, gaps: Gaps::default(), source: None, looked: None };
         Route {
             ssrc,
             outlet,
@@ -73,6 +75,11 @@ impl Route {
     /// How often it began anew.
     pub fn republished(&self) -> u64 {
         self.republished.load(Ordering::Relaxed)
+    }
+
+    /// Packets that did not come.
+    pub fn lost(&self) -> u64 {
+        self.memory.lock().unwrap_or_else(PoisonError::into_inner).gaps.lost()
     }
 
     /// Time since the last packet.
@@ -114,6 +121,7 @@ impl Route {
             memory.looked = Some(now);
             memory.source = source().or(memory.source);
         }
+        memory.gaps.took(header.sequence);
         if memory.continuity.begins_anew(header, now) {
             self.republished.fetch_add(1, Ordering::Relaxed);
             if let (Some(socket), Outlet::Port(target)) = (tell, &self.outlet) {
@@ -126,24 +134,43 @@ impl Route {
 
 /// All routes of a lane. Read for every packet, changed seldom.
 #[derive(Debug, Default)]
-pub struct Routes(RwLock<HashMap<Ssrc, Arc<Route>>>);
+pub struct Routes {
+    open: RwLock<HashMap<Ssrc, Arc<Route>>>,
+    /// Streams that have none at present and are waited for.
+    awaited: RwLock<HashSet<Ssrc>>,
+}
 
 impl Routes {
     /// The route of a stream.
     pub fn get(&self, ssrc: Ssrc) -> Option<Arc<Route>> {
-        self.0.read().unwrap_or_else(PoisonError::into_inner).get(&ssrc).cloned()
+        self.open.read().unwrap_or_else(PoisonError::into_inner).get(&ssrc).cloned()
+    }
+
+    /// Whether a stream that has no route is waited for.
+    pub fn awaits(&self, ssrc: Ssrc) -> bool {
+        self.awaited.read().unwrap_or_else(PoisonError::into_inner).contains(&ssrc)
     }
 
     /// All.
     pub fn all(&self) -> Vec<Arc<Route>> {
-        self.0.read().unwrap_or_else(PoisonError::into_inner).values().cloned().collect()
+        self.open.read().unwrap_or_else(PoisonError::into_inner).values().cloned().collect()
     }
 
     pub(super) fn insert(&self, route: Arc<Route>) {
-        self.0.write().unwrap_or_else(PoisonError::into_inner).insert(route.ssrc, route);
+        self.wait_for(route.ssrc, false);
+        self.open.write().unwrap_or_else(PoisonError::into_inner).insert(route.ssrc, route);
+    }
+
+    pub(super) fn wait_for(&self, ssrc: Ssrc, waits: bool) {
+        let mut awaited = self.awaited.write().unwrap_or_else(PoisonError::into_inner);
+        if waits {
+            awaited.insert(ssrc);
+        } else {
+            awaited.remove(&ssrc);
+        }
     }
 
     pub(super) fn remove(&self, ssrc: Ssrc) -> Option<Arc<Route>> {
-        self.0.write().unwrap_or_else(PoisonError::into_inner).remove(&ssrc)
+        self.open.write().unwrap_or_else(PoisonError::into_inner).remove(&ssrc)
     }
 }

@@ -8,6 +8,7 @@ use serde::Deserialize;
 
 use super::error::LONGEST_NAME;
 use super::{Egress, EgressError};
+use crate::lifecycle::acts::{self, Act};
 use crate::mountpoints::{Asked, Fault, Mountpoint, Refused, Spec, Step};
 use crate::server::{Outlet, ServerError};
 
@@ -53,13 +54,18 @@ impl Egress {
         }
         let _changing = self.changing.lock().await;
         self.link.check()?;
+        if let Some(why) = self.released_for() {
+            return Err(EgressError::CutOff(why));
+        }
         let mountpoint = match self.books().ask(spec, crate::now_ms())? {
             Asked::Exists(mountpoint) => return Ok(Outcome::WasThere(*mountpoint)),
             Asked::Reserved(mountpoint) => mountpoint,
         };
         let made = self.make(&mountpoint).await;
         if made.is_err() {
-            self.books().undo(&mountpoint.session);
+            let seen = self.shut_out(&mountpoint);
+            self.books().undo(&mountpoint.session, seen);
+            self.wake.notify_one();
         }
         self.publish();
         Ok(Outcome::Made(made?))
@@ -91,6 +97,10 @@ impl Egress {
         for step in plan {
             match step {
                 Step::End(session) => self.end(&session, "the session has ended").await,
+                Step::Release(session) => {
+                    self.carry_out(&session, acts::RELEASING, "until this node is attached to its tree")
+                        .await;
+                }
                 Step::Make(spec) => {
                     if self.link.problem().is_some() {
                         continue;
@@ -135,7 +145,8 @@ impl Egress {
             // What was reserved is kept for a server that comes back.
             Err(EgressError::Server(error)) if error.is_away() => Ok(()),
             Err(error) => {
-                self.books().remove(&mountpoint.session);
+                let seen = self.shut_out(&mountpoint);
+                self.books().failed(&mountpoint.session, seen);
                 let fault = match &error {
                     EgressError::Server(error) => error.fault(),
                     _ => Fault::Node,
@@ -145,10 +156,23 @@ impl Egress {
         }
     }
 
+    /// A mountpoint could not be made, perhaps again: what was let through to it before goes nowhere. Gives whether viewers have seen
+    /// it, and wait.
+    fn shut_out(&self, mountpoint: &Mountpoint) -> bool {
+        let seen = self.notices.is_on(&mountpoint.session);
+        self.give_up(&mountpoint.session);
+        match seen {
+            true => self.media.shut(mountpoint),
+            false => self.media.unroute(mountpoint),
+        }
+        seen
+    }
+
     /// Has the server open a mountpoint, and lets its streams through.
     async fn make(&self, mountpoint: &Mountpoint) -> Result<Mountpoint, EgressError> {
         let (mountpoint, outlets) = self.open(mountpoint).await?;
         let mountpoint = Mountpoint { made: true, ..mountpoint };
+        self.give_up(&mountpoint.session);
         if let Err(error) = self.media.route(outlets, &mountpoint) {
             let _ = self.server.close(&mountpoint).await;
             return Err(EgressError::Pipeline(error));
@@ -177,18 +201,45 @@ impl Egress {
         }
     }
 
+    /// A session ends here, whether it has a mountpoint or waits for one.
     async fn end(&self, session: &str, why: &str) {
-        let Some(mountpoint) = self.books().get(session).cloned() else { return };
-        // Viewers first: they hear it from us, and not from a picture that stands still.
-        self.notices.end(session);
-        self.media.unroute(&mountpoint);
-        self.audience.dismiss(session).await;
-        if let Err(error) = self.server.close(&mountpoint).await {
-            let (id, name) = (mountpoint.id, self.server.name());
+        let acts = self.books().ending(session);
+        self.carry_out(session, acts, why).await;
+    }
+
+    async fn carry_out(&self, session: &str, acts: &[Act], why: &str) {
+        let mountpoint = self.books().get(session).cloned();
+        for act in acts {
+            match (act, &mountpoint) {
+                (Act::TellEnd, _) => self.notices.end(session),
+                (Act::Unroute, Some(mountpoint)) => self.media.unroute(mountpoint),
+                (Act::Shut, Some(mountpoint)) => self.media.shut(mountpoint),
+                (Act::GiveUp, _) => self.give_up(session),
+                (Act::Dismiss, _) => self.audience.dismiss(session).await,
+                (Act::Close, Some(mountpoint)) => self.close_at_server(mountpoint).await,
+                (Act::Forget, _) => self.books().forget(session),
+                (Act::Keep, _) => self.books().keep(session),
+                (_, None) => {}
+            }
+        }
+        if mountpoint.is_some() {
+            tracing::info!("session {session}: no mountpoint any more, {why}");
+        }
+    }
+
+    async fn close_at_server(&self, mountpoint: &Mountpoint) {
+        if let Err(error) = self.server.close(mountpoint).await {
+            let (id, session, name) = (mountpoint.id, &mountpoint.session, self.server.name());
             tracing::warn!("mountpoint {id} of session {session} may be left in {name}: {error}");
         }
-        self.books().remove(session);
-        tracing::info!("session {session}: no mountpoint any more, {why}");
+    }
+
+    /// The streams of a session whose mountpoint was released are waited for no more.
+    fn give_up(&self, session: &str) {
+        let released = self.books().released(session);
+        if let Some(ssrcs) = released {
+            self.media.give_up(ssrcs);
+        }
     }
 }
 

@@ -50,6 +50,9 @@ pub enum EgressError {
     /// The server has no mountpoint for the session yet.
     #[error("session {0} is not ready yet")]
     NotReady(String),
+    /// No media reaches this node; why.
+    #[error("this node is cut off from its tree: {0}")]
+    CutOff(String),
     /// Nobody can be served at the moment; why.
     #[error("{0}")]
     NoServer(String),
@@ -83,9 +86,10 @@ impl Classified for EgressError {
             EgressError::Trickle(why) => why.class(),
             EgressError::AnsweredAlready => ErrorClass::Conflict,
             EgressError::Server(error) => error.class(),
-            EgressError::NotReady(_) | EgressError::NoServer(_) | EgressError::Pipeline(_) => {
-                ErrorClass::Unavailable
-            }
+            EgressError::NotReady(_)
+            | EgressError::CutOff(_)
+            | EgressError::NoServer(_)
+            | EgressError::Pipeline(_) => ErrorClass::Unavailable,
         }
     }
 }

@@ -3,9 +3,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
-use node::media::{Codec, Kind, PerKind};
+use node::media::{Codec, Kind, PerKind, Ssrc};
 use node::prefix::Prefix;
 use node::udp::Overflow;
 
@@ -75,6 +75,26 @@ impl Media {
         }
     }
 
+    /// The same, and waits for them to come again.
+    pub fn shut(&self, mountpoint: &Mountpoint) {
+        for (kind, ssrc) in mountpoint.ssrcs {
+            self.lane(kind).shut(ssrc);
+        }
+    }
+
+    /// Waits for streams no more that were shut out.
+    pub fn give_up(&self, ssrcs: PerKind<Ssrc>) {
+        for (kind, ssrc) in ssrcs {
+            self.lane(kind).give_up(ssrc);
+        }
+    }
+
+    /// How long ago the last packet came of any session.
+    pub fn age(&self) -> Option<Duration> {
+        let now = self.epoch.elapsed();
+        Kind::BOTH.into_iter().filter_map(|kind| self.lane(kind).counters().age(now)).min()
+    }
+
     /// The routes of a mountpoint's streams.
     pub fn routes(&self, mountpoint: &Mountpoint) -> PerKind<Option<Arc<Route>>> {
         PerKind::from_fn(|kind| self.lane(kind).routes().get(mountpoint.ssrcs[kind]))
@@ -95,6 +115,12 @@ impl Media {
             let counters = self.lane(kind).counters();
             (counters.packets.load(Ordering::Relaxed), counters.bytes.load(Ordering::Relaxed))
         })
+    }
+
+    /// RTP packets of the streams that have a route, and did not come.
+    pub fn lost(&self) -> u64 {
+        let routes = Kind::BOTH.into_iter().flat_map(|kind| self.lane(kind).routes().all());
+        routes.map(|route| route.lost()).sum()
     }
 
     /// Packets that were dropped on an input, by reason.

@@ -4,13 +4,16 @@
 //! `audience` (viewers), [`Notices`] (what viewers are told).
 //!
 //! What it does with these: `change` (mountpoints begin and end, one change at a time), `serving` (the server comes and goes),
-//! `pulse` (whether media arrives, seen twice a second), `tree` (what Redis says), `sources` (whose media is taken), `show` (what HTTP shows). `error`: why not.
+//! `drain` (it is emptied before it goes), `pulse` (whether media arrives, seen four times a second), `place` (whether it can),
+//! `tree` (what Redis says), `sources` (whose media is taken), `show` (what HTTP shows). `error`: why not.
 
 mod audience;
 mod change;
+mod drain;
 mod error;
 mod link;
 mod media;
+mod place;
 mod pulse;
 mod serving;
 mod show;
@@ -21,13 +24,16 @@ use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Instant;
 
 use node::auth::{Admission, Rights, Role};
+use node::drain::Drain;
 use node::http::Limits;
 use node::tree::Tree;
+use node::watch::Redirector;
 use node::webhook::Webhooks;
 use tokio::sync::{Notify, watch};
 
 use crate::capacity::{Capacity, Place};
 use crate::config::Config;
+use crate::lifecycle::Standing;
 use crate::mountpoints::{Books, Mountpoint};
 use crate::notices::Notices;
 use crate::quality::Quality;
@@ -35,6 +41,7 @@ use crate::records::Records;
 use crate::server::{self, Server};
 use link::Link;
 use media::Media;
+use place::Where;
 use sources::Sources;
 
 pub use audience::{Audience, COUNTER_OFFER_HOLDS, Reply, Seated, Tie};
@@ -56,6 +63,7 @@ pub struct Egress {
     wake: Notify,
     media: Media,
     sources: Sources,
+    place: Where,
     server: Arc<dyn Server>,
     link: Link,
     audience: Arc<Audience>,
@@ -67,6 +75,8 @@ pub struct Egress {
     webhooks: Webhooks,
     records: Mutex<Option<watch::Sender<Records>>>,
     tree: OnceLock<Tree>,
+    redirector: Arc<Redirector>,
+    drain: Drain,
 }
 
 impl Egress {
@@ -94,6 +104,9 @@ impl Egress {
             books: Mutex::new(Books::new(config.server.pool().cloned())),
             limits: Limits::new(config.node.http.clone()),
             capacity: Capacity::new(config.most),
+            redirector: Arc::new(Redirector::new(&config.node)),
+            place: Where::new(config.cut_off_grace),
+            drain: Drain::new(config.node.drain_limit, "viewers"),
             config,
             started,
             created: crate::now_ms(),
@@ -111,7 +124,10 @@ impl Egress {
             records: Mutex::new(Some(records)),
             tree: OnceLock::new(),
         };
-        Ok((Arc::new(egress), wanted))
+        let egress = Arc::new(egress);
+        let own = Arc::downgrade(&egress);
+        egress.redirector.is_egress(Box::new(move |session| own.upgrade()?.entry_for(session)));
+        Ok((egress, wanted))
     }
 
     /// Who may watch.
@@ -119,9 +135,25 @@ impl Egress {
         &self.admission
     }
 
+    /// Where viewers are sent to whom this node cannot serve, or who have not come to any yet.
+    pub fn redirector(&self) -> &Arc<Redirector> {
+        &self.redirector
+    }
+
     /// Who is told what happens.
     pub fn webhooks(&self) -> &Webhooks {
         &self.webhooks
+    }
+
+    /// How it stands in its tree, and every change of that.
+    pub fn standing(&self) -> watch::Receiver<Standing> {
+        self.place.standing()
+    }
+
+    /// Why there are no mountpoints at present, if there are to be none.
+    fn released_for(&self) -> Option<String> {
+        let standing = self.standing().borrow().clone();
+        standing.cut().filter(|_| standing.is_released()).map(ToString::to_string)
     }
 
     /// What viewers are told.
@@ -162,7 +194,10 @@ impl Egress {
         let books = self.books();
         let found = books.get(session).cloned();
         found.ok_or_else(|| match books.wants(session) {
-            true => EgressError::NotReady(session.to_owned()),
+            true => match self.released_for() {
+                Some(why) => EgressError::CutOff(why),
+                None => EgressError::NotReady(session.to_owned()),
+            },
             false => EgressError::UnknownSession(session.to_owned()),
         })
     }

@@ -1,4 +1,4 @@
-//! Whether media arrives: looked at twice a second; viewers and Redis are told what changes.
+//! Whether media arrives: looked at four times a second; viewers and Redis are told what changes.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -7,15 +7,16 @@ use std::time::Duration;
 use node::contract::field::mountpoint as field;
 
 use super::{Egress, locked};
-use crate::activity::{self, Activity, Served};
+use crate::activity::{Activity, Served};
+use crate::lifecycle;
 use crate::mountpoints::Mountpoint;
 use crate::quality;
 use crate::records::Record;
 
 /// How often the streams' ages are judged.
-const JUDGE_EVERY: Duration = Duration::from_millis(500);
+const JUDGE_EVERY: Duration = Duration::from_millis(250);
 /// The server is asked what it got once in so many times.
-const ASK_EVERY: u32 = 2;
+const ASK_EVERY: u32 = 4;
 /// How viewers fare is looked at once in so many times.
 const LOOK_EVERY: u32 = (quality::LOOK_EVERY.as_millis() / JUDGE_EVERY.as_millis()) as u32;
 
@@ -61,10 +62,17 @@ impl Egress {
     /// Judges all mountpoints, and tells viewers what has changed.
     pub(super) fn judge_all(&self) {
         self.media.look();
+        let standing = self.judge_place();
         let mountpoints: Vec<Mountpoint> = self.books().all().cloned().collect();
         let seen = mountpoints.iter().map(|mountpoint| (mountpoint.session.clone(), self.judge(mountpoint)));
-        for (session, activity) in self.notices.observe(seen.collect()) {
+        let waiting: Vec<String> = self.books().waiting().cloned().collect();
+        let waiting = waiting.into_iter().map(|session| (session, lifecycle::waiting(&standing)));
+        for (session, activity) in self.notices.observe(seen.chain(waiting).collect()) {
             tracing::info!("session {session}: {}", activity.reason.as_deref().unwrap_or("media arrives"));
+        }
+        // Not before viewers have been told.
+        if self.books().release(standing.is_released()) {
+            self.wake.notify_one();
         }
         self.publish();
     }
@@ -78,7 +86,8 @@ impl Egress {
             }
             None => Served::Has(self.server.ages(mountpoint.id)),
         };
-        activity::judge(self.media.ages(mountpoint), &served, self.server.name())
+        let (ages, standing) = (self.media.ages(mountpoint), self.standing().borrow().clone());
+        lifecycle::activity(&standing, ages, &served, self.server.name())
     }
 
     /// Hands over what is to be in Redis.

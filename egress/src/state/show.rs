@@ -12,6 +12,7 @@ use node::view::{Gstreamer, Topology};
 
 use super::{Egress, locked};
 use crate::config::ServerConfig;
+use crate::lifecycle::Cut;
 use crate::mountpoints::Mountpoint;
 use crate::portpool::{self, PortPool};
 use crate::view::{
@@ -70,6 +71,7 @@ impl Egress {
                 (quality.sums(), quality.histograms())
             }),
             http: self.limits.taken(),
+            redirects: self.redirector.redirects(),
         }
     }
 
@@ -155,23 +157,33 @@ impl Egress {
         refused.chain(books.pool().map(PortPool::troubles).unwrap_or_default()).collect()
     }
 
-    /// It had a parent and has none any more: no media comes, and no viewer is to be sent here. One that has not been given
-    /// its place yet is not ill, for somebody may wait for it to be well before giving it one.
+    /// No media reaches it, or none will soon, and no viewer is to be sent here. One that has not been given its place yet is not
+    /// ill, for somebody may wait for it to be well before giving it one.
     fn cut_off(&self) -> Option<String> {
-        let last = self.sources.parent()?;
-        self.tree_view().topology.parent.is_none().then(|| {
-            let id = &self.config.node.node_id;
-            format!(
-                "no parent: `{}` is no longer in Redis (it was {last}), so that no media comes; \
+        let id = &self.config.node.node_id;
+        let standing = self.standing();
+        Some(match standing.borrow().cut()? {
+            Cut::NoParent(was) => format!(
+                "no parent: `{}` is no longer in Redis (it was {was}), so that no media comes; \
                  `redis-cli SET {} NODE` and `redis-cli SADD {} {id}`",
                 key::parent(id),
                 key::parent(id),
                 key::children("NODE"),
-            )
+            ),
+            cut @ Cut::NotItsChild(parent) => {
+                format!("cut off: {cut}, and no media comes; `redis-cli SADD {} {id}`", key::children(parent))
+            }
+            cut @ Cut::ParentGone(parent) => format!(
+                "cut off: {cut}, and no media comes; start {parent}, or `redis-cli SET {} NODE` and \
+                 `redis-cli SADD {} {id}`",
+                key::parent(id),
+                key::children("NODE"),
+            ),
+            cut @ Cut::PassedBy(_) => format!("cut off: {cut}; look at the network between them"),
         })
     }
 
-    fn tree_view(&self) -> TreeView {
+    pub(super) fn tree_view(&self) -> TreeView {
         self.tree.get().map(|tree| tree.view().borrow().clone()).unwrap_or_default()
     }
 
@@ -206,6 +218,7 @@ impl Egress {
         warnings.extend(self.misgivings());
         warnings.extend(self.sources.warning());
         warnings.extend(self.media.warnings());
+        warnings.extend(self.drain.warning());
         let (connected, connecting, served) = self.audience.count();
         let (asked, passed_on) = self.media.keyframes.counts();
         let [audio, video] = Kind::BOTH.map(|kind| self.media.lane(kind));
@@ -223,6 +236,8 @@ impl Egress {
                 audio_port: self.config.media[0],
                 video_port: self.config.media[1],
             },
+            standing: self.standing().borrow().name(),
+            cut_off: self.standing().borrow().cut().is_some(),
             topology: tree.topology,
             redis,
             gstreamer: Gstreamer {
@@ -240,6 +255,7 @@ impl Egress {
             sources: self.media.senders.shown(),
             dropped: Kind::BOTH.into_iter().map(|kind| (kind.name(), self.media.dropped(kind))).collect(),
             keyframes: Keyframes { asked, passed_on },
+            drain: self.drain.shown(),
             problems,
             warnings,
         }

@@ -38,11 +38,6 @@ impl Sources {
         (sources, first)
     }
 
-    /// The parent that was named last.
-    pub fn parent(&self) -> Option<String> {
-        locked(&self.known).parents_name().map(str::to_owned)
-    }
-
     /// What people should know of it.
     pub fn warning(&self) -> Option<String> {
         locked(&self.warning).clone()

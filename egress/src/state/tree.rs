@@ -3,12 +3,14 @@
 use std::collections::BTreeMap;
 use std::time::Instant;
 
-use node::directory::Particulars;
+use node::directory::{Entry, Particulars, WHEP};
+use node::flow::Received;
 use node::media::VideoCodec;
 use node::record::{NodeType, Place, Registration};
 use node::sessions::{Session, SessionChange};
 use node::topology::{ChildChange, Upstream};
 use node::tree::{Follows, Tree};
+use node::watch::BESIDE;
 
 use super::Egress;
 use crate::mountpoints::Spec;
@@ -42,13 +44,21 @@ impl Follows for Egress {
     }
 
     async fn health(&self) -> String {
-        if self.troubles().is_empty() { "active" } else { "degraded" }.to_owned()
+        self.status_word().to_owned()
     }
 
     fn particulars(&self) -> Particulars {
         let [viewers, max_viewers] =
             self.capacity.viewers().map(|count| count.try_into().unwrap_or(u32::MAX));
-        Particulars { viewers, max_viewers, ..Particulars::default() }
+        let whep_path = Some(&self.config.whep_path).filter(|path| *path != WHEP).cloned();
+        let (draining, cut_off) = (self.drain.is_on(), self.standing().borrow().cut().is_some());
+        Particulars { draining, cut_off, viewers, max_viewers, whep_path, ..Particulars::default() }
+    }
+
+    async fn received(&self) -> Option<Received> {
+        let lanes = self.media.received().into_iter();
+        let (packets, bytes) = lanes.fold((0, 0), |sum, lane| (sum.0 + lane.0, sum.1 + lane.1));
+        Some(Received { packets, bytes, lost: self.media.lost() })
     }
 }
 
@@ -56,6 +66,22 @@ impl Egress {
     /// Follows the tree from now on.
     pub fn in_tree(&self, tree: &Tree) {
         let _ = self.tree.set(tree.clone());
+    }
+
+    /// Its own entry in the directory, as it is now, for those who ask here; `None` if it does not carry the session. Without
+    /// `--public-url` it is where whoever asks has found it.
+    pub(super) fn entry_for(&self, session: &str) -> Option<Entry> {
+        self.shown(session).ok()?;
+        let parent = self.tree_view().topology.parent;
+        let entry = Entry::new(&self.registration(), self.status_word(), parent, self.particulars());
+        let url = self.config.node.public_url.clone().unwrap_or_else(|| BESIDE.to_owned());
+        Some(Entry { url, ..entry })
+    }
+
+    /// `active`, or why not.
+    fn status_word(&self) -> &'static str {
+        let word = if self.troubles().is_empty() { "active" } else { "degraded" };
+        self.drain.word().unwrap_or(word)
     }
 
     /// What the egress says of itself in Redis.

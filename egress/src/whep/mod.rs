@@ -12,14 +12,15 @@ use std::time::SystemTime;
 
 use axum::Router;
 use axum::body::Bytes;
-use axum::extract::{Path, State};
+use axum::extract::{Path, RawQuery, State};
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, patch, post};
 use node::http::wish::{self, Door, FRAGMENT, SDP};
 use node::http::{Client, Failed};
 
-use crate::state::{COUNTER_OFFER_HOLDS, Egress, Reply};
+use crate::capacity::Limit;
+use crate::state::{COUNTER_OFFER_HOLDS, Egress, EgressError, Reply};
 
 /// What a viewer's resource takes by PATCH.
 const CHANGES: &str = "application/sdp, application/trickle-ice-sdpfrag";
@@ -79,15 +80,28 @@ async fn is_watching(
 async fn begin(
     State(egress): Shared,
     Path(session): Path<String>,
+    RawQuery(query): RawQuery,
     client: Client,
     headers: HeaderMap,
     body: Bytes,
 ) -> Result<Response, Failed> {
-    egress.shown(&session)?;
+    let elsewhere = async || {
+        let outcome = egress.redirector().find_other(&session, query.as_deref(), &headers).await;
+        node::watch::elsewhere(&outcome, &session)
+    };
+    if let Err(error) = egress.shown(&session) {
+        let is_elsewhere = matches!(error, EgressError::UnknownSession(_));
+        let other = if is_elsewhere { elsewhere().await } else { None };
+        return other.ok_or_else(|| error.into());
+    }
     let offer = wish::offer(&headers, &body)?;
     let place = match egress.capacity().viewer(client) {
         Ok(place) => place,
-        Err(refused) => return Ok(refused.into_response()),
+        Err(refused) => {
+            let is_full = refused.limit == Limit::Viewers;
+            let other = if is_full { elsewhere().await } else { None };
+            return Ok(other.unwrap_or_else(|| refused.into_response()));
+        }
     };
     let player = headers.get(header::USER_AGENT).and_then(|player| player.to_str().ok()).unwrap_or_default();
     let Reply { viewer, sdp, counters } =

@@ -11,10 +11,10 @@ const ALL: &str = "
     const all = [];
     for (const refused of ['', 'private', 'format'])
       for (const token of [false, true]) for (const exists of [false, true]) for (const ended of [false, true])
-        for (const active of [false, true])
+        for (const [active, cutOff] of [[false, false], [false, true], [true, false]])
           for (const connection of ['none', 'connecting', 'connected', 'interrupted', 'lost'])
             for (const picture of ['none yet', 'shown', 'still', 'sound only', 'not playable']) {
-              const now = { refused, token, exists, ended, active, connection, picture };
+              const now = { refused, token, exists, ended, active, cutOff, connection, picture };
               all.push([now, describe(now)]);
             }
     return all;";
@@ -37,7 +37,7 @@ fn the_viewers_page_speaks_to_viewers() {
     says("cover", "has not started yet");
     let all = browser.run(ALL).unwrap();
     let all = all.as_array().expect("every state");
-    assert_eq!(all.len(), 3 * 16 * 25);
+    assert_eq!(all.len(), 3 * 8 * 3 * 25);
     for state in all {
         sound(&state[0], &state[1]);
     }

@@ -4,6 +4,7 @@ mod settings;
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::ops::Deref;
+use std::time::Duration;
 
 use node::auth::AuthConfig;
 use node::config::{ConfigError, Defaults, JanusUrl, NodeConfig, Settings, base_path, ice_servers};
@@ -16,11 +17,16 @@ use crate::publication::Takeover;
 pub use settings::InjectionSettings;
 
 /// What is so unless told otherwise.
-const DEFAULTS: Defaults = Defaults { node_id: "injection-1", api_port: 7070 };
+const DEFAULTS: Defaults = Defaults {
+    node_id: "injection-1",
+    api_port: 7070,
+    // A broadcast is not over within seconds: whoever wants to wait for it says for how long.
+    drain_limit: Duration::ZERO,
+};
 /// Where publishers publish.
 const DEFAULT_WHIP: &str = "/whip";
 /// How paths begin that WHIP must leave alone, besides those of all nodes.
-pub(crate) const OWN_PATHS: [&str; 4] = ["/publish", "/standing", "/session", "/sessions"];
+pub(crate) const OWN_PATHS: [&str; 5] = ["/publish", "/standing", "/session", "/sessions", "/watch"];
 
 /// The flags of an injection, as they were given.
 pub type Flags = node::config::Flags<InjectionSettings>;

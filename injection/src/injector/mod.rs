@@ -9,6 +9,7 @@
 //! A session is created wholly or not at all: whatever fails on the way, what was made before it is undone
 //! ([`Injector::create`]).
 
+mod drain;
 mod error;
 mod keep;
 mod link;
@@ -25,8 +26,10 @@ use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use node::auth::{Admission, Rights, Role};
+use node::drain::Drain;
 use node::http::Limits;
 use node::tree::Tree;
+use node::watch::Redirector;
 use node::webhook::Webhooks;
 use serde_json::json;
 use tokio::sync::{Notify, mpsc, oneshot};
@@ -74,10 +77,12 @@ pub struct Injector {
     webhooks: Webhooks,
     totals: Arc<Totals>,
     orphans: Mutex<Orphans>,
+    redirector: Arc<Redirector>,
     /// Its RTMP connections.
     pub rtmp: Rtmp,
     started: Instant,
     created: u64,
+    drain: Drain,
 }
 
 #[derive(Default)]
@@ -123,8 +128,10 @@ impl Injector {
         let webhooks = Webhooks::start(config.auth.webhook.clone(), &config.node_id, &config.tree_id);
         let rtmp = Rtmp::new(config.rtmp_waiting, config.rtmp_waiting_each);
         let injector = Injector {
+            redirector: Arc::new(Redirector::new(&config)),
             state: Mutex::new(State { restored: store.is_none(), ..State::default() }),
             limits: Limits::new(config.http.clone()),
+            drain: Drain::new(config.drain_limit, "publications"),
             config,
             outlets,
             feedback,
@@ -159,6 +166,11 @@ impl Injector {
     /// Who may publish.
     pub fn admission(&self) -> &Arc<Admission> {
         &self.admission
+    }
+
+    /// Where viewers are sent to.
+    pub fn redirector(&self) -> &Arc<Redirector> {
+        &self.redirector
     }
 
     /// Who is told what happens.

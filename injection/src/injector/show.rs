@@ -163,6 +163,7 @@ impl Injector {
             admissions: self.admission.counts(),
             told: self.webhooks.told(),
             http: self.limits.taken(),
+            redirects: self.redirector.redirects(),
         }
     }
 }
@@ -187,6 +188,7 @@ impl Base for Injector {
         warnings.extend(self.misgivings());
         warnings.extend(self.admission.warnings());
         warnings.extend(self.webhooks.problem());
+        warnings.extend(self.drain.warning());
         view::Status {
             node_id: self.config.node_id.clone(),
             node_type: "injection",
@@ -219,6 +221,7 @@ impl Base for Injector {
                 unresolved: self.recipients.unresolved(),
             },
             keyframes: view::Keyframes { asked, passed_on },
+            drain: self.drain.shown(),
             problems,
             warnings,
         }

@@ -5,6 +5,8 @@ use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Instant;
 
+use node::directory::Particulars;
+use node::flow::Received;
 use node::record::{NodeType, Place, Registration};
 use node::sessions::SessionChange;
 use node::topology::ChildChange;
@@ -48,7 +50,22 @@ impl Follows for Injector {
     }
 
     async fn health(&self) -> String {
-        if self.problems().is_empty() { "active" } else { "degraded" }.to_owned()
+        let word = if self.problems().is_empty() { "active" } else { "degraded" };
+        self.drain.word().unwrap_or(word).to_owned()
+    }
+
+    fn particulars(&self) -> Particulars {
+        Particulars { draining: self.drain.is_on(), ..Particulars::default() }
+    }
+
+    /// What it sends. Between Janus and here nothing is counted as lost: what the kernel drops there is a warning.
+    async fn received(&self) -> Option<Received> {
+        let counts = self.entries().into_iter().flat_map(|entry| entry.feed.counts().into_array());
+        Some(counts.fold(Received::default(), |sum, count| Received {
+            packets: sum.packets + count.packets,
+            bytes: sum.bytes + count.bytes,
+            lost: 0,
+        }))
     }
 }
 

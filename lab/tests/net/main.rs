@@ -14,6 +14,7 @@ mod a_lost_topology_is_held_for_a_grace;
 mod a_newer_layout_takes_over_without_loss;
 mod a_redis_of_the_lab_keeps_its_data;
 mod a_redis_that_refuses_is_said;
+mod a_relay_is_drained;
 mod a_restart_keeps_children_that_do_not_resolve;
 mod a_second_daemon_is_told_who_is_there;
 mod a_source_survives_an_outage;

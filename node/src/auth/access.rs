@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use axum::http::{HeaderMap, Method, StatusCode, Uri};
+use axum::http::{HeaderMap, Method, StatusCode, Uri, header};
 
 use super::hosts::Hosts;
 use crate::http::{Failed, Limits, bearer};
@@ -11,6 +11,8 @@ use crate::secret::Secret;
 /// What those who watch over the node ask: whether it is there, and its figures.
 const HEALTH: [&str; 2] = ["/healthz", "/readyz"];
 const METRICS: &str = "/metrics";
+/// Shows all nodes of the tree, and so is nothing for viewers, who reach the same port as operators do.
+const TREE: &str = "/tree";
 
 /// Who may do what.
 #[derive(Clone, Default)]
@@ -80,6 +82,18 @@ impl Access {
         if changes || self.private.contains(&asked.route) {
             return has(asked.headers, &[token], "the node's token (API_TOKEN or API_TOKEN_FILE)");
         }
+        if asked.route == TREE && asked.method != Method::OPTIONS {
+            // There is nothing in the page but what asks for the rest.
+            if wants_page(asked.headers) {
+                return Ok(());
+            }
+            let tokens: Vec<&Secret> = self.reading.iter().chain([token]).collect();
+            return has(
+                asked.headers,
+                &tokens,
+                "the token for reading (READ_TOKEN), or the node's (API_TOKEN)",
+            );
+        }
         match &self.reading {
             // A path that there is not is no secret, and neither are the methods of one.
             Some(reading) if !asked.route.is_empty() && asked.method != Method::OPTIONS => has(
@@ -123,6 +137,12 @@ pub(crate) fn changes(method: &Method) -> bool {
     !matches!(*method, Method::GET | Method::HEAD | Method::OPTIONS)
 }
 
+/// A browser that opens an address wants a page. What a page asks for, it asks for as JSON.
+pub fn wants_page(headers: &HeaderMap) -> bool {
+    let accepts = headers.get(header::ACCEPT).and_then(|accepts| accepts.to_str().ok()).unwrap_or_default();
+    accepts.to_ascii_lowercase().contains("text/html")
+}
+
 /// Lets in who has one of these tokens. `name`: what it is called, and the setting that it comes from. A missing and a wrong
 /// one are told apart, because what to do about them differs.
 pub(super) fn has(headers: &HeaderMap, tokens: &[&Secret], name: &str) -> Result<(), Failed> {
@@ -136,7 +156,7 @@ pub(super) fn has(headers: &HeaderMap, tokens: &[&Secret], name: &str) -> Result
 
 #[cfg(test)]
 mod tests {
-    use axum::http::{HeaderValue, header};
+    use axum::http::HeaderValue;
 
     use super::*;
 
@@ -162,7 +182,8 @@ mod tests {
         let get = &Method::GET;
         // Path, route; with no token and with each, where reading is open, guarded, and elsewhere.
         type Row = (&'static str, &'static str, [u16; 3], [u16; 3], [u16; 3]);
-        let table: [Row; 8] = [
+        let table: [Row; 9] = [
+            ("/tree", "/tree", [401, 401, 200], [401, 200, 200], [404; 3]),
             ("/broadcasts", "/broadcasts", [200; 3], [401, 200, 200], [404; 3]),
             ("/status", "/status", [200; 3], [401, 200, 200], [404; 3]),
             ("/metrics", "/metrics", [200; 3], [401, 200, 200], [404; 3]),
@@ -188,6 +209,23 @@ mod tests {
         assert_eq!(status(&guarded, &Method::POST, "/refresh", "/refresh", Some("api")), 200);
         assert_eq!(status(&public, &Method::POST, "/refresh", "/refresh", Some("api")), 404);
         assert_eq!(status(&public, &Method::POST, "/whep", "/whep", None), 200, "it has a door of its own");
+    }
+
+    #[test]
+    fn the_page_of_the_tree_is_open_where_the_tree_is_and_shows_nothing_by_itself() {
+        let token = Some(Secret::new("api"));
+        let open = Access { token, ..Access::default() };
+        let public = Access { is_public: true, ..open.clone() };
+        let uri = "/tree".parse().unwrap();
+        let of = |access: &Access, accept: &'static str| {
+            let headers = HeaderMap::from_iter([(header::ACCEPT, HeaderValue::from_static(accept))]);
+            let asked = Asked { route: "/tree", method: &Method::GET, uri: &uri, headers: &headers };
+            access.check(asked).map_or_else(|Failed(status, _)| status.as_u16(), |()| 200)
+        };
+        let browser = "text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8";
+        assert_eq!(of(&open, browser), 200);
+        assert_eq!(of(&open, "*/*"), 401, "what is in the tree is another matter");
+        assert_eq!(of(&public, browser), 404, "viewers have another listener");
     }
 
     #[test]

@@ -22,7 +22,7 @@ mod keys;
 use std::fmt;
 
 pub(crate) use access::changes;
-pub use access::{Access, Asked, Open};
+pub use access::{Access, Asked, Open, wants_page};
 pub use admission::{Admission, Asking, Counts, Refused, Rights};
 pub use claims::{Claims, Unfit};
 pub use config::{

@@ -85,6 +85,15 @@ pub const TOPOLOGY_GRACE: Setting = Setting {
     help: "Seconds that children and sessions are kept when Redis has lost its data",
     ..Setting::NEW
 };
+/// `drain-limit`.
+pub const DRAIN_LIMIT: Setting = Setting {
+    name: "drain-limit",
+    value: "SECONDS",
+    default: "egress 10; injection, relay 0",
+    help: "Seconds that a node which is told to end (SIGTERM) may take to give away its viewers, children or \
+           publications; 0: it ends at once",
+    ..Setting::NEW
+};
 /// `api`.
 pub const API: Setting = Setting {
     name: "api",
@@ -178,6 +187,7 @@ pub const COMMON: &[&Setting] = &[
     &REDIS_PASSWORD_FILE,
     &REDIS_CA,
     &TOPOLOGY_GRACE,
+    &DRAIN_LIMIT,
     &API,
     &API_PORT,
     &API_TOKEN_FILE,

@@ -21,6 +21,7 @@ mod redis;
 mod setting;
 mod source;
 mod url;
+mod whole;
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::PathBuf;
@@ -37,6 +38,7 @@ pub use path::{base_path, routes};
 pub use ports::{DEFAULT_PORTS, check_pair};
 pub use setting::{Kind, Setting, Table, Way};
 pub use source::{Found, Level, Settings};
+pub use whole::{WholeTreeConfig, whole_tree};
 
 use crate::auth::Hosts;
 use crate::secret::{Secret, SecretError};
@@ -120,6 +122,8 @@ pub struct Defaults {
     pub node_id: &'static str,
     /// `api-port`.
     pub api_port: u16,
+    /// `drain-limit`.
+    pub drain_limit: Duration,
 }
 
 /// What every node is configured with, checked.
@@ -137,6 +141,8 @@ pub struct NodeConfig {
     pub public_url: Option<String>,
     /// The tree in Redis; a node run without has none.
     pub tree: Option<TreeConfig>,
+    /// How long giving away what the node has may take before it ends.
+    pub drain_limit: Duration,
     /// What requests that change something must know.
     pub token: Option<Secret>,
     /// What requests that read must know.
@@ -189,6 +195,7 @@ impl NodeConfig {
             hosts: Hosts::new(names.into_iter().chain(host.clone())),
             host,
             read_token: read_token.map(|token| token.value),
+            drain_limit: settings.get(&DRAIN_LIMIT, seconds)?.unwrap_or(defaults.drain_limit),
             tree: redis.map(|redis| TreeConfig { redis, grace }),
             api: api(settings, token.is_some(), defaults.api_port)?,
             http: HttpConfig::new(settings)?,
@@ -335,7 +342,8 @@ fn port_number(text: &str) -> Result<u16, String> {
     }
 }
 
-fn seconds(text: &str) -> Result<Duration, String> {
+/// Reads a time, in seconds: 0 to a day.
+pub fn seconds(text: &str) -> Result<Duration, String> {
     match text.parse::<f64>() {
         Ok(seconds) if (0.0..=LONGEST_GRACE).contains(&seconds) => Ok(Duration::from_secs_f64(seconds)),
         _ => Err(format!("must be seconds, a number from 0 to {LONGEST_GRACE}")),

@@ -1,7 +1,8 @@
 //! Base paths of WHIP and WHEP.
 
 /// What every node serves besides ([`crate::http::router`]).
-const OF_ALL: [&str; 6] = ["/status", "/topology", "/refresh", "/metrics", "/healthz", "/readyz"];
+const OF_ALL: [&str; 8] =
+    ["/status", "/topology", "/refresh", "/drain", "/metrics", "/healthz", "/readyz", "/tree"];
 
 /// A base path, without a slash at its end. `example`: a good one. `own`: how the node's own paths begin, besides those that every
 /// node has.
@@ -30,7 +31,8 @@ mod tests {
 
     #[test]
     fn what_every_node_serves_is_taken() {
-        for path in routes(include_str!("../http/mod.rs")) {
+        let all = [include_str!("../http/mod.rs"), include_str!("../overview/http.rs")];
+        for path in all.into_iter().flat_map(routes) {
             assert!(OF_ALL.contains(&&*path), "{path}");
         }
     }

@@ -29,7 +29,10 @@ fn built(flags: &[&str], variables: &[(&str, &str)], file: File) -> Result<NodeC
     let flags = Flags::<Plain>::read(flags).map_err(|error| error.0)?;
     let env = env(variables);
     let config = Settings::new(flags, &env, file).and_then(|mut settings| {
-        NodeConfig::new(Defaults { node_id: "relay-1", api_port: 7071 }, &mut settings)
+        NodeConfig::new(
+            Defaults { node_id: "relay-1", api_port: 7071, drain_limit: Duration::ZERO },
+            &mut settings,
+        )
     });
     let config = config.map_err(|error| error.0);
     let shown = format!("{config:?}");
@@ -309,6 +312,7 @@ fn names_hosts_ports_and_times_are_checked() {
         ("API_PORT", "0"),
         ("API_PORT", "127.0.0.1:7071"),
         ("TOPOLOGY_GRACE", "soon"),
+        ("DRAIN_LIMIT", "soon"),
         ("TOPOLOGY_GRACE", "-1"),
         ("TOPOLOGY_GRACE", "NaN"),
         ("TOPOLOGY_GRACE", "inf"),

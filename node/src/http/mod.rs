@@ -37,6 +37,7 @@ use serde::Serialize;
 use tokio::net::TcpListener;
 
 pub use crate::auth::Access;
+use crate::drain::{self, Drains};
 use crate::view::Topology;
 pub use beginning::Beginning;
 pub use classified::{Classified, ErrorClass};
@@ -62,7 +63,7 @@ pub const UNBUFFERED: [(HeaderName, HeaderValue); 2] = [
 ];
 
 /// What every node can be asked.
-pub trait Base: Send + Sync + 'static {
+pub trait Base: Drains {
     /// `GET /status`.
     type Status: Serialize + Send;
 
@@ -91,7 +92,8 @@ pub fn router<B: Base>(base: Arc<B>) -> Router {
         .route("/metrics", get(metrics::<B>))
         .route("/healthz", get(async || "ok\n"))
         .route("/readyz", get(ready::<B>))
-        .with_state(base)
+        .with_state(base.clone())
+        .merge(drain::routes(base))
 }
 
 async fn refresh<B: Base>(State(base): State<Arc<B>>) -> Result<Json<Topology>, Failed> {
@@ -107,7 +109,9 @@ async fn ready<B: Base>(
     State(base): State<Arc<B>>,
     stranger: Option<Extension<Stranger>>,
 ) -> Result<&'static str, Failed> {
-    let problems = base.problems().await;
+    let mut problems = base.problems().await;
+    // Whoever asks is about to send somebody here.
+    problems.extend(base.drain().warning());
     if problems.is_empty() {
         return Ok("ready\n");
     }

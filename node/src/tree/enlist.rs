@@ -2,10 +2,13 @@
 
 use std::time::Instant;
 
+use futures_util::FutureExt;
+
 use super::Follows;
 use super::keeper::Keeper;
 use crate::addresses;
 use crate::directory::Entry;
+use crate::flow::Flow;
 use crate::record::{Place, Registration};
 use crate::redis::connect::Link;
 use crate::redis::failure::Failure;
@@ -15,6 +18,7 @@ use crate::redis::script;
 impl<F: Follows> Keeper<F> {
     /// Writes the registration. Being refused is a problem, but reading goes on.
     pub(super) async fn register(&mut self, link: &mut Link) -> Result<(), Failure> {
+        self.inbox.is_stale = false;
         if let Some(registration) = self.inbox.registration.take() {
             // The name is in every key and channel: it stays.
             let id = std::mem::take(&mut self.registration.id);
@@ -36,12 +40,13 @@ impl<F: Follows> Keeper<F> {
         let addresses = addresses::own();
         let fields = self.registration.fields(&status, &addresses);
         let (id, ttl) = (self.registration.id.clone(), self.timing.ttl);
-        let (tree, entry) = (self.registration.tree_id.clone(), self.entry(&status).text());
+        let (tree, entry) = (self.registration.tree_id.clone(), self.entry(&status));
+        let (flow, written) = (self.flow, with_flow(entry.clone(), self.flow).text());
         let writing = async {
             let existed = script::register(&mut link.commands, &id, &fields, ttl).await?;
             name::keep(&mut link.commands, &id, &self.instance, ttl).await?;
             // Others do without, as they do with an older node.
-            let entered = script::enter(&mut link.commands, &tree, &id, &entry).await;
+            let entered = script::enter(&mut link.commands, &tree, &id, &written).await;
             Ok((existed, entered.err()))
         };
         match self.inbox.during(writing).await.map_err(|error| Failure::of(&link.address, error)) {
@@ -57,7 +62,8 @@ impl<F: Follows> Keeper<F> {
                 self.view.redis.named = true;
                 self.status = status;
                 self.addresses = addresses;
-                self.entry = entry;
+                self.entry = entry.text();
+                self.told_flow = flow;
                 self.follower.registered();
                 self.view.redis.registered = true;
                 self.view.redis.problem = None;
@@ -135,9 +141,42 @@ impl<F: Follows> Keeper<F> {
         self.left_out = why;
     }
 
-    /// What the whole tree is to know of the node.
+    /// What the whole tree is to know of the node, but for what flows.
     pub(super) fn entry(&self, status: &str) -> Entry {
         Entry::new(&self.registration, status, self.parent.clone(), self.node.particulars())
+    }
+
+    /// Looks at what comes to the node. Others change what they do by its registration, and nothing by this: so the directory alone
+    /// is told, and that nobody may write there is said with the next registration. Counting may take a while where streams are
+    /// many, and no change of the tree waits for it: what was counted is taken up the next time.
+    pub(super) async fn measure(&mut self, link: &mut Link, status: &str) -> Result<(), Failure> {
+        let (node, epoch) = (self.node.clone(), self.inbox.epoch);
+        let counting = async move { (node.received().await, epoch.elapsed()) };
+        match self.counting.take() {
+            Some(still) if !still.is_finished() => {
+                self.counting = Some(still);
+                return Ok(());
+            }
+            counted => {
+                self.counting = Some(tokio::spawn(counting));
+                let Some(Ok((received, at))) = counted.and_then(FutureExt::now_or_never) else {
+                    return Ok(());
+                };
+                self.flow = received.and_then(|received| self.meter.read(received, at));
+            }
+        }
+        if self.flow == self.told_flow || !self.view.redis.registered || self.left_out.is_some() {
+            return Ok(());
+        }
+        let entry = with_flow(self.entry(status), self.flow).text();
+        let (tree, id) = (self.registration.tree_id.clone(), self.registration.id.clone());
+        let entering = script::enter(&mut link.commands, &tree, &id, &entry);
+        match self.inbox.during(entering).await.map_err(|error| Failure::of(&link.address, error)) {
+            Ok(()) => self.told_flow = self.flow,
+            Err(failure) if failure.is_refusal() => {}
+            Err(failure) => return Err(failure),
+        }
+        Ok(())
     }
 
     fn own_place(&self) -> Place {
@@ -160,6 +199,11 @@ impl<F: Follows> Keeper<F> {
         self.show();
         Ok(())
     }
+}
+
+fn with_flow(mut entry: Entry, flow: Option<Flow>) -> Entry {
+    entry.particulars.flow = flow;
+    entry
 }
 
 fn sentence(id: &str, rival: &str) -> String {

@@ -28,6 +28,8 @@ pub enum Request {
     Refresh(oneshot::Sender<Result<(), String>>),
     /// Another registration.
     Register(Box<Registration>),
+    /// The same registration, which says something else of the node.
+    RegisterAgain,
     /// The end.
     Stop(oneshot::Sender<()>),
 }
@@ -56,6 +58,8 @@ pub struct Inbox {
     pub refreshers: Vec<oneshot::Sender<Result<(), String>>>,
     /// To be written.
     pub registration: Option<Registration>,
+    /// It is to be written again.
+    pub is_stale: bool,
     /// Wait for the end. Not empty: it is to come.
     pub stop: Vec<oneshot::Sender<()>>,
     /// All handles are gone.
@@ -87,6 +91,7 @@ impl Inbox {
             written: BTreeMap::new(),
             refreshers: Vec::new(),
             registration: None,
+            is_stale: false,
             stop: Vec::new(),
             abandoned: false,
             deaf: false,
@@ -124,6 +129,7 @@ impl Inbox {
             request = self.requests.recv(), if !self.abandoned => match request {
                 Some(Request::Refresh(done)) => self.refreshers.push(done),
                 Some(Request::Register(registration)) => self.registration = Some(*registration),
+                Some(Request::RegisterAgain) => self.is_stale = true,
                 Some(Request::Stop(done)) => self.stop.push(done),
                 None => self.abandoned = true,
             },

@@ -6,11 +6,13 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use tokio::sync::watch;
+use tokio::task::JoinHandle;
 
 use super::inbox::Inbox;
 use super::{Follows, RedisView, Timing, TreeView};
 use crate::backoff::Backoff;
 use crate::config::TreeConfig;
+use crate::flow::{Flow, Meter, Received};
 use crate::record::{Place, Registration};
 use crate::redis::connect::Connector;
 use crate::redis::failure::Failure;
@@ -54,8 +56,16 @@ pub(super) struct Keeper<F> {
     pub status: String,
     /// Why the node is not in the tree's directory.
     pub left_out: Option<String>,
-    /// What the directory was told last.
+    /// What the directory was told last, but for what flows.
     pub entry: String,
+    /// Asks the node what it has received, and when it had.
+    pub counting: Option<JoinHandle<(Option<Received>, Duration)>>,
+    /// From what the node has received to what flows.
+    pub meter: Meter,
+    /// What flows, as it was seen last, …
+    pub flow: Option<Flow>,
+    /// … and as the directory was told.
+    pub told_flow: Option<Flow>,
     /// The host's addresses that were written last.
     pub addresses: BTreeSet<IpAddr>,
     /// The server has our registration, as far as we know.
@@ -107,6 +117,10 @@ impl<F: Follows> Keeper<F> {
             status: String::new(),
             left_out: None,
             entry: String::new(),
+            counting: None,
+            meter: Meter::default(),
+            flow: None,
+            told_flow: None,
             addresses: BTreeSet::new(),
             believed: false,
             lost: false,

@@ -50,7 +50,7 @@ impl<F: Follows> Keeper<F> {
             let wake = tokio::time::Instant::from_std(self.wake_at());
             tokio::select! {
                 () = self.inbox.next() => {}
-                Some(beat) = beats.recv() => self.felt(beat).await?,
+                Some(beat) = beats.recv() => self.felt(link, beat).await?,
                 () = tokio::time::sleep_until(wake) => {}
             }
         }
@@ -79,7 +79,7 @@ impl<F: Follows> Keeper<F> {
             self.tell(changes).await;
         } else if !self.inbox.written.is_empty() {
             self.compare(link).await?;
-        } else if self.inbox.registration.is_some() || self.rewrite_at <= instant {
+        } else if self.inbox.registration.is_some() || self.inbox.is_stale || self.rewrite_at <= instant {
             self.register(link).await?;
         } else if self.session_looks().into_iter().any(due) {
             self.look_at_sessions(link).await?;
@@ -132,6 +132,8 @@ impl<F: Follows> Keeper<F> {
         let there = snapshot.registered;
         snapshot.registered &= !std::mem::take(&mut self.lost);
         self.known.clone_from(&snapshot.children);
+        // The whole tree is to know at once: somebody may wait for it.
+        self.inbox.is_stale |= self.parent != snapshot.parent;
         self.parent.clone_from(&snapshot.parent);
         self.origin.clone_from(&snapshot.origin);
         let now = self.inbox.now();
@@ -293,7 +295,7 @@ impl<F: Follows> Keeper<F> {
         Ok(())
     }
 
-    async fn felt(&mut self, beat: Beat) -> Result<(), Failure> {
+    async fn felt(&mut self, link: &mut Link, beat: Beat) -> Result<(), Failure> {
         match beat {
             Beat::Gone(failure) => return Err(failure),
             Beat::Alive(standing) => {
@@ -314,6 +316,6 @@ impl<F: Follows> Keeper<F> {
         if !written && self.view.redis.registered {
             self.rewrite_at = Instant::now();
         }
-        Ok(())
+        self.measure(link, &status).await
     }
 }

@@ -7,6 +7,7 @@ use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::Duration;
 
 use axum::Router;
 use axum::body::Body;
@@ -14,6 +15,7 @@ use axum::extract::rejection::JsonRejection;
 use axum::http::StatusCode;
 use axum::response::Json;
 use axum::routing::{delete, get, post};
+use node::drain::{Drain, Drains};
 use node::http::{Access, Base, Bounds, Failed, Limits, guard, router, serve, serve_within};
 use node::record::NodeType;
 use node::secret::Secret;
@@ -25,12 +27,25 @@ use tokio::net::TcpListener;
 pub const TOKEN: &str = "hunter2-hunter2";
 
 /// A node that counts what it is told to do.
-#[derive(Default)]
 pub struct Idle {
+    /// Whether it is to be emptied.
+    pub drain: Drain,
     /// What it says is wrong with it.
     pub problems: Vec<String>,
     /// Refreshes and changes carried out.
     pub done: AtomicU32,
+}
+
+impl Default for Idle {
+    fn default() -> Idle {
+        Idle { drain: Drain::new(Duration::ZERO, "viewers"), problems: Vec::new(), done: AtomicU32::new(0) }
+    }
+}
+
+impl Drains for Idle {
+    fn drain(&self) -> &Drain {
+        &self.drain
+    }
 }
 
 impl Base for Idle {

@@ -2,14 +2,16 @@
 
 use std::sync::Arc;
 
+use node::directory::Directory;
 use node::tree::Tree;
 
 use crate::common::*;
 
 const USERS: &str = "user default off\nuser admin on >secret ~* &* +@all\n\
     user node on >hidden %R~children:* %R~parent:* ~node:* ~directory:* %R~session:* %R~sessions:* \
+    %R~mountpoints:* \
     &topology:* &sessions:* &__keyspace@* \
-    +get +exists +smembers +hgetall +hmget +multi +exec +hset +pexpire +del +hdel \
+    +get +exists +smembers +sismember +hgetall +hmget +multi +exec +hset +pexpire +del +hdel \
     +subscribe +unsubscribe +ping +config|get +config|set";
 
 #[tokio::test]
@@ -18,6 +20,7 @@ async fn a_user_with_few_rights_is_enough() {
     server.child("a", "10.0.0.1").await;
     let node = Arc::new(Recorder::default());
     let config = with_password(config(&server), Some("node"), "hidden");
+    let directory = Directory::new(config.redis.clone(), "tree-1");
     let tree = Tree::start_with(config, registration(), node.clone(), only_heard());
     settled(&tree).await;
     let redis = tree.view().borrow().redis.clone();
@@ -28,6 +31,8 @@ async fn a_user_with_few_rights_is_enough() {
     server.child("a", "10.0.0.2").await;
     node.is_told("a move", |told| told.have.get("a") == Some(&place("10.0.0.2"))).await;
     tree.refresh().await.unwrap();
+    server.run("SADD mountpoints:active relay-1:show").await;
+    assert!(directory.carriers("show").await.unwrap().is_empty(), "it is no egress");
     tree.stop().await;
     assert_eq!(server.number("EXISTS node:relay-1").await, 0);
 }

@@ -10,6 +10,7 @@ use node::cli::Failure;
 use node::config::environment;
 
 use super::completion::{children, interfaces};
+use super::tree::TreeArgs;
 use crate::client::Client;
 use crate::config::{DEFAULT_API_PORT, Flags, RelaySettings};
 use crate::kernel::pins;
@@ -76,6 +77,8 @@ pub(super) enum Command {
         #[arg(long, env = "PIN_ROOT", default_value_os_t = pin_root())]
         pin_root: PathBuf,
     },
+    /// Show the whole tree, from any machine that reaches its Redis or one of its nodes; drain a node, move one
+    Tree(TreeArgs),
     /// Check what this machine can do and what is missing
     Doctor {
         /// Interface to check

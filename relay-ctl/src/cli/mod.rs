@@ -4,6 +4,7 @@ mod arguments;
 mod completion;
 mod maps;
 mod show;
+mod tree;
 
 use std::io::{IsTerminal, Read, Write};
 use std::path::Path;
@@ -21,6 +22,8 @@ use crate::config::{ChildSpec, Config, ConfigError};
 use crate::kernel::{KernelError, Maps, Pins};
 use crate::top::Source;
 use crate::{doctor, report, view};
+
+pub(crate) use show::printable;
 
 fn top(query: Query, interval: Duration) -> Result<ExitCode, Failure> {
     let client = query.client()?;
@@ -100,6 +103,7 @@ fn run(command: Command) -> Result<ExitCode, Failure> {
             show::print(json, &findings, |findings| node::doctor::text(findings))?;
             Ok(node::doctor::verdict(&findings))
         }
+        Command::Tree(arguments) => tree::run(arguments),
         Command::Completions { shell } => completion::script(shell).map(|()| ExitCode::SUCCESS),
     }
 }

@@ -107,7 +107,7 @@ fn place_in_tree(status: &Status) -> Vec<String> {
 }
 
 /// Session names and hosts come from Redis: nothing of theirs may steer the terminal.
-fn printable(text: &str) -> String {
+pub(crate) fn printable(text: &str) -> String {
     text.chars().map(|c| if c.is_control() && c != '\n' { char::REPLACEMENT_CHARACTER } else { c }).collect()
 }
 

@@ -8,6 +8,7 @@ mod settings;
 use std::collections::BTreeSet;
 use std::ops::Deref;
 use std::path::PathBuf;
+use std::time::Duration;
 
 pub use child::{ChildSpec, Listen};
 use clap::ValueEnum;
@@ -26,7 +27,12 @@ use crate::mode::ModeWanted;
 /// Port of the HTTP API unless told otherwise.
 pub const DEFAULT_API_PORT: u16 = 7071;
 /// What is so unless told otherwise.
-const DEFAULTS: Defaults = Defaults { node_id: "relay-1", api_port: DEFAULT_API_PORT };
+const DEFAULTS: Defaults = Defaults {
+    node_id: "relay-1",
+    api_port: DEFAULT_API_PORT,
+    // A daemon that is stopped goes on forwarding: most who stop one start it again.
+    drain_limit: Duration::ZERO,
+};
 
 fn bad<T>(text: impl Into<String>) -> Result<T, ConfigError> {
     Err(ConfigError(text.into()))

@@ -32,6 +32,7 @@ pub fn families(sample: &Sample, counters: &Counters) -> Result<Vec<MetricFamily
     streams(&scrape, &sample.streams)?;
     tree(&scrape, sample)?;
     sample.http.scrape(&scrape)?;
+    sample.redirects.scrape(&scrape)?;
     counters.register(&scrape)?;
     scrape.families()
 }

@@ -8,6 +8,7 @@
 //! | `start/` | from a configuration, and what a predecessor left, to a relay that runs |
 //! | `children.rs` | children and routes, as the API changes them |
 //! | `tree.rs`, `tree_change.rs` | many children at once, as Redis says |
+//! | `drain.rs` | it gives its children away before it goes |
 //! | `membership.rs` | what Redis told, and what is registered there |
 //! | `reach.rs` | a child's route, MAC address and headers |
 //! | `names.rs` | host names of children and parent |
@@ -27,6 +28,7 @@
 pub mod capture;
 mod children;
 mod counters;
+mod drain;
 mod egress;
 mod error;
 mod families;
@@ -53,7 +55,9 @@ mod watch;
 use std::sync::Arc;
 use std::time::Duration;
 
+use node::drain::Drain;
 use node::http::Limits;
+use node::watch::Redirector;
 use tokio::sync::{Mutex, Notify, watch as version};
 
 use crate::config::Config;
@@ -98,6 +102,10 @@ pub struct Relay {
     membership: Membership,
     /// What has happened since the daemon started, for the metrics.
     counters: Counters,
+    /// Where viewers are sent to.
+    redirector: Arc<Redirector>,
+    /// Whether it is to be emptied, and how far it is.
+    drain: Drain,
 }
 
 impl Relay {
@@ -109,6 +117,11 @@ impl Relay {
     /// What may be taken of it by HTTP.
     pub fn limits(&self) -> &Arc<Limits> {
         &self.limits
+    }
+
+    /// Where viewers are sent to.
+    pub fn redirector(&self) -> &Arc<Redirector> {
+        &self.redirector
     }
 
     /// What has happened since the daemon started.

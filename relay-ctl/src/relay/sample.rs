@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use node::flow::Received;
 use node::topology::TopologyView;
 use node::tree::TreeView;
 use relay_common::layout::{AUDIO, StreamKey, Total, VIDEO};
@@ -43,6 +44,8 @@ pub struct Sample {
     pub forwarder: Forwarder,
     /// What is taken of HTTP.
     pub http: node::http::Taken,
+    /// Viewers sent to an egress.
+    pub redirects: node::watch::Redirects,
 }
 
 impl Relay {
@@ -82,7 +85,22 @@ impl Relay {
                 ..report::stream(key, stream, audio, own)
             })
             .collect();
-        Sample { status, children, streams, totals, forwarder, http: self.limits.taken() }
+        let (http, redirects) = (self.limits.taken(), self.redirector.redirects());
+        Sample { status, children, streams, totals, forwarder, http, redirects }
+    }
+
+    /// RTP that has come in, of all streams.
+    pub(super) async fn totals(&self) -> Received {
+        let _sums = self.streams.hold().await;
+        let read = self.streams.read(&self.state).await;
+        let forgotten = self.state.lock().await.plane.forgotten();
+        let streams = read.iter().map(|(_, stream)| Total::from(stream));
+        let total = streams.chain(forgotten).fold(Total::default(), |mut sum, one| {
+            sum += one;
+            sum
+        });
+        let lost = read.iter().map(|(_, stream)| stream.lost()).sum();
+        Received { packets: total.packets, bytes: total.bytes, lost }
     }
 
     /// What is wrong, without reading every stream that `status` takes.
@@ -130,6 +148,8 @@ impl Relay {
         status.warnings.extend(state.warnings.iter().cloned());
         status.warnings.extend(state.probes.warnings());
         status.warnings.extend(state.name_warnings());
+        status.warnings.extend(self.drain.warning());
+        status.drain = self.drain.shown();
         for child in children {
             if let Some(problem) = &child.problem {
                 status.problems.push(format!("child {}: {problem}", child.name));
@@ -230,6 +250,7 @@ impl State {
                 egress: BTreeMap::new(),
                 receive_overflow: Some(sockets.receive_overflow()),
             },
+            drain: None,
             problems: Vec::new(),
             warnings: Vec::new(),
         }

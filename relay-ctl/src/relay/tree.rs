@@ -4,6 +4,8 @@ use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::time::Instant;
 
+use node::directory::Particulars;
+use node::flow::Received;
 use node::record::{Place, Registration};
 use node::sessions::SessionChange;
 use node::topology::{ChildChange, Upstream};
@@ -72,7 +74,16 @@ impl Follows for Relay {
 
     async fn health(&self) -> String {
         let state = self.state.lock().await;
-        if state.problem.is_none() { "active" } else { "degraded" }.to_owned()
+        let word = if state.problem.is_none() { "active" } else { "degraded" };
+        self.drain.word().unwrap_or(word).to_owned()
+    }
+
+    fn particulars(&self) -> Particulars {
+        Particulars { draining: self.drain.is_on(), ..Particulars::default() }
+    }
+
+    async fn received(&self) -> Option<Received> {
+        Some(self.totals().await)
     }
 }
 

@@ -39,6 +39,7 @@ pub fn status(uptime: u64) -> super::Status {
             egress: BTreeMap::new(),
             receive_overflow: None,
         },
+        drain: None,
         problems: Vec::new(),
         warnings: Vec::new(),
     }

@@ -1,6 +1,7 @@
 //! Two namespaces joined by a veth: `eg` has Redis, Janus and the egress, `view` whoever watches or sends.
 
-use std::net::{Ipv4Addr, SocketAddr, UdpSocket};
+use std::io::{BufRead, BufReader, Write};
+use std::net::{Ipv4Addr, SocketAddr, TcpStream, UdpSocket};
 use std::process::Command;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
@@ -130,6 +131,28 @@ impl<'lab> World<'lab> {
         let rest = [field::TREE_ID, "tree-1", field::ACTIVE, "true"];
         self.redis.cli(&[&fields[..], &ssrcs, &rest].concat()).unwrap();
         self.redis.cli(&["SADD", key::ACTIVE_SESSIONS, id]).unwrap();
+    }
+
+    /// Makes it a child of relay-1, which stands where `view` is.
+    pub fn attach(&self) {
+        self.redis.egress("relay-1", "10.77.0.2", [5002, 5004]).unwrap();
+        self.redis.cli(&["HSET", "node:relay-1", "type", "relay"]).unwrap();
+        self.redis.cli(&["SADD", "children:relay-1", "egress-1"]).unwrap();
+        self.redis.cli(&["SET", "parent:egress-1", "relay-1"]).unwrap();
+    }
+
+    /// What happens to a session from now on, as its viewers are told: name and data.
+    pub fn events(&self, id: &str) -> impl Iterator<Item = (String, Value)> + use<> {
+        let stream = self.lab.in_namespace("eg", || TcpStream::connect((Ipv4Addr::LOCALHOST, 7073)));
+        let mut stream = stream.unwrap().unwrap();
+        stream.set_read_timeout(Some(LONG)).unwrap();
+        write!(stream, "GET /events?id={id} HTTP/1.1\r\nHost: egress\r\n\r\n").unwrap();
+        let mut lines = BufReader::new(stream).lines().map_while(Result::ok);
+        std::iter::from_fn(move || {
+            let name = lines.by_ref().find_map(|line| Some(line.strip_prefix("event: ")?.to_owned()))?;
+            let data = lines.by_ref().find_map(|line| Some(line.strip_prefix("data: ")?.to_owned()))?;
+            Some((name, serde_json::from_str(&data).unwrap()))
+        })
     }
 
     /// Waits until something is so.

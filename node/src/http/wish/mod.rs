@@ -38,10 +38,15 @@ pub fn paths(base: &str) -> [String; 2] {
 /// The path of a resource, for `Location`: relative to its endpoint (RFC 9110 section 10.2.2), because what a proxy has in front
 /// of our paths is known to the client only.
 pub fn location(session: &str, resource: &str) -> String {
+    format!("{}/{resource}", encoded(session))
+}
+
+/// A name as part of a path or of a query.
+pub fn encoded(name: &str) -> String {
     use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
     /// All but what RFC 3986 section 2.3 calls unreserved.
     const RESERVED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'_').remove(b'.').remove(b'~');
-    format!("{}/{resource}", utf8_percent_encode(session, RESERVED))
+    utf8_percent_encode(name, RESERVED).to_string()
 }
 
 /// The answer to an offer that was taken: 201, with the resource at `location` and its ICE session's `etag`.

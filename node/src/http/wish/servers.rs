@@ -20,7 +20,10 @@ pub(super) fn tell(
     response: &mut Response,
 ) {
     let is_answer = match asked {
-        Asked::Resource => response.headers().contains_key(header::LOCATION),
+        // A redirection names no resource of ours.
+        Asked::Resource => {
+            response.headers().contains_key(header::LOCATION) && !response.status().is_redirection()
+        }
         Asked::Options => response.status().is_success(),
         Asked::Anything => false,
     };

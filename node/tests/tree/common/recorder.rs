@@ -5,6 +5,7 @@ use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
 use node::directory::Particulars;
+use node::flow::Received;
 use node::record::{NodeType, Place, Registration};
 use node::sessions::{Session, SessionChange};
 use node::topology::{ChildChange, Upstream};
@@ -46,6 +47,7 @@ pub struct Recorder {
     pub log: watch::Sender<Told>,
     pub health: Mutex<String>,
     pub particulars: Mutex<Particulars>,
+    pub received: Mutex<Option<Received>>,
     /// How long carrying out takes.
     pub takes: Duration,
 }
@@ -56,6 +58,7 @@ impl Default for Recorder {
             log: watch::Sender::new(Told::default()),
             health: Mutex::new("active".to_owned()),
             particulars: Mutex::default(),
+            received: Mutex::default(),
             takes: Duration::ZERO,
         }
     }
@@ -136,5 +139,9 @@ impl Follows for Recorder {
 
     fn particulars(&self) -> Particulars {
         self.particulars.lock().unwrap().clone()
+    }
+
+    async fn received(&self) -> Option<Received> {
+        *self.received.lock().unwrap()
     }
 }

@@ -26,6 +26,7 @@ fn sample() -> Sample {
         ],
         forwarder: Forwarder::Playing,
         http: node::http::Taken::default(),
+        redirects: node::watch::Redirects::example(),
     }
 }
 

@@ -5,8 +5,11 @@ mod predecessor;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
+use std::sync::Arc;
 
+use node::drain::Drain;
 use node::http::Limits;
+use node::watch::Redirector;
 use relay_common::layout::Child;
 use tokio::sync::{Mutex, Notify, watch};
 
@@ -127,6 +130,8 @@ impl Relay {
         let streams = StreamTable::new(Pins::new(&config.pin_root, &config.interface), config.listen.ports);
         let relay = Relay {
             limits: Limits::new(config.http.clone()),
+            redirector: Arc::new(Redirector::new(&config)),
+            drain: Drain::new(config.drain_limit, "children"),
             config,
             netlink,
             state: Mutex::new(state),

@@ -2,12 +2,27 @@
 //! *Directory*). One key, so that whoever wants to know of a whole tree reads it at once, however many nodes there are.
 //!
 //! An entry says how a node sees itself. Whether it is alive, its registration says: an entry without one is a dead node's.
+//!
+//! - [`choice`]: where a viewer is to go, without I/O;
+//! - [`Directory`]: reads who there is, and who carries a session, however many ask.
+
+pub mod choice;
+mod facts;
+mod reader;
 
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
+use crate::flow::Flow;
+use crate::http::wish::encoded;
 use crate::record::{NodeType, Registration};
+
+pub use facts::{Carriers, Nodes};
+pub use reader::Directory;
+
+/// Where WHEP is at an egress that says nothing else.
+pub const WHEP: &str = "/whep";
 
 /// A node, as it wants to be seen by the whole tree. What an older node does not write has its default.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -38,6 +53,9 @@ pub struct Particulars {
     /// It takes nobody any more and gives away whom it has.
     #[serde(default)]
     pub draining: bool,
+    /// It has a new parent, and takes media from the former one as well until it comes from that.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub between_parents: bool,
     /// No media reaches it any more: an egress without a parent, or whose sessions are all silent.
     #[serde(default)]
     pub cut_off: bool,
@@ -47,6 +65,12 @@ pub struct Particulars {
     /// The most that it takes.
     #[serde(default)]
     pub max_viewers: u32,
+    /// What came to it in the last seconds; of an injection, what it sent. The node's tree fills it in.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub flow: Option<Flow>,
+    /// Base path of its WHEP, if that is not [`WHEP`]; an egress' only.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub whep_path: Option<String>,
 }
 
 impl Entry {
@@ -65,6 +89,23 @@ impl Entry {
             parent,
             particulars,
         }
+    }
+
+    /// Somebody more can watch there.
+    pub fn has_room(&self) -> bool {
+        let Particulars { draining, cut_off, viewers, max_viewers, .. } = self.particulars;
+        self.node_type == NodeType::Egress && !draining && !cut_off && viewers < max_viewers
+    }
+
+    /// Its viewers' page of a session.
+    pub fn page(&self, session: &str) -> String {
+        format!("{}/?id={}", self.url, encoded(session))
+    }
+
+    /// Its WHEP endpoint of a session.
+    pub fn endpoint(&self, session: &str) -> String {
+        let whep = self.particulars.whep_path.as_deref().unwrap_or(WHEP);
+        format!("{}{whep}/endpoint/{}", self.url, encoded(session))
     }
 
     /// As it is written.

@@ -1,0 +1,258 @@
+//! From what Redis says to what is written there next when a node gives its children to another. Pure.
+//!
+//! Make before break, each child by itself:
+//!
+//! 1. *Give*: the successor has it among its children, too. It sends; the child does not take that yet.
+//! 2. *Point*: `parent:` of the child names the successor, unless somebody has written another meanwhile. From now on the child
+//!    takes media from both, until it comes from the new one.
+//! 3. *Leave*: it is taken from our children, once it says that it takes media from the new parent alone.
+//!
+//! With no child left, the node is taken from its parent's children: *retire*. What to do follows from what Redis says and not from
+//! what was done before, so that a node that is started again, or an operator who lends a hand, goes on where it stood.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::directory::{Entry, Nodes};
+use crate::record::NodeType;
+
+/// A node without keyspace notifications looks at its children once a second: by then the successor sends.
+pub const SETTLED: Duration = Duration::from_millis(1200);
+/// A child that says nothing of itself follows its parent within this time.
+pub const LINGER: Duration = Duration::from_secs(3);
+/// A child that is longer about it is worth a word.
+const SLOW: Duration = Duration::from_secs(2);
+/// No tree is that deep: a ring.
+const DEEPEST: usize = 64;
+
+/// What was read that concerns a node whose children go elsewhere.
+#[derive(Clone, Debug, Default)]
+pub struct Sight {
+    /// Our parent.
+    pub parent: Option<String>,
+    /// Our children.
+    pub children: BTreeSet<String>,
+    /// Whom each of them has as parent, if anybody.
+    pub parents: BTreeMap<String, String>,
+    /// Our parent's children, and how many those have.
+    pub siblings: BTreeMap<String, u64>,
+    /// The successor's children.
+    pub taken: BTreeSet<String>,
+    /// Who there is.
+    pub nodes: Arc<Nodes>,
+}
+
+/// What is to be written.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Write {
+    /// Put these into the successor's set.
+    Give {
+        /// The successor.
+        to: String,
+        /// Names.
+        children: Vec<String>,
+    },
+    /// Name the successor as a child's parent, if this one still is.
+    Point {
+        /// The child.
+        child: String,
+        /// Its parent so far.
+        from: String,
+        /// The successor.
+        to: String,
+    },
+    /// Take these out of our own set.
+    Leave {
+        /// Names.
+        children: Vec<String>,
+    },
+    /// Take us out of our parent's set, and our parent from us.
+    Retire {
+        /// The parent.
+        parent: String,
+    },
+}
+
+/// What comes next.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Next {
+    /// Write this, and look again.
+    Write(Vec<Write>),
+    /// Look again in a while; perhaps with what is worth a word.
+    Wait(Option<String>),
+    /// There is nothing left to give.
+    Done,
+}
+
+/// How far one node is.
+#[derive(Debug)]
+pub struct Handover {
+    id: String,
+    zone: String,
+    /// Who was named.
+    to: Option<String>,
+    /// Who takes the children.
+    successor: Option<String>,
+    /// Since when a child has been seen among the successor's.
+    given: BTreeMap<String, Duration>,
+    /// Since when it has been seen to have another parent.
+    pointed: BTreeMap<String, Duration>,
+}
+
+impl Handover {
+    /// Of this node, which stands in a zone. `to`: who is to take the children, if somebody is named.
+    pub fn new(id: &str, zone: &str, to: Option<String>) -> Handover {
+        Handover {
+            id: id.to_owned(),
+            zone: zone.to_owned(),
+            to,
+            successor: None,
+            given: BTreeMap::new(),
+            pointed: BTreeMap::new(),
+        }
+    }
+
+    /// Who takes the children: the one before, for as long as it can; `None`: there are none. An error says why nobody does.
+    pub fn successor(&mut self, sight: &Sight) -> Result<Option<String>, String> {
+        if sight.children.is_empty() {
+            return Ok(None);
+        }
+        let stays = self.successor.clone().filter(|id| unfit(&self.id, id, sight).is_none());
+        let chosen = match (stays, &self.to) {
+            (Some(successor), _) => successor,
+            (None, Some(to)) => match unfit(&self.id, to, sight) {
+                None => to.clone(),
+                Some(why) => return Err(format!("{to} cannot take the children: {why}")),
+            },
+            (None, None) => choose(&self.id, &self.zone, sight)?,
+        };
+        if self.successor.as_ref() != Some(&chosen) {
+            tracing::info!("draining: children go to {chosen}");
+            self.given.clear();
+            self.successor = Some(chosen.clone());
+        }
+        Ok(Some(chosen))
+    }
+
+    /// What comes next, with what was read after the successor was chosen.
+    pub fn next(&mut self, sight: &Sight, now: Duration) -> Next {
+        if sight.children.is_empty() {
+            let retire = |parent: &String| Next::Write(vec![Write::Retire { parent: parent.clone() }]);
+            return sight.parent.as_ref().map_or(Next::Done, retire);
+        }
+        let Some(to) = self.successor.clone() else { return Next::Wait(None) };
+        self.given.retain(|child, _| sight.taken.contains(child));
+        self.pointed.retain(|child, _| sight.children.contains(child));
+        let (mut give, mut writes, mut leave, mut slow) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
+        for child in &sight.children {
+            let named = sight.parents.get(child);
+            // Whom an earlier successor's death has left without one is still ours.
+            let parent = named.filter(|parent| **parent != self.id && !has_died(parent, &sight.nodes));
+            if parent.is_none_or(|parent| *parent == to) && !sight.taken.contains(child) {
+                give.push(child.clone());
+                continue;
+            }
+            let given = *self.given.entry(child.clone()).or_insert(now);
+            if let Some(parent) = parent {
+                let pointed = *self.pointed.entry(child.clone()).or_insert(now);
+                match follows(child, parent, &sight.nodes, now.saturating_sub(pointed)) {
+                    true => leave.push(child.clone()),
+                    false if now.saturating_sub(pointed) > SLOW => {
+                        slow.push(format!("{child} from {parent}"))
+                    }
+                    false => {}
+                }
+            } else if now.saturating_sub(given) >= SETTLED {
+                match named {
+                    Some(from) => {
+                        let (child, from, to) = (child.clone(), from.clone(), to.clone());
+                        writes.push(Write::Point { child, from, to });
+                    }
+                    // It takes media from anybody, and has it twice until this.
+                    None => leave.push(child.clone()),
+                }
+            }
+        }
+        if !give.is_empty() {
+            writes.insert(0, Write::Give { to, children: give });
+        }
+        if !leave.is_empty() {
+            writes.push(Write::Leave { children: leave });
+        }
+        match writes.is_empty() {
+            false => Next::Write(writes),
+            true => Next::Wait(
+                (!slow.is_empty()).then(|| format!("no media has come yet to {}", slow.join(", "))),
+            ),
+        }
+    }
+}
+
+/// The child takes media from this parent and from nobody else.
+fn follows(child: &str, parent: &str, nodes: &Nodes, since: Duration) -> bool {
+    match nodes.entries.get(child).filter(|_| nodes.alive.contains(child)) {
+        Some(entry) => entry.parent.as_deref() == Some(parent) && !entry.particulars.between_parents,
+        None => since >= LINGER,
+    }
+}
+
+/// It was in the tree, and is no more. Of a node that is in no directory that cannot be told.
+fn has_died(id: &str, nodes: &Nodes) -> bool {
+    nodes.entries.contains_key(id) && !nodes.alive.contains(id)
+}
+
+/// Why a node cannot take our children.
+pub fn unfit(own: &str, id: &str, sight: &Sight) -> Option<String> {
+    let text = |why: &str| Some(why.to_owned());
+    if id == own {
+        return text("it is the node that drains");
+    }
+    let Some(entry) = sight.nodes.entries.get(id).filter(|_| sight.nodes.alive.contains(id)) else {
+        return text("no node of this name is registered in the tree");
+    };
+    if entry.node_type == NodeType::Egress {
+        return text("it is an egress, and has no children");
+    }
+    if entry.particulars.draining {
+        return text("it is draining itself");
+    }
+    let mut above = Some(id);
+    for _ in 0..DEEPEST {
+        let Some(node) = above else { return None };
+        if node == own || sight.children.contains(node) {
+            return text("it is below the node that drains; media would go round in a loop");
+        }
+        above = sight.nodes.entries.get(node).and_then(|entry| entry.parent.as_deref());
+    }
+    text("it is in a ring of parents")
+}
+
+/// A relay with the same parent, or else the parent: in our zone first, then the one with the fewest children.
+fn choose(own: &str, zone: &str, sight: &Sight) -> Result<String, String> {
+    let Some(parent) = &sight.parent else {
+        return Err(
+            "there is no parent that could take the children; name who does: {\"to\": NODE}".to_owned()
+        );
+    };
+    let fits = |id: &String| {
+        let entry = sight.nodes.entries.get(id)?;
+        let sibling = entry.node_type == NodeType::Relay && entry.parent.as_ref() == Some(parent);
+        (sibling && unfit(own, id, sight).is_none()).then_some(entry)
+    };
+    let rank = |entry: &Entry, children: u64| (entry.status != "active", entry.zone != zone, children);
+    let siblings = sight.siblings.iter();
+    let best = siblings.filter_map(|(id, children)| Some((rank(fits(id)?, *children), id))).min();
+    match best {
+        Some((_, sibling)) => Ok(sibling.clone()),
+        None => match unfit(own, parent, sight) {
+            None => Ok(parent.clone()),
+            Some(why) => {
+                Err(format!("no relay beside this one can take the children, nor can {parent}: {why}"))
+            }
+        },
+    }
+}
+
+#[cfg(test)]
+mod tests;

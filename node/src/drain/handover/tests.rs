@@ -1,0 +1,331 @@
+//! A tree in a few lines, in which what is written takes effect later, by turns of a seeded random.
+
+use super::*;
+use crate::directory::Particulars;
+
+const OWN: &str = "r";
+
+fn entry(node_type: NodeType, parent: Option<&str>) -> Entry {
+    Entry {
+        node_type,
+        url: String::new(),
+        zone: String::new(),
+        status: "active".to_owned(),
+        parent: parent.map(str::to_owned),
+        particulars: Particulars::default(),
+    }
+}
+
+fn nodes(entries: &[(&str, Entry)]) -> Arc<Nodes> {
+    let entries: BTreeMap<String, Entry> =
+        entries.iter().map(|(id, entry)| ((*id).to_owned(), entry.clone())).collect();
+    Arc::new(Nodes { alive: entries.keys().cloned().collect(), entries })
+}
+
+fn names(names: &[&str]) -> BTreeSet<String> {
+    names.iter().map(|name| (*name).to_owned()).collect()
+}
+
+/// p -> r, s, t; r -> a, b.
+fn sight() -> Sight {
+    let relay = |parent| entry(NodeType::Relay, Some(parent));
+    Sight {
+        parent: Some("p".to_owned()),
+        children: names(&["a", "b"]),
+        parents: ["a", "b"].map(|child| (child.to_owned(), OWN.to_owned())).into(),
+        siblings: BTreeMap::from([("r".to_owned(), 2), ("s".to_owned(), 7), ("t".to_owned(), 3)]),
+        taken: BTreeSet::new(),
+        nodes: nodes(&[
+            ("p", entry(NodeType::Relay, None)),
+            ("r", relay("p")),
+            ("s", relay("p")),
+            ("t", relay("p")),
+            ("a", relay("r")),
+            ("b", entry(NodeType::Egress, Some("r"))),
+        ]),
+    }
+}
+
+fn chosen(sight: &Sight, to: Option<&str>) -> Result<String, String> {
+    Handover::new(OWN, "", to.map(str::to_owned)).successor(sight).map(Option::unwrap)
+}
+
+#[test]
+fn children_go_to_the_sibling_that_is_nearest_and_has_the_fewest() {
+    let with = |change: &dyn Fn(&mut Nodes)| {
+        let mut sight = sight();
+        change(Arc::make_mut(&mut sight.nodes));
+        chosen(&sight, None)
+    };
+    let of =
+        |nodes: &mut Nodes, id: &str, change: &dyn Fn(&mut Entry)| change(nodes.entries.get_mut(id).unwrap());
+    assert_eq!(with(&|_| {}).as_deref(), Ok("t"));
+    assert_eq!(with(&|nodes| of(nodes, "t", &|t| t.zone = "far".to_owned())).as_deref(), Ok("s"));
+    assert_eq!(with(&|nodes| of(nodes, "t", &|t| t.particulars.draining = true)).as_deref(), Ok("s"));
+    assert_eq!(with(&|nodes| of(nodes, "t", &|t| t.status = "degraded".to_owned())).as_deref(), Ok("s"));
+    // Moved meanwhile, and dead.
+    let dies = |nodes: &mut Nodes| nodes.alive.retain(|id| id != "t");
+    assert_eq!(with(&|nodes| of(nodes, "t", &|t| t.parent = Some("x".to_owned()))).as_deref(), Ok("s"));
+    assert_eq!(with(&dies).as_deref(), Ok("s"));
+    // Nobody beside it.
+    let alone = |nodes: &mut Nodes| nodes.alive = names(&["p", "r", "a", "b"]);
+    assert_eq!(with(&alone).as_deref(), Ok("p"));
+    assert!(with(&|nodes| nodes.alive = names(&["r"])).unwrap_err().contains("nor can p"));
+    let orphan = Sight { parent: None, ..sight() };
+    assert!(chosen(&orphan, None).unwrap_err().contains("name who does"));
+}
+
+#[test]
+fn who_is_named_has_to_be_fit() {
+    let mut sight = sight();
+    let below = entry(NodeType::Relay, Some("a"));
+    let ring = [("x", entry(NodeType::Relay, Some("y"))), ("y", entry(NodeType::Relay, Some("x")))];
+    let nodes = Arc::make_mut(&mut sight.nodes);
+    for (id, entry) in [("deep", below)].into_iter().chain(ring) {
+        nodes.entries.insert(id.to_owned(), entry);
+        nodes.alive.insert(id.to_owned());
+    }
+    for (to, wanted) in [
+        ("s", Ok("s")),
+        ("p", Ok("p")),
+        ("r", Err("the node that drains")),
+        ("nobody", Err("no node of this name")),
+        ("b", Err("an egress")),
+        ("a", Err("below")),
+        ("deep", Err("below")),
+        ("x", Err("ring")),
+    ] {
+        match (chosen(&sight, Some(to)), wanted) {
+            (Ok(chosen), Ok(wanted)) => assert_eq!(chosen, wanted),
+            (Err(why), Err(wanted)) => assert!(why.contains(wanted), "{to}: {why}"),
+            (chosen, wanted) => panic!("{to}: {chosen:?}, not {wanted:?}"),
+        }
+    }
+}
+
+#[test]
+fn who_takes_them_stays_the_same_for_as_long_as_it_can() {
+    let mut sight = sight();
+    let mut handover = Handover::new(OWN, "", None);
+    let mut chosen = |sight: &Sight| handover.successor(sight).unwrap().unwrap();
+    assert_eq!(chosen(&sight), "t");
+    sight.siblings.insert("s".to_owned(), 0);
+    assert_eq!(chosen(&sight), "t");
+    Arc::make_mut(&mut sight.nodes).alive.remove("t");
+    assert_eq!(chosen(&sight), "s");
+}
+
+#[test]
+fn a_child_that_somebody_else_has_moved_is_let_go_when_it_is_there() {
+    let mut sight = sight();
+    sight.children = names(&["a"]);
+    sight.parents.insert("a".to_owned(), "elsewhere".to_owned());
+    let mut handover = Handover::new(OWN, "", None);
+    handover.successor(&sight).unwrap();
+    assert_eq!(handover.next(&sight, Duration::ZERO), Next::Wait(None));
+    assert!(
+        matches!(handover.next(&sight, SLOW * 2), Next::Wait(Some(why)) if why.contains("a from elsewhere"))
+    );
+    Arc::make_mut(&mut sight.nodes).entries.get_mut("a").unwrap().parent = Some("elsewhere".to_owned());
+    let leave = Next::Write(vec![Write::Leave { children: vec!["a".to_owned()] }]);
+    assert_eq!(handover.next(&sight, SLOW * 2), leave);
+}
+
+/// A generator that is small and good enough (xorshift).
+struct Random(u64);
+
+impl Random {
+    fn below(&mut self, end: u64) -> u64 {
+        self.0 ^= self.0 << 13;
+        self.0 ^= self.0 >> 7;
+        self.0 ^= self.0 << 17;
+        self.0 % end
+    }
+}
+
+/// The keys, and what the nodes have made of them so far.
+struct World {
+    sets: BTreeMap<String, BTreeSet<String>>,
+    parents: BTreeMap<String, String>,
+    /// Who sends to whom by now.
+    sends: BTreeMap<String, BTreeSet<String>>,
+    /// Whom a child takes media from by now: the last is the one that it was told of.
+    takes: BTreeMap<String, Vec<String>>,
+    /// What children say of themselves: that they are there, and what they say.
+    says: BTreeMap<String, (String, bool)>,
+    silent: BTreeSet<String>,
+    dead: BTreeSet<String>,
+}
+
+const RELAYS: [&str; 4] = ["p", "r", "s", "t"];
+
+impl World {
+    fn new(children: u64, random: &mut Random) -> World {
+        let below: BTreeSet<String> = (0..children).map(|index| format!("c{index}")).collect();
+        let sets = BTreeMap::from([
+            ("p".to_owned(), names(&["r", "s", "t"])),
+            ("r".to_owned(), below.clone()),
+            ("s".to_owned(), BTreeSet::new()),
+            ("t".to_owned(), BTreeSet::new()),
+        ]);
+        let mut parents: BTreeMap<String, String> =
+            below.iter().map(|child| (child.clone(), OWN.to_owned())).collect();
+        parents.extend(["r", "s", "t"].map(|relay| (relay.to_owned(), "p".to_owned())));
+        // Some say nothing of themselves: of another make.
+        let silent = below.iter().filter(|_| random.below(4) == 0).cloned().collect();
+        World {
+            sends: sets.clone(),
+            takes: below.iter().map(|child| (child.clone(), vec![OWN.to_owned()])).collect(),
+            says: below.into_iter().map(|child| (child, (OWN.to_owned(), false))).collect(),
+            sets,
+            parents,
+            silent,
+            dead: BTreeSet::new(),
+        }
+    }
+
+    fn sight(&self) -> Sight {
+        let mut entries: Vec<(&str, Entry)> = ["r", "s", "t"]
+            .map(|id| (id, entry(NodeType::Relay, self.parents.get(id).map(String::as_str))))
+            .into();
+        entries.push(("p", entry(NodeType::Injection, None)));
+        for (child, (parent, between)) in &self.says {
+            let mut entry = entry(NodeType::Egress, Some(parent));
+            entry.particulars.between_parents = *between;
+            entries.push((child, entry));
+        }
+        let mut nodes = nodes(&entries);
+        let gone = |id: &String| self.silent.contains(id) || self.dead.contains(id);
+        Arc::make_mut(&mut nodes).alive.retain(|id| !gone(id));
+        Sight {
+            parent: self.parents.get(OWN).cloned(),
+            children: self.sets[OWN].clone(),
+            parents: self.sets[OWN]
+                .iter()
+                .filter_map(|c| Some((c.clone(), self.parents.get(c)?.clone())))
+                .collect(),
+            siblings: self.sets["p"].iter().map(|id| (id.clone(), self.sets[id].len() as u64)).collect(),
+            taken: BTreeSet::new(),
+            nodes,
+        }
+    }
+
+    fn write(&mut self, write: Write) {
+        match write {
+            Write::Give { to, children } => self.sets.get_mut(&to).unwrap().extend(children),
+            Write::Point { child, from, to } => {
+                if self.parents.get(&child) == Some(&from) {
+                    self.parents.insert(child, to);
+                }
+            }
+            Write::Leave { children } => {
+                let own = self.sets.get_mut(OWN).unwrap();
+                own.retain(|child| !children.contains(child));
+            }
+            Write::Retire { parent } => {
+                self.sets.get_mut(&parent).unwrap().remove(OWN);
+                self.parents.remove(OWN);
+            }
+        }
+    }
+
+    /// One node notices something, or not yet. `silent` children need no more than a second.
+    fn pass(&mut self, random: &mut Random) {
+        for relay in RELAYS {
+            if random.below(3) == 0 && !self.dead.contains(relay) {
+                self.sends.insert(relay.to_owned(), self.sets[relay].clone());
+            }
+        }
+        let children: Vec<String> = self.takes.keys().cloned().collect();
+        for child in children {
+            let (Some(parent), takes) = (self.parents.get(&child), self.takes.get_mut(&child).unwrap())
+            else {
+                continue;
+            };
+            if takes.last() != Some(parent) && random.below(3) == 0 {
+                takes.retain(|other| other != parent);
+                takes.push(parent.clone());
+            }
+            // Media comes from the new one: from that alone now.
+            if takes.len() > 1 && self.sends[takes.last().unwrap()].contains(&child) && random.below(2) == 0 {
+                takes.drain(..takes.len() - 1);
+            }
+            if random.below(3) == 0 {
+                self.says.insert(child, (takes.last().unwrap().clone(), takes.len() > 1));
+            }
+        }
+    }
+
+    /// Somebody who lives sends to it what it takes.
+    fn is_served(&self, child: &str) -> bool {
+        self.takes[child].iter().any(|from| !self.dead.contains(from) && self.sends[from].contains(child))
+    }
+}
+
+/// Steps of 100 ms until it is done.
+fn run(seed: u64) {
+    let mut random = Random(seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1);
+    let children = 1 + random.below(6);
+    let mut world = World::new(children, &mut random);
+    let mut handover = Handover::new(OWN, "", None);
+    let (mut now, mut restarts, mut pulled) = (Duration::ZERO, 0, false);
+    for step in 0..2_000 {
+        now += Duration::from_millis(100);
+        // Several turns: a silent child has followed within LINGER, and a relay sends within SETTLED.
+        for _ in 0..3 {
+            world.pass(&mut random);
+        }
+        if random.below(50) == 0 && restarts < 3 {
+            restarts += 1;
+            handover = Handover::new(OWN, "", None);
+        }
+        // The sibling goes that was to take them.
+        if random.below(60) == 0 && !pulled {
+            pulled = true;
+            world.dead.insert("t".to_owned());
+        }
+        let mut sight = world.sight();
+        if let Some(chosen) = handover.successor(&sight).unwrap() {
+            sight.taken.clone_from(&world.sets[&chosen]);
+        }
+        let next = handover.next(&sight, now);
+        match next {
+            Next::Write(writes) => {
+                // Redis goes away in between, now and then.
+                let done = if random.below(10) == 0 {
+                    random.below(writes.len() as u64 + 1) as usize
+                } else {
+                    writes.len()
+                };
+                writes.into_iter().take(done).for_each(|write| world.write(write));
+            }
+            Next::Wait(_) => {}
+            Next::Done => {
+                assert!(world.sets[OWN].is_empty() && !world.sets["p"].contains(OWN), "seed {seed}");
+                for child in world.takes.keys() {
+                    let parent = &world.parents[child];
+                    assert!(
+                        world.sets[parent].contains(child),
+                        "seed {seed}: {child} is nobody's at step {step}"
+                    );
+                }
+                return;
+            }
+        }
+        if !pulled {
+            for child in world.takes.keys() {
+                assert!(
+                    world.is_served(child),
+                    "seed {seed}: nobody sends to {child} at step {step}: {:?}",
+                    world.takes
+                );
+            }
+        }
+    }
+    panic!("seed {seed}: not done: {:?} {:?}", world.sets, world.takes);
+}
+
+#[test]
+fn in_any_order_of_events_every_child_is_served_until_it_is_somebody_elses() {
+    (1..=1_000).for_each(run);
+}

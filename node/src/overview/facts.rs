@@ -1,0 +1,66 @@
+//! What Redis says of a tree, as it was read.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use crate::directory::Entry;
+use crate::record::NodeType;
+
+/// All of it.
+#[derive(Clone, Debug, Default)]
+pub struct Facts {
+    /// Which tree.
+    pub tree_id: String,
+    /// When it was read, ms since 1970.
+    pub at: u64,
+    /// Nodes that are in the directory, or somebody's child or parent, by name.
+    pub nodes: BTreeMap<String, NodeFacts>,
+    /// How many nodes there are besides, which were not read.
+    pub nodes_left_out: usize,
+    /// Sessions, sorted by name.
+    pub sessions: Vec<SessionFacts>,
+    /// How many there are besides, which were not read.
+    pub sessions_left_out: usize,
+}
+
+/// A node.
+#[derive(Clone, Debug, Default)]
+pub struct NodeFacts {
+    /// Its field of `directory:{treeId}`.
+    pub entry: Option<Entry>,
+    /// `node:{id}`; `None`: it has expired, or never was.
+    pub registration: Option<RegistrationFacts>,
+    /// `children:{id}`.
+    pub children: BTreeSet<String>,
+    /// `parent:{id}`.
+    pub parent: Option<String>,
+    /// How many sessions an egress has mountpoints for.
+    pub mountpoints: u32,
+}
+
+/// What matters here of a registration.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RegistrationFacts {
+    /// What it does, if that can be read.
+    pub node_type: Option<NodeType>,
+    /// Its tree, if it says one: a node that was written by hand need not.
+    pub tree_id: Option<String>,
+    /// `active`, or why not.
+    pub status: String,
+}
+
+/// A session.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct SessionFacts {
+    /// Name.
+    pub id: String,
+    /// Its injection.
+    pub injection: Option<String>,
+    /// `vp8`, `h264`; `None`: nobody has published yet.
+    pub codec: Option<String>,
+    /// ms since 1970.
+    pub created: Option<u64>,
+    /// The egresses that carry it; `None`: there are too many mountpoints to look.
+    pub carriers: Option<BTreeSet<String>>,
+    /// Whether media of it arrives at an egress; `None`: no egress that could say so was asked.
+    pub is_live: Option<bool>,
+}

@@ -1,0 +1,191 @@
+//! From what Redis says of a tree to what is shown of it, and what is wrong. Pure.
+
+mod edges;
+mod order;
+#[cfg(test)]
+mod tests;
+
+use std::collections::BTreeMap;
+
+use super::facts::{Facts, NodeFacts, SessionFacts};
+use super::view::{LeftOut, NodeView, Overview, SessionView, State};
+use crate::contract::key;
+use crate::record::NodeType;
+use edges::Edges;
+
+/// Most sentences of each kind: a tree that is broken as a whole is not better known by a thousand.
+const MOST_SENTENCES: usize = 100;
+
+/// What is shown of these facts.
+pub fn make(facts: &Facts) -> Overview {
+    let edges = Edges::of(facts);
+    let order = order::order(facts, &edges);
+    let nodes: Vec<NodeView> = order.rows.iter().map(|(id, depth)| node(facts, &edges, id, *depth)).collect();
+    let sessions: Vec<SessionView> =
+        facts.sessions.iter().map(|session| self::session(facts, session)).collect();
+    let (mut problems, mut notes) = (order.loops, Vec::new());
+    for node in &nodes {
+        let sentence = |why: &String| format!("{}: {why}", node.id);
+        let list = if is_problem(node, &edges) { &mut problems } else { &mut notes };
+        list.extend(node.why.iter().map(sentence));
+    }
+    let edges = edges.views(facts);
+    problems.extend(
+        edges.iter().filter_map(|edge| Some(format!("{} to {}: {}", edge.from, edge.to, edge.why.as_ref()?))),
+    );
+    if !nodes.iter().any(|node| node.node_type == Some(NodeType::Injection) && lives(facts, &node.id)) {
+        problems.push("no injection is in this tree: nobody can publish".to_owned());
+    }
+    for session in sessions.iter().filter(|session| session.orphan) {
+        let injection = session.injection.as_deref().unwrap_or_default();
+        notes.push(format!("session {}: its injection {injection} is gone", session.session_id));
+    }
+    let left_out = LeftOut { nodes: facts.nodes_left_out, sessions: facts.sessions_left_out };
+    shorten(&mut problems);
+    shorten(&mut notes);
+    Overview {
+        tree_id: facts.tree_id.clone(),
+        at: facts.at,
+        healthy: problems.is_empty(),
+        viewers: nodes.iter().map(|node| u64::from(node.viewers)).sum(),
+        nodes,
+        edges,
+        sessions,
+        problems,
+        notes,
+        left_out,
+    }
+}
+
+fn shorten(sentences: &mut Vec<String>) {
+    let more = sentences.len().saturating_sub(MOST_SENTENCES);
+    sentences.truncate(MOST_SENTENCES);
+    if more > 0 {
+        sentences.push(format!("and {more} more"));
+    }
+}
+
+/// Whether a node is registered in this tree.
+fn lives(facts: &Facts, id: &str) -> bool {
+    facts.nodes.get(id).is_some_and(|node| is_registered(facts, node))
+}
+
+fn is_registered(facts: &Facts, node: &NodeFacts) -> bool {
+    let of = |tree: &Option<String>| tree.as_ref().is_none_or(|tree| *tree == facts.tree_id);
+    node.registration.as_ref().is_some_and(|registration| of(&registration.tree_id))
+}
+
+fn node_type(node: &NodeFacts) -> Option<NodeType> {
+    let registered = node.registration.as_ref().and_then(|registration| registration.node_type);
+    node.entry.as_ref().map(|entry| entry.node_type).or(registered)
+}
+
+/// What is left of a node that nobody wants is no problem of the tree's; nor is one that is full, drained or not in use.
+fn is_problem(node: &NodeView, edges: &Edges) -> bool {
+    match node.state {
+        State::Ok | State::Unattached | State::Full | State::Draining => false,
+        State::Degraded | State::CutOff => true,
+        State::Gone | State::Unknown => edges.has(&node.id),
+    }
+}
+
+fn node(facts: &Facts, edges: &Edges, id: &str, depth: usize) -> NodeView {
+    let node = &facts.nodes[id];
+    let (state, why) = state(facts, edges, id, node);
+    // What a dead node said last is true no more.
+    let entry = node.entry.as_ref();
+    let said = entry.filter(|_| state != State::Gone).map(|entry| &entry.particulars);
+    NodeView {
+        id: id.to_owned(),
+        node_type: node_type(node),
+        state,
+        why,
+        depth,
+        parent: edges.parent(id).map(str::to_owned),
+        url: entry.map(|entry| entry.url.clone()),
+        zone: entry.map(|entry| entry.zone.clone()).unwrap_or_default(),
+        viewers: said.map_or(0, |said| said.viewers),
+        max_viewers: said.map_or(0, |said| said.max_viewers),
+        mountpoints: node.mountpoints,
+        flow: said.and_then(|said| said.flow),
+    }
+}
+
+fn state(facts: &Facts, edges: &Edges, id: &str, node: &NodeFacts) -> (State, Vec<String>) {
+    let one = |state: State, why: String| (state, vec![why]);
+    let Some(registration) = &node.registration else {
+        return match &node.entry {
+            Some(_) => one(
+                State::Gone,
+                "its registration has expired: it was killed, or does not reach Redis".to_owned(),
+            ),
+            None => one(
+                State::Unknown,
+                format!(
+                    "nobody has registered under this name; start it, or take the name out ({})",
+                    edges.named_by(id)
+                ),
+            ),
+        };
+    };
+    if !is_registered(facts, node) {
+        let tree = registration.tree_id.as_deref().unwrap_or_default();
+        return one(State::Unknown, format!("it is registered in another tree, {tree}"));
+    }
+    let Some(entry) = &node.entry else {
+        let why = "it is not in the tree's directory: an older version, or it may not write there".to_owned();
+        return one(State::Ok, why);
+    };
+    let said = &entry.particulars;
+    let mut found: Vec<(State, String)> = Vec::new();
+    if said.cut_off {
+        found.push((State::CutOff, cut_off(facts, edges, id)));
+    }
+    if said.draining {
+        let why = match registration.status.as_str() {
+            "drained" => "it takes nobody any more, and has nobody left: it can be stopped",
+            _ => "it takes nobody any more, and gives away whom it has",
+        };
+        found.push((State::Draining, why.to_owned()));
+    }
+    if !["active", "draining", "drained"].contains(&registration.status.as_str()) {
+        let (status, url) = (&registration.status, &entry.url);
+        found.push((State::Degraded, format!("it says that it is {status}; {url}/status tells why")));
+    }
+    if said.max_viewers > 0 && said.viewers >= said.max_viewers {
+        found.push((State::Full, format!("all of its {} places are taken", said.max_viewers)));
+    }
+    if entry.node_type != NodeType::Injection && edges.parent(id).is_none() && !said.cut_off {
+        found.push((State::Unattached, "it is nobody's child".to_owned()));
+    }
+    // The first is the weightiest.
+    let state = found.first().map_or(State::Ok, |(state, _)| *state);
+    (state, found.into_iter().map(|(_, why)| why).collect())
+}
+
+/// Why no media reaches a node, as far as the tree shows it.
+fn cut_off(facts: &Facts, edges: &Edges, id: &str) -> String {
+    match edges.parent(id) {
+        None => format!("no media reaches it: it has no parent ({} is not set)", key::parent(id)),
+        Some(parent) if !lives(facts, parent) => {
+            format!("no media reaches it: its parent {parent} is not there")
+        }
+        Some(parent) => format!("no media reaches it from its parent {parent}"),
+    }
+}
+
+fn session(facts: &Facts, session: &SessionFacts) -> SessionView {
+    let carriers = session.carriers.as_ref();
+    SessionView {
+        session_id: session.id.clone(),
+        injection: session.injection.clone(),
+        video_codec: session.codec.clone(),
+        created_at: session.created,
+        egresses: carriers.map(|carriers| carriers.iter().filter(|id| lives(facts, id)).count()),
+        live: session.is_live,
+        orphan: session.injection.as_ref().is_some_and(|injection| !lives(facts, injection)),
+    }
+}
+
+/// By name of a node.
+type ByName<'a, T> = BTreeMap<&'a str, T>;

@@ -1,0 +1,146 @@
+//! Who sends to whom: `children:` and `parent:` say it both, and may not agree.
+
+use std::collections::BTreeSet;
+
+use super::{ByName, Facts, lives};
+use crate::contract::key;
+use crate::flow::Flow;
+use crate::overview::view::{Edge, EdgeState};
+use crate::record::NodeType;
+
+/// A flow of nothing says that nothing comes only after a while, ms: a child that was just attached has none yet.
+const SILENT_AFTER: u64 = 9_000;
+
+/// All of a tree's.
+pub struct Edges<'a> {
+    /// What each node takes media from.
+    parents: ByName<'a, &'a str>,
+    /// Parent and child, as at least one of the two keys has them.
+    pairs: BTreeSet<(&'a str, &'a str)>,
+}
+
+impl<'a> Edges<'a> {
+    pub fn of(facts: &'a Facts) -> Edges<'a> {
+        let mut pairs = BTreeSet::new();
+        let mut parents: ByName<&str> = ByName::new();
+        for (id, node) in &facts.nodes {
+            for child in &node.children {
+                pairs.insert((id.as_str(), child.as_str()));
+                parents.entry(child).or_insert(id);
+            }
+        }
+        // What a node says itself of its parent counts more: it takes media from nobody else.
+        for (id, node) in &facts.nodes {
+            if let Some(parent) = &node.parent {
+                pairs.insert((parent, id));
+                parents.insert(id, parent);
+            }
+        }
+        Edges { parents, pairs }
+    }
+
+    /// What a node takes media from.
+    pub fn parent(&self, id: &str) -> Option<&'a str> {
+        self.parents.get(id).copied()
+    }
+
+    /// The node has a part in the tree.
+    pub fn has(&self, id: &str) -> bool {
+        self.pairs.iter().any(|(from, to)| *from == id || *to == id)
+    }
+
+    /// The children that are drawn below a node.
+    pub fn below(&self, id: &str) -> impl Iterator<Item = &'a str> {
+        self.parents.iter().filter(move |(_, parent)| **parent == id).map(|(child, _)| *child)
+    }
+
+    /// The keys that name a node.
+    pub fn named_by(&self, id: &str) -> String {
+        let name = |(from, to): &(&str, &str)| {
+            if *to == id { key::children(from) } else { key::parent(to) }
+        };
+        let of = self.pairs.iter().filter(|(from, to)| *from == id || *to == id);
+        let mut names: Vec<String> = of.map(name).take(3).collect();
+        names.dedup();
+        if names.is_empty() { key::parent(id) } else { names.join(", ") }
+    }
+
+    /// As they are shown.
+    pub fn views(&self, facts: &Facts) -> Vec<Edge> {
+        self.pairs.iter().map(|(from, to)| self.view(facts, from, to)).collect()
+    }
+
+    fn view(&self, facts: &Facts, from: &str, to: &str) -> Edge {
+        let flow = |id: &str| -> Option<Flow> {
+            let node = facts.nodes.get(id).filter(|_| lives(facts, id))?;
+            node.entry.as_ref()?.particulars.flow
+        };
+        let is_sole = self.parent(to) == Some(from);
+        let carried = is_sole.then(|| flow(to)).flatten();
+        let above = flow(from);
+        let (state, why) = match self.disagreement(facts, from, to) {
+            Some(why) => (EdgeState::OneSided, Some(why)),
+            None => match (above, carried) {
+                // An injection may send a session elsewhere than to its children.
+                (Some(above), Some(below)) if is_relay(facts, from) && is_silent(above, below) => {
+                    let why = format!(
+                        "{from} gets {:.0} packets a second, and nothing of it comes; \
+                         is a firewall between, or does {to} take media from elsewhere only?",
+                        above.packet_rate()
+                    );
+                    (EdgeState::Silent, Some(why))
+                }
+                _ => (EdgeState::Ok, None),
+            },
+        };
+        Edge {
+            from: from.to_owned(),
+            to: to.to_owned(),
+            state,
+            why,
+            packets_per_second: carried.map(|flow| rounded(flow.packet_rate(), 10.0)),
+            bits_per_second: carried.map(|flow| flow.bit_rate().round()),
+            loss: carried.map(|flow| rounded(loss(above, flow), 1e9)),
+        }
+    }
+
+    /// Why one of the two keys is not enough.
+    fn disagreement(&self, facts: &Facts, from: &str, to: &str) -> Option<String> {
+        let [parent, child] = [from, to].map(|id| facts.nodes.get(id));
+        let sends = parent.is_some_and(|node| node.children.contains(to));
+        let takes = child.and_then(|node| node.parent.as_deref());
+        match (sends, takes) {
+            (true, Some(other)) if other != from => {
+                let (children, parent) = (key::children(from), key::parent(to));
+                Some(format!(
+                    "{parent} names {other}, so what {from} sends is not taken; SREM {children} {to}, or SET {parent} {from}"
+                ))
+            }
+            (false, Some(_)) => {
+                let children = key::children(from);
+                Some(format!("{children} does not have it, so nothing is sent; SADD {children} {to}"))
+            }
+            // That there is no `parent:` at all is how many begin: the child takes what comes.
+            _ => None,
+        }
+    }
+}
+
+fn is_relay(facts: &Facts, id: &str) -> bool {
+    facts.nodes.get(id).and_then(super::node_type) == Some(NodeType::Relay)
+}
+
+fn is_silent(above: Flow, below: Flow) -> bool {
+    above.packets > 0 && below.packets == 0 && below.ms >= SILENT_AFTER && above.ms >= SILENT_AFTER
+}
+
+/// What was lost on this edge: what the child misses, but for what its parent misses as well. Both count in sequence numbers,
+/// so that what was lost further up is missed by all below.
+fn loss(above: Option<Flow>, flow: Flow) -> f64 {
+    let missed = |flow: Flow| flow.lost as f64 / (flow.packets + flow.lost).max(1) as f64;
+    (missed(flow) - above.map_or(0.0, missed)).max(0.0)
+}
+
+fn rounded(value: f64, to: f64) -> f64 {
+    (value * to).round() / to
+}

@@ -1,0 +1,318 @@
+use std::collections::BTreeSet;
+
+use super::*;
+use crate::directory::{Entry, Particulars};
+use crate::flow::Flow;
+use crate::overview::facts::RegistrationFacts;
+use crate::overview::view::EdgeState;
+
+/// A tree, by a line for each node: `TYPE NAME < PARENT`, each with an entry and a registration, both keys agreeing.
+fn facts(lines: &str) -> Facts {
+    let mut facts = Facts { tree_id: "tree-1".to_owned(), at: 7, ..Facts::default() };
+    for line in lines.lines().map(str::trim).filter(|line| !line.is_empty()) {
+        let (node, parent) =
+            line.split_once(" < ").map_or((line, None), |(node, parent)| (node, Some(parent)));
+        let (kind, id) = node.split_once(' ').unwrap();
+        let kinds = [NodeType::Injection, NodeType::Relay, NodeType::Egress];
+        let kind = *kinds.iter().find(|known| known.name() == kind).unwrap();
+        let at = facts.nodes.entry(id.to_owned()).or_default();
+        at.entry = Some(entry(kind, id, parent));
+        at.registration = Some(registration(kind));
+        at.parent = parent.map(str::to_owned);
+        if let Some(parent) = parent {
+            facts.nodes.entry(parent.to_owned()).or_default().children.insert(id.to_owned());
+        }
+    }
+    facts
+}
+
+fn entry(node_type: NodeType, id: &str, parent: Option<&str>) -> Entry {
+    Entry {
+        node_type,
+        url: format!("http://{id}:7000"),
+        zone: String::new(),
+        status: "active".to_owned(),
+        parent: parent.map(str::to_owned),
+        particulars: Particulars::default(),
+    }
+}
+
+fn registration(kind: NodeType) -> RegistrationFacts {
+    let status = "active".to_owned();
+    RegistrationFacts { node_type: Some(kind), tree_id: Some("tree-1".to_owned()), status }
+}
+
+const TREE: &str = "injection i
+    relay r1 < i
+    egress e1 < r1
+    egress e2 < r1
+    relay r2 < r1
+    egress e3 < r2";
+
+fn with(facts: &mut Facts, id: &str, change: impl FnOnce(&mut Particulars)) {
+    change(&mut facts.nodes.get_mut(id).unwrap().entry.as_mut().unwrap().particulars);
+}
+
+fn of<'a>(overview: &'a Overview, id: &str) -> &'a NodeView {
+    overview.nodes.iter().find(|node| node.id == id).unwrap()
+}
+
+fn edge<'a>(overview: &'a Overview, from: &str, to: &str) -> &'a super::super::view::Edge {
+    overview.edges.iter().find(|edge| edge.from == from && edge.to == to).unwrap()
+}
+
+fn flow(packets: u64, lost: u64) -> Option<Flow> {
+    Some(Flow { ms: 10_000, packets, bytes: packets * 1000, lost })
+}
+
+#[test]
+fn each_node_is_drawn_behind_its_parent() {
+    let overview = make(&facts(TREE));
+    let rows: Vec<String> = overview.nodes.iter().map(|node| format!("{}{}", node.depth, node.id)).collect();
+    assert_eq!(rows, ["0i", "1r1", "2e1", "2e2", "2r2", "3e3"]);
+    assert!(overview.healthy && overview.problems.is_empty() && overview.notes.is_empty(), "{overview:?}");
+    assert_eq!(overview.edges.len(), 5);
+    assert!(overview.nodes.iter().all(|node| node.state == State::Ok && node.why.is_empty()));
+}
+
+#[test]
+fn what_is_wrong_with_a_node_is_said_and_why() {
+    type Change = fn(&mut Facts);
+    let table: [(Change, &str, State, bool, &str); 10] = [
+        (|f| f.nodes.get_mut("e1").unwrap().registration = None, "e1", State::Gone, false, "expired"),
+        (
+            |f| {
+                f.nodes.get_mut("r1").unwrap().children.insert("e9".to_owned());
+                f.nodes.entry("e9".to_owned()).or_default();
+            },
+            "e9",
+            State::Unknown,
+            false,
+            "children:r1",
+        ),
+        (|f| with(f, "e1", |e| e.cut_off = true), "e1", State::CutOff, false, "from its parent r1"),
+        (|f| with(f, "e1", |e| e.draining = true), "e1", State::Draining, true, "takes nobody"),
+        (
+            |f| with(f, "e1", |e| (e.viewers, e.max_viewers) = (5, 5)),
+            "e1",
+            State::Full,
+            true,
+            "all of its 5 places",
+        ),
+        (
+            |f| f.nodes.get_mut("e1").unwrap().registration.as_mut().unwrap().status = "degraded".to_owned(),
+            "e1",
+            State::Degraded,
+            false,
+            "http://e1:7000/status",
+        ),
+        (
+            |f| {
+                f.nodes.get_mut("r1").unwrap().children.remove("e1");
+                f.nodes.get_mut("e1").unwrap().parent = None;
+            },
+            "e1",
+            State::Unattached,
+            true,
+            "nobody's child",
+        ),
+        (
+            |f| {
+                f.nodes.get_mut("r1").unwrap().children.remove("e1");
+                f.nodes.get_mut("e1").unwrap().parent = None;
+                with(f, "e1", |e| e.cut_off = true);
+            },
+            "e1",
+            State::CutOff,
+            false,
+            "it has no parent (parent:e1 is not set)",
+        ),
+        (
+            |f| {
+                f.nodes.get_mut("e1").unwrap().registration.as_mut().unwrap().tree_id =
+                    Some("tree-2".to_owned())
+            },
+            "e1",
+            State::Unknown,
+            false,
+            "tree-2",
+        ),
+        (|f| f.nodes.get_mut("e1").unwrap().entry = None, "e1", State::Ok, true, "directory"),
+    ];
+    for (change, id, state, healthy, why) in table {
+        let mut facts = facts(TREE);
+        change(&mut facts);
+        let overview = make(&facts);
+        let node = of(&overview, id);
+        assert_eq!((node.state, overview.healthy), (state, healthy), "{why}: {overview:#?}");
+        let said = if healthy { &overview.notes } else { &overview.problems };
+        assert!(said.iter().any(|said| said.starts_with(id) && said.contains(why)), "{why}: {said:?}");
+    }
+}
+
+#[test]
+fn what_a_dead_node_said_last_is_true_no_more() {
+    let mut facts = facts(TREE);
+    with(&mut facts, "e1", |e| (e.viewers, e.max_viewers, e.flow) = (12, 300, flow(9, 0)));
+    assert_eq!(make(&facts).viewers, 12);
+    facts.nodes.get_mut("e1").unwrap().registration = None;
+    let overview = make(&facts);
+    let node = of(&overview, "e1");
+    assert_eq!((overview.viewers, node.viewers, node.flow), (0, 0, None));
+    assert_eq!(edge(&overview, "r1", "e1").packets_per_second, None);
+}
+
+#[test]
+fn what_is_left_of_a_node_that_nobody_wants_is_no_problem() {
+    let mut facts = facts(&format!("{TREE}\negress old"));
+    facts.nodes.get_mut("old").unwrap().registration = None;
+    let overview = make(&facts);
+    assert_eq!((of(&overview, "old").state, overview.healthy), (State::Gone, true));
+    assert!(overview.notes.iter().any(|note| note.starts_with("old: ")), "{overview:?}");
+}
+
+#[test]
+fn an_edge_carries_what_its_child_gets_and_loses_what_its_parent_had() {
+    let mut facts = facts(TREE);
+    for (id, flows) in
+        [("i", flow(1000, 0)), ("r1", flow(990, 10)), ("e1", flow(990, 10)), ("e2", flow(890, 110))]
+    {
+        with(&mut facts, id, |entry| entry.flow = flows);
+    }
+    let overview = make(&facts);
+    let of = |from, to| edge(&overview, from, to);
+    assert_eq!((of("i", "r1").packets_per_second, of("i", "r1").loss), (Some(99.0), Some(0.01)));
+    assert_eq!(of("r1", "e1").loss, Some(0.0), "it was lost further up");
+    assert_eq!(of("r1", "e2").loss, Some(0.1));
+    assert_eq!(of("r1", "e1").bits_per_second, Some(792_000.0));
+    assert_eq!(of("r1", "r2").packets_per_second, None, "it does not count");
+    assert!(overview.healthy, "{:?}", overview.problems);
+}
+
+#[test]
+fn an_edge_by_which_nothing_comes_is_a_problem() {
+    let mut facts = facts(TREE);
+    with(&mut facts, "r1", |entry| entry.flow = flow(1000, 0));
+    with(&mut facts, "e1", |entry| entry.flow = flow(0, 0));
+    with(&mut facts, "e2", |entry| entry.flow = Some(Flow { ms: 2000, packets: 0, bytes: 0, lost: 0 }));
+    let overview = make(&facts);
+    assert_eq!(edge(&overview, "r1", "e1").state, EdgeState::Silent);
+    assert_eq!(edge(&overview, "r1", "e2").state, EdgeState::Ok, "it has been there for two seconds");
+    assert_eq!(overview.problems.len(), 1, "{:?}", overview.problems);
+    assert!(
+        overview.problems[0].starts_with("r1 to e1: r1 gets 100 packets a second"),
+        "{:?}",
+        overview.problems
+    );
+    // An injection may send elsewhere.
+    with(&mut facts, "i", |entry| entry.flow = flow(1000, 0));
+    with(&mut facts, "r1", |entry| entry.flow = flow(0, 0));
+    assert!(make(&facts).healthy);
+}
+
+#[test]
+fn keys_that_do_not_agree_are_said_with_what_mends_them() {
+    let mut facts = facts(TREE);
+    facts.nodes.get_mut("e1").unwrap().parent = Some("r2".to_owned());
+    facts.nodes.get_mut("e3").unwrap().parent = None;
+    let overview = make(&facts);
+    let whys: Vec<&str> = overview.problems.iter().map(String::as_str).collect();
+    assert_eq!(whys.len(), 2, "{whys:?}");
+    assert!(whys[0].starts_with("r1 to e1: parent:e1 names r2") && whys[0].contains("SREM children:r1 e1"));
+    assert!(
+        whys[1].starts_with("r2 to e1: children:r2 does not have it")
+            && whys[1].contains("SADD children:r2 e1")
+    );
+    assert_eq!(of(&overview, "e1").parent.as_deref(), Some("r2"), "it takes media from nobody else");
+    assert_eq!(of(&overview, "e3").parent.as_deref(), Some("r2"), "children: alone is how many begin");
+    assert_eq!(edge(&overview, "r2", "e3").state, EdgeState::Ok);
+}
+
+#[test]
+fn a_loop_is_said_once_and_drawn_all_the_same() {
+    let mut facts = facts("injection i\nrelay a < c\nrelay b < a\nrelay c < b\negress e < b");
+    let overview = make(&facts);
+    assert_eq!(overview.nodes.len(), 5);
+    assert_eq!(overview.problems, ["media would go round in a loop: a > b > c > a"]);
+    // Its own child.
+    facts.nodes.get_mut("i").unwrap().children.insert("i".to_owned());
+    assert!(make(&facts).problems.contains(&"media would go round in a loop: i > i".to_owned()));
+}
+
+#[test]
+fn a_tree_without_an_injection_is_none_to_publish_to() {
+    assert!(make(&facts("relay r")).problems.iter().any(|why| why.starts_with("no injection")));
+    let mut dead = facts(TREE);
+    dead.nodes.get_mut("i").unwrap().registration = None;
+    let problems = make(&dead).problems;
+    assert!(problems.iter().any(|why| why.starts_with("no injection")), "{problems:?}");
+    assert!(problems.iter().any(|why| why.starts_with("i: its registration has expired")), "{problems:?}");
+}
+
+#[test]
+fn sessions_say_who_carries_them_and_whether_their_injection_lives() {
+    let mut facts = facts(TREE);
+    let carriers = |ids: &[&str]| Some(ids.iter().map(|id| (*id).to_owned()).collect::<BTreeSet<_>>());
+    let session = |id: &str, injection: &str, carriers| SessionFacts {
+        id: id.to_owned(),
+        injection: Some(injection.to_owned()),
+        carriers,
+        is_live: Some(true),
+        ..SessionFacts::default()
+    };
+    facts.nodes.get_mut("e3").unwrap().registration = None;
+    facts.sessions = vec![session("a", "i", carriers(&["e1", "e3"])), session("b", "i9", None)];
+    let overview = make(&facts);
+    assert_eq!((overview.sessions[0].egresses, overview.sessions[0].orphan), (Some(1), false), "e3 is dead");
+    assert_eq!((overview.sessions[1].egresses, overview.sessions[1].orphan), (None, true));
+    assert!(
+        overview.notes.contains(&"session b: its injection i9 is gone".to_owned()),
+        "{:?}",
+        overview.notes
+    );
+}
+
+#[test]
+fn a_tree_that_is_broken_as_a_whole_has_not_a_thousand_sentences() {
+    let lines: String = (0..1000).map(|n| format!("egress e{n} < r\n")).collect();
+    let mut facts = facts(&format!("injection i\nrelay r < i\n{lines}"));
+    facts.nodes.values_mut().for_each(|node| node.registration = None);
+    let overview = make(&facts);
+    assert_eq!(overview.problems.len(), MOST_SENTENCES + 1);
+    assert!(overview.problems.last().unwrap().starts_with("and "), "{:?}", overview.problems.last());
+}
+
+/// Whatever somebody writes into Redis: all nodes are there once, the parents of all rows are above them or nobody's, and it ends.
+#[test]
+fn any_graph_can_be_drawn() {
+    let mut seed = 1_u64;
+    let mut random = move |below: u64| {
+        seed = seed.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        (seed >> 33) % below
+    };
+    for _ in 0..1000 {
+        let count = 1 + random(12);
+        let name = |n: u64| format!("n{n}");
+        let mut facts = Facts { tree_id: "tree-1".to_owned(), ..Facts::default() };
+        for n in 0..count {
+            let kind = [NodeType::Injection, NodeType::Relay, NodeType::Egress][random(3) as usize];
+            let node = NodeFacts {
+                entry: (random(4) > 0).then(|| entry(kind, &name(n), None)),
+                registration: (random(4) > 0).then(|| registration(kind)),
+                children: (0..random(4)).map(|_| name(random(count))).collect(),
+                parent: (random(2) > 0).then(|| name(random(count + 2))),
+                mountpoints: 0,
+            };
+            facts.nodes.insert(name(n), node);
+        }
+        let overview = make(&facts);
+        let ids: BTreeSet<&String> = overview.nodes.iter().map(|node| &node.id).collect();
+        assert_eq!(ids.len(), overview.nodes.len());
+        assert_eq!(overview.nodes.len(), facts.nodes.len());
+        assert_eq!(overview.healthy, overview.problems.is_empty());
+        for (at, node) in overview.nodes.iter().enumerate().filter(|(_, node)| node.depth > 0) {
+            let above = overview.nodes[..at].iter().find(|above| Some(&above.id) == node.parent.as_ref());
+            assert_eq!(above.map(|above| above.depth + 1), Some(node.depth), "{overview:#?}");
+        }
+    }
+}

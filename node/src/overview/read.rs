@@ -1,0 +1,222 @@
+//! Reads what Redis says of a tree. Some hundred commands at a time, none of which anybody waits for; of what is there only so
+//! much is asked for that the answer has a sound size, however large a tree somebody has written.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use redis::{FromRedisValue, Pipeline, RedisResult, Value};
+
+use super::facts::{Facts, NodeFacts, RegistrationFacts, SessionFacts};
+use crate::commands::Commands;
+use crate::config::LONGEST_NAME;
+use crate::contract::{field, is_session, key};
+use crate::directory::{self, Entry};
+use crate::record::NodeType;
+
+/// Most nodes that are read.
+pub const MOST_NODES: usize = 1_000;
+/// Most sessions that are read.
+pub const MOST_SESSIONS: usize = 500;
+/// With more mountpoints than this, it is not read who carries which session.
+const MOST_MOUNTPOINTS: usize = 20_000;
+/// Most commands at once: others want answers meanwhile.
+const AT_ONCE: usize = 400;
+/// Longest entry of a directory that is read.
+const LONGEST_ENTRY: usize = 4_096;
+
+/// What Redis says of a tree now. An error says what is wrong with Redis and what to do.
+pub async fn read(commands: &Commands, tree_id: &str) -> Result<Facts, String> {
+    let mut first = redis::pipe();
+    first.cmd("HGETALL").arg(key::directory(tree_id));
+    first.cmd("SCARD").arg(key::ACTIVE_MOUNTPOINTS);
+    first.cmd("SMEMBERS").arg(key::session_index(tree_id));
+    // Those that were written by hand are in no index.
+    first.cmd("SDIFF").arg(key::ACTIVE_SESSIONS).arg(key::INDEXED_SESSIONS);
+    let [fields, mountpoints, index, by_hand] = run(commands, first).await?;
+    let entries = directory::read(BTreeMap::from_iter(pairs(&fields)));
+    let mut facts = Facts { tree_id: tree_id.to_owned(), at: now(), ..Facts::default() };
+    nodes(commands, entries, &mut facts).await?;
+    let names: BTreeSet<String> =
+        texts(&index).chain(texts(&by_hand)).filter(|name| is_session(name)).collect();
+    let is_small = number(&mountpoints) <= MOST_MOUNTPOINTS as u64;
+    let carriers = match is_small && !names.is_empty() {
+        true => Some(carriers(commands, &facts).await?),
+        false => None,
+    };
+    sessions(commands, names, carriers, &mut facts).await?;
+    Ok(facts)
+}
+
+/// Nodes: those of the directory, and whoever is named by these, and so on.
+async fn nodes(
+    commands: &Commands,
+    mut entries: BTreeMap<String, Entry>,
+    facts: &mut Facts,
+) -> Result<(), String> {
+    let mut wanted: BTreeSet<String> = entries.keys().filter(|id| is_name(id)).cloned().collect();
+    while !wanted.is_empty() {
+        let room = MOST_NODES - facts.nodes.len();
+        facts.nodes_left_out += wanted.len().saturating_sub(room);
+        let ids: Vec<String> = std::mem::take(&mut wanted).into_iter().take(room).collect();
+        for some in ids.chunks(AT_ONCE / 4) {
+            let mut pipe = redis::pipe();
+            for id in some {
+                let of = [field::node::TYPE, field::node::TREE_ID, field::node::STATUS, field::node::HOST];
+                pipe.cmd("HMGET").arg(key::node(id)).arg(&of);
+                pipe.cmd("SMEMBERS").arg(key::children(id));
+                pipe.cmd("GET").arg(key::parent(id));
+                pipe.cmd("SCARD").arg(key::mountpoints(id));
+            }
+            for (id, answer) in some.iter().zip(answers(commands, pipe).await?.chunks(4)) {
+                let [registration, children, parent, mountpoints] = answer else { continue };
+                let node = NodeFacts {
+                    entry: entries.remove(id),
+                    registration: self::registration(registration),
+                    children: texts(children).filter(|name| is_name(name)).collect(),
+                    parent: text(parent)
+                        .map(|parent| parent.trim().to_owned())
+                        .filter(|parent| is_name(parent)),
+                    mountpoints: number(mountpoints).try_into().unwrap_or(u32::MAX),
+                };
+                wanted.extend(node.children.iter().chain(&node.parent).cloned());
+                facts.nodes.insert(id.clone(), node);
+            }
+        }
+        wanted.retain(|id| !facts.nodes.contains_key(id));
+        if facts.nodes.len() >= MOST_NODES {
+            facts.nodes_left_out += wanted.len();
+            return Ok(());
+        }
+    }
+    Ok(())
+}
+
+/// The egresses of the tree that carry each session.
+async fn carriers(commands: &Commands, facts: &Facts) -> Result<BTreeMap<String, BTreeSet<String>>, String> {
+    let mut pipe = redis::pipe();
+    pipe.cmd("SMEMBERS").arg(key::ACTIVE_MOUNTPOINTS);
+    let [members] = run(commands, pipe).await?;
+    let mut carriers: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
+    for member in texts(&members) {
+        // A name of a session has no colon in it.
+        let Some((egress, session)) = member.rsplit_once(':') else { continue };
+        if facts.nodes.contains_key(egress) {
+            carriers.entry(session.to_owned()).or_default().insert(egress.to_owned());
+        }
+    }
+    Ok(carriers)
+}
+
+async fn sessions(
+    commands: &Commands,
+    names: BTreeSet<String>,
+    mut carriers: Option<BTreeMap<String, BTreeSet<String>>>,
+    facts: &mut Facts,
+) -> Result<(), String> {
+    facts.sessions_left_out = names.len().saturating_sub(MOST_SESSIONS);
+    let names: Vec<String> = names.into_iter().take(MOST_SESSIONS).collect();
+    for some in names.chunks(AT_ONCE / 2) {
+        let mut pipe = redis::pipe();
+        for name in some {
+            let of = [
+                field::session::TREE_ID,
+                field::session::INJECTION_NODE_ID,
+                field::session::VIDEO_CODEC,
+                field::session::CREATED_AT,
+            ];
+            pipe.cmd("HMGET").arg(key::session(name)).arg(&of);
+            // One that carries it knows whether media comes.
+            let carrier = carriers.as_ref().and_then(|all| all.get(name)?.first());
+            let at = key::mountpoint(carrier.map_or("", |id| id), name);
+            pipe.cmd("HGET").arg(at).arg(field::mountpoint::ACTIVE);
+        }
+        for (name, answer) in some.iter().zip(answers(commands, pipe).await?.chunks(2)) {
+            let [hash, active] = answer else { continue };
+            let [tree, injection, codec, created] = row(hash);
+            if tree.is_some_and(|tree| tree != facts.tree_id) {
+                continue;
+            }
+            facts.sessions.push(SessionFacts {
+                id: name.clone(),
+                injection,
+                codec,
+                created: created.and_then(|created| created.parse().ok()),
+                carriers: carriers.as_mut().map(|all| all.remove(name).unwrap_or_default()),
+                is_live: text(active).map(|active| active == "true"),
+            });
+        }
+    }
+    Ok(())
+}
+
+/// `None`: it has expired, or never was.
+fn registration(hash: &Value) -> Option<RegistrationFacts> {
+    let [node_type, tree_id, status, host] = row(hash);
+    if [&node_type, &tree_id, &status, &host].into_iter().all(Option::is_none) {
+        return None;
+    }
+    let kinds = [NodeType::Injection, NodeType::Relay, NodeType::Egress];
+    Some(RegistrationFacts {
+        node_type: kinds.into_iter().find(|kind| node_type.as_deref() == Some(kind.name())),
+        tree_id,
+        status: status.map_or_else(|| "active".to_owned(), |status| status.chars().take(200).collect()),
+    })
+}
+
+async fn run<const N: usize>(commands: &Commands, pipe: Pipeline) -> Result<[Value; N], String> {
+    let values = answers(commands, pipe).await?;
+    values.try_into().map_err(|_| "Redis gave another number of answers than it was asked for".to_owned())
+}
+
+/// One value for each command; a key of another type has nothing.
+async fn answers(commands: &Commands, mut pipe: Pipeline) -> Result<Vec<Value>, String> {
+    pipe.ignore_errors();
+    let results: Vec<RedisResult<Value>> = commands.run(&pipe).await?;
+    let value = |result: RedisResult<Value>| match result {
+        Ok(value) => Ok(value),
+        Err(error) if error.code() == Some("WRONGTYPE") => Ok(Value::Nil),
+        Err(error) => Err(format!("the tree cannot be read: {error}; see docs/operations.md, *Redis*")),
+    };
+    results.into_iter().map(value).collect()
+}
+
+fn is_name(name: &str) -> bool {
+    (1..=LONGEST_NAME).contains(&name.len()) && !name.chars().any(|c| c.is_whitespace() || c.is_control())
+}
+
+fn text(value: &Value) -> Option<String> {
+    crate::redis::script::text(value)
+}
+
+fn texts(value: &Value) -> impl Iterator<Item = String> {
+    let items: &[Value] = match value {
+        Value::Array(items) => items,
+        Value::Set(items) => items,
+        _ => &[],
+    };
+    items.iter().filter_map(text)
+}
+
+fn pairs(value: &Value) -> Vec<(String, String)> {
+    let all: Vec<String> = texts(value).collect();
+    let pairs = all.chunks_exact(2).map(|pair| (pair[0].clone(), pair[1].clone()));
+    pairs.filter(|(_, entry)| entry.len() <= LONGEST_ENTRY).collect()
+}
+
+fn row<const N: usize>(value: &Value) -> [Option<String>; N] {
+    let mut fields = match value {
+        Value::Array(items) => items.iter().map(text).collect(),
+        _ => Vec::new(),
+    };
+    fields.resize(N, None);
+    let row: Result<[Option<String>; N], _> = fields.try_into();
+    row.unwrap_or_else(|_| std::array::from_fn(|_| None))
+}
+
+fn number(value: &Value) -> u64 {
+    u64::from_redis_value(value.clone()).unwrap_or_default()
+}
+
+fn now() -> u64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_millis() as u64)
+}

@@ -1,0 +1,244 @@
+//! One door for a whole tree: `/watch/{sid}`, at every node, sends a viewer to an egress that carries the session and has room.
+//!
+//! - [`Redirector`]: knows the tree ([`Directory`]) and decides ([`choice`](crate::directory::choice)); what becomes of a request is an
+//!   [`Outcome`].
+//! - [`router`]: the routes: a browser is redirected to the viewers' page, a player's WHEP offer to the endpoint, and a program
+//!   that accepts JSON is told. `answer`: how that looks by HTTP.
+//! - `viewer`: who asks, so that it goes where it was.
+
+mod answer;
+mod counts;
+mod viewer;
+
+use std::fmt;
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::time::Instant;
+
+use axum::Router;
+use axum::extract::rejection::PathRejection;
+use axum::extract::{Path, RawQuery, State};
+use axum::http::{HeaderMap, Method};
+use axum::response::Response;
+use axum::routing::get;
+
+use crate::config::{NodeConfig, RedisConfig};
+use crate::directory::choice::{Wish, choose};
+use crate::directory::{Carriers, Directory, Entry};
+use crate::http::wish;
+use crate::muffled::Muffled;
+
+pub use answer::elsewhere;
+use counts::Counts;
+pub use counts::Redirects;
+use viewer::Viewer;
+
+/// The route, as the router knows it: it has no token, since it says no more than where to ask.
+pub const ROUTE: &str = "/watch/{session}";
+/// Its methods.
+const METHODS: &str = "GET, HEAD, POST, OPTIONS";
+/// Address of a node as it is seen from [`ROUTE`]: where that is all that is known, and right behind every proxy.
+pub const BESIDE: &str = "..";
+
+/// Asks the egress that this node is, if it is one: its entry, as long as it carries the session.
+pub type Own = dyn Fn(&str) -> Option<Entry> + Send + Sync;
+
+/// Where viewers are sent to.
+pub struct Redirector {
+    node_id: String,
+    zone: String,
+    tree_id: String,
+    redis: Option<RedisConfig>,
+    directory: OnceLock<Directory>,
+    own: OnceLock<Box<Own>>,
+    counts: Counts,
+    started: Instant,
+    muffled: Mutex<Muffled>,
+}
+
+/// What becomes of a viewer.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Outcome {
+    /// It is to go there.
+    Go {
+        /// Name of the egress.
+        node: String,
+        /// And what is known of it.
+        entry: Box<Entry>,
+    },
+    /// Nobody carries the session.
+    Unknown,
+    /// Whoever carries it has no room.
+    Full,
+    /// It cannot be found out; why.
+    Unavailable(String),
+}
+
+impl fmt::Debug for Redirector {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Redirector of {}", self.node_id)
+    }
+}
+
+impl Redirector {
+    /// Of a node.
+    pub fn new(config: &NodeConfig) -> Redirector {
+        let redis = config.tree.as_ref().map(|tree| tree.redis.clone());
+        Redirector::of([&config.node_id, &config.tree_id, &config.zone], redis)
+    }
+
+    /// Of a node by these names: its own, its tree's, its zone's.
+    pub fn of([node_id, tree_id, zone]: [&str; 3], redis: Option<RedisConfig>) -> Redirector {
+        Redirector {
+            node_id: node_id.to_owned(),
+            zone: zone.to_owned(),
+            tree_id: tree_id.to_owned(),
+            redis,
+            directory: OnceLock::new(),
+            own: OnceLock::new(),
+            counts: Counts::default(),
+            started: Instant::now(),
+            muffled: Mutex::default(),
+        }
+    }
+
+    /// The node is an egress itself, and this is how it is asked.
+    pub fn is_egress(&self, own: Box<Own>) {
+        let _ = self.own.set(own);
+    }
+
+    /// Who there is in the tree; `None` without one. To be called within a runtime.
+    pub fn directory(&self) -> Option<&Directory> {
+        let redis = self.redis.as_ref()?;
+        Some(self.directory.get_or_init(|| Directory::new(redis.clone(), &self.tree_id)))
+    }
+
+    /// How often viewers were sent somewhere, and where, for the metrics.
+    pub fn redirects(&self) -> Redirects {
+        self.counts.redirects()
+    }
+
+    /// Where a viewer is to go. Without a zone of its own it is in the node's.
+    pub async fn find(&self, session: &str, wish: Wish<'_>) -> Outcome {
+        let own = self.own.get().map(|own| own(session));
+        let read = match self.directory() {
+            Some(directory) => directory.carriers(session).await,
+            None => Ok(Arc::default()),
+        };
+        let zone = if wish.zone.is_empty() { &self.zone } else { wish.zone };
+        let outcome = decide(read, &self.node_id, own, &Wish { zone, ..wish });
+        self.counts.count(&outcome);
+        if let Outcome::Unavailable(why) = &outcome {
+            let mut muffled = self.muffled.lock().unwrap_or_else(PoisonError::into_inner);
+            if muffled.may(self.started.elapsed()).is_some() {
+                tracing::warn!("viewers cannot be sent to an egress: {why}");
+            }
+        }
+        outcome
+    }
+
+    /// Another egress for a viewer that this one cannot serve.
+    pub async fn find_other(&self, session: &str, query: Option<&str>, headers: &HeaderMap) -> Outcome {
+        let viewer = Viewer::of(query, headers);
+        self.find(session, Wish { not: Some(&self.node_id), ..viewer.wish() }).await
+    }
+}
+
+/// What follows from what is known. `own`: what this node is itself, which it knows best; `None`: no egress.
+fn decide(
+    read: Result<Arc<Carriers>, String>,
+    node_id: &str,
+    own: Option<Option<Entry>>,
+    wish: &Wish<'_>,
+) -> Outcome {
+    let (mut carriers, why) = match read {
+        Ok(carriers) => (carriers, None),
+        Err(why) => (Arc::default(), Some(why)),
+    };
+    match own {
+        Some(Some(entry)) => drop(Arc::make_mut(&mut carriers).insert(node_id.to_owned(), entry)),
+        // What Redis says of us is old.
+        Some(None) if carriers.contains_key(node_id) => {
+            drop(Arc::make_mut(&mut carriers).remove(node_id));
+        }
+        _ => {}
+    }
+    let go = |node: &str| {
+        Some(Outcome::Go { node: node.to_owned(), entry: Box::new(carriers.get(node)?.clone()) })
+    };
+    match (choose(&carriers, wish).and_then(go), why) {
+        (Some(go), _) => go,
+        (None, Some(why)) => Outcome::Unavailable(why),
+        (None, None) if carriers.is_empty() => Outcome::Unknown,
+        (None, None) => Outcome::Full,
+    }
+}
+
+/// The routes.
+pub fn router(redirector: Arc<Redirector>) -> Router {
+    let methods = get(watch).post(watch).options(async || wish::options(METHODS, Some(wish::SDP), None));
+    Router::new().route(ROUTE, methods).with_state(redirector)
+}
+
+async fn watch(
+    State(redirector): State<Arc<Redirector>>,
+    session: Result<Path<String>, PathRejection>,
+    RawQuery(query): RawQuery,
+    method: Method,
+    headers: HeaderMap,
+) -> Response {
+    let viewer = Viewer::of(query.as_deref(), &headers);
+    // A name that is no text is no session's.
+    let session = session.map_or_else(|_| String::new(), |Path(session)| session);
+    let outcome = redirector.find(&session, viewer.wish()).await;
+    answer::answer(&outcome, &session, &viewer, answer::Form::of(&method, &headers))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::directory::Particulars;
+    use crate::record::NodeType;
+
+    fn egress(viewers: u32) -> Entry {
+        Entry {
+            node_type: NodeType::Egress,
+            url: "http://e".to_owned(),
+            zone: String::new(),
+            status: "active".to_owned(),
+            parent: None,
+            particulars: Particulars { viewers, max_viewers: 10, ..Particulars::default() },
+        }
+    }
+
+    fn decided(read: Result<&[(&str, u32)], &str>, own: Option<Option<Entry>>) -> String {
+        let carriers = |nodes: &[(&str, u32)]| {
+            Arc::new(nodes.iter().map(|(id, viewers)| ((*id).to_owned(), egress(*viewers))).collect())
+        };
+        let read = read.map(carriers).map_err(str::to_owned);
+        match decide(read, "me", own, &Wish::default()) {
+            Outcome::Go { node, .. } => node,
+            Outcome::Unknown => "unknown".to_owned(),
+            Outcome::Full => "full".to_owned(),
+            Outcome::Unavailable(why) => why,
+        }
+    }
+
+    #[test]
+    fn a_node_knows_itself_best() {
+        assert_eq!(decided(Ok(&[]), None), "unknown");
+        assert_eq!(decided(Ok(&[("e", 3)]), None), "e");
+        assert_eq!(decided(Ok(&[("e", 10)]), None), "full");
+        assert_eq!(decided(Ok(&[("me", 3)]), Some(None)), "unknown", "what Redis says of us is old");
+        assert_eq!(decided(Ok(&[("me", 3), ("e", 3)]), Some(None)), "e");
+        assert_eq!(decided(Ok(&[("me", 3)]), Some(Some(egress(10)))), "full");
+        assert_eq!(decided(Ok(&[("me", 10)]), Some(Some(egress(3)))), "me");
+    }
+
+    #[test]
+    fn an_egress_needs_no_redis_to_send_viewers_to_itself() {
+        assert_eq!(decided(Err("away"), None), "away");
+        assert_eq!(decided(Err("away"), Some(None)), "away");
+        assert_eq!(decided(Err("away"), Some(Some(egress(3)))), "me");
+        assert_eq!(decided(Err("away"), Some(Some(egress(10)))), "away", "there may be room elsewhere");
+    }
+}

@@ -1,0 +1,145 @@
+//! `/watch/{sid}` at a node that is no egress: who is sent where, who stays, and who is told what.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Instant;
+
+use axum::Router;
+use node::directory::{Entry, Particulars};
+use node::http::{Access, guard, serve};
+use node::record::NodeType;
+use node::secret::Secret;
+use node::watch::{self, Redirector};
+use tokio::net::TcpListener;
+
+use crate::common::*;
+
+/// An egress as Redis has it, which carries `show`.
+async fn egress(server: &Server, id: &str, zone: &str, particulars: Particulars) {
+    let entry = Entry {
+        node_type: NodeType::Egress,
+        url: format!("http://{id}.example"),
+        zone: zone.to_owned(),
+        status: "active".to_owned(),
+        parent: None,
+        particulars,
+    };
+    server.run(&format!("HSET directory:tree-1 {id} {}", entry.text())).await;
+    server.run(&format!("SET node:{id} there")).await;
+    server.run(&format!("SADD mountpoints:active {id}:show")).await;
+}
+
+fn seats(viewers: u32) -> Particulars {
+    Particulars { viewers, max_viewers: 300, ..Particulars::default() }
+}
+
+/// A node with nothing but the door, which needs a token for all else.
+async fn door(server: &Server) -> SocketAddr {
+    let redirector = Redirector::of(["relay-1", "tree-1", "eu"], Some(config(server).redis));
+    let secret = Some(Secret::new("hunter2-hunter2"));
+    let access = Access {
+        token: secret.clone(),
+        reading: secret,
+        own: vec![watch::ROUTE.to_owned()],
+        ..Access::default()
+    };
+    let routes = guard(Router::new().merge(watch::router(Arc::new(redirector))), access);
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    tokio::spawn(serve(listener, routes, Arc::default(), std::future::pending()));
+    address
+}
+
+struct Answer {
+    status: u16,
+    location: String,
+    cookie: Option<String>,
+    again: Option<String>,
+    body: String,
+}
+
+async fn ask(door: SocketAddr, method: &'static str, path: &str, headers: &[(&str, &str)]) -> Answer {
+    let mut request = ureq::http::Request::builder().method(method).uri(format!("http://{door}{path}"));
+    for (name, value) in headers {
+        request = request.header(*name, *value);
+    }
+    let request = request.body(if method == "POST" { "v=0\r\n" } else { "" }).unwrap();
+    let asking = tokio::task::spawn_blocking(move || {
+        let agent: ureq::Agent =
+            ureq::Agent::config_builder().http_status_as_error(false).max_redirects(0).build().into();
+        agent.run(request).unwrap()
+    });
+    let mut response = asking.await.unwrap();
+    let header = |name: &str| response.headers().get(name).map(|value| value.to_str().unwrap().to_owned());
+    Answer {
+        status: response.status().as_u16(),
+        location: header("location").unwrap_or_default(),
+        cookie: header("set-cookie"),
+        again: header("retry-after"),
+        body: response.body_mut().read_to_string().unwrap(),
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn one_door_sends_viewers_where_they_can_watch() {
+    let server = Server::start("").await;
+    egress(&server, "egress-1", "eu", seats(0)).await;
+    egress(&server, "egress-2", "eu", seats(0)).await;
+    egress(&server, "egress-3", "us", seats(0)).await;
+    let door = door(&server).await;
+
+    // A browser goes to a page, a player to an endpoint, those without a name spread over the zone.
+    let page = ask(door, "GET", "/watch/show", &[("Accept", "text/html")]).await;
+    assert_eq!(page.status, 307, "{}", page.body);
+    assert!(page.location.ends_with(".example/?id=show"), "{}", page.location);
+    let offer = [("Content-Type", "application/sdp")];
+    let mut seen = std::collections::BTreeSet::new();
+    for _ in 0..40 {
+        let answer = ask(door, "POST", "/watch/show", &offer).await;
+        assert_eq!(answer.status, 307);
+        seen.insert(answer.location);
+    }
+    let both = ["egress-1", "egress-2"].map(|id| format!("http://{id}.example/whep/endpoint/show"));
+    assert_eq!(seen, both.into());
+
+    // Whoever is known stays, by either name, and is told elsewhere only when it must leave.
+    let cookie = page.cookie.unwrap();
+    let cookie = cookie.split(';').next().unwrap();
+    let at = page.location.split(['/', '.']).nth(2).unwrap().to_owned();
+    for _ in 0..10 {
+        let answer = ask(door, "GET", "/watch/show", &[("Cookie", cookie)]).await;
+        assert_eq!(answer.location, page.location);
+    }
+    let other = ask(door, "GET", &format!("/watch/show?not={at}"), &[("Cookie", cookie)]).await;
+    assert_ne!(other.location, page.location);
+    let told = |answer: Answer| serde_json::from_str::<serde_json::Value>(&answer.body).unwrap();
+    let json = [("Accept", "application/json")];
+    let keyed = told(ask(door, "GET", "/watch/show?viewer=me&zone=us", &json).await);
+    assert_eq!(keyed["node"], "egress-3");
+    assert_eq!(keyed["whep"], "http://egress-3.example/whep/endpoint/show");
+
+    // Full, and then nothing.
+    egress(&server, "egress-1", "eu", seats(300)).await;
+    egress(&server, "egress-2", "eu", Particulars { draining: true, ..seats(0) }).await;
+    let began = Instant::now();
+    while ask(door, "GET", "/watch/show?viewer=me", &[]).await.location != "http://egress-3.example/?id=show"
+    {
+        assert!(began.elapsed() < LONG, "what fills up is seen");
+        tokio::time::sleep(ms(20)).await;
+    }
+    egress(&server, "egress-3", "us", seats(300)).await;
+    let mut answer = ask(door, "GET", "/watch/show", &[]).await;
+    while answer.status == 307 {
+        assert!(began.elapsed() < LONG, "all are full");
+        tokio::time::sleep(ms(20)).await;
+        answer = ask(door, "GET", "/watch/show", &[]).await;
+    }
+    assert_eq!((answer.status, answer.again.as_deref()), (503, Some("10")), "{}", answer.body);
+    let answer = ask(door, "GET", "/watch/other", &[]).await;
+    assert_eq!(answer.status, 404);
+    assert!(answer.body.contains("no egress carries"), "{}", answer.body);
+    let answer = ask(door, "GET", "/watch/other", &[("Accept", "text/html")]).await;
+    assert!(answer.status == 404 && answer.body.contains("no such broadcast"), "{}", answer.body);
+    assert_eq!(ask(door, "OPTIONS", "/watch/show", &[]).await.status, 204);
+    assert_eq!(ask(door, "DELETE", "/watch/show", &[("Host", "127.0.0.1")]).await.status, 405);
+}

@@ -1,0 +1,245 @@
+//! `relay-ctl tree`: what can be typed, and what it does.
+
+use std::io::IsTerminal;
+use std::process::ExitCode;
+use std::time::{Duration, Instant};
+
+use clap::{Args, Subcommand};
+use node::asking::Asking;
+use node::cli::Failure;
+use node::config::{ConfigError, WholeTreeConfig, environment};
+use node::drain::DrainView;
+use node::overview::Overview;
+
+use super::arguments::interval;
+use super::{NOT_HEALTHY, UNKNOWN, WAIT, show};
+use crate::config::{DEFAULT_API_PORT, RelaySettings};
+use crate::tree::{self, Emptying, Moved, Paint, Source};
+
+/// How often `status --wait` looks.
+const POLL: Duration = Duration::from_millis(500);
+/// How long an answer may take unless told otherwise.
+const ANSWER: Duration = Duration::from_secs(5);
+
+#[derive(Args)]
+pub(super) struct TreeArgs {
+    #[command(flatten)]
+    from: From,
+    #[command(subcommand)]
+    what: Option<TreeCommand>,
+}
+
+#[derive(Subcommand)]
+enum TreeCommand {
+    /// Say whether all is well. Exit code 0: healthy; 1: not healthy; 2: the tree cannot be read
+    Status {
+        /// Wait until the tree is healthy, or until --timeout [then 60 by default]
+        #[arg(long)]
+        wait: bool,
+    },
+    /// List the sessions
+    Sessions,
+    /// Empty a node before it is taken away: it takes nobody any more, and gives away whom it has
+    Drain {
+        /// Node
+        #[arg(value_name = "NODE")]
+        id: String,
+        /// Relay that takes the children of the one that is drained
+        #[arg(long, value_name = "NODE")]
+        to: Option<String>,
+        /// Wait until nobody is left, or until --timeout [then 60 by default]; exit code 1 if somebody is
+        #[arg(long)]
+        wait: bool,
+        /// Have it serve as before
+        #[arg(long, conflicts_with_all = ["wait", "to"])]
+        undo: bool,
+    },
+    /// Give a node another parent while media flows: the new one sends before the old one ends. Needs Redis
+    Move {
+        /// Node
+        #[arg(value_name = "NODE")]
+        id: String,
+        /// New parent
+        #[arg(long, value_name = "NODE")]
+        to: String,
+    },
+    /// Check the tree, and ask every node what ails it. Exit code 1 if something does
+    Doctor,
+}
+
+/// Where the tree is read.
+#[derive(Args)]
+struct From {
+    /// Ask this node for the tree, instead of Redis
+    #[arg(long, global = true, value_name = "ADDRESS:PORT or URL")]
+    node: Option<String>,
+    /// Redis that has the tree, without a password [env: REDIS_URL, REDIS_HOST, REDIS_PASSWORD]
+    #[arg(long, global = true, value_name = "URL")]
+    redis_url: Option<String>,
+    /// File with the password for Redis [env: REDIS_PASSWORD_FILE]
+    #[arg(long, global = true, value_name = "FILE")]
+    redis_password_file: Option<String>,
+    /// File with the certificate authority of Redis, PEM [env: REDIS_CA]
+    #[arg(long, global = true, value_name = "FILE")]
+    redis_ca: Option<String>,
+    /// Tree [default: tree-1] [env: TREE_ID]
+    #[arg(long, global = true, value_name = "NAME")]
+    tree_id: Option<String>,
+    /// File with the nodes' token [env: API_TOKEN_FILE, or the token itself: API_TOKEN; READ_TOKEN]
+    #[arg(long, global = true, value_name = "FILE")]
+    api_token_file: Option<String>,
+    /// File with the settings of a node of the tree, of which these are taken [env: CONFIG]
+    #[arg(long, global = true, value_name = "FILE")]
+    config: Option<String>,
+    /// Print JSON
+    #[arg(long, global = true)]
+    json: bool,
+    /// Seconds to wait for an answer [default: 5]
+    #[arg(long, global = true, value_name = "SECONDS", value_parser = interval)]
+    timeout: Option<Duration>,
+}
+
+impl From {
+    fn config(&self) -> Result<WholeTreeConfig, Failure> {
+        let given = [
+            ("--redis-url", &self.redis_url),
+            ("--redis-password-file", &self.redis_password_file),
+            ("--redis-ca", &self.redis_ca),
+            ("--tree-id", &self.tree_id),
+            ("--api-token-file", &self.api_token_file),
+            ("--config", &self.config),
+        ];
+        if let (Some(_), Some(_)) = (&self.node, &self.redis_url) {
+            let why = "--node and --redis-url both say where the tree is read; leave one of them out";
+            return Err(ConfigError(why.to_owned()).into());
+        }
+        let flags: Vec<String> = given
+            .into_iter()
+            .filter_map(|(flag, value)| Some([flag.to_owned(), value.clone()?]))
+            .flatten()
+            .collect();
+        let config = node::config::whole_tree::<RelaySettings>(&flags, environment, DEFAULT_API_PORT)?;
+        for warning in &config.warnings {
+            eprintln!("relay-ctl: {warning}");
+        }
+        Ok(config)
+    }
+}
+
+pub(super) fn run(arguments: TreeArgs) -> Result<ExitCode, Failure> {
+    let config = arguments.from.config()?;
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .map_err(|error| Failure::Other(format!("no runtime: {error}")))?;
+    runtime.block_on(carry_out(arguments, config))
+}
+
+async fn carry_out(arguments: TreeArgs, config: WholeTreeConfig) -> Result<ExitCode, Failure> {
+    let TreeArgs { from, what } = arguments;
+    let waits =
+        matches!(&what, Some(TreeCommand::Status { wait: true } | TreeCommand::Drain { wait: true, .. }));
+    let whole = from.timeout.unwrap_or(if waits { WAIT } else { ANSWER });
+    let asking = Asking::new(config.token.clone(), if waits { ANSWER } else { whole });
+    let source = Source::new(from.node.as_deref(), &config);
+    let (json, paint) = (from.json, paint());
+    let Some(what) = what else {
+        let overview = read(&source, &asking).await?;
+        return show::print(json, &overview, |overview| tree::overview(overview, paint));
+    };
+    match what {
+        TreeCommand::Status { wait } => status(&source, &asking, wait.then_some(whole), json, paint).await,
+        TreeCommand::Sessions => {
+            let overview = read(&source, &asking).await?;
+            match json {
+                true => show::print(true, &overview.sessions, |_| String::new()),
+                false => show::print(false, &overview, |overview| tree::sessions(overview, paint)),
+            }
+        }
+        TreeCommand::Drain { id, to, wait, undo } => {
+            let overview = read(&source, &asking).await?;
+            let wanted = match undo {
+                true => Emptying::Undo,
+                false => Emptying::Begin { to: to.as_deref(), wait: wait.then_some(whole) },
+            };
+            let view = tree::drain(&overview, &asking, &id, wanted).await.map_err(Failure::Other)?;
+            show::print(json, &view, |view| emptied(&id, view))?;
+            let is_left = wait && view.state != "drained";
+            Ok(if is_left { ExitCode::from(NOT_HEALTHY) } else { ExitCode::SUCCESS })
+        }
+        TreeCommand::Move { id, to } => {
+            let Source::Redis { commands, .. } = &source else {
+                let why =
+                    "`move` writes into Redis; name it with --redis-url or REDIS_URL (and leave out --node)";
+                return Err(ConfigError(why.to_owned()).into());
+            };
+            let overview = read(&source, &asking).await?;
+            let moved =
+                tree::move_node(&overview, commands, &asking, &id, &to).await.map_err(Failure::Other)?;
+            show::print(json, &moved, moved_words)
+        }
+        TreeCommand::Doctor => {
+            let overview = read(&source, &asking).await?;
+            let findings = tree::examine(&overview, &asking).await;
+            show::print(json, &findings, |findings| show::printable(&node::doctor::text(findings)))?;
+            Ok(node::doctor::verdict(&findings))
+        }
+    }
+}
+
+/// Colours for who looks at a terminal and does not mind (no-color.org).
+fn paint() -> Paint {
+    let refused = environment("NO_COLOR").is_some_and(|value| !value.is_empty());
+    Paint(std::io::stdout().is_terminal() && !refused)
+}
+
+async fn read(source: &Source, asking: &Asking) -> Result<Overview, Failure> {
+    source.read(asking).await.map_err(Failure::Other)
+}
+
+async fn status(
+    source: &Source,
+    asking: &Asking,
+    wait: Option<Duration>,
+    json: bool,
+    paint: Paint,
+) -> Result<ExitCode, Failure> {
+    let deadline = Instant::now() + wait.unwrap_or_default();
+    loop {
+        let found = source.read(asking).await;
+        let healthy = found.as_ref().is_ok_and(|overview| overview.healthy);
+        if !healthy && Instant::now() < deadline {
+            tokio::time::sleep(POLL).await;
+            continue;
+        }
+        return match found {
+            Ok(overview) => {
+                show::print(json, &overview, |overview| tree::standing(overview, paint))?;
+                Ok(if healthy { ExitCode::SUCCESS } else { ExitCode::from(NOT_HEALTHY) })
+            }
+            Err(why) => {
+                eprintln!("relay-ctl: {}", show::printable(&why));
+                Ok(ExitCode::from(UNKNOWN))
+            }
+        };
+    }
+}
+
+fn emptied(id: &str, view: &DrainView) -> String {
+    let to = view.to.as_ref().map(|to| format!(" to {to}")).unwrap_or_default();
+    let mut text = match view.state.as_str() {
+        "no" => format!("{id}: serves as before"),
+        "drained" => format!("{id}: drained; nobody is left, and it can be stopped"),
+        _ => format!("{id}: draining{to}, {} left", view.left),
+    };
+    if let Some(problem) = &view.problem {
+        text.push_str(&format!("; {problem}"));
+    }
+    show::printable(&text)
+}
+
+fn moved_words(moved: &Moved) -> String {
+    let from = if moved.from.is_empty() { String::new() } else { format!(" from {}", moved.from.join(", ")) };
+    let note = moved.note.as_ref().map(|note| format!("\nnote     {note}")).unwrap_or_default();
+    show::printable(&format!("{}: moved{from} to {}{note}", moved.node, moved.to))
+}

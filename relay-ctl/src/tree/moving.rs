@@ -1,0 +1,180 @@
+//! A node gets another parent while media flows. It is made before it is broken: the new parent sends already when the child
+//! begins to take media from it, and no more from the old one, which goes on until then and a moment longer.
+
+use std::time::{Duration, Instant};
+
+use node::asking::Asking;
+use node::commands::Commands;
+use node::contract::{channel, key};
+use node::event::Event;
+use node::overview::{NodeView, Overview, State};
+use node::record::NodeType;
+use redis::Pipeline;
+use serde::Serialize;
+
+use super::find;
+
+/// How long the new parent is waited for.
+const SENDS_WITHIN: Duration = Duration::from_secs(5);
+/// How often it is asked.
+const POLL: Duration = Duration::from_millis(100);
+
+/// What was done.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Moved {
+    /// The node.
+    pub node: String,
+    /// Its parents before.
+    pub from: Vec<String>,
+    /// Its parent now.
+    pub to: String,
+    /// What could not be seen.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub note: Option<String>,
+}
+
+/// Parents that a node has, if it may have this one instead.
+fn check<'a>(overview: &'a Overview, id: &str, to: &str) -> Result<Vec<&'a str>, String> {
+    let (node, parent) = (find(overview, id)?, find(overview, to)?);
+    if node.node_type == Some(NodeType::Injection) {
+        return Err(format!("{id} is an injection, which has no parent"));
+    }
+    match (parent.node_type, parent.state) {
+        (Some(NodeType::Egress), _) => return Err(format!("{to} is an egress, which has no children")),
+        (_, State::Gone | State::Unknown) => {
+            return Err(format!("{to} is not there: {}", parent.why.first().map_or("", |why| why)));
+        }
+        (_, State::Draining) => return Err(format!("{to} takes nobody any more: it is being drained")),
+        _ => {}
+    }
+    let above =
+        |node: &'a NodeView| overview.nodes.iter().find(|other| Some(&other.id) == node.parent.as_ref());
+    // As many steps as there are nodes: a loop that is there already has an end, too.
+    let way = std::iter::successors(Some(parent), |node| above(node)).take(overview.nodes.len());
+    if way.into_iter().any(|node| node.id == id) {
+        return Err(format!("{to} is {id} itself or below it; media would go round in a loop"));
+    }
+    let edges = overview.edges.iter().filter(|edge| edge.to == id);
+    let parents: Vec<&str> = edges.map(|edge| edge.from.as_str()).collect();
+    if parents == [to] {
+        return Err(format!("{to} is the parent of {id} already"));
+    }
+    Ok(parents)
+}
+
+/// The new parent is to send.
+fn make(id: &str, to: &str) -> Pipeline {
+    let mut pipe = redis::pipe();
+    pipe.sadd(key::children(to), id).ignore();
+    publish(&mut pipe, to, Event::ChildAdded { node_id: to.to_owned(), child_id: id.to_owned() });
+    pipe
+}
+
+/// The child takes media from it, and the others send no more. At one moment; in a Cluster in this order.
+fn switch(id: &str, to: &str, from: &[&str]) -> Pipeline {
+    let mut pipe = redis::pipe();
+    pipe.atomic();
+    pipe.set(key::parent(id), to).ignore();
+    for old in from.iter().filter(|old| **old != to) {
+        pipe.srem(key::children(old), id).ignore();
+    }
+    let new_parent = Some(to.to_owned());
+    publish(&mut pipe, id, Event::ParentChanged { node_id: id.to_owned(), new_parent });
+    for old in from.iter().filter(|old| **old != to) {
+        let event = Event::ChildRemoved { node_id: (*old).to_owned(), child_id: id.to_owned() };
+        publish(&mut pipe, old, event);
+    }
+    pipe
+}
+
+/// Servers without keyspace notifications tell nobody of a key.
+fn publish(pipe: &mut Pipeline, node: &str, event: Event) {
+    let text = serde_json::to_string(&event).unwrap_or_default();
+    pipe.publish(channel::topology(node), text).ignore();
+}
+
+/// Moves it. An error is one line; what had been done before it is undone by nobody, and harms nobody: the new parent sends what
+/// the child does not take.
+pub async fn move_node(
+    overview: &Overview,
+    commands: &Commands,
+    asking: &Asking,
+    id: &str,
+    to: &str,
+) -> Result<Moved, String> {
+    let from = check(overview, id, to)?;
+    commands.run::<()>(&make(id, to)).await?;
+    let note = sends(asking, find(overview, to)?, id).await;
+    commands.run::<()>(&switch(id, to, &from)).await?;
+    let from = from.into_iter().filter(|old| *old != to).map(str::to_owned).collect();
+    Ok(Moved { node: id.to_owned(), from, to: to.to_owned(), note })
+}
+
+/// Waits until the new parent has the child; gives what keeps that from being known.
+async fn sends(asking: &Asking, parent: &NodeView, id: &str) -> Option<String> {
+    let Some(url) = &parent.url else {
+        return Some(format!("{} could not be asked whether it sends", parent.id));
+    };
+    let began = Instant::now();
+    loop {
+        let why = match asking.get::<serde_json::Value>(&format!("{url}/status")).await {
+            Ok(status) => {
+                let of = |list: &serde_json::Value| {
+                    list.as_array().is_some_and(|all| all.iter().any(|one| one == id))
+                };
+                // A relay says whom it sends to; an injection whom it has.
+                let forwarding = &status["forwarding"]["children"];
+                let children =
+                    if forwarding.is_null() { &status["topology"]["children"] } else { forwarding };
+                if of(children) {
+                    return None;
+                }
+                format!("{} did not say within {} s that it sends to {id}", parent.id, SENDS_WITHIN.as_secs())
+            }
+            Err(error) => return Some(format!("{} could not be asked whether it sends: {error}", parent.id)),
+        };
+        if began.elapsed() > SENDS_WITHIN {
+            return Some(why);
+        }
+        tokio::time::sleep(POLL).await;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::tree::samples::tree;
+
+    #[test]
+    fn a_node_is_moved_where_it_can_be() {
+        let mut tree = tree();
+        assert_eq!(check(&tree, "e2", "r1"), Ok(vec!["r2"]));
+        assert_eq!(check(&tree, "r2", "i"), Ok(vec!["r1"]));
+        for (node, to, why) in [
+            ("e9", "r1", "has no node e9"),
+            ("e1", "r9", "has no node r9"),
+            ("e1", "r1", "already"),
+            ("e1", "e2", "no children"),
+            ("i", "r1", "injection"),
+            ("r1", "r2", "loop"),
+            ("r1", "r1", "loop"),
+        ] {
+            let said = check(&tree, node, to).unwrap_err();
+            assert!(said.contains(why) && !said.contains('\n'), "{node} {to}: {said}");
+        }
+        tree.nodes[3].state = State::Draining;
+        assert!(check(&tree, "e1", "r2").unwrap_err().contains("drained"));
+        tree.nodes[3].state = State::Gone;
+        assert!(check(&tree, "e1", "r2").unwrap_err().contains("not there"));
+    }
+
+    #[test]
+    fn it_is_made_before_it_is_broken() {
+        let words =
+            |pipe: &Pipeline| String::from_utf8_lossy(&pipe.get_packed_pipeline()).replace("\r\n", " ");
+        let (first, then) = (words(&make("e2", "r1")), words(&switch("e2", "r1", &["r2", "r1"])));
+        assert!(first.contains("SADD $11 children:r1 $2 e2") && !first.contains("SREM"), "{first}");
+        assert!(then.find("parent:e2").unwrap() < then.find("children:r2").unwrap(), "{then}");
+        assert!(then.contains("MULTI") && !then.contains("children:r1"), "{then}");
+    }
+}

@@ -1,0 +1,231 @@
+//! `relay-ctl tree` shows, checks and changes a whole tree from a machine that reaches its Redis, or one of its nodes. A real
+//! Redis, and relays that run.
+#![allow(clippy::unwrap_used, reason = "a test's helpers fail like the test")]
+
+mod common;
+
+use std::io::{BufRead, BufReader, Write};
+use std::net::{TcpListener, TcpStream};
+use std::process::{Child, Command, Output, Stdio};
+use std::time::{Duration, Instant};
+
+use common::{Daemon, run, text};
+
+struct Redis {
+    port: u16,
+    process: Child,
+}
+
+impl Redis {
+    fn start() -> Redis {
+        let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+        let process = Command::new("redis-server")
+            .args(["--port", &port.to_string(), "--bind", "127.0.0.1", "--save", "", "--dir", "/tmp"])
+            .stdout(Stdio::null())
+            .spawn()
+            .expect("redis-server is not installed: run `cargo xtask setup`");
+        let redis = Redis { port, process };
+        until("Redis", || TcpStream::connect(("127.0.0.1", port)).is_ok());
+        redis
+    }
+
+    fn url(&self) -> String {
+        format!("redis://127.0.0.1:{}", self.port)
+    }
+
+    /// A command, its words parted by spaces; the first line of what it says.
+    fn say(&self, command: &str) -> String {
+        let mut connection = TcpStream::connect(("127.0.0.1", self.port)).unwrap();
+        write!(connection, "{command}\r\n").unwrap();
+        let mut line = String::new();
+        BufReader::new(connection).read_line(&mut line).unwrap();
+        assert!(!line.starts_with('-'), "{command}: {line}");
+        line.trim().to_owned()
+    }
+}
+
+impl Drop for Redis {
+    fn drop(&mut self) {
+        let _ = self.process.kill();
+        let _ = self.process.wait();
+    }
+}
+
+fn until(what: &str, is: impl Fn() -> bool) {
+    let began = Instant::now();
+    while !is() {
+        assert!(began.elapsed() < Duration::from_secs(20), "{what}");
+        std::thread::sleep(Duration::from_millis(20));
+    }
+}
+
+/// An injection and an egress, written by hand, and two relays: relay-1 below the injection, the egress below relay-1.
+struct Stage {
+    redis: Redis,
+    relays: Vec<Daemon>,
+}
+
+impl Stage {
+    fn set() -> Stage {
+        let redis = Redis::start();
+        for (id, kind) in [("injection-1", "injection"), ("egress-1", "egress")] {
+            let ports = "audioPort 5002 videoPort 5004";
+            redis.say(&format!(
+                "HSET node:{id} id {id} type {kind} treeId tree-1 host 127.0.0.1 {ports} status active"
+            ));
+        }
+        for command in [
+            "SADD children:injection-1 relay-1 relay-2",
+            "SET parent:relay-1 injection-1",
+            "SET parent:relay-2 injection-1",
+            "SADD children:relay-1 egress-1",
+            "SET parent:egress-1 relay-1",
+            "SADD sessions:active show",
+            "HSET session:show treeId tree-1 injectionNodeId injection-1 audioSsrc 1 videoSsrc 2",
+        ] {
+            redis.say(command);
+        }
+        let relays = ["relay-1", "relay-2"].map(|id| {
+            Daemon::start(&["--node-id", id, "--node-host", "127.0.0.1", "--redis-url", &redis.url()], &[])
+        });
+        let stage = Stage { redis, relays: relays.into() };
+        for id in ["relay-1", "relay-2"] {
+            until(id, || stage.redis.say(&format!("HEXISTS directory:tree-1 {id}")) == ":1");
+        }
+        stage
+    }
+
+    fn by_redis(&self, arguments: &[&str]) -> Output {
+        run(&[&["tree"], arguments, &["--redis-url", &self.redis.url()]].concat(), &[])
+    }
+
+    fn by_node(&self, arguments: &[&str]) -> Output {
+        run(&[&["tree"], arguments, &["--node", &self.relays[1].api]].concat(), &[])
+    }
+}
+
+fn code(output: &Output) -> Option<i32> {
+    output.status.code()
+}
+
+#[test]
+fn a_tree_is_seen_from_anywhere() {
+    let stage = Stage::set();
+    for output in [stage.by_redis(&[]), stage.by_node(&[])] {
+        let drawn = text(&output.stdout);
+        assert_eq!(code(&output), Some(0), "{drawn}{}", text(&output.stderr));
+        let names: Vec<&str> = drawn
+            .lines()
+            .filter_map(|line| line.split("  ").next())
+            .filter(|name| name.contains('-'))
+            .collect();
+        for name in ["injection-1", "├─ relay-1", "│  └─ egress-1", "└─ relay-2"] {
+            assert!(drawn.lines().any(|line| line.starts_with(name)), "{name}: {names:?} {drawn}");
+        }
+        assert!(drawn.starts_with("tree-1: healthy · 4 nodes · 1 session"), "{drawn}");
+        assert!(!drawn.contains('\x1b'), "this is no terminal: {drawn:?}");
+    }
+    // By HTTP for whoever asks, and as a page for a browser.
+    let (status, json) = stage.relays[0].get("/tree");
+    assert_eq!(status, 200, "{json}");
+    let asked: serde_json::Value = serde_json::from_str(&json).unwrap();
+    let printed = stage.by_redis(&["--json"]);
+    let printed: serde_json::Value = serde_json::from_str(&text(&printed.stdout)).unwrap();
+    assert_eq!(asked["nodes"].as_array().unwrap().len(), 4);
+    assert_eq!(printed["edges"], asked["edges"]);
+    let sessions = text(&stage.by_node(&["sessions"]).stdout);
+    assert!(
+        sessions.lines().any(|line| line.starts_with("show ") && line.contains("not started")),
+        "{sessions}"
+    );
+
+    let output = stage.by_redis(&["status", "--wait"]);
+    assert_eq!(code(&output), Some(0), "{}", text(&output.stdout));
+    stage.redis.say("SADD children:relay-1 egress-9");
+    let output = stage.by_redis(&["status"]);
+    let said = text(&output.stdout);
+    assert_eq!(code(&output), Some(1), "{said}");
+    assert!(said.contains("NOT healthy") && said.contains("egress-9: nobody has registered"), "{said}");
+    // What a node has read is shown for a second.
+    until("a node says so, too", || code(&stage.by_node(&["status"])) == Some(1));
+    assert_eq!(code(&stage.by_node(&["status", "--wait", "--timeout", "1"])), Some(1));
+    let output = stage.by_redis(&["doctor"]);
+    let said = text(&output.stdout);
+    assert_eq!(code(&output), Some(1), "{said}");
+    assert!(said.contains("FAIL tree-1: egress-9") && said.contains("relay-1: "), "{said}");
+}
+
+#[test]
+fn nobody_there_is_2_and_bad_usage_64() {
+    let nobody = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().to_string();
+    let redis = format!("redis://{nobody}");
+    for place in [["--node", &nobody], ["--redis-url", &redis]] {
+        let output = run(&[&["tree", "status"], &place[..]].concat(), &[]);
+        let why = text(&output.stderr);
+        assert_eq!((code(&output), why.lines().count()), (Some(2), 1), "{why}");
+        let output = run(&[&["tree"], &place[..]].concat(), &[]);
+        assert_eq!(code(&output), Some(1), "{}", text(&output.stderr));
+    }
+    let both = run(&["tree", "--node", &nobody, "--redis-url", &redis], &[]);
+    assert_eq!(code(&both), Some(64), "{}", text(&both.stderr));
+    let no_redis = run(&["tree", "move", "a", "--to", "b", "--node", &nobody], &[]);
+    assert_eq!(code(&no_redis), Some(64), "{}", text(&no_redis.stderr));
+    // A node that is in no tree says so.
+    let alone = Daemon::start(&[], &[]);
+    let output = run(&["tree", "--node", &alone.api], &[]);
+    assert!(text(&output.stderr).contains("in no tree"), "{}", text(&output.stderr));
+}
+
+#[test]
+fn a_node_is_moved_and_drained_by_its_name() {
+    let stage = Stage::set();
+    let output = stage.by_redis(&["move", "egress-1", "--to", "relay-2"]);
+    let said = text(&output.stdout);
+    assert_eq!(code(&output), Some(0), "{said}{}", text(&output.stderr));
+    assert!(said.starts_with("egress-1: moved from relay-1 to relay-2") && !said.contains("note"), "{said}");
+    assert_eq!(stage.redis.say("SISMEMBER children:relay-1 egress-1"), ":0");
+    assert_eq!(stage.redis.say("SISMEMBER children:relay-2 egress-1"), ":1");
+    let again = stage.by_redis(&["move", "egress-1", "--to", "relay-2"]);
+    assert!(text(&again.stderr).contains("already"), "{}", text(&again.stderr));
+    until("the old one ends", || !stage.relays[0].get("/topology").1.contains("egress-1"));
+
+    let output = stage.by_node(&["drain", "relay-1"]);
+    let said = text(&output.stdout);
+    assert_eq!(code(&output), Some(0), "{said}{}", text(&output.stderr));
+    assert!(said.starts_with("relay-1: drain"), "{said}");
+    until("it is seen", || {
+        let drawn = text(&stage.by_node(&[]).stdout);
+        drawn.lines().any(|line| line.contains("relay-1") && line.contains("draining"))
+    });
+    let output = stage.by_node(&["drain", "relay-1", "--undo"]);
+    assert!(text(&output.stdout).starts_with("relay-1: serves as before"), "{}", text(&output.stderr));
+    let nobody = stage.by_node(&["drain", "relay-7"]);
+    assert!(
+        code(&nobody) == Some(1) && text(&nobody.stderr).contains("no node relay-7"),
+        "{}",
+        text(&nobody.stderr)
+    );
+}
+
+#[test]
+fn the_tree_is_for_who_has_a_token_and_the_page_for_all() {
+    let redis = Redis::start();
+    let guarded = [("API_TOKEN", common::SECRET)];
+    let daemon = Daemon::start(&["--redis-url", &redis.url(), "--node-host", "127.0.0.1"], &guarded);
+    assert_eq!(daemon.get("/tree").0, 401, "it shows more than a node's own");
+    let output = run(&["tree", "--node", &daemon.api], &[]);
+    assert!(text(&output.stderr).contains("wants a token"), "{}", text(&output.stderr));
+    let output = run(&["tree", "--node", &daemon.api], &guarded);
+    assert_eq!(code(&output), Some(0), "{}", text(&output.stderr));
+    let agent: ureq::Agent = ureq::Agent::config_builder().proxy(None).build().into();
+    let page = agent.get(format!("http://{}/tree", daemon.api)).header("Accept", "text/html").call();
+    let mut page = page.unwrap();
+    assert_eq!(page.headers()["vary"], "Accept");
+    assert!(page.headers().contains_key("content-security-policy"));
+    let html = page.body_mut().read_to_string().unwrap();
+    assert!(
+        html.starts_with("<!doctype html>") && !html.contains("relay-1") && !html.contains("http://127"),
+        "{html}"
+    );
+    let _ = std::io::stdout().flush();
+}
