@@ -39,7 +39,7 @@ healthy 7071 relay-1 relay
 healthy 7073 egress-1 egress
 check "what serves viewers" "$EGRESS_SERVER" "$(get 7073 /status .server | tr -d '"')"
 check "the relay's data plane" tc "$(get 7071 /status .dataplane.mode | tr -d '"')"
-check "why this one" 'no xdp: eth0 cannot transmit XDP frames' "$(get 7071 /status .dataplane.modeReason | tr -d '"')"
+check "why this one" 'no xdp: eth0 cannot transmit XDP frames' "$(get 7071 /status .dataplane.modeReason | tr -d '"' | cut -d : -f 1,2)"
 
 say "the tree: injection-1 -> relay-1 -> egress-1"
 redis SADD children:injection-1 relay-1
