@@ -11,6 +11,7 @@ mod a_child_that_moves_is_moved;
 mod a_full_read_mends_what_was_missed;
 mod a_hung_server_is_noticed;
 mod a_key_of_the_wrong_type_is_said;
+mod a_large_tree_has_a_sound_size;
 mod a_plain_command_takes_effect_at_once;
 mod a_read_only_replica_is_read;
 mod a_redis_cluster_is_followed;
