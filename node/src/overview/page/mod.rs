@@ -20,5 +20,5 @@ const PAGE: &str = concat!(
 
 /// The page.
 pub fn page() -> Response {
-    crate::http::page(PAGE.to_owned(), &[])
+    crate::http::page(PAGE.to_owned(), &[], crate::http::Reaches::ItsNode)
 }
