@@ -122,7 +122,7 @@ async fn viewers_page(State(egress): Shared) -> Response {
 /// What can be watched, for the page that lists it: nothing that only operators need.
 fn broadcasts(egress: &Egress) -> Value {
     let notices = egress.notices();
-    let of = |id: &String| json!({ "sessionId": id, "active": notices.is_active(id) });
+    let of = |id: &String| json!({ "sessionId": id, "active": notices.is_active(id), "viewers": egress.audience().of(id) });
     notices.sessions().iter().map(of).collect()
 }
 

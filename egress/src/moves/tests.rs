@@ -139,7 +139,7 @@ fn in_a_thousand_worlds_nobody_is_sent_where_no_room_is_and_all_arrive() {
             })
             .collect();
         let room: u32 = places.values().map(|(taken, most)| most - taken).sum();
-        let left = count.saturating_sub(room as usize);
+        let left = usize::saturating_sub(count, room as usize);
         let mut world = World { places, seen: Places::new(), viewers: viewers(count, true), refused: 0 };
         world.look();
         let (fails, lag) = (if seed % 4 == 0 { 0.3 } else { 0.0 }, dice.random_range(1..150));

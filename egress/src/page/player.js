@@ -15,18 +15,17 @@ const seen = window.seen = { state: "", joins: 0, connects: 0, framesDecoded: 0,
 
 // What is known; `describe` says what of it a viewer reads.
 const known = { refused: "", token: Boolean(token), exists: true, ended: false, active: true, cutOff: false, connection: "none",
-  picture: "none yet" };
+  picture: "none yet", held: false };
 // The attempt that counts, the time of the next one, how many failed in a row, when the last began.
 let join = null, retry = null, tries = 0, began = 0;
 
 function learn(news) {
   Object.assign(known, news);
-  const [state, kind, cover] = describe(known);
-  seen.state = state;
-  if ($("state").textContent !== state) $("state").textContent = state;
-  $("state").className = kind;
-  $("cover").hidden = !cover;
-  if ($("cover").textContent !== cover) $("cover").textContent = cover;
+  // What has ended is waited for, and plays when it is back.
+  if (!known.exists) known.held = false;
+  const said = describe(known);
+  seen.state = said.is;
+  say(said);
 }
 
 function drop() {
@@ -39,9 +38,9 @@ function drop() {
 }
 
 // Later: each time twice as long, and never all viewers at the same moment. `after`: seconds that the server asked for.
-function again(after = 0) {
+function again(after = 0, connection = "lost") {
   drop();
-  learn({ connection: "lost" });
+  learn({ connection });
   const wait = Math.max(Math.min(500 * 2 ** tries++, 8000), after * 1000);
   retry = setTimeout(connect, wait * (after ? 1 + Math.random() / 2 : 0.5 + Math.random()));
 }
@@ -94,7 +93,7 @@ function failed(status, after) {
   if (status === 401 || status === 403) { drop(); return learn({ refused: "private", connection: "none" }); }
   if (status === 406) { drop(); return learn({ refused: "format", connection: "none" }); }
   if (status === 404) return over();
-  again(after);
+  again(after, status ? "refused" : "lost");
 }
 
 function changed(mine) {
@@ -122,11 +121,6 @@ function changed(mine) {
 async function rejoin(mine, spread = 0) {
   if (mine && (mine !== join || (await mine.asked()) !== "lost" || mine !== join)) return;
   begin(mine?.at, spread);
-}
-
-function play() {
-  video.play().catch(() => { video.muted = true; return video.play(); }).catch(() => {});
-  controls();
 }
 
 // What the browser is told by nobody else: that a session has ended, stalls, or is back.

@@ -13,6 +13,8 @@ use openssl::ssl::{SslConnector, SslMethod};
 const CONNECTED: Duration = Duration::from_secs(5);
 /// The relation of `Link` to the events of an egress of ours.
 const EVENTS: &str = "urn:x-media-tree:events";
+/// How often a request is sent on.
+const REDIRECTIONS: usize = 3;
 /// For an answer.
 const PATIENCE: Duration = Duration::from_secs(30);
 
@@ -56,21 +58,17 @@ impl Endpoint {
     /// Offers; with `on_behalf_of` as a proxy does that this client has asked.
     pub fn offer(&self, sdp: &str, on_behalf_of: Option<&str>) -> Result<Answer> {
         let headers = headers(self.token.as_deref(), on_behalf_of);
-        let answer = self.url.request(
-            "POST",
-            &[&headers[..], &["Content-Type: application/sdp".into()]].concat(),
-            sdp,
-        )?;
+        let headers = [&headers[..], &["Content-Type: application/sdp".into()]].concat();
+        let (at, answer) = self.url.followed("POST", &headers, sdp)?;
         if answer.status != 201 {
             return Ok(Answer::Refused(answer.status, answer.body));
         }
-        let url =
-            self.url.relative(header(&answer.head, "location").next().context("a 201 without Location")?)?;
+        let url = at.relative(header(&answer.head, "location").next().context("a 201 without Location")?)?;
         let events = header(&answer.head, "link").find(|link| link.contains(EVENTS));
         let events = events.and_then(|link| link.split(['<', '>']).nth(1));
         let resource = Resource {
             url,
-            events: events.map(|events| self.url.relative(events)).transpose()?,
+            events: events.map(|events| at.relative(events)).transpose()?,
             token: self.token.clone(),
             on_behalf_of: on_behalf_of.map(str::to_owned),
         };
@@ -171,6 +169,19 @@ impl Url {
         let found = (self.host(), self.port()?).to_socket_addrs();
         let found = found.with_context(|| format!("looking up {}", self.host()))?.next();
         found.with_context(|| format!("{} has no address", self.host()))
+    }
+
+    /// What comes of a request, and from where: it is made again where it is sent to (307, 308), with the same credentials.
+    fn followed(&self, method: &str, headers: &[String], body: &str) -> Result<(Self, Response)> {
+        let mut at = self.clone();
+        for _ in 0..=REDIRECTIONS {
+            let answer = at.request(method, headers, body)?;
+            if !matches!(answer.status, 307 | 308) {
+                return Ok((at, answer));
+            }
+            at = at.relative(header(&answer.head, "location").next().context("a 307 without Location")?)?;
+        }
+        bail!("{method} {} is sent on and on", self.path)
     }
 
     fn request(&self, method: &str, headers: &[String], body: &str) -> Result<Response> {

@@ -11,6 +11,7 @@ mod egress_added_while_viewers_watch;
 mod gstreamers_player_plays;
 mod many_watch_while_others_come_and_go;
 mod nodes_killed_in_mid_broadcast;
+mod one_door;
 mod over_ipv6;
 mod redis_loses_its_data;
 mod two_relays_in_a_chain;

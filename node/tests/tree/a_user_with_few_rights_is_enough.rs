@@ -8,7 +8,7 @@ use node::tree::Tree;
 use crate::common::*;
 
 const USERS: &str = "user default off\nuser admin on >secret ~* &* +@all\n\
-    user node on >hidden %R~children:* %R~parent:* ~node:* ~directory:* %R~session:* %R~sessions:* \
+    user node on >hidden %R~children:* %R~parent:* ~node:* ~directory:* ~sweeper:* %R~session:* %R~sessions:* \
     %R~mountpoints:* \
     &topology:* &sessions:* &__keyspace@* \
     +get +exists +smembers +sismember +hgetall +hmget +multi +exec +hset +pexpire +del +hdel \
