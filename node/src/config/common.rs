@@ -85,14 +85,6 @@ pub const TOPOLOGY_GRACE: Setting = Setting {
     help: "Seconds that children and sessions are kept when Redis has lost its data",
     ..Setting::NEW
 };
-/// `sweep-after`.
-pub const SWEEP_AFTER: Setting = Setting {
-    name: "sweep-after",
-    value: "SECONDS",
-    default: "600",
-    help: "Seconds that a node has to be gone until what it left in Redis, its sessions too, is taken out; 0: never by this node",
-    ..Setting::NEW
-};
 /// `drain-limit`.
 pub const DRAIN_LIMIT: Setting = Setting {
     name: "drain-limit",
@@ -100,6 +92,14 @@ pub const DRAIN_LIMIT: Setting = Setting {
     default: "egress 10; injection, relay 0",
     help: "Seconds that a node which is told to end (SIGTERM) may take to give away its viewers, children or \
            publications; 0: it ends at once",
+    ..Setting::NEW
+};
+/// `sweep-after`.
+pub const SWEEP_AFTER: Setting = Setting {
+    name: "sweep-after",
+    value: "SECONDS",
+    default: "600",
+    help: "Seconds that a node has to be gone until what it left in Redis, its sessions too, is taken out; 0: never by this node",
     ..Setting::NEW
 };
 /// `api`.
@@ -195,8 +195,8 @@ pub const COMMON: &[&Setting] = &[
     &REDIS_PASSWORD_FILE,
     &REDIS_CA,
     &TOPOLOGY_GRACE,
-    &SWEEP_AFTER,
     &DRAIN_LIMIT,
+    &SWEEP_AFTER,
     &API,
     &API_PORT,
     &API_TOKEN_FILE,

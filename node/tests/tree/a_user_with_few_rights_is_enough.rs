@@ -9,7 +9,7 @@ use crate::common::*;
 
 const USERS: &str = "user default off\nuser admin on >secret ~* &* +@all\n\
     user node on >hidden %R~children:* %R~parent:* ~node:* ~directory:* ~sweeper:* %R~session:* %R~sessions:* \
-     %R~mountpoints:* \
+    %R~mountpoints:* \
     &topology:* &sessions:* &__keyspace@* \
     +get +exists +smembers +sismember +hgetall +hmget +multi +exec +hset +pexpire +del +hdel \
     +subscribe +unsubscribe +ping +config|get +config|set";
