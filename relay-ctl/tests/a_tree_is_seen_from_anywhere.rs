@@ -4,8 +4,9 @@
 
 mod common;
 
+use std::cell::Cell;
 use std::io::{BufRead, BufReader, Write};
-use std::net::{TcpListener, TcpStream};
+use std::net::{TcpListener, TcpStream, UdpSocket};
 use std::process::{Child, Command, Output, Stdio};
 use std::time::{Duration, Instant};
 
@@ -139,6 +140,7 @@ fn a_tree_is_seen_from_anywhere() {
         "{sessions}"
     );
 
+    flows(&stage);
     let output = stage.by_redis(&["status", "--wait"]);
     assert_eq!(code(&output), Some(0), "{}", text(&output.stdout));
     stage.redis.say("SADD children:relay-1 egress-9");
@@ -153,6 +155,31 @@ fn a_tree_is_seen_from_anywhere() {
     let said = text(&output.stdout);
     assert_eq!(code(&output), Some(1), "{said}");
     assert!(said.contains("FAIL tree-1: egress-9") && said.contains("relay-1: "), "{said}");
+}
+
+/// Every tenth packet is lost on the way to relay-1: that is seen at the edge that leads there.
+fn flows(stage: &Stage) {
+    let status: serde_json::Value = serde_json::from_str(&stage.relays[0].get("/status").1).unwrap();
+    let port = status["network"]["videoPort"].as_u64().unwrap();
+    let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
+    let sequence = Cell::new(0_u16);
+    until("loss at the edge", || {
+        for _ in 0..20 {
+            let number = sequence.replace(sequence.get() + 1);
+            if number % 10 != 5 {
+                let [high, low] = number.to_be_bytes();
+                let head = [0x80, 96, high, low, 0, 0, 0, 0, 0, 0, 0, 2, 1, 2, 3, 4];
+                socket.send_to(&head, format!("127.0.0.1:{port}")).unwrap();
+            }
+        }
+        let seen: serde_json::Value =
+            serde_json::from_str(&text(&stage.by_redis(&["--json"]).stdout)).unwrap();
+        let edge = seen["edges"].as_array().unwrap().iter().find(|edge| edge["to"] == "relay-1").unwrap();
+        let loss = edge["loss"].as_f64();
+        loss.is_some_and(|loss| (0.05..0.15).contains(&loss)) && edge["packetsPerSecond"].as_f64() > Some(0.0)
+    });
+    let drawn = text(&stage.by_redis(&[]).stdout);
+    assert!(drawn.lines().any(|line| line.contains("relay-1 ") && line.ends_with("% lost")), "{drawn}");
 }
 
 #[test]

@@ -20,6 +20,8 @@ pub struct Facts {
     pub sessions: Vec<SessionFacts>,
     /// How many there are besides, which were not read.
     pub sessions_left_out: usize,
+    /// Why some of it could not be.
+    pub unread: Option<String>,
 }
 
 /// A node.

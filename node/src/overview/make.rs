@@ -23,7 +23,7 @@ pub fn make(facts: &Facts) -> Overview {
     let nodes: Vec<NodeView> = order.rows.iter().map(|(id, depth)| node(facts, &edges, id, *depth)).collect();
     let sessions: Vec<SessionView> =
         facts.sessions.iter().map(|session| self::session(facts, session)).collect();
-    let (mut problems, mut notes) = (order.loops, Vec::new());
+    let (mut problems, mut notes) = (order.loops, Vec::from_iter(facts.unread.clone()));
     for node in &nodes {
         let sentence = |why: &String| format!("{}: {why}", node.id);
         let list = if is_problem(node, &edges) { &mut problems } else { &mut notes };

@@ -30,17 +30,22 @@ pub async fn read(commands: &Commands, tree_id: &str) -> Result<Facts, String> {
     first.cmd("HGETALL").arg(key::directory(tree_id));
     first.cmd("SCARD").arg(key::ACTIVE_MOUNTPOINTS);
     first.cmd("SMEMBERS").arg(key::session_index(tree_id));
-    // Those that were written by hand are in no index.
-    first.cmd("SDIFF").arg(key::ACTIVE_SESSIONS).arg(key::INDEXED_SESSIONS);
-    let [fields, mountpoints, index, by_hand] = run(commands, first).await?;
-    let entries = directory::read(BTreeMap::from_iter(pairs(&fields)));
+    first.cmd("SMEMBERS").arg(key::ACTIVE_SESSIONS);
+    first.cmd("SMEMBERS").arg(key::INDEXED_SESSIONS);
     let mut facts = Facts { tree_id: tree_id.to_owned(), at: now(), ..Facts::default() };
+    let [fields, mountpoints, index, active, indexed] = run(commands, first, &mut facts).await?;
+    if let (Some(why), Value::Nil) = (&facts.unread, &fields) {
+        return Err(format!("the tree cannot be read: {why}"));
+    }
+    let entries = directory::read(BTreeMap::from_iter(pairs(&fields)));
     nodes(commands, entries, &mut facts).await?;
-    let names: BTreeSet<String> =
-        texts(&index).chain(texts(&by_hand)).filter(|name| is_session(name)).collect();
-    let is_small = number(&mountpoints) <= MOST_MOUNTPOINTS as u64;
+    // Those that were written by hand are in no index, and may be of another tree.
+    let indexed: BTreeSet<String> = texts(&indexed).collect();
+    let by_hand = texts(&active).filter(|name| !indexed.contains(name));
+    let names: BTreeSet<String> = texts(&index).chain(by_hand).filter(|name| is_session(name)).collect();
+    let is_small = mountpoints != Value::Nil && number(&mountpoints) <= MOST_MOUNTPOINTS as u64;
     let carriers = match is_small && !names.is_empty() {
-        true => Some(carriers(commands, &facts).await?),
+        true => Some(carriers(commands, &mut facts).await?),
         false => None,
     };
     sessions(commands, names, carriers, &mut facts).await?;
@@ -54,10 +59,12 @@ async fn nodes(
     facts: &mut Facts,
 ) -> Result<(), String> {
     let mut wanted: BTreeSet<String> = entries.keys().filter(|id| is_name(id)).cloned().collect();
+    let mut left_out = BTreeSet::new();
     while !wanted.is_empty() {
-        let room = MOST_NODES - facts.nodes.len();
-        facts.nodes_left_out += wanted.len().saturating_sub(room);
-        let ids: Vec<String> = std::mem::take(&mut wanted).into_iter().take(room).collect();
+        let mut ids: Vec<String> = std::mem::take(&mut wanted).into_iter().collect();
+        // Should there be too many, those count most that have the others below them.
+        ids.sort_by_key(|id| entries.get(id).is_some_and(|entry| entry.node_type == NodeType::Egress));
+        left_out.extend(ids.split_off(ids.len().min(MOST_NODES - facts.nodes.len())));
         for some in ids.chunks(AT_ONCE / 4) {
             let mut pipe = redis::pipe();
             for id in some {
@@ -67,7 +74,7 @@ async fn nodes(
                 pipe.cmd("GET").arg(key::parent(id));
                 pipe.cmd("SCARD").arg(key::mountpoints(id));
             }
-            for (id, answer) in some.iter().zip(answers(commands, pipe).await?.chunks(4)) {
+            for (id, answer) in some.iter().zip(answers(commands, pipe, facts).await?.chunks(4)) {
                 let [registration, children, parent, mountpoints] = answer else { continue };
                 let node = NodeFacts {
                     entry: entries.remove(id),
@@ -82,20 +89,20 @@ async fn nodes(
                 facts.nodes.insert(id.clone(), node);
             }
         }
-        wanted.retain(|id| !facts.nodes.contains_key(id));
-        if facts.nodes.len() >= MOST_NODES {
-            facts.nodes_left_out += wanted.len();
-            return Ok(());
-        }
+        wanted.retain(|id| !facts.nodes.contains_key(id) && !left_out.contains(id));
     }
+    facts.nodes_left_out = left_out.len();
     Ok(())
 }
 
 /// The egresses of the tree that carry each session.
-async fn carriers(commands: &Commands, facts: &Facts) -> Result<BTreeMap<String, BTreeSet<String>>, String> {
+async fn carriers(
+    commands: &Commands,
+    facts: &mut Facts,
+) -> Result<BTreeMap<String, BTreeSet<String>>, String> {
     let mut pipe = redis::pipe();
     pipe.cmd("SMEMBERS").arg(key::ACTIVE_MOUNTPOINTS);
-    let [members] = run(commands, pipe).await?;
+    let [members] = run(commands, pipe, facts).await?;
     let mut carriers: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
     for member in texts(&members) {
         // A name of a session has no colon in it.
@@ -128,9 +135,9 @@ async fn sessions(
             // One that carries it knows whether media comes.
             let carrier = carriers.as_ref().and_then(|all| all.get(name)?.first());
             let at = key::mountpoint(carrier.map_or("", |id| id), name);
-            pipe.cmd("HGET").arg(at).arg(field::mountpoint::ACTIVE);
+            pipe.cmd("HMGET").arg(at).arg(&[field::mountpoint::ACTIVE]);
         }
-        for (name, answer) in some.iter().zip(answers(commands, pipe).await?.chunks(2)) {
+        for (name, answer) in some.iter().zip(answers(commands, pipe, facts).await?.chunks(2)) {
             let [hash, active] = answer else { continue };
             let [tree, injection, codec, created] = row(hash);
             if tree.is_some_and(|tree| tree != facts.tree_id) {
@@ -142,7 +149,7 @@ async fn sessions(
                 codec,
                 created: created.and_then(|created| created.parse().ok()),
                 carriers: carriers.as_mut().map(|all| all.remove(name).unwrap_or_default()),
-                is_live: text(active).map(|active| active == "true"),
+                is_live: row::<1>(active)[0].as_ref().map(|active| active == "true"),
             });
         }
     }
@@ -163,21 +170,32 @@ fn registration(hash: &Value) -> Option<RegistrationFacts> {
     })
 }
 
-async fn run<const N: usize>(commands: &Commands, pipe: Pipeline) -> Result<[Value; N], String> {
-    let values = answers(commands, pipe).await?;
+async fn run<const N: usize>(
+    commands: &Commands,
+    pipe: Pipeline,
+    facts: &mut Facts,
+) -> Result<[Value; N], String> {
+    let values = answers(commands, pipe, facts).await?;
     values.try_into().map_err(|_| "Redis gave another number of answers than it was asked for".to_owned())
 }
 
-/// One value for each command; a key of another type has nothing.
-async fn answers(commands: &Commands, mut pipe: Pipeline) -> Result<Vec<Value>, String> {
+/// One value for each command; a key of another type has nothing, nor one that may not be read, which is remembered.
+async fn answers(commands: &Commands, mut pipe: Pipeline, facts: &mut Facts) -> Result<Vec<Value>, String> {
     pipe.ignore_errors();
     let results: Vec<RedisResult<Value>> = commands.run(&pipe).await?;
-    let value = |result: RedisResult<Value>| match result {
+    let mut value = |result: RedisResult<Value>| match result {
         Ok(value) => Ok(value),
         Err(error) if error.code() == Some("WRONGTYPE") => Ok(Value::Nil),
-        Err(error) => Err(format!("the tree cannot be read: {error}; see docs/operations.md, *Redis*")),
+        Err(error) if error.code() == Some("NOPERM") => {
+            facts.unread.get_or_insert(format!(
+                "Redis does not let this user read all of it ({}); extend its ACL, see docs/operations.md, *In a tree*",
+                error.detail().unwrap_or("NOPERM")
+            ));
+            Ok(Value::Nil)
+        }
+        Err(error) => Err(format!("the tree cannot be read: {error}; see docs/operations.md, *In a tree*")),
     };
-    results.into_iter().map(value).collect()
+    results.into_iter().map(&mut value).collect()
 }
 
 fn is_name(name: &str) -> bool {

@@ -2,24 +2,30 @@
 
 use std::sync::Arc;
 
+use node::config::TreeConfig;
 use node::directory::Directory;
+use node::overview::Overviews;
 use node::tree::Tree;
 
 use crate::common::*;
 
 const USERS: &str = "user default off\nuser admin on >secret ~* &* +@all\n\
-    user node on >hidden %R~children:* %R~parent:* ~node:* ~directory:* %R~session:* %R~sessions:* \
-    %R~mountpoints:* \
+    user node on >hidden %R~children:* %R~parent:* ~node:* ~directory:* ~sweeper:* %R~session:* %R~sessions:* \
+    %R~mountpoints:* %R~mountpoint:* \
     &topology:* &sessions:* &__keyspace@* \
-    +get +exists +smembers +sismember +hgetall +hmget +multi +exec +hset +pexpire +del +hdel \
+    +get +exists +smembers +sismember +scard +hgetall +hmget +multi +exec +hset +pexpire +del +hdel \
     +subscribe +unsubscribe +ping +config|get +config|set";
+
+fn config_of(server: &Server) -> TreeConfig {
+    with_password(config(server), Some("node"), "hidden")
+}
 
 #[tokio::test]
 async fn a_user_with_few_rights_is_enough() {
     let server = Server::prepare(USERS, false).with_user("admin", "secret").up().await;
     server.child("a", "10.0.0.1").await;
     let node = Arc::new(Recorder::default());
-    let config = with_password(config(&server), Some("node"), "hidden");
+    let config = config_of(&server);
     let directory = Directory::new(config.redis.clone(), "tree-1");
     let tree = Tree::start_with(config, registration(), node.clone(), only_heard());
     settled(&tree).await;
@@ -33,6 +39,13 @@ async fn a_user_with_few_rights_is_enough() {
     tree.refresh().await.unwrap();
     server.run("SADD mountpoints:active relay-1:show").await;
     assert!(directory.carriers("show").await.unwrap().is_empty(), "it is no egress");
+    let overview = Overviews::new(config_of(&server).redis, "tree-1").get().await.unwrap();
+    assert!(overview.notes.iter().all(|note| !note.contains("ACL")), "{:?}", overview.notes);
+    // With fewer than that it says what is not seen, and the rest is.
+    server.run("ACL SETUSER node -scard").await;
+    let overview = Overviews::new(config_of(&server).redis, "tree-1").get().await.unwrap();
+    assert!(overview.notes[0].contains("scard") && overview.notes[0].contains("ACL"), "{:?}", overview.notes);
+    assert_eq!(overview.nodes[0].id, "relay-1");
     tree.stop().await;
     assert_eq!(server.number("EXISTS node:relay-1").await, 0);
 }

@@ -11,6 +11,7 @@ use clap::CommandFactory;
 use clap_complete::engine::CompletionCandidate;
 use clap_complete::env::{CompleteEnv, Shells};
 use node::cli::Failure;
+use node::overview::Overview;
 
 use super::arguments::Cli;
 use crate::client::Client;
@@ -61,6 +62,14 @@ pub fn children() -> Vec<CompletionCandidate> {
     children.into_iter().map(|child| CompletionCandidate::new(child.name)).collect()
 }
 
+/// Nodes of the tree that the daemon on this host is in.
+pub fn nodes() -> Vec<CompletionCandidate> {
+    let api = ([127, 0, 0, 1], DEFAULT_API_PORT).into();
+    let asked = Client::new(api, None).patient_for(PATIENCE).get::<Overview>("/tree");
+    let nodes = asked.map(|overview| overview.nodes).unwrap_or_default();
+    nodes.into_iter().map(|node| CompletionCandidate::new(node.id)).collect()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -79,5 +88,6 @@ mod tests {
             assert!(completed(&words).contains(&"lo".to_owned()), "{words:?}: {:?}", completed(&words));
         }
         assert!(completed(&["relay-ctl", "cap"]).contains(&"capture".to_owned()));
+        assert_eq!(completed(&["relay-ctl", "tree", "dr"]), ["drain"]);
     }
 }

@@ -5,6 +5,7 @@ use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
 use clap::{Args, Subcommand};
+use clap_complete::ArgValueCandidates;
 use node::asking::Asking;
 use node::cli::Failure;
 use node::config::{ConfigError, WholeTreeConfig, environment};
@@ -12,6 +13,7 @@ use node::drain::DrainView;
 use node::overview::Overview;
 
 use super::arguments::interval;
+use super::completion::nodes;
 use super::{NOT_HEALTHY, UNKNOWN, WAIT, show};
 use crate::config::{DEFAULT_API_PORT, RelaySettings};
 use crate::tree::{self, Emptying, Moved, Paint, Source};
@@ -42,10 +44,10 @@ enum TreeCommand {
     /// Empty a node before it is taken away: it takes nobody any more, and gives away whom it has
     Drain {
         /// Node
-        #[arg(value_name = "NODE")]
+        #[arg(value_name = "NODE", add = ArgValueCandidates::new(nodes))]
         id: String,
         /// Relay that takes the children of the one that is drained
-        #[arg(long, value_name = "NODE")]
+        #[arg(long, value_name = "NODE", add = ArgValueCandidates::new(nodes))]
         to: Option<String>,
         /// Wait until nobody is left, or until --timeout [then 60 by default]; exit code 1 if somebody is
         #[arg(long)]
@@ -57,10 +59,10 @@ enum TreeCommand {
     /// Give a node another parent while media flows: the new one sends before the old one ends. Needs Redis
     Move {
         /// Node
-        #[arg(value_name = "NODE")]
+        #[arg(value_name = "NODE", add = ArgValueCandidates::new(nodes))]
         id: String,
         /// New parent
-        #[arg(long, value_name = "NODE")]
+        #[arg(long, value_name = "NODE", add = ArgValueCandidates::new(nodes))]
         to: String,
     },
     /// Check the tree, and ask every node what ails it. Exit code 1 if something does

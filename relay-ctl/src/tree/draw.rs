@@ -128,6 +128,7 @@ fn traffic(node: &NodeView, edge: Option<&Edge>, paint: Paint) -> String {
     let measured = edge.and_then(|edge| Some((edge.packets_per_second?, edge.bits_per_second?, edge.loss)));
     let own = || node.flow.map(|flow| (flow.packet_rate(), flow.bit_rate(), None));
     let mut text = match measured.or_else(own) {
+        Some((0.0, ..)) => paint.tone(Tone::Dim, "   no media"),
         Some((packets, bits, loss)) => {
             let lost = match loss {
                 Some(loss) if loss > 0.0 => paint.tone(Tone::Bad, &percent(loss)),

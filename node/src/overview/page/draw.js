@@ -41,7 +41,7 @@ function drawing(tree, width, chosen, choose) {
       class: node.id === chosen ? "row chosen" : "row", role: "treeitem", tabindex: 0, "data-id": node.id,
       "aria-label": spoken(node, edge), "aria-level": node.depth + 1, "aria-selected": node.id === chosen,
     });
-    group.append(svg("rect", { x: x + 1, y: y + 1, width: width - x - 2, height: ROW - 2, rx: 8 }));
+    group.append(svg("rect", { class: "back", x: x + 1, y: y + 1, width: width - x - 2, height: ROW - 2, rx: 8 }));
     group.append(svg("circle", { cx: x + 15, cy: y + 18, r: 5, class: is }));
     const kind = node.type ?? "", said = state === "ok" ? kind : `${kind} · ${state}`.replace(/^ · /, "");
     const name = fitting(node.id, space - (narrow ? 120 : 260), 8.5);

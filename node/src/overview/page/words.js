@@ -26,6 +26,7 @@ function loss(part) {
 
 // What comes to a node: by its edge, or of an injection what it sends.
 function traffic(node, edge) {
+  if (edge?.packetsPerSecond === 0 || node.flow?.packets === 0) return "no media";
   if (edge?.packetsPerSecond !== undefined) {
     return `${rate(edge.packetsPerSecond)} · ${bits(edge.bitsPerSecond)} · ${loss(edge.loss)}`;
   }
