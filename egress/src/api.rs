@@ -1,5 +1,6 @@
 //! The HTTP API, besides WHEP: mountpoints, ports, events, and the viewers' page.
 
+use std::collections::BTreeMap;
 use std::convert::Infallible;
 use std::sync::Arc;
 use std::time::Duration;
@@ -13,14 +14,17 @@ use axum::response::{IntoResponse, Json, Response};
 use axum::routing::{get, post};
 use futures_util::{Stream, StreamExt, stream};
 use node::auth::Open;
-use node::http::{self, Access, Client, Failed, HttpService, Share, wish};
+use node::http::{self, Access, Client, Failed, HttpService, Reaches, Share, wish};
 use node::watch;
 use serde::Deserialize;
 use serde_json::{Value, json};
+use tokio::sync::broadcast::Receiver;
 use tokio::sync::broadcast::error::RecvError;
+use tokio::sync::mpsc;
 
+use crate::moves::Places;
 use crate::notices::Notice;
-use crate::state::{Egress, EgressError, NewMountpoint, Outcome, Tie};
+use crate::state::{Call, Egress, EgressError, NewMountpoint, Outcome, Tie};
 use crate::view::Viewers;
 use crate::{page, whep};
 
@@ -112,13 +116,13 @@ async fn show(State(egress): Shared, Path(session): Path<String>) -> Result<Resp
 }
 
 async fn viewers_page(State(egress): Shared) -> Response {
-    http::page(page::html(&egress.config.whep_path), &egress.config.auth.frame_ancestors)
+    http::page(page::html(&egress.config.whep_path), &egress.config.auth.frame_ancestors, Reaches::Anybody)
 }
 
 /// What can be watched, for the page that lists it: nothing that only operators need.
 fn broadcasts(egress: &Egress) -> Value {
     let notices = egress.notices();
-    let of = |id: &String| json!({ "sessionId": id, "active": notices.is_active(id) });
+    let of = |id: &String| json!({ "sessionId": id, "active": notices.is_active(id), "viewers": egress.audience().of(id) });
     notices.sessions().iter().map(of).collect()
 }
 
@@ -130,7 +134,7 @@ async fn worker() -> Response {
 }
 
 /// What happens to sessions: first how it stands now, then every change. A viewer that is named stays for as long as its
-/// connection does.
+/// connection does, and is told where else to go.
 async fn events(
     State(egress): Shared,
     client: Client,
@@ -138,30 +142,82 @@ async fn events(
 ) -> Result<Response, Response> {
     let wanted = Wanted::read(query.as_deref().unwrap_or_default()).map_err(IntoResponse::into_response)?;
     let place = egress.capacity().listener(client).map_err(IntoResponse::into_response)?;
-    // Listened to before the state is read: nothing falls between.
-    let listener = egress.notices().listen();
-    let now = states(&egress, &wanted);
-    let ties: Vec<Tie> = wanted
-        .viewers
-        .iter()
-        .filter_map(|(session, viewer)| egress.audience().tie(session, viewer))
-        .collect();
-    let changes =
-        stream::unfold((listener, egress, wanted, ties), async |(mut listener, egress, wanted, ties)| {
-            loop {
-                let events = match listener.recv().await {
-                    Ok(notice) if !wanted.has(&notice.session_id) => continue,
-                    Ok(notice) => vec![noticed(&notice)],
-                    // Too slow to hear all; how it stands now is what counts.
-                    Err(RecvError::Lagged(_)) => states(&egress, &wanted),
-                    Err(RecvError::Closed) => return None,
-                };
-                return Some((stream::iter(events), (listener, egress, wanted, ties)));
-            }
-        });
+    let (mut connection, now) = Connection::new(egress, wanted);
     // Whoever loses a connection comes back at another moment than the others.
     let retry = Event::default().retry(Duration::from_millis(rand::random_range(RETURNS_AFTER)));
-    Ok(sent(place, stream::iter(std::iter::once(retry).chain(now)).chain(changes.flatten())))
+    let now = std::iter::once(retry).chain(now).chain(connection.elsewhere());
+    let changes = stream::unfold(connection, async |mut connection| {
+        let events = connection.next().await?;
+        Some((stream::iter(events), connection))
+    });
+    Ok(sent(place, stream::iter(now.collect::<Vec<_>>()).chain(changes.flatten())))
+}
+
+/// A connection for events.
+struct Connection {
+    egress: Arc<Egress>,
+    wanted: Wanted,
+    notices: Receiver<Notice>,
+    /// What its viewers are told, and who tells them.
+    calls: (mpsc::Sender<Call>, mpsc::Receiver<Call>),
+    places: tokio::sync::watch::Receiver<Arc<Places>>,
+    ties: Vec<Tie>,
+    /// By viewer, where it was told that it could go.
+    told: BTreeMap<String, Value>,
+}
+
+impl Connection {
+    /// Gives besides how it stands now.
+    fn new(egress: Arc<Egress>, wanted: Wanted) -> (Connection, Vec<Event>) {
+        // Listened to before the state is read: nothing falls between.
+        let notices = egress.notices().listen();
+        let calls = mpsc::channel(2 * MOST_WANTED);
+        let now = states(&egress, &wanted);
+        let tie =
+            |(session, viewer): &(String, String)| egress.audience().tie(session, viewer, calls.0.clone());
+        let ties = wanted.viewers.iter().filter_map(tie).collect();
+        let places = egress.places();
+        (Connection { egress, wanted, notices, calls, places, ties, told: BTreeMap::new() }, now)
+    }
+
+    /// What happens next; `None` when nothing will any more.
+    async fn next(&mut self) -> Option<Vec<Event>> {
+        loop {
+            let events = tokio::select! {
+                notice = self.notices.recv() => match notice {
+                    Ok(notice) if !self.wanted.has(&notice.session_id) => continue,
+                    Ok(notice) => vec![noticed(&notice)],
+                    // Too slow to hear all; how it stands now is what counts.
+                    Err(RecvError::Lagged(_)) => states(&self.egress, &self.wanted),
+                    Err(RecvError::Closed) => return None,
+                },
+                Some(call) = self.calls.1.recv() => vec![called(&call)],
+                Ok(()) = self.places.changed() => self.elsewhere(),
+            };
+            if !events.is_empty() {
+                return Some(events);
+            }
+        }
+    }
+
+    /// Where its viewers could go if this node were gone, as far as that is news.
+    fn elsewhere(&mut self) -> Vec<Event> {
+        self.places.mark_unchanged();
+        let mut events = Vec::new();
+        for tie in &self.ties {
+            let (urls, spread) = self.egress.elsewhere(tie.session(), tie.viewer());
+            let known = self.told.get(tie.viewer());
+            let urls = json!(urls);
+            if known.map_or(urls != json!([]), |known| *known != urls) {
+                let (session, viewer) = (tie.session(), tie.viewer());
+                let data =
+                    json!({ "sessionId": session, "viewer": viewer, "urls": urls, "spreadMs": spread });
+                events.push(event("elsewhere", &data));
+                self.told.insert(viewer.to_owned(), urls);
+            }
+        }
+        events
+    }
 }
 
 /// Server-sent events, as they happen: kept open with comments, and kept back by no proxy. `place` is taken for as long.
@@ -172,7 +228,9 @@ pub fn sent(place: Share, events: impl Stream<Item = Event> + Send + 'static) ->
         let _ = &place;
         Ok::<_, Infallible>(event)
     });
-    (http::UNBUFFERED, Sse::new(all).keep_alive(KeepAlive::new().interval(QUIET))).into_response()
+    // The page of another node listens here, when it has come here from there.
+    let any = [(header::ACCESS_CONTROL_ALLOW_ORIGIN, "*")];
+    (http::UNBUFFERED, any, Sse::new(all).keep_alive(KeepAlive::new().interval(QUIET))).into_response()
 }
 
 /// How the sessions that are wanted stand now.
@@ -239,6 +297,12 @@ impl Wanted {
 
 fn noticed(notice: &Notice) -> Event {
     event(notice.happened.name(), &json!(notice))
+}
+
+/// A viewer is to go on elsewhere.
+fn called(call: &Call) -> Event {
+    let Call { session, viewer, url } = call;
+    event("reconnect", &json!({ "sessionId": session, "type": "reconnect", "viewer": viewer, "url": url }))
 }
 
 fn event(kind: &str, data: &Value) -> Event {

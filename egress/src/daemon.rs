@@ -60,7 +60,7 @@ async fn serve(config: Config) -> Result<(), Failure> {
         tokio::spawn(egress.clone().keep_watch()),
         tokio::spawn(egress.clone().keep_sources()),
         tokio::spawn(egress.clone().keep_place()),
-        tokio::spawn(egress.clone().keep_drained()),
+        tokio::spawn(egress.clone().keep_moving()),
     ];
     let [audio, video] = egress.config.media;
     println!("ready: api={api} audio={audio} video={video} whep={}", egress.config.whep_path);

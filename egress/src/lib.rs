@@ -24,6 +24,7 @@ pub mod keyframes;
 pub mod lifecycle;
 pub mod metrics;
 pub mod mountpoints;
+pub mod moves;
 pub mod notices;
 pub mod page;
 pub mod pipeline;

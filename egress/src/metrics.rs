@@ -49,6 +49,13 @@ fn viewers(scrape: &Scrape, sample: &Sample) -> Result<()> {
         capacity.joining as f64,
     )?;
     scrape.one_gauge("event_connections", "Connections for events.", capacity.listening as f64)?;
+    let moved = sample.moved;
+    scrape.counter(
+        "moves_total",
+        "Viewers who were told to go on at another egress, or let go because they could not be told.",
+        ["result"],
+        [(["told"], moved[0] as f64), (["let_go"], moved[1] as f64)].into_iter(),
+    )?;
     let refused = Limit::ALL.iter().zip(capacity.refused);
     scrape.counter(
         "refused_total",
@@ -252,6 +259,7 @@ mod tests {
             capacity: Default::default(),
             quality: None,
             http: Taken::default(),
+            moved: [1, 1],
             redirects: node::watch::Redirects::example(),
         }
     }

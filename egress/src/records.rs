@@ -11,7 +11,6 @@ use node::commands::Commands;
 use node::config::RedisConfig;
 use node::contract::field::mountpoint as field;
 use node::contract::{ENDED_TTL, key};
-use node::sweep::Sweep;
 use redis::Pipeline;
 use tokio::sync::watch;
 
@@ -21,8 +20,6 @@ const RETRY: [Duration; 2] = [Duration::from_secs(1), Duration::from_secs(4)];
 const CHECK_EVERY: Duration = Duration::from_secs(30);
 /// How often everything is written again, well within its time to live.
 const REWRITE_EVERY: Duration = Duration::from_secs(3600);
-/// How many of all egresses' mountpoints a check looks at.
-const SWEPT_AT_ONCE: usize = 100;
 
 /// One mountpoint, as a hash.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -54,7 +51,6 @@ pub async fn keep_checking(
     let mut written: Option<Records> = None;
     let mut said = None;
     let mut backoff = Backoff::new(RETRY);
-    let mut sweep = Sweep::default();
     let now = tokio::time::Instant::now;
     let (mut rewrite_at, mut check_at) = (now() + REWRITE_EVERY, now() + every);
     loop {
@@ -62,7 +58,7 @@ pub async fn keep_checking(
         let is_last = wanted.has_changed().is_err();
         let records = if is_last { Records::new() } else { records };
         let brought = match bring(&store, &egress, written.as_ref(), &records).await {
-            Ok(()) if check_at <= now() => check(&store, &egress, records.len(), &mut sweep).await,
+            Ok(()) if check_at <= now() => check(&store, &egress, records.len()).await,
             Ok(()) => Ok(true),
             Err(why) => Err(why),
         };
@@ -104,36 +100,14 @@ pub async fn keep_checking(
     }
 }
 
-/// Whether Redis still has as many as were written. With that, some of what other egresses left behind is taken out.
-async fn check(store: &Commands, egress: &str, count: usize, sweep: &mut Sweep) -> Result<bool, String> {
-    let mut commands = redis::pipe();
-    commands.cmd("SCARD").arg(key::mountpoints(egress));
-    commands.cmd("SSCAN").arg(key::ACTIVE_MOUNTPOINTS).arg(&sweep.cursor).arg("COUNT").arg(SWEPT_AT_ONCE);
-    let (there, (cursor, members)): (usize, (String, Vec<String>)) = store.run(&commands).await?;
-    sweep.cursor = cursor;
-    // One command for each key: they may be on different servers.
-    let mut hashes = redis::pipe();
-    for member in &members {
-        hashes.cmd("EXISTS").arg(key::mountpoint_of(member));
-    }
-    let known: Vec<bool> = if members.is_empty() { Vec::new() } else { store.run(&hashes).await? };
-    let gone = sweep.gone(members.into_iter().zip(known));
-    let mut commands = redis::pipe();
-    for member in &gone {
-        commands.cmd("SREM").arg(key::ACTIVE_MOUNTPOINTS).arg(member).ignore();
-        if let Some((egress, session)) = member.rsplit_once(':') {
-            commands.cmd("SREM").arg(key::mountpoints(egress)).arg(session).ignore();
-        }
-    }
-    if !gone.is_empty() {
-        store.run::<redis::Value>(&commands).await?;
-        tracing::info!("mountpoints of egresses that are gone were taken out of Redis: {}", gone.join(", "));
-    }
+/// Whether Redis still has as many as were written.
+async fn check(store: &Commands, egress: &str, count: usize) -> Result<bool, String> {
+    let (there,): (usize,) = store.run(redis::pipe().cmd("SCARD").arg(key::mountpoints(egress))).await?;
     Ok(there == count)
 }
 
 /// Writes what differs. Without `written`, what is there is looked at first.
-async fn bring(
+pub async fn bring(
     store: &Commands,
     egress: &str,
     written: Option<&Records>,
@@ -175,12 +149,13 @@ fn write(commands: &mut Pipeline, egress: &str, record: &Record, now: u64) {
         .ignore();
     // Should this node be killed, it is gone by itself some time.
     commands.cmd("EXPIRE").arg(&key).arg(ENDED_TTL.as_secs()).ignore();
-    commands.cmd("SADD").arg(key::mountpoints(egress)).arg(&record.session).ignore();
-    commands
-        .cmd("SADD")
-        .arg(key::ACTIVE_MOUNTPOINTS)
-        .arg(key::active_mountpoint(egress, &record.session))
-        .ignore();
+    // What a sweeper had in mind with it is off (node::sweep).
+    let own = key::mountpoints(egress);
+    commands.hdel(key::sweeper(&own), key::doomed(&record.session)).ignore();
+    commands.cmd("SADD").arg(own).arg(&record.session).ignore();
+    let member = key::active_mountpoint(egress, &record.session);
+    commands.hdel(key::sweeper(key::ACTIVE_MOUNTPOINTS), key::doomed(&member)).ignore();
+    commands.cmd("SADD").arg(key::ACTIVE_MOUNTPOINTS).arg(member).ignore();
 }
 
 fn end(commands: &mut Pipeline, egress: &str, session: &str, now: u64) {

@@ -1,6 +1,6 @@
 //! Who watches: counted are those whose connection is really up. Pure.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// Viewers by name, each with what belongs to it (`T`: how Janus is asked about it).
 #[derive(Clone, Debug)]
@@ -80,6 +80,11 @@ impl<T: Clone> Viewers<T> {
         connected.map(|(id, viewer)| (id.as_str(), viewer.session.as_str(), &viewer.belongs))
     }
 
+    /// The same of all, whether they are connected or about to be.
+    pub fn everybody(&self) -> impl Iterator<Item = (&str, &str, &T)> {
+        self.all.iter().map(|(id, viewer)| (id.as_str(), viewer.session.as_str(), &viewer.belongs))
+    }
+
     /// All have gone.
     pub fn clear(&mut self) {
         self.all.clear();
@@ -89,6 +94,11 @@ impl<T: Clone> Viewers<T> {
     /// How many are connected to a session.
     pub fn of(&self, session: &str) -> usize {
         self.connected.get(session).copied().unwrap_or_default()
+    }
+
+    /// Sessions that somebody watches, or is about to.
+    pub fn watched(&self) -> BTreeSet<&str> {
+        self.all.values().map(|viewer| viewer.session.as_str()).collect()
     }
 
     /// How many are connected, and how many are about to be.

@@ -9,7 +9,7 @@ use axum::http::{StatusCode, Uri, header};
 use axum::response::{IntoResponse, Json, Response};
 use axum::routing::{delete, get, post};
 use node::auth::Open;
-use node::http::{self, Access, Failed, HttpService, wish};
+use node::http::{self, Access, Failed, HttpService, Reaches, wish};
 use node::watch;
 use serde::Deserialize;
 use serde_json::{Value, json};
@@ -116,7 +116,7 @@ async fn standing(
 
 async fn publish_page(State(injector): State<Arc<Injector>>) -> Response {
     let config = injector.config();
-    http::page(page::html(&config.whip_path), &config.auth.frame_ancestors)
+    http::page(page::html(&config.whip_path), &config.auth.frame_ancestors, Reaches::ItsNode)
 }
 
 #[cfg(test)]

@@ -37,6 +37,11 @@ impl ProxyKind {
         }
     }
 
+    /// Its files, in the lab's folder.
+    pub fn folder(self) -> String {
+        format!("proxy-{}", self.file())
+    }
+
     fn command(self, config: &Path, folder: &Path) -> Command {
         let mut command = Command::new(match self {
             ProxyKind::HaProxy => "haproxy",
@@ -66,29 +71,27 @@ pub struct Proxy {
 }
 
 impl Proxy {
-    /// Starts one in a namespace with this address, in front of these nodes, and waits until it takes connections.
-    /// `changes`: other texts in its configuration.
+    /// Starts one in a namespace with this address, and waits until it takes connections. Its configuration is in this folder of
+    /// the repository. `nodes`: where those are that it names; `changes`: other texts in it.
     pub fn start(
         lab: &Lab,
         kind: ProxyKind,
+        examples: &str,
         (ns, address): (&str, Ipv4Addr),
-        [egress, injection]: [SocketAddr; 2],
+        nodes: &[(&str, SocketAddr)],
         changes: &[(&str, &str)],
     ) -> Result<Proxy> {
-        let folder = lab.directory().join(format!("proxy-{}", kind.file()));
+        let folder = lab.directory().join(kind.folder());
         fs::create_dir_all(&folder).with_context(|| format!("making {}", folder.display()))?;
         let pin = certify(&folder, address)?;
-        let example = workspace().join("deploy/proxy").join(kind.file());
+        let example = workspace().join(examples).join(kind.file());
         let mut text =
             fs::read_to_string(&example).with_context(|| format!("reading {}", example.display()))?;
         let pem = folder.join("tls.pem");
-        let own = [
-            ("127.0.0.1:7073", egress.to_string()),
-            ("127.0.0.1:7070", injection.to_string()),
-            ("/etc/media-tree/tls.pem", pem.display().to_string()),
-        ];
+        let own = nodes.iter().map(|(old, node)| (*old, node.to_string()));
+        let certificate = std::iter::once(("/etc/media-tree/tls.pem", pem.display().to_string()));
         let changes = changes.iter().map(|(old, new)| (*old, (*new).to_owned()));
-        for (old, new) in own.into_iter().chain(changes) {
+        for (old, new) in own.chain(certificate).chain(changes) {
             ensure!(text.contains(old), "{} has no {old} in it", example.display());
             text = text.replace(old, &new);
         }

@@ -110,7 +110,7 @@ impl<'lab> Studio<'lab> {
         Self::open_with(lab, over, mode, [egresses, joined], &[])
     }
 
-    /// The same with more variables for injection and egresses.
+    /// The same with more variables for injection and egresses; `{node}` in a value is the node's name.
     pub fn open_with(
         lab: &'lab Lab,
         over: MediaOver,
@@ -160,7 +160,7 @@ impl<'lab> Studio<'lab> {
             ("RTP_AUDIO_PORT", "5002"),
             ("RTP_VIDEO_PORT", "5004"),
         ]));
-        environment.extend(self.more.iter().cloned());
+        environment.extend(of(&ns, &self.more));
         let config =
             NodeConfig { program: "egress", ns, port: EGRESS_API, token: API_TOKEN.to_owned(), environment };
         let node = NodeProcess::start(self.lab, config)?;
@@ -327,9 +327,29 @@ impl<'lab> Studio<'lab> {
 
     /// Starts a proxy in front of the injection and the first egress; `changes` are other texts in its configuration.
     pub fn proxy(&self, kind: ProxyKind, changes: &[(&str, &str)]) -> Result<Proxy> {
+        let nodes =
+            [("127.0.0.1:7073", self.egress_address(0)?), ("127.0.0.1:7070", self.injection_address()?)];
+        self.start_proxy(kind, "deploy/proxy", &nodes, changes)
+    }
+
+    /// Starts a proxy in front of the injection and the first two egresses, one door for all. Their `PUBLIC_URL` is to be
+    /// `https://PROXY/{node}`, see [`address`].
+    pub fn tree_proxy(&self, kind: ProxyKind) -> Result<Proxy> {
+        let [first, second] = [self.egress_address(0)?, self.egress_address(1)?];
+        let injection = self.injection_address()?;
+        let nodes = [("127.0.0.1:7073", first), ("127.0.0.1:7083", second), ("127.0.0.1:7070", injection)];
+        self.start_proxy(kind, "deploy/proxy/tree", &nodes, &[])
+    }
+
+    fn start_proxy(
+        &self,
+        kind: ProxyKind,
+        folder: &str,
+        nodes: &[(&str, SocketAddr)],
+        changes: &[(&str, &str)],
+    ) -> Result<Proxy> {
         self.proxy_namespace()?;
-        let nodes = [self.egress_address(0)?, self.injection_address()?];
-        Proxy::start(self.lab, kind, (PROXY, address(PROXY)?), nodes, changes)
+        Proxy::start(self.lab, kind, folder, (PROXY, address(PROXY)?), nodes, changes)
     }
 
     /// What every node says, for the message of a failed assertion.
@@ -382,7 +402,7 @@ fn injection<'lab>(
         ("JANUS_VIDEOROOM_ADMIN_KEY", PLUGIN_SECRET),
         ("WHIP_TOKEN", WHIP_TOKEN),
     ]));
-    environment.extend(more.iter().cloned());
+    environment.extend(of(INJECTION, more));
     let config = NodeConfig {
         program: "injection",
         ns: INJECTION.to_owned(),
@@ -404,6 +424,11 @@ fn common(ns: &str, redis: &str, over: MediaOver) -> Result<Vec<(String, String)
         ("REDIS_URL", redis),
         ("TRUSTED_PROXIES", &proxy),
     ]))
+}
+
+/// Variables as they are at a node.
+fn of(ns: &str, more: &[(String, String)]) -> Vec<(String, String)> {
+    more.iter().map(|(name, value)| (name.clone(), value.replace("{node}", ns))).collect()
 }
 
 fn variables(pairs: &[(&str, &str)]) -> Vec<(String, String)> {

@@ -80,6 +80,21 @@ pub mod key {
         format!("sessions:claims:{{{tree}}}")
     }
 
+    /// Hash with a time to live: which node sweeps a tree (`crate::sweep`), and its fence.
+    pub fn sweeper_lease(tree: &str) -> String {
+        format!("sweeper:owner:{{{tree}}}")
+    }
+
+    /// Hash in another key's slot, or with a tree's sessions: what is about to be swept there, and by which fence.
+    pub fn sweeper(key: &str) -> String {
+        format!("sweeper:{{{key}}}")
+    }
+
+    /// Field of [`sweeper`] that says that something is about to be swept. Whoever writes the thing takes it out.
+    pub fn doomed(what: &str) -> String {
+        format!("doomed:{what}")
+    }
+
     /// Of a Cluster only: a key in another key's slot that says that this server has not lost its data.
     pub fn beside(key: &str) -> String {
         format!("node:beside:{{{key}}}")

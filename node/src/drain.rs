@@ -45,6 +45,8 @@ pub struct Stage {
     pub drained: bool,
     /// What keeps it from being emptied.
     pub problem: Option<String>,
+    /// All who are left have nowhere else to go, at present.
+    pub is_stuck: bool,
 }
 
 /// What the node was told.
@@ -118,6 +120,7 @@ impl Drain {
                 }
                 if hastened {
                     (order.is_last, order.since, order.within) = (true, now, within);
+                    stage.is_stuck = false;
                 }
                 renamed || hastened
             }
@@ -159,6 +162,15 @@ impl Drain {
             }
             (stage.left, stage.problem) = (left, problem);
             true
+        });
+    }
+
+    /// Whether all who are left have nowhere else to go: a node that ends does not wait for them. One that goes on goes on trying.
+    pub fn stuck(&self, is_stuck: bool) {
+        self.stage.send_if_modified(|stage| {
+            let new = stage.order.is_some() && stage.is_stuck != is_stuck;
+            stage.is_stuck ^= new;
+            new
         });
     }
 

@@ -22,7 +22,7 @@
 //! - [`watch`]: one door for all viewers of a tree.
 //! - [`event`]: what is published about a tree; [`sessions`]: its sessions.
 //! - [`commands`]: a connection for what a node keeps in Redis besides.
-//! - [`sweep`]: names in Redis whose hash has expired, without I/O.
+//! - [`sweep`]: what nodes that died left in Redis is taken out.
 //! - [`tree`]: the shell around these: reads Redis, registers, and has the node carry the commands out.
 //!
 //! What a command means for media is up to the node ([`tree::Follows`]).

@@ -17,6 +17,8 @@ use tokio_rustls::rustls::{ClientConfig, RootCertStore, crypto::ring};
 const KEPT: usize = 16;
 /// … and for how long.
 const KEPT_FOR: Duration = Duration::from_secs(30);
+/// Who asks.
+const AGENT: HeaderValue = HeaderValue::from_static(concat!("media-tree/", env!("CARGO_PKG_VERSION")));
 
 /// Makes requests.
 pub(crate) type HttpClient = Client<HttpsConnector<HttpConnector>, Full<Bytes>>;
@@ -26,6 +28,34 @@ pub(crate) type HttpClient = Client<HttpsConnector<HttpConnector>, Full<Bytes>>;
 pub struct Outgoing {
     client: HttpClient,
     url: Uri,
+}
+
+/// Asks whether somebody is there.
+#[derive(Clone)]
+pub struct Probe {
+    client: Client<HttpsConnector<HttpConnector>, Full<Bytes>>,
+}
+
+impl Default for Probe {
+    fn default() -> Probe {
+        Probe { client: client() }
+    }
+}
+
+impl Probe {
+    /// The status of the answer to a GET. Nobody is followed elsewhere.
+    pub async fn status(&self, url: &str, patience: Duration) -> Result<StatusCode, Unanswered> {
+        let failed = |why: String| Unanswered::Failed { place: url.to_owned(), why };
+        let uri: Uri = url.parse().map_err(|_| failed("this is no address".to_owned()))?;
+        let mut request = Request::new(Full::new(Bytes::new()));
+        *request.uri_mut() = uri;
+        request.headers_mut().insert(header::USER_AGENT, AGENT);
+        match tokio::time::timeout(patience, self.client.request(request)).await {
+            Ok(Ok(answer)) => Ok(answer.status()),
+            Ok(Err(error)) => Err(failed(innermost(&error))),
+            Err(_) => Err(Unanswered::Late { place: url.to_owned(), patience }),
+        }
+    }
 }
 
 /// Why there is no answer.
@@ -68,8 +98,7 @@ impl Outgoing {
         *request.headers_mut() = headers;
         let json = HeaderValue::from_static("application/json");
         request.headers_mut().insert(header::CONTENT_TYPE, json);
-        let agent = HeaderValue::from_static(concat!("media-tree/", env!("CARGO_PKG_VERSION")));
-        request.headers_mut().insert(header::USER_AGENT, agent);
+        request.headers_mut().insert(header::USER_AGENT, AGENT);
         match tokio::time::timeout(patience, self.client.request(request)).await {
             Ok(Ok(answer)) => Ok(answer.status()),
             Ok(Err(error)) => Err(Unanswered::Failed { place: self.place(), why: innermost(&error) }),

@@ -18,6 +18,9 @@ use serde::{Deserialize, Serialize};
 
 use crate::record::{Origin, Place};
 
+/// A child of which nothing has been known for so long may have been forgotten in the set.
+pub const UNKNOWN_AFTER: Duration = Duration::from_secs(24 * 3600);
+
 /// All that Redis says that concerns one node, read at one moment.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Snapshot {
@@ -116,6 +119,22 @@ pub struct TopologyView {
     pub held: Vec<String>,
     /// Children that cannot be, and why.
     pub refused: BTreeMap<String, String>,
+    /// Children that have not been registered for a day, as long as this node has looked.
+    #[serde(default)]
+    pub unknown: Vec<String>,
+}
+
+impl TopologyView {
+    /// Nobody takes a child out of a set but who put it there: that one may be forgotten is only said.
+    pub fn unknown_children(&self, node: &str) -> Option<String> {
+        let names = self.unknown.join(" ");
+        (!names.is_empty()).then(|| {
+            format!(
+                "children that have not been registered for a day: {names}; what is not to come back is taken out by \
+                 SREM children:{node} {names}"
+            )
+        })
+    }
 }
 
 /// Follows the snapshots of one node.
@@ -130,6 +149,8 @@ pub struct Follower {
     was_registered: bool,
     /// The last snapshot was one of a server that lost its data.
     lost: bool,
+    /// Children in the set that are not registered, and since when.
+    absent: BTreeMap<String, Duration>,
     view: TopologyView,
     upstream: Upstream,
 }
@@ -144,6 +165,7 @@ impl Follower {
             held_parent: None,
             was_registered: false,
             lost: false,
+            absent: BTreeMap::new(),
             view: TopologyView::default(),
             upstream: Upstream::default(),
         }
@@ -189,6 +211,9 @@ impl Follower {
         self.lost = lost;
         self.hold(&snapshot, have, lost, now);
         self.upstream.observe(&snapshot);
+        let absent = snapshot.children.iter().filter(|(_, registered)| matches!(registered, Ok(None)));
+        let since = |id: &String| self.absent.get(id).copied().unwrap_or(now);
+        self.absent = absent.map(|(id, _)| (id.clone(), since(id))).collect();
 
         let mut view = TopologyView { parent: self.parent(&snapshot, lost, now), ..TopologyView::default() };
         let mut changes = Vec::new();
@@ -220,6 +245,8 @@ impl Follower {
             }
         }
         view.children.sort();
+        let unknown = self.absent.iter().filter(|(_, since)| now.saturating_sub(**since) >= UNKNOWN_AFTER);
+        view.unknown = unknown.map(|(id, _)| id.clone()).collect();
         // Removed before added: a full node has room for the ones that come.
         changes.sort_by_key(|change| match change {
             ChildChange::Remove { .. } => 0,

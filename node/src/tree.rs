@@ -2,7 +2,7 @@
 //! follows.
 //!
 //! [`Tree`] is the handle. Behind it one task (`keeper`) does one thing after the other: it connects, and connects again;
-//! while connected (`serve`, and with it `enlist` and `listen`) it looks whenever the `inbox` says so. The inbox takes in what comes at all times, also
+//! while connected (`serve`, and with it `enlist`, `listen` and `sweeping`) it looks whenever the `inbox` says so. The inbox takes in what comes at all times, also
 //! while a look is being carried out.
 
 mod enlist;
@@ -10,6 +10,7 @@ mod inbox;
 mod keeper;
 mod listen;
 mod serve;
+mod sweeping;
 mod timing;
 
 use std::collections::BTreeMap;
@@ -179,6 +180,12 @@ pub struct RedisView {
     /// Times that the server was found to have lost its data.
     #[serde(default)]
     pub losses: u64,
+    /// What this node has taken out of Redis that dead nodes had left there.
+    #[serde(default)]
+    pub swept: u64,
+    /// Why this node leaves that to others.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sweep_problem: Option<String>,
 }
 
 /// Everything that a node shows of its place in the tree.

@@ -35,6 +35,18 @@ async fn sigterm_empties_a_node_first() {
     idle.drain().done();
     over.await.unwrap();
 
+    // Those who are left have nowhere else to go, and have had none before: what was tried then is tried again.
+    let (idle, over) = node(FOREVER);
+    idle.drain().begin(None, false, Instant::now());
+    idle.drain().left(2, None);
+    idle.drain().stuck(true);
+    let mut stage = idle.drain().stage();
+    signal("-TERM");
+    stage.wait_for(|stage| stage.order.as_ref().is_some_and(|order| order.is_last)).await.unwrap();
+    assert!(!over.is_finished() && !stage.borrow().is_stuck);
+    idle.drain().stuck(true);
+    over.await.unwrap();
+
     // Told twice, it does not wait.
     let (idle, over) = node(FOREVER);
     let mut stage = idle.drain().stage();

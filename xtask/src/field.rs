@@ -1,5 +1,6 @@
 //! Tables of cases, each with the test that shows what becomes of it now: the inputs of the field that once went wrong
-//! (`cargo xtask test field`), and who can publish and watch, by what and by which way (`cargo xtask test matrix`).
+//! (`cargo xtask test field`), who can publish and watch, by what and by which way (`cargo xtask test matrix`), and what viewers notice
+//! when a part of the tree fails (`cargo xtask test failures`).
 
 use std::collections::BTreeMap;
 use std::fmt::{self, Display, Formatter};
@@ -22,6 +23,10 @@ pub struct Table {
 pub const FIELD: Table = Table { file: "lab/field.tsv", heads: ["case", "input", "right"] };
 /// Encoders and players.
 pub const MATRIX: Table = Table { file: "lab/matrix.tsv", heads: ["way", "who, by what", "what is seen"] };
+
+/// What goes wrong in a tree, and what viewers notice of it.
+pub const FAILURES: Table =
+    Table { file: "lab/failures.tsv", heads: ["test", "what happens", "what is seen"] };
 
 /// Test programs of these are unit tests: `unit:PACKAGE`.
 const UNIT: &str = "unit:";
@@ -176,7 +181,7 @@ mod tests {
         let lines = |table: Table| {
             read(table.file, &std::fs::read_to_string(root.join(table.file)).unwrap()).unwrap()
         };
-        let cases = [FIELD, MATRIX].map(lines).concat();
+        let cases = [FIELD, MATRIX, FAILURES].map(lines).concat();
         let mut sources = Vec::new();
         for folder in
             ["injection", "egress", "node", "relay-ctl", "relay-common", "lab", "bench", "fuzz", "janus"]

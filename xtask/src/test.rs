@@ -41,6 +41,8 @@ pub enum Part {
     Field,
     /// Every encoder and every player of lab/matrix.tsv, by every way in and out, with a table of them. Not one of "all", as above.
     Matrix,
+    /// What viewers notice when a part of the tree fails: every case of lab/failures.tsv, with a table of them. Not one of "all", as above.
+    Failures,
     /// The tests of docs/contract.md, Compatibility, in containers; root. Not one of "all": it makes images and may start an engine.
     Compose,
 }
@@ -48,12 +50,12 @@ pub enum Part {
 impl Part {
     /// Runs only if named.
     fn is_apart(self) -> bool {
-        matches!(self, Part::Vm | Part::Compose | Part::Field | Part::Matrix)
+        matches!(self, Part::Vm | Part::Compose | Part::Field | Part::Matrix | Part::Failures)
     }
 
     /// Its tests have names that one can choose from.
     fn has_names(self) -> bool {
-        !matches!(self, Part::Lint | Part::VmQuick | Part::Vm | Part::Compose | Part::Field | Part::Matrix)
+        !matches!(self, Part::Lint | Part::VmQuick) && !self.is_apart()
     }
 
     /// Needs neither the nodes nor clients, and so no GStreamer.
@@ -73,7 +75,7 @@ impl Part {
             Part::Kernel => &[Need::Object, Need::Namespaces],
             Part::Net => &[Need::Object, Need::Namespaces, Need::Metrics],
             Part::Bench => &[Need::Object, Need::Namespaces, Need::Metrics, Need::Contestants],
-            Part::Media | Part::Field | Part::Matrix => &[
+            Part::Media | Part::Field | Part::Matrix | Part::Failures => &[
                 Need::Object,
                 Need::Nodes,
                 Need::Namespaces,
@@ -139,6 +141,7 @@ pub fn run(parts: &[Part], only: &[String]) -> Result<()> {
             Part::Compose => compose::test(),
             Part::Field => field::run(suite, field::FIELD),
             Part::Matrix => field::run(suite, field::MATRIX),
+            Part::Failures => field::run(suite, field::FAILURES),
         };
         if let Err(error) = result {
             eprintln!("[xtask] {part:?}: {error:#}");

@@ -194,6 +194,7 @@ fn every_setting_can_be_made_by_every_name_it_has_or_had() {
         ("redis-ca", &ca, &[("REDIS_URL", "rediss://h"), host]),
         ("topology-grace", "5", &redis),
         ("drain-limit", "30", &[]),
+        ("sweep-after", "60", &redis),
         ("api", "127.0.0.1:80", &[]),
         ("api-port", "80", &[]),
         ("api-token-file", &secret, &[]),

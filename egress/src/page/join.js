@@ -4,7 +4,7 @@ class Join {
   // at: the endpoint's URL; auth: headers; offers: it makes the offer itself; tell: what it calls, until it is ended:
   // track(track), state(), seated(), refusedVideo().
   constructor({ at, auth, offers, tell }) {
-    Object.assign(this, { at, auth, offers, tell, resource: null, ended: false });
+    Object.assign(this, { at, auth, offers, tell, resource: null, events: null, ended: false });
     this.connect();
   }
 
@@ -69,7 +69,11 @@ class Join {
   }
 
   seat(response) {
+    // It may have been sent on to another server.
+    this.at = response.url;
     this.resource = new URL(response.headers.get("Location"), response.url).href;
+    const events = links(response).find(({ rel }) => rel === "urn:x-media-tree:events");
+    this.events = events ? new URL(events.uri, response.url).href : null;
     if (this.ended) return this.leave();
     this.tell.seated();
   }
@@ -81,11 +85,24 @@ class Join {
 
   headers() { return { "Content-Type": "application/sdp", ...this.auth }; }
 
-  // Whether the server still keeps the place. Who cannot be asked is not said to have given it up.
-  async lost() {
-    if (!this.resource) return false;
-    const response = await fetch(this.resource, { method: "HEAD", headers: this.auth }).catch(() => null);
-    return response?.status === 404;
+  // What the server says of the place: "kept", "lost", or "silent" if it says nothing, nor anybody for it.
+  async asked() {
+    if (!this.resource) return "kept";
+    const sent = { method: "HEAD", headers: this.auth, signal: AbortSignal.timeout(1500) };
+    const response = await fetch(this.resource, sent).catch(() => null);
+    if (!response || response.status >= 500) return "silent";
+    return response.status === 404 ? "lost" : "kept";
+  }
+
+  // What has come: packets of sound and picture, and pictures that were decoded.
+  async got() {
+    const got = { audio: 0, video: 0, pictures: 0 };
+    for (const report of (await this.peer.getStats()).values()) {
+      if (report.type !== "inbound-rtp") continue;
+      got[report.kind] += report.packetsReceived;
+      if (report.kind === "video") got.pictures += report.framesDecoded ?? 0;
+    }
+    return got;
   }
 
   leave() {

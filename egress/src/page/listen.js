@@ -1,10 +1,14 @@
-// The page's end of the feed: `listen` says what this tab listens to, `deaf` that it is about to go.
+// The page's end of the feeds: `listen` says what this tab listens to, and where; `deaf` that it is about to go.
 const { listen, deaf } = (() => {
+  const home = new URL("events", document.baseURI).href;
   let port = null, alone = null, wish = null;
   function byItself() {
     port = null;
-    alone = new Feed(new URL("events", document.baseURI).href);
-    if (wish) alone.listen(null, wish.id, wish.viewer, heard);
+    alone = new Feeds();
+    if (wish) tell();
+  }
+  function tell() {
+    if (port) port.postMessage(wish); else alone.listen(null, wish.at, wish.id, wish.viewer, heard);
   }
   try {
     const worker = new SharedWorker("events.js?{{VERSION}}");
@@ -16,9 +20,9 @@ const { listen, deaf } = (() => {
     byItself();
   }
   return {
-    listen(id, viewer) {
-      wish = { id, viewer };
-      if (port) port.postMessage(wish); else alone.listen(null, id, viewer, heard);
+    listen(id, viewer, at = null) {
+      wish = { at: at ?? home, id, viewer };
+      tell();
     },
     deaf() {
       wish = null;

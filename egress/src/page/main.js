@@ -1,34 +1,56 @@
-// Without ?id= the page lists what can be watched.
+// Without ?id= the page lists what can be watched, and goes on doing so.
+const LISTS_EVERY = 5000;
+
 async function choose() {
-  document.title = $("name").textContent = "Broadcasts";
-  for (const name of ["stage", "statistics", "state"]) $(name).hidden = true;
-  $("list").hidden = false;
-  const broadcasts = await (await request("broadcasts")).json();
-  for (const { sessionId, active } of broadcasts) {
-    const line = document.createElement("li"), link = document.createElement("a");
-    link.href = "?id=" + encodeURIComponent(sessionId) + location.hash;
-    link.textContent = sessionId;
-    line.className = active ? "good" : "";
-    line.append(link, active ? " live" : " paused");
-    $("list").append(line);
+  let broadcasts = [];
+  try {
+    broadcasts = await (await request("broadcasts")).json();
+    empty(broadcasts.length ? "" : "There is no broadcast at present. What begins is listed here.");
+  } catch ({ status }) {
+    empty([401, 404].includes(status)
+      ? "Open this page with the complete link that you were given."
+      : "The list cannot be read at present. Trying again …");
   }
-  if (!broadcasts.length) $("list").textContent = "There is no broadcast at present.";
+  broadcasts.sort((one, other) => other.active - one.active || one.sessionId.localeCompare(other.sessionId));
+  const lines = broadcasts.map(line), had = [...$("list").children];
+  // Only what has changed: whoever is about to choose one keeps the focus.
+  if (lines.length !== had.length || lines.some((now, at) => !now.isEqualNode(had[at]))) {
+    const focused = document.activeElement?.getAttribute("href");
+    $("list").replaceChildren(...lines);
+    if (focused) $("list").querySelector(`a[href="${CSS.escape(focused)}"]`)?.focus();
+  }
+  $("list").hidden = !lines.length;
+  setTimeout(choose, LISTS_EVERY);
+}
+
+function empty(text) {
+  $("empty").hidden = !text;
+  if ($("empty").textContent !== text) $("empty").textContent = text;
+}
+
+function line({ sessionId, active, viewers }) {
+  const make = (kind, className, text) => Object.assign(document.createElement(kind), { className, textContent: text });
+  const link = make("a", "card", "");
+  link.href = "?id=" + encodeURIComponent(sessionId) + location.hash;
+  link.append(make("span", "title", sessionId));
+  if (viewers) link.append(make("span", "viewers", `${viewers} watching here`));
+  link.append(make("span", active ? "badge live" : "badge", active ? "Live" : "Offline"));
+  const item = document.createElement("li");
+  item.append(link);
+  return item;
 }
 
 if (id) {
   $("name").textContent = document.title = id;
-  $("statistics").open = matchMedia("(min-width: 700px)").matches;
   addEventListener("pagehide", () => { drop(); deaf(); });
   // Back from the browser's cache.
   addEventListener("pageshow", event => { if (event.persisted) connect(); });
-  controls();
+  stir();
   connect();
   frames();
   setInterval(measure, 1000);
 } else {
-  choose().catch(({ status }) => {
-    $("list").textContent = [401, 404].includes(status)
-      ? "Open this page with the complete link that you were given."
-      : "The list cannot be read at present. Try again in a moment.";
-  });
+  document.title = $("name").textContent = "Broadcasts";
+  for (const name of ["stage", "state", "details"]) $(name).hidden = true;
+  choose();
 }

@@ -11,36 +11,36 @@ const endpoint = () => new URL("{{WHEP}}/endpoint/" + encodeURIComponent(id), do
 
 // What tests look at.
 const seen = window.seen = { state: "", joins: 0, connects: 0, framesDecoded: 0, packetsReceived: 0, audioPackets: 0,
-  packetsLost: 0, firstFrame: null };
+  packetsLost: 0, firstFrame: null, moves: 0, lost: 0 };
 
 // What is known; `describe` says what of it a viewer reads.
 const known = { refused: "", token: Boolean(token), exists: true, ended: false, active: true, cutOff: false, connection: "none",
-  picture: "none yet" };
+  picture: "none yet", held: false };
 // The attempt that counts, the time of the next one, how many failed in a row, when the last began.
 let join = null, retry = null, tries = 0, began = 0;
 
 function learn(news) {
   Object.assign(known, news);
-  const [state, kind, cover] = describe(known);
-  seen.state = state;
-  if ($("state").textContent !== state) $("state").textContent = state;
-  $("state").className = kind;
-  $("cover").hidden = !cover;
-  if ($("cover").textContent !== cover) $("cover").textContent = cover;
+  // What has ended is waited for, and plays when it is back.
+  if (!known.exists) known.held = false;
+  const said = describe(known);
+  seen.state = said.is;
+  say(said);
 }
 
 function drop() {
   clearTimeout(retry);
   retry = null;
+  moving?.end();
   join?.end();
-  join = null;
+  moving = join = null;
   forget();
 }
 
 // Later: each time twice as long, and never all viewers at the same moment. `after`: seconds that the server asked for.
-function again(after = 0) {
+function again(after = 0, connection = "lost") {
   drop();
-  learn({ connection: "lost" });
+  learn({ connection });
   const wait = Math.max(Math.min(500 * 2 ** tries++, 8000), after * 1000);
   retry = setTimeout(connect, wait * (after ? 1 + Math.random() / 2 : 0.5 + Math.random()));
 }
@@ -51,21 +51,29 @@ function over() {
   learn({ exists: false, refused: "", connection: "none" });
 }
 
+// An attempt, and what it plays. Only the one that counts is seen and heard.
+function attempt(at) {
+  const stream = new MediaStream(), is = () => mine === join;
+  const tell = {
+    track(track) { stream.addTrack(track); if (is()) show(stream); },
+    state() { if (is()) changed(mine); },
+    seated() { if (is()) listen(id, mine.viewer, mine.events); },
+    refusedVideo() { mine.picture = "not playable"; if (is()) learn({ picture: mine.picture }); },
+  };
+  const mine = new Join({ at, auth, offers, tell });
+  return Object.assign(mine, { stream, picture: "shown", elsewhere: null });
+}
+
+function show(stream) {
+  if (video.srcObject !== stream) video.srcObject = stream;
+  play();
+}
+
 // Begins anew; an attempt that is under way is given up.
 async function connect() {
   drop();
-  const stream = new MediaStream();
-  const tell = {
-    track(track) {
-      stream.addTrack(track);
-      if (video.srcObject !== stream) video.srcObject = stream;
-      play();
-    },
-    state: () => changed(mine),
-    seated: () => listen(id, mine.viewer),
-    refusedVideo: () => learn({ picture: "not playable" }),
-  };
-  const mine = join = new Join({ at: endpoint(), auth, offers, tell });
+  const { at, told } = place();
+  const mine = join = attempt(at);
   seen.joins++;
   began = performance.now();
   learn({ refused: "", connection: "connecting", picture: "none yet" });
@@ -73,6 +81,8 @@ async function connect() {
     await mine.begin();
   } catch ({ status, after }) {
     if (mine !== join) return;
+    // Of several places another may do.
+    if (told) return connect();
     failed(status, after);
     // It has no place that a connection for events could keep; it is told all the same when the session begins.
     listen(id, null);
@@ -83,7 +93,7 @@ function failed(status, after) {
   if (status === 401 || status === 403) { drop(); return learn({ refused: "private", connection: "none" }); }
   if (status === 406) { drop(); return learn({ refused: "format", connection: "none" }); }
   if (status === 404) return over();
-  again(after);
+  again(after, status ? "refused" : "lost");
 }
 
 function changed(mine) {
@@ -94,25 +104,23 @@ function changed(mine) {
       return learn({ connection: "connected" });
     case "disconnected":
       learn({ connection: "interrupted" });
-      // Most connections come back by themselves; one that the server has given up does not.
+      // Most connections come back by themselves; one that the server has given up does not, nor does one that is gone.
+      doubt(mine);
       return setTimeout(() => { if (mine.state === "disconnected") rejoin(mine); }, 3000);
     case "failed":
     case "closed":
-      return again();
+      // What it moves to takes its place, or says that it does not.
+      if (moving) return;
+      mine.asked().then(answer => {
+        if (mine === join && !moving) return answer === "silent" ? elsewhere(mine) : again();
+      });
   }
 }
 
 // Joins anew if the server keeps no place any more for the attempt that counts.
 async function rejoin(mine, spread = 0) {
-  if (mine && (mine !== join || !(await mine.lost()) || mine !== join)) return;
-  drop();
-  learn({ connection: "connecting" });
-  retry = setTimeout(connect, spread * Math.random());
-}
-
-function play() {
-  video.play().catch(() => { video.muted = true; return video.play(); }).catch(() => {});
-  controls();
+  if (mine && (mine !== join || (await mine.asked()) !== "lost" || mine !== join)) return;
+  begin(mine?.at, spread);
 }
 
 // What the browser is told by nobody else: that a session has ended, stalls, or is back.
@@ -139,6 +147,15 @@ function heard(name, event) {
       if (!known.exists) return;
       learn({ active: true, cutOff: false });
       if (idle()) connect();
+      return;
+    case "reconnect":
+      if (join?.viewer === event.viewer) move(event.url);
+      return;
+    case "elsewhere":
+      if (join?.viewer === event.viewer) join.elsewhere = event;
+      return;
+    case "broken":
+      doubt(join);
   }
 }
 

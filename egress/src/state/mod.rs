@@ -4,8 +4,9 @@
 //! `audience` (viewers), [`Notices`] (what viewers are told).
 //!
 //! What it does with these: `change` (mountpoints begin and end, one change at a time), `serving` (the server comes and goes),
-//! `drain` (it is emptied before it goes), `pulse` (whether media arrives, seen four times a second), `place` (whether it can),
-//! `tree` (what Redis says), `sources` (whose media is taken), `show` (what HTTP shows). `error`: why not.
+//! `drain` and `moving` (viewers go elsewhere, because it is to be empty or gets no media), `pulse` (whether media arrives, seen four
+//! times a second), `place` (whether it can), `tree` (what Redis says), `sources` (whose media is taken), `show` (what HTTP shows).
+//! `error`: why not.
 
 mod audience;
 mod change;
@@ -13,6 +14,7 @@ mod drain;
 mod error;
 mod link;
 mod media;
+mod moving;
 mod place;
 mod pulse;
 mod serving;
@@ -41,10 +43,11 @@ use crate::records::Records;
 use crate::server::{self, Server};
 use link::Link;
 use media::Media;
+use moving::Elsewhere;
 use place::Where;
 use sources::Sources;
 
-pub use audience::{Audience, COUNTER_OFFER_HOLDS, Reply, Seated, Tie};
+pub use audience::{Audience, COUNTER_OFFER_HOLDS, Call, Ear, Reply, Seated, Tie};
 pub use change::{NewMountpoint, Outcome};
 pub use error::EgressError;
 
@@ -69,6 +72,7 @@ pub struct Egress {
     audience: Arc<Audience>,
     capacity: Arc<Capacity>,
     notices: Notices,
+    elsewhere: Elsewhere,
     /// How viewers fare, by what they report.
     quality: Mutex<Quality>,
     admission: Arc<Admission>,
@@ -118,6 +122,7 @@ impl Egress {
             link: Link::new(server.name()),
             server,
             notices: Notices::new(webhooks.clone()),
+            elsewhere: Elsewhere::default(),
             quality: Mutex::default(),
             admission,
             webhooks,

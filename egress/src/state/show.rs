@@ -66,6 +66,7 @@ impl Egress {
             admissions: self.admission.counts(),
             told: self.webhooks.told(),
             capacity: self.capacity.view(),
+            moved: self.elsewhere.counts(),
             quality: matches!(self.config.server, ServerConfig::Native(_)).then(|| {
                 let quality = locked(&self.quality);
                 (quality.sums(), quality.histograms())

@@ -1,8 +1,8 @@
 //! A viewer's events, by the extension that players know by [`REL`]: the player POSTs the names of those that it wants, and
 //! listens (server-sent events) at the `Location` that it gets.
 //!
-//! `active` and `inactive` say whether media arrives, `viewercount` how many watch. They say nothing that `GET /events` does
-//! not say, but to players that nobody here wrote.
+//! `active` and `inactive` say whether media arrives, `viewercount` how many watch, `reconnect` where the viewer is to go instead.
+//! They say nothing that `GET /events` does not say, but to players that nobody here wrote.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -17,14 +17,15 @@ use node::http::{Client, Failed};
 use serde::Deserialize;
 use serde_json::json;
 use tokio::sync::broadcast::error::RecvError;
+use tokio::sync::mpsc;
 
 use crate::api::sent;
-use crate::state::Egress;
+use crate::state::{Call, Ear, Egress};
 
 /// The relation of `Link` (draft-murillo-whep-02 section 4.9; since then extensions have documents of their own).
 const REL: &str = "urn:ietf:params:whep:ext:core:server-sent-events";
 /// Events that there are.
-const NAMES: [&str; 3] = ["active", "inactive", "viewercount"];
+const NAMES: [&str; 4] = ["active", "inactive", "reconnect", "viewercount"];
 /// What names of events are sent as.
 pub const CHOICE: &str = "application/json";
 /// Most names in a request; players name more than there are.
@@ -34,9 +35,15 @@ const COUNT_EVERY: Duration = Duration::from_secs(5);
 
 type Shared = State<Arc<Egress>>;
 
-/// The header for the viewer at `location`.
-pub fn link(location: &str) -> String {
-    format!("<{location}/events>; rel=\"{REL}\"; events=\"{}\"", NAMES.join(","))
+/// The relation to what our own page listens to: `GET /events`.
+const OWN: &str = "urn:x-media-tree:events";
+
+/// The headers for the viewer at `location`, of an endpoint below `base`.
+pub fn links(base: &str, location: &str) -> [String; 2] {
+    // Relative, as `Location` is: past the endpoint's name and `endpoint`, to where `base` begins.
+    let up = "../".repeat(1 + base.matches('/').count());
+    let players = format!("<{location}/events>; rel=\"{REL}\"; events=\"{}\"", NAMES.join(","));
+    [players, format!("<{up}events>; rel=\"{OWN}\"")]
 }
 
 /// Which events are wanted.
@@ -78,15 +85,24 @@ pub async fn follow(
     let listener = egress.notices().listen();
     let mut ticks = tokio::time::interval(COUNT_EVERY);
     ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
-    let told = Told { egress, session, viewer, active: None, count: None };
-    let changes = stream::unfold((listener, ticks, told), async |(mut listener, mut ticks, mut told)| {
-        tokio::select! {
-            notice = listener.recv() => if matches!(notice, Err(RecvError::Closed)) { return None },
-            _ = ticks.tick() => {}
-        }
-        let news = told.news()?;
-        Some((stream::iter(news), (listener, ticks, told)))
-    });
+    let (teller, calls) = mpsc::channel(1);
+    // Who does not want to be told cannot be.
+    let ear = wants("reconnect").then(|| egress.audience().hear(&session, &viewer, teller.clone())).flatten();
+    let told = Told { egress, session, viewer, active: None, count: None, _heard: (teller, ear) };
+    let changes = stream::unfold(
+        (listener, calls, ticks, told),
+        async |(mut listener, mut calls, mut ticks, mut told)| {
+            let news = tokio::select! {
+                notice = listener.recv() => match notice {
+                    Err(RecvError::Closed) => return None,
+                    _ => told.news()?,
+                },
+                Some(call) = calls.recv() => vec![("reconnect", json!({ "url": call.url }).to_string())],
+                _ = ticks.tick() => told.news()?,
+            };
+            Some((stream::iter(news), (listener, calls, ticks, told)))
+        },
+    );
     let events = changes.flatten().filter_map(move |(name, data)| {
         let event = wants(name).then(|| Event::default().event(name).data(data));
         std::future::ready(event)
@@ -101,6 +117,8 @@ struct Told {
     viewer: String,
     active: Option<bool>,
     count: Option<usize>,
+    /// Where it is to go comes by this.
+    _heard: (mpsc::Sender<Call>, Option<Ear>),
 }
 
 impl Told {

@@ -94,6 +94,15 @@ async fn begin(
         let other = if is_elsewhere { elsewhere().await } else { None };
         return other.ok_or_else(|| error.into());
     }
+    if let Some(going) = egress.takes_nobody() {
+        return Ok(elsewhere().await.unwrap_or_else(|| going.into_response()));
+    }
+    // Others may have the media that does not come here; if they do not, it is waited for here as well as there.
+    if egress.standing().borrow().cut().is_some()
+        && let Some(other) = elsewhere().await
+    {
+        return Ok(other);
+    }
     let offer = wish::offer(&headers, &body)?;
     let place = match egress.capacity().viewer(client) {
         Ok(place) => place,
@@ -107,9 +116,9 @@ async fn begin(
     let Reply { viewer, sdp, counters } =
         egress.watch(&session, offer.map(str::as_bytes), player, place).await?;
     let location = wish::location(&session, &viewer);
-    let link = events::link(&location);
+    let links = events::links(&egress.config.whep_path, &location);
     let mut response = wish::created(location, wish::etag(&ice_session(&viewer, 0)), CHANGES, sdp);
-    if let Ok(link) = HeaderValue::from_str(&link) {
+    for link in links.iter().filter_map(|link| HeaderValue::from_str(link).ok()) {
         response.headers_mut().append(header::LINK, link);
     }
     if counters {

@@ -15,7 +15,7 @@ fn location(head: &str) -> String {
 fn a_session_elsewhere_is_said(by: By) {
     let lab = lab();
     let world = World::start_by(&lab, by, &[("MAX_VIEWERS", "1")]);
-    let entry = json!({ "type": "egress", "url": "http://e9.example", "status": "active", "maxViewers": 9 });
+    let entry = json!({ "type": "egress", "url": "http://127.0.0.1:9", "status": "active", "maxViewers": 9 });
     world.redis.cli(&["HSET", "directory:tree-1", "egress-9", &entry.to_string()]).unwrap();
     world.redis.cli(&["SET", "node:egress-9", "there"]).unwrap();
     world.redis.cli(&["SADD", "mountpoints:active", "egress-9:far", "egress-9:show"]).unwrap();
@@ -24,7 +24,7 @@ fn a_session_elsewhere_is_said(by: By) {
 
     // Not here.
     let (status, head, _) = world.request("POST", "/whep/endpoint/far", &OFFER, "v=0");
-    assert_eq!((status, location(&head).as_str()), (307, "http://e9.example/whep/endpoint/far"), "{head}");
+    assert_eq!((status, location(&head).as_str()), (307, "http://127.0.0.1:9/whep/endpoint/far"), "{head}");
     assert!(head.to_lowercase().contains("access-control-allow-origin: *"), "{head}");
     let (status, _, answer) = world.request("POST", "/whep/endpoint/nowhere", &OFFER, "v=0");
     assert_eq!(status, 404, "{answer}");
@@ -41,7 +41,11 @@ fn a_session_elsewhere_is_said(by: By) {
     let (status, head, _) = world.request("POST", "/whep/endpoint/show", &[], "");
     assert_eq!(status, 201, "{head}");
     let (status, head, answer) = world.request("POST", "/whep/endpoint/show", &[], "");
-    assert_eq!((status, location(&head).as_str()), (307, "http://e9.example/whep/endpoint/show"), "{answer}");
+    assert_eq!(
+        (status, location(&head).as_str()),
+        (307, "http://127.0.0.1:9/whep/endpoint/show"),
+        "{answer}"
+    );
     assert_eq!(world.request("GET", own, &[], "").0, 503);
     let metrics = world.request("GET", "/metrics", &[], "").2.to_string();
     for series in

@@ -65,7 +65,7 @@ fn operators_have_a_listener_of_their_own() {
     browser.open("http://10.77.0.1:7073/?id=s1").unwrap();
     world.until("it plays", || seen(&browser, "framesDecoded") > 10.0);
     browser.open("http://10.77.0.1:7073/").unwrap();
-    let list = || browser.run("return document.getElementById('list').textContent").unwrap();
+    let list = || browser.run("return document.getElementById('empty').textContent").unwrap();
     world.until("the page says what to do", || {
         list() == json!("Open this page with the complete link that you were given.")
     });

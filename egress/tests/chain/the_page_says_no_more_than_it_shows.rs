@@ -1,4 +1,4 @@
-//! "playing" stands over a picture that moves, and over nothing else: not over a session that nobody publishes to, not before
+//! "Live" stands over a picture that moves, and over nothing else: not over a session that nobody publishes to, not before
 //! a keyframe has come, not over what is left when Janus is gone. And what has ended stays ended.
 
 use lab::Browser;
@@ -39,7 +39,7 @@ fn of_a_format_that_the_browser_has_not() {
     let cover = || browser.run("return document.getElementById('cover').innerText").unwrap();
     world.until("it says so", || cover().as_str().unwrap().contains("only its sound"));
     world.until("it is heard", || crate::common::seen(&browser, "audioPackets") > 50.0);
-    assert_eq!(state(&browser), "sound only");
+    assert_eq!(state(&browser), "Sound only");
 }
 
 fn says(maker: Maker) {
@@ -50,21 +50,21 @@ fn says(maker: Maker) {
     let browser = browser_of(&lab, maker);
     browser.open("http://10.77.0.1:7073/?id=s1").unwrap();
     browser.run(WATCH).unwrap();
-    world.until("nobody publishes", || state(&browser) == "paused");
+    world.until("nobody publishes", || state(&browser) == "Paused");
 
     // A keyframe every ten seconds, as ffmpeg makes them unless it is told otherwise; this one cannot be asked for more.
     let mut sending = vec![world.sound("sine=frequency=440", 7777), world.pictures("-g 250", 8888)];
-    world.until("playing", || state(&browser) == "playing");
+    world.until("live", || state(&browser) == "Live");
     let said = said(&browser);
-    let (at, playing) = said.iter().enumerate().find(|(_, said)| said[0] == "playing").unwrap();
+    let (at, live) = said.iter().enumerate().find(|(_, said)| said[0] == "Live").unwrap();
     println!("{maker:?}: {said:?}");
-    assert!(playing[1].as_f64().unwrap() > 0.0, "playing over black: {said:?}");
-    assert!(said[..at].iter().any(|said| said[0] == "paused"), "{said:?}");
+    assert!(live[1].as_f64().unwrap() > 0.0, "live over black: {said:?}");
+    assert!(said[..at].iter().any(|said| said[0] == "Paused"), "{said:?}");
 
     // What has ended stays ended, until it starts again.
     for round in 0..6 {
         world.redis.cli(&["SREM", "sessions:active", "s1"]).unwrap();
-        world.until("ended", || state(&browser) == "ended");
+        world.until("ended", || state(&browser) == "Ended");
         browser.run("window.labSaid = []").unwrap();
         std::thread::sleep(std::time::Duration::from_millis(300 + 170 * round));
         assert_eq!(said_since(&browser), Vec::<String>::new(), "it had ended");
@@ -75,18 +75,18 @@ fn says(maker: Maker) {
         process.kill9().unwrap();
     }
     let _sending = world.broadcast([7777, 8888]);
-    world.until("playing", || state(&browser) == "playing");
+    world.until("live", || state(&browser) == "Live");
 
     // Janus is killed: the picture stands still, and nobody is told that it plays.
     world.janus_mut().kill9().unwrap();
-    let took = world.until("it does not play", || state(&browser) != "playing");
+    let took = world.until("it does not play", || state(&browser) != "Live");
     println!("{maker:?}: a killed Janus is noticed after {took:?}");
     assert!(took < std::time::Duration::from_secs(4), "{took:?}");
     browser.run("window.labSaid = []").unwrap();
     std::thread::sleep(std::time::Duration::from_secs(2));
-    assert!(!said_since(&browser).iter().any(|said| said == "playing"), "{:?}", said_since(&browser));
+    assert!(!said_since(&browser).iter().any(|said| said == "Live"), "{:?}", said_since(&browser));
     world.janus_mut().restart().unwrap();
-    world.until("playing again", || state(&browser) == "playing");
+    world.until("live again", || state(&browser) == "Live");
 }
 
 fn state(browser: &Browser<'_>) -> String {

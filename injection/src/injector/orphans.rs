@@ -2,8 +2,6 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use node::sweep::Sweep;
-
 use super::{Injector, InjectorError, lock, now_ms};
 use crate::session::Session;
 use crate::store::Sessions;
@@ -18,9 +16,6 @@ pub(super) struct Orphans {
     known: BTreeMap<String, String>,
     /// Where the next look goes on.
     next: String,
-    sweep: Sweep,
-    /// The same of the tree's index.
-    index: Sweep,
 }
 
 impl Injector {
@@ -44,25 +39,17 @@ impl Injector {
         lock(&self.orphans).known.clone()
     }
 
-    /// Looks for some of them, and takes out what has been without an injection for a day.
+    /// Looks for some of them.
     pub(super) async fn look_for_orphans(&self, store: &Sessions) -> Result<(), String> {
-        let (ours, others): (BTreeSet<String>, Vec<String>) = {
+        let others: Vec<String> = {
             let state = self.state();
-            let ours: BTreeSet<String> = state.sessions.keys().cloned().collect();
             let next = lock(&self.orphans).next.clone();
-            let others = state.neighbours.range(next..).map(|(id, _)| id).filter(|id| !ours.contains(*id));
-            let others = others.take(LOOKED_AT_ONCE).cloned().collect();
-            (ours, others)
+            let others = state.neighbours.range(next..).map(|(id, _)| id);
+            let others = others.filter(|id| !state.sessions.contains_key(*id));
+            others.take(LOOKED_AT_ONCE).cloned().collect()
         };
         let found = store.orphans(&others).await?;
-        let (mut sweep, mut index) = {
-            let mut orphans = lock(&self.orphans);
-            (std::mem::take(&mut orphans.sweep), std::mem::take(&mut orphans.index))
-        };
-        let swept = store.sweep(&mut sweep, &ours, now_ms()).await;
-        let ghosts = store.sweep_index(&mut index, &ours, now_ms()).await;
         let mut orphans = lock(&self.orphans);
-        (orphans.sweep, orphans.index) = (sweep, index);
         // From the beginning once the end was reached.
         orphans.next = match others.last().filter(|_| others.len() == LOOKED_AT_ONCE) {
             Some(last) => format!("{last}\0"),
@@ -81,14 +68,6 @@ impl Injector {
         drop(orphans);
         let neighbours: BTreeSet<String> = self.state().neighbours.keys().cloned().collect();
         lock(&self.orphans).known.retain(|id, _| neighbours.contains(id));
-        let swept = swept?;
-        if !swept.is_empty() {
-            tracing::warn!("sessions that nobody has renewed for a day were taken out: {}", swept.join(", "));
-        }
-        let ghosts = ghosts?;
-        if !ghosts.is_empty() {
-            tracing::warn!("sessions that were ended, and not everywhere, are over: {}", ghosts.join(", "));
-        }
         Ok(())
     }
 }
@@ -97,6 +76,6 @@ impl Injector {
 pub(super) fn sentence(id: &str, injection: &str) -> String {
     format!(
         "session {id}: its injection {injection} is gone; it goes on when that is back, ends by DELETE /session/{id} here, or \
-         by itself after a day"
+         by itself when that has been gone for --sweep-after"
     )
 }

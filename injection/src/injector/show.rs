@@ -111,6 +111,7 @@ impl Injector {
     fn misgivings(&self) -> Vec<String> {
         let mut misgivings = Vec::new();
         misgivings.extend(self.redis_view().and_then(|redis| redis.rival));
+        misgivings.extend(self.topology_view().unknown_children(&self.config.node_id));
         for entry in self.entries() {
             misgivings.extend(entry.room_problem().map(|problem| problem.why));
             misgivings.extend(stopped(&entry));

@@ -1,22 +1,10 @@
+// One broadcast by WHIP, tried again for as long as it is wanted. What it is told and what it says is the page's business: `say`.
 // Relative to this page, which a proxy may have below a path of its own.
 const base = "{{WHIP}}endpoint/";
-const $ = (id) => document.getElementById(id);
-const query = new URLSearchParams(location.search);
-$("session").value = query.get("id") || "";
-$("source").value = query.get("source") || "camera";
-$("codec").value = query.get("codec") || "";
-// After the '#': never sent to any server by the browser.
-$("token").value = new URLSearchParams(location.hash.slice(1)).get("token") || "";
-$("name").textContent = $("session").value;
 
-let peer = null, media = null, address = null, timer = null, ended = () => {}, wanted = false, delay = 1000;
+let peer = null, address = null, timer = null, delay = 1000;
 // Which attempt counts: each one, and each end, makes those before it void.
 let turn = 0;
-
-function say(is, text) {
-  $("state").dataset.is = is;
-  if ($("state").textContent !== text) $("state").textContent = text;
-}
 
 function headers(type) {
   const all = {};
@@ -35,6 +23,17 @@ function gathered(peer) {
   });
 }
 
+/* A browser that knows nothing of the way begins with 300 kbit/s and a picture to match, and is up to half a minute on its way
+   to a large one. Chromium takes the other side's word for where to begin. */
+function beginsWith(sdp, kilobits) {
+  const begin = `x-google-start-bitrate=${kilobits}`;
+  for (const [line, number] of sdp.matchAll(/^a=rtpmap:(\d+) (?:VP8|H264)\/90000/gim)) {
+    const said = new RegExp(`^a=fmtp:${number} .*$`, "m").exec(sdp)?.[0].trimEnd();
+    sdp = said ? sdp.replace(said, `${said};${begin}`) : sdp.replace(line, `${line}\r\na=fmtp:${number} ${begin}`);
+  }
+  return sdp;
+}
+
 async function connect() {
   say("busy", "Connecting …");
   const url = base + encodeURIComponent($("session").value);
@@ -42,7 +41,8 @@ async function connect() {
   if (now !== turn) return;
   const mine = peer = new RTCPeerConnection({ iceServers });
   for (const track of media.getTracks()) {
-    const sender = peer.addTransceiver(track, { direction: "sendonly", streams: [media] });
+    const sendEncodings = track.kind === "video" ? [{ maxBitrate: 1000 * kilobits() }] : [{}];
+    const sender = mine.addTransceiver(track, { direction: "sendonly", streams: [media], sendEncodings });
     if (track.kind === "video") {
       const known = RTCRtpSender.getCapabilities("video").codecs;
       const of = (name) => known.filter((codec) => codec.mimeType.toLowerCase() === "video/" + name);
@@ -53,7 +53,7 @@ async function connect() {
   }
   mine.addEventListener("connectionstatechange", () => {
     if (mine !== peer) return;
-    if (mine.connectionState === "connected") { delay = 1000; say("live", "Live"); }
+    if (mine.connectionState === "connected") { delay = 1000; say("live"); }
     if (mine.connectionState === "failed" || mine.connectionState === "closed") again("The connection was lost. Retrying …");
     if (mine.connectionState === "disconnected") say("busy", "The connection is interrupted …");
   });
@@ -75,13 +75,13 @@ async function connect() {
   // Stopped meanwhile: nobody else knows what to end.
   if (mine !== peer) return leave(resource);
   address = resource;
-  await mine.setRemoteDescription({ type: "answer", sdp: text });
+  await mine.setRemoteDescription({ type: "answer", sdp: beginsWith(text, kilobits()) });
   watch(mine);
 }
 
-/* How the session stands at the node. The browser itself notices a broadcast that the node has ended only seconds later. */
-async function standing() {
-  const query = new URLSearchParams({ id: $("session").value, key: address.pathname.split("/").pop() });
+/* How the session stands at the node, for whom it gave a place at this address. */
+async function standing(at = address) {
+  const query = new URLSearchParams({ id: $("session").value, key: at.pathname.split("/").pop() });
   const answer = await fetch("standing?" + query).catch(() => null);
   if (answer && answer.status === 404) return { gone: true };
   if (!answer || !answer.ok) return null;
@@ -89,37 +89,65 @@ async function standing() {
   return { gone: false, publisher: Boolean(publisher), publications };
 }
 
+/* Asked every second, and at once when the other side hangs up: a browser takes seconds to call that an end. */
 function watch(mine) {
   clearInterval(timer);
-  let last = null, ours = null;
-  timer = setInterval(async () => {
+  let ours = null;
+  const look = async () => {
     if (mine !== peer) return;
     const now = await standing();
-    if (mine !== peer) return;
-    if (now) {
-      if (ours === null) ours = now.publications;
-      const over = interruption({ ...now, ours, session: $("session").value });
-      if (over && over.final) return stop("bad", over.text);
-      if (over) return over.waits ? queue(over.text) : again(over.text);
-    }
-    await measure();
-  }, 1000);
-  async function measure() {
-    let bytes = 0, frames = 0, size = "", codecs = [], rtt = 0;
-    (await mine.getStats()).forEach((item) => {
+    if (mine !== peer || !now) return;
+    if (ours === null) ours = now.publications;
+    const over = interruption({ ...now, ours, session: $("session").value });
+    if (over && over.final) return stop("bad", over.text);
+    if (over) return over.waits ? queue(over.text) : again(over.text);
+  };
+  const measure = measuring(mine);
+  timer = setInterval(async () => { await look(); if (mine === peer) await measure(); }, 1000);
+  const transport = mine.getSenders()[0]?.transport;
+  transport?.addEventListener("statechange", () => { if (["closed", "failed"].includes(transport.state)) look(); });
+  look();
+}
+
+/* What is sent, each time since the time before. */
+function measuring(mine) {
+  let last = null;
+  return async () => {
+    const now = { at: performance.now(), bytes: 0 }, seen = { codecs: [], frames: 0, size: "", limit: "", rtt: 0, lost: 0 };
+    for (const item of (await mine.getStats()).values()) {
       if (item.type === "outbound-rtp") {
-        bytes += item.bytesSent;
-        if (item.kind === "video") { frames = item.framesPerSecond || 0; size = item.frameWidth ? item.frameWidth + "×" + item.frameHeight : ""; }
+        now.bytes += item.bytesSent;
+        if (item.kind === "video") {
+          seen.frames = item.framesPerSecond || 0;
+          if (item.frameWidth) seen.size = item.frameWidth + " × " + item.frameHeight;
+          seen.limit = item.qualityLimitationReason;
+        }
       }
-      if (item.type === "codec") codecs.push(item.mimeType.split("/")[1]);
-      if (item.type === "candidate-pair" && item.nominated) rtt = item.currentRoundTripTime || 0;
-    });
-    const at = performance.now();
-    const rate = last ? (bytes - last.bytes) * 8 / (at - last.at) : 0;
-    last = { bytes, at };
-    $("stats").textContent = `${rate.toFixed(0)} kbit/s · ${size} ${frames.toFixed(0)} frames/s · ${codecs.join(", ")} · ${(rtt * 1000).toFixed(0)} ms`;
-    $("stats").dataset.kbits = rate.toFixed(0);
+      if (item.type === "codec") seen.codecs.push(item.mimeType.split("/")[1]);
+      if (item.type === "candidate-pair" && item.nominated) seen.rtt = item.currentRoundTripTime || 0;
+      if (item.type === "remote-inbound-rtp") seen.lost += item.packetsLost || 0;
+    }
+    if (mine !== peer) return;
+    seen.rate = last ? (now.bytes - last.bytes) * 8 / (now.at - last.at) : 0;
+    last = now;
+    sent(seen);
+  };
+}
+
+/* What was chosen while it is live is sent from now on. */
+function limit() {
+  for (const sender of peer?.getSenders() ?? []) {
+    if (sender.track?.kind !== "video") continue;
+    const parameters = sender.getParameters();
+    if (!parameters.encodings?.length) continue;
+    parameters.encodings[0].maxBitrate = 1000 * kilobits();
+    sender.setParameters(parameters).catch(() => {});
   }
+}
+
+function replace(track) {
+  const sender = peer?.getSenders().find((one) => one.track?.kind === track.kind);
+  return sender?.replaceTrack(track);
 }
 
 function drop() {
@@ -139,7 +167,6 @@ async function again(why) {
   drop();
   if (!wanted) return;
   const mine = ++turn;
-  $("stats").textContent = "";
   say("busy", why);
   await pause(delay * (.75 + Math.random() / 2));
   delay = Math.min(delay * 2, 8000);
@@ -148,11 +175,11 @@ async function again(why) {
 
 /* Somebody else has taken our place. Asking for it back would take theirs where newcomers are always preferred. */
 async function queue(why) {
+  const ours = address;
   drop();
   const mine = ++turn;
-  $("stats").textContent = "";
   say("busy", why);
-  for (let now = { publisher: true }; !now || now.publisher; now = await standing()) {
+  for (let now = { publisher: true }; !now || now.publisher; now = await standing(ours)) {
     await pause(1000);
     if (!wanted || mine !== turn) return;
   }
@@ -170,44 +197,4 @@ async function attempt() {
     if (error.final) return stop("bad", error.message);
     await again(error.message);
   }
-}
-
-async function start() {
-  wanted = true;
-  $("button").textContent = "Stop";
-  try {
-    const got = await source();
-    media = got.stream;
-    ended = got.end;
-    $("notice").textContent = notice(got.substitute);
-    $("preview").srcObject = media;
-    media.getVideoTracks().forEach((track) => track.addEventListener("ended", () => stop("", "The picture ended")));
-  } catch (error) {
-    return stop("bad", trouble(error));
-  }
-  await attempt();
-}
-
-function stop(is, text) {
-  wanted = false;
-  turn++;
-  drop();
-  ended();
-  if (media) media.getTracks().forEach((track) => track.stop());
-  media = null;
-  $("preview").srcObject = null;
-  $("stats").textContent = $("notice").textContent = "";
-  $("button").textContent = "Start";
-  say(is, text);
-}
-
-$("form").addEventListener("submit", (event) => {
-  event.preventDefault();
-  $("name").textContent = $("session").value;
-  if (wanted) stop("", "Not publishing"); else start();
-});
-addEventListener("pagehide", drop);
-// By itself only what is nobody's secret: a link must not turn on a camera, whatever the browser was allowed before.
-if (query.has("auto")) {
-  if ($("source").value === "pattern") start(); else say("", "Press Start to publish");
 }

@@ -6,7 +6,7 @@ function refusal({ status, said, session, token }) {
   switch (status) {
     case 401: return { final: true, text: token
       ? "The token is wrong. Check it and start again."
-      : "This node wants a token. Enter it and start again." };
+      : "A token is needed to publish here. Enter it and start again." };
     case 404: return { final: true, text: `No session called “${session}”. Ask the operator to create it.` };
     case 409: return { final: false, text: occupied(session) };
     case 400: case 406: case 415:
@@ -30,16 +30,32 @@ function occupied(session) {
   return `Someone else is live on “${session}”. Retrying until they stop.`;
 }
 
-/* What is sent is not what was asked for. */
-function notice(substitute) {
-  return substitute ? "No camera was found on this device: the test pattern is sent instead." : "";
+/* What to ask before a test pattern takes the place of a camera; nothing if that is no way out. `secure`: the page may have one. */
+function question({ name, kind, secure }) {
+  if (kind === "pattern") return "";
+  if (!secure) return "This browser gives no camera or screen to pages without https. Send the test pattern instead?";
+  if (name === "NotFoundError" && kind === "camera") return "No camera was found on this device. Send the test pattern instead?";
+  return "";
 }
 
 /* A problem of this browser or device, by its name where a person can do something about it. */
 function trouble(error) {
   switch (error.name) {
-    case "NotAllowedError": return "The browser was not allowed to use the camera or screen. Allow it and start again.";
-    case "NotReadableError": return "The camera is in use by another program. Close that and start again.";
+    case "NotAllowedError": return "The browser was not allowed to use the camera, microphone or screen. Allow it and start again.";
+    case "NotReadableError": return "The camera or microphone is in use by another program. Close that and start again.";
+    case "NotFoundError": case "OverconstrainedError": return "That camera or microphone is not there any more. Choose another one.";
     default: return error.message;
   }
+}
+
+/* What is worth knowing while all goes well. `silent`: nothing has been heard for seconds; `muted`: by a button here; `sound`:
+   there is any to hear; `limit`: why the picture is smaller or rarer than it should be, as the browser says it. */
+function notice({ media, sound, muted, silent, limit }) {
+  if (!media) return "";
+  if (!sound) return "There is no sound.";
+  if (muted) return "Your microphone is muted.";
+  if (silent) return "Nothing is heard. Is it the right microphone?";
+  if (limit === "bandwidth") return "Your connection is too slow for this size and bitrate. A smaller one looks better.";
+  if (limit === "cpu") return "This device is too slow for this size. A smaller one looks better.";
+  return "";
 }

@@ -15,9 +15,10 @@ use std::sync::{Mutex, PoisonError};
 use node::commands::Commands;
 use node::config::RedisConfig;
 use node::contract::field::session as field;
-use node::contract::{ENDED_TTL, channel, key};
+use node::contract::{ENDED_TTL, key};
 use node::event::{Event, Payload};
 use node::media::Ssrc;
+use node::sessions::tell::{Told, tell};
 use redis::{Cmd, FromRedisValue, Pipeline};
 
 use crate::session::{Session, Taken};
@@ -115,7 +116,7 @@ impl Sessions {
         if listed == "0"
             && let Some(other) = self.see(&session.id).await?
         {
-            self.one::<()>(&self.tell("over", session, now)).await?;
+            self.one::<()>(&self.tell(Told::Over, session, now)).await?;
             return Ok(Some(other));
         }
         if let Some(other) = self.rival(session, unindexed).await? {
@@ -125,7 +126,7 @@ impl Sessions {
                 pipe.srem(key::ACTIVE_SESSIONS, &session.id).ignore();
                 pipe.srem(key::INDEXED_SESSIONS, &session.id).ignore();
             }
-            pipe.add_command(self.tell("over", session, now)).ignore();
+            pipe.add_command(self.tell(Told::Over, session, now)).ignore();
             self.commands.run::<()>(&pipe).await?;
             return Ok(Some(other));
         }
@@ -167,7 +168,7 @@ impl Sessions {
         // Neighbours: what the server tells of the one says that the other is no surprise (node::sessions::ledger).
         pipe.srem(key::ACTIVE_SESSIONS, &session.id).ignore();
         pipe.srem(key::INDEXED_SESSIONS, &session.id).ignore();
-        pipe.add_command(self.tell("over", session, now)).ignore();
+        pipe.add_command(self.tell(Told::Over, session, now)).ignore();
         self.commands.run(&pipe).await
     }
 
@@ -182,7 +183,7 @@ impl Sessions {
         let mut pipe = redis::pipe();
         pipe.atomic();
         pipe.hset(&key, name, codec).ignore();
-        pipe.add_command(self.tell("is", session, now)).ignore();
+        pipe.add_command(self.tell(Told::Is, session, now)).ignore();
         self.commands.run(&pipe).await
     }
 
@@ -221,24 +222,22 @@ impl Sessions {
         pipe.hset_multiple(&key, &session.fields(&self.node_id, &self.tree_id, true)).ignore();
         // Should this node be killed for good, it is gone by itself some time; while it lives, it renews it.
         pipe.cmd("EXPIRE").arg(&key).arg(ENDED_TTL.as_secs()).ignore();
-        pipe.sadd(key::sessions(&self.node_id), &session.id).ignore();
+        // What a sweeper had in mind with it is off (node::sweep).
+        let (own, doomed) = (key::sessions(&self.node_id), key::doomed(&session.id));
+        pipe.hdel(key::sweeper(&own), &doomed).ignore();
+        pipe.sadd(own, &session.id).ignore();
+        pipe.hdel(key::sweeper(key::ACTIVE_SESSIONS), doomed).ignore();
         pipe.sadd(key::ACTIVE_SESSIONS, &session.id).ignore();
         pipe.sadd(key::INDEXED_SESSIONS, &session.id).ignore();
-        pipe.add_command(self.tell("is", session, now)).ignore();
+        pipe.add_command(self.tell(Told::Is, session, now)).ignore();
     }
 
-    fn tell(&self, what: &str, session: &Session, now: u64) -> Cmd {
-        let event = match what {
-            "is" => Event::session_created(&self.tree_id, &session.id, payload(session)),
+    fn tell(&self, told: Told, session: &Session, now: u64) -> Cmd {
+        let event = match told {
+            Told::Is => Event::session_created(&self.tree_id, &session.id, payload(session)),
             _ => Event::session_destroyed(&self.tree_id, &session.id),
         };
-        let tree = &self.tree_id;
-        let mut tell = redis::cmd("EVAL");
-        tell.arg(script::TELL).arg(3);
-        tell.arg(key::session_index(tree)).arg(key::session_version(tree)).arg(key::session_claims(tree));
-        tell.arg(what).arg(&session.id).arg(now).arg(event.message());
-        tell.arg(channel::tree_sessions(tree)).arg(channel::node_sessions(&self.node_id));
-        tell
+        tell(&self.tree_id, &self.node_id, &session.id, &told, &event, now)
     }
 
     async fn one<T: FromRedisValue>(&self, command: &Cmd) -> Result<T, String> {

@@ -1,18 +1,15 @@
-//! Sessions whose injection is gone for good, or that Redis has and no injection: they can be ended by any injection of the
-//! tree, and go by themselves when nobody has renewed them for a day.
+//! Sessions whose injection is gone, or that Redis has and no injection: they can be ended by any injection of the tree. In
+//! time they go by themselves (`node::sweep`).
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use node::contract::field::session as field;
 use node::contract::{ENDED_TTL, key};
 use node::media::{PerKind, Ssrc};
-use node::sweep::Sweep;
+use node::sessions::tell::Told;
 
 use super::{Hash, Sessions, is_active};
 use crate::session::Session;
-
-/// How many of all trees' sessions a look for leftovers takes.
-const SWEPT_AT_ONCE: usize = 100;
 
 /// A session as Redis has it, and who is to have it.
 #[derive(Clone, Debug)]
@@ -51,7 +48,7 @@ impl Sessions {
         pipe.srem(key::sessions(&owned.injection), id).ignore();
         pipe.srem(key::ACTIVE_SESSIONS, id).ignore();
         pipe.srem(key::INDEXED_SESSIONS, id).ignore();
-        pipe.add_command(self.tell("over", &owned.session, now)).ignore();
+        pipe.add_command(self.tell(Told::Over, &owned.session, now)).ignore();
         self.commands.run::<()>(&pipe).await?;
         self.doubtful().remove(id);
         Ok(())
@@ -90,78 +87,6 @@ impl Sessions {
             Some((id.clone(), injection.clone()))
         });
         Ok(of_gone.collect())
-    }
-
-    /// Takes sessions out whose hash has expired: their injection has not renewed it for a day. Gives which.
-    pub async fn sweep(
-        &self,
-        sweep: &mut Sweep,
-        ours: &BTreeSet<String>,
-        now: u64,
-    ) -> Result<Vec<String>, String> {
-        let members = self.some(key::ACTIVE_SESSIONS, sweep).await?;
-        if members.is_empty() {
-            return Ok(Vec::new());
-        }
-        let mut pipe = redis::pipe();
-        for id in &members {
-            pipe.cmd("EXISTS").arg(key::session(id));
-        }
-        let known: Vec<bool> = self.commands.run(&pipe).await?;
-        let gone = sweep.gone(members.into_iter().zip(known).filter(|(id, _)| !ours.contains(id)));
-        for id in &gone {
-            let in_index: bool =
-                self.one(redis::cmd("SISMEMBER").arg(key::session_index(&self.tree_id)).arg(id)).await?;
-            let mut pipe = redis::pipe();
-            pipe.atomic();
-            pipe.srem(key::ACTIVE_SESSIONS, id).ignore();
-            pipe.srem(key::INDEXED_SESSIONS, id).ignore();
-            if in_index {
-                pipe.add_command(self.tell("over", &bare(id), now)).ignore();
-            }
-            self.commands.run::<()>(&pipe).await?;
-        }
-        Ok(gone)
-    }
-
-    /// Takes sessions out of the tree's index, with what they claim, that are active no more: in a Cluster the sets are on several
-    /// servers, and whoever ended them was gone before all knew. Gives which.
-    pub async fn sweep_index(
-        &self,
-        sweep: &mut Sweep,
-        ours: &BTreeSet<String>,
-        now: u64,
-    ) -> Result<Vec<String>, String> {
-        let mut members = self.some(&key::session_index(&self.tree_id), sweep).await?;
-        members.retain(|id| !ours.contains(id));
-        if members.is_empty() {
-            return Ok(Vec::new());
-        }
-        let (mut listed, mut active) = (redis::pipe(), redis::pipe());
-        for id in &members {
-            listed.sismember(key::ACTIVE_SESSIONS, id);
-            active.hget(key::session(id), field::ACTIVE);
-        }
-        let listed: Vec<bool> = self.commands.run(&listed).await?;
-        // A set that a server has lost is written again; what every server has says that it is over.
-        let active: Vec<Option<String>> = self.commands.run(&active).await?;
-        let is_there = listed.into_iter().zip(active).map(|(listed, active)| {
-            listed || active.is_some_and(|active| !matches!(active.trim(), "false" | "0"))
-        });
-        let gone = sweep.gone(members.into_iter().zip(is_there));
-        for id in &gone {
-            self.one::<()>(&self.tell("over", &bare(id), now)).await?;
-        }
-        Ok(gone)
-    }
-
-    /// The next members of a set.
-    async fn some(&self, set: &str, sweep: &mut Sweep) -> Result<Vec<String>, String> {
-        let mut scan = redis::cmd("SSCAN");
-        scan.arg(set).arg(&sweep.cursor).arg("COUNT").arg(SWEPT_AT_ONCE);
-        let (cursor, members): (String, Vec<String>) = self.one(&scan).await?;
-        sweep.cursor = cursor;
-        Ok(members)
     }
 }
 

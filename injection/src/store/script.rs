@@ -1,5 +1,5 @@
 //! What Redis decides by itself, because two injections may ask at once. Each script is given its keys, and these are in one
-//! slot of a Cluster (docs/contract.md, *Redis Cluster*).
+//! slot of a Cluster (docs/contract.md, *Redis Cluster*). What all nodes are told by is `node::sessions::tell`.
 
 /// Lets a session have its name, its SSRCs and its room, unless another has one of them; gives what, and who. What was let
 /// have is let go of when nothing came of it for half a minute.
@@ -36,26 +36,3 @@ local listed = redis.call('SADD', KEYS[1], ARGV[1])
 if listed == 1 then redis.call('SADD', KEYS[2], ARGV[1]) end
 table.insert(answer, 1, tostring(listed))
 return answer";
-
-/// A session is there (`is`) or has ended (`over`): in the index, in what it has, and told to all who listen, with the number
-/// of the change and that of the one before it.
-///
-/// KEYS: index, version, claims. ARGV: `is` or `over`, session, ms since 1970, message, channels …
-pub const TELL: &str = "\
-local index, counter, claims, session = KEYS[1], KEYS[2], KEYS[3], ARGV[2]
-if ARGV[1] == 'is' then
-  redis.call('SADD', index, session)
-  redis.call('HDEL', claims, 'since:' .. session)
-else
-  redis.call('SREM', index, session)
-  for claim in string.gmatch(redis.call('HGET', claims, 'has:' .. session) or '', '%S+') do
-    if redis.call('HGET', claims, claim) == session then redis.call('HDEL', claims, claim) end
-  end
-  redis.call('HDEL', claims, 'name:' .. session, 'has:' .. session, 'since:' .. session)
-end
-local after = tonumber(redis.call('GET', counter) or 0) or 0
-local version = string.format('%.0f', math.max(after + 1, tonumber(ARGV[3])))
-redis.call('SET', counter, version)
-local message = string.format('{\"version\":%s,\"after\":%.0f,', version, after) .. string.sub(ARGV[4], 2)
-for i = 5, #ARGV do redis.call('PUBLISH', ARGV[i], message) end
-return version";

@@ -8,7 +8,7 @@ use crate::common::{Scene, until};
 /// Longer than a browser's first start takes on a busy machine.
 const STARTS: Duration = Duration::from_secs(45);
 
-/// The page to publish from says that the camera is missing and the test pattern is sent, and that the session was
+/// The page to publish from asks before it sends a test pattern for a camera that is missing, and says that the session was
 /// destroyed within two seconds; its words are those of people.
 #[test]
 fn test() {
@@ -24,26 +24,39 @@ fn test() {
 
     // A device without a camera; pages without https are not even asked.
     let without = "Object.defineProperty(navigator, 'mediaDevices', { configurable: true, value: {
+        enumerateDevices: async () => [],
         getUserMedia: async () => { throw new DOMException('none', 'NotFoundError'); } } });
         document.getElementById('button').click()";
     browser.run(without).unwrap();
+    let asked = || browser.run("return !document.getElementById('ask').hidden").unwrap() == json!(true);
+    until("it asks", asked);
+    assert!(text("question").contains("No camera was found"), "{}", text("question"));
+    assert_eq!(text("state"), "Not live");
+    browser.click("#no").unwrap();
+    until("it is answered", || !asked());
+    assert_eq!(scene.session("s1")["publications"], 0, "nothing is sent that nobody wanted");
+
+    browser.click("#button").unwrap();
+    until("it asks again", asked);
+    browser.click("#yes").unwrap();
     let started = Instant::now();
     while text("state") != "Live" {
-        assert!(started.elapsed() < STARTS, "{}", text("state"));
+        assert!(started.elapsed() < STARTS, "{} {}", text("state"), text("sentence"));
         std::thread::sleep(Duration::from_millis(50));
     }
-    assert!(text("notice").contains("test pattern"), "{}", text("notice"));
+    assert!(!asked());
 
     until("the page has seen itself live", || !text("stats").is_empty());
     assert_eq!(scene.ask("DELETE", "/session/s1", "").0, 200);
     let took = until("the page says so", || text("state") != "Live");
     assert!(took < Duration::from_secs(2), "{took:?}");
-    assert!(text("state").contains("has been ended"), "{}", text("state"));
-    assert_eq!(text("notice"), "", "nothing is sent any more");
+    eprintln!("the page says that its session has ended after {took:?}");
+    assert!(text("sentence").contains("has been ended"), "{}", text("sentence"));
+    assert_eq!((text("notice"), text("stats")), (String::new(), String::new()), "nothing is sent any more");
 
     // What is not there is said as something to ask for.
     browser.run("document.getElementById('button').click()").unwrap();
-    until("refused", || text("state").contains("No session called “s1”. Ask the operator to create it."));
+    until("refused", || text("sentence").contains("No session called “s1”. Ask the operator to create it."));
 }
 
 /// Wrong and missing token read differently, and nothing is said in the words of the protocol.

@@ -20,14 +20,11 @@ fn test() {
     let more = ["--mute-audio", "--disable-features=WebRtcHideLocalIpsWithMdns"];
     let browser = Browser::start_with(scene.lab, "far", &[], &more).unwrap();
     browser.open("http://10.77.0.1:7070/publish?id=s1&source=pattern&auto").unwrap();
-    let state = || {
-        browser
-            .run("return document.getElementById('state').innerText")
-            .unwrap()
-            .as_str()
-            .unwrap_or_default()
-            .to_owned()
+    let says = |name: &str| {
+        let script = format!("return document.getElementById('{name}').innerText");
+        browser.run(&script).unwrap().as_str().unwrap_or_default().to_owned()
     };
+    let state = || says("state");
     until_within(STARTS, "the page publishes", || {
         state() == "Live" && scene.session("s1")["publisher"]["state"] == "publishing"
     });
@@ -50,7 +47,7 @@ fn test() {
     let newcomer = scene.publisher_from("node", "s1", &["vp8"]);
     until("the newcomer publishes", || scene.session("s1")["publications"] == 2);
     scene.heal();
-    until("the page gives in", || state().contains("Someone else is live on “s1”"));
+    until("the page gives in", || says("sentence").contains("Someone else is live on “s1”"));
     until("the newcomer's media", || scene.session("s1")["publisher"]["state"] == "publishing");
     assert_eq!(scene.session("s1")["publications"], 2);
     newcomer.terminate().unwrap();

@@ -14,3 +14,4 @@ mod a_change_costs_each_node_one_event;
 mod a_cluster_keeps_sessions;
 mod hands_and_older_injections_are_heard;
 mod one_session_that_is_anothers_keeps_no_other_from_repair;
+mod two_sweepers_take_nothing_from_who_lives;

@@ -95,6 +95,20 @@ impl Tally {
         self.bytes += bytes as u64;
     }
 
+    /// What came here, and then there of another stream; the time between is no gap of either.
+    pub fn then(self, next: Tally) -> Tally {
+        Tally {
+            packets: self.packets + next.packets,
+            bytes: self.bytes + next.bytes,
+            lost: self.lost + next.lost,
+            late: self.late + next.late,
+            repeated: self.repeated + next.repeated,
+            restarts: self.restarts + next.restarts,
+            longest_gap: self.longest_gap.max(next.longest_gap),
+            ..next
+        }
+    }
+
     /// When the newest came.
     pub fn last(&self) -> Option<u64> {
         self.newest.as_ref().map(|newest| newest.at)

@@ -55,6 +55,22 @@ pub struct Seen {
     pub ended: Option<String>,
 }
 
+impl Seen {
+    /// This, and then that at another server.
+    pub fn then(self, next: Seen) -> Seen {
+        Seen {
+            video: self.video.then(next.video),
+            audio: self.audio.then(next.audio),
+            dropped_here: self.dropped_here + next.dropped_here,
+            offered: self.offered.or(next.offered),
+            first_packet: self.first_packet.or(next.first_packet),
+            picture: self.picture.or(next.picture),
+            // Why the one before ended is no matter.
+            ended: next.ended,
+        }
+    }
+}
+
 /// Shared with who reports.
 pub type Shared = Arc<Mutex<Seen>>;
 

@@ -1,6 +1,7 @@
 //! [`Endpoint`], [`Resource`]: WHIP (RFC 9725) and WHEP as a client makes its requests: an offer is POSTed, the answer is a
 //! description, what `Location` names is DELETEd. Over TLS, whom to trust is read from SSL_CERT_FILE.
 
+use std::io::Write;
 use std::net::{SocketAddr, TcpStream, ToSocketAddrs};
 use std::time::Duration;
 
@@ -10,6 +11,10 @@ use openssl::ssl::{SslConnector, SslMethod};
 
 /// For a connection.
 const CONNECTED: Duration = Duration::from_secs(5);
+/// The relation of `Link` to the events of an egress of ours.
+const EVENTS: &str = "urn:x-media-tree:events";
+/// How often a request is sent on.
+const REDIRECTIONS: usize = 3;
 /// For an answer.
 const PATIENCE: Duration = Duration::from_secs(30);
 
@@ -25,6 +30,8 @@ pub struct Endpoint {
 #[derive(Clone, Debug)]
 pub struct Resource {
     url: Url,
+    /// Where our own servers say what happens.
+    events: Option<Url>,
     token: Option<String>,
     on_behalf_of: Option<String>,
 }
@@ -51,21 +58,20 @@ impl Endpoint {
     /// Offers; with `on_behalf_of` as a proxy does that this client has asked.
     pub fn offer(&self, sdp: &str, on_behalf_of: Option<&str>) -> Result<Answer> {
         let headers = headers(self.token.as_deref(), on_behalf_of);
-        let answer = self.url.request(
-            "POST",
-            &[&headers[..], &["Content-Type: application/sdp".into()]].concat(),
-            sdp,
-        )?;
+        let headers = [&headers[..], &["Content-Type: application/sdp".into()]].concat();
+        let (at, answer) = self.url.followed("POST", &headers, sdp)?;
         if answer.status != 201 {
             return Ok(Answer::Refused(answer.status, answer.body));
         }
-        let location = answer.head.lines().find_map(|line| {
-            let (name, value) = line.split_once(':')?;
-            name.eq_ignore_ascii_case("location").then(|| value.trim())
-        });
-        let url = self.url.relative(location.context("a 201 without Location")?)?;
-        let resource =
-            Resource { url, token: self.token.clone(), on_behalf_of: on_behalf_of.map(str::to_owned) };
+        let url = at.relative(header(&answer.head, "location").next().context("a 201 without Location")?)?;
+        let events = header(&answer.head, "link").find(|link| link.contains(EVENTS));
+        let events = events.and_then(|link| link.split(['<', '>']).nth(1));
+        let resource = Resource {
+            url,
+            events: events.map(|events| at.relative(events)).transpose()?,
+            token: self.token.clone(),
+            on_behalf_of: on_behalf_of.map(str::to_owned),
+        };
         Ok(Answer::Created(answer.body, resource))
     }
 }
@@ -78,6 +84,31 @@ impl Resource {
         anyhow::ensure!(answer.status == 200, "DELETE is answered {}", answer.status);
         Ok(())
     }
+
+    /// A connection on which its server says what happens, as server-sent events.
+    pub fn listen(&self) -> Result<TcpStream> {
+        let events = self.events.as_ref().context("this server has no events of ours")?;
+        let mut parts = self.url.path.rsplit('/');
+        let (viewer, session) = (parts.next().unwrap_or_default(), parts.next().unwrap_or_default());
+        let mut stream = TcpStream::connect_timeout(&events.address()?, CONNECTED)?;
+        stream.set_read_timeout(Some(PATIENCE))?;
+        let headers: String =
+            headers(None, self.on_behalf_of.as_deref()).iter().map(|line| format!("{line}\r\n")).collect();
+        write!(
+            stream,
+            "GET {}?id={session}&viewer={viewer} HTTP/1.1\r\nHost: {}\r\n{headers}\r\n",
+            events.path, events.authority
+        )?;
+        Ok(stream)
+    }
+}
+
+/// The values of a header.
+fn header<'a>(head: &'a str, wanted: &str) -> impl Iterator<Item = &'a str> {
+    head.lines().filter_map(move |line| {
+        let (name, value) = line.split_once(':')?;
+        name.eq_ignore_ascii_case(wanted).then(|| value.trim())
+    })
 }
 
 fn headers(token: Option<&str>, on_behalf_of: Option<&str>) -> Vec<String> {
@@ -105,12 +136,17 @@ impl Url {
         Ok(Self { tls, authority: authority.to_owned(), path: path.to_owned() })
     }
 
-    /// What a `Location` means that was sent from here (RFC 3986 section 5.2, without dots).
+    /// What a `Location` or `Link` means that was sent from here (RFC 3986 section 5.2, with dots only at its beginning).
     fn relative(&self, location: &str) -> Result<Self> {
         if location.contains("://") {
             return Self::parse(location);
         }
-        let folder = &self.path[..=self.path.rfind('/').unwrap_or(0)];
+        let mut folder = &self.path[..=self.path.rfind('/').unwrap_or(0)];
+        let mut location = location;
+        while let Some(rest) = location.strip_prefix("../") {
+            location = rest;
+            folder = &folder[..=folder.trim_end_matches('/').rfind('/').unwrap_or(0)];
+        }
         let path =
             if location.starts_with('/') { location.to_owned() } else { format!("{folder}{location}") };
         Ok(Self { path, ..self.clone() })
@@ -133,6 +169,19 @@ impl Url {
         let found = (self.host(), self.port()?).to_socket_addrs();
         let found = found.with_context(|| format!("looking up {}", self.host()))?.next();
         found.with_context(|| format!("{} has no address", self.host()))
+    }
+
+    /// What comes of a request, and from where: it is made again where it is sent to (307, 308), with the same credentials.
+    fn followed(&self, method: &str, headers: &[String], body: &str) -> Result<(Self, Response)> {
+        let mut at = self.clone();
+        for _ in 0..=REDIRECTIONS {
+            let answer = at.request(method, headers, body)?;
+            if !matches!(answer.status, 307 | 308) {
+                return Ok((at, answer));
+            }
+            at = at.relative(header(&answer.head, "location").next().context("a 307 without Location")?)?;
+        }
+        bail!("{method} {} is sent on and on", self.path)
     }
 
     fn request(&self, method: &str, headers: &[String], body: &str) -> Result<Response> {
@@ -191,6 +240,8 @@ mod tests {
             ("http://other/a", "http://other/a"),
             ("/whep/resource/1", "http://node:1/whep/resource/1"),
             ("show/1", "http://node:1/watch/whep/endpoint/show/1"),
+            ("../../events", "http://node:1/watch/events"),
+            ("../../../../../events", "http://node:1/events"),
         ] {
             assert_eq!(base.relative(location).unwrap(), Url::parse(wanted).unwrap(), "{location}");
         }

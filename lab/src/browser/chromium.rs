@@ -45,9 +45,12 @@ impl<'lab> Chromedriver<'lab> {
 
     /// In the tab that orders go to.
     fn remember_peers(&self) -> Result<()> {
-        let parameters = json!({ "source": REMEMBER_PEERS });
-        let command = json!({ "cmd": "Page.addScriptToEvaluateOnNewDocument", "params": parameters });
-        self.post("goog/cdp/execute", &command).map(drop)
+        self.develop("Page.addScriptToEvaluateOnNewDocument", &json!({ "source": REMEMBER_PEERS })).map(drop)
+    }
+
+    /// A command of Chromium's own, for those who develop pages.
+    fn develop(&self, command: &str, parameters: &Value) -> Result<Value> {
+        self.post("goog/cdp/execute", &json!({ "cmd": command, "params": parameters }))
     }
 
     fn post(&self, what: &str, body: &Value) -> Result<Value> {
@@ -83,6 +86,19 @@ impl Driver for Chromedriver<'_> {
             Order::Resize(width, height) => {
                 self.post("window/rect", &json!({ "width": width, "height": height }))
             }
+            // Its windows are not as narrow as a phone.
+            Order::Screen(screen) => {
+                let (width, height) = screen.size();
+                let metrics =
+                    json!({ "width": width, "height": height, "deviceScaleFactor": 1, "mobile": false });
+                self.develop("Emulation.setDeviceMetricsOverride", &metrics)
+            }
+            Order::Dark(dark) => {
+                let scheme =
+                    json!({ "name": "prefers-color-scheme", "value": if dark { "dark" } else { "light" } });
+                self.develop("Emulation.setEmulatedMedia", &json!({ "features": [scheme] }))
+            }
+            Order::Act(actions) => self.post("actions", actions),
             Order::Screenshot => self.get("screenshot"),
             Order::NewTab => self.post("window/new", &json!({ "type": "tab" })),
             Order::SwitchTo(tab) => {

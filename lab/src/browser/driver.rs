@@ -3,6 +3,7 @@
 use anyhow::Result;
 use serde_json::Value;
 
+use super::looks::Screen;
 use crate::process::Process;
 
 /// What a browser can be told (W3C WebDriver).
@@ -16,6 +17,12 @@ pub(super) enum Order<'a> {
     RunAsync(&'a str),
     /// Width and height of the window.
     Resize(u32, u32),
+    /// Show pages as this screen does.
+    Screen(Screen),
+    /// Show pages as somebody has it who wants them dark, or light.
+    Dark(bool),
+    /// What a person does with mouse and keyboard: `{"actions"}`.
+    Act(&'a Value),
     /// A PNG of what the window shows, in base64.
     Screenshot,
     /// Another tab; gives `{"handle"}`.

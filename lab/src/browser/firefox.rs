@@ -103,6 +103,20 @@ fn give_default_route(lab: &Lab, ns: &str) -> Result<()> {
     lab.run(ns, &["ip", "route", "add", "default", "dev", interface]).map(drop)
 }
 
+impl Marionette {
+    /// What pages are told that its user wants: 0 is dark, 1 light.
+    fn prefer(&self, dark: bool) -> Result<Value> {
+        let mut connection = self.connection.lock().unwrap_or_else(PoisonError::into_inner);
+        connection.call("Marionette:SetContext", json!({ "value": "chrome" }))?;
+        let set = format!(
+            "Services.prefs.setIntPref('layout.css.prefers-color-scheme.content-override', {})",
+            u8::from(!dark)
+        );
+        connection.call("WebDriver:ExecuteScript", json!({ "script": set, "args": [] }))?;
+        connection.call("Marionette:SetContext", json!({ "value": "content" }))
+    }
+}
+
 impl Driver for Marionette {
     fn order(&self, order: Order<'_>) -> Result<Value> {
         // Without a sandbox a script sees what the page has made.
@@ -114,6 +128,12 @@ impl Driver for Marionette {
             Order::Resize(width, height) => {
                 ("WebDriver:SetWindowRect", json!({ "width": width, "height": height }))
             }
+            Order::Screen(screen) => {
+                let (width, height) = screen.size();
+                ("WebDriver:SetWindowRect", json!({ "width": width, "height": height }))
+            }
+            Order::Dark(dark) => return self.prefer(dark),
+            Order::Act(actions) => ("WebDriver:PerformActions", actions.clone()),
             Order::Screenshot => ("WebDriver:TakeScreenshot", json!({ "full": false })),
             Order::NewTab => ("WebDriver:NewWindow", json!({ "type": "tab" })),
             Order::SwitchTo(tab) => ("WebDriver:SwitchToWindow", json!({ "handle": tab, "focus": true })),

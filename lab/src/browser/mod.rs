@@ -6,6 +6,7 @@
 mod chromium;
 mod driver;
 mod firefox;
+mod looks;
 mod statistics;
 
 use std::fs;
@@ -18,6 +19,7 @@ use serde_json::Value;
 
 use crate::netns::Lab;
 use driver::{Driver, Order};
+pub use looks::Screen;
 pub use statistics::{Inbound, Outbound, Statistics};
 use statistics::{REMEMBER_PEERS, STATISTICS, WAYS};
 

@@ -5,6 +5,7 @@
 #![allow(clippy::unwrap_used, reason = "a test's helpers fail like the test")]
 
 mod behind_a_proxy;
+mod one_door_behind_a_proxy;
 mod players_of_others;
 mod plays_on_both_egresses;
 mod publishes_through_the_whole_chain;

@@ -21,10 +21,10 @@ fn in_xdp_mode() {
     let publisher = Browser::start(&lab, PUBLISHER, &[secure]).unwrap();
     let page = studio.publish_page("show").unwrap();
     publisher.open(&format!("{page}&source=camera&auto#token={}", studio.whip_token())).unwrap();
-    // No link turns a camera on: somebody presses Start.
+    // No link turns a camera on: somebody presses a button.
     assert_eq!(
-        publisher.run("return [wanted, $('state').textContent]").unwrap(),
-        json!([false, "Press Start to publish"])
+        publisher.run("return [wanted, $('sentence').textContent]").unwrap(),
+        json!([false, "Press “Go live” to begin."])
     );
     publisher.run("$('button').click()").unwrap();
     let sent = publisher.wait_until(PATIENCE, |now| {
@@ -60,7 +60,7 @@ fn in_xdp_mode() {
 
     // It stops as it should: its place is free at once.
     publisher.run("document.getElementById('button').click()").unwrap();
-    let ended = publisher.wait_until(PATIENCE, |now| now.text.contains("Not publishing"));
+    let ended = publisher.wait_until(PATIENCE, |now| now.text.contains("Not live"));
     ended.unwrap_or_else(|error| panic!("{error:#}"));
     let deadline = std::time::Instant::now() + Duration::from_secs(5);
     while studio.injection.get("/session/show").unwrap().body.contains("\"publisher\"") {

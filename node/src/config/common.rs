@@ -94,6 +94,14 @@ pub const DRAIN_LIMIT: Setting = Setting {
            publications; 0: it ends at once",
     ..Setting::NEW
 };
+/// `sweep-after`.
+pub const SWEEP_AFTER: Setting = Setting {
+    name: "sweep-after",
+    value: "SECONDS",
+    default: "600",
+    help: "Seconds that a node has to be gone until what it left in Redis, its sessions too, is taken out; 0: never by this node",
+    ..Setting::NEW
+};
 /// `api`.
 pub const API: Setting = Setting {
     name: "api",
@@ -188,6 +196,7 @@ pub const COMMON: &[&Setting] = &[
     &REDIS_CA,
     &TOPOLOGY_GRACE,
     &DRAIN_LIMIT,
+    &SWEEP_AFTER,
     &API,
     &API_PORT,
     &API_TOKEN_FILE,

@@ -45,6 +45,8 @@ use crate::secret::{Secret, SecretError};
 
 /// How long a topology that was lost is held unless told otherwise.
 pub const DEFAULT_GRACE: Duration = Duration::from_secs(10);
+/// `sweep-after` unless told otherwise.
+pub const DEFAULT_SWEEP_AFTER: Duration = Duration::from_secs(600);
 /// Tree that a node belongs to unless told otherwise.
 pub const DEFAULT_TREE: &str = "tree-1";
 /// Longest name of a node or tree.
@@ -113,6 +115,8 @@ pub struct TreeConfig {
     pub redis: RedisConfig,
     /// How long a topology that was lost is held before it is obeyed.
     pub grace: Duration,
+    /// How long a node has to be gone until what it left in Redis is taken out; zero: this node takes nothing out.
+    pub sweep_after: Duration,
 }
 
 /// What differs between kinds of nodes in what all have.
@@ -175,9 +179,13 @@ impl NodeConfig {
         let grace = settings.find(&TOPOLOGY_GRACE)?;
         let grace_given = grace.as_ref().map(|grace| grace.name.clone());
         let grace = grace.map_or(Ok(DEFAULT_GRACE), |grace| grace.checked(seconds))?;
+        let sweep_after = settings.find(&SWEEP_AFTER)?;
+        let sweep_after_given = sweep_after.as_ref().map(|after| after.name.clone());
+        let sweep_after = sweep_after.map_or(Ok(DEFAULT_SWEEP_AFTER), |after| after.checked(seconds))?;
         let redis = redis::config(settings)?;
-        if let (None, Some(name)) = (&redis, grace_given) {
-            settings.warnings.push(redis::useless(&name));
+        if redis.is_none() {
+            let useless = [grace_given, sweep_after_given].into_iter().flatten();
+            settings.warnings.extend(useless.map(|name| redis::useless(&name)));
         }
         let ports = ports::rtp_ports(settings)?;
         let host = settings.get(&NODE_HOST, node_host)?;
@@ -196,7 +204,7 @@ impl NodeConfig {
             host,
             read_token: read_token.map(|token| token.value),
             drain_limit: settings.get(&DRAIN_LIMIT, seconds)?.unwrap_or(defaults.drain_limit),
-            tree: redis.map(|redis| TreeConfig { redis, grace }),
+            tree: redis.map(|redis| TreeConfig { redis, grace, sweep_after }),
             api: api(settings, token.is_some(), defaults.api_port)?,
             http: HttpConfig::new(settings)?,
             token,

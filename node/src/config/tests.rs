@@ -268,7 +268,9 @@ fn a_password_in_a_file_that_everybody_can_read_is_warned_about() {
 
 #[test]
 fn what_needs_redis_and_has_none_is_warned_about() {
-    for variable in [("REDIS_PASSWORD", SECRET), ("TOPOLOGY_GRACE", "5"), ("REDIS_CA", "/ca.pem")] {
+    for variable in
+        [("REDIS_PASSWORD", SECRET), ("TOPOLOGY_GRACE", "5"), ("SWEEP_AFTER", "60"), ("REDIS_CA", "/ca.pem")]
+    {
         let config = by_env(&[variable]).unwrap();
         assert!(config.tree.is_none());
         let [warning] = config.warnings.as_slice() else { panic!("{:?}", config.warnings) };
@@ -316,6 +318,7 @@ fn names_hosts_ports_and_times_are_checked() {
         ("TOPOLOGY_GRACE", "-1"),
         ("TOPOLOGY_GRACE", "NaN"),
         ("TOPOLOGY_GRACE", "inf"),
+        ("SWEEP_AFTER", "never"),
         ("API_TOKEN", "hunter2 hunter2"),
         ("API_TOKEN", "hunter2\n"),
         ("API_TOKEN", "hunter2ü"),

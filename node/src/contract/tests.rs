@@ -44,6 +44,8 @@ fn the_document_has_exactly_these_keys() {
         key::mountpoint("{egressId}", "{sid}"),
         key::mountpoints("{egressId}"),
         key::ACTIVE_MOUNTPOINTS.to_owned(),
+        key::sweeper_lease("treeId"),
+        key::sweeper("KEY"),
         key::beside("KEY"),
     ];
     assert_eq!(rows("### Keys"), keys);

@@ -8,8 +8,8 @@ use tokio::time::sleep;
 use super::Drains;
 use crate::daemon::{Signal, Signals};
 
-/// Waits until the node is to end: at once by Ctrl-C (SIGINT); by SIGTERM when it is empty, or `drain-limit` is over, or a
-/// signal comes again.
+/// Waits until the node is to end: at once by Ctrl-C (SIGINT); by SIGTERM when it is empty, or nobody can go anywhere
+/// else, or `drain-limit` is over, or a signal comes again.
 pub async fn ended<N: Drains>(mut signals: Signals, node: Arc<N>) {
     let drain = node.drain();
     if signals.next().await == Signal::Interrupt || drain.limit.is_zero() {
@@ -19,7 +19,7 @@ pub async fn ended<N: Drains>(mut signals: Signals, node: Arc<N>) {
     let mut stage = drain.stage();
     tokio::select! {
         // The drain is ours as well: it does not end.
-        _ = stage.wait_for(|stage| stage.drained) => {}
+        _ = stage.wait_for(|stage| stage.drained || stage.is_stuck) => {}
         () = sleep(drain.limit) => {
             let left = drain.view().left;
             tracing::warn!("the limit for draining is over (--drain-limit): {left} {} are left, and lose this node", drain.what);

@@ -45,7 +45,7 @@ pub use client::{Client, Trusted, proxy_protocol};
 pub use failed::{Failed, Failure};
 pub use guard::{bearer, guard};
 pub use limits::{Busy, Limit, Limits, Taken};
-pub use page::page;
+pub use page::{Reaches, page};
 pub use rates::{Rate, Rates};
 pub use serve::{Bounds, serve, serve_within};
 pub use shares::{NoShare, Share, Shares};

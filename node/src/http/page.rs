@@ -6,10 +6,19 @@ use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
 use ring::digest;
 
+/// Whom a page's scripts may ask.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Reaches {
+    /// The node that it is from.
+    ItsNode,
+    /// Any server: a viewer goes on at another node of the tree, wherever that is.
+    Anybody,
+}
+
 /// Answers with a page. Its scripts and styles are the ones in it, known by their hashes: what anybody else gets into it does not
 /// run. `frame_ancestors`: whose pages may show it in a frame, besides the node's own.
-pub fn page(html: String, frame_ancestors: &[String]) -> Response {
-    let policy = policy(&html, frame_ancestors);
+pub fn page(html: String, frame_ancestors: &[String], reaches: Reaches) -> Response {
+    let policy = policy(&html, frame_ancestors, reaches);
     let mut response = html.into_response();
     let headers = response.headers_mut();
     let mut say = |name, value| headers.insert(name, value);
@@ -25,11 +34,12 @@ pub fn page(html: String, frame_ancestors: &[String]) -> Response {
 }
 
 /// The page's Content-Security-Policy (W3C CSP level 3).
-fn policy(html: &str, frame_ancestors: &[String]) -> String {
+fn policy(html: &str, frame_ancestors: &[String], reaches: Reaches) -> String {
+    let connect = if reaches == Reaches::Anybody { "*" } else { "'self'" };
     let [scripts, styles] = ["script", "style"].map(|tag| hashes(html, tag));
     let ancestors: String = frame_ancestors.iter().map(|site| format!(" {site}")).collect();
     format!(
-        "default-src 'none'; script-src {scripts}; style-src {styles}; connect-src 'self'; worker-src 'self'; \
+        "default-src 'none'; script-src {scripts}; style-src {styles}; connect-src {connect}; worker-src 'self'; \
          media-src blob: mediastream:; img-src data:; base-uri 'none'; form-action 'none'; frame-ancestors 'self'{ancestors}"
     )
 }
@@ -56,13 +66,15 @@ mod tests {
     fn what_is_in_the_page_runs_and_nothing_else() {
         // As `printf 'alert(1)' | openssl dgst -sha256 -binary | base64` gives it.
         let html = "<style>b{}</style><script>alert(1)</script>";
-        let policy = policy(html, &["https://www.example.com".to_owned()]);
+        let policy = policy(html, &["https://www.example.com".to_owned()], Reaches::ItsNode);
         assert!(
             policy.contains("script-src 'sha256-bhHHL3z2vDgxUt0W3dWQOrprscmda2Y5pLsLg4GF+pI=';"),
             "{policy}"
         );
         assert!(policy.ends_with("frame-ancestors 'self' https://www.example.com"), "{policy}");
         assert!(!policy.contains("unsafe") && policy.contains("style-src 'sha256-"), "{policy}");
-        assert!(super::policy("", &[]).contains("script-src 'none'; style-src 'none'"));
+        assert!(policy.contains("connect-src 'self';"), "{policy}");
+        let bare = super::policy("", &[], Reaches::Anybody);
+        assert!(bare.contains("script-src 'none'; style-src 'none'; connect-src *;"), "{bare}");
     }
 }

@@ -4,7 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use redis::aio::MultiplexedConnection;
+use redis::aio::{ConnectionLike, MultiplexedConnection};
 use redis::{Cmd, FromRedisValue, RedisResult, Value};
 
 use super::wire::Wire;
@@ -117,8 +117,8 @@ pub async fn session_hashes(
 }
 
 /// One command for each of these, some at a time. `None`: its key is of another type.
-async fn each<T: FromRedisValue>(
-    commands: &mut Wire,
+pub async fn each<T: FromRedisValue>(
+    commands: &mut (impl ConnectionLike + Send),
     ids: &[String],
     read: impl Fn(&String) -> Cmd,
 ) -> RedisResult<Vec<(String, Option<T>)>> {
@@ -165,9 +165,14 @@ pub async fn register(
     Ok(existed)
 }
 
-/// Keeps a node's entry in its tree's directory.
+/// Keeps a node's entry in its tree's directory: what a sweeper had in mind with it is off.
 pub async fn enter(commands: &mut Wire, tree: &str, id: &str, entry: &str) -> RedisResult<()> {
-    redis::cmd("HSET").arg(key::directory(tree)).arg(id).arg(entry).query_async(commands).await
+    let mut pipe = redis::pipe();
+    pipe.ignore_errors();
+    pipe.hdel(key::sweeper(&key::directory(tree)), key::doomed(id));
+    pipe.cmd("HSET").arg(key::directory(tree)).arg(id).arg(entry);
+    let (_, entered): (RedisResult<Value>, RedisResult<Value>) = pipe.query_async(commands).await?;
+    entered.map(drop)
 }
 
 /// How it stands with a registration.
@@ -230,7 +235,7 @@ pub async fn is_master(commands: &mut MultiplexedConnection) -> RedisResult<bool
 }
 
 /// Names and values that are no UTF-8 must not keep the rest from being read.
-pub(crate) fn text(value: &Value) -> Option<String> {
+pub fn text(value: &Value) -> Option<String> {
     match value {
         Value::BulkString(bytes) => Some(String::from_utf8_lossy(bytes).into_owned()),
         Value::SimpleString(text) => Some(text.clone()),

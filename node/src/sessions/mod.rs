@@ -3,11 +3,13 @@
 //!
 //! - [`hash`]: one session, as its hash `session:{sid}` or an event has it.
 //! - [`follow`]: from events, one after the other, and from looks at Redis, which are the start and the repair, to changes.
+//! - [`tell`]: how all nodes are told.
 //! - [`ledger`]: whether what the server tells of the set of active sessions was somebody's who says the rest himself.
 
 pub mod follow;
 pub mod hash;
 pub mod ledger;
+pub mod tell;
 
 use crate::media::{PerKind, Ssrc};
 

@@ -287,3 +287,25 @@ mod random {
         }
     }
 }
+
+#[test]
+fn a_child_of_which_nothing_is_known_for_a_day_is_said_and_stays() {
+    let mut node = Node::new();
+    let day = UNKNOWN_AFTER.as_secs();
+    node.see(there(&[("a", Some("10.0.0.1")), ("b", None), ("c", None)]), at(0));
+    node.see(there(&[("a", None), ("b", None), ("c", Some("10.0.0.3"))]), at(10));
+    node.see(there(&[("a", None), ("b", None), ("c", None)]), at(day - 1));
+    assert_eq!(node.follower.view().unknown_children("relay-1"), None);
+    node.see(there(&[("a", None), ("b", None), ("c", None)]), at(day));
+    assert_eq!(node.follower.view().unknown, ["b"]);
+    node.see(there(&[("a", None), ("b", None), ("c", None)]), at(day + 10));
+    assert_eq!(node.follower.view().unknown, ["a", "b"]);
+    let said = node.follower.view().unknown_children("relay-1").unwrap();
+    assert!(said.contains("SREM children:relay-1 a b"), "{said}");
+    assert_eq!(node.names(), ["a", "c"], "media beats bookkeeping");
+    node.see(there(&[("a", Some("10.0.0.1")), ("b", None)]), at(day + 20));
+    assert_eq!(node.follower.view().unknown, ["b"]);
+    node.see(there(&[("a", Some("10.0.0.1"))]), at(day + 30));
+    node.see(there(&[("a", Some("10.0.0.1")), ("b", None)]), at(day + 40));
+    assert_eq!(node.follower.view().unknown, [""; 0], "it was taken out, and begins anew");
+}

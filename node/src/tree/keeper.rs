@@ -9,7 +9,7 @@ use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
 use super::inbox::Inbox;
-use super::{Follows, RedisView, Timing, TreeView};
+use super::{Follows, RedisView, Timing, TreeView, sweeping};
 use crate::backoff::Backoff;
 use crate::config::TreeConfig;
 use crate::flow::{Flow, Meter, Received};
@@ -17,6 +17,7 @@ use crate::record::{Place, Registration};
 use crate::redis::connect::Connector;
 use crate::redis::failure::Failure;
 use crate::sessions::Sessions;
+use crate::sweep::Sweeper;
 use crate::topology::{Follower, Heard, Registered, Upstream};
 
 /// A connection that lives longer than this was a good one. Longer than connecting can take.
@@ -80,6 +81,8 @@ pub(super) struct Keeper<F> {
     pub notify_at: Instant,
     /// When the registration was written last.
     pub written_at: Instant,
+    /// Takes out what dead nodes left, if nobody else does and it may.
+    pub sweeper: Option<Arc<tokio::sync::Mutex<Sweeper>>>,
     pub view: TreeView,
     publish: watch::Sender<TreeView>,
 }
@@ -96,6 +99,17 @@ impl<F: Follows> Keeper<F> {
         let connector = Connector::new(config.redis, timing.answer);
         let redis = RedisView { server: connector.server(), ..RedisView::default() };
         let now = Instant::now();
+        let instance = format!("{:016x}", rand::random::<u64>());
+        let sweeper = (!config.sweep_after.is_zero()).then(|| {
+            let me = format!("{}/{instance}", registration.id);
+            let every = sweeping::every(config.sweep_after);
+            Arc::new(tokio::sync::Mutex::new(Sweeper::new(
+                &registration.tree_id,
+                &me,
+                config.sweep_after,
+                every,
+            )))
+        });
         let keeper = Keeper {
             node,
             follower: Follower::new(&registration.id, config.grace),
@@ -111,7 +125,7 @@ impl<F: Follows> Keeper<F> {
             heard: BTreeSet::new(),
             unheard: None,
             was_connected: false,
-            instance: format!("{:016x}", rand::random::<u64>()),
+            instance,
             place: None,
             rival: None,
             status: String::new(),
@@ -128,6 +142,7 @@ impl<F: Follows> Keeper<F> {
             rewrite_at: now,
             notify_at: now,
             written_at: now,
+            sweeper,
             view: TreeView { redis, ..TreeView::default() },
             publish,
         };
@@ -189,6 +204,11 @@ impl<F: Follows> Keeper<F> {
         redis.registered &= self.written_at.elapsed() < self.timing.ttl;
         redis.problem = Some(problem);
         self.show();
+    }
+
+    /// The view as others see it.
+    pub fn shown(&self) -> watch::Receiver<TreeView> {
+        self.publish.subscribe()
     }
 
     /// Publishes the view, if it is another one.

@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 
 use super::Follows;
 use super::keeper::Keeper;
+use super::sweeping;
 use crate::addresses;
 use crate::contract::key;
 use crate::redis::connect::Link;
@@ -36,6 +37,7 @@ impl<F: Follows> Keeper<F> {
         let sentinels = self.connector.sentinels.clone().map(|sentinels| (sentinels, self.timing.sentinel));
         let mut beats =
             pulse::feel(link, [&self.registration.id, &self.instance], self.timing.pulse, sentinels);
+        let mut swept = sweeping::begin(link, self.sweeper.clone(), self.shown());
         loop {
             if self.inbox.is_over() {
                 return self.farewell(link).await;
@@ -51,6 +53,7 @@ impl<F: Follows> Keeper<F> {
             tokio::select! {
                 () = self.inbox.next() => {}
                 Some(beat) = beats.recv() => self.felt(link, beat).await?,
+                Some(turn) = swept.recv() => self.swept(turn),
                 () = tokio::time::sleep_until(wake) => {}
             }
         }

@@ -7,7 +7,7 @@ use serde::Serialize;
 use super::Outcome;
 use super::viewer::Viewer;
 use crate::directory::Entry;
-use crate::http::{Failed, page};
+use crate::http::{Failed, Reaches, page};
 
 /// What pages of other origins may read of an answer.
 const EXPOSED: &str = "Location, Retry-After";
@@ -120,7 +120,7 @@ fn refusal(outcome: &Outcome, session: &str, form: Form) -> Response {
     let seconds = if status == StatusCode::NOT_FOUND { LOOKS_AGAIN } else { AGAIN };
     let mut response = match form {
         Form::Page => {
-            let mut response = page(html(people, seconds), &[]);
+            let mut response = page(html(people, seconds), &[], Reaches::ItsNode);
             *response.status_mut() = status;
             response
         }

@@ -4,9 +4,11 @@
 //!   [`Outcome`].
 //! - [`router`]: the routes: a browser is redirected to the viewers' page, a player's WHEP offer to the endpoint, and a program
 //!   that accepts JSON is told. `answer`: how that looks by HTTP.
+//! - `check`: whether an egress answers that is to be sent to;
 //! - `viewer`: who asks, so that it goes where it was.
 
 mod answer;
+mod check;
 mod counts;
 mod viewer;
 
@@ -28,12 +30,15 @@ use crate::http::wish;
 use crate::muffled::Muffled;
 
 pub use answer::elsewhere;
+use check::Checks;
 use counts::Counts;
 pub use counts::Redirects;
 use viewer::Viewer;
 
 /// The route, as the router knows it: it has no token, since it says no more than where to ask.
 pub const ROUTE: &str = "/watch/{session}";
+/// Egresses that are asked whether they are there, before the first is taken at its word.
+const TRIES: usize = 3;
 /// Its methods.
 const METHODS: &str = "GET, HEAD, POST, OPTIONS";
 /// Address of a node as it is seen from [`ROUTE`]: where that is all that is known, and right behind every proxy.
@@ -50,6 +55,7 @@ pub struct Redirector {
     redis: Option<RedisConfig>,
     directory: OnceLock<Directory>,
     own: OnceLock<Box<Own>>,
+    checks: OnceLock<Checks>,
     counts: Counts,
     started: Instant,
     muffled: Mutex<Muffled>,
@@ -95,6 +101,7 @@ impl Redirector {
             redis,
             directory: OnceLock::new(),
             own: OnceLock::new(),
+            checks: OnceLock::new(),
             counts: Counts::default(),
             started: Instant::now(),
             muffled: Mutex::default(),
@@ -125,15 +132,45 @@ impl Redirector {
             None => Ok(Arc::default()),
         };
         let zone = if wish.zone.is_empty() { &self.zone } else { wish.zone };
-        let outcome = decide(read, &self.node_id, own, &Wish { zone, ..wish });
+        let outcome = self.answering(session, read, own, Wish { zone, ..wish }).await;
         self.counts.count(&outcome);
         if let Outcome::Unavailable(why) = &outcome {
-            let mut muffled = self.muffled.lock().unwrap_or_else(PoisonError::into_inner);
-            if muffled.may(self.started.elapsed()).is_some() {
-                tracing::warn!("viewers cannot be sent to an egress: {why}");
-            }
+            self.warn(|| format!("viewers cannot be sent to an egress: {why}"));
         }
         outcome
+    }
+
+    /// What follows from what is known, of those egresses that answer. If none does it is perhaps us that cannot reach them.
+    async fn answering(
+        &self,
+        session: &str,
+        mut read: Result<Arc<Carriers>, String>,
+        own: Option<Option<Entry>>,
+        wish: Wish<'_>,
+    ) -> Outcome {
+        let first = decide(read.clone(), &self.node_id, own.clone(), &wish);
+        let mut outcome = first.clone();
+        for _ in 0..TRIES {
+            let Outcome::Go { node, entry } = &outcome else { break };
+            if *node == self.node_id {
+                return outcome;
+            }
+            let checks = self.checks.get_or_init(Checks::default);
+            let Some(fault) = checks.fault(&entry.endpoint(session)).await else { return outcome };
+            self.warn(|| format!("viewers of {session} are not sent to {node}: {fault}"));
+            if let Ok(carriers) = &mut read {
+                Arc::make_mut(carriers).remove(node);
+            }
+            outcome = decide(read.clone(), &self.node_id, own.clone(), &wish);
+        }
+        first
+    }
+
+    fn warn(&self, what: impl FnOnce() -> String) {
+        let mut muffled = self.muffled.lock().unwrap_or_else(PoisonError::into_inner);
+        if muffled.may(self.started.elapsed()).is_some() {
+            tracing::warn!("{}", what());
+        }
     }
 
     /// Another egress for a viewer that this one cannot serve.

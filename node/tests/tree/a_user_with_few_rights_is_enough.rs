@@ -10,7 +10,7 @@ use node::tree::Tree;
 use crate::common::*;
 
 const USERS: &str = "user default off\nuser admin on >secret ~* &* +@all\n\
-    user node on >hidden %R~children:* %R~parent:* ~node:* ~directory:* %R~session:* %R~sessions:* \
+    user node on >hidden %R~children:* %R~parent:* ~node:* ~directory:* ~sweeper:* %R~session:* %R~sessions:* \
     %R~mountpoints:* %R~mountpoint:* \
     &topology:* &sessions:* &__keyspace@* \
     +get +exists +smembers +sismember +scard +hgetall +hmget +multi +exec +hset +pexpire +del +hdel \

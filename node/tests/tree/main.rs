@@ -38,3 +38,5 @@ mod the_registration_is_kept_alive;
 mod the_return_of_redis_is_used_at_once;
 mod the_whole_tree_is_seen;
 mod tls_trusts_the_given_authority;
+mod what_dead_nodes_left_is_swept;
+mod who_may_not_sweep_says_what_it_lacks;

@@ -5,20 +5,33 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use axum::Router;
+use axum::http::StatusCode;
+use axum::routing::get;
 use node::directory::{Entry, Particulars};
 use node::http::{Access, guard, serve};
 use node::record::NodeType;
 use node::secret::Secret;
 use node::watch::{self, Redirector};
 use tokio::net::TcpListener;
+use tokio::task::JoinHandle;
 
 use crate::common::*;
 
+/// The HTTP of all egresses, each below a path of its own, as behind a proxy.
+async fn endpoints() -> (SocketAddr, JoinHandle<()>) {
+    let there = async || StatusCode::NO_CONTENT;
+    let routes = Router::new().route("/{egress}/whep/endpoint/show", get(there));
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let serving = serve(listener, routes, Arc::default(), std::future::pending());
+    (address, tokio::spawn(async { drop(serving.await) }))
+}
+
 /// An egress as Redis has it, which carries `show`.
-async fn egress(server: &Server, id: &str, zone: &str, particulars: Particulars) {
+async fn egress(server: &Server, at: SocketAddr, id: &str, zone: &str, particulars: Particulars) {
     let entry = Entry {
         node_type: NodeType::Egress,
-        url: format!("http://{id}.example"),
+        url: format!("http://{at}/{id}"),
         zone: zone.to_owned(),
         status: "active".to_owned(),
         parent: None,
@@ -83,15 +96,16 @@ async fn ask(door: SocketAddr, method: &'static str, path: &str, headers: &[(&st
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn one_door_sends_viewers_where_they_can_watch() {
     let server = Server::start("").await;
-    egress(&server, "egress-1", "eu", seats(0)).await;
-    egress(&server, "egress-2", "eu", seats(0)).await;
-    egress(&server, "egress-3", "us", seats(0)).await;
+    let (at, _serving) = endpoints().await;
+    egress(&server, at, "egress-1", "eu", seats(0)).await;
+    egress(&server, at, "egress-2", "eu", seats(0)).await;
+    egress(&server, at, "egress-3", "us", seats(0)).await;
     let door = door(&server).await;
 
     // A browser goes to a page, a player to an endpoint, those without a name spread over the zone.
     let page = ask(door, "GET", "/watch/show", &[("Accept", "text/html")]).await;
     assert_eq!(page.status, 307, "{}", page.body);
-    assert!(page.location.ends_with(".example/?id=show"), "{}", page.location);
+    assert!(page.location.ends_with("/?id=show"), "{}", page.location);
     let offer = [("Content-Type", "application/sdp")];
     let mut seen = std::collections::BTreeSet::new();
     for _ in 0..40 {
@@ -99,35 +113,45 @@ async fn one_door_sends_viewers_where_they_can_watch() {
         assert_eq!(answer.status, 307);
         seen.insert(answer.location);
     }
-    let both = ["egress-1", "egress-2"].map(|id| format!("http://{id}.example/whep/endpoint/show"));
+    let both = ["egress-1", "egress-2"].map(|id| format!("http://{at}/{id}/whep/endpoint/show"));
     assert_eq!(seen, both.into());
 
     // Whoever is known stays, by either name, and is told elsewhere only when it must leave.
     let cookie = page.cookie.unwrap();
     let cookie = cookie.split(';').next().unwrap();
-    let at = page.location.split(['/', '.']).nth(2).unwrap().to_owned();
+    let at_first = page.location.split('/').nth(3).unwrap().to_owned();
     for _ in 0..10 {
         let answer = ask(door, "GET", "/watch/show", &[("Cookie", cookie)]).await;
         assert_eq!(answer.location, page.location);
     }
-    let other = ask(door, "GET", &format!("/watch/show?not={at}"), &[("Cookie", cookie)]).await;
+    let other = ask(door, "GET", &format!("/watch/show?not={at_first}"), &[("Cookie", cookie)]).await;
     assert_ne!(other.location, page.location);
     let told = |answer: Answer| serde_json::from_str::<serde_json::Value>(&answer.body).unwrap();
     let json = [("Accept", "application/json")];
     let keyed = told(ask(door, "GET", "/watch/show?viewer=me&zone=us", &json).await);
     assert_eq!(keyed["node"], "egress-3");
-    assert_eq!(keyed["whep"], "http://egress-3.example/whep/endpoint/show");
+    assert_eq!(keyed["whep"], format!("http://{at}/egress-3/whep/endpoint/show"));
+
+    // One that was killed: Redis does not know yet, and nobody is sent there, whoever was there before.
+    let gone = "127.0.0.1:9".parse().unwrap();
+    egress(&server, gone, &at_first, "eu", seats(0)).await;
+    let began = Instant::now();
+    let known = [("Cookie", cookie)];
+    while ask(door, "GET", "/watch/show", &known).await.location.contains(&at_first) {
+        assert!(began.elapsed() < LONG, "{at_first} is gone");
+        tokio::time::sleep(ms(20)).await;
+    }
+    assert_ne!(ask(door, "GET", "/watch/show?not=egress-3", &known).await.location, page.location);
 
     // Full, and then nothing.
-    egress(&server, "egress-1", "eu", seats(300)).await;
-    egress(&server, "egress-2", "eu", Particulars { draining: true, ..seats(0) }).await;
-    let began = Instant::now();
-    while ask(door, "GET", "/watch/show?viewer=me", &[]).await.location != "http://egress-3.example/?id=show"
-    {
+    egress(&server, at, "egress-1", "eu", seats(300)).await;
+    egress(&server, at, "egress-2", "eu", Particulars { draining: true, ..seats(0) }).await;
+    let (began, third) = (Instant::now(), format!("http://{at}/egress-3/?id=show"));
+    while ask(door, "GET", "/watch/show?viewer=me", &[]).await.location != third {
         assert!(began.elapsed() < LONG, "what fills up is seen");
         tokio::time::sleep(ms(20)).await;
     }
-    egress(&server, "egress-3", "us", seats(300)).await;
+    egress(&server, at, "egress-3", "us", seats(300)).await;
     let mut answer = ask(door, "GET", "/watch/show", &[]).await;
     while answer.status == 307 {
         assert!(began.elapsed() < LONG, "all are full");

@@ -169,6 +169,7 @@ impl Relay {
         status.topology = topology;
         let refused = state.refused.iter().filter(|(name, _)| status.topology.children.contains(name));
         status.topology.refused.extend(refused.map(|(name, why)| (name.clone(), why.clone())));
+        let unknown = status.topology.unknown_children(&status.node_id);
         let TopologyView { waiting, stale, held, refused, .. } = &status.topology;
 
         match &redis.problem {
@@ -185,6 +186,7 @@ impl Relay {
         status.warnings.extend(named(waiting, "children that have not registered yet"));
         status.warnings.extend(named(stale, "children whose registration has expired, still forwarded to"));
         status.warnings.extend(named(held, "children that Redis lost, forwarded to until the grace is over"));
+        status.warnings.extend(unknown);
         status.warnings.extend(redis.rival.clone());
         let without = redis.notifications_problem.iter();
         status.warnings.extend(without.map(|why| format!("no keyspace notifications: {why}")));

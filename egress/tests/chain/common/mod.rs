@@ -15,6 +15,9 @@ use serde_json::{Value, json};
 
 /// Where the egress is.
 pub const HOST: Ipv4Addr = Ipv4Addr::new(10, 77, 0, 1);
+/// What ffmpeg makes.
+const OPUS: &str = "-c:a libopus -ac 2 -ar 48000 -f rtp -payload_type 111";
+const VP8: &str = "testsrc2=size=640x360:rate=25 -c:v libvpx -deadline realtime";
 /// Longer than anything here may take.
 pub const LONG: Duration = Duration::from_secs(20);
 
@@ -198,15 +201,37 @@ impl<'lab> World<'lab> {
         [self.sound("sine=frequency=440", ssrcs[0]), self.pictures("-g 50", ssrcs[1])]
     }
 
+    /// The same, small, to all of these pairs of ports of the node's host.
+    pub fn broadcast_to(&self, ports: &[[u16; 2]], ssrcs: [u32; 2]) -> [Process; 2] {
+        let small = "testsrc2=size=160x90:rate=15 -c:v libvpx -deadline realtime -cpu-used 8 -g 15";
+        let codecs = ["sine=frequency=440 -c:a libopus -ac 2 -ar 48000", small];
+        [0, 1].map(|kind| {
+            let to = |ports: &[u16; 2]| {
+                format!(
+                    "[f=rtp:payload_type={}:ssrc={}]rtp://{HOST}:{}?pkt_size=1200",
+                    [111, 96][kind],
+                    ssrcs[kind],
+                    ports[kind]
+                )
+            };
+            let outputs: Vec<String> = ports.iter().map(to).collect();
+            let mut command = Command::new("ffmpeg");
+            command
+                .args(["-nostdin", "-loglevel", "error", "-re", "-f", "lavfi", "-i"])
+                .args(codecs[kind].split(' '));
+            command.args(["-map", "0", "-f", "tee", &outputs.join("|")]);
+            self.lab.spawn("view", command).unwrap()
+        })
+    }
+
     /// Live Opus of what a filter of ffmpeg's makes.
     pub fn sound(&self, filter: &str, ssrc: u32) -> Process {
-        self.ffmpeg(&format!("{filter} -c:a libopus -ac 2 -ar 48000 -f rtp -payload_type 111"), ssrc, 5002)
+        self.ffmpeg(&format!("{filter} {OPUS}"), ssrc, 5002)
     }
 
     /// Live VP8.
     pub fn pictures(&self, more: &str, ssrc: u32) -> Process {
-        let video = "testsrc2=size=640x360:rate=25 -c:v libvpx -deadline realtime";
-        self.ffmpeg(&format!("{video} {more} -f rtp -payload_type 96"), ssrc, 5004)
+        self.ffmpeg(&format!("{VP8} {more} -f rtp -payload_type 96"), ssrc, 5004)
     }
 
     fn ffmpeg(&self, arguments: &str, ssrc: u32, port: u16) -> Process {
@@ -254,8 +279,13 @@ pub fn seen(browser: &Browser<'_>, name: &str) -> f64 {
 
 /// Starts an egress.
 pub fn start_egress(lab: &Lab, by: By, env: &[(&str, &str)]) -> Process {
+    start_egress_at(lab, by, 7073, env)
+}
+
+/// The same with its HTTP on another port.
+pub fn start_egress_at(lab: &Lab, by: By, api: u16, env: &[(&str, &str)]) -> Process {
     let mut command = Command::new(env!("CARGO_BIN_EXE_egress"));
-    command.args(["--api", "0.0.0.0:7073", "--log", "debug"]);
+    command.args(["--api", &format!("0.0.0.0:{api}"), "--log", "debug"]);
     configure(&mut command, by, env);
     let egress = lab.spawn("eg", command).unwrap();
     let started = Instant::now();

@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use crate::socket;
-use crate::watcher::{Shared, locked};
+use crate::watcher::{Seen, Shared, locked};
 use crate::wish::Resource;
 
 /// Who has had no packet of video for so long does not watch.
@@ -21,12 +21,30 @@ pub struct Member {
     /// Status of the answer, and when it came.
     pub answer: Option<(u16, Instant)>,
     pub seen: Shared,
+    /// What it had seen elsewhere before.
+    past: Vec<Shared>,
+    /// Its seat, among all that there are here.
+    pub id: u64,
     /// What is to be deleted.
     pub resource: Option<Resource>,
+    /// It has been told where it could go if its server were gone.
+    pub knows: bool,
+    /// How it went on elsewhere, and why it did not.
+    pub moves: Vec<Move>,
+    pub failed_moves: Vec<String>,
     pub left: bool,
     /// Whether it saw something in the end; `None` before.
     at_the_end: Option<bool>,
     pub error: Option<String>,
+}
+
+/// It went on elsewhere.
+pub struct Move {
+    /// When, since the first was to come.
+    pub at: Duration,
+    /// How long it saw nothing.
+    pub dark: Duration,
+    pub why: &'static str,
 }
 
 impl Members {
@@ -38,7 +56,12 @@ impl Members {
             asked: Instant::now(),
             answer: None,
             seen: seen.clone(),
+            past: Vec::new(),
+            id: self.all.len() as u64,
             resource: None,
+            knows: false,
+            moves: Vec::new(),
+            failed_moves: Vec::new(),
             left: false,
             at_the_end: None,
             error: None,
@@ -58,6 +81,29 @@ impl Members {
 impl Member {
     pub fn answered(&mut self, status: u16) {
         self.answer = Some((status, Instant::now()));
+    }
+
+    /// It is elsewhere now. Gives the seat that is to be given up: the one before, or this one if it has left meanwhile.
+    pub fn moves_to(
+        &mut self,
+        id: u64,
+        resource: Resource,
+        seen: Shared,
+        moved: Move,
+    ) -> Option<(u64, Resource)> {
+        let Some(before) = self.resource.as_mut() else { return Some((id, resource)) };
+        let before = std::mem::replace(before, resource);
+        self.past.push(std::mem::replace(&mut self.seen, seen));
+        self.moves.push(moved);
+        self.knows = false;
+        Some((std::mem::replace(&mut self.id, id), before))
+    }
+
+    /// All that it has seen, wherever it was.
+    pub fn seen(&self) -> Seen {
+        let mut all = self.past.iter().chain([&self.seen]).map(|seen| locked(seen).clone());
+        let first = all.next().unwrap_or_default();
+        all.fold(first, Seen::then)
     }
 
     /// True while video comes; of the end once all were told to leave.

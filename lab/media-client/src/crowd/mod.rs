@@ -1,13 +1,14 @@
 //! `crowd`: many viewers, who join at once or one after the other by way of one proxy, watch, and leave; beside them others may
 //! come and go all the time. What is measured is the server, so they are light: see [`crate::watcher`].
 
+mod follow;
 mod member;
 mod report;
 
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
 use std::sync::Mutex;
-use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::SeqCst};
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -79,6 +80,9 @@ pub struct Options {
     /// Threads that receive
     #[arg(long, default_value_t = 1)]
     threads: usize,
+    /// Listen for events, and go on elsewhere as the viewers' page does when the server says so, or is gone
+    #[arg(long)]
+    follow: bool,
     /// Milliseconds between two reports; 0: only at the end
     #[arg(long, default_value_t = 0)]
     every: u64,
@@ -100,13 +104,15 @@ pub fn run(options: &Options) -> Result<()> {
     let visitors = (options.churn * options.stay) as u64;
     // The sockets of visitors are closed when they go, and a second later at most.
     let at_once = options.count as u64 + visitors.min((options.churn * (options.visit + 1.0)) as u64);
-    allow_descriptors(at_once + SPARE)?;
+    // A second connection while it moves, and one for events.
+    allow_descriptors(at_once * if options.follow { 3 } else { 1 } + SPARE)?;
     let crowd = Crowd {
         options,
         endpoints: options.endpoint.iter().map(|url| Endpoint::new(url, token())).collect::<Result<_>>()?,
         watchers: Watchers::start(options.threads, NAP)?,
         members: Mutex::default(),
         plan: Mutex::new(plan(options)),
+        next: AtomicU64::new(options.count as u64 + visitors),
         over: AtomicBool::new(false),
         began: Instant::now(),
     };
@@ -116,13 +122,13 @@ pub fn run(options: &Options) -> Result<()> {
         for _ in 0..REQUESTS.min(options.count + visitors as usize) {
             let (crowd, taken) = (&crowd, &taken);
             let builder = thread::Builder::new().stack_size(STACK);
-            builder.spawn_scoped(scope, move || crowd.work(taken)).context("a thread")?;
+            builder.spawn_scoped(scope, move || crowd.work(scope, taken)).context("a thread")?;
         }
         crowd.direct(&steps)?;
         drop(steps);
         anyhow::Ok(())
     })?;
-    crate::tell(&report::report(&locked(&crowd.members), crowd.began.elapsed(), true));
+    crate::tell(&report::report(&locked(&crowd.members), crowd.began.elapsed(), options.follow, true));
     crowd.watchers.end()
 }
 
@@ -155,9 +161,16 @@ struct Crowd<'a> {
     members: Mutex<Members>,
     /// What is still to be done, by the time since the beginning.
     plan: Mutex<Plan>,
+    /// Number of the next seat.
+    next: AtomicU64,
     /// Nobody stays any more.
     over: AtomicBool,
     began: Instant,
+}
+
+/// Whom a proxy would say it asks for: the range of RFC 2544 for benchmarks.
+fn client(number: usize) -> String {
+    format!("198.{}.{}.{}", 18 + number / 62_500, number / 250 % 250, number % 250)
 }
 
 impl Crowd<'_> {
@@ -174,7 +187,7 @@ impl Crowd<'_> {
             }
             if !every.is_zero() && now >= report {
                 report += every;
-                crate::tell(&report::report(&locked(&self.members), now, false));
+                crate::tell(&report::report(&locked(&self.members), now, self.options.follow, false));
             }
             thread::sleep(Duration::from_millis(1));
         }
@@ -192,25 +205,36 @@ impl Crowd<'_> {
     }
 
     /// Makes requests, one after the other, until there are no more steps.
-    fn work(&self, steps: &Mutex<Receiver<Step>>) {
+    fn work<'scope>(&'scope self, scope: &'scope thread::Scope<'scope, '_>, steps: &Mutex<Receiver<Step>>) {
         loop {
             let step = locked(steps).recv();
             match step {
-                Ok(Step::Join { visitor }) => self.join(visitor),
+                Ok(Step::Join { visitor }) => {
+                    let number = self.join(visitor);
+                    if self.options.follow && !visitor {
+                        let follower = thread::Builder::new().stack_size(STACK);
+                        if let Err(error) = follower.spawn_scoped(scope, move || self.follow(number)) {
+                            locked(&self.members).all[number].error = Some(format!("no thread: {error}"));
+                        }
+                    }
+                }
                 Ok(Step::Leave(number)) => self.leave(number),
                 Err(_) => return,
             }
         }
     }
 
-    fn join(&self, visitor: bool) {
-        let (number, seen) = locked(&self.members).add(visitor);
-        let Options { thorough, loss, numbers, visit, .. } = *self.options;
+    fn manner(&self, number: usize) -> Manner {
+        let Options { thorough, loss, numbers, .. } = *self.options;
         let thorough = loss > 0.0 || number < thorough;
-        let manner = Manner { numbers, thorough, repairs: true, loss: loss / 100.0 };
+        Manner { numbers, thorough, repairs: true, loss: loss / 100.0 }
+    }
+
+    /// Gives the viewer's number.
+    fn join(&self, visitor: bool) -> usize {
+        let (number, seen) = locked(&self.members).add(visitor);
         let endpoint = &self.endpoints[number % self.endpoints.len()];
-        // As a proxy would say it of many clients: the range of RFC 2544 for benchmarks.
-        let client = format!("198.{}.{}.{}", 18 + number / 62_500, number / 250 % 250, number % 250);
+        let (client, manner) = (client(number), self.manner(number));
         let joined = Watcher::join(endpoint, Some(&client), manner, number as u64, seen, None);
         let over = {
             let mut members = locked(&self.members);
@@ -229,20 +253,25 @@ impl Crowd<'_> {
         if over {
             self.leave(number);
         } else if visitor {
-            let until = self.began.elapsed() + Duration::from_secs_f64(visit);
+            let until = self.began.elapsed() + Duration::from_secs_f64(self.options.visit);
             locked(&self.plan).push(Reverse((until, Step::Leave(number))));
         }
+        number
     }
 
     fn leave(&self, number: usize) {
         // Who has not been answered yet leaves when he is.
-        let Some(resource) = locked(&self.members).all[number].resource.take() else { return };
+        let (resource, id) = {
+            let member = &mut locked(&self.members).all[number];
+            (member.resource.take(), member.id)
+        };
+        let Some(resource) = resource else { return };
         let goodbye = self.options.goodbye;
         let deleted = match goodbye {
             Goodbye::Both | Goodbye::Delete => resource.delete(),
             Goodbye::Close | Goodbye::None => Ok(()),
         };
-        self.watchers.seats().leave(number as u64, matches!(goodbye, Goodbye::Both | Goodbye::Close));
+        self.watchers.seats().leave(id, matches!(goodbye, Goodbye::Both | Goodbye::Close));
         let mut members = locked(&self.members);
         members.all[number].left = true;
         if let Err(error) = deleted {
@@ -269,6 +298,7 @@ mod tests {
             loss: 0.0,
             numbers: Numbers::Tree,
             threads: 1,
+            follow: false,
             every: 0,
         };
         let mut steps = plan(&options).into_sorted_vec();

@@ -9,13 +9,13 @@ use nix::sys::time::TimeValLike;
 use serde_json::{Value, json};
 
 use super::member::{Member, Members};
-use crate::watcher::{Seen, locked};
+use crate::watcher::Seen;
 
 /// Of those who stay; of those who come and go under `visitors`, if there are any. `elapsed`: since the first was to come.
-pub fn report(members: &Members, elapsed: Duration, last: bool) -> Value {
+pub fn report(members: &Members, elapsed: Duration, follows: bool, last: bool) -> Value {
     let of = |visitors: bool| -> Vec<(&Member, Seen)> {
         let some = members.all.iter().filter(|member| member.visitor == visitors);
-        some.map(|member| (member, locked(&member.seen).clone())).collect()
+        some.map(|member| (member, member.seen())).collect()
     };
     let visitors = of(true);
     let mut report = group(&of(false));
@@ -24,10 +24,45 @@ pub fn report(members: &Members, elapsed: Duration, last: bool) -> Value {
     report["monotonicMs"] = json!(crate::now_ms());
     // Of this process, all threads together.
     report["cpuSeconds"] = json!(cpu().as_secs_f64());
+    if follows {
+        report["moves"] = moves(members);
+    }
     if !visitors.is_empty() {
         report["visitors"] = group(&visitors);
     }
     report
+}
+
+/// How they went on elsewhere.
+fn moves(members: &Members) -> Value {
+    let all = || {
+        members
+            .all
+            .iter()
+            .enumerate()
+            .flat_map(|(number, member)| member.moves.iter().map(move |moved| (number, moved)))
+    };
+    let dark: Vec<f64> = all().map(|(_, moved)| moved.dark.as_secs_f64() * 1000.0).collect();
+    let mut failed = BTreeMap::<&str, usize>::new();
+    for why in members.all.iter().flat_map(|member| &member.failed_moves) {
+        *failed.entry(why).or_default() += 1;
+    }
+    let each = all().map(|(number, moved)| {
+        json!({
+            "viewer": number,
+            "at": moved.at.as_secs_f64(),
+            "darkMs": moved.dark.as_secs_f64() * 1000.0,
+            "why": moved.why,
+        })
+    });
+    json!({
+        "count": dark.len(),
+        // Those who know where to go if their server were gone.
+        "prepared": members.all.iter().filter(|member| member.knows).count(),
+        "failed": failed,
+        "darkMs": { "p50": percentile(&dark, 0.5), "p99": percentile(&dark, 0.99), "most": percentile(&dark, 1.0) },
+        "each": each.collect::<Vec<_>>(),
+    })
 }
 
 fn group(members: &[(&Member, Seen)]) -> Value {

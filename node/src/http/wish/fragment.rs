@@ -41,7 +41,7 @@ impl Fragment {
         for line in text.lines().map(str::trim).filter(|line| !line.is_empty()) {
             let (kind, value) = line
                 .split_once('=')
-                .filter(|(kind, _)| kind.len() == 1)
+                .filter(|(kind, _)| kind.len() == 1 && !line.chars().any(is_odd))
                 .ok_or_else(|| Trickle::Malformed(quoted(line)))?;
             let here =
                 |text| Candidate { text, mid: mid.map(str::to_owned), line: line_index.unwrap_or_default() };
@@ -81,6 +81,11 @@ fn is_candidate(text: &str) -> bool {
         && number(component, 1..=256)
         && number(priority, 0..=u32::MAX)
         && number(port, 0..=65_535)
+}
+
+/// A carriage return by itself would end a line for some, and not for others, as in an offer ([`crate::sdp::check_lines`]).
+fn is_odd(character: char) -> bool {
+    character.is_control() && character != '\t'
 }
 
 fn quoted(text: &str) -> String {
@@ -175,6 +180,14 @@ mod tests {
 
     fn candidates(count: usize) -> String {
         (0..count).map(|n| format!("a=candidate:{n} 1 udp 1 10.0.0.1 9 typ host\r\n")).collect()
+    }
+
+    #[test]
+    fn a_line_has_no_end_within() {
+        for odd in ["\r", "\0", "\u{85}"] {
+            let text = format!("a=candidate:1 1 udp 1 10.0.0.1 9 typ host{odd}a=end-of-candidates\r\n");
+            assert!(matches!(Fragment::parse(&text), Err(Trickle::Malformed(_))), "{text:?}");
+        }
     }
 
     #[test]

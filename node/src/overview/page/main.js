@@ -35,7 +35,7 @@ function fail(answer, said) {
 
 function state(is, text) {
   const at = $("state");
-  at.className = is;
+  at.className = `badge ${is}`;
   // Said again by a screen reader only when it is something else.
   if (at.textContent !== text) at.textContent = text;
 }

@@ -8,6 +8,7 @@ const PAGE: &str = concat!(
     "<!doctype html>\n<html lang=\"en\">\n<meta charset=\"utf-8\">\n",
     "<meta name=\"viewport\" content=\"width=device-width, initial-scale=1, viewport-fit=cover\">\n",
     "<title>Tree</title>\n<link rel=\"icon\" href=\"data:,\">\n<style>\n",
+    include_str!("../../http/look.css"),
     include_str!("style.css"),
     "</style>\n",
     include_str!("index.html"),
@@ -20,5 +21,5 @@ const PAGE: &str = concat!(
 
 /// The page.
 pub fn page() -> Response {
-    crate::http::page(PAGE.to_owned(), &[])
+    crate::http::page(PAGE.to_owned(), &[], crate::http::Reaches::ItsNode)
 }

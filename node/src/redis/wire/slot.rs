@@ -73,6 +73,11 @@ mod tests {
         let tree = "tree-1";
         assert_eq!(slot(&key::session_index(tree)), slot(&key::session_version(tree)));
         assert_eq!(slot(&key::session_index(tree)), slot(&key::session_claims(tree)));
+        assert_eq!(slot(&key::session_index(tree)), slot(&key::sweeper(tree)));
+        assert_eq!(slot(&key::sweeper_lease(tree)), slot(&key::sweeper(tree)));
+        for key in [key::ACTIVE_SESSIONS, key::ACTIVE_MOUNTPOINTS, &key::directory(tree)] {
+            assert_eq!(slot(&key::sweeper(key)), slot(key), "{key}");
+        }
         for key in [key::children("relay-1"), key::parent("relay-1")] {
             assert_eq!(slot(&key::beside(&key)), slot(&key));
         }

@@ -92,7 +92,8 @@ impl Cluster {
     }
 }
 
-fn cli(port: u16, words: &[&str]) -> String {
+/// What `redis-cli` says at a server.
+pub fn cli(port: u16, words: &[&str]) -> String {
     let port = port.to_string();
     let output = Command::new("redis-cli").args(["-p", &port]).args(words).output().unwrap();
     String::from_utf8_lossy(&output.stdout).trim().to_owned()

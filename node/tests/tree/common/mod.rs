@@ -34,6 +34,8 @@ pub fn config(server: &Server) -> TreeConfig {
             tls_ca: None,
         },
         grace: Duration::from_secs(2),
+        // A test that is about it turns it on.
+        sweep_after: Duration::ZERO,
     }
 }
 

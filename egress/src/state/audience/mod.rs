@@ -1,4 +1,7 @@
-//! [`Audience`]: the viewers. Each has a seat in the server, for as long as it is connected.
+//! [`Audience`]: the viewers. Each has a seat in the server, for as long as it is connected. `tie`: how one hears, and says that it is
+//! still there.
+
+mod tie;
 
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::{Duration, Instant};
@@ -11,10 +14,14 @@ use node::media::VideoCodec;
 use node::webhook::Webhooks;
 use sdp_types::Session;
 use serde_json::{Value, json};
+use tokio::sync::mpsc;
+
+pub use tie::{Call, Ear, Tie};
 
 use super::{EgressError, locked};
 use crate::capacity::Place;
 use crate::mountpoints::Mountpoint;
+use crate::moves::Viewer;
 use crate::sdp::{self, Common, Numbers, SdpError};
 use crate::server::{self, CONNECTS_WITHIN, SeatEvent, Server};
 use crate::viewers::Viewers;
@@ -27,9 +34,6 @@ const LONGEST_PLAYER: usize = 200;
 
 /// How long the viewers of a session that has ended are waited for.
 const DISMISSED_WITHIN: Duration = Duration::from_secs(2);
-
-/// A connection for events that broke is made again by the browser within this time.
-const EVENTS_RETURN_WITHIN: Duration = Duration::from_secs(5);
 
 /// What belongs to a viewer.
 #[derive(Clone)]
@@ -44,6 +48,8 @@ struct Seat {
     waits: bool,
     /// Connections that say that it is still there.
     ties: usize,
+    /// Connections that it is told by, each with a number of its own.
+    ears: Vec<(u64, mpsc::Sender<Call>)>,
     /// What it plays with, in its own words.
     player: Arc<str>,
     /// Since when its connection is up.
@@ -64,31 +70,6 @@ pub struct Seated {
     pub player: Arc<str>,
     /// For how long.
     pub up: Duration,
-}
-
-/// A connection that says that a viewer is still there. A moment after the last has gone, so has the viewer.
-pub struct Tie {
-    audience: Arc<Audience>,
-    session: String,
-    viewer: String,
-}
-
-impl Drop for Tie {
-    fn drop(&mut self) {
-        if let Some(seat) = self.audience.viewers().get_mut(&self.session, &self.viewer) {
-            seat.ties -= 1;
-        }
-        let Ok(runtime) = tokio::runtime::Handle::try_current() else { return };
-        let (audience, session, viewer) =
-            (self.audience.clone(), std::mem::take(&mut self.session), std::mem::take(&mut self.viewer));
-        runtime.spawn(async move {
-            tokio::time::sleep(EVENTS_RETURN_WITHIN).await;
-            let untied = audience.viewers().get(&session, &viewer).is_some_and(|seat| seat.ties == 0);
-            if untied {
-                let _ = audience.leave(&session, &viewer).await;
-            }
-        });
-    }
 }
 
 /// What a player is answered.
@@ -168,6 +149,7 @@ impl Audience {
                 restarts: 0,
                 waits,
                 ties: 0,
+                ears: Vec::new(),
                 player,
                 up: None,
                 place: Arc::new(place),
@@ -281,10 +263,20 @@ impl Audience {
         Ok(())
     }
 
-    /// Ties a viewer to a connection.
-    pub fn tie(self: &Arc<Self>, session: &str, viewer: &str) -> Option<Tie> {
-        self.viewers().get_mut(session, viewer)?.ties += 1;
-        Some(Tie { audience: self.clone(), session: session.to_owned(), viewer: viewer.to_owned() })
+    /// Everybody, those whose connection is about to come up included.
+    pub(super) fn everybody(&self) -> Vec<Viewer> {
+        let viewers = self.viewers();
+        let viewer = |(name, session, seat): (&str, &str, &Seat)| Viewer {
+            session: session.to_owned(),
+            name: name.to_owned(),
+            hears: !seat.ears.is_empty(),
+        };
+        viewers.everybody().map(viewer).collect()
+    }
+
+    /// Sessions that somebody watches, or is about to.
+    pub(super) fn watched(&self) -> Vec<String> {
+        self.viewers().watched().into_iter().map(str::to_owned).collect()
     }
 
     /// All viewers of a session leave: the server is told of all of them at once, and waited for no longer than a moment. It does

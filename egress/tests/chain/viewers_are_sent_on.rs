@@ -1,0 +1,138 @@
+//! Whom an egress cannot keep goes on at another one: the page without a reload, and while it plays; players of others by the
+//! event that they know; newcomers by a redirection; and when an egress is killed, the page knows where else to go.
+
+use std::io::{BufRead, BufReader, Write};
+use std::net::{Ipv4Addr, SocketAddr, TcpStream};
+
+use lab::{Lab, Process};
+use serde_json::{Value, json};
+
+use crate::bad_requests_are_refused_and_leave_nothing::resource;
+use crate::common::{By, LONG, World, browser, lab, seen, start_egress_at};
+
+const SSRCS: [u32; 2] = [7777, 8888];
+/// HTTP and media of the second egress, which is on the same host.
+const API: u16 = 7083;
+const MEDIA: [u16; 2] = [5012, 5014];
+
+/// `egress-2`, beside that of the world.
+fn second(lab: &Lab) -> Process {
+    start_egress_at(
+        lab,
+        By::Native,
+        API,
+        &[
+            ("NODE_ID", "egress-2"),
+            ("RTP_AUDIO_PORT", "5012"),
+            ("RTP_VIDEO_PORT", "5014"),
+            ("MEDIA_PORT", "7085"),
+        ],
+    )
+}
+
+/// JSON of a request at an egress.
+fn ask(lab: &Lab, port: u16, method: &str, path: &str) -> Value {
+    let server = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
+    let headers = [("Content-Type", "application/json")];
+    let body = if method == "POST" { "{}" } else { "" };
+    let answer = lab::http::request(lab, "eg", server, method, path, &headers, body);
+    answer.ok().and_then(|answer| serde_json::from_str(&answer.body).ok()).unwrap_or_default()
+}
+
+/// Two egresses that have the session, with media.
+fn two(lab: &Lab) -> (World<'_>, Process, [Process; 2]) {
+    let world = World::start_by(lab, By::Native, &[]);
+    let other = second(lab);
+    world.session("show", 4001, SSRCS);
+    let sending = world.broadcast_to(&[[5002, 5004], MEDIA], SSRCS);
+    for port in [7073, API] {
+        world.until("active", || ask(lab, port, "GET", "/mountpoint/show")["active"] == json!(true));
+    }
+    (world, other, sending)
+}
+
+#[test]
+fn the_page_goes_on_elsewhere_without_a_reload() {
+    let lab = lab();
+    let (world, other, _sending) = two(&lab);
+    let browser = browser(&lab);
+    browser.open("http://10.77.0.1:7073/?id=show").unwrap();
+    world.until("frames", || seen(&browser, "framesDecoded") > 20.0);
+    // The longest time between two pictures that were shown, and whether it is the same page.
+    browser
+        .run(
+            "window.mark = 'same'; window.gap = 0; let last = performance.now();
+            const next = () => video.requestVideoFrameCallback(now => { gap = Math.max(gap, now - last); last = now; next(); });
+            next();",
+        )
+        .unwrap();
+    let is_same = || browser.run("return window.mark === 'same'").unwrap() == json!(true);
+    let gap = |what: &str| {
+        let gap = browser.run("const was = gap; gap = 0; return was").unwrap();
+        println!("{what}: {:.0} ms between two pictures at most", gap.as_f64().unwrap_or_default());
+    };
+    let connected = |port: u16| ask(&lab, port, "GET", "/status")["viewers"]["connected"].clone();
+
+    assert_eq!(ask(&lab, 7073, "POST", "/drain")["state"], json!("draining"));
+    world.until("it has moved", || seen(&browser, "moves") == 1.0);
+    world.until("nobody is left", || ask(&lab, 7073, "GET", "/drain")["state"] == json!("drained"));
+    assert_eq!((connected(API), seen(&browser, "joins")), (json!(1), 1.0));
+    let frames = seen(&browser, "framesDecoded");
+    world.until("it plays on", || seen(&browser, "framesDecoded") > frames + 20.0);
+    assert!(is_same());
+    gap("drained");
+
+    // Back in service: the page is told that it could go there.
+    ask(&lab, 7073, "DELETE", "/drain");
+    world.until("it knows where else to go", || {
+        browser.run("return join.elsewhere?.urls.join()").unwrap()
+            == json!("http://10.77.0.1:7073/whep/endpoint/show")
+    });
+    other.kill9().unwrap();
+    world.until("it looks elsewhere", || seen(&browser, "lost") == 1.0);
+    world.until("it is back", || connected(7073) == json!(1));
+    world.until("it plays", || browser.run("return seen.state").unwrap() == json!("playing"));
+    let frames = seen(&browser, "framesDecoded");
+    world.until("it plays on", || seen(&browser, "framesDecoded") > frames + 20.0);
+    assert!(is_same());
+    gap("killed");
+}
+
+#[test]
+fn players_of_others_and_newcomers_are_sent_on() {
+    let lab = lab();
+    let (world, _other, _sending) = two(&lab);
+    let (status, head, _) = world.request("POST", "/whep/endpoint/show", &[], "");
+    assert_eq!(status, 201, "{head}");
+    let events = format!("{}/events?only=reconnect", resource(&head));
+    let stream = world.lab.in_namespace("eg", || TcpStream::connect((Ipv4Addr::LOCALHOST, 7073)));
+    let mut stream = stream.unwrap().unwrap();
+    stream.set_read_timeout(Some(LONG)).unwrap();
+    write!(stream, "GET {events} HTTP/1.1\r\nHost: egress\r\n\r\n").unwrap();
+    let mut lines = BufReader::new(stream).lines().map_while(Result::ok);
+    assert!(lines.any(|line| line.starts_with(": ")), "it listens");
+    // Another who says nothing of being able to hear.
+    let (_, head, _) = world.request("POST", "/whep/endpoint/show", &[], "");
+    let deaf = resource(&head);
+
+    ask(&lab, 7073, "POST", "/drain");
+    let event = lines.find(|line| line.starts_with("event: ")).unwrap();
+    let data = lines.find(|line| line.starts_with("data: ")).unwrap();
+    let elsewhere = "http://10.77.0.1:7083/whep/endpoint/show";
+    assert_eq!((event.as_str(), data), ("event: reconnect", format!("data: {{\"url\":\"{elsewhere}\"}}")));
+    let (status, head, _) = world.request("POST", "/whep/endpoint/show", &[], "");
+    assert!(status == 307 && head.contains(&format!("location: {elsewhere}")), "{status} {head}");
+    assert_eq!(world.request("GET", "/readyz", &[], "").0, 503);
+    let entry = || world.redis.cli(&["HGET", "directory:tree-1", "egress-1"]).unwrap();
+    world.until("all know", || {
+        entry().contains("\"draining\":true") && entry().contains("\"status\":\"drain")
+    });
+
+    // Who was told and goes, goes; who cannot be told is let go when the time is over.
+    assert_eq!(world.request("DELETE", &events.replace("/events?only=reconnect", ""), &[], "").0, 200);
+    world.until("nobody is left", || ask(&lab, 7073, "GET", "/drain")["state"] == json!("drained"));
+    assert_eq!(world.request("GET", &deaf, &[], "").0, 404);
+    world.until("all know", || entry().contains("\"status\":\"drained\""));
+    ask(&lab, 7073, "DELETE", "/drain");
+    assert_eq!(world.request("POST", "/whep/endpoint/show", &[], "").0, 201);
+}

@@ -1,0 +1,226 @@
+//! A viewer that goes on elsewhere as the viewers' page does: where its server sends it (`reconnect`), with both connections up
+//! until the new one plays; and when its server is gone, to one of the places that it was told of beforehand (`elsewhere`).
+
+use std::io::{BufRead, BufReader, ErrorKind};
+use std::net::TcpStream;
+use std::sync::atomic::Ordering::SeqCst;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use anyhow::Result;
+use serde_json::Value;
+
+use super::Crowd;
+use super::member::Move;
+use crate::socket;
+use crate::watcher::{Joined, Shared, Watcher, locked};
+use crate::wish::{Endpoint, Resource};
+
+/// How often it is looked whether it is over.
+const LOOK: Duration = Duration::from_millis(200);
+/// How long another server may take until it plays.
+const PLAYS_WITHIN: Duration = Duration::from_secs(5);
+/// So long nothing comes, not even sound, before a server is taken for gone.
+const SILENCE: Duration = Duration::from_millis(300);
+/// Two pictures are no further apart.
+const A_PICTURE: Duration = Duration::from_millis(150);
+/// How often it is looked whether the new one plays.
+const GLANCE: Duration = Duration::from_millis(2);
+
+/// What its server says to a viewer.
+#[derive(Debug, PartialEq)]
+enum News {
+    Reconnect(String),
+    Elsewhere(Vec<String>, Duration),
+    /// The connection has ended.
+    Broken,
+}
+
+/// A connection for events.
+struct Ear {
+    stream: BufReader<TcpStream>,
+    line: Vec<u8>,
+    event: String,
+}
+
+impl Ear {
+    fn at(resource: &Resource) -> Result<Ear> {
+        let stream = resource.listen()?;
+        stream.set_read_timeout(Some(LOOK))?;
+        Ok(Ear { stream: BufReader::new(stream), line: Vec::new(), event: String::new() })
+    }
+
+    /// What it is told next; `None` when nothing is for a moment.
+    fn next(&mut self) -> Option<News> {
+        loop {
+            match self.stream.read_until(b'\n', &mut self.line) {
+                Ok(0) => return Some(News::Broken),
+                Ok(_) => {}
+                Err(error) if [ErrorKind::WouldBlock, ErrorKind::TimedOut].contains(&error.kind()) => {
+                    return None;
+                }
+                Err(_) => return Some(News::Broken),
+            }
+            let line = String::from_utf8_lossy(&self.line).trim().to_owned();
+            self.line.clear();
+            if let Some(event) = line.strip_prefix("event: ") {
+                self.event = event.to_owned();
+            } else if let Some(data) = line.strip_prefix("data: ")
+                && let Some(news) = read(&self.event, data)
+            {
+                return Some(news);
+            }
+        }
+    }
+}
+
+fn read(event: &str, data: &str) -> Option<News> {
+    let data: Value = serde_json::from_str(data).ok()?;
+    let text = |value: &Value| value.as_str().map(str::to_owned);
+    match event {
+        "reconnect" => Some(News::Reconnect(text(&data["url"])?)),
+        "elsewhere" => {
+            let urls = data["urls"].as_array()?.iter().filter_map(text).collect();
+            Some(News::Elsewhere(urls, Duration::from_millis(data["spreadMs"].as_u64()?)))
+        }
+        _ => None,
+    }
+}
+
+impl Crowd<'_> {
+    /// Follows a viewer's server until all is over, or the viewer has left.
+    pub(super) fn follow(&self, number: usize) {
+        let mut elsewhere = (Vec::new(), Duration::ZERO);
+        let mut ear: Option<Ear> = None;
+        while !self.over.load(SeqCst) {
+            let Some((resource, seen)) = self.seat_of(number) else { return };
+            let Some(open) = &mut ear else {
+                ear = Ear::at(&resource).ok();
+                match &ear {
+                    Some(_) => {}
+                    None if is_silent(&seen) => self.flee(number, &elsewhere),
+                    None => thread::sleep(LOOK),
+                }
+                continue;
+            };
+            match open.next() {
+                Some(News::Elsewhere(urls, spread)) => {
+                    locked(&self.members).all[number].knows = !urls.is_empty();
+                    elsewhere = (urls, spread);
+                }
+                Some(News::Reconnect(url)) => {
+                    if self.go(number, &url, "told") {
+                        (ear, elsewhere) = (None, (Vec::new(), Duration::ZERO));
+                    }
+                }
+                Some(News::Broken) => {
+                    ear = None;
+                    thread::sleep(SILENCE);
+                }
+                None => {}
+            }
+        }
+    }
+
+    /// The server is gone, and everybody who was there looks for another.
+    fn flee(&self, number: usize, (urls, spread): &(Vec<String>, Duration)) {
+        // Golden ratio: evenly over the time, whoever they are.
+        thread::sleep(spread.mul_f64((number as f64 * 0.618_034).fract()));
+        let _ = urls.iter().any(|url| self.go(number, url, "gone")) || {
+            thread::sleep(Duration::from_secs(1));
+            false
+        };
+    }
+
+    /// Goes there, and leaves where it was as soon as it sees something. `false`: it stays.
+    fn go(&self, number: usize, url: &str, why: &'static str) -> bool {
+        match self.arrives(number, url) {
+            Ok((id, resource, seen)) => {
+                let plays = socket::now();
+                let Some((_, before)) = self.seat_of(number) else { return true };
+                let last = || locked(&before).video.last().unwrap_or_default();
+                // Whether it goes on is seen when the next picture comes.
+                let until = Instant::now() + A_PICTURE;
+                while last() < plays && Instant::now() < until {
+                    thread::sleep(GLANCE);
+                }
+                let dark = Duration::from_nanos(if last() < plays { plays - last() } else { 0 });
+                let moved = Move { at: self.began.elapsed(), dark, why };
+                let mut members = locked(&self.members);
+                let left = members.all[number].moves_to(id, resource, seen, moved);
+                drop(members);
+                if let Some((id, resource)) = left {
+                    let _ = resource.delete();
+                    self.watchers.seats().leave(id, true);
+                }
+                true
+            }
+            Err(error) => {
+                locked(&self.members).all[number].failed_moves.push(format!("{error:#}"));
+                false
+            }
+        }
+    }
+
+    fn arrives(&self, number: usize, url: &str) -> Result<(u64, Resource, Shared)> {
+        let endpoint = Endpoint::new(url, super::token())?;
+        let seen = Shared::default();
+        let id = self.next.fetch_add(1, SeqCst);
+        let joined = Watcher::join(
+            &endpoint,
+            Some(&super::client(number)),
+            self.manner(number),
+            id,
+            seen.clone(),
+            None,
+        )?;
+        let resource = match joined {
+            Joined::Seated(watcher, resource) => {
+                self.watchers.seats().sit(id, watcher);
+                resource
+            }
+            Joined::Refused(status, why) => anyhow::bail!("{status} {why}"),
+        };
+        let until = Instant::now() + PLAYS_WITHIN;
+        while locked(&seen).picture.is_none() {
+            if Instant::now() > until || self.over.load(SeqCst) {
+                self.watchers.seats().leave(id, true);
+                let _ = resource.delete();
+                anyhow::bail!("no picture within {PLAYS_WITHIN:?}");
+            }
+            thread::sleep(GLANCE);
+        }
+        Ok((id, resource, seen))
+    }
+
+    /// Where a viewer is, unless it has left.
+    fn seat_of(&self, number: usize) -> Option<(Resource, Shared)> {
+        let members = locked(&self.members);
+        let member = &members.all[number];
+        Some((member.resource.clone()?, member.seen.clone()))
+    }
+}
+
+/// Nothing comes any more.
+fn is_silent(seen: &Shared) -> bool {
+    let seen = locked(seen);
+    let last = seen.video.last().max(seen.audio.last());
+    last.is_some_and(|last| socket::now().saturating_sub(last) > SILENCE.as_nanos() as u64)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_what_it_is_to_do_is_news() {
+        let urls = vec!["http://a/whep/endpoint/s".to_owned()];
+        let elsewhere =
+            r#"{"sessionId":"s","viewer":"k","urls":["http://a/whep/endpoint/s"],"spreadMs":250}"#;
+        assert_eq!(read("elsewhere", elsewhere), Some(News::Elsewhere(urls, Duration::from_millis(250))));
+        let reconnect = r#"{"sessionId":"s","type":"reconnect","viewer":"k","url":"http://b/"}"#;
+        assert_eq!(read("reconnect", reconnect), Some(News::Reconnect("http://b/".to_owned())));
+        assert_eq!(read("state", r#"{"sessionId":"s","exists":true}"#), None);
+        assert_eq!(read("reconnect", "{"), None);
+    }
+}
