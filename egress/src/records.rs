@@ -91,7 +91,10 @@ pub async fn keep_checking(
             return;
         }
         tokio::select! {
-            _ = wanted.changed() => {}
+            // Told again what it knows: Redis may have lost it.
+            told = wanted.changed() => if told.is_ok() && written.as_ref() == Some(&*wanted.borrow()) {
+                check_at = now();
+            },
             () = tokio::time::sleep_until(again) => {}
         }
         if rewrite_at <= now() {

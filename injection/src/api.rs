@@ -9,6 +9,7 @@ use axum::http::{StatusCode, Uri, header};
 use axum::response::{IntoResponse, Json, Response};
 use axum::routing::{delete, get, post};
 use node::auth::Open;
+use node::drain::Drains;
 use node::http::{self, Access, Failed, HttpService, Reaches, wish};
 use node::watch;
 use serde::Deserialize;
@@ -111,7 +112,12 @@ async fn standing(
         let why = "this is for those who publish: `key` is the end of the Location that they were told";
         return Err(Failed(StatusCode::FORBIDDEN, why.to_owned()));
     }
-    Ok(Json(json!({ "publisher": live.is_taken(), "publications": live.publications() })))
+    let (publisher, publications) = (live.is_taken(), live.publications());
+    let mut standing = json!({ "publisher": publisher, "publications": publications });
+    if injector.drain().is_on() {
+        standing["draining"] = true.into();
+    }
+    Ok(Json(standing))
 }
 
 async fn publish_page(State(injector): State<Arc<Injector>>) -> Response {

@@ -65,6 +65,7 @@ async fn serve(config: Config) -> Result<(), Failure> {
     };
 
     injector.keep(breaks);
+    tokio::spawn(injector.clone().keep_drained());
 
     let config = injector.config();
     let by_rtmp = config.rtmp.map(|address| format!(" rtmp={address}")).unwrap_or_default();

@@ -3,7 +3,8 @@
 //!
 //! An outage would be worse than media of a stranger's: where a parent is that is named is not known, media is taken from
 //! anybody, and `status` says so. What was known of a parent is kept when its registration expires, and also when the parent
-//! is taken out of Redis, until another one is named.
+//! is taken out of Redis, until another one is named. Where packets that come by two ways are told apart from new ones
+//! ([`Known::overlapping`]), media is taken from the former parent, too, until it comes from the new one.
 
 use std::collections::BTreeSet;
 use std::net::{IpAddr, SocketAddr};
@@ -53,12 +54,28 @@ pub struct Known {
     /// The parent's host as it was looked up last, and what that brought.
     host: String,
     resolved: Vec<IpAddr>,
+    /// Media is taken from a former parent until it comes from the new one.
+    overlaps: bool,
+    /// Where that former parent sends from.
+    former: BTreeSet<Prefix>,
 }
 
 impl Known {
     /// Before Redis has said anything.
     pub fn new(configured: &BTreeSet<Prefix>) -> Known {
-        Known { configured: configured.clone(), upstream: None, host: String::new(), resolved: Vec::new() }
+        Known {
+            configured: configured.clone(),
+            upstream: None,
+            host: String::new(),
+            resolved: Vec::new(),
+            overlaps: false,
+            former: BTreeSet::new(),
+        }
+    }
+
+    /// The parent that was named last.
+    pub fn parents_name(&self) -> Option<&str> {
+        self.upstream.as_ref()?.parent.as_deref()
     }
 
     /// The parent's host, to be looked up.
@@ -75,8 +92,44 @@ impl Known {
         }
     }
 
+    /// From a former parent media is taken until [`Known::settle`].
+    pub fn overlapping(self) -> Known {
+        Known { overlaps: true, ..self }
+    }
+
+    /// Media is taken from a former parent as well.
+    pub fn is_between(&self) -> bool {
+        !self.former.is_empty()
+    }
+
+    /// The parent sends from here, as far as is known; the address as [`crate::prefix::mapped`] gives it.
+    pub fn is_parents(&self, address: &[u8; 16]) -> bool {
+        self.parents().iter().any(|prefix| prefix.covers(address))
+    }
+
+    /// The former parent sends from here, and not the new one.
+    pub fn is_formers(&self, address: &[u8; 16]) -> bool {
+        self.former.iter().any(|prefix| prefix.covers(address)) && !self.is_parents(address)
+    }
+
+    /// The former parent is no source any more.
+    pub fn settle(&mut self) {
+        self.former.clear();
+    }
+
+    /// Where the parent sends from.
+    fn parents(&self) -> BTreeSet<Prefix> {
+        self.upstream.as_ref().map(|upstream| addresses(upstream, &self.resolved)).unwrap_or_default()
+    }
+
     /// Redis says where media is to come from.
     pub fn hear(&mut self, upstream: Upstream) {
+        let before = self.parents_name();
+        let is_another = before.is_some() && before != upstream.parent.as_deref();
+        // Media comes from the former one for as long as it does not from the one after.
+        if self.overlaps && is_another && !self.is_between() {
+            self.former = self.parents();
+        }
         self.upstream = Some(upstream);
         let host = self.parents_host().map(str::to_owned).unwrap_or_default();
         if self.host != host {
@@ -94,7 +147,12 @@ impl Known {
 
     /// Where media is taken from, and what people should know of that. `None`: Redis has not said anything yet.
     pub fn decide(&self) -> Option<(BTreeSet<Prefix>, Option<String>)> {
-        Some(decide(&self.configured, self.upstream.as_ref()?, &self.resolved))
+        let (mut sources, warning) = decide(&self.configured, self.upstream.as_ref()?, &self.resolved);
+        // Whoever takes media from anybody takes it from the former parent.
+        if !sources.contains(&Prefix::ANY) {
+            sources.extend(&self.former);
+        }
+        Some((sources, warning))
     }
 }
 
@@ -114,10 +172,7 @@ fn decide(
             false => (configured.clone(), None),
         };
     };
-    let own = upstream.origin.iter().flat_map(|origin| &origin.addresses);
-    let mut seen = BTreeSet::new();
-    let addresses = resolved.iter().chain(own).filter(|address| seen.insert(**address));
-    let addresses: BTreeSet<Prefix> = addresses.take(MAX_ADDRESSES).copied().map(Prefix::from).collect();
+    let addresses = addresses(upstream, resolved);
     if addresses.is_empty() {
         let why = match (&upstream.problem, &upstream.origin) {
             (Some(problem), _) => problem.clone(),
@@ -131,6 +186,14 @@ fn decide(
         .as_ref()
         .map(|why| format!("parent {parent}: {why}; media is taken from the addresses that it had"));
     (addresses.union(configured).copied().collect(), warning)
+}
+
+/// Where a parent sends from.
+fn addresses(upstream: &Upstream, resolved: &[IpAddr]) -> BTreeSet<Prefix> {
+    let own = upstream.origin.iter().flat_map(|origin| &origin.addresses);
+    let mut seen = BTreeSet::new();
+    let addresses = resolved.iter().chain(own).filter(|address| seen.insert(**address));
+    addresses.take(MAX_ADDRESSES).copied().map(Prefix::from).collect()
 }
 
 #[cfg(test)]
@@ -258,6 +321,39 @@ mod tests {
             decide(&BTreeSet::new(), &upstream(Some("a"), "x", &many), &["10.9.9.9".parse().unwrap()]);
         assert_eq!(sources.len(), MAX_ADDRESSES);
         assert!(sources.is_superset(&prefixes(&["10.9.9.9"])), "its host is always among them");
+    }
+
+    #[test]
+    fn a_former_parent_is_heard_until_the_new_one_is() {
+        let shown =
+            |known: &Known| known.decide().unwrap().0.iter().map(ToString::to_string).collect::<Vec<_>>();
+        let [a, b, c] = [("a", 1), ("b", 2), ("c", 3)]
+            .map(|(name, last)| upstream(Some(name), &format!("10.0.0.{last}"), &[]));
+        let mut known = Known::new(&BTreeSet::new()).overlapping();
+        known.hear(a.clone());
+        assert!(!known.is_between());
+        // The same one, again.
+        known.hear(a.clone());
+        assert!(!known.is_between());
+        known.hear(b.clone());
+        assert_eq!(
+            (shown(&known), known.is_between()),
+            (vec!["10.0.0.1/32".to_owned(), "10.0.0.2/32".to_owned()], true)
+        );
+        assert!(known.is_parents(&crate::prefix::mapped([10, 0, 0, 2].into())));
+        assert!(!known.is_parents(&crate::prefix::mapped([10, 0, 0, 1].into())));
+        let formers = |last| known.is_formers(&crate::prefix::mapped([10, 0, 0, last].into()));
+        assert_eq!([1, 2, 3].map(formers), [true, false, false]);
+        // A third before the second has come: media comes from the first yet.
+        known.hear(c);
+        assert_eq!(shown(&known), ["10.0.0.1/32", "10.0.0.3/32"]);
+        known.settle();
+        assert_eq!((shown(&known), known.is_between()), (vec!["10.0.0.3/32".to_owned()], false));
+        // Where two ways are not told apart, one of them is enough.
+        let mut known = Known::new(&BTreeSet::new());
+        known.hear(a);
+        known.hear(b);
+        assert_eq!(shown(&known), ["10.0.0.2/32"]);
     }
 
     #[test]

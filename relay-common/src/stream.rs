@@ -5,7 +5,8 @@
 //! each has one: its entry has one writer and needs neither a lock nor a copy per CPU.
 //!
 //! A stream has one source (RFC 3550 section 8.2). A packet of the same SSRC from elsewhere means that the sender has
-//! moved, or that there is a loop or a second sender: [`Stream::elsewhere`] tells which.
+//! moved, or that there is a loop or a second sender: [`Stream::elsewhere`] tells which. Where media is no longer taken from the
+//! source, it is another's at once, who is sent the same by a longer or a shorter way: each packet counts once.
 
 use crate::packet::word64;
 use crate::rtp::{MAX_DROPOUT, MAX_MISORDER};
@@ -33,9 +34,10 @@ pub const FROM_CHILD: u8 = 1;
 pub enum Elsewhere {
     /// The sender has another address or port now: the packet is one of the stream's.
     Moved,
-    /// A late packet from where the stream came from before: one of the stream's, which stays where it is.
+    /// A late packet from where the stream came from before, or comes from next: one of the stream's, which stays where it is.
     Late,
-    /// The stream's own source is live: a loop, or two senders with one SSRC. Nothing of it belongs to the stream.
+    /// The stream's own source is live: a loop, or two senders with one SSRC. Nothing of it belongs to the stream. Or it has come
+    /// already, by the way of the source before.
     Collision,
 }
 
@@ -180,9 +182,9 @@ impl Stream {
     ///
     /// The packets of a sender that has moved go on where the former ones ended, or come when those have ended. Those that
     /// go round in a loop have been here before. Whoever was here first stays: when the former source is heard again soon
-    /// after with more than a late packet, it was no move.
+    /// after with more than a late packet, it was no move. `is_free`: media is not taken from the stream's source any more.
     #[inline(always)]
-    pub fn elsewhere(&mut self, source: &[u8; 16], port: u16, packet: Arrival) -> Elsewhere {
+    pub fn elsewhere(&mut self, source: &[u8; 16], port: u16, packet: Arrival, is_free: bool) -> Elsewhere {
         if self.packets == 0 {
             // Only RTCP so far, which says nothing of where RTP comes from.
             self.come_from(source, port);
@@ -196,7 +198,7 @@ impl Stream {
         let remembered = self.other_port != 0 && packet.now.wrapping_sub(self.other_seen) < REMEMBERED;
         let known = remembered && self.other_port == port && same_address(&self.other, source);
         let (former, rival) = (known && self.rival == 0, known && self.rival != 0);
-        if former && !goes_on && behind <= MAX_MISORDER {
+        if (former || is_free) && !goes_on && behind <= MAX_MISORDER {
             if self.has(behind) {
                 self.collisions += 1;
                 return Elsewhere::Collision;
@@ -204,7 +206,7 @@ impl Stream {
             self.update(packet);
             return Elsewhere::Late;
         }
-        let moved = if former {
+        let moved = if former || is_free {
             true
         } else if rival {
             if self.last_seen > self.other_seen {

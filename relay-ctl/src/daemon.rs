@@ -50,6 +50,7 @@ async fn serve(config: Config) -> Result<(), Failure> {
     tokio::spawn(relay.clone().keep_egress());
     tokio::spawn(Uplink::new(relay.clone()).run());
     tokio::spawn(relay.clone().keep_drained());
+    tokio::spawn(relay.clone().keep_parent());
     let router = crate::api::router(relay.clone());
     let stopped = node::drain::ended(signals, relay.clone());
     tokio::select! {

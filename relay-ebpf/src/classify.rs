@@ -275,7 +275,8 @@ fn admitted(media: &Media) -> Result<(), Reason> {
     if stream.is_from(&datagram.source, datagram.source_port) {
         update(stream, media);
     } else {
-        match stream.elsewhere(&datagram.source, datagram.source_port, media.arrival()) {
+        let is_free = SOURCES.get(&Key::new(128, stream.source)).is_none();
+        match stream.elsewhere(&datagram.source, datagram.source_port, media.arrival(), is_free) {
             Elsewhere::Moved => {}
             Elsewhere::Late => return Ok(()),
             Elsewhere::Collision => return Err(Reason::SsrcCollision),

@@ -164,17 +164,23 @@ impl Node {
         &self.standing
     }
 
+    /// Redis names this parent, or none. Also between two judgements: one that was named for a moment was named.
+    pub fn is_child_of(&mut self, parent: Option<&str>, now: Duration) {
+        if self.parent.as_deref() == parent {
+            return;
+        }
+        self.parent = parent.map(str::to_owned);
+        self.last = self.parent.clone().or(self.last.take());
+        self.evidence = None;
+        // One that is new is given a moment.
+        if parent.is_some() {
+            self.named = now;
+        }
+    }
+
     /// How it stands now. `parent`: as Redis names it; `media`: how long ago the last packet of any session came.
     pub fn judge(&mut self, parent: Option<&str>, media: Option<Duration>, now: Duration) -> &Standing {
-        if self.parent.as_deref() != parent {
-            self.parent = parent.map(str::to_owned);
-            self.last = self.parent.clone().or(self.last.take());
-            self.evidence = None;
-            // One that is new is given a moment.
-            if parent.is_some() {
-                self.named = now;
-            }
-        }
+        self.is_child_of(parent, now);
         self.media = self.media.max(media.map(|age| now.saturating_sub(age)));
         if !self.is_silent(SILENT, now) {
             self.evidence = None;
@@ -331,6 +337,13 @@ mod tests {
         assert_eq!(*node.judge(Some("r"), None, ms(61_000)), Standing::Attached);
         node.judge(Some("r"), None, ms(70_000));
         assert_eq!(node.asks(ms(70_000)), None, "nothing ever came");
+    }
+
+    #[test]
+    fn a_parent_that_was_named_for_a_moment_was_named() {
+        let mut node = Node::new(ms(10));
+        node.is_child_of(Some("r"), ms(1_000));
+        assert!(node.judge(None, None, ms(1_250)).dark().is_some());
     }
 
     #[test]

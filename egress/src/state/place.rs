@@ -35,6 +35,11 @@ impl Where {
 }
 
 impl Egress {
+    /// Redis names a parent.
+    pub(super) fn has_parent(&self, parent: &str) {
+        locked(&self.place.node).is_child_of(Some(parent), self.started.elapsed());
+    }
+
     /// How the node stands now.
     pub(super) fn judge_place(&self) -> Standing {
         let parent = self.tree.get().and_then(|tree| tree.view().borrow().topology.parent.clone());

@@ -47,6 +47,9 @@ impl Sources {
 impl Egress {
     /// Redis says where media is to come from.
     pub(super) fn take_from(&self, upstream: Upstream) {
+        if let Some(parent) = &upstream.parent {
+            self.has_parent(parent);
+        }
         locked(&self.sources.known).hear(upstream);
         self.admit();
         self.sources.named.notify_one();

@@ -1,6 +1,7 @@
 //! The egress in its tree: sessions become mountpoints. It has no children.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::Instant;
 
 use node::directory::{Entry, Particulars, WHEP};
@@ -9,10 +10,11 @@ use node::media::VideoCodec;
 use node::record::{NodeType, Place, Registration};
 use node::sessions::{Session, SessionChange};
 use node::topology::{ChildChange, Upstream};
-use node::tree::{Follows, Tree};
+use node::tree::{Follows, Tree, TreeView};
 use node::watch::BESIDE;
+use tokio::sync::watch;
 
-use super::Egress;
+use super::{Egress, locked};
 use crate::mountpoints::Spec;
 
 impl Follows for Egress {
@@ -64,8 +66,22 @@ impl Follows for Egress {
 
 impl Egress {
     /// Follows the tree from now on.
-    pub fn in_tree(&self, tree: &Tree) {
+    pub fn in_tree(self: &Arc<Self>, tree: &Tree) {
+        tokio::spawn(self.clone().mend_losses(tree.view()));
         let _ = self.tree.set(tree.clone());
+    }
+
+    /// Viewers find the egress by what is in Redis: what a server has lost is written again at once.
+    async fn mend_losses(self: Arc<Self>, mut view: watch::Receiver<TreeView>) {
+        let mut losses = 0;
+        while view.changed().await.is_ok() {
+            let now = view.borrow_and_update().redis.losses;
+            if std::mem::replace(&mut losses, now) != now
+                && let Some(records) = &*locked(&self.records)
+            {
+                records.send_modify(|_| {});
+            }
+        }
     }
 
     /// Its own entry in the directory, as it is now, for those who ask here; `None` if it does not carry the session. Without

@@ -2,5 +2,5 @@
 
 /// See `seats::door::hostile`.
 pub fn media_port(data: &[u8]) {
-    seats::door::hostile::media_port(data);
+    let _ = seats::door::hostile::media_port(data);
 }

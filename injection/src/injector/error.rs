@@ -53,6 +53,9 @@ pub enum InjectorError {
     /// Candidates that are not taken.
     #[error(transparent)]
     Trickle(#[from] Trickle),
+    /// The node is to go.
+    #[error("this injection is draining and takes nothing new; use another, or DELETE /drain")]
+    Draining,
     /// What was in Redis before the start is not known yet.
     #[error("sessions of before the restart have not been read from Redis yet; try again in a moment")]
     NotRestored,
@@ -90,7 +93,8 @@ impl Classified for InjectorError {
             | InjectorError::CodecNotCarried(_)
             | InjectorError::HalfTaken { .. } => ErrorClass::NotAcceptable,
             InjectorError::Trickle(why) => why.class(),
-            InjectorError::NotRestored
+            InjectorError::Draining
+            | InjectorError::NotRestored
             | InjectorError::TooManyChanges
             | InjectorError::NoJanus(_)
             | InjectorError::Answer(_)

@@ -180,6 +180,9 @@ impl Injector {
 
     /// Creates a session: a room in Janus, a pipeline, a record in Redis, or none of them.
     pub async fn create(&self, new: NewSession) -> Result<Session, InjectorError> {
+        if self.drain.is_on() {
+            return Err(InjectorError::Draining);
+        }
         let _change = self.changes.lock().await;
         // Nonsense is nonsense, whether or not Janus and Redis are there.
         let decided = session::decide(new.clone(), &self.taken(), rand::random, now_ms())?;
@@ -268,6 +271,10 @@ impl Injector {
         goes_on: bool,
     ) -> Result<Published, InjectorError> {
         let entry = self.entry(id)?;
+        // Who has published until now is no newcomer.
+        if self.drain.is_on() && !goes_on {
+            return Err(InjectorError::Draining);
+        }
         let (tell, told) = oneshot::channel();
         let injector = self.clone();
         // A task of its own goes on when the one that waits for it is cancelled.

@@ -10,6 +10,9 @@ $("token").value = new URLSearchParams(location.hash.slice(1)).get("token") || "
 // Whether it is to be live; what is sent or looked at, and how it ends; what is known of it.
 let wanted = false, media = null, ended = () => {};
 const known = { is: "", silent: false, muted: false, limit: "" };
+// For how many seconds the picture has been smaller than it should be; and how many are worth a word.
+let small = 0;
+const LONG = 5;
 
 const BADGES = { "": ["", "Not live"], busy: ["wait", "Connecting"], live: ["live", "Live"], bad: ["bad", "Not live"] };
 
@@ -48,7 +51,8 @@ function show() {
 
 /* What is sent, or nothing. */
 function sent(seen) {
-  known.limit = seen?.limit ?? "";
+  small = seen && seen.height < .9 * size().height ? small + 1 : 0;
+  known.limit = small >= LONG ? seen.limit : "";
   write("stats", seen ? [seen.size, `${seen.frames.toFixed(0)} frames/s`, `${seen.rate.toFixed(0)} kbit/s`].filter(Boolean).join(" · ") : "");
   const facts = seen ? [["Codecs", seen.codecs.join(", ")], ["Round trip", `${(1000 * seen.rtt).toFixed(0)} ms`],
     ["Lost packets", seen.lost]] : [];

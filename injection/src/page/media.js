@@ -73,7 +73,7 @@ async function listDevices() {
 /* How loud it is, ten times a second, and whether nothing has been heard for long: `heard(part of the meter, silent)`. */
 function meter(stream, heard) {
   if (!stream.getAudioTracks().length) return () => {};
-  const QUIET = -60, LONG = 50;
+  const QUIET = -60, WHILE = 50;
   const sound = new AudioContext(), look = sound.createAnalyser(), samples = new Float32Array(look.fftSize);
   let still = 0;
   sound.createMediaStreamSource(stream).connect(look);
@@ -84,7 +84,7 @@ function meter(stream, heard) {
     const decibels = 10 * Math.log10(power || 1e-12);
     // A browser that lets nothing be heard before a click is not a microphone that hears nothing.
     still = decibels < QUIET && sound.state === "running" ? still + 1 : 0;
-    heard(Math.min(1, Math.max(0, 1 - decibels / QUIET)), still > LONG);
+    heard(Math.min(1, Math.max(0, 1 - decibels / QUIET)), still > WHILE);
   }, 100);
   return () => { clearInterval(timer); sound.close(); };
 }

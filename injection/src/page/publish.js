@@ -113,13 +113,13 @@ function watch(mine) {
 function measuring(mine) {
   let last = null;
   return async () => {
-    const now = { at: performance.now(), bytes: 0 }, seen = { codecs: [], frames: 0, size: "", limit: "", rtt: 0, lost: 0 };
+    const now = { at: performance.now(), bytes: 0 }, seen = { codecs: [], frames: 0, size: "", height: Infinity, limit: "", rtt: 0, lost: 0 };
     for (const item of (await mine.getStats()).values()) {
       if (item.type === "outbound-rtp") {
         now.bytes += item.bytesSent;
         if (item.kind === "video") {
           seen.frames = item.framesPerSecond || 0;
-          if (item.frameWidth) seen.size = item.frameWidth + " × " + item.frameHeight;
+          if (item.frameWidth) Object.assign(seen, { size: item.frameWidth + " × " + item.frameHeight, height: item.frameHeight });
           seen.limit = item.qualityLimitationReason;
         }
       }

@@ -22,6 +22,7 @@ mod bad_input_is_refused;
 mod children_come_and_go_while_media_flows;
 mod counters_never_fall;
 mod doctor_says_what_is_missing;
+mod drained_it_keeps_those_who_publish;
 mod firefox_publishes;
 mod gstreamer_publishes_by_rtmp;
 mod janus_comes_back_with_its_rooms;

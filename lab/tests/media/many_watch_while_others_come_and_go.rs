@@ -1,8 +1,13 @@
 //! Whoever watches loses nothing by those who come and go, by each of the servers that an egress has; and what is lost on the way
-//! from the native one is sent again. The long form is a measurement, of a machine's own choice of SERVER, VIEWERS and SECONDS:
-//! `cargo xtask test media -- many_watch_for_minutes --ignored --nocapture`.
+//! from the native one is sent again. The long forms are measurements, of a machine's own choice of SERVER, VIEWERS and SECONDS:
+//! `cargo xtask test media -- many_watch_for_minutes --ignored --nocapture`, and of JOINERS at once while WATCHERS watch, `… --
+//! two_thousand_come_at_once --ignored --nocapture` (with `ulimit -n 65536`).
+
+use std::process::Command;
+use std::time::{Duration, Instant};
 
 use lab::client::crowd;
+use lab::node::program;
 use lab::relay::Mode;
 use lab::studio::{MediaOver, PROXY};
 use lab::{Lab, Studio};
@@ -14,8 +19,8 @@ const LIMITS: [(&str, &str); 2] = [("MAX_CLIENT_REQUESTS", "1000"), ("MAX_VIEWER
 /// 1.4 Mbit/s: snow takes the bitrate that its size needs at the least, whatever the encoder is told.
 const FULL: [&str; 7] = ["--busy", "--bitrate", "1300", "--width", "320", "--height", "180"];
 
-/// A broadcast by that server, and a crowd; gives its report. `publisher`: arguments of `media-client publish`.
-fn watched_by(server: &str, name: &str, publisher: &[&str], arguments: &[&str]) -> Value {
+/// A broadcast by that server, and what happens meanwhile to viewers at its endpoint. `publisher`: arguments of `media-client publish`.
+fn broadcast<T>(server: &str, name: &str, publisher: &[&str], happens: impl FnOnce(&Lab, &str) -> T) -> T {
     let lab = Lab::new(name).unwrap();
     let more = [&LIMITS[..], &[("SERVER", server)]].concat();
     let studio = Studio::open_with(&lab, MediaOver::V4, Mode::Tc, [1, 1], &more).unwrap();
@@ -24,10 +29,20 @@ fn watched_by(server: &str, name: &str, publisher: &[&str], arguments: &[&str]) 
     let publisher = studio.publish("show", publisher).unwrap();
     let active = studio.wait_active(0, "show");
     active.unwrap_or_else(|error| panic!("{error:#}{}", publisher.process().tail()));
-    let report = crowd(&lab, PROXY, &studio.whep(0, "show").unwrap(), arguments).unwrap();
-    println!("{server}: {report}");
+    let result = happens(&lab, &studio.whep(0, "show").unwrap());
     publisher.stop().unwrap();
+    result
+}
+
+/// A broadcast, and a crowd; gives its report.
+fn watched_by(server: &str, name: &str, publisher: &[&str], arguments: &[&str]) -> Value {
+    let report = broadcast(server, name, publisher, |lab, whep| crowd(lab, PROXY, whep, arguments).unwrap());
+    println!("{server}: {report}");
     report
+}
+
+fn setting(name: &str, default: &str) -> String {
+    std::env::var(name).unwrap_or_else(|_| default.to_owned())
 }
 
 /// Those who stay saw everything from their first packet to the end.
@@ -70,11 +85,38 @@ fn what_is_lost_on_the_way_is_sent_again() {
 #[test]
 #[ignore = "a measurement; it wants the machine for itself"]
 fn many_watch_for_minutes() {
-    let setting = |name: &str, default: &str| std::env::var(name).unwrap_or_else(|_| default.to_owned());
     let server = setting("SERVER", "native");
     let (viewers, seconds) = (setting("VIEWERS", "1000"), setting("SECONDS", "300"));
     let arguments =
         ["--count", &viewers, "--within", "20", "--stay", &seconds, "--churn", "20", "--visit", "5"];
     let report = watched_by(&server, "t-minutes-", &FULL, &arguments);
     assert_eq!((&report["watching"], &report["lost"]), (&report["asked"], &0.into()), "{report}");
+}
+
+/// Light packets for those who come: what is asked is how many can join, and what that does to others.
+#[test]
+#[ignore = "a measurement; it wants the machine for itself"]
+fn two_thousand_come_at_once() {
+    let (watchers, joiners) = (setting("WATCHERS", "100"), setting("JOINERS", "2000"));
+    let light = ["--fps", "10", "--bitrate", "100"];
+    let (watched, joined) = broadcast(&setting("SERVER", "native"), "t-at-once-", &light, |lab, whep| {
+        let crowd_of = ["crowd", "--endpoint", whep, "--within", "2", "--stay", "600", "--every", "500"];
+        let mut command = Command::new(program("media-client").unwrap());
+        command.args(crowd_of).args(["--count", &watchers]);
+        let there = lab.spawn(PROXY, command).unwrap();
+        let last = || there.log().lines().rev().find_map(|line| serde_json::from_str::<Value>(line).ok());
+        let began = Instant::now();
+        while last().is_none_or(|report| report["watching"].to_string() != watchers) {
+            assert!(began.elapsed() < Duration::from_secs(60), "{}", there.tail());
+            std::thread::sleep(Duration::from_millis(100));
+        }
+        let arguments = ["--count", &joiners, "--within", "0", "--stay", &setting("SECONDS", "30")];
+        let joined = crowd(lab, PROXY, whep, &arguments).unwrap();
+        there.terminate().unwrap();
+        (last().unwrap(), joined)
+    });
+    println!("who watched: {watched}\nwho came: {joined}");
+    assert_eq!(joined["watching"], joined["asked"], "{joined}");
+    assert_eq!((&watched["watching"], &watched["lost"]), (&watched["asked"], &0.into()), "{watched}");
+    assert_eq!(joined["lost"], 0, "{joined}");
 }

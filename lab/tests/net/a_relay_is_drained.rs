@@ -12,6 +12,7 @@ use lab::redis::RedisConfig;
 use lab::relay::{AUDIO, Json, Mode, RelayConfig, RelayProcess, VIDEO};
 use lab::topology::{CONTROL, Levels, control_host};
 use lab::{FlowReport, Lab, Redis, Sink, Source, SourceConfig, http};
+use nix::sys::signal::Signal;
 
 modes!(its_children_go_to_a_sibling_and_lose_nothing);
 modes!(what_it_gave_away_stays_when_it_is_put_back: in_tc_mode = Tc);
@@ -61,7 +62,9 @@ fn what_it_gave_away_stays_when_it_is_put_back(mode: Mode) {
 fn sigterm_empties_it_first(mode: Mode) {
     let lab = lab_for("drainterm", mode);
     let scene = Scene::open(&lab, mode, &["--drain-limit", "60"]);
-    assert!(scene.others[0].terminate().unwrap().success(), "{}", scene.others[0].process().tail());
+    let relay = scene.others[0].process();
+    relay.signal(Signal::SIGTERM).unwrap();
+    assert!(relay.wait(TIMEOUT).unwrap().success(), "{}", relay.tail());
     scene.is_without_second();
     eventually("it is in the tree no more", || scene.tree.type_in("EXISTS node:relay-2") == "0");
     let flows = scene.close();

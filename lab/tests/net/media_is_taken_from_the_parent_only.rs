@@ -11,6 +11,7 @@ use lab::{Lab, Topology, rtp};
 modes!(a_strangers_media_is_not_forwarded);
 modes!(the_parent_is_followed_live);
 modes!(of_two_parents_that_send_the_same_the_named_one_is_heard);
+modes!(a_new_parent_takes_over_without_loss);
 modes!(where_the_parent_is_unknown_media_is_taken_from_anybody);
 modes!(what_is_known_of_a_parent_outlives_its_registration);
 modes!(a_source_that_is_configured_is_taken_besides);
@@ -141,12 +142,68 @@ fn of_two_parents_that_send_the_same_the_named_one_is_heard(mode: Mode) {
     scene.register("relay-0", OTHER, &[OTHER]);
     scene.tree.type_in("SET parent:relay-1 relay-0");
     scene.takes_from(&[OTHER]);
-    // The way by the other is longer, and the one before goes on sending.
+    // The way by the other is longer, and the one before goes on sending. What has come already comes once.
     for sequence in 150..200 {
-        scene.is_forwarded(OTHER, sequence);
+        scene.send(OTHER, sequence);
         scene.send(FIRST, sequence + 50);
     }
-    scene.is_forwarded(OTHER, 200);
+    for sequence in 200..250 {
+        scene.is_forwarded(OTHER, sequence);
+    }
+}
+
+/// Both parents send the same, one of them by a way on which packets take longer. Every packet is forwarded once, whoever is
+/// ahead and whenever the change of `parent:` takes effect.
+fn a_new_parent_takes_over_without_loss(mode: Mode) {
+    let lab = lab_for("takeover", mode);
+    let scene = Scene::with_parent(&lab, mode, &[]);
+    scene.register("relay-0", OTHER, &[OTHER]);
+    scene.register("relay-9", STRANGER, &[STRANGER]);
+    let mut sequence = 1_000;
+    // Never back to one of a moment ago: who comes and goes is a rival for some seconds.
+    for (from, to, parent, ahead) in [(FIRST, OTHER, "relay-0", -7), (OTHER, STRANGER, "relay-9", 7)] {
+        let pairs = |sequence: i32| {
+            let other = sequence + ahead;
+            // Whoever is ahead comes first.
+            if ahead < 0 { [(from, sequence), (to, other)] } else { [(to, other), (from, sequence)] }
+        };
+        let begun = sequence.min(sequence + ahead);
+        let mut asked = false;
+        let (mut both, mut after) = (0, 0);
+        // Until the new one alone is heard, and long enough for what was late.
+        while after < 40 {
+            for (source, sequence) in pairs(sequence) {
+                scene.send(source, sequence as u16);
+            }
+            sequence += 1;
+            std::thread::sleep(std::time::Duration::from_millis(2));
+            both += 1;
+            if both == 100 && !asked {
+                asked = true;
+                scene.tree.type_in(&format!("SET parent:relay-1 {parent}"));
+            }
+            if asked && both % 10 == 0 {
+                let shown = scene.tree.json("/status");
+                let alone = shown["sources"].list().iter().map(Json::text).eq([format!("{to}/32")]);
+                after += if after > 0 { 10 } else { i32::from(alone) };
+            }
+            assert!(both < 5_000, "{}", scene.tree.bench.diagnosis());
+        }
+        // To the last that the new one has sent.
+        let last = sequence - 1 + ahead;
+        let mut come = Vec::new();
+        while come.last() != Some(&last) {
+            let (packet, _) = receive(&scene.child);
+            come.push(i32::from(u16::from_be_bytes([packet[2], packet[3]])));
+        }
+        let first = come[0];
+        assert!((begun..begun + 20).contains(&first), "{first}");
+        let mut sorted = come.clone();
+        sorted.sort_unstable();
+        assert_eq!(sorted, Vec::from_iter(first..=last), "each once, {ahead} ahead: {come:?}");
+        // What is left of the former one is nobody's.
+        sequence += 100;
+    }
 }
 
 fn where_the_parent_is_unknown_media_is_taken_from_anybody(mode: Mode) {

@@ -235,7 +235,7 @@ pub async fn is_master(commands: &mut MultiplexedConnection) -> RedisResult<bool
 }
 
 /// Names and values that are no UTF-8 must not keep the rest from being read.
-pub fn text(value: &Value) -> Option<String> {
+pub(crate) fn text(value: &Value) -> Option<String> {
     match value {
         Value::BulkString(bytes) => Some(String::from_utf8_lossy(bytes).into_owned()),
         Value::SimpleString(text) => Some(text.clone()),

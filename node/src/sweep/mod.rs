@@ -11,11 +11,14 @@
 //! Whoever writes a thing takes its doom back with it, and is registered before. So a node that comes back is seen in
 //! the second step, or ends the third. What a dead sweeper began another does again, from the beginning.
 //!
-//! - [`gone`]: what has been missing for long; [`work`]: which step follows which. Pure.
-//! - [`script`]: what Redis does at once; [`carry`]: a step, carried out; [`sweeper`]: one turn after the other.
+//! - [`gone`]: what has been missing for long; [`plan`]: what is left over; [`work`]: which step follows which. Pure.
+//! - [`look`]: what is read; [`script`]: what Redis does at once; [`carry`]: a step, carried out; [`sweeper`]: one turn after
+//!   the other.
 
 pub mod carry;
 pub mod gone;
+pub mod look;
+pub mod plan;
 pub mod script;
 pub mod sweeper;
 pub mod work;

@@ -1,25 +1,17 @@
 //! One turn of sweeping after the other: who has the lease looks for what is left over, a part at a time, and takes it out.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::time::Duration;
 
+use redis::RedisResult;
 use redis::aio::ConnectionLike;
-use redis::{Cmd, RedisResult, Value};
 
 use super::carry::{Terms, carry, eval};
 use super::gone::Gone;
-use super::script;
+use super::plan::{self, Left, Seen};
 use super::work::{Leftover, Outcome, Work};
-use crate::contract::field::{mountpoint, session as field};
+use super::{look, script};
 use crate::contract::key;
-use crate::directory::{self, Entry};
-use crate::record::NodeType;
-use crate::redis::script::{each, text};
-
-/// Members of a set that are looked at in a turn, and most that is taken out in one.
-const AT_ONCE: usize = 100;
-/// Most sessions of dead injections that are looked at in a turn: every egress is asked whether media comes.
-const SESSIONS_AT_ONCE: usize = 20;
 
 /// Sweeps a tree, if nobody else does.
 #[derive(Debug)]
@@ -29,6 +21,7 @@ pub struct Sweeper {
     me: String,
     after: Duration,
     every: Duration,
+    /// Nodes that are not registered.
     gone: Gone,
     index: Round,
     sessions: Round,
@@ -37,7 +30,7 @@ pub struct Sweeper {
     met: u64,
 }
 
-/// Goes round a set, a part at a time, again and again, and remembers which of its members have no hash.
+/// Goes round a set, a part at a time, again and again, and remembers which of its members lack something.
 #[derive(Clone, Debug)]
 struct Round {
     cursor: String,
@@ -47,18 +40,10 @@ struct Round {
 /// What came of a turn.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Report {
-    /// The lease is this node's.
-    pub is_ours: bool,
     /// What was taken out, in words.
     pub swept: Vec<String>,
     /// There is more of it.
     pub more: bool,
-}
-
-/// A session of the index.
-struct Listed {
-    injection: Option<String>,
-    is_over: bool,
 }
 
 impl Sweeper {
@@ -84,7 +69,7 @@ impl Sweeper {
         self.every
     }
 
-    /// Takes the lease, or keeps it. Gives the fence, unless the lease is another's.
+    /// Takes the lease, or keeps it. Gives the fence, unless the lease is another's. `now_ms`: ms since 1970.
     pub async fn take<C: ConnectionLike + Send>(
         &self,
         commands: &mut C,
@@ -106,7 +91,7 @@ impl Sweeper {
         let Some(fence) = self.take(commands, now_ms).await? else { return Ok(Report::default()) };
         let terms = Terms { tree: self.tree.clone(), fence, lately: self.after.as_millis() as u64 };
         let (leftovers, more) = self.look(commands, now).await?;
-        let mut report = Report { is_ours: true, swept: Vec::new(), more };
+        let mut report = Report { swept: Vec::new(), more };
         for leftover in leftovers {
             match sweep(commands, &terms, leftover.clone(), now_ms).await? {
                 Outcome::Swept => report.swept.push(leftover.to_string()),
@@ -118,143 +103,100 @@ impl Sweeper {
                 }
             }
         }
+        // Whatever stays is looked at in its time.
+        report.more &= !report.swept.is_empty();
         Ok(report)
     }
 
-    /// Looks for what is left over. Gives whether there is more of it than is given.
+    /// Looks for what is left over. Gives whether there is more of it.
     async fn look<C: ConnectionLike + Send>(
         &mut self,
         commands: &mut C,
         now: Duration,
     ) -> RedisResult<(Vec<Leftover>, bool)> {
-        let mut leftovers = Vec::new();
-        let directory = directory(commands, &self.tree).await?;
-        let listed = self.look_at_index(commands, now, &mut leftovers).await?;
-        self.look_at_sessions(commands, now, &mut leftovers).await?;
-        let mountpoints = self.look_at_mountpoints(commands, now, &mut leftovers).await?;
-
-        let mut nodes: BTreeSet<String> = directory.keys().cloned().collect();
-        nodes.extend(listed.values().filter_map(|listed| listed.injection.clone()));
-        nodes.extend(mountpoints.iter().map(|(egress, _)| egress.clone()));
+        let seen = Seen {
+            directory: look::directory(commands, &self.tree).await?,
+            index: look::index(commands, &self.tree, &mut self.index.cursor).await?,
+            sessions: look::sessions(commands, &mut self.sessions.cursor).await?,
+            mountpoints: look::mountpoints(commands, &self.tree, &mut self.mountpoints.cursor).await?,
+        };
+        let mut leftovers = self.bare(&seen, now);
+        let mut nodes = seen.nodes();
         nodes.extend(self.gone.missing().cloned());
         let nodes: Vec<String> = nodes.into_iter().collect();
-        let there: Vec<(String, Option<bool>)> =
-            each(commands, &nodes, |id| redis::cmd("EXISTS").arg(key::node(id)).take()).await?;
-        let there: Vec<(String, bool)> =
-            there.into_iter().map(|(id, is_there)| (id, is_there.unwrap_or(true))).collect();
-        let gone = self.gone.look(there.clone(), now);
-        let serves = |id: &String| directory.get(id).is_some_and(|entry| entry.node_type == NodeType::Egress);
-        let egresses: Vec<String> =
-            there.into_iter().filter(|(id, is_there)| *is_there && serves(id)).map(|(id, _)| id).collect();
-
+        let registered = look::registered(commands, &nodes).await?;
+        let egresses = seen.egresses(registered.iter().filter(|(_, is_there)| **is_there).map(|(id, _)| id));
         let mut more = false;
-        for node in gone {
-            let (mut sessions, all_sessions) = members(commands, &key::sessions(&node)).await?;
-            let of_node = |listed: &Listed| listed.injection.as_ref() == Some(&node);
-            sessions.extend(listed.iter().filter(|(_, listed)| of_node(listed)).map(|(id, _)| id.clone()));
-            let (mut shown, all_mountpoints) = members(commands, &key::mountpoints(&node)).await?;
-            let of_node = mountpoints.iter().filter(|(egress, _)| *egress == node);
-            shown.extend(of_node.map(|(_, session)| session.clone()));
-            let nothing = sessions.is_empty() && shown.is_empty();
-            more |= !(all_sessions && all_mountpoints) || sessions.len() > SESSIONS_AT_ONCE;
-            for id in sessions.into_iter().take(SESSIONS_AT_ONCE) {
-                // Who cannot reach Redis may have media all the same.
-                if !is_flowing(commands, &egresses, &id).await? {
-                    leftovers.push(Leftover::Session { id, injection: node.clone() });
-                }
-            }
-            let shown =
-                shown.into_iter().map(|session| Leftover::Mountpoint { egress: node.clone(), session });
-            leftovers.extend(shown);
-            // The last of a node: as long as it is there, whatever else it left is found.
-            if nothing && directory.contains_key(&node) {
-                leftovers.push(Leftover::Entry { node });
-            } else if nothing {
+        for node in self.gone.look(registered, now) {
+            let left = seen.complete(&node, look::left(commands, &node).await?);
+            let flowing = flowing(commands, &left, &egresses).await?;
+            let (of_node, more_of_node) = seen.leftovers_of(&node, &left, &flowing);
+            if of_node.is_empty() && flowing.is_empty() {
                 self.gone.forget(&node);
-            } else {
-                more |= directory.contains_key(&node);
             }
+            leftovers.extend(of_node);
+            more |= more_of_node;
         }
-        // What has no hash may be a dead node's as well: that one says more.
-        leftovers.sort();
-        let mut seen = BTreeSet::new();
-        leftovers
-            .retain(|leftover| seen.insert((matches!(leftover, Leftover::Entry { .. }), leftover.name())));
-        more |= leftovers.len() > AT_ONCE;
-        leftovers.truncate(AT_ONCE);
-        Ok((leftovers, more))
+        let (leftovers, too_many) = plan::of_a_turn(leftovers);
+        Ok((leftovers, more || too_many))
     }
 
-    /// Sessions in the tree's index, and those of them that have ended.
-    async fn look_at_index<C: ConnectionLike + Send>(
-        &mut self,
-        commands: &mut C,
-        now: Duration,
-        leftovers: &mut Vec<Leftover>,
-    ) -> RedisResult<BTreeMap<String, Listed>> {
-        let ids = next(commands, &key::session_index(&self.tree), &mut self.index).await?;
-        let is_listed: Vec<(String, Option<bool>)> =
-            each(commands, &ids, |id| redis::cmd("SISMEMBER").arg(key::ACTIVE_SESSIONS).arg(id).take())
-                .await?;
-        let is_listed: BTreeMap<String, Option<bool>> = is_listed.into_iter().collect();
-        let fields = [field::INJECTION_NODE_ID, field::ACTIVE];
-        let read = |id: &String| redis::cmd("HMGET").arg(key::session(id)).arg(&fields).take();
-        let rows: Vec<(String, Option<[Value; 2]>)> = each(commands, &ids, read).await?;
-        let of_row = |(id, row): (String, Option<[Value; 2]>)| {
-            let [injection, active] = row.unwrap_or([Value::Nil, Value::Nil]).map(|value| text(&value));
-            let is_over = active.is_none_or(|active| matches!(active.trim(), "false" | "0"));
-            (id, Listed { injection, is_over })
-        };
-        let listed: BTreeMap<String, Listed> = rows.into_iter().map(of_row).collect();
+    /// What sets and index have and nobody else has had for long.
+    fn bare(&mut self, seen: &Seen, now: Duration) -> Vec<Leftover> {
         // A set that a server has lost is written again; what every server has says that it is over.
-        let seen = listed.iter().map(|(id, row)| {
-            (id.clone(), !row.is_over || is_listed.get(id).copied().flatten() != Some(false))
-        });
-        let ghosts = self.index.gone(seen, now);
-        leftovers.extend(ghosts.into_iter().map(|id| Leftover::Ghost { id }));
-        Ok(listed)
-    }
-
-    /// Active sessions whose hash has expired.
-    async fn look_at_sessions<C: ConnectionLike + Send>(
-        &mut self,
-        commands: &mut C,
-        now: Duration,
-        leftovers: &mut Vec<Leftover>,
-    ) -> RedisResult<()> {
-        let ids = next(commands, key::ACTIVE_SESSIONS, &mut self.sessions).await?;
-        let seen = exist(commands, &ids, |id| key::session(id)).await?;
-        let bare = self.sessions.gone(seen, now);
-        leftovers.extend(bare.into_iter().map(|id| Leftover::BareSession { id }));
-        Ok(())
-    }
-
-    /// Active mountpoints, and those of them whose hash has expired.
-    async fn look_at_mountpoints<C: ConnectionLike + Send>(
-        &mut self,
-        commands: &mut C,
-        now: Duration,
-        leftovers: &mut Vec<Leftover>,
-    ) -> RedisResult<Vec<(String, String)>> {
-        let members = next(commands, key::ACTIVE_MOUNTPOINTS, &mut self.mountpoints).await?;
-        let seen = exist(commands, &members, |member| key::mountpoint_of(member)).await?;
-        let parts = |member: &String| {
+        let index = seen.index.iter().map(|(id, listed)| (id, listed.is_active || !listed.is_over));
+        let ghosts = self.index.bare(index, now).into_iter().map(|id| Leftover::Ghost { id });
+        let sessions = seen.sessions.iter().map(|(id, has_hash)| (id, *has_hash));
+        let sessions = self.sessions.bare(sessions, now).into_iter().map(|id| Leftover::BareSession { id });
+        let members: Vec<(String, bool)> = seen
+            .mountpoints
+            .iter()
+            .map(|((egress, session), shown)| (key::active_mountpoint(egress, session), shown.has_hash))
+            .collect();
+        let members = members.iter().map(|(member, has_hash)| (member, *has_hash));
+        let mountpoints = self.mountpoints.bare(members, now).into_iter().filter_map(|member| {
             let (egress, session) = member.rsplit_once(':')?;
-            Some((egress.to_owned(), session.to_owned()))
-        };
-        let bare = self.mountpoints.gone(seen, now);
-        let bare = bare.iter().filter_map(parts);
-        leftovers.extend(bare.map(|(egress, session)| Leftover::BareMountpoint { egress, session }));
-        Ok(members.iter().filter_map(parts).collect())
+            Some(Leftover::BareMountpoint { egress: egress.to_owned(), session: session.to_owned() })
+        });
+        ghosts.chain(sessions).chain(mountpoints).collect()
     }
 }
 
 impl Round {
     /// Members, each with whether it has what it is to have. Gives those that have not had it for long; each once.
-    fn gone(&mut self, seen: impl IntoIterator<Item = (String, bool)>, now: Duration) -> Vec<String> {
-        let gone = self.bare.look(seen, now);
-        gone.into_iter().inspect(|member| self.bare.forget(member)).collect()
+    fn bare<'a>(
+        &mut self,
+        seen: impl Iterator<Item = (&'a String, bool)>,
+        now: Duration,
+    ) -> BTreeSet<String> {
+        let bare = self.bare.look(seen.map(|(member, is_whole)| (member.clone(), is_whole)), now);
+        for member in &bare {
+            self.bare.forget(member);
+        }
+        bare
     }
+}
+
+/// Of a dead injection's sessions those whose media comes all the same: it cannot reach Redis. As many are looked at as
+/// are taken out in a turn.
+async fn flowing<C: ConnectionLike + Send>(
+    commands: &mut C,
+    left: &Left,
+    egresses: &[String],
+) -> RedisResult<BTreeSet<String>> {
+    let mut flowing = BTreeSet::new();
+    let mut silent = 0;
+    for session in &left.sessions {
+        if silent == plan::MOST_SESSIONS {
+            break;
+        }
+        if look::is_flowing(commands, egresses, session).await? {
+            flowing.insert(session.clone());
+        } else {
+            silent += 1;
+        }
+    }
+    Ok(flowing)
 }
 
 /// Takes one thing out, if it may go.
@@ -274,73 +216,4 @@ async fn sweep<C: ConnectionLike + Send>(
         }
     }
     Ok(work.outcome().unwrap_or(Outcome::Kept))
-}
-
-async fn directory<C: ConnectionLike + Send>(
-    commands: &mut C,
-    tree: &str,
-) -> RedisResult<BTreeMap<String, Entry>> {
-    let fields: Vec<Value> = redis::cmd("HGETALL").arg(key::directory(tree)).query_async(commands).await?;
-    let pair = |pair: &[Value]| Some((text(&pair[0])?, text(&pair[1])?));
-    Ok(directory::read(fields.chunks_exact(2).filter_map(pair).collect()))
-}
-
-/// The next members of a set.
-async fn next<C: ConnectionLike + Send>(
-    commands: &mut C,
-    set: &str,
-    round: &mut Round,
-) -> RedisResult<Vec<String>> {
-    let (cursor, members) = scan(commands, set, &round.cursor).await?;
-    round.cursor = cursor;
-    Ok(members)
-}
-
-/// Some members of a set, and whether these are all.
-async fn members<C: ConnectionLike + Send>(
-    commands: &mut C,
-    set: &str,
-) -> RedisResult<(BTreeSet<String>, bool)> {
-    let (cursor, mut members) = scan(commands, set, "0").await?;
-    let all = cursor == "0" && members.len() <= AT_ONCE;
-    members.truncate(AT_ONCE);
-    Ok((members.into_iter().collect(), all))
-}
-
-async fn scan<C: ConnectionLike + Send>(
-    commands: &mut C,
-    set: &str,
-    cursor: &str,
-) -> RedisResult<(String, Vec<String>)> {
-    let mut scan = redis::cmd("SSCAN");
-    scan.arg(set).arg(cursor).arg("COUNT").arg(AT_ONCE);
-    match scan.query_async::<(String, Vec<Value>)>(commands).await {
-        Ok((cursor, members)) => Ok((cursor, members.iter().filter_map(text).collect())),
-        Err(error) if error.code() == Some("WRONGTYPE") => Ok(("0".to_owned(), Vec::new())),
-        Err(error) => Err(error),
-    }
-}
-
-/// Which of these have a key. One of another type is there.
-async fn exist<C: ConnectionLike + Send>(
-    commands: &mut C,
-    names: &[String],
-    key: impl Fn(&str) -> String,
-) -> RedisResult<Vec<(String, bool)>> {
-    let read = |name: &String| -> Cmd { redis::cmd("EXISTS").arg(key(name)).take() };
-    let found: Vec<(String, Option<bool>)> = each(commands, names, read).await?;
-    Ok(found.into_iter().map(|(name, is_there)| (name, is_there.unwrap_or(true))).collect())
-}
-
-/// Some egress gets a session's media.
-async fn is_flowing<C: ConnectionLike + Send>(
-    commands: &mut C,
-    egresses: &[String],
-    session: &str,
-) -> RedisResult<bool> {
-    let read = |egress: &String| {
-        redis::cmd("HGET").arg(key::mountpoint(egress, session)).arg(mountpoint::ACTIVE).take()
-    };
-    let active: Vec<(String, Option<Option<String>>)> = each(commands, egresses, read).await?;
-    Ok(active.into_iter().any(|(_, active)| active.flatten().as_deref() == Some("true")))
 }

@@ -9,10 +9,10 @@ use crate::common::*;
 
 /// As docs/operations.md has it, for nodes.
 const FEW: &str = "%R~children:* %R~parent:* ~node:* ~directory:* ~sweeper:* %R~session:* %R~sessions:* \
-    &topology:* &sessions:* &__keyspace@* +get +exists +smembers +hgetall +hmget +multi +exec +hset +hdel +pexpire +pttl \
+    %R~mountpoints:* &topology:* &sessions:* &__keyspace@* +get +exists +smembers +sismember +hgetall +hmget +multi +exec +hset +hdel +pexpire +pttl \
     +del +subscribe +unsubscribe +ping +config|get +config|set";
 /// The same, for those that sweep.
-const SWEEPS: &str = "~session:* ~sessions:* ~mountpoint:* ~mountpoints:* +eval +sscan +sismember +hget +srem +sadd +set \
+const SWEEPS: &str = "~session:* ~sessions:* ~mountpoint:* ~mountpoints:* +eval +sscan +hget +srem +sadd +set \
     +publish";
 
 #[tokio::test]

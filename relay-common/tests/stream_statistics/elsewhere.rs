@@ -21,7 +21,55 @@ fn from(stream: &mut Stream, (address, port): ([u8; 16], u16), sequence: u16, no
         stream.update(packet);
         return Moved;
     }
-    stream.elsewhere(&address, port, packet)
+    stream.elsewhere(&address, port, packet, false)
+}
+
+/// The same from another place, when media is not taken from the stream's own any more.
+fn instead(stream: &mut Stream, (address, port): ([u8; 16], u16), sequence: u16, now: u64) -> Elsewhere {
+    let packet = arrival(sequence, 0, now);
+    if stream.is_from(&address, port) {
+        stream.update(packet);
+        return Moved;
+    }
+    stream.elsewhere(&address, port, packet, true)
+}
+
+/// Another parent sends the same, by a longer or a shorter way: every packet once, whatever came of the former one.
+#[test]
+fn a_source_that_is_none_any_more_is_replaced_and_no_packet_counts_twice() {
+    for behind in 0..60 {
+        let (mut stream, now) = stream_of(200);
+        for sequence in 300 - behind..300 {
+            assert_eq!(instead(&mut stream, THERE, sequence, now + MS), Collision, "{sequence} has come");
+        }
+        for sequence in 300..320 {
+            assert_eq!(instead(&mut stream, THERE, sequence, now + MS), Moved, "{behind} behind");
+        }
+        assert_eq!((stream.packets, stream.lost(), stream.restarts), (220, 0, 0));
+    }
+    // What the former one had lost is taken.
+    let (mut stream, now) = stream_of(200);
+    assert_eq!(from(&mut stream, HERE, 302, now), Moved);
+    assert_eq!(instead(&mut stream, THERE, 299, now), Collision);
+    assert_eq!(instead(&mut stream, THERE, 300, now), Late);
+    assert_eq!(instead(&mut stream, THERE, 301, now), Late);
+    assert_eq!(instead(&mut stream, THERE, 302, now), Collision);
+    assert_eq!(instead(&mut stream, THERE, 303, now), Moved);
+    assert_eq!((stream.packets, stream.lost()), (204, 0));
+}
+
+#[test]
+fn who_replaces_a_source_may_begin_anywhere_and_was_no_rival() {
+    let (mut stream, now) = stream_of(200);
+    assert_eq!(from(&mut stream, THERE, 299, now), Collision);
+    assert_eq!(instead(&mut stream, THERE, 40_000, now), Moved);
+    assert_eq!(instead(&mut stream, THERE, 40_001, now), Moved);
+    assert_eq!((stream.restarts, stream.lost()), (1, 0));
+}
+
+/// So many packets, from 100 on, and when the last of them came.
+fn stream_of(count: u16) -> (Stream, u64) {
+    (received(100..100 + count), 5_000 + u64::from(count - 1) * GAP)
 }
 
 #[test]

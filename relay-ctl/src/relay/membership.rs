@@ -134,6 +134,13 @@ impl Membership {
         }
     }
 
+    /// What the whole tree is to know of the relay is different now.
+    pub fn register_now(&self) {
+        if let Some(tree) = self.tree.get() {
+            tree.register_again();
+        }
+    }
+
     /// The interface's addresses changed: other nodes may have to send media elsewhere.
     pub async fn register_again(
         &self,

@@ -106,6 +106,8 @@ pub struct Relay {
     redirector: Arc<Redirector>,
     /// Whether it is to be emptied, and how far it is.
     drain: Drain,
+    /// It has a new parent, and takes media from the former one, too.
+    between: version::Sender<bool>,
 }
 
 impl Relay {

@@ -143,6 +143,7 @@ impl Relay {
         status.problems.extend(state.not_attached.clone());
         status.sources = state.sources.shown();
         status.warnings.extend(state.sources.warning().cloned());
+        status.warnings.extend(state.sources.overlap());
         status.warnings.extend(state.chain.clone());
         status.warnings.extend(not_spread(&self.config, state.plane.mode()));
         status.warnings.extend(state.warnings.iter().cloned());

@@ -2,6 +2,8 @@
 
 use std::collections::BTreeSet;
 use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
 
 use node::record::MAX_ADDRESSES;
 use node::resolve;
@@ -9,13 +11,19 @@ use node::sources::{Known, MAX_CONFIGURED};
 use node::topology::Upstream;
 use relay_common::layout::{MAX_SOURCES, StreamKey};
 use relay_common::stream::Stream;
+use tokio::time::sleep;
 
 use super::plane::Plane;
 use super::{Relay, State};
 use crate::address::Prefix;
+use crate::clock::monotonic_ns;
 
-/// When a parent moves, old and new sources are there together for a moment.
-const _: () = assert!(MAX_CONFIGURED + MAX_ADDRESSES <= MAX_SOURCES as usize / 2);
+/// While it changes, a former parent, that of before and a new one are there together.
+const _: () = assert!(MAX_CONFIGURED + 3 * MAX_ADDRESSES <= MAX_SOURCES as usize);
+/// Between two parents, it is looked so often whether media comes from the new one.
+const HEARD_EVERY: Duration = Duration::from_millis(50);
+/// A stream from which nothing has come for so long is waited for no more, ns.
+const SILENT: u64 = 1_000_000_000;
 
 /// What is known, and what follows from it.
 pub struct Sources {
@@ -36,7 +44,7 @@ impl Sources {
             // Its parent is most likely ours.
             (true, _) => inherited.union(configured).copied().collect(),
         };
-        Sources { known: Known::new(configured), in_force, warning: None }
+        Sources { known: Known::new(configured).overlapping(), in_force, warning: None }
     }
 
     /// Where media is taken from now.
@@ -49,21 +57,18 @@ impl Sources {
         self.in_force.iter().map(ToString::to_string).collect()
     }
 
+    /// There are two parents for a moment; if it lasts, the new one does not send.
+    pub fn overlap(&self) -> Option<String> {
+        let parent = self.known.parents_name().filter(|_| self.known.is_between())?;
+        Some(format!(
+            "no media has come yet from the new parent {parent}; until it does, it is taken from the former one"
+        ))
+    }
+
     /// What people should know of it.
     pub fn warning(&self) -> Option<&String> {
         self.warning.as_ref()
     }
-}
-
-/// What became of a change of where media is taken from.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Taken {
-    /// There was none.
-    AsBefore,
-    /// It is in force.
-    Anew,
-    /// The data plane refused it; it is tried again.
-    Not,
 }
 
 impl Relay {
@@ -71,30 +76,50 @@ impl Relay {
     pub(super) async fn take_from_upstream(&self, upstream: Upstream) {
         let mut state = self.state.lock().await;
         state.sources.known.hear(upstream);
-        let taken = state.take_from();
+        self.take_from_now(&mut state);
         drop(state);
-        if taken == Taken::Anew {
-            self.forget_strangers().await;
-        }
         // A name is looked up apart from everything else.
         self.names_due.notify_one();
     }
 
-    /// Forgets the streams of sources that media is no longer taken from: what comes from another source now is no
-    /// collision with them (RFC 3550 section 8.2), wherever its sequence is.
-    async fn forget_strangers(&self) {
-        let sources = self.state.lock().await.sources.in_force.clone();
-        let taken = |source: &[u8; 16]| sources.iter().any(|prefix| prefix.covers(source));
-        let strangers = |streams: &[(StreamKey, Stream)]| {
-            streams.iter().filter(|(_, stream)| !taken(&stream.source)).map(|(key, _)| *key).collect()
-        };
-        self.streams.forget(&self.state, strangers).await;
+    /// While media comes from a former parent and not from the new one yet, looks whether it does; for ever.
+    pub async fn keep_parent(self: Arc<Self>) {
+        let mut applied = self.between.subscribe();
+        while applied.wait_for(|between| *between).await.is_ok() {
+            sleep(HEARD_EVERY).await;
+            let streams = self.streams.read(&self.state).await;
+            let mut state = self.state.lock().await;
+            let known = &state.sources.known;
+            let is_parents = |address: &[u8; 16]| known.is_parents(address);
+            let is_formers = |address: &[u8; 16]| known.is_formers(address);
+            if is_heard(&streams, monotonic_ns(), is_parents, is_formers) {
+                state.sources.known.settle();
+                self.take_from_now(&mut state);
+            }
+        }
+    }
+
+    /// Takes media from where it is to come from, and says whether there are two parents.
+    /// `false`: the data plane refused that; it is tried again.
+    fn take_from_now(&self, state: &mut State) -> bool {
+        let taken = state.take_from();
+        let between = state.sources.known.is_between();
+        let changes = self.between.send_if_modified(|known| std::mem::replace(known, between) != between);
+        if changes {
+            self.membership.register_now();
+        }
+        taken
+    }
+
+    /// It has a new parent, and takes media from the former one, too.
+    pub(super) fn is_between_parents(&self) -> bool {
+        *self.between.borrow()
     }
 
     /// Resolves the parent's host. True when there is nothing left to find out.
     pub(super) async fn resolve_parent(&self) -> bool {
         let host = self.state.lock().await.sources.known.parents_host().map(str::to_owned);
-        let Some(host) = host else { return self.state.lock().await.take_from() != Taken::Not };
+        let Some(host) = host else { return self.take_from_now(&mut *self.state.lock().await) };
         let answer = resolve::resolve(&host).await;
         if let Err(why) = &answer {
             tracing::debug!("the parent: {why}");
@@ -106,25 +131,34 @@ impl Relay {
             return false;
         }
         state.sources.known.resolved(host, answer.unwrap_or_default());
-        let taken = state.take_from();
-        drop(state);
-        if taken == Taken::Anew {
-            self.forget_strangers().await;
-        }
-        taken != Taken::Not && found
+        let taken = self.take_from_now(&mut state);
+        taken && found
     }
+}
+
+/// No stream goes on that comes from the former parent alone.
+fn is_heard(
+    streams: &[(StreamKey, Stream)],
+    now: u64,
+    is_parents: impl Fn(&[u8; 16]) -> bool,
+    is_formers: impl Fn(&[u8; 16]) -> bool,
+) -> bool {
+    let recent = |at: u64| now.saturating_sub(at) < SILENT;
+    let formers = streams.iter().map(|(_, stream)| stream);
+    let mut formers = formers.filter(|stream| recent(stream.last_seen) && is_formers(&stream.source));
+    formers.all(|stream| stream.other_port != 0 && recent(stream.other_seen) && is_parents(&stream.other))
 }
 
 impl State {
     /// Makes the data plane take media from where it is to come from, if that is known.
-    fn take_from(&mut self) -> Taken {
-        let Some((sources, warning)) = self.sources.known.decide() else { return Taken::AsBefore };
+    fn take_from(&mut self) -> bool {
+        let Some((sources, warning)) = self.sources.known.decide() else { return true };
         if let Some(why) = warning.as_ref().filter(|why| self.sources.warning.as_ref() != Some(why)) {
             tracing::warn!("{why}");
         }
         self.sources.warning = warning;
         if sources == self.sources.in_force {
-            return Taken::AsBefore;
+            return true;
         }
         let before = std::mem::replace(&mut self.sources.in_force, sources);
         let done = match &mut self.plane {
@@ -143,10 +177,10 @@ impl State {
             Err(error) => {
                 tracing::error!("media is taken from where it was before: {error}");
                 self.sources.in_force = before;
-                return Taken::Not;
+                return false;
             }
         }
-        Taken::Anew
+        true
     }
 
     /// Where the parent takes feedback for a stream that nothing is known of: the table may have been full when it came.
@@ -164,6 +198,34 @@ mod tests {
 
     fn prefixes(addresses: &[&str]) -> BTreeSet<Prefix> {
         addresses.iter().map(|address| Prefix::from(address.parse::<IpAddr>().unwrap())).collect()
+    }
+
+    #[test]
+    fn a_parent_is_heard_when_no_stream_that_goes_on_comes_from_the_former_one_alone() {
+        fn address(last: u8) -> [u8; 16] {
+            crate::address::mapped([10, 0, 0, last].into())
+        }
+        let now = 10 * SILENT;
+        let stream = |source: u8, silent: u64, other: Option<(u8, u64)>| {
+            let begun =
+                Stream { last_seen: now - silent, ..Stream::begin_with_rtcp(0, address(source), 5004) };
+            let stream = other.map_or(begun, |(other, silent)| Stream {
+                other: address(other),
+                other_port: 5004,
+                other_seen: now - silent,
+                ..begun
+            });
+            (StreamKey { port: 5004, reserved: [0; 2], ssrc: 7 }, stream)
+        };
+        let is = |last| move |source: &[u8; 16]| *source == address(last);
+        let heard = |streams: &[(StreamKey, Stream)]| is_heard(streams, now, is(2), is(1));
+        assert!(heard(&[]) && heard(&[stream(2, 0, None)]));
+        assert!(!heard(&[stream(1, 0, None)]));
+        assert!(heard(&[stream(1, 2 * SILENT, None)]), "it has ended");
+        assert!(heard(&[stream(9, 0, None)]), "it is of neither (--source)");
+        assert!(heard(&[stream(1, 0, Some((2, 0)))]), "by the longer way");
+        assert!(!heard(&[stream(1, 0, Some((2, 2 * SILENT)))]) && !heard(&[stream(1, 0, Some((3, 0)))]));
+        assert!(!heard(&[stream(2, 0, None), stream(1, 0, None)]), "not all of it");
     }
 
     #[test]

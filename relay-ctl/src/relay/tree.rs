@@ -79,7 +79,11 @@ impl Follows for Relay {
     }
 
     fn particulars(&self) -> Particulars {
-        Particulars { draining: self.drain.is_on(), ..Particulars::default() }
+        Particulars {
+            draining: self.drain.is_on(),
+            between_parents: self.is_between_parents(),
+            ..Particulars::default()
+        }
     }
 
     async fn received(&self) -> Option<Received> {

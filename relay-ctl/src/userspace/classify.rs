@@ -91,8 +91,11 @@ fn rtp(
     }
     if stream.is_from(source, port) {
         stream.update(arrival);
-    } else if stream.elsewhere(source, port, arrival) == Elsewhere::Collision {
-        return Err(Reason::SsrcCollision);
+    } else {
+        let is_free = plan.admit(&stream.source).is_err();
+        if stream.elsewhere(source, port, arrival, is_free) == Elsewhere::Collision {
+            return Err(Reason::SsrcCollision);
+        }
     }
     stream.changes = plan.version;
     Ok(())

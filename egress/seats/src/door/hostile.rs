@@ -21,8 +21,8 @@ const WAYS: u8 = 8;
 const PASSWORD: &str = "a password of 22 or more";
 
 /// Packets from some addresses, while one viewer is awaited who may come from any of them. Each packet has two bytes in front: what
-/// it is ([`Step`]) and where it comes from, and how long it is.
-pub fn media_port(mut data: &[u8]) {
+/// it is ([`Step`]) and where it comes from, and how long it is. True: the viewer came in.
+pub fn media_port(mut data: &[u8]) -> bool {
     let mut now = Instant::now();
     let mut hall = Hall::default();
     let invitation = hall.invite(1, now).expect("the first seat");
@@ -72,6 +72,7 @@ pub fn media_port(mut data: &[u8]) {
             }
         }
     }
+    viewer.up
 }
 
 /// What happens.
@@ -215,11 +216,12 @@ thread_local! {
 }
 
 /// DTLS of somebody who has come in: datagrams, each with its length in front, in two bytes. Without the certificate's key there
-/// is no end to the handshake.
-pub fn dtls(mut data: &[u8]) {
+/// is no end to the handshake. Gives how many bytes were answered.
+pub fn dtls(mut data: &[u8]) -> usize {
     let fingerprint = Fingerprint { algorithm: "sha-256".into(), bytes: vec![7; 32] };
     let association = IDENTITY.with(|identity| identity.associate(true, vec![fingerprint]));
     let mut association = association.expect("OpenSSL has memory");
+    let mut answered = 0;
     while let [high, low, rest @ ..] = data {
         let length = usize::from(u16::from_be_bytes([*high, *low])).min(LONGEST);
         let (datagram, rest) = rest.split_at(rest.len().min(length));
@@ -230,12 +232,14 @@ pub fn dtls(mut data: &[u8]) {
         let progress = association.receive(datagram);
         let answers: usize = association.output().iter().map(Vec::len).sum();
         assert!(answers <= 16 * 1024, "{answers} bytes for {}", datagram.len());
+        answered += answers;
         match progress {
             Ok(Progress::Goes) => {}
             Ok(Progress::Up(_) | Progress::Closed) => panic!("a handshake without the certificate's key"),
-            Err(_) => return,
+            Err(_) => return answered,
         }
     }
+    answered
 }
 
 /// What comes by TCP is the same frames however it is cut, and what is kept for more is less than the longest.
@@ -266,6 +270,18 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+
+    /// What the fuzz targets begin with comes as far as a viewer does.
+    #[test]
+    fn seeds_lead_somewhere() {
+        assert!(media_port(include_bytes!("../../../../fuzz/seeds/media_port/a-viewer")));
+        assert!(media_port(include_bytes!("../../../../fuzz/seeds/media_port/many-ways")));
+        assert!(!media_port(include_bytes!("../../../../fuzz/seeds/media_port/strangers")));
+        assert!(
+            dtls(include_bytes!("../../../../fuzz/seeds/viewer_dtls/both-flights")) > 500,
+            "a certificate"
+        );
+    }
 
     proptest! {
         #[test]

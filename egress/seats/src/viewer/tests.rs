@@ -12,6 +12,8 @@ use crate::peer::Extensions;
 use crate::rtcp::Ntp;
 use crate::stream::{Intake, Put};
 
+mod lossy;
+
 const MS: fn(u64) -> Duration = Duration::from_millis;
 
 fn at(now: Duration) -> Moment {

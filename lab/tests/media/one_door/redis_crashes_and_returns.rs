@@ -38,6 +38,17 @@ fn redis_crashes_and_returns() {
     println!("the door knows again {took:?} after Redis is back");
     studio.create_session("other", [17777, 18888]).unwrap();
     until("a new session is found", &studio, || ask("other").0 == 200);
+    // It forgets everything: where viewers are sent to is written again at once.
+    studio.redis.cli(&["FLUSHALL"]).unwrap();
+    // What operators wrote, they write again.
+    studio.redis.cli(&["SADD", "children:injection-1", "relay-1"]).unwrap();
+    studio.redis.cli(&["SET", "parent:relay-1", "injection-1"]).unwrap();
+    studio.join(0).unwrap();
+    studio.join(1).unwrap();
+    std::thread::sleep(Duration::from_millis(1100));
+    let took = until("the door knows again", &studio, || ask("show").0 == 200);
+    println!("the door knows again {:?} after Redis has lost everything", took + Duration::from_millis(1100));
+    assert!(took < Duration::from_secs(15), "{took:?}");
     let after = view(&studio, &doors, &[]);
     watch(&studio, &after, 2);
     for viewers in [&before, &during, &after] {

@@ -132,6 +132,7 @@ impl Relay {
             limits: Limits::new(config.http.clone()),
             redirector: Arc::new(Redirector::new(&config)),
             drain: Drain::new(config.drain_limit, "children"),
+            between: watch::Sender::new(false),
             config,
             netlink,
             state: Mutex::new(state),
