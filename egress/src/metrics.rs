@@ -54,7 +54,7 @@ fn viewers(scrape: &Scrape, sample: &Sample) -> Result<()> {
         "moves_total",
         "Viewers who were told to go on at another egress, or let go because they could not be told.",
         ["result"],
-        [(["told"], moved[0] as f64), (["let_go"], moved[1] as f64)].into_iter(),
+        [(["told"], moved[0] as f64), (["let_go"], moved[1] as f64)],
     )?;
     let refused = Limit::ALL.iter().zip(capacity.refused);
     scrape.counter(

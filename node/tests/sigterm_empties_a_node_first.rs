@@ -1,4 +1,5 @@
 //! SIGTERM: the node ends when it is empty, or when it has had its time. One test: signals are the whole process'.
+#![allow(clippy::unwrap_used, reason = "a test's helpers fail like the test")]
 
 mod common;
 

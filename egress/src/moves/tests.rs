@@ -32,10 +32,12 @@ fn at(ms: u64) -> Here<'static> {
 
 /// Who is told to go where.
 fn told(plan: &Plan) -> Vec<(&str, &str)> {
-    let told = |step| match step {
-        &Step::Tell { ref viewer, ref to, .. } => Some((viewer.as_str(), to.as_str())),
-        Step::LetGo { .. } => None,
-    };
+    fn told(step: &Step) -> Option<(&str, &str)> {
+        match step {
+            Step::Tell { viewer, to, .. } => Some((viewer.as_str(), to.as_str())),
+            Step::LetGo { .. } => None,
+        }
+    }
     plan.steps.iter().filter_map(told).collect()
 }
 

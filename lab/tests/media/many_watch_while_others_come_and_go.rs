@@ -106,7 +106,7 @@ fn two_thousand_come_at_once() {
         let there = lab.spawn(PROXY, command).unwrap();
         let last = || there.log().lines().rev().find_map(|line| serde_json::from_str::<Value>(line).ok());
         let began = Instant::now();
-        while last().is_none_or(|report| report["watching"].to_string() != watchers) {
+        while last().is_none_or(|report| report["watching"].as_u64() != watchers.parse().ok()) {
             assert!(began.elapsed() < Duration::from_secs(60), "{}", there.tail());
             std::thread::sleep(Duration::from_millis(100));
         }

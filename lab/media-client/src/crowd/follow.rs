@@ -108,11 +108,10 @@ impl Crowd<'_> {
                     locked(&self.members).all[number].knows = !urls.is_empty();
                     elsewhere = (urls, spread);
                 }
-                Some(News::Reconnect(url)) => {
-                    if self.go(number, &url, "told") {
-                        (ear, elsewhere) = (None, (Vec::new(), Duration::ZERO));
-                    }
+                Some(News::Reconnect(url)) if self.go(number, &url, "told") => {
+                    (ear, elsewhere) = (None, (Vec::new(), Duration::ZERO));
                 }
+                Some(News::Reconnect(_)) => {}
                 Some(News::Broken) => {
                     ear = None;
                     thread::sleep(SILENCE);
