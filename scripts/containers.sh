@@ -126,10 +126,11 @@ told() {
     grep -iF "$line" "$WORK/redis" | tail -n 1 | cut -d ' ' -f 1
 }
 
-# capture NODE NAME AUDIO VIDEO: all RTP that comes to a node, until stop_capture.
+# capture NODE NAME AUDIO VIDEO: all RTP that comes to a node, until stop_capture. What it sends to those ports (it asks for keyframes)
+# does not count.
 capture() {
     local filter="udp dst port $3 or udp dst port $4"
-    docker exec "$1" sh -c "tcpdump -i eth0 -n -tt -l -x -s 64 '$filter' 2>/tmp/$2.said & echo \$! >/tmp/$2.pid; wait" \
+    docker exec "$1" sh -c "tcpdump -i eth0 -Q in -n -tt -l -x -s 64 '$filter' 2>/tmp/$2.said & echo \$! >/tmp/$2.pid; wait" \
         >"$WORK/$2" 2>/dev/null &
     local deadline=$((SECONDS + 10))
     until docker exec "$1" grep -q 'listening on' "/tmp/$2.said" 2>/dev/null; do

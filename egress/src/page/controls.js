@@ -86,7 +86,7 @@ for (const name of ["pointermove", "pointerdown", "focusin", "keydown"]) stage.a
 // By other buttons than ours: those of a keyboard, of headphones, of a small window. In the background some browsers pause by
 // themselves; that is undone by whoever comes back.
 video.addEventListener("pause", () => {
-  if (seen.state === "playing" && !video.ended && !document.hidden) learn({ held: true });
+  if (seen.state === "playing" && video.paused && !video.ended && !document.hidden) learn({ held: true });
 });
 video.addEventListener("play", () => { if (known.held) learn({ held: false }); });
 document.addEventListener("visibilitychange", () => { if (!document.hidden && video.srcObject && video.paused) play(); });

@@ -35,7 +35,7 @@ async function move(url) {
   seen.moves++;
   show(next.stream);
   forget();
-  learn({ exists: true, ended: false, active: true, connection: "connected", picture: next.picture });
+  learn({ exists: true, ended: false, active: true, cutOff: false, connection: "connected", picture: next.picture });
   listen(id, next.viewer, next.events);
   before?.end();
 }

@@ -66,6 +66,8 @@ function attempt(at) {
 
 function show(stream) {
   if (video.srcObject !== stream) video.srcObject = stream;
+  // Who has paused it goes on elsewhere paused, too.
+  if (known.held) video.pause();
   play();
 }
 

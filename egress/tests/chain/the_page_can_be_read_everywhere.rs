@@ -55,7 +55,8 @@ fn can_be_read(maker: Maker) {
     becomes("paused");
     looks("paused");
 
-    let _sending = world.broadcast([7777, 8888]);
+    // Keyframes enough for a machine that makes a few pictures a second.
+    let _sending = [world.sound("sine=frequency=440", 7777), world.pictures("-g 5", 8888)];
     becomes("playing");
     looks("live");
     browser.click("#details").unwrap();

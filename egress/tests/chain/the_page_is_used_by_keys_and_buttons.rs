@@ -20,7 +20,8 @@ fn is_used(maker: Maker) {
     let lab = lab();
     let world = World::start(&lab);
     world.session("s1", 4001, [7777, 8888]);
-    let _sending = world.broadcast([7777, 8888]);
+    // Keyframes enough for a machine that makes a few pictures a second.
+    let _sending = [world.sound("sine=frequency=440", 7777), world.pictures("-g 5", 8888)];
     let browser = browser_of(&lab, maker);
     browser.open("http://10.77.0.1:7073/?id=s1").unwrap();
     let until = |what: &str, script: &str, wanted: Value| {

@@ -71,8 +71,9 @@ fn in_chromium() {
     assert_eq!(ask("return $('state').innerText"), json!("Live"));
 }
 
-/// Firefox does not take the other side's word for how to begin, and is measured.
+/// Firefox does not take the other side's word for how to begin: how soon it sends what was chosen.
 #[test]
+#[ignore = "a measurement"]
 fn in_firefox() {
     let scene = Scene::start("large-f");
     scene.create("s1");
@@ -80,7 +81,7 @@ fn in_firefox() {
     goes_live(&scene, &browser);
     let sizes = || browser.run("return window.labSizes").unwrap();
     let last = || sizes().as_array().unwrap().last().cloned().unwrap_or(Value::Null);
-    until_within(STARTS, "it sends what was chosen", || last()[0] == 720 || last()[0] == 480);
+    until_within(STARTS, "it sends what was chosen", || last()[0] == 720);
     eprintln!("Firefox: pictures so high, each after so many ms: {}", sizes());
 }
 

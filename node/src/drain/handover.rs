@@ -219,7 +219,7 @@ pub fn unfit(own: &str, id: &str, sight: &Sight) -> Option<String> {
     }
     let mut above = Some(id);
     for _ in 0..DEEPEST {
-        let Some(node) = above else { return None };
+        let node = above?;
         if node == own || sight.children.contains(node) {
             return text("it is below the node that drains; media would go round in a loop");
         }

@@ -10,7 +10,7 @@ pub enum Source {
     /// Redis itself.
     Redis {
         /// Connection.
-        commands: Commands,
+        commands: Box<Commands>,
         /// Tree.
         tree_id: String,
     },
@@ -38,7 +38,7 @@ impl Source {
     }
 
     fn redis(redis: &RedisConfig, tree_id: &str) -> Source {
-        Source::Redis { commands: Commands::new(redis.clone()), tree_id: tree_id.to_owned() }
+        Source::Redis { commands: Box::new(Commands::new(redis.clone())), tree_id: tree_id.to_owned() }
     }
 
     /// The tree as it is now; an error is one line.

@@ -201,14 +201,13 @@ impl Hall {
         if let Some(forgotten) = guest.came_by(path, now) {
             self.ways.remove(&forgotten);
         }
-        let mut effects = Vec::new();
-        if let Some(consent) = guest.consent(way) {
+        let answer = guest.consent(way).and_then(|consent| {
             consent.came(packet.len(), now);
-            if let Some(answer) = answer.filter(|answer| consent.takes(answer.len(), now)) {
-                effects.push(Effect::Say(path.clone(), answer));
-            }
-        }
-        effects.extend(questions(guest, now));
+            answer.filter(|answer| consent.takes(answer.len(), now))
+        });
+        // First the question: who has the answer begins its handshake, and is to be known to be there by then.
+        let mut effects: Vec<Effect> = questions(guest, now).collect();
+        effects.extend(answer.map(|answer| Effect::Say(path.clone(), answer)));
         if guest.uses(way) {
             guest.is_alive(now);
         }

@@ -277,7 +277,10 @@ mod tests {
         assert!(media_port(include_bytes!("../../../../fuzz/seeds/media_port/a-viewer")));
         assert!(media_port(include_bytes!("../../../../fuzz/seeds/media_port/many-ways")));
         assert!(!media_port(include_bytes!("../../../../fuzz/seeds/media_port/strangers")));
-        assert!(dtls(include_bytes!("../../../../fuzz/seeds/viewer_dtls/both-flights")) > 500, "a certificate");
+        assert!(
+            dtls(include_bytes!("../../../../fuzz/seeds/viewer_dtls/both-flights")) > 500,
+            "a certificate"
+        );
     }
 
     proptest! {
