@@ -7,7 +7,7 @@ use crate::common::{LONG, Scene, until};
 fn test() {
     let scene = Scene::with("drain", &[("DRAIN_LIMIT", "120")]);
     scene.create("s1");
-    scene.create("s2");
+    assert_eq!(scene.ask("POST", "/session/create", r#"{"sessionId":"s2"}"#).0, 201);
     let publisher = scene.publisher("s1", "vp8");
     let drain = |method: &str| scene.ask(method, "/drain", "");
 
