@@ -25,6 +25,8 @@ const CACHE: (RangeInclusive<f64>, f64) = (0.0..=10.0, 2.0);
 /// Viewers unless told otherwise: of a Janus, and of each thread that sends media.
 const OF_ONE_JANUS: usize = 300;
 const OF_A_THREAD: usize = 1_000;
+/// Threads that send media: more is a slip.
+const MOST_THREADS: usize = 1_024;
 
 /// What serves viewers.
 #[derive(Clone, Debug)]
@@ -153,7 +155,7 @@ fn native_config(
     if with_rtcp(node.ports).contains(&port) {
         return bad(format!("port {port} cannot be both {name} and one that the tree's media comes in by"));
     }
-    let threads = settings.get(&MEDIA_THREADS, count)?;
+    let threads = settings.get(&MEDIA_THREADS, threads)?;
     let cores = available_parallelism().map_or(1, NonZeroUsize::get);
     let advertised = settings.list(&ADVERTISED)?;
     let advertise = advertised.map(|found| {
@@ -189,4 +191,10 @@ fn seconds(
 /// RTP ports, and those after each.
 fn with_rtcp([audio, video]: [u16; 2]) -> [u16; 4] {
     [audio, audio + 1, video, video + 1]
+}
+
+/// How many threads send media.
+fn threads(text: &str) -> Result<NonZeroUsize, String> {
+    let sound = |threads: &NonZeroUsize| threads.get() <= MOST_THREADS;
+    count(text).ok().filter(sound).ok_or_else(|| format!("must be a number from 1 to {MOST_THREADS}"))
 }

@@ -60,7 +60,7 @@ fn the_environment_of_the_contract_is_read() {
 
 #[test]
 fn bad_settings_are_named_in_one_line() {
-    let table: [(&[(&str, &str)], &str); 37] = [
+    let table: [(&[(&str, &str)], &str); 38] = [
         (&[("RTP_AUDIO_PORT", "0")], "RTP_AUDIO_PORT '0'"),
         (&[("RTP_VIDEO_PORT", "5004x")], "RTP_VIDEO_PORT '5004x'"),
         (&[("RTP_VIDEO_PORT", "5003")], "at least 2 apart"),
@@ -103,6 +103,7 @@ fn bad_settings_are_named_in_one_line() {
             "port 5005 cannot be both MEDIA_PORT and one that the tree's media",
         ),
         (&[NATIVE, ("MEDIA_THREADS", "0")], "MEDIA_THREADS '0'"),
+        (&[NATIVE, ("MEDIA_THREADS", "10000")], "must be a number from 1 to 1024"),
         (
             &[NATIVE, ("ADVERTISED_ADDRESSES", "10.0.0.1,egress")],
             "ADVERTISED_ADDRESSES 'egress': must be an IPv4",
