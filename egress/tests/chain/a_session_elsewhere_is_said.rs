@@ -22,7 +22,8 @@ fn a_session_elsewhere_is_said(by: By) {
     world.session("show", 7, [7777, 8888]);
     world.until("it has a mountpoint", || world.request("GET", "/whep/endpoint/show", &[], "").0 == 204);
 
-    // Not here.
+    // Not here. What was read of the tree holds for a second.
+    world.until("it is sent on", || world.request("POST", "/whep/endpoint/far", &OFFER, "v=0").0 == 307);
     let (status, head, _) = world.request("POST", "/whep/endpoint/far", &OFFER, "v=0");
     assert_eq!((status, location(&head).as_str()), (307, "http://127.0.0.1:9/whep/endpoint/far"), "{head}");
     assert!(head.to_lowercase().contains("access-control-allow-origin: *"), "{head}");
