@@ -38,7 +38,9 @@ fn in_chromium() {
     until("a size", || sizes() != json!([]));
     let first = sizes()[0].clone();
     eprintln!("Chromium sends a picture {} high {} ms after somebody went live", first[0], first[1]);
-    assert_eq!(first[0], 720, "{:?}", sizes());
+    // Left to itself it begins with 180 or 270. One that has too little of a processor sends a step less for a moment.
+    assert!(first[0].as_u64().unwrap() >= 540, "{:?}", sizes());
+    until("it sends what was chosen", || sizes().as_array().unwrap().iter().any(|size| size[0] == 720));
 
     // What is chosen.
     let labels = |name: &str| ask(&format!("return [...$('{name}').options].map(({{ text }}) => text)"));

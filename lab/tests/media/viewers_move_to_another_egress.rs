@@ -118,6 +118,8 @@ fn all_move(server: &str, count: usize, name: &str) {
     let node = &studio.egresses[1].node;
     let drained = row("drained", count, &|| drop(node.send("POST", "/drain", "{}").unwrap()));
     until("nobody is left", &studio, || node.get("/drain").unwrap().body.contains("\"drained\""));
+    // What they know of egress-2 is of before as long as they have not heard that there is nowhere to go.
+    crowd.until("they know that it drains", &studio, |report| report["moves"]["prepared"] == 0);
     node.send("DELETE", "/drain", "").unwrap();
     until("it is back", &studio, || entry("egress-2").contains("\"draining\":false"));
 
