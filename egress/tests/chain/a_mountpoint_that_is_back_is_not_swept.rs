@@ -6,7 +6,6 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use egress::records::{Record, Records, bring};
 use lab::{Redis, RedisConfig};
 use node::commands::Commands;
-use node::config::RedisServer;
 use node::sweep::carry::{Terms, carry};
 use node::sweep::work::{Leftover, Outcome, Work};
 use redis::aio::MultiplexedConnection;
@@ -41,14 +40,7 @@ async fn places(commands: &mut MultiplexedConnection) -> (bool, bool, Option<Str
 async fn all_points() {
     let client = redis::Client::open("redis://127.0.0.1:6379/").unwrap();
     let mut commands = client.get_multiplexed_async_connection().await.unwrap();
-    let config = node::config::RedisConfig {
-        server: RedisServer::Single { host: "127.0.0.1".to_owned(), port: 6379 },
-        user: None,
-        password: None,
-        database: 0,
-        tls: false,
-        tls_ca: None,
-    };
+    let config = node::config::RedisConfig::single("127.0.0.1", 6379);
     let store = Commands::new(config);
     let fields = vec![("sessionId", "show".to_owned()), ("egressNodeId", "egress-1".to_owned())];
     let record = Record { session: "show".to_owned(), fields, active: true };

@@ -4,7 +4,6 @@ use std::time::Duration;
 
 use egress::records::{Record, Records, keep_checking};
 use lab::{Redis, RedisConfig};
-use node::config::RedisServer;
 use tokio::sync::watch;
 
 use crate::common::{LONG, lab};
@@ -19,14 +18,7 @@ fn records_are_kept() {
     let lab = lab();
     let redis = Redis::start(&lab, "eg", RedisConfig::default()).unwrap();
     let (keeper, wanted) = watch::channel(Records::from([record("s1"), record("s2")]));
-    let config = node::config::RedisConfig {
-        server: RedisServer::Single { host: "127.0.0.1".to_owned(), port: 6379 },
-        user: None,
-        password: None,
-        database: 0,
-        tls: false,
-        tls_ca: None,
-    };
+    let config = node::config::RedisConfig::single("127.0.0.1", 6379);
     // What it left itself when it was killed, and what another has.
     redis.cli(&["SADD", "mountpoints:active", "egress-1:old", "egress-9:live"]).unwrap();
     redis.cli(&["SADD", "mountpoints:egress-1", "old"]).unwrap();

@@ -1,6 +1,6 @@
 use injection::session::{NewSession, decide};
 use injection::store::Sessions;
-use node::config::{RedisConfig, RedisServer};
+use node::config::RedisConfig;
 
 use crate::common::Scene;
 
@@ -8,14 +8,7 @@ use crate::common::Scene;
 #[test]
 fn test() {
     let scene = Scene::start("at-once");
-    let redis = RedisConfig {
-        server: RedisServer::Single { host: "127.0.0.1".to_owned(), port: 6379 },
-        user: None,
-        password: None,
-        database: 0,
-        tls: false,
-        tls_ca: None,
-    };
+    let redis = RedisConfig::single("127.0.0.1", 6379);
     let [one, two] = ["i-1", "i-2"].map(|node| Sessions::new(redis.clone(), node, "tree-1"));
     let session = |id: &str, ssrc: u32| {
         let (id, ssrc) = (Some(id.to_owned()), Some(u64::from(ssrc)));

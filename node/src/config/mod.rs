@@ -84,6 +84,20 @@ pub struct RedisConfig {
     pub tls_ca: Option<PathBuf>,
 }
 
+impl RedisConfig {
+    /// One server, without password and TLS.
+    pub fn single(host: &str, port: u16) -> RedisConfig {
+        RedisConfig {
+            server: RedisServer::Single { host: host.to_owned(), port },
+            user: None,
+            password: None,
+            database: 0,
+            tls: false,
+            tls_ca: None,
+        }
+    }
+}
+
 /// Where Redis is.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum RedisServer {
