@@ -6,6 +6,7 @@ use node::metrics::{Scrape, flag};
 use prometheus::Result;
 
 use crate::capacity::Limit;
+use crate::joins::Outcome;
 use crate::quality::Sums;
 use crate::view::Sample;
 
@@ -49,6 +50,14 @@ fn viewers(scrape: &Scrape, sample: &Sample) -> Result<()> {
         capacity.joining as f64,
     )?;
     scrape.one_gauge("event_connections", "Connections for events.", capacity.listening as f64)?;
+    let joins = Outcome::ALL.iter().zip(sample.joins.outcomes);
+    scrape.counter(
+        "joins_total",
+        "Joins of viewers, by what became of them.",
+        ["result"],
+        joins.map(|(outcome, count)| ([outcome.name()], count as f64)),
+    )?;
+    scrape.add(sample.joins.stages.clone())?;
     let moved = sample.moved;
     scrape.counter(
         "moves_total",
@@ -257,6 +266,7 @@ mod tests {
             admissions: Counts::default(),
             told: Told::default(),
             capacity: Default::default(),
+            joins: crate::joins::Books::default().view(),
             quality: None,
             http: Taken::default(),
             moved: [1, 1],
