@@ -208,24 +208,23 @@ fn net(suite: Suite, only: &[String]) -> Result<()> {
     }
 }
 
-/// A broadcast and its ends. Tests of the ends alone wait for other programs, and little of it takes a CPU; some by name are run as one
-/// would by hand.
+/// A broadcast and its ends: their tests wait for other programs, and little of it takes a CPU. Some by name are run as one would by hand.
 fn media(suite: Suite, only: &[String]) -> Result<()> {
     let (ends, whole) = (["broadcast", "chain"], ["media", "narrow_ways"]);
     match only.is_empty() {
-        true => beside(suite, "tests of the ends", &ends, ENDS_BESIDE).and(first(
+        true => beside(suite, "tests of the ends", &ends, MEDIA_BESIDE).and(beside(
             suite,
             "media tests",
             &whole,
-            &[],
+            MEDIA_BESIDE,
         )),
         false => first(suite, "media tests", &[ends, whole].concat(), only),
     }
 }
 
-/// So many tests that mostly wait run beside each other: of the relay, and of the ends, where browsers and encoders take a CPU.
+/// So many tests that mostly wait run beside each other: of the relay, and of broadcasts, where browsers and encoders take a CPU.
 const NET_BESIDE: usize = 4;
-const ENDS_BESIDE: usize = 2;
+const MEDIA_BESIDE: usize = 2;
 
 /// The same, some tests beside each other: each has network namespaces of its own. One that fails is judged by how it fares alone.
 fn beside(suite: Suite, what: &str, programs: &[&str], at_once: usize) -> Result<()> {
