@@ -141,10 +141,10 @@ pub fn run(parts: &[Part], only: &[String]) -> Result<()> {
                 trials::run("unit tests", Priority::Ordinary, &suite.tests(&programs, only))
             }),
             Part::Kernel => first(suite, "kernel tests", &["kernel"], only),
-            Part::Net => net(suite, only),
+            Part::Net => together(suite, "namespace tests", "net", NET_BESIDE, only),
             Part::Bench => first(suite, "the benchmark", &["a_benchmark_runs"], only),
             Part::Media => media(suite, only),
-            Part::Browser => first(suite, "browser tests", &["browser"], only),
+            Part::Browser => together(suite, "browser tests", "browser", MEDIA_BESIDE, only),
             Part::VmQuick => run::vm(true),
             Part::Vm => run::vm(false),
             Part::Compose => compose::test(),
@@ -199,12 +199,11 @@ fn first(suite: Suite, what: &str, programs: &[&str], only: &[String]) -> Result
     trials::run(what, Priority::First, &suite.tests(&suite::named(programs), &told))
 }
 
-/// Forwarding between namespaces. Most of it waits for the relay's own clocks, and each test has namespaces of its own; some by name are
-/// run as one would by hand.
-fn net(suite: Suite, only: &[String]) -> Result<()> {
+/// Tests that mostly wait, for the relay's own clocks or for other programs; some by name are run as one would by hand.
+fn together(suite: Suite, what: &str, program: &str, at_once: usize, only: &[String]) -> Result<()> {
     match only.is_empty() {
-        true => beside(suite, "namespace tests", &["net"], NET_BESIDE),
-        false => first(suite, "namespace tests", &["net"], only),
+        true => beside(suite, what, &[program], at_once),
+        false => first(suite, what, &[program], only),
     }
 }
 
