@@ -85,10 +85,7 @@ async fn begin(
     headers: HeaderMap,
     body: Bytes,
 ) -> Result<Response, Failed> {
-    let elsewhere = async || {
-        let outcome = egress.redirector().find_other(&session, query.as_deref(), &headers).await;
-        node::watch::elsewhere(&outcome, &session)
-    };
+    let elsewhere = async || egress.redirector().send_on(&session, query.as_deref(), &headers).await;
     if let Err(error) = egress.shown(&session) {
         let is_elsewhere = matches!(error, EgressError::UnknownSession(_));
         let other = if is_elsewhere { elsewhere().await } else { None };
