@@ -115,6 +115,9 @@ async fn begin(
             return Ok(other.unwrap_or_else(|| refused.into_response()));
         }
     };
+    if let Err(refused) = egress.capacity().turn(client, &place).await {
+        return Ok(refused.into_response());
+    }
     let player = headers.get(header::USER_AGENT).and_then(|player| player.to_str().ok()).unwrap_or_default();
     let Reply { viewer, sdp, counters } =
         egress.watch(&session, offer.map(str::as_bytes), player, place).await?;
