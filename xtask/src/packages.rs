@@ -5,7 +5,7 @@ use std::process::Command;
 
 use anyhow::{Context, Result, bail};
 
-use crate::{players, progress, sh};
+use crate::{npm, progress, sh};
 
 /// bpf-linker's version is pinned: it links against rustc's LLVM, and a silent upgrade could change the object.
 const BPF_LINKER_VERSION: &str = "0.13.0";
@@ -32,6 +32,8 @@ pub enum Need {
     Nat,
     /// Metrics read by Prometheus' own checker.
     Metrics,
+    /// Grafana's types, which dashboards are checked against.
+    Dashboards,
     /// Headless browsers, and clients of others for their pages.
     Browser,
     /// Proxies in front of nodes.
@@ -59,6 +61,7 @@ impl Need {
         Need::Encoders,
         Need::Nat,
         Need::Metrics,
+        Need::Dashboards,
         Need::Browser,
         Need::Proxies,
         Need::Contestants,
@@ -74,6 +77,7 @@ impl Need {
             Need::Encoders => ENCODERS,
             Need::Nat => NAT,
             Need::Metrics => &[("prometheus", "/usr/bin/promtool")],
+            Need::Dashboards => NPM,
             Need::Browser => BROWSER,
             Need::Proxies => PROXIES,
             Need::Contestants => CONTESTANTS,
@@ -134,6 +138,8 @@ const ENCODERS: &[Package] = &[
 /// What stands between players and servers.
 const NAT: &[Package] = &[("coturn", "/usr/bin/turnserver"), ("nftables", "/usr/sbin/nft")];
 
+const NPM: &[Package] = &[("nodejs", "/usr/bin/node"), ("npm", "/usr/bin/npm")];
+
 /// npm fetches the clients, and makes a script of them.
 const BROWSER: &[Package] = &[
     ("chromium", "/usr/bin/chromium"),
@@ -187,7 +193,10 @@ pub fn install(needs: &[Need]) -> Result<()> {
         install_bpf_linker(llvm)?;
     }
     if needs.contains(&Need::Browser) {
-        players::build()?;
+        npm::players()?;
+    }
+    if needs.contains(&Need::Dashboards) {
+        npm::grafana()?;
     }
     Ok(())
 }

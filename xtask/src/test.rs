@@ -71,7 +71,14 @@ impl Part {
     fn needs(self) -> &'static [Need] {
         match self {
             Part::Lint => &[Need::Object, Need::Lint, Need::Nodes],
-            Part::Unit => &[Need::Nodes, Need::Namespaces, Need::Broadcast, Need::Encoders, Need::Metrics],
+            Part::Unit => &[
+                Need::Nodes,
+                Need::Namespaces,
+                Need::Broadcast,
+                Need::Encoders,
+                Need::Metrics,
+                Need::Dashboards,
+            ],
             Part::Kernel => &[Need::Object, Need::Namespaces],
             Part::Net => &[Need::Object, Need::Namespaces, Need::Metrics],
             Part::Bench => &[Need::Object, Need::Namespaces, Need::Metrics, Need::Contestants],
