@@ -149,6 +149,12 @@ impl<'lab> Studio<'lab> {
         Ok(studio)
     }
 
+    /// One more egress, which is nobody's child yet.
+    pub fn add(&mut self) -> Result<()> {
+        let url = self.redis.url(address(CONTROL)?);
+        self.add_egress(self.egresses.len(), &url)
+    }
+
     fn add_egress(&mut self, index: usize, redis: &str) -> Result<()> {
         let ns = egress(index);
         plug(self.lab, &ns, self.over)?;

@@ -30,10 +30,12 @@ pub enum Need {
     Encoders,
     /// Firewalls, address translation and a TURN server between players and servers.
     Nat,
-    /// Metrics read by Prometheus' own checker.
+    /// Metrics, rules and what is told of alerts, read by the checkers of Prometheus and Alertmanager.
     Metrics,
     /// Grafana's types, which dashboards are checked against.
     Dashboards,
+    /// What says how busy a machine is.
+    Exporter,
     /// Headless browsers, and clients of others for their pages.
     Browser,
     /// Proxies in front of nodes.
@@ -76,8 +78,9 @@ impl Need {
             Need::Broadcast => BROADCAST,
             Need::Encoders => ENCODERS,
             Need::Nat => NAT,
-            Need::Metrics => &[("prometheus", "/usr/bin/promtool")],
             Need::Dashboards => NPM,
+            Need::Metrics => METRICS,
+            Need::Exporter => &[("prometheus-node-exporter", "/usr/bin/prometheus-node-exporter")],
             Need::Browser => BROWSER,
             Need::Proxies => PROXIES,
             Need::Contestants => CONTESTANTS,
@@ -139,6 +142,9 @@ const ENCODERS: &[Package] = &[
 const NAT: &[Package] = &[("coturn", "/usr/bin/turnserver"), ("nftables", "/usr/sbin/nft")];
 
 const NPM: &[Package] = &[("nodejs", "/usr/bin/node"), ("npm", "/usr/bin/npm")];
+/// On a systemd machine they start services; ours run in network namespaces and never meet them.
+const METRICS: &[Package] =
+    &[("prometheus", "/usr/bin/promtool"), ("prometheus-alertmanager", "/usr/bin/amtool")];
 
 /// npm fetches the clients, and makes a script of them.
 const BROWSER: &[Package] = &[

@@ -1,5 +1,7 @@
-//! Those who look at a tree: a real [`Prometheus`], and a node_exporter for each machine.
+//! Those who look at a tree: a real [`Prometheus`], a node_exporter for each machine, an [`Alertmanager`], and [whom it tells](Hook).
 
+mod alertmanager;
+mod hook;
 pub mod panels;
 mod prometheus;
 mod scene;
@@ -15,6 +17,8 @@ use crate::http;
 use crate::netns::Lab;
 use crate::process::Process;
 
+pub use alertmanager::Alertmanager;
+pub use hook::{Alert, Hook};
 pub use prometheus::{Prometheus, Sample, Series};
 pub use scene::Scene;
 pub use watch::{faster, watch};
