@@ -5,10 +5,12 @@
 mod common;
 
 use std::cell::Cell;
+use std::io::{BufRead, BufReader};
 use std::net::{TcpListener, UdpSocket};
-use std::process::Output;
+use std::process::{Output, Stdio};
 
-use common::{Daemon, Redis, run, text, until};
+use common::redis::Redis;
+use common::{Daemon, run, text, until};
 
 /// An injection and an egress, written by hand, and two relays: relay-1 below the injection, the egress below relay-1.
 struct Stage {
@@ -239,8 +241,7 @@ fn a_prometheus_is_told_of_nodes_as_they_come() {
         names(&std::fs::read_to_string(&file).unwrap()).contains(&"egress-1 10.0.0.7:7073".to_owned())
     });
     let before = std::fs::read_to_string(&file).unwrap();
-    let mut last = TcpStream::connect(("127.0.0.1", stage.redis.port)).unwrap();
-    last.write_all(b"SHUTDOWN NOSAVE\r\n").unwrap();
+    stage.redis.end();
     let line = said.next().unwrap().unwrap();
     assert!(line.starts_with("relay-ctl: ") && line.ends_with("; the list stays as it is"), "{line}");
     assert_eq!(std::fs::read_to_string(&file).unwrap(), before);

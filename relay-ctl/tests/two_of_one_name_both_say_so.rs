@@ -3,7 +3,8 @@
 
 mod common;
 
-use common::{Daemon, Redis, until_said};
+use common::redis::Redis;
+use common::{Daemon, until_said};
 
 fn relay(redis: &Redis) -> Daemon {
     Daemon::start(

@@ -11,9 +11,7 @@ use std::time::{Duration, Instant};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
-mod redis;
-
-pub use redis::Redis;
+pub mod redis;
 
 /// What must be shown nowhere.
 pub const SECRET: &str = "hunter2-hunter2";
