@@ -27,6 +27,7 @@ use crate::moves::Viewer;
 use crate::reports;
 use crate::sdp::{self, Common, Numbers, SdpError};
 use crate::server::{self, CONNECTS_WITHIN, SeatEvent, Server};
+use crate::turns;
 use crate::viewers::Viewers;
 use joining::{Following, TOLD_AFTER};
 
@@ -382,13 +383,20 @@ impl Audience {
     ) {
         let began = tokio::time::Instant::now();
         let (answered_by, up_by) = (began + answers_within, began + CONNECTS_WITHIN);
-        let (mut asked, mut up, mut joined, mut is_told) = (false, false, None, false);
-        let mut told_by = began;
+        let passes_at = began + turns::LASTS;
+        let (mut passed, mut asked, mut up, mut joined) = (false, false, false, None);
+        let (mut outcome, mut told_by, mut is_told) = (Outcome::Left, began, false);
         let late = |why: &str| Some(SeatEvent::Gone(why.to_owned()));
-        let mut outcome = Outcome::Left;
         loop {
             let event = tokio::select! {
                 event = events.next() => event,
+                () = tokio::time::sleep_until(passes_at), if !passed => {
+                    passed = true;
+                    if let Some(seat) = self.viewers().get_mut(&mountpoint.session, &viewer) {
+                        seat.place.passes();
+                    }
+                    continue;
+                }
                 () = tokio::time::sleep_until(answered_by), if !asked => {
                     asked = true;
                     let waits = |seat: Seat| seat.waits;
