@@ -127,7 +127,9 @@ fn state(facts: &Facts, edges: &Edges, id: &str, node: &NodeFacts) -> (State, Ve
         return one(State::Unknown, format!("it is registered in another tree, {tree}"));
     }
     let Some(entry) = &node.entry else {
-        let why = "it is not in the tree's directory: an older version, or it may not write there".to_owned();
+        let why =
+            "nothing can be read of it in the tree's directory: an older version, or it may not write there"
+                .to_owned();
         return one(State::Ok, why);
     };
     let said = &entry.particulars;

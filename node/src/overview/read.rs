@@ -8,7 +8,7 @@ use redis::{FromRedisValue, Pipeline, RedisResult, Value};
 
 use super::facts::{Facts, NodeFacts, RegistrationFacts, SessionFacts};
 use crate::commands::Commands;
-use crate::config::LONGEST_NAME;
+use crate::config::is_name;
 use crate::contract::{field, is_session, key};
 use crate::directory::{self, Entry};
 use crate::record::NodeType;
@@ -21,8 +21,6 @@ pub const MOST_SESSIONS: usize = 500;
 const MOST_MOUNTPOINTS: usize = 20_000;
 /// Most commands at once: others want answers meanwhile.
 const AT_ONCE: usize = 400;
-/// Longest entry of a directory that is read.
-const LONGEST_ENTRY: usize = 4_096;
 
 /// What Redis says of a tree now. An error says what is wrong with Redis and what to do.
 pub async fn read(commands: &Commands, tree_id: &str) -> Result<Facts, String> {
@@ -72,7 +70,7 @@ async fn nodes(
     mut entries: BTreeMap<String, Entry>,
     facts: &mut Facts,
 ) -> Result<(), String> {
-    let mut wanted: BTreeSet<String> = entries.keys().filter(|id| is_name(id)).cloned().collect();
+    let mut wanted: BTreeSet<String> = entries.keys().cloned().collect();
     let mut left_out = BTreeSet::new();
     while !wanted.is_empty() {
         let mut ids: Vec<String> = std::mem::take(&mut wanted).into_iter().collect();
@@ -220,10 +218,6 @@ async fn answers(commands: &Commands, mut pipe: Pipeline, facts: &mut Facts) -> 
     results.into_iter().map(&mut value).collect()
 }
 
-fn is_name(name: &str) -> bool {
-    (1..=LONGEST_NAME).contains(&name.len()) && !name.chars().any(|c| c.is_whitespace() || c.is_control())
-}
-
 fn text(value: &Value) -> Option<String> {
     crate::redis::script::text(value)
 }
@@ -239,8 +233,7 @@ fn texts(value: &Value) -> impl Iterator<Item = String> {
 
 fn pairs(value: &Value) -> Vec<(String, String)> {
     let all: Vec<String> = texts(value).collect();
-    let pairs = all.chunks_exact(2).map(|pair| (pair[0].clone(), pair[1].clone()));
-    pairs.filter(|(_, entry)| entry.len() <= LONGEST_ENTRY).collect()
+    all.chunks_exact(2).map(|pair| (pair[0].clone(), pair[1].clone())).collect()
 }
 
 fn row<const N: usize>(value: &Value) -> [Option<String>; N] {

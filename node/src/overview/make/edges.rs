@@ -137,7 +137,7 @@ fn is_silent(above: Flow, below: Flow) -> bool {
 /// What was lost on this edge: what the child misses, but for what its parent misses as well. Both count in sequence numbers,
 /// so that what was lost further up is missed by all below.
 fn loss(above: Option<Flow>, flow: Flow) -> f64 {
-    let missed = |flow: Flow| flow.lost as f64 / (flow.packets + flow.lost).max(1) as f64;
+    let missed = |flow: Flow| flow.lost as f64 / flow.packets.saturating_add(flow.lost).max(1) as f64;
     (missed(flow) - above.map_or(0.0, missed)).max(0.0)
 }
 
