@@ -5,60 +5,11 @@
 mod common;
 
 use std::cell::Cell;
-use std::io::{BufRead, BufReader, Write};
-use std::net::{TcpListener, TcpStream, UdpSocket};
-use std::process::{Child, Command, Output, Stdio};
-use std::time::{Duration, Instant};
+use std::net::{TcpListener, UdpSocket};
+use std::process::Output;
 
-use common::{Daemon, run, text};
-
-struct Redis {
-    port: u16,
-    process: Child,
-}
-
-impl Redis {
-    fn start() -> Redis {
-        let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
-        let process = Command::new("redis-server")
-            .args(["--port", &port.to_string(), "--bind", "127.0.0.1", "--save", "", "--dir", "/tmp"])
-            .stdout(Stdio::null())
-            .spawn()
-            .expect("redis-server is not installed: run `cargo xtask setup`");
-        let redis = Redis { port, process };
-        until("Redis", || TcpStream::connect(("127.0.0.1", port)).is_ok());
-        redis
-    }
-
-    fn url(&self) -> String {
-        format!("redis://127.0.0.1:{}", self.port)
-    }
-
-    /// A command, its words parted by spaces; the first line of what it says.
-    fn say(&self, command: &str) -> String {
-        let mut connection = TcpStream::connect(("127.0.0.1", self.port)).unwrap();
-        write!(connection, "{command}\r\n").unwrap();
-        let mut line = String::new();
-        BufReader::new(connection).read_line(&mut line).unwrap();
-        assert!(!line.starts_with('-'), "{command}: {line}");
-        line.trim().to_owned()
-    }
-}
-
-impl Drop for Redis {
-    fn drop(&mut self) {
-        let _ = self.process.kill();
-        let _ = self.process.wait();
-    }
-}
-
-fn until(what: &str, is: impl Fn() -> bool) {
-    let began = Instant::now();
-    while !is() {
-        assert!(began.elapsed() < Duration::from_secs(20), "{what}");
-        std::thread::sleep(Duration::from_millis(20));
-    }
-}
+use common::redis::Redis;
+use common::{Daemon, run, text, until};
 
 /// An injection and an egress, written by hand, and two relays: relay-1 below the injection, the egress below relay-1.
 struct Stage {
@@ -254,5 +205,4 @@ fn the_tree_is_for_who_has_a_token_and_the_page_for_all() {
         html.starts_with("<!doctype html>") && !html.contains("relay-1") && !html.contains("http://127"),
         "{html}"
     );
-    let _ = std::io::stdout().flush();
 }
