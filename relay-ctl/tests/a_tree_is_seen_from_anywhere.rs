@@ -5,8 +5,9 @@
 mod common;
 
 use std::cell::Cell;
+use std::io::{BufRead, BufReader};
 use std::net::{TcpListener, UdpSocket};
-use std::process::Output;
+use std::process::{Output, Stdio};
 
 use common::redis::Redis;
 use common::{Daemon, run, text, until};
@@ -205,4 +206,62 @@ fn the_tree_is_for_who_has_a_token_and_the_page_for_all() {
         html.starts_with("<!doctype html>") && !html.contains("relay-1") && !html.contains("http://127"),
         "{html}"
     );
+}
+
+#[test]
+fn a_prometheus_is_told_of_nodes_as_they_come() {
+    let stage = Stage::set();
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("tree.json");
+    let path = file.to_str().unwrap();
+    let names = |text: &str| -> Vec<String> {
+        let groups: Vec<serde_json::Value> = serde_json::from_str(text).unwrap();
+        let name = |group: &serde_json::Value| {
+            format!(
+                "{} {}",
+                group["labels"]["node_id"].as_str().unwrap(),
+                group["targets"][0].as_str().unwrap()
+            )
+        };
+        groups.iter().map(name).collect()
+    };
+    let places = [0, 1].map(|at: usize| format!("relay-{} {}", at + 1, stage.relays[at].api));
+    let output = stage.by_redis(&["targets", "--exporter-port", "0"]);
+    assert_eq!(names(&text(&output.stdout)), places, "{}", text(&output.stderr));
+    assert_eq!(code(&stage.by_redis(&["targets", "--write", path])), Some(0));
+    let written = std::fs::read_to_string(&file).unwrap();
+    assert_eq!(names(&written).len(), 4, "and their machines: {written}");
+
+    let url = stage.redis.url();
+    let watch = ["tree", "targets", "--watch", "--write", path, "--redis-url", &url];
+    let mut watch = common::relay_ctl(&watch, &[]).stderr(Stdio::piped()).spawn().unwrap();
+    let mut said = BufReader::new(watch.stderr.take().unwrap()).lines();
+    stage.redis.say("HSET node:egress-1 port 7073 host 10.0.0.7");
+    until("the new one is there", || {
+        names(&std::fs::read_to_string(&file).unwrap()).contains(&"egress-1 10.0.0.7:7073".to_owned())
+    });
+    let before = std::fs::read_to_string(&file).unwrap();
+    stage.redis.end();
+    let line = said.next().unwrap().unwrap();
+    assert!(line.starts_with("relay-ctl: ") && line.ends_with("; the list stays as it is"), "{line}");
+    assert_eq!(std::fs::read_to_string(&file).unwrap(), before);
+    watch.kill().unwrap();
+    watch.wait().unwrap();
+    let nobody = stage.by_redis(&["targets", "--write", path]);
+    assert_eq!(code(&nobody), Some(1), "{}", text(&nobody.stderr));
+    assert_eq!(std::fs::read_to_string(&file).unwrap(), before);
+}
+
+#[test]
+fn a_list_that_cannot_be_written_is_bad_usage() {
+    let url = "redis://127.0.0.1:1";
+    for bad in [
+        &["--watch", "--redis-url", url][..],
+        &["--write", "/nonexistent/tree.json", "--redis-url", url],
+        &["--write", "/tmp", "--redis-url", url],
+        &["--exporter-port", "many", "--redis-url", url],
+        &["--node", "127.0.0.1:1"],
+    ] {
+        common::refusal(&run(&[&["tree", "targets"], bad].concat(), &[]), 64);
+    }
 }

@@ -32,11 +32,7 @@ pub async fn read(commands: &Commands, tree_id: &str) -> Result<Facts, String> {
     first.cmd("SMEMBERS").arg(key::INDEXED_SESSIONS);
     let mut facts = Facts { tree_id: tree_id.to_owned(), at: now(), ..Facts::default() };
     let [fields, mountpoints, index, active, indexed] = run(commands, first, &mut facts).await?;
-    if let (Some(why), Value::Nil) = (&facts.unread, &fields) {
-        return Err(format!("the tree cannot be read: {why}"));
-    }
-    let entries = directory::read(BTreeMap::from_iter(pairs(&fields)));
-    nodes(commands, entries, &mut facts).await?;
+    nodes(commands, entries(&fields, &facts)?, &mut facts).await?;
     // Those that were written by hand are in no index, and may be of another tree.
     let indexed: BTreeSet<String> = texts(&indexed).collect();
     let by_hand = texts(&active).filter(|name| !indexed.contains(name));
@@ -48,6 +44,24 @@ pub async fn read(commands: &Commands, tree_id: &str) -> Result<Facts, String> {
     };
     sessions(commands, names, carriers, &mut facts).await?;
     Ok(facts)
+}
+
+/// The same of its nodes alone.
+pub async fn read_nodes(commands: &Commands, tree_id: &str) -> Result<Facts, String> {
+    let mut first = redis::pipe();
+    first.cmd("HGETALL").arg(key::directory(tree_id));
+    let mut facts = Facts { tree_id: tree_id.to_owned(), at: now(), ..Facts::default() };
+    let [fields] = run(commands, first, &mut facts).await?;
+    nodes(commands, entries(&fields, &facts)?, &mut facts).await?;
+    Ok(facts)
+}
+
+/// The directory, unless it may not be read.
+fn entries(fields: &Value, facts: &Facts) -> Result<BTreeMap<String, Entry>, String> {
+    match (&facts.unread, fields) {
+        (Some(why), Value::Nil) => Err(format!("the tree cannot be read: {why}")),
+        _ => Ok(directory::read(BTreeMap::from_iter(pairs(fields)))),
+    }
 }
 
 /// Nodes: those of the directory, and whoever is named by these, and so on.
@@ -66,7 +80,13 @@ async fn nodes(
         for some in ids.chunks(AT_ONCE / 4) {
             let mut pipe = redis::pipe();
             for id in some {
-                let of = [field::node::TYPE, field::node::TREE_ID, field::node::STATUS, field::node::HOST];
+                let of = [
+                    field::node::TYPE,
+                    field::node::TREE_ID,
+                    field::node::STATUS,
+                    field::node::HOST,
+                    field::node::PORT,
+                ];
                 pipe.cmd("HMGET").arg(key::node(id)).arg(&of);
                 pipe.cmd("SMEMBERS").arg(key::children(id));
                 pipe.cmd("GET").arg(key::parent(id));
@@ -156,7 +176,7 @@ async fn sessions(
 
 /// `None`: it has expired, or never was.
 fn registration(hash: &Value) -> Option<RegistrationFacts> {
-    let [node_type, tree_id, status, host] = row(hash);
+    let [node_type, tree_id, status, host, port] = row(hash);
     if [&node_type, &tree_id, &status, &host].into_iter().all(Option::is_none) {
         return None;
     }
@@ -165,6 +185,8 @@ fn registration(hash: &Value) -> Option<RegistrationFacts> {
         node_type: kinds.into_iter().find(|kind| node_type.as_deref() == Some(kind.name())),
         tree_id,
         status: status.map_or_else(|| "active".to_owned(), |status| status.chars().take(200).collect()),
+        host,
+        port: port.and_then(|port| port.trim().parse().ok()),
     })
 }
 

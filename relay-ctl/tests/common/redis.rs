@@ -29,6 +29,11 @@ impl Redis {
         format!("redis://127.0.0.1:{}", self.port)
     }
 
+    /// It goes, in good order, while those who ask it are connected.
+    pub fn end(&self) {
+        TcpStream::connect(("127.0.0.1", self.port)).unwrap().write_all(b"SHUTDOWN NOSAVE\r\n").unwrap();
+    }
+
     /// A command, its words parted by spaces; the first line of what it says.
     pub fn say(&self, command: &str) -> String {
         let mut connection = TcpStream::connect(("127.0.0.1", self.port)).unwrap();

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use super::{ByName, Facts, lives};
+use super::{ByName, Facts, NodeFacts, lives};
 use crate::contract::key;
 use crate::flow::Flow;
 use crate::overview::view::{Edge, EdgeState};
@@ -127,7 +127,7 @@ impl<'a> Edges<'a> {
 }
 
 fn is_relay(facts: &Facts, id: &str) -> bool {
-    facts.nodes.get(id).and_then(super::node_type) == Some(NodeType::Relay)
+    facts.nodes.get(id).and_then(NodeFacts::node_type) == Some(NodeType::Relay)
 }
 
 fn is_silent(above: Flow, below: Flow) -> bool {
