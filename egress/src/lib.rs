@@ -31,6 +31,7 @@ pub mod pipeline;
 pub mod portpool;
 pub mod quality;
 pub mod records;
+pub mod reports;
 pub mod rtp;
 pub mod sdp;
 pub mod server;

@@ -22,6 +22,7 @@ use super::{EgressError, locked};
 use crate::capacity::Place;
 use crate::mountpoints::Mountpoint;
 use crate::moves::Viewer;
+use crate::reports;
 use crate::sdp::{self, Common, Numbers, SdpError};
 use crate::server::{self, CONNECTS_WITHIN, SeatEvent, Server};
 use crate::turns;
@@ -55,6 +56,8 @@ struct Seat {
     player: Arc<str>,
     /// Since when its connection is up.
     up: Option<Instant>,
+    /// When it last said how it fares.
+    reported: Option<Instant>,
     /// Its place among all viewers.
     place: Arc<Place>,
 }
@@ -153,6 +156,7 @@ impl Audience {
                 ears: Vec::new(),
                 player,
                 up: None,
+                reported: None,
                 place: Arc::new(place),
             };
             match &wish {
@@ -247,6 +251,17 @@ impl Audience {
     /// Whether there is such a viewer, or the answer that there is none.
     pub fn is_seated(&self, session: &str, viewer: &str) -> Result<(), EgressError> {
         self.seat(session, viewer).map(drop)
+    }
+
+    /// A viewer says how it fares. Gives how long it has to wait if that is too soon after the last time.
+    pub fn reports(&self, session: &str, viewer: &str) -> Result<Option<Duration>, EgressError> {
+        let mut viewers = self.viewers();
+        let seat = viewers.get_mut(session, viewer).ok_or(EgressError::UnknownViewer)?;
+        let wait = seat.reported.and_then(|at| reports::EVERY.checked_sub(at.elapsed()));
+        if wait.is_none() {
+            seat.reported = Some(Instant::now());
+        }
+        Ok(wait)
     }
 
     /// How often a viewer has restarted ICE.
