@@ -36,6 +36,7 @@ pub mod rtp;
 pub mod sdp;
 pub mod server;
 pub mod state;
+pub mod turns;
 pub mod view;
 pub mod viewers;
 pub mod whep;

@@ -91,10 +91,7 @@ async fn begin(
     headers: HeaderMap,
     body: Bytes,
 ) -> Result<Response, Failed> {
-    let elsewhere = async || {
-        let outcome = egress.redirector().find_other(&session, query.as_deref(), &headers).await;
-        node::watch::elsewhere(&outcome, &session)
-    };
+    let elsewhere = async || egress.redirector().send_on(&session, query.as_deref(), &headers).await;
     if let Err(error) = egress.shown(&session) {
         let is_elsewhere = matches!(error, EgressError::UnknownSession(_));
         let other = if is_elsewhere { elsewhere().await } else { None };
@@ -118,6 +115,9 @@ async fn begin(
             return Ok(other.unwrap_or_else(|| refused.into_response()));
         }
     };
+    if let Err(refused) = egress.capacity().turn(client, &place).await {
+        return Ok(refused.into_response());
+    }
     let player = headers.get(header::USER_AGENT).and_then(|player| player.to_str().ok()).unwrap_or_default();
     let Reply { viewer, sdp, counters } =
         egress.watch(&session, offer.map(str::as_bytes), player, place).await?;

@@ -16,18 +16,14 @@ const API: u16 = 7083;
 const MEDIA: [u16; 2] = [5012, 5014];
 
 /// `egress-2`, beside that of the world.
-fn second(lab: &Lab) -> Process {
-    start_egress_at(
-        lab,
-        By::Native,
-        API,
-        &[
-            ("NODE_ID", "egress-2"),
-            ("RTP_AUDIO_PORT", "5012"),
-            ("RTP_VIDEO_PORT", "5014"),
-            ("MEDIA_PORT", "7085"),
-        ],
-    )
+fn second(lab: &Lab, env: &[(&str, &str)]) -> Process {
+    let own = [
+        ("NODE_ID", "egress-2"),
+        ("RTP_AUDIO_PORT", "5012"),
+        ("RTP_VIDEO_PORT", "5014"),
+        ("MEDIA_PORT", "7085"),
+    ];
+    start_egress_at(lab, By::Native, API, &[&own, env].concat())
 }
 
 /// JSON of a request at an egress.
@@ -40,9 +36,9 @@ fn ask(lab: &Lab, port: u16, method: &str, path: &str) -> Value {
 }
 
 /// Two egresses that have the session, with media.
-fn two(lab: &Lab) -> (World<'_>, Process, [Process; 2]) {
-    let world = World::start_by(lab, By::Native, &[]);
-    let other = second(lab);
+fn two<'lab>(lab: &'lab Lab, env: &[(&str, &str)]) -> (World<'lab>, Process, [Process; 2]) {
+    let world = World::start_by(lab, By::Native, env);
+    let other = second(lab, env);
     world.session("show", 4001, SSRCS);
     let sending = world.broadcast_to(&[[5002, 5004], MEDIA], SSRCS);
     for port in [7073, API] {
@@ -54,7 +50,7 @@ fn two(lab: &Lab) -> (World<'_>, Process, [Process; 2]) {
 #[test]
 fn the_page_goes_on_elsewhere_without_a_reload() {
     let lab = lab();
-    let (world, other, _sending) = two(&lab);
+    let (world, other, _sending) = two(&lab, &[]);
     let browser = browser(&lab);
     browser.open("http://10.77.0.1:7073/?id=show").unwrap();
     world.until("frames", || seen(&browser, "framesDecoded") > 20.0);
@@ -101,7 +97,7 @@ fn the_page_goes_on_elsewhere_without_a_reload() {
 #[test]
 fn players_of_others_and_newcomers_are_sent_on() {
     let lab = lab();
-    let (world, _other, _sending) = two(&lab);
+    let (world, _other, _sending) = two(&lab, &[]);
     let (status, head, _) = world.request("POST", "/whep/endpoint/show", &[], "");
     assert_eq!(status, 201, "{head}");
     let events = format!("{}/events?only=reconnect", resource(&head));
@@ -135,4 +131,35 @@ fn players_of_others_and_newcomers_are_sent_on() {
     world.until("all know", || entry().contains("\"status\":\"drained\""));
     ask(&lab, 7073, "DELETE", "/drain");
     assert_eq!(world.request("POST", "/whep/endpoint/show", &[], "").0, 201);
+}
+
+/// Another port is another origin, and a browser takes no token there by itself.
+#[test]
+fn a_page_with_a_token_is_sent_on_with_it() {
+    let lab = lab();
+    let (world, _other, _sending) = two(&lab, &[("WHEP_TOKEN", "viewers")]);
+    let browser = browser(&lab);
+    browser.open("http://10.77.0.1:7083/").unwrap();
+    assert_eq!(ask(&lab, 7073, "POST", "/drain")["state"], json!("draining"));
+    // What a page of any origin can do by itself.
+    let player = |token: &str| {
+        let script = format!(
+            "const peer = new RTCPeerConnection();
+            peer.addTransceiver('video', {{ direction: 'recvonly' }});
+            const {{ sdp }} = await peer.createOffer();
+            peer.close();
+            const headers = {{ 'Content-Type': 'application/sdp', {token} }};
+            const answer = await fetch('http://10.77.0.1:7073/watch/show', {{ method: 'POST', headers, body: sdp }});
+            return [answer.status, answer.url, answer.headers.get('Location') !== null];"
+        );
+        browser.run(&format!("return (async () => {{ {script} }})()")).unwrap()
+    };
+    let there = "http://10.77.0.1:7083/whep/endpoint/show";
+    world.until("it is sent there", || player("")[1] == json!(there));
+    assert_eq!(player(""), json!([401, there, false]), "and asked for a token, which a page can read");
+    assert_eq!(player("Authorization: 'Bearer viewers'"), json!([401, there, false]), "it was left behind");
+
+    browser.open("http://10.77.0.1:7073/?id=show#token=viewers").unwrap();
+    world.until("frames", || seen(&browser, "framesDecoded") > 5.0);
+    assert_eq!(ask(&lab, API, "GET", "/status")["viewers"]["connected"], json!(1));
 }

@@ -25,6 +25,7 @@ use crate::moves::Viewer;
 use crate::reports;
 use crate::sdp::{self, Common, Numbers, SdpError};
 use crate::server::{self, CONNECTS_WITHIN, SeatEvent, Server};
+use crate::turns;
 use crate::viewers::Viewers;
 
 /// A counter-offer is answered at once, or by a player that knows no counter-offers never: a seat is held for it.
@@ -353,10 +354,18 @@ impl Audience {
     ) {
         let began = tokio::time::Instant::now();
         let (answered_by, up_by) = (began + answers_within, began + CONNECTS_WITHIN);
-        let (mut asked, mut up, mut joined) = (false, false, None);
+        let passes_at = began + turns::LASTS;
+        let (mut passed, mut asked, mut up, mut joined) = (false, false, false, None);
         loop {
             let event = tokio::select! {
                 event = events.next() => event,
+                () = tokio::time::sleep_until(passes_at), if !passed => {
+                    passed = true;
+                    if let Some(seat) = self.viewers().get_mut(&mountpoint.session, &viewer) {
+                        seat.place.passes();
+                    }
+                    continue;
+                }
                 () = tokio::time::sleep_until(answered_by), if !asked => {
                     asked = true;
                     let waits = |seat: Seat| seat.waits;

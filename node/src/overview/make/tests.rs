@@ -39,7 +39,13 @@ fn entry(node_type: NodeType, id: &str, parent: Option<&str>) -> Entry {
 
 fn registration(kind: NodeType) -> RegistrationFacts {
     let status = "active".to_owned();
-    RegistrationFacts { node_type: Some(kind), tree_id: Some("tree-1".to_owned()), status }
+    RegistrationFacts {
+        node_type: Some(kind),
+        tree_id: Some("tree-1".to_owned()),
+        status,
+        host: Some("10.0.0.1".to_owned()),
+        port: Some(7071),
+    }
 }
 
 const TREE: &str = "injection i
