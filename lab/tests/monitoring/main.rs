@@ -2,5 +2,6 @@
 //! time runs faster.
 #![allow(clippy::unwrap_used, reason = "a test's helpers fail like the test")]
 
+mod every_panel_shows_something;
 mod the_documents_queries_work;
 mod the_right_alerts_reach_people;
