@@ -68,10 +68,7 @@ impl Part {
 
     /// Its tests have names that one can choose from.
     fn has_names(self) -> bool {
-        matches!(
-            self,
-            Part::Unit | Part::Kernel | Part::Net | Part::Media | Part::Browser | Part::Monitoring
-        )
+        matches!(self, Part::Unit | Part::Kernel | Part::Net | Part::Media | Part::Browser | Part::Monitoring)
     }
 
     /// Needs neither the nodes nor clients, and so no GStreamer.
@@ -164,10 +161,10 @@ pub fn run(parts: &[Part], only: &[String]) -> Result<()> {
                 trials::run("unit tests", Priority::Ordinary, &suite.tests(&programs, only))
             }),
             Part::Kernel => first(suite, "kernel tests", &["kernel"], only),
-            Part::Net => net(suite, only),
+            Part::Net => together(suite, "namespace tests", "net", NET_BESIDE, only),
             Part::Bench => first(suite, "the benchmark", &["a_benchmark_runs"], only),
             Part::Media => media(suite, only),
-            Part::Browser => first(suite, "browser tests", &["browser"], only),
+            Part::Browser => together(suite, "browser tests", "browser", MEDIA_BESIDE, only),
             Part::VmQuick => run::vm(true),
             Part::Vm => run::vm(false),
             Part::Monitoring => first(suite, "monitoring tests", &["monitoring"], only),
@@ -223,33 +220,31 @@ fn first(suite: Suite, what: &str, programs: &[&str], only: &[String]) -> Result
     trials::run(what, Priority::First, &suite.tests(&suite::named(programs), &told))
 }
 
-/// Forwarding between namespaces. Most of it waits for the relay's own clocks, and each test has namespaces of its own; some by name are
-/// run as one would by hand.
-fn net(suite: Suite, only: &[String]) -> Result<()> {
+/// Tests that mostly wait, for the relay's own clocks or for other programs; some by name are run as one would by hand.
+fn together(suite: Suite, what: &str, program: &str, at_once: usize, only: &[String]) -> Result<()> {
     match only.is_empty() {
-        true => beside(suite, "namespace tests", &["net"], NET_BESIDE),
-        false => first(suite, "namespace tests", &["net"], only),
+        true => beside(suite, what, &[program], at_once),
+        false => first(suite, what, &[program], only),
     }
 }
 
-/// A broadcast and its ends. Tests of the ends alone wait for other programs, and little of it takes a CPU; some by name are run as one
-/// would by hand.
+/// A broadcast and its ends: their tests wait for other programs, and little of it takes a CPU. Some by name are run as one would by hand.
 fn media(suite: Suite, only: &[String]) -> Result<()> {
     let (ends, whole) = (["broadcast", "chain"], ["media", "narrow_ways"]);
     match only.is_empty() {
-        true => beside(suite, "tests of the ends", &ends, ENDS_BESIDE).and(first(
+        true => beside(suite, "tests of the ends", &ends, MEDIA_BESIDE).and(beside(
             suite,
             "media tests",
             &whole,
-            &[],
+            MEDIA_BESIDE,
         )),
         false => first(suite, "media tests", &[ends, whole].concat(), only),
     }
 }
 
-/// So many tests that mostly wait run beside each other: of the relay, and of the ends, where browsers and encoders take a CPU.
+/// So many tests that mostly wait run beside each other: of the relay, and of broadcasts, where browsers and encoders take a CPU.
 const NET_BESIDE: usize = 4;
-const ENDS_BESIDE: usize = 2;
+const MEDIA_BESIDE: usize = 2;
 
 /// The same, some tests beside each other: each has network namespaces of its own. One that fails is judged by how it fares alone.
 fn beside(suite: Suite, what: &str, programs: &[&str], at_once: usize) -> Result<()> {

@@ -384,10 +384,9 @@ impl Audience {
         let began = tokio::time::Instant::now();
         let (answered_by, up_by) = (began + answers_within, began + CONNECTS_WITHIN);
         let passes_at = began + turns::LASTS;
-        let (mut passed, mut asked, mut up, mut joined, mut is_told) = (false, false, false, None, false);
-        let mut told_by = began;
+        let (mut passed, mut asked, mut up, mut joined) = (false, false, false, None);
+        let (mut outcome, mut told_by, mut is_told) = (Outcome::Left, began, false);
         let late = |why: &str| Some(SeatEvent::Gone(why.to_owned()));
-        let mut outcome = Outcome::Left;
         loop {
             let event = tokio::select! {
                 event = events.next() => event,
