@@ -322,3 +322,18 @@ fn any_graph_can_be_drawn() {
         }
     }
 }
+
+#[test]
+fn numbers_that_nothing_can_count_to_are_shown_all_the_same() {
+    let mut facts = facts(TREE);
+    for id in ["i", "r1", "e1"] {
+        with(&mut facts, id, |entry| {
+            entry.flow = Some(Flow { ms: 0, packets: u64::MAX, bytes: u64::MAX, lost: u64::MAX });
+            (entry.viewers, entry.max_viewers) = (u32::MAX, u32::MAX);
+        });
+    }
+    let overview = make(&facts);
+    assert_eq!(overview.viewers, 3 * u64::from(u32::MAX));
+    assert!(overview.edges.iter().all(|edge| edge.loss.is_none_or(|loss| (0.0..=1.0).contains(&loss))));
+    assert!(serde_json::to_string(&overview).is_ok_and(|text| !text.contains("null")));
+}
