@@ -288,7 +288,7 @@ fn run(seed: u64, is_undone: bool) {
         // The sibling goes that was to take them.
         if random.below(60) == 0 && !pulled {
             pulled = true;
-            world.dead.insert("t".to_owned());
+            world.dead.insert("s".to_owned());
         }
         let mut sight = world.sight();
         if step < undone_at {
