@@ -5,7 +5,7 @@
 //! - [`lifecycle`]: whether media can reach this node, and what becomes of everything in the order in which it happens.
 //! - [`mountpoints`]: what is wanted and what there is become steps; [`portpool`]: their ports.
 //! - [`activity`]: whether media really arrives; [`viewers`]: who really watches; [`notices`]: what they are told.
-//! - [`capacity`]: how many may watch, join and listen; [`quality`]: how they fare.
+//! - [`capacity`]: how many may watch, join and listen; [`turns`]: who is answered when; [`quality`]: how they fare.
 //! - [`view`]: what HTTP shows; [`rtp`], [`sdp`]: formats.
 //!
 //! Shells:
