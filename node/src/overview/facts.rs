@@ -1,6 +1,7 @@
 //! What Redis says of a tree, as it was read.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
 
 use crate::directory::Entry;
 use crate::record::NodeType;
@@ -48,6 +49,8 @@ pub struct RegistrationFacts {
     pub tree_id: Option<String>,
     /// `active`, or why not.
     pub status: String,
+    /// For how long nobody has heard of it, if that is known.
+    pub unheard: Option<Duration>,
 }
 
 /// A session.
