@@ -8,13 +8,15 @@
 //! - `peers`: the same of the others, as far as they can change at all;
 //! - `daemon`: what the daemon takes of CPU and memory, and how fast it carries out many changes;
 //! - `media`: a broadcast from WHIP to WHEP: first picture, glass to glass, CPU of each node;
-//! - `viewers`: what a viewer costs, at our egress and at others; into a page of its own, docs/capacity.md.
+//! - `viewers`: what a viewer costs, at our egress and at others; into a page of its own, docs/capacity.md;
+//! - `dashboards`: nothing; it draws the rows of Grafana's dashboards as a real tree fills them, for docs/monitoring.md.
 
 mod changes;
 mod contestant;
 mod copier;
 mod cost;
 mod daemon;
+mod dashboards;
 mod fanout;
 mod figures;
 mod frame;
@@ -46,14 +48,14 @@ use anyhow::{Context, Result, bail};
 use fanout::Cell;
 use frame::Frame;
 use lab::Lab;
-use lab::relay::{BAD_CONFIGURATION, Mode};
+use lab::relay::{BAD_CONFIGURATION, Mode, workspace};
 
 use machine::{Cpus, Machine};
 use report::Report;
 use stage::Stage;
 use viewers::Server;
 
-const USAGE: &str = "usage: bench [fanout|latency|growth|spread|changes|peers|daemon|media|all]…|viewers [--mode xdp|tc|userspace] [--quick] [--only NAME,…] \
+const USAGE: &str = "usage: bench [fanout|latency|growth|spread|changes|peers|daemon|media|all]…|viewers|dashboards [--mode xdp|tc|userspace] [--quick] [--only NAME,…] \
                      [--cells LENGTHxCHILDREN,…] [--viewers NUMBER,…] [--costs] [--json FILE] [--write DOCS]";
 
 /// What is measured.
@@ -68,6 +70,7 @@ enum Subject {
     Daemon,
     Media,
     Viewers,
+    Dashboards,
 }
 
 impl Subject {
@@ -150,6 +153,7 @@ fn options(mut arguments: impl Iterator<Item = String>) -> Result<Options> {
             "daemon" => options.subjects.push(Subject::Daemon),
             "media" => options.subjects.push(Subject::Media),
             "viewers" => options.subjects.push(Subject::Viewers),
+            "dashboards" => options.subjects.push(Subject::Dashboards),
             "all" => options.subjects.extend(Subject::ALL),
             "--quick" => options.quick = true,
             "--only" => {
@@ -179,8 +183,9 @@ fn options(mut arguments: impl Iterator<Item = String>) -> Result<Options> {
         }
     }
     let viewers = options.subjects.contains(&Subject::Viewers);
-    if viewers && options.subjects.len() > 1 {
-        bail!("viewers are measured by themselves");
+    let alone = |subject| options.subjects.contains(&subject) && options.subjects.len() > 1;
+    if alone(Subject::Viewers) || alone(Subject::Dashboards) {
+        bail!("viewers and dashboards go by themselves");
     }
     let known =
         |name: &str| if viewers { Server::called(name).is_some() } else { contestant::named(name).is_some() };
@@ -204,6 +209,9 @@ fn run(options: &Options) -> Result<()> {
     lab::interrupt::catch()?;
     if options.subjects == [Subject::Viewers] {
         return of_viewers(options);
+    }
+    if options.subjects == [Subject::Dashboards] {
+        return of_dashboards(options);
     }
     let began = Instant::now();
     let machine = Machine::describe()?;
@@ -231,7 +239,8 @@ fn run(options: &Options) -> Result<()> {
             Subject::Peers => report.add("peers", peers::run(options.quick))?,
             Subject::Daemon => report.add("daemon", daemon::run(mode, options.quick))?,
             Subject::Media => report.add("media", media::run(mode, options.quick))?,
-            Subject::Fanout | Subject::Latency | Subject::Growth | Subject::Viewers => {}
+            Subject::Fanout | Subject::Latency | Subject::Growth => {}
+            Subject::Viewers | Subject::Dashboards => {}
         }
     }
     report.seconds = began.elapsed().as_secs_f64();
@@ -254,6 +263,12 @@ fn of_viewers(options: &Options) -> Result<()> {
         fs::write(file, results.json()).with_context(|| format!("writing {}", file.display()))?;
     }
     options.write.as_deref().map_or(Ok(()), |docs| results.write(docs))
+}
+
+/// `dashboards`: into the documents, or where they can be looked at.
+fn of_dashboards(options: &Options) -> Result<()> {
+    let docs = options.write.clone().unwrap_or_else(|| workspace().join("target"));
+    dashboards::run(options.quick, &docs.join("monitoring")).context("drawing dashboards")
 }
 
 /// In which modes changes are measured, and what the figures are called.

@@ -2,12 +2,14 @@
 
 use std::fmt;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use node::http::{Busy, Client, NoShare, Rate, Rates, Share, Shares};
+
+use crate::turns::{self, Turn, Turns};
 
 /// When a node is full of viewers, one of them has to leave first.
 const FULL_FOR: Duration = Duration::from_secs(9);
@@ -36,6 +38,8 @@ pub enum Limit {
     Viewers,
     /// `max-joining`.
     Joining,
+    /// A turn did not come within [`turns::WAIT`].
+    Waiting,
     /// `max-client-joining`.
     ClientJoining,
     /// `max-client-joins`.
@@ -48,9 +52,10 @@ pub enum Limit {
 
 impl Limit {
     /// All of them.
-    pub const ALL: [Limit; 6] = [
+    pub const ALL: [Limit; 7] = [
         Limit::Viewers,
         Limit::Joining,
+        Limit::Waiting,
         Limit::ClientJoining,
         Limit::ClientJoins,
         Limit::Events,
@@ -62,6 +67,7 @@ impl Limit {
         match self {
             Limit::Viewers => "viewers",
             Limit::Joining => "joining",
+            Limit::Waiting => "waiting",
             Limit::ClientJoining => "client_joining",
             Limit::ClientJoins => "client_joins",
             Limit::Events => "events",
@@ -73,6 +79,7 @@ impl Limit {
         match self {
             Limit::Viewers => "this node is full (max-viewers)",
             Limit::Joining => "too many join at once (max-joining)",
+            Limit::Waiting => "more join than this node gets done: it would have taken more than 10 s",
             Limit::ClientJoining => "too many join from this address at once (max-client-joining)",
             Limit::ClientJoins => "too many joins from this address (max-client-joins)",
             Limit::Events => "too many listen for events (max-events)",
@@ -83,7 +90,9 @@ impl Limit {
     /// Whether it is one client that wants too much, or all together.
     fn status(self) -> StatusCode {
         match self {
-            Limit::Viewers | Limit::Joining | Limit::Events => StatusCode::SERVICE_UNAVAILABLE,
+            Limit::Viewers | Limit::Joining | Limit::Waiting | Limit::Events => {
+                StatusCode::SERVICE_UNAVAILABLE
+            }
             Limit::ClientJoining | Limit::ClientJoins | Limit::ClientEvents => StatusCode::TOO_MANY_REQUESTS,
         }
     }
@@ -111,6 +120,7 @@ pub struct Capacity {
     viewers: AtomicUsize,
     joining: Arc<Shares>,
     joins: Rates,
+    turns: Turns,
     events: Arc<Shares>,
     refused: [AtomicU64; Limit::ALL.len()],
 }
@@ -122,6 +132,7 @@ impl Capacity {
             viewers: AtomicUsize::new(0),
             joining: Shares::new(most.joining, most.client_joining),
             joins: Rates::new(most.client_joins),
+            turns: Turns::of_this_machine(),
             events: Shares::new(most.events, most.client_events),
             refused: Default::default(),
             most,
@@ -140,13 +151,20 @@ impl Capacity {
         self.viewers
             .fetch_update(Ordering::AcqRel, Ordering::Acquire, more)
             .map_err(|_| self.refuse(Limit::Viewers, FULL_FOR))?;
-        let place = Place { capacity: self.clone(), joining: Mutex::default() };
+        let place = Place { capacity: self.clone(), joining: Mutex::default(), turn: Mutex::default() };
         let share = self.joining.take(client).map_err(|full| {
             let limit = if full == NoShare::All { Limit::Joining } else { Limit::ClientJoining };
             self.refuse(limit, Duration::ZERO)
         })?;
-        *place.joining.lock().unwrap_or_else(PoisonError::into_inner) = Some(share);
+        *locked(&place.joining) = Some(share);
         Ok(place)
+    }
+
+    /// Waits until it is this viewer's turn to be answered.
+    pub async fn turn(&self, client: Client, place: &Place) -> Result<(), Refused> {
+        let turn = self.turns.wait(client).await.ok_or_else(|| self.refuse(Limit::Waiting, turns::WAIT))?;
+        *locked(&place.turn) = Some(turn);
+        Ok(())
     }
 
     /// A connection for events.
@@ -188,12 +206,20 @@ pub struct Place {
     capacity: Arc<Capacity>,
     /// Until its connection is up.
     joining: Mutex<Option<Share>>,
+    /// As long, and no longer than [`turns::LASTS`].
+    turn: Mutex<Option<Turn>>,
 }
 
 impl Place {
     /// Its connection is up: it joins no more.
     pub fn joined(&self) {
-        self.joining.lock().unwrap_or_else(PoisonError::into_inner).take();
+        self.passes();
+        locked(&self.joining).take();
+    }
+
+    /// It is the next one's turn.
+    pub fn passes(&self) {
+        locked(&self.turn).take();
     }
 }
 
@@ -207,6 +233,10 @@ impl Drop for Place {
     fn drop(&mut self) {
         self.capacity.viewers.fetch_sub(1, Ordering::AcqRel);
     }
+}
+
+fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 #[cfg(test)]
@@ -245,7 +275,7 @@ mod tests {
         assert_eq!(capacity.view().joining, 3);
         drop((first, fourth));
         assert!(capacity.viewer(other).is_ok());
-        assert_eq!(capacity.view().refused, [1, 1, 1, 0, 0, 0]);
+        assert_eq!(capacity.view().refused, [1, 1, 0, 1, 0, 0, 0]);
         let used = capacity.viewers.load(Ordering::Relaxed);
         assert_eq!(used, 2, "who was refused has no place");
     }

@@ -7,9 +7,11 @@
 //! Whoever asked before a keyframe began to come has what he needs, and his request goes no further: the one second that all
 //! share is kept for the next viewer.
 
+mod waits;
+
 use std::net::{IpAddr, SocketAddr};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use node::keyframe::{self, Limiter};
@@ -20,6 +22,8 @@ use tokio::sync::mpsc;
 
 use crate::pipeline::Lane;
 
+pub use waits::{Picture, View, Waits};
+
 /// Largest packet that is read.
 const MTU: usize = 1500;
 
@@ -28,6 +32,7 @@ pub struct Keyframes {
     asks: mpsc::UnboundedSender<Request>,
     asked: AtomicU64,
     sent: AtomicU64,
+    waits: Mutex<Waits>,
     /// Where times count from, those of keyframes among them.
     epoch: Instant,
 }
@@ -79,18 +84,23 @@ impl Ways {
 }
 
 impl Keyframes {
-    /// Begins. `video`: knows who sends what, and counts its times from `epoch`.
-    pub fn start(sockets: Sockets, video: Arc<Lane>, epoch: Instant) -> std::io::Result<Arc<Keyframes>> {
+    /// Begins. `video`: knows who sends what, and counts its times from `epoch`, as `audio` does.
+    pub fn start(
+        sockets: Sockets,
+        audio: Arc<Lane>,
+        video: Arc<Lane>,
+        epoch: Instant,
+    ) -> std::io::Result<Arc<Keyframes>> {
         let media = UdpSocket::from_std(video.socket()?)?;
         let (asks, asked) = mpsc::unbounded_channel();
-        let keyframes =
-            Arc::new(Keyframes { asks, asked: AtomicU64::new(0), sent: AtomicU64::new(0), epoch });
-        let Sockets { audio, video: rtcp } = sockets;
-        tokio::spawn(drain(Arc::new(audio)));
-        let rtcp = Arc::new(rtcp);
+        let (counts, waits) = ([AtomicU64::new(0), AtomicU64::new(0)], Mutex::default());
+        let [asked_for, sent] = counts;
+        let keyframes = Arc::new(Keyframes { asks, asked: asked_for, sent, waits, epoch });
+        tokio::spawn(drain(Arc::new(sockets.audio), audio));
+        let rtcp = Arc::new(sockets.video);
         let ways = Ways { rtcp: rtcp.clone(), media };
-        tokio::spawn(keyframes.clone().pass_on(asked, ways, video));
-        tokio::spawn(drain(rtcp));
+        tokio::spawn(keyframes.clone().pass_on(asked, ways, video.clone()));
+        tokio::spawn(drain(rtcp, video));
         Ok(keyframes)
     }
 
@@ -115,6 +125,20 @@ impl Keyframes {
         (self.asked.load(Ordering::Relaxed), self.sent.load(Ordering::Relaxed))
     }
 
+    /// Looks which keyframes have come that were asked for. `of`: what is known of a stream.
+    pub fn look(&self, of: impl Fn(Ssrc) -> Option<Picture>) {
+        self.waits().look(self.now(), of);
+    }
+
+    /// What is waited for.
+    pub fn waiting(&self) -> View {
+        self.waits().view()
+    }
+
+    fn waits(&self) -> MutexGuard<'_, Waits> {
+        self.waits.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     /// Sends PLIs up the tree, one a second for each stream at most.
     async fn pass_on(
         self: Arc<Self>,
@@ -133,6 +157,9 @@ impl Keyframes {
                     Some(Request { ssrc, since }) => {
                         let served = keyframe(ssrc).is_some_and(|at| at > since);
                         tracing::debug!(served, "SSRC {ssrc}: a keyframe is wanted");
+                        if !served {
+                            self.waits().asked(ssrc, since);
+                        }
                         (!served && limiter.ask(ssrc, epoch.elapsed())).then_some(ssrc).into_iter().collect()
                     }
                     None => return,
@@ -170,10 +197,12 @@ impl Keyframes {
     }
 }
 
-/// Takes what comes to our RTCP ports; nothing of it is needed.
-async fn drain(socket: Arc<UdpSocket>) {
+/// Takes what comes to our RTCP ports; nothing of it is needed, but that it came from the parent.
+async fn drain(socket: Arc<UdpSocket>, lane: Arc<Lane>) {
     let mut packet = [0; MTU];
     loop {
-        let _ = socket.recv_from(&mut packet).await;
+        if let Ok((_, from)) = socket.recv_from(&mut packet).await {
+            lane.came_beside(from);
+        }
     }
 }

@@ -1,21 +1,36 @@
 //! `GET /metrics`: one look at everything becomes Prometheus' text. All of them are in docs/contract.md,
 //! *Metrics*.
 
+mod sessions;
+
 use node::media::Kind;
-use node::metrics::{Scrape, flag};
+use node::metrics::{Scrape, Standing, flag};
 use prometheus::Result;
 
 use crate::capacity::Limit;
 use crate::quality::Sums;
 use crate::view::Sample;
 
+/// Media that goes nowhere, as `dropped` in `/status` names it; and what is none.
+const DROPPED: [&str; 2] = ["unknown_ssrc", "stranger"];
+const IGNORED: [&str; 3] = ["short", "not_rtp", "rtcp"];
+
 /// The text of a scrape.
 pub fn text(sample: &Sample) -> Result<String> {
     let status = &sample.status;
     let scrape = Scrape::new("egress", &status.tree_id, &status.node_id)?;
+    scrape.standing(&Standing {
+        healthy: status.healthy,
+        draining: status.drain.is_some(),
+        topology: &status.topology,
+        redis: status.redis.as_ref(),
+        taken: sample.taken.clone(),
+    })?;
     viewers(&scrape, sample)?;
+    sessions::sessions(&scrape, sample)?;
     ports(&scrape, sample)?;
     quality(&scrape, sample)?;
+    page(&scrape, sample)?;
     media(&scrape, sample)?;
     node(&scrape, sample)?;
     scrape.doors(sample.admissions, sample.told)?;
@@ -32,15 +47,19 @@ fn viewers(scrape: &Scrape, sample: &Sample) -> Result<()> {
         "Mountpoints that RTP arrives for.",
         status.mountpoints.active as f64,
     )?;
-    let viewers = sample.mountpoints.iter().map(|mountpoint| {
-        let viewers = mountpoint.more.as_ref().map_or(0, |more| more.viewers);
-        ([mountpoint.session_id.as_str()], viewers as f64)
-    });
-    scrape.gauge("active_viewers", "Viewers whose connection is up.", ["session_id"], viewers)?;
     scrape.one_counter(
         "viewers_total",
         "Viewers whose connection has been up.",
         status.viewers.served as f64,
+    )?;
+    let [taken, most] = sample.places.map(|places| places as f64);
+    scrape.one_gauge("max_viewers", "Places for viewers.", most)?;
+    scrape.one_gauge("viewer_places_taken", "Places that are taken, by viewers that join too.", taken)?;
+    scrape.gauge(
+        "viewers_in_the_dark",
+        "Viewers who are connected, and have been sent nothing for more than a second.",
+        ["why"],
+        [(["nothing_comes"], sample.dark.nothing_comes as f64), (["not_sent"], sample.dark.not_sent as f64)],
     )?;
     let capacity = &sample.capacity;
     scrape.one_gauge(
@@ -105,6 +124,21 @@ fn quality(scrape: &Scrape, sample: &Sample) -> Result<()> {
     Ok(())
 }
 
+/// What our own page says, whatever serves it.
+fn page(scrape: &Scrape, sample: &Sample) -> Result<()> {
+    let reports = &sample.reports;
+    let [taken, refused] = reports.counts().map(|count| count as f64);
+    scrape.counter(
+        "page_reports_total",
+        "Reports of pages on how they fare.",
+        ["result"],
+        [(["taken"], taken), (["refused"], refused)],
+    )?;
+    let help = "How often pictures froze, as pages report.";
+    scrape.one_counter("page_freezes_total", help, reports.freezes() as f64)?;
+    reports.histograms().into_iter().try_for_each(|histogram| scrape.add(histogram.clone()))
+}
+
 fn media(scrape: &Scrape, sample: &Sample) -> Result<()> {
     let received = |of: fn(&(u64, u64)) -> u64| {
         Kind::BOTH.into_iter().zip(&sample.received).map(move |(kind, pair)| ([kind.name()], of(pair) as f64))
@@ -122,45 +156,44 @@ fn media(scrape: &Scrape, sample: &Sample) -> Result<()> {
         stream,
         received(|pair| pair.1),
     )?;
-    let dropped = sample.status.dropped.iter().flat_map(|(kind, reasons)| {
-        reasons.iter().map(move |(reason, count)| ([*kind, *reason], *count as f64))
-    });
-    scrape.counter(
-        "packets_dropped_total",
-        "Packets on an RTP port that go nowhere, by reason.",
-        ["stream_type", "reason"],
-        dropped,
-    )?;
-    let of = |count: [u64; 2]| Kind::BOTH.into_iter().zip(count);
-    let sessions: Vec<(&str, [u64; 2], [u64; 2])> = sample
-        .mountpoints
-        .iter()
-        .filter_map(|mountpoint| {
-            let more = mountpoint.more.as_ref()?;
-            Some((mountpoint.session_id.as_str(), more.packets, more.republished))
+    let of = |reasons: &'static [&'static str]| {
+        sample.status.dropped.iter().flat_map(move |(kind, counts)| {
+            reasons.iter().filter_map(move |reason| Some(([*kind, *reason], *counts.get(reason)? as f64)))
         })
-        .collect();
-    let labels = ["session_id", "stream_type"];
-    let packets = sessions.iter().flat_map(|(session, packets, _)| {
-        of(*packets).map(move |(kind, n)| ([*session, kind.name()], n as f64))
-    });
-    scrape.counter("session_rtp_packets_received_total", "RTP packets of a session.", labels, packets)?;
-    let anew = sessions
-        .iter()
-        .flat_map(|(session, _, anew)| of(*anew).map(move |(kind, n)| ([*session, kind.name()], n as f64)));
-    scrape.counter("session_republished_total", "How often a stream began anew.", labels, anew)?;
+    };
+    let labels = ["stream_type", "reason"];
+    let help = "RTP packets on an RTP port that go nowhere, by reason.";
+    scrape.counter("packets_dropped_total", help, labels, of(&DROPPED))?;
+    let help = "Packets on an RTP port that are no media, by reason.";
+    scrape.counter("packets_ignored_total", help, labels, of(&IGNORED))?;
+    let overflow = Kind::BOTH.into_iter().zip(sample.overflow);
+    let help = "Packets that the kernel dropped because they were not read in time.";
+    let overflow = overflow.map(|(kind, packets)| ([kind.name()], packets as f64));
+    scrape.counter("receive_overflow_total", help, stream, overflow)?;
+    let buffer = sample.receive_buffer.map(|bytes| ([], bytes as f64));
+    let help = "The smallest receive buffer that the kernel has given for media.";
+    scrape.gauge("receive_buffer_bytes", help, [], buffer)?;
+    keyframes(scrape, sample)
+}
+
+fn keyframes(scrape: &Scrape, sample: &Sample) -> Result<()> {
     let keyframes = &sample.status.keyframes;
     scrape.counter(
         "keyframe_requests_total",
         "Requests for keyframes: asked for, and passed on up the tree.",
         ["state"],
         [(["asked"], keyframes.asked as f64), (["passed_on"], keyframes.passed_on as f64)],
-    )
+    )?;
+    let waiting = &sample.keyframes;
+    let help = "Streams whose keyframe was asked for more than five seconds ago and has not come.";
+    scrape.one_gauge("keyframes_overdue", help, waiting.overdue as f64)?;
+    let help = "How often a keyframe had not come five seconds after it was asked for.";
+    scrape.one_counter("keyframes_missed_total", help, waiting.missed as f64)?;
+    scrape.add(waiting.took.clone())
 }
 
 fn node(scrape: &Scrape, sample: &Sample) -> Result<()> {
     let status = &sample.status;
-    scrape.one_gauge("healthy", "1 when it can do its job.", flag(status.healthy))?;
     scrape.one_gauge("cut_off", "1 while no media can reach it.", flag(status.cut_off))?;
     if let Some(janus) = &status.janus {
         scrape.one_gauge("janus_connected", "1 while there is a Janus.", flag(janus.connected))?;
@@ -174,8 +207,7 @@ fn node(scrape: &Scrape, sample: &Sample) -> Result<()> {
             (["audio"], status.gstreamer.audio_restarts as f64),
             (["video"], status.gstreamer.video_restarts as f64),
         ],
-    )?;
-    scrape.gauge("build_info", "Always 1.", ["version"], [([env!("CARGO_PKG_VERSION")], 1.0)])
+    )
 }
 
 #[cfg(test)]
@@ -189,12 +221,16 @@ mod tests {
     use node::http::Taken;
     use node::media::{Ssrc, VideoCodec};
     use node::topology::TopologyView;
+    use node::tree::RedisView;
     use node::view::Gstreamer;
     use node::webhook::Told;
 
     use super::*;
+    use crate::keyframes::Waits;
     use crate::portpool::PortPool;
     use crate::quality::Quality;
+    use crate::reports::Reports;
+    use crate::state::Dark;
     use crate::view::{
         Counted, Details, JanusView, Keyframes, MountpointView, NativeView, Network, Status, Watching,
     };
@@ -229,8 +265,8 @@ mod tests {
             network: Network { host: None, port: 7073, audio_port: 5002, video_port: 5004 },
             standing: "attached",
             cut_off: false,
-            topology: TopologyView::default(),
-            redis: None,
+            topology: TopologyView { parent: Some("relay-1".to_owned()), ..TopologyView::default() },
+            redis: Some(RedisView { looked: Some(std::time::Instant::now()), ..RedisView::default() }),
             gstreamer: Gstreamer {
                 audio_running: true,
                 video_running: true,
@@ -244,7 +280,10 @@ mod tests {
             viewers: Watching { connected: 1, connecting: 0, served: 1 },
             port_pool: Some(PortPool::new(6000, 100).unwrap().view()),
             sources: vec!["any".to_owned()],
-            dropped: BTreeMap::from([("audio", BTreeMap::from([("rtcp", 1)]))]),
+            dropped: BTreeMap::from([(
+                "audio",
+                BTreeMap::from([("rtcp", 1), ("stranger", 2), ("overflow", 3)]),
+            )]),
             keyframes: Keyframes { asked: 2, passed_on: 1 },
             drain: None,
             problems: Vec::new(),
@@ -253,6 +292,14 @@ mod tests {
         Sample {
             status,
             mountpoints: vec![mountpoint],
+            counted: vec![[17, 18, 0, 2]],
+            taken: Some(("relay-1".to_owned(), 42)),
+            overflow: [0, 3],
+            receive_buffer: Some(4 << 20),
+            dark: Dark { nothing_comes: 1, not_sent: 2 },
+            keyframes: Waits::default().view(),
+            reports: Reports::default(),
+            places: [2, 300],
             received: [(1, 100), (2, 200)],
             admissions: Counts::default(),
             told: Told::default(),
@@ -262,6 +309,59 @@ mod tests {
             moved: [1, 1],
             redirects: node::watch::Redirects::example(),
         }
+    }
+
+    #[test]
+    fn what_is_no_media_is_not_dropped_and_what_was_counted_before_is_there() {
+        let text = text(&sample()).unwrap();
+        let node = r#"node_id="egress-1""#;
+        for line in [
+            format!(
+                r#"packets_dropped_total{{{node},reason="stranger",stream_type="audio",tree_id="tree-1"}} 2"#
+            ),
+            format!(
+                r#"packets_ignored_total{{{node},reason="rtcp",stream_type="audio",tree_id="tree-1"}} 1"#
+            ),
+            format!(r#"receive_overflow_total{{{node},stream_type="video",tree_id="tree-1"}} 3"#),
+            format!(
+                r#"session_rtp_packets_received_total{{{node},session_id="s",stream_type="video",tree_id="tree-1"}} 18"#
+            ),
+            format!(
+                r#"session_republished_total{{{node},session_id="s",stream_type="video",tree_id="tree-1"}} 2"#
+            ),
+            format!(r#"parent_packets_total{{{node},parent="relay-1",tree_id="tree-1"}} 42"#),
+            format!(r#"viewers_in_the_dark{{{node},tree_id="tree-1",why="not_sent"}} 2"#),
+        ] {
+            let line = format!("media_tree_egress_{line}");
+            assert!(text.lines().any(|found| found == line), "{line} is not in\n{text}");
+        }
+        let dropped =
+            text.lines().filter(|line| line.starts_with("media_tree_egress_packets_dropped_total{"));
+        assert_eq!(dropped.count(), 1, "{text}");
+    }
+
+    #[test]
+    fn only_the_liveliest_sessions_have_series_of_their_own_and_the_sum_of_viewers_is_right() {
+        let mut many = sample();
+        let one = many.mountpoints.remove(0);
+        many.mountpoints = (0..1000)
+            .map(|number| {
+                let more = Details { viewers: number, ..one.more.clone().unwrap() };
+                MountpointView { session_id: format!("s{number}"), more: Some(more), ..one.clone() }
+            })
+            .collect();
+        let text = text(&many).unwrap();
+        let of = |name: &str| {
+            let start = format!("media_tree_egress_{name}{{");
+            text.lines().filter(|line| line.starts_with(&start)).map(str::to_owned).collect::<Vec<_>>()
+        };
+        let viewers = of("active_viewers");
+        let sum: f64 =
+            viewers.iter().map(|line| line.rsplit(' ').next().unwrap().parse::<f64>().unwrap()).sum();
+        assert_eq!((viewers.len(), sum), (129, 999.0 * 500.0));
+        assert!(viewers.iter().any(|line| line.contains("\"s999\"")) && !text.contains("\"s0\""));
+        assert_eq!(of("session_rtp_packets_received_total").len(), 256);
+        assert!(of("sessions_not_shown")[0].ends_with(" 872"));
     }
 
     #[test]

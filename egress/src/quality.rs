@@ -1,7 +1,7 @@
 //! How viewers fare, by what they report: looked at every ten seconds, so that Prometheus has distributions, and operators have
 //! what was so lately and not on average since the join. Without I/O.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use prometheus::{Histogram, HistogramOpts};
@@ -44,6 +44,7 @@ pub struct Sums {
 /// All looks so far.
 pub struct Quality {
     seen: BTreeMap<u64, Seen>,
+    idle: BTreeSet<u64>,
     sums: Sums,
     rtt: Histogram,
     jitter: Histogram,
@@ -65,6 +66,7 @@ impl Default for Quality {
         };
         Quality {
             seen: BTreeMap::new(),
+            idle: BTreeSet::new(),
             sums: Sums::default(),
             rtt: histogram("viewer_rtt_seconds", "Round trip to viewers, each every ten seconds.", &RTT),
             jitter: histogram(
@@ -85,8 +87,12 @@ impl Quality {
     /// All viewers that are up, as they are now, by the number of their seats.
     pub fn look(&mut self, figures: BTreeMap<u64, Figures>, now: Duration) {
         let before = std::mem::take(&mut self.seen);
+        self.idle.clear();
         for (seat, figures) in figures {
             let last = before.get(&seat);
+            if last.is_some_and(|last| last.figures.packets == figures.packets) {
+                self.idle.insert(seat);
+            }
             self.sums.add(&figures, last.map(|seen| &seen.figures));
             let lately = last.and_then(|last| last.until(&figures, now));
             if let Some(lately) = lately {
@@ -105,6 +111,11 @@ impl Quality {
     /// What a viewer had lately; nothing before the second look at it.
     pub fn lately(&self, seat: u64) -> Lately {
         self.seen.get(&seat).map(|seen| seen.lately).unwrap_or_default()
+    }
+
+    /// Seats that were sent nothing between the last two looks.
+    pub fn idle(&self) -> &BTreeSet<u64> {
+        &self.idle
     }
 
     /// Sums until the last look at each.
@@ -162,7 +173,9 @@ mod tests {
         assert_eq!(quality.lately(1), Lately::default());
         look(&mut quality, 10, &[(1, figures(12_000, 5020))]);
         assert_eq!(quality.lately(1), Lately { bitrate: 1_600_000, loss: 0.01 });
+        assert!(quality.idle().is_empty());
         look(&mut quality, 20, &[(1, figures(12_000, 5020))]);
+        assert!(quality.idle().contains(&1));
         assert_eq!(quality.lately(1), Lately::default());
         assert_eq!(quality.lately(2), Lately::default(), "nobody");
         let [rtt, _, loss] = quality.histograms();

@@ -286,6 +286,23 @@ pub struct Sample {
     pub status: Status,
     /// `GET /mountpoints`.
     pub mountpoints: Vec<MountpointView>,
+    /// What the sessions of these have counted, before they had these mountpoints, too: packets of audio, of video; how often each
+    /// began anew.
+    pub counted: Vec<[u64; 4]>,
+    /// Packets that were taken from the parent.
+    pub taken: Option<(String, u64)>,
+    /// Packets that the kernel dropped because they were not read in time: audio, video.
+    pub overflow: [u64; 2],
+    /// Bytes of the smallest receive buffer.
+    pub receive_buffer: Option<usize>,
+    /// Viewers who see nothing.
+    pub dark: crate::state::Dark,
+    /// Keyframes that were asked for.
+    pub keyframes: crate::keyframes::View,
+    /// What our own page says.
+    pub reports: crate::reports::Reports,
+    /// Viewers, those that join included, and the most that there may be.
+    pub places: [usize; 2],
     /// RTP packets and bytes that had a route: audio, video.
     pub received: [(u64, u64); 2],
     /// Who was let in, and who was not.

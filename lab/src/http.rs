@@ -17,7 +17,7 @@ pub struct Response {
     pub status: u16,
     /// Header lines, as they came.
     pub head: String,
-    /// Body; of one that comes in chunks, with the chunks' sizes in it.
+    /// Body.
     pub body: String,
 }
 
@@ -94,20 +94,46 @@ pub fn exchange(mut stream: impl Read + Write, request: &str) -> Result<Response
             length => answer.extend_from_slice(&part[..length]),
         }
     }
-    let answer = String::from_utf8_lossy(&answer);
-    let (head, body) = answer.split_once("\r\n\r\n").context("an answer without an end of its head")?;
+    let end = end_of_head(&answer).context("an answer without an end of its head")?;
+    let (head, body) = (String::from_utf8_lossy(&answer[..end]).into_owned(), &answer[end + 4..]);
     let status = head.split(' ').nth(1).and_then(|status| status.parse().ok()).context("no status code")?;
-    Ok(Response { status, head: head.to_owned(), body: body.to_owned() })
+    let body = match header(&head, "transfer-encoding") {
+        Some("chunked") => String::from_utf8_lossy(&put_together(body)).into_owned(),
+        _ => String::from_utf8_lossy(body).into_owned(),
+    };
+    Ok(Response { status, head, body })
+}
+
+/// The body of one that came in chunks (RFC 9112 section 7.1), as far as it came.
+fn put_together(mut chunks: &[u8]) -> Vec<u8> {
+    let mut body = Vec::new();
+    while let Some(end) = chunks.windows(2).position(|two| two == b"\r\n") {
+        let size =
+            std::str::from_utf8(&chunks[..end]).ok().and_then(|size| usize::from_str_radix(size, 16).ok());
+        let Some(size @ 1..) = size else { break };
+        let rest = &chunks[end + 2..];
+        body.extend_from_slice(&rest[..size.min(rest.len())]);
+        chunks = rest.get(size + 2..).unwrap_or_default();
+    }
+    body
+}
+
+fn end_of_head(answer: &[u8]) -> Option<usize> {
+    answer.windows(4).position(|four| four == b"\r\n\r\n")
+}
+
+fn header<'a>(head: &'a str, wanted: &str) -> Option<&'a str> {
+    head.lines().find_map(|line| {
+        let (name, value) = line.split_once(':')?;
+        name.eq_ignore_ascii_case(wanted).then(|| value.trim())
+    })
 }
 
 /// True when it is as long as it says; not everybody closes the connection because we ask for it.
 fn is_whole(answer: &[u8]) -> bool {
-    let Some(end) = answer.windows(4).position(|four| four == b"\r\n\r\n") else { return false };
+    let Some(end) = end_of_head(answer) else { return false };
     let head = String::from_utf8_lossy(&answer[..end]);
-    let length = head.lines().find_map(|line| {
-        let (name, value) = line.split_once(':')?;
-        name.eq_ignore_ascii_case("content-length").then(|| value.trim().parse::<usize>().ok())?
-    });
+    let length = header(&head, "content-length").and_then(|length| length.parse::<usize>().ok());
     length.is_some_and(|length| answer.len() >= end + 4 + length)
 }
 
@@ -133,6 +159,14 @@ mod tests {
         assert!(!is_whole(b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\na"));
         assert!(is_whole(b"HTTP/1.1 200 OK\r\nContent-Length:2\r\n\r\nab"));
         assert!(!is_whole(b"HTTP/1.1 200 OK\r\n\r\nab"), "until it closes");
+    }
+
+    #[test]
+    fn chunks_are_put_together() {
+        assert_eq!(put_together(b"5\r\nhel\r\n\r\n1\r\n!\r\n0\r\n\r\n"), b"hel\r\n!");
+        assert_eq!(put_together(b"a\r\nas far as"), b"as far as");
+        assert_eq!(put_together(b"a\r\ncut"), b"cut");
+        assert_eq!(put_together(b"no size\r\nx"), b"");
     }
 
     #[test]

@@ -43,6 +43,15 @@ impl Process {
         self.pid
     }
 
+    /// CPU time that it has used, all its threads together.
+    pub fn cpu(&self) -> Result<Duration> {
+        let stat = fs::read_to_string(format!("/proc/{}/stat", self.pid)).context("its CPU time")?;
+        // Names may have blanks in them; user and system time are the 14th and 15th field, in hundredths of a second.
+        let fields = stat.rsplit(')').next().unwrap_or_default().split_whitespace();
+        let ticks = fields.skip(11).take(2).map(|field| field.parse::<u64>().context("its CPU time"));
+        Ok(Duration::from_millis(10 * ticks.sum::<Result<u64>>()?))
+    }
+
     /// All that it has written to stdout and stderr so far.
     pub fn log(&self) -> String {
         fs::read(&self.log).map(|bytes| String::from_utf8_lossy(&bytes).into_owned()).unwrap_or_default()

@@ -22,6 +22,7 @@ use crate::node::{NodeConfig, NodeProcess};
 use crate::proxy::{Proxy, ProxyKind};
 use crate::redis::{Redis, RedisConfig};
 use crate::relay::{Mode, RelayConfig, RelayProcess};
+use crate::topology::CONTROL;
 
 /// Where publishers run.
 pub const PUBLISHER: &str = "publisher";
@@ -35,10 +36,11 @@ pub const PROXY: &str = "proxy";
 pub const INJECTION_API: u16 = 7070;
 /// RTMP port of the injection, if it takes RTMP.
 pub const RTMP_PORT: u16 = 1935;
+/// HTTP port of the relay.
+pub const RELAY_API: u16 = 7071;
 /// HTTP port of every egress.
 pub const EGRESS_API: u16 = 7073;
 
-const CONTROL: &str = "control";
 const INJECTION: &str = "injection-1";
 const RELAY: &str = "relay-1";
 const SECOND_RELAY: &str = "relay-2";
@@ -110,7 +112,8 @@ impl<'lab> Studio<'lab> {
         Self::open_with(lab, over, mode, [egresses, joined], &[])
     }
 
-    /// The same with more variables for injection and egresses; `{node}` in a value is the node's name.
+    /// The same with more variables for injection and egresses; `{node}` in a value is the node's name. A name such as
+    /// `egress-2/SERVER` is that node's alone.
     pub fn open_with(
         lab: &'lab Lab,
         over: MediaOver,
@@ -134,8 +137,7 @@ impl<'lab> Studio<'lab> {
             redis.cli(&["SET", &key::parent(&child), parent])?;
         }
         let url = redis.url(address(CONTROL)?);
-        let relay = RelayConfig::new(RELAY, mode, Vec::new()).following(&url, RELAY, over.address(RELAY)?);
-        let relay = RelayProcess::attach(lab, relay)?;
+        let relay = RelayProcess::attach(lab, relay(RELAY, mode, &url, over.address(RELAY)?))?;
         let videoroom = janus(lab, INJECTION, Role::VideoRoom)?;
         let more = variables(more);
         let injection = injection(lab, &videoroom, &url, over, &more)?;
@@ -145,6 +147,12 @@ impl<'lab> Studio<'lab> {
         }
         studio.relay.cli().wait_forwarding(joined)?;
         Ok(studio)
+    }
+
+    /// One more egress, which is nobody's child yet.
+    pub fn add(&mut self) -> Result<()> {
+        let url = self.redis.url(address(CONTROL)?);
+        self.add_egress(self.egresses.len(), &url)
     }
 
     fn add_egress(&mut self, index: usize, redis: &str) -> Result<()> {
@@ -166,6 +174,12 @@ impl<'lab> Studio<'lab> {
         let node = NodeProcess::start(self.lab, config)?;
         self.egresses.push(Egress { janus, node });
         Ok(())
+    }
+
+    /// The namespaces that nodes run in now, the injection's first: each stands for a machine.
+    pub fn machines(&self) -> Vec<String> {
+        let egresses = (0..self.egresses.len()).map(egress);
+        [INJECTION, RELAY].map(str::to_owned).into_iter().chain(egresses).collect()
     }
 
     /// The lab that it is in.
@@ -203,9 +217,7 @@ impl<'lab> Studio<'lab> {
         plug(self.lab, SECOND_RELAY, MediaOver::V4)?;
         self.lab.enable_gro(SWITCH, SECOND_RELAY)?;
         let (url, own) = (self.redis.url(address(CONTROL)?), address(SECOND_RELAY)?);
-        let config =
-            RelayConfig::new(SECOND_RELAY, mode, Vec::new()).following(&url, SECOND_RELAY, own.into());
-        let relay = RelayProcess::attach(self.lab, config)?;
+        let relay = RelayProcess::attach(self.lab, relay(SECOND_RELAY, mode, &url, own.into()))?;
         self.leave(index)?;
         for (parent, child) in [(RELAY, SECOND_RELAY), (SECOND_RELAY, &egress(index))] {
             self.redis.cli(&["SET", &key::parent(child), parent])?;
@@ -387,6 +399,13 @@ fn janus<'lab>(lab: &'lab Lab, ns: &str, role: Role) -> Result<Janus<'lab>> {
     Janus::start(lab, config)
 }
 
+/// How a relay is started: reachable for all who look at nodes, and without a token, so that people try its commands.
+fn relay(ns: &str, mode: Mode, redis: &str, host: IpAddr) -> RelayConfig {
+    RelayConfig::new(ns, mode, Vec::new())
+        .following(redis, ns, host)
+        .with(&["--api", &format!("0.0.0.0:{RELAY_API}")])
+}
+
 fn injection<'lab>(
     lab: &'lab Lab,
     janus: &Janus<'_>,
@@ -428,7 +447,11 @@ fn common(ns: &str, redis: &str, over: MediaOver) -> Result<Vec<(String, String)
 
 /// Variables as they are at a node.
 fn of(ns: &str, more: &[(String, String)]) -> Vec<(String, String)> {
-    more.iter().map(|(name, value)| (name.clone(), value.replace("{node}", ns))).collect()
+    let own = |(name, value): &(String, String)| {
+        let (node, name) = name.split_once('/').unwrap_or((ns, name));
+        (node == ns).then(|| (name.to_owned(), value.replace("{node}", ns)))
+    };
+    more.iter().filter_map(own).collect()
 }
 
 fn variables(pairs: &[(&str, &str)]) -> Vec<(String, String)> {

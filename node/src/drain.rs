@@ -11,6 +11,7 @@ mod give;
 pub mod handover;
 mod routes;
 mod signals;
+mod write;
 
 use std::time::{Duration, Instant};
 
@@ -20,6 +21,7 @@ use tokio::sync::watch;
 pub use give::Giver;
 pub use routes::{Drains, routes};
 pub use signals::ended;
+pub use write::Write;
 
 use crate::tree::Tree;
 

@@ -1,4 +1,8 @@
-//! One scrape of `GET /metrics`: families that are built from one look at the node and nothing kept in between.
+//! One scrape of `GET /metrics`: families that are built from one look at the node. What has to be kept in between, so that no
+//! counter falls, is in [`Kept`] and [`Parents`].
+
+mod kept;
+mod standing;
 
 use std::collections::HashMap;
 
@@ -9,6 +13,12 @@ use prometheus::{CounterVec, GaugeVec, Opts, Registry, Result, TextEncoder};
 
 use crate::auth::Counts;
 use crate::webhook::Told;
+
+pub use kept::{Kept, Parents, add};
+pub use standing::Standing;
+
+/// Most sessions of a node that get series of their own: whoever runs broadcasts for a day would fill a Prometheus otherwise.
+pub const MOST_SESSIONS: usize = 128;
 
 /// The registry of one scrape.
 pub struct Scrape {

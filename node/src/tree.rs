@@ -173,6 +173,9 @@ pub struct RedisView {
     pub rival: Option<String>,
     /// Looks at the topology since the start.
     pub looks: u64,
+    /// When the last one was.
+    #[serde(skip)]
+    pub looked: Option<Instant>,
     /// Events that said "look now".
     pub events: u64,
     /// Times that the connection was made again.

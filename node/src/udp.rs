@@ -54,10 +54,15 @@ pub fn bind(address: SocketAddr, versions: Versions) -> io::Result<UdpSocket> {
     Ok(socket.into())
 }
 
+/// Bytes of a socket's receive buffer.
+pub fn receive_buffer(socket: &impl AsFd) -> Option<usize> {
+    // The kernel says twice what it gives: the other half is for its own books.
+    Some(socket2::SockRef::from(socket).recv_buffer_size().ok()? / 2)
+}
+
 /// What to do when a socket has got a smaller buffer than it asked for; `None`: it has got it.
 pub fn shortfall(socket: &UdpSocket) -> Option<String> {
-    // The kernel says twice what it gives: the other half is for its own books.
-    let given = socket2::SockRef::from(socket).recv_buffer_size().ok()? / 2;
+    let given = receive_buffer(socket)?;
     let limit = fs::read_to_string(LIMIT).unwrap_or_default();
     (given < BUFFER).then(|| {
         format!(
@@ -107,6 +112,24 @@ impl Overflow {
     pub fn is_recent(self, now: Duration) -> bool {
         self.at.is_some_and(|at| now < at + RECENT)
     }
+
+    /// What an operator should know of that: what was lost, and what to do. `buffer`: bytes of the smallest receive buffer.
+    pub fn warning(self, what: &str, buffer: Option<usize>, now: Duration) -> Option<String> {
+        let mend = match buffer.is_none_or(|bytes| bytes < BUFFER) {
+            true => format!(
+                "`sysctl -w net.core.rmem_max={BUFFER}` and start again, or give this machine more time"
+            ),
+            false => format!(
+                "the receive buffer has the {BUFFER} bytes that it should: give this machine more time"
+            ),
+        };
+        self.is_recent(now).then(|| {
+            format!(
+                "{what} came faster than it was read, and the kernel dropped {} packets since the start; {mend}",
+                self.packets
+            )
+        })
+    }
 }
 
 #[cfg(test)]
@@ -149,5 +172,8 @@ mod tests {
         assert!(overflow.is_recent(at(60)) && !overflow.is_recent(at(61)));
         overflow.saw(2, at(70));
         assert_eq!((overflow.packets(), overflow.is_recent(at(70))), (7, false), "the counter never falls");
+        let said = |buffer| overflow.warning("audio", buffer, at(60)).unwrap();
+        assert!(said(Some(BUFFER / 2)).contains("`sysctl -w net.core.rmem_max=4194304`"), "{}", said(None));
+        assert!(!said(Some(BUFFER)).contains("sysctl") && overflow.warning("audio", None, at(61)).is_none());
     }
 }

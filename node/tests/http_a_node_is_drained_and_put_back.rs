@@ -37,6 +37,7 @@ fn what_cannot_be_ordered_is_refused_and_said() {
     for (body, status, words) in [
         (r#"{"to":"relay-2"}"#, 409, "leave `to` out"),
         (r#"{"too":"relay-2"}"#, 400, "too"),
+        (r#"{"to":"relay-2\nand more"}"#, 400, "no name"),
         ("{", 400, "JSON"),
     ] {
         let answer = served.ask("POST", "/drain", None, body);

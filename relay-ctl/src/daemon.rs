@@ -10,7 +10,7 @@ use tokio::net::TcpListener;
 
 use crate::config::Config;
 use crate::kernel::{self, KernelError, Pins};
-use crate::mode::{Mode, ModeWanted};
+use crate::mode::{Mode, is_fallback};
 use crate::net::Netlink;
 use crate::relay::{FamilyKeeper, NameKeeper, Relay, StartError, StockKeeper, Uplink};
 
@@ -69,11 +69,6 @@ async fn serve(config: Config) -> Result<(), Failure> {
     Ok(())
 }
 
-/// Nobody asked for sockets, and the kernel's data planes cannot be had.
-fn is_fallback(wanted: ModeWanted, mode: Mode) -> bool {
-    wanted == ModeWanted::Auto && mode == Mode::Userspace
-}
-
 /// What becomes of the media when the daemon stops.
 fn farewell(mode: Mode, interface: &str) -> String {
     match mode {
@@ -122,13 +117,6 @@ fn failure(error: StartError) -> Failure {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn only_sockets_that_nobody_asked_for_are_a_fallback() {
-        assert!(is_fallback(ModeWanted::Auto, Mode::Userspace));
-        assert!(!is_fallback(ModeWanted::Userspace, Mode::Userspace));
-        assert!(!is_fallback(ModeWanted::Auto, Mode::Tc));
-    }
 
     #[test]
     fn the_farewell_is_true_in_every_mode() {

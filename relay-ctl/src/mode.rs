@@ -51,6 +51,11 @@ impl fmt::Display for Mode {
     }
 }
 
+/// Nobody asked for sockets, and the kernel's data planes cannot be had.
+pub fn is_fallback(wanted: ModeWanted, mode: Mode) -> bool {
+    wanted == ModeWanted::Auto && mode == Mode::Userspace
+}
+
 /// What was found out. `Err` says why not, in words.
 #[derive(Clone, Debug)]
 pub struct Facts {
@@ -169,6 +174,13 @@ mod tests {
             veth: true,
             tcx: Ok(()),
         }
+    }
+
+    #[test]
+    fn only_sockets_that_nobody_asked_for_are_a_fallback() {
+        assert!(is_fallback(ModeWanted::Auto, Mode::Userspace));
+        assert!(!is_fallback(ModeWanted::Userspace, Mode::Userspace));
+        assert!(!is_fallback(ModeWanted::Auto, Mode::Tc));
     }
 
     #[test]

@@ -5,60 +5,12 @@
 mod common;
 
 use std::cell::Cell;
-use std::io::{BufRead, BufReader, Write};
-use std::net::{TcpListener, TcpStream, UdpSocket};
-use std::process::{Child, Command, Output, Stdio};
-use std::time::{Duration, Instant};
+use std::io::{BufRead, BufReader};
+use std::net::{TcpListener, UdpSocket};
+use std::process::{Output, Stdio};
 
-use common::{Daemon, run, text};
-
-struct Redis {
-    port: u16,
-    process: Child,
-}
-
-impl Redis {
-    fn start() -> Redis {
-        let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
-        let process = Command::new("redis-server")
-            .args(["--port", &port.to_string(), "--bind", "127.0.0.1", "--save", "", "--dir", "/tmp"])
-            .stdout(Stdio::null())
-            .spawn()
-            .expect("redis-server is not installed: run `cargo xtask setup`");
-        let redis = Redis { port, process };
-        until("Redis", || TcpStream::connect(("127.0.0.1", port)).is_ok());
-        redis
-    }
-
-    fn url(&self) -> String {
-        format!("redis://127.0.0.1:{}", self.port)
-    }
-
-    /// A command, its words parted by spaces; the first line of what it says.
-    fn say(&self, command: &str) -> String {
-        let mut connection = TcpStream::connect(("127.0.0.1", self.port)).unwrap();
-        write!(connection, "{command}\r\n").unwrap();
-        let mut line = String::new();
-        BufReader::new(connection).read_line(&mut line).unwrap();
-        assert!(!line.starts_with('-'), "{command}: {line}");
-        line.trim().to_owned()
-    }
-}
-
-impl Drop for Redis {
-    fn drop(&mut self) {
-        let _ = self.process.kill();
-        let _ = self.process.wait();
-    }
-}
-
-fn until(what: &str, is: impl Fn() -> bool) {
-    let began = Instant::now();
-    while !is() {
-        assert!(began.elapsed() < Duration::from_secs(20), "{what}");
-        std::thread::sleep(Duration::from_millis(20));
-    }
-}
+use common::redis::Redis;
+use common::{Daemon, run, text, until};
 
 /// An injection and an egress, written by hand, and two relays: relay-1 below the injection, the egress below relay-1.
 struct Stage {
@@ -254,5 +206,62 @@ fn the_tree_is_for_who_has_a_token_and_the_page_for_all() {
         html.starts_with("<!doctype html>") && !html.contains("relay-1") && !html.contains("http://127"),
         "{html}"
     );
-    let _ = std::io::stdout().flush();
+}
+
+#[test]
+fn a_prometheus_is_told_of_nodes_as_they_come() {
+    let stage = Stage::set();
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("tree.json");
+    let path = file.to_str().unwrap();
+    let names = |text: &str| -> Vec<String> {
+        let groups: Vec<serde_json::Value> = serde_json::from_str(text).unwrap();
+        let name = |group: &serde_json::Value| {
+            format!(
+                "{} {}",
+                group["labels"]["node_id"].as_str().unwrap(),
+                group["targets"][0].as_str().unwrap()
+            )
+        };
+        groups.iter().map(name).collect()
+    };
+    let places = [0, 1].map(|at: usize| format!("relay-{} {}", at + 1, stage.relays[at].api));
+    let output = stage.by_redis(&["targets", "--exporter-port", "0"]);
+    assert_eq!(names(&text(&output.stdout)), places, "{}", text(&output.stderr));
+    assert_eq!(code(&stage.by_redis(&["targets", "--write", path])), Some(0));
+    let written = std::fs::read_to_string(&file).unwrap();
+    assert_eq!(names(&written).len(), 4, "and their machines: {written}");
+
+    let url = stage.redis.url();
+    let watch = ["tree", "targets", "--watch", "--write", path, "--redis-url", &url];
+    let mut watch = common::relay_ctl(&watch, &[]).stderr(Stdio::piped()).spawn().unwrap();
+    let mut said = BufReader::new(watch.stderr.take().unwrap()).lines();
+    stage.redis.say("HSET node:egress-1 port 7073 host 10.0.0.7");
+    until("the new one is there", || {
+        names(&std::fs::read_to_string(&file).unwrap()).contains(&"egress-1 10.0.0.7:7073".to_owned())
+    });
+    let before = std::fs::read_to_string(&file).unwrap();
+    stage.redis.end();
+    let line = said.next().unwrap().unwrap();
+    assert!(line.starts_with("relay-ctl: ") && line.ends_with("; the list stays as it is"), "{line}");
+    assert_eq!(std::fs::read_to_string(&file).unwrap(), before);
+    watch.kill().unwrap();
+    watch.wait().unwrap();
+    let nobody = stage.by_redis(&["targets", "--write", path]);
+    assert_eq!(code(&nobody), Some(1), "{}", text(&nobody.stderr));
+    assert_eq!(std::fs::read_to_string(&file).unwrap(), before);
+}
+
+#[test]
+fn a_list_that_cannot_be_written_is_bad_usage() {
+    let url = "redis://127.0.0.1:1";
+    for bad in [
+        &["--watch", "--redis-url", url][..],
+        &["--write", "/nonexistent/tree.json", "--redis-url", url],
+        &["--write", "/tmp", "--redis-url", url],
+        &["--exporter-port", "many", "--redis-url", url],
+        &["--node", "127.0.0.1:1"],
+    ] {
+        common::refusal(&run(&[&["tree", "targets"], bad].concat(), &[]), 64);
+    }
 }

@@ -3,7 +3,9 @@
 
 mod metrics_support;
 
-use metrics_support::{promtool, relay, scrape, send};
+use std::time::{Duration, Instant};
+
+use metrics_support::{promtool, relay, relay_with, scrape, send};
 use relay_ctl::metrics::MOST_STREAMS;
 
 #[tokio::test]
@@ -23,4 +25,28 @@ async fn at_the_limit() {
     assert_eq!(value(r#"media_tree_relay_streams{node_id="relay-1",stream_type="audio""#), "1");
     assert_eq!(value("media_tree_relay_streams_not_shown{"), (1_001 - MOST_STREAMS).to_string());
     assert_eq!(promtool(&text).len(), 1, "the one that is known");
+}
+
+#[tokio::test]
+#[ignore = "a measurement"]
+async fn of_the_largest_relay() {
+    let relay = relay_with(256).await;
+    send(&relay, 0..10_000).await;
+    let took: Vec<Duration> = ten_scrapes(&relay).await;
+    let text = scrape(&relay).await;
+    let series = text.lines().filter(|line| !line.starts_with('#')).count();
+    println!("256 children, 10,001 streams: {} bytes, {series} series, {took:?}", text.len());
+    assert!(series < 2_500 && text.len() < 512 << 10, "{series} series, {} bytes", text.len());
+}
+
+/// How long ten scrapes take, in order.
+async fn ten_scrapes(relay: &relay_ctl::relay::Relay) -> Vec<Duration> {
+    let mut took = Vec::new();
+    for _ in 0..10 {
+        let start = Instant::now();
+        scrape(relay).await;
+        took.push(start.elapsed());
+    }
+    took.sort();
+    took
 }

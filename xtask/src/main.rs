@@ -3,6 +3,7 @@
 mod arguments;
 mod build_ebpf;
 mod compose;
+mod dashboards;
 #[cfg(test)]
 mod documents;
 mod field;
@@ -11,9 +12,9 @@ mod interrupt;
 mod judge;
 mod man;
 mod mounts;
+mod npm;
 mod package;
 mod packages;
-mod players;
 mod progress;
 mod run;
 mod sh;
@@ -55,7 +56,7 @@ enum Command {
     },
     /// Run the tests: all of them, or the parts named
     Test {
-        /// lint, unit, kernel, net, bench, media, browser, vm-quick; vm, field, matrix and compose only if named
+        /// lint, unit, kernel, net, bench, media, browser, vm-quick; vm, field, matrix, failures, monitoring and compose only if named
         #[arg(value_enum)]
         parts: Vec<test::Part>,
         /// Only tests whose names hold one of these, as in `net -- loops_are_refused`
@@ -95,6 +96,8 @@ enum Command {
         #[arg(long, default_value_t = 120)]
         seconds: u64,
     },
+    /// Make Grafana's dashboards (deploy/monitoring/grafana/dashboards) of their descriptions
+    Dashboards,
     /// Write the programs' man pages and completions
     Man {
         /// Folder [default: target/documents]
@@ -137,6 +140,7 @@ fn dispatch(command: Command) -> Result<()> {
         Command::Judge { packets, seed } => judge::run(packets, seed),
         Command::Compose { action } => compose::run(action),
         Command::Fuzz { targets, seconds } => fuzz::run(&targets, seconds),
+        Command::Dashboards => dashboards::run(),
         Command::Man { to } => man::run(to),
         Command::Package { to } => package::run(to),
         Command::Deny => packages::deny(),

@@ -5,7 +5,7 @@ use std::process::Command;
 
 use anyhow::{Context, Result, bail};
 
-use crate::{players, progress, sh};
+use crate::{npm, progress, sh};
 
 /// bpf-linker's version is pinned: it links against rustc's LLVM, and a silent upgrade could change the object.
 const BPF_LINKER_VERSION: &str = "0.13.0";
@@ -30,8 +30,12 @@ pub enum Need {
     Encoders,
     /// Firewalls, address translation and a TURN server between players and servers.
     Nat,
-    /// Metrics read by Prometheus' own checker.
+    /// Metrics, rules and what is told of alerts, read by the checkers of Prometheus and Alertmanager.
     Metrics,
+    /// Grafana's types, which dashboards are checked against.
+    Dashboards,
+    /// What says how busy a machine is.
+    Exporter,
     /// Headless browsers, and clients of others for their pages.
     Browser,
     /// Proxies in front of nodes.
@@ -59,6 +63,7 @@ impl Need {
         Need::Encoders,
         Need::Nat,
         Need::Metrics,
+        Need::Dashboards,
         Need::Browser,
         Need::Proxies,
         Need::Contestants,
@@ -73,7 +78,9 @@ impl Need {
             Need::Broadcast => BROADCAST,
             Need::Encoders => ENCODERS,
             Need::Nat => NAT,
-            Need::Metrics => &[("prometheus", "/usr/bin/promtool")],
+            Need::Dashboards => NPM,
+            Need::Metrics => METRICS,
+            Need::Exporter => &[("prometheus-node-exporter", "/usr/bin/prometheus-node-exporter")],
             Need::Browser => BROWSER,
             Need::Proxies => PROXIES,
             Need::Contestants => CONTESTANTS,
@@ -134,6 +141,11 @@ const ENCODERS: &[Package] = &[
 /// What stands between players and servers.
 const NAT: &[Package] = &[("coturn", "/usr/bin/turnserver"), ("nftables", "/usr/sbin/nft")];
 
+const NPM: &[Package] = &[("nodejs", "/usr/bin/node"), ("npm", "/usr/bin/npm")];
+/// On a systemd machine they start services; ours run in network namespaces and never meet them.
+const METRICS: &[Package] =
+    &[("prometheus", "/usr/bin/promtool"), ("prometheus-alertmanager", "/usr/bin/amtool")];
+
 /// npm fetches the clients, and makes a script of them.
 const BROWSER: &[Package] = &[
     ("chromium", "/usr/bin/chromium"),
@@ -187,7 +199,10 @@ pub fn install(needs: &[Need]) -> Result<()> {
         install_bpf_linker(llvm)?;
     }
     if needs.contains(&Need::Browser) {
-        players::build()?;
+        npm::players()?;
+    }
+    if needs.contains(&Need::Dashboards) {
+        npm::grafana()?;
     }
     Ok(())
 }

@@ -97,14 +97,16 @@ pub enum Subject {
     Media,
     /// What a viewer costs at an egress, beside other servers; with --write into docs/capacity.md.
     Viewers,
-    /// All of these but media and viewers.
+    /// Pictures of Grafana's dashboards, of a real tree; with --write into docs/monitoring/.
+    Dashboards,
+    /// All of these but media, viewers and dashboards.
     All,
 }
 
 /// How `cargo xtask bench` is run.
 #[derive(Debug, clap::Args)]
 pub struct Bench {
-    /// fanout, latency, growth, spread, changes, peers, daemon, media, viewers, all [default: fanout, with --write: all]
+    /// fanout, latency, growth, spread, changes, peers, daemon, media, viewers, dashboards, all [default: fanout, with --write: all]
     #[arg(value_enum)]
     subjects: Vec<Subject>,
     /// Data plane of the relay in `changes`, `daemon` and `media`: xdp, tc or userspace [default: of changes each, else xdp]
@@ -136,7 +138,7 @@ pub struct Bench {
 /// `cargo xtask bench`.
 pub fn bench(bench: &Bench) -> Result<()> {
     let all = bench.write && bench.subjects.is_empty();
-    let with_clients = [Subject::Media, Subject::Peers, Subject::Viewers, Subject::All];
+    let with_clients = [Subject::Media, Subject::Peers, Subject::Viewers, Subject::Dashboards, Subject::All];
     let needs_clients = |subject: &Subject| with_clients.contains(subject);
     packages::install(Need::USUAL)?;
     build_ebpf::check()?;

@@ -19,8 +19,17 @@ use crate::{build_ebpf, progress, sh};
 pub const PROFILE: &str = "tests";
 /// Test programs that need root. All others are unit tests, and run by plain `cargo test` too, but for those of packages
 /// that need GStreamer to be built.
-const NEED_ROOT: [&str; 8] =
-    ["kernel", "net", "media", "browser", "a_benchmark_runs", "broadcast", "chain", "narrow_ways"];
+const NEED_ROOT: [&str; 9] = [
+    "kernel",
+    "net",
+    "media",
+    "browser",
+    "monitoring",
+    "a_benchmark_runs",
+    "broadcast",
+    "chain",
+    "narrow_ways",
+];
 
 /// Packages and profile.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -43,6 +43,9 @@ pub enum Part {
     Matrix,
     /// What viewers notice when a part of the tree fails: every case of lab/failures.tsv, with a table of them. Not one of "all", as above.
     Failures,
+    /// A whole tree watched by Prometheus, Alertmanager and node_exporter: the right alerts reach people, and every query works; root.
+    /// Not one of "all": it takes minutes.
+    Monitoring,
     /// The tests of docs/contract.md, Compatibility, in containers; root. Not one of "all": it makes images and may start an engine.
     Compose,
 }
@@ -50,12 +53,15 @@ pub enum Part {
 impl Part {
     /// Runs only if named.
     fn is_apart(self) -> bool {
-        matches!(self, Part::Vm | Part::Compose | Part::Field | Part::Matrix | Part::Failures)
+        matches!(
+            self,
+            Part::Vm | Part::Compose | Part::Field | Part::Matrix | Part::Failures | Part::Monitoring
+        )
     }
 
     /// Its tests have names that one can choose from.
     fn has_names(self) -> bool {
-        !matches!(self, Part::Lint | Part::VmQuick) && !self.is_apart()
+        self == Part::Monitoring || !(matches!(self, Part::Lint | Part::VmQuick) || self.is_apart())
     }
 
     /// Needs neither the nodes nor clients, and so no GStreamer.
@@ -71,7 +77,14 @@ impl Part {
     fn needs(self) -> &'static [Need] {
         match self {
             Part::Lint => &[Need::Object, Need::Lint, Need::Nodes],
-            Part::Unit => &[Need::Nodes, Need::Namespaces, Need::Broadcast, Need::Encoders, Need::Metrics],
+            Part::Unit => &[
+                Need::Nodes,
+                Need::Namespaces,
+                Need::Broadcast,
+                Need::Encoders,
+                Need::Metrics,
+                Need::Dashboards,
+            ],
             Part::Kernel => &[Need::Object, Need::Namespaces],
             Part::Net => &[Need::Object, Need::Namespaces, Need::Metrics],
             Part::Bench => &[Need::Object, Need::Namespaces, Need::Metrics, Need::Contestants],
@@ -94,6 +107,15 @@ impl Part {
                 Need::Encoders,
                 Need::Browser,
                 Need::Proxies,
+            ],
+            Part::Monitoring => &[
+                Need::Object,
+                Need::Nodes,
+                Need::Namespaces,
+                Need::Broadcast,
+                Need::Encoders,
+                Need::Metrics,
+                Need::Exporter,
             ],
             Part::VmQuick | Part::Vm => &[Need::Object, Need::Namespaces, Need::Machines],
             // It installs by itself, and only if it comes to that.
@@ -138,6 +160,7 @@ pub fn run(parts: &[Part], only: &[String]) -> Result<()> {
             Part::Browser => first(suite, "browser tests", &["browser"], only),
             Part::VmQuick => run::vm(true),
             Part::Vm => run::vm(false),
+            Part::Monitoring => first(suite, "monitoring tests", &["monitoring"], only),
             Part::Compose => compose::test(),
             Part::Field => field::run(suite, field::FIELD),
             Part::Matrix => field::run(suite, field::MATRIX),

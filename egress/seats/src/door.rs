@@ -4,9 +4,10 @@
 //! listen   reads the port: `batch` UDP, `callers` TCP      one thread
 //! hall     decides what is done with a packet              no I/O
 //! house    does it: answers, tells `pool` and the workers  whoever asks
-//! pool     DTLS                                            threads of its own, which give way to media
+//! pool     DTLS, by its `agenda`                           threads of its own, which give way to media
 //! ```
 
+mod agenda;
 mod batch;
 mod callers;
 mod candidates;

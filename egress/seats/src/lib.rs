@@ -16,6 +16,7 @@
 //! Without I/O: [`srtp`], [`rtcp`], [`stream`], [`viewer`], [`pace`]. Shells: [`send`], [`worker`], [`door`], [`server`].
 
 pub mod door;
+mod hmac;
 pub mod pace;
 pub mod peer;
 pub mod rtcp;

@@ -2,7 +2,7 @@
 //!
 //! A thousand are not told at once. Each place is sent one every few milliseconds, never more than it has room for; whom
 //! it was sent lately counts as being there, because its own count comes late. Who was told and does not go is told again, of
-//! another place if there is one. Who cannot be told is let go in the end: a player whose connection ends comes again, and is sent on then.
+//! another place if there is one. Who cannot be told, or stays all the same, is let go in the end: a player whose connection ends comes again, and is sent on then.
 
 #[cfg(test)]
 mod tests;
@@ -23,6 +23,8 @@ const BEHIND: Duration = Duration::from_millis(50);
 const COUNTED_WITHIN: Duration = Duration::from_secs(4);
 /// Who was told has as long to go, and each time twice as long, up to the second.
 const PATIENCE: [Duration; 2] = [Duration::from_secs(6), Duration::from_secs(60)];
+/// Who has been told so often and stays is treated like one that cannot be told: nobody keeps a node from being emptied.
+const MOST_TOLD: u32 = 3;
 /// Most places that a viewer is told of beforehand.
 const MOST_ELSEWHERE: usize = 3;
 /// The longest that viewers of a node that is gone are to wait, ms.
@@ -150,6 +152,7 @@ impl Moves {
             if !(viewer.hears || lets_go) {
                 continue;
             }
+            let stays = told.is_some_and(|told| told.times >= MOST_TOLD);
             if free > now {
                 plan.waiting += 1;
                 continue;
@@ -157,7 +160,7 @@ impl Moves {
             self.free.insert(to.clone(), free.max(now.saturating_sub(BEHIND)) + EACH);
             self.sent.push((to.clone(), now));
             let (session, name) = (viewer.session.clone(), viewer.name.clone());
-            if !viewer.hears {
+            if !viewer.hears || (stays && lets_go) {
                 plan.steps.push(Step::LetGo { session, viewer: name });
                 continue;
             }

@@ -106,6 +106,23 @@ fn who_cannot_be_told_is_let_go_in_the_end_if_there_is_room() {
 }
 
 #[test]
+fn who_has_been_told_three_times_and_stays_keeps_no_node_from_being_emptied() {
+    let (mut moves, one) = (Moves::default(), viewers(1, true));
+    let places = places([egress("e2", 0, 300)]);
+    for ms in [0, 6_100, 18_200] {
+        let plan = moves.plan(&one, &places, Here { lets_go: true, ..at(ms) });
+        assert_eq!(told(&plan).len(), 1, "{ms}: {plan:?}");
+    }
+    let ends = Here { lets_go: true, ..at(42_300) };
+    assert!(moves.plan(&one, &places, at(42_100)).steps.is_empty(), "it is on its way yet");
+    assert!(matches!(&moves.plan(&one, &places, ends).steps[..], [Step::LetGo { .. }]));
+    // Of a node that only is cut off it may stay.
+    assert_eq!(told(&moves.plan(&one, &places, at(43_000))).len(), 1);
+    let nowhere = moves.plan(&one, &super::Places::new(), Here { lets_go: true, ..at(200_000) });
+    assert!(nowhere.steps.is_empty(), "it has nowhere to go");
+}
+
+#[test]
 fn a_viewer_knows_beforehand_where_else_to_go() {
     let carriers =
         places([egress("here", 9, 300), egress("e2", 0, 300), egress("e3", 300, 300), egress("e4", 0, 300)]);

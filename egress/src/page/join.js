@@ -69,8 +69,8 @@ class Join {
   }
 
   seat(response) {
-    // It may have been sent on to another server.
-    this.at = response.url;
+    // It may have been sent on to another server, which was told from where.
+    this.at = response.url.split("?")[0];
     this.resource = new URL(response.headers.get("Location"), response.url).href;
     const events = links(response).find(({ rel }) => rel === "urn:x-media-tree:events");
     this.events = events ? new URL(events.uri, response.url).href : null;
@@ -130,7 +130,9 @@ function refusal(response) {
 }
 
 async function request(url, options, takes = () => false) {
-  const response = await fetch(url, options);
+  let response = await fetch(url, options);
+  // A browser that is sent on to another origin leaves the token behind (Fetch standard).
+  if (response.status === 401 && response.redirected && options?.headers?.Authorization) response = await fetch(response.url, options);
   if (!response.ok && !takes(response.status)) throw refusal(response);
   return response;
 }

@@ -2,7 +2,7 @@
 //!
 //! `status.js` decides what a viewer reads. `join.js` is one attempt to watch (WHEP), `feed.js` the connection for events,
 //! which `worker.js` and `listen.js` are the two ends of; `move.js` goes on at another server; `player.js`, `controls.js`,
-//! `statistics.js` and `main.js` do.
+//! `statistics.js` and `main.js` do; `report.js` tells the server what is measured.
 
 /// `{{WHEP}}` in it stands for the path of the WHEP endpoints, relative to the page's own. What all pages look like is in
 /// `look.css`, what only this one does in `style.css`.
@@ -23,6 +23,7 @@ const PAGE: &str = concat!(
     include_str!("move.js"),
     include_str!("listen.js"),
     include_str!("controls.js"),
+    include_str!("report.js"),
     include_str!("statistics.js"),
     include_str!("main.js"),
     "</script>\n</html>\n",

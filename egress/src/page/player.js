@@ -11,7 +11,7 @@ const endpoint = () => new URL("{{WHEP}}/endpoint/" + encodeURIComponent(id), do
 
 // What tests look at.
 const seen = window.seen = { state: "", joins: 0, connects: 0, framesDecoded: 0, packetsReceived: 0, audioPackets: 0,
-  packetsLost: 0, firstFrame: null, moves: 0, lost: 0, elsewhere: [] };
+  packetsLost: 0, firstFrame: null, moves: 0, lost: 0, reports: 0, elsewhere: [] };
 
 // What is known; `describe` says what of it a viewer reads.
 const known = { refused: "", token: Boolean(token), exists: true, ended: false, active: true, cutOff: false, connection: "none",
@@ -29,6 +29,7 @@ function learn(news) {
 }
 
 function drop() {
+  finish();
   clearTimeout(retry);
   retry = null;
   moving?.end();

@@ -6,7 +6,7 @@ let last = null, silent = 0, still = 0;
 async function measure() {
   const mine = join;
   if (mine?.state !== "connected") return forget();
-  const now = { at: performance.now(), bytes: 0, packets: 0, lost: 0, buffered: 0, emitted: 0, rtt: 0 };
+  const now = { at: performance.now(), bytes: 0, packets: 0, lost: 0, buffered: 0, emitted: 0, rtt: 0, pictures: 0 };
   let size = "", fps = 0;
   const codecs = [];
   const reports = await mine.peer.getStats();
@@ -19,6 +19,10 @@ async function measure() {
       if (report.kind === "audio") seen.audioPackets = report.packetsReceived;
       if (report.kind === "video") {
         now.buffered = report.jitterBufferDelay; now.emitted = report.jitterBufferEmittedCount;
+        now.pictures = report.framesDecoded;
+        // Not every browser counts freezes.
+        now.jitter = report.jitter; now.freezes = report.freezeCount;
+        now.frozen = report.totalFreezesDuration === undefined ? undefined : 1000 * report.totalFreezesDuration;
         moves(report.framesDecoded, seen.framesDecoded);
         seen.framesDecoded = report.framesDecoded; seen.packetsReceived = report.packetsReceived;
         seen.packetsLost = report.packetsLost;
@@ -29,6 +33,7 @@ async function measure() {
     }
     if (report.type === "candidate-pair" && report.nominated) now.rtt = report.currentRoundTripTime || 0;
   }
+  report(mine, now);
   if (last) {
     const rate = Math.max(0, (now.bytes - last.bytes) * 8 / (now.at - last.at));
     const lost = Math.max(0, now.lost - last.lost), came = Math.max(0, now.packets - last.packets);

@@ -73,7 +73,8 @@ impl Lane {
 
     /// Lets a stream through to a mountpoint. One that has a route already is sent elsewhere.
     pub fn add(&self, ssrc: Ssrc, outlet: Outlet, codec: Codec) -> Result<(), PipelineError> {
-        if let Some(route) = self.routes.get(ssrc) {
+        let before = self.routes.get(ssrc);
+        if let Some(route) = &before {
             if (&route.outlet, route.codec) == (&outlet, codec) {
                 return Ok(());
             }
@@ -84,7 +85,11 @@ impl Lane {
             running.add_sink(ssrc, &outlet)?;
         }
         // The sink is there before the first packet is let through.
-        self.routes.insert(Arc::new(Route::new(ssrc, outlet, codec)));
+        let route = Route::new(ssrc, outlet, codec);
+        self.routes.insert(Arc::new(match before {
+            Some(before) => route.going_on(&before),
+            None => route,
+        }));
         Ok(())
     }
 
@@ -117,6 +122,18 @@ impl Lane {
     /// What came in.
     pub fn counters(&self) -> &Counters {
         &self.counters
+    }
+
+    /// RTCP came to the port beside this one.
+    pub fn came_beside(&self, from: SocketAddr) {
+        if self.senders.covers(|| Some(from)) {
+            self.counters.beside.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+
+    /// Bytes of the receive buffer.
+    pub fn receive_buffer(&self) -> Option<usize> {
+        udp::receive_buffer(&self.socket)
     }
 
     /// Packets that the kernel dropped because they were not read in time.

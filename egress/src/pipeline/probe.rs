@@ -20,6 +20,8 @@ pub struct Counters {
     pub packets: AtomicU64,
     /// Bytes of these.
     pub bytes: AtomicU64,
+    /// RTP without a route, and RTCP, from where media is taken from.
+    pub beside: AtomicU64,
     /// When one last came that is wanted here: ms since the epoch, and one.
     pub last: AtomicU64,
     /// RTP packets without a route.
@@ -52,6 +54,11 @@ impl Counters {
     pub fn age(&self, now: Duration) -> Option<Duration> {
         let last = self.last.load(Ordering::Relaxed).checked_sub(1)?;
         Some(now.saturating_sub(Duration::from_millis(last)))
+    }
+
+    /// RTP and RTCP that came from where media is taken from, whatever became of it.
+    pub fn taken(&self) -> u64 {
+        self.packets.load(Ordering::Relaxed) + self.beside.load(Ordering::Relaxed)
     }
 
     /// What was dropped, by reason.
@@ -102,15 +109,24 @@ impl Gate {
             Ok(header) => header,
             Err(why) => {
                 self.counters.count(why);
+                if why == NotRtp::Rtcp && self.senders.covers(|| source(buffer)) {
+                    self.counters.beside.fetch_add(1, Ordering::Relaxed);
+                }
                 return false;
             }
         };
         let Some(route) = self.routes.get(header.ssrc) else {
             self.counters.unknown.fetch_add(1, Ordering::Relaxed);
-            if self.routes.awaits(header.ssrc)
-                && self.senders.admits(header.ssrc, || source(buffer), self.input.now())
-            {
-                self.counters.came(self.input.now());
+            let (awaited, now) = (self.routes.awaits(header.ssrc), self.input.now());
+            let is_taken = match awaited {
+                true => self.senders.admits(header.ssrc, || source(buffer), now),
+                false => self.senders.covers(|| source(buffer)),
+            };
+            if is_taken {
+                self.counters.beside.fetch_add(1, Ordering::Relaxed);
+            }
+            if awaited && is_taken {
+                self.counters.came(now);
             }
             return false;
         };

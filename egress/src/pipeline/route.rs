@@ -62,6 +62,13 @@ impl Route {
         }
     }
 
+    /// The same stream went another way before: what was counted there goes on here.
+    pub(super) fn going_on(self, before: &Route) -> Route {
+        let [packets, bytes, republished] = [&before.packets, &before.bytes, &before.republished]
+            .map(|counter| counter.load(Ordering::Relaxed).into());
+        Route { packets, bytes, republished, ..self }
+    }
+
     /// Packets that came.
     pub fn packets(&self) -> u64 {
         self.packets.load(Ordering::Relaxed)

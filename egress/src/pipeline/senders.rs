@@ -70,6 +70,15 @@ impl Senders {
         admitted
     }
 
+    /// Whether packets from there are taken. Who they are from is remembered of none.
+    pub(super) fn covers(&self, source: impl FnOnce() -> Option<SocketAddr>) -> bool {
+        let sources = self.sources();
+        if sources.contains(&Prefix::ANY) {
+            return true;
+        }
+        source().is_some_and(|source| sources.iter().any(|prefix| prefix.covers(&mapped(source.ip()))))
+    }
+
     /// Who was turned away within the last minute.
     pub fn turned_away(&self, now: Duration) -> Option<Stranger> {
         self.stranger().filter(|stranger| now < stranger.at + RECENT)
@@ -108,6 +117,8 @@ mod tests {
             assert_eq!(admits(&senders, from, 0), wanted, "{from}");
         }
         assert!(!senders.admits(Ssrc(7), || None, Duration::ZERO), "nobody knows whose it is");
+        let covers = |from: &str| senders.covers(|| from.parse().ok());
+        assert!(covers("10.0.0.5:9") && !covers("10.0.0.6:9"));
     }
 
     #[test]

@@ -26,7 +26,7 @@ pub use answer::{answer_for_player, answer_for_server};
 pub use common::{Common, Numbers, common};
 pub use counter::counter_offer;
 use lines::{attribute, value};
-pub use native::{Local, Sources, fragment, offer};
+pub use native::{Local, Sources, all_but_credentials, fragment, offer};
 
 /// Why an offer cannot be answered.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]

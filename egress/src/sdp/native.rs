@@ -78,17 +78,19 @@ pub fn offer(codec: VideoCodec, player: Option<(&Session, &Common)>, local: &Loc
     offer
 }
 
-/// Our side of a viewer's next ICE session, after this offer: what a player is told that restarts ICE (RFC 9725 section 4.3.3). Of
-/// bundled media the first has it all (RFC 8840 section 9).
-pub fn fragment(offer: &Session, ours: &Credentials) -> String {
-    let mut lines: Vec<String> = Vec::new();
-    let mut say = |name: &str, value: &str| lines.push(format!("a={name}:{value}\r\n"));
-    say("ice-ufrag", &ours.user);
-    say("ice-pwd", &ours.password);
+/// Our side of a viewer's next ICE session: what a player is told that restarts ICE (RFC 9725 section 4.3.3). `rest`: of
+/// [`all_but_credentials`].
+pub fn fragment(ours: &Credentials, rest: &str) -> String {
+    let Credentials { user, password } = ours;
+    format!("a=ice-lite\r\na=ice-ufrag:{user}\r\na=ice-pwd:{password}\r\n{rest}")
+}
+
+/// What every such fragment after this offer has. Of bundled media the first has it all (RFC 8840 section 9).
+pub fn all_but_credentials(offer: &Session) -> String {
+    let mut lines = String::new();
     for name in ["ice-options", "group"] {
-        values_of(offer, name).for_each(|value| say(name, value));
+        lines.extend(values_of(offer, name).map(|value| format!("a={name}:{value}\r\n")));
     }
-    let mut lines = format!("a=ice-lite\r\n{}", lines.concat());
     if let Some(first) = offer.medias.first() {
         lines += &format!("m={} {} {} {}\r\n", first.media, first.port, first.proto, first.fmt);
         for name in ["mid", "candidate"] {

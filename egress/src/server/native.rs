@@ -137,7 +137,8 @@ impl Server for NativeServer {
                 seats: self.seats.clone(),
                 listeners: self.listeners.clone(),
                 seat: invitation.seat,
-                offer: offer.clone(),
+                restarts: sdp::all_but_credentials(&offer),
+                offer: Mutex::new(Some(offer.clone())),
             });
             let events = stream::unfold(events, async |mut events| Some((events.recv().await?, events)));
             Ok(Watching { offer, seat, events: events.boxed() })
@@ -169,8 +170,10 @@ struct NativeSeat {
     seats: Arc<seats::Server>,
     listeners: Arc<Listeners>,
     seat: seats::Seat,
-    /// What was offered, which its answer is about.
-    offer: Session,
+    /// What was offered, until it has been answered: some ten thousand bytes.
+    offer: Mutex<Option<Session>>,
+    /// What is said of it when the player restarts ICE.
+    restarts: String,
 }
 
 impl Seat for NativeSeat {
@@ -180,8 +183,13 @@ impl Seat for NativeSeat {
 
     fn start(&self, answer: Session) -> BoxFuture<'_, Result<(), ServerError>> {
         async move {
-            let peer = sdp::accepted(&self.offer, &answer)?;
-            Ok(self.seats.admit(self.seat, peer, CONNECTS_WITHIN)?)
+            let mut offer = locked(&self.offer);
+            // Of two answers the first counts.
+            let Some(offered) = &*offer else { return Ok(()) };
+            let peer = sdp::accepted(offered, &answer)?;
+            self.seats.admit(self.seat, peer, CONNECTS_WITHIN)?;
+            *offer = None;
+            Ok(())
         }
         .boxed()
     }
@@ -194,7 +202,7 @@ impl Seat for NativeSeat {
     fn restart(&self, theirs: Credentials) -> BoxFuture<'_, Result<String, ServerError>> {
         async move {
             let ours = self.seats.restart(self.seat, theirs)?;
-            Ok(sdp::fragment(&self.offer, &ours))
+            Ok(sdp::fragment(&ours, &self.restarts))
         }
         .boxed()
     }

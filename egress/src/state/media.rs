@@ -6,14 +6,15 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use node::media::{Codec, Kind, PerKind, Ssrc};
+use node::metrics::Kept;
 use node::prefix::Prefix;
 use node::udp::Overflow;
 
 use super::locked;
 
-use crate::activity::StreamAge;
+use crate::activity::{STALLED, StreamAge};
 use crate::config::Config;
-use crate::keyframes::{Keyframes, Sockets};
+use crate::keyframes::{Keyframes, Picture, Sockets};
 use crate::mountpoints::Mountpoint;
 use crate::pipeline::{Input, Lane, PipelineError, Route, Senders};
 use crate::server::Outlet;
@@ -26,6 +27,8 @@ pub(super) struct Media {
     /// Whose packets are taken.
     pub senders: Arc<Senders>,
     overflow: Mutex<PerKind<Overflow>>,
+    /// What sessions had counted whose streams are let through no more: packets of audio, of video; how often each began anew.
+    gone: Mutex<Kept<String, 4>>,
     epoch: Instant,
 }
 
@@ -40,9 +43,10 @@ impl Media {
         };
         let audio = lane(Kind::Audio, config.media[0])?;
         let video = lane(Kind::Video, config.media[1])?;
-        let keyframes =
-            Keyframes::start(sockets, video.clone(), epoch).map_err(|error| format!("RTCP: {error}"))?;
-        Ok(Media { audio, video, keyframes, senders, overflow: Mutex::default(), epoch })
+        let keyframes = Keyframes::start(sockets, audio.clone(), video.clone(), epoch);
+        let keyframes = keyframes.map_err(|error| format!("RTCP: {error}"))?;
+        let (overflow, gone) = (Mutex::default(), Mutex::default());
+        Ok(Media { audio, video, keyframes, senders, overflow, gone, epoch })
     }
 
     /// The input of a kind.
@@ -70,6 +74,7 @@ impl Media {
 
     /// Lets them through no more.
     pub fn unroute(&self, mountpoint: &Mountpoint) {
+        self.keep(mountpoint);
         for (kind, ssrc) in mountpoint.ssrcs {
             self.lane(kind).remove(ssrc);
         }
@@ -77,9 +82,46 @@ impl Media {
 
     /// The same, and waits for them to come again.
     pub fn shut(&self, mountpoint: &Mountpoint) {
+        self.keep(mountpoint);
         for (kind, ssrc) in mountpoint.ssrcs {
             self.lane(kind).shut(ssrc);
         }
+    }
+
+    /// What its streams have counted is not to be lost with them.
+    fn keep(&self, mountpoint: &Mountpoint) {
+        let routes = self.routes(mountpoint);
+        if routes.iter().any(|(_, route)| route.is_some()) {
+            locked(&self.gone).gone(mountpoint.session.clone(), counted(&routes));
+        }
+    }
+
+    /// What the streams of a mountpoint have counted, those of its session among them that were let through before: packets of
+    /// audio, of video; how often each began anew.
+    pub fn counted(&self, mountpoint: &Mountpoint) -> [u64; 4] {
+        let mut sum = locked(&self.gone).before(mountpoint.session.as_str());
+        node::metrics::add(&mut sum, counted(&self.routes(mountpoint)));
+        sum
+    }
+
+    /// Looks which keyframes have come that were asked for.
+    pub fn look_at_keyframes(&self) {
+        let now = self.epoch.elapsed();
+        self.keyframes.look(|ssrc| {
+            let route = self.video.routes().get(ssrc)?;
+            let comes = route.age(now).is_some_and(|age| age <= STALLED);
+            Some(Picture { keyframe: route.keyframe(), comes })
+        });
+    }
+
+    /// RTP and RTCP that came from where media is taken from.
+    pub fn taken(&self) -> u64 {
+        Kind::BOTH.into_iter().map(|kind| self.lane(kind).counters().taken()).sum()
+    }
+
+    /// Bytes of the smallest receive buffer.
+    pub fn receive_buffer(&self) -> Option<usize> {
+        Kind::BOTH.into_iter().filter_map(|kind| self.lane(kind).receive_buffer()).min()
     }
 
     /// Waits for streams no more that were shut out.
@@ -134,14 +176,8 @@ impl Media {
     /// What an operator should know: what was lost here, and whose packets are not taken.
     pub fn warnings(&self) -> Vec<String> {
         let now = self.epoch.elapsed();
-        let overflow = self.look();
-        let lost = Kind::BOTH.into_iter().filter(|kind| overflow[*kind].is_recent(now)).map(|kind| {
-            format!(
-                "{kind}: packets came faster than they were read, and the kernel dropped them ({} since the start); \
-                 raise net.core.rmem_max, or give this machine more time",
-                overflow[kind].packets()
-            )
-        });
+        let (overflow, buffer) = (self.look(), self.receive_buffer());
+        let lost = Kind::BOTH.into_iter().filter_map(|kind| overflow[kind].warning(kind.name(), buffer, now));
         let stranger = self.senders.turned_away(now).map(|stranger| {
             format!(
                 "media of SSRC {} comes from {}, and is taken from {} only; if that is the parent behind an address \
@@ -175,4 +211,12 @@ impl Media {
         self.audio.stop();
         self.video.stop();
     }
+}
+
+fn counted(routes: &PerKind<Option<Arc<Route>>>) -> [u64; 4] {
+    let of = |of: fn(&Route) -> u64| {
+        routes.as_ref().map(|route| route.as_ref().map_or(0, |route| of(route))).into_array()
+    };
+    let ([audio, video], [audio_anew, video_anew]) = (of(Route::packets), of(Route::republished));
+    [audio, video, audio_anew, video_anew]
 }

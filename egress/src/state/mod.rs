@@ -5,11 +5,12 @@
 //!
 //! What it does with these: `change` (mountpoints begin and end, one change at a time), `serving` (the server comes and goes),
 //! `drain` and `moving` (viewers go elsewhere, because it is to be empty or gets no media), `pulse` (whether media arrives, seen four
-//! times a second), `place` (whether it can), `tree` (what Redis says), `sources` (whose media is taken), `show` (what HTTP shows).
+//! times a second), `place` (whether it can), `dark` (who sees nothing), `tree` (what Redis says), `sources` (whose media is taken), `show` (what HTTP shows).
 //! `error`: why not.
 
 mod audience;
 mod change;
+mod dark;
 mod drain;
 mod error;
 mod link;
@@ -28,6 +29,7 @@ use std::time::Instant;
 use node::auth::{Admission, Rights, Role};
 use node::drain::Drain;
 use node::http::Limits;
+use node::metrics::Parents;
 use node::tree::Tree;
 use node::watch::Redirector;
 use node::webhook::Webhooks;
@@ -40,6 +42,7 @@ use crate::mountpoints::{Books, Mountpoint};
 use crate::notices::Notices;
 use crate::quality::Quality;
 use crate::records::Records;
+use crate::reports::{Report, Reports};
 use crate::server::{self, Server};
 use link::Link;
 use media::Media;
@@ -49,6 +52,7 @@ use sources::Sources;
 
 pub use audience::{Audience, COUNTER_OFFER_HOLDS, Call, Ear, Reply, Seated, Tie};
 pub use change::{NewMountpoint, Outcome};
+pub use dark::Dark;
 pub use error::EgressError;
 
 /// The node.
@@ -75,6 +79,10 @@ pub struct Egress {
     elsewhere: Elsewhere,
     /// How viewers fare, by what they report.
     quality: Mutex<Quality>,
+    /// The same by what our own page says.
+    reports: Mutex<Reports>,
+    /// What has come from each parent.
+    parents: Mutex<Parents>,
     admission: Arc<Admission>,
     webhooks: Webhooks,
     records: Mutex<Option<watch::Sender<Records>>>,
@@ -124,6 +132,8 @@ impl Egress {
             notices: Notices::new(webhooks.clone()),
             elsewhere: Elsewhere::default(),
             quality: Mutex::default(),
+            reports: Mutex::default(),
+            parents: Mutex::default(),
             admission,
             webhooks,
             records: Mutex::new(Some(records)),
@@ -174,6 +184,16 @@ impl Egress {
     /// The viewers.
     pub fn audience(&self) -> &Arc<Audience> {
         &self.audience
+    }
+
+    /// A page says how it fares.
+    pub fn take_report(&self, report: &Report) {
+        locked(&self.reports).take(report);
+    }
+
+    /// A page says so too often.
+    pub fn refuse_report(&self) {
+        locked(&self.reports).refuse();
     }
 
     /// Somebody wants to watch; `player`: what it says it plays with. With an offer that can be served it gets an answer, otherwise it gets the server's offer.

@@ -1,14 +1,17 @@
 //! Viewers who cannot stay here go elsewhere, because this node is drained or cut off ([`crate::moves`] decides who goes where, and
 //! when); and all viewers know beforehand where else to go, should this node be gone.
 
+use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
+use futures_util::{StreamExt, stream};
 use node::directory::{Carriers, Directory, Entry};
 use node::record::NodeType;
+use rand::seq::SliceRandom;
 use tokio::sync::watch;
-use tokio::time::{Instant, sleep};
+use tokio::time::{Instant, sleep, timeout_at};
 
 use super::Egress;
 use super::audience::Call;
@@ -23,6 +26,11 @@ const LOOK: Duration = Duration::from_millis(250);
 const READ: [Duration; 2] = [Duration::from_secs(1), Duration::from_secs(10)];
 /// And costs Redis no more than so many commands a second, of which a session takes one for each egress of the tree.
 const BUDGET: [f64; 2] = [5_000.0, 20.0];
+
+/// Sessions that are asked about at a time.
+const AT_ONCE: usize = 64;
+/// Longer than this Redis is not waited for: viewers are to be told meanwhile.
+const PATIENCE: Duration = Duration::from_secs(2);
 
 /// Whose parent is gone is cut off together with others, who say so within this time.
 const SAID_WITHIN: Duration = Duration::from_secs(1);
@@ -67,21 +75,35 @@ impl Elsewhere {
         READ[which].max(self.cost(sessions, BUDGET[which])).mul_f64(rand::random_range(0.7..1.3))
     }
 
-    /// Reads where these sessions are to be had; an error says why that is not known.
-    async fn read(&self, directory: Option<&Directory>, sessions: Vec<String>) -> Result<(), String> {
+    /// Reads where these sessions are to be had; an error says why that is not known of all. What cannot be read in time is as it was.
+    async fn read(&self, directory: Option<&Directory>, mut sessions: Vec<String>) -> Result<(), String> {
         let Some(directory) = directory else { return Ok(()) };
+        let before = self.places.borrow().clone();
+        // Those that were never read first, and then not always the same.
+        sessions.shuffle(&mut rand::rng());
+        sessions.sort_by_key(|session| before.contains_key(session));
+        let until = Instant::now() + PATIENCE;
+        let asking = sessions.iter().cloned().map(|session| {
+            let directory = directory.clone();
+            async move {
+                let carriers = directory.carriers(&session).await;
+                (session, carriers)
+            }
+        });
+        // Several at a time, because a Redis that is slow is slow for each, and viewers wait.
+        let mut asking = pin!(stream::iter(asking).buffer_unordered(AT_ONCE));
         let mut places = Places::new();
-        for session in sessions {
-            let carriers = (*directory.carriers(&session).await?).clone();
-            places.insert(session, carriers);
-        }
-        let nodes = directory.nodes().await?;
-        let is_there = |(id, entry): &(&String, &Entry)| {
-            entry.node_type == NodeType::Egress && nodes.alive.contains(*id) && !nodes.doubtful.contains(*id)
+        let read = loop {
+            match timeout_at(until, asking.next()).await {
+                Ok(Some((session, Ok(carriers)))) => drop(places.insert(session, (*carriers).clone())),
+                Ok(Some((_, Err(why)))) => break Err(why),
+                Ok(None) => break Ok(()),
+                Err(_) => break Err(format!("Redis has not said all of it within {} s", PATIENCE.as_secs())),
+            }
         };
-        let egresses = nodes.entries.iter().filter(is_there);
-        self.egresses
-            .send_replace(Arc::new(egresses.map(|(id, entry)| (id.clone(), entry.clone())).collect()));
+        for (session, carriers) in before.iter().filter(|(session, _)| sessions.contains(session)) {
+            places.entry(session.clone()).or_insert_with(|| carriers.clone());
+        }
         self.places.send_if_modified(|known| {
             let changed = **known != places;
             if changed {
@@ -89,6 +111,14 @@ impl Elsewhere {
             }
             changed
         });
+        read?;
+        let nodes = directory.nodes().await?;
+        let is_there = |(id, entry): &(&String, &Entry)| {
+            entry.node_type == NodeType::Egress && nodes.alive.contains(*id) && !nodes.doubtful.contains(*id)
+        };
+        let egresses = nodes.entries.iter().filter(is_there);
+        self.egresses
+            .send_replace(Arc::new(egresses.map(|(id, entry)| (id.clone(), entry.clone())).collect()));
         Ok(())
     }
 }

@@ -62,6 +62,7 @@ impl Egress {
     /// Judges all mountpoints, and tells viewers what has changed.
     pub(super) fn judge_all(&self) {
         self.media.look();
+        self.media.look_at_keyframes();
         let standing = self.judge_place();
         let mountpoints: Vec<Mountpoint> = self.books().all().cloned().collect();
         let seen = mountpoints.iter().map(|mountpoint| (mountpoint.session.clone(), self.judge(mountpoint)));
@@ -79,15 +80,20 @@ impl Egress {
 
     /// Whether a mountpoint has something to show at this moment.
     pub(super) fn judge(&self, mountpoint: &Mountpoint) -> Activity {
-        let served = match self.link.problem() {
+        let served = self.served(mountpoint);
+        let (ages, standing) = (self.media.ages(mountpoint), self.standing().borrow().clone());
+        lifecycle::activity(&standing, ages, &served, self.server.name())
+    }
+
+    /// How a mountpoint stands with the server.
+    pub(super) fn served(&self, mountpoint: &Mountpoint) -> Served {
+        match self.link.problem() {
             Some(why) => Served::Gone(why),
             None if !mountpoint.made => {
                 Served::Gone(format!("{} has no such mountpoint yet", self.server.name()))
             }
             None => Served::Has(self.server.ages(mountpoint.id)),
-        };
-        let (ages, standing) = (self.media.ages(mountpoint), self.standing().borrow().clone());
-        lifecycle::activity(&standing, ages, &served, self.server.name())
+        }
     }
 
     /// Hands over what is to be in Redis.

@@ -8,6 +8,7 @@ use node::http::{Base, Failed};
 use node::media::Kind;
 use node::record::NodeType;
 use node::tree::TreeView;
+use node::udp::Overflow;
 use node::view::{Gstreamer, Topology};
 
 use super::{Egress, locked};
@@ -59,9 +60,18 @@ impl Base for Egress {
 impl Egress {
     /// One look at everything.
     pub fn sample(&self) -> Sample {
+        let mountpoints: Vec<Mountpoint> = self.books().all().cloned().collect();
         Sample {
             status: self.status_now(),
-            mountpoints: self.mountpoints().mountpoints,
+            counted: mountpoints.iter().map(|mountpoint| self.media.counted(mountpoint)).collect(),
+            mountpoints: mountpoints.iter().map(|mountpoint| self.detailed(mountpoint)).collect(),
+            taken: self.read_parent(),
+            overflow: self.media.look().map(Overflow::packets).into_array(),
+            receive_buffer: self.media.receive_buffer(),
+            dark: self.dark(),
+            keyframes: self.media.keyframes.waiting(),
+            reports: locked(&self.reports).clone(),
+            places: self.capacity.viewers(),
             received: self.media.received(),
             admissions: self.admission.counts(),
             told: self.webhooks.told(),

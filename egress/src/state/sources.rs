@@ -50,9 +50,20 @@ impl Egress {
         if let Some(parent) = &upstream.parent {
             self.has_parent(parent);
         }
+        // What has come so far came from whoever has been the parent.
+        self.read_parent();
         locked(&self.sources.known).hear(upstream);
+        self.read_parent();
         self.admit();
         self.sources.named.notify_one();
+    }
+
+    /// What has come from the parent is its own. Gives who that is, and how much.
+    pub(super) fn read_parent(&self) -> Option<(String, u64)> {
+        let known = locked(&self.sources.known);
+        let mut parents = locked(&self.parents);
+        parents.read(known.parents_name(), self.media.taken());
+        parents.shown()
     }
 
     /// Looks the parent's host up, for ever.

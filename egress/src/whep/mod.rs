@@ -3,9 +3,10 @@
 //! `POST` with an offer is answered with the answer (201); with one that Janus cannot serve, with a counter-offer (406), which
 //! the player `PATCH`es its answer to. So is an empty `POST`, but that it is 201: older drafts have it. The resource that
 //! `Location` names takes candidates and, where the native server serves, ICE restarts (`PATCH`), and ends with `DELETE`; `Link`
-//! names its [`events`]. What WHIP does in the same way is [`node::http::wish`]'s.
+//! names its [`events`]; below it our page says how it fares ([`report`]). What WHIP does in the same way is [`node::http::wish`]'s.
 
 mod events;
+mod report;
 
 use std::sync::Arc;
 use std::time::SystemTime;
@@ -24,10 +25,11 @@ use crate::state::{COUNTER_OFFER_HOLDS, Egress, EgressError, Reply};
 
 /// What a viewer's resource takes by PATCH.
 const CHANGES: &str = "application/sdp, application/trickle-ice-sdpfrag";
-/// Methods of an endpoint, of a viewer, and of its events.
+/// Methods of an endpoint, of a viewer, of its events and of its reports.
 const ENDPOINT: &str = "GET, HEAD, POST, OPTIONS";
 const VIEWER: &str = "GET, HEAD, PATCH, DELETE, OPTIONS";
 const EVENTS: &str = "GET, HEAD, POST, OPTIONS";
+const REPORTS: &str = "POST, OPTIONS";
 
 type Shared = State<Arc<Egress>>;
 
@@ -42,22 +44,26 @@ pub fn door(egress: &Egress) -> Arc<Door> {
     })
 }
 
-/// The paths, as the router knows them: an endpoint, a viewer, a viewer's events.
-pub fn paths(base: &str) -> [String; 3] {
+/// The paths, as the router knows them: an endpoint, a viewer, a viewer's events, its reports.
+pub fn paths(base: &str) -> [String; 4] {
     let [endpoint, viewer] = wish::paths(base);
-    let events = format!("{viewer}/events");
-    [endpoint, viewer, events]
+    let (events, reports) = (format!("{viewer}/events"), format!("{viewer}/report"));
+    [endpoint, viewer, events, reports]
 }
 
 /// The routes. They have a token of their own.
 pub fn router(egress: Arc<Egress>, door: Arc<Door>) -> Router {
-    let [endpoint, viewer, events] = paths(&door.base);
+    let [endpoint, viewer, events, reports] = paths(&door.base);
     let of_endpoint = post(begin).get(is_there);
     let of_viewer = patch(change).delete(leave).get(is_watching);
     let of_events = get(events::follow).post(events::choose);
     let router = Router::new()
         .route(&endpoint, of_endpoint.options(async || wish::options(ENDPOINT, Some(SDP), None)))
         .route(&viewer, of_viewer.options(async || wish::options(VIEWER, None, Some(CHANGES))))
+        .route(
+            &reports,
+            post(report::take).options(async || wish::options(REPORTS, Some(report::REPORT), None)),
+        )
         .route(&events, of_events.options(async || wish::options(EVENTS, Some(events::CHOICE), None)));
     wish::protect(router, door).with_state(egress)
 }
@@ -85,10 +91,7 @@ async fn begin(
     headers: HeaderMap,
     body: Bytes,
 ) -> Result<Response, Failed> {
-    let elsewhere = async || {
-        let outcome = egress.redirector().find_other(&session, query.as_deref(), &headers).await;
-        node::watch::elsewhere(&outcome, &session)
-    };
+    let elsewhere = async || egress.redirector().send_on(&session, query.as_deref(), &headers).await;
     if let Err(error) = egress.shown(&session) {
         let is_elsewhere = matches!(error, EgressError::UnknownSession(_));
         let other = if is_elsewhere { elsewhere().await } else { None };
@@ -112,6 +115,9 @@ async fn begin(
             return Ok(other.unwrap_or_else(|| refused.into_response()));
         }
     };
+    if let Err(refused) = egress.capacity().turn(client, &place).await {
+        return Ok(refused.into_response());
+    }
     let player = headers.get(header::USER_AGENT).and_then(|player| player.to_str().ok()).unwrap_or_default();
     let Reply { viewer, sdp, counters } =
         egress.watch(&session, offer.map(str::as_bytes), player, place).await?;

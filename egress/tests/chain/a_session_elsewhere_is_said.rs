@@ -19,13 +19,18 @@ fn a_session_elsewhere_is_said(by: By) {
     world.redis.cli(&["HSET", "directory:tree-1", "egress-9", &entry.to_string()]).unwrap();
     world.redis.cli(&["SET", "node:egress-9", "there"]).unwrap();
     world.redis.cli(&["SADD", "mountpoints:active", "egress-9:far", "egress-9:show"]).unwrap();
+    world.redis.cli(&["HSET", "session:far", "treeId", "tree-9"]).unwrap();
     world.session("show", 7, [7777, 8888]);
     world.until("it has a mountpoint", || world.request("GET", "/whep/endpoint/show", &[], "").0 == 204);
 
     // Not here. What was read of the tree holds for a second.
     world.until("it is sent on", || world.request("POST", "/whep/endpoint/far", &OFFER, "v=0").0 == 307);
     let (status, head, _) = world.request("POST", "/whep/endpoint/far", &OFFER, "v=0");
-    assert_eq!((status, location(&head).as_str()), (307, "http://127.0.0.1:9/whep/endpoint/far"), "{head}");
+    assert_eq!(
+        (status, location(&head).as_str()),
+        (307, "http://127.0.0.1:9/whep/endpoint/far?not=egress-1"),
+        "{head}"
+    );
     assert!(head.to_lowercase().contains("access-control-allow-origin: *"), "{head}");
     let (status, _, answer) = world.request("POST", "/whep/endpoint/nowhere", &OFFER, "v=0");
     assert_eq!(status, 404, "{answer}");
@@ -44,9 +49,13 @@ fn a_session_elsewhere_is_said(by: By) {
     let (status, head, answer) = world.request("POST", "/whep/endpoint/show", &[], "");
     assert_eq!(
         (status, location(&head).as_str()),
-        (307, "http://127.0.0.1:9/whep/endpoint/show"),
+        (307, "http://127.0.0.1:9/whep/endpoint/show?not=egress-1"),
         "{answer}"
     );
+    // Whom another has sent here is not sent to and fro, however little that one knows.
+    let (status, head, answer) = world.request("POST", "/whep/endpoint/show?not=egress-9", &[], "");
+    assert_eq!(status, 503, "{answer}");
+    assert!(head.to_lowercase().contains("retry-after: "), "{head}");
     assert_eq!(world.request("GET", own, &[], "").0, 503);
     let metrics = world.request("GET", "/metrics", &[], "").2.to_string();
     for series in

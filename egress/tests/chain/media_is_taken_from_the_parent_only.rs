@@ -6,8 +6,8 @@ use serde_json::{Value, json};
 
 use crate::common::{HOST, World, lab, rtp};
 
-/// Sends a packet again and again until something is so.
-fn send_until(world: &World<'_>, socket: &UdpSocket, what: &str, so: impl Fn(&Value) -> bool) {
+/// Sends a packet again and again until something is so. Gives how many were sent.
+fn send_until(world: &World<'_>, socket: &UdpSocket, what: &str, so: impl Fn(&Value) -> bool) -> u64 {
     let mut sequence = 0;
     world.until(what, || {
         for ssrc in [7777, 8888] {
@@ -17,6 +17,7 @@ fn send_until(world: &World<'_>, socket: &UdpSocket, what: &str, so: impl Fn(&Va
         sequence += 1;
         so(&world.get("/mountpoint/s1"))
     });
+    2 * u64::from(sequence)
 }
 
 #[test]
@@ -50,7 +51,22 @@ fn media_is_taken_from_the_parent_only() {
         "{warnings}"
     );
     assert_eq!(world.get("/status")["healthy"], json!(true), "a stranger makes no node ill");
-    send_until(&world, &parent, "the parent is heard", |seen| seen["active"] == json!(true));
+    let mut sent = send_until(&world, &parent, "the parent is heard", |seen| seen["active"] == json!(true));
+    // What is of no session here has come all the same, and RTCP.
+    parent.send_to(&rtp(9999, 1, 0), (HOST, 5004)).unwrap();
+    stranger.send_to(&rtp(9999, 1, 0), (HOST, 5004)).unwrap();
+    for port in [5002, 5003, 5005] {
+        parent.send_to(&[0x80, 200, 0, 1, 0, 0, 0, 9], (HOST, port)).unwrap();
+    }
+    sent += 4;
+    let series =
+        "media_tree_egress_parent_packets_total{node_id=\"egress-1\",parent=\"relay-1\",tree_id=\"tree-1\"} ";
+    let came = || {
+        let metrics = world.get("/metrics").as_str().unwrap_or_default().to_owned();
+        metrics.lines().find_map(|line| line.strip_prefix(series)?.parse::<u64>().ok())
+    };
+    world.until("all that the parent sent has been counted", || came() >= Some(sent));
+    assert_eq!(came(), Some(sent), "and nothing of a stranger's");
 
     // It moves, and its registration expires: where it was last is where it is.
     world.redis.egress("relay-1", "10.77.0.3", [5002, 5004]).unwrap();

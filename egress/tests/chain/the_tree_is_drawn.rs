@@ -44,13 +44,18 @@ fn the_tree_is_drawn() {
     assert_eq!(edges(&browser), 2);
 
     // What is different is there by itself.
-    cli("SADD children:relay-1 egress-9");
+    cli("SADD children:relay-1 egress-9 <b>name</b>");
     world.until("a node that is not there", || {
         rows(&browser).iter().any(|row| row.starts_with("egress-9, unknown"))
     });
     world.until("why", || text("wrong").contains("nobody has registered under this name"));
     assert!(text("state").contains("problem"), "{}", text("state"));
-    cli("SREM children:relay-1 egress-9");
+    assert_eq!(
+        browser.run("return document.querySelectorAll('b').length").unwrap(),
+        json!(0),
+        "names are no HTML"
+    );
+    cli("SREM children:relay-1 egress-9 <b>name</b>");
     world.until("it is gone again", || rows(&browser).len() == 3);
 
     by_keys(&world, &browser);

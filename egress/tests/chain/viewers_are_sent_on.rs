@@ -18,18 +18,14 @@ const API: u16 = 7083;
 const MEDIA: [u16; 2] = [5012, 5014];
 
 /// `egress-2`, beside that of the world.
-fn second(lab: &Lab) -> Process {
-    start_egress_at(
-        lab,
-        By::Native,
-        API,
-        &[
-            ("NODE_ID", "egress-2"),
-            ("RTP_AUDIO_PORT", "5012"),
-            ("RTP_VIDEO_PORT", "5014"),
-            ("MEDIA_PORT", "7085"),
-        ],
-    )
+fn second(lab: &Lab, env: &[(&str, &str)]) -> Process {
+    let own = [
+        ("NODE_ID", "egress-2"),
+        ("RTP_AUDIO_PORT", "5012"),
+        ("RTP_VIDEO_PORT", "5014"),
+        ("MEDIA_PORT", "7085"),
+    ];
+    start_egress_at(lab, By::Native, API, &[&own, env].concat())
 }
 
 /// JSON of a request at an egress.
@@ -42,9 +38,9 @@ fn ask(lab: &Lab, port: u16, method: &str, path: &str) -> Value {
 }
 
 /// Two egresses that have the session, with media.
-fn two(lab: &Lab) -> (World<'_>, Process, [Process; 2]) {
-    let world = World::start_by(lab, By::Native, &[]);
-    let other = second(lab);
+fn two<'lab>(lab: &'lab Lab, env: &[(&str, &str)]) -> (World<'lab>, Process, [Process; 2]) {
+    let world = World::start_by(lab, By::Native, env);
+    let other = second(lab, env);
     world.session("show", 4001, SSRCS);
     let sending = world.broadcast_to(&[[5002, 5004], MEDIA], SSRCS);
     for port in [7073, API] {
@@ -85,7 +81,7 @@ fn the_page_in_firefox_does() {
 
 fn goes_on(maker: Maker) {
     let lab = lab();
-    let (world, other, _sending) = two(&lab);
+    let (world, other, _sending) = two(&lab, &[]);
     let browser = browser_of(&lab, maker);
     browser.open("http://10.77.0.1:7073/?id=show").unwrap();
     world.until("frames", || seen(&browser, "framesDecoded") > 20.0);
@@ -130,7 +126,7 @@ fn goes_on(maker: Maker) {
 #[test]
 fn the_page_leaves_an_egress_that_hangs_and_none_that_hesitates() {
     let lab = lab();
-    let (world, other, _sending) = two(&lab);
+    let (world, other, _sending) = two(&lab, &[]);
     let browser = browser(&lab);
     browser.open("http://10.77.0.1:7073/?id=show").unwrap();
     plays_on(&world, &browser);
@@ -155,7 +151,7 @@ fn the_page_leaves_an_egress_that_hangs_and_none_that_hesitates() {
 fn a_page_that_waits_is_sent_on() {
     let lab = lab();
     let world = World::start_by(&lab, By::Native, &[]);
-    let other = second(&lab);
+    let other = second(&lab, &[]);
     let browser = browser(&lab);
     browser.open("http://10.77.0.1:7073/?id=show").unwrap();
     let is = |state: &str| browser.run("return seen.state").unwrap() == json!(state);
@@ -184,7 +180,7 @@ fn a_page_that_waits_is_sent_on() {
 #[test]
 fn players_of_others_and_newcomers_are_sent_on() {
     let lab = lab();
-    let (world, _other, _sending) = two(&lab);
+    let (world, _other, _sending) = two(&lab, &[]);
     let (status, head, _) = world.request("POST", "/whep/endpoint/show", &[], "");
     assert_eq!(status, 201, "{head}");
     let events = format!("{}/events?only=reconnect", resource(&head));
@@ -217,4 +213,35 @@ fn players_of_others_and_newcomers_are_sent_on() {
     world.until("all know", || entry().contains("\"status\":\"drained\""));
     ask(&lab, 7073, "DELETE", "/drain");
     assert_eq!(world.request("POST", "/whep/endpoint/show", &[], "").0, 201);
+}
+
+/// Another port is another origin, and a browser takes no token there by itself.
+#[test]
+fn a_page_with_a_token_is_sent_on_with_it() {
+    let lab = lab();
+    let (world, _other, _sending) = two(&lab, &[("WHEP_TOKEN", "viewers")]);
+    let browser = browser(&lab);
+    browser.open("http://10.77.0.1:7083/").unwrap();
+    assert_eq!(ask(&lab, 7073, "POST", "/drain")["state"], json!("draining"));
+    // What a page of any origin can do by itself.
+    let player = |token: &str| {
+        let script = format!(
+            "const peer = new RTCPeerConnection();
+            peer.addTransceiver('video', {{ direction: 'recvonly' }});
+            const {{ sdp }} = await peer.createOffer();
+            peer.close();
+            const headers = {{ 'Content-Type': 'application/sdp', {token} }};
+            const answer = await fetch('http://10.77.0.1:7073/watch/show', {{ method: 'POST', headers, body: sdp }});
+            return [answer.status, answer.url, answer.headers.get('Location') !== null];"
+        );
+        browser.run(&format!("return (async () => {{ {script} }})()")).unwrap()
+    };
+    let there = "http://10.77.0.1:7083/whep/endpoint/show";
+    world.until("it is sent there", || player("")[1] == json!(there));
+    assert_eq!(player(""), json!([401, there, false]), "and asked for a token, which a page can read");
+    assert_eq!(player("Authorization: 'Bearer viewers'"), json!([401, there, false]), "it was left behind");
+
+    browser.open("http://10.77.0.1:7073/?id=show#token=viewers").unwrap();
+    world.until("frames", || seen(&browser, "framesDecoded") > 5.0);
+    assert_eq!(ask(&lab, API, "GET", "/status")["viewers"]["connected"], json!(1));
 }

@@ -16,6 +16,7 @@ mod link;
 mod live;
 mod orphans;
 mod recipients;
+mod sent;
 mod show;
 mod totals;
 mod tree;
@@ -28,6 +29,7 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use node::auth::{Admission, Rights, Role};
 use node::drain::Drain;
 use node::http::Limits;
+use node::media::PerKind;
 use node::tree::Tree;
 use node::watch::Redirector;
 use node::webhook::Webhooks;
@@ -36,7 +38,7 @@ use tokio::sync::{Notify, mpsc, oneshot};
 
 use crate::config::Config;
 use crate::feedback::Feedback;
-use crate::pipeline::{Feed, Outlets, PipelineError};
+use crate::pipeline::{Count, Feed, Outlets, PipelineError};
 use crate::publication::Occupancy;
 use crate::rtmp::Rtmp;
 use crate::session::{self, NewSession, Session};
@@ -238,10 +240,18 @@ impl Injector {
         if let Some(store) = &self.store {
             store.end(&entry.recorded(), now_ms()).await.map_err(InjectorError::Redis)?;
         }
-        self.state().sessions.remove(id);
-        self.totals.ended(&entry.feed.counts());
-        self.state().neighbours.remove(id);
+        let counted = entry.feed.counts();
+        {
+            // At once: whoever adds up finds it here or there.
+            let mut state = self.state();
+            state.sessions.remove(id);
+            state.neighbours.remove(id);
+            self.totals.ended(id, entry.session.ssrcs, &counted);
+        }
         entry.close().await;
+        let after = PerKind::from_fn(|kind| entry.feed.counts()[kind].since(counted[kind]));
+        self.totals.ended(id, entry.session.ssrcs, &after);
+        self.recipients.sent(std::slice::from_ref(&entry));
         // Without Janus there is no room either; or it is removed when we connect again.
         if let Ok(janus) = self.janus.get()
             && let Err(error) = janus.destroy(entry.session.room).await
@@ -409,6 +419,18 @@ impl Injector {
 
     fn entries(&self) -> Vec<Arc<LiveSession>> {
         self.state().sessions.values().cloned().collect()
+    }
+
+    /// What all sessions have counted that there are and that there have been.
+    fn counted(&self) -> PerKind<Count> {
+        let (entries, mut sums) = {
+            let state = self.state();
+            (state.sessions.values().cloned().collect::<Vec<_>>(), self.totals.gone())
+        };
+        for counts in entries.iter().map(|entry| entry.feed.counts()) {
+            counts.into_iter().for_each(|(kind, count)| sums[kind] += count);
+        }
+        sums
     }
 
     fn state(&self) -> MutexGuard<'_, State> {

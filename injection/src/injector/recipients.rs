@@ -12,6 +12,7 @@ use node::topology::ChildChange;
 
 use super::live::LiveSession;
 use super::lock;
+use super::sent::{Owners, Sent};
 use crate::session::Recipient;
 
 /// The node's children, and what host names mean at present: an address, or why none.
@@ -19,6 +20,7 @@ use crate::session::Recipient;
 pub(super) struct Recipients {
     children: Mutex<BTreeMap<String, Place>>,
     hosts: Mutex<Hosts>,
+    sent: Mutex<Sent>,
     /// Held by whoever tells pipelines whom to send to.
     applying: tokio::sync::Mutex<()>,
 }
@@ -56,14 +58,33 @@ impl Recipients {
     /// Tells the pipelines of all sessions whom to send to. Those are asked for once it is this call's turn.
     pub async fn apply(&self, sessions: impl FnOnce() -> Vec<Arc<LiveSession>>) {
         let _applying = self.applying.lock().await;
-        let (children, sessions, known) = (self.of_children(), sessions(), lock(&self.hosts).clone());
+        let (children, sessions, known) = (self.children(), sessions(), lock(&self.hosts).clone());
         // Whoever's address is known does not wait for a name server.
-        send(&children, &sessions, &known).await;
-        let explicit = sessions.iter().flat_map(|live| &live.session.recipients);
-        let names: BTreeSet<String> = children.iter().chain(explicit).map(|to| to.host.clone()).collect();
+        self.send(&children, &sessions, &known).await;
+        let explicit = sessions.iter().flat_map(|live| &live.session.recipients).map(|to| &to.host);
+        let names: BTreeSet<String> =
+            children.values().map(|place| &place.host).chain(explicit).cloned().collect();
         let hosts = resolve(names, &known).await;
-        send(&children, &sessions, &hosts).await;
+        self.send(&children, &sessions, &hosts).await;
         *lock(&self.hosts) = hosts;
+    }
+
+    /// What each child was sent: packets, bytes. `sessions`: all that there are.
+    pub fn sent(&self, sessions: &[Arc<LiveSession>]) -> Vec<(String, [u64; 2])> {
+        let mut sent = lock(&self.sent);
+        sessions.iter().for_each(|live| sent.took(live.feed.take_sent()));
+        sent.shown()
+    }
+
+    /// Has the pipelines send, and keeps the books of who was sent what.
+    async fn send(&self, children: &BTreeMap<String, Place>, sessions: &[Arc<LiveSession>], hosts: &Hosts) {
+        let owners = owners(children, hosts);
+        self.sent(sessions);
+        lock(&self.sent).and(&owners);
+        let recipients: Vec<Recipient> = children.values().map(recipient).collect();
+        send(&recipients, sessions, hosts).await;
+        self.sent(sessions);
+        lock(&self.sent).only(owners);
     }
 }
 
@@ -102,15 +123,33 @@ fn recipient(place: &Place) -> Recipient {
 /// Addresses of audio and video; those whose name means nothing at present are left out.
 fn addresses(recipients: &[Recipient], hosts: &Hosts) -> PerKind<BTreeSet<SocketAddr>> {
     let of = |port: fn(&Recipient) -> u16| {
-        let address = |to: &Recipient| match (hosts.get(&to.host), to.host.parse()) {
-            (Some(known), _) => known.as_ref().ok().copied(),
-            // A child that has just come: who is no host is left out all the same.
-            (None, Ok(address)) => is_no_host(&address, &BTreeSet::new()).is_none().then_some(address),
-            (None, Err(_)) => None,
-        };
-        recipients.iter().filter_map(|to| Some(SocketAddr::new(address(to)?, port(to)))).collect()
+        recipients
+            .iter()
+            .filter_map(|to| Some(SocketAddr::new(address(&to.host, hosts)?, port(to))))
+            .collect()
     };
     PerKind { audio: of(|to| to.audio_port), video: of(|to| to.video_port) }
+}
+
+/// Which child is sent to at an address.
+fn owners(children: &BTreeMap<String, Place>, hosts: &Hosts) -> Owners {
+    PerKind::from_fn(|kind| {
+        let of = |(name, place): (&String, &Place)| {
+            let port = place.ports[usize::from(kind.number())];
+            Some((SocketAddr::new(address(&place.host, hosts)?, port), name.clone()))
+        };
+        children.iter().filter_map(of).collect()
+    })
+}
+
+/// What a host means at present, if it means one.
+fn address(host: &str, hosts: &Hosts) -> Option<IpAddr> {
+    match (hosts.get(host), host.parse()) {
+        (Some(known), _) => known.as_ref().ok().copied(),
+        // A child that has just come: who is no host is left out all the same.
+        (None, Ok(address)) => is_no_host(&address, &BTreeSet::new()).is_none().then_some(address),
+        (None, Err(_)) => None,
+    }
 }
 
 /// What names mean now. One that cannot be looked up at this moment keeps what it meant before; one that means several

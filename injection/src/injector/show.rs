@@ -117,36 +117,45 @@ impl Injector {
             misgivings.extend(stopped(&entry));
         }
         misgivings.extend(self.orphans().iter().map(|(id, injection)| orphans::sentence(id, injection)));
-        let overflow = self.overflow();
-        let now = self.started.elapsed();
-        misgivings.extend(Kind::BOTH.into_iter().filter(|kind| overflow[*kind].is_recent(now)).map(|kind| {
-            format!(
-                "{kind}: packets came from Janus faster than they were read, and the kernel dropped them ({} since the \
-                 start); raise net.core.rmem_max, or give this machine more time",
-                overflow[kind].packets()
-            )
-        }));
+        let (overflow, buffer, now) = (self.overflow(), self.receive_buffer(), self.started.elapsed());
+        misgivings.extend(
+            Kind::BOTH
+                .into_iter()
+                .filter_map(|kind| overflow[kind].warning(&format!("{kind} from Janus"), buffer, now)),
+        );
         misgivings
     }
 
     /// What the kernel has dropped because it was not read in time.
     pub(super) fn overflow(&self) -> PerKind<Overflow> {
-        let counts = self.entries().into_iter().map(|entry| entry.feed.counts());
-        self.totals.overflow(counts, self.started.elapsed())
+        self.totals.overflow(&self.counted(), self.started.elapsed())
+    }
+
+    /// Bytes of the smallest receive buffer of any session.
+    fn receive_buffer(&self) -> Option<usize> {
+        self.entries().iter().filter_map(|entry| entry.feed.receive_buffer()).min()
     }
 
     fn sample(&self) -> Sample {
-        let streams = self.entries().into_iter().flat_map(|entry| {
+        let entries = self.entries();
+        let streams = entries.iter().map(|entry| {
             let counts = entry.feed.counts();
-            Kind::BOTH.map(|kind| StreamSample {
-                kind,
-                session: entry.session.id.clone(),
-                ssrc: entry.session.ssrcs[kind],
-                count: counts[kind],
+            PerKind::from_fn(|kind| {
+                let (session, ssrc) = (entry.session.id.clone(), entry.session.ssrcs[kind]);
+                let mut count = self.totals.before(&session, kind, ssrc);
+                count += counts[kind];
+                StreamSample { kind, session, ssrc, count }
             })
         });
-        let entries = self.entries();
+        let sums = self.counted();
         Sample {
+            healthy: Injector::problems(self).is_empty(),
+            draining: self.drain.is_on(),
+            topology: self.topology_view(),
+            redis: self.redis_view(),
+            sums,
+            sent: self.recipients.sent(&entries),
+            receive_buffer: self.receive_buffer(),
             tree_id: self.config.tree_id.clone(),
             node_id: self.config.node_id.clone(),
             sessions: entries.len(),
@@ -156,7 +165,7 @@ impl Injector {
             janus_connections: self.janus.connections(),
             restarts: self.totals.restarts(),
             publications: self.totals.publications(),
-            overflow: self.overflow().map(Overflow::packets),
+            overflow: self.totals.overflow(&sums, self.started.elapsed()).map(Overflow::packets),
             keyframes: self.feedback.counts(),
             rtmp_waiting: self.rtmp.places.taken(),
             rtmp_refused: self.rtmp.books.refused().to_vec(),

@@ -60,8 +60,8 @@ impl Follows for Injector {
 
     /// What it sends. Between Janus and here nothing is counted as lost: what the kernel drops there is a warning.
     async fn received(&self) -> Option<Received> {
-        let counts = self.entries().into_iter().flat_map(|entry| entry.feed.counts().into_array());
-        Some(counts.fold(Received::default(), |sum, count| Received {
+        let counts = self.counted().into_array();
+        Some(counts.into_iter().fold(Received::default(), |sum, count| Received {
             packets: sum.packets + count.packets,
             bytes: sum.bytes + count.bytes,
             lost: 0,

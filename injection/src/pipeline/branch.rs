@@ -1,6 +1,6 @@
 //! One branch: from Janus' port to the recipients.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, SocketAddr, UdpSocket};
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, mpsc};
@@ -9,6 +9,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use gst::prelude::*;
 use gst::{PadProbeReturn, PadProbeType};
 use node::media::{Kind, Ssrc};
+use node::metrics::add;
 use node::udp;
 
 use super::passage::{Judgement, Passage};
@@ -29,6 +30,73 @@ pub struct Count {
     pub overflow: u64,
 }
 
+impl Count {
+    /// How many numbers that is.
+    pub const NUMBERS: usize = 5;
+
+    /// As numbers that are added up.
+    pub fn numbers(self) -> [u64; Count::NUMBERS] {
+        let Count { received, packets, bytes, strangers, overflow } = self;
+        [received, packets, bytes, strangers, overflow]
+    }
+
+    /// What came after that was counted.
+    pub fn since(self, before: Count) -> Count {
+        let (now, before) = (self.numbers(), before.numbers());
+        std::array::from_fn(|at| now[at].saturating_sub(before[at])).into()
+    }
+}
+
+impl From<[u64; Count::NUMBERS]> for Count {
+    fn from(numbers: [u64; Count::NUMBERS]) -> Count {
+        let [received, packets, bytes, strangers, overflow] = numbers;
+        Count { received, packets, bytes, strangers, overflow }
+    }
+}
+
+impl std::ops::AddAssign for Count {
+    fn add_assign(&mut self, more: Count) {
+        let mut numbers = self.numbers();
+        node::metrics::add(&mut numbers, more.numbers());
+        *self = numbers.into();
+    }
+}
+
+/// What was sent to each client, and has not been asked for yet: packets, bytes.
+#[derive(Default)]
+struct Ledger {
+    /// What the branch had sent in all when the client came, or was last asked about.
+    since: BTreeMap<SocketAddr, [u64; 2]>,
+    /// Of clients that have gone.
+    gone: BTreeMap<SocketAddr, [u64; 2]>,
+}
+
+impl Ledger {
+    /// Clients change, when the branch has sent so much.
+    fn change(&mut self, gone: &[SocketAddr], new: &[SocketAddr], sent: [u64; 2]) {
+        for client in gone {
+            let Some(since) = self.since.remove(client) else { continue };
+            add(self.gone.entry(*client).or_default(), less(sent, since));
+        }
+        self.since.extend(new.iter().map(|client| (*client, sent)));
+    }
+
+    /// What is new since the last time.
+    fn take(&mut self, sent: [u64; 2]) -> Vec<(SocketAddr, [u64; 2])> {
+        let mut all: Vec<_> = std::mem::take(&mut self.gone).into_iter().collect();
+        all.extend(
+            self.since
+                .iter_mut()
+                .map(|(client, since)| (*client, less(sent, std::mem::replace(since, sent)))),
+        );
+        all
+    }
+}
+
+fn less(sent: [u64; 2], since: [u64; 2]) -> [u64; 2] {
+    [sent[0].saturating_sub(since[0]), sent[1].saturating_sub(since[1])]
+}
+
 #[derive(Default)]
 struct Counters {
     received: AtomicU64,
@@ -36,6 +104,14 @@ struct Counters {
     bytes: AtomicU64,
     strangers: AtomicU64,
     clients: AtomicUsize,
+    ledger: Mutex<Ledger>,
+}
+
+impl Counters {
+    /// Packets and bytes that were sent.
+    fn sent(&self) -> [u64; 2] {
+        [&self.packets, &self.bytes].map(|counter| counter.load(Ordering::Relaxed))
+    }
 }
 
 /// A branch, as part of a pipeline.
@@ -140,6 +216,7 @@ impl Branch {
                 }
             }
             counters.clients.store(count, Ordering::Relaxed);
+            lock(&counters.ledger).change(&gone, &new, counters.sent());
             let _ = done.send(());
             PadProbeReturn::Remove
         });
@@ -151,6 +228,16 @@ impl Branch {
     /// Whom it sends to.
     pub fn clients(&self) -> BTreeSet<SocketAddr> {
         lock(&self.clients).clone()
+    }
+
+    /// What each client was sent since this was asked last, those among them that have gone meanwhile.
+    pub fn take_sent(&self) -> Vec<(SocketAddr, [u64; 2])> {
+        lock(&self.counters.ledger).take(self.counters.sent())
+    }
+
+    /// Bytes of the buffer of what Janus sends to.
+    pub fn receive_buffer(&self) -> Option<usize> {
+        udp::receive_buffer(&self.inlet)
     }
 
     /// What went through.
@@ -194,4 +281,23 @@ fn host(address: &SocketAddr) -> String {
 
 fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_client_was_sent_what_went_out_while_it_was_one() {
+        let [a, b] = [1, 2].map(|host| SocketAddr::from(([10, 0, 0, host], 5004)));
+        let mut ledger = Ledger::default();
+        ledger.change(&[], &[a], [10, 1000]);
+        assert_eq!(ledger.take([12, 1200]), [(a, [2, 200])]);
+        ledger.change(&[a], &[b], [15, 1500]);
+        ledger.change(&[], &[a], [16, 1600]);
+        let mut taken = ledger.take([20, 2000]);
+        taken.sort();
+        assert_eq!(taken, [(a, [3, 300]), (a, [4, 400]), (b, [5, 500])]);
+        assert_eq!(ledger.take([20, 2000]), [(a, [0, 0]), (b, [0, 0])]);
+    }
 }

@@ -97,6 +97,16 @@ impl Feed {
         self.branches.as_ref().map(Branch::clients)
     }
 
+    /// What each recipient was sent since this was asked last: packets, bytes.
+    pub fn take_sent(&self) -> PerKind<Vec<(SocketAddr, [u64; 2])>> {
+        self.branches.as_ref().map(Branch::take_sent)
+    }
+
+    /// Bytes of the smallest receive buffer.
+    pub fn receive_buffer(&self) -> Option<usize> {
+        self.branches.iter().filter_map(|(_, branch)| branch.receive_buffer()).min()
+    }
+
     /// What went through.
     pub fn counts(&self) -> PerKind<Count> {
         self.branches.as_ref().map(Branch::count)

@@ -10,7 +10,7 @@ fn test() {
     let created = scene.create("s1");
     assert_eq!(created["endpoint"], "/whip/endpoint/s1");
     assert_eq!(created["recipients"].as_array().unwrap().len(), 0);
-    let _publisher = scene.publisher("s1", "vp8");
+    let publisher = scene.publisher("s1", "vp8");
     let receiver = Receiver::start(scene.lab);
     scene.redis.egress("egress-1", "10.77.0.2", [5002, 5004]).unwrap();
     for round in 1..=5 {
@@ -41,7 +41,16 @@ fn test() {
     assert_eq!(session["streams"][0]["packets"], audio.len());
     assert_eq!(session["streams"][1]["packets"], video.len());
     assert_eq!(session["streams"][1]["strangers"], 0);
+    // All that it was sent while it was a child, five times, is said when it is one again.
+    publisher.kill9().unwrap();
+    until("nothing comes any more", || scene.has_room_for_another("s1"));
+    scene.child();
     let metrics = scene.ask_with("GET", "/metrics", &[], "").body;
+    let child = format!(
+        "media_tree_injection_child_packets_total{{child=\"egress-1\",node_id=\"injection-1\",tree_id=\"tree-1\"}} {}",
+        audio.len() + video.len()
+    );
+    assert!(metrics.lines().any(|line| line == child), "{child} is not in\n{metrics}");
     let series = format!(
         "media_tree_injection_rtp_packets_sent_total{{node_id=\"injection-1\",session_id=\"s1\",ssrc=\"2222\",\
          stream_type=\"video\",tree_id=\"tree-1\"}} {}",

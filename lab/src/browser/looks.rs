@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use anyhow::Result;
+use anyhow::{Result, ensure};
 use serde_json::{Value, json};
 
 use super::Browser;
@@ -81,8 +81,17 @@ impl Browser<'_> {
         Ok(serde_json::from_value(self.run(COMPLAINTS)?)?)
     }
 
-    /// Pictures of the page on every screen, light and dark, as `NAME-BROWSER-SCREEN-SCHEME.png`; gives all complaints.
-    pub fn pictures(&self, folder: &Path, name: &str) -> Result<Vec<String>> {
+    /// The page can be read and used on every screen, light and dark, in this state. Pictures of it are in the build folder
+    /// (`target/screenshots`), as `PAGE-STATE-BROWSER-SCREEN-SCHEME.png`.
+    pub fn can_be_read(&self, page: &str, state: &str) -> Result<()> {
+        let folder = crate::relay::workspace().join("target/screenshots");
+        let complaints = self.pictures(&folder, &format!("{page}-{}", state.replace(' ', "-")))?;
+        ensure!(complaints.is_empty(), "{complaints:#?}");
+        Ok(())
+    }
+
+    /// Pictures of the page on every screen, light and dark; gives all complaints.
+    fn pictures(&self, folder: &Path, name: &str) -> Result<Vec<String>> {
         let mut all = Vec::new();
         for (screen, dark) in
             [Screen::Desk, Screen::Phone].into_iter().flat_map(|screen| [(screen, false), (screen, true)])

@@ -14,15 +14,6 @@ use serde_json::Value;
 /// How long the viewers may take, and what they say.
 const PATIENCE: Duration = Duration::from_secs(90);
 
-/// CPU time that a process has used, its threads included.
-fn cpu(pid: u32) -> Duration {
-    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap();
-    // User and system time are the 14th and 15th field; names may have blanks in them.
-    let fields: Vec<&str> = stat.rsplit(')').next().unwrap().split_whitespace().collect();
-    let ticks: u64 = fields[11..13].iter().map(|field| field.parse::<u64>().unwrap()).sum();
-    Duration::from_millis(ticks * 10)
-}
-
 fn rush(name: &str, count: usize, within: u32) {
     let lab = Lab::new(name).unwrap();
     // The proxy asks for everybody; nobody's limit but the number of all that join at once is to be met.
@@ -35,8 +26,8 @@ fn rush(name: &str, count: usize, within: u32) {
     let active = studio.wait_active(0, "show");
     active.unwrap_or_else(|error| panic!("{error:#}{}", publisher.process().tail()));
     let egress = &studio.egresses[0];
-    let pids = [("egress", egress.node.process().pid()), ("janus", egress.janus.process().pid())];
-    let before = pids.map(|(_, pid)| cpu(pid));
+    let processes = [("egress", egress.node.process()), ("janus", egress.janus.process())];
+    let before = processes.map(|(_, process)| process.cpu().unwrap());
     let mut command = Command::new(program("media-client").unwrap());
     command.args(["crowd", "--endpoint", &studio.whep(0, "show").unwrap()]);
     command.args(["--count", &count.to_string(), "--within", &within.to_string()]);
@@ -60,10 +51,10 @@ fn rush(name: &str, count: usize, within: u32) {
         .find_map(|line| serde_json::from_str(line).ok())
         .unwrap_or_else(|| panic!("{status}: {log}"));
     println!("{count} in {within} s: {report}");
-    for ((what, pid), before) in pids.into_iter().zip(before) {
+    for ((what, process), before) in processes.into_iter().zip(before) {
         println!(
             "{what}: {:.1} s of CPU in {:.1} s",
-            (cpu(pid) - before).as_secs_f64(),
+            (process.cpu().unwrap() - before).as_secs_f64(),
             began.elapsed().as_secs_f64()
         );
     }

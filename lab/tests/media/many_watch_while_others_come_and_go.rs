@@ -10,7 +10,7 @@ use lab::client::crowd;
 use lab::node::program;
 use lab::relay::Mode;
 use lab::studio::{MediaOver, PROXY};
-use lab::{Lab, Studio};
+use lab::{Lab, Process, Studio};
 use serde_json::Value;
 
 /// What 1,000 viewers of one egress may ask in a test.
@@ -19,8 +19,13 @@ const LIMITS: [(&str, &str); 2] = [("MAX_CLIENT_REQUESTS", "1000"), ("MAX_VIEWER
 /// 1.4 Mbit/s: snow takes the bitrate that its size needs at the least, whatever the encoder is told.
 const FULL: [&str; 7] = ["--busy", "--bitrate", "1300", "--width", "320", "--height", "180"];
 
-/// A broadcast by that server, and what happens meanwhile to viewers at its endpoint. `publisher`: arguments of `media-client publish`.
-fn broadcast<T>(server: &str, name: &str, publisher: &[&str], happens: impl FnOnce(&Lab, &str) -> T) -> T {
+/// A broadcast by that server, and what happens meanwhile. `publisher`: arguments of `media-client publish`.
+fn broadcast<T>(
+    server: &str,
+    name: &str,
+    publisher: &[&str],
+    happens: impl FnOnce(&Lab, &Studio<'_>) -> T,
+) -> T {
     let lab = Lab::new(name).unwrap();
     let more = [&LIMITS[..], &[("SERVER", server)]].concat();
     let studio = Studio::open_with(&lab, MediaOver::V4, Mode::Tc, [1, 1], &more).unwrap();
@@ -29,14 +34,16 @@ fn broadcast<T>(server: &str, name: &str, publisher: &[&str], happens: impl FnOn
     let publisher = studio.publish("show", publisher).unwrap();
     let active = studio.wait_active(0, "show");
     active.unwrap_or_else(|error| panic!("{error:#}{}", publisher.process().tail()));
-    let result = happens(&lab, &studio.whep(0, "show").unwrap());
+    let result = happens(&lab, &studio);
     publisher.stop().unwrap();
     result
 }
 
 /// A broadcast, and a crowd; gives its report.
 fn watched_by(server: &str, name: &str, publisher: &[&str], arguments: &[&str]) -> Value {
-    let report = broadcast(server, name, publisher, |lab, whep| crowd(lab, PROXY, whep, arguments).unwrap());
+    let report = broadcast(server, name, publisher, |lab, studio| {
+        crowd(lab, PROXY, &studio.whep(0, "show").unwrap(), arguments).unwrap()
+    });
     println!("{server}: {report}");
     report
 }
@@ -93,27 +100,54 @@ fn many_watch_for_minutes() {
     assert_eq!((&report["watching"], &report["lost"]), (&report["asked"], &0.into()), "{report}");
 }
 
+/// Viewers, in a process.
+struct Crowd(Process);
+
+impl Crowd {
+    /// Its last report.
+    fn report(&self) -> Option<Value> {
+        self.0.log().lines().rev().find_map(|line| serde_json::from_str(line).ok())
+    }
+
+    /// Waits until so many are, or have been, what is counted by that name; no longer than they may take.
+    fn until(&self, what: &str, wanted: &str) {
+        let (began, wanted) = (Instant::now(), wanted.parse::<u64>().unwrap());
+        while self.report().is_none_or(|report| report[what] != wanted)
+            && began.elapsed() < Duration::from_secs(60)
+        {
+            std::thread::sleep(Duration::from_millis(20));
+        }
+    }
+}
+
 /// Light packets for those who come: what is asked is how many can join, and what that does to others.
 #[test]
 #[ignore = "a measurement; it wants the machine for itself"]
 fn two_thousand_come_at_once() {
     let (watchers, joiners) = (setting("WATCHERS", "100"), setting("JOINERS", "2000"));
     let light = ["--fps", "10", "--bitrate", "100"];
-    let (watched, joined) = broadcast(&setting("SERVER", "native"), "t-at-once-", &light, |lab, whep| {
-        let crowd_of = ["crowd", "--endpoint", whep, "--within", "2", "--stay", "600", "--every", "500"];
-        let mut command = Command::new(program("media-client").unwrap());
-        command.args(crowd_of).args(["--count", &watchers]);
-        let there = lab.spawn(PROXY, command).unwrap();
-        let last = || there.log().lines().rev().find_map(|line| serde_json::from_str::<Value>(line).ok());
-        let began = Instant::now();
-        while last().is_none_or(|report| report["watching"].as_u64() != watchers.parse().ok()) {
-            assert!(began.elapsed() < Duration::from_secs(60), "{}", there.tail());
-            std::thread::sleep(Duration::from_millis(100));
-        }
-        let arguments = ["--count", &joiners, "--within", "0", "--stay", &setting("SECONDS", "30")];
-        let joined = crowd(lab, PROXY, whep, &arguments).unwrap();
-        there.terminate().unwrap();
-        (last().unwrap(), joined)
+    let (watched, joined) = broadcast(&setting("SERVER", "native"), "t-at-once-", &light, |lab, studio| {
+        let start = |count: &str, more: &[&str]| {
+            let mut command = Command::new(program("media-client").unwrap());
+            command
+                .args(["crowd", "--endpoint", &studio.whep(0, "show").unwrap(), "--count", count])
+                .args(more);
+            Crowd(lab.spawn(PROXY, command).unwrap())
+        };
+        let there = start(&watchers, &["--within", "2", "--stay", "600", "--every", "500"]);
+        there.until("watching", &watchers);
+        let egress = studio.egresses[0].node.process();
+        let (before, began) = (egress.cpu().unwrap(), Instant::now());
+        let seconds = setting("SECONDS", "30");
+        let come = start(&joiners, &["--within", "0", "--stay", &seconds, "--every", "100"]);
+        come.until("watched", &joiners);
+        let (took, cpu) = (began.elapsed(), egress.cpu().unwrap() - before);
+        println!(
+            "{joiners} came within {took:.1?}, in which the egress took {cpu:.1?} of CPU, media included"
+        );
+        come.0.wait(Duration::from_secs(600)).unwrap();
+        there.0.terminate().unwrap();
+        (there.report().unwrap(), come.report().unwrap())
     });
     println!("who watched: {watched}\nwho came: {joined}");
     assert_eq!(joined["watching"], joined["asked"], "{joined}");

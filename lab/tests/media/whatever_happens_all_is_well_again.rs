@@ -349,7 +349,8 @@ impl Stage<'_> {
         let all: Vec<_> = (0..EGRESSES)
             .map(|index| (self.mountpoints(index), self.sockets(index), self.watched(index)))
             .collect();
-        format!("{:#?}\n{all:?}{}", self.acts, self.studio.diagnosis())
+        let views: Vec<_> = self.live.values().map(|(_, viewers)| viewers.process().tail()).collect();
+        format!("{:#?}\n{all:?}\n{views:#?}{}", self.acts, self.studio.diagnosis())
     }
 }
 

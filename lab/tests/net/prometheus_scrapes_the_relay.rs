@@ -5,14 +5,12 @@ use std::process::{Command, Stdio};
 
 use crate::common::tree::{API, Tree};
 use crate::common::{eventually, lab_for};
-use lab::http::{self, percent_encoded};
-use lab::relay::{Json, Mode};
+use lab::relay::Mode;
 use lab::topology::CONTROL;
-use lab::{Lab, RedisConfig, Source, SourceConfig, Topology};
+use lab::{Lab, Prometheus, RedisConfig, Source, SourceConfig, Topology};
 
 const RATE: u64 = 4_000;
 const CHILDREN: usize = 2;
-const PROMETHEUS: ([u8; 4], u16) = ([127, 0, 0, 1], 9090);
 /// Every query filters by these two.
 const RELAY: &str = r#"tree_id="tree-1",node_id="relay-1""#;
 
@@ -28,13 +26,22 @@ fn queries_and_alerts_work(mode: Mode) {
     let source = Source::start(&lab, "injection-1", SourceConfig::new(tree.bench.flows(), RATE)).unwrap();
     sinks.iter().for_each(|sink| tree.bench.wait_packets(sink, 2, 100));
     promtool_finds_nothing_to_complain_about(&lab, &tree.get("/metrics").body);
-    start_prometheus(&lab);
+    // The relay's end of its wire to the control host.
+    let configuration = format!(
+        "global: {{scrape_interval: 1s}}\nscrape_configs:\n- job_name: media-tree-relay\n  static_configs:\n  - targets: \
+         ['10.0.201.1:{}']\n",
+        API.1
+    );
+    let prometheus = Prometheus::start(&lab, CONTROL, &configuration, &[]).unwrap();
+    let query = |expression: &str| -> Vec<f64> {
+        prometheus.query(expression).unwrap().iter().map(|sample| sample.value).collect()
+    };
 
     let destinations =
         |kind: &str| format!(r#"media_tree_relay_destinations_count{{{RELAY},stream_type="{kind}"}}"#);
-    eventually("the relay is scraped", || !query(&lab, &destinations("audio")).is_empty());
+    eventually("the relay is scraped", || !query(&destinations("audio")).is_empty());
     for kind in ["audio", "video"] {
-        assert_eq!(query(&lab, &destinations(kind)), [CHILDREN as f64], "{kind}");
+        assert_eq!(query(&destinations(kind)), [CHILDREN as f64], "{kind}");
     }
     for kind in ["audio", "video"] {
         let rate = format!(
@@ -44,21 +51,21 @@ fn queries_and_alerts_work(mode: Mode) {
         let wanted = (RATE / 2) as f64;
         eventually(
             &format!("{rate} is about {wanted}"),
-            || matches!(query(&lab, &rate)[..], [rate] if (wanted * 0.8..wanted * 1.2).contains(&rate)),
+            || matches!(query(&rate)[..], [rate] if (wanted * 0.8..wanted * 1.2).contains(&rate)),
         );
     }
     // Nothing of ours without both labels.
     let unlabelled = r#"{__name__=~"media_tree_.*",node_id=""} or {__name__=~"media_tree_.*",tree_id=""}"#;
-    assert_eq!(query(&lab, unlabelled), [] as [f64; 0]);
-    assert!(!query(&lab, &format!("media_tree_relay_forwarder_state{{{RELAY}}} == 3")).is_empty());
+    assert_eq!(query(unlabelled), [] as [f64; 0]);
+    assert!(!query(&format!("media_tree_relay_forwarder_state{{{RELAY}}} == 3")).is_empty());
 
     // The alert ForwarderPipelineDown: silent while all is well, and not when the interface is down.
     let alert = "media_tree_relay_forwarder_state < 3";
-    assert_eq!(query(&lab, alert), [] as [f64; 0]);
+    assert_eq!(query(alert), [] as [f64; 0]);
     lab.set_link("relay-1", "eth0", false).unwrap();
-    eventually("the alert fires", || !query(&lab, alert).is_empty());
+    eventually("the alert fires", || !query(alert).is_empty());
     lab.set_link("relay-1", "eth0", true).unwrap();
-    eventually("the alert ends", || query(&lab, alert).is_empty());
+    eventually("the alert ends", || query(alert).is_empty());
     drop(source);
 }
 
@@ -77,39 +84,4 @@ fn promtool_finds_nothing_to_complain_about(lab: &Lab, metrics: &str) {
     let settled = "media_tree_relay_destinations_count non-histogram and non-summary metrics should not have";
     let complaints: Vec<&str> = said.lines().filter(|line| !line.starts_with(settled)).collect();
     assert!(complaints.is_empty() && matches!(checked.status.code(), Some(0 | 3)), "{said}\n{metrics}");
-}
-
-fn start_prometheus(lab: &Lab) {
-    let directory = lab.directory().join("prometheus");
-    fs::create_dir(&directory).unwrap();
-    let config = directory.join("prometheus.yml");
-    // The relay's end of its wire to the control host.
-    let text = format!(
-        "global: {{scrape_interval: 1s}}\nscrape_configs:\n- job_name: media-tree-relay\n  static_configs:\n  - targets: \
-         ['10.0.201.1:{}']\n",
-        API.1
-    );
-    fs::write(&config, text).unwrap();
-    let mut command = Command::new("prometheus");
-    command
-        .arg(format!("--config.file={}", config.display()))
-        .arg(format!("--storage.tsdb.path={}", directory.join("data").display()))
-        .arg(format!("--web.listen-address=127.0.0.1:{}", PROMETHEUS.1));
-    let process = lab.spawn(CONTROL, command).unwrap();
-    let ready =
-        || http::get(lab, CONTROL, PROMETHEUS.into(), "/-/ready").is_ok_and(|answer| answer.status == 200);
-    eventually("Prometheus is ready", || {
-        assert!(process.status().unwrap().is_none(), "{}", process.tail());
-        ready()
-    });
-}
-
-/// The values of an instant query's result.
-fn query(lab: &Lab, expression: &str) -> Vec<f64> {
-    let path = format!("/api/v1/query?query={}", percent_encoded(expression));
-    let answer = http::get(lab, CONTROL, PROMETHEUS.into(), &path).unwrap();
-    assert_eq!(answer.status, 200, "{expression}: {answer:?}");
-    let json: Json = answer.body.parse().unwrap_or_else(|error| panic!("{error}: {answer:?}"));
-    let results = json["data"]["result"].list().iter();
-    results.map(|result| result["value"].list()[1].text().parse().unwrap()).collect()
 }

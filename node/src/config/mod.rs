@@ -53,6 +53,8 @@ pub const DEFAULT_TREE: &str = "tree-1";
 pub const LONGEST_NAME: usize = 63;
 /// Longest host name (RFC 1035).
 const LONGEST_HOST: usize = 253;
+/// Longest address of HTTP.
+const LONGEST_URL: usize = 1024;
 /// A day: whoever means to hold a topology for longer has mistaken the unit.
 const LONGEST_GRACE: f64 = 86_400.0;
 
@@ -320,10 +322,15 @@ fn printable(text: &str) -> bool {
 
 /// Names of nodes and trees. A node must be somebody's child by its name, and those have no `=`.
 fn name(text: &str) -> Result<String, String> {
-    if printable(text) && text.len() <= LONGEST_NAME && !text.contains('=') {
+    if is_name(text) {
         return Ok(text.to_owned());
     }
     Err(format!("must be 1 to {LONGEST_NAME} characters without blanks or '='"))
+}
+
+/// Whether a node or tree can be called so.
+pub fn is_name(text: &str) -> bool {
+    printable(text) && text.len() <= LONGEST_NAME && !text.contains('=')
 }
 
 /// A host name or address, without port; brackets around IPv6 may be there or not.
@@ -332,8 +339,9 @@ fn node_host(text: &str) -> Result<String, String> {
         "must be a host name or address without port, for instance 10.0.0.5, fd00::5 or relay-1.example";
     let bare = text.strip_prefix('[').and_then(|inner| inner.strip_suffix(']')).unwrap_or(text);
     let sound = printable(bare)
+        && bare.is_ascii()
         && bare.len() <= LONGEST_HOST
-        && !bare.contains(['/', '@', ',', '[', ']'])
+        && !bare.contains(['/', '@', ',', '[', ']', '?', '#', '"', '<', '>', '\\', ';'])
         && (!bare.contains(':') || bare.parse::<Ipv6Addr>().is_ok());
     if !sound {
         return Err(form.to_owned());
@@ -345,12 +353,13 @@ fn node_host(text: &str) -> Result<String, String> {
 }
 
 /// An address of HTTP, without a slash at the end.
-fn public_url(text: &str) -> Result<String, String> {
+pub fn public_url(text: &str) -> Result<String, String> {
     let form = "must be an address such as https://media.example.com/egress-1, without query";
     let bare = text.trim_end_matches('/');
     let rest = bare.strip_prefix("https://").or_else(|| bare.strip_prefix("http://"));
     let host = rest.map(|rest| rest.split('/').next().unwrap_or_default());
     let sound = printable(bare)
+        && bare.len() <= LONGEST_URL
         && bare.is_ascii()
         && !bare.contains(['?', '#', '@', '"', '<', '>', '\\', ';', ','])
         && host.is_some_and(|host| !host.is_empty());

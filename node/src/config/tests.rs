@@ -309,6 +309,7 @@ fn names_hosts_ports_and_times_are_checked() {
         ("NODE_HOST", "fd00::5:x"),
         ("NODE_HOST", "0.0.0.0"),
         ("NODE_HOST", "239.1.1.1"),
+        ("NODE_HOST", "münchen.example"),
         ("REDIS_HOST", "u:hunter2@h"),
         ("REDIS_HOST", "h:6379"),
         ("API_PORT", "0"),

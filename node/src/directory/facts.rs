@@ -10,7 +10,9 @@ use super::Entry;
 pub const FRESH: Duration = Duration::from_secs(1);
 /// So long what was read last is better than nothing, should Redis be away: what runs goes on running without it.
 pub const HOLDS: Duration = Duration::from_secs(300);
-/// Sessions that are remembered; of more those that nobody has asked for.
+/// So long nodes may take to register again when Redis has lost its data.
+const RETURN: Duration = Duration::from_secs(5);
+/// Sessions that are remembered.
 const MOST_SESSIONS: usize = 1024;
 
 /// Egresses that carry a session and are alive, by name, full and draining ones too; doubtful ones only if there is no other.
@@ -34,6 +36,8 @@ pub struct Facts {
     carriers: BTreeMap<String, (Instant, Arc<Carriers>)>,
     /// The last read failed, then and why.
     failed: Option<(Instant, String)>,
+    /// Since when most nodes have been missing.
+    lost: Option<Instant>,
 }
 
 impl Facts {
@@ -58,12 +62,12 @@ impl Facts {
         self.failed = Some((now, why));
     }
 
-    /// A read has found this, of each session the names of those that have it. A tree in which nobody is alive is one whose
-    /// Redis has lost its data, since whoever reads is alive: what was known holds.
+    /// A read has found this, of each session the names of those that have it. A tree in which nobody is alive, or that has lost
+    /// most of those who were, is one whose Redis has lost its data: what was known holds until they have registered again.
     pub fn learn(&mut self, nodes: Arc<Nodes>, sessions: BTreeMap<String, BTreeSet<String>>, now: Instant) {
         self.failed = None;
-        if nodes.alive.is_empty() {
-            let why = "Redis knows no node of this tree; they register within seconds";
+        if self.is_lost(&nodes, now) {
+            let why = "Redis has lost nodes of this tree; they register again within seconds";
             self.failed = Some((now, why.to_owned()));
             return;
         }
@@ -82,16 +86,37 @@ impl Facts {
         self.forget(now);
     }
 
+    /// Whether what was read is what is left after a loss. A node that ends or dies is one; most of them at once are not, unless they
+    /// stay away.
+    fn is_lost(&mut self, nodes: &Nodes, now: Instant) -> bool {
+        if nodes.alive.is_empty() {
+            return true;
+        }
+        let known = self.nodes(HOLDS, now);
+        let was = known.as_ref().map_or(0, |known| known.alive.len());
+        let vanished = |id: &&String| !nodes.entries.contains_key(*id);
+        let vanished = known.iter().flat_map(|known| &known.alive).filter(vanished).count();
+        if vanished < 2 || 2 * vanished <= was {
+            self.lost = None;
+            return false;
+        }
+        now.duration_since(*self.lost.get_or_insert(now)) < RETURN
+    }
+
+    /// Too many are remembered: those that nobody carries go first, which are names that strangers have made up, and then the oldest.
     fn forget(&mut self, now: Instant) {
         if self.carriers.len() <= MOST_SESSIONS {
             return;
         }
         self.carriers.retain(|_, (at, _)| now.duration_since(*at) < HOLDS);
-        let mut ages: Vec<_> =
-            self.carriers.iter().map(|(session, (at, _))| (*at, session.clone())).collect();
+        let mut ages: Vec<_> = self
+            .carriers
+            .iter()
+            .map(|(session, (at, carriers))| (!carriers.is_empty(), *at, session.clone()))
+            .collect();
         ages.sort();
         let surplus = ages.len().saturating_sub(MOST_SESSIONS);
-        for (_, session) in &ages[..surplus] {
+        for (_, _, session) in &ages[..surplus] {
             self.carriers.remove(session);
         }
     }
@@ -171,9 +196,34 @@ mod tests {
     }
 
     #[test]
+    fn a_tree_that_registers_again_is_not_believed_to_be_small() {
+        let (mut facts, began) = (Facts::default(), Instant::now());
+        let all = ["a", "b", "c"];
+        facts.learn(nodes(&all, &all), sessions("s", &all), began);
+        // Redis is back without its data, and one node sooner than the others.
+        let soon = began + FRESH;
+        facts.learn(nodes(&["b"], &["b"]), sessions("s", &[]), soon);
+        assert_eq!(names(facts.carriers("s", HOLDS, soon)).unwrap(), all, "what was known holds");
+        assert!(facts.failure(soon).is_some_and(|why| why.contains("register again")));
+        facts.learn(nodes(&all, &all), sessions("s", &["a"]), soon + FRESH);
+        assert_eq!(names(facts.carriers("s", FRESH, soon + FRESH)).unwrap(), ["a"]);
+        // They do not come back: it is as it is.
+        let (again, after) = (soon + 2 * FRESH, soon + 2 * FRESH + RETURN);
+        facts.learn(nodes(&["b"], &["b"]), sessions("s", &["b"]), again);
+        assert_eq!(names(facts.carriers("s", HOLDS, again)).unwrap(), ["a"]);
+        facts.learn(nodes(&["b"], &["b"]), sessions("s", &["b"]), after);
+        assert_eq!(names(facts.carriers("s", FRESH, after)).unwrap(), ["b"]);
+        // One that dies, and one that ends, are believed at once.
+        facts.learn(nodes(&all, &["a", "b"]), sessions("s", &all), after);
+        facts.learn(nodes(&["b", "c"], &["b", "c"]), sessions("s", &["b"]), after);
+        assert_eq!(names(facts.carriers("s", FRESH, after)).unwrap(), ["b"]);
+    }
+
+    #[test]
     fn strangers_names_take_no_more_than_so_much() {
         let (mut facts, began) = (Facts::default(), Instant::now());
         let there = nodes(&["a"], &["a"]);
+        facts.learn(there.clone(), sessions("real", &["a"]), began);
         for n in 0..MOST_SESSIONS + 100 {
             facts.learn(
                 there.clone(),
@@ -183,5 +233,6 @@ mod tests {
         }
         assert_eq!(facts.carriers.len(), MOST_SESSIONS);
         assert!(!facts.carriers.contains_key("s0"), "the oldest goes first");
+        assert!(facts.carriers.contains_key("real"), "and what nobody carries before all else");
     }
 }

@@ -16,6 +16,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use crate::config::{base_path, is_name, public_url};
 use crate::contract::NODE_TTL;
 use crate::flow::Flow;
 use crate::http::wish::encoded;
@@ -26,6 +27,8 @@ pub use reader::Directory;
 
 /// Where WHEP is at an egress that says nothing else.
 pub const WHEP: &str = "/whep";
+/// Longest entry that is read.
+const LONGEST_ENTRY: usize = 4096;
 
 /// A node, as it wants to be seen by the whole tree. What an older node does not write has its default.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -116,6 +119,13 @@ impl Entry {
         format!("{}/events", self.url)
     }
 
+    /// Its addresses are such as a node can be configured with: viewers are sent there, and nodes ask there by themselves.
+    fn is_sound(&self) -> bool {
+        let whep = self.particulars.whep_path.as_deref().unwrap_or(WHEP);
+        public_url(&self.url).is_ok_and(|url| url == self.url)
+            && base_path(whep, WHEP, &[]).is_ok_and(|path| path == whep)
+    }
+
     /// As it is written.
     pub fn text(&self) -> String {
         serde_json::to_string(self).unwrap_or_default()
@@ -128,9 +138,14 @@ pub fn unheard(left: i64) -> Option<Duration> {
     Some(NODE_TTL.saturating_sub(Duration::from_millis(left.try_into().ok()?)))
 }
 
-/// A directory as it was read. An entry that nobody can read is left out: it must not hide the others.
+/// A directory as it was read. An entry that nobody can read, or that says what no node says, is left out: it must neither hide
+/// the others nor lead anybody astray.
 pub fn read(fields: BTreeMap<String, String>) -> BTreeMap<String, Entry> {
-    let entry = |(id, text): (String, String)| Some((id, serde_json::from_str(&text).ok()?));
+    let entry = |(id, text): (String, String)| {
+        let is_one = is_name(&id) && text.len() <= LONGEST_ENTRY;
+        let entry: Entry = is_one.then(|| serde_json::from_str(&text).ok()).flatten()?;
+        entry.is_sound().then_some((id, entry))
+    };
     fields.into_iter().filter_map(entry).collect()
 }
 
@@ -162,5 +177,49 @@ mod tests {
         let found = read(fields.into());
         assert_eq!(found.keys().collect::<Vec<_>>(), ["b"]);
         assert_eq!(found["b"].particulars, Particulars::default());
+    }
+
+    #[test]
+    fn what_no_node_says_leads_nobody_astray() {
+        let read = |id: &str, url: &str, more: &str| {
+            let text =
+                format!(r#"{{"type":"egress","url":{},"status":"active"{more}}}"#, serde_json::json!(url));
+            !super::read([(id.to_owned(), text)].into()).is_empty()
+        };
+        let url = "https://media.example.com/e1";
+        assert!(read("e1", url, "") && read("e1", "http://[fd00::7]:7073", r#","whepPath":"/in/whep""#));
+        let long = format!("http://{}", "a".repeat(2000));
+        for bad in [
+            "",
+            "..",
+            "javascript:alert(1)//",
+            "data:text/html,x",
+            "ftp://a",
+            "//a",
+            "http:///a",
+            "http://a@b",
+            "http://a/?x=",
+            "http://a#",
+            "http://a/\u{7}",
+            "http://a\r\nSet-Cookie: x=1",
+            "http://a b",
+            "http://\u{fc}",
+            "http://a/",
+            &long,
+        ] {
+            assert!(!read("e1", bad, ""), "{bad:?}");
+        }
+        for path in ["", "whep", "/whep/", "/status", "//evil", "/a?b=", "/a#", "/a b", "/%0d"] {
+            assert!(!read("e1", url, &format!(r#","whepPath":"{path}""#)), "{path:?}");
+        }
+        for odd in
+            [r#","viewers":-1"#, r#","viewers":1e99"#, r#","maxViewers":"all""#, r#","maxViewers":NaN"#]
+        {
+            assert!(!read("e1", url, odd), "{odd}");
+        }
+        for id in ["", "a b", "a\nb", "a=b", &"a".repeat(64)] {
+            assert!(!read(id, url, ""), "{id:?}");
+        }
+        assert!(!read("e1", url, &format!(r#","zone":"{}""#, "z".repeat(LONGEST_ENTRY))));
     }
 }

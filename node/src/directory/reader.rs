@@ -137,11 +137,14 @@ impl Reader {
         let (facts, now) = (locked(&self.facts), Instant::now());
         let nodes = facts.nodes(FRESH, now);
         let is_stale = |session: &&String| facts.carriers(session, FRESH, now).is_none();
-        let sessions: BTreeSet<String> =
-            wanted.iter().filter_map(|request| request.session.as_ref()).filter(is_stale).cloned().collect();
+        let is_carried = |session: &String| {
+            facts.carriers(session, HOLDS, now).is_some_and(|carriers| !carriers.is_empty())
+        };
+        let sessions = wanted.iter().filter_map(|request| request.session.as_ref()).filter(is_stale).cloned();
+        let (carried, new): (BTreeSet<String>, BTreeSet<String>) = sessions.partition(is_carried);
         let wants_nodes = wanted.iter().any(|request| request.session.is_none()) && nodes.is_none();
-        let anything = wants_nodes || !sessions.is_empty();
-        (anything && facts.failure(now).is_none()).then_some(Stale { nodes, sessions })
+        let anything = wants_nodes || !carried.is_empty() || !new.is_empty();
+        (anything && facts.failure(now).is_none()).then_some(Stale { nodes, carried, new })
     }
 
     async fn read(&self, stale: Stale) -> Result<(Arc<Nodes>, BTreeMap<String, BTreeSet<String>>), String> {
@@ -149,11 +152,13 @@ impl Reader {
             Some(nodes) => nodes,
             None => self.read_nodes().await?,
         };
+        let (there, made_up) = self.exist(stale.new).await?;
+        let wanted: BTreeSet<String> = stale.carried.into_iter().chain(there).collect();
         let is_egress =
             |id: &&String| nodes.entries.get(*id).is_some_and(|e| e.node_type == NodeType::Egress);
         let egresses: Vec<&String> = nodes.alive.iter().filter(is_egress).collect();
         let mut asking = redis::pipe();
-        for session in &stale.sessions {
+        for session in &wanted {
             for egress in &egresses {
                 let member = key::active_mountpoint(egress, session);
                 asking.cmd("SISMEMBER").arg(key::ACTIVE_MOUNTPOINTS).arg(member);
@@ -168,8 +173,27 @@ impl Reader {
             let names = egresses.iter().filter(|_| carries.next() == Some(true));
             (session, names.map(|id| (*id).clone()).collect())
         };
-        let sessions = stale.sessions.into_iter().map(&mut of).collect();
+        let mut sessions: BTreeMap<_, _> = wanted.into_iter().map(&mut of).collect();
+        sessions.extend(made_up.into_iter().map(|session| (session, BTreeSet::new())));
         Ok((nodes, sessions))
+    }
+
+    /// Those of these sessions that there are, and the others. Every egress is to be asked of a session: not of names that strangers
+    /// make up, which cost one command each however large the tree is.
+    async fn exist(
+        &self,
+        sessions: BTreeSet<String>,
+    ) -> Result<(BTreeSet<String>, BTreeSet<String>), String> {
+        if sessions.is_empty() {
+            return Ok(Default::default());
+        }
+        let mut asking = redis::pipe();
+        for session in &sessions {
+            asking.exists(key::session(session));
+        }
+        let answers: Vec<bool> = self.commands.run(&asking).await?;
+        let mut answers = answers.into_iter();
+        Ok(sessions.into_iter().partition(|_| answers.next() == Some(true)))
     }
 
     async fn read_nodes(&self) -> Result<Arc<Nodes>, String> {
@@ -205,7 +229,10 @@ impl Reader {
 /// What is to be read: the nodes unless they are here, and of these sessions who has them.
 struct Stale {
     nodes: Option<Arc<Nodes>>,
-    sessions: BTreeSet<String>,
+    /// Sessions that somebody carried when that was read last.
+    carried: BTreeSet<String>,
+    /// Others.
+    new: BTreeSet<String>,
 }
 
 fn locked(facts: &Mutex<Facts>) -> MutexGuard<'_, Facts> {

@@ -1,14 +1,13 @@
 //! The shell around [`handover`](super::handover): reads Redis, writes there what follows, until nothing is left to give.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};
 
-use redis::Pipeline;
 use tokio::sync::watch;
 use tokio::time::timeout;
 
-use super::handover::{Handover, Next, Sight, Write};
-use super::{Drain, Stage};
+use super::handover::{Handover, Next, Sight};
+use super::{Drain, Stage, Write};
 use crate::commands::Commands;
 use crate::config::RedisConfig;
 use crate::contract::{channel, key};
@@ -18,19 +17,10 @@ use crate::record::Registration;
 
 /// Between two looks at Redis.
 const LOOK_EVERY: Duration = Duration::from_millis(200);
+/// Children that are half-way when draining is undone are waited for no longer than this.
+const UNDONE_WITHIN: Duration = Duration::from_secs(30);
 /// Most siblings whose children are counted.
 const MOST_SIBLINGS: usize = 256;
-
-/// Names another parent, if the child still has the one that we know of. KEYS: parent. ARGV: from, to
-const POINT: &str = "\
-local parent = redis.call('GET', KEYS[1])
-if parent and string.match(parent, '^%s*(.-)%s*$') == ARGV[1] then redis.call('SET', KEYS[1], ARGV[2]) end
-return 0";
-/// Forgets a parent, if it still is the one. KEYS: parent. ARGV: from
-const FORGET: &str = "\
-local parent = redis.call('GET', KEYS[1])
-if parent and string.match(parent, '^%s*(.-)%s*$') == ARGV[1] then redis.call('DEL', KEYS[1]) end
-return 0";
 
 /// Gives a node's children to another.
 pub struct Giver {
@@ -59,8 +49,9 @@ impl Giver {
     /// Waits for orders, and carries each out, until the node ends.
     pub async fn run(mut self, drain: &Drain) {
         let mut stage = drain.stage();
+        let mut handover = Handover::new(&self.id, &self.zone);
         while let Ok(to) = ordered(&mut stage).await {
-            let mut handover = Handover::new(&self.id, &self.zone, to.clone());
+            handover.begin(to.clone());
             // Undone, or somebody else is to take them.
             let is_on = |stage: &Stage| stage.order.as_ref().is_some_and(|order| order.to == to);
             while is_on(&drain.stage().borrow()) {
@@ -74,40 +65,82 @@ impl Giver {
             if stage.wait_for(|stage| !is_on(stage) || !stage.drained).await.is_err() {
                 return;
             }
-            let undone = stage.borrow().order.is_none();
-            if let Some(parent) = self.was_below.take().filter(|_| undone) {
-                self.come_back(parent).await;
+            if stage.borrow().order.is_none() {
+                self.undo(&mut handover, &mut stage).await;
             }
         }
+    }
+
+    /// The node serves again: what was under way comes to an end, unless there is another order before.
+    async fn undo(&mut self, handover: &mut Handover, stage: &mut watch::Receiver<Stage>) {
+        if let Some(parent) = self.was_below.take() {
+            self.come_back(parent).await;
+        }
+        let until = Instant::now() + UNDONE_WITHIN;
+        while Instant::now() < until {
+            match self.round_undone(handover).await {
+                Ok(true) => return,
+                Ok(false) => {}
+                Err(why) => tracing::warn!("what was given away is not yet taken back: {why}"),
+            }
+            if let Ok(Ok(_)) = timeout(LOOK_EVERY, stage.wait_for(|stage| stage.order.is_some())).await {
+                return;
+            }
+        }
+        tracing::warn!(
+            "children that were about to go have not followed their new parent, and are sent to from here as well"
+        );
     }
 
     /// One look, and what follows. `true`: nothing is left.
     async fn round(&mut self, handover: &mut Handover, drain: &Drain) -> Result<bool, String> {
         let mut sight = self.look().await?;
         let left = sight.children.len() as u64;
-        if let Some(successor) = handover.successor(&sight)? {
-            let mut pipe = redis::pipe();
-            pipe.smembers(key::children(&successor));
-            (sight.taken,) = self.commands.run(&pipe).await?;
-        }
+        let nobody = handover.successor(&sight).err();
+        sight.given = self.given(handover).await?;
         match handover.next(&sight, self.started.elapsed()) {
             Next::Done => {
                 drain.done();
                 return Ok(true);
             }
-            Next::Wait(why) => drain.left(left, why),
+            Next::Wait(why) => drain.left(left, nobody.or(why)),
             Next::Write(writes) => {
-                drain.left(left, None);
+                drain.left(left, nobody);
                 self.write(&writes).await?;
-                for write in writes {
-                    tracing::info!("draining: {}", said(&write));
-                    if let Write::Retire { parent } = write {
-                        self.was_below = Some(parent);
-                    }
-                }
+                let retired = writes.into_iter().find_map(|write| match write {
+                    Write::Retire { parent, .. } => Some(parent),
+                    _ => None,
+                });
+                self.was_below = retired.or(self.was_below.take());
             }
         }
         Ok(false)
+    }
+
+    /// The same when the children are to stay. `true`: none is half-way any more.
+    async fn round_undone(&self, handover: &mut Handover) -> Result<bool, String> {
+        let mut sight = self.look().await?;
+        sight.given = self.given(handover).await?;
+        match handover.next_undone(&sight, self.started.elapsed()) {
+            Next::Done => return Ok(true),
+            Next::Wait(_) => {}
+            Next::Write(writes) => self.write(&writes).await?,
+        }
+        Ok(false)
+    }
+
+    /// The children of those whom ours were given to.
+    async fn given(&self, handover: &Handover) -> Result<BTreeMap<String, BTreeSet<String>>, String> {
+        let nodes: Vec<String> = handover.receivers().cloned().collect();
+        if nodes.is_empty() {
+            return Ok(BTreeMap::new());
+        }
+        let mut pipe = redis::pipe();
+        for node in &nodes {
+            pipe.smembers(key::children(node));
+        }
+        let sets: Vec<BTreeSet<String>> = self.commands.run(&pipe).await?;
+        Ok(nodes.into_iter().zip(sets).collect())
     }
 
     async fn look(&self) -> Result<Sight, String> {
@@ -149,37 +182,11 @@ impl Giver {
     }
 
     async fn write(&self, writes: &[Write]) -> Result<(), String> {
-        let mut pipe = redis::pipe();
-        pipe.atomic();
+        self.commands.run::<redis::Value>(&Write::all(writes)).await?;
         for write in writes {
-            self.add(&mut pipe, write);
+            tracing::info!("draining: {write}");
         }
-        self.commands.run::<redis::Value>(&pipe).await.map(drop)
-    }
-
-    /// What is written, and then that it was.
-    fn add(&self, pipe: &mut Pipeline, write: &Write) {
-        let own = || self.id.clone();
-        let (about, event) = match write {
-            Write::Give { to, children } => {
-                pipe.sadd(key::children(to), children);
-                (to, Event::ChildrenAdded { node_id: to.clone(), child_ids: children.clone() })
-            }
-            Write::Point { child, from, to } => {
-                pipe.cmd("EVAL").arg(POINT).arg(1).arg(key::parent(child)).arg(from).arg(to);
-                (child, Event::ParentChanged { node_id: child.clone(), new_parent: Some(to.clone()) })
-            }
-            Write::Leave { children } => {
-                pipe.srem(key::children(&self.id), children);
-                (&self.id, Event::ChildrenRemoved { node_id: own(), child_ids: children.clone() })
-            }
-            Write::Retire { parent } => {
-                pipe.srem(key::children(parent), &self.id);
-                pipe.cmd("EVAL").arg(FORGET).arg(1).arg(key::parent(&self.id)).arg(parent);
-                (parent, Event::ChildRemoved { node_id: parent.clone(), child_id: own() })
-            }
-        };
-        pipe.publish(channel::topology(about), event.message());
+        Ok(())
     }
 
     /// Below its parent again, unless it has got another one. Its children stay where they are.
@@ -203,13 +210,4 @@ impl Giver {
 async fn ordered(stage: &mut watch::Receiver<Stage>) -> Result<Option<String>, watch::error::RecvError> {
     let stage = stage.wait_for(|stage| stage.order.is_some() && !stage.drained).await?;
     Ok(stage.order.as_ref().and_then(|order| order.to.clone()))
-}
-
-fn said(write: &Write) -> String {
-    match write {
-        Write::Give { to, children } => format!("{to} gets {} too", children.join(", ")),
-        Write::Point { child, to, .. } => format!("the parent of {child} is {to}"),
-        Write::Leave { children } => format!("{} left", children.join(", ")),
-        Write::Retire { parent } => format!("no child of {parent} any more"),
-    }
 }

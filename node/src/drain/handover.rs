@@ -7,6 +7,9 @@
 //!    takes media from both, until it comes from the new one.
 //! 3. *Leave*: it is taken from our children, once it says that it takes media from the new parent alone.
 //!
+//! Whoever was to take a child before and does not any more, because it drains itself or is gone, has it no more, nor has anybody
+//! when the drain is undone: [`Handover::next_undone`].
+//!
 //! With no child left, the node is taken from its parent's children: *retire*. What to do follows from what Redis says and not from
 //! what was done before, so that a node that is started again, or an operator who lends a hand, goes on where it stood.
 
@@ -14,6 +17,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::Write;
 use crate::directory::{Entry, Nodes};
 use crate::record::NodeType;
 
@@ -37,41 +41,10 @@ pub struct Sight {
     pub parents: BTreeMap<String, String>,
     /// Our parent's children, and how many those have.
     pub siblings: BTreeMap<String, u64>,
-    /// The successor's children.
-    pub taken: BTreeSet<String>,
+    /// The children of those whom ours were given to ([`Handover::receivers`]).
+    pub given: BTreeMap<String, BTreeSet<String>>,
     /// Who there is.
     pub nodes: Arc<Nodes>,
-}
-
-/// What is to be written.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Write {
-    /// Put these into the successor's set.
-    Give {
-        /// The successor.
-        to: String,
-        /// Names.
-        children: Vec<String>,
-    },
-    /// Name the successor as a child's parent, if this one still is.
-    Point {
-        /// The child.
-        child: String,
-        /// Its parent so far.
-        from: String,
-        /// The successor.
-        to: String,
-    },
-    /// Take these out of our own set.
-    Leave {
-        /// Names.
-        children: Vec<String>,
-    },
-    /// Take us out of our parent's set, and our parent from us.
-    Retire {
-        /// The parent.
-        parent: String,
-    },
 }
 
 /// What comes next.
@@ -94,6 +67,8 @@ pub struct Handover {
     to: Option<String>,
     /// Who takes the children.
     successor: Option<String>,
+    /// By node: whom we have given to it.
+    offered: BTreeMap<String, BTreeSet<String>>,
     /// Since when a child has been seen among the successor's.
     given: BTreeMap<String, Duration>,
     /// Since when it has been seen to have another parent.
@@ -101,16 +76,29 @@ pub struct Handover {
 }
 
 impl Handover {
-    /// Of this node, which stands in a zone. `to`: who is to take the children, if somebody is named.
-    pub fn new(id: &str, zone: &str, to: Option<String>) -> Handover {
+    /// Of this node, which stands in a zone.
+    pub fn new(id: &str, zone: &str) -> Handover {
         Handover {
             id: id.to_owned(),
             zone: zone.to_owned(),
-            to,
+            to: None,
             successor: None,
+            offered: BTreeMap::new(),
             given: BTreeMap::new(),
             pointed: BTreeMap::new(),
         }
+    }
+
+    /// An order. `to`: who is to take the children, if somebody is named.
+    pub fn begin(&mut self, to: Option<String>) {
+        self.to = to;
+        self.successor = None;
+    }
+
+    /// Those whose children are to be read: who takes them, and who was to before.
+    pub fn receivers(&self) -> impl Iterator<Item = &String> {
+        let chosen = self.successor.iter().filter(|id| !self.offered.contains_key(*id));
+        self.offered.keys().chain(chosen)
     }
 
     /// Who takes the children: the one before, for as long as it can; `None`: there are none. An error says why nobody does.
@@ -119,6 +107,7 @@ impl Handover {
             return Ok(None);
         }
         let stays = self.successor.clone().filter(|id| unfit(&self.id, id, sight).is_none());
+        let before = self.successor.take();
         let chosen = match (stays, &self.to) {
             (Some(successor), _) => successor,
             (None, Some(to)) => match unfit(&self.id, to, sight) {
@@ -127,29 +116,32 @@ impl Handover {
             },
             (None, None) => choose(&self.id, &self.zone, sight)?,
         };
-        if self.successor.as_ref() != Some(&chosen) {
+        if before.as_ref() != Some(&chosen) {
             tracing::info!("draining: children go to {chosen}");
             self.given.clear();
-            self.successor = Some(chosen.clone());
         }
+        self.successor = Some(chosen.clone());
         Ok(Some(chosen))
     }
 
-    /// What comes next, with what was read after the successor was chosen.
+    /// What comes next, with what was read after the successor was chosen, if one could be.
     pub fn next(&mut self, sight: &Sight, now: Duration) -> Next {
         if sight.children.is_empty() {
-            let retire = |parent: &String| Next::Write(vec![Write::Retire { parent: parent.clone() }]);
+            let retire = |parent: &String| {
+                Next::Write(vec![Write::Retire { node: self.id.clone(), parent: parent.clone() }])
+            };
             return sight.parent.as_ref().map_or(Next::Done, retire);
         }
-        let Some(to) = self.successor.clone() else { return Next::Wait(None) };
-        self.given.retain(|child, _| sight.taken.contains(child));
+        let to = self.successor.clone();
+        let taken = to.as_ref().and_then(|to| sight.given.get(to)).cloned().unwrap_or_default();
+        self.given.retain(|child, _| taken.contains(child));
         self.pointed.retain(|child, _| sight.children.contains(child));
         let (mut give, mut writes, mut leave, mut slow) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
         for child in &sight.children {
             let named = sight.parents.get(child);
             // Whom an earlier successor's death has left without one is still ours.
             let parent = named.filter(|parent| **parent != self.id && !has_died(parent, &sight.nodes));
-            if parent.is_none_or(|parent| *parent == to) && !sight.taken.contains(child) {
+            if parent.is_none_or(|parent| Some(parent) == to.as_ref()) && !taken.contains(child) {
                 give.push(child.clone());
                 continue;
             }
@@ -163,29 +155,87 @@ impl Handover {
                     }
                     false => {}
                 }
-            } else if now.saturating_sub(given) >= SETTLED {
+            } else if let Some(to) = &to {
+                let since = now.saturating_sub(given);
                 match named {
-                    Some(from) => {
-                        let (child, from, to) = (child.clone(), from.clone(), to.clone());
+                    Some(from) if since >= SETTLED => {
+                        let (child, from, to) = (child.clone(), Some(from.clone()), to.clone());
                         writes.push(Write::Point { child, from, to });
                     }
-                    // It takes media from anybody, and has it twice until this.
-                    None => leave.push(child.clone()),
+                    // It takes media from anybody, and has it twice until this. Not before it would be known that the successor
+                    // is drained itself: no key says who of two that drain has it, and both would let it go.
+                    None if since >= LINGER => leave.push(child.clone()),
+                    _ => {}
                 }
             }
         }
-        if !give.is_empty() {
+        let mut writes = [self.take_back(sight, to.as_ref()), writes].concat();
+        if let Some(to) = to.filter(|_| !give.is_empty()) {
+            self.offered.entry(to.clone()).or_default().extend(give.iter().cloned());
             writes.insert(0, Write::Give { to, children: give });
         }
-        if !leave.is_empty() {
-            writes.push(Write::Leave { children: leave });
-        }
+        writes.extend(self.leave(leave));
         match writes.is_empty() {
             false => Next::Write(writes),
             true => Next::Wait(
                 (!slow.is_empty()).then(|| format!("no media has come yet to {}", slow.join(", "))),
             ),
         }
+    }
+}
+
+impl Handover {
+    /// What comes next when the node is to keep its children after all. Who has been given a new parent already goes on to that; all
+    /// others stay, and those whom they were given to have them no more.
+    pub fn next_undone(&mut self, sight: &Sight, now: Duration) -> Next {
+        self.pointed.retain(|child, _| sight.children.contains(child));
+        let mut writes = self.take_back(sight, None);
+        let (mut leave, mut is_waited_for) = (Vec::new(), false);
+        for (child, parent) in &sight.parents {
+            let is_offered = self.offered.get(parent).is_some_and(|children| children.contains(child));
+            if !is_offered || !sight.children.contains(child) {
+                continue;
+            }
+            if has_died(parent, &sight.nodes) {
+                let (child, from, to) = (child.clone(), Some(parent.clone()), self.id.clone());
+                writes.push(Write::Point { child, from, to });
+                continue;
+            }
+            let pointed = *self.pointed.entry(child.clone()).or_insert(now);
+            match follows(child, parent, &sight.nodes, now.saturating_sub(pointed)) {
+                true => leave.push(child.clone()),
+                false => is_waited_for = true,
+            }
+        }
+        writes.extend(self.leave(leave));
+        match (writes.is_empty(), is_waited_for) {
+            (false, _) => Next::Write(writes),
+            (true, true) => Next::Wait(None),
+            (true, false) => {
+                self.offered.clear();
+                Next::Done
+            }
+        }
+    }
+
+    /// Our children that somebody has been given who does not take them, being no child's new parent: nobody is to be sent the same
+    /// twice for ever. `to`: who does take them.
+    fn take_back(&self, sight: &Sight, to: Option<&String>) -> Vec<Write> {
+        let mut writes = Vec::new();
+        for (node, children) in self.offered.iter().filter(|(node, _)| Some(*node) != to) {
+            let Some(has) = sight.given.get(node) else { continue };
+            let is_back = |child: &&String| has.contains(*child) && sight.parents.get(*child) != Some(node);
+            let ours = children.intersection(&sight.children);
+            let children: Vec<String> = ours.filter(is_back).cloned().collect();
+            if !children.is_empty() {
+                writes.push(Write::Leave { of: node.clone(), children });
+            }
+        }
+        writes
+    }
+
+    fn leave(&self, children: Vec<String>) -> Option<Write> {
+        (!children.is_empty()).then(|| Write::Leave { of: self.id.clone(), children })
     }
 }
 

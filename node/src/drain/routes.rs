@@ -12,6 +12,7 @@ use axum::routing::get;
 use serde::Deserialize;
 
 use super::{Drain, DrainView};
+use crate::config::is_name;
 use crate::http::Failed;
 
 /// A node that can be drained.
@@ -46,6 +47,9 @@ async fn begin<N: Drains>(
         true => Json::default(),
         false => Json::from_bytes(&body)?,
     };
+    if to.as_deref().is_some_and(|to| !is_name(to)) {
+        return Err(Failed(StatusCode::BAD_REQUEST, "`to` is no name that a node can have".to_owned()));
+    }
     if let Some(why) = node.cannot_drain(to.as_deref()) {
         return Err(Failed(StatusCode::CONFLICT, why));
     }

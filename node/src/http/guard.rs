@@ -15,6 +15,7 @@ use super::body::{BODY_LIMIT, whole};
 use super::serve::Arrival;
 use super::{Client, Failed, Stranger};
 use crate::auth::{Access, Asked, changes};
+use crate::watch::readable;
 
 /// Puts the gate in front of all routes, and JSON answers behind those that are not there.
 pub fn guard(router: Router, access: Access) -> Router {
@@ -26,6 +27,7 @@ pub fn guard(router: Router, access: Access) -> Router {
         })
         .layer(from_fn_with_state(access, admit))
         .layer(from_fn(in_json))
+        .layer(from_fn(readable))
 }
 
 /// Errors are JSON, whoever makes them: what an extractor refuses (a path that is no UTF-8, a query) comes from axum as

@@ -40,6 +40,20 @@ pub struct NodeFacts {
     pub mountpoints: u32,
 }
 
+impl NodeFacts {
+    /// Its registration, if it is one of this tree's.
+    pub fn registered_in(&self, tree_id: &str) -> Option<&RegistrationFacts> {
+        let of = |tree: &Option<String>| tree.as_ref().is_none_or(|tree| tree == tree_id);
+        self.registration.as_ref().filter(|registration| of(&registration.tree_id))
+    }
+
+    /// What it does, if that is known.
+    pub fn node_type(&self) -> Option<NodeType> {
+        let registered = self.registration.as_ref().and_then(|registration| registration.node_type);
+        self.entry.as_ref().map(|entry| entry.node_type).or(registered)
+    }
+}
+
 /// What matters here of a registration.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RegistrationFacts {
@@ -49,6 +63,10 @@ pub struct RegistrationFacts {
     pub tree_id: Option<String>,
     /// `active`, or why not.
     pub status: String,
+    /// Where other nodes send media, if it was written.
+    pub host: Option<String>,
+    /// Its HTTP port, if it was written.
+    pub port: Option<u16>,
     /// For how long nobody has heard of it, if that is known.
     pub unheard: Option<Duration>,
 }

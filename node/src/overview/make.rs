@@ -71,13 +71,7 @@ fn lives(facts: &Facts, id: &str) -> bool {
 }
 
 fn is_registered(facts: &Facts, node: &NodeFacts) -> bool {
-    let of = |tree: &Option<String>| tree.as_ref().is_none_or(|tree| *tree == facts.tree_id);
-    node.registration.as_ref().is_some_and(|registration| of(&registration.tree_id))
-}
-
-fn node_type(node: &NodeFacts) -> Option<NodeType> {
-    let registered = node.registration.as_ref().and_then(|registration| registration.node_type);
-    node.entry.as_ref().map(|entry| entry.node_type).or(registered)
+    node.registered_in(&facts.tree_id).is_some()
 }
 
 /// What is left of a node that nobody wants is no problem of the tree's; nor is one that is full, drained or not in use.
@@ -97,7 +91,7 @@ fn node(facts: &Facts, edges: &Edges, id: &str, depth: usize) -> NodeView {
     let said = entry.filter(|_| state != State::Gone).map(|entry| &entry.particulars);
     NodeView {
         id: id.to_owned(),
-        node_type: node_type(node),
+        node_type: node.node_type(),
         state,
         why,
         depth,
@@ -133,7 +127,9 @@ fn state(facts: &Facts, edges: &Edges, id: &str, node: &NodeFacts) -> (State, Ve
         return one(State::Unknown, format!("it is registered in another tree, {tree}"));
     }
     let Some(entry) = &node.entry else {
-        let why = "it is not in the tree's directory: an older version, or it may not write there".to_owned();
+        let why =
+            "nothing can be read of it in the tree's directory: an older version, or it may not write there"
+                .to_owned();
         return one(State::Ok, why);
     };
     let said = &entry.particulars;

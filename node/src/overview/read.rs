@@ -8,7 +8,7 @@ use redis::{FromRedisValue, Pipeline, RedisResult, Value};
 
 use super::facts::{Facts, NodeFacts, RegistrationFacts, SessionFacts};
 use crate::commands::Commands;
-use crate::config::LONGEST_NAME;
+use crate::config::is_name;
 use crate::contract::{field, is_session, key};
 use crate::directory::{self, Entry};
 use crate::record::NodeType;
@@ -21,8 +21,6 @@ pub const MOST_SESSIONS: usize = 500;
 const MOST_MOUNTPOINTS: usize = 20_000;
 /// Most commands at once: others want answers meanwhile.
 const AT_ONCE: usize = 400;
-/// Longest entry of a directory that is read.
-const LONGEST_ENTRY: usize = 4_096;
 
 /// What Redis says of a tree now. An error says what is wrong with Redis and what to do.
 pub async fn read(commands: &Commands, tree_id: &str) -> Result<Facts, String> {
@@ -34,11 +32,7 @@ pub async fn read(commands: &Commands, tree_id: &str) -> Result<Facts, String> {
     first.cmd("SMEMBERS").arg(key::INDEXED_SESSIONS);
     let mut facts = Facts { tree_id: tree_id.to_owned(), at: now(), ..Facts::default() };
     let [fields, mountpoints, index, active, indexed] = run(commands, first, &mut facts).await?;
-    if let (Some(why), Value::Nil) = (&facts.unread, &fields) {
-        return Err(format!("the tree cannot be read: {why}"));
-    }
-    let entries = directory::read(BTreeMap::from_iter(pairs(&fields)));
-    nodes(commands, entries, &mut facts).await?;
+    nodes(commands, entries(&fields, &facts)?, &mut facts).await?;
     // Those that were written by hand are in no index, and may be of another tree.
     let indexed: BTreeSet<String> = texts(&indexed).collect();
     let by_hand = texts(&active).filter(|name| !indexed.contains(name));
@@ -52,13 +46,31 @@ pub async fn read(commands: &Commands, tree_id: &str) -> Result<Facts, String> {
     Ok(facts)
 }
 
+/// The same of its nodes alone.
+pub async fn read_nodes(commands: &Commands, tree_id: &str) -> Result<Facts, String> {
+    let mut first = redis::pipe();
+    first.cmd("HGETALL").arg(key::directory(tree_id));
+    let mut facts = Facts { tree_id: tree_id.to_owned(), at: now(), ..Facts::default() };
+    let [fields] = run(commands, first, &mut facts).await?;
+    nodes(commands, entries(&fields, &facts)?, &mut facts).await?;
+    Ok(facts)
+}
+
+/// The directory, unless it may not be read.
+fn entries(fields: &Value, facts: &Facts) -> Result<BTreeMap<String, Entry>, String> {
+    match (&facts.unread, fields) {
+        (Some(why), Value::Nil) => Err(format!("the tree cannot be read: {why}")),
+        _ => Ok(directory::read(BTreeMap::from_iter(pairs(fields)))),
+    }
+}
+
 /// Nodes: those of the directory, and whoever is named by these, and so on.
 async fn nodes(
     commands: &Commands,
     mut entries: BTreeMap<String, Entry>,
     facts: &mut Facts,
 ) -> Result<(), String> {
-    let mut wanted: BTreeSet<String> = entries.keys().filter(|id| is_name(id)).cloned().collect();
+    let mut wanted: BTreeSet<String> = entries.keys().cloned().collect();
     let mut left_out = BTreeSet::new();
     while !wanted.is_empty() {
         let mut ids: Vec<String> = std::mem::take(&mut wanted).into_iter().collect();
@@ -68,7 +80,13 @@ async fn nodes(
         for some in ids.chunks(AT_ONCE / 5) {
             let mut pipe = redis::pipe();
             for id in some {
-                let of = [field::node::TYPE, field::node::TREE_ID, field::node::STATUS, field::node::HOST];
+                let of = [
+                    field::node::TYPE,
+                    field::node::TREE_ID,
+                    field::node::STATUS,
+                    field::node::HOST,
+                    field::node::PORT,
+                ];
                 pipe.cmd("HMGET").arg(key::node(id)).arg(&of);
                 pipe.cmd("PTTL").arg(key::instance(id));
                 pipe.cmd("SMEMBERS").arg(key::children(id));
@@ -159,7 +177,7 @@ async fn sessions(
 
 /// `None`: it has expired, or never was.
 fn registration(hash: &Value, instance: &Value) -> Option<RegistrationFacts> {
-    let [node_type, tree_id, status, host] = row(hash);
+    let [node_type, tree_id, status, host, port] = row(hash);
     if [&node_type, &tree_id, &status, &host].into_iter().all(Option::is_none) {
         return None;
     }
@@ -168,6 +186,8 @@ fn registration(hash: &Value, instance: &Value) -> Option<RegistrationFacts> {
         node_type: kinds.into_iter().find(|kind| node_type.as_deref() == Some(kind.name())),
         tree_id,
         status: status.map_or_else(|| "active".to_owned(), |status| status.chars().take(200).collect()),
+        host,
+        port: port.and_then(|port| port.trim().parse().ok()),
         unheard: i64::from_redis_value(instance.clone()).ok().and_then(directory::unheard),
     })
 }
@@ -200,10 +220,6 @@ async fn answers(commands: &Commands, mut pipe: Pipeline, facts: &mut Facts) -> 
     results.into_iter().map(&mut value).collect()
 }
 
-fn is_name(name: &str) -> bool {
-    (1..=LONGEST_NAME).contains(&name.len()) && !name.chars().any(|c| c.is_whitespace() || c.is_control())
-}
-
 fn text(value: &Value) -> Option<String> {
     crate::redis::script::text(value)
 }
@@ -219,8 +235,7 @@ fn texts(value: &Value) -> impl Iterator<Item = String> {
 
 fn pairs(value: &Value) -> Vec<(String, String)> {
     let all: Vec<String> = texts(value).collect();
-    let pairs = all.chunks_exact(2).map(|pair| (pair[0].clone(), pair[1].clone()));
-    pairs.filter(|(_, entry)| entry.len() <= LONGEST_ENTRY).collect()
+    all.chunks_exact(2).map(|pair| (pair[0].clone(), pair[1].clone())).collect()
 }
 
 fn row<const N: usize>(value: &Value) -> [Option<String>; N] {

@@ -14,14 +14,21 @@ use crate::redis::script::{each, text};
 /// Members of a set that are looked at in a turn.
 const AT_ONCE: usize = 100;
 
-/// A tree's directory.
+/// A tree's directory: all names, and what those say that can be read.
 pub async fn directory<C: ConnectionLike + Send>(
     commands: &mut C,
     tree: &str,
-) -> RedisResult<BTreeMap<String, Entry>> {
-    let fields: Vec<Value> = redis::cmd("HGETALL").arg(key::directory(tree)).query_async(commands).await?;
+) -> RedisResult<BTreeMap<String, Option<Entry>>> {
+    let reading = redis::cmd("HGETALL").arg(key::directory(tree)).query_async::<Vec<Value>>(commands).await;
+    let fields = match reading {
+        Err(error) if error.code() == Some("WRONGTYPE") => Vec::new(),
+        fields => fields?,
+    };
     let pair = |pair: &[Value]| Some((text(&pair[0])?, text(&pair[1])?));
-    Ok(directory::read(fields.chunks_exact(2).filter_map(pair).collect()))
+    let fields: BTreeMap<String, String> = fields.chunks_exact(2).filter_map(pair).collect();
+    let names: Vec<String> = fields.keys().cloned().collect();
+    let mut entries = directory::read(fields);
+    Ok(names.into_iter().map(|id| (id.clone(), entries.remove(&id))).collect())
 }
 
 /// The next sessions of a tree's index.

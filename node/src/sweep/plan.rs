@@ -34,8 +34,8 @@ pub struct Shown {
 /// What a turn has seen, of sets a part.
 #[derive(Clone, Debug, Default)]
 pub struct Seen {
-    /// The tree's directory.
-    pub directory: BTreeMap<String, Entry>,
+    /// The tree's directory; of an entry that nobody can read its name.
+    pub directory: BTreeMap<String, Option<Entry>>,
     /// Sessions of the tree's index.
     pub index: BTreeMap<String, Listed>,
     /// Active sessions, each with whether it has a hash.
@@ -66,8 +66,9 @@ impl Seen {
 
     /// Those of these nodes that serve viewers.
     pub fn egresses<'a>(&self, nodes: impl Iterator<Item = &'a String>) -> Vec<String> {
-        let serves =
-            |id: &&String| self.directory.get(*id).is_some_and(|entry| entry.node_type == NodeType::Egress);
+        let is_egress =
+            |entry: &Option<Entry>| entry.as_ref().is_some_and(|entry| entry.node_type == NodeType::Egress);
+        let serves = |id: &&String| self.directory.get(*id).is_some_and(is_egress);
         nodes.filter(serves).cloned().collect()
     }
 
@@ -127,7 +128,10 @@ mod tests {
         let theirs = Shown { is_ours: false, ..ours.clone() };
         let at = |egress: &str| (text(egress), text("s"));
         Seen {
-            directory: read(fields.map(|(id, kind)| (text(id), entry(kind))).into()),
+            directory: read(fields.map(|(id, kind)| (text(id), entry(kind))).into())
+                .into_iter()
+                .map(|(id, entry)| (id, Some(entry)))
+                .collect(),
             index: [(text("a"), listed("i1")), (text("b"), listed("i9"))].into(),
             sessions: BTreeMap::new(),
             mountpoints: [(at("e1"), ours.clone()), (at("e9"), ours), (at("other"), theirs)].into(),

@@ -182,6 +182,7 @@ impl<F: Follows> Keeper<F> {
         self.view.topology = topology;
         let redis = &mut self.view.redis;
         redis.looks += 1;
+        redis.looked = Some(Instant::now());
         redis.registered &= there;
         self.show();
     }

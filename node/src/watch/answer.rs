@@ -1,14 +1,19 @@
 //! How an [`Outcome`] looks by HTTP. Pure.
 
+use axum::extract::Request;
 use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header};
+use axum::middleware::Next;
 use axum::response::{IntoResponse, Json, Response};
 use serde::Serialize;
 
 use super::Outcome;
 use super::viewer::Viewer;
 use crate::directory::Entry;
+use crate::http::wish::encoded;
 use crate::http::{Failed, Reaches, page};
 
+/// Where all paths of the door are.
+const BELOW: &str = "/watch/";
 /// What pages of other origins may read of an answer.
 const EXPOSED: &str = "Location, Retry-After";
 /// Nothing on the way may keep what is meant for one viewer now.
@@ -64,11 +69,8 @@ pub(super) fn answer(outcome: &Outcome, session: &str, viewer: &Viewer, form: Fo
         _ => refusal(outcome, session, form),
     };
     let headers = response.headers_mut();
-    let mut say = |name: HeaderName, value| headers.insert(name, HeaderValue::from_static(value));
-    say(header::CACHE_CONTROL, "no-store");
-    say(header::VARY, VARY);
-    say(header::ACCESS_CONTROL_ALLOW_ORIGIN, "*");
-    say(header::ACCESS_CONTROL_EXPOSE_HEADERS, EXPOSED);
+    headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    headers.insert(header::VARY, HeaderValue::from_static(VARY));
     if let Outcome::Go { node, .. } = outcome
         && let Some(Ok(cookie)) = viewer.cookie(node).map(HeaderValue::try_from)
     {
@@ -77,10 +79,48 @@ pub(super) fn answer(outcome: &Outcome, session: &str, viewer: &Viewer, form: Fo
     response
 }
 
-/// The answer of a WHEP endpoint that cannot serve, if another can: there.
-pub fn elsewhere(outcome: &Outcome, session: &str) -> Option<Response> {
-    let Outcome::Go { node, entry } = outcome else { return None };
-    Some(go(node, entry, session, Form::Whep))
+/// Goes around all that is answered at the door, refusals of the guard included: pages of any origin may read it, and a person
+/// reads a page.
+pub(crate) async fn readable(request: Request, next: Next) -> Response {
+    if !request.uri().path().starts_with(BELOW) {
+        return next.run(request).await;
+    }
+    let form = Form::of(request.method(), request.headers());
+    let mut response = next.run(request).await;
+    let is_page = |kind: &HeaderValue| kind.as_bytes().starts_with(b"text/html");
+    if form == Form::Page
+        && is_busy(response.status())
+        && !response.headers().get(header::CONTENT_TYPE).is_some_and(is_page)
+    {
+        response = crowded(&response);
+    }
+    let mut say =
+        |name: HeaderName, value| response.headers_mut().insert(name, HeaderValue::from_static(value));
+    say(header::ACCESS_CONTROL_ALLOW_ORIGIN, "*");
+    say(header::ACCESS_CONTROL_EXPOSE_HEADERS, EXPOSED);
+    response
+}
+
+fn is_busy(status: StatusCode) -> bool {
+    matches!(status, StatusCode::TOO_MANY_REQUESTS | StatusCode::SERVICE_UNAVAILABLE)
+}
+
+/// The same refusal for a person.
+fn crowded(refusal: &Response) -> Response {
+    let again = refusal.headers().get(header::RETRY_AFTER);
+    let seconds = again.and_then(|again| again.to_str().ok()?.parse().ok()).unwrap_or(AGAIN);
+    let sentence = "Too many are coming in from where you are. This page tries again by itself.";
+    let mut response = page(html(sentence, seconds.max(LOOKS_AGAIN)), &[], Reaches::ItsNode);
+    *response.status_mut() = refusal.status();
+    response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from(seconds));
+    response
+}
+
+/// The answer of a WHEP endpoint that cannot serve, if another can: there. It says from where it comes ([`super::Redirector::send_on`]).
+pub(super) fn elsewhere(outcome: &Outcome, session: &str, from: &str) -> Option<Response> {
+    let Outcome::Go { entry, .. } = outcome else { return None };
+    let place = format!("{}?not={}", entry.endpoint(session), encoded(from));
+    Some((StatusCode::TEMPORARY_REDIRECT, [(header::LOCATION, place)]).into_response())
 }
 
 fn go(node: &str, entry: &Entry, session: &str, form: Form) -> Response {
@@ -165,7 +205,6 @@ mod tests {
         let response = answer(&outcome, "a.b", &Viewer::default(), form);
         assert_eq!(response.status(), 307);
         assert_eq!(response.headers()[header::CACHE_CONTROL], "no-store");
-        assert_eq!(response.headers()[header::ACCESS_CONTROL_ALLOW_ORIGIN], "*");
         response.headers()[header::LOCATION].to_str().unwrap().to_owned()
     }
 
@@ -207,6 +246,6 @@ mod tests {
         let (status, again, kind) = of(&Outcome::Full, Form::Page);
         assert_eq!((status, again.as_deref()), (503, Some("10")));
         assert!(kind.starts_with("text/html"), "{kind}");
-        assert!(elsewhere(&Outcome::Full, "show").is_none());
+        assert!(elsewhere(&Outcome::Full, "show", "e").is_none());
     }
 }

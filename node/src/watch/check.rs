@@ -5,7 +5,7 @@
 //! once a second at most; meanwhile all others go by what was known before.
 
 use std::collections::BTreeMap;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use axum::http::StatusCode;
@@ -20,10 +20,10 @@ const HOLDS: Duration = Duration::from_secs(1);
 const MOST: usize = 1024;
 
 /// Asks egresses, and remembers what they said.
-#[derive(Default)]
+#[derive(Clone, Default)]
 pub(super) struct Checks {
     probe: Probe,
-    known: Mutex<Known>,
+    known: Arc<Mutex<Known>>,
 }
 
 impl Checks {
@@ -32,6 +32,12 @@ impl Checks {
         if let Some(known) = self.known().look(endpoint, Instant::now()) {
             return known;
         }
+        // All others go by the answer: it comes even if whoever asks hangs up meanwhile.
+        let (checks, endpoint) = (self.clone(), endpoint.to_owned());
+        tokio::spawn(async move { checks.ask(&endpoint).await }).await.ok().flatten()
+    }
+
+    async fn ask(&self, endpoint: &str) -> Option<String> {
         let fault = match self.probe.status(endpoint, PATIENCE).await {
             Ok(status) if is_of_no_use(status) => Some(format!("{endpoint} is answered {status}")),
             Ok(_) => None,
@@ -41,7 +47,7 @@ impl Checks {
         fault
     }
 
-    fn known(&self) -> std::sync::MutexGuard<'_, Known> {
+    fn known(&self) -> MutexGuard<'_, Known> {
         self.known.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -85,7 +91,26 @@ impl Known {
 
 #[cfg(test)]
 mod tests {
+    use tokio::net::TcpListener;
+    use tokio::time::{sleep, timeout};
+
     use super::*;
+
+    #[tokio::test]
+    async fn who_hangs_up_keeps_nobody_from_knowing() {
+        // It takes connections, and never answers.
+        let deaf = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let endpoint = format!("http://{}/whep/endpoint/show", deaf.local_addr().unwrap());
+        let checks = Checks::default();
+        let began = Instant::now();
+        while timeout(Duration::from_millis(10), checks.fault(&endpoint)).await.ok().flatten().is_none() {
+            assert!(
+                began.elapsed() < Duration::from_secs(10),
+                "nobody ever learns that {endpoint} does not answer"
+            );
+            sleep(Duration::from_millis(10)).await;
+        }
+    }
 
     #[test]
     fn one_asks_and_all_go_by_the_answer() {

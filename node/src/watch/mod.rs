@@ -29,7 +29,7 @@ use crate::directory::{Carriers, Directory, Entry};
 use crate::http::wish;
 use crate::muffled::Muffled;
 
-pub use answer::elsewhere;
+pub(crate) use answer::readable;
 use check::Checks;
 use counts::Counts;
 pub use counts::Redirects;
@@ -173,10 +173,16 @@ impl Redirector {
         }
     }
 
-    /// Another egress for a viewer that this one cannot serve.
-    pub async fn find_other(&self, session: &str, query: Option<&str>, headers: &HeaderMap) -> Outcome {
+    /// Where a viewer that this egress cannot serve is sent on to, if anywhere. Whoever has been sent here by another egress is not sent
+    /// any further: what two know of each other is seconds old, and they would send it to and fro.
+    pub async fn send_on(&self, session: &str, query: Option<&str>, headers: &HeaderMap) -> Option<Response> {
         let viewer = Viewer::of(query, headers);
-        self.find(session, Wish { not: Some(&self.node_id), ..viewer.wish() }).await
+        let wish = viewer.wish();
+        if wish.not.is_some() {
+            return None;
+        }
+        let outcome = self.find(session, Wish { not: Some(&self.node_id), ..wish }).await;
+        answer::elsewhere(&outcome, session, &self.node_id)
     }
 }
 

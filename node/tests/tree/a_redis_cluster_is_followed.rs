@@ -3,6 +3,8 @@
 use std::sync::Arc;
 use std::time::Instant;
 
+use node::directory::Directory;
+use node::drain::{Drain, Giver};
 use node::tree::Tree;
 
 use crate::common::cluster::Cluster;
@@ -61,8 +63,63 @@ async fn a_redis_cluster_is_followed() {
     node.has(&["a", "b"]).await;
     cluster.type_in("SREM sessions:active s1");
     node.is_told("its end", |told| told.sessions.last().is_some_and(Vec::is_empty)).await;
+    carriers_are_read(&cluster).await;
+    children_are_given_away(&cluster).await;
     tree.stop().await;
     assert_eq!(cluster.type_in("EXISTS node:relay-1"), "0");
+}
+
+/// The door's reader: the directory, registrations, sessions and mountpoints are at different masters.
+async fn carriers_are_read(cluster: &Cluster) {
+    for egress in ["egress-1", "egress-2", "egress-3"] {
+        let entry = r#"{"type":"egress","url":"http://e","status":"active","maxViewers":9}"#;
+        cluster.type_in(&format!("HSET directory:tree-1 {egress} {entry}"));
+    }
+    for line in [
+        "SET node:egress-1 there",
+        "SET node:egress-2 there",
+        "SADD mountpoints:active egress-2:s1 egress-3:s1",
+    ] {
+        cluster.type_in(line);
+    }
+    let directory = Directory::new(cluster.config().redis, "tree-1");
+    let carriers = directory.carriers("s1").await.unwrap();
+    assert_eq!(carriers.keys().collect::<Vec<_>>(), ["egress-2"], "egress-3 is dead");
+    assert!(directory.carriers("none").await.unwrap().is_empty());
+}
+
+/// A drain: sets and parents are at different masters, and what is one MULTI elsewhere is several.
+async fn children_are_given_away(cluster: &Cluster) {
+    let beside = r#"{"type":"relay","url":"http://r","status":"active","parent":"injection-1"}"#;
+    for line in [
+        "SADD children:injection-1 relay-1 relay-2",
+        "SET node:relay-2 there",
+        &format!("HSET directory:tree-1 relay-2 {beside}"),
+        "SET parent:a relay-1",
+    ] {
+        cluster.type_in(line);
+    }
+    let drain = Arc::new(Drain::new(LONG, "children"));
+    let giving = drain.clone();
+    let giver = Giver::new(&cluster.config().redis, &registration());
+    let giver = tokio::spawn(async move { giver.run(&giving).await });
+    drain.begin(None, false, Instant::now());
+    let mut stage = drain.stage();
+    let drained = tokio::time::timeout(LONG, stage.wait_for(|stage| stage.drained)).await;
+    assert!(drained.is_ok(), "{:?}", drain.view());
+    giver.abort();
+    for (line, wanted) in [
+        ("SMEMBERS children:relay-2", "a b"),
+        ("SMEMBERS children:relay-1", ""),
+        ("GET parent:a", "relay-2"),
+        ("SMEMBERS children:injection-1", "relay-2"),
+        ("EXISTS parent:relay-1", "0"),
+    ] {
+        let said = cluster.type_in(line);
+        let mut said: Vec<&str> = said.split_whitespace().collect();
+        said.sort();
+        assert_eq!(said.join(" "), wanted, "{line}");
+    }
 }
 
 /// One server that has lost what it had is no reason to obey it.

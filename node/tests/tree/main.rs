@@ -8,6 +8,7 @@ mod common;
 mod a_change_during_another_is_not_lost;
 mod a_child_is_taken_when_it_registers;
 mod a_child_that_moves_is_moved;
+mod a_drain_that_is_undone_leaves_nothing_half_way;
 mod a_full_read_mends_what_was_missed;
 mod a_hung_server_is_noticed;
 mod a_key_of_the_wrong_type_is_said;

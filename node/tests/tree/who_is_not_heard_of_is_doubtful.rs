@@ -24,6 +24,7 @@ async fn egress(server: &Server, id: &str, unheard: i64) {
     server.run(&format!("HSET directory:tree-1 {id} {}", entry.text())).await;
     server.run(&format!("HSET node:{id} type egress treeId tree-1")).await;
     server.run(&format!("SADD mountpoints:active {id}:show")).await;
+    server.run("HSET session:show treeId tree-1").await;
     server.run(&format!("SET parent:{id} relay-1")).await;
     server.run(&format!("HSET node:instance:{id} instance x")).await;
     server.run(&format!("PEXPIRE node:instance:{id} {}", 60_000 - 1000 * unheard)).await;

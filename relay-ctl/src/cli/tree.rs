@@ -1,6 +1,7 @@
 //! `relay-ctl tree`: what can be typed, and what it does.
 
 use std::io::IsTerminal;
+use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
@@ -16,6 +17,7 @@ use super::arguments::interval;
 use super::completion::nodes;
 use super::{NOT_HEALTHY, UNKNOWN, WAIT, show};
 use crate::config::{DEFAULT_API_PORT, RelaySettings};
+use crate::tree::targets::{self, File, List, Ports};
 use crate::tree::{self, Emptying, Moved, Paint, Source};
 
 /// How often `status --wait` looks.
@@ -65,8 +67,23 @@ enum TreeCommand {
         #[arg(long, value_name = "NODE", add = ArgValueCandidates::new(nodes))]
         to: String,
     },
+    /// Say whom a Prometheus has to ask, as JSON for its `file_sd_configs`: every node, and node_exporter on its machine. Needs Redis
+    Targets(TargetsArgs),
     /// Check the tree, and ask every node what ails it. Exit code 1 if something does
     Doctor,
+}
+
+#[derive(Args)]
+struct TargetsArgs {
+    /// Write them into this file, which is never seen half written, instead of printing them
+    #[arg(long, value_name = "FILE")]
+    write: Option<PathBuf>,
+    /// Keep the file current. While Redis is away the list stays as it was
+    #[arg(long, requires = "write")]
+    watch: bool,
+    /// Port of node_exporter on every node's machine; 0: there is none
+    #[arg(long, value_name = "PORT", default_value = "9100")]
+    exporter_port: u16,
 }
 
 /// Where the tree is read.
@@ -180,6 +197,7 @@ async fn carry_out(arguments: TreeArgs, config: WholeTreeConfig) -> Result<ExitC
                 tree::move_node(&overview, commands, &asking, &id, &to).await.map_err(Failure::Other)?;
             show::print(json, &moved, moved_words)
         }
+        TreeCommand::Targets(arguments) => targets(&source, &arguments).await,
         TreeCommand::Doctor => {
             let overview = read(&source, &asking).await?;
             let findings = tree::examine(&overview, &asking).await;
@@ -187,6 +205,31 @@ async fn carry_out(arguments: TreeArgs, config: WholeTreeConfig) -> Result<ExitC
             Ok(node::doctor::verdict(&findings))
         }
     }
+}
+
+async fn targets(source: &Source, arguments: &TargetsArgs) -> Result<ExitCode, Failure> {
+    let Source::Redis { commands, tree_id } = source else {
+        let why = "`targets` reads what nodes write into Redis; name it with --redis-url or REDIS_URL (and leave out --node)";
+        return Err(ConfigError(why.to_owned()).into());
+    };
+    let ports = Ports { exporter: arguments.exporter_port };
+    let file = arguments.write.as_deref().map(File::new).transpose().map_err(ConfigError)?;
+    match file {
+        Some(file) if arguments.watch => {
+            let say = |what: &str| eprintln!("relay-ctl: {}", show::printable(what));
+            targets::watch(commands, tree_id, &file, ports, say).await
+        }
+        Some(file) => {
+            let former = List::read(&file.read()).of(tree_id);
+            let list = targets::list(commands, tree_id, former).await.map_err(Failure::Other)?;
+            file.write(&list.text(ports)).map_err(Failure::Other)?;
+        }
+        None => {
+            let list = targets::list(commands, tree_id, List::default()).await.map_err(Failure::Other)?;
+            print!("{}", list.text(ports));
+        }
+    }
+    Ok(ExitCode::SUCCESS)
 }
 
 /// Colours for who looks at a terminal and does not mind (no-color.org).

@@ -4,14 +4,14 @@ use std::cmp::Reverse;
 use std::collections::BTreeMap;
 
 use node::media::Kind;
-use node::metrics::{Scrape, flag};
+use node::metrics::{Scrape, Standing, flag};
 use prometheus::Result;
 use prometheus::proto::MetricFamily;
 use relay_common::layout::Total;
 use relay_common::reason::{Fate, Reason};
 
 use super::Counters;
-use crate::mode::Mode;
+use crate::mode::{Mode, ModeWanted};
 use crate::relay::Sample;
 use crate::view::{ChildState, Stream};
 
@@ -26,11 +26,18 @@ const RECENT: u64 = 10_000;
 pub fn families(sample: &Sample, counters: &Counters) -> Result<Vec<MetricFamily>> {
     let status = &sample.status;
     let scrape = Scrape::new("relay", &status.tree_id, &status.node_id)?;
+    scrape.standing(&Standing {
+        healthy: status.healthy,
+        draining: status.drain.is_some(),
+        topology: &status.topology,
+        redis: status.redis.as_ref(),
+        taken: sample.taken.clone(),
+    })?;
+    scrape.odd_children(&status.topology)?;
     relay(&scrape, sample)?;
     data_plane(&scrape, sample)?;
     children(&scrape, sample)?;
-    streams(&scrape, &sample.streams)?;
-    tree(&scrape, sample)?;
+    streams(&scrape, sample)?;
     sample.http.scrape(&scrape)?;
     sample.redirects.scrape(&scrape)?;
     counters.register(&scrape)?;
@@ -75,15 +82,11 @@ fn relay(scrape: &Scrape, sample: &Sample) -> Result<()> {
         ["pipeline"],
         KINDS.map(|kind| ([kind], f64::from(sample.forwarder as u8))),
     )?;
-    let status = &sample.status;
-    scrape.one_gauge("healthy", "1 when media would reach every child.", flag(status.healthy))?;
-    scrape.counter(
+    scrape.one_counter(
         "interruptions_total",
         "Times that forwarding was interrupted since the daemon started.",
-        [],
-        [([], status.gstreamer.audio_restarts as f64)],
-    )?;
-    scrape.gauge("build_info", "Always 1.", ["version"], [([env!("CARGO_PKG_VERSION")], 1.0)])
+        sample.status.gstreamer.audio_restarts as f64,
+    )
 }
 
 fn data_plane(scrape: &Scrape, sample: &Sample) -> Result<()> {
@@ -95,6 +98,20 @@ fn data_plane(scrape: &Scrape, sample: &Sample) -> Result<()> {
         ["mode"],
         modes.map(|(name, mode)| ([name], flag(plane.mode == mode))),
     )?;
+    let asked = [
+        ("auto", ModeWanted::Auto),
+        ("xdp", ModeWanted::Xdp),
+        ("tc", ModeWanted::Tc),
+        ("userspace", ModeWanted::Userspace),
+    ];
+    scrape.gauge(
+        "dataplane_configured",
+        "1 for the data plane that was asked for.",
+        ["mode"],
+        asked.map(|(name, mode)| ([name], flag(sample.wanted == mode))),
+    )?;
+    let help = "1 while copies go by a slower data plane than was asked for, or than they did.";
+    scrape.one_gauge("dataplane_fallen_back", help, flag(sample.fallen_back))?;
     scrape.one_gauge("generation", "Changes of fan-out sets since attaching.", plane.generation as f64)?;
     let (passed, lost): (Vec<Reason>, Vec<Reason>) =
         Reason::ALL.iter().partition(|reason| reason.fate() == Fate::Stack);
@@ -129,7 +146,10 @@ fn data_plane(scrape: &Scrape, sample: &Sample) -> Result<()> {
         "Packets that the receive sockets dropped (userspace).",
         [],
         overflow,
-    )
+    )?;
+    let buffer = sample.receive_buffer.map(|bytes| ([], bytes as f64));
+    let help = "The smallest receive buffer that the kernel has given for media (userspace).";
+    scrape.gauge("receive_buffer_bytes", help, [], buffer)
 }
 
 fn children(scrape: &Scrape, sample: &Sample) -> Result<()> {
@@ -137,19 +157,27 @@ fn children(scrape: &Scrape, sample: &Sample) -> Result<()> {
         sample.children.iter().map(move |child| ([child.name.as_str()], of(child)))
     };
     let label = ["child"];
-    let packets = each(|child| child.packets as f64);
-    scrape.counter("child_packets_total", "Copies sent to a child, RTP and RTCP.", label, packets)?;
-    let bytes = each(|child| child.bytes as f64);
-    scrape.counter("child_bytes_total", "RTP and RTCP bytes sent to a child.", label, bytes)?;
-    let errors = each(|child| child.errors as f64);
-    scrape.counter("child_errors_total", "Copies that could not be made or sent.", label, errors)?;
+    let counted = |at: usize| {
+        sample.children.iter().enumerate().map(move |(number, child)| {
+            let now = [child.packets, child.bytes, child.errors];
+            ([child.name.as_str()], (now[at] + before(&sample.children_before, number)[at]) as f64)
+        })
+    };
+    scrape.counter("child_packets_total", "Copies sent to a child, RTP and RTCP.", label, counted(0))?;
+    scrape.counter("child_bytes_total", "RTP and RTCP bytes sent to a child.", label, counted(1))?;
+    scrape.counter("child_errors_total", "Copies that could not be made or sent.", label, counted(2))?;
+    let [packets, bytes, errors] = sample.copies.map(|count| count as f64);
+    scrape.one_counter("copies_total", "Copies sent to all children, RTP and RTCP.", packets)?;
+    scrape.one_counter("copy_bytes_total", "RTP and RTCP bytes in these.", bytes)?;
+    scrape.one_counter("copy_errors_total", "Copies to any child that could not be made or sent.", errors)?;
     let up = each(|child| flag(child.state == ChildState::Forwarding));
     scrape.gauge("child_up", "1 while a child is forwarded to.", label, up)?;
     let stale = each(|child| flag(child.stale));
     scrape.gauge("child_stale", "1 when a child's registration has expired.", label, stale)
 }
 
-fn streams(scrape: &Scrape, streams: &[Stream]) -> Result<()> {
+fn streams(scrape: &Scrape, sample: &Sample) -> Result<()> {
+    let streams = &sample.streams;
     let count = |kind: &str| streams.iter().filter(|stream| stream.kind == kind).count() as f64;
     let counts = KINDS.map(|kind| ([kind], count(kind)));
     scrape.gauge("streams", "Streams in the table.", ["stream_type"], counts)?;
@@ -158,16 +186,22 @@ fn streams(scrape: &Scrape, streams: &[Stream]) -> Result<()> {
     scrape.one_gauge("streams_not_shown", "Streams without series of their own.", hidden as f64)?;
 
     let names: Vec<[String; 2]> =
-        shown.iter().map(|stream| [stream.ssrc.to_string(), stream.port.to_string()]).collect();
-    let each = |of: fn(&Stream) -> f64| {
-        shown.iter().zip(&names).map(move |(stream, [ssrc, port])| {
+        shown.iter().map(|(_, stream)| [stream.ssrc.to_string(), stream.port.to_string()]).collect();
+    let rows = || {
+        shown.iter().zip(&names).map(|((number, stream), [ssrc, port])| {
             let session = stream.session.as_deref().unwrap_or_default();
-            ([session, ssrc.as_str(), stream.kind.as_str(), port.as_str()], of(stream))
+            ([session, ssrc.as_str(), stream.kind.as_str(), port.as_str()], *number, *stream)
+        })
+    };
+    let each = |of: fn(&Stream) -> f64| rows().map(move |(labels, _, stream)| (labels, of(stream)));
+    let counted = |at: usize| {
+        rows().map(move |(labels, number, stream)| {
+            let now = [stream.packets, stream.reordered, stream.duplicates];
+            (labels, (now[at] + before(&sample.streams_before, number)[at]) as f64)
         })
     };
     let label = ["session_id", "ssrc", "stream_type", "port"];
-    let packets = each(|stream| stream.packets as f64);
-    scrape.counter("stream_packets_total", "RTP packets of a stream.", label, packets)?;
+    scrape.counter("stream_packets_total", "RTP packets of a stream.", label, counted(0))?;
     let lost = each(|stream| stream.lost as f64);
     scrape.gauge(
         "stream_lost_packets",
@@ -175,53 +209,25 @@ fn streams(scrape: &Scrape, streams: &[Stream]) -> Result<()> {
         label,
         lost,
     )?;
-    let reordered = each(|stream| stream.reordered as f64);
-    scrape.counter(
-        "stream_reordered_packets_total",
-        "Packets of a stream that came late.",
-        label,
-        reordered,
-    )?;
-    let duplicates = each(|stream| stream.duplicates as f64);
-    scrape.counter("stream_duplicate_packets_total", "Packets that came again.", label, duplicates)?;
+    let help = "Packets of a stream that came late.";
+    scrape.counter("stream_reordered_packets_total", help, label, counted(1))?;
+    scrape.counter("stream_duplicate_packets_total", "Packets that came again.", label, counted(2))?;
     let jitter = each(|stream| stream.jitter_ms / 1000.0);
     scrape.gauge("stream_jitter_seconds", "Interarrival jitter (RFC 3550 section 6.4.1).", label, jitter)?;
     let age = each(|stream| stream.last_seen_ms as f64 / 1000.0);
     scrape.gauge("stream_last_packet_age_seconds", "Time since the last packet.", label, age)
 }
 
-/// The tree; what concerns Redis is absent in a relay run without.
-fn tree(scrape: &Scrape, sample: &Sample) -> Result<()> {
-    let topology = &sample.status.topology;
-    let states = [
-        ("waiting", topology.waiting.len()),
-        ("stale", topology.stale.len()),
-        ("held", topology.held.len()),
-        ("refused", topology.refused.len()),
-    ];
-    scrape.gauge(
-        "topology_children",
-        "Children that are not simply registered and forwarded to, by what is the matter.",
-        ["state"],
-        states.map(|(state, count)| ([state], count as f64)),
-    )?;
-    let Some(redis) = &sample.status.redis else { return Ok(()) };
-    scrape.one_gauge("redis_up", "1 while Redis answers.", flag(redis.connected))?;
-    let notified = flag(redis.notifications);
-    scrape.one_gauge("redis_notifications", "1 while a plain SADD is noticed at once.", notified)?;
-    let counters = [
-        ("redis_looks_total", "Looks at the topology in Redis.", redis.looks),
-        ("redis_events_total", "Events that said look now.", redis.events),
-        ("redis_reconnects_total", "Times that the connection was made again.", redis.reconnects),
-    ];
-    counters.into_iter().try_for_each(|(name, help, value)| scrape.one_counter(name, help, value as f64))
+/// What the one with this number had counted before it went last.
+fn before(all: &[[u64; 3]], number: usize) -> [u64; 3] {
+    all.get(number).copied().unwrap_or_default()
 }
 
-/// Those that are shown: the ones that media comes in on, the busiest first.
-fn most_telling(streams: &[Stream]) -> Vec<&Stream> {
-    let mut streams: Vec<&Stream> = streams.iter().collect();
+/// Those that are shown, each with its number: the ones that media comes in on, the busiest first.
+fn most_telling(streams: &[Stream]) -> Vec<(usize, &Stream)> {
+    let mut streams: Vec<(usize, &Stream)> = streams.iter().enumerate().collect();
     if streams.len() > MOST_STREAMS {
-        streams.sort_by_key(|stream| (stream.last_seen_ms > RECENT, Reverse(stream.packets)));
+        streams.sort_by_key(|(_, stream)| (stream.last_seen_ms > RECENT, Reverse(stream.packets)));
         streams.truncate(MOST_STREAMS);
     }
     streams

@@ -72,6 +72,8 @@ impl Relay {
             let _ = self.apply(&mut state).await;
             return Err(error);
         }
+        let counted = state.counted(member.id);
+        state.removed.gone(name.to_owned(), counted);
         state.plane.end_child(member.id)?;
         Ok(())
     }

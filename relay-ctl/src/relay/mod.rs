@@ -57,6 +57,8 @@ use std::time::Duration;
 
 use node::drain::Drain;
 use node::http::Limits;
+use node::metrics::Parents;
+use node::udp::Overflow;
 use node::watch::Redirector;
 use tokio::sync::{Mutex, Notify, watch as version};
 
@@ -106,6 +108,10 @@ pub struct Relay {
     redirector: Arc<Redirector>,
     /// Whether it is to be emptied, and how far it is.
     drain: Drain,
+    /// What has come from each parent.
+    parents: std::sync::Mutex<Parents>,
+    /// What the sockets of userspace mode have dropped.
+    overflow: std::sync::Mutex<Overflow>,
     /// It has a new parent, and takes media from the former one, too.
     between: version::Sender<bool>,
 }

@@ -68,6 +68,14 @@ impl Plane {
         }
     }
 
+    /// Bytes of the smallest receive buffer, where sockets take the media.
+    pub fn receive_buffer(&self) -> Option<usize> {
+        match self {
+            Plane::Kernel(_) => None,
+            Plane::Userspace(sockets) => sockets.receive_buffer(),
+        }
+    }
+
     /// Counters of every child that has any.
     pub fn child_stats(&self, ids: impl Iterator<Item = ChildId>) -> HashMap<ChildId, ChildStats> {
         match self {

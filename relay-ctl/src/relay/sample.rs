@@ -1,8 +1,10 @@
 //! Everything at one moment: `/status`, `/streams` and `/metrics` are made of it, so that they cannot disagree.
 
 use std::collections::BTreeMap;
+use std::sync::{MutexGuard, PoisonError};
 
 use node::flow::Received;
+use node::metrics::{Parents, add};
 use node::topology::TopologyView;
 use node::tree::TreeView;
 use relay_common::layout::{AUDIO, StreamKey, Total, VIDEO};
@@ -13,7 +15,7 @@ use super::status::mark;
 use super::{Relay, State};
 use crate::config::Config;
 use crate::kernel::{self, Pins};
-use crate::mode::Mode;
+use crate::mode::{Mode, ModeWanted, is_fallback};
 use crate::report::{self, Sums};
 use crate::userspace::Userspace;
 use crate::view;
@@ -36,8 +38,22 @@ pub struct Sample {
     pub status: view::Status,
     /// `GET /children`.
     pub children: Vec<view::Child>,
+    /// What each of these had counted before it came last: copies, their bytes, and those that failed.
+    pub children_before: Vec<[u64; 3]>,
+    /// The same of all children that there are and that there have been.
+    pub copies: [u64; 3],
     /// `GET /streams`.
     pub streams: Vec<view::Stream>,
+    /// What each of these had counted before it was forgotten: packets, late ones, and those that came again.
+    pub streams_before: Vec<[u64; 3]>,
+    /// Packets that were taken from the parent.
+    pub taken: Option<(String, u64)>,
+    /// The data plane that was asked for.
+    pub wanted: ModeWanted,
+    /// Copies go by a slower data plane than was asked for, or than they did.
+    pub fallen_back: bool,
+    /// Bytes of the smallest receive buffer (userspace only).
+    pub receive_buffer: Option<usize>,
     /// What streams counted since the data plane was attached, forgotten ones included: audio, video.
     pub totals: [Total; 2],
     /// The same for audio and video: one interface takes both.
@@ -66,7 +82,20 @@ impl Relay {
         status.gstreamer.audio_running = forwarder == Forwarder::Playing;
         status.gstreamer.video_running = forwarder == Forwarder::Playing;
         let own = state.own_children(&read);
+        let children_before: Vec<[u64; 3]> =
+            children.iter().map(|child| state.removed.before(child.name.as_str())).collect();
+        let mut copies = state.removed.sum();
+        children.iter().for_each(|child| add(&mut copies, [child.packets, child.bytes, child.errors]));
+        let (wanted, mode) = (self.config.mode, state.plane.mode());
+        let fallen_back = is_fallback(wanted, mode) || (mode == Mode::Tc && state.fallen.is_some());
+        let receive_buffer = state.plane.receive_buffer();
+        let taken = {
+            let mut parents = self.parents();
+            parents.read(state.sources.parent(), Sums::of(&read, forgotten).packets);
+            parents.shown()
+        };
         drop(state);
+        let streams_before = self.streams.before(&read);
 
         let audio = self.config.listen.ports[0];
         let mut totals = forgotten;
@@ -86,21 +115,44 @@ impl Relay {
             })
             .collect();
         let (http, redirects) = (self.limits.taken(), self.redirector.redirects());
-        Sample { status, children, streams, totals, forwarder, http, redirects }
+        Sample {
+            status,
+            children,
+            children_before,
+            copies,
+            streams,
+            streams_before,
+            taken,
+            wanted,
+            fallen_back,
+            receive_buffer,
+            totals,
+            forwarder,
+            http,
+            redirects,
+        }
     }
 
-    /// RTP that has come in, of all streams.
+    /// RTP that has come in, of all streams. By the way it is seen what has come from the parent.
     pub(super) async fn totals(&self) -> Received {
         let _sums = self.streams.hold().await;
         let read = self.streams.read(&self.state).await;
-        let forgotten = self.state.lock().await.plane.forgotten();
+        let state = self.state.lock().await;
+        let forgotten = state.plane.forgotten();
         let streams = read.iter().map(|(_, stream)| Total::from(stream));
         let total = streams.chain(forgotten).fold(Total::default(), |mut sum, one| {
             sum += one;
             sum
         });
+        self.parents().read(state.sources.parent(), total.packets + total.rtcp_packets);
+        drop(state);
         let lost = read.iter().map(|(_, stream)| stream.lost()).sum();
         Received { packets: total.packets, bytes: total.bytes, lost }
+    }
+
+    /// What has come from each parent.
+    pub(super) fn parents(&self) -> MutexGuard<'_, Parents> {
+        self.parents.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// What is wrong, without reading every stream that `status` takes.
@@ -147,6 +199,7 @@ impl Relay {
         status.warnings.extend(state.chain.clone());
         status.warnings.extend(not_spread(&self.config, state.plane.mode()));
         status.warnings.extend(state.warnings.iter().cloned());
+        status.warnings.extend(self.overflow(state));
         status.warnings.extend(state.probes.warnings());
         status.warnings.extend(state.name_warnings());
         status.warnings.extend(self.drain.warning());
@@ -159,6 +212,15 @@ impl Relay {
         self.place_in_tree(state, &mut status);
         status.healthy = status.problems.is_empty();
         status
+    }
+
+    /// What the sockets of userspace mode did not take in time, if that was just now.
+    fn overflow(&self, state: &State) -> Option<String> {
+        let Plane::Userspace(sockets) = &state.plane else { return None };
+        let mut overflow = self.overflow.lock().unwrap_or_else(PoisonError::into_inner);
+        let now = state.started.elapsed();
+        overflow.saw(sockets.receive_overflow(), now);
+        overflow.warning("media", sockets.receive_buffer(), now)
     }
 
     /// What Redis said. A server that is away is a problem although media goes on: the relay no longer follows its tree.

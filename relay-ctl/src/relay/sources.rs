@@ -57,6 +57,11 @@ impl Sources {
         self.in_force.iter().map(ToString::to_string).collect()
     }
 
+    /// Who the parent is.
+    pub fn parent(&self) -> Option<&str> {
+        self.known.parents_name()
+    }
+
     /// There are two parents for a moment; if it lasts, the new one does not send.
     pub fn overlap(&self) -> Option<String> {
         let parent = self.known.parents_name().filter(|_| self.known.is_between())?;
@@ -74,6 +79,8 @@ impl Sources {
 impl Relay {
     /// Redis says where media is to come from.
     pub(super) async fn take_from_upstream(&self, upstream: Upstream) {
+        // What has come so far came from whoever has been the parent.
+        self.totals().await;
         let mut state = self.state.lock().await;
         state.sources.known.hear(upstream);
         self.take_from_now(&mut state);

@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 use std::time::Instant;
 
+use node::metrics::Kept;
 use relay_common::layout::{ChildInfo, HOST, MAX_CHILDREN, NAME, StreamKey};
 
 use super::plane::{self, Plane};
@@ -25,6 +26,8 @@ pub struct State {
     /// Local addresses that media is taken on.
     pub addresses: Vec<IpAddr>,
     pub children: BTreeMap<String, Member>,
+    /// What children that were removed had counted: copies, their bytes, and those that failed.
+    pub removed: Kept<String, 3>,
     pub routes: BTreeMap<StreamKey, BTreeSet<ChildId>>,
     /// Where media is taken from.
     pub sources: Sources,
@@ -69,6 +72,12 @@ impl State {
                 .collect(),
             routes: self.routes.clone(),
         }
+    }
+
+    /// What a child has counted since it came: copies, their bytes, and those that failed.
+    pub fn counted(&self, id: ChildId) -> [u64; 3] {
+        let stats = self.plane.child_stats([id].into_iter()).get(&id).copied().unwrap_or_default();
+        [stats.packets, stats.bytes, stats.errors]
     }
 
     pub fn write(&mut self) -> Result<(), KernelError> {

@@ -1,5 +1,9 @@
 //! The table of streams: read without the lock that changes wait for, and kept from filling up.
 
+use std::collections::BTreeMap;
+use std::sync::PoisonError;
+
+use node::metrics::Kept;
 use relay_common::layout::{MAX_STREAMS, StreamKey};
 use relay_common::stream::Stream;
 use tokio::sync::{Mutex, MutexGuard};
@@ -35,12 +39,14 @@ pub struct StreamTable {
     ports: [u16; 2],
     /// Held while streams and totals are added up, and while some go from the ones to the others.
     sums: Mutex<()>,
+    /// What forgotten streams had counted: packets, late ones, and those that came again.
+    forgotten: std::sync::Mutex<Kept<StreamKey, 3>>,
 }
 
 impl StreamTable {
     /// Those of the data plane that is pinned there, or of the sockets.
     pub fn new(pins: Pins, ports: [u16; 2]) -> StreamTable {
-        StreamTable { pins, ports, sums: Mutex::default() }
+        StreamTable { pins, ports, sums: Mutex::default(), forgotten: Default::default() }
     }
 
     /// Nothing is forgotten while this is held: what streams and totals add up to is right.
@@ -64,6 +70,12 @@ impl StreamTable {
             // Detached this moment, most likely: the handles that are open still read.
             _ => state.lock().await.plane.streams(),
         }
+    }
+
+    /// What each of these had counted before it was forgotten last.
+    pub fn before(&self, streams: &[(StreamKey, Stream)]) -> Vec<[u64; 3]> {
+        let forgotten = self.forgotten.lock().unwrap_or_else(PoisonError::into_inner);
+        streams.iter().map(|(key, _)| forgotten.before(key)).collect()
     }
 
     /// Is the table more than half full? Counts no further than that.
@@ -91,10 +103,23 @@ impl StreamTable {
         // Nobody adds up streams and totals while some of them go from here to there.
         let _sums = self.hold().await;
         let streams = self.read(state).await;
-        for keys in choose(&streams).chunks(AT_A_TIME) {
+        let chosen = choose(&streams);
+        if chosen.is_empty() {
+            return;
+        }
+        let known: BTreeMap<StreamKey, Stream> = streams.into_iter().collect();
+        for keys in chosen.chunks(AT_A_TIME) {
             let mut state = state.lock().await;
             if let Err(error) = state.plane.forget(keys, self.ports) {
                 tracing::warn!("streams stay in the table: {error}");
+                continue;
+            }
+            let mut forgotten = self.forgotten.lock().unwrap_or_else(PoisonError::into_inner);
+            for (key, stream) in keys.iter().filter_map(|key| Some((*key, known.get(key)?))) {
+                // One packet is a stranger's as a rule: no series is missed.
+                if stream.packets > 1 {
+                    forgotten.gone(key, [stream.packets, stream.reordered, stream.duplicates]);
+                }
             }
         }
     }

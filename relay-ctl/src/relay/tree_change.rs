@@ -53,6 +53,8 @@ impl<'a> TreeChange<'a> {
         }
         for (name, member) in &self.before {
             if !self.state.children.contains_key(name) {
+                let counted = self.state.counted(member.id);
+                self.state.removed.gone(name.clone(), counted);
                 self.state.plane.end_child(member.id)?;
             }
         }

@@ -6,6 +6,7 @@
 //! | `draw.rs` | the tree, its sessions and what is wrong, for people; without I/O |
 //! | `drain.rs` | a node is emptied, or serves again |
 //! | `moving.rs` | a node gets another parent: which steps, without I/O, and takes them |
+//! | `targets/` | whom a Prometheus has to ask |
 //! | `doctor.rs` | asks every node what ails it |
 
 mod doctor;
@@ -13,6 +14,7 @@ mod drain;
 mod draw;
 mod moving;
 mod source;
+pub mod targets;
 
 pub use doctor::examine;
 pub use drain::{Emptying, drain};

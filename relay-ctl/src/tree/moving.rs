@@ -5,11 +5,9 @@ use std::time::{Duration, Instant};
 
 use node::asking::Asking;
 use node::commands::Commands;
-use node::contract::{channel, key};
-use node::event::Event;
+use node::drain::Write;
 use node::overview::{NodeView, Overview, State};
 use node::record::NodeType;
-use redis::Pipeline;
 use serde::Serialize;
 
 use super::find;
@@ -63,34 +61,16 @@ fn check<'a>(overview: &'a Overview, id: &str, to: &str) -> Result<Vec<&'a str>,
 }
 
 /// The new parent is to send.
-fn make(id: &str, to: &str) -> Pipeline {
-    let mut pipe = redis::pipe();
-    pipe.sadd(key::children(to), id).ignore();
-    publish(&mut pipe, to, Event::ChildAdded { node_id: to.to_owned(), child_id: id.to_owned() });
-    pipe
+fn make(id: &str, to: &str) -> Write {
+    Write::Give { to: to.to_owned(), children: vec![id.to_owned()] }
 }
 
-/// The child takes media from it, and the others send no more. At one moment; in a Cluster in this order.
-fn switch(id: &str, to: &str, from: &[&str]) -> Pipeline {
-    let mut pipe = redis::pipe();
-    pipe.atomic();
-    pipe.set(key::parent(id), to).ignore();
-    for old in from.iter().filter(|old| **old != to) {
-        pipe.srem(key::children(old), id).ignore();
-    }
-    let new_parent = Some(to.to_owned());
-    publish(&mut pipe, id, Event::ParentChanged { node_id: id.to_owned(), new_parent });
-    for old in from.iter().filter(|old| **old != to) {
-        let event = Event::ChildRemoved { node_id: (*old).to_owned(), child_id: id.to_owned() };
-        publish(&mut pipe, old, event);
-    }
-    pipe
-}
-
-/// Servers without keyspace notifications tell nobody of a key.
-fn publish(pipe: &mut Pipeline, node: &str, event: Event) {
-    let text = serde_json::to_string(&event).unwrap_or_default();
-    pipe.publish(channel::topology(node), text).ignore();
+/// The child takes media from it, and the others send no more.
+fn switch(id: &str, to: &str, from: &[&str]) -> Vec<Write> {
+    let point = Write::Point { child: id.to_owned(), from: None, to: to.to_owned() };
+    let others = from.iter().filter(|old| **old != to);
+    let leave = others.map(|old| Write::Leave { of: (*old).to_owned(), children: vec![id.to_owned()] });
+    std::iter::once(point).chain(leave).collect()
 }
 
 /// Moves it. An error is one line; what had been done before it is undone by nobody, and harms nobody: the new parent sends what
@@ -103,11 +83,15 @@ pub async fn move_node(
     to: &str,
 ) -> Result<Moved, String> {
     let from = check(overview, id, to)?;
-    commands.run::<()>(&make(id, to)).await?;
+    write(commands, &[make(id, to)]).await?;
     let note = sends(asking, find(overview, to)?, id).await;
-    commands.run::<()>(&switch(id, to, &from)).await?;
+    write(commands, &switch(id, to, &from)).await?;
     let from = from.into_iter().filter(|old| *old != to).map(str::to_owned).collect();
     Ok(Moved { node: id.to_owned(), from, to: to.to_owned(), note })
+}
+
+async fn write(commands: &Commands, writes: &[Write]) -> Result<(), String> {
+    commands.run::<redis::Value>(&Write::all(writes)).await.map(drop)
 }
 
 /// Waits until the new parent has the child; gives what keeps that from being known.
@@ -170,11 +154,10 @@ mod tests {
 
     #[test]
     fn it_is_made_before_it_is_broken() {
-        let words =
-            |pipe: &Pipeline| String::from_utf8_lossy(&pipe.get_packed_pipeline()).replace("\r\n", " ");
-        let (first, then) = (words(&make("e2", "r1")), words(&switch("e2", "r1", &["r2", "r1"])));
-        assert!(first.contains("SADD $11 children:r1 $2 e2") && !first.contains("SREM"), "{first}");
-        assert!(then.find("parent:e2").unwrap() < then.find("children:r2").unwrap(), "{then}");
-        assert!(then.contains("MULTI") && !then.contains("children:r1"), "{then}");
+        assert!(matches!(make("e2", "r1"), Write::Give { to, .. } if to == "r1"));
+        let then = switch("e2", "r1", &["r2", "r1"]);
+        assert!(matches!(&then[0], Write::Point { child, from: None, to } if child == "e2" && to == "r1"));
+        let leave = Write::Leave { of: "r2".to_owned(), children: vec!["e2".to_owned()] };
+        assert_eq!(then[1..], [leave]);
     }
 }

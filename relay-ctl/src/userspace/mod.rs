@@ -245,6 +245,12 @@ impl Userspace {
         endpoints.map(|endpoint| u64::from(node::udp::drops(&endpoint.socket).unwrap_or(0))).sum()
     }
 
+    /// Bytes of the smallest receive buffer that media comes to.
+    pub fn receive_buffer(&self) -> Option<usize> {
+        let endpoints = self.groups.iter().flat_map(|group| &group.endpoints);
+        endpoints.filter_map(|endpoint| node::udp::receive_buffer(&endpoint.socket)).min()
+    }
+
     /// Gives what is forwarded, as it comes in and as it goes out, until the receiver is dropped. What the receiver
     /// does not take in time is left out.
     pub fn tap(&self, filter: TapFilter) -> Receiver<Tapped> {

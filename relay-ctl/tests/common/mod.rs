@@ -6,9 +6,12 @@ use std::io::{BufRead, BufReader, Read};
 use std::net::{TcpListener, UdpSocket};
 use std::process::{Child, Command, ExitStatus, Output, Stdio};
 use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
 
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
+
+pub mod redis;
 
 /// What must be shown nowhere.
 pub const SECRET: &str = "hunter2-hunter2";
@@ -107,6 +110,23 @@ impl Drop for Daemon {
     fn drop(&mut self) {
         let _ = self.process.kill();
         let _ = self.process.wait();
+    }
+}
+
+/// Longer than anything here may take.
+const LONG: Duration = Duration::from_secs(20);
+
+/// Waits for something.
+pub fn until(what: &str, is: impl Fn() -> bool) {
+    until_said(what, || is().then_some(()).ok_or_else(|| "it is not so".to_owned()));
+}
+
+/// The same of something that says what there is instead.
+pub fn until_said(what: &str, is: impl Fn() -> Result<(), String>) {
+    let began = Instant::now();
+    while let Err(instead) = is() {
+        assert!(began.elapsed() < LONG, "not within {LONG:?}: {what}: {instead}");
+        std::thread::sleep(Duration::from_millis(20));
     }
 }
 

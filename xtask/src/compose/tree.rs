@@ -20,7 +20,7 @@ const NODES: [(&str, u16, &str); 8] = [
     ("egress-1", 7073, "/readyz"),
     ("egress-2", 7074, "/readyz"),
 ];
-const PROFILES: [&str; 4] = ["broadcaster", "test-chain", "test-scale", "scale"];
+const PROFILES: [&str; 5] = ["broadcaster", "test-chain", "test-scale", "scale", "monitoring"];
 const TIMEOUT: Duration = Duration::from_secs(60);
 const POLL: Duration = Duration::from_millis(50);
 
@@ -59,7 +59,7 @@ pub fn down() -> Result<()> {
     for profile in PROFILES {
         command.args(["--profile", profile]);
     }
-    sh::run("tree", command.args(["down", "--remove-orphans", "--timeout", "3"]))
+    sh::run("tree", command.args(["down", "--volumes", "--remove-orphans", "--timeout", "3"]))
 }
 
 fn answers(port: u16, path: &str) -> bool {

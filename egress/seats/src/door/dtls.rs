@@ -219,6 +219,11 @@ impl Association {
         self.up
     }
 
+    /// How far it has come, in OpenSSL's words.
+    pub(crate) fn stage(&self) -> &'static str {
+        self.stream.ssl().state_string_long()
+    }
+
     /// What is needed of it from now on, if that can be told.
     pub(crate) fn farewell(&self) -> Option<Farewell> {
         if self.up { Farewell::new(self.stream.ssl(), !self.begins) } else { None }

@@ -39,7 +39,7 @@ pub(crate) struct Guest {
     pub(crate) chosen: Instant,
     /// Where valid checks came from, the latest last.
     pub(crate) ways: Vec<(Path, Consent)>,
-    /// A first flight that came before the player's side was known, or had answered.
+    /// A first flight that came before the player's side was known, or had answered, or before there was room.
     pub(crate) early: Option<(Path, Vec<u8>)>,
     /// It is among those whose handshake there was no room for.
     pub(crate) queues: bool,
@@ -48,6 +48,8 @@ pub(crate) struct Guest {
     pub(crate) dtls: Budget,
     /// Its worker sets this when it hears of it: see `Arrival::alive`.
     pub(crate) alive: Arc<AtomicBool>,
+    /// It has been heard of by its worker.
+    pub(crate) settled: bool,
 }
 
 /// How far a viewer has come.
@@ -55,8 +57,8 @@ pub(crate) struct Guest {
 pub(crate) enum Stage {
     /// It may come in until then.
     Joining { until: Instant },
-    /// It shakes hands since one moment, and may until another.
-    Shaking { since: Instant, until: Instant },
+    /// It shakes hands, and may until then.
+    Shaking { until: Instant },
     /// It sits with a worker; when it was last heard of.
     Up { heard: Instant },
 }
@@ -78,6 +80,7 @@ impl Guest {
             budget: Budget::new(PACKETS_A_SECOND, now),
             dtls: Budget::new(DTLS_A_SECOND, now),
             alive: Arc::default(),
+            settled: false,
         }
     }
 

@@ -20,8 +20,10 @@ use crate::worker::Arrival;
 pub(crate) const JOINING_MOST: usize = 4096;
 /// Handshakes at once: each needs some fifty thousand bytes. Others wait for their turn.
 const SHAKING_MOST: usize = 512;
-/// A handshake that takes longer makes room for others if there are too many.
-const SLOW: Duration = Duration::from_secs(3);
+/// Whoever had to wait until there was room for his handshake has this long for it, if no longer is left of his time.
+const SHAKES_WITHIN: Duration = Duration::from_secs(10);
+/// How long somebody whose connection is over may take to come by another way.
+const RETURNS_WITHIN: Duration = Duration::from_secs(3);
 /// How long somebody who was described to may take to describe himself.
 const INVITED: Duration = Duration::from_secs(60);
 /// A viewer that is not heard of for so long is not sent to any more.
@@ -38,8 +40,6 @@ pub(crate) struct Hall {
     joining: usize,
     /// How many of these shake hands.
     shaking: usize,
-    /// Who, in the order of beginning; some behind the first have done so already.
-    order: VecDeque<Seat>,
     /// Whose first flight is kept until there is room for one more handshake; some may be gone.
     queue: VecDeque<Seat>,
 }
@@ -66,6 +66,8 @@ pub(crate) enum Effect {
     Part(Seat),
     /// It sits down with a worker.
     Sit(Box<Arrival>),
+    /// It has shown that it has the keys: nothing of the handshake has to be sent to it again.
+    Settled(Seat),
     /// It gets up.
     Rise(Seat),
     /// The packet at hand is the viewer's SRTP or SRTCP.
@@ -150,6 +152,11 @@ impl Hall {
     /// A worker has no seat for it any more.
     pub(crate) fn risen(&mut self, seat: Seat) -> Vec<Effect> {
         self.forget(seat).map(|_| Effect::Part(seat)).into_iter().collect()
+    }
+
+    /// How many wait until there is room for their handshakes, those among them who have gone included.
+    pub(crate) fn waiting(&self) -> usize {
+        self.queue.len()
     }
 
     /// There is such a seat, taken or waiting.
@@ -273,31 +280,43 @@ impl Hall {
             }
             return Err(Reason::DtlsEarly);
         }
-        if joins && !self.begin(seat, path, now, &mut effects) {
-            self.waits(seat, path, packet);
-            return Ok(effects);
+        match joins {
+            true => self.begin_or_wait(seat, path, packet, now, &mut effects),
+            false => effects.push(Effect::Dtls(seat)),
         }
-        effects.push(Effect::Dtls(seat));
         Ok(effects)
     }
 
-    /// There is no room for its handshake yet.
-    fn waits(&mut self, seat: Seat, path: &Path, flight: &[u8]) {
-        if let Some(guest) = self.seats.get_mut(&seat) {
-            guest.early.get_or_insert_with(|| (path.clone(), flight.to_vec()));
-            if !std::mem::replace(&mut guest.queues, true) {
-                self.queue.push_back(seat);
-            }
+    /// A first flight has come from where it may be answered to: its handshake begins if there is room and nobody has waited longer.
+    fn begin_or_wait(
+        &mut self,
+        seat: Seat,
+        path: &Path,
+        flight: &[u8],
+        now: Instant,
+        effects: &mut Vec<Effect>,
+    ) {
+        let Some(guest) = self.seats.get_mut(&seat) else { return };
+        if guest.early.as_ref().is_none_or(|(kept, _)| kept.way() != path.way()) {
+            guest.early = Some((path.clone(), flight.to_vec()));
         }
+        if !std::mem::replace(&mut guest.queues, true) {
+            self.queue.push_back(seat);
+        }
+        self.next_in(now, effects);
     }
 
     /// Lets those begin who wait, as far as there is room.
     fn next_in(&mut self, now: Instant, effects: &mut Vec<Effect>) {
-        while !self.queue.is_empty() && self.has_room(now, effects) {
-            let Some(seat) = self.queue.pop_front() else { return };
+        while self.shaking < SHAKING_MOST
+            && let Some(seat) = self.queue.pop_front()
+        {
             let Some(guest) = self.seats.get_mut(&seat) else { continue };
             guest.queues = false;
-            if let Some((path, flight)) = guest.early.take()
+            // Who has not answered while he waited has to do so first.
+            let way = guest.early.as_ref().map(|(path, _)| path.way());
+            if way.is_some_and(|way| guest.may_be_sent_to(way, now))
+                && let Some((path, flight)) = guest.early.take()
                 && self.begin(seat, &path, now, effects)
             {
                 effects.push(Effect::Kept(seat, path, flight));
@@ -323,10 +342,10 @@ impl Hall {
         let Some(guest) = self.seats.get_mut(&seat) else {
             return vec![Effect::Part(seat)];
         };
-        let (Stage::Shaking { .. }, Some(peer)) = (guest.stage, &guest.peer) else {
+        let (Stage::Shaking { .. }, Some(peer)) = (guest.stage, &mut guest.peer) else {
             return Vec::new();
         };
-        let media = peer.media.clone();
+        let media = std::mem::take(&mut peer.media);
         guest.stage = Stage::Up { heard: now };
         self.joining -= 1;
         self.shaking -= 1;
@@ -361,20 +380,25 @@ impl Hall {
                 && guest.ways.is_empty()
                 && let Stage::Up { heard } = &mut guest.stage
             {
-                *heard = (*heard).min(now + SLOW - SILENCE);
+                *heard = (*heard).min(now + RETURNS_WITHIN - SILENCE);
             }
         }
     }
 
     /// Time has passed.
     pub(crate) fn tick(&mut self, now: Instant) -> Vec<Effect> {
-        for guest in self.seats.values_mut() {
+        let mut effects = Vec::new();
+        for (seat, guest) in &mut self.seats {
             if guest.alive.swap(false, Relaxed) {
                 guest.is_alive(now);
+                if guest.is_up() && !std::mem::replace(&mut guest.settled, true) {
+                    effects.push(Effect::Settled(*seat));
+                }
             }
         }
         let over = |guest: &Guest| match guest.stage {
-            Stage::Joining { until } if until <= now => Some(match guest.peer {
+            // Whoever waits until there is room for him loses no time by that.
+            Stage::Joining { until } if until <= now && !guest.queues => Some(match guest.peer {
                 None => "it never described itself",
                 Some(_) if guest.ways.is_empty() => "none of its packets ever came",
                 Some(_) if !guest.ways.iter().any(|(_, consent)| consent.is_given(now)) => {
@@ -382,14 +406,14 @@ impl Hall {
                 }
                 Some(_) => "it never began the DTLS handshake",
             }),
-            Stage::Shaking { until, .. } if until <= now => Some("the DTLS handshake took too long"),
+            Stage::Shaking { until } if until <= now => Some("the DTLS handshake took too long"),
             Stage::Up { heard } if heard + SILENCE <= now => Some("nobody answered any more"),
             _ => None,
         };
         let over = |(seat, guest): (&Seat, &Guest)| Some((*seat, over(guest)?));
         let over: Vec<(Seat, &str)> = self.seats.iter().filter_map(over).collect();
         let gone = over.into_iter().flat_map(|(seat, why)| self.gone(seat, why.to_owned()));
-        let mut effects: Vec<Effect> = gone.collect();
+        effects.extend(gone);
         effects.extend(self.seats.values_mut().flat_map(|guest| questions(guest, now)));
         self.next_in(now, &mut effects);
         effects
@@ -411,55 +435,30 @@ impl Hall {
         if may.is_some_and(|way| guest.may_be_sent_to(way, now))
             && let Some((path, flight)) = guest.early.take()
         {
-            match self.begin(seat, &path, now, effects) {
-                true => effects.push(Effect::Kept(seat, path, flight)),
-                false => self.waits(seat, &path, &flight),
-            }
+            self.begin_or_wait(seat, &path, &flight, now, effects);
         }
     }
 
     /// Begins the handshake of somebody who has described himself; false: there are too many.
     fn begin(&mut self, seat: Seat, path: &Path, now: Instant, effects: &mut Vec<Effect>) -> bool {
-        if !self.has_room(now, effects) {
+        if self.shaking >= SHAKING_MOST {
             return false;
         }
         let Some(guest) = self.seats.get_mut(&seat) else {
             return false;
         };
-        let (Stage::Joining { until }, Some(peer)) = (guest.stage, &guest.peer) else {
+        let (Stage::Joining { until }, Some(peer)) = (guest.stage, &mut guest.peer) else {
             return false;
         };
-        guest.stage = Stage::Shaking { since: now, until };
+        guest.stage = Stage::Shaking { until: until.max(now + SHAKES_WITHIN) };
         self.shaking += 1;
-        self.order.push_back(seat);
         effects.push(Effect::Shake {
             seat,
             begins: peer.begins,
-            fingerprints: peer.fingerprints.clone(),
+            fingerprints: std::mem::take(&mut peer.fingerprints),
             path: path.clone(),
         });
         true
-    }
-
-    /// One more handshake may begin, if need be because a slow one has to go.
-    fn has_room(&mut self, now: Instant, effects: &mut Vec<Effect>) -> bool {
-        let since = loop {
-            let Some(first) = self.order.front() else {
-                return true;
-            };
-            match self.seats.get(first).map(|guest| guest.stage) {
-                Some(Stage::Shaking { since, .. }) => break since,
-                _ => drop(self.order.pop_front()),
-            }
-        };
-        if self.shaking >= SHAKING_MOST
-            && since + SLOW <= now
-            && let Some(slow) = self.order.pop_front()
-        {
-            let why = "its DTLS handshake stood still while others waited";
-            effects.extend(self.gone(slow, why.to_owned()));
-        }
-        self.shaking < SHAKING_MOST
     }
 
     /// It is no more, and nobody has asked for that.

@@ -127,7 +127,7 @@ impl Viewer {
             let known = came.map(|(way, _)| &self.ways[usize::from(way)]);
             match effect {
                 Effect::Drop(_) => {}
-                Effect::Dtls(seat) | Effect::Shake { seat, .. } => {
+                Effect::Dtls(seat) | Effect::Kept(seat, ..) | Effect::Shake { seat, .. } => {
                     assert!(known.is_some_and(|way| way.answered) && *seat == self.seat);
                     assert!(came.is_some_and(|(_, packet)| dtls::plausible(packet)));
                 }
@@ -139,8 +139,9 @@ impl Viewer {
                 }
                 Effect::Say(..) if came.is_none() => self.is_said(effect),
                 Effect::Say(..) => panic!("an answer to who does not know the password"),
-                Effect::Kept(..) => panic!("without an answer"),
-                Effect::Sit(_) | Effect::Moved(..) => panic!("without a handshake or an answer"),
+                Effect::Sit(_) | Effect::Settled(_) | Effect::Moved(..) => {
+                    panic!("without a handshake or an answer")
+                }
             }
         }
     }

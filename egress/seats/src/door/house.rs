@@ -1,6 +1,7 @@
 //! Does what [`Hall`] decides: the one place that door, handshake threads and the egress come together at. Nothing waits here.
 
 use std::net::UdpSocket;
+use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
@@ -22,6 +23,8 @@ pub(crate) struct House {
     pub(crate) workers: Workers,
     pub(crate) pool: Pool,
     pub(crate) drops: Drops,
+    /// For how many of those who wait for room to shake hands none has been made yet.
+    waiting: AtomicUsize,
     socket: Arc<UdpSocket>,
     notify: Notify,
 }
@@ -34,7 +37,16 @@ impl House {
         socket: Arc<UdpSocket>,
         notify: Notify,
     ) -> House {
-        House { hall: Mutex::default(), risen, workers, pool, drops: Drops::default(), socket, notify }
+        House {
+            hall: Mutex::default(),
+            risen,
+            workers,
+            pool,
+            drops: Drops::default(),
+            waiting: AtomicUsize::new(0),
+            socket,
+            notify,
+        }
     }
 
     pub(crate) fn hall(&self) -> MutexGuard<'_, Hall> {
@@ -80,8 +92,19 @@ impl House {
             let risen = risen.into_iter().flat_map(|seat| hall.risen(seat));
             let mut effects: Vec<Effect> = risen.collect();
             effects.extend(hall.tick(now));
+            self.waiting.store(hall.waiting(), Relaxed);
             effects
         });
+    }
+
+    /// Somebody waits until there is room for his handshake.
+    pub(crate) fn others_wait(&self) -> bool {
+        self.waiting.load(Relaxed) > 0
+    }
+
+    /// Room is made for one of them, if there is one for whom none has been made.
+    pub(crate) fn makes_room(&self) -> bool {
+        self.waiting.fetch_update(Relaxed, Relaxed, |waiting| waiting.checked_sub(1)).is_ok()
     }
 
     /// Sends what is no media.
@@ -121,6 +144,9 @@ impl House {
                 self.pool.tell(seat, Task::Part(seat));
             }
             Effect::Sit(arrival) => self.workers.sit(*arrival),
+            Effect::Settled(seat) => {
+                self.pool.tell(seat, Task::Settled(seat));
+            }
             Effect::Rise(seat) => self.workers.rise(seat),
             Effect::Heard(seat) => {
                 if let Some((packet, _)) = at_hand {

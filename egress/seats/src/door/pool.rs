@@ -9,6 +9,7 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
+use super::agenda::Agenda;
 use super::dtls::{Association, Broken, Identity, Progress};
 use super::farewell::Farewell;
 use super::house::House;
@@ -19,12 +20,15 @@ use crate::send::Path;
 const WAITING_MOST: usize = 2048;
 /// How often it is looked whether a flight has got lost.
 const TICK: Duration = Duration::from_millis(100);
-/// How long an association is kept whole: a viewer that has not got our last flight asks for it again until then.
+/// How long a handshake may stand still, from when its player had all that we have to say, while others wait for its place.
+const SLOW: Duration = Duration::from_secs(3);
+/// How long an association is kept whole of a viewer that has sent nothing yet by its keys: if it has not got our last flight, it asks
+/// for it again until then.
 const WHOLE: Duration = Duration::from_secs(10);
 /// Why somebody has gone who said so.
 const GOODBYE: &str = "it said goodbye";
 /// Handshake threads give way to those that carry media.
-const NICENESS: libc::c_int = 10;
+const NICENESS: libc::c_int = 5;
 
 /// What a thread is told. All but datagrams is bounded by the number of seats.
 pub(crate) enum Task {
@@ -35,19 +39,30 @@ pub(crate) enum Task {
         path: Path,
     },
     Datagram(Seat, Path, Vec<u8>),
+    /// It needs none of our flights again.
+    Settled(Seat),
     Part(Seat),
-    /// No more tasks come.
-    End,
 }
 
-/// The threads' letterboxes. A seat is always one thread's.
+impl Task {
+    /// Whom it is about.
+    pub(crate) fn seat(&self) -> Seat {
+        match self {
+            Task::Begin { seat, .. } | Task::Datagram(seat, ..) | Task::Settled(seat) | Task::Part(seat) => {
+                *seat
+            }
+        }
+    }
+}
+
+/// The threads' letterboxes; nothing: no more tasks come. A seat is always one thread's.
 pub(crate) struct Pool {
-    letterboxes: Vec<(Sender<Task>, Arc<AtomicUsize>)>,
+    letterboxes: Vec<(Sender<Option<Task>>, Arc<AtomicUsize>)>,
 }
 
 /// The threads' side of [`Pool`].
 pub(crate) struct Shaker {
-    tasks: Receiver<Task>,
+    tasks: Receiver<Option<Task>>,
     waiting: Arc<AtomicUsize>,
 }
 
@@ -73,12 +88,12 @@ impl Pool {
             return false;
         }
         // Without a thread the server is about to end.
-        letterbox.send(task).is_ok()
+        letterbox.send(Some(task)).is_ok()
     }
 
     pub(crate) fn end(&self) {
         for (letterbox, _) in &self.letterboxes {
-            let _ = letterbox.send(Task::End);
+            let _ = letterbox.send(None);
         }
     }
 }
@@ -93,7 +108,8 @@ impl Shaker {
         std::thread::Builder::new().name(format!("handshake-{number}")).spawn(move || {
             // SAFETY: no memory is involved; 0 is this thread. That it may not is no matter.
             unsafe { libc::setpriority(libc::PRIO_PROCESS, 0, NICENESS) };
-            while catch_unwind(AssertUnwindSafe(|| self.run(&identity, &house))).is_err() {
+            let mut agenda = Agenda::default();
+            while catch_unwind(AssertUnwindSafe(|| self.run(&mut agenda, &identity, &house))).is_err() {
                 tracing::error!(
                     "a handshake thread has panicked: whoever was shaking hands has to begin again"
                 );
@@ -101,29 +117,37 @@ impl Shaker {
         })
     }
 
-    fn run(&self, identity: &Identity, house: &House) {
+    fn run(&self, agenda: &mut Agenda, identity: &Identity, house: &House) {
         let mut guests = Guests { identity, house, all: HashMap::new(), fresh: VecDeque::new() };
         let mut next = Instant::now() + TICK;
-        loop {
-            let left = next.saturating_duration_since(Instant::now());
-            match self.tasks.recv_timeout(left) {
-                Ok(Task::End) | Err(RecvTimeoutError::Disconnected) => break,
-                Ok(task) => {
-                    if matches!(task, Task::Datagram(..)) {
-                        self.waiting.fetch_sub(1, Relaxed);
-                    }
-                    guests.work(task, Instant::now());
+        while self.hear(agenda, next.saturating_duration_since(Instant::now())) {
+            if let Some(task) = agenda.next() {
+                if matches!(task, Task::Datagram(..)) {
+                    self.waiting.fetch_sub(1, Relaxed);
                 }
-                Err(RecvTimeoutError::Timeout) => {}
+                guests.work(task, Instant::now());
             }
             let now = Instant::now();
             if next <= now {
                 next = now + TICK;
-                guests.tick(now);
+                guests.tick(agenda, now);
             }
         }
         for guest in guests.all.into_values() {
             guest.part(house);
+        }
+    }
+
+    /// Takes all that has come, so that what is most urgent of it is done first; waits so long for it if there is nothing else to do.
+    /// `false`: no more comes.
+    fn hear(&self, agenda: &mut Agenda, left: Duration) -> bool {
+        let mut wait = if agenda.is_empty() { left } else { Duration::ZERO };
+        loop {
+            match self.tasks.recv_timeout(std::mem::take(&mut wait)) {
+                Ok(Some(task)) => agenda.put(task),
+                Err(RecvTimeoutError::Timeout) => return true,
+                Ok(None) | Err(RecvTimeoutError::Disconnected) => return false,
+            }
         }
     }
 }
@@ -141,6 +165,9 @@ struct Guests<'t> {
 struct Guest {
     dtls: Dtls,
     path: Path,
+    /// How far its handshake had come when it last came any further, and when that was.
+    stage: &'static str,
+    since: Instant,
 }
 
 enum Dtls {
@@ -155,9 +182,10 @@ impl Guests<'_> {
             Task::Begin { seat, begins, fingerprints, path } => {
                 match self.identity.associate(begins, fingerprints) {
                     Ok(association) => {
-                        self.all.insert(seat, Guest { dtls: Dtls::Whole(Box::new(association)), path });
+                        let dtls = Dtls::Whole(Box::new(association));
+                        self.all.insert(seat, Guest { dtls, path, stage: "", since: now });
                         self.fresh.push_back((now, seat));
-                        self.step(seat, Association::tick);
+                        self.step(seat, now, Association::tick);
                     }
                     Err(error) => self.house.parted(seat, error.to_string(), true),
                 }
@@ -165,8 +193,14 @@ impl Guests<'_> {
             Task::Datagram(seat, path, datagram) => {
                 if let Some(guest) = self.all.get_mut(&seat) {
                     guest.path = path;
-                    self.step(seat, |association| association.receive(&datagram));
+                    self.step(seat, now, |association| association.receive(&datagram));
                     self.hear(seat, &datagram);
+                }
+            }
+            Task::Settled(seat) => {
+                // If it cannot be told what is needed of it, it stays whole.
+                if let Some(guest) = self.all.get_mut(&seat) {
+                    guest.shrink();
                 }
             }
             Task::Part(seat) => {
@@ -174,12 +208,11 @@ impl Guests<'_> {
                     guest.part(self.house);
                 }
             }
-            Task::End => {}
         }
     }
 
     /// Flights that got lost are sent again, and associations that are not needed any more shrink.
-    fn tick(&mut self, now: Instant) {
+    fn tick(&mut self, agenda: &Agenda, now: Instant) {
         while let Some((since, seat)) = self.fresh.front().copied()
             && since + WHOLE <= now
         {
@@ -192,15 +225,43 @@ impl Guests<'_> {
         }
         let seats: Vec<Seat> = self.fresh.iter().map(|(_, seat)| *seat).collect();
         for seat in seats {
-            self.step(seat, Association::tick);
+            self.step(seat, now, Association::tick);
+        }
+        if self.house.others_wait() {
+            self.make_room(agenda, now);
+        }
+    }
+
+    /// Ends handshakes that stand still, the oldest first, one for each of those who wait. It is the player who must have let them
+    /// stand still: not those count for whom there is something to do here.
+    fn make_room(&mut self, agenda: &Agenda, now: Instant) {
+        let waiting = agenda.waiting();
+        let stands_still = |guest: &Guest| guest.is_shaking() && guest.since + SLOW <= now;
+        let fresh = self.fresh.iter().map(|(_, seat)| *seat);
+        let slow =
+            fresh.filter(|seat| self.all.get(seat).is_some_and(stands_still) && !waiting.contains(seat));
+        let slow: Vec<Seat> = slow.take_while(|_| self.house.makes_room()).collect();
+        for seat in slow {
+            self.all.remove(&seat);
+            let why = "its DTLS handshake stood still while others waited";
+            self.house.parted(seat, why.to_owned(), true);
         }
     }
 
     /// Lets a viewer's association do something, sends what it has to say, and tells what came of it.
-    fn step(&mut self, seat: Seat, what: impl FnOnce(&mut Association) -> Result<Progress, Broken>) {
-        let Some(Guest { dtls: Dtls::Whole(association), path }) = self.all.get_mut(&seat) else { return };
+    fn step(
+        &mut self,
+        seat: Seat,
+        now: Instant,
+        what: impl FnOnce(&mut Association) -> Result<Progress, Broken>,
+    ) {
+        let Some(guest) = self.all.get_mut(&seat) else { return };
+        let Guest { dtls: Dtls::Whole(association), path, stage, since } = guest else { return };
         let shaking = !association.is_up();
         let progress = what(association);
+        if *stage != association.stage() {
+            (*stage, *since) = (association.stage(), now);
+        }
         for datagram in association.output() {
             self.house.send(path, &datagram);
         }
@@ -236,6 +297,10 @@ impl Guest {
         for datagram in datagrams {
             house.send(&self.path, &datagram);
         }
+    }
+
+    fn is_shaking(&self) -> bool {
+        matches!(&self.dtls, Dtls::Whole(association) if !association.is_up())
     }
 
     /// False: it is needed as a whole yet.

@@ -4,12 +4,10 @@
 use std::net::SocketAddr;
 
 use is::stun::{StunMessage, TransId};
-use openssl::hash::MessageDigest;
-use openssl::pkey::PKey;
-use openssl::sign::Signer;
 use rand::Rng as _;
 
 use super::drops::Reason;
+use crate::hmac::Hmac;
 use crate::peer::Credentials;
 
 /// Type of a binding request.
@@ -127,19 +125,9 @@ fn write(message: StunMessage<'_>, password: &str, most: usize) -> Option<Vec<u8
     Some(bytes)
 }
 
-/// HMAC-SHA1. If OpenSSL cannot, nobody's is right.
+/// As the reader and writer of messages wants it.
 pub(super) fn hmac(key: &[u8], parts: &[&[u8]]) -> [u8; 20] {
-    let sign = || {
-        let key = PKey::hmac(key)?;
-        let mut signer = Signer::new(MessageDigest::sha1(), &key)?;
-        for part in parts {
-            signer.update(part)?;
-        }
-        let mut out = [0; 20];
-        signer.sign(&mut out)?;
-        Ok::<_, openssl::error::ErrorStack>(out)
-    };
-    sign().unwrap_or_else(|_| rand::random())
+    Hmac::new(key).of(parts)
 }
 
 #[cfg(test)]

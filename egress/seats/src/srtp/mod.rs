@@ -8,7 +8,7 @@ mod seal;
 mod transform;
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 
 use std::fmt;
 

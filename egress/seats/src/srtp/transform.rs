@@ -5,10 +5,10 @@ use openssl::cipher::{Cipher, CipherRef};
 use openssl::cipher_ctx::CipherCtx;
 use openssl::error::ErrorStack;
 use openssl::memcmp;
-use openssl::sha::Sha1;
 
-use super::derive::{AUTHENTICATION, Session};
+use super::derive::Session;
 use super::{Error, Profile};
+use crate::hmac::Hmac;
 
 /// Protects packets of one direction and protocol.
 pub enum Transform {
@@ -169,46 +169,11 @@ fn encrypt(context: &mut CipherCtx, pieces: &[&[u8]], mut out: &mut [u8]) -> Res
     Ok(())
 }
 
-/// HMAC-SHA1 (RFC 2104) whose key has been hashed already. OpenSSL's own would hash it again for every packet, or allocate.
-struct Hmac {
-    inner: Sha1,
-    outer: Sha1,
-}
-
-impl Hmac {
-    fn new(key: &[u8; AUTHENTICATION]) -> Hmac {
-        let begun = |pad: u8| {
-            let mut block = [pad; 64];
-            block.iter_mut().zip(key).for_each(|(byte, key)| *byte ^= key);
-            let mut hash = Sha1::new();
-            hash.update(&block);
-            hash
-        };
-        Hmac { inner: begun(0x36), outer: begun(0x5c) }
-    }
-
-    fn of(&self, parts: &[&[u8]]) -> [u8; 20] {
-        let mut inner = self.inner.clone();
-        parts.iter().for_each(|part| inner.update(part));
-        let mut outer = self.outer.clone();
-        outer.update(&inner.finish());
-        outer.finish()
-    }
-}
-
 #[cfg(test)]
 mod tests {
+    use super::super::derive::AUTHENTICATION;
     use super::super::tests::bytes;
     use super::*;
-
-    #[test]
-    fn hmac_is_that_of_rfc_2202() {
-        // Test case 1: a key of 20 bytes.
-        let hmac = Hmac::new(&[0x0b; 20]);
-        let wanted = bytes("b617318655057264e28bc0b6fb378c8ef146be00");
-        assert_eq!(hmac.of(&[b"Hi There"])[..], wanted);
-        assert_eq!(hmac.of(&[b"Hi ", b"", b"There"])[..], wanted);
-    }
 
     #[test]
     fn the_key_stream_is_that_of_rfc_3711() {

@@ -15,6 +15,7 @@ mod each_reason_is_explained;
 mod garbage_harms_nobody;
 mod goodbyes_are_heard;
 mod half_open_handshakes_harm_nobody;
+mod handshakes_that_stand_still_make_room;
 mod nobody_is_invited_to_what_has_ended;
 mod nobody_is_sent_to_who_has_not_asked;
 mod reports_are_heard_once;

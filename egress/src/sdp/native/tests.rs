@@ -261,7 +261,7 @@ fn who_begins_the_handshake_is_the_player_if_it_may() {
 fn a_restart_is_answered_with_our_new_side() {
     let ours = Credentials { user: "next".to_owned(), password: "something-else-entirely".to_owned() };
     assert_eq!(
-        fragment(&offer(VideoCodec::Vp8, None, &local()), &ours),
+        fragment(&ours, &all_but_credentials(&offer(VideoCodec::Vp8, None, &local()))),
         "a=ice-lite\r\na=ice-ufrag:next\r\na=ice-pwd:something-else-entirely\r\na=ice-options:trickle ice2\r\n\
          a=group:BUNDLE audio video\r\nm=audio 9 UDP/TLS/RTP/SAVPF 111\r\na=mid:audio\r\n\
          a=candidate:1 1 udp 2130706431 10.77.0.1 7074 typ host\r\n\

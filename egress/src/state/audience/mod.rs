@@ -22,8 +22,10 @@ use super::{EgressError, locked};
 use crate::capacity::Place;
 use crate::mountpoints::Mountpoint;
 use crate::moves::Viewer;
+use crate::reports;
 use crate::sdp::{self, Common, Numbers, SdpError};
 use crate::server::{self, CONNECTS_WITHIN, SeatEvent, Server};
+use crate::turns;
 use crate::viewers::Viewers;
 
 /// A counter-offer is answered at once, or by a player that knows no counter-offers never: a seat is held for it.
@@ -54,6 +56,8 @@ struct Seat {
     player: Arc<str>,
     /// Since when its connection is up.
     up: Option<Instant>,
+    /// When it last said how it fares.
+    reported: Option<Instant>,
     /// Its place among all viewers.
     place: Arc<Place>,
 }
@@ -152,6 +156,7 @@ impl Audience {
                 ears: Vec::new(),
                 player,
                 up: None,
+                reported: None,
                 place: Arc::new(place),
             };
             match &wish {
@@ -248,6 +253,17 @@ impl Audience {
         self.seat(session, viewer).map(drop)
     }
 
+    /// A viewer says how it fares. Gives how long it has to wait if that is too soon after the last time.
+    pub fn reports(&self, session: &str, viewer: &str) -> Result<Option<Duration>, EgressError> {
+        let mut viewers = self.viewers();
+        let seat = viewers.get_mut(session, viewer).ok_or(EgressError::UnknownViewer)?;
+        let wait = seat.reported.and_then(|at| reports::EVERY.checked_sub(at.elapsed()));
+        if wait.is_none() {
+            seat.reported = Some(Instant::now());
+        }
+        Ok(wait)
+    }
+
     /// How often a viewer has restarted ICE.
     pub fn restarts(&self, session: &str, viewer: &str) -> Result<u32, EgressError> {
         self.seat(session, viewer).map(|seat| seat.restarts)
@@ -338,10 +354,18 @@ impl Audience {
     ) {
         let began = tokio::time::Instant::now();
         let (answered_by, up_by) = (began + answers_within, began + CONNECTS_WITHIN);
-        let (mut asked, mut up, mut joined) = (false, false, None);
+        let passes_at = began + turns::LASTS;
+        let (mut passed, mut asked, mut up, mut joined) = (false, false, false, None);
         loop {
             let event = tokio::select! {
                 event = events.next() => event,
+                () = tokio::time::sleep_until(passes_at), if !passed => {
+                    passed = true;
+                    if let Some(seat) = self.viewers().get_mut(&mountpoint.session, &viewer) {
+                        seat.place.passes();
+                    }
+                    continue;
+                }
                 () = tokio::time::sleep_until(answered_by), if !asked => {
                     asked = true;
                     let waits = |seat: Seat| seat.waits;

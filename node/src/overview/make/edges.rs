@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use super::{ByName, Facts, lives};
+use super::{ByName, Facts, NodeFacts, lives};
 use crate::contract::key;
 use crate::flow::Flow;
 use crate::overview::view::{Edge, EdgeState};
@@ -127,7 +127,7 @@ impl<'a> Edges<'a> {
 }
 
 fn is_relay(facts: &Facts, id: &str) -> bool {
-    facts.nodes.get(id).and_then(super::node_type) == Some(NodeType::Relay)
+    facts.nodes.get(id).and_then(NodeFacts::node_type) == Some(NodeType::Relay)
 }
 
 fn is_silent(above: Flow, below: Flow) -> bool {
@@ -137,7 +137,7 @@ fn is_silent(above: Flow, below: Flow) -> bool {
 /// What was lost on this edge: what the child misses, but for what its parent misses as well. Both count in sequence numbers,
 /// so that what was lost further up is missed by all below.
 fn loss(above: Option<Flow>, flow: Flow) -> f64 {
-    let missed = |flow: Flow| flow.lost as f64 / (flow.packets + flow.lost).max(1) as f64;
+    let missed = |flow: Flow| flow.lost as f64 / flow.packets.saturating_add(flow.lost).max(1) as f64;
     (missed(flow) - above.map_or(0.0, missed)).max(0.0)
 }
 

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use super::{Edges, Facts, node_type};
+use super::{Edges, Facts};
 use crate::record::NodeType;
 
 /// Rows, and what cannot be drawn as a tree.
@@ -24,7 +24,7 @@ pub fn order(facts: &Facts, edges: &Edges) -> Order {
         .filter(|id| edges.parent(id).is_none_or(|parent| !facts.nodes.contains_key(parent)))
         .collect();
     roots.sort_by_key(|id| {
-        let is_injection = node_type(&facts.nodes[*id]) == Some(NodeType::Injection);
+        let is_injection = facts.nodes[*id].node_type() == Some(NodeType::Injection);
         (!is_injection, edges.below(id).next().is_none(), *id)
     });
     for root in roots {

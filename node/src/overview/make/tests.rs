@@ -40,7 +40,14 @@ fn entry(node_type: NodeType, id: &str, parent: Option<&str>) -> Entry {
 
 fn registration(kind: NodeType) -> RegistrationFacts {
     let status = "active".to_owned();
-    RegistrationFacts { node_type: Some(kind), tree_id: Some("tree-1".to_owned()), status, unheard: None }
+    RegistrationFacts {
+        node_type: Some(kind),
+        tree_id: Some("tree-1".to_owned()),
+        status,
+        host: Some("10.0.0.1".to_owned()),
+        port: Some(7071),
+        unheard: None,
+    }
 }
 
 const TREE: &str = "injection i

@@ -19,7 +19,14 @@ fn sample() -> Sample {
     Sample {
         status,
         children: vec![samples::child("egress-1", 7), waiting],
+        children_before: vec![[3, 0, 1], [0; 3]],
+        copies: [110, 7_000, 4],
         streams: vec![Stream { jitter_ms: 2.5, ..samples::stream(2222, 10) }],
+        streams_before: vec![[5, 0, 0]],
+        taken: Some(("relay-0".to_owned(), 42)),
+        wanted: ModeWanted::Auto,
+        fallen_back: true,
+        receive_buffer: None,
         totals: [
             Total { packets: 100, bytes: 16_000, rtcp_packets: 1 },
             Total { packets: 200, bytes: 240_000, rtcp_packets: 2 },
@@ -52,10 +59,44 @@ fn the_contract_s_series_are_there() {
         r#"media_tree_relay_drops_total{node_id="relay-1",reason="no-children",tree_id="tree-1"} 2"#,
         r#"media_tree_relay_stream_jitter_seconds{node_id="relay-1",port="5004",session_id="",ssrc="2222",stream_type="video",tree_id="tree-1"} 0.0025"#,
         r#"media_tree_relay_interruptions_total{node_id="relay-1",tree_id="tree-1"} 2"#,
+        r#"media_tree_relay_dataplane_configured{mode="auto",node_id="relay-1",tree_id="tree-1"} 1"#,
+        r#"media_tree_relay_dataplane_fallen_back{node_id="relay-1",tree_id="tree-1"} 1"#,
+        r#"media_tree_relay_parent_packets_total{node_id="relay-1",parent="relay-0",tree_id="tree-1"} 42"#,
     ];
     for line in wanted {
         assert!(lines.iter().any(|have| have == line), "{line} is not in\n{}", lines.join("\n"));
     }
+}
+
+#[test]
+fn what_had_gone_and_is_back_goes_on_where_it_was() {
+    let lines = lines(&sample());
+    for line in [
+        r#"media_tree_relay_child_packets_total{child="egress-1",node_id="relay-1",tree_id="tree-1"} 10"#,
+        r#"media_tree_relay_child_errors_total{child="egress-1",node_id="relay-1",tree_id="tree-1"} 1"#,
+        r#"media_tree_relay_child_packets_total{child="egress-2",node_id="relay-1",tree_id="tree-1"} 0"#,
+        r#"media_tree_relay_copies_total{node_id="relay-1",tree_id="tree-1"} 110"#,
+        r#"media_tree_relay_stream_packets_total{node_id="relay-1",port="5004",session_id="",ssrc="2222",stream_type="video",tree_id="tree-1"} 15"#,
+    ] {
+        assert!(lines.iter().any(|have| have == line), "{line} is not in\n{}", lines.join("\n"));
+    }
+}
+
+#[test]
+fn a_scrape_of_the_largest_relay_is_bounded() {
+    let name = |number: usize| format!("{number:0>63}");
+    let children: Vec<view::Child> =
+        (0..256).map(|number| samples::child(&name(number), u64::MAX >> 12)).collect();
+    let session = "s".repeat(64);
+    let stream = |ssrc: u32| Stream {
+        session: Some(session.clone()),
+        ..samples::stream(u32::MAX - ssrc, u64::from(ssrc) << 20)
+    };
+    let sample = Sample { children, streams: (0..10_000).map(stream).collect(), ..sample() };
+    let text = text(&sample, &Counters::new()).unwrap();
+    assert!(text.len() < 512 << 10, "{} bytes", text.len());
+    let series = text.lines().filter(|line| !line.starts_with('#')).count();
+    assert!(series < 2500, "{series} series");
 }
 
 #[test]
@@ -163,7 +204,10 @@ fn a_child_s_name_may_have_quotes_and_backslashes() {
 fn all_are_documented() {
     let mut sample = sample();
     sample.status.redis = Some(RedisView::default());
+    sample.status.topology.parent = Some("relay-0".to_owned());
+    sample.status.redis.as_mut().unwrap().looked = Some(std::time::Instant::now());
     sample.status.dataplane.receive_overflow = Some(1);
+    sample.receive_buffer = Some(1);
     sample.status.dataplane.egress.insert("eth0".to_owned(), view::Egress::default());
     documented::are_the_metrics_of("media_tree_relay_", &[text(&sample, &Counters::new()).unwrap()]);
 }

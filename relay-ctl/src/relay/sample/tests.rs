@@ -4,6 +4,7 @@ use std::time::{Duration, Instant};
 
 use node::media::Ssrc;
 use node::sessions::{Session, SessionChange};
+use node::topology::Upstream;
 use node::tree::RedisView;
 use tokio::sync::watch;
 
@@ -76,6 +77,68 @@ async fn totals_go_on_when_streams_are_forgotten() {
     relay.streams.forget_silent(&relay.state, Patience { silent: 0, when_full: 0, single: 0 }).await;
     send(&relay, 1, 2222, 25..30).await;
     assert_eq!(counted(&relay.sample().await), [(3, 300), (50, 5_000)]);
+}
+
+#[tokio::test]
+async fn what_goes_and_comes_back_goes_on_where_it_was() {
+    let relay = relay(&["egress-1=127.0.0.1:9:19"]).await;
+    // Copies to the child, those to all, packets of the stream.
+    let counted = async || {
+        let sample = relay.sample().await;
+        let child = sample.children.first().map(|child| child.packets + sample.children_before[0][0]);
+        let stream = sample.streams.first().map(|stream| stream.packets + sample.streams_before[0][0]);
+        (child, sample.copies[0], stream)
+    };
+    let until = async |wanted: (Option<u64>, u64, Option<u64>)| {
+        let start = Instant::now();
+        loop {
+            let have = counted().await;
+            if have == wanted {
+                return;
+            }
+            assert!(start.elapsed() < Duration::from_secs(5), "{have:?}, not {wanted:?}");
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+    };
+    let forget = async || {
+        relay.streams.forget_silent(&relay.state, Patience { silent: 0, when_full: 0, single: 0 }).await;
+    };
+    send(&relay, 1, 2222, 0..10).await;
+    until((Some(10), 10, Some(10))).await;
+    relay.remove_child("egress-1").await.unwrap();
+    send(&relay, 1, 2222, 10..13).await;
+    until((None, 10, Some(13))).await;
+    forget().await;
+    until((None, 10, None)).await;
+    let spec = crate::config::ChildSpec::new("egress-1", "127.0.0.1", [9, 19]).unwrap();
+    relay.add_child(spec).await.unwrap();
+    until((Some(10), 10, None)).await;
+    send(&relay, 1, 2222, 13..18).await;
+    until((Some(15), 15, Some(18))).await;
+    forget().await;
+    send(&relay, 1, 2222, 18..19).await;
+    until((Some(16), 16, Some(19))).await;
+}
+
+#[tokio::test]
+async fn what_comes_is_counted_for_the_parent_of_that_time() {
+    let relay = relay(&[]).await;
+    let taken = async || relay.sample().await.taken;
+    let follow = async |parent: &str| {
+        let upstream = Upstream { parent: Some(parent.to_owned()), ..Upstream::default() };
+        relay.take_from_upstream(upstream).await;
+    };
+    send(&relay, 1, 2222, 0..3).await;
+    assert_eq!(taken().await, None, "nobody's yet");
+    follow("relay-1").await;
+    send(&relay, 1, 2222, 3..10).await;
+    assert_eq!(taken().await, Some(("relay-1".to_owned(), 7)));
+    send(&relay, 0, 1111, 0..1).await;
+    follow("relay-2").await;
+    assert_eq!(taken().await, Some(("relay-2".to_owned(), 0)));
+    send(&relay, 1, 2222, 10..12).await;
+    follow("relay-1").await;
+    assert_eq!(taken().await, Some(("relay-1".to_owned(), 8)));
 }
 
 #[tokio::test]

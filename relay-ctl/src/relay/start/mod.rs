@@ -9,6 +9,7 @@ use std::sync::Arc;
 
 use node::drain::Drain;
 use node::http::Limits;
+use node::metrics::Kept;
 use node::watch::Redirector;
 use relay_common::layout::Child;
 use tokio::sync::{Mutex, Notify, watch};
@@ -116,6 +117,7 @@ impl Relay {
             interface: interface.name.clone(),
             addresses,
             children: BTreeMap::new(),
+            removed: Kept::default(),
             routes: BTreeMap::new(),
             refused: BTreeMap::new(),
             probes: findings.probes,
@@ -142,6 +144,8 @@ impl Relay {
             streams,
             membership: Membership::begin(),
             counters: Counters::new(),
+            parents: Default::default(),
+            overflow: Default::default(),
         };
         let started = match relay.populate(inherited, &answers, mode).await {
             Ok(()) => relay.go(&interface, mode, fresh).await,

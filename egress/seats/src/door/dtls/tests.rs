@@ -222,3 +222,54 @@ proptest! {
         prop_assert!(matches!(server.receive(&goodbye), Ok(Progress::Closed)));
     }
 }
+
+/// `cargo test -p seats --lib -- what_a_handshake_costs --ignored --nocapture`: time of our side's and of the other side's, and what an
+/// association takes in memory, whole and as it is once media flows.
+#[test]
+#[ignore = "a measurement"]
+fn what_a_handshake_costs() {
+    use nix::sys::resource::{UsageWho, getrusage};
+    use nix::sys::time::TimeValLike;
+    const VIEWERS: usize = 2000;
+    let processor = || {
+        let usage = getrusage(UsageWho::RUSAGE_THREAD).unwrap();
+        std::time::Duration::from_micros((usage.user_time() + usage.system_time()).num_microseconds() as u64)
+    };
+    // SAFETY: it has no conditions.
+    let memory = || unsafe { libc::mallinfo2() }.uordblks;
+    let (ours, theirs) = (Identity::new().unwrap(), Identity::new().unwrap());
+    let (mut servers, mut spent) = (Vec::new(), [std::time::Duration::ZERO; 2]);
+    let before = memory();
+    for _ in 0..VIEWERS {
+        let mut viewer = theirs.associate(false, vec![ours.fingerprint.clone()]).unwrap();
+        let began = processor();
+        let mut server = ours.associate(true, vec![theirs.fingerprint.clone()]).unwrap();
+        spent[0] += processor() - began;
+        viewer.tick().unwrap();
+        while !(server.is_up() && viewer.is_up()) {
+            for who in 0..2 {
+                let (from, to) =
+                    if who == 0 { (&mut viewer, &mut server) } else { (&mut server, &mut viewer) };
+                let datagrams = from.output();
+                let began = processor();
+                for datagram in datagrams {
+                    to.receive(&datagram).unwrap();
+                }
+                spent[who] += processor() - began;
+            }
+        }
+        servers.push(server);
+    }
+    let whole = (memory() - before) / VIEWERS;
+    let began = processor();
+    let farewells: Vec<Farewell> = servers.iter().map(|server| server.farewell().unwrap()).collect();
+    let farewell = processor() - began;
+    drop(servers);
+    let small = (memory() - before) / VIEWERS;
+    drop(farewells);
+    let [server, viewer] = spent.map(|spent| spent / VIEWERS as u32);
+    println!(
+        "a handshake takes {server:?} here and {viewer:?} there, {whole} bytes, of which {small} are kept (after {:?})",
+        farewell / VIEWERS as u32
+    );
+}

@@ -1,0 +1,109 @@
+//! [`watch`]: a [`Studio`]'s tree looked at as operators look at theirs, with the configuration of `deploy/monitoring`.
+
+use std::fs;
+use std::path::Path;
+
+use anyhow::{Context, Result};
+
+use super::{Prometheus, node_exporter};
+use crate::relay::{RelayCli, workspace};
+use crate::studio::{self, Studio};
+use crate::topology::CONTROL;
+
+/// Starts all that it takes: a node_exporter beside every node that the studio has now, the command that tells Prometheus of
+/// nodes, and Prometheus, where Redis is. Its configuration and rules are those of `deploy/monitoring`, with each duration
+/// divided by `times`: scraped every 15 s, a tree shows nothing within the time of a test.
+pub fn watch<'lab>(studio: &Studio<'lab>, times: u32) -> Result<Prometheus<'lab>> {
+    for ns in studio.machines() {
+        node_exporter(studio.lab(), &ns)?;
+    }
+    let folder = workspace().join("deploy/monitoring");
+    let read = |file: &Path| {
+        let text = fs::read_to_string(file).with_context(|| format!("reading {}", file.display()))?;
+        Ok::<_, anyhow::Error>(faster(&text, times))
+    };
+    let mut files = Vec::new();
+    for entry in fs::read_dir(folder.join("rules")).context("reading the folder of rules")? {
+        let path = entry?.path();
+        let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+        files.push((format!("rules/{name}"), read(&path)?));
+    }
+    let files: Vec<(&str, &str)> = files.iter().map(|(name, text)| (name.as_str(), text.as_str())).collect();
+    let configuration = read(&folder.join("prometheus.yml"))?;
+    let prometheus = Prometheus::start(studio.lab(), CONTROL, &configuration, &files)?;
+    tell_of_nodes(studio, &prometheus)?;
+    Ok(prometheus)
+}
+
+/// Keeps the list of whom Prometheus is to ask current.
+fn tell_of_nodes(studio: &Studio<'_>, prometheus: &Prometheus<'_>) -> Result<()> {
+    let folder = prometheus.directory().join("targets");
+    fs::create_dir_all(&folder).context("making a folder for targets")?;
+    let file = folder.join("tree.json");
+    let redis = studio.redis.url(studio::address(CONTROL)?);
+    let arguments = ["tree", "targets", "--write", &file.to_string_lossy(), "--watch", "--redis-url", &redis];
+    let command = RelayCli::new(studio.lab(), CONTROL).command(&arguments);
+    studio.lab().spawn(CONTROL, command).map(drop)
+}
+
+/// The same text with every duration in it divided: `for: 5m` is `for: 20000ms` at 15. Durations are numbers with a unit of time
+/// that are words of their own: the end of `rate1m` is none.
+pub fn faster(text: &str, times: u32) -> String {
+    let mut out = String::with_capacity(text.len());
+    let mut rest = text;
+    let mut before = ' ';
+    while let Some(first) = rest.chars().next() {
+        let begins = !before.is_alphanumeric() && before != '_' && before != '.';
+        match duration(rest).filter(|_| begins) {
+            Some((ms, length)) => {
+                out += &format!("{}ms", (ms / u64::from(times)).max(1));
+                before = 's';
+                rest = &rest[length..];
+            }
+            None => {
+                out.push(first);
+                before = first;
+                rest = &rest[first.len_utf8()..];
+            }
+        }
+    }
+    out
+}
+
+/// Milliseconds of the duration that a text begins with, and how long that is.
+fn duration(text: &str) -> Option<(u64, usize)> {
+    let digits = text.find(|c: char| !c.is_ascii_digit())?;
+    let number: u64 = text[..digits].parse().ok()?;
+    let unit = &text[digits..];
+    let unit = &unit[..unit.find(|c: char| !c.is_alphanumeric() && c != '_').unwrap_or(unit.len())];
+    let ms = match unit {
+        "ms" => 1,
+        "s" => 1_000,
+        "m" => 60_000,
+        "h" => 3_600_000,
+        "d" => 86_400_000,
+        _ => return None,
+    };
+    Some((number.checked_mul(ms)?, digits + unit.len()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn durations_are_divided_and_nothing_else_is() {
+        for (slow, fast) in [
+            ("scrape_interval: 15s\n", "scrape_interval: 1000ms\n"),
+            ("rate(x{a=\"1\"}[1m]) > 85", "rate(x{a=\"1\"}[4000ms]) > 85"),
+            ("avg_over_time((x)[5m:])", "avg_over_time((x)[20000ms:])"),
+            ("for: 10s", "for: 666ms"),
+            ("edge:loss:ratio1m", "edge:loss:ratio1m"),
+            ("1.5s 10.0.0.2 5 min", "1.5s 10.0.0.2 5 min"),
+            ("1m", "4000ms"),
+            ("é 1h", "é 240000ms"),
+        ] {
+            assert_eq!(faster(slow, 15), fast, "{slow}");
+        }
+    }
+}

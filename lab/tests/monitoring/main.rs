@@ -1,0 +1,6 @@
+//! A whole tree looked at by real programs: Prometheus, Alertmanager and node_exporter, with the configuration of deploy/monitoring, in which
+//! time runs faster.
+#![allow(clippy::unwrap_used, reason = "a test's helpers fail like the test")]
+
+mod the_documents_queries_work;
+mod the_right_alerts_reach_people;

@@ -1,0 +1,123 @@
+use node::overview::facts::RegistrationFacts;
+
+use super::*;
+
+const PORTS: Ports = Ports { exporter: 9100 };
+
+fn registered(node_type: NodeType, host: &str, port: u16) -> NodeFacts {
+    let registration = RegistrationFacts {
+        node_type: Some(node_type),
+        tree_id: Some("tree-1".to_owned()),
+        status: "active".to_owned(),
+        host: Some(host.to_owned()),
+        port: Some(port),
+        unheard: None,
+    };
+    NodeFacts { registration: Some(registration), ..NodeFacts::default() }
+}
+
+fn facts(nodes: &[(&str, NodeFacts)]) -> Facts {
+    let nodes = nodes.iter().map(|(id, node)| ((*id).to_owned(), node.clone())).collect();
+    Facts { tree_id: "tree-1".to_owned(), nodes, ..Facts::default() }
+}
+
+fn two() -> Facts {
+    facts(&[
+        ("relay-1", registered(NodeType::Relay, "10.0.0.5", 7071)),
+        ("egress-1", registered(NodeType::Egress, "fd00::7", 7073)),
+    ])
+}
+
+fn names(list: &List) -> Vec<&str> {
+    list.nodes.keys().map(String::as_str).collect()
+}
+
+#[test]
+fn a_node_is_asked_itself_and_its_machine() {
+    let list = List::default().then(&two(), Instant::now());
+    let json: serde_json::Value = serde_json::from_str(&list.text(PORTS)).unwrap();
+    let labels = |job: &str, id: &str, kind: &str| serde_json::json!({"job": job, "tree_id": "tree-1", "node_id": id, "node_type": kind});
+    let wanted = serde_json::json!([
+        {"targets": ["[fd00::7]:7073"], "labels": labels("media-tree-egress", "egress-1", "egress")},
+        {"targets": ["[fd00::7]:9100"], "labels": labels("node-exporter", "egress-1", "egress")},
+        {"targets": ["10.0.0.5:7071"], "labels": labels("media-tree-relay", "relay-1", "relay")},
+        {"targets": ["10.0.0.5:9100"], "labels": labels("node-exporter", "relay-1", "relay")},
+    ]);
+    assert_eq!(json, wanted);
+    let alone = list.text(Ports { exporter: 0 });
+    assert!(!alone.contains("node-exporter") && alone.contains("7071"), "{alone}");
+    assert_eq!(List::read(&list.text(PORTS)), list, "what it writes it can read");
+    assert_eq!(List::read(&list.text(PORTS)).of("tree-2"), List::default());
+}
+
+#[test]
+fn a_node_that_was_killed_is_asked_until_it_is_taken_out() {
+    let began = Instant::now();
+    let mut facts = two();
+    let list = List::default().then(&facts, began);
+    // Its registration has expired, and the directory still has it; then it is swept.
+    facts.nodes.get_mut("egress-1").unwrap().registration = None;
+    let list = list.then(&facts, began + Duration::from_secs(600));
+    assert_eq!(names(&list), ["egress-1", "relay-1"]);
+    let gone = facts.nodes.remove("egress-1");
+    let later = began + Duration::from_secs(610);
+    let list = list.then(&facts, later);
+    assert_eq!(names(&list), ["egress-1", "relay-1"], "others may be about to write themselves again");
+    assert_eq!(names(&list.clone().then(&facts, later + LINGERS)), ["relay-1"]);
+    // Whoever is back is as good as new.
+    facts.nodes.insert("egress-1".to_owned(), gone.unwrap());
+    let list = list.then(&facts, later + Duration::from_secs(20));
+    facts.nodes.remove("egress-1");
+    let list = list.then(&facts, later + LINGERS);
+    assert_eq!(names(&list), ["egress-1", "relay-1"]);
+}
+
+#[test]
+fn a_redis_that_has_lost_its_data_takes_nobody_out() {
+    let now = Instant::now();
+    let list = List::default().then(&two(), now);
+    let mut empty = facts(&[]);
+    let mut later = now;
+    let mut kept = list.clone();
+    for _ in 0..100 {
+        later += LINGERS;
+        kept = kept.then(&empty, later);
+    }
+    assert_eq!(names(&kept), names(&list));
+    // One of them is there already.
+    empty.nodes.insert("relay-1".to_owned(), registered(NodeType::Relay, "10.0.0.6", 7071));
+    let kept = kept.then(&empty, later + LINGERS);
+    assert_eq!(names(&kept), names(&list));
+    assert!(kept.text(PORTS).contains("10.0.0.6:7071"), "and has moved");
+}
+
+#[test]
+fn nothing_but_a_node_of_this_tree_is_asked() {
+    let mut other = registered(NodeType::Egress, "10.0.0.8", 7073);
+    other.registration.as_mut().unwrap().tree_id = Some("tree-2".to_owned());
+    let mut by_hand = registered(NodeType::Egress, "10.0.0.9", 7073);
+    by_hand.registration.as_mut().unwrap().port = None;
+    let strange: Vec<(&str, NodeFacts)> =
+        ["a/b", "a@b", "a?b#", "", " ", "a b", "http://a", "a:1", "\n", "é", &"a".repeat(300)]
+            .iter()
+            .map(|host| ("egress-5", registered(NodeType::Egress, host, 7073)))
+            .collect();
+    for one in strange.into_iter().chain([("egress-2", other), ("egress-3", by_hand)]) {
+        let host = one.1.registration.as_ref().unwrap().host.clone();
+        let list = List::default().then(&facts(&[one]), Instant::now());
+        assert!(list.is_empty(), "{host:?}: {}", list.text(PORTS));
+    }
+}
+
+#[test]
+fn what_is_no_list_is_passed_over() {
+    for text in [
+        "",
+        "{",
+        "[]",
+        r#"[{"targets":[],"labels":{}}]"#,
+        r#"[{"targets":["a/b:1"],"labels":{"job":"media-tree-relay","node_id":"r","tree_id":"tree-1"}}]"#,
+    ] {
+        assert!(List::read(text).is_empty(), "{text}");
+    }
+}
