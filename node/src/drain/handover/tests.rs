@@ -19,7 +19,7 @@ fn entry(node_type: NodeType, parent: Option<&str>) -> Entry {
 fn nodes(entries: &[(&str, Entry)]) -> Arc<Nodes> {
     let entries: BTreeMap<String, Entry> =
         entries.iter().map(|(id, entry)| ((*id).to_owned(), entry.clone())).collect();
-    Arc::new(Nodes { alive: entries.keys().cloned().collect(), entries })
+    Arc::new(Nodes { alive: entries.keys().cloned().collect(), entries, ..Nodes::default() })
 }
 
 fn names(names: &[&str]) -> BTreeSet<String> {
