@@ -19,11 +19,12 @@ const FAREWELL: Duration = Duration::from_secs(2);
 
 /// Runs until SIGINT or SIGTERM.
 pub fn run(config: Config) -> Result<(), Failure> {
-    let (log, warnings) = (config.log.clone(), config.node.warnings.clone());
-    node::daemon::run(&log, OWN, &warnings, serve(config))
+    let node = config.node.clone();
+    node::daemon::run(&node, OWN, serve(config))
 }
 
 async fn serve(config: Config) -> Result<(), Failure> {
+    crate::pipeline::hear_libraries();
     let signals = node::daemon::Signals::listen().map_err(|error| Failure::Other(error.to_string()))?;
     let api = config.api;
     let listener = TcpListener::bind(api).await.map_err(|error| {

@@ -5,7 +5,7 @@
 //! - [`lifecycle`]: whether media can reach this node, and what becomes of everything in the order in which it happens.
 //! - [`mountpoints`]: what is wanted and what there is become steps; [`portpool`]: their ports.
 //! - [`activity`]: whether media really arrives; [`viewers`]: who really watches; [`notices`]: what they are told.
-//! - [`capacity`]: how many may watch, join and listen; [`quality`]: how they fare.
+//! - [`capacity`]: how many may watch, join and listen; [`joins`], [`quality`]: how their joins go, and how they fare.
 //! - [`view`]: what HTTP shows; [`rtp`], [`sdp`]: formats.
 //!
 //! Shells:
@@ -20,6 +20,7 @@ pub mod cli;
 pub mod config;
 pub mod daemon;
 pub mod doctor;
+pub mod joins;
 pub mod keyframes;
 pub mod lifecycle;
 pub mod metrics;

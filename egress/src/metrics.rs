@@ -8,6 +8,7 @@ use node::metrics::{Scrape, Standing, flag};
 use prometheus::Result;
 
 use crate::capacity::Limit;
+use crate::joins::Outcome;
 use crate::quality::Sums;
 use crate::view::Sample;
 
@@ -68,6 +69,14 @@ fn viewers(scrape: &Scrape, sample: &Sample) -> Result<()> {
         capacity.joining as f64,
     )?;
     scrape.one_gauge("event_connections", "Connections for events.", capacity.listening as f64)?;
+    let joins = Outcome::ALL.iter().zip(sample.joins.outcomes);
+    scrape.counter(
+        "joins_total",
+        "Joins of viewers, by what became of them.",
+        ["result"],
+        joins.map(|(outcome, count)| ([outcome.name()], count as f64)),
+    )?;
+    scrape.add(sample.joins.stages.clone())?;
     let moved = sample.moved;
     scrape.counter(
         "moves_total",
@@ -304,6 +313,7 @@ mod tests {
             admissions: Counts::default(),
             told: Told::default(),
             capacity: Default::default(),
+            joins: crate::joins::Books::default().view(),
             quality: None,
             http: Taken::default(),
             moved: [1, 1],

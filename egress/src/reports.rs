@@ -8,6 +8,8 @@ use std::time::Duration;
 use prometheus::{Histogram, HistogramOpts};
 use serde::Deserialize;
 
+use crate::joins::PageStages;
+
 /// Bytes of a report at most.
 pub const MOST_BYTES: usize = 1024;
 /// A viewer is heard once in so long.
@@ -40,6 +42,8 @@ pub struct Report {
     pub freezes: Option<f64>,
     /// For how long.
     pub frozen_ms: Option<f64>,
+    /// How its join went; in the first report.
+    pub join: Option<PageStages>,
 }
 
 /// All reports so far.

@@ -311,6 +311,8 @@ pub struct Sample {
     pub told: node::webhook::Told,
     /// How many came in.
     pub capacity: crate::capacity::View,
+    /// How joins went.
+    pub joins: crate::joins::View,
     /// Viewers who were told to go elsewhere, and who were let go.
     pub moved: [u64; 2],
     /// How viewers fare, if the server knows.

@@ -17,11 +17,12 @@ const OWN: &[&str] = &["injection", "janus"];
 
 /// Runs until SIGINT or SIGTERM.
 pub fn run(config: Config) -> Result<(), Failure> {
-    let (log, warnings) = (config.log.clone(), config.warnings.clone());
-    node::daemon::run(&log, OWN, &warnings, serve(config))
+    let node = config.node.clone();
+    node::daemon::run(&node, OWN, serve(config))
 }
 
 async fn serve(config: Config) -> Result<(), Failure> {
+    pipeline::hear_libraries();
     pipeline::init().map_err(Failure::Other)?;
     let signals = node::daemon::Signals::listen().map_err(|error| Failure::Other(error.to_string()))?;
     let listener = TcpListener::bind(config.api).await.map_err(|error| {

@@ -10,7 +10,7 @@ use lab::relay::workspace;
 use serde_json::Value;
 
 /// What promtool gives discovery; it takes all of it.
-const DISCOVERY: &str = "3s";
+const DISCOVERY: &str = "2s";
 
 fn folder() -> PathBuf {
     workspace().join("deploy/monitoring")
@@ -207,4 +207,31 @@ fn every_alert_is_tested_both_ways_and_explained() {
             "{record} is neither tested nor used"
         );
     }
+}
+
+/// Whatever a rule asks for, a node has: docs/contract.md is held to the nodes by their own tests.
+#[test]
+fn every_series_that_a_rule_asks_for_is_in_the_contract() {
+    let contract = text("docs/contract.md");
+    let known: BTreeSet<&str> =
+        after(&contract, "| `media_tree_").filter_map(|line| line.split('`').next()).collect();
+    let rules = all("rules");
+    let mut asked = 0;
+    for rest in rules.split("media_tree_").skip(1) {
+        let end =
+            rest.find(|c: char| !(c.is_ascii_alphanumeric() || "_(|)".contains(c))).unwrap_or(rest.len());
+        for name in spelled_out(&rest[..end]) {
+            asked += 1;
+            assert!(known.contains(name.trim_end_matches(')')), "no node has media_tree_{name}");
+        }
+    }
+    assert!(asked > 30, "{asked}");
+}
+
+/// `(a|b)_c` is two names.
+fn spelled_out(name: &str) -> Vec<String> {
+    let Some((choice, rest)) = name.strip_prefix('(').and_then(|rest| rest.split_once(')')) else {
+        return vec![name.split(['(', '|']).next().unwrap_or_default().to_owned()];
+    };
+    choice.split('|').map(|one| format!("{one}{rest}")).collect()
 }

@@ -10,6 +10,7 @@ use clap::Parser;
 use clap::error::ErrorKind;
 
 use crate::config::ConfigError;
+use crate::log;
 use crate::secret::redacted;
 pub use token::Token;
 
@@ -60,10 +61,14 @@ pub fn main<C: Parser>(run: impl FnOnce(C) -> Result<ExitCode, Failure>) -> Exit
     }
 }
 
-/// One line, whatever the libraries below put into theirs.
+/// One line, whatever the libraries below put into theirs; in the form that the log has, if it has begun.
 fn fail(name: &str, text: &str, code: u8) -> ExitCode {
     let lines: Vec<&str> = text.lines().map(str::trim).filter(|line| !line.is_empty()).collect();
-    eprintln!("{name}: {}", lines.join("; "));
+    let text = lines.join("; ");
+    match log::last_line(name, &text) {
+        Some(line) => eprint!("{line}"),
+        None => eprintln!("{name}: {text}"),
+    }
     ExitCode::from(code)
 }
 

@@ -1,36 +1,22 @@
 //! What every daemon begins with: a log, a runtime, and the signals that end it.
 
 use std::future::Future;
-use std::io::{self, IsTerminal};
+use std::io;
 
 use tokio::signal::unix::{self, SignalKind};
-use tracing_subscriber::EnvFilter;
 
 use crate::cli::Failure;
-use crate::config::ConfigError;
-
-/// Logs to stderr what a filter lets through. `own`: the crates that a plain level is about; what the libraries have to
-/// say is for whoever asks for it.
-pub fn start_log(log: &str, own: &[&str]) -> Result<(), ConfigError> {
-    let filter = EnvFilter::try_new(directives(log, own))
-        .map_err(|error| ConfigError(format!("--log {log}: {error}")))?;
-    let _ = tracing_subscriber::fmt()
-        .with_env_filter(filter)
-        .with_writer(io::stderr)
-        .with_ansi(io::stderr().is_terminal())
-        .try_init();
-    Ok(())
-}
+use crate::config::NodeConfig;
+use crate::log;
 
 /// Runs a daemon to its end: log, warnings of its configuration, and a runtime around it.
 pub fn run<T>(
-    log: &str,
+    node: &NodeConfig,
     own: &[&str],
-    warnings: &[String],
     serve: impl Future<Output = Result<T, Failure>>,
 ) -> Result<T, Failure> {
-    start_log(log, own)?;
-    for warning in warnings {
+    log::start(node, own)?;
+    for warning in &node.warnings {
         tracing::warn!("{warning}");
     }
     let runtime = tokio::runtime::Builder::new_multi_thread()
@@ -70,33 +56,5 @@ impl Signals {
             _ = self.interrupt.recv() => Signal::Interrupt,
             _ = self.terminate.recv() => Signal::Terminate,
         }
-    }
-}
-
-fn directives(log: &str, own: &[&str]) -> String {
-    match log {
-        "error" | "warn" | "info" | "debug" | "trace" => {
-            let own = own.iter().chain(&["node"]).map(|name| format!(",{name}={log}"));
-            format!("warn{}", own.collect::<String>())
-        }
-        other => other.to_owned(),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_plain_level_is_about_our_own_crates() {
-        assert_eq!(directives("debug", &["relay_ctl"]), "warn,relay_ctl=debug,node=debug");
-        assert_eq!(directives("off", &["relay_ctl"]), "off");
-        assert_eq!(directives("hyper=trace", &[]), "hyper=trace");
-    }
-
-    #[test]
-    fn a_filter_that_is_none_is_refused() {
-        let error = start_log("relay_ctl=loud", &[]).unwrap_err();
-        assert!(error.0.starts_with("--log relay_ctl=loud: "), "{error}");
     }
 }

@@ -3,7 +3,7 @@
 //! - [`config`]: what was asked for, checked before anything is bound; [`secret`]: what must not be shown.
 //! - [`http`]: the API that all nodes have; [`auth`]: who may do what; [`view`], [`metrics`]: what it shows.
 //! - [`outgoing`]: requests that the node makes of others; [`asking`]: requests that a command makes of nodes; [`webhook`]: who is told what happens.
-//! - [`cli`], [`daemon`]: the frame of a program: exit codes, log, signals.
+//! - [`cli`], [`daemon`], [`log`]: the frame of a program: exit codes, signals, what it says.
 //! - [`drain`]: a node that is emptied before it goes.
 //! - [`doctor`]: what a node needs, whether it is there, and what mends it.
 //! - [`contract`]: the names of everything in Redis; [`media`]: kinds, codecs, SSRCs and RTP headers.
@@ -45,6 +45,7 @@ pub mod flow;
 pub mod http;
 pub mod ice;
 pub mod keyframe;
+pub mod log;
 pub mod media;
 pub mod metrics;
 pub mod muffled;

@@ -19,8 +19,8 @@ const OWN: &[&str] = &["relay_ctl", "relay_ebpf"];
 
 /// Runs until SIGINT or SIGTERM. The data plane goes on forwarding after that.
 pub fn run(config: Config) -> Result<(), Failure> {
-    let (log, warnings) = (config.log.clone(), config.warnings.clone());
-    node::daemon::run(&log, OWN, &warnings, serve(config))
+    let node = config.node.clone();
+    node::daemon::run(&node, OWN, serve(config))
 }
 
 async fn serve(config: Config) -> Result<(), Failure> {

@@ -56,7 +56,7 @@ enum Command {
     },
     /// Run the tests: all of them, or the parts named
     Test {
-        /// lint, unit, kernel, net, bench, media, browser, vm-quick; vm, field, matrix, failures, monitoring and compose only if named
+        /// lint, unit, kernel, net, media, browser; bench, vm-quick, vm, field, matrix, failures, monitoring and compose only if named
         #[arg(value_enum)]
         parts: Vec<test::Part>,
         /// Only tests whose names hold one of these, as in `net -- loops_are_refused`

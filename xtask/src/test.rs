@@ -26,13 +26,13 @@ pub enum Part {
     Kernel,
     /// Real forwarding in network namespaces; root.
     Net,
-    /// The benchmark's harness: everybody is measured, quickly; root.
+    /// The benchmark's harness: everybody is measured, quickly; root. Not one of "all": what it measures with is a program of its own.
     Bench,
     /// A broadcast from WHIP to WHEP through the relay, with real servers; root.
     Media,
     /// The same in headless Chromium and Firefox, and with players that nobody here wrote; root.
     Browser,
-    /// The relay on one of Debian's kernels with a virtio card, in a virtual machine; root.
+    /// The relay on one of Debian's kernels with a virtio card, in a virtual machine; root. Not one of "all", as `vm`.
     VmQuick,
     /// The same on all kernels and cards. Not one of "all": it takes half an hour.
     Vm,
@@ -55,13 +55,20 @@ impl Part {
     fn is_apart(self) -> bool {
         matches!(
             self,
-            Part::Vm | Part::Compose | Part::Field | Part::Matrix | Part::Failures | Part::Monitoring
+            Part::Bench
+                | Part::VmQuick
+                | Part::Vm
+                | Part::Compose
+                | Part::Field
+                | Part::Matrix
+                | Part::Failures
+                | Part::Monitoring
         )
     }
 
     /// Its tests have names that one can choose from.
     fn has_names(self) -> bool {
-        self == Part::Monitoring || !(matches!(self, Part::Lint | Part::VmQuick) || self.is_apart())
+        matches!(self, Part::Unit | Part::Kernel | Part::Net | Part::Media | Part::Browser | Part::Monitoring)
     }
 
     /// Needs neither the nodes nor clients, and so no GStreamer.
@@ -154,10 +161,10 @@ pub fn run(parts: &[Part], only: &[String]) -> Result<()> {
                 trials::run("unit tests", Priority::Ordinary, &suite.tests(&programs, only))
             }),
             Part::Kernel => first(suite, "kernel tests", &["kernel"], only),
-            Part::Net => first(suite, "namespace tests", &["net"], only),
+            Part::Net => together(suite, "namespace tests", "net", NET_BESIDE, only),
             Part::Bench => first(suite, "the benchmark", &["a_benchmark_runs"], only),
             Part::Media => media(suite, only),
-            Part::Browser => first(suite, "browser tests", &["browser"], only),
+            Part::Browser => together(suite, "browser tests", "browser", MEDIA_BESIDE, only),
             Part::VmQuick => run::vm(true),
             Part::Vm => run::vm(false),
             Part::Monitoring => first(suite, "monitoring tests", &["monitoring"], only),
@@ -213,22 +220,35 @@ fn first(suite: Suite, what: &str, programs: &[&str], only: &[String]) -> Result
     trials::run(what, Priority::First, &suite.tests(&suite::named(programs), &told))
 }
 
-/// A broadcast and its ends. Tests of the ends alone wait for other programs, and little of it takes a CPU; some by name are run as one
-/// would by hand.
+/// Tests that mostly wait, for the relay's own clocks or for other programs; some by name are run as one would by hand.
+fn together(suite: Suite, what: &str, program: &str, at_once: usize, only: &[String]) -> Result<()> {
+    match only.is_empty() {
+        true => beside(suite, what, &[program], at_once),
+        false => first(suite, what, &[program], only),
+    }
+}
+
+/// A broadcast and its ends: their tests wait for other programs, and little of it takes a CPU. Some by name are run as one would by hand.
 fn media(suite: Suite, only: &[String]) -> Result<()> {
     let (ends, whole) = (["broadcast", "chain"], ["media", "narrow_ways"]);
     match only.is_empty() {
-        true => beside(suite, "tests of the ends", &ends).and(first(suite, "media tests", &whole, &[])),
+        true => beside(suite, "tests of the ends", &ends, MEDIA_BESIDE).and(beside(
+            suite,
+            "media tests",
+            &whole,
+            MEDIA_BESIDE,
+        )),
         false => first(suite, "media tests", &[ends, whole].concat(), only),
     }
 }
 
-/// So many tests that mostly wait run beside each other.
-const BESIDE: usize = 2;
+/// So many tests that mostly wait run beside each other: of the relay, and of broadcasts, where browsers and encoders take a CPU.
+const NET_BESIDE: usize = 4;
+const MEDIA_BESIDE: usize = 2;
 
 /// The same, some tests beside each other: each has network namespaces of its own. One that fails is judged by how it fares alone.
-fn beside(suite: Suite, what: &str, programs: &[&str]) -> Result<()> {
-    let told = [format!("--test-threads={BESIDE}")];
+fn beside(suite: Suite, what: &str, programs: &[&str], at_once: usize) -> Result<()> {
+    let told = [format!("--test-threads={at_once}")];
     trials::run_beside(what, Priority::First, &suite.tests(&suite::named(programs), &told))
 }
 
@@ -242,10 +262,9 @@ mod tests {
 
     /// A machine with nothing on it has only what some part says that it needs.
     #[test]
-    fn whatever_is_usual_is_needed_by_a_part_of_all() {
-        let parts = || Part::value_variants().iter().filter(|part| !part.is_apart());
+    fn whatever_is_usual_is_needed_by_a_part() {
         for need in Need::USUAL {
-            assert!(parts().any(|part| part.needs().contains(need)), "{need:?}");
+            assert!(Part::value_variants().iter().any(|part| part.needs().contains(need)), "{need:?}");
         }
     }
 }

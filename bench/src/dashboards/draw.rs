@@ -82,8 +82,14 @@ fn number(card: &Area<'_>, shown: &Shown) -> Result<(), Failure> {
     let points = shown.lines.first().map_or(&[][..], |(_, points)| points);
     let Some((_, value)) = points.last() else { return nothing(card) };
     let colour = colour_at(&shown.panel, *value);
-    let middle = (width as i32 / 2, height as i32 / 2 - 10);
-    text(card, &written(*value, &shown.panel.unit), middle, 30, &colour, HPos::Center)
+    let middle = (width as i32 / 2, height as i32 / 2 - 16);
+    text(card, &written(*value, &shown.panel.unit), middle, 28, &colour, HPos::Center)?;
+    let course = card.clone().shrink((8, height as i32 - 26), (width as i32 - 16, 20));
+    let most = round_up(points.iter().map(|(_, value)| *value).fold(0.0, f64::max));
+    let (from, to) = (points[0].0, points[points.len() - 1].0.max(points[0].0 + 1.0));
+    let mut chart = ChartBuilder::on(&course).build_cartesian_2d(from..to, 0.0..most)?;
+    chart.draw_series(LineSeries::new(points.iter().copied(), colour.mix(0.5).stroke_width(1)))?;
+    Ok(())
 }
 
 /// A bar for each, in the colour of its state.
@@ -129,8 +135,8 @@ fn lines(card: &Area<'_>, shown: &Shown, seconds: f64) -> Result<(), Failure> {
     }
     let legend = places(&shown.lines, width as i32 - 16);
     let rows = legend.iter().map(|(_, (_, row))| row + 1).max().unwrap_or(0);
-    let plot = (width as i32 - 10, height as i32 - 34 - rows * LEGEND_HEIGHT);
-    let most = round_up(values().fold(0.0, f64::max));
+    let plot = (width as i32 - 10, height as i32 - 38 - rows * LEGEND_HEIGHT);
+    let most = end_of_axis(&shown.panel.unit, values().fold(0.0, f64::max));
     let mut chart = ChartBuilder::on(&card.clone().shrink((2, 26), plot))
         .margin_right(10)
         .margin_top(4)
@@ -168,6 +174,16 @@ fn lines(card: &Area<'_>, shown: &Shown, seconds: f64) -> Result<(), Failure> {
         text(card, &shown.lines[index].0, (at.0 + 14, at.1), 11, &INK, HPos::Left)?;
     }
     Ok(())
+}
+
+/// Shares end at all of it.
+fn end_of_axis(unit: &str, most: f64) -> f64 {
+    let all = match unit {
+        "percent" => 100.0,
+        "percentunit" => 1.0,
+        _ => return round_up(most),
+    };
+    if most > all { round_up(most) } else { round_up(most).min(all) }
 }
 
 fn nothing(card: &Area<'_>) -> Result<(), Failure> {
@@ -251,6 +267,12 @@ mod tests {
             row(&file, &[Shown { panel: panel(kind), lines: Vec::new() }], 10.0).unwrap();
             assert!(std::fs::read_to_string(&file).unwrap().contains("none"), "{kind}");
         }
+    }
+
+    #[test]
+    fn shares_end_at_all_of_it() {
+        assert_eq!((end_of_axis("percent", 99.5), end_of_axis("percentunit", 0.0)), (100.0, 1.0));
+        assert_eq!((end_of_axis("percent", 3.0), end_of_axis("percent", 110.0)), (4.0, 150.0));
     }
 
     #[test]

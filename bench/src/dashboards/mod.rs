@@ -31,8 +31,8 @@ pub struct Shown {
 pub fn run(quick: bool, folder: &Path) -> Result<()> {
     fs::create_dir_all(folder).with_context(|| format!("making {}", folder.display()))?;
     let lab = Lab::new("bench-dashboards-")?;
-    let began = now();
     let mut scene = Scene::open(&lab, TIMES)?;
+    let began = now();
     scene.play(Duration::from_secs(if quick { 4 } else { 20 }))?;
     let ended = now();
     for file in dashboards()? {

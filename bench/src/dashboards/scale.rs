@@ -6,12 +6,12 @@ pub fn written(value: f64, unit: &str) -> String {
         "percent" => format!("{} %", short(value)),
         "percentunit" => format!("{} %", short(value * 100.0)),
         "s" => seconds(value),
-        "bytes" => scaled(value, 1024.0, ["B", "KiB", "MiB", "GiB"]),
-        "Bps" => scaled(value, 1000.0, ["B/s", "kB/s", "MB/s", "GB/s"]),
-        "bps" => scaled(value, 1000.0, ["b/s", "kb/s", "Mb/s", "Gb/s"]),
-        "pps" => scaled(value, 1000.0, ["p/s", "kp/s", "Mp/s", "Gp/s"]),
-        "reqps" => scaled(value, 1000.0, ["/s", "k/s", "M/s", "G/s"]),
-        _ => scaled(value, 1000.0, ["", "k", "M", "G"]),
+        "decbytes" => scaled(value, ["B", "kB", "MB", "GB"]),
+        "Bps" => scaled(value, ["B/s", "kB/s", "MB/s", "GB/s"]),
+        "bps" => scaled(value, ["b/s", "kb/s", "Mb/s", "Gb/s"]),
+        "pps" => scaled(value, ["p/s", "kp/s", "Mp/s", "Gp/s"]),
+        "reqps" => scaled(value, ["/s", "k/s", "M/s", "G/s"]),
+        _ => scaled(value, ["", "k", "M", "G"]),
     }
 }
 
@@ -24,11 +24,11 @@ fn seconds(value: f64) -> String {
     }
 }
 
-fn scaled(value: f64, base: f64, units: [&str; 4]) -> String {
+fn scaled(value: f64, units: [&str; 4]) -> String {
     let mut value = value;
     let mut unit = 0;
-    while value.abs() >= base && unit + 1 < units.len() {
-        value /= base;
+    while value.abs() >= 1000.0 && unit + 1 < units.len() {
+        value /= 1000.0;
         unit += 1;
     }
     format!("{} {}", short(value), units[unit]).trim_end().to_owned()
@@ -71,7 +71,7 @@ mod tests {
             (0.000_25, "s", "250 µs"),
             (0.031, "s", "31 ms"),
             (45.0, "s", "45 s"),
-            (26_214_400.0, "bytes", "25 MiB"),
+            (38_500_000.0, "decbytes", "38.5 MB"),
         ] {
             assert_eq!(written(value, unit), text);
         }

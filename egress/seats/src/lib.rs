@@ -6,6 +6,7 @@
 //! Server::invite -> Invitation (ICE credentials)   the egress puts them into its description
 //! Server::admit  -> the player's side is known     ICE (lite) and DTLS: `door`, on threads of their own
 //! Notice::Up                                       keys are there: the viewer sits with a worker, and media flows
+//! Notice::Shown                                    the first packet of the picture has been sent
 //! Notice::Gone                                     it left, was silent, or was told to
 //! ```
 //! A packet's way:

@@ -46,6 +46,8 @@ pub struct Invitation {
 pub enum Notice {
     /// Media flows.
     Up(Seat),
+    /// The first packet of the picture has been sent, or of the sound where there is no picture.
+    Shown(Seat),
     /// It is free again. Why, for the log.
     Gone(Seat, String),
     /// Viewers of a mountpoint need a keyframe that is not kept.

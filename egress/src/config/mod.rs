@@ -75,8 +75,6 @@ pub struct Config {
     pub most: Most,
     /// STUN and TURN servers that viewers are told of.
     pub ice: IceServers,
-    /// What to log.
-    pub log: String,
 }
 
 impl Config {
@@ -118,7 +116,6 @@ impl Config {
             cut_off_grace,
             most,
             ice,
-            log: node.log.clone(),
             node,
         })
     }

@@ -156,7 +156,7 @@ fn flags_win_over_the_environment_and_that_over_the_file() {
     let file = "whep-base-path = '/file'\nrtp-audio-port = 6002\nrtp-video-port = 6004\nlog = 'warn'\nport-pool-base = 7000";
     let env = [("WHEP_BASE_PATH", "/env"), ("RTP_AUDIO_PORT", "8002")];
     let config = with(&["--whep-base-path", "/flag"], &env, file).unwrap();
-    assert_eq!((&*config.whep_path, config.media, &*config.log), ("/flag", [8002, 6004], "warn"));
+    assert_eq!((&*config.whep_path, config.media, &*config.node.log.filter), ("/flag", [8002, 6004], "warn"));
     assert_eq!(janus(&config).pool.range().0, 7000);
     assert_eq!(with(&[], &env, file).unwrap().whep_path, "/env");
     let why = by_file("janus-url = 'http://a'").unwrap_err().0;
@@ -211,6 +211,7 @@ fn every_setting_can_be_made_by_every_name_it_has_or_had() {
         ("rtp-audio-port", "5102", &[]),
         ("rtp-video-port", "5104", &[]),
         ("log", "warn", &[]),
+        ("log-format", "json", &[]),
         ("server", "native", &[]),
         ("media-port", "7100", &[NATIVE]),
         ("media-threads", "77", &[NATIVE]),

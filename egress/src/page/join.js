@@ -5,14 +5,26 @@ class Join {
   // track(track), state(), seated(), refusedVideo().
   constructor({ at, auth, offers, tell }) {
     Object.assign(this, { at, auth, offers, tell, resource: null, events: null, ended: false });
+    Object.assign(this, { began: performance.now(), stages: {}, trace: hex(16) });
     this.connect();
   }
+
+  // How far it has come, and when that was first so: ms since it began. The server is told.
+  reach(stage) { this.stages[stage] ??= Math.round(performance.now() - this.began); }
 
   connect() {
     this.peer?.close();
     const peer = this.peer = new RTCPeerConnection({ bundlePolicy: "max-bundle" });
-    peer.ontrack = event => this.tell.track(event.track);
-    peer.onconnectionstatechange = () => { if (peer === this.peer && !this.ended) this.tell.state(); };
+    peer.ontrack = ({ track }) => {
+      // A track is muted until something comes.
+      if (track.kind === "video") track.addEventListener("unmute", () => this.reach("firstPacketMs"));
+      this.tell.track(track);
+    };
+    peer.onconnectionstatechange = () => {
+      if (peer !== this.peer || this.ended) return;
+      if (this.state === "connected") this.reach("connectedMs");
+      this.tell.state();
+    };
   }
 
   // The STUN and TURN servers that it may need; before it gathers its addresses.
@@ -39,7 +51,7 @@ class Join {
 
   // The server is asked for an offer, which every browser can answer.
   async ask() {
-    const response = await request(this.at, { method: "POST", headers: this.auth });
+    const response = await request(this.at, { method: "POST", headers: { ...this.auth, ...this.traced() } });
     this.seat(response);
     this.reachBy(iceServers(response));
     return response.text();
@@ -69,6 +81,7 @@ class Join {
   }
 
   seat(response) {
+    this.reach("answeredMs");
     // It may have been sent on to another server, which was told from where.
     this.at = response.url.split("?")[0];
     this.resource = new URL(response.headers.get("Location"), response.url).href;
@@ -83,7 +96,13 @@ class Join {
     await gathered(this.peer);
   }
 
-  headers() { return { "Content-Type": "application/sdp", ...this.auth }; }
+  headers() { return { "Content-Type": "application/sdp", ...this.auth, ...this.traced() }; }
+
+  // What joins the log lines of all nodes that it has to do with (W3C Trace Context). Of another origin it would cost a preflight.
+  traced() {
+    const isOurs = new URL(this.at, location).origin === location.origin;
+    return isOurs ? { traceparent: `00-${this.trace}-${hex(8)}-01` } : {};
+  }
 
   // What the server says of the place: "kept", "lost", or "silent" if it says nothing, nor anybody for it.
   async asked() {
@@ -122,6 +141,11 @@ class Join {
     this.peer.close();
     this.leave();
   }
+}
+
+// So many bytes by chance.
+function hex(bytes) {
+  return [...crypto.getRandomValues(new Uint8Array(bytes))].map(byte => byte.toString(16).padStart(2, "0")).join("");
 }
 
 function refusal(response) {

@@ -78,7 +78,7 @@ async function connect() {
   drop();
   const { at, told } = place();
   const mine = join = attempt(at);
-  seen.joins++;
+  if (!seen.joins++) door(mine);
   began = performance.now();
   learn({ refused: "", connection: "connecting", picture: "none yet" });
   try {
@@ -91,6 +91,12 @@ async function connect() {
     // It has no place that a connection for events could keep; it is told all the same when the session begins.
     listen(id, null, post.events);
   }
+}
+
+// The browser may have been sent here, and see how long that took where the door is of the same origin.
+function door(mine) {
+  const [came] = performance.getEntriesByType("navigation");
+  if (came?.redirectEnd > came?.redirectStart) mine.stages.doorMs = Math.round(came.redirectEnd - came.redirectStart);
 }
 
 function failed(status, after) {
@@ -172,6 +178,7 @@ function heard(name, event) {
 function frames() {
   const first = () => {
     if (seen.firstFrame === null) seen.firstFrame = performance.now() - began;
+    join?.reach("firstFrameMs");
     if (known.connection === "connected" && known.picture !== "shown") learn({ picture: "shown" });
   };
   const next = () => video.requestVideoFrameCallback(() => { first(); next(); });

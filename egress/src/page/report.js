@@ -12,7 +12,8 @@ function report(mine, now) {
   }
   reporting.now = now;
   const since = now.at - reporting.last.at;
-  if (reporting.first ? now.pictures > 0 || since >= REPORTS_LEAST : since >= REPORTS_EVERY) tellServer();
+  const shows = mine.stages.firstFrameMs !== undefined;
+  if (reporting.first ? shows || since >= REPORTS_LEAST : since >= REPORTS_EVERY) tellServer();
 }
 
 function tellServer() {

@@ -6,7 +6,7 @@ let last = null, silent = 0, still = 0;
 async function measure() {
   const mine = join;
   if (mine?.state !== "connected") return forget();
-  const now = { at: performance.now(), bytes: 0, packets: 0, lost: 0, buffered: 0, emitted: 0, rtt: 0, pictures: 0 };
+  const now = { at: performance.now(), bytes: 0, packets: 0, lost: 0, buffered: 0, emitted: 0, rtt: 0 };
   let size = "", fps = 0;
   const codecs = [];
   const reports = await mine.peer.getStats();
@@ -19,7 +19,6 @@ async function measure() {
       if (report.kind === "audio") seen.audioPackets = report.packetsReceived;
       if (report.kind === "video") {
         now.buffered = report.jitterBufferDelay; now.emitted = report.jitterBufferEmittedCount;
-        now.pictures = report.framesDecoded;
         // Not every browser counts freezes.
         now.jitter = report.jitter; now.freezes = report.freezeCount;
         now.frozen = report.totalFreezesDuration === undefined ? undefined : 1000 * report.totalFreezesDuration;

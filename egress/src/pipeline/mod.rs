@@ -70,6 +70,14 @@ pub fn installed() -> Result<(), PipelineError> {
     missing.map_or(Ok(()), |name| Err(PipelineError::Missing(name)))
 }
 
+/// What GLib and GStreamer say by themselves goes into the log, and not past it.
+pub fn hear_libraries() {
+    gst::glib::log_set_default_handler(|library, level, text| {
+        use gst::glib::LogLevel::{Critical, Error, Warning};
+        node::log::library_says(library, matches!(level, Error | Critical | Warning), text);
+    });
+}
+
 /// Where a lane listens.
 #[derive(Clone, Copy, Debug)]
 pub struct Input {

@@ -139,6 +139,8 @@ pub struct Watching {
 pub enum SeatEvent {
     /// The viewer's connection is up.
     Up,
+    /// The first packet of the picture, or of the sound where there is none, has been sent to it; of servers that know.
+    Shown,
     /// The viewer has gone. Why, for the log.
     Gone(String),
 }

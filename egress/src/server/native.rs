@@ -44,15 +44,18 @@ impl NativeServer {
 }
 
 impl Listeners {
+    fn tell(&self, seat: seats::Seat, event: SeatEvent) {
+        if let Some(listener) = locked(&self.seats).get(&seat) {
+            // Whoever does not listen any more is about to leave.
+            let _ = listener.send(event);
+        }
+    }
+
     /// Called by the server's threads.
     fn hear(&self, notice: Notice) {
         match notice {
-            Notice::Up(seat) => {
-                if let Some(listener) = locked(&self.seats).get(&seat) {
-                    // Whoever does not listen any more is about to leave.
-                    let _ = listener.send(SeatEvent::Up);
-                }
-            }
+            Notice::Up(seat) => self.tell(seat, SeatEvent::Up),
+            Notice::Shown(seat) => self.tell(seat, SeatEvent::Shown),
             Notice::Gone(seat, why) => {
                 if let Some(listener) = locked(&self.seats).remove(&seat) {
                     let _ = listener.send(SeatEvent::Gone(why));

@@ -35,7 +35,7 @@ use node::watch::Redirector;
 use node::webhook::Webhooks;
 use tokio::sync::{Notify, watch};
 
-use crate::capacity::{Capacity, Place};
+use crate::capacity::Capacity;
 use crate::config::Config;
 use crate::lifecycle::Standing;
 use crate::mountpoints::{Books, Mountpoint};
@@ -50,7 +50,7 @@ use moving::Elsewhere;
 use place::Where;
 use sources::Sources;
 
-pub use audience::{Audience, COUNTER_OFFER_HOLDS, Call, Ear, Reply, Seated, Tie};
+pub use audience::{Audience, COUNTER_OFFER_HOLDS, Call, Ear, Newcomer, Reply, Seated, Tie};
 pub use change::{NewMountpoint, Outcome};
 pub use dark::Dark;
 pub use error::EgressError;
@@ -100,6 +100,7 @@ impl Egress {
         if config.node.tree.is_none() && config.sources.is_empty() {
             tracing::warn!("media is taken from anybody; --source CIDR limits it");
         }
+        let serves = config.server.name();
         let server = server::start(&config, media.keyframes.clone()).await?;
         let (records, wanted) = watch::channel(Records::new());
         let rights = Rights {
@@ -124,7 +125,7 @@ impl Egress {
             created: crate::now_ms(),
             changing: tokio::sync::Mutex::default(),
             wake: Notify::new(),
-            audience: Audience::new(webhooks.clone()),
+            audience: Audience::new(webhooks.clone(), serves),
             media,
             sources,
             link: Link::new(server.name()),
@@ -196,16 +197,15 @@ impl Egress {
         locked(&self.reports).refuse();
     }
 
-    /// Somebody wants to watch; `player`: what it says it plays with. With an offer that can be served it gets an answer, otherwise it gets the server's offer.
+    /// Somebody wants to watch. With an offer that can be served it gets an answer, otherwise it gets the server's offer.
     pub async fn watch(
         &self,
         session: &str,
         offer: Option<&[u8]>,
-        player: &str,
-        place: Place,
+        newcomer: Newcomer<'_>,
     ) -> Result<Reply, EgressError> {
         let mountpoint = self.shown(session)?;
-        self.audience.watch(&*self.server, self.link.check(), mountpoint, offer, player, place).await
+        self.audience.watch(&*self.server, self.link.check(), mountpoint, offer, newcomer).await
     }
 
     /// A session's mountpoint.

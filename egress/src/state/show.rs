@@ -76,6 +76,7 @@ impl Egress {
             admissions: self.admission.counts(),
             told: self.webhooks.told(),
             capacity: self.capacity.view(),
+            joins: self.audience.joins(),
             moved: self.elsewhere.counts(),
             quality: matches!(self.config.server, ServerConfig::Native(_)).then(|| {
                 let quality = locked(&self.quality);

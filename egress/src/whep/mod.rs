@@ -11,17 +11,19 @@ mod report;
 use std::sync::Arc;
 use std::time::SystemTime;
 
+use axum::Extension;
 use axum::Router;
 use axum::body::Bytes;
 use axum::extract::{Path, RawQuery, State};
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, patch, post};
-use node::http::wish::{self, Door, FRAGMENT, SDP};
-use node::http::{Client, Failed};
+use node::http::wish::{self, Came, Door, FRAGMENT, SDP};
+use node::http::{Client, Failed, TraceId};
 
 use crate::capacity::Limit;
-use crate::state::{COUNTER_OFFER_HOLDS, Egress, EgressError, Reply};
+use crate::joins::Join;
+use crate::state::{COUNTER_OFFER_HOLDS, Egress, EgressError, Newcomer, Reply};
 
 /// What a viewer's resource takes by PATCH.
 const CHANGES: &str = "application/sdp, application/trickle-ice-sdpfrag";
@@ -88,6 +90,7 @@ async fn begin(
     Path(session): Path<String>,
     RawQuery(query): RawQuery,
     client: Client,
+    Extension(Came(came)): Extension<Came>,
     headers: HeaderMap,
     body: Bytes,
 ) -> Result<Response, Failed> {
@@ -119,8 +122,8 @@ async fn begin(
         return Ok(refused.into_response());
     }
     let player = headers.get(header::USER_AGENT).and_then(|player| player.to_str().ok()).unwrap_or_default();
-    let Reply { viewer, sdp, counters } =
-        egress.watch(&session, offer.map(str::as_bytes), player, place).await?;
+    let newcomer = Newcomer { player, place, join: Join::begin(came, TraceId::of(&headers)) };
+    let Reply { viewer, sdp, counters } = egress.watch(&session, offer.map(str::as_bytes), newcomer).await?;
     let location = wish::location(&session, &viewer);
     let links = events::links(&egress.config.whep_path, &location);
     let mut response = wish::created(location, wish::etag(&ice_session(&viewer, 0)), CHANGES, sdp);

@@ -34,6 +34,9 @@ pub async fn take(
         let why = "a viewer is heard every five seconds at most";
         return Ok(Busy { status: StatusCode::TOO_MANY_REQUESTS, why, wait, closes: false }.into_response());
     }
+    if let Some(join) = report.join {
+        egress.audience().page_joined(&session, &viewer, join)?;
+    }
     egress.take_report(&report);
     Ok(StatusCode::NO_CONTENT.into_response())
 }

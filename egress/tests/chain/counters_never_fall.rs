@@ -21,7 +21,8 @@ fn counters_never_fall() {
     let mut sent = 0;
     for ssrcs in [[7777, 8888], [7777, 8888], [1111, 2222]] {
         world.session("s1", 4001, ssrcs);
-        world.until("s1", || world.get("/mountpoints")["count"] == json!(1));
+        // Not before its streams are let through.
+        world.until("s1", || world.get("/broadcasts")[0]["sessionId"] == json!("s1"));
         assert_eq!(of_the_session(), Some(sent), "it goes on where it was");
         for sequence in 0..10 {
             sender.send_to(&rtp(ssrcs[1], sequence, 0), (HOST, 5004)).unwrap();

@@ -56,7 +56,8 @@ fn media_is_taken_from_the_parent_only() {
     parent.send_to(&rtp(9999, 1, 0), (HOST, 5004)).unwrap();
     stranger.send_to(&rtp(9999, 1, 0), (HOST, 5004)).unwrap();
     for port in [5002, 5003, 5005] {
-        parent.send_to(&[0x80, 200, 0, 1, 0, 0, 0, 9], (HOST, port)).unwrap();
+        let report = [&[0x80, 200, 0, 6, 0, 0, 0, 9][..], &[0; 20]].concat();
+        parent.send_to(&report, (HOST, port)).unwrap();
     }
     sent += 4;
     let series =

@@ -1,6 +1,10 @@
 //! Our own page measures how a viewer fares, and its server makes distributions of that, whatever serves it. Whoever else says so is
 //! heard as seldom.
 
+use std::fs::{self, File};
+use std::process::Command;
+
+use lab::Lab;
 use serde_json::json;
 
 use crate::common::{By, World, browser, lab, on_both, seen};
@@ -29,11 +33,21 @@ fn the_page_says_so(by: By) {
     assert_eq!(counted(&world, "page_jitter_seconds_count", ""), 1.0);
     let in_the_dark = |why: &str| counted(&world, "viewers_in_the_dark", why);
     assert_eq!((in_the_dark("nothing_comes"), in_the_dark("not_sent")), (0.0, 0.0));
+    promtool_has_nothing_to_say(&lab, &world);
     for process in &sending {
         process.kill9().unwrap();
     }
     world.until("it sees nothing", || in_the_dark("nothing_comes") == 1.0);
     assert_eq!(in_the_dark("not_sent"), 0.0);
+}
+
+/// With everything that an egress can show.
+fn promtool_has_nothing_to_say(lab: &Lab, world: &World<'_>) {
+    let path = lab.directory().join("metrics");
+    fs::write(&path, world.get("/metrics").as_str().unwrap()).unwrap();
+    let said = Command::new("promtool").args(["check", "metrics"]).stdin(File::open(&path).unwrap()).output();
+    let said = said.expect("promtool is not installed: run `cargo xtask setup`");
+    assert!(said.stderr.is_empty() && said.stdout.is_empty(), "{said:?}");
 }
 
 #[test]
@@ -64,7 +78,7 @@ fn who_makes_it_up_is_heard_no_more_often() {
     ] {
         let (found, head, answer) = report(who, kind, body);
         assert_eq!(found, status, "{who} {body}: {answer}");
-        assert_eq!(head.to_lowercase().contains("retry-after"), status == 429, "{head}");
+        assert_eq!(head.to_lowercase().contains("\nretry-after: "), status == 429, "{head}");
     }
     let counts = ["taken", "refused"].map(|result| counted(&world, "page_reports_total", result));
     assert_eq!(counts, [1.0, 1.0]);

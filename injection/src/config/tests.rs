@@ -115,7 +115,7 @@ fn flags_win_over_the_environment_and_that_over_the_file() {
     let file = "whip-base-path = '/file'\nrtp-audio-port = 6002\nrtp-video-port = 6004\nlog = 'warn'";
     let env = [("WHIP_BASE_PATH", "/env"), ("RTP_AUDIO_PORT", "7002")];
     let config = with(&["--whip-base-path", "/flag"], &env, file).unwrap();
-    assert_eq!((&*config.whip_path, config.ports, &*config.log), ("/flag", [7002, 6004], "warn"));
+    assert_eq!((&*config.whip_path, config.ports, &*config.log.filter), ("/flag", [7002, 6004], "warn"));
     assert_eq!(with(&[], &env, file).unwrap().whip_path, "/env");
     let why = by_file("janus-url = 'http://a'").unwrap_err().0;
     assert_eq!(
@@ -168,6 +168,7 @@ fn every_setting_can_be_made_by_every_name_it_has_or_had() {
         ("rtp-audio-port", "6002", &[]),
         ("rtp-video-port", "6004", &[]),
         ("log", "warn", &[]),
+        ("log-format", "json", &[]),
         ("janus-url", "ws://janus:8188", &[]),
         ("janus-api-secret-file", &secret, &[]),
         ("janus-room-secret-file", &secret, &[]),

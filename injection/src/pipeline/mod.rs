@@ -28,6 +28,14 @@ pub fn init() -> Result<(), String> {
     Ok(())
 }
 
+/// What GLib and GStreamer say by themselves goes into the log, and not past it.
+pub fn hear_libraries() {
+    gst::glib::log_set_default_handler(|library, level, text| {
+        use gst::glib::LogLevel::{Critical, Error, Warning};
+        node::log::library_says(library, matches!(level, Error | Critical | Warning), text);
+    });
+}
+
 /// Why there is no pipeline.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("GStreamer: {0}")]

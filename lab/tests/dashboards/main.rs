@@ -3,7 +3,9 @@
 #![allow(clippy::unwrap_used, reason = "a test's helpers fail like the test")]
 
 mod every_query_can_be_read;
+mod every_row_is_explained;
 mod grafana_takes_them;
+mod what_they_ask_for_is_promised;
 
 use lab::monitoring::panels::{Panel, dashboards, panels};
 

@@ -2,5 +2,7 @@
 //! time runs faster.
 #![allow(clippy::unwrap_used, reason = "a test's helpers fail like the test")]
 
+mod a_new_egress_is_scraped;
+mod every_panel_shows_something;
 mod the_documents_queries_work;
 mod the_right_alerts_reach_people;

@@ -1,6 +1,7 @@
 //! The settings that every node has.
 
 use super::http::*;
+use super::log::LogFormat;
 use super::setting::{Kind, Setting};
 
 /// `node-id`.
@@ -171,6 +172,15 @@ pub const LOG: Setting = Setting {
     help: "What is logged: off, error, warn, info, debug, trace, or a filter such as warn,relay_ctl=debug",
     ..Setting::NEW
 };
+/// `log-format`.
+pub const LOG_FORMAT: Setting = Setting {
+    name: "log-format",
+    kind: Kind::Word(&LogFormat::WORDS),
+    value: "FORMAT",
+    default: "text",
+    help: "How lines of the log are written: text, or json, an object each",
+    ..Setting::NEW
+};
 /// `config`.
 pub const CONFIG: Setting = Setting {
     name: "config",
@@ -212,4 +222,5 @@ pub const COMMON: &[&Setting] = &[
     &RTP_AUDIO_PORT,
     &RTP_VIDEO_PORT,
     &LOG,
+    &LOG_FORMAT,
 ];

@@ -1,6 +1,39 @@
-//! What is logged.
+//! What is logged, and how.
 
 use tracing_subscriber::filter::{EnvFilter, LevelFilter};
+
+/// Both, checked.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LogConfig {
+    /// A level, or a filter.
+    pub filter: String,
+    /// How lines are written.
+    pub format: LogFormat,
+}
+
+/// How lines of the log are written.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum LogFormat {
+    /// For people.
+    #[default]
+    Text,
+    /// An object of JSON each.
+    Json,
+}
+
+impl LogFormat {
+    /// As they are called.
+    pub const WORDS: [&str; 2] = ["text", "json"];
+}
+
+/// Of a word.
+pub fn log_format(word: &str) -> Result<LogFormat, String> {
+    match LogFormat::WORDS.iter().position(|known| *known == word) {
+        Some(0) => Ok(LogFormat::Text),
+        Some(_) => Ok(LogFormat::Json),
+        None => Err("must be text or json".to_owned()),
+    }
+}
 
 /// A level, or a filter. A word that is neither would be taken for the name of a crate, and silence all others.
 pub fn log_filter(text: &str) -> Result<String, String> {

@@ -33,7 +33,7 @@ pub use flags::Flags;
 pub use http::*;
 pub use ice::*;
 pub use janus::{JANUS_URL, JanusUrl};
-pub use log::log_filter;
+pub use log::{LogConfig, LogFormat, log_filter};
 pub use path::{base_path, routes};
 pub use ports::{DEFAULT_PORTS, check_pair};
 pub use setting::{Kind, Setting, Table, Way};
@@ -175,8 +175,8 @@ pub struct NodeConfig {
     pub http: HttpConfig,
     /// RTP ports: audio, video.
     pub ports: [u16; 2],
-    /// Log filter.
-    pub log: String,
+    /// What is logged, and how.
+    pub log: LogConfig,
     /// What is allowed and probably not meant, for the log and `status`.
     pub warnings: Vec<String>,
 }
@@ -225,7 +225,10 @@ impl NodeConfig {
             http: HttpConfig::new(settings)?,
             token,
             ports,
-            log: settings.get(&LOG, log_filter)?.unwrap_or_else(|| "info".to_owned()),
+            log: LogConfig {
+                filter: settings.get(&LOG, log_filter)?.unwrap_or_else(|| "info".to_owned()),
+                format: settings.get(&LOG_FORMAT, log::log_format)?.unwrap_or_default(),
+            },
             warnings: std::mem::take(&mut settings.warnings),
         })
     }

@@ -78,7 +78,7 @@ fn nothing_set_is_a_node_without_redis() {
         let config = by_env(variables).unwrap();
         assert_eq!((config.node_id.as_str(), config.tree_id.as_str()), ("relay-1", "tree-1"));
         assert!(config.tree.is_none() && config.token.is_none() && config.host.is_none());
-        assert_eq!((config.api.port(), config.ports, &*config.log), (7071, [5002, 5004], "info"));
+        assert_eq!((config.api.port(), config.ports, &*config.log.filter), (7071, [5002, 5004], "info"));
         assert_eq!(config.warnings, [] as [&str; 0]);
     }
 }
@@ -442,7 +442,7 @@ fn no_debug_print_shows_a_secret() {
 #[test]
 fn old_names_go_on_working_unless_they_contradict_the_new_ones() {
     let same = [("LOG", "warn"), ("PLAIN_LOG", "warn")];
-    assert_eq!(by_env(&same).unwrap().log, "warn");
+    assert_eq!(by_env(&same).unwrap().log.filter, "warn");
     let ports = by_env(&[("PLAIN_LOG", "")]).unwrap().ports;
     assert_eq!(ports, [5002, 5004]);
     assert_refused(
@@ -455,7 +455,7 @@ fn old_names_go_on_working_unless_they_contradict_the_new_ones() {
     let flags = with(&["--rtp-audio-port", "6002", "--audio-port", "7002"], &[], "");
     assert!(flags.unwrap_err().contains("--rtp-audio-port"));
     // At different levels they do not.
-    assert_eq!(with(&["--log", "warn"], &[("PLAIN_LOG", "info")], "").unwrap().log, "warn");
+    assert_eq!(with(&["--log", "warn"], &[("PLAIN_LOG", "info")], "").unwrap().log.filter, "warn");
 }
 
 #[test]

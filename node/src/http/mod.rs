@@ -21,6 +21,7 @@ mod rates;
 mod serve;
 mod shares;
 mod slots;
+mod trace;
 pub mod wish;
 
 use std::future::Future;
@@ -49,6 +50,7 @@ pub use page::{Reaches, page};
 pub use rates::{Rate, Rates};
 pub use serve::{Bounds, serve, serve_within};
 pub use shares::{NoShare, Share, Shares};
+pub use trace::TraceId;
 
 /// Prometheus' text format.
 const METRICS: &str = "text/plain; version=0.0.4; charset=utf-8";

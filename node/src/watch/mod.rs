@@ -26,7 +26,7 @@ use axum::routing::get;
 use crate::config::{NodeConfig, RedisConfig};
 use crate::directory::choice::{Wish, choose};
 use crate::directory::{Carriers, Directory, Entry};
-use crate::http::wish;
+use crate::http::{TraceId, wish};
 use crate::muffled::Muffled;
 
 pub(crate) use answer::readable;
@@ -232,7 +232,13 @@ async fn watch(
     let viewer = Viewer::of(query.as_deref(), &headers);
     // A name that is no text is no session's.
     let session = session.map_or_else(|_| String::new(), |Path(session)| session);
+    let came = Instant::now();
     let outcome = redirector.find(&session, viewer.wish()).await;
+    if let Outcome::Go { node, .. } = &outcome {
+        let trace_id = TraceId::of(&headers).map(tracing::field::display);
+        let ms = came.elapsed().as_millis() as u64;
+        tracing::debug!(session, trace_id, egress = node, door_ms = ms, "a viewer is sent to an egress");
+    }
     answer::answer(&outcome, &session, &viewer, answer::Form::of(&method, &headers))
 }
 

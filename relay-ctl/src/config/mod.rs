@@ -131,7 +131,7 @@ impl Config {
             listen,
             address_setting,
             pin_root: pin_root.unwrap_or_else(|| crate::kernel::pins::DEFAULT_ROOT.to_owned()).into(),
-            constants: Constants { log_level: ebpf_log_level(&node.log), statistics: true },
+            constants: Constants { log_level: ebpf_log_level(&node.log.filter), statistics: true },
             children,
             sources: node::sources::parse_all(&sources)?,
             node,

@@ -65,7 +65,7 @@ fn every_key_of_the_file_arrives() {
     assert_eq!((tree.grace.as_secs(), tree.redis.database, tree.redis.tls), (5, 2, true));
     assert_eq!(config.token.as_ref().unwrap().reveal(), "hunter2");
     assert_eq!((config.mode, config.listen.ports), (ModeWanted::Tc, [6002, 6004]));
-    assert_eq!((config.api.port(), &*config.pin_root, &*config.log), (80, Path::new("/p"), "warn"));
+    assert_eq!((config.api.port(), &*config.pin_root, &*config.log.filter), (80, Path::new("/p"), "warn"));
     assert_eq!(config.stand_in.as_deref(), Some("eth"));
     assert_eq!(
         config.sources.iter().map(ToString::to_string).collect::<Vec<_>>(),
@@ -219,6 +219,7 @@ fn every_setting_can_be_made_by_every_name_it_has_or_had() {
         ("rtp-audio-port", "6002", &[]),
         ("rtp-video-port", "6004", &[]),
         ("log", "warn", &[]),
+        ("log-format", "json", &[]),
         ("mode", "tc", &[]),
         ("rtp-address", "10.0.0.5", &[]),
         ("listen", "6002:6004", &[]),

@@ -74,6 +74,8 @@ pub struct Viewer {
     report_at: Duration,
     figures: Figures,
     lost: PerKind<i32>,
+    /// It has been sent something of what it came for.
+    shown: bool,
 }
 
 /// What a round has left over.
@@ -83,6 +85,8 @@ pub struct Round {
     pub more: bool,
     /// Packets that were not there any more when it was their turn: we are too slow.
     pub missed: u64,
+    /// The picture has begun, or the sound where there is no picture.
+    pub shows: bool,
 }
 
 /// What a viewer's RTCP asks of others.
@@ -134,6 +138,7 @@ impl Viewer {
             report_at: at.now + FIRST_REPORT,
             figures: Figures::default(),
             lost: PerKind::default(),
+            shown: false,
         })
     }
 
@@ -171,6 +176,11 @@ impl Viewer {
                 out(track, packet, number);
             }
             round.more |= track.behind(history) > 0;
+        }
+        if !self.shown {
+            let what_it_came_for = self.tracks.video.as_ref().or(self.tracks.audio.as_ref());
+            self.shown = what_it_came_for.is_some_and(Track::has_begun);
+            round.shows = self.shown;
         }
         round
     }

@@ -11,6 +11,7 @@ use super::{Arrival, Shared};
 use crate::pace::Rounds;
 use crate::peer::Seat;
 use crate::send::Batch;
+use crate::server::Notice;
 use crate::stream::{History, Packet, Put};
 use crate::viewer::{Asks, Moment, Stream};
 
@@ -101,17 +102,20 @@ impl Mountpoint {
         self.rounds.due()
     }
 
-    /// Sends each viewer its share of what has come, if it is time.
+    /// Sends each viewer its share of what has come, if it is time. Who gets the first of it is told of.
     pub fn round(&mut self, at: Moment, batch: &mut Batch, shared: &Shared) {
         if !self.rounds.begin(at.now) {
             return;
         }
         let (mut more, mut missed) = (false, 0);
-        for sitting in self.viewers.values_mut() {
+        for (seat, sitting) in &mut self.viewers {
             sitting.waits(&self.streams, shared.keyframe_cache, at.now);
             let round = sitting.round(&self.streams, at, batch, &shared.reasons);
             more |= round.more;
             missed += round.missed;
+            if round.shows {
+                (shared.notify)(Notice::Shown(*seat));
+            }
         }
         shared.reasons.count(reasons::VIEWER_BEHIND, missed);
         Kind::BOTH.iter().for_each(|kind| self.streams[*kind].late.clear());

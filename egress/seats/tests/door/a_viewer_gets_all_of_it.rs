@@ -25,6 +25,7 @@ fn watches_it(mut studio: Studio, mut viewer: Viewer) {
         viewer.received.video.len() > 300 && viewer.received.audio.len() > 100
     });
     studio.wait("up", |notice| *notice == Notice::Up(seat));
+    studio.wait("shown", |notice| *notice == Notice::Shown(seat));
     // What it lost last it gets again.
     viewer.until("all is there", |viewer| is_whole(&viewer.received.video));
     assert!(is_whole(&viewer.received.audio) || (viewer.loses)(10));
@@ -40,7 +41,7 @@ fn watches_it(mut studio: Studio, mut viewer: Viewer) {
     studio.broadcast.frame();
     viewer.take_part(Duration::from_millis(200));
     assert_eq!(viewer.received.video.len(), before);
-    assert!(studio.notices.try_iter().all(|n| !matches!(n, Notice::Gone(..))), "nobody asked");
+    assert!(studio.notices.try_iter().all(|n| !matches!(n, Notice::Gone(..) | Notice::Shown(_))), "once");
 }
 
 #[test]

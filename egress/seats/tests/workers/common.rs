@@ -88,8 +88,10 @@ impl Server {
         (0..packets).map(packet).collect()
     }
 
+    /// The next, but that somebody gets the first of the picture.
     pub fn notice(&self) -> Notice {
-        self.notices.recv_timeout(PATIENCE).expect("a notice")
+        let notice = || self.notices.recv_timeout(PATIENCE).expect("a notice");
+        std::iter::repeat_with(notice).find(|notice| !matches!(notice, Notice::Shown(_))).expect("for ever")
     }
 
     /// What was dropped, but for reasons that there was nothing of.

@@ -1,6 +1,7 @@
 //! [`Audience`]: the viewers. Each has a seat in the server, for as long as it is connected. `tie`: how one hears, and says that it is
-//! still there.
+//! still there; `joining`: what is told of how it came.
 
+mod joining;
 mod tie;
 
 use std::sync::{Arc, Mutex, MutexGuard};
@@ -20,6 +21,7 @@ pub use tie::{Call, Ear, Tie};
 
 use super::{EgressError, locked};
 use crate::capacity::Place;
+use crate::joins::{self, Join, Outcome, Stage};
 use crate::mountpoints::Mountpoint;
 use crate::moves::Viewer;
 use crate::reports;
@@ -27,6 +29,7 @@ use crate::sdp::{self, Common, Numbers, SdpError};
 use crate::server::{self, CONNECTS_WITHIN, SeatEvent, Server};
 use crate::turns;
 use crate::viewers::Viewers;
+use joining::{Following, TOLD_AFTER};
 
 /// A counter-offer is answered at once, or by a player that knows no counter-offers never: a seat is held for it.
 pub const COUNTER_OFFER_HOLDS: Duration = Duration::from_secs(10);
@@ -60,6 +63,18 @@ struct Seat {
     reported: Option<Instant>,
     /// Its place among all viewers.
     place: Arc<Place>,
+    /// How its join goes.
+    join: Arc<Mutex<Join>>,
+}
+
+/// Somebody who wants to watch.
+pub struct Newcomer<'a> {
+    /// What it plays with, in its own words.
+    pub player: &'a str,
+    /// Its place among all viewers.
+    pub place: Place,
+    /// What it has begun.
+    pub join: Join,
 }
 
 /// A viewer whose connection is up, for operators.
@@ -116,13 +131,16 @@ impl Wish {
 /// All viewers of this node.
 pub struct Audience {
     viewers: Mutex<Viewers<Seat>>,
+    joins: joins::Books,
     webhooks: Webhooks,
+    /// What serves them, for the log.
+    server: &'static str,
 }
 
 impl Audience {
     /// Nobody yet.
-    pub(super) fn new(webhooks: Webhooks) -> Arc<Audience> {
-        Arc::new(Audience { viewers: Mutex::default(), webhooks })
+    pub(super) fn new(webhooks: Webhooks, server: &'static str) -> Arc<Audience> {
+        Arc::new(Audience { viewers: Mutex::default(), joins: joins::Books::default(), webhooks, server })
     }
 
     /// Somebody wants to watch. With an offer that can be served it gets an answer, otherwise it gets the server's offer.
@@ -132,8 +150,7 @@ impl Audience {
         is_there: Result<(), EgressError>,
         mountpoint: Mountpoint,
         offer: Option<&[u8]>,
-        player: &str,
-        place: Place,
+        newcomer: Newcomer<'_>,
     ) -> Result<Reply, EgressError> {
         let session = mountpoint.session.as_str();
         // What is wrong with an offer is known before the server is asked for anything.
@@ -145,7 +162,10 @@ impl Audience {
         let server::Watching { offer: theirs, seat: there, events } =
             server.watch(&mountpoint, wish.served()).await?;
         let viewer = format!("{:032x}", rand::random::<u128>());
+        let Newcomer { player, place, join } = newcomer;
         let player: Arc<str> = player.chars().take(LONGEST_PLAYER).collect::<String>().into();
+        let join = Arc::new(Mutex::new(join));
+        let following = Following { player: player.clone(), join: join.clone() };
         let answered = async {
             let seat = |ice, waits| Seat {
                 there: there.clone(),
@@ -158,6 +178,7 @@ impl Audience {
                 up: None,
                 reported: None,
                 place: Arc::new(place),
+                join,
             };
             match &wish {
                 Wish::Asks(why) => {
@@ -186,7 +207,14 @@ impl Audience {
                     true
                 });
                 let answers_within = if counters { COUNTER_OFFER_HOLDS } else { CONNECTS_WITHIN };
-                tokio::spawn(self.clone().follow(viewer.clone(), mountpoint.clone(), events, answers_within));
+                self.reached(&following.join, Stage::Answered);
+                tokio::spawn(self.clone().follow(
+                    viewer.clone(),
+                    mountpoint.clone(),
+                    following,
+                    events,
+                    answers_within,
+                ));
                 Ok(Reply { viewer, sdp, counters })
             }
             Err(failed) => {
@@ -349,6 +377,7 @@ impl Audience {
         self: Arc<Self>,
         viewer: String,
         mountpoint: Mountpoint,
+        following: Following,
         mut events: BoxStream<'static, SeatEvent>,
         answers_within: Duration,
     ) {
@@ -356,6 +385,8 @@ impl Audience {
         let (answered_by, up_by) = (began + answers_within, began + CONNECTS_WITHIN);
         let passes_at = began + turns::LASTS;
         let (mut passed, mut asked, mut up, mut joined) = (false, false, false, None);
+        let (mut outcome, mut told_by, mut is_told) = (Outcome::Left, began, false);
+        let late = |why: &str| Some(SeatEvent::Gone(why.to_owned()));
         loop {
             let event = tokio::select! {
                 event = events.next() => event,
@@ -370,17 +401,26 @@ impl Audience {
                     asked = true;
                     let waits = |seat: Seat| seat.waits;
                     match self.viewers().get(&mountpoint.session, &viewer).is_some_and(waits) {
-                        true => None,
+                        true => late("it has not answered the offer"),
                         false => continue,
                     }
                 }
-                () = tokio::time::sleep_until(up_by), if !up => None,
+                () = tokio::time::sleep_until(up_by), if !up => late("its connection does not come up"),
+                () = tokio::time::sleep_until(told_by), if up && !is_told => {
+                    is_told = true;
+                    self.tell(&mountpoint.session, &viewer, &following, outcome);
+                    continue;
+                }
             };
             match event {
                 Some(SeatEvent::Up) => {
                     up = self.viewers().connected(&viewer);
                     if up && joined.is_none() {
                         joined = Some(tokio::time::Instant::now());
+                        told_by = tokio::time::Instant::now() + TOLD_AFTER;
+                        outcome = Outcome::Connected;
+                        self.reached(&following.join, Stage::Connected);
+                        self.joins.ended(outcome);
                         self.webhooks.tell("viewer.joined", told(&mountpoint, &viewer));
                     }
                     if let Some(seat) = self.viewers().get_mut(&mountpoint.session, &viewer) {
@@ -389,7 +429,11 @@ impl Audience {
                     }
                     tracing::debug!("session {}: a viewer is up", mountpoint.session);
                 }
+                Some(SeatEvent::Shown) => self.reached(&following.join, Stage::FirstPacket),
                 Some(SeatEvent::Gone(why)) => {
+                    if !up {
+                        outcome = Outcome::Failed;
+                    }
                     tracing::debug!("session {}: a viewer has gone: {why}", mountpoint.session);
                     break;
                 }
@@ -400,6 +444,10 @@ impl Audience {
         if let Some(seat) = seat {
             seat.there.leave().await;
         }
+        if joined.is_none() {
+            self.joins.ended(outcome);
+        }
+        self.tell(&mountpoint.session, &viewer, &following, outcome);
         if let Some(joined) = joined {
             let mut data = told(&mountpoint, &viewer);
             data["seconds"] = joined.elapsed().as_secs().into();

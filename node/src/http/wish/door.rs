@@ -1,6 +1,7 @@
 //! Who is admitted, and what every answer says, refusals of the guard included.
 
 use std::sync::Arc;
+use std::time::Instant;
 
 use axum::Router;
 use axum::extract::{FromRequestParts, RawPathParams, Request, State};
@@ -19,6 +20,10 @@ use crate::ice::IceServers;
 const EXPOSED: &str = "Location, ETag, Link, Accept-Post, Accept-Patch, Allow, Retry-After, WWW-Authenticate";
 /// Janus, or whatever is missing, is tried again after so many seconds.
 const AGAIN: &str = "2";
+
+/// Of a request: when its head had come, before anybody was asked whether it may.
+#[derive(Clone, Copy, Debug)]
+pub struct Came(pub Instant);
 
 /// The paths of one protocol.
 #[derive(Clone, Debug)]
@@ -94,12 +99,13 @@ pub fn services(
     (guarded(Access { is_public: has_admin, ..access }), admin)
 }
 
-async fn complete(State(door): State<Arc<Door>>, request: Request, next: Next) -> Response {
+async fn complete(State(door): State<Arc<Door>>, mut request: Request, next: Next) -> Response {
     let path = request.uri().path();
     if !path.strip_prefix(&door.base).is_some_and(|rest| rest.starts_with('/')) {
         return next.run(request).await;
     }
     let method = request.method().clone();
+    request.extensions_mut().insert(Came(Instant::now()));
     let mut response = next.run(request).await.into_response();
     let status = response.status();
     let says_when = response.headers().contains_key(header::RETRY_AFTER);

@@ -16,7 +16,7 @@ mod servers;
 use axum::http::{HeaderName, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 
-pub use door::{Door, protect, services};
+pub use door::{Came, Door, protect, services};
 pub use etag::{etag, if_match};
 pub use fragment::{Candidate, Fragment, IceSession, MOST_CANDIDATES, Restart, Trickle};
 pub use negotiation::{content_type, offer, text};
@@ -82,7 +82,7 @@ pub fn options(
     set(header::ALLOW, methods);
     set(header::ACCESS_CONTROL_ALLOW_METHODS, methods);
     // ETag is an answer's, and yet sent with candidates by clients that are in use (whip-web-client 1.1).
-    set(header::ACCESS_CONTROL_ALLOW_HEADERS, "Authorization, Content-Type, If-Match, ETag");
+    set(header::ACCESS_CONTROL_ALLOW_HEADERS, "Authorization, Content-Type, If-Match, ETag, traceparent");
     set(header::ACCESS_CONTROL_MAX_AGE, "86400");
     for (name, value) in [(ACCEPT_POST, accept_post), (ACCEPT_PATCH, accept_patch)] {
         if let Some(value) = value {
