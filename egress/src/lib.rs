@@ -5,7 +5,8 @@
 //! - [`lifecycle`]: whether media can reach this node, and what becomes of everything in the order in which it happens.
 //! - [`mountpoints`]: what is wanted and what there is become steps; [`portpool`]: their ports.
 //! - [`activity`]: whether media really arrives; [`viewers`]: who really watches; [`notices`]: what they are told.
-//! - [`capacity`]: how many may watch, join and listen; [`joins`], [`quality`]: how their joins go, and how they fare.
+//! - [`capacity`], [`turns`]: how many may watch, join and listen, and who is answered when; [`joins`], [`quality`]: how their joins go,
+//!   and how they fare.
 //! - [`view`]: what HTTP shows; [`rtp`], [`sdp`]: formats.
 //!
 //! Shells:

@@ -10,6 +10,8 @@ use std::time::Duration;
 pub const NODE_TTL: Duration = Duration::from_secs(60);
 /// A node writes its registration so often.
 pub const NODE_REWRITTEN: Duration = Duration::from_secs(20);
+/// A node of which nobody has heard for so long is doubtful: it says every two seconds that it lives.
+pub const NODE_DOUBTED: Duration = Duration::from_secs(6);
 /// Sessions and mountpoints that have ended are remembered for so long.
 pub const ENDED_TTL: Duration = Duration::from_secs(24 * 3600);
 

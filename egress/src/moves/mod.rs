@@ -15,6 +15,8 @@ use node::directory::choice::{self, Wish};
 
 /// So long a place is left to itself after each viewer that is sent there.
 pub const EACH: Duration = Duration::from_millis(5);
+/// The same of viewers whose node is gone: they see nothing meanwhile, so that it is worth while to be quick.
+const EACH_IN_THE_DARK: Duration = Duration::from_micros(2_500);
 /// How far a place may be behind with that: the time between two plans.
 const BEHIND: Duration = Duration::from_millis(50);
 /// How long it takes until a place counts a viewer that was sent there, and we have read that.
@@ -196,14 +198,9 @@ fn count(carriers: &mut BTreeMap<String, Entry>, node: &str) {
     }
 }
 
-/// Where a viewer of a session would go if this node were gone: WHEP endpoints, best first. It is told beforehand, because then
-/// there is nobody to tell it.
-pub fn elsewhere(
-    carriers: &BTreeMap<String, Entry>,
-    session: &str,
-    viewer: &str,
-    here: Here<'_>,
-) -> Vec<String> {
+/// Where a viewer of a session would go if this node were gone, best first. It is told beforehand, because then there is nobody to
+/// tell it.
+pub fn elsewhere(carriers: &BTreeMap<String, Entry>, viewer: &str, here: Here<'_>) -> Vec<Entry> {
     let mut others = carriers.clone();
     others.remove(here.node);
     let wish = Wish { zone: here.zone, viewer: choice::key(viewer.as_bytes()), ..Wish::default() };
@@ -211,11 +208,12 @@ pub fn elsewhere(
         let best = choice::choose(&others, &wish)?.to_owned();
         others.remove(&best)
     };
-    std::iter::from_fn(best).take(MOST_ELSEWHERE).map(|entry| entry.endpoint(session)).collect()
+    std::iter::from_fn(best).take(MOST_ELSEWHERE).collect()
 }
 
-/// Over how long this node's viewers are to spread, should it be gone, in ms.
+/// Over how long so many, who are at this node, are to spread, should it be gone, in ms.
 pub fn spread(carriers: &BTreeMap<String, Entry>, here: Here<'_>, viewers: usize) -> u64 {
     let others = carriers.iter().filter(|(id, entry)| *id != here.node && entry.has_room()).count();
-    (EACH.as_millis() as u64 * viewers.div_ceil(others.max(1)) as u64).min(LONGEST_SPREAD)
+    let at_each = viewers.div_ceil(others.max(1)) as u64;
+    (EACH_IN_THE_DARK.as_micros() as u64 * at_each / 1000).min(LONGEST_SPREAD)
 }

@@ -16,6 +16,12 @@ function say({ is, look, badge, sentence, busy }) {
   controls();
 }
 
+// How many watch by the server that this page has its events from.
+function count(viewers) {
+  const text = viewers ? `${viewers} watching here` : "";
+  if ($("watching").textContent !== text) $("watching").textContent = text;
+}
+
 function controls() {
   const silent = video.muted || video.volume === 0;
   const plays = ["playing", "sound only"].includes(seen.state);

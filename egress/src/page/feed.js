@@ -42,7 +42,7 @@ class Feed {
       if (source.readyState !== EventSource.CLOSED) return;
       this.renew(Math.min(1000 * 2 ** this.tries++, 15000) * (0.5 + Math.random()));
     };
-    for (const name of ["state", "started", "stalled", "back", "ended", "reconnect", "elsewhere"]) {
+    for (const name of ["state", "started", "stalled", "back", "ended", "viewers", "reconnect", "elsewhere"]) {
       source.addEventListener(name, event => this.told(name, JSON.parse(event.data)));
     }
   }

@@ -107,7 +107,7 @@ class Join {
   // What the server says of the place: "kept", "lost", or "silent" if it says nothing, nor anybody for it.
   async asked() {
     if (!this.resource) return "kept";
-    const sent = { method: "HEAD", headers: this.auth, signal: AbortSignal.timeout(1500) };
+    const sent = { method: "HEAD", headers: this.auth, signal: AbortSignal.timeout(1000) };
     const response = await fetch(this.resource, sent).catch(() => null);
     if (!response || response.status >= 500) return "silent";
     return response.status === 404 ? "lost" : "kept";
@@ -122,6 +122,12 @@ class Join {
       if (report.kind === "video") got.pictures += report.framesDecoded ?? 0;
     }
     return got;
+  }
+
+  // Packets of all kinds.
+  async came() {
+    const { audio, video } = await this.got();
+    return audio + video;
   }
 
   leave() {

@@ -49,8 +49,9 @@ if (id) {
   connect();
   frames();
   setInterval(measure, 1000);
+  setInterval(hear, LOOKS_EVERY);
 } else {
   document.title = $("name").textContent = "Broadcasts";
-  for (const name of ["stage", "state", "details"]) $(name).hidden = true;
+  for (const name of ["stage", "state", "watching", "details"]) $(name).hidden = true;
   choose();
 }

@@ -11,7 +11,7 @@ const endpoint = () => new URL("{{WHEP}}/endpoint/" + encodeURIComponent(id), do
 
 // What tests look at.
 const seen = window.seen = { state: "", joins: 0, connects: 0, framesDecoded: 0, packetsReceived: 0, audioPackets: 0,
-  packetsLost: 0, firstFrame: null, moves: 0, lost: 0, reports: 0 };
+  packetsLost: 0, firstFrame: null, moves: 0, lost: 0, reports: 0, elsewhere: [] };
 
 // What is known; `describe` says what of it a viewer reads.
 const known = { refused: "", token: Boolean(token), exists: true, ended: false, active: true, cutOff: false, connection: "none",
@@ -48,6 +48,7 @@ function again(after = 0, connection = "lost") {
 
 function over() {
   drop();
+  count(0);
   // Who may watch is asked when there is something to watch.
   learn({ exists: false, refused: "", connection: "none" });
 }
@@ -58,11 +59,11 @@ function attempt(at) {
   const tell = {
     track(track) { stream.addTrack(track); if (is()) show(stream); },
     state() { if (is()) changed(mine); },
-    seated() { if (is()) listen(id, mine.viewer, mine.events); },
+    seated() { if (is()) stay(mine); },
     refusedVideo() { mine.picture = "not playable"; if (is()) learn({ picture: mine.picture }); },
   };
   const mine = new Join({ at, auth, offers, tell });
-  return Object.assign(mine, { stream, picture: "shown", elsewhere: null });
+  return Object.assign(mine, { stream, picture: "shown", elsewhere: null, trusted: 0, patience: 0 });
 }
 
 function show(stream) {
@@ -88,7 +89,7 @@ async function connect() {
     if (told) return connect();
     failed(status, after);
     // It has no place that a connection for events could keep; it is told all the same when the session begins.
-    listen(id, null);
+    listen(id, null, post.events);
   }
 }
 
@@ -140,6 +141,7 @@ function heard(name, event) {
     case "state":
       if (!event.exists) return over();
       learn({ exists: true, active: event.active, cutOff: Boolean(event.cutOff) });
+      count(event.viewers);
       if (idle()) connect();
       return;
     case "started":
@@ -157,14 +159,19 @@ function heard(name, event) {
       learn({ active: true, cutOff: false });
       if (idle()) connect();
       return;
+    case "viewers":
+      return count(event.viewers);
     case "reconnect":
+      if (!event.viewer) return wander(event);
       if (join?.viewer === event.viewer) move(event.url);
       return;
     case "elsewhere":
-      if (join?.viewer === event.viewer) join.elsewhere = event;
+      seen.elsewhere = event.urls;
+      if (!event.viewer) post.elsewhere = event;
+      else if (join?.viewer === event.viewer) join.elsewhere = event;
       return;
     case "broken":
-      doubt(join);
+      if (join) doubt(join, true); else miss();
   }
 }
 

@@ -34,8 +34,6 @@ async function measure() {
   }
   report(mine, now);
   if (last) {
-    // What its server would have said has stopped: is there a server?
-    if (now.packets === last.packets && known.active) doubt(mine);
     const rate = Math.max(0, (now.bytes - last.bytes) * 8 / (now.at - last.at));
     const lost = Math.max(0, now.lost - last.lost), came = Math.max(0, now.packets - last.packets);
     const loss = lost + came ? 100 * lost / (lost + came) : 0;

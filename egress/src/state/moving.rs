@@ -3,11 +3,11 @@
 
 use std::pin::pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use futures_util::{StreamExt, stream};
-use node::directory::Directory;
+use node::directory::{Carriers, Directory, Entry};
 use node::record::NodeType;
 use rand::seq::SliceRandom;
 use tokio::sync::watch;
@@ -45,8 +45,8 @@ fn is_alone(cut: &Cut, since: Instant) -> bool {
 pub(super) struct Elsewhere {
     /// As it was read last, of sessions that somebody watches here.
     places: watch::Sender<Arc<Places>>,
-    /// How many egresses the tree has.
-    egresses: AtomicUsize,
+    /// The tree's egresses, this one too: at others one can wait for a session that nobody has yet.
+    egresses: watch::Sender<Arc<Carriers>>,
     told: AtomicU64,
     let_go: AtomicU64,
 }
@@ -65,7 +65,7 @@ impl Elsewhere {
 
     /// How long it has to take to read where so many sessions are to be had, as the budget is.
     fn cost(&self, sessions: usize, budget: f64) -> Duration {
-        let commands = sessions * self.egresses.load(Ordering::Relaxed);
+        let commands = sessions * self.egresses.borrow().len();
         Duration::from_secs_f64(commands as f64 / budget)
     }
 
@@ -113,8 +113,12 @@ impl Elsewhere {
         });
         read?;
         let nodes = directory.nodes().await?;
-        let egresses = nodes.entries.values().filter(|entry| entry.node_type == NodeType::Egress).count();
-        self.egresses.store(egresses, Ordering::Relaxed);
+        let is_there = |(id, entry): &(&String, &Entry)| {
+            entry.node_type == NodeType::Egress && nodes.alive.contains(*id) && !nodes.doubtful.contains(*id)
+        };
+        let egresses = nodes.entries.iter().filter(is_there);
+        self.egresses
+            .send_replace(Arc::new(egresses.map(|(id, entry)| (id.clone(), entry.clone())).collect()));
         Ok(())
     }
 }
@@ -125,13 +129,25 @@ impl Egress {
         self.elsewhere.places.subscribe()
     }
 
+    /// Which egresses the tree has, whenever that has been read.
+    pub fn egresses(&self) -> watch::Receiver<Arc<Carriers>> {
+        self.elsewhere.egresses.subscribe()
+    }
+
     /// Where a viewer could go if this node were gone, best first, and over how many ms all its viewers are to spread.
-    pub fn elsewhere(&self, session: &str, viewer: &str) -> (Vec<String>, u64) {
+    pub fn elsewhere(&self, session: &str, viewer: &str) -> (Vec<Entry>, u64) {
         let places = self.elsewhere.places.borrow().clone();
         let Some(carriers) = places.get(session) else { return (Vec::new(), 0) };
         let here = self.here(false);
         let spread = moves::spread(carriers, here, self.capacity.viewers()[0]);
-        (moves::elsewhere(carriers, session, viewer, here), spread)
+        (moves::elsewhere(carriers, viewer, here), spread)
+    }
+
+    /// The same of somebody who waits here for a session, and over how many ms all who listen are to spread.
+    pub fn elsewhere_to_wait(&self, listener: &str) -> (Vec<Entry>, u64) {
+        let (egresses, here) = (self.elsewhere.egresses.borrow().clone(), self.here(false));
+        let spread = moves::spread(&egresses, here, self.capacity.view().listening);
+        (moves::elsewhere(&egresses, listener, here), spread)
     }
 
     fn here(&self, lets_go: bool) -> Here<'_> {

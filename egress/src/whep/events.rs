@@ -19,7 +19,7 @@ use serde_json::json;
 use tokio::sync::broadcast::error::RecvError;
 use tokio::sync::mpsc;
 
-use crate::api::sent;
+use crate::api::events::sent;
 use crate::state::{Call, Ear, Egress};
 
 /// The relation of `Link` (draft-murillo-whep-02 section 4.9; since then extensions have documents of their own).

@@ -119,7 +119,11 @@ async fn begin(
         }
     };
     if let Err(refused) = egress.capacity().turn(client, &place).await {
-        return Ok(refused.into_response());
+        return Ok(elsewhere().await.unwrap_or_else(|| refused.into_response()));
+    }
+    // While it waited, the node may have begun to give away those who are here.
+    if let Some(going) = egress.takes_nobody() {
+        return Ok(elsewhere().await.unwrap_or_else(|| going.into_response()));
     }
     let player = headers.get(header::USER_AGENT).and_then(|player| player.to_str().ok()).unwrap_or_default();
     let newcomer = Newcomer { player, place, join: Join::begin(came, TraceId::of(&headers)) };

@@ -9,7 +9,7 @@ $("token").value = new URLSearchParams(location.hash.slice(1)).get("token") || "
 
 // Whether it is to be live; what is sent or looked at, and how it ends; what is known of it.
 let wanted = false, media = null, ended = () => {};
-const known = { is: "", silent: false, muted: false, limit: "" };
+const known = { is: "", silent: false, muted: false, limit: "", leaves: false };
 // For how many seconds the picture has been smaller than it should be; and how many are worth a word.
 let small = 0;
 const LONG = 5;
@@ -27,6 +27,11 @@ function say(is, text = "") {
   $("state").className = `badge ${look}`;
   write("sentence", text);
   if (is !== "live") sent(null);
+  show();
+}
+
+function learn(news) {
+  Object.assign(known, news);
   show();
 }
 
@@ -100,7 +105,7 @@ function release() {
   letGo(media, ended);
   media = null;
   ended = () => {};
-  Object.assign(known, { silent: false, muted: false, limit: "" });
+  Object.assign(known, { silent: false, muted: false, limit: "", leaves: false });
   $("preview").srcObject = null;
 }
 

@@ -34,6 +34,18 @@ function beginsWith(sdp, kilobits) {
   return sdp;
 }
 
+/* Firefox takes nobody's word for that. It begins with a smaller picture, however good the way is, and is at the chosen size after a
+   quarter of a minute. So the size is kept until the way is known; from then on a browser may do as it likes. */
+const KNOWN_AFTER = 5000;
+function keepSize(mine, keeps) {
+  for (const sender of mine.getSenders().filter(({ track }) => track?.kind === "video")) {
+    const parameters = sender.getParameters();
+    if (keeps) parameters.degradationPreference = "maintain-resolution";
+    else delete parameters.degradationPreference;
+    sender.setParameters(parameters).catch(() => {});
+  }
+}
+
 async function connect() {
   say("busy", "Connecting …");
   const url = base + encodeURIComponent($("session").value);
@@ -53,10 +65,15 @@ async function connect() {
   }
   mine.addEventListener("connectionstatechange", () => {
     if (mine !== peer) return;
-    if (mine.connectionState === "connected") { delay = 1000; say("live"); }
+    if (mine.connectionState === "connected") {
+      delay = 1000;
+      say("live");
+      setTimeout(() => { if (mine === peer) keepSize(mine, false); }, KNOWN_AFTER);
+    }
     if (mine.connectionState === "failed" || mine.connectionState === "closed") again("The connection was lost. Retrying …");
     if (mine.connectionState === "disconnected") say("busy", "The connection is interrupted …");
   });
+  keepSize(mine, true);
   await mine.setLocalDescription(await mine.createOffer());
   await gathered(mine);
   if (mine !== peer) return;
@@ -85,8 +102,8 @@ async function standing(at = address) {
   const answer = await fetch("standing?" + query).catch(() => null);
   if (answer && answer.status === 404) return { gone: true };
   if (!answer || !answer.ok) return null;
-  const { publisher, publications } = await answer.json();
-  return { gone: false, publisher: Boolean(publisher), publications };
+  const { publisher, publications, draining } = await answer.json();
+  return { gone: false, publisher: Boolean(publisher), publications, draining: Boolean(draining) };
 }
 
 /* Asked every second, and at once when the other side hangs up: a browser takes seconds to call that an end. */
@@ -101,6 +118,7 @@ function watch(mine) {
     const over = interruption({ ...now, ours, session: $("session").value });
     if (over && over.final) return stop("bad", over.text);
     if (over) return over.waits ? queue(over.text) : again(over.text);
+    learn({ leaves: now.draining });
   };
   const measure = measuring(mine);
   timer = setInterval(async () => { await look(); if (mine === peer) await measure(); }, 1000);

@@ -1,5 +1,7 @@
 /* What a broadcaster reads, from what is known. It decides and does nothing else, so that every sentence can be tried out. */
 
+const LEAVES = "This node is about to be taken out of service and takes no new broadcasts.";
+
 /* Why nothing is published: the answer's status (0: there was none), what the node said, the session's name, and whether a
    token was given. `final`: trying again does not mend it. */
 function refusal({ status, said, session, token }) {
@@ -12,6 +14,8 @@ function refusal({ status, said, session, token }) {
     case 400: case 406: case 415:
       return { final: true, text: `The node cannot take what this browser sends (${said}). Choose another codec or browser.` };
     case 0: return { final: false, text: "The node does not answer. Retrying …" };
+    case 503: if (/draining/.test(said)) return { final: false, text: LEAVES + " Use another one. Retrying …" };
+    /* Falls through. */
     default: return { final: false, text: "The node cannot take broadcasts at present. Retrying …" };
   }
 }
@@ -49,9 +53,11 @@ function trouble(error) {
 }
 
 /* What is worth knowing while all goes well. `silent`: nothing has been heard for seconds; `muted`: by a button here; `sound`:
-   there is any to hear; `limit`: why the picture is smaller or rarer than it should be, as the browser says it. */
-function notice({ media, sound, muted, silent, limit }) {
+   there is any to hear; `limit`: why the picture is smaller or rarer than it should be, as the browser says it; `leaves`: the node
+   keeps this broadcast until it ends, and takes no other. */
+function notice({ media, sound, muted, silent, limit, leaves }) {
   if (!media) return "";
+  if (leaves) return LEAVES + " Yours goes on; use another one for the next.";
   if (!sound) return "There is no sound.";
   if (muted) return "Your microphone is muted.";
   if (silent) return "Nothing is heard. Is it the right microphone?";

@@ -85,6 +85,12 @@ impl Resource {
         Ok(())
     }
 
+    /// Whether its server says, within this time, that it keeps it.
+    pub fn is_kept(&self, within: Duration) -> bool {
+        let headers = headers(self.token.as_deref(), self.on_behalf_of.as_deref());
+        self.url.request_within("GET", &headers, "", within).is_ok_and(|answer| answer.status == 204)
+    }
+
     /// A connection on which its server says what happens, as server-sent events.
     pub fn listen(&self) -> Result<TcpStream> {
         let events = self.events.as_ref().context("this server has no events of ours")?;
@@ -185,6 +191,16 @@ impl Url {
     }
 
     fn request(&self, method: &str, headers: &[String], body: &str) -> Result<Response> {
+        self.request_within(method, headers, body, PATIENCE)
+    }
+
+    fn request_within(
+        &self,
+        method: &str,
+        headers: &[String],
+        body: &str,
+        within: Duration,
+    ) -> Result<Response> {
         let Self { authority, path, .. } = self;
         let mut text = format!(
             "{method} {path} HTTP/1.1\r\nHost: {authority}\r\nConnection: close\r\nContent-Length: {}\r\n",
@@ -196,12 +212,13 @@ impl Url {
         }
         text += "\r\n";
         text += body;
-        self.exchanged(&text).with_context(|| format!("{method} {path} at {authority}"))
+        self.exchanged(&text, within).with_context(|| format!("{method} {path} at {authority}"))
     }
 
-    fn exchanged(&self, request: &str) -> Result<Response> {
-        let stream = TcpStream::connect_timeout(&self.address()?, CONNECTED).context("connecting")?;
-        stream.set_read_timeout(Some(PATIENCE))?;
+    fn exchanged(&self, request: &str, within: Duration) -> Result<Response> {
+        let stream =
+            TcpStream::connect_timeout(&self.address()?, within.min(CONNECTED)).context("connecting")?;
+        stream.set_read_timeout(Some(within))?;
         if !self.tls {
             return exchange(stream, request);
         }

@@ -17,4 +17,5 @@ mod redis_loses_its_data;
 mod two_relays_in_a_chain;
 mod viewers_move_to_another_egress;
 mod what_viewers_cost_is_measured;
+mod whatever_happens_all_is_well_again;
 mod whip_to_whep_through_the_kernel_relay;

@@ -145,6 +145,12 @@ fn ten_viewers() {
     all_move("native", 10, "t-move-");
 }
 
+/// Janus cannot move anybody: its viewers are told by the egress, and gone when that is.
+#[test]
+fn four_viewers_of_janus() {
+    all_move("janus", 4, "t-move-janus-");
+}
+
 #[test]
 #[ignore = "a measurement; it wants the machine for itself"]
 fn two_hundred_viewers() {

@@ -18,6 +18,7 @@ mod a_relay_is_drained;
 mod a_restart_keeps_children_that_do_not_resolve;
 mod a_second_daemon_is_told_who_is_there;
 mod a_source_survives_an_outage;
+mod an_edge_is_counted_at_both_ends;
 mod an_interface_made_again_is_attached_to_again;
 mod an_unreachable_child_is_logged_once;
 mod auto_falls_back_when_copies_stop_getting_through;

@@ -15,7 +15,7 @@ const RETURN: Duration = Duration::from_secs(5);
 /// Sessions that are remembered.
 const MOST_SESSIONS: usize = 1024;
 
-/// Egresses that carry a session and are alive, by name, full and draining ones too.
+/// Egresses that carry a session and are alive, by name, full and draining ones too; doubtful ones only if there is no other.
 pub type Carriers = BTreeMap<String, Entry>;
 
 /// Who there is in a tree.
@@ -25,6 +25,8 @@ pub struct Nodes {
     pub entries: BTreeMap<String, Entry>,
     /// Those that have a registration.
     pub alive: BTreeSet<String>,
+    /// Those of which nobody has heard for some seconds.
+    pub doubtful: BTreeSet<String>,
 }
 
 /// What was read last.
@@ -73,7 +75,11 @@ impl Facts {
             let of =
                 |id: String| nodes.alive.contains(&id).then(|| Some((nodes.entries.get(&id)?.clone(), id)));
             let carriers = names.into_iter().filter_map(|id| of(id).flatten());
-            let carriers: Carriers = carriers.map(|(entry, id)| (id, entry)).collect();
+            let mut carriers: Carriers = carriers.map(|(entry, id)| (id, entry)).collect();
+            // If it is so of all, it is Redis that was not there.
+            if carriers.keys().any(|id| !nodes.doubtful.contains(id)) {
+                carriers.retain(|id, _| !nodes.doubtful.contains(id));
+            }
             self.carriers.insert(session, (now, Arc::new(carriers)));
         }
         self.nodes = Some((now, nodes));
@@ -136,7 +142,8 @@ mod tests {
             particulars: Particulars::default(),
         };
         let entries = names.iter().map(|name| ((*name).to_owned(), entry.clone())).collect();
-        Arc::new(Nodes { entries, alive: alive.iter().map(|name| (*name).to_owned()).collect() })
+        let alive = alive.iter().map(|name| (*name).to_owned()).collect();
+        Arc::new(Nodes { entries, alive, doubtful: BTreeSet::new() })
     }
 
     fn sessions(session: &str, names: &[&str]) -> BTreeMap<String, BTreeSet<String>> {
@@ -155,6 +162,20 @@ mod tests {
         assert_eq!(facts.carriers("t", HOLDS, now), None, "nobody has looked");
         facts.learn(nodes(&["a"], &["a"]), sessions("t", &[]), now);
         assert_eq!(names(facts.carriers("t", FRESH, now)), Some(vec![]), "nobody has it");
+    }
+
+    #[test]
+    fn who_is_doubtful_is_better_than_nobody() {
+        let (mut facts, now) = (Facts::default(), Instant::now());
+        let mut doubted = |names: &[&str]| {
+            let mut there = Nodes::clone(&nodes(&["a", "b"], &["a", "b"]));
+            there.doubtful = names.iter().map(|name| (*name).to_owned()).collect();
+            facts.learn(Arc::new(there), sessions("s", &["a", "b"]), now);
+            self::names(facts.carriers("s", FRESH, now)).unwrap()
+        };
+        assert_eq!(doubted(&["a"]), ["b"]);
+        assert_eq!(doubted(&["a", "b"]), ["a", "b"]);
+        assert_eq!(doubted(&[]), ["a", "b"]);
     }
 
     #[test]

@@ -1,7 +1,8 @@
 //! Who there is in a tree: the hash `directory:{treeId}`, in which every node keeps an [`Entry`] of itself (docs/contract.md,
 //! *Directory*). One key, so that whoever wants to know of a whole tree reads it at once, however many nodes there are.
 //!
-//! An entry says how a node sees itself. Whether it is alive, its registration says: an entry without one is a dead node's.
+//! An entry says how a node sees itself. Whether it is alive, its registration says: an entry without one is a dead node's. That
+//! takes a minute to expire; a node of which nobody has heard for some seconds is doubtful until then.
 //!
 //! - [`choice`]: where a viewer is to go, without I/O;
 //! - [`Directory`]: reads who there is, and who carries a session, however many ask.
@@ -11,10 +12,12 @@ mod facts;
 mod reader;
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
 use crate::config::{base_path, is_name, public_url};
+use crate::contract::NODE_TTL;
 use crate::flow::Flow;
 use crate::http::wish::encoded;
 use crate::record::{NodeType, Registration};
@@ -111,6 +114,11 @@ impl Entry {
         format!("{}{whep}/endpoint/{}", self.url, encoded(session))
     }
 
+    /// What happens to its sessions; an egress' only.
+    pub fn events(&self) -> String {
+        format!("{}/events", self.url)
+    }
+
     /// Its addresses are such as a node can be configured with: viewers are sent there, and nodes ask there by themselves.
     fn is_sound(&self) -> bool {
         let whep = self.particulars.whep_path.as_deref().unwrap_or(WHEP);
@@ -122,6 +130,12 @@ impl Entry {
     pub fn text(&self) -> String {
         serde_json::to_string(self).unwrap_or_default()
     }
+}
+
+/// For how long nobody has heard of a node, by what is left of the time to live of `node:instance:{id}`, ms; `None`: it has none, as
+/// one that somebody has written by hand.
+pub fn unheard(left: i64) -> Option<Duration> {
+    Some(NODE_TTL.saturating_sub(Duration::from_millis(left.try_into().ok()?)))
 }
 
 /// A directory as it was read. An entry that nobody can read, or that says what no node says, is left out: it must neither hide

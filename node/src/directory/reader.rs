@@ -5,13 +5,14 @@ use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
+use redis::RedisResult;
 use tokio::sync::{mpsc, oneshot};
 
 use super::facts::{Carriers, FRESH, Facts, HOLDS, Nodes};
-use super::read;
+use super::{read, unheard};
 use crate::commands::Commands;
 use crate::config::RedisConfig;
-use crate::contract::{is_session, key};
+use crate::contract::{NODE_DOUBTED, is_session, key};
 use crate::record::NodeType;
 
 /// Whoever waits for Redis is told what was known before after this.
@@ -206,11 +207,22 @@ impl Reader {
         let mut asking = redis::pipe();
         for id in entries.keys() {
             asking.exists(key::node(id));
+            asking.cmd("PTTL").arg(key::instance(id));
         }
-        let is_alive: Vec<bool> = self.commands.run(&asking).await?;
-        let alive = entries.keys().zip(is_alive).filter(|(_, is_alive)| *is_alive);
-        let alive = alive.map(|(id, _)| id.clone()).collect();
-        Ok(Arc::new(Nodes { entries, alive }))
+        asking.ignore_errors();
+        let answers: Vec<RedisResult<i64>> = self.commands.run(&asking).await?;
+        let (mut alive, mut doubtful) = (BTreeSet::new(), BTreeSet::new());
+        for (id, answer) in entries.keys().zip(answers.chunks_exact(2)) {
+            let [exists, left] = answer else { continue };
+            if exists.as_ref().map_err(|error| format!("who is there cannot be read: {error}"))? > &0 {
+                alive.insert(id.clone());
+            }
+            // A user who may not ask doubts nobody.
+            if left.as_ref().is_ok_and(|left| unheard(*left).is_some_and(|unheard| unheard > NODE_DOUBTED)) {
+                doubtful.insert(id.clone());
+            }
+        }
+        Ok(Arc::new(Nodes { entries, alive, doubtful }))
     }
 }
 

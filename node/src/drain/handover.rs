@@ -290,9 +290,11 @@ fn choose(own: &str, zone: &str, sight: &Sight) -> Result<String, String> {
         let sibling = entry.node_type == NodeType::Relay && entry.parent.as_ref() == Some(parent);
         (sibling && unfit(own, id, sight).is_none()).then_some(entry)
     };
-    let rank = |entry: &Entry, children: u64| (entry.status != "active", entry.zone != zone, children);
+    let rank = |id: &String, entry: &Entry, children: u64| {
+        (sight.nodes.doubtful.contains(id), entry.status != "active", entry.zone != zone, children)
+    };
     let siblings = sight.siblings.iter();
-    let best = siblings.filter_map(|(id, children)| Some((rank(fits(id)?, *children), id))).min();
+    let best = siblings.filter_map(|(id, children)| Some((rank(id, fits(id)?, *children), id))).min();
     match best {
         Some((_, sibling)) => Ok(sibling.clone()),
         None => match unfit(own, parent, sight) {

@@ -11,7 +11,9 @@ use ring::digest;
 pub enum Reaches {
     /// The node that it is from.
     ItsNode,
-    /// Any server: a viewer goes on at another node of the tree, wherever that is.
+    /// Any server: a viewer goes on at another node of the tree, wherever that is, and be it one that was added while the page was
+    /// open. A policy cannot be widened then, so that a list of those that are there now would keep viewers from it. What asks is the
+    /// page's own script, which nobody can change: it is known by its hash.
     Anybody,
 }
 

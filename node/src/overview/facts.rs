@@ -1,6 +1,7 @@
 //! What Redis says of a tree, as it was read.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
 
 use crate::directory::Entry;
 use crate::record::NodeType;
@@ -66,6 +67,8 @@ pub struct RegistrationFacts {
     pub host: Option<String>,
     /// Its HTTP port, if it was written.
     pub port: Option<u16>,
+    /// For how long nobody has heard of it, if that is known.
+    pub unheard: Option<Duration>,
 }
 
 /// A session.

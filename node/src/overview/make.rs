@@ -9,7 +9,7 @@ use std::collections::BTreeMap;
 
 use super::facts::{Facts, NodeFacts, SessionFacts};
 use super::view::{LeftOut, NodeView, Overview, SessionView, State};
-use crate::contract::key;
+use crate::contract::{NODE_DOUBTED, key};
 use crate::record::NodeType;
 use edges::Edges;
 
@@ -79,7 +79,7 @@ fn is_problem(node: &NodeView, edges: &Edges) -> bool {
     match node.state {
         State::Ok | State::Unattached | State::Full | State::Draining => false,
         State::Degraded | State::CutOff => true,
-        State::Gone | State::Unknown => edges.has(&node.id),
+        State::Doubtful | State::Gone | State::Unknown => edges.has(&node.id),
     }
 }
 
@@ -134,6 +134,13 @@ fn state(facts: &Facts, edges: &Edges, id: &str, node: &NodeFacts) -> (State, Ve
     };
     let said = &entry.particulars;
     let mut found: Vec<(State, String)> = Vec::new();
+    if let Some(unheard) = registration.unheard.filter(|unheard| *unheard > NODE_DOUBTED) {
+        let why = format!(
+            "nobody has heard of it for {} s: it was killed, hangs, or does not reach Redis",
+            unheard.as_secs()
+        );
+        found.push((State::Doubtful, why));
+    }
     if said.cut_off {
         found.push((State::CutOff, cut_off(facts, edges, id)));
     }

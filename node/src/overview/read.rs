@@ -77,7 +77,7 @@ async fn nodes(
         // Should there be too many, those count most that have the others below them.
         ids.sort_by_key(|id| entries.get(id).is_some_and(|entry| entry.node_type == NodeType::Egress));
         left_out.extend(ids.split_off(ids.len().min(MOST_NODES - facts.nodes.len())));
-        for some in ids.chunks(AT_ONCE / 4) {
+        for some in ids.chunks(AT_ONCE / 5) {
             let mut pipe = redis::pipe();
             for id in some {
                 let of = [
@@ -88,15 +88,16 @@ async fn nodes(
                     field::node::PORT,
                 ];
                 pipe.cmd("HMGET").arg(key::node(id)).arg(&of);
+                pipe.cmd("PTTL").arg(key::instance(id));
                 pipe.cmd("SMEMBERS").arg(key::children(id));
                 pipe.cmd("GET").arg(key::parent(id));
                 pipe.cmd("SCARD").arg(key::mountpoints(id));
             }
-            for (id, answer) in some.iter().zip(answers(commands, pipe, facts).await?.chunks(4)) {
-                let [registration, children, parent, mountpoints] = answer else { continue };
+            for (id, answer) in some.iter().zip(answers(commands, pipe, facts).await?.chunks(5)) {
+                let [registration, instance, children, parent, mountpoints] = answer else { continue };
                 let node = NodeFacts {
                     entry: entries.remove(id),
-                    registration: self::registration(registration),
+                    registration: self::registration(registration, instance),
                     children: texts(children).filter(|name| is_name(name)).collect(),
                     parent: text(parent)
                         .map(|parent| parent.trim().to_owned())
@@ -175,7 +176,7 @@ async fn sessions(
 }
 
 /// `None`: it has expired, or never was.
-fn registration(hash: &Value) -> Option<RegistrationFacts> {
+fn registration(hash: &Value, instance: &Value) -> Option<RegistrationFacts> {
     let [node_type, tree_id, status, host, port] = row(hash);
     if [&node_type, &tree_id, &status, &host].into_iter().all(Option::is_none) {
         return None;
@@ -187,6 +188,7 @@ fn registration(hash: &Value) -> Option<RegistrationFacts> {
         status: status.map_or_else(|| "active".to_owned(), |status| status.chars().take(200).collect()),
         host,
         port: port.and_then(|port| port.trim().parse().ok()),
+        unheard: i64::from_redis_value(instance.clone()).ok().and_then(directory::unheard),
     })
 }
 

@@ -56,6 +56,8 @@ pub enum State {
     Degraded,
     /// No media reaches it.
     CutOff,
+    /// Nobody has heard of it for some seconds.
+    Doubtful,
     /// It was there.
     Gone,
     /// It is named and has not registered.
@@ -72,6 +74,7 @@ impl State {
             State::Draining => "draining",
             State::Degraded => "degraded",
             State::CutOff => "cut off",
+            State::Doubtful => "doubtful",
             State::Gone => "gone",
             State::Unknown => "unknown",
         }

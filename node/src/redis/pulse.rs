@@ -22,15 +22,16 @@ pub enum Beat {
     Gone(Failure),
 }
 
-/// Feels all connections every `every`, as long as the link lives, and asks the sentinels every second.
+/// Feels all connections every `every`, as long as the link lives, and asks the sentinels every second. `ttl`: of what says that
+/// this process lives.
 pub fn feel(
     link: &mut Link,
     [id, instance]: [&str; 2],
-    every: Duration,
+    [every, ttl]: [Duration; 2],
     sentinels: Option<(Sentinels, Duration)>,
 ) -> UnboundedReceiver<Beat> {
     let (beats, felt) = mpsc::unbounded_channel();
-    link.tasks.spawn(connections(link.beat_parts(id, instance), every, beats.clone()));
+    link.tasks.spawn(connections(link.beat_parts(id, instance), [every, ttl], beats.clone()));
     if let Some((sentinels, every)) = sentinels {
         link.tasks.spawn(master(sentinels, link.address.clone(), every, beats));
     }
@@ -58,7 +59,7 @@ impl Link {
     }
 }
 
-async fn connections(mut parts: Parts, every: Duration, beats: UnboundedSender<Beat>) {
+async fn connections(mut parts: Parts, [every, ttl]: [Duration; 2], beats: UnboundedSender<Beat>) {
     let mut ticks = interval_at(tokio::time::Instant::now() + every, every);
     loop {
         ticks.tick().await;
@@ -68,7 +69,7 @@ async fn connections(mut parts: Parts, every: Duration, beats: UnboundedSender<B
         };
         let mut commands = parts.commands.clone();
         let felt = tokio::try_join!(
-            script::standing(&mut commands, &parts.id, &parts.instance),
+            script::standing(&mut commands, &parts.id, &parts.instance, ttl),
             parts.ears.ping(),
             others
         );

@@ -184,8 +184,9 @@ pub struct Standing {
     pub disturbed: bool,
 }
 
-/// How it stands with the registration that this process has written.
-pub async fn standing(commands: &mut Wire, id: &str, instance: &str) -> RedisResult<Standing> {
+/// How it stands with the registration that this process has written. If all is well, that the node lives is written besides:
+/// `ttl` from now on, so that how much of it is left tells when it was heard of last.
+pub async fn standing(commands: &mut Wire, id: &str, instance: &str, ttl: Duration) -> RedisResult<Standing> {
     let mut name = redis::pipe();
     let fields = [field::instance::INSTANCE, field::instance::RIVAL];
     name.cmd("HMGET").arg(key::instance(id)).arg(&fields);
@@ -197,8 +198,17 @@ pub async fn standing(commands: &mut Wire, id: &str, instance: &str) -> RedisRes
         }
         written => written?,
     };
-    let disturbed =
-        written.is_some_and(|written| written != instance) || rival.is_some_and(|rival| !rival.is_empty());
+    let is_ours = written.as_ref().is_some_and(|written| written == instance);
+    let disturbed = (written.is_some() && !is_ours) || rival.is_some_and(|rival| !rival.is_empty());
+    if is_ours {
+        let mut renew = redis::cmd("PEXPIRE");
+        renew.arg(key::instance(id)).arg(ttl.as_millis() as u64);
+        match renew.query_async::<Value>(commands).await {
+            // A server that takes no writes may be read all the same.
+            Err(error) if error.code().is_none() => return Err(error),
+            _ => {}
+        }
+    }
     Ok(Standing { registered, disturbed })
 }
 

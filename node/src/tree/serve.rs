@@ -35,8 +35,8 @@ impl<F: Follows> Keeper<F> {
         }
         self.look_at_sessions(link).await?;
         let sentinels = self.connector.sentinels.clone().map(|sentinels| (sentinels, self.timing.sentinel));
-        let mut beats =
-            pulse::feel(link, [&self.registration.id, &self.instance], self.timing.pulse, sentinels);
+        let times = [self.timing.pulse, self.timing.ttl];
+        let mut beats = pulse::feel(link, [&self.registration.id, &self.instance], times, sentinels);
         let mut swept = sweeping::begin(link, self.sweeper.clone(), self.shown());
         loop {
             if self.inbox.is_over() {

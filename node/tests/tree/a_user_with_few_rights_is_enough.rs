@@ -13,7 +13,7 @@ const USERS: &str = "user default off\nuser admin on >secret ~* &* +@all\n\
     user node on >hidden %R~children:* %R~parent:* ~node:* ~directory:* ~sweeper:* %R~session:* %R~sessions:* \
     %R~mountpoints:* %R~mountpoint:* \
     &topology:* &sessions:* &__keyspace@* \
-    +get +exists +smembers +sismember +scard +hgetall +hmget +multi +exec +hset +pexpire +del +hdel \
+    +get +exists +smembers +sismember +scard +hgetall +hmget +multi +exec +hset +pexpire +pttl +del +hdel \
     +subscribe +unsubscribe +ping +config|get +config|set";
 
 fn config_of(server: &Server) -> TreeConfig {

@@ -40,4 +40,5 @@ mod the_return_of_redis_is_used_at_once;
 mod the_whole_tree_is_seen;
 mod tls_trusts_the_given_authority;
 mod what_dead_nodes_left_is_swept;
+mod who_is_not_heard_of_is_doubtful;
 mod who_may_not_sweep_says_what_it_lacks;

@@ -41,7 +41,7 @@ fn tone(state: State) -> Tone {
         State::Ok => Tone::Good,
         State::Unattached => Tone::Dim,
         State::Full | State::Draining => Tone::Wait,
-        State::Degraded | State::CutOff | State::Gone | State::Unknown => Tone::Bad,
+        State::Degraded | State::CutOff | State::Doubtful | State::Gone | State::Unknown => Tone::Bad,
     }
 }
 

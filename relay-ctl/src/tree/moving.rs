@@ -39,7 +39,7 @@ fn check<'a>(overview: &'a Overview, id: &str, to: &str) -> Result<Vec<&'a str>,
     }
     match (parent.node_type, parent.state) {
         (Some(NodeType::Egress), _) => return Err(format!("{to} is an egress, which has no children")),
-        (_, State::Gone | State::Unknown) => {
+        (_, State::Doubtful | State::Gone | State::Unknown) => {
             return Err(format!("{to} is not there: {}", parent.why.first().map_or("", |why| why)));
         }
         (_, State::Draining) => return Err(format!("{to} takes nobody any more: it is being drained")),

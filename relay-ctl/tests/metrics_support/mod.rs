@@ -12,20 +12,11 @@ use relay_ctl::userspace::UserspaceError;
 
 /// A relay in userspace mode with one child, on ports that were free.
 pub async fn relay() -> Relay {
-    relay_with(1).await
-}
-
-/// The same with so many.
-pub async fn relay_with(children: usize) -> Relay {
-    let children: Vec<String> = (1..=children)
-        .map(|number| format!("egress-{number}=127.0.{}.{}:9:19", number / 250, number % 250 + 1))
-        .collect();
     // Below the ephemeral ports; another start for each process.
     let mut audio = 30_000 + (std::process::id() % 500) as u16 * 4;
     loop {
         let listen = format!("127.0.0.1:{audio}:{}", audio + 2);
-        let mut flags = vec!["--mode", "userspace", "--listen", &listen];
-        flags.extend(children.iter().flat_map(|child| ["--child", child]));
+        let flags = ["--mode", "userspace", "--listen", &listen, "--child", "egress-1=127.0.0.1:9:19"];
         let config = Config::load("lo", Flags::read(&flags).unwrap(), |_| None).unwrap();
         match Relay::start(config).await {
             Err(StartError::Userspace(UserspaceError::InUse(_))) => audio -= 4,

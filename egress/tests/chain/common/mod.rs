@@ -144,18 +144,19 @@ impl<'lab> World<'lab> {
         self.redis.cli(&["SET", "parent:egress-1", "relay-1"]).unwrap();
     }
 
-    /// What happens to a session from now on, as its viewers are told: name and data.
+    /// What happens to a session from now on, as its viewers are told: name and data. How many watch is told by the clock, and left out.
     pub fn events(&self, id: &str) -> impl Iterator<Item = (String, Value)> + use<> {
         let stream = self.lab.in_namespace("eg", || TcpStream::connect((Ipv4Addr::LOCALHOST, 7073)));
         let mut stream = stream.unwrap().unwrap();
         stream.set_read_timeout(Some(LONG)).unwrap();
         write!(stream, "GET /events?id={id} HTTP/1.1\r\nHost: egress\r\n\r\n").unwrap();
         let mut lines = BufReader::new(stream).lines().map_while(Result::ok);
-        std::iter::from_fn(move || {
+        let all = std::iter::from_fn(move || {
             let name = lines.by_ref().find_map(|line| Some(line.strip_prefix("event: ")?.to_owned()))?;
             let data = lines.by_ref().find_map(|line| Some(line.strip_prefix("data: ")?.to_owned()))?;
             Some((name, serde_json::from_str(&data).unwrap()))
-        })
+        });
+        all.filter(|(name, _)| name != "viewers")
     }
 
     /// Waits until something is so.

@@ -20,8 +20,13 @@ use crate::wish::{Endpoint, Resource};
 const LOOK: Duration = Duration::from_millis(200);
 /// How long another server may take until it plays.
 const PLAYS_WITHIN: Duration = Duration::from_secs(5);
-/// So long nothing comes, not even sound, before a server is taken for gone.
-const SILENCE: Duration = Duration::from_millis(300);
+/// So long nothing comes, not even sound, before a server is asked whether it is still there; and before one that does not take
+/// connections any more is taken for gone.
+const SILENCE: [Duration; 2] = [Duration::from_millis(300), Duration::from_millis(200)];
+/// How long a server may take for an answer that costs it nothing.
+const ANSWERS_WITHIN: Duration = Duration::from_secs(1);
+/// A server that has answered is not asked again for so long, and each time twice as long, up to the second.
+const TRUST: [Duration; 2] = [Duration::from_secs(1), Duration::from_secs(8)];
 /// Two pictures are no further apart.
 const A_PICTURE: Duration = Duration::from_millis(150);
 /// How often it is looked whether the new one plays.
@@ -92,14 +97,13 @@ impl Crowd<'_> {
     pub(super) fn follow(&self, number: usize) {
         let mut elsewhere = (Vec::new(), Duration::ZERO);
         let mut ear: Option<Ear> = None;
+        let mut trust = Trust::default();
         while !self.over.load(SeqCst) {
             let Some((resource, seen)) = self.seat_of(number) else { return };
             let Some(open) = &mut ear else {
                 ear = Ear::at(&resource).ok();
-                match &ear {
-                    Some(_) => {}
-                    None if is_silent(&seen) => self.flee(number, &elsewhere),
-                    None => thread::sleep(LOOK),
+                if ear.is_none() && falls_silent(&seen) {
+                    self.flee(number, &elsewhere);
                 }
                 continue;
             };
@@ -112,11 +116,16 @@ impl Crowd<'_> {
                     (ear, elsewhere) = (None, (Vec::new(), Duration::ZERO));
                 }
                 Some(News::Reconnect(_)) => {}
-                Some(News::Broken) => {
+                Some(News::Broken) => ear = None,
+                None if !is_silent(&seen, SILENCE[0]) => trust = Trust::default(),
+                None if trust.holds() => {}
+                None if resource.is_kept(ANSWERS_WITHIN) => trust.grow(),
+                None => {
                     ear = None;
-                    thread::sleep(SILENCE);
+                    if is_silent(&seen, SILENCE[0]) {
+                        self.flee(number, &elsewhere);
+                    }
                 }
-                None => {}
             }
         }
     }
@@ -125,6 +134,10 @@ impl Crowd<'_> {
     fn flee(&self, number: usize, (urls, spread): &(Vec<String>, Duration)) {
         // Golden ratio: evenly over the time, whoever they are.
         thread::sleep(spread.mul_f64((number as f64 * 0.618_034).fract()));
+        let Some((_, seen)) = self.seat_of(number) else { return };
+        if !is_silent(&seen, SILENCE[1]) {
+            return;
+        }
         let _ = urls.iter().any(|url| self.go(number, url, "gone")) || {
             thread::sleep(Duration::from_secs(1));
             false
@@ -200,11 +213,47 @@ impl Crowd<'_> {
     }
 }
 
-/// Nothing comes any more.
-fn is_silent(seen: &Shared) -> bool {
+/// A server that answers while nothing comes of it.
+#[derive(Default)]
+struct Trust {
+    until: Option<Instant>,
+    times: u32,
+}
+
+impl Trust {
+    fn holds(&self) -> bool {
+        self.until.is_some_and(|until| Instant::now() < until)
+    }
+
+    fn grow(&mut self) {
+        let [first, longest] = TRUST;
+        self.until = Some(Instant::now() + (first * 2_u32.pow(self.times.min(5))).min(longest));
+        self.times += 1;
+    }
+}
+
+/// When the last packet came, if one ever did.
+fn last(seen: &Shared) -> Option<u64> {
     let seen = locked(seen);
-    let last = seen.video.last().max(seen.audio.last());
-    last.is_some_and(|last| socket::now().saturating_sub(last) > SILENCE.as_nanos() as u64)
+    seen.video.last().max(seen.audio.last())
+}
+
+/// Nothing has come for so long.
+fn is_silent(seen: &Shared, silence: Duration) -> bool {
+    last(seen).is_some_and(|last| socket::now().saturating_sub(last) > silence.as_nanos() as u64)
+}
+
+/// Whether what has come by now is all that there is of a server that takes no connections; waits until that is clear.
+fn falls_silent(seen: &Shared) -> bool {
+    let began = Instant::now();
+    let before = last(seen);
+    while !is_silent(seen, SILENCE[1]) {
+        if last(seen) != before && began.elapsed() > SILENCE[1] || began.elapsed() > PLAYS_WITHIN {
+            return false;
+        }
+        thread::sleep(GLANCE);
+    }
+    true
 }
 
 #[cfg(test)]

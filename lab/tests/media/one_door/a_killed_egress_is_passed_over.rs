@@ -35,6 +35,15 @@ fn a_killed_egress_is_passed_over() {
     assert_eq!(studio.redis.cli(&["EXISTS", "node:egress-1"]).unwrap(), "1", "Redis does not know yet");
     assert_eq!(watching(&studio.egresses[1].node), 4);
     are_unharmed(&others);
+    let state = || {
+        let tree = studio.injection.send("GET", "/tree", "").unwrap().body;
+        let tree: serde_json::Value = serde_json::from_str(&tree).unwrap_or_default();
+        let nodes = tree["nodes"].as_array().cloned().unwrap_or_default();
+        nodes.into_iter().find(|node| node["id"] == "egress-1").map(|node| node["state"].clone())
+    };
+    until("the tree doubts it", &studio, || state() == Some("doubtful".into()));
+    println!("the tree doubts that it lives after {:?}", killed.elapsed());
+    assert_eq!(studio.redis.cli(&["EXISTS", "node:egress-1"]).unwrap(), "1", "it is still registered");
 
     studio.egresses[0].node.restart().unwrap();
     studio.wait_active(0, "show").unwrap();

@@ -19,7 +19,7 @@ fn entry(node_type: NodeType, parent: Option<&str>) -> Entry {
 fn nodes(entries: &[(&str, Entry)]) -> Arc<Nodes> {
     let entries: BTreeMap<String, Entry> =
         entries.iter().map(|(id, entry)| ((*id).to_owned(), entry.clone())).collect();
-    Arc::new(Nodes { alive: entries.keys().cloned().collect(), entries })
+    Arc::new(Nodes { alive: entries.keys().cloned().collect(), entries, ..Nodes::default() })
 }
 
 fn names(names: &[&str]) -> BTreeSet<String> {
@@ -288,7 +288,7 @@ fn run(seed: u64, is_undone: bool) {
         // The sibling goes that was to take them.
         if random.below(60) == 0 && !pulled {
             pulled = true;
-            world.dead.insert("t".to_owned());
+            world.dead.insert("s".to_owned());
         }
         let mut sight = world.sight();
         if step < undone_at {

@@ -1,4 +1,5 @@
 use std::collections::BTreeSet;
+use std::time::Duration;
 
 use super::*;
 use crate::directory::{Entry, Particulars};
@@ -45,6 +46,7 @@ fn registration(kind: NodeType) -> RegistrationFacts {
         status,
         host: Some("10.0.0.1".to_owned()),
         port: Some(7071),
+        unheard: None,
     }
 }
 
@@ -71,6 +73,12 @@ fn flow(packets: u64, lost: u64) -> Option<Flow> {
     Some(Flow { ms: 10_000, packets, bytes: packets * 1000, lost })
 }
 
+/// Nobody has heard of e1 for so many seconds.
+fn unheard(facts: &mut Facts, seconds: u64) {
+    let registration = &mut facts.nodes.get_mut("e1").unwrap().registration;
+    registration.as_mut().unwrap().unheard = Some(Duration::from_secs(seconds));
+}
+
 #[test]
 fn each_node_is_drawn_behind_its_parent() {
     let overview = make(&facts(TREE));
@@ -84,7 +92,9 @@ fn each_node_is_drawn_behind_its_parent() {
 #[test]
 fn what_is_wrong_with_a_node_is_said_and_why() {
     type Change = fn(&mut Facts);
-    let table: [(Change, &str, State, bool, &str); 10] = [
+    let table: [(Change, &str, State, bool, &str); 12] = [
+        (|f| unheard(f, 7), "e1", State::Doubtful, false, "for 7 s"),
+        (|f| unheard(f, 5), "e1", State::Ok, true, ""),
         (|f| f.nodes.get_mut("e1").unwrap().registration = None, "e1", State::Gone, false, "expired"),
         (
             |f| {
@@ -152,7 +162,8 @@ fn what_is_wrong_with_a_node_is_said_and_why() {
         let node = of(&overview, id);
         assert_eq!((node.state, overview.healthy), (state, healthy), "{why}: {overview:#?}");
         let said = if healthy { &overview.notes } else { &overview.problems };
-        assert!(said.iter().any(|said| said.starts_with(id) && said.contains(why)), "{why}: {said:?}");
+        let is_said = said.iter().any(|said| said.starts_with(id) && said.contains(why));
+        assert!(is_said != why.is_empty(), "{why}: {said:?}");
     }
 }
 
@@ -321,4 +332,19 @@ fn any_graph_can_be_drawn() {
             assert_eq!(above.map(|above| above.depth + 1), Some(node.depth), "{overview:#?}");
         }
     }
+}
+
+#[test]
+fn numbers_that_nothing_can_count_to_are_shown_all_the_same() {
+    let mut facts = facts(TREE);
+    for id in ["i", "r1", "e1"] {
+        with(&mut facts, id, |entry| {
+            entry.flow = Some(Flow { ms: 0, packets: u64::MAX, bytes: u64::MAX, lost: u64::MAX });
+            (entry.viewers, entry.max_viewers) = (u32::MAX, u32::MAX);
+        });
+    }
+    let overview = make(&facts);
+    assert_eq!(overview.viewers, 3 * u64::from(u32::MAX));
+    assert!(overview.edges.iter().all(|edge| edge.loss.is_none_or(|loss| (0.0..=1.0).contains(&loss))));
+    assert!(serde_json::to_string(&overview).is_ok_and(|text| !text.contains("null")));
 }

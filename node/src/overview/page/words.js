@@ -3,7 +3,7 @@
 // A state's words, and its colour.
 const STATES = {
   ok: ["ok", "good"], unattached: ["unattached", "idle"], full: ["full", "wait"], draining: ["draining", "wait"],
-  degraded: ["degraded", "bad"], cutOff: ["cut off", "bad"], gone: ["gone", "bad"], unknown: ["unknown", "bad"],
+  degraded: ["degraded", "bad"], cutOff: ["cut off", "bad"], doubtful: ["doubtful", "bad"], gone: ["gone", "bad"], unknown: ["unknown", "bad"],
 };
 // A state of a version that is newer than this page is shown as it is.
 function stateOf(node) { return STATES[node.state] ?? [node.state, "wait"]; }

@@ -247,7 +247,7 @@ fn what_a_handshake_costs() {
         spent[0] += processor() - began;
         viewer.tick().unwrap();
         while !(server.is_up() && viewer.is_up()) {
-            for who in 0..2 {
+            for who in [0, 1] {
                 let (from, to) =
                     if who == 0 { (&mut viewer, &mut server) } else { (&mut server, &mut viewer) };
                 let datagrams = from.output();

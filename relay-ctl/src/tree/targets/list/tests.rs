@@ -11,6 +11,7 @@ fn registered(node_type: NodeType, host: &str, port: u16) -> NodeFacts {
         status: "active".to_owned(),
         host: Some(host.to_owned()),
         port: Some(port),
+        unheard: None,
     };
     NodeFacts { registration: Some(registration), ..NodeFacts::default() }
 }
