@@ -60,6 +60,7 @@ async fn serve(config: Config) -> Result<(), Failure> {
         tokio::spawn(egress.clone().keep_mountpoints()),
         tokio::spawn(egress.clone().keep_watch()),
         tokio::spawn(egress.clone().keep_sources()),
+        tokio::spawn(egress.clone().keep_parent()),
         tokio::spawn(egress.clone().keep_place()),
         tokio::spawn(egress.clone().keep_moving()),
     ];

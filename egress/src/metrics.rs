@@ -12,9 +12,9 @@ use crate::joins::Outcome;
 use crate::quality::Sums;
 use crate::view::Sample;
 
-/// Media that goes nowhere, as `dropped` in `/status` names it; and what is none.
+/// Media that goes nowhere, as `dropped` in `/status` names it; and what is none, or has come already.
 const DROPPED: [&str; 2] = ["unknown_ssrc", "stranger"];
-const IGNORED: [&str; 3] = ["short", "not_rtp", "rtcp"];
+const IGNORED: [&str; 4] = ["duplicate", "short", "not_rtp", "rtcp"];
 
 /// The text of a scrape.
 pub fn text(sample: &Sample) -> Result<String> {

@@ -7,7 +7,7 @@
 //! ```text
 //! (address, port)  -LISTENERS->  kind            is it ours, and which of the port pairs; what a CPU has found stays in
 //!                                                LISTENER_CACHE until LISTENER_CHANGES says that it may be wrong
-//! source address   -SOURCES---->  1              longest prefix: is media taken from there? asked when a stream begins or moves
+//! source address   -SOURCES---->  ONE or TWIN    longest prefix: is media taken from there? asked when a stream begins or moves
 //! (port, SSRC)     -ROUTES----->  set            absent: set 0, the set of all children
 //! set, IP version  -SETS------->  instance       the one word that a change of children flips
 //! instance         -FANOUT----->  devmap         xdp: what the kernel broadcasts through
@@ -24,7 +24,7 @@ use crate::parse::ETHERNET;
 use crate::reason::Reason;
 
 /// Version of everything in this module.
-pub const VERSION: u32 = 3;
+pub const VERSION: u32 = 4;
 
 /// Most children of one relay.
 pub const MAX_CHILDREN: u32 = 256;
@@ -47,6 +47,10 @@ pub const MAX_GROUPS: u32 = 16_384;
 pub const MAX_PEERS: u32 = 2 * MAX_CHILDREN + 2;
 /// Most prefixes that media is taken from.
 pub const MAX_SOURCES: u32 = 256;
+/// Value of `SOURCES`: media is taken from there.
+pub const ONE: u32 = 1;
+/// The same, and from others that send the same: two parents. Each packet is taken once, whichever way it comes first.
+pub const TWIN: u32 = 2;
 /// Addresses times ports that a relay listens on.
 pub const MAX_LISTENERS: u32 = 1024;
 /// Slots for egress interfaces, with a cursor and counters for each CPU; two egress interfaces whose indexes agree modulo this cannot both be used by xdp.
@@ -531,7 +535,7 @@ pub const LATER_MAPS: &[&str] = &[];
 
 const _: () = {
     // DROPS has a slot for each.
-    assert!(Reason::ALL.len() == 34);
+    assert!(Reason::ALL.len() == 35);
     assert!(size_of::<ListenerKey>() == 20);
     assert!(size_of::<Listener>() == 16);
     assert!(size_of::<StreamKey>() == 8);
@@ -546,7 +550,7 @@ const _: () = {
     assert!(size_of::<ChildStats>() == 32);
     assert!(size_of::<Broadcasts>() == 16);
     assert!(size_of::<Pending>() == 96);
-    assert!(size_of::<crate::stream::Stream>() == 168);
+    assert!(size_of::<crate::stream::Stream>() == 408);
 };
 
 #[cfg(feature = "user")]

@@ -116,4 +116,6 @@ reasons! {
     MixedSegments = "mixed-segments", Dropped;
     /// The queue of the CPU that the stream belongs to is full (`--cpus`).
     CpuBusy = "cpu-busy", Dropped;
+    /// The packet has come already, by the other of two ways: from a former parent and from the new one.
+    Duplicate = "duplicate", Dropped;
 }

@@ -2,17 +2,22 @@
 //! tells a late packet from a duplicate.
 //!
 //! One stream comes in on one 4-tuple, so one receive queue, so one CPU at a time, and where streams are spread over CPUs
-//! each has one: its entry has one writer and needs neither a lock nor a copy per CPU.
+//! each has one: its entry has one writer and needs neither a lock nor a copy per CPU. Between two parents, whose
+//! packets may come by two queues, there are two writers for a moment: a packet that both have in hand at once may be taken twice.
 //!
 //! A stream has one source (RFC 3550 section 8.2). A packet of the same SSRC from elsewhere means that the sender has
 //! moved, or that there is a loop or a second sender: [`Stream::elsewhere`] tells which. Where media is no longer taken from the
-//! source, it is another's at once, who is sent the same by a longer or a shorter way: each packet counts once.
+//! source, it is another's at once, who is sent the same by a longer or a shorter way. Between two parents a stream comes by two
+//! ways. In both cases each packet is taken once, whichever way it comes first: [`Stream::take_once`].
 
 use crate::packet::word64;
 use crate::rtp::{MAX_DROPOUT, MAX_MISORDER};
 
-/// Packets behind the highest that the window still remembers one by one.
-const WINDOW: u16 = 128;
+/// Words of the window, a ring: each is for 32 numbers in a row, says in its upper half which, and in its lower half what of them has
+/// come. So that going on costs one write, however far and however long the window is.
+const WORDS: usize = 32;
+/// So many numbers behind the highest the window remembers: 99 ms of 10,000 packets/s, and much more of what people watch.
+pub const REACH: u16 = 32 * (WORDS as u16 - 1);
 
 /// The source of a stream has ended when nothing has come from it for so long, if what comes from elsewhere does not go
 /// on where it was, ns. What goes round in a loop is back within milliseconds.
@@ -29,19 +34,35 @@ const REMEMBERED: u64 = 5_000_000_000;
 /// [`Stream::flags`]: the source is a child's address.
 pub const FROM_CHILD: u8 = 1;
 
+/// What a stream's source is to where a packet from elsewhere comes from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Standing {
+    /// The same: the packet is not from elsewhere.
+    Own,
+    /// Nothing: each of the two may be the sender.
+    Apart,
+    /// Both are parents, who send the same: the former one and the new one.
+    Twin,
+    /// Media is not taken from there any more.
+    Gone,
+}
+
 /// What a packet from elsewhere means.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Elsewhere {
     /// The sender has another address or port now: the packet is one of the stream's.
     Moved,
-    /// A late packet from where the stream came from before, or comes from next: one of the stream's, which stays where it is.
-    Late,
+    /// One of the stream's, which stays where it is: late from where it came from before, or first by the other of two ways.
+    Taken,
+    /// It has come, by the other of two ways.
+    Repeated,
     /// The stream's own source is live: a loop, or two senders with one SSRC. Nothing of it belongs to the stream. Or it has come
-    /// already, by the way of the source before.
+    /// already, from where the sender was before.
     Collision,
 }
 
-/// Statistics of one stream, the value of the `STREAMS` map. What most packets touch comes first: 128 bytes.
+/// Statistics of one stream, the value of the `STREAMS` map. What each packet touches comes first, 64 bytes, and one word of
+/// the window.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(C)]
 pub struct Stream {
@@ -49,28 +70,12 @@ pub struct Stream {
     pub packets: u64,
     /// RTP bytes, header included.
     pub bytes: u64,
-    /// RTCP packets of the same SSRC on the same port pair.
-    pub rtcp_packets: u64,
-    /// First packet, CLOCK_MONOTONIC ns.
-    pub first_seen: u64,
     /// Last packet, CLOCK_MONOTONIC ns.
     pub last_seen: u64,
-    /// Packets expected before the last restart of the sequence.
-    pub expected_before: u64,
-    /// Late packets: a higher sequence number had been seen.
-    pub reordered: u64,
-    /// Packets seen before.
-    pub duplicates: u64,
-    /// The last 128 sequence numbers, bit 0 of the first word is `highest`.
-    pub window: [u64; 2],
-    /// First extended sequence number since the last restart.
-    pub base: u32,
     /// Highest extended sequence number: cycles, then the 16 bits of the packet.
     pub highest: u32,
     /// Where a restarted sequence would go on; above 16 bits when none is suspected.
     pub suspect: u32,
-    /// How often the sequence restarted.
-    pub restarts: u32,
     /// RTP timestamp of the last packet.
     pub timestamp: u32,
     /// Interarrival jitter in sixteenths of a timestamp unit.
@@ -81,24 +86,40 @@ pub struct Stream {
     pub source_port: u16,
     /// [`FROM_CHILD`], or 0.
     pub flags: u8,
-    /// Explicit padding.
-    pub reserved: u8,
+    /// 1: it comes by two ways, or did some seconds ago, and what has come is not taken again.
+    pub once: u8,
     /// What `LISTENER_CHANGES` was when the source was last found to be one that media is taken from.
     pub changes: u32,
-    /// Another source of the same SSRC: the one before, or a rival.
+    /// RTCP packets of the same SSRC on the same port pair.
+    pub rtcp_packets: u64,
+    /// First packet, CLOCK_MONOTONIC ns.
+    pub first_seen: u64,
+    /// Packets expected before the last restart of the sequence.
+    pub expected_before: u64,
+    /// Late packets: a higher sequence number had been seen.
+    pub reordered: u64,
+    /// Packets seen before, and taken all the same.
+    pub duplicates: u64,
+    /// Another source of the same SSRC: the one before, the other of two ways, or a rival.
     pub other: [u8; 16],
     /// When that was last one, CLOCK_MONOTONIC ns.
     pub other_seen: u64,
     /// Packets of rivals, none of which belongs to the stream.
     pub collisions: u64,
+    /// First extended sequence number since the last restart.
+    pub base: u32,
+    /// How often the sequence restarted.
+    pub restarts: u32,
+    /// How often the source changed.
+    pub moves: u32,
     /// Port of `other`; 0: there is none.
     pub other_port: u16,
     /// 1: `other` is a rival, and `source` was here first.
     pub rival: u8,
-    /// Packets of a rival in a row, since the last of the source.
+    /// Packets of `other` in a row, since the last of the source: of a rival, or of those that came first by the other way.
     pub run: u8,
-    /// How often the source changed.
-    pub moves: u32,
+    /// Which of the last sequence numbers have come, see [`REACH`].
+    pub window: [u64; WORDS],
 }
 
 /// One RTP packet as the statistics see it.
@@ -127,34 +148,49 @@ impl Stream {
     /// A stream at its first packet.
     #[inline(always)]
     pub fn begin(first: Arrival, source: [u8; 16], source_port: u16) -> Stream {
+        let mut stream = Stream::before(first, source, source_port);
+        stream.note(stream.highest);
+        stream
+    }
+
+    /// The same in place: a kernel program's stack has no room for one.
+    #[inline(always)]
+    pub fn begin_at(place: &mut Stream, first: Arrival, source: [u8; 16], source_port: u16) {
+        *place = Stream::before(first, source, source_port);
+        place.note(place.highest);
+    }
+
+    /// That the first packet has come is still to be noted.
+    #[inline(always)]
+    fn before(first: Arrival, source: [u8; 16], source_port: u16) -> Stream {
         Stream {
             packets: 1,
             bytes: first.bytes as u64,
-            rtcp_packets: 0,
-            first_seen: first.now,
             last_seen: first.now,
-            expected_before: 0,
-            reordered: 0,
-            duplicates: 0,
-            window: [1, 0],
-            base: first.sequence as u32,
             highest: first.sequence as u32,
             suspect: NO_SUSPECT,
-            restarts: 0,
             timestamp: first.timestamp,
             jitter: 0,
             source,
             source_port,
             flags: 0,
-            reserved: 0,
+            once: 0,
             changes: 0,
+            rtcp_packets: 0,
+            first_seen: first.now,
+            expected_before: 0,
+            reordered: 0,
+            duplicates: 0,
             other: [0; 16],
             other_seen: 0,
             collisions: 0,
+            base: first.sequence as u32,
+            restarts: 0,
+            moves: 0,
             other_port: 0,
             rival: 0,
             run: 0,
-            moves: 0,
+            window: [0; WORDS],
         }
     }
 
@@ -162,7 +198,7 @@ impl Stream {
     #[inline(always)]
     pub fn begin_with_rtcp(now: u64, source: [u8; 16], source_port: u16) -> Stream {
         let nothing = Arrival { sequence: 0, timestamp: 0, bytes: 0, now, rate: 0 };
-        Stream { packets: 0, rtcp_packets: 1, ..Stream::begin(nothing, source, source_port) }
+        Stream { packets: 0, rtcp_packets: 1, ..Stream::before(nothing, source, source_port) }
     }
 
     /// True when this is where the stream comes from.
@@ -177,14 +213,14 @@ impl Stream {
         same_address(&self.source, source)
     }
 
-    /// Takes a packet into account that does not come from the stream's source, if it belongs to the stream. If it does,
-    /// the stream comes from there from now on.
+    /// Takes a packet into account that does not come from the stream's source, if it belongs to the stream. If it does, and
+    /// not as a late one or by the other of two ways, the stream comes from there from now on.
     ///
     /// The packets of a sender that has moved go on where the former ones ended, or come when those have ended. Those that
     /// go round in a loop have been here before. Whoever was here first stays: when the former source is heard again soon
-    /// after with more than a late packet, it was no move. `is_free`: media is not taken from the stream's source any more.
+    /// after with more than a late packet, it was no move.
     #[inline(always)]
-    pub fn elsewhere(&mut self, source: &[u8; 16], port: u16, packet: Arrival, is_free: bool) -> Elsewhere {
+    pub fn elsewhere(&mut self, source: &[u8; 16], port: u16, packet: Arrival) -> Elsewhere {
         if self.packets == 0 {
             // Only RTCP so far, which says nothing of where RTP comes from.
             self.come_from(source, port);
@@ -194,19 +230,20 @@ impl Stream {
         let ahead = packet.sequence.wrapping_sub(self.highest as u16);
         let behind = ahead.wrapping_neg();
         let goes_on = ahead != 0 && ahead < MAX_DROPOUT;
-        let quiet = packet.now.wrapping_sub(self.last_seen);
-        let remembered = self.other_port != 0 && packet.now.wrapping_sub(self.other_seen) < REMEMBERED;
+        // Whoever forwards in batches, or on several CPUs, may take a packet that came earlier after one that came later.
+        let quiet = packet.now.saturating_sub(self.last_seen);
+        let remembered = self.other_port != 0 && packet.now.saturating_sub(self.other_seen) < REMEMBERED;
         let known = remembered && self.other_port == port && same_address(&self.other, source);
         let (former, rival) = (known && self.rival == 0, known && self.rival != 0);
-        if (former || is_free) && !goes_on && behind <= MAX_MISORDER {
-            if self.has(behind) {
+        if former && !goes_on && behind <= MAX_MISORDER {
+            if self.has(self.extended(ahead)) {
                 self.collisions += 1;
                 return Elsewhere::Collision;
             }
             self.update(packet);
-            return Elsewhere::Late;
+            return Elsewhere::Taken;
         }
-        let moved = if former || is_free {
+        let moved = if former {
             true
         } else if rival {
             if self.last_seen > self.other_seen {
@@ -241,17 +278,105 @@ impl Stream {
         Elsewhere::Moved
     }
 
+    /// Takes one more packet into account of a stream that comes by two ways, or did some seconds ago, if it has not come: from its
+    /// own source, or from another that sends the same. Its own stays that for as long as it keeps up, unless it is gone: requests
+    /// for keyframes go there.
     #[inline(always)]
-    fn come_from(&mut self, source: &[u8; 16], port: u16) {
+    pub fn take_once(
+        &mut self,
+        source: &[u8; 16],
+        port: u16,
+        packet: Arrival,
+        standing: Standing,
+    ) -> Elsewhere {
+        let is_own = matches!(standing, Standing::Own);
+        let is_over = is_own && packet.now.saturating_sub(self.other_seen) > REMEMBERED;
+        if self.packets == 0 || is_over {
+            self.once = 0;
+            self.come_from(source, port);
+            self.update(packet);
+            return Elsewhere::Moved;
+        }
+        if is_own || self.rival != 0 {
+            self.run = 0;
+        }
+        let is_taken = self.take_new(packet);
+        if !is_own {
+            self.once = 1;
+            let leads = is_taken && self.highest as u16 == packet.sequence;
+            self.run = self.run.saturating_add(leads as u8);
+            if leads && (matches!(standing, Standing::Gone) || self.run >= OUTPACED.0) {
+                let (before, port_before) = (self.source, self.source_port);
+                self.note_other(before, port_before, 0, packet.now);
+                self.come_from(source, port);
+                self.run = 0;
+                self.moves += 1;
+                return Elsewhere::Moved;
+            }
+            self.note_other(*source, port, 0, packet.now);
+        }
+        if is_taken { Elsewhere::Taken } else { Elsewhere::Repeated }
+    }
+
+    /// Takes one more packet into account, unless it has come or is too old to tell. When nothing new has come for a while, it is
+    /// neither: the numbers have begun again.
+    #[inline(always)]
+    fn take_new(&mut self, packet: Arrival) -> bool {
+        let ahead = packet.sequence.wrapping_sub(self.highest as u16);
+        let behind = ahead.wrapping_neg();
+        let goes_on = ahead != 0 && ahead < MAX_DROPOUT;
+        if (goes_on || behind <= REACH) && self.claim(self.extended(ahead)) {
+            if goes_on { self.advance(&packet, ahead) } else { self.late(behind) }
+        } else {
+            // The longer of two ways is not longer than that.
+            let patience = if behind <= REACH { REMEMBERED } else { SILENT_WITH_RIVAL };
+            let begins_again = packet.now.saturating_sub(self.last_seen) > patience;
+            if begins_again {
+                self.begin_again(packet);
+            }
+            return begins_again;
+        }
+        self.came(&packet);
+        true
+    }
+
+    /// The stream's source is this from now on, whatever it was.
+    #[inline(always)]
+    pub fn come_from(&mut self, source: &[u8; 16], port: u16) {
         self.source = *source;
         self.source_port = port;
     }
 
-    /// True when the packet so much behind the highest has come.
+    /// The extended sequence number of a packet that is so far ahead of the highest, modulo 2^16: or behind.
     #[inline(always)]
-    fn has(&self, behind: u16) -> bool {
-        let word = if behind < 64 { self.window[0] } else { self.window[1] };
-        word >> (behind & 63) & 1 != 0
+    fn extended(&self, ahead: u16) -> u32 {
+        self.highest.wrapping_add(ahead as i16 as u32)
+    }
+
+    /// True when the packet has come: one of the last [`REACH`].
+    #[inline(always)]
+    fn has(&self, extended: u32) -> bool {
+        let word = self.window[word_of(extended)];
+        (word >> 32) as u32 == extended >> 5 && word >> (extended & 31) & 1 != 0
+    }
+
+    /// The packet has come, not more than [`REACH`] behind the highest.
+    #[inline(always)]
+    fn note(&mut self, extended: u32) {
+        let word = &mut self.window[word_of(extended)];
+        if (*word >> 32) as u32 != extended >> 5 {
+            // It was for numbers of a round before.
+            *word = ((extended >> 5) as u64) << 32;
+        }
+        *word |= 1 << (extended & 31);
+    }
+
+    /// Notes that the packet has come; false if that was so.
+    #[inline(always)]
+    fn claim(&mut self, extended: u32) -> bool {
+        let is_new = !self.has(extended);
+        self.note(extended);
+        is_new
     }
 
     #[inline(always)]
@@ -269,6 +394,8 @@ impl Stream {
             self.base = packet.sequence as u32;
             self.highest = packet.sequence as u32;
             self.first_seen = packet.now;
+            self.window = [0; WORDS];
+            self.note(self.highest);
         } else {
             self.restart(packet.sequence);
         }
@@ -286,19 +413,20 @@ impl Stream {
             self.begin_again(packet);
             return;
         }
-        self.packets += 1;
-        self.bytes += packet.bytes as u64;
         let ahead = packet.sequence.wrapping_sub(self.highest as u16);
         let behind = ahead.wrapping_neg();
         if ahead == 0 {
             self.duplicates += 1;
         } else if ahead < MAX_DROPOUT {
-            self.slide(ahead);
-            self.highest = self.highest.wrapping_add(ahead as u32);
-            self.suspect = NO_SUSPECT;
-            self.advance_jitter(&packet);
+            self.advance(&packet, ahead);
+            self.note(self.highest);
         } else if behind <= MAX_MISORDER {
-            self.late(behind);
+            if self.has(self.extended(ahead)) {
+                self.duplicates += 1;
+            } else {
+                self.note(self.extended(ahead));
+                self.late(behind);
+            }
         } else if packet.sequence as u32 == self.suspect {
             self.restart(packet.sequence);
         } else {
@@ -307,8 +435,23 @@ impl Stream {
             self.suspect = packet.sequence.wrapping_add(1) as u32;
             self.expected_before += 1;
         }
+        self.came(&packet);
+    }
+
+    #[inline(always)]
+    fn came(&mut self, packet: &Arrival) {
+        self.packets += 1;
+        self.bytes += packet.bytes as u64;
         self.timestamp = packet.timestamp;
         self.last_seen = packet.now;
+    }
+
+    /// The sequence goes on, so far. That the packet has come is still to be noted.
+    #[inline(always)]
+    fn advance(&mut self, packet: &Arrival, by: u16) {
+        self.highest = self.highest.wrapping_add(by as u32);
+        self.suspect = NO_SUSPECT;
+        self.advance_jitter(packet);
     }
 
     /// Packets that should have come since the first one.
@@ -324,38 +467,23 @@ impl Stream {
         self.expected().saturating_sub(self.packets - self.duplicates)
     }
 
+    /// None of the last [`REACH`] packets is missing.
+    pub fn is_whole(&self) -> bool {
+        let since = self.highest.wrapping_sub(self.base).min(u32::from(REACH));
+        (0..=since).all(|behind| self.has(self.highest.wrapping_sub(behind)))
+    }
+
     /// Interarrival jitter in timestamp units.
     pub fn jitter_units(&self) -> u32 {
         self.jitter >> 4
     }
 
     #[inline(always)]
-    fn slide(&mut self, by: u16) {
-        let [low, high] = self.window;
-        self.window = if by >= WINDOW {
-            [1, 0]
-        } else if by >= 64 {
-            [1, low << (by & 63)]
-        } else {
-            // `by` is at least 1 here, so the right shift is by 1..=63.
-            [(low << by) | 1, (high << by) | (low >> (64 - by))]
-        };
-    }
-
-    #[inline(always)]
     fn late(&mut self, behind: u16) {
-        let bit = 1u64 << (behind & 63);
-        let word = if behind < 64 { &mut self.window[0] } else { &mut self.window[1] };
-        if *word & bit != 0 {
-            self.duplicates += 1;
-        } else if self.highest.wrapping_sub(self.base) < behind as u32 {
+        self.reordered += 1;
+        if self.highest.wrapping_sub(self.base) < behind as u32 {
             // Older than the first packet seen: it was never expected, so it may not reduce the loss.
-            *word |= bit;
-            self.reordered += 1;
             self.expected_before += 1;
-        } else {
-            *word |= bit;
-            self.reordered += 1;
         }
     }
 
@@ -364,7 +492,8 @@ impl Stream {
         self.expected_before += (self.highest.wrapping_sub(self.base) as u64) + 1;
         self.base = sequence as u32;
         self.highest = sequence as u32;
-        self.window = [1, 0];
+        self.window = [0; WORDS];
+        self.note(self.highest);
         self.suspect = NO_SUSPECT;
         self.restarts += 1;
         self.jitter = 0;
@@ -387,6 +516,12 @@ impl Stream {
             self.jitter = self.jitter.wrapping_add(magnitude).wrapping_sub((self.jitter + 8) >> 4);
         }
     }
+}
+
+/// Where in the window an extended sequence number is.
+#[inline(always)]
+fn word_of(extended: u32) -> usize {
+    (extended >> 5) as usize % WORDS
 }
 
 #[inline(always)]

@@ -8,12 +8,12 @@ use aya_ebpf::bindings::BPF_NOEXIST;
 use aya_ebpf::btf_maps::lpm_trie::Key;
 use aya_ebpf::helpers::bpf_ktime_get_ns;
 use relay_common::layout::{
-    ALL_CHILDREN, HEARD, Heard, Listener, ListenerKey, SetWord, StreamKey, clock_rate, half,
+    ALL_CHILDREN, HEARD, Heard, Listener, ListenerKey, SetWord, StreamKey, TWIN, clock_rate, half,
 };
 use relay_common::packet::{Packet, same_mac, word64};
 use relay_common::parse::{self, Datagram, Family, Payload};
 use relay_common::reason::Reason;
-use relay_common::stream::{Arrival, Elsewhere, FROM_CHILD, Stream, units_per_ns};
+use relay_common::stream::{Arrival, Elsewhere, FROM_CHILD, Standing, Stream, units_per_ns};
 
 use crate::capture;
 use crate::count;
@@ -55,9 +55,21 @@ pub struct Media {
     flags: u8,
     /// Somebody captures this stream: 1.
     captured: u8,
+    /// Its source is one of two parents: 1.
+    twin: u8,
+    /// What the stream's source is to its own: [`OWN`] and so on.
+    standing: u8,
+    /// Of several packets in one buffer some had not come before: 1.
+    fresh: u8,
     /// Explicit padding.
-    reserved: [u8; 2],
+    reserved: [u8; 7],
 }
+
+/// [`Media::standing`], see `relay_common::stream::Standing`. In the map, so that the verifier walks what follows once.
+const OWN: u8 = 0;
+const APART: u8 = 1;
+const TWINS: u8 = 2;
+const GONE: u8 = 3;
 
 const RTP: u8 = 0;
 const RTCP: u8 = 1;
@@ -86,6 +98,12 @@ impl Media {
     #[inline(always)]
     pub fn is_captured(&self) -> bool {
         self.captured != 0
+    }
+
+    /// Of several packets in one buffer, none is new.
+    #[inline(always)]
+    pub fn is_stale(&self) -> bool {
+        self.fresh == 0
     }
 
     /// How the stream's statistics see it.
@@ -126,6 +144,8 @@ pub enum Station {
 /// What functions of their own give: [`FINE`] or a [`Reason`], for the kernel allows them one number.
 type Outcome = u32;
 const FINE: Outcome = u32::MAX;
+/// The same, and the stream comes from there now.
+const MOVED: Outcome = u32::MAX - 1;
 
 #[inline(always)]
 fn outcome(result: Result<(), Reason>) -> Outcome {
@@ -141,13 +161,16 @@ fn result(outcome: Outcome) -> Result<(), Reason> {
 }
 
 /// Decides whether the packet is media for this relay, keeps the books of its stream, and finds its fan-out set. Of a
-/// datagram that is several packets, only the first `segment` bytes are one. Whether anybody gets it is left to the caller.
+/// datagram that is several packets, only the first `segment` bytes are one. Whether anybody gets it is left to the caller, and
+/// whether a datagram that is several has anything new ([`Media::is_stale`]).
 #[inline(always)]
 pub fn classify(packet: Packet<'_>, station: Station, segment: u16) -> Result<&'static mut Media, Reason> {
     let media = look(packet, station, segment)?;
     // SAFETY: the helper takes no arguments and only reads the clock.
     media.now = unsafe { bpf_ktime_get_ns() };
-    keep_books(media)?;
+    media.fresh = 0;
+    let is_several = media.datagram.payload_length() > segment;
+    keep_books_of_one(media, is_several)?;
     media.set = set(media.routed != 0, &media.key);
     media.word = SETS.get(half(media.set, media.datagram.family == Family::V6)).copied().unwrap_or_default();
     media.captured = capture::wanted(&media.key, media.now) as u8;
@@ -222,7 +245,21 @@ pub fn nobody(word: SetWord, packets: u32) -> Reason {
 pub fn take_next(media: &mut Media, payload: Payload, bytes: u16) -> Result<(), Reason> {
     media.take(payload);
     media.bytes = bytes;
-    keep_books(media)
+    keep_books_of_one(media, true)
+}
+
+/// [`keep_books`] of a packet that may be together with others in one buffer (`is_several`): that it has come already is no reason
+/// yet not to forward these.
+#[inline(always)]
+fn keep_books_of_one(media: &mut Media, is_several: bool) -> Result<(), Reason> {
+    match keep_books(media) {
+        Err(Reason::Duplicate) if is_several => Ok(()),
+        Ok(()) => {
+            media.fresh = 1;
+            Ok(())
+        }
+        refused => refused,
+    }
 }
 
 /// Takes the packet into its stream's statistics, if it may belong there.
@@ -235,6 +272,7 @@ pub fn keep_books(media: &mut Media) -> Result<(), Reason> {
         // SAFETY: the entry has one writer, see `relay_common::stream`.
         let stream = unsafe { &mut *stream };
         if stream.changes == media.changes
+            && stream.once == 0
             && stream.is_from(&media.datagram.source, media.datagram.source_port)
         {
             media.flags = stream.flags;
@@ -252,6 +290,35 @@ fn update(stream: &mut Stream, media: &Media) -> Outcome {
     FINE
 }
 
+/// Of a stream that comes by two ways.
+#[inline(never)]
+fn take_once(stream: &mut Stream, media: &Media) -> Outcome {
+    let standing = match media.standing {
+        OWN => Standing::Own,
+        GONE => Standing::Gone,
+        _ => Standing::Twin,
+    };
+    let Datagram { source, source_port, .. } = &media.datagram;
+    became(stream.take_once(source, *source_port, media.arrival(), standing))
+}
+
+#[inline(never)]
+fn elsewhere(stream: &mut Stream, media: &Media) -> Outcome {
+    let Datagram { source, source_port, .. } = &media.datagram;
+    became(stream.elsewhere(source, *source_port, media.arrival()))
+}
+
+/// [`MOVED`], [`FINE`], or a [`Reason`].
+#[inline(always)]
+fn became(became: Elsewhere) -> Outcome {
+    match became {
+        Elsewhere::Moved => MOVED,
+        Elsewhere::Taken => FINE,
+        Elsewhere::Repeated => Reason::Duplicate as u32,
+        Elsewhere::Collision => Reason::SsrcCollision as u32,
+    }
+}
+
 /// A packet that begins a stream, or that comes from elsewhere, or the first after a change of what may come from where.
 #[inline(never)]
 fn admit(media: &mut Media) -> Outcome {
@@ -259,32 +326,39 @@ fn admit(media: &mut Media) -> Outcome {
 }
 
 #[inline(always)]
-fn admitted(media: &Media) -> Result<(), Reason> {
-    let datagram = &media.datagram;
+fn admitted(media: &mut Media) -> Result<(), Reason> {
+    let datagram = media.datagram;
     let Some(stream) = STREAMS.get_ptr_mut(&media.key) else {
         let Some(new) = NEW_STREAM.get_ptr_mut(0) else { return Ok(()) };
         // SAFETY: this CPU's own; nothing else uses it before the insertion has copied it.
         unsafe {
-            new.write(Stream::begin(media.arrival(), datagram.source, datagram.source_port));
+            Stream::begin_at(&mut *new, media.arrival(), datagram.source, datagram.source_port);
             insert(media, new, media.changes);
         }
         return Ok(());
     };
     // SAFETY: the entry has one writer, see `relay_common::stream`.
     let stream = unsafe { &mut *stream };
-    if stream.is_from(&datagram.source, datagram.source_port) {
+    let is_own = stream.is_from(&datagram.source, datagram.source_port);
+    media.standing = match SOURCES.get(&Key::new(128, stream.source)) {
+        _ if is_own => OWN,
+        None => GONE,
+        Some(kind) if *kind == TWIN && media.twin != 0 => TWINS,
+        Some(_) => APART,
+    };
+    let outcome = if media.standing == APART {
+        elsewhere(stream, media)
+    } else if is_own && stream.once == 0 {
         update(stream, media);
+        MOVED
     } else {
-        let is_free = SOURCES.get(&Key::new(128, stream.source)).is_none();
-        match stream.elsewhere(&datagram.source, datagram.source_port, media.arrival(), is_free) {
-            Elsewhere::Moved => {}
-            Elsewhere::Late => return Ok(()),
-            Elsewhere::Collision => return Err(Reason::SsrcCollision),
-        }
+        take_once(stream, media)
+    };
+    if outcome == MOVED || is_own {
+        stream.flags = media.flags;
+        stream.changes = media.changes;
     }
-    stream.flags = media.flags;
-    stream.changes = media.changes;
-    Ok(())
+    if outcome == MOVED { Ok(()) } else { result(outcome) }
 }
 
 /// Nobody else can have the packet's source address. `own`: the same as a key.
@@ -301,9 +375,8 @@ fn source(media: &mut Media) -> Result<(), Reason> {
     if is_impossible(media, &own) {
         return Err(Reason::MartianSource);
     }
-    if SOURCES.get(&Key::new(128, address)).is_none() {
-        return Err(Reason::Stranger);
-    }
+    let Some(kind) = SOURCES.get(&Key::new(128, address)) else { return Err(Reason::Stranger) };
+    media.twin = (*kind == TWIN) as u8;
     media.flags = if PEERS.get_ptr(&own).is_some() { FROM_CHILD } else { 0 };
     Ok(())
 }

@@ -68,6 +68,9 @@ fn forward(ctx: &TcContext) -> Result<i32, Reason> {
     if packets > 1 && segments::rest(ctx, media, segment, packets) != 0 {
         return Err(Reason::MixedSegments);
     }
+    if packets > 1 && media.is_stale() {
+        return Err(Reason::Duplicate);
+    }
     if media.word.instance() == 0 {
         return Err(nobody(media.word, packets));
     }

@@ -28,6 +28,8 @@ pub struct Counters {
     pub unknown: AtomicU64,
     /// RTP packets that had a route and came from elsewhere than media is taken from.
     pub strangers: AtomicU64,
+    /// RTP packets that had come already, from another parent.
+    pub repeated: AtomicU64,
     /// Packets under 12 bytes.
     pub short: AtomicU64,
     /// Packets that are no RTP.
@@ -58,14 +60,18 @@ impl Counters {
 
     /// RTP and RTCP that came from where media is taken from, whatever became of it.
     pub fn taken(&self) -> u64 {
-        self.packets.load(Ordering::Relaxed) + self.beside.load(Ordering::Relaxed)
+        [&self.packets, &self.beside, &self.repeated]
+            .map(|counter| counter.load(Ordering::Relaxed))
+            .iter()
+            .sum()
     }
 
     /// What was dropped, by reason.
-    pub fn dropped(&self) -> [(&'static str, u64); 5] {
+    pub fn dropped(&self) -> [(&'static str, u64); 6] {
         [
             ("unknown_ssrc", &self.unknown),
             ("stranger", &self.strangers),
+            ("duplicate", &self.repeated),
             ("short", &self.short),
             ("not_rtp", &self.not_rtp),
             ("rtcp", &self.rtcp),
@@ -119,7 +125,7 @@ impl Gate {
             self.counters.unknown.fetch_add(1, Ordering::Relaxed);
             let (awaited, now) = (self.routes.awaits(header.ssrc), self.input.now());
             let is_taken = match awaited {
-                true => self.senders.admits(header.ssrc, || source(buffer), now),
+                true => self.senders.admits(header.ssrc, || source(buffer), now).is_some(),
                 false => self.senders.covers(|| source(buffer)),
             };
             if is_taken {
@@ -131,14 +137,17 @@ impl Gate {
             return false;
         };
         let now = self.input.now();
-        if !self.senders.admits(header.ssrc, || source(buffer), now) {
+        let Some(admitted) = self.senders.admits(header.ssrc, || source(buffer), now) else {
             self.counters.strangers.fetch_add(1, Ordering::Relaxed);
+            return false;
+        };
+        self.counters.came(now);
+        if !route.took(header, &packet, now, admitted, || source(buffer), self.tell.as_ref()) {
+            self.counters.repeated.fetch_add(1, Ordering::Relaxed);
             return false;
         }
         self.counters.packets.fetch_add(1, Ordering::Relaxed);
         self.counters.bytes.fetch_add(packet.len() as u64, Ordering::Relaxed);
-        self.counters.came(now);
-        route.took(header, &packet, now, || source(buffer), self.tell.as_ref());
         match &route.outlet {
             Outlet::Port(_) => true,
             Outlet::Inlet(inlet) => {

@@ -10,7 +10,10 @@ use node::media::continuity::Continuity;
 use node::media::gaps::Gaps;
 use node::media::rtp::Header;
 use node::media::{Codec, Ssrc, picture};
+use node::prefix::mapped;
+use relay_common::stream::{Arrival, Elsewhere, Standing, Stream, units_per_ns};
 
+use super::senders::Admitted;
 use crate::rtp;
 use crate::server::Outlet;
 
@@ -40,6 +43,8 @@ pub struct Route {
 struct Memory {
     continuity: Continuity,
     gaps: Gaps,
+    /// What has come, so that between two parents each packet is taken once; its times are ns since the epoch.
+    stream: Option<Stream>,
     source: Option<SocketAddr>,
     looked: Option<Duration>,
 }
@@ -48,7 +53,7 @@ impl Route {
     /// To a mountpoint.
     pub fn new(ssrc: Ssrc, outlet: Outlet, codec: Codec) -> Route {
         let continuity = Continuity::new(codec.kind().clock_rate());
-        let memory = Memory { continuity, gaps: Gaps::default(), source: None, looked: None };
+        let memory = Memory { continuity, gaps: Gaps::default(), stream: None, source: None, looked: None };
         Route {
             ssrc,
             outlet,
@@ -105,15 +110,33 @@ impl Route {
         self.memory.lock().unwrap_or_else(PoisonError::into_inner).source
     }
 
-    /// A packet came. When the stream begins anew, whoever takes it by a port is told first.
+    /// What has come of it, for who looks after a change of parents.
+    pub fn stream(&self) -> Option<Stream> {
+        self.memory.lock().unwrap_or_else(PoisonError::into_inner).stream
+    }
+
+    /// A packet came. When the stream begins anew, whoever takes it by a port is told first. False: it has come already, from another
+    /// parent.
     pub(super) fn took(
         &self,
         header: Header,
         packet: &[u8],
         now: Duration,
+        admitted: Admitted,
         source: impl FnOnce() -> Option<SocketAddr>,
         tell: Option<&UdpSocket>,
-    ) {
+    ) -> bool {
+        let mut memory = self.memory.lock().unwrap_or_else(PoisonError::into_inner);
+        let arrival = Arrival {
+            sequence: header.sequence,
+            timestamp: header.timestamp,
+            bytes: packet.len().min(usize::from(u16::MAX)) as u16,
+            now: now.as_nanos() as u64,
+            rate: units_per_ns(self.codec.kind().clock_rate()),
+        };
+        if !memory.takes(arrival, admitted) {
+            return false;
+        }
         self.packets.fetch_add(1, Ordering::Relaxed);
         self.bytes.fetch_add(packet.len() as u64, Ordering::Relaxed);
         self.last.store(now.as_millis() as u64 + 1, Ordering::Relaxed);
@@ -123,7 +146,6 @@ impl Route {
             tracing::trace!("SSRC {}: a keyframe comes", self.ssrc);
             self.keyframe.store(now.as_micros() as u64 + 1, Ordering::Relaxed);
         }
-        let mut memory = self.memory.lock().unwrap_or_else(PoisonError::into_inner);
         if memory.looked.is_none_or(|looked| looked + LOOK <= now) {
             memory.looked = Some(now);
             memory.source = source().or(memory.source);
@@ -136,6 +158,32 @@ impl Route {
                 let _ = socket.send_to(&rtp::dummy(self.codec, Ssrc(!self.ssrc.0)), target);
             }
         }
+        true
+    }
+}
+
+impl Memory {
+    /// Whether a packet is taken: between two parents, and for some seconds after, if it has not come.
+    fn takes(&mut self, packet: Arrival, Admitted { from, between }: Admitted) -> bool {
+        let own = self.stream.as_ref().map(|stream| (stream.source, stream.source_port));
+        let (address, port) =
+            from.map(|from| (mapped(from.ip()), from.port())).or(own).unwrap_or(([0; 16], 0));
+        let Some(stream) = &mut self.stream else {
+            self.stream = Some(Stream::begin(packet, address, port));
+            return true;
+        };
+        let is_own = stream.is_from(&address, port);
+        if is_own && stream.once == 0 || !is_own && !between {
+            // Whoever media is taken from may send it.
+            stream.come_from(&address, port);
+            if stream.once == 0 {
+                stream.update(packet);
+                return true;
+            }
+        }
+        let standing = if stream.is_from(&address, port) { Standing::Own } else { Standing::Twin };
+        let became = stream.take_once(&address, port, packet, standing);
+        matches!(became, Elsewhere::Moved | Elsewhere::Taken)
     }
 }
 
@@ -179,5 +227,48 @@ impl Routes {
 
     pub(super) fn remove(&self, ssrc: Ssrc) -> Option<Arc<Route>> {
         self.open.write().unwrap_or_else(PoisonError::into_inner).remove(&ssrc)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Of these (parent, number): which are taken. From the first that comes while there are two parents on.
+    fn taken(packets: &[(u8, u16)], between: impl Fn(usize) -> bool) -> Vec<u16> {
+        let codec = Codec::Opus;
+        let mut memory = Memory {
+            continuity: Continuity::new(codec.kind().clock_rate()),
+            gaps: Gaps::default(),
+            stream: None,
+            source: None,
+            looked: None,
+        };
+        let take = |(at, (parent, sequence)): (usize, &(u8, u16))| {
+            let now = 1_000_000 * at as u64;
+            let packet =
+                Arrival { sequence: *sequence, timestamp: 0, bytes: 100, now, rate: units_per_ns(48_000) };
+            let from = Some(SocketAddr::from(([10, 0, 0, *parent], 5002)));
+            memory.takes(packet, Admitted { from, between: between(at) }).then_some(*sequence)
+        };
+        packets.iter().enumerate().filter_map(take).collect()
+    }
+
+    #[test]
+    fn between_two_parents_each_packet_is_taken_once() {
+        let packets =
+            [(1, 1), (1, 2), (2, 2), (2, 3), (1, 3), (2, 4), (2, 5), (1, 4), (1, 5), (1, 6), (2, 6), (2, 7)];
+        assert_eq!(taken(&packets, |_| true), [1, 2, 3, 4, 5, 6, 7]);
+        // The former one has gone, and what is left of its way comes by that of the new one.
+        assert_eq!(
+            taken(&[(1, 1), (1, 2), (2, 1), (1, 3), (2, 2), (2, 3), (2, 4)], |at| at < 4),
+            [1, 2, 3, 4]
+        );
+    }
+
+    #[test]
+    fn otherwise_all_that_comes_is_taken_from_wherever_media_may_come() {
+        let packets = [(1, 1), (2, 1), (2, 2), (2, 2), (1, 40_000), (1, 40_001)];
+        assert_eq!(taken(&packets, |_| false), [1, 1, 2, 2, 40_000, 40_001]);
     }
 }

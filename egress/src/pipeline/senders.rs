@@ -14,8 +14,24 @@ const RECENT: Duration = Duration::from_secs(60);
 /// Where media is taken from, and who was turned away last.
 #[derive(Debug)]
 pub struct Senders {
-    sources: RwLock<BTreeSet<Prefix>>,
+    sources: RwLock<Sources>,
     stranger: Mutex<Option<Stranger>>,
+}
+
+#[derive(Debug, PartialEq, Eq)]
+struct Sources {
+    all: BTreeSet<Prefix>,
+    /// Two parents are among them, who send the same.
+    between: bool,
+}
+
+/// A packet is taken.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Admitted {
+    /// Who sent it; not asked for while it makes no difference.
+    pub from: Option<SocketAddr>,
+    /// The same may come from another parent.
+    pub between: bool,
 }
 
 /// Somebody who sends media of a session and is not who it is taken from.
@@ -31,11 +47,12 @@ pub struct Stranger {
 impl Senders {
     /// Takes media from these.
     pub fn new(sources: BTreeSet<Prefix>) -> Senders {
-        Senders { sources: RwLock::new(sources), stranger: Mutex::default() }
+        Senders { sources: RwLock::new(Sources { all: sources, between: false }), stranger: Mutex::default() }
     }
 
-    /// Takes media from these from now on. False: from the same as before.
-    pub fn set(&self, wanted: BTreeSet<Prefix>) -> bool {
+    /// Takes media from these from now on; `between`: two parents are among them, who send the same. False: as before.
+    pub fn set(&self, all: BTreeSet<Prefix>, between: bool) -> bool {
+        let wanted = Sources { all, between };
         let mut sources = self.sources.write().unwrap_or_else(PoisonError::into_inner);
         let changed = *sources != wanted;
         if changed {
@@ -47,36 +64,36 @@ impl Senders {
 
     /// As people write them.
     pub fn shown(&self) -> Vec<String> {
-        self.sources().iter().map(ToString::to_string).collect()
+        self.sources().all.iter().map(ToString::to_string).collect()
     }
 
-    /// Whether a packet of a session's stream is taken. `source`: who sent it; not asked for while it makes no difference.
+    /// Whether a packet of a session's stream is taken. `source`: who sent it.
     pub(super) fn admits(
         &self,
         ssrc: Ssrc,
         source: impl FnOnce() -> Option<SocketAddr>,
         now: Duration,
-    ) -> bool {
+    ) -> Option<Admitted> {
         let sources = self.sources();
-        if sources.contains(&Prefix::ANY) {
-            return true;
+        if sources.all.contains(&Prefix::ANY) {
+            return Some(Admitted { from: None, between: false });
         }
-        let Some(source) = source() else { return false };
+        let source = source()?;
         let address = mapped(source.ip());
-        let admitted = sources.iter().any(|prefix| prefix.covers(&address));
-        if !admitted {
-            *self.stranger() = Some(Stranger { address: source.ip(), ssrc, at: now });
+        if sources.all.iter().any(|prefix| prefix.covers(&address)) {
+            return Some(Admitted { from: Some(source), between: sources.between });
         }
-        admitted
+        *self.stranger() = Some(Stranger { address: source.ip(), ssrc, at: now });
+        None
     }
 
     /// Whether packets from there are taken. Who they are from is remembered of none.
     pub(super) fn covers(&self, source: impl FnOnce() -> Option<SocketAddr>) -> bool {
         let sources = self.sources();
-        if sources.contains(&Prefix::ANY) {
+        if sources.all.contains(&Prefix::ANY) {
             return true;
         }
-        source().is_some_and(|source| sources.iter().any(|prefix| prefix.covers(&mapped(source.ip()))))
+        source().is_some_and(|source| sources.all.iter().any(|prefix| prefix.covers(&mapped(source.ip()))))
     }
 
     /// Who was turned away within the last minute.
@@ -84,7 +101,7 @@ impl Senders {
         self.stranger().filter(|stranger| now < stranger.at + RECENT)
     }
 
-    fn sources(&self) -> std::sync::RwLockReadGuard<'_, BTreeSet<Prefix>> {
+    fn sources(&self) -> std::sync::RwLockReadGuard<'_, Sources> {
         self.sources.read().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -98,15 +115,15 @@ mod tests {
     use super::*;
 
     fn admits(senders: &Senders, from: &str, now: u64) -> bool {
-        senders.admits(Ssrc(7), || Some(from.parse().unwrap()), Duration::from_secs(now))
+        senders.admits(Ssrc(7), || Some(from.parse().unwrap()), Duration::from_secs(now)).is_some()
     }
 
     #[test]
     fn only_those_whom_media_is_taken_from_are_let_in() {
         let senders = Senders::new(BTreeSet::from([Prefix::ANY]));
-        assert!(senders.admits(Ssrc(7), || panic!("not asked"), Duration::ZERO));
+        assert!(senders.admits(Ssrc(7), || panic!("not asked"), Duration::ZERO).is_some());
         let parent = ["10.0.0.5", "fd00::5"].map(|text| Prefix::parse(text).unwrap());
-        assert!(senders.set(parent.into()) && !senders.set(parent.into()));
+        assert!(senders.set(parent.into(), false) && !senders.set(parent.into(), false));
         for (from, wanted) in [
             ("10.0.0.5:5004", true),
             ("[::ffff:10.0.0.5]:9", true),
@@ -116,7 +133,7 @@ mod tests {
         ] {
             assert_eq!(admits(&senders, from, 0), wanted, "{from}");
         }
-        assert!(!senders.admits(Ssrc(7), || None, Duration::ZERO), "nobody knows whose it is");
+        assert!(senders.admits(Ssrc(7), || None, Duration::ZERO).is_none(), "nobody knows whose it is");
         let covers = |from: &str| senders.covers(|| from.parse().ok());
         assert!(covers("10.0.0.5:9") && !covers("10.0.0.6:9"));
     }
@@ -129,7 +146,7 @@ mod tests {
         assert_eq!(away(1), None);
         assert!(!admits(&senders, "10.9.0.1:5004", 2));
         assert_eq!((away(3).unwrap().address, away(62)), ("10.9.0.1".parse().unwrap(), None));
-        assert!(senders.set(BTreeSet::from([Prefix::parse("10.9.0.0/16").unwrap()])));
+        assert!(senders.set(BTreeSet::from([Prefix::parse("10.9.0.0/16").unwrap()]), false));
         assert_eq!(away(3), None);
     }
 }

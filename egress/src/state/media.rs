@@ -9,6 +9,7 @@ use node::media::{Codec, Kind, PerKind, Ssrc};
 use node::metrics::Kept;
 use node::prefix::Prefix;
 use node::udp::Overflow;
+use relay_common::stream::Stream;
 
 use super::locked;
 
@@ -163,6 +164,13 @@ impl Media {
     pub fn lost(&self) -> u64 {
         let routes = Kind::BOTH.into_iter().flat_map(|kind| self.lane(kind).routes().all());
         routes.map(|route| route.lost()).sum()
+    }
+
+    /// What has come of the streams that have a route, and the time by the same clock, ns.
+    pub fn streams(&self) -> (Vec<Stream>, u64) {
+        let routes = Kind::BOTH.into_iter().flat_map(|kind| self.lane(kind).routes().all());
+        let streams = routes.filter_map(|route| route.stream()).collect();
+        (streams, self.epoch.elapsed().as_nanos() as u64)
     }
 
     /// Packets that were dropped on an input, by reason.

@@ -229,6 +229,7 @@ impl Egress {
         warnings.extend(self.webhooks.problem());
         warnings.extend(self.misgivings());
         warnings.extend(self.sources.warning());
+        warnings.extend(self.sources.overlap());
         warnings.extend(self.media.warnings());
         warnings.extend(self.drain.warning());
         let (connected, connecting, served) = self.audience.count();

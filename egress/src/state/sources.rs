@@ -6,9 +6,9 @@ use std::time::Duration;
 
 use node::prefix::Prefix;
 use node::resolve;
-use node::sources::Known;
+use node::sources::{HEARD_EVERY, Known};
 use node::topology::Upstream;
-use tokio::sync::Notify;
+use tokio::sync::{Notify, watch};
 
 use super::{Egress, locked};
 
@@ -21,15 +21,18 @@ pub(super) struct Sources {
     warning: Mutex<Option<String>>,
     /// There is a name to look up.
     named: Notify,
+    /// There is a new parent, and media is taken from the former one, too.
+    between: watch::Sender<bool>,
 }
 
 impl Sources {
     /// Before Redis has said anything. Gives besides where media is taken from until then.
     pub fn new(configured: &BTreeSet<Prefix>) -> (Sources, BTreeSet<Prefix>) {
         let sources = Sources {
-            known: Mutex::new(Known::new(configured)),
+            known: Mutex::new(Known::new(configured).overlapping()),
             warning: Mutex::default(),
             named: Notify::new(),
+            between: watch::Sender::new(false),
         };
         let first = match configured.is_empty() {
             true => BTreeSet::from([Prefix::ANY]),
@@ -41,6 +44,16 @@ impl Sources {
     /// What people should know of it.
     pub fn warning(&self) -> Option<String> {
         locked(&self.warning).clone()
+    }
+
+    /// There are two parents for a moment; if it lasts, the new one does not send.
+    pub fn overlap(&self) -> Option<String> {
+        locked(&self.known).overlap()
+    }
+
+    /// There is a new parent, and media is taken from the former one, too.
+    pub fn is_between(&self) -> bool {
+        *self.between.borrow()
     }
 }
 
@@ -56,6 +69,21 @@ impl Egress {
         self.read_parent();
         self.admit();
         self.sources.named.notify_one();
+    }
+
+    /// While media is taken from a former parent as well, looks whether it is needed; for ever.
+    pub async fn keep_parent(self: Arc<Self>) {
+        let mut between = self.sources.between.subscribe();
+        while between.wait_for(|between| *between).await.is_ok() {
+            tokio::time::sleep(HEARD_EVERY).await;
+            let (streams, now) = self.media.streams();
+            let mut known = locked(&self.sources.known);
+            if known.is_superseded(&streams, now) {
+                known.settle();
+                drop(known);
+                self.admit();
+            }
+        }
     }
 
     /// What has come from the parent is its own. Gives who that is, and how much.
@@ -88,14 +116,23 @@ impl Egress {
 
     /// Takes media from where it is to come from, as far as that is known.
     fn admit(&self) {
-        let Some((sources, warning)) = locked(&self.sources.known).decide() else { return };
+        let known = locked(&self.sources.known);
+        let between = known.is_between();
+        let Some((sources, warning)) = known.decide() else { return };
+        // In the order of what is known.
+        if self.media.senders.set(sources, between) {
+            tracing::info!("media is taken from {}", self.media.senders.shown().join(", "));
+        }
+        drop(known);
+        if self.sources.between.send_if_modified(|known| std::mem::replace(known, between) != between)
+            && let Some(tree) = self.tree.get()
+        {
+            tree.register_again();
+        }
         let mut said = locked(&self.sources.warning);
         if let Some(why) = warning.as_ref().filter(|why| said.as_ref() != Some(why)) {
             tracing::warn!("{why}");
         }
         *said = warning;
-        if self.media.senders.set(sources) {
-            tracing::info!("media is taken from {}", self.media.senders.shown().join(", "));
-        }
     }
 }

@@ -54,7 +54,16 @@ impl Follows for Egress {
             self.capacity.viewers().map(|count| count.try_into().unwrap_or(u32::MAX));
         let whep_path = Some(&self.config.whep_path).filter(|path| *path != WHEP).cloned();
         let (draining, cut_off) = (self.drain.is_on(), self.standing().borrow().cut().is_some());
-        Particulars { draining, cut_off, viewers, max_viewers, whep_path, ..Particulars::default() }
+        let between_parents = self.sources.is_between();
+        Particulars {
+            draining,
+            cut_off,
+            between_parents,
+            viewers,
+            max_viewers,
+            whep_path,
+            ..Particulars::default()
+        }
     }
 
     async fn received(&self) -> Option<Received> {

@@ -17,6 +17,7 @@ mod a_join_is_told_in_one_line;
 mod a_mountpoint_that_is_back_is_not_swept;
 mod a_mountpoint_that_janus_makes_late_is_no_obstacle;
 mod a_native_node_needs_no_janus;
+mod a_new_parent_takes_over_without_loss;
 mod a_player_is_offered_what_can_be_served;
 mod a_republished_stream_is_announced;
 mod a_restart_is_watched_through;

@@ -1,11 +1,14 @@
 //! A socket buffer that is several packets, as senders on virtual networks make them, is forwarded by tc as it is and counted
 //! as its packets. Sent as frames to an attached program.
 
+use std::collections::BTreeSet;
+
 use crate::support::frames::{Checksum, Datagram, rtcp, rtp};
 use crate::support::wire::{Tap, send_segments};
 use crate::support::{Child, Ip, Kernel, VIDEO, key, media, with_kernel};
 use relay_common::layout::ChildStats;
 use relay_common::reason::Reason;
+use relay_ctl::address::Prefix;
 use relay_ctl::kernel::Mode;
 
 const SEGMENT: usize = 200;
@@ -108,6 +111,35 @@ fn packets_for_different_children_are_not_sent_to_either() {
         // They did come.
         assert_eq!(stream(kernel, 1), [3, 3 * SEGMENT as u64, 0, 0, 0]);
         assert_eq!(stream(kernel, 7), [3, 3 * SEGMENT as u64, 0, 0, 0]);
+    });
+}
+
+/// Between two parents: what is new must not be lost for what has come, with which it is in one buffer.
+#[test]
+fn a_buffer_that_has_come_by_the_other_way_is_dropped_unless_some_of_it_is_new() {
+    with_kernel("stale", Mode::Tc, |kernel| {
+        let children = children(Ip::V4);
+        kernel.children(&children, &[]);
+        kernel.plane.attach().unwrap();
+        let source = media(Ip::V4, Vec::new()).source.ip();
+        let mut tap = Tap::open(kernel.lab, 1);
+        let both = BTreeSet::from([Prefix::ANY]);
+        kernel.plane.take_from(&both, &both).unwrap();
+        let mut send = |port: u16, numbers: std::ops::Range<u16>, goes: bool| {
+            let packets: Vec<_> = numbers.map(|sequence| rtp(1, sequence, SEGMENT)).collect();
+            let packet = Datagram { source: (source, port).into(), ..together(Ip::V4, &packets) };
+            send_segments(kernel.lab, &packet, SEGMENT as u16);
+            let copies = if goes { copies_of(&packet, &children, 1) } else { Vec::new() };
+            assert_eq!(tap.take(copies.len()), copies, "{packets:?}");
+            assert_eq!(tap.rest(), Vec::<Vec<u8>>::new());
+        };
+        send(4000, 0..4, true);
+        send(4002, 0..4, false);
+        send(4002, 2..6, true);
+        send(4000, 2..6, false);
+        send(4000, 6..8, true);
+        assert_eq!(kernel.count(Reason::Duplicate), 8);
+        assert_eq!(stream(kernel, 1), [8, 8 * SEGMENT as u64, 0, 0, 0]);
     });
 }
 

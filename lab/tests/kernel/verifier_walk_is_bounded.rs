@@ -10,7 +10,8 @@ const LIMITS: [(&str, u32); 9] = [
     (XDP, 150_000),
     (XDP_CPU, 150_000),
     (SPREAD, 150_000),
-    (TC, 150_000),
+    // What comes by two ways is looked at in both places where a packet is: for a buffer's first, and for the others.
+    (TC, 400_000),
     (COPY, 20_000),
     (XMIT, 20_000),
     (BUSY, 5_000),

@@ -42,7 +42,8 @@ fn source(kernel: &Kernel<'_>, ssrc: u32) -> SocketAddr {
 fn media_is_taken_from_the_sources_only() {
     in_both("sources", |kernel| {
         assert_eq!(kernel.run(&from("10.0.1.2:4000", 1, 1)).counted, FORWARDED, "from anywhere at first");
-        kernel.plane.take_from(&BTreeSet::from([prefix("10.0.1.4", 32), prefix("10.9.0.0", 16)])).unwrap();
+        let sources = BTreeSet::from([prefix("10.0.1.4", 32), prefix("10.9.0.0", 16)]);
+        kernel.plane.take_from(&sources, &BTreeSet::new()).unwrap();
         let table = [
             ("10.0.1.2:4000", 1, Some(Reason::Stranger)),
             ("10.0.1.2:4000", 2, Some(Reason::Stranger)),
@@ -55,7 +56,7 @@ fn media_is_taken_from_the_sources_only() {
             assert_eq!(ran.counted, Vec::from_iter(reason.map(|reason| (reason, 1))), "{source}");
             assert_eq!(kernel.stream(VIDEO, ssrc).is_some(), ssrc == 1 || reason.is_none(), "{source}");
         }
-        kernel.plane.take_from(&BTreeSet::from([Prefix::ANY])).unwrap();
+        kernel.plane.take_from(&BTreeSet::from([Prefix::ANY]), &BTreeSet::new()).unwrap();
         assert_eq!(kernel.run(&from("10.0.1.2:4000", 1, 3)).counted, FORWARDED, "from anywhere again");
     });
 }
@@ -85,6 +86,47 @@ fn of_two_live_senders_the_first_is_kept() {
         }
         assert_eq!(source(kernel, 1), "10.0.1.2:4000".parse().unwrap());
         assert_eq!(kernel.stream(VIDEO, 1), Some((20, 0)));
+    });
+}
+
+/// From a former parent and from the new one: whichever way a packet comes first.
+#[test]
+fn of_two_parents_each_packet_is_taken_once() {
+    in_both("twins", |kernel| {
+        let (former, new) = ("10.0.1.2:4000", "10.0.1.3:4000");
+        let both = BTreeSet::from([prefix("10.0.1.2", 32), prefix("10.0.1.3", 32)]);
+        let come = |kernel: &mut Kernel<'_>, source, sequence, is_new: bool| {
+            let wanted = if is_new { vec![] } else { vec![(Reason::Duplicate, 1)] };
+            assert_eq!(kernel.run(&from(source, 1, sequence)).counted, wanted, "{sequence} from {source}");
+        };
+        for sequence in 0..300 {
+            come(kernel, former, sequence, true);
+        }
+        kernel.plane.take_from(&both, &both).unwrap();
+        // The new one is behind, loses some, comes to be ahead, and falls back.
+        for sequence in 290..300 {
+            come(kernel, new, sequence, false);
+        }
+        come(kernel, new, 300, true);
+        come(kernel, new, 305, true);
+        for sequence in 300..310 {
+            come(kernel, former, sequence, ![300, 305].contains(&sequence));
+        }
+        for sequence in (306..310).chain([0]) {
+            come(kernel, new, sequence, false);
+        }
+        for sequence in 310..500 {
+            come(kernel, new, sequence, true);
+            come(kernel, former, sequence - 10, false);
+        }
+        assert_eq!(source(kernel, 1), former.parse().unwrap(), "it keeps up");
+        // The former one is none any more.
+        kernel.plane.take_from(&BTreeSet::from([prefix("10.0.1.3", 32)]), &BTreeSet::new()).unwrap();
+        assert_eq!(kernel.run(&from(former, 1, 500)).counted, [(Reason::Stranger, 1)]);
+        come(kernel, new, 500, true);
+        come(kernel, new, 500, false);
+        assert_eq!(source(kernel, 1), new.parse().unwrap());
+        assert_eq!((kernel.stream(VIDEO, 1), kernel.stream_lost(VIDEO, 1)), (Some((501, 0)), 0));
     });
 }
 

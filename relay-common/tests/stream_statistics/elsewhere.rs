@@ -1,8 +1,8 @@
 //! A stream follows its sender, and knows a loop or a second sender when it meets one (RFC 3550 section 8.2).
 
 use super::{GAP, arrival, received, summary};
-use relay_common::stream::Elsewhere::{Collision, Late, Moved};
-use relay_common::stream::{Elsewhere, Stream};
+use relay_common::stream::Elsewhere::{Collision, Moved, Repeated, Taken};
+use relay_common::stream::{Elsewhere, Standing, Stream};
 
 const HERE: ([u8; 16], u16) = ([1; 16], 4_000);
 const THERE: ([u8; 16], u16) = ([2; 16], 4_000);
@@ -15,45 +15,60 @@ fn stream() -> (Stream, u64) {
 }
 
 /// A packet from some source, as the data planes take it.
-fn from(stream: &mut Stream, (address, port): ([u8; 16], u16), sequence: u16, now: u64) -> Elsewhere {
+fn taken(
+    stream: &mut Stream,
+    (address, port): ([u8; 16], u16),
+    sequence: u16,
+    now: u64,
+    standing: Standing,
+) -> Elsewhere {
     let packet = arrival(sequence, 0, now);
     if stream.is_from(&address, port) {
+        if stream.once != 0 {
+            return stream.take_once(&address, port, packet, Standing::Own);
+        }
         stream.update(packet);
         return Moved;
     }
-    stream.elsewhere(&address, port, packet, false)
+    match standing {
+        Standing::Apart => stream.elsewhere(&address, port, packet),
+        _ => stream.take_once(&address, port, packet, standing),
+    }
 }
 
-/// The same from another place, when media is not taken from the stream's own any more.
-fn instead(stream: &mut Stream, (address, port): ([u8; 16], u16), sequence: u16, now: u64) -> Elsewhere {
-    let packet = arrival(sequence, 0, now);
-    if stream.is_from(&address, port) {
-        stream.update(packet);
-        return Moved;
-    }
-    stream.elsewhere(&address, port, packet, true)
+/// The two sources have nothing to do with each other.
+fn from(stream: &mut Stream, source: ([u8; 16], u16), sequence: u16, now: u64) -> Elsewhere {
+    taken(stream, source, sequence, now, Standing::Apart)
+}
+
+/// Media is not taken from the stream's own source any more.
+fn instead(stream: &mut Stream, source: ([u8; 16], u16), sequence: u16, now: u64) -> Elsewhere {
+    taken(stream, source, sequence, now, Standing::Gone)
 }
 
 /// Another parent sends the same, by a longer or a shorter way: every packet once, whatever came of the former one.
 #[test]
 fn a_source_that_is_none_any_more_is_replaced_and_no_packet_counts_twice() {
-    for behind in 0..60 {
+    for behind in (0..60).chain([127, 128, 129, 150, 199]) {
         let (mut stream, now) = stream_of(200);
         for sequence in 300 - behind..300 {
-            assert_eq!(instead(&mut stream, THERE, sequence, now + MS), Collision, "{sequence} has come");
+            assert_eq!(instead(&mut stream, THERE, sequence, now + MS), Repeated, "{sequence} has come");
         }
         for sequence in 300..320 {
-            assert_eq!(instead(&mut stream, THERE, sequence, now + MS), Moved, "{behind} behind");
+            assert_ne!(instead(&mut stream, THERE, sequence, now + MS), Repeated, "{behind} behind");
         }
+        assert!(stream.is_from(&THERE.0, THERE.1));
         assert_eq!((stream.packets, stream.lost(), stream.restarts), (220, 0, 0));
+        // And what changed places on the new way.
+        assert_eq!(instead(&mut stream, THERE, 298, now + MS), Repeated);
     }
     // What the former one had lost is taken.
     let (mut stream, now) = stream_of(200);
     assert_eq!(from(&mut stream, HERE, 302, now), Moved);
-    assert_eq!(instead(&mut stream, THERE, 299, now), Collision);
-    assert_eq!(instead(&mut stream, THERE, 300, now), Late);
-    assert_eq!(instead(&mut stream, THERE, 301, now), Late);
-    assert_eq!(instead(&mut stream, THERE, 302, now), Collision);
+    assert_eq!(instead(&mut stream, THERE, 299, now), Repeated);
+    assert_eq!(instead(&mut stream, THERE, 300, now), Taken);
+    assert_eq!(instead(&mut stream, THERE, 301, now), Taken);
+    assert_eq!(instead(&mut stream, THERE, 302, now), Repeated);
     assert_eq!(instead(&mut stream, THERE, 303, now), Moved);
     assert_eq!((stream.packets, stream.lost()), (204, 0));
 }
@@ -62,8 +77,11 @@ fn a_source_that_is_none_any_more_is_replaced_and_no_packet_counts_twice() {
 fn who_replaces_a_source_may_begin_anywhere_and_was_no_rival() {
     let (mut stream, now) = stream_of(200);
     assert_eq!(from(&mut stream, THERE, 299, now), Collision);
+    // Too far behind to tell whether it has come, while what is new comes.
+    assert_eq!(instead(&mut stream, THERE, 40_000, now), Repeated);
+    let now = now + 501 * MS;
     assert_eq!(instead(&mut stream, THERE, 40_000, now), Moved);
-    assert_eq!(instead(&mut stream, THERE, 40_001, now), Moved);
+    assert_eq!(instead(&mut stream, THERE, 40_001, now), Taken);
     assert_eq!((stream.restarts, stream.lost()), (1, 0));
 }
 
@@ -155,7 +173,7 @@ fn a_stream_that_began_with_rtcp_takes_its_first_packet_from_another_port() {
 fn a_late_packet_from_where_the_sender_was_is_taken_and_moves_nothing() {
     let (mut stream, last) = stream();
     assert_eq!(from(&mut stream, THERE, 111, last + GAP), Moved);
-    assert_eq!(from(&mut stream, HERE, 110, last + GAP + MS), Late);
+    assert_eq!(from(&mut stream, HERE, 110, last + GAP + MS), Taken);
     assert_eq!(from(&mut stream, HERE, 110, last + GAP + 2 * MS), Collision, "and once only");
     assert_eq!(from(&mut stream, THERE, 112, last + 2 * GAP), Moved);
     assert!(stream.is_from(&THERE.0, THERE.1));
@@ -179,6 +197,15 @@ fn the_other_of_two_ways_takes_over_at_once() {
         from(&mut stream, THERE, sequence, now) == Collision
     });
     assert!(lost.count() <= 2, "30 ms are two packets of 20");
+}
+
+/// In batches, and on several CPUs, a packet may be taken after one that came later.
+#[test]
+fn a_packet_of_a_moment_ago_says_nothing_of_silence() {
+    let (mut stream, last) = stream();
+    assert_eq!(from(&mut stream, THERE, 100, last - 1), Collision);
+    assert_eq!(from(&mut stream, THERE, 30_000, last - MS), Collision);
+    assert_eq!((stream.restarts, stream.moves), (0, 0));
 }
 
 /// Whoever else sends, and however: the packets of the first sender are all taken.

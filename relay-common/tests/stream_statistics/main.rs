@@ -11,6 +11,7 @@ mod reordering;
 mod restart;
 mod stray_packet;
 mod totals;
+mod two_ways;
 mod wrap;
 
 use relay_common::layout::{VIDEO, clock_rate};

@@ -8,7 +8,8 @@ use aya::maps::{Array, ArrayOfMaps, HashMap, Map, MapData, MapError, PerCpuArray
 use aya::programs::ProgramFd;
 use relay_common::layout::{
     Broadcasts, CURSORS, CaptureFilter, Child, ChildInfo, ChildStats, Egress, GroupKey, Listener,
-    ListenerKey, MAX_CHILDREN, PINNED_MAPS, Pending, Relay, SetChildren, SetWord, Span, StreamKey, Total,
+    ListenerKey, MAX_CHILDREN, ONE, PINNED_MAPS, Pending, Relay, SetChildren, SetWord, Span, StreamKey, TWIN,
+    Total,
 };
 use relay_common::stream::Stream;
 
@@ -150,20 +151,35 @@ impl Maps {
 
     /// Where media is taken from.
     pub fn prefixes(&self) -> BTreeSet<Prefix> {
-        let keys = self.sources.keys().flatten();
-        keys.map(|key| Prefix { length: key.prefix_len(), address: key.data() }).collect()
+        self.sources.keys().flatten().map(|key| prefix_of(&key)).collect()
     }
 
-    /// Says where media is taken from. What is new comes first, so that no source that stays is missed.
-    pub fn set_sources(&mut self, wanted: &BTreeSet<Prefix>) -> Result<(), KernelError> {
-        let present = self.prefixes();
-        for new in wanted.difference(&present) {
-            self.sources.insert(&key_of(new), 1, 0).map_err(map("SOURCES"))?;
+    /// Says where media is taken from, and which of these send the same. What is new comes first, so that no source that stays is
+    /// missed; but a twin is one before the other is there, and until that has gone.
+    pub fn set_sources(
+        &mut self,
+        wanted: &BTreeSet<Prefix>,
+        twins: &BTreeSet<Prefix>,
+    ) -> Result<(), KernelError> {
+        let kind = |prefix: &Prefix| if twins.contains(prefix) { TWIN } else { ONE };
+        let present: BTreeMap<Prefix, u32> =
+            self.sources.iter().flatten().map(|(key, kind)| (prefix_of(&key), kind)).collect();
+        let differs = |prefix: &&Prefix| present.get(*prefix).is_some_and(|before| *before != kind(prefix));
+        let (become_twins, end_to_be): (Vec<&Prefix>, Vec<&Prefix>) =
+            wanted.iter().filter(differs).partition(|prefix| kind(prefix) == TWIN);
+        let new: Vec<&Prefix> = wanted.iter().filter(|prefix| !present.contains_key(prefix)).collect();
+        let gone: Vec<&Prefix> = present.keys().filter(|prefix| !wanted.contains(prefix)).collect();
+        for prefix in become_twins.iter().chain(&new) {
+            self.sources.insert(&key_of(prefix), kind(prefix), 0).map_err(map("SOURCES"))?;
         }
-        for gone in present.difference(wanted) {
-            absent_is_fine(self.sources.remove(&key_of(gone))).map_err(map("SOURCES"))?;
+        for prefix in &gone {
+            absent_is_fine(self.sources.remove(&key_of(prefix))).map_err(map("SOURCES"))?;
         }
-        if *wanted != present { self.note_policy() } else { Ok(()) }
+        for prefix in &end_to_be {
+            self.sources.insert(&key_of(prefix), ONE, 0).map_err(map("SOURCES"))?;
+        }
+        let is_same = [become_twins, new, gone, end_to_be].iter().all(Vec::is_empty);
+        if is_same { Ok(()) } else { self.note_policy() }
     }
 
     /// A devmap with exactly the copies' interfaces: the kernel walks every slot of it for every packet.
@@ -283,6 +299,10 @@ impl StockOrder {
 
 fn key_of(prefix: &Prefix) -> Key<[u8; 16]> {
     Key::new(prefix.length, prefix.address)
+}
+
+fn prefix_of(key: &Key<[u8; 16]>) -> Prefix {
+    Prefix { length: key.prefix_len(), address: key.data() }
 }
 
 fn empty_devmap(size: u32) -> Result<DevMap<MapData>, KernelError> {

@@ -6,7 +6,7 @@ use relay_common::layout::{ChildStats, StreamKey, Total};
 use relay_common::stream::Stream;
 
 use super::Member;
-use crate::address::Prefix;
+use super::sources::Sources;
 use crate::fanout::ChildId;
 use crate::kernel::{self, DataPlane, KernelError};
 use crate::mode::Mode;
@@ -108,7 +108,7 @@ impl Plane {
 pub fn userspace_plan(
     children: &BTreeMap<String, Member>,
     routes: &BTreeMap<StreamKey, BTreeSet<ChildId>>,
-    sources: &BTreeSet<Prefix>,
+    sources: &Sources,
 ) -> Plan {
     let reachable: Vec<&Member> = children.values().filter(|member| member.reach.address.is_some()).collect();
     let targets = reachable
@@ -126,6 +126,7 @@ pub fn userspace_plan(
             .iter()
             .map(|(key, subset)| (*key, subset.iter().filter_map(|id| index.get(id).copied()).collect()))
             .collect(),
-        sources: sources.clone(),
+        sources: sources.in_force().clone(),
+        twins: sources.twins().clone(),
     }
 }

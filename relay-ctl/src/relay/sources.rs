@@ -3,11 +3,10 @@
 use std::collections::BTreeSet;
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::time::Duration;
 
 use node::record::MAX_ADDRESSES;
 use node::resolve;
-use node::sources::{Known, MAX_CONFIGURED};
+use node::sources::{HEARD_EVERY, Known, MAX_CONFIGURED};
 use node::topology::Upstream;
 use relay_common::layout::{MAX_SOURCES, StreamKey};
 use relay_common::stream::Stream;
@@ -20,15 +19,12 @@ use crate::clock::monotonic_ns;
 
 /// While it changes, a former parent, that of before and a new one are there together.
 const _: () = assert!(MAX_CONFIGURED + 3 * MAX_ADDRESSES <= MAX_SOURCES as usize);
-/// Between two parents, it is looked so often whether media comes from the new one.
-const HEARD_EVERY: Duration = Duration::from_millis(50);
-/// A stream from which nothing has come for so long is waited for no more, ns.
-const SILENT: u64 = 1_000_000_000;
 
 /// What is known, and what follows from it.
 pub struct Sources {
     known: Known,
     in_force: BTreeSet<Prefix>,
+    twins: BTreeSet<Prefix>,
     warning: Option<String>,
 }
 
@@ -44,7 +40,12 @@ impl Sources {
             // Its parent is most likely ours.
             (true, _) => inherited.union(configured).copied().collect(),
         };
-        Sources { known: Known::new(configured).overlapping(), in_force, warning: None }
+        Sources {
+            known: Known::new(configured).overlapping(),
+            in_force,
+            twins: BTreeSet::new(),
+            warning: None,
+        }
     }
 
     /// Where media is taken from now.
@@ -52,7 +53,12 @@ impl Sources {
         &self.in_force
     }
 
-    /// The same as people write it.
+    /// Those of them that send the same: two parents.
+    pub fn twins(&self) -> &BTreeSet<Prefix> {
+        &self.twins
+    }
+
+    /// Where media is taken from, as people write it.
     pub fn shown(&self) -> Vec<String> {
         self.in_force.iter().map(ToString::to_string).collect()
     }
@@ -64,10 +70,7 @@ impl Sources {
 
     /// There are two parents for a moment; if it lasts, the new one does not send.
     pub fn overlap(&self) -> Option<String> {
-        let parent = self.known.parents_name().filter(|_| self.known.is_between())?;
-        Some(format!(
-            "no media has come yet from the new parent {parent}; until it does, it is taken from the former one"
-        ))
+        self.known.overlap()
     }
 
     /// What people should know of it.
@@ -89,17 +92,15 @@ impl Relay {
         self.names_due.notify_one();
     }
 
-    /// While media comes from a former parent and not from the new one yet, looks whether it does; for ever.
+    /// While media is taken from a former parent as well, looks whether it is needed; for ever.
     pub async fn keep_parent(self: Arc<Self>) {
         let mut applied = self.between.subscribe();
         while applied.wait_for(|between| *between).await.is_ok() {
             sleep(HEARD_EVERY).await;
             let streams = self.streams.read(&self.state).await;
             let mut state = self.state.lock().await;
-            let known = &state.sources.known;
-            let is_parents = |address: &[u8; 16]| known.is_parents(address);
-            let is_formers = |address: &[u8; 16]| known.is_formers(address);
-            if is_heard(&streams, monotonic_ns(), is_parents, is_formers) {
+            let streams: Vec<Stream> = streams.into_iter().map(|(_, stream)| stream).collect();
+            if state.sources.known.is_superseded(&streams, monotonic_ns()) {
                 state.sources.known.settle();
                 self.take_from_now(&mut state);
             }
@@ -143,19 +144,6 @@ impl Relay {
     }
 }
 
-/// No stream goes on that comes from the former parent alone.
-fn is_heard(
-    streams: &[(StreamKey, Stream)],
-    now: u64,
-    is_parents: impl Fn(&[u8; 16]) -> bool,
-    is_formers: impl Fn(&[u8; 16]) -> bool,
-) -> bool {
-    let recent = |at: u64| now.saturating_sub(at) < SILENT;
-    let formers = streams.iter().map(|(_, stream)| stream);
-    let mut formers = formers.filter(|stream| recent(stream.last_seen) && is_formers(&stream.source));
-    formers.all(|stream| stream.other_port != 0 && recent(stream.other_seen) && is_parents(&stream.other))
-}
-
 impl State {
     /// Makes the data plane take media from where it is to come from, if that is known.
     fn take_from(&mut self) -> bool {
@@ -164,18 +152,18 @@ impl State {
             tracing::warn!("{why}");
         }
         self.sources.warning = warning;
-        if sources == self.sources.in_force {
+        let twins = self.sources.known.twins();
+        if (&sources, &twins) == (&self.sources.in_force, &self.sources.twins) {
             return true;
         }
-        let before = std::mem::replace(&mut self.sources.in_force, sources);
+        let before = (
+            std::mem::replace(&mut self.sources.in_force, sources),
+            std::mem::replace(&mut self.sources.twins, twins),
+        );
         let done = match &mut self.plane {
-            Plane::Kernel(plane) => plane.take_from(&self.sources.in_force),
+            Plane::Kernel(plane) => plane.take_from(&self.sources.in_force, &self.sources.twins),
             Plane::Userspace(sockets) => {
-                sockets.publish(super::plane::userspace_plan(
-                    &self.children,
-                    &self.routes,
-                    &self.sources.in_force,
-                ));
+                sockets.publish(super::plane::userspace_plan(&self.children, &self.routes, &self.sources));
                 Ok(())
             }
         };
@@ -183,7 +171,7 @@ impl State {
             Ok(()) => tracing::info!("media is taken from {}", self.sources.shown().join(", ")),
             Err(error) => {
                 tracing::error!("media is taken from where it was before: {error}");
-                self.sources.in_force = before;
+                (self.sources.in_force, self.sources.twins) = before;
                 return false;
             }
         }
@@ -205,34 +193,6 @@ mod tests {
 
     fn prefixes(addresses: &[&str]) -> BTreeSet<Prefix> {
         addresses.iter().map(|address| Prefix::from(address.parse::<IpAddr>().unwrap())).collect()
-    }
-
-    #[test]
-    fn a_parent_is_heard_when_no_stream_that_goes_on_comes_from_the_former_one_alone() {
-        fn address(last: u8) -> [u8; 16] {
-            crate::address::mapped([10, 0, 0, last].into())
-        }
-        let now = 10 * SILENT;
-        let stream = |source: u8, silent: u64, other: Option<(u8, u64)>| {
-            let begun =
-                Stream { last_seen: now - silent, ..Stream::begin_with_rtcp(0, address(source), 5004) };
-            let stream = other.map_or(begun, |(other, silent)| Stream {
-                other: address(other),
-                other_port: 5004,
-                other_seen: now - silent,
-                ..begun
-            });
-            (StreamKey { port: 5004, reserved: [0; 2], ssrc: 7 }, stream)
-        };
-        let is = |last| move |source: &[u8; 16]| *source == address(last);
-        let heard = |streams: &[(StreamKey, Stream)]| is_heard(streams, now, is(2), is(1));
-        assert!(heard(&[]) && heard(&[stream(2, 0, None)]));
-        assert!(!heard(&[stream(1, 0, None)]));
-        assert!(heard(&[stream(1, 2 * SILENT, None)]), "it has ended");
-        assert!(heard(&[stream(9, 0, None)]), "it is of neither (--source)");
-        assert!(heard(&[stream(1, 0, Some((2, 0)))]), "by the longer way");
-        assert!(!heard(&[stream(1, 0, Some((2, 2 * SILENT)))]) && !heard(&[stream(1, 0, Some((3, 0)))]));
-        assert!(!heard(&[stream(2, 0, None), stream(1, 0, None)]), "not all of it");
     }
 
     #[test]

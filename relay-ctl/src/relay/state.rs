@@ -91,7 +91,7 @@ impl State {
                 Ok(())
             }
             Plane::Userspace(sockets) => {
-                sockets.publish(plane::userspace_plan(&self.children, &self.routes, self.sources.in_force()));
+                sockets.publish(plane::userspace_plan(&self.children, &self.routes, &self.sources));
                 Ok(())
             }
         }

@@ -7,7 +7,7 @@ use std::sync::atomic::AtomicUsize;
 use relay_common::layout::{StreamKey, clock_rate};
 use relay_common::parse::{Payload, payload_of};
 use relay_common::reason::Reason;
-use relay_common::stream::{Arrival, Elsewhere, Stream, units_per_ns};
+use relay_common::stream::{Arrival, Elsewhere, Standing, Stream, units_per_ns};
 
 use super::books::{self, Books};
 use super::listen::Endpoint;
@@ -89,16 +89,23 @@ fn rtp(
     if stream.changes != plan.version || !stream.is_from(source, port) {
         plan.admit(source)?;
     }
-    if stream.is_from(source, port) {
-        stream.update(arrival);
-    } else {
-        let is_free = plan.admit(&stream.source).is_err();
-        if stream.elsewhere(source, port, arrival, is_free) == Elsewhere::Collision {
-            return Err(Reason::SsrcCollision);
+    let is_own = stream.is_from(source, port);
+    let became = match if is_own { Standing::Own } else { plan.standing(&stream.source, source) } {
+        Standing::Own if stream.once == 0 => {
+            stream.update(arrival);
+            Elsewhere::Moved
         }
+        Standing::Apart => stream.elsewhere(source, port, arrival),
+        standing => stream.take_once(source, port, arrival, standing),
+    };
+    if is_own || became == Elsewhere::Moved {
+        stream.changes = plan.version;
     }
-    stream.changes = plan.version;
-    Ok(())
+    match became {
+        Elsewhere::Moved | Elsewhere::Taken => Ok(()),
+        Elsewhere::Repeated => Err(Reason::Duplicate),
+        Elsewhere::Collision => Err(Reason::SsrcCollision),
+    }
 }
 
 /// Takes one RTCP packet into account, if it is for the children: what a stream's sender says, not what receivers do.

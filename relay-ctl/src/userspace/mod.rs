@@ -105,13 +105,21 @@ pub struct Plan {
     pub routes: HashMap<StreamKey, Vec<usize>>,
     /// Where media is taken from.
     pub sources: BTreeSet<Prefix>,
+    /// Those of them that send the same, while there are two parents.
+    pub twins: BTreeSet<Prefix>,
 }
 
 impl Default for Plan {
     /// No children; media is taken from anywhere.
     fn default() -> Plan {
         let sources = BTreeSet::from([Prefix::ANY]);
-        Plan { children: Vec::new(), all: Vec::new(), routes: HashMap::new(), sources }
+        Plan {
+            children: Vec::new(),
+            all: Vec::new(),
+            routes: HashMap::new(),
+            sources,
+            twins: BTreeSet::new(),
+        }
     }
 }
 

@@ -4,6 +4,7 @@ use std::collections::{BTreeSet, HashMap, HashSet};
 
 use relay_common::layout::StreamKey;
 use relay_common::reason::Reason;
+use relay_common::stream::Standing;
 
 use super::Plan;
 use super::destination::Destination;
@@ -19,6 +20,8 @@ pub struct Compiled {
     peers: HashSet<[u8; 16]>,
     /// Where media is taken from.
     sources: BTreeSet<Prefix>,
+    /// Those of them that send the same.
+    twins: BTreeSet<Prefix>,
     /// Another for each plan that is published, and never 0: what was found out by one may not hold in the next.
     pub version: u32,
     /// Sockets for the copies to single children.
@@ -41,6 +44,7 @@ impl Compiled {
             routes: plan.routes.into_iter().map(|(key, set)| (key, known(set))).collect(),
             peers,
             sources: plan.sources,
+            twins: plan.twins,
             version: 1,
             lanes: Lanes::default(),
         }
@@ -60,6 +64,18 @@ impl Compiled {
     pub fn admit(&self, source: &[u8; 16]) -> Result<(), Reason> {
         let admitted = self.sources.iter().any(|prefix| prefix.covers(source));
         if admitted { Ok(()) } else { Err(Reason::Stranger) }
+    }
+
+    /// What a stream's source is to another that media is taken from.
+    pub fn standing(&self, own: &[u8; 16], other: &[u8; 16]) -> Standing {
+        let is_twin = |source| self.twins.iter().any(|prefix| prefix.covers(source));
+        if self.admit(own).is_err() {
+            Standing::Gone
+        } else if is_twin(own) && is_twin(other) {
+            Standing::Twin
+        } else {
+            Standing::Apart
+        }
     }
 }
 

@@ -104,9 +104,13 @@ impl DataPlane {
         self.write_listeners()
     }
 
-    /// Says which addresses media is taken from.
-    pub fn take_from(&mut self, sources: &BTreeSet<Prefix>) -> Result<(), KernelError> {
-        self.maps.set_sources(sources)
+    /// Says which addresses media is taken from, and which of these send the same.
+    pub fn take_from(
+        &mut self,
+        sources: &BTreeSet<Prefix>,
+        twins: &BTreeSet<Prefix>,
+    ) -> Result<(), KernelError> {
+        self.maps.set_sources(sources, twins)
     }
 
     /// Entries that stay are replaced in place, so that no packet misses one.

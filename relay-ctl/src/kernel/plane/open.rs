@@ -77,7 +77,7 @@ impl DataPlane {
         let mut maps = maps;
         if found != Found::DataPlane {
             // Until somebody says otherwise.
-            maps.set_sources(&BTreeSet::from([Prefix::ANY]))?;
+            maps.set_sources(&BTreeSet::from([Prefix::ANY]), &BTreeSet::new())?;
         }
         let plane = DataPlane {
             pins,

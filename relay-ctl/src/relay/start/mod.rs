@@ -253,7 +253,7 @@ impl Relay {
         let State { plane, sources, .. } = &mut *state;
         if let Plane::Kernel(plane) = plane {
             plane.prepare(mode)?;
-            plane.take_from(sources.in_force())?;
+            plane.take_from(sources.in_force(), sources.twins())?;
             // An older layout version's maps describe themselves, and these are as new as at a first start.
             if fresh || plane.is_upgrade() {
                 plane.describe(&self.config.node_id, self.config.listen.ports, &reason, true)?;

@@ -71,6 +71,46 @@ fn media_is_taken_from_where_the_plan_says_and_from_then_on() {
 }
 
 #[test]
+fn of_two_parents_each_packet_is_taken_once() {
+    let (relay, ports) = relay(&[]);
+    let [node, former, new] = [V4, V4, ELSEWHERE].map(Node::new);
+    let sources = |parents: &[&Node]| parents.iter().map(|parent| Prefix::from(parent.address)).collect();
+    let plan =
+        |parents: &[&Node]| Plan { sources: sources(parents), twins: sources(parents), ..everyone(&[&node]) };
+    let mut duplicates = 0;
+    let mut send = |parent: &Node, sequence, is_new| {
+        parent.rtp(VIDEO).send_to(&rtp(1, sequence), (V4, ports[VIDEO])).unwrap();
+        if is_new {
+            assert_eq!(receive(node.rtp(VIDEO)).0, rtp(1, sequence));
+        } else {
+            duplicates += 1;
+            soon("dropped", || drops(&relay, Reason::Duplicate) == duplicates);
+        }
+    };
+    relay.publish(plan(&[&former]));
+    send(&former, 1, true);
+    relay.publish(plan(&[&former, &new]));
+    for (parent, sequence, is_new) in [
+        (&new, 1, false),
+        (&new, 4, true),
+        (&former, 2, true),
+        (&former, 4, false),
+        (&new, 2, false),
+        (&new, 3, true),
+        (&former, 5, true),
+    ] {
+        send(parent, sequence, is_new);
+    }
+    relay.publish(plan(&[&new]));
+    for (sequence, is_new) in [(5, false), (6, true), (4, false), (7, true)] {
+        send(&new, sequence, is_new);
+    }
+    let stream = relay.stream(&key(ports[VIDEO], 1)).unwrap();
+    assert_eq!((stream.packets, stream.lost(), stream.duplicates), (7, 0, 0));
+    assert!(node.is_silent());
+}
+
+#[test]
 fn a_sender_report_may_come_before_the_media() {
     let (relay, ports) = relay(&[V4]);
     let [node, sender] = [V4, ELSEWHERE].map(Node::new);
