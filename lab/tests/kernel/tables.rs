@@ -287,6 +287,7 @@ const ELSEWHERE: [(Reason, &str, &str); 14] = [
     (Reason::OtherFamily, "kernel/copies_by_xdp.rs", "children_of_the_other_ip_version_are_left_out"),
     (Reason::Stranger, "kernel/who_may_send.rs", "media_is_taken_from_the_sources_only"),
     (Reason::SsrcCollision, "kernel/who_may_send.rs", "of_two_live_senders_the_first_is_kept"),
+    (Reason::Duplicate, "kernel/who_may_send.rs", "of_two_parents_each_packet_is_taken_once"),
     (Reason::TooBig, "kernel/copies_that_do_not_fit.rs", "a_copy_that_does_not_fit_is_charged_to_its_child"),
     (Reason::EgressRefused, "kernel/copies_by_xdp.rs", "what_a_driver_refuses_is_counted_for_its_child"),
     (Reason::StreamTableFull, "kernel/ten_thousand_streams.rs", "a_full_table_of_streams_stops_no_media"),
