@@ -194,7 +194,10 @@ fn every_alert_is_tested_both_ways_and_explained() {
         let fires = format!("- alertname: {alert}\n");
         assert!(tests.contains(&fires), "{alert}: no test in which it fires");
         assert!(documents.contains(&format!("\n### {alert}\n")), "{alert} is not in docs/monitoring.md");
-        let anchor = format!("runbook: docs/monitoring.md#{}\n", alert.to_lowercase());
+        let anchor = format!(
+            "runbook_url: \"{{{{ $externalLabels.documents }}}}docs/monitoring.md#{}\"\n",
+            alert.to_lowercase()
+        );
         assert!(rules.contains(&anchor), "{alert}: {anchor}");
     }
     let (_, section) = documents.split_once("\n## Alerts\n").unwrap();

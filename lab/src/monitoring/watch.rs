@@ -29,7 +29,7 @@ pub fn watch<'lab>(studio: &Studio<'lab>, times: u32) -> Result<Prometheus<'lab>
         files.push((format!("rules/{name}"), read(&path)?));
     }
     // Prometheus notices at once what changes in folders that are there when it starts, in others once a minute.
-    files.push(("targets/nobody.json".to_owned(), "[]".to_owned()));
+    files.push(("targets/nobody.yml".to_owned(), "[]".to_owned()));
     let files: Vec<(&str, &str)> = files.iter().map(|(name, text)| (name.as_str(), text.as_str())).collect();
     let configuration = read(&folder.join("prometheus.yml"))?;
     let prometheus = Prometheus::start(studio.lab(), CONTROL, &configuration, &files)?;

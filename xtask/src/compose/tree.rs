@@ -20,7 +20,8 @@ const NODES: [(&str, u16, &str); 8] = [
     ("egress-1", 7073, "/readyz"),
     ("egress-2", 7074, "/readyz"),
 ];
-const PROFILES: [&str; 5] = ["broadcaster", "test-chain", "test-scale", "scale", "monitoring"];
+const PROFILES: [&str; 6] =
+    ["broadcaster", "test-chain", "test-scale", "scale", "monitoring", "monitoring-all"];
 const TIMEOUT: Duration = Duration::from_secs(60);
 const POLL: Duration = Duration::from_millis(50);
 
