@@ -15,7 +15,7 @@ const RETURN: Duration = Duration::from_secs(5);
 /// Sessions that are remembered.
 const MOST_SESSIONS: usize = 1024;
 
-/// Egresses that carry a session and are alive, by name, full and draining ones too; doubtful ones only if there is no other.
+/// Egresses that carry a session and are alive, by name, full and draining ones too; doubtful ones only if no other has room.
 pub type Carriers = BTreeMap<String, Entry>;
 
 /// Who there is in a tree.
@@ -76,8 +76,9 @@ impl Facts {
                 |id: String| nodes.alive.contains(&id).then(|| Some((nodes.entries.get(&id)?.clone(), id)));
             let carriers = names.into_iter().filter_map(|id| of(id).flatten());
             let mut carriers: Carriers = carriers.map(|(entry, id)| (id, entry)).collect();
-            // If it is so of all, it is Redis that was not there.
-            if carriers.keys().any(|id| !nodes.doubtful.contains(id)) {
+            // If it is so of all, it is Redis that was not there; and who may be there is better than who has no room.
+            let serves = |(id, entry): (&String, &Entry)| !nodes.doubtful.contains(id) && entry.has_room();
+            if carriers.iter().any(serves) {
                 carriers.retain(|id, _| !nodes.doubtful.contains(id));
             }
             self.carriers.insert(session, (now, Arc::new(carriers)));
@@ -132,6 +133,10 @@ mod tests {
     use crate::directory::Particulars;
     use crate::record::NodeType;
 
+    fn room() -> Particulars {
+        Particulars { max_viewers: 300, ..Particulars::default() }
+    }
+
     fn nodes(names: &[&str], alive: &[&str]) -> Arc<Nodes> {
         let entry = Entry {
             node_type: NodeType::Egress,
@@ -139,7 +144,7 @@ mod tests {
             zone: String::new(),
             status: "active".to_owned(),
             parent: None,
-            particulars: Particulars::default(),
+            particulars: room(),
         };
         let entries = names.iter().map(|name| ((*name).to_owned(), entry.clone())).collect();
         let alive = alive.iter().map(|name| (*name).to_owned()).collect();
@@ -176,6 +181,25 @@ mod tests {
         assert_eq!(doubted(&["a"]), ["b"]);
         assert_eq!(doubted(&["a", "b"]), ["a", "b"]);
         assert_eq!(doubted(&[]), ["a", "b"]);
+    }
+
+    #[test]
+    fn who_is_doubtful_is_better_than_who_has_no_room() {
+        let (full, drained) =
+            (Particulars { viewers: 300, ..room() }, Particulars { draining: true, ..room() });
+        for (certain, wanted) in [
+            (full, ["a", "b"].as_slice()),
+            (drained, &["a", "b"]),
+            (Particulars { cut_off: true, ..room() }, &["a", "b"]),
+            (Particulars { viewers: 299, ..room() }, &["a"]),
+        ] {
+            let (mut facts, now) = (Facts::default(), Instant::now());
+            let mut there = Nodes::clone(&nodes(&["a", "b"], &["a", "b"]));
+            there.entries.get_mut("a").unwrap().particulars = certain;
+            there.doubtful.insert("b".to_owned());
+            facts.learn(Arc::new(there), sessions("s", &["a", "b"]), now);
+            assert_eq!(names(facts.carriers("s", FRESH, now)).unwrap(), wanted);
+        }
     }
 
     #[test]

@@ -24,5 +24,5 @@ pub mod view;
 pub use http::router;
 pub use keep::Overviews;
 pub use make::make;
-pub use read::{read, read_nodes};
+pub use read::{MOST_NODES, read, read_nodes};
 pub use view::{Edge, EdgeState, NodeView, Overview, SessionView, State};

@@ -214,19 +214,20 @@ async fn targets(source: &Source, arguments: &TargetsArgs) -> Result<ExitCode, F
     };
     let ports = Ports { exporter: arguments.exporter_port };
     let file = arguments.write.as_deref().map(File::new).transpose().map_err(ConfigError)?;
+    let say = |what: &str| eprintln!("relay-ctl: {}", show::printable(what));
+    let remark = |list: &List| list.remark().iter().for_each(|remark| say(remark));
     match file {
-        Some(file) if arguments.watch => {
-            let say = |what: &str| eprintln!("relay-ctl: {}", show::printable(what));
-            targets::watch(commands, tree_id, &file, ports, say).await
-        }
+        Some(file) if arguments.watch => targets::watch(commands, tree_id, &file, ports, say).await,
         Some(file) => {
             let former = List::read(&file.read()).of(tree_id);
             let list = targets::list(commands, tree_id, former).await.map_err(Failure::Other)?;
             file.write(&list.text(ports)).map_err(Failure::Other)?;
+            remark(&list);
         }
         None => {
             let list = targets::list(commands, tree_id, List::default()).await.map_err(Failure::Other)?;
             print!("{}", list.text(ports));
+            remark(&list);
         }
     }
     Ok(ExitCode::SUCCESS)

@@ -1,7 +1,7 @@
 //! A file that others read whenever they like.
 
 use std::fs;
-use std::io;
+use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
 /// What somebody else has made of it is read no further than this.
@@ -26,7 +26,7 @@ impl File {
             path: path.to_owned(),
             beside: path.with_file_name(format!(".{}.new", name.to_string_lossy())),
         };
-        let tried = fs::write(&file.beside, "").and_then(|()| fs::remove_file(&file.beside));
+        let tried = file.write_beside("").and_then(|()| fs::remove_file(&file.beside));
         tried.map_err(|error| file.refused(&error))?;
         Ok(file)
     }
@@ -39,8 +39,17 @@ impl File {
 
     /// Replaces it: whoever reads meanwhile reads the whole old one or the whole new one.
     pub fn write(&self, text: &str) -> Result<(), String> {
-        let written = fs::write(&self.beside, text).and_then(|()| fs::rename(&self.beside, &self.path));
+        let written = self.write_beside(text).and_then(|()| fs::rename(&self.beside, &self.path));
         written.map_err(|error| self.refused(&error))
+    }
+
+    /// Into a file of its own: a link that somebody has put there is taken away, and not followed (O_EXCL in open(2)).
+    fn write_beside(&self, text: &str) -> io::Result<()> {
+        match fs::remove_file(&self.beside) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+            _ => {}
+        }
+        fs::File::create_new(&self.beside)?.write_all(text.as_bytes())
     }
 
     fn refused(&self, error: &io::Error) -> String {
@@ -62,6 +71,23 @@ mod tests {
         file.write("[2]").unwrap();
         assert_eq!(file.read(), "[2]");
         assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1);
+    }
+
+    #[test]
+    fn what_somebody_has_put_beside_it_is_not_followed() {
+        let folder = tempfile::tempdir().unwrap();
+        let theirs = folder.path().join("theirs");
+        fs::write(&theirs, "precious").unwrap();
+        let beside = folder.path().join(".tree.json.new");
+        std::os::unix::fs::symlink(&theirs, &beside).unwrap();
+        let file = File::new(&folder.path().join("tree.json")).unwrap();
+        std::os::unix::fs::symlink(&theirs, &beside).unwrap();
+        file.write("[1]").unwrap();
+        assert_eq!((file.read(), fs::read_to_string(&theirs).unwrap()), ("[1]".into(), "precious".into()));
+        // What a run that was killed has left is no obstacle.
+        fs::write(&beside, "[").unwrap();
+        file.write("[2]").unwrap();
+        assert_eq!(file.read(), "[2]");
     }
 
     #[test]

@@ -1,8 +1,10 @@
 //! Who is to be asked. Pure: time is an argument.
 
 use std::collections::BTreeMap;
+use std::net::IpAddr;
 use std::time::{Duration, Instant};
 
+use node::overview::MOST_NODES;
 use node::overview::facts::{Facts, NodeFacts};
 use node::record::NodeType;
 use serde::{Deserialize, Serialize};
@@ -28,6 +30,10 @@ pub struct Ports {
 pub struct List {
     tree_id: String,
     nodes: BTreeMap<String, Target>,
+    /// Nodes that are not asked, since there are too many.
+    left_out: usize,
+    /// One that is not asked, since it says that it is where no node can be.
+    astray: Option<String>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -66,7 +72,13 @@ impl List {
             }
             nodes.entry(id).or_insert(former);
         }
-        List { tree_id: tree_id.clone(), nodes }
+        let is_astray = |node: &NodeFacts| {
+            let registered = node.registered_in(tree_id);
+            let host = registered.and_then(|registered| registered.host.as_deref());
+            host.is_some_and(|host| written(host.trim()).is_none())
+        };
+        let astray = facts.nodes.iter().find(|(_, node)| is_astray(node)).map(|(id, _)| id.clone());
+        List { tree_id: tree_id.clone(), nodes, left_out: facts.nodes_left_out, astray }
     }
 
     /// How many nodes are in it.
@@ -77,6 +89,24 @@ impl List {
     /// Nobody is in it.
     pub fn is_empty(&self) -> bool {
         self.nodes.is_empty()
+    }
+
+    /// What somebody should know who relies on it.
+    pub fn remark(&self) -> Option<String> {
+        let tree = &self.tree_id;
+        match self {
+            List { left_out: 1.., .. } => Some(format!(
+                "{} nodes of {tree} are not in the list, which has room for {MOST_NODES}",
+                self.left_out
+            )),
+            List { astray: Some(id), .. } => Some(format!(
+                "{id} is not asked at the host of its registration: no node is at such a one; correct its `host`"
+            )),
+            _ if self.is_empty() => Some(format!(
+                "the list is empty: no node is registered in {tree} (--tree-id) with a host and a port"
+            )),
+            _ => None,
+        }
     }
 
     /// As Prometheus reads it.
@@ -145,13 +175,32 @@ fn target(node: &NodeFacts, tree_id: &str) -> Option<Target> {
     Some(Target { node_type: node.node_type()?, host, port, left: None })
 }
 
-/// A name or address as in a URL. Redis says what somebody has written: nothing else may be asked through this than a host.
+/// A name or address as in a URL. Redis says what somebody has written: nothing else may be asked through this than a host, and none
+/// that only the asking machine sees, as a cloud's metadata.
 fn written(host: &str) -> Option<String> {
-    if host.parse::<std::net::Ipv6Addr>().is_ok() {
-        return Some(format!("[{host}]"));
+    if let Ok(address) = host.parse::<IpAddr>() {
+        let host = if address.is_ipv6() { format!("[{host}]") } else { host.to_owned() };
+        return (!is_link_local(address)).then_some(host);
     }
     let is_host = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '-' | '_');
-    ((1..=LONGEST_HOST).contains(&host.len()) && host.chars().all(is_host)).then(|| host.to_owned())
+    let is_one = (1..=LONGEST_HOST).contains(&host.len()) && host.chars().all(is_host);
+    (is_one && !is_number(host)).then(|| host.to_owned())
+}
+
+/// RFC 3927 and RFC 4291 section 2.5.6.
+fn is_link_local(address: IpAddr) -> bool {
+    match address.to_canonical() {
+        IpAddr::V4(address) => address.is_link_local(),
+        IpAddr::V6(address) => address.is_unicast_link_local(),
+    }
+}
+
+/// Some resolvers take it for an IPv4 address, written in a way of its own (inet_aton(3)).
+fn is_number(host: &str) -> bool {
+    let last = host.trim_end_matches('.').rsplit('.').next().unwrap_or_default();
+    let hex = last.strip_prefix("0x").or_else(|| last.strip_prefix("0X"));
+    last.chars().all(|c| c.is_ascii_digit())
+        || hex.is_some_and(|hex| hex.chars().all(|c| c.is_ascii_hexdigit()))
 }
 
 #[cfg(test)]

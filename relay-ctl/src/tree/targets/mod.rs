@@ -31,5 +31,27 @@ async fn facts(commands: &Commands, tree_id: &str) -> Result<Facts, String> {
 
 /// The list as it is now. `former`: what is remembered of nodes that are not registered at this moment.
 pub async fn list(commands: &Commands, tree_id: &str, former: List) -> Result<List, String> {
-    Ok(former.then(&facts(commands, tree_id).await?, Instant::now()))
+    next(former, &facts(commands, tree_id).await?, Instant::now())
+}
+
+/// The list that follows `former`. Where Redis does not say everything, who is missing in its answer may be there.
+fn next(former: List, facts: &Facts, now: Instant) -> Result<List, String> {
+    match &facts.unread {
+        Some(why) => Err(format!("the nodes of {} cannot be read: {why}", facts.tree_id)),
+        None => Ok(former.then(facts, now)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_may_not_be_read_in_redis_is_no_empty_tree() {
+        let mut facts = Facts { tree_id: "tree-1".to_owned(), ..Facts::default() };
+        assert!(next(List::default(), &facts, Instant::now()).is_ok());
+        facts.unread = Some("extend its ACL".to_owned());
+        let why = next(List::default(), &facts, Instant::now()).err();
+        assert!(why.is_some_and(|why| why.contains("ACL")));
+    }
 }

@@ -14,15 +14,22 @@ const SHARE: u32 = 20;
 const AGAIN: Duration = Duration::from_secs(60);
 
 /// Never ends. While Redis is away, or the file cannot be written, that is said once, and the list stays as it was.
+/// Who is missing in it is said once, too.
 pub async fn watch(commands: &Commands, tree_id: &str, file: &File, ports: Ports, say: impl Fn(&str)) -> ! {
     let mut last = List::read(&file.read()).of(tree_id);
     let mut written: Option<(Instant, String)> = None;
     let mut trouble: Option<String> = None;
+    let mut is_remarked = false;
     loop {
         let began = Instant::now();
         let outcome = match list(commands, tree_id, last.clone()).await {
             Ok(next) => {
                 last = next;
+                let remark = last.remark();
+                if let Some(remark) = remark.as_ref().filter(|_| !is_remarked) {
+                    say(remark);
+                }
+                is_remarked = remark.is_some();
                 refresh(&last.text(ports), file, &mut written)
             }
             Err(why) => Err(why),

@@ -110,6 +110,44 @@ fn nothing_but_a_node_of_this_tree_is_asked() {
 }
 
 #[test]
+fn a_machine_s_own_network_is_not_asked() {
+    let then = |host: &str| {
+        List::default().then(&facts(&[("r", registered(NodeType::Relay, host, 80))]), Instant::now())
+    };
+    for host in [
+        "169.254.169.254",
+        "169.254.0.1",
+        "fe80::1",
+        "FEBF::1",
+        "::ffff:169.254.169.254",
+        // As some resolvers read numbers.
+        "2852039166",
+        "0xA9FEA9FE",
+        "169.254.43518",
+        "0251.0376.0251.0376",
+        "169.254.169.254.",
+    ] {
+        let list = then(host);
+        assert!(list.is_empty(), "{host}: {}", list.text(PORTS));
+    }
+    for host in ["169.253.0.1", "10.0.0.5", "fec0::1", "::1", "relay-1", "relay-1.example.com.", "r.0xyz"] {
+        assert_eq!(then(host).len(), 1, "{host}");
+    }
+}
+
+#[test]
+fn who_is_missing_is_said() {
+    let remark = |facts: &Facts| List::default().then(facts, Instant::now()).remark();
+    assert_eq!(remark(&two()), None);
+    assert!(remark(&facts(&[])).is_some_and(|why| why.contains("tree-1") && why.contains("--tree-id")));
+    let many = Facts { nodes_left_out: 7, ..two() };
+    assert!(remark(&many).is_some_and(|why| why.contains("7 nodes")));
+    let mut strange = two();
+    strange.nodes.insert("relay-9".to_owned(), registered(NodeType::Relay, "169.254.169.254", 80));
+    assert!(remark(&strange).is_some_and(|why| why.contains("relay-9")));
+}
+
+#[test]
 fn what_is_no_list_is_passed_over() {
     for text in [
         "",
