@@ -102,7 +102,7 @@ pub struct Stream {
     pub duplicates: u64,
     /// Another source of the same SSRC: the one before, the other of two ways, or a rival.
     pub other: [u8; 16],
-    /// When that was last one, CLOCK_MONOTONIC ns.
+    /// When that was last one, CLOCK_MONOTONIC ns; while there is `once`, when the other of two ways was.
     pub other_seen: u64,
     /// Packets of rivals, none of which belongs to the stream.
     pub collisions: u64,
@@ -258,7 +258,9 @@ impl Stream {
         };
         if !moved {
             self.run = if rival { self.run.saturating_add(1) } else { 1 };
-            self.note_other(*source, port, 1, packet.now);
+            // Since when it has come by one way only is counted from the last packet of the other, and not from this.
+            let seen = if self.once != 0 { self.other_seen } else { packet.now };
+            self.note_other(*source, port, 1, seen);
             self.collisions += 1;
             return Elsewhere::Collision;
         }
