@@ -327,7 +327,12 @@ impl Stream {
         let ahead = packet.sequence.wrapping_sub(self.highest as u16);
         let behind = ahead.wrapping_neg();
         let goes_on = ahead != 0 && ahead < MAX_DROPOUT;
-        if (goes_on || behind <= REACH) && self.claim(self.extended(ahead)) {
+        // One stray packet far ahead would make all the others too old to tell; two in a row are where the stream is now.
+        let is_stray = goes_on && ahead > REACH && packet.sequence as u32 != self.suspect;
+        if is_stray {
+            self.suspect = packet.sequence.wrapping_add(1) as u32;
+        }
+        if (goes_on && !is_stray || behind <= REACH) && self.claim(self.extended(ahead)) {
             if goes_on { self.advance(&packet, ahead) } else { self.late(behind) }
         } else {
             // The longer of two ways is not longer than that.
