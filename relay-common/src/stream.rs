@@ -102,7 +102,7 @@ pub struct Stream {
     pub duplicates: u64,
     /// Another source of the same SSRC: the one before, the other of two ways, or a rival.
     pub other: [u8; 16],
-    /// When that was last one, CLOCK_MONOTONIC ns.
+    /// When that was last one, CLOCK_MONOTONIC ns; while there is `once`, when the other of two ways was.
     pub other_seen: u64,
     /// Packets of rivals, none of which belongs to the stream.
     pub collisions: u64,
@@ -258,7 +258,9 @@ impl Stream {
         };
         if !moved {
             self.run = if rival { self.run.saturating_add(1) } else { 1 };
-            self.note_other(*source, port, 1, packet.now);
+            // Since when it has come by one way only is counted from the last packet of the other, and not from this.
+            let seen = if self.once != 0 { self.other_seen } else { packet.now };
+            self.note_other(*source, port, 1, seen);
             self.collisions += 1;
             return Elsewhere::Collision;
         }
@@ -325,7 +327,12 @@ impl Stream {
         let ahead = packet.sequence.wrapping_sub(self.highest as u16);
         let behind = ahead.wrapping_neg();
         let goes_on = ahead != 0 && ahead < MAX_DROPOUT;
-        if (goes_on || behind <= REACH) && self.claim(self.extended(ahead)) {
+        // One stray packet far ahead would make all the others too old to tell; two in a row are where the stream is now.
+        let is_stray = goes_on && ahead > REACH && packet.sequence as u32 != self.suspect;
+        if is_stray {
+            self.suspect = packet.sequence.wrapping_add(1) as u32;
+        }
+        if (goes_on && !is_stray || behind <= REACH) && self.claim(self.extended(ahead)) {
             if goes_on { self.advance(&packet, ahead) } else { self.late(behind) }
         } else {
             // The longer of two ways is not longer than that.

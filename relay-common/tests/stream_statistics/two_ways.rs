@@ -3,7 +3,7 @@
 use proptest::prelude::*;
 
 use super::arrival;
-use relay_common::stream::Elsewhere::Repeated;
+use relay_common::stream::Elsewhere::{Collision, Repeated};
 use relay_common::stream::{REACH, Standing, Stream};
 
 const WAYS: [([u8; 16], u16); 2] = [([1; 16], 4_000), ([2; 16], 4_000)];
@@ -114,6 +114,32 @@ fn a_sender_that_begins_again_is_heard_when_nothing_new_has_come_for_a_moment() 
     }
 }
 
+/// Whatever one packet says, those of the two ways go on being taken.
+#[test]
+fn a_stray_packet_far_ahead_costs_nothing() {
+    for ahead in [REACH + 1, 1_500, 2_999] {
+        let (_, stream) = forwarded(9, &arrivals(1_000, |_, _| 0, |_, _| false));
+        let (mut stream, last) = (Some(stream), 1_000_000_000 + 1_000 * STEP);
+        assert!(!takes(&mut stream, 1, 1_008 + ahead, last));
+        for number in 1_009..2_009 {
+            let now = last + u64::from(number) * STEP;
+            assert!(takes(&mut stream, 0, number, now), "{number} after one {ahead} ahead");
+            assert!(!takes(&mut stream, 1, number, now));
+        }
+    }
+}
+
+#[test]
+fn after_a_long_loss_the_second_packet_goes_on() {
+    let (_, stream) = forwarded(9, &arrivals(1_000, |_, _| 0, |_, _| false));
+    let (mut stream, last) = (Some(stream), 1_000_000_000 + 1_000 * STEP);
+    for (number, taken) in [(3_000, false), (3_001, true), (3_002, true)] {
+        assert_eq!(takes(&mut stream, 0, number, last), taken, "{number}");
+    }
+    let stream = stream.unwrap();
+    assert_eq!((stream.restarts, stream.lost()), (0, 1_992));
+}
+
 /// A parent that is none any more for some seconds: what the network doubles then is nobody's business.
 #[test]
 fn some_seconds_after_the_second_way_was_heard_last_a_stream_is_like_any_other() {
@@ -122,6 +148,21 @@ fn some_seconds_after_the_second_way_was_heard_last_a_stream_is_like_any_other()
     assert!(takes(&mut stream, 0, 1_009, last) && !takes(&mut stream, 0, 1_009, last));
     assert!(takes(&mut stream, 0, 1_010, last + 6_000_000_000));
     assert!(takes(&mut stream, 0, 1_010, last + 6_000_000_000));
+    assert_eq!(stream.unwrap().once, 0);
+}
+
+/// A second sender of the SSRC is neither a way of the stream nor a reason to go on looking for one.
+#[test]
+fn so_it_is_while_a_rival_sends() {
+    let (_, stream) = forwarded(9, &arrivals(1_000, |_, _| 0, |_, _| false));
+    let (mut stream, last) = (Some(stream), 1_000_000_000 + 999 * STEP);
+    for (count, after) in (0..).zip((50..8_000).step_by(50)) {
+        let (number, now) = (1_009 + count, last + after * 1_000_000);
+        let rival = arrival(number + 40_000, 0, now);
+        assert!(takes(&mut stream, 0, number, now));
+        assert_eq!(stream.as_mut().unwrap().elsewhere(&[3; 16], 4_000, rival), Collision);
+        assert_eq!(takes(&mut stream, 0, number, now), after > 5_000, "again after {after} ms");
+    }
     assert_eq!(stream.unwrap().once, 0);
 }
 
