@@ -4,16 +4,23 @@
 //! Silence alone does not say that a node is cut off: its sessions may have no publisher at present. So it takes a second thing:
 //! the topology says that nothing will come, or others of the tree have what does not come here ([`Cut`]). And a topology
 //! alone does not either: as long as media comes, viewers are shown it, whatever Redis says.
+//!
+//! What others say is late: one that has just lost its media says for a while that it has some. So it counts only if it cannot be
+//! about the time before nothing came here ([`SAID_LATE`]): a publisher that stops is silent everywhere.
 
 use std::fmt;
 use std::time::Duration;
+
+use crate::activity::STALLED;
 
 /// No packet of any session for so long is silence, which has to have a reason.
 pub const SILENT: Duration = Duration::from_secs(1);
 /// The same of a node that has no parent any more: the reason is known already.
 const SILENT_WITHOUT_PARENT: Duration = Duration::from_millis(250);
+/// An egress says so long after its last packet that it has media: until that counts as stalled, is judged, written and read.
+const SAID_LATE: Duration = STALLED.saturating_add(Duration::from_millis(500));
 /// How often Redis is asked for a reason at first, and later.
-const ASK_EVERY: [Duration; 2] = [Duration::from_secs(1), Duration::from_secs(10)];
+const ASK_EVERY: [Duration; 2] = [Duration::from_millis(500), Duration::from_secs(10)];
 /// Until when that is at first.
 const AT_FIRST: Duration = Duration::from_secs(15);
 
@@ -26,7 +33,7 @@ pub enum Cut {
     NotItsChild(String),
     /// The parent is not registered.
     ParentGone(String),
-    /// Another egress has media of a session that is silent here.
+    /// Another egress has had media of a session since it is silent here.
     PassedBy(String),
 }
 
@@ -106,18 +113,20 @@ pub struct Answers {
     pub is_relay: bool,
     /// It has this node among its children.
     pub has_us: bool,
-    /// Another egress that lives has media of a session that this one has a mountpoint for.
-    pub elsewhere: bool,
+    /// Another egress says that it has media of a session that this one has a mountpoint for, and lived that long ago.
+    pub elsewhere: Option<Duration>,
 }
 
 impl Answers {
-    /// What follows.
-    fn cut(self, parent: &str) -> Option<Cut> {
+    /// What follows, when nothing has come for so long.
+    fn cut(self, parent: &str, silent: Duration) -> Option<Cut> {
         let parent = || parent.to_owned();
         match self {
             Answers { registered: false, .. } => Some(Cut::ParentGone(parent())),
             Answers { is_relay: true, has_us: false, .. } => Some(Cut::NotItsChild(parent())),
-            Answers { elsewhere: true, .. } => Some(Cut::PassedBy(parent())),
+            Answers { elsewhere: Some(age), .. } if silent >= age.saturating_add(SAID_LATE) => {
+                Some(Cut::PassedBy(parent()))
+            }
             _ => None,
         }
     }
@@ -221,17 +230,20 @@ impl Node {
         Some(parent)
     }
 
-    /// Redis has answered about that parent.
-    pub fn heard(&mut self, parent: &str, answers: Answers) {
+    /// Redis has answered about that parent. `asked`: when.
+    pub fn heard(&mut self, parent: &str, answers: Answers, asked: Duration) {
         // Another may have been named meanwhile.
         if self.parent.as_deref() == Some(parent) {
-            self.evidence = answers.cut(parent);
+            self.evidence = answers.cut(parent, self.silent_for(asked));
         }
     }
 
     fn is_silent(&self, long: Duration, now: Duration) -> bool {
-        let last = self.media.unwrap_or_default().max(self.named);
-        now.saturating_sub(last) >= long
+        self.silent_for(now) >= long
+    }
+
+    fn silent_for(&self, now: Duration) -> Duration {
+        now.saturating_sub(self.media.unwrap_or_default().max(self.named))
     }
 }
 
@@ -245,7 +257,7 @@ mod tests {
 
     /// Media came 10 ms ago.
     const FRESH: Option<Duration> = Some(Duration::from_millis(10));
-    const FINE: Answers = Answers { registered: true, is_relay: true, has_us: true, elsewhere: false };
+    const FINE: Answers = Answers { registered: true, is_relay: true, has_us: true, elsewhere: None };
 
     fn fed() -> Node {
         let mut node = Node::new(ms(10_000));
@@ -283,7 +295,7 @@ mod tests {
             let now = ms(1_000 * second);
             assert_eq!(*node.judge(Some("r"), Some(now - ms(990)), now), Standing::Attached);
             if let Some(parent) = node.asks(now) {
-                node.heard(&parent, FINE);
+                node.heard(&parent, FINE, now);
             }
         }
     }
@@ -294,8 +306,8 @@ mod tests {
             let mut node = fed();
             node.judge(Some("r"), Some(ms(1_000)), ms(2_000));
             let parent = node.asks(ms(2_000)).unwrap();
-            assert_eq!(node.asks(ms(2_500)), None, "once a second");
-            node.heard(&parent, answers);
+            assert_eq!(node.asks(ms(2_499)), None, "not all the time");
+            node.heard(&parent, answers, ms(2_000));
             let first = node.judge(Some("r"), Some(ms(1_100)), ms(2_100)).clone();
             (first, node.judge(Some("r"), Some(ms(11_200)), ms(12_200)).clone())
         };
@@ -306,9 +318,27 @@ mod tests {
         // An injection may send to it all the same, as a recipient of the session.
         let injection = Answers { is_relay: false, has_us: false, ..FINE };
         assert_eq!(at(injection), (Standing::Attached, Standing::Attached));
-        // What others see ends no mountpoint.
-        let (first, later) = at(Answers { elsewhere: true, ..FINE });
-        assert_eq!((&first, &later), (&Standing::CutOff(Cut::PassedBy(r())), &first));
+    }
+
+    /// What others say is held against the silence here; `said`: how long before that they lived.
+    #[test]
+    fn what_others_have_counts_only_if_it_came_after_the_silence_began() {
+        let mut node = fed();
+        let mut at = |now: u64, said: Option<u64>| {
+            let media = Some(ms(now - 1_000));
+            node.judge(Some("r"), media, ms(now));
+            let elsewhere = said.map(ms);
+            node.heard("r", Answers { elsewhere, ..FINE }, ms(now));
+            node.judge(Some("r"), media, ms(now)).clone()
+        };
+        // A publisher stops at 1 s: others say for two seconds more that they have media, in words that may be older yet.
+        for (now, said) in [(2_000, 0), (2_500, 200), (2_999, 0), (3_500, 501), (5_000, 2_500)] {
+            assert_eq!(at(now, Some(said)), Standing::Attached, "{now} ms, said {said} ms before");
+        }
+        let cut = Standing::CutOff(Cut::PassedBy("r".to_owned()));
+        assert_eq!(at(5_000, Some(2_000)), cut, "they have had some since");
+        assert_eq!(at(60_000, Some(100)), cut, "what others see ends no mountpoint");
+        assert_eq!(at(60_500, None), Standing::Attached, "nor do they have any now");
     }
 
     #[test]
@@ -316,16 +346,16 @@ mod tests {
         let mut node = fed();
         let lost = Answers { has_us: false, ..FINE };
         node.judge(Some("r"), Some(ms(1_000)), ms(2_000));
-        node.heard("r", lost);
+        node.heard("r", lost, ms(2_000));
         assert!(node.judge(Some("r"), Some(ms(1_100)), ms(2_100)).dark().is_some());
-        node.heard("another", FINE);
+        node.heard("another", FINE, ms(2_200));
         assert!(
             node.judge(Some("r"), Some(ms(1_200)), ms(2_200)).dark().is_some(),
             "it is not about this one"
         );
-        node.heard("r", FINE);
+        node.heard("r", FINE, ms(2_300));
         assert_eq!(*node.judge(Some("r"), Some(ms(1_300)), ms(2_300)), Standing::Attached);
-        node.heard("r", lost);
+        node.heard("r", lost, ms(2_400));
         assert!(node.judge(Some("r"), Some(ms(1_400)), ms(2_400)).dark().is_some());
         assert_eq!(*node.judge(Some("r"), FRESH, ms(2_500)), Standing::Attached);
     }

@@ -5,7 +5,8 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use node::commands::Commands;
-use node::contract::{field, key};
+use node::contract::{NODE_DOUBTED, field, key};
+use node::directory;
 use tokio::sync::watch;
 
 use super::{Egress, locked};
@@ -72,12 +73,12 @@ impl Egress {
         let mut said = None;
         loop {
             ticks.tick().await;
-            let asked = locked(&self.place.node).asks(self.started.elapsed());
-            let Some(parent) = asked else { continue };
+            let asked = self.started.elapsed();
+            let Some(parent) = locked(&self.place.node).asks(asked) else { continue };
             match self.ask(&store, &parent).await {
                 Ok(answers) => {
                     tracing::debug!("nothing comes from {parent}: {answers:?}");
-                    locked(&self.place.node).heard(&parent, answers);
+                    locked(&self.place.node).heard(&parent, answers, asked);
                     said = None;
                 }
                 Err(why) => {
@@ -109,19 +110,27 @@ impl Egress {
             registered: kind.is_some(),
             is_relay: kind.as_deref() == Some("relay"),
             has_us,
-            elsewhere: false,
+            elsewhere: None,
         };
         // One command for each key: they may be on different servers.
         let mut commands = redis::pipe();
         for member in &others {
             let (egress, _) = member.rsplit_once(':').unwrap_or_default();
             commands.cmd("HGET").arg(key::mountpoint_of(member)).arg(field::mountpoint::ACTIVE);
-            commands.cmd("EXISTS").arg(key::node(egress));
+            commands.cmd("PTTL").arg(key::instance(egress));
         }
-        let seen: Vec<Option<String>> =
-            if others.is_empty() { Vec::new() } else { store.run(&commands).await? };
-        // Whether it is active, and whether whoever says so lives.
-        let elsewhere = |pair: &[Option<String>]| matches!(pair, [Some(active), Some(lives)] if active == "true" && lives != "0");
-        Ok(Answers { elsewhere: seen.chunks(2).any(elsewhere), ..answers })
+        let seen: Vec<(Option<String>, i64)> = match others.is_empty() {
+            true => Vec::new(),
+            false => {
+                let answers: Vec<redis::Value> = store.run(&commands).await?;
+                let pairs =
+                    answers.chunks(2).map(|pair| redis::from_redis_value(redis::Value::Array(pair.to_vec())));
+                pairs.collect::<Result<_, _>>().map_err(|error| error.to_string())?
+            }
+        };
+        // Whoever has been killed says for ever what it said last.
+        let said = seen.into_iter().filter(|(active, _)| active.as_deref() == Some("true"));
+        let unheard = said.filter_map(|(_, left)| directory::unheard(left));
+        Ok(Answers { elsewhere: unheard.filter(|age| *age <= NODE_DOUBTED).min(), ..answers })
     }
 }

@@ -28,14 +28,15 @@ fn silence_alone_cuts_nobody_off() {
 
     let problem = |wanted: &str| world.get("/status")["problems"].to_string().contains(wanted);
     let redis = |command: &str| world.redis.cli(&command.split(' ').collect::<Vec<_>>()).unwrap();
-    // Another egress has it.
+    // Another egress has it, and lives.
     redis("HSET mountpoint:egress-2:s1 active true");
-    redis("HSET node:egress-2 id egress-2");
     redis("SADD mountpoints:active egress-2:s1");
+    redis("HSET node:instance:egress-2 instance it");
+    redis("PEXPIRE node:instance:egress-2 60000");
     world.until("passed by", || problem("other egresses have media"));
     assert_eq!(events.next().unwrap().1["cutOff"], json!(true));
     assert_eq!(world.get("/mountpoints")["count"], json!(1), "what others see ends nothing");
-    redis("DEL node:egress-2");
+    redis("DEL node:instance:egress-2");
     world.until("nobody has it", || world.get("/status")["problems"] == json!([]));
 
     // The relay does not send here any more.

@@ -34,6 +34,8 @@ const PAIRS: u16 = 4;
 const GRACE: Duration = Duration::from_secs(10);
 /// How often everything is judged.
 const TICK: u64 = 250;
+/// So long after its last packet another egress says that it has media, ms.
+const SAID_FOR: u64 = 1_900;
 
 /// What is to be done next by whoever holds the lock of changes.
 #[derive(Clone, Debug)]
@@ -82,6 +84,8 @@ struct World {
     routes: BTreeMap<Ssrc, Option<u64>>,
     awaited: BTreeSet<Ssrc>,
     media: Option<u64>,
+    /// When media of a session that is wanted here came to another egress.
+    elsewhere: Option<u64>,
     doing: VecDeque<Doing>,
     told: BTreeMap<String, Vec<Notice>>,
     log: Vec<String>,
@@ -109,6 +113,7 @@ impl World {
             routes: BTreeMap::new(),
             awaited: BTreeSet::new(),
             media: None,
+            elsewhere: None,
             doing: VecDeque::new(),
             told: BTreeMap::new(),
             log: Vec::new(),

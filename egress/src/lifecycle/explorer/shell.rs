@@ -6,8 +6,8 @@ use node::media::{PerKind, Ssrc};
 use rand::Rng;
 
 use super::super::acts::{self, Act};
-use super::super::{Answers, activity, waiting};
-use super::{Doing, SESSIONS, TICK, World};
+use super::super::{Answers, Cut, activity, waiting};
+use super::{Doing, SAID_FOR, SESSIONS, TICK, World};
 use crate::activity::{Served, StreamAge};
 use crate::mountpoints::{Asked, Fault, Mountpoint, Refused, Spec, Step};
 
@@ -165,6 +165,12 @@ impl World {
     }
 
     pub fn receive(&mut self) {
+        let is_published =
+            |spec: &&Spec| spec.ssrcs.into_array().iter().any(|ssrc| self.out.publishing.contains(ssrc));
+        let known = self.out.sessions.values().filter(is_published);
+        if known.into_iter().any(|spec| self.books.wants(&spec.session)) {
+            self.elsewhere = Some(self.now);
+        }
         if !self.out.child || !self.out.way {
             return;
         }
@@ -183,6 +189,9 @@ impl World {
         let age = |at: Option<u64>| at.map(|at| Duration::from_millis(self.now - at));
         self.had_parent |= self.parent;
         let standing = self.node.judge(self.parent.then_some("r"), age(self.media), now).clone();
+        if matches!(standing.dark(), Some(Cut::PassedBy(_))) {
+            assert!(self.elsewhere > self.media, "nobody has had media since, and it is said to pass by");
+        }
         if standing.dark().is_some() {
             assert!(self.media.is_none_or(|media| self.now - media >= TICK), "dark, and media comes");
         }
@@ -205,12 +214,22 @@ impl World {
         }
         self.books.release(standing.is_released());
         if let Some(parent) = self.node.asks(now).filter(|_| self.out.redis) {
-            let wanted =
-                |spec: &&Spec| spec.ssrcs.into_array().iter().any(|ssrc| self.out.publishing.contains(ssrc));
-            let elsewhere =
-                self.out.sessions.values().filter(wanted).any(|spec| self.books.wants(&spec.session));
-            let answers = Answers { registered: true, is_relay: true, has_us: self.out.child, elsewhere };
-            self.node.heard(&parent, answers);
+            let answers = Answers {
+                registered: true,
+                is_relay: true,
+                has_us: self.out.child,
+                elsewhere: self.said_elsewhere(),
+            };
+            self.node.heard(&parent, answers, now);
         }
+    }
+
+    /// How long ago another egress lived that says that it has media: it goes on saying so for a while when there is none any
+    /// more.
+    fn said_elsewhere(&mut self) -> Option<Duration> {
+        let age = self.rng.random_range(0..2_000);
+        let written = self.now.saturating_sub(age);
+        let says_so = self.elsewhere.is_some_and(|last| written <= last + SAID_FOR);
+        says_so.then_some(Duration::from_millis(age))
     }
 }
