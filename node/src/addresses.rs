@@ -5,6 +5,7 @@ use std::net::IpAddr;
 
 use nix::ifaddrs::getifaddrs;
 use nix::net::if_::InterfaceFlags;
+use nix::sys::socket::SockaddrStorage;
 
 /// All that other hosts may see, on interfaces that are up. Empty when the kernel does not say.
 pub fn own() -> BTreeSet<IpAddr> {
@@ -41,12 +42,20 @@ pub fn is_no_host(address: &IpAddr, broadcasts: &BTreeSet<IpAddr>) -> Option<&'s
 
 /// The broadcast addresses of this host's networks.
 pub fn broadcasts() -> BTreeSet<IpAddr> {
-    let addresses = getifaddrs().into_iter().flatten().filter_map(|interface| {
-        let broadcast =
-            interface.flags.contains(InterfaceFlags::IFF_BROADCAST).then_some(interface.broadcast)?;
-        Some(IpAddr::V4(broadcast?.as_sockaddr_in()?.ip()))
+    let v4 = |address: Option<SockaddrStorage>| Some(IpAddr::V4(address?.as_sockaddr_in()?.ip()));
+    let interfaces = getifaddrs().into_iter().flatten().map(|interface| {
+        let has_one = interface.flags.contains(InterfaceFlags::IFF_BROADCAST);
+        (v4(interface.address), v4(interface.broadcast.filter(|_| has_one)))
     });
-    addresses.filter(|address| !address.is_unspecified()).collect()
+    broadcasts_of(interfaces.collect())
+}
+
+/// From addresses and the broadcast addresses beside them, as the C library gives them. One that was added without a broadcast
+/// address has itself for that, which means nothing: a host's own address is one host's.
+fn broadcasts_of(interfaces: Vec<(Option<IpAddr>, Option<IpAddr>)>) -> BTreeSet<IpAddr> {
+    let own: BTreeSet<IpAddr> = interfaces.iter().filter_map(|(own, _)| *own).collect();
+    let broadcasts = interfaces.iter().filter_map(|(_, broadcast)| *broadcast);
+    broadcasts.filter(|address| !address.is_unspecified() && !own.contains(address)).collect()
 }
 
 fn is_seen_by_others(address: &IpAddr) -> bool {
@@ -108,5 +117,18 @@ mod tests {
         }
         let own = own();
         assert!(broadcasts.is_disjoint(&own) && super::broadcasts().is_disjoint(&own));
+    }
+    #[test]
+    fn an_address_of_this_host_is_no_broadcast_address() {
+        let ip = |text: &str| Some(text.parse::<IpAddr>().unwrap());
+        // As after `ip addr add 10.0.0.1/24 brd +` and `ip addr add 10.0.0.2/24`, and of an interface without any.
+        let interfaces = vec![
+            (ip("10.0.0.1"), ip("10.0.0.255")),
+            (ip("10.0.0.2"), ip("10.0.0.2")),
+            (ip("10.0.0.3"), ip("0.0.0.0")),
+            (ip("127.0.0.1"), None),
+            (None, None),
+        ];
+        assert_eq!(broadcasts_of(interfaces), BTreeSet::from([ip("10.0.0.255").unwrap()]));
     }
 }

@@ -55,6 +55,11 @@ impl Recipients {
         hosts.iter().filter_map(|(host, found)| Some((host.clone(), found.as_ref().err()?.clone()))).collect()
     }
 
+    /// Children that nothing can be sent to, and why.
+    pub fn refused(&self) -> BTreeMap<String, String> {
+        refused(&lock(&self.children), &lock(&self.hosts))
+    }
+
     /// Tells the pipelines of all sessions whom to send to. Those are asked for once it is this call's turn.
     pub async fn apply(&self, sessions: impl FnOnce() -> Vec<Arc<LiveSession>>) {
         let _applying = self.applying.lock().await;
@@ -129,6 +134,12 @@ fn addresses(recipients: &[Recipient], hosts: &Hosts) -> PerKind<BTreeSet<Socket
             .collect()
     };
     PerKind { audio: of(|to| to.audio_port), video: of(|to| to.video_port) }
+}
+
+/// Children whose host means nothing, and why.
+fn refused(children: &BTreeMap<String, Place>, hosts: &Hosts) -> BTreeMap<String, String> {
+    let why = |place: &Place| hosts.get(&place.host)?.as_ref().err().cloned();
+    children.iter().filter_map(|(name, place)| Some((name.clone(), why(place)?))).collect()
 }
 
 /// Which child is sent to at an address.
@@ -234,6 +245,18 @@ mod tests {
         }
         let to = |host: &str| Recipient { host: host.to_owned(), audio_port: 5002, video_port: 5004 };
         assert!(addresses(&[to("224.0.0.1")], &BTreeMap::new()).audio.is_empty(), "before it is looked into");
+    }
+
+    #[test]
+    fn a_child_that_nothing_can_be_sent_to_is_named() {
+        let place = |host: &str| Place { host: host.to_owned(), ports: [5002, 5004] };
+        let children = ["a", "b", "c"].map(|name| (name.to_owned(), place(name)));
+        let hosts = BTreeMap::from([
+            ("a".to_owned(), Ok("10.0.0.1".parse().unwrap())),
+            ("b".to_owned(), Err("no such host".to_owned())),
+        ]);
+        let wanted = BTreeMap::from([("b".to_owned(), "no such host".to_owned())]);
+        assert_eq!(refused(&children.into(), &hosts), wanted, "c is being looked up");
     }
 
     #[test]

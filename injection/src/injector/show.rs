@@ -4,6 +4,7 @@ use axum::http::StatusCode;
 use node::http::{Base, Failed};
 use node::media::{Kind, PerKind};
 use node::record::NodeType;
+use node::topology::TopologyView;
 use node::tree::RedisView;
 use node::udp::Overflow;
 use node::view::Topology;
@@ -76,8 +77,29 @@ impl Injector {
         }
     }
 
-    fn topology_view(&self) -> node::topology::TopologyView {
-        self.tree.get().map(|tree| tree.view().borrow().topology.clone()).unwrap_or_default()
+    /// The node's place in the tree; children that nothing can be sent to are refused.
+    fn topology_view(&self) -> TopologyView {
+        let mut topology =
+            self.tree.get().map(|tree| tree.view().borrow().topology.clone()).unwrap_or_default();
+        let children = &topology.children;
+        let refused = self.recipients.refused().into_iter().filter(|(child, _)| children.contains(child));
+        let refused: Vec<(String, String)> = refused.collect();
+        topology.refused.extend(refused);
+        topology
+    }
+
+    /// Children that get nothing, in one sentence.
+    fn refused_children(&self) -> Option<RefusedChildren> {
+        let TopologyView { children, refused, .. } = self.topology_view();
+        let whys: Vec<String> =
+            refused.iter().map(|(child, why)| format!("child {child} is refused: {why}")).collect();
+        let all = refused.len() == children.len();
+        (!whys.is_empty()).then(|| RefusedChildren { all, why: whys.join("; ") })
+    }
+
+    /// Whether all is well with the node and with all of its children.
+    pub(super) fn is_well(&self) -> bool {
+        Injector::problems(self).is_empty() && self.refused_children().is_none()
     }
 
     /// Why it cannot do its job, each a sentence.
@@ -92,7 +114,8 @@ impl Injector {
             }
         }
         problems.extend(self.redis_view().and_then(|redis| redis.taken));
-        // What ails one session is none of the others' business; what ails all of them is the node's.
+        // What ails one child or session is none of the others' business; what ails all of them is the node's.
+        problems.extend(self.refused_children().filter(|refused| refused.all).map(|refused| refused.why));
         let entries = self.entries();
         let ails = |ailing: &dyn Fn(&LiveSession) -> Option<String>| {
             let ailing: Vec<String> = entries.iter().filter_map(|entry| ailing(entry)).collect();
@@ -112,6 +135,7 @@ impl Injector {
         let mut misgivings = Vec::new();
         misgivings.extend(self.redis_view().and_then(|redis| redis.rival));
         misgivings.extend(self.topology_view().unknown_children(&self.config.node_id));
+        misgivings.extend(self.refused_children().filter(|refused| !refused.all).map(|refused| refused.why));
         for entry in self.entries() {
             misgivings.extend(entry.room_problem().map(|problem| problem.why));
             misgivings.extend(stopped(&entry));
@@ -176,6 +200,13 @@ impl Injector {
             redirects: self.redirector.redirects(),
         }
     }
+}
+
+/// Children that get nothing.
+struct RefusedChildren {
+    /// There are no others.
+    all: bool,
+    why: String,
 }
 
 /// Why a session's pipeline is of no use, if it is of none.

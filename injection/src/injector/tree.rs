@@ -50,7 +50,7 @@ impl Follows for Injector {
     }
 
     async fn health(&self) -> String {
-        let word = if self.problems().is_empty() { "active" } else { "degraded" };
+        let word = if self.is_well() { "active" } else { "degraded" };
         self.drain.word().unwrap_or(word).to_owned()
     }
 

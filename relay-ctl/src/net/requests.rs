@@ -1,8 +1,9 @@
 //! Questions to the kernel, each one request and its reply.
 
-use std::{io, net::IpAddr, time::Duration};
+use std::{collections::BTreeSet, io, net::IpAddr, time::Duration};
 
 use futures_util::StreamExt;
+use node::addresses::is_no_host;
 use rtnetlink::{
     Handle,
     packet_core::{NLM_F_ACK, NLM_F_CREATE, NLM_F_DUMP, NLM_F_REQUEST, NetlinkMessage, NetlinkPayload},
@@ -132,8 +133,8 @@ impl Netlink {
     /// its interface, and can lead to one without MAC address: look at `interface.up` and `interface.mac`.
     pub async fn next_hop(&self, destination: IpAddr) -> Result<NextHop, NetError> {
         let destination = destination.to_canonical();
-        let broadcast = matches!(destination, IpAddr::V4(v4) if v4.is_broadcast());
-        if destination.is_unspecified() || destination.is_multicast() || broadcast {
+        // Broadcast addresses of this host's networks are known to the routing table.
+        if is_no_host(&destination, &BTreeSet::new()).is_some() {
             return Err(NetError::NotUnicast(destination));
         }
         if matches!(destination, IpAddr::V6(v6) if v6.is_unicast_link_local()) {

@@ -230,8 +230,7 @@ impl Relay {
             return;
         };
         status.topology = topology;
-        let refused = state.refused.iter().filter(|(name, _)| status.topology.children.contains(name));
-        status.topology.refused.extend(refused.map(|(name, why)| (name.clone(), why.clone())));
+        status.topology.refused = self.refused_children(state);
         let unknown = status.topology.unknown_children(&status.node_id);
         let TopologyView { waiting, stale, held, refused, .. } = &status.topology;
 

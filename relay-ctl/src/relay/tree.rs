@@ -9,7 +9,7 @@ use node::flow::Received;
 use node::record::{Place, Registration};
 use node::sessions::SessionChange;
 use node::topology::{ChildChange, Upstream};
-use node::tree::Follows;
+use node::tree::{Follows, TreeView};
 
 use super::tree_change::{TreeChange, id};
 use super::{Member, Relay, State};
@@ -74,7 +74,8 @@ impl Follows for Relay {
 
     async fn health(&self) -> String {
         let state = self.state.lock().await;
-        let word = if state.problem.is_none() { "active" } else { "degraded" };
+        let is_well = state.problem.is_none() && self.refused_children(&state).is_empty();
+        let word = if is_well { "active" } else { "degraded" };
         self.drain.word().unwrap_or(word).to_owned()
     }
 
@@ -92,6 +93,15 @@ impl Follows for Relay {
 }
 
 impl Relay {
+    /// Children that Redis names and that cannot be, and why.
+    pub(super) fn refused_children(&self, state: &State) -> BTreeMap<String, String> {
+        let Some(TreeView { topology, .. }) = self.membership.view() else { return BTreeMap::new() };
+        let own = state.refused.iter().filter(|(name, _)| topology.children.contains(name));
+        let mut refused = topology.refused.clone();
+        refused.extend(own.map(|(name, why)| (name.clone(), why.clone())));
+        refused
+    }
+
     /// What the relay says of itself in Redis.
     pub async fn registration(&self) -> Registration {
         if self.config.host.is_none() {
