@@ -67,7 +67,8 @@ fn publish_in_firefox() {
 }
 
 fn watch(maker: Maker, codec: &str, more: &[(&str, &str)], judge: impl Fn(&Studio<'_>, &Browser<'_>, &str)) {
-    let lab = Lab::new("t-players-").unwrap();
+    let server = more.first().map_or("janus", |&(_, server)| server);
+    let lab = Lab::new(&format!("t-watch-{}-{server}-{codec}-", short(maker))).unwrap();
     let studio = Studio::open_with(&lab, MediaOver::V4, Mode::Tc, [1, 1], more).unwrap();
     studio.create_session("show", [7777, 8888]).unwrap();
     let publisher = studio.publish("show", &["--codec", codec]).unwrap();
@@ -85,7 +86,7 @@ fn watch(maker: Maker, codec: &str, more: &[(&str, &str)], judge: impl Fn(&Studi
 }
 
 fn publish(maker: Maker) {
-    let lab = Lab::new("t-ingest-").unwrap();
+    let lab = Lab::new(&format!("t-ingest-{}-", short(maker))).unwrap();
     let studio = Studio::open(&lab, Mode::Tc, 1, 1).unwrap();
     let browser = Browser::of(maker, &lab, PUBLISHER, &[]).unwrap();
     for (number, client) in (1..).zip(PUBLISHING) {
@@ -109,6 +110,14 @@ fn publish(maker: Maker) {
         until(&studio, "its place is free", || {
             !studio.injection.get(&format!("/session/{client}")).unwrap().body.contains("\"publisher\"")
         });
+    }
+}
+
+/// For namespaces: tests run beside each other.
+fn short(maker: Maker) -> &'static str {
+    match maker {
+        Maker::Chromium => "chromium",
+        Maker::Firefox => "firefox",
     }
 }
 

@@ -10,7 +10,7 @@ use lab::{Lab, Studio};
 const PATIENCE: Duration = Duration::from_secs(30);
 
 fn plays(server: &str, codec: &str, numbers: &str) {
-    let lab = Lab::new(&format!("t-gst-{server}-")).unwrap();
+    let lab = Lab::new(&format!("t-gst-{server}-{codec}-")).unwrap();
     let studio = Studio::open_with(&lab, MediaOver::V4, Mode::Tc, [1, 1], &[("SERVER", server)]).unwrap();
     studio.create_session("show", [7777, 8888]).unwrap();
     let publisher = studio.publish("show", &["--codec", codec]).unwrap();
