@@ -87,14 +87,17 @@ impl Limit {
         }
     }
 
+    /// All together want too much of this node: another one may have it.
+    pub fn is_of_this_node(self) -> bool {
+        match self {
+            Limit::Viewers | Limit::Joining | Limit::Waiting | Limit::Events => true,
+            Limit::ClientJoining | Limit::ClientJoins | Limit::ClientEvents => false,
+        }
+    }
+
     /// Whether it is one client that wants too much, or all together.
     fn status(self) -> StatusCode {
-        match self {
-            Limit::Viewers | Limit::Joining | Limit::Waiting | Limit::Events => {
-                StatusCode::SERVICE_UNAVAILABLE
-            }
-            Limit::ClientJoining | Limit::ClientJoins | Limit::ClientEvents => StatusCode::TOO_MANY_REQUESTS,
-        }
+        if self.is_of_this_node() { StatusCode::SERVICE_UNAVAILABLE } else { StatusCode::TOO_MANY_REQUESTS }
     }
 }
 
@@ -278,6 +281,20 @@ mod tests {
         assert_eq!(capacity.view().refused, [1, 1, 0, 1, 0, 0, 0]);
         let used = capacity.viewers.load(Ordering::Relaxed);
         assert_eq!(used, 2, "who was refused has no place");
+    }
+
+    #[test]
+    fn whoever_meets_a_limit_of_this_node_may_find_room_at_another() {
+        let capacity = capacity(4, 2, 1);
+        let refused = |text: &str| capacity.viewer(client(text)).err().map(|refused| refused.limit);
+        let _first = capacity.viewer(client("10.0.0.1")).unwrap();
+        assert!(refused("10.0.0.1").is_some_and(|limit| !limit.is_of_this_node()));
+        let _second = capacity.viewer(client("10.0.0.2")).unwrap();
+        assert!(refused("10.0.0.3").is_some_and(Limit::is_of_this_node));
+        for limit in Limit::ALL {
+            let is_busy = limit.status() == StatusCode::SERVICE_UNAVAILABLE;
+            assert_eq!(limit.is_of_this_node(), is_busy, "{limit:?}");
+        }
     }
 
     #[test]

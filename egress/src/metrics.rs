@@ -203,7 +203,7 @@ fn keyframes(scrape: &Scrape, sample: &Sample) -> Result<()> {
 
 fn node(scrape: &Scrape, sample: &Sample) -> Result<()> {
     let status = &sample.status;
-    scrape.one_gauge("cut_off", "1 while no media can reach it.", flag(status.cut_off))?;
+    scrape.one_gauge("cut_off", "1 while no media can reach it.", flag(status.standing.dark().is_some()))?;
     if let Some(janus) = &status.janus {
         scrape.one_gauge("janus_connected", "1 while there is a Janus.", flag(janus.connected))?;
         scrape.one_counter("janus_returns_total", "How often Janus came back.", janus.returns as f64)?;
@@ -236,6 +236,7 @@ mod tests {
 
     use super::*;
     use crate::keyframes::Waits;
+    use crate::lifecycle::{Cut, Standing};
     use crate::portpool::PortPool;
     use crate::quality::Quality;
     use crate::reports::Reports;
@@ -272,8 +273,7 @@ mod tests {
             healthy: true,
             uptime: 0,
             network: Network { host: None, port: 7073, audio_port: 5002, video_port: 5004 },
-            standing: "attached",
-            cut_off: false,
+            standing: Standing::Attached,
             topology: TopologyView { parent: Some("relay-1".to_owned()), ..TopologyView::default() },
             redis: Some(RedisView { looked: Some(std::time::Instant::now()), ..RedisView::default() }),
             gstreamer: Gstreamer {
@@ -318,6 +318,22 @@ mod tests {
             http: Taken::default(),
             moved: [1, 1],
             redirects: node::watch::Redirects::example(),
+        }
+    }
+
+    #[test]
+    fn an_egress_that_media_comes_to_all_the_same_is_not_cut_off() {
+        let cut = || Cut::NoParent("relay-1".to_owned());
+        for (standing, wanted) in [
+            (Standing::Attached, 0),
+            (Standing::Orphaned(cut()), 0),
+            (Standing::CutOff(cut()), 1),
+            (Standing::Released(cut()), 1),
+        ] {
+            let mut sample = sample();
+            sample.status.standing = standing;
+            let line = format!(r#"cut_off{{node_id="egress-1",tree_id="tree-1"}} {wanted}"#);
+            assert!(text(&sample).unwrap().contains(&line), "{line}");
         }
     }
 

@@ -1,7 +1,7 @@
 //! What our own page says of how it fares, whatever server serves it: distributions, and never a series a viewer. Without I/O.
 //!
-//! A page says what was so since it last did, in a few numbers; nothing of it is kept but when that was. Whoever makes numbers up is
-//! one of many, and is heard as often as they are.
+//! A page says what was so since it last did, in a few numbers; nothing of it is kept but when that was. Whoever makes numbers up
+//! has to be connected as they are, is one of many, and is heard as often.
 
 use std::time::Duration;
 
@@ -44,6 +44,24 @@ pub struct Report {
     pub frozen_ms: Option<f64>,
     /// How its join went; in the first report.
     pub join: Option<PageStages>,
+}
+
+/// Why a viewer is not heard.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Unheard {
+    /// Its connection is not up: it cannot know how it fares.
+    NotUp,
+    /// It was heard just now, and has to wait for so long.
+    TooSoon(Duration),
+}
+
+/// Whether a viewer is heard. `up`: its connection is; `last`: how long ago it was heard.
+pub fn hear(up: bool, last: Option<Duration>) -> Result<(), Unheard> {
+    if !up {
+        return Err(Unheard::NotUp);
+    }
+    let wait = last.and_then(|ago| EVERY.checked_sub(ago)).filter(|wait| !wait.is_zero());
+    wait.map_or(Ok(()), |wait| Err(Unheard::TooSoon(wait)))
 }
 
 /// All reports so far.
@@ -126,6 +144,15 @@ mod tests {
 
     fn report(text: &str) -> Report {
         serde_json::from_str(text).unwrap()
+    }
+
+    #[test]
+    fn only_who_is_connected_is_heard_and_not_too_often() {
+        let ago = |seconds| Some(Duration::from_secs(seconds));
+        assert_eq!(hear(false, None), Err(Unheard::NotUp));
+        assert_eq!(hear(true, None), Ok(()));
+        assert_eq!(hear(true, ago(2)), Err(Unheard::TooSoon(Duration::from_secs(3))));
+        assert_eq!(hear(true, ago(5)), Ok(()));
     }
 
     #[test]

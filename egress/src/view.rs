@@ -10,8 +10,9 @@ use node::tree::RedisView;
 use node::view::Gstreamer;
 use prometheus::Histogram;
 use seats::Figures;
-use serde::Serialize;
+use serde::{Serialize, Serializer};
 
+use crate::lifecycle::Standing;
 use crate::portpool;
 use crate::quality::{Lately, Sums};
 
@@ -34,10 +35,8 @@ pub struct Status {
     /// The node's place in the tree.
     pub topology: TopologyView,
     /// Whether media can reach it: `attached`, `orphaned`, `cut off` or `released`.
-    pub standing: &'static str,
-    /// No media can reach it.
-    #[serde(skip)]
-    pub cut_off: bool,
+    #[serde(serialize_with = "by_name")]
+    pub standing: Standing,
     /// How it stands with Redis; absent for an egress run without.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub redis: Option<RedisView>,
@@ -71,6 +70,10 @@ pub struct Status {
     pub problems: Vec<String>,
     /// What is worth knowing and keeps nobody from watching.
     pub warnings: Vec<String>,
+}
+
+fn by_name<S: Serializer>(standing: &Standing, to: S) -> Result<S::Ok, S::Error> {
+    to.serialize_str(standing.name())
 }
 
 /// Where media and requests are taken.

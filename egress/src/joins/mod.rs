@@ -112,33 +112,77 @@ impl Join {
         let [answered, connected, first_packet, _] = self.reached.map(ms);
         let page = self.page.unwrap_or_default();
         let [page_answered, page_connected, page_first_packet, page_first_frame] = page.reached.map(ms);
-        let how = match outcome {
-            Outcome::Connected => "a viewer has joined",
-            Outcome::Left => "a viewer left before its connection was up",
-            Outcome::Failed => "a viewer's connection did not come up",
-        };
-        tracing::info!(
-            session,
-            viewer,
-            trace_id = self.trace.map(tracing::field::display),
-            server,
-            answered_ms = answered,
-            connected_ms = connected,
-            first_packet_ms = first_packet,
-            page_door_ms = ms(page.door),
-            page_answered_ms = page_answered,
-            page_connected_ms = page_connected,
-            page_first_packet_ms = page_first_packet,
-            page_first_frame_ms = page_first_frame,
-            player,
-            "{how}"
-        );
+        // Each is a place in the code of its own, which has lines of its own: strangers who fail leave those who join theirs.
+        macro_rules! say {
+            ($how:literal) => {
+                tracing::info!(
+                    session,
+                    viewer,
+                    trace_id = self.trace.map(tracing::field::display),
+                    server,
+                    answered_ms = answered,
+                    connected_ms = connected,
+                    first_packet_ms = first_packet,
+                    page_door_ms = ms(page.door),
+                    page_answered_ms = page_answered,
+                    page_connected_ms = page_connected,
+                    page_first_packet_ms = page_first_packet,
+                    page_first_frame_ms = page_first_frame,
+                    player,
+                    $how
+                )
+            };
+        }
+        match outcome {
+            Outcome::Connected => say!("a viewer has joined"),
+            Outcome::Left => say!("a viewer left before its connection was up"),
+            Outcome::Failed => say!("a viewer's connection did not come up"),
+        }
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use std::sync::{Arc, Mutex};
+
+    use tracing::callsite::Identifier;
+    use tracing::span::{Attributes, Id, Record};
+    use tracing::{Event, Metadata, Subscriber};
+
     use super::*;
+
+    /// Writes down which places in the code have said something.
+    #[derive(Clone, Default)]
+    struct Places(Arc<Mutex<Vec<Identifier>>>);
+
+    impl Subscriber for Places {
+        fn enabled(&self, _: &Metadata<'_>) -> bool {
+            true
+        }
+        fn new_span(&self, _: &Attributes<'_>) -> Id {
+            Id::from_u64(1)
+        }
+        fn record(&self, _: &Id, _: &Record<'_>) {}
+        fn record_follows_from(&self, _: &Id, _: &Id) {}
+        fn event(&self, event: &Event<'_>) {
+            self.0.lock().unwrap().push(event.metadata().callsite());
+        }
+        fn enter(&self, _: &Id) {}
+        fn exit(&self, _: &Id) {}
+    }
+
+    #[test]
+    fn those_who_fail_leave_those_who_join_their_lines() {
+        let places = Places::default();
+        tracing::subscriber::with_default(places.clone(), || {
+            for outcome in Outcome::ALL {
+                Join::begin(Instant::now(), None).tell("s", "v", "player", "native", outcome);
+            }
+        });
+        let places = places.0.lock().unwrap();
+        assert!(places.len() == 3 && places[0] != places[1] && places[1] != places[2], "one budget each");
+        assert!(places[0] != places[2]);
+    }
 
     #[test]
     fn a_stage_is_reached_once() {

@@ -249,8 +249,7 @@ impl Egress {
                 audio_port: self.config.media[0],
                 video_port: self.config.media[1],
             },
-            standing: self.standing().borrow().name(),
-            cut_off: self.standing().borrow().cut().is_some(),
+            standing: self.standing().borrow().clone(),
             topology: tree.topology,
             redis,
             gstreamer: Gstreamer {

@@ -21,7 +21,6 @@ use axum::routing::{get, patch, post};
 use node::http::wish::{self, Came, Door, FRAGMENT, SDP};
 use node::http::{Client, Failed, TraceId};
 
-use crate::capacity::Limit;
 use crate::joins::Join;
 use crate::state::{COUNTER_OFFER_HOLDS, Egress, EgressError, Newcomer, Reply};
 
@@ -113,8 +112,7 @@ async fn begin(
     let place = match egress.capacity().viewer(client) {
         Ok(place) => place,
         Err(refused) => {
-            let is_full = refused.limit == Limit::Viewers;
-            let other = if is_full { elsewhere().await } else { None };
+            let other = if refused.limit.is_of_this_node() { elsewhere().await } else { None };
             return Ok(other.unwrap_or_else(|| refused.into_response()));
         }
     };

@@ -9,13 +9,13 @@ use axum::response::{IntoResponse, Response};
 use node::http::wish;
 use node::http::{Busy, Failed};
 
-use crate::reports::{EVERY, MOST_BYTES, Report};
+use crate::reports::{EVERY, MOST_BYTES, Report, Unheard};
 use crate::state::Egress;
 
 /// What a report is sent as.
 pub const REPORT: &str = "application/json";
 
-/// Takes a report. A viewer is heard once in [`EVERY`].
+/// Takes a report. A viewer whose connection is up is heard once in [`EVERY`].
 pub async fn take(
     State(egress): State<Arc<Egress>>,
     Path((session, viewer)): Path<(String, String)>,
@@ -29,10 +29,17 @@ pub async fn take(
     }
     let report: Report = serde_json::from_slice(&body)
         .map_err(|error| Failed(StatusCode::BAD_REQUEST, format!("no report: {error}")))?;
-    if let Some(wait) = egress.audience().reports(&session, &viewer)? {
+    if let Err(unheard) = egress.audience().reports(&session, &viewer)? {
         egress.refuse_report();
-        let why = "a viewer is heard every five seconds at most";
-        return Ok(Busy { status: StatusCode::TOO_MANY_REQUESTS, why, wait, closes: false }.into_response());
+        return match unheard {
+            Unheard::NotUp => {
+                Err(Failed(StatusCode::CONFLICT, "this viewer's connection is not up yet".to_owned()))
+            }
+            Unheard::TooSoon(wait) => {
+                let why = "a viewer is heard every five seconds at most";
+                Ok(Busy { status: StatusCode::TOO_MANY_REQUESTS, why, wait, closes: false }.into_response())
+            }
+        };
     }
     if let Some(join) = report.join {
         egress.audience().page_joined(&session, &viewer, join)?;

@@ -24,7 +24,7 @@ use crate::capacity::Place;
 use crate::joins::{self, Join, Outcome, Stage};
 use crate::mountpoints::Mountpoint;
 use crate::moves::Viewer;
-use crate::reports;
+use crate::reports::{self, Unheard};
 use crate::sdp::{self, Common, Numbers, SdpError};
 use crate::server::{self, CONNECTS_WITHIN, SeatEvent, Server};
 use crate::turns;
@@ -281,15 +281,15 @@ impl Audience {
         self.seat(session, viewer).map(drop)
     }
 
-    /// A viewer says how it fares. Gives how long it has to wait if that is too soon after the last time.
-    pub fn reports(&self, session: &str, viewer: &str) -> Result<Option<Duration>, EgressError> {
+    /// A viewer says how it fares, and is heard or not.
+    pub fn reports(&self, session: &str, viewer: &str) -> Result<Result<(), Unheard>, EgressError> {
         let mut viewers = self.viewers();
         let seat = viewers.get_mut(session, viewer).ok_or(EgressError::UnknownViewer)?;
-        let wait = seat.reported.and_then(|at| reports::EVERY.checked_sub(at.elapsed()));
-        if wait.is_none() {
+        let heard = reports::hear(seat.up.is_some(), seat.reported.map(|at| at.elapsed()));
+        if heard.is_ok() {
             seat.reported = Some(Instant::now());
         }
-        Ok(wait)
+        Ok(heard)
     }
 
     /// How often a viewer has restarted ICE.
