@@ -28,12 +28,17 @@ use crate::tree::Tree;
 /// How long a node that goes on running may take, if nothing is said by `drain-limit`.
 pub const DEFAULT_LIMIT: Duration = Duration::from_secs(10);
 
+/// Most characters of what keeps a node from being emptied that the tree is told.
+const LONGEST_PROBLEM: usize = 300;
+
 /// How far a node is with giving away what it has.
 #[derive(Debug)]
 pub struct Drain {
     stage: watch::Sender<Stage>,
     limit: Duration,
     what: &'static str,
+    /// They stay here until they end, and are not given away.
+    stay: bool,
 }
 
 /// How it stands.
@@ -91,7 +96,12 @@ pub struct DrainView {
 impl Drain {
     /// Of a node that serves. `limit`: `drain-limit`; `what` it has to give away, in words: `viewers`.
     pub fn new(limit: Duration, what: &'static str) -> Drain {
-        Drain { stage: watch::Sender::default(), limit, what }
+        Drain { stage: watch::Sender::default(), limit, what, stay: false }
+    }
+
+    /// Of a node whose own go on here until they end.
+    pub fn waits(self) -> Drain {
+        Drain { stay: true, ..self }
     }
 
     /// How it stands, and from now on.
@@ -109,12 +119,13 @@ impl Drain {
         self.stage.borrow().word()
     }
 
-    /// Begins, or goes on with somebody else as the one who takes them. `is_last`: the node ends afterwards.
+    /// Begins, or goes on with somebody else as the one who takes them, or whomever the node finds. `is_last`: the node ends
+    /// afterwards, and gives to whom it gave before.
     pub fn begin(&self, to: Option<String>, is_last: bool, now: Instant) {
         let within = if self.limit.is_zero() { DEFAULT_LIMIT } else { self.limit };
         self.stage.send_if_modified(|stage| match &mut stage.order {
             Some(order) => {
-                let renamed = to.is_some() && order.to != to;
+                let renamed = order.to != to && (to.is_some() || !is_last);
                 let hastened = is_last && !order.is_last;
                 if renamed {
                     order.to = to;
@@ -128,11 +139,23 @@ impl Drain {
             }
             None => {
                 let to_whom = to.as_ref().map(|to| format!(" to {to}")).unwrap_or_default();
-                tracing::info!("draining: no new {}, and those there are go elsewhere{to_whom}", self.what);
+                let fate = if self.stay { "go on until they end" } else { "go elsewhere" };
+                tracing::info!("draining: no new {}, and those there are {fate}{to_whom}", self.what);
                 let order = Order { since: now, within, to, is_last };
                 *stage = Stage { order: Some(order), ..Stage::default() };
                 true
             }
+        });
+    }
+
+    /// So many there were when it was ordered: whoever ordered it is told that until the node has looked.
+    pub fn counted(&self, count: u64) {
+        self.stage.send_if_modified(|stage| {
+            let is_news = stage.order.is_some() && !stage.drained && stage.left == 0 && count > 0;
+            if is_news {
+                stage.left = count;
+            }
+            is_news
         });
     }
 
@@ -176,6 +199,11 @@ impl Drain {
         });
     }
 
+    /// What keeps the node from being emptied, for the directory: no longer than it can be there.
+    pub fn problem(&self) -> Option<String> {
+        Some(self.stage.borrow().problem.as_ref()?.chars().take(LONGEST_PROBLEM).collect())
+    }
+
     /// Nobody is left.
     pub fn done(&self) {
         self.stage.send_if_modified(|stage| {
@@ -214,8 +242,17 @@ impl Drain {
             "drained" => {
                 format!("drained: no {} are left, and none are taken (DELETE /drain undoes it)", self.what)
             }
-            _ => format!("draining: {} {} are left, and no new ones are taken{why}", stage.left, self.what),
+            _ => format!("draining: {} left, and no new ones are taken{why}", self.are(stage.left)),
         })
+    }
+
+    /// `2 viewers are`, `1 child is`.
+    fn are(&self, count: u64) -> String {
+        match (count, self.what) {
+            (1, "children") => "1 child is".to_owned(),
+            (1, many) => format!("1 {} is", many.trim_end_matches('s')),
+            (_, many) => format!("{count} {many} are"),
+        }
     }
 
     /// Has the tree told whenever this changes, without waiting for its next look at the node.
@@ -282,6 +319,37 @@ mod tests {
         drain.begin(Some("relay-2".to_owned()), false, now + Duration::from_secs(1));
         assert_eq!((drain.view().to.as_deref(), drain.word()), (Some("relay-2"), Some("draining")));
         assert!(stage.has_changed().unwrap());
+        drain.begin(None, true, now + Duration::from_secs(1));
+        assert_eq!(drain.view().to.as_deref(), Some("relay-2"), "a node that ends goes on as it was told");
+        drain.begin(None, false, now + Duration::from_secs(1));
+        assert_eq!(drain.view().to, None, "whoever is not named is chosen");
+    }
+
+    #[test]
+    fn one_is_one() {
+        for (what, one, two) in [
+            ("viewers", "1 viewer is", "2 viewers are"),
+            ("children", "1 child is", "2 children are"),
+            ("publications", "1 publication is", "2 publications are"),
+        ] {
+            let drain = Drain::new(Duration::ZERO, what);
+            assert_eq!((drain.are(1), drain.are(2)), (one.to_owned(), two.to_owned()));
+        }
+    }
+
+    #[test]
+    fn what_was_counted_holds_until_the_node_has_looked() {
+        let drain = drain();
+        drain.counted(7);
+        assert_eq!(drain.view().left, 0, "nothing is ordered");
+        drain.begin(None, false, Instant::now());
+        drain.counted(7);
+        drain.left(5, None);
+        drain.counted(7);
+        assert_eq!(drain.view().left, 5);
+        drain.done();
+        drain.counted(7);
+        assert_eq!((drain.view().left, drain.word()), (0, Some("drained")));
     }
 
     #[test]

@@ -18,7 +18,7 @@ fn a_node_is_drained_and_put_back() {
     assert_eq!(ask("GET", ""), (200, json!({ "state": "no", "left": 0 })));
     assert_eq!(served.ask("GET", "/readyz", None, "").status, 200);
 
-    assert_eq!(ask("POST", ""), (202, json!({ "state": "draining", "left": 0 })));
+    assert_eq!(ask("POST", ""), (202, json!({ "state": "draining", "left": 16 })));
     served.node.drain().left(7, None);
     assert_eq!(ask("GET", ""), (200, json!({ "state": "draining", "left": 7 })));
     let ready = served.ask("GET", "/readyz", None, "");

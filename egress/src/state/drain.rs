@@ -18,6 +18,10 @@ impl Drains for Egress {
     fn drain(&self) -> &Drain {
         &self.drain
     }
+
+    fn count(&self) -> u64 {
+        self.audience.count().0 as u64
+    }
 }
 
 impl Egress {

@@ -57,6 +57,7 @@ impl Follows for Egress {
         let between_parents = self.sources.is_between();
         Particulars {
             draining,
+            drain_problem: self.drain.problem(),
             cut_off,
             between_parents,
             viewers,

@@ -15,6 +15,10 @@ impl Drains for Injector {
     fn drain(&self) -> &Drain {
         &self.drain
     }
+
+    fn count(&self) -> u64 {
+        self.entries().iter().filter(|entry| entry.is_taken()).count() as u64
+    }
 }
 
 impl Injector {
@@ -22,9 +26,9 @@ impl Injector {
     pub async fn keep_drained(self: Arc<Self>) {
         let mut stage = self.drain.stage();
         while stage.wait_for(|stage| stage.order.is_some() && !stage.drained).await.is_ok() {
-            match self.entries().iter().filter(|entry| entry.is_taken()).count() {
+            match self.count() {
                 0 => self.drain.done(),
-                left => self.drain.left(left as u64, None),
+                left => self.drain.left(left, None),
             }
             sleep(COUNTED).await;
         }

@@ -133,7 +133,7 @@ impl Injector {
             redirector: Arc::new(Redirector::new(&config)),
             state: Mutex::new(State { restored: store.is_none(), ..State::default() }),
             limits: Limits::new(config.http.clone()),
-            drain: Drain::new(config.drain_limit, "publications"),
+            drain: Drain::new(config.drain_limit, "publications").waits(),
             config,
             outlets,
             feedback,

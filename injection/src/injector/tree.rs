@@ -55,7 +55,11 @@ impl Follows for Injector {
     }
 
     fn particulars(&self) -> Particulars {
-        Particulars { draining: self.drain.is_on(), ..Particulars::default() }
+        Particulars {
+            draining: self.drain.is_on(),
+            drain_problem: self.drain.problem(),
+            ..Particulars::default()
+        }
     }
 
     /// What it sends. Between Janus and here nothing is counted as lost: what the kernel drops there is a warning.

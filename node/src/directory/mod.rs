@@ -59,6 +59,9 @@ pub struct Particulars {
     /// It takes nobody any more and gives away whom it has.
     #[serde(default)]
     pub draining: bool,
+    /// What keeps it from that.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub drain_problem: Option<String>,
     /// It has a new parent, and takes media from the former one as well until it comes from that.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub between_parents: bool,

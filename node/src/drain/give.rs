@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use tokio::sync::watch;
 use tokio::time::timeout;
 
-use super::handover::{Handover, Next, Sight};
+use super::handover::{Handover, Next, Sight, unfit};
 use super::{Drain, Stage, Write};
 use crate::commands::Commands;
 use crate::config::RedisConfig;
@@ -44,6 +44,18 @@ impl Giver {
             started: Instant::now(),
             was_below: None,
         }
+    }
+
+    /// Why this node cannot take the children, should it be named.
+    pub async fn refuses(&self, to: &str) -> Option<String> {
+        let sight = match self.look().await {
+            Ok(sight) => sight,
+            Err(why) => return Some(format!("whether {to} can take the children is not known: {why}")),
+        };
+        let is_doubtful = sight.nodes.doubtful.contains(to);
+        let doubt = is_doubtful.then(|| "nobody has heard of it for some seconds".to_owned());
+        let why = unfit(&self.id, to, &sight).or(doubt)?;
+        Some(format!("{to} cannot take the children: {why}"))
     }
 
     /// Waits for orders, and carries each out, until the node ends.

@@ -20,9 +20,13 @@ pub trait Drains: Send + Sync + 'static {
     /// How far it is.
     fn drain(&self) -> &Drain;
 
+    /// How many viewers, children or publications it has now.
+    fn count(&self) -> u64;
+
     /// Why it cannot give away to this node what it has, if somebody is named.
-    fn cannot_drain(&self, to: Option<&str>) -> Option<String> {
-        to.map(|_| "this node chooses by itself where its own go; leave `to` out".to_owned())
+    fn cannot_drain(&self, to: Option<&str>) -> impl Future<Output = Option<String>> + Send {
+        let why = to.map(|_| "this node chooses by itself where its own go; leave `to` out".to_owned());
+        std::future::ready(why)
     }
 }
 
@@ -50,10 +54,11 @@ async fn begin<N: Drains>(
     if to.as_deref().is_some_and(|to| !is_name(to)) {
         return Err(Failed(StatusCode::BAD_REQUEST, "`to` is no name that a node can have".to_owned()));
     }
-    if let Some(why) = node.cannot_drain(to.as_deref()) {
+    if let Some(why) = node.cannot_drain(to.as_deref()).await {
         return Err(Failed(StatusCode::CONFLICT, why));
     }
     node.drain().begin(to, false, Instant::now());
+    node.drain().counted(node.count());
     Ok((StatusCode::ACCEPTED, Json(node.drain().view())))
 }
 

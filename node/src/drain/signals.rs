@@ -16,13 +16,15 @@ pub async fn ended<N: Drains>(mut signals: Signals, node: Arc<N>) {
         return;
     }
     drain.begin(None, true, Instant::now());
+    drain.counted(node.count());
     let mut stage = drain.stage();
     tokio::select! {
         // The drain is ours as well: it does not end.
         _ = stage.wait_for(|stage| stage.drained || stage.is_stuck) => {}
         () = sleep(drain.limit) => {
             let left = drain.view().left;
-            tracing::warn!("the limit for draining is over (--drain-limit): {left} {} are left, and lose this node", drain.what);
+            let left = drain.are(left);
+            tracing::warn!("the limit for draining is over (--drain-limit): {left} left, and the node ends");
         }
         _ = signals.next() => tracing::warn!("told to end at once"),
     }

@@ -10,6 +10,7 @@ use std::collections::BTreeMap;
 use super::facts::{Facts, NodeFacts, SessionFacts};
 use super::view::{LeftOut, NodeView, Overview, SessionView, State};
 use crate::contract::{NODE_DOUBTED, key};
+use crate::directory::Particulars;
 use crate::record::NodeType;
 use edges::Edges;
 
@@ -33,6 +34,9 @@ pub fn make(facts: &Facts) -> Overview {
     problems.extend(
         edges.iter().filter_map(|edge| Some(format!("{} to {}: {}", edge.from, edge.to, edge.why.as_ref()?))),
     );
+    problems.extend(facts.nodes.iter().filter_map(|(id, node)| stuck(facts, id, node)));
+    problems.extend(no_egress_takes_anybody(facts));
+    problems.extend(facts.nodes.iter().filter_map(|(id, node)| unheld(facts, id, node)));
     if !nodes.iter().any(|node| node.node_type == Some(NodeType::Injection) && lives(facts, &node.id)) {
         problems.push("no injection is in this tree: nobody can publish".to_owned());
     }
@@ -47,7 +51,7 @@ pub fn make(facts: &Facts) -> Overview {
         tree_id: facts.tree_id.clone(),
         at: facts.at,
         healthy: problems.is_empty(),
-        viewers: nodes.iter().map(|node| u64::from(node.viewers)).sum(),
+        viewers: viewers(&nodes),
         nodes,
         edges,
         sessions,
@@ -55,6 +59,50 @@ pub fn make(facts: &Facts) -> Overview {
         notes,
         left_out,
     }
+}
+
+/// All who watch. What a node says of which nobody has heard is shown with it and not counted: its viewers have gone elsewhere.
+fn viewers(nodes: &[NodeView]) -> u64 {
+    let heard = nodes.iter().filter(|node| node.state != State::Doubtful);
+    heard.map(|node| u64::from(node.viewers)).sum()
+}
+
+/// A node that is to be emptied and cannot be.
+fn stuck(facts: &Facts, id: &str, node: &NodeFacts) -> Option<String> {
+    let said = said(facts, node)?;
+    let problem = said.drain_problem.as_ref().filter(|_| said.draining)?;
+    Some(format!("{id}: it drains, and is not empty: {problem}"))
+}
+
+/// Newcomers have nowhere to go, though there are egresses. That all are full is no fault of any.
+fn no_egress_takes_anybody(facts: &Facts) -> Option<String> {
+    let egresses = facts.nodes.values().filter(|node| node.node_type() == Some(NodeType::Egress));
+    let said: Vec<&Particulars> = egresses.filter_map(|node| said(facts, node)).collect();
+    let is_full = |said: &Particulars| said.max_viewers > 0 && said.viewers >= said.max_viewers;
+    let goes = said.iter().any(|said| said.draining || said.cut_off);
+    let takes = said.iter().any(|said| !said.draining && !said.cut_off && !is_full(said));
+    let why =
+        "no egress takes viewers: each of them drains, is cut off or full; who comes now is answered 503";
+    (goes && !takes).then(|| why.to_owned())
+}
+
+/// A node goes on with a parent that no key names any more: Redis has lost them, or somebody has just taken them out.
+fn unheld(facts: &Facts, id: &str, node: &NodeFacts) -> Option<String> {
+    said(facts, node).filter(|said| !said.draining && !said.cut_off)?;
+    let parent = node.entry.as_ref()?.parent.as_ref().filter(|_| node.parent.is_none())?;
+    let is_child = facts.nodes.values().any(|node| node.children.contains(id));
+    (!is_child).then(|| {
+        format!(
+            "{id}: it still follows {parent}, which Redis names no more, and lets go of it soon (--topology-grace); if Redis has lost it: SET {} {parent}, SADD {} {id}",
+            key::parent(id),
+            key::children(parent)
+        )
+    })
+}
+
+/// What a node of this tree that is registered says of itself.
+fn said<'a>(facts: &Facts, node: &'a NodeFacts) -> Option<&'a Particulars> {
+    node.entry.as_ref().filter(|_| is_registered(facts, node)).map(|entry| &entry.particulars)
 }
 
 fn shorten(sentences: &mut Vec<String>) {
@@ -116,7 +164,7 @@ fn state(facts: &Facts, edges: &Edges, id: &str, node: &NodeFacts) -> (State, Ve
             None => one(
                 State::Unknown,
                 format!(
-                    "nobody has registered under this name; start it, or take the name out ({})",
+                    "nobody has registered under this name: it was stopped or never started, or the name is mistyped; start it, or take the name out ({})",
                     edges.named_by(id)
                 ),
             ),
@@ -146,6 +194,10 @@ fn state(facts: &Facts, edges: &Edges, id: &str, node: &NodeFacts) -> (State, Ve
     }
     if said.draining {
         let why = match registration.status.as_str() {
+            _ if said.drain_problem.is_some() => "it takes nobody any more, and is not empty yet",
+            "draining" if entry.node_type == NodeType::Injection => {
+                "it takes nobody any more, and who publishes goes on until the end"
+            }
             "drained" => "it takes nobody any more, and has nobody left: it can be stopped",
             _ => "it takes nobody any more, and gives away whom it has",
         };

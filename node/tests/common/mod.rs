@@ -46,6 +46,10 @@ impl Drains for Idle {
     fn drain(&self) -> &Drain {
         &self.drain
     }
+
+    fn count(&self) -> u64 {
+        16
+    }
 }
 
 impl Base for Idle {

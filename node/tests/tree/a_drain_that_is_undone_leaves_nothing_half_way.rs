@@ -45,6 +45,31 @@ async fn members(server: &Server, of: &str) -> Vec<String> {
     members
 }
 
+#[tokio::test]
+async fn nobody_is_named_who_cannot_take_them() {
+    let (server, _drain) = stage().await;
+    let entry = r#"{"type":"egress","url":"http://e","status":"active"}"#;
+    server.run(&format!("HSET directory:tree-1 egress-1 {entry}")).await;
+    server.run("SET node:egress-1 there").await;
+    let registration = Registration { id: "relay-1".to_owned(), ..registration() };
+    let giver = Giver::new(&config(&server).redis, &registration);
+    for fit in ["relay-2", "injection-1"] {
+        assert_eq!(giver.refuses(fit).await, None, "{fit}");
+    }
+    for (unfit, why) in [
+        ("relay-3", "no node of this name is registered"),
+        ("egress-1", "it is an egress"),
+        ("relay-1", "it is the node that drains"),
+    ] {
+        let said = giver.refuses(unfit).await.unwrap_or_default();
+        assert!(said.contains(why), "{unfit}: {said}");
+    }
+    // Killed, and its registration has not expired.
+    server.run("SET node:instance:relay-2 it PX 50000").await;
+    let giver = Giver::new(&config(&server).redis, &registration);
+    assert!(giver.refuses("relay-2").await.unwrap_or_default().contains("nobody has heard of it"));
+}
+
 /// Waits for these to be so: relay-1's children, relay-2's, and the parent of `a`.
 async fn are(server: &Server, own: &[&str], others: &[&str], parent: &str) {
     let began = Instant::now();

@@ -49,8 +49,11 @@ pub fn status(status: &Status) -> String {
     lines.extend([
         format!("packets     {} ({} bytes)", plane.packets, plane.bytes),
         format!("generation  {}", plane.generation),
-        format!("programs    {}", plane.programs.join(" ")),
     ]);
+    // In userspace mode there are none.
+    if !plane.programs.is_empty() {
+        lines.push(format!("programs    {}", plane.programs.join(" ")));
+    }
     if let Some(overflow) = plane.receive_overflow {
         lines.push(format!("overflow    {overflow} packets dropped by the receive socket"));
     }

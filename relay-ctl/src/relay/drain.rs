@@ -11,9 +11,16 @@ impl Drains for Relay {
         &self.drain
     }
 
-    fn cannot_drain(&self, _to: Option<&str>) -> Option<String> {
-        let why = "this relay is in no tree (--redis-url): its children are those that it was given by name, and go with it";
-        self.config.tree.is_none().then(|| why.to_owned())
+    fn count(&self) -> u64 {
+        self.membership.view().map_or(0, |view| view.topology.children.len() as u64)
+    }
+
+    async fn cannot_drain(&self, to: Option<&str>) -> Option<String> {
+        let Some(tree) = &self.config.tree else {
+            let why = "this relay is in no tree (--redis-url): its children are those that it was given by name, and go with it";
+            return Some(why.to_owned());
+        };
+        Giver::new(&tree.redis, &self.registration().await).refuses(to?).await
     }
 }
 

@@ -82,6 +82,7 @@ impl Follows for Relay {
     fn particulars(&self) -> Particulars {
         Particulars {
             draining: self.drain.is_on(),
+            drain_problem: self.drain.problem(),
             between_parents: self.is_between_parents(),
             ..Particulars::default()
         }

@@ -67,9 +67,10 @@ fn head(app: &App) -> Vec<Line<'static>> {
     lines.extend(trouble);
     lines.extend(status.problems.iter().map(|problem| Line::from(format!("problem  {problem}")).red()));
     lines.push(format!("in       {} in {} streams", in_words(incoming), picture.streams.len()).into());
-    lines.push(
-        format!("out      {} to {} children", in_words(outgoing), status.forwarding.children_count).into(),
-    );
+    lines.push(match status.forwarding.children_count {
+        1 => format!("out      {} to 1 child", in_words(outgoing)).into(),
+        count => format!("out      {} to {count} children", in_words(outgoing)).into(),
+    });
     lines.push(format!("mode     {} ({})", status.dataplane.mode, status.dataplane.mode_reason).into());
     if let Some(redis) = &status.redis {
         let line = match &redis.problem {

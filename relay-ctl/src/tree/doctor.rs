@@ -78,6 +78,10 @@ fn of_node(node: &NodeView, answer: Option<Result<Status, Unheard>>) -> Vec<Find
                 false => found,
             }
         }
+        Some(Err(Unheard::Silent { url, why })) if why.contains("refused") => {
+            let fix = "nobody listens there: it has been stopped or killed and its registration has not expired yet, or it is elsewhere than it registers (--public-url)";
+            vec![Finding::needed(id, Err(Unheard::Silent { url, why }.to_string()), fix)]
+        }
         Some(Err(error @ Unheard::Silent { .. })) => {
             let fix = "it is registered, so it lives: it hangs, or is not reached from this machine by the address that it registers (--public-url)";
             vec![Finding::needed(id, Err(error.to_string()), fix)]
@@ -119,6 +123,13 @@ mod tests {
         let url = "http://r1:7000/status".to_owned();
         let silent = of(Some(Err(Unheard::Silent { url: url.clone(), why: "refused".to_owned() })));
         assert!(!silent[0].0 && !silent[0].1 && silent[0].2.contains("refused"), "{silent:?}");
+        let fix = |why: &str| {
+            let error = Unheard::Silent { url: "http://r1:7000/status".to_owned(), why: why.to_owned() };
+            of_node(&tree.nodes[1], Some(Err(error))).remove(0).fix.unwrap_or_default()
+        };
+        let refused = fix("Connection refused (os error 111)");
+        assert!(refused.contains("stopped or killed") && !refused.contains("hangs"), "{refused}");
+        assert!(fix("not within 5 s").contains("it hangs"));
         let guarded = of(Some(Err(Unheard::Token { url, shown: false })));
         assert!(!guarded[0].0 && guarded[0].1 && guarded[0].2.contains("API_TOKEN"), "{guarded:?}");
     }

@@ -125,7 +125,8 @@ fn what_is_wrong_with_a_node_is_said_and_why() {
         (
             |f| {
                 f.nodes.get_mut("r1").unwrap().children.remove("e1");
-                f.nodes.get_mut("e1").unwrap().parent = None;
+                let node = f.nodes.get_mut("e1").unwrap();
+                (node.parent, node.entry.as_mut().unwrap().parent) = (None, None);
             },
             "e1",
             State::Unattached,
@@ -172,11 +173,58 @@ fn what_a_dead_node_said_last_is_true_no_more() {
     let mut facts = facts(TREE);
     with(&mut facts, "e1", |e| (e.viewers, e.max_viewers, e.flow) = (12, 300, flow(9, 0)));
     assert_eq!(make(&facts).viewers, 12);
+    unheard(&mut facts, 7);
+    let overview = make(&facts);
+    assert_eq!(
+        (overview.viewers, of(&overview, "e1").viewers),
+        (0, 12),
+        "they are elsewhere, as far as is known"
+    );
     facts.nodes.get_mut("e1").unwrap().registration = None;
     let overview = make(&facts);
     let node = of(&overview, "e1");
     assert_eq!((overview.viewers, node.viewers, node.flow), (0, 0, None));
     assert_eq!(edge(&overview, "r1", "e1").packets_per_second, None);
+}
+
+#[test]
+fn a_drain_that_cannot_go_on_is_a_problem() {
+    let mut facts = facts(TREE);
+    with(&mut facts, "r2", |r2| r2.draining = true);
+    assert!(make(&facts).healthy);
+    with(&mut facts, "r2", |r2| r2.drain_problem = Some("nobody takes the children".to_owned()));
+    assert_eq!(make(&facts).problems, ["r2: it drains, and is not empty: nobody takes the children"]);
+}
+
+#[test]
+fn a_tree_that_takes_no_viewers_is_not_healthy() {
+    let mut facts = facts(TREE);
+    for id in ["e1", "e2"] {
+        with(&mut facts, id, |entry| entry.draining = true);
+    }
+    assert!(make(&facts).healthy, "there is another one");
+    with(&mut facts, "e3", |e3| (e3.viewers, e3.max_viewers) = (9, 9));
+    assert!(make(&facts).problems[0].starts_with("no egress takes viewers"), "{:?}", make(&facts).problems);
+    for id in ["e1", "e2"] {
+        with(&mut facts, id, |e| (e.draining, e.viewers, e.max_viewers) = (false, 9, 9));
+    }
+    assert!(make(&facts).healthy, "full is no fault");
+}
+
+#[test]
+fn keys_that_redis_has_lost_are_missed_while_nodes_go_on() {
+    let mut facts = facts(TREE);
+    for node in facts.nodes.values_mut() {
+        (node.parent, node.children) = (None, BTreeSet::new());
+    }
+    let problems = make(&facts).problems;
+    assert_eq!(problems.len(), 5, "{problems:?}");
+    assert!(problems[0].contains("SET parent:e1 r1, SADD children:r1 e1"), "{problems:?}");
+    // They have let go.
+    for id in ["r1", "r2", "e1", "e2", "e3"] {
+        facts.nodes.get_mut(id).unwrap().entry.as_mut().unwrap().parent = None;
+    }
+    assert!(make(&facts).healthy);
 }
 
 #[test]

@@ -34,6 +34,15 @@ fn the_tree_and_redis_are_shown() {
 }
 
 #[test]
+fn programs_are_shown_where_there_are_some() {
+    let mut view = samples::status(5);
+    view.dataplane.programs = vec!["relay_xdp".to_owned()];
+    assert!(status(&view).contains("programs    relay_xdp"), "{}", status(&view));
+    view.dataplane.programs.clear();
+    assert!(!status(&view).contains("programs"), "{}", status(&view));
+}
+
+#[test]
 fn what_went_to_the_stack_is_not_among_the_drops() {
     let mut view = samples::status(5);
     view.dataplane.drops.insert("no-children".to_owned(), 3);
