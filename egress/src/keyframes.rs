@@ -4,6 +4,8 @@
 //! comes in by to the port that it comes from: an address translation between the two has a way back for these, and for no
 //! others. Who hears both takes them for one.
 //!
+//! It leaves from the address that this node is registered at (`--node-host`): a parent knows a child by that one.
+//!
 //! Whoever asked before a keyframe began to come has what he needs, and his request goes no further: the one second that all
 //! share is kept for the next viewer.
 
@@ -17,6 +19,7 @@ use std::time::{Duration, Instant};
 use node::keyframe::{self, Limiter};
 use node::media::Ssrc;
 use node::port::{Transport, refusal};
+use node::udp;
 use tokio::net::UdpSocket;
 use tokio::sync::mpsc;
 
@@ -68,6 +71,8 @@ impl Sockets {
 
 /// The ways up: from which socket to which port.
 struct Ways {
+    /// What the parent knows us by, if that is an address.
+    own: Option<IpAddr>,
     /// Our RTCP port for video.
     rtcp: Arc<UdpSocket>,
     /// Our RTP port for video. Only the pipeline reads it.
@@ -84,9 +89,11 @@ impl Ways {
 }
 
 impl Keyframes {
-    /// Begins. `video`: knows who sends what, and counts its times from `epoch`, as `audio` does.
+    /// Begins. `own`: the address that the parent knows us by; `video`: knows who sends what, and counts its times from `epoch`,
+    /// as `audio` does.
     pub fn start(
         sockets: Sockets,
+        own: Option<IpAddr>,
         audio: Arc<Lane>,
         video: Arc<Lane>,
         epoch: Instant,
@@ -98,7 +105,7 @@ impl Keyframes {
         let keyframes = Arc::new(Keyframes { asks, asked: asked_for, sent, waits, epoch });
         tokio::spawn(drain(Arc::new(sockets.audio), audio));
         let rtcp = Arc::new(sockets.video);
-        let ways = Ways { rtcp: rtcp.clone(), media };
+        let ways = Ways { own, rtcp: rtcp.clone(), media };
         tokio::spawn(keyframes.clone().pass_on(asked, ways, video.clone()));
         tokio::spawn(drain(rtcp, video));
         Ok(keyframes)
@@ -173,19 +180,19 @@ impl Keyframes {
                     }
             };
             for ssrc in ready {
-                self.send(&ways, &video, sender, ssrc).await;
+                self.send(&ways, &video, sender, ssrc);
             }
         }
     }
 
     /// Asks whoever the video comes from.
-    async fn send(&self, ways: &Ways, video: &Lane, sender: Ssrc, ssrc: Ssrc) {
+    fn send(&self, ways: &Ways, video: &Lane, sender: Ssrc, ssrc: Ssrc) {
         // Nobody to ask: nothing has come yet, and what comes begins with a keyframe.
         let Some(source) = video.routes().get(ssrc).and_then(|route| route.source()) else { return };
         let request = keyframe::request(sender, ssrc);
         let mut sent = false;
         for (socket, to) in ways.to(source) {
-            match socket.send_to(&request, to).await {
+            match udp::send_from(socket, ways.own, &request, to) {
                 Ok(_) => sent = true,
                 Err(error) => tracing::debug!("a PLI to {to}: {error}"),
             }

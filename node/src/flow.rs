@@ -47,6 +47,8 @@ impl Flow {
 
 /// What is remembered.
 const WINDOW: Duration = Duration::from_secs(10);
+/// For so long what a child missed before it was sent anything may be in its flow: the window, a reading and the next one.
+pub const NEW: Duration = Duration::from_secs(15);
 /// Most readings, however often it is read.
 const READINGS: usize = 64;
 

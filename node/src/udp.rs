@@ -4,14 +4,14 @@
 //! What finds no room then is lost without a word, unless somebody asks the kernel ([`drops`]).
 
 use std::fs;
-use std::io;
+use std::io::{self, IoSlice};
 use std::mem::size_of_val;
-use std::net::{SocketAddr, UdpSocket};
+use std::net::{IpAddr, SocketAddr, UdpSocket};
 use std::os::fd::{AsFd, AsRawFd};
 use std::time::Duration;
 
 use nix::libc;
-use nix::sys::socket::{setsockopt, sockopt};
+use nix::sys::socket::{ControlMessage, MsgFlags, SockaddrStorage, sendmsg, setsockopt, sockopt};
 use socket2::{Domain, Protocol, Socket, Type};
 
 use crate::port::{Transport, refusal};
@@ -52,6 +52,42 @@ pub fn bind(address: SocketAddr, versions: Versions) -> io::Result<UdpSocket> {
     };
     socket.bind(&address.into()).map_err(at)?;
     Ok(socket.into())
+}
+
+/// Sends without waiting, from the address `own` if that is one of this machine and of the IP version of `to`; else from the one
+/// that the routing table chooses.
+pub fn send_from(
+    socket: &impl AsFd,
+    own: Option<IpAddr>,
+    packet: &[u8],
+    to: SocketAddr,
+) -> io::Result<usize> {
+    let fd = socket.as_fd().as_raw_fd();
+    let send = |control: &[ControlMessage<'_>]| {
+        let name = SockaddrStorage::from(to);
+        sendmsg(fd, &[IoSlice::new(packet)], control, MsgFlags::MSG_DONTWAIT, Some(&name))
+    };
+    let is_mapped = matches!(to.ip(), IpAddr::V6(to) if to.to_ipv4_mapped().is_some());
+    let chosen = match (own.map(|own| own.to_canonical()), to.ip()) {
+        (Some(IpAddr::V4(own)), IpAddr::V4(_)) => {
+            let from = libc::in_addr { s_addr: u32::from(own).to_be() };
+            let any = libc::in_addr { s_addr: 0 };
+            let info = libc::in_pktinfo { ipi_ifindex: 0, ipi_spec_dst: from, ipi_addr: any };
+            Some(send(&[ControlMessage::Ipv4PacketInfo(&info)]))
+        }
+        (Some(own), IpAddr::V6(_)) if own.is_ipv4() == is_mapped => {
+            let own = match own {
+                IpAddr::V4(own) => own.to_ipv6_mapped(),
+                IpAddr::V6(own) => own,
+            };
+            let from = libc::in6_addr { s6_addr: own.octets() };
+            let info = libc::in6_pktinfo { ipi6_addr: from, ipi6_ifindex: 0 };
+            Some(send(&[ControlMessage::Ipv6PacketInfo(&info)]))
+        }
+        _ => None,
+    };
+    // Refused most often because the address is none of this machine's.
+    chosen.and_then(Result::ok).map_or_else(|| send(&[]), Ok).map_err(io::Error::from)
 }
 
 /// Bytes of a socket's receive buffer.
@@ -152,6 +188,35 @@ mod tests {
             kept += 1;
         }
         assert!(dropped > 0 && dropped + kept == 50, "{dropped} dropped, {kept} kept");
+    }
+
+    #[test]
+    fn a_packet_leaves_from_the_address_that_was_chosen_if_it_is_one_of_this_machine() {
+        let receiver = UdpSocket::bind("127.0.0.1:0").unwrap();
+        let to = receiver.local_addr().unwrap();
+        let mapped = |to: SocketAddr| match to.ip() {
+            IpAddr::V4(v4) => SocketAddr::new(v4.to_ipv6_mapped().into(), to.port()),
+            IpAddr::V6(_) => to,
+        };
+        let v4 = bind("0.0.0.0:0".parse().unwrap(), Versions::One).unwrap();
+        let mut ways = vec![(v4, to)];
+        // Where there is IPv6.
+        ways.extend(bind("[::]:0".parse().unwrap(), Versions::Both).ok().map(|both| (both, mapped(to))));
+        for (socket, to) in &ways {
+            for (own, wanted) in [
+                (None, "127.0.0.1"),
+                (Some("127.0.0.9"), "127.0.0.9"),
+                // Of nobody here, and of the other IP version.
+                (Some("192.0.2.7"), "127.0.0.1"),
+                (Some("::1"), "127.0.0.1"),
+            ] {
+                let own = own.map(|own| own.parse().unwrap());
+                send_from(socket, own, b"packet", *to).unwrap();
+                let (length, from) = receiver.recv_from(&mut [0; 16]).unwrap();
+                assert_eq!((length, from.ip().to_string().as_str()), (6, wanted), "{own:?} {to}");
+                assert_eq!(from.port(), socket.local_addr().unwrap().port());
+            }
+        }
     }
 
     #[test]

@@ -44,7 +44,8 @@ impl Media {
         };
         let audio = lane(Kind::Audio, config.media[0])?;
         let video = lane(Kind::Video, config.media[1])?;
-        let keyframes = Keyframes::start(sockets, audio.clone(), video.clone(), epoch);
+        let own = config.node.host.as_ref().and_then(|host| host.parse().ok());
+        let keyframes = Keyframes::start(sockets, own, audio.clone(), video.clone(), epoch);
         let keyframes = keyframes.map_err(|error| format!("RTCP: {error}"))?;
         let (overflow, gone) = (Mutex::default(), Mutex::default());
         Ok(Media { audio, video, keyframes, senders, overflow, gone, epoch })

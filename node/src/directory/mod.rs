@@ -27,6 +27,8 @@ pub use reader::Directory;
 
 /// Where WHEP is at an egress that says nothing else.
 pub const WHEP: &str = "/whep";
+/// Most new children that a node names.
+pub const MOST_NEW: usize = 16;
 /// Longest entry that is read.
 const LONGEST_ENTRY: usize = 4096;
 
@@ -77,6 +79,10 @@ pub struct Particulars {
     /// What came to it in the last seconds; of an injection, what it sent. The node's tree fills it in.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub flow: Option<Flow>,
+    /// Children that it has begun to send to within [`flow::NEW`](crate::flow::NEW), [`MOST_NEW`] at most: what they had missed
+    /// before was not lost on the way. The node's tree fills it in.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub new_children: Vec<String>,
     /// Base path of its WHEP, if that is not [`WHEP`]; an egress' only.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub whep_path: Option<String>,

@@ -7,7 +7,7 @@ use futures_util::FutureExt;
 use super::Follows;
 use super::keeper::Keeper;
 use crate::addresses;
-use crate::directory::Entry;
+use crate::directory::{Entry, MOST_NEW, Particulars};
 use crate::flow::Flow;
 use crate::record::{Place, Registration};
 use crate::redis::connect::Link;
@@ -143,7 +143,11 @@ impl<F: Follows> Keeper<F> {
 
     /// What the whole tree is to know of the node, but for what flows.
     pub(super) fn entry(&self, status: &str) -> Entry {
-        Entry::new(&self.registration, status, self.parent.clone(), self.node.particulars())
+        let now = self.inbox.now();
+        let new = self.begun.iter().filter(|(_, since)| now.saturating_sub(**since) < self.timing.new);
+        let new_children = new.map(|(id, _)| id.clone()).take(MOST_NEW).collect();
+        let particulars = Particulars { new_children, ..self.node.particulars() };
+        Entry::new(&self.registration, status, self.parent.clone(), particulars)
     }
 
     /// Looks at what comes to the node. Others change what they do by its registration, and nothing by this: so the directory alone

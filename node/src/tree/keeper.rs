@@ -63,6 +63,8 @@ pub(super) struct Keeper<F> {
     pub counting: Option<JoinHandle<(Option<Received>, Duration)>>,
     /// From what the node has received to what flows.
     pub meter: Meter,
+    /// Children that the node has begun to send to, and when; forgotten when they are not new any more.
+    pub begun: BTreeMap<String, Duration>,
     /// What flows, as it was seen last, …
     pub flow: Option<Flow>,
     /// … and as the directory was told.
@@ -133,6 +135,7 @@ impl<F: Follows> Keeper<F> {
             entry: String::new(),
             counting: None,
             meter: Meter::default(),
+            begun: BTreeMap::new(),
             flow: None,
             told_flow: None,
             addresses: BTreeSet::new(),

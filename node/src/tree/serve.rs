@@ -16,6 +16,7 @@ use crate::redis::pulse::{self, Beat};
 use crate::redis::script::{self, Hash};
 use crate::sessions::SessionChange;
 use crate::sessions::follow::Look;
+use crate::topology::ChildChange;
 
 impl<F: Follows> Keeper<F> {
     /// Until the connection breaks. `Ok`: the node is to end.
@@ -156,6 +157,7 @@ impl<F: Follows> Keeper<F> {
             self.told = Some(upstream);
         }
         if !changes.is_empty() {
+            self.begins(&changes, now);
             self.inbox.during(self.node.carry_out(changes, seen)).await;
         }
         let every = if self.view.redis.notifications { self.timing.reread } else { self.timing.poll };
@@ -163,6 +165,17 @@ impl<F: Follows> Keeper<F> {
         self.believed = there;
         self.looked(there);
         Ok(there)
+    }
+
+    /// Remembers which children are sent to from now on. The tree is told at once: what they missed is not to look lost.
+    fn begins(&mut self, changes: &[ChildChange], now: Duration) {
+        self.begun.retain(|_, since| now.saturating_sub(*since) < self.timing.new);
+        for change in changes {
+            if let ChildChange::Add { id, .. } | ChildChange::Move { id, .. } = change {
+                self.begun.insert(id.clone(), now);
+                self.inbox.is_stale = true;
+            }
+        }
     }
 
     fn looked(&mut self, there: bool) {

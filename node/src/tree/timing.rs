@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use crate::contract::{NODE_REWRITTEN, NODE_TTL};
+use crate::flow;
 
 /// How often a node does each of these, and how long it waits. Tests shorten them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -17,6 +18,8 @@ pub struct Timing {
     pub poll: Duration,
     /// How often the server is asked whether it is there and still has the registration.
     pub pulse: Duration,
+    /// For how long a child is named as new in the directory.
+    pub new: Duration,
     /// How often the sentinels are asked whether the master is still the master.
     pub sentinel: Duration,
     /// How long connecting, and any answer, may take.
@@ -34,6 +37,7 @@ impl Default for Timing {
             reread: Duration::from_secs(30),
             poll: Duration::from_secs(1),
             pulse: Duration::from_secs(2),
+            new: flow::NEW,
             sentinel: Duration::from_secs(1),
             answer: Duration::from_secs(1),
             retry: [Duration::from_millis(50), Duration::from_millis(500)],

@@ -56,6 +56,13 @@ async fn the_directory_has_who_is_there() {
         assert!(began.elapsed() < LONG, "{:?}", directory(&server).await);
         tokio::time::sleep(ms(20)).await;
     }
+    // A parent names those whom it has just begun to send to.
+    server.run("SADD children:relay-1 egress-1").await;
+    let began = Instant::now();
+    while directory(&server).await["relay-1"].particulars.new_children != ["egress-1"] {
+        assert!(began.elapsed() < LONG, "{:?}", directory(&server).await);
+        tokio::time::sleep(ms(20)).await;
+    }
     for tree in &trees {
         tree.stop().await;
     }

@@ -15,9 +15,14 @@ fn node(id: &str, node_type: NodeType) -> Registration {
     Registration { id: id.to_owned(), node_type, ..registration() }
 }
 
-/// Feels the pulse often: a test does not wait for seconds.
+/// Feels the pulse often, and has no new children: a test does not wait for seconds.
 fn start(server: &Server, registration: Registration, node: Arc<Recorder>) -> Tree {
-    Tree::start_with(config(server), registration, node, Timing { pulse: ms(100), ..Timing::default() })
+    Tree::start_with(
+        config(server),
+        registration,
+        node,
+        Timing { pulse: ms(100), new: ms(0), ..Timing::default() },
+    )
 }
 
 async fn once(overviews: &Overviews, what: &str, wanted: impl Fn(&Overview) -> bool) -> Arc<Overview> {

@@ -89,7 +89,7 @@ struct TargetsArgs {
 /// Where the tree is read.
 #[derive(Args)]
 struct From {
-    /// Ask this node for the tree, instead of Redis
+    /// Ask this node for the tree, instead of Redis. Not with `move` and `targets`, which need Redis
     #[arg(long, global = true, value_name = "ADDRESS:PORT or URL")]
     node: Option<String>,
     /// Redis that has the tree, without a password [env: REDIS_URL, REDIS_HOST, REDIS_PASSWORD]

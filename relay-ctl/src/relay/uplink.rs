@@ -173,12 +173,12 @@ impl Uplink {
         // It may have ended meanwhile.
         let Some(source) = state.above(&key(port, ssrc), self.relay.config.listen.ports) else { return };
         let request = keyframe::request(ssrc, ssrc);
-        let own = self.relay.registered_address(&state).await;
+        let known_by = self.relay.registered_address(&state).await;
         let mut asked = false;
         for (to, multiplexed) in ears(source) {
             let sent = match &state.plane {
-                Plane::Userspace(own) => own.send_feedback(port, multiplexed, to, &request),
-                Plane::Kernel(_) => send(&self.sockets, own, port, multiplexed, to, &request),
+                Plane::Userspace(own) => own.send_feedback(known_by, port, multiplexed, to, &request),
+                Plane::Kernel(_) => send(&self.sockets, known_by, port, multiplexed, to, &request),
             };
             match sent {
                 Ok(()) => tracing::debug!("SSRC {ssrc}: asked {to} for a keyframe"),

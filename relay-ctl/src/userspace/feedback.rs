@@ -5,6 +5,7 @@ use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::{Arc, OnceLock};
 
+use node::udp;
 use tokio::sync::mpsc;
 
 use super::listen::{Endpoint, Group, V4, V6};
@@ -48,9 +49,11 @@ impl Feedback {
     }
 }
 
-/// Sends from the RTCP port of the pair that begins with `port`, or from that port itself.
+/// Sends from the RTCP port of the pair that begins with `port`, or from that port itself; from the address `own`, which the
+/// relay is known by, if it has that.
 pub fn send(
     groups: &[Arc<Group>; 2],
+    own: Option<IpAddr>,
     port: u16,
     multiplexed: bool,
     to: SocketAddr,
@@ -72,5 +75,7 @@ pub fn send(
         }
         _ => to,
     };
-    sender.upward.as_ref().unwrap_or(&sender.socket).send_to(packet, &to.into()).map(drop)
+    // A socket that listens on one address sends from that.
+    let own = own.filter(|_| sender.local.ip().is_unspecified());
+    udp::send_from(sender.upward.as_ref().unwrap_or(&sender.socket), own, packet, to).map(drop)
 }

@@ -271,15 +271,16 @@ impl Userspace {
         self.shared.feedback.listen()
     }
 
-    /// Sends RTCP from the RTCP port of a pair, or from the RTP port that names it.
+    /// Sends RTCP from the RTCP port of a pair, or from the RTP port that names it; from the address `own`, if there is such.
     pub fn send_feedback(
         &self,
+        own: Option<IpAddr>,
         port: u16,
         multiplexed: bool,
         to: SocketAddr,
         packet: &[u8],
     ) -> std::io::Result<()> {
-        feedback::send(&self.groups, port, multiplexed, to, packet)
+        feedback::send(&self.groups, own, port, multiplexed, to, packet)
     }
 
     /// Stops forwarding, waits for the threads and closes the sockets.

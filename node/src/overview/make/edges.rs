@@ -11,6 +11,11 @@ use crate::record::NodeType;
 /// A flow of nothing says that nothing comes only after a while, ms: a child that was just attached has none yet.
 const SILENT_AFTER: u64 = 9_000;
 
+/// Two flows of times that differ by more are not compared, ms: nodes read theirs every two seconds.
+const NOT_ALIKE: u64 = 4_000;
+/// A loss of so much is seen in the rates, too, though these are not of the very same seconds.
+const MUCH: f64 = 0.1;
+
 /// All of a tree's.
 pub struct Edges<'a> {
     /// What each node takes media from.
@@ -78,11 +83,12 @@ impl<'a> Edges<'a> {
         let is_sole = self.parent(to) == Some(from);
         let carried = is_sole.then(|| flow(to)).flatten();
         let above = flow(from);
+        let is_new = is_new(facts, from, to);
         let (state, why) = match self.disagreement(facts, from, to) {
             Some(why) => (EdgeState::OneSided, Some(why)),
             None => match (above, carried) {
                 // An injection may send a session elsewhere than to its children.
-                (Some(above), Some(below)) if is_relay(facts, from) && is_silent(above, below) => {
+                (Some(above), Some(below)) if is_relay(facts, from) && !is_new && is_silent(above, below) => {
                     let why = format!(
                         "{from} gets {:.0} packets a second, and nothing of it comes; \
                          is a firewall between, or does {to} take media from elsewhere only?",
@@ -100,7 +106,10 @@ impl<'a> Edges<'a> {
             why,
             packets_per_second: carried.map(|flow| rounded(flow.packet_rate(), 10.0)),
             bits_per_second: carried.map(|flow| flow.bit_rate().round()),
-            loss: carried.map(|flow| rounded(loss(above, flow), 1e9)),
+            loss: carried
+                .filter(|_| !is_new)
+                .and_then(|flow| loss(above, flow))
+                .map(|part| rounded(part, 1e9)),
         }
     }
 
@@ -134,11 +143,25 @@ fn is_silent(above: Flow, below: Flow) -> bool {
     above.packets > 0 && below.packets == 0 && below.ms >= SILENT_AFTER && above.ms >= SILENT_AFTER
 }
 
+/// The parent has begun to send to the child so short a while ago that what came before that is in the child's flow.
+fn is_new(facts: &Facts, from: &str, to: &str) -> bool {
+    let entry = facts.nodes.get(from).and_then(|node| node.entry.as_ref());
+    entry.is_some_and(|entry| entry.particulars.new_children.iter().any(|child| child == to))
+}
+
 /// What was lost on this edge: what the child misses, but for what its parent misses as well. Both count in sequence numbers,
-/// so that what was lost further up is missed by all below.
-fn loss(above: Option<Flow>, flow: Flow) -> f64 {
+/// so that what was lost further up is missed by all below. `None`: that cannot be said, because the parent has not counted
+/// for as long, or because numbers are missing that were never sent, as when a publisher begins anew: then the child has as
+/// much as its parent.
+fn loss(above: Option<Flow>, flow: Flow) -> Option<f64> {
     let missed = |flow: Flow| flow.lost as f64 / flow.packets.saturating_add(flow.lost).max(1) as f64;
-    (missed(flow) - above.map_or(0.0, missed)).max(0.0)
+    let Some(above) = above else { return Some(missed(flow)) };
+    if above.ms.saturating_add(NOT_ALIKE) < flow.ms {
+        return None;
+    }
+    let lost = (missed(flow) - missed(above)).max(0.0);
+    let has_less = flow.packet_rate() <= above.packet_rate() * (1.0 - lost / 2.0);
+    (lost < MUCH || has_less).then_some(lost)
 }
 
 fn rounded(value: f64, to: f64) -> f64 {

@@ -255,6 +255,33 @@ fn an_edge_carries_what_its_child_gets_and_loses_what_its_parent_had() {
 }
 
 #[test]
+fn what_was_never_sent_by_an_edge_is_not_lost_on_it() {
+    let flows = |lost: Flow| {
+        let mut facts = facts(TREE);
+        with(&mut facts, "r1", |entry| entry.flow = flow(1000, 0));
+        with(&mut facts, "e1", |entry| entry.flow = Some(lost));
+        facts
+    };
+    let missing = flow(700, 300).unwrap();
+    let loss = |facts: &Facts| edge(&make(facts), "r1", "e1").loss;
+    assert_eq!(loss(&flows(missing)), Some(0.3));
+    // It was taken out and put in again, or has moved: what it missed before is in its ten seconds.
+    let mut new = flows(missing);
+    with(&mut new, "r1", |entry| entry.new_children = vec!["e1".to_owned()]);
+    assert_eq!(loss(&new), None);
+    assert!(edge(&make(&new), "r1", "e1").packets_per_second.is_some());
+    with(&mut new, "e1", |entry| entry.flow = flow(0, 0));
+    assert_eq!(edge(&make(&new), "r1", "e1").state, EdgeState::Ok, "it has had no time");
+    // The parent has started anew, and the child has not.
+    let mut restarted = flows(missing);
+    let short = Flow { ms: 2_000, ..flow(200, 0).unwrap() };
+    with(&mut restarted, "r1", |entry| entry.flow = Some(short));
+    assert_eq!(loss(&restarted), None);
+    // A publisher has begun anew, with other numbers: all that was sent has come.
+    assert_eq!(loss(&flows(flow(1000, 7333).unwrap())), None);
+}
+
+#[test]
 fn an_edge_by_which_nothing_comes_is_a_problem() {
     let mut facts = facts(TREE);
     with(&mut facts, "r1", |entry| entry.flow = flow(1000, 0));

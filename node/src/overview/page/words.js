@@ -28,7 +28,8 @@ function loss(part) {
 function traffic(node, edge) {
   if (edge?.packetsPerSecond === 0 || node.flow?.packets === 0) return "no media";
   if (edge?.packetsPerSecond !== undefined) {
-    return `${rate(edge.packetsPerSecond)} · ${bits(edge.bitsPerSecond)} · ${loss(edge.loss)}`;
+    const lost = edge.loss === undefined ? "" : ` · ${loss(edge.loss)}`;
+    return `${rate(edge.packetsPerSecond)} · ${bits(edge.bitsPerSecond)}${lost}`;
   }
   if (!node.flow) return "";
   const seconds = node.flow.ms / 1000;
