@@ -3,7 +3,8 @@
 //!
 //! One stream comes in on one 4-tuple, so one receive queue, so one CPU at a time, and where streams are spread over CPUs
 //! each has one: its entry has one writer and needs neither a lock nor a copy per CPU. Between two parents, whose
-//! packets may come by two queues, there are two writers for a moment: a packet that both have in hand at once may be taken twice.
+//! packets may come by two queues, there are two writers, and what both note in one word of the window at the same moment, any two
+//! of 32 numbers in a row, one of them undoes: such a number may be taken twice, or seem missing.
 //!
 //! A stream has one source (RFC 3550 section 8.2). A packet of the same SSRC from elsewhere means that the sender has
 //! moved, or that there is a loop or a second sender: [`Stream::elsewhere`] tells which. Where media is no longer taken from the
