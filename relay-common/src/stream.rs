@@ -416,7 +416,6 @@ impl Stream {
             self.base = packet.sequence as u32;
             self.highest = packet.sequence as u32;
             self.first_seen = packet.now;
-            self.window = [0; WORDS];
             self.note(self.highest);
         } else {
             self.restart(packet.sequence);
@@ -512,9 +511,9 @@ impl Stream {
     #[inline(always)]
     fn restart(&mut self, sequence: u16) {
         self.expected_before += (self.highest.wrapping_sub(self.base) as u64) + 1;
-        self.base = sequence as u32;
-        self.highest = sequence as u32;
-        self.window = [0; WORDS];
+        // Two cycles on, so that what the window still has is of none of the last [`REACH`] numbers.
+        self.highest = (self.highest >> 16).wrapping_add(2) << 16 | sequence as u32;
+        self.base = self.highest;
         self.note(self.highest);
         self.suspect = NO_SUSPECT;
         self.restarts += 1;
