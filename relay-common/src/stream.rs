@@ -3,7 +3,8 @@
 //!
 //! One stream comes in on one 4-tuple, so one receive queue, so one CPU at a time, and where streams are spread over CPUs
 //! each has one: its entry has one writer and needs neither a lock nor a copy per CPU. Between two parents, whose
-//! packets may come by two queues, there are two writers for a moment: a packet that both have in hand at once may be taken twice.
+//! packets may come by two queues, there are two writers, and what both note in one word of the window at the same moment, any two
+//! of 32 numbers in a row, one of them undoes: such a number may be taken twice, or seem missing.
 //!
 //! A stream has one source (RFC 3550 section 8.2). A packet of the same SSRC from elsewhere means that the sender has
 //! moved, or that there is a loop or a second sender: [`Stream::elsewhere`] tells which. Where media is no longer taken from the
@@ -30,6 +31,9 @@ const SILENT_FOR_HEIR: u64 = 30_000_000;
 const OUTPACED: (u8, u64) = (32, 50_000_000);
 /// Another source is remembered for so long, ns.
 const REMEMBERED: u64 = 5_000_000_000;
+
+/// What comes by the longer of two ways is not so long behind by its RTP timestamp, ns: it is of another timeline.
+const ANOTHER_TIMELINE: u64 = 2_000_000_000;
 
 /// [`Stream::flags`]: the source is a child's address.
 pub const FROM_CHILD: u8 = 1;
@@ -302,7 +306,7 @@ impl Stream {
         if is_own || self.rival != 0 {
             self.run = 0;
         }
-        let is_taken = self.take_new(packet);
+        let is_taken = self.take_new(packet, !matches!(standing, Standing::Twin));
         if !is_own {
             self.once = 1;
             let leads = is_taken && self.highest as u16 == packet.sequence;
@@ -321,9 +325,10 @@ impl Stream {
     }
 
     /// Takes one more packet into account, unless it has come or is too old to tell. When nothing new has come for a while, it is
-    /// neither: the numbers have begun again.
+    /// neither: the numbers have begun again. So they have at once on another timeline, if the packet `leads`: from the stream's own
+    /// source, or whoever is that instead. Of the other of two ways it may be what the own had before it began again.
     #[inline(always)]
-    fn take_new(&mut self, packet: Arrival) -> bool {
+    fn take_new(&mut self, packet: Arrival, leads: bool) -> bool {
         let ahead = packet.sequence.wrapping_sub(self.highest as u16);
         let behind = ahead.wrapping_neg();
         let goes_on = ahead != 0 && ahead < MAX_DROPOUT;
@@ -337,7 +342,9 @@ impl Stream {
         } else {
             // The longer of two ways is not longer than that.
             let patience = if behind <= REACH { REMEMBERED } else { SILENT_WITH_RIVAL };
-            let begins_again = packet.now.saturating_sub(self.last_seen) > patience;
+            let is_elsewhere = leads && !goes_on && behind > REACH;
+            let begins_again =
+                packet.now.saturating_sub(self.last_seen) > patience || is_elsewhere && self.is_far(&packet);
             if begins_again {
                 self.begin_again(packet);
             }
@@ -345,6 +352,14 @@ impl Stream {
         }
         self.came(&packet);
         true
+    }
+
+    /// The packet's timestamp is further from the last one's than any way is long.
+    #[inline(always)]
+    fn is_far(&self, packet: &Arrival) -> bool {
+        let apart = packet.timestamp.wrapping_sub(self.timestamp);
+        let apart = if apart >> 31 != 0 { apart.wrapping_neg() } else { apart };
+        u64::from(apart) > (ANOTHER_TIMELINE * packet.rate) >> 32
     }
 
     /// The stream's source is this from now on, whatever it was.
@@ -401,7 +416,6 @@ impl Stream {
             self.base = packet.sequence as u32;
             self.highest = packet.sequence as u32;
             self.first_seen = packet.now;
-            self.window = [0; WORDS];
             self.note(self.highest);
         } else {
             self.restart(packet.sequence);
@@ -497,9 +511,9 @@ impl Stream {
     #[inline(always)]
     fn restart(&mut self, sequence: u16) {
         self.expected_before += (self.highest.wrapping_sub(self.base) as u64) + 1;
-        self.base = sequence as u32;
-        self.highest = sequence as u32;
-        self.window = [0; WORDS];
+        // Two cycles on, so that what the window still has is of none of the last [`REACH`] numbers.
+        self.highest = (self.highest >> 16).wrapping_add(2) << 16 | sequence as u32;
+        self.base = self.highest;
         self.note(self.highest);
         self.suspect = NO_SUSPECT;
         self.restarts += 1;

@@ -405,7 +405,15 @@ fn kept_rtcp(media: &mut Media) -> Result<(), Reason> {
             stream.rtcp_packets += 1;
             return Ok(());
         }
-        return Err(if child { Reason::RtcpFromChild } else { Reason::SsrcCollision });
+        let is_twin = |address| SOURCES.get(&Key::new(128, address)).is_some_and(|kind| *kind == TWIN);
+        return Err(if child {
+            Reason::RtcpFromChild
+        } else if is_twin(media.datagram.source) && is_twin(stream.source) {
+            // The other parent says the same.
+            Reason::Duplicate
+        } else {
+            Reason::SsrcCollision
+        });
     }
     if child {
         return Err(Reason::RtcpFromChild);

@@ -131,6 +131,24 @@ fn of_two_parents_each_packet_is_taken_once() {
 }
 
 #[test]
+fn a_second_parents_reports_are_what_has_come() {
+    in_both("twins-rtcp", |kernel| {
+        let [former, new] = ["10.0.1.2", "10.0.1.3"].map(|address| prefix(address, 32));
+        let report = |source: &str| {
+            let source = source.parse().unwrap();
+            Datagram { source, ..media(Ip::V4, rtcp(1)) }.bytes()
+        };
+        let (one, two) = (report("10.0.1.2:4001"), report("10.0.1.3:4001"));
+        assert_eq!(kernel.run(&from("10.0.1.2:4000", 1, 1)).counted, FORWARDED);
+        kernel.plane.take_from(&BTreeSet::from([former, new]), &BTreeSet::from([former, new])).unwrap();
+        assert_eq!(kernel.run(&one).counted, FORWARDED);
+        assert_eq!(kernel.run(&two).counted, [(Reason::Duplicate, 1)]);
+        kernel.plane.take_from(&BTreeSet::from([former, new]), &BTreeSet::new()).unwrap();
+        assert_eq!(kernel.run(&two).counted, [(Reason::SsrcCollision, 1)]);
+    });
+}
+
+#[test]
 fn a_packet_that_has_gone_round_is_not_forwarded_again() {
     in_both("loop", |kernel| {
         assert_eq!(kernel.run(&from("10.0.1.2:4000", 1, 1)).counted, FORWARDED);

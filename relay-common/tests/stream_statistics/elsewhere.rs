@@ -75,14 +75,36 @@ fn a_source_that_is_none_any_more_is_replaced_and_no_packet_counts_twice() {
 
 #[test]
 fn who_replaces_a_source_may_begin_anywhere_and_was_no_rival() {
-    let (mut stream, now) = stream_of(200);
-    assert_eq!(from(&mut stream, THERE, 299, now), Collision);
-    // Too far behind to tell whether it has come, while what is new comes.
+    let (mut stream, now) = stream_of(100);
+    assert_eq!(from(&mut stream, THERE, 199, now), Collision);
+    // On the same timeline, and too far behind to tell whether it has come, while what is new comes.
     assert_eq!(instead(&mut stream, THERE, 40_000, now), Repeated);
     let now = now + 501 * MS;
     assert_eq!(instead(&mut stream, THERE, 40_000, now), Moved);
     assert_eq!(instead(&mut stream, THERE, 40_001, now), Taken);
     assert_eq!((stream.restarts, stream.lost()), (1, 0));
+}
+
+/// Another sender has numbers and timestamps of its own, and so has one that was started anew.
+#[test]
+fn who_replaces_a_source_on_another_timeline_is_followed_at_once_and_so_is_what_it_begins() {
+    let (mut stream, now) = stream_of(200);
+    let mut come = |sequence, timestamp: u32| {
+        let packet = arrival(sequence, timestamp, now + MS);
+        match stream.is_from(&THERE.0, THERE.1) {
+            false => stream.take_once(&THERE.0, THERE.1, packet, Standing::Gone),
+            true => stream.take_once(&THERE.0, THERE.1, packet, Standing::Own),
+        }
+    };
+    let begun = 0xffff_f000;
+    assert_eq!(come(40_000, begun), Moved);
+    assert_eq!(come(40_001, begun.wrapping_add(3_000)), Taken);
+    assert_eq!(come(40_002, begun.wrapping_add(6_000)), Taken);
+    // Two seconds late on the same timeline: by no way.
+    assert_eq!(come(30_000, begun.wrapping_sub(170_000)), Repeated);
+    assert_eq!(come(7, 90_000_000), Taken, "it was started anew");
+    assert_eq!(come(8, 90_003_000), Taken);
+    assert_eq!((stream.restarts, stream.lost(), stream.packets), (2, 0, 205));
 }
 
 /// So many packets, from 100 on, and when the last of them came.

@@ -12,7 +12,12 @@ const STEP: u64 = 100_000;
 
 /// As the data planes take a packet: true if it is forwarded.
 fn takes(stream: &mut Option<Stream>, way: usize, sequence: u16, now: u64) -> bool {
-    let ((address, port), packet) = (WAYS[way], arrival(sequence, 0, now));
+    takes_at(stream, way, sequence, 0, now)
+}
+
+/// The same with a timestamp.
+fn takes_at(stream: &mut Option<Stream>, way: usize, sequence: u16, timestamp: u32, now: u64) -> bool {
+    let ((address, port), packet) = (WAYS[way], arrival(sequence, timestamp, now));
     let Some(stream) = stream else {
         *stream = Some(Stream::begin(packet, address, port));
         return true;
@@ -149,6 +154,27 @@ fn some_seconds_after_the_second_way_was_heard_last_a_stream_is_like_any_other()
     assert!(takes(&mut stream, 0, 1_010, last + 6_000_000_000));
     assert!(takes(&mut stream, 0, 1_010, last + 6_000_000_000));
     assert_eq!(stream.unwrap().once, 0);
+}
+
+/// The sender begins again, on another timeline, while two parents send what it sends: whichever way is the longer, what it sent last
+/// and first comes once, for the own way says where the stream is.
+#[test]
+fn a_sender_that_begins_again_on_another_timeline_comes_once_by_two_ways() {
+    for late in [[0, 0], [0, 30], [0, 500]] {
+        let mut stream = None;
+        let mut out = Vec::new();
+        for (at, way, number) in arrivals(3_000, |way, _| late[way], |_, _| false) {
+            let (sequence, timestamp) = match number < 1_500 {
+                true => (number as u16, 9_000 + 9 * number as u32),
+                false => (40_000 + number as u16, 90_000_000 + 9 * number as u32),
+            };
+            if takes_at(&mut stream, way, sequence, timestamp, 1_000_000_000 + at * STEP) {
+                out.push(number);
+            }
+        }
+        assert_eq!(out, Vec::from_iter(0..3_000), "{late:?} late");
+        assert_eq!(stream.unwrap().restarts, 1);
+    }
 }
 
 /// A second sender of the SSRC is neither a way of the stream nor a reason to go on looking for one.

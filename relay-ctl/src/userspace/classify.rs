@@ -128,6 +128,8 @@ fn rtcp(
             Ok(())
         }
         _ if child => Err(Reason::RtcpFromChild),
+        // The other parent says the same.
+        Some(stream) if plan.standing(&stream.source, source) == Standing::Twin => Err(Reason::Duplicate),
         Some(_) => Err(Reason::SsrcCollision),
         None => {
             plan.admit(source)?;
