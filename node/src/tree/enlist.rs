@@ -7,7 +7,7 @@ use futures_util::FutureExt;
 use super::Follows;
 use super::keeper::Keeper;
 use crate::addresses;
-use crate::directory::{Entry, MOST_NEW, Particulars};
+use crate::directory::{Entry, MOST_NEW};
 use crate::flow::Flow;
 use crate::record::{Place, Registration};
 use crate::redis::connect::Link;
@@ -41,7 +41,8 @@ impl<F: Follows> Keeper<F> {
         let fields = self.registration.fields(&status, &addresses);
         let (id, ttl) = (self.registration.id.clone(), self.timing.ttl);
         let (tree, entry) = (self.registration.tree_id.clone(), self.entry(&status));
-        let (flow, written) = (self.flow, with_flow(entry.clone(), self.flow).text());
+        let passing = self.passing();
+        let written = with_passing(entry.clone(), &passing).text();
         let writing = async {
             let existed = script::register(&mut link.commands, &id, &fields, ttl).await?;
             name::keep(&mut link.commands, &id, &self.instance, ttl).await?;
@@ -63,7 +64,7 @@ impl<F: Follows> Keeper<F> {
                 self.status = status;
                 self.addresses = addresses;
                 self.entry = entry.text();
-                self.told_flow = flow;
+                self.told_passing = passing;
                 self.follower.registered();
                 self.view.redis.registered = true;
                 self.view.redis.problem = None;
@@ -143,11 +144,19 @@ impl<F: Follows> Keeper<F> {
 
     /// What the whole tree is to know of the node, but for what flows.
     pub(super) fn entry(&self, status: &str) -> Entry {
+        Entry::new(&self.registration, status, self.parent.clone(), self.node.particulars())
+    }
+
+    /// Children that are sent to since a moment ago.
+    fn new_children(&self) -> Vec<String> {
         let now = self.inbox.now();
         let new = self.begun.iter().filter(|(_, since)| now.saturating_sub(**since) < self.timing.new);
-        let new_children = new.map(|(id, _)| id.clone()).take(MOST_NEW).collect();
-        let particulars = Particulars { new_children, ..self.node.particulars() };
-        Entry::new(&self.registration, status, self.parent.clone(), particulars)
+        new.map(|(id, _)| id.clone()).take(MOST_NEW).collect()
+    }
+
+    /// What the directory alone is told.
+    fn passing(&self) -> (Option<Flow>, Vec<String>) {
+        (self.flow, self.new_children())
     }
 
     /// Looks at what comes to the node. Others change what they do by its registration, and nothing by this: so the directory alone
@@ -169,14 +178,15 @@ impl<F: Follows> Keeper<F> {
                 self.flow = received.and_then(|received| self.meter.read(received, at));
             }
         }
-        if self.flow == self.told_flow || !self.view.redis.registered || self.left_out.is_some() {
+        let passing = self.passing();
+        if passing == self.told_passing || !self.view.redis.registered || self.left_out.is_some() {
             return Ok(());
         }
-        let entry = with_flow(self.entry(status), self.flow).text();
+        let entry = with_passing(self.entry(status), &passing).text();
         let (tree, id) = (self.registration.tree_id.clone(), self.registration.id.clone());
         let entering = script::enter(&mut link.commands, &tree, &id, &entry);
         match self.inbox.during(entering).await.map_err(|error| Failure::of(&link.address, error)) {
-            Ok(()) => self.told_flow = self.flow,
+            Ok(()) => self.told_passing = passing,
             Err(failure) if failure.is_refusal() => {}
             Err(failure) => return Err(failure),
         }
@@ -205,8 +215,9 @@ impl<F: Follows> Keeper<F> {
     }
 }
 
-fn with_flow(mut entry: Entry, flow: Option<Flow>) -> Entry {
-    entry.particulars.flow = flow;
+fn with_passing(mut entry: Entry, (flow, new_children): &(Option<Flow>, Vec<String>)) -> Entry {
+    entry.particulars.flow = *flow;
+    entry.particulars.new_children.clone_from(new_children);
     entry
 }
 

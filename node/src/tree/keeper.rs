@@ -68,7 +68,7 @@ pub(super) struct Keeper<F> {
     /// What flows, as it was seen last, …
     pub flow: Option<Flow>,
     /// … and as the directory was told.
-    pub told_flow: Option<Flow>,
+    pub told_passing: (Option<Flow>, Vec<String>),
     /// The host's addresses that were written last.
     pub addresses: BTreeSet<IpAddr>,
     /// The server has our registration, as far as we know.
@@ -137,7 +137,7 @@ impl<F: Follows> Keeper<F> {
             meter: Meter::default(),
             begun: BTreeMap::new(),
             flow: None,
-            told_flow: None,
+            told_passing: (None, Vec::new()),
             addresses: BTreeSet::new(),
             believed: false,
             lost: false,

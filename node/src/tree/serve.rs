@@ -167,13 +167,12 @@ impl<F: Follows> Keeper<F> {
         Ok(there)
     }
 
-    /// Remembers which children are sent to from now on. The tree is told at once: what they missed is not to look lost.
+    /// Remembers which children are sent to from now on: what they missed before is not to look lost.
     fn begins(&mut self, changes: &[ChildChange], now: Duration) {
         self.begun.retain(|_, since| now.saturating_sub(*since) < self.timing.new);
         for change in changes {
             if let ChildChange::Add { id, .. } | ChildChange::Move { id, .. } = change {
                 self.begun.insert(id.clone(), now);
-                self.inbox.is_stale = true;
             }
         }
     }
