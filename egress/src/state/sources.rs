@@ -123,7 +123,8 @@ impl Egress {
         if self.media.senders.set(sources, between) {
             tracing::info!("media is taken from {}", self.media.senders.shown().join(", "));
         }
-        let is_news = self.sources.between.send_if_modified(|said| std::mem::replace(said, between) != between);
+        let is_news =
+            self.sources.between.send_if_modified(|said| std::mem::replace(said, between) != between);
         drop(known);
         if is_news && let Some(tree) = self.tree.get() {
             tree.register_again();
