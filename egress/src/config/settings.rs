@@ -164,14 +164,14 @@ pub const MAX_VIEWERS: Setting = Setting {
     name: "max-viewers",
     value: "NUMBER",
     default: "300 with a Janus; with native 1000 for each of media-threads",
-    help: "Viewers at once, those that join included; one more is answered 503",
+    help: "Viewers at once, those that join included; one more is sent to another egress, or answered 503",
     ..Setting::NEW
 };
 pub const MAX_JOINING: Setting = Setting {
     name: "max-joining",
     value: "NUMBER",
     default: "2000",
-    help: "Viewers at once whose connection is about to come up; one more is answered 503",
+    help: "Viewers at once whose connection is about to come up; one more is sent to another egress, or answered 503",
     ..Setting::NEW
 };
 pub const MAX_CLIENT_JOINING: Setting = Setting {
