@@ -14,6 +14,7 @@
 #![warn(missing_docs)]
 #![cfg_attr(target_arch = "bpf", feature(asm_experimental_arch))]
 
+mod atomic;
 pub mod checksum;
 pub mod layout;
 pub mod packet;

@@ -269,7 +269,7 @@ pub fn keep_books(media: &mut Media) -> Result<(), Reason> {
         return result(keep_rtcp(media));
     }
     if let Some(stream) = STREAMS.get_ptr_mut(&media.key) {
-        // SAFETY: the entry has one writer, see `relay_common::stream`.
+        // SAFETY: the entry has one writer, or two that know of each other, see `relay_common::stream`.
         let stream = unsafe { &mut *stream };
         if stream.changes == media.changes
             && stream.once == 0
@@ -337,15 +337,13 @@ fn admitted(media: &mut Media) -> Result<(), Reason> {
         }
         return Ok(());
     };
-    // SAFETY: the entry has one writer, see `relay_common::stream`.
+    // SAFETY: the entry has one writer, or two that know of each other, see `relay_common::stream`.
     let stream = unsafe { &mut *stream };
     let is_own = stream.is_from(&datagram.source, datagram.source_port);
-    media.standing = match SOURCES.get(&Key::new(128, stream.source)) {
-        _ if is_own => OWN,
-        None => GONE,
-        Some(kind) if *kind == TWIN && media.twin != 0 => TWINS,
-        Some(_) => APART,
-    };
+    media.standing = if is_own { OWN } else { standing(stream, media.twin != 0) };
+    if is_own && media.twin != 0 {
+        stream.expect_another_way(media.now);
+    }
     let outcome = if media.standing == APART {
         elsewhere(stream, media)
     } else if is_own && stream.once == 0 {
@@ -359,6 +357,16 @@ fn admitted(media: &mut Media) -> Result<(), Reason> {
         stream.changes = media.changes;
     }
     if outcome == MOVED { Ok(()) } else { result(outcome) }
+}
+
+/// What a stream's source is to another that media is taken from. `twin`: that one is one of two parents.
+#[inline(always)]
+fn standing(stream: &Stream, twin: bool) -> u8 {
+    match SOURCES.get(&Key::new(128, stream.source)) {
+        None => GONE,
+        Some(kind) if *kind == TWIN && twin => TWINS,
+        Some(_) => APART,
+    }
 }
 
 /// Nobody else can have the packet's source address. `own`: the same as a key.
@@ -399,21 +407,22 @@ fn kept_rtcp(media: &mut Media) -> Result<(), Reason> {
         return Err(if child { Reason::RtcpFromChild } else { Reason::RtcpFeedback });
     }
     if let Some(stream) = STREAMS.get_ptr_mut(&media.key) {
-        // SAFETY: the entry has one writer, see `relay_common::stream`.
+        // SAFETY: the entry has one writer, or two that know of each other, see `relay_common::stream`.
         let stream = unsafe { &mut *stream };
-        if stream.is_from_address(&media.datagram.source) {
-            stream.rtcp_packets += 1;
-            return Ok(());
+        let is_own = stream.is_from_address(&media.datagram.source);
+        if child && !is_own {
+            return Err(Reason::RtcpFromChild);
         }
-        let is_twin = |address| SOURCES.get(&Key::new(128, address)).is_some_and(|kind| *kind == TWIN);
-        return Err(if child {
-            Reason::RtcpFromChild
-        } else if is_twin(media.datagram.source) && is_twin(stream.source) {
+        let kind = SOURCES.get(&Key::new(128, media.datagram.source)).ok_or(Reason::Stranger)?;
+        return match if is_own { OWN } else { standing(stream, *kind == TWIN) } {
+            OWN | GONE => {
+                stream.rtcp_packets += 1;
+                Ok(())
+            }
             // The other parent says the same.
-            Reason::Duplicate
-        } else {
-            Reason::SsrcCollision
-        });
+            TWINS => Err(Reason::Duplicate),
+            _ => Err(Reason::SsrcCollision),
+        };
     }
     if child {
         return Err(Reason::RtcpFromChild);

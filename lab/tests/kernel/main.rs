@@ -21,5 +21,6 @@ mod tables;
 mod tags_and_partial_checksums_at_tc;
 mod ten_thousand_streams;
 mod totals_outlive_streams;
+mod two_parents_on_two_cpus;
 mod verifier_walk_is_bounded;
 mod who_may_send;

@@ -145,6 +145,12 @@ fn a_second_parents_reports_are_what_has_come() {
         assert_eq!(kernel.run(&two).counted, [(Reason::Duplicate, 1)]);
         kernel.plane.take_from(&BTreeSet::from([former, new]), &BTreeSet::new()).unwrap();
         assert_eq!(kernel.run(&two).counted, [(Reason::SsrcCollision, 1)]);
+        // The former one is none any more, and no packet of the stream has come from the new one yet.
+        kernel.plane.take_from(&BTreeSet::from([new]), &BTreeSet::new()).unwrap();
+        assert_eq!(kernel.run(&one).counted, [(Reason::Stranger, 1)]);
+        assert_eq!(kernel.run(&two).counted, FORWARDED);
+        assert_eq!(kernel.run(&from("10.0.1.3:4000", 1, 2)).counted, FORWARDED);
+        assert_eq!(kernel.run(&one).counted, [(Reason::Stranger, 1)]);
     });
 }
 

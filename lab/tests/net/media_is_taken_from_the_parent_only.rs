@@ -17,6 +17,7 @@ modes!(where_the_parent_is_unknown_media_is_taken_from_anybody);
 modes!(what_is_known_of_a_parent_outlives_its_registration);
 modes!(a_source_that_is_configured_is_taken_besides);
 modes!(a_request_for_a_stream_without_entry_goes_to_the_parent);
+modes!(a_request_leaves_from_the_registered_address);
 modes!(a_restart_keeps_taking_from_the_parent: in_xdp_mode = Xdp, in_tc_mode = Tc);
 
 const SSRC: u32 = 8888;
@@ -25,6 +26,8 @@ const FIRST: Ipv4Addr = Ipv4Addr::new(10, 0, 1, 51);
 const SECOND: Ipv4Addr = Ipv4Addr::new(10, 0, 1, 52);
 const OTHER: Ipv4Addr = Ipv4Addr::new(10, 0, 1, 53);
 const STRANGER: Ipv4Addr = Ipv4Addr::new(10, 0, 1, 54);
+/// One that the relay has besides, and the routing table does not choose.
+const BESIDES: Ipv4Addr = Ipv4Addr::new(10, 0, 1, 61);
 
 struct Scene<'lab> {
     lab: &'lab Lab,
@@ -36,7 +39,10 @@ struct Scene<'lab> {
 impl<'lab> Scene<'lab> {
     /// relay-1, with egress-1; the parent that Redis names has not registered.
     fn new(lab: &'lab Lab, mode: Mode, arguments: &[&str]) -> Self {
-        let topology = Topology::bridged(lab, 1).unwrap();
+        Scene::of(lab, Topology::bridged(lab, 1).unwrap(), mode, arguments)
+    }
+
+    fn of(lab: &'lab Lab, topology: Topology, mode: Mode, arguments: &[&str]) -> Self {
         for address in [FIRST, SECOND, OTHER, STRANGER] {
             lab.address("injection-1", "eth0", &format!("{address}/24")).unwrap();
         }
@@ -287,6 +293,24 @@ fn a_request_for_a_stream_without_entry_goes_to_the_parent(mode: Mode) {
     let (heard, from) = receive(&above);
     assert_eq!(heard[8..], 4711_u32.to_be_bytes());
     assert_eq!(from, scene.tree.bench.topology.relay.v4(VIDEO + 1));
+}
+
+fn a_request_leaves_from_the_registered_address(mode: Mode) {
+    let lab = lab_for("plifrom", mode);
+    let mut topology = Topology::bridged(&lab, 1).unwrap();
+    lab.address("relay-1", "eth0", &format!("{BESIDES}/24")).unwrap();
+    topology.relay.v4 = BESIDES;
+    let scene = Scene::of(&lab, topology, mode, &[]);
+    scene.register("injection-1", FIRST, &[FIRST]);
+    scene.takes_from(&[FIRST]);
+    assert_eq!(scene.tree.type_in("HGET node:relay-1 host"), BESIDES.to_string());
+    scene.is_forwarded(FIRST, 1);
+    let above = socket(&lab, "injection-1", (FIRST, VIDEO + 1).into());
+    let below = any_socket(&lab, "egress-1", false);
+    below.send_to(&rtp::pli(4711), (BESIDES, VIDEO + 1)).unwrap();
+    let (heard, from) = receive(&above);
+    assert_eq!(heard[8..], 4711_u32.to_be_bytes());
+    assert_eq!(from, (BESIDES, VIDEO + 1).into());
 }
 
 fn a_restart_keeps_taking_from_the_parent(mode: Mode) {

@@ -122,21 +122,28 @@ fn rtcp(
     if feedback {
         return Err(if child { Reason::RtcpFromChild } else { Reason::RtcpFeedback });
     }
-    match streams.get_mut(&key) {
-        Some(stream) if stream.is_from_address(source) => {
+    let Some(stream) = streams.get_mut(&key) else {
+        if child {
+            return Err(Reason::RtcpFromChild);
+        }
+        plan.admit(source)?;
+        // Its first RTP packet is to be looked at: no plan has the version 0.
+        context.begin(streams, key, Stream::begin_with_rtcp(now, *source, port));
+        return Ok(());
+    };
+    let is_own = stream.is_from_address(source);
+    if child && !is_own {
+        return Err(Reason::RtcpFromChild);
+    }
+    plan.admit(source)?;
+    match if is_own { Standing::Own } else { plan.standing(&stream.source, source) } {
+        Standing::Own | Standing::Gone => {
             stream.rtcp_packets += 1;
             Ok(())
         }
-        _ if child => Err(Reason::RtcpFromChild),
         // The other parent says the same.
-        Some(stream) if plan.standing(&stream.source, source) == Standing::Twin => Err(Reason::Duplicate),
-        Some(_) => Err(Reason::SsrcCollision),
-        None => {
-            plan.admit(source)?;
-            // Its first RTP packet is to be looked at: no plan has the version 0.
-            context.begin(streams, key, Stream::begin_with_rtcp(now, *source, port));
-            Ok(())
-        }
+        Standing::Twin => Err(Reason::Duplicate),
+        Standing::Apart => Err(Reason::SsrcCollision),
     }
 }
 

@@ -8,11 +8,14 @@
 
 use std::collections::BTreeMap;
 use std::net::{IpAddr, SocketAddr};
+use std::sync::atomic::{AtomicUsize, Ordering::AcqRel, Ordering::Acquire};
 use std::time::Duration;
 
 use aya::programs::{SchedClassifier, TestRunAttrs, Xdp};
 use aya::{TestRun, TestRunOptions};
 use lab::Lab;
+use nix::sched::{CpuSet, sched_getaffinity, sched_setaffinity};
+use nix::unistd::Pid;
 use relay_common::layout::{self, ChildStats, ListenerKey, StreamKey};
 use relay_common::reason::Reason;
 use relay_ctl::fanout::{FanoutError, Wanted};
@@ -365,6 +368,49 @@ impl Kernel<'_> {
         }
     }
 
+    /// Runs the mode's ingress program on the packets of two senders, each sender's on a CPU of its own at the same time. Gives what was
+    /// counted.
+    pub fn run_on_two_cpus(&mut self, packets: [Vec<Vec<u8>>; 2]) -> Vec<(Reason, u64)> {
+        let before = self.counters();
+        let mut context = [0u8; SK_BUFF];
+        context[SK_BUFF_IFINDEX..][..4].copy_from_slice(&self.ingress.to_ne_bytes());
+        let (mode, ebpf) = (self.mode, &*self.plane.programs().ebpf());
+        let run = |packet: &[u8]| {
+            let mut options = TestRunOptions::new();
+            options.data_in = Some(packet);
+            if mode == Mode::Xdp {
+                let program: &Xdp = ebpf.program("relay_xdp").unwrap().try_into().unwrap();
+                return program.test_run(options).unwrap();
+            }
+            options.ctx_in = Some(&context);
+            let program: &SchedClassifier = ebpf.program("relay_tc").unwrap().try_into().unwrap();
+            program.test_run(options).unwrap()
+        };
+        let cpus = two_cpus();
+        let arrived = AtomicUsize::new(0);
+        std::thread::scope(|scope| {
+            for (cpu, packets) in cpus.into_iter().zip(&packets) {
+                let (run, arrived) = (&run, &arrived);
+                scope.spawn(move || {
+                    let mut alone = CpuSet::new();
+                    alone.set(cpu).unwrap();
+                    sched_setaffinity(Pid::from_raw(0), &alone).unwrap();
+                    for (round, some) in (1..).zip(packets.chunks(64)) {
+                        // Neither gets so far ahead that they do not meet. Whoever slept would be late.
+                        arrived.fetch_add(1, AcqRel);
+                        while arrived.load(Acquire) < 2 * round {
+                            std::thread::yield_now();
+                        }
+                        for packet in some {
+                            run(packet);
+                        }
+                    }
+                });
+            }
+        });
+        since(&before, &self.counters())
+    }
+
     /// Runs the XDP program on a packet as if it had come in: copies go through the devmap program and out.
     pub fn run_live(&mut self, packet: &[u8]) -> Vec<(Reason, u64)> {
         self.run_live_in_a_row(packet, 1)
@@ -413,6 +459,13 @@ impl Kernel<'_> {
         counters.entry(Reason::CopyNotMade.name()).and_modify(|count| *count = not_made.max(*count));
         counters
     }
+}
+
+/// Two CPUs that this process may run on.
+fn two_cpus() -> [usize; 2] {
+    let allowed = sched_getaffinity(Pid::from_raw(0)).unwrap();
+    let mut cpus = (0..CpuSet::count()).filter(|cpu| allowed.is_set(*cpu).unwrap());
+    [(); 2].map(|()| cpus.next().expect("this test needs two CPUs"))
 }
 
 /// What was counted between two looks at the counters.

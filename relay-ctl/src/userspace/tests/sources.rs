@@ -111,6 +111,32 @@ fn of_two_parents_each_packet_is_taken_once() {
 }
 
 #[test]
+fn reports_come_from_whoever_media_is_taken_from() {
+    let (relay, ports) = relay(&[]);
+    let [node, former, new] = [V4, V4, ELSEWHERE].map(Node::new);
+    let sources = |parents: &[&Node]| parents.iter().map(|parent| Prefix::from(parent.address)).collect();
+    let plan =
+        |parents: &[&Node]| Plan { sources: sources(parents), twins: sources(parents), ..everyone(&[&node]) };
+    let report = |parent: &Node, dropped: Option<(Reason, u64)>| {
+        parent.rtcp(VIDEO).send_to(&rtcp(1), (V4, ports[VIDEO] + 1)).unwrap();
+        match dropped {
+            Some((reason, count)) => soon("dropped", || drops(&relay, reason) == count),
+            None => assert_eq!(receive(node.rtcp(VIDEO)).0, rtcp(1)),
+        }
+    };
+    relay.publish(plan(&[&former, &new]));
+    former.rtp(VIDEO).send_to(&rtp(1, 1), (V4, ports[VIDEO])).unwrap();
+    assert_eq!(receive(node.rtp(VIDEO)).0, rtp(1, 1));
+    report(&former, None);
+    report(&new, Some((Reason::Duplicate, 1)));
+    // No packet of the stream has come from the new one yet.
+    relay.publish(plan(&[&new]));
+    report(&former, Some((Reason::Stranger, 1)));
+    report(&new, None);
+    assert!(node.is_silent());
+}
+
+#[test]
 fn a_sender_report_may_come_before_the_media() {
     let (relay, ports) = relay(&[V4]);
     let [node, sender] = [V4, ELSEWHERE].map(Node::new);

@@ -6,9 +6,10 @@
 //! is taken out of Redis, until another one is named. Where packets that come by two ways are told apart from new ones
 //! ([`Known::overlapping`]), media is taken from the former parent, too, until it comes from the new one.
 
+mod change;
+
 use std::collections::BTreeSet;
 use std::net::{IpAddr, SocketAddr};
-use std::time::Duration;
 
 use relay_common::stream::Stream;
 
@@ -16,6 +17,9 @@ use crate::config::{ConfigError, Kind, Setting};
 use crate::prefix::Prefix;
 use crate::record::MAX_ADDRESSES;
 use crate::topology::Upstream;
+
+use change::Change;
+pub use change::HEARD_EVERY;
 
 /// The setting, of nodes that take media from others.
 pub const SETTING: Setting = Setting {
@@ -26,12 +30,6 @@ pub const SETTING: Setting = Setting {
     help: "Where media is taken from: an address or ADDRESS/BITS, IPv4 or IPv6; in a tree besides from the parent",
     ..Setting::NEW
 };
-
-/// A stream from which nothing has come for so long is waited for no more, nor for so long what is missing of one, ns.
-const SILENT: u64 = 1_000_000_000;
-
-/// Between two parents it is looked so often whether media comes from the new one.
-pub const HEARD_EVERY: Duration = Duration::from_millis(50);
 
 /// Most that can be configured.
 pub const MAX_CONFIGURED: usize = 64;
@@ -65,10 +63,8 @@ pub struct Known {
     resolved: Vec<IpAddr>,
     /// Media is taken from a former parent until it comes from the new one.
     overlaps: bool,
-    /// Where that former parent sends from.
-    former: BTreeSet<Prefix>,
-    /// Since when media comes from the new one, too: by the clock of the streams, ns.
-    heard: Option<u64>,
+    /// From a former parent.
+    change: Option<Change>,
 }
 
 impl Known {
@@ -80,8 +76,7 @@ impl Known {
             host: String::new(),
             resolved: Vec::new(),
             overlaps: false,
-            former: BTreeSet::new(),
-            heard: None,
+            change: None,
         }
     }
 
@@ -111,47 +106,22 @@ impl Known {
 
     /// Media is taken from a former parent as well.
     pub fn is_between(&self) -> bool {
-        !self.former.is_empty()
+        self.change.is_some()
     }
 
     /// Between two parents: where both send from, the same. Else nothing.
     pub fn twins(&self) -> BTreeSet<Prefix> {
-        match self.is_between() {
-            true => self.former.union(&self.parents()).copied().collect(),
-            false => BTreeSet::new(),
+        match &self.change {
+            Some(change) => change.former().union(&self.parents()).copied().collect(),
+            None => BTreeSet::new(),
         }
     }
 
-    /// The parent sends from here, as far as is known; the address as [`crate::prefix::mapped`] gives it.
-    pub fn is_parents(&self, address: &[u8; 16]) -> bool {
-        self.parents().iter().any(|prefix| prefix.covers(address))
-    }
-
-    /// The former parent sends from here, and not the new one.
-    pub fn is_formers(&self, address: &[u8; 16]) -> bool {
-        self.former.iter().any(|prefix| prefix.covers(address)) && !self.is_parents(address)
-    }
-
-    /// Whether the former parent is needed no more: media comes from the new one, and what that one is ahead by has come by the
-    /// former one, or will not. `now`: of the clock that is in [`Stream::last_seen`], ns.
+    /// Whether the former parent is needed no more. `now`: of the clock that is in [`Stream::last_seen`], ns.
     pub fn is_superseded(&mut self, streams: &[Stream], now: u64) -> bool {
-        if !self.is_heard(streams, now) {
-            self.heard = None;
-            return false;
-        }
-        let since = *self.heard.get_or_insert(now);
-        let mut recent = streams.iter().filter(|stream| now.saturating_sub(stream.last_seen) < SILENT);
-        recent.all(Stream::is_whole) || now.saturating_sub(since) >= SILENT
-    }
-
-    /// Whether media comes from the new parent: no stream goes on that comes from the former one alone.
-    fn is_heard(&self, streams: &[Stream], now: u64) -> bool {
-        let recent = |at: u64| now.saturating_sub(at) < SILENT;
-        let mut formers =
-            streams.iter().filter(|stream| recent(stream.last_seen) && self.is_formers(&stream.source));
-        formers.all(|stream| {
-            stream.other_port != 0 && recent(stream.other_seen) && self.is_parents(&stream.other)
-        })
+        let parents = self.parents();
+        let is_parents = |address: &[u8; 16]| parents.iter().any(|prefix| prefix.covers(address));
+        self.change.as_mut().is_none_or(|change| change.is_over(streams, now, is_parents))
     }
 
     /// What people should know while there are two parents; if it lasts, the new one does not send.
@@ -164,8 +134,7 @@ impl Known {
 
     /// The former parent is no source any more.
     pub fn settle(&mut self) {
-        self.former.clear();
-        self.heard = None;
+        self.change = None;
     }
 
     /// Where the parent sends from.
@@ -178,11 +147,9 @@ impl Known {
         let before = self.parents_name();
         let is_another = before.is_some() && before != upstream.parent.as_deref();
         // Media comes from the former one for as long as it does not from the one after.
-        if self.overlaps && is_another && !self.is_between() {
-            self.former = self.parents();
-        }
-        if is_another {
-            self.heard = None;
+        let is_heard = self.change.as_ref().is_none_or(Change::is_heard);
+        if self.overlaps && is_another && is_heard {
+            self.change = Change::from(self.parents());
         }
         self.upstream = Some(upstream);
         let host = self.parents_host().map(str::to_owned).unwrap_or_default();
@@ -204,7 +171,7 @@ impl Known {
         let (mut sources, warning) = decide(&self.configured, self.upstream.as_ref()?, &self.resolved);
         // Whoever takes media from anybody takes it from the former parent.
         if !sources.contains(&Prefix::ANY) {
-            sources.extend(&self.former);
+            sources.extend(self.change.iter().flat_map(Change::former));
         }
         Some((sources, warning))
     }
@@ -254,7 +221,6 @@ fn addresses(upstream: &Upstream, resolved: &[IpAddr]) -> BTreeSet<Prefix> {
 mod tests {
     use super::*;
     use crate::record::{Origin, Place};
-    use relay_common::stream::{Arrival, Standing};
 
     fn parsed(text: &str) -> Result<String, String> {
         parse_all(&[text.to_owned()])
@@ -308,7 +274,7 @@ mod tests {
         assert!(parse_all(&many(MAX_CONFIGURED + 1)).unwrap_err().0.contains("at most 64"));
     }
 
-    fn upstream(parent: Option<&str>, host: &str, addresses: &[&str]) -> Upstream {
+    pub(super) fn upstream(parent: Option<&str>, host: &str, addresses: &[&str]) -> Upstream {
         let addresses = addresses.iter().map(|address| address.parse().unwrap()).collect();
         let place = Place { host: host.to_owned(), ports: [6002, 6004] };
         Upstream {
@@ -322,7 +288,7 @@ mod tests {
         Upstream { parent: parent.map(str::to_owned), origin: None, problem: problem.map(str::to_owned) }
     }
 
-    fn prefixes(addresses: &[&str]) -> BTreeSet<Prefix> {
+    pub(super) fn prefixes(addresses: &[&str]) -> BTreeSet<Prefix> {
         addresses.iter().map(|address| Prefix::from(address.parse::<IpAddr>().unwrap())).collect()
     }
 
@@ -376,89 +342,6 @@ mod tests {
             decide(&BTreeSet::new(), &upstream(Some("a"), "x", &many), &["10.9.9.9".parse().unwrap()]);
         assert_eq!(sources.len(), MAX_ADDRESSES);
         assert!(sources.is_superset(&prefixes(&["10.9.9.9"])), "its host is always among them");
-    }
-
-    #[test]
-    fn a_former_parent_is_heard_until_the_new_one_is() {
-        let shown =
-            |known: &Known| known.decide().unwrap().0.iter().map(ToString::to_string).collect::<Vec<_>>();
-        let [a, b, c] = [("a", 1), ("b", 2), ("c", 3)]
-            .map(|(name, last)| upstream(Some(name), &format!("10.0.0.{last}"), &[]));
-        let mut known = Known::new(&BTreeSet::new()).overlapping();
-        known.hear(a.clone());
-        assert!(!known.is_between());
-        // The same one, again.
-        known.hear(a.clone());
-        assert!(!known.is_between());
-        known.hear(b.clone());
-        assert_eq!(
-            (shown(&known), known.is_between()),
-            (vec!["10.0.0.1/32".to_owned(), "10.0.0.2/32".to_owned()], true)
-        );
-        assert_eq!(known.twins(), prefixes(&["10.0.0.1", "10.0.0.2"]));
-        assert!(known.is_parents(&crate::prefix::mapped([10, 0, 0, 2].into())));
-        assert!(!known.is_parents(&crate::prefix::mapped([10, 0, 0, 1].into())));
-        let formers = |last| known.is_formers(&crate::prefix::mapped([10, 0, 0, last].into()));
-        assert_eq!([1, 2, 3].map(formers), [true, false, false]);
-        // A third before the second has come: media comes from the first yet.
-        known.hear(c);
-        assert_eq!(shown(&known), ["10.0.0.1/32", "10.0.0.3/32"]);
-        known.settle();
-        assert_eq!((shown(&known), known.is_between()), (vec!["10.0.0.3/32".to_owned()], false));
-        assert_eq!(known.twins(), BTreeSet::new());
-        // Where two ways are not told apart, one of them is enough.
-        let mut known = Known::new(&BTreeSet::new());
-        known.hear(a);
-        known.hear(b);
-        assert_eq!(shown(&known), ["10.0.0.2/32"]);
-    }
-
-    #[test]
-    fn a_parent_is_heard_when_no_stream_that_goes_on_comes_from_the_former_one_alone() {
-        let address = |last: u8| crate::prefix::mapped([10, 0, 0, last].into());
-        let now = 10 * SILENT;
-        let stream = |source: u8, silent: u64, other: Option<(u8, u64)>| {
-            let mut stream = Stream::begin_with_rtcp(0, address(source), 5004);
-            stream.last_seen = now - silent;
-            if let Some((other, silent)) = other {
-                (stream.other, stream.other_port, stream.other_seen) = (address(other), 5004, now - silent);
-            }
-            stream
-        };
-        let mut known = Known::new(&BTreeSet::new()).overlapping();
-        known.hear(upstream(Some("a"), "10.0.0.1", &[]));
-        known.hear(upstream(Some("b"), "10.0.0.2", &[]));
-        let heard = |streams: &[Stream]| known.is_heard(streams, now);
-        assert!(heard(&[]) && heard(&[stream(2, 0, None)]));
-        assert!(!heard(&[stream(1, 0, None)]));
-        assert!(heard(&[stream(1, 2 * SILENT, None)]), "it has ended");
-        assert!(heard(&[stream(9, 0, None)]), "it is of neither (--source)");
-        assert!(heard(&[stream(1, 0, Some((2, 0)))]), "by the longer way");
-        assert!(!heard(&[stream(1, 0, Some((2, 2 * SILENT)))]) && !heard(&[stream(1, 0, Some((3, 0)))]));
-        assert!(!heard(&[stream(2, 0, None), stream(1, 0, None)]), "not all of it");
-    }
-
-    #[test]
-    fn a_former_parent_is_needed_until_it_has_brought_what_the_new_one_is_ahead_by() {
-        let at = |last: u8| crate::prefix::mapped([10, 0, 0, last].into());
-        let arrival = |sequence, now| Arrival { sequence, timestamp: 0, bytes: 100, now, rate: 0 };
-        let mut known = Known::new(&BTreeSet::new()).overlapping();
-        known.hear(upstream(Some("a"), "10.0.0.1", &[]));
-        known.hear(upstream(Some("b"), "10.0.0.2", &[]));
-        let ms = 1_000_000;
-        let mut stream = Stream::begin(arrival(7, ms), at(1), 5004);
-        assert!(!known.is_superseded(&[stream], ms));
-        stream.take_once(&at(2), 5004, arrival(10, 2 * ms), Standing::Twin);
-        assert!(!known.is_superseded(&[stream], 2 * ms), "8 and 9 are missing");
-        for sequence in [8, 9] {
-            stream.take_once(&at(1), 5004, arrival(sequence, 3 * ms), Standing::Own);
-        }
-        assert!(known.is_superseded(&[stream], 3 * ms));
-        // Another is lost: it is waited for as long as for one that is silent.
-        stream.take_once(&at(2), 5004, arrival(12, 4 * ms), Standing::Twin);
-        assert!(!known.is_superseded(&[stream], 900 * ms));
-        stream.take_once(&at(2), 5004, arrival(13, 1_000 * ms), Standing::Twin);
-        assert!(known.is_superseded(&[stream], 1_003 * ms));
     }
 
     #[test]

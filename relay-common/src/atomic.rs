@@ -1,0 +1,49 @@
+//! Words that two CPUs may write at once. The compiler for BPF knows no atomic operations, the kernel does (5.12, BPF_ATOMIC); outside
+//! the kernel whoever calls has the word for itself.
+
+/// Writes `new` if the word is `known`. Gives what it was.
+#[inline(always)]
+pub fn exchange(word: &mut u64, known: u64, new: u64) -> u64 {
+    #[cfg(target_arch = "bpf")]
+    {
+        let found;
+        // SAFETY: the word is aligned, and whoever else writes it does so by one instruction, too.
+        unsafe {
+            core::arch::asm!(
+                "r0 = cmpxchg_64({word} + 0, r0, {new})",
+                word = in(reg) word as *mut u64,
+                new = in(reg) new,
+                inout("r0") known => found,
+                options(nostack),
+            );
+        }
+        found
+    }
+    #[cfg(not(target_arch = "bpf"))]
+    {
+        let found = *word;
+        if found == known {
+            *word = new;
+        }
+        found
+    }
+}
+
+/// Adds to the word.
+#[inline(always)]
+pub fn add(word: &mut u64, more: u64) {
+    #[cfg(target_arch = "bpf")]
+    // SAFETY: as in `exchange`.
+    unsafe {
+        core::arch::asm!(
+            "lock *(u64 *)({word} + 0) += {more}",
+            word = in(reg) word as *mut u64,
+            more = in(reg) more,
+            options(nostack),
+        );
+    }
+    #[cfg(not(target_arch = "bpf"))]
+    {
+        *word = word.wrapping_add(more);
+    }
+}

@@ -1,0 +1,147 @@
+//! What is missing, late or doubled (RFC 3550 appendix A.1), and how evenly packets come (A.8).
+
+use super::window::REACH;
+use super::{Arrival, NO_SUSPECT, Stream};
+use crate::rtp::{MAX_DROPOUT, MAX_MISORDER};
+
+impl Stream {
+    /// The extended sequence number of a packet that is so far ahead of the highest, modulo 2^16: or behind.
+    #[inline(always)]
+    pub(super) fn extended(&self, ahead: u16) -> u32 {
+        self.highest.wrapping_add(ahead as i16 as u32)
+    }
+
+    /// A sender that does not go on where the one before was.
+    #[inline(always)]
+    pub(super) fn begin_again(&mut self, packet: Arrival) {
+        if self.packets == 0 {
+            self.base = packet.sequence as u32;
+            self.highest = packet.sequence as u32;
+            self.first_seen = packet.now;
+            self.window.note(self.highest);
+        } else {
+            self.restart(packet.sequence);
+        }
+        self.packets += 1;
+        self.bytes += packet.bytes as u64;
+        self.timestamp = packet.timestamp;
+        self.last_seen = packet.now;
+    }
+
+    /// Takes one more packet of the stream's source into account.
+    #[inline(always)]
+    pub fn update(&mut self, packet: Arrival) {
+        if self.packets == 0 {
+            // Only RTCP has come before.
+            self.begin_again(packet);
+            return;
+        }
+        let ahead = packet.sequence.wrapping_sub(self.highest as u16);
+        let behind = ahead.wrapping_neg();
+        if ahead == 0 {
+            self.duplicates += 1;
+        } else if ahead < MAX_DROPOUT {
+            self.advance(&packet, self.extended(ahead));
+            self.window.note(self.highest);
+        } else if behind <= MAX_MISORDER {
+            if self.window.has(self.extended(ahead)) {
+                self.duplicates += 1;
+            } else {
+                self.window.note(self.extended(ahead));
+                self.late(behind);
+            }
+        } else if packet.sequence as u32 == self.suspect {
+            self.restart(packet.sequence);
+        } else {
+            // One stray packet is not a restart; two in a row are (RFC 3550 appendix A.1, bad_seq). Until then it
+            // counts as neither expected nor lost.
+            self.suspect = packet.sequence.wrapping_add(1) as u32;
+            self.expected_before += 1;
+        }
+        self.came(&packet);
+    }
+
+    #[inline(always)]
+    fn came(&mut self, packet: &Arrival) {
+        self.packets += 1;
+        self.bytes += packet.bytes as u64;
+        self.is_last(packet);
+    }
+
+    #[inline(always)]
+    pub(super) fn is_last(&mut self, packet: &Arrival) {
+        self.timestamp = packet.timestamp;
+        self.last_seen = packet.now;
+    }
+
+    /// The sequence goes on, to this number. That the packet has come is still to be noted.
+    #[inline(always)]
+    pub(super) fn advance(&mut self, packet: &Arrival, extended: u32) {
+        self.highest = extended;
+        self.suspect = NO_SUSPECT;
+        self.advance_jitter(packet);
+    }
+
+    /// Packets that should have come since the first one.
+    pub fn expected(&self) -> u64 {
+        if self.packets == 0 {
+            return 0;
+        }
+        self.expected_before + u64::from(self.highest.wrapping_sub(self.base)) + 1
+    }
+
+    /// Packets that should have come and have not (so far). Late packets reduce it again.
+    pub fn lost(&self) -> u64 {
+        self.expected().saturating_sub(self.packets - self.duplicates)
+    }
+
+    /// None of the last [`REACH`] packets is missing.
+    pub fn is_whole(&self) -> bool {
+        let since = self.highest.wrapping_sub(self.base).min(u32::from(REACH));
+        (0..=since).all(|behind| self.window.has(self.highest.wrapping_sub(behind)))
+    }
+
+    /// Interarrival jitter in timestamp units.
+    pub fn jitter_units(&self) -> u32 {
+        self.jitter >> 4
+    }
+
+    #[inline(always)]
+    pub(super) fn late(&mut self, behind: u16) {
+        self.reordered += 1;
+        if self.highest.wrapping_sub(self.base) < behind as u32 {
+            // Older than the first packet seen: it was never expected, so it may not reduce the loss.
+            self.expected_before += 1;
+        }
+    }
+
+    #[inline(always)]
+    fn restart(&mut self, sequence: u16) {
+        self.expected_before += (self.highest.wrapping_sub(self.base) as u64) + 1;
+        // Two cycles on, so that what the window still has is of none of the last [`REACH`] numbers.
+        self.highest = (self.highest >> 16).wrapping_add(2) << 16 | sequence as u32;
+        self.base = self.highest;
+        self.window.note(self.highest);
+        self.suspect = NO_SUSPECT;
+        self.restarts += 1;
+        self.jitter = 0;
+    }
+
+    /// RFC 3550 section 6.4.1: J += (|D| - J) / 16, with the rounding of appendix A.8.
+    #[inline(always)]
+    fn advance_jitter(&mut self, packet: &Arrival) {
+        // A pause of seconds says nothing about the network and would overflow the fixed-point product.
+        let gap = packet.now.wrapping_sub(self.last_seen);
+        if gap > 2_000_000_000 {
+            return;
+        }
+        let arrived = ((gap * packet.rate) >> 32) as u32;
+        let sent = packet.timestamp.wrapping_sub(self.timestamp);
+        let difference = arrived.wrapping_sub(sent);
+        let magnitude = if difference >> 31 != 0 { difference.wrapping_neg() } else { difference };
+        // A timestamp that jumps by more than a minute of video is a new timeline, not jitter.
+        if magnitude < 60 * 90_000 {
+            self.jitter = self.jitter.wrapping_add(magnitude).wrapping_sub((self.jitter + 8) >> 4);
+        }
+    }
+}

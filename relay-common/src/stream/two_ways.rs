@@ -1,0 +1,115 @@
+//! Between two parents a stream comes by two ways, as it does when media is no longer taken from its source, and another sends the
+//! same by a longer or a shorter one: each packet is taken once, whichever way it comes first.
+//!
+//! The two may come by two queues, so on two CPUs at once. What has come is claimed by one atomic operation ([`Window`](super::Window)),
+//! and what was taken is counted so. All else is what either of them writes last: `highest` is right again with the next packet.
+
+use super::source::{OUTPACED, REMEMBERED, SILENT_WITH_RIVAL};
+use super::window::REACH;
+use super::{Arrival, Elsewhere, Standing, Stream};
+use crate::atomic;
+use crate::rtp::MAX_DROPOUT;
+
+/// What comes by the longer of two ways is not so long behind by its RTP timestamp, ns: it is of another timeline.
+const ANOTHER_TIMELINE: u64 = 2_000_000_000;
+
+impl Stream {
+    /// Its source is one of two parents: from now on it is looked what has come, also before anything has come from the other.
+    #[inline(always)]
+    pub fn expect_another_way(&mut self, now: u64) {
+        if self.once == 0 {
+            self.once = 1;
+            self.note_other([0; 16], 0, 0, now);
+        }
+    }
+
+    /// Takes one more packet into account of a stream that comes by two ways, or did some seconds ago, if it has not come: from its
+    /// own source, or from another that sends the same. Its own stays that for as long as it keeps up, unless it is gone: requests
+    /// for keyframes go there.
+    #[inline(always)]
+    pub fn take_once(
+        &mut self,
+        source: &[u8; 16],
+        port: u16,
+        packet: Arrival,
+        standing: Standing,
+    ) -> Elsewhere {
+        let is_own = matches!(standing, Standing::Own);
+        let is_over = is_own && packet.now.saturating_sub(self.other_seen) > REMEMBERED;
+        if self.packets == 0 || is_over {
+            self.once = 0;
+            self.come_from(source, port);
+            self.update(packet);
+            return Elsewhere::Moved;
+        }
+        if is_own || self.rival != 0 {
+            self.run = 0;
+        }
+        if !is_own && self.once == 0 {
+            // In this order for whoever takes the other's packets at the same moment: else it would find `once` with a time long past.
+            let seen = self.other_seen;
+            atomic::exchange(&mut self.other_seen, seen, packet.now);
+            self.once = 1;
+        }
+        let is_taken = self.take_new(packet, !matches!(standing, Standing::Twin));
+        if !is_own {
+            let leads = is_taken && self.highest as u16 == packet.sequence;
+            self.run = self.run.saturating_add(leads as u8);
+            if leads && (matches!(standing, Standing::Gone) || self.run >= OUTPACED.0) {
+                let (before, port_before) = (self.source, self.source_port);
+                self.note_other(before, port_before, 0, packet.now);
+                self.come_from(source, port);
+                self.run = 0;
+                self.moves += 1;
+                return Elsewhere::Moved;
+            }
+            self.note_other(*source, port, 0, packet.now);
+        }
+        if is_taken { Elsewhere::Taken } else { Elsewhere::Repeated }
+    }
+
+    /// Takes one more packet into account, unless it has come or is too old to tell. When nothing new has come for a while, it is
+    /// neither: the numbers have begun again. So they have at once on another timeline, if the packet `leads`: from the stream's own
+    /// source, or whoever is that instead. Of the other of two ways it may be what the own had before it began again.
+    #[inline(always)]
+    fn take_new(&mut self, packet: Arrival, leads: bool) -> bool {
+        let ahead = packet.sequence.wrapping_sub(self.highest as u16);
+        let behind = ahead.wrapping_neg();
+        let goes_on = ahead != 0 && ahead < MAX_DROPOUT;
+        // One stray packet far ahead would make all the others too old to tell; two in a row are where the stream is now.
+        let is_stray = goes_on && ahead > REACH && packet.sequence as u32 != self.suspect;
+        if is_stray {
+            self.suspect = packet.sequence.wrapping_add(1) as u32;
+        }
+        let extended = self.extended(ahead);
+        let is_near = goes_on && !is_stray || behind <= REACH;
+        if is_near && self.window.claim(extended) {
+            if goes_on { self.advance(&packet, extended) } else { self.late(behind) }
+        } else if is_near && goes_on {
+            // Another CPU takes it at this very moment, and has not said yet how far the stream is.
+            return false;
+        } else {
+            // The longer of two ways is not longer than that.
+            let patience = if behind <= REACH { REMEMBERED } else { SILENT_WITH_RIVAL };
+            let is_elsewhere = leads && !goes_on && behind > REACH;
+            let begins_again =
+                packet.now.saturating_sub(self.last_seen) > patience || is_elsewhere && self.is_far(&packet);
+            if begins_again {
+                self.begin_again(packet);
+            }
+            return begins_again;
+        }
+        atomic::add(&mut self.packets, 1);
+        atomic::add(&mut self.bytes, packet.bytes as u64);
+        self.is_last(&packet);
+        true
+    }
+
+    /// The packet's timestamp is further from the last one's than any way is long.
+    #[inline(always)]
+    fn is_far(&self, packet: &Arrival) -> bool {
+        let apart = packet.timestamp.wrapping_sub(self.timestamp);
+        let apart = if apart >> 31 != 0 { apart.wrapping_neg() } else { apart };
+        u64::from(apart) > (ANOTHER_TIMELINE * packet.rate) >> 32
+    }
+}
