@@ -9,7 +9,7 @@ use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use node::http::{Busy, Client, NoShare, Rate, Rates, Share, Shares};
 
-use crate::turns::{self, Turn, Turns};
+use crate::turns::{self, Late, Turn, Turns};
 
 /// When a node is full of viewers, one of them has to leave first.
 const FULL_FOR: Duration = Duration::from_secs(9);
@@ -40,6 +40,8 @@ pub enum Limit {
     Joining,
     /// A turn did not come within [`turns::WAIT`].
     Waiting,
+    /// Nor here, and one's own client had turns meanwhile.
+    ClientWaiting,
     /// `max-client-joining`.
     ClientJoining,
     /// `max-client-joins`.
@@ -52,10 +54,11 @@ pub enum Limit {
 
 impl Limit {
     /// All of them.
-    pub const ALL: [Limit; 7] = [
+    pub const ALL: [Limit; 8] = [
         Limit::Viewers,
         Limit::Joining,
         Limit::Waiting,
+        Limit::ClientWaiting,
         Limit::ClientJoining,
         Limit::ClientJoins,
         Limit::Events,
@@ -68,6 +71,7 @@ impl Limit {
             Limit::Viewers => "viewers",
             Limit::Joining => "joining",
             Limit::Waiting => "waiting",
+            Limit::ClientWaiting => "client_waiting",
             Limit::ClientJoining => "client_joining",
             Limit::ClientJoins => "client_joins",
             Limit::Events => "events",
@@ -80,6 +84,9 @@ impl Limit {
             Limit::Viewers => "this node is full (max-viewers)",
             Limit::Joining => "too many join at once (max-joining)",
             Limit::Waiting => "more join than this node gets done: it would have taken more than 10 s",
+            Limit::ClientWaiting => {
+                "more join from this address than its share: it would have taken more than 10 s"
+            }
             Limit::ClientJoining => "too many join from this address at once (max-client-joining)",
             Limit::ClientJoins => "too many joins from this address (max-client-joins)",
             Limit::Events => "too many listen for events (max-events)",
@@ -91,7 +98,7 @@ impl Limit {
     pub fn is_of_this_node(self) -> bool {
         match self {
             Limit::Viewers | Limit::Joining | Limit::Waiting | Limit::Events => true,
-            Limit::ClientJoining | Limit::ClientJoins | Limit::ClientEvents => false,
+            Limit::ClientWaiting | Limit::ClientJoining | Limit::ClientJoins | Limit::ClientEvents => false,
         }
     }
 
@@ -165,7 +172,10 @@ impl Capacity {
 
     /// Waits until it is this viewer's turn to be answered.
     pub async fn turn(&self, client: Client, place: &Place) -> Result<(), Refused> {
-        let turn = self.turns.wait(client).await.ok_or_else(|| self.refuse(Limit::Waiting, turns::WAIT))?;
+        let turn = self.turns.wait(client).await.map_err(|late| {
+            let limit = if late == Late::All { Limit::Waiting } else { Limit::ClientWaiting };
+            self.refuse(limit, turns::WAIT)
+        })?;
         *locked(&place.turn) = Some(turn);
         Ok(())
     }
@@ -278,7 +288,7 @@ mod tests {
         assert_eq!(capacity.view().joining, 3);
         drop((first, fourth));
         assert!(capacity.viewer(other).is_ok());
-        assert_eq!(capacity.view().refused, [1, 1, 0, 1, 0, 0, 0]);
+        assert_eq!(capacity.view().refused, [1, 1, 0, 0, 1, 0, 0, 0]);
         let used = capacity.viewers.load(Ordering::Relaxed);
         assert_eq!(used, 2, "who was refused has no place");
     }

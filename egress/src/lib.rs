@@ -6,7 +6,7 @@
 //! - [`mountpoints`]: what is wanted and what there is become steps; [`portpool`]: their ports.
 //! - [`activity`]: whether media really arrives; [`viewers`]: who really watches; [`notices`]: what they are told.
 //! - [`capacity`], [`turns`]: how many may watch, join and listen, and who is answered when; [`joins`], [`quality`]: how their joins go,
-//!   and how they fare.
+//!   and how they fare, as [`distribution`]s.
 //! - [`view`]: what HTTP shows; [`rtp`], [`sdp`]: formats.
 //!
 //! Shells:
@@ -20,6 +20,7 @@ pub mod capacity;
 pub mod cli;
 pub mod config;
 pub mod daemon;
+pub mod distribution;
 pub mod doctor;
 pub mod joins;
 pub mod keyframes;

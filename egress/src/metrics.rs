@@ -4,11 +4,13 @@
 mod sessions;
 
 use node::media::Kind;
-use node::metrics::{Scrape, Standing, flag};
+use node::metrics::{self, Scrape, flag};
+use node::record::NodeType;
 use prometheus::Result;
 
 use crate::capacity::Limit;
 use crate::joins::Outcome;
+use crate::lifecycle::Standing;
 use crate::quality::Sums;
 use crate::view::Sample;
 
@@ -19,13 +21,17 @@ const IGNORED: [&str; 4] = ["duplicate", "short", "not_rtp", "rtcp"];
 /// The text of a scrape.
 pub fn text(sample: &Sample) -> Result<String> {
     let status = &sample.status;
-    let scrape = Scrape::new("egress", &status.tree_id, &status.node_id)?;
-    scrape.standing(&Standing {
+    let scrape = Scrape::of(&metrics::Standing {
+        node_type: NodeType::Egress,
+        tree_id: &status.tree_id,
+        node_id: &status.node_id,
         healthy: status.healthy,
         draining: status.drain.is_some(),
         topology: &status.topology,
         redis: status.redis.as_ref(),
-        taken: sample.taken.clone(),
+        taken: sample.taken.as_ref(),
+        http: &sample.http,
+        redirects: &sample.redirects,
     })?;
     viewers(&scrape, sample)?;
     sessions::sessions(&scrape, sample)?;
@@ -35,8 +41,6 @@ pub fn text(sample: &Sample) -> Result<String> {
     media(&scrape, sample)?;
     node(&scrape, sample)?;
     scrape.doors(sample.admissions, sample.told)?;
-    sample.http.scrape(&scrape)?;
-    sample.redirects.scrape(&scrape)?;
     scrape.text()
 }
 
@@ -203,7 +207,10 @@ fn keyframes(scrape: &Scrape, sample: &Sample) -> Result<()> {
 
 fn node(scrape: &Scrape, sample: &Sample) -> Result<()> {
     let status = &sample.status;
-    scrape.one_gauge("cut_off", "1 while no media can reach it.", flag(status.standing.dark().is_some()))?;
+    let standing = &status.standing;
+    scrape.one_gauge("cut_off", "1 while no media can reach it.", flag(standing.dark().is_some()))?;
+    let help = "1 while media comes though it has no parent any more: nobody is sent there.";
+    scrape.one_gauge("orphaned", help, flag(matches!(standing, Standing::Orphaned(_))))?;
     if let Some(janus) = &status.janus {
         scrape.one_gauge("janus_connected", "1 while there is a Janus.", flag(janus.connected))?;
         scrape.one_counter("janus_returns_total", "How often Janus came back.", janus.returns as f64)?;
@@ -236,7 +243,7 @@ mod tests {
 
     use super::*;
     use crate::keyframes::Waits;
-    use crate::lifecycle::{Cut, Standing};
+    use crate::lifecycle::Cut;
     use crate::portpool::PortPool;
     use crate::quality::Quality;
     use crate::reports::Reports;
@@ -322,18 +329,20 @@ mod tests {
     }
 
     #[test]
-    fn an_egress_that_media_comes_to_all_the_same_is_not_cut_off() {
+    fn an_egress_that_media_comes_to_all_the_same_is_orphaned_and_not_cut_off() {
         let cut = || Cut::NoParent("relay-1".to_owned());
-        for (standing, wanted) in [
-            (Standing::Attached, 0),
-            (Standing::Orphaned(cut()), 0),
-            (Standing::CutOff(cut()), 1),
-            (Standing::Released(cut()), 1),
+        for (standing, cut_off, orphaned) in [
+            (Standing::Attached, 0, 0),
+            (Standing::Orphaned(cut()), 0, 1),
+            (Standing::CutOff(cut()), 1, 0),
+            (Standing::Released(cut()), 1, 0),
         ] {
             let mut sample = sample();
             sample.status.standing = standing;
-            let line = format!(r#"cut_off{{node_id="egress-1",tree_id="tree-1"}} {wanted}"#);
-            assert!(text(&sample).unwrap().contains(&line), "{line}");
+            for (name, wanted) in [("cut_off", cut_off), ("orphaned", orphaned)] {
+                let line = format!(r#"{name}{{node_id="egress-1",tree_id="tree-1"}} {wanted}"#);
+                assert!(text(&sample).unwrap().contains(&line), "{line}");
+            }
         }
     }
 

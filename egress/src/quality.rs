@@ -4,16 +4,13 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use prometheus::{Histogram, HistogramOpts};
+use prometheus::Histogram;
 use seats::Figures;
+
+use crate::distribution::{JITTER, RATIO, RTT, histogram};
 
 /// How often it is looked.
 pub const LOOK_EVERY: Duration = Duration::from_secs(10);
-
-/// Upper ends of the histograms' buckets.
-const RTT: [f64; 9] = [0.005, 0.01, 0.025, 0.05, 0.1, 0.2, 0.4, 0.8, 1.6];
-const JITTER: [f64; 8] = [0.001, 0.003, 0.01, 0.03, 0.06, 0.1, 0.3, 1.0];
-const LOSS: [f64; 8] = [0.0, 0.001, 0.005, 0.01, 0.02, 0.05, 0.1, 0.3];
 
 /// What a viewer had between the last two looks.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
@@ -60,10 +57,6 @@ struct Seen {
 
 impl Default for Quality {
     fn default() -> Self {
-        let histogram = |name: &str, help: &str, buckets: &[f64]| {
-            let options = HistogramOpts::new(name, help).namespace("media_tree_egress");
-            Histogram::with_opts(options.buckets(buckets.to_vec())).expect("constant buckets are sorted")
-        };
         Quality {
             seen: BTreeMap::new(),
             idle: BTreeSet::new(),
@@ -77,7 +70,7 @@ impl Default for Quality {
             loss: histogram(
                 "viewer_loss_ratio",
                 "Packets that viewers lost before retransmission, of those sent, each every ten seconds.",
-                &LOSS,
+                &RATIO,
             ),
         }
     }

@@ -5,9 +5,10 @@
 
 use std::time::Duration;
 
-use prometheus::{Histogram, HistogramOpts};
+use prometheus::Histogram;
 use serde::Deserialize;
 
+use crate::distribution::{JITTER, RATIO, RTT, histogram};
 use crate::joins::PageStages;
 
 /// Bytes of a report at most.
@@ -19,11 +20,6 @@ pub const EVERY: Duration = Duration::from_secs(5);
 const LONGEST: f64 = 60_000.0;
 /// A picture freezes so often in that time at most.
 const MOST_FREEZES: f64 = 100.0;
-/// Upper ends of the histograms' buckets.
-const RTT: [f64; 9] = [0.005, 0.01, 0.025, 0.05, 0.1, 0.2, 0.4, 0.8, 1.6];
-const JITTER: [f64; 8] = [0.001, 0.003, 0.01, 0.03, 0.06, 0.1, 0.3, 1.0];
-const RATIO: [f64; 8] = [0.0, 0.001, 0.005, 0.01, 0.02, 0.05, 0.1, 0.3];
-
 /// A report. All of it may be missing: browsers do not measure the same.
 #[derive(Clone, Copy, Debug, Default, Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -78,10 +74,6 @@ pub struct Reports {
 
 impl Default for Reports {
     fn default() -> Self {
-        let histogram = |name: &str, help: &str, buckets: &[f64]| {
-            let options = HistogramOpts::new(name, help).namespace("media_tree_egress");
-            Histogram::with_opts(options.buckets(buckets.to_vec())).expect("constant buckets are sorted")
-        };
         Reports {
             taken: 0,
             refused: 0,

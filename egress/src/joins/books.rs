@@ -3,9 +3,10 @@
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use prometheus::{HistogramOpts, HistogramVec};
+use prometheus::HistogramVec;
 
 use super::{Outcome, PageStages, Stage};
+use crate::distribution;
 
 /// Upper ends of the buckets, in seconds.
 const BUCKETS: [f64; 9] = [0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 15.0];
@@ -32,9 +33,7 @@ impl Default for Books {
     fn default() -> Books {
         let help =
             "From a viewer's request until its join had come so far, as this node or our own page saw it.";
-        let options = HistogramOpts::new("join_stage_seconds", help).namespace("media_tree_egress");
-        let stages = HistogramVec::new(options.buckets(BUCKETS.to_vec()), &["stage", "seen_by"]);
-        let stages = stages.expect("constant buckets are sorted");
+        let stages = distribution::histograms("join_stage_seconds", help, &BUCKETS, &["stage", "seen_by"]);
         // There from the beginning, so that the first join is a change, too.
         for stage in Stage::ALL {
             let of = |seen_by| stages.with_label_values(&[stage.name(), seen_by]);

@@ -4,7 +4,9 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use node::media::Ssrc;
-use prometheus::{Histogram, HistogramOpts};
+use prometheus::Histogram;
+
+use crate::distribution;
 
 /// A keyframe that has not come after so long does not come by itself: its viewers see nothing.
 pub const OVERDUE: Duration = Duration::from_secs(5);
@@ -43,9 +45,7 @@ pub struct View {
 impl Default for Waits {
     fn default() -> Self {
         let help = "From a request for a keyframe that went up the tree to the keyframe.";
-        let options = HistogramOpts::new("keyframe_wait_seconds", help).namespace("media_tree_egress");
-        let took =
-            Histogram::with_opts(options.buckets(BUCKETS.to_vec())).expect("constant buckets are sorted");
+        let took = distribution::histogram("keyframe_wait_seconds", help, &BUCKETS);
         Waits { since: BTreeMap::new(), missed: 0, took }
     }
 }

@@ -2,17 +2,20 @@
 //!
 //! - [`standing`]: whether media can reach this egress: attached to its tree, cut off from it, or cut off for so long that its
 //!   mountpoints have ended.
+//! - [`asking`]: how often Redis is asked why nothing comes.
 //! - [`acts`]: what is done, and in which order, when a mountpoint ends.
 //! - [`crate::mountpoints`]: which mountpoints there are to be; [`crate::activity`]: whether one has something to show;
 //!   [`crate::notices`]: what viewers are told of a session; [`crate::viewers`]: who watches.
 
 pub mod acts;
+pub mod asking;
 #[cfg(test)]
 mod explorer;
 pub mod standing;
 
 pub use acts::Act;
-pub use standing::{Answers, Cut, Node, Standing};
+pub use asking::Question;
+pub use standing::{Answer, Cut, Node, Standing};
 
 use node::media::PerKind;
 

@@ -11,6 +11,7 @@
 use std::fmt;
 use std::time::Duration;
 
+use super::asking::{Asking, Question};
 use crate::activity::STALLED;
 
 /// No packet of any session for so long is silence, which has to have a reason.
@@ -18,11 +19,7 @@ pub const SILENT: Duration = Duration::from_secs(1);
 /// The same of a node that has no parent any more: the reason is known already.
 const SILENT_WITHOUT_PARENT: Duration = Duration::from_millis(250);
 /// An egress says so long after its last packet that it has media: until that counts as stalled, is judged, written and read.
-const SAID_LATE: Duration = STALLED.saturating_add(Duration::from_millis(500));
-/// How often Redis is asked for a reason at first, and later.
-const ASK_EVERY: [Duration; 2] = [Duration::from_millis(500), Duration::from_secs(10)];
-/// Until when that is at first.
-const AT_FIRST: Duration = Duration::from_secs(15);
+pub const SAID_LATE: Duration = STALLED.saturating_add(Duration::from_millis(500));
 
 /// Why no media comes, and will not by itself.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -104,31 +101,48 @@ impl Standing {
     }
 }
 
-/// What Redis was asked when nothing came.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Answers {
-    /// The parent is registered.
-    pub registered: bool,
-    /// It is a relay: it sends to its children and to nobody else.
-    pub is_relay: bool,
-    /// It has this node among its children.
-    pub has_us: bool,
+/// What Redis has answered to a [`Question`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Answer {
+    /// Of this node's place.
+    Place {
+        /// The parent is registered.
+        registered: bool,
+        /// It is a relay: it sends to its children and to nobody else.
+        is_relay: bool,
+        /// It has this node among its children.
+        has_us: bool,
+    },
     /// Another egress says that it has media of a session that this one has a mountpoint for, and lived that long ago.
-    pub elsewhere: Option<Duration>,
+    Others(Option<Duration>),
 }
 
-impl Answers {
-    /// What follows, when nothing has come for so long.
-    fn cut(self, parent: &str, silent: Duration) -> Option<Cut> {
-        let parent = || parent.to_owned();
-        match self {
-            Answers { registered: false, .. } => Some(Cut::ParentGone(parent())),
-            Answers { is_relay: true, has_us: false, .. } => Some(Cut::NotItsChild(parent())),
-            Answers { elsewhere: Some(age), .. } if silent >= age.saturating_add(SAID_LATE) => {
-                Some(Cut::PassedBy(parent()))
+/// What follows from the last answer to each question.
+#[derive(Clone, Debug, Default)]
+struct Evidence {
+    place: Option<Cut>,
+    others: Option<Cut>,
+}
+
+impl Evidence {
+    /// Nothing had come from this parent for so long when it was asked.
+    fn learn(&mut self, parent: &str, answer: Answer, silent: Duration) {
+        let parent = parent.to_owned();
+        match answer {
+            Answer::Place { registered: false, .. } => self.place = Some(Cut::ParentGone(parent)),
+            Answer::Place { is_relay: true, has_us: false, .. } => {
+                self.place = Some(Cut::NotItsChild(parent));
             }
-            _ => None,
+            Answer::Place { .. } => self.place = None,
+            Answer::Others(lived) => {
+                let counts = lived.is_some_and(|age| silent >= age.saturating_add(SAID_LATE));
+                self.others = counts.then_some(Cut::PassedBy(parent));
+            }
         }
+    }
+
+    fn cut(&self) -> Option<Cut> {
+        self.place.clone().or_else(|| self.others.clone())
     }
 }
 
@@ -145,8 +159,8 @@ pub struct Node {
     /// When media came last.
     media: Option<Duration>,
     /// What Redis answered, since nothing comes.
-    evidence: Option<Cut>,
-    ask_at: Duration,
+    evidence: Evidence,
+    asking: Asking,
     /// Since when it is cut off.
     cut_at: Option<Duration>,
     standing: Standing,
@@ -161,8 +175,8 @@ impl Node {
             last: None,
             named: Duration::ZERO,
             media: None,
-            evidence: None,
-            ask_at: Duration::ZERO,
+            evidence: Evidence::default(),
+            asking: Asking::default(),
             cut_at: None,
             standing: Standing::default(),
         }
@@ -180,7 +194,7 @@ impl Node {
         }
         self.parent = parent.map(str::to_owned);
         self.last = self.parent.clone().or(self.last.take());
-        self.evidence = None;
+        self.evidence = Evidence::default();
         // One that is new is given a moment.
         if parent.is_some() {
             self.named = now;
@@ -192,13 +206,13 @@ impl Node {
         self.is_child_of(parent, now);
         self.media = self.media.max(media.map(|age| now.saturating_sub(age)));
         if !self.is_silent(SILENT, now) {
-            self.evidence = None;
-            self.ask_at = now;
+            self.evidence = Evidence::default();
+            self.asking = Asking::default();
         }
         let (cut, silent) = match (&self.parent, &self.last) {
             (None, Some(was)) => (Some(Cut::NoParent(was.clone())), SILENT_WITHOUT_PARENT),
             (None, None) => (None, SILENT),
-            (Some(_), _) => (self.evidence.clone(), SILENT),
+            (Some(_), _) => (self.evidence.cut(), SILENT),
         };
         self.standing = match cut {
             None => Standing::Attached,
@@ -217,24 +231,21 @@ impl Node {
         &self.standing
     }
 
-    /// Whether Redis is to be asked now why nothing comes from the parent that this gives. A node that media never came to is not
-    /// cut off: it has not been given its place yet.
-    pub fn asks(&mut self, now: Duration) -> Option<String> {
+    /// What Redis is to be asked now, nothing coming from the parent that this gives. A node that media never came to is not cut off: it
+    /// has not been given its place yet. `egresses`: of the tree; `drawn`: by chance, from 0 to 1.
+    pub fn asks(&mut self, now: Duration, egresses: usize, drawn: f64) -> Option<(String, Question)> {
         let parent = self.parent.clone()?;
-        let silent = self.media.is_some() && self.is_silent(SILENT, now);
-        if !silent || now < self.ask_at {
-            return None;
-        }
-        let early = !self.is_silent(SILENT + AT_FIRST, now);
-        self.ask_at = now + ASK_EVERY[usize::from(!early)];
-        Some(parent)
+        self.media?;
+        let question = self.asking.due(self.silent_for(now), egresses, drawn)?;
+        Some((parent, question))
     }
 
     /// Redis has answered about that parent. `asked`: when.
-    pub fn heard(&mut self, parent: &str, answers: Answers, asked: Duration) {
+    pub fn heard(&mut self, parent: &str, answer: Answer, asked: Duration) {
         // Another may have been named meanwhile.
         if self.parent.as_deref() == Some(parent) {
-            self.evidence = answers.cut(parent, self.silent_for(asked));
+            let silent = self.silent_for(asked);
+            self.evidence.learn(parent, answer, silent);
         }
     }
 
@@ -257,7 +268,13 @@ mod tests {
 
     /// Media came 10 ms ago.
     const FRESH: Option<Duration> = Some(Duration::from_millis(10));
-    const FINE: Answers = Answers { registered: true, is_relay: true, has_us: true, elsewhere: None };
+    const FINE: Answer = Answer::Place { registered: true, is_relay: true, has_us: true };
+    const NOT_ITS_CHILD: Answer = Answer::Place { registered: true, is_relay: true, has_us: false };
+
+    /// What it asks, in a small tree, and neither sooner nor later than others.
+    fn asks(node: &mut Node, now: Duration) -> Option<(String, Question)> {
+        node.asks(now, 2, 0.5)
+    }
 
     fn fed() -> Node {
         let mut node = Node::new(ms(10_000));
@@ -274,7 +291,7 @@ mod tests {
         assert_eq!(*node.judge(None, Some(ms(250)), ms(2_240)), Standing::CutOff(cut()));
         assert_eq!(*node.judge(None, Some(ms(9_000)), ms(12_239)), Standing::CutOff(cut()));
         assert_eq!(*node.judge(None, Some(ms(9_000)), ms(12_240)), Standing::Released(cut()));
-        assert_eq!(node.asks(ms(12_240)), None, "it is known why");
+        assert_eq!(asks(&mut node, ms(12_240)), None, "it is known why");
         assert_eq!(*node.judge(Some("r"), Some(ms(9_000)), ms(13_000)), Standing::Attached);
     }
 
@@ -294,29 +311,32 @@ mod tests {
         for second in 2..100 {
             let now = ms(1_000 * second);
             assert_eq!(*node.judge(Some("r"), Some(now - ms(990)), now), Standing::Attached);
-            if let Some(parent) = node.asks(now) {
-                node.heard(&parent, FINE, now);
-            }
+            node.heard("r", FINE, now);
+            node.heard("r", Answer::Others(None), now);
         }
     }
 
     #[test]
     fn silence_with_a_reason_cuts_off() {
-        let at = |answers: Answers| {
+        let at = |answer: Answer| {
             let mut node = fed();
             node.judge(Some("r"), Some(ms(1_000)), ms(2_000));
-            let parent = node.asks(ms(2_000)).unwrap();
-            assert_eq!(node.asks(ms(2_499)), None, "not all the time");
-            node.heard(&parent, answers, ms(2_000));
+            let place = Some(("r".to_owned(), Question::Place));
+            assert_eq!(
+                [2_000, 2_001, 2_500].map(|now| asks(&mut node, ms(now))),
+                [None, place.clone(), None]
+            );
+            node.heard("r", answer, ms(2_001));
             let first = node.judge(Some("r"), Some(ms(1_100)), ms(2_100)).clone();
             (first, node.judge(Some("r"), Some(ms(11_200)), ms(12_200)).clone())
         };
         let r = || "r".to_owned();
         let cut = |cut: Cut| (Standing::CutOff(cut.clone()), Standing::Released(cut));
-        assert_eq!(at(Answers { has_us: false, ..FINE }), cut(Cut::NotItsChild(r())));
-        assert_eq!(at(Answers { registered: false, ..FINE }), cut(Cut::ParentGone(r())));
+        assert_eq!(at(NOT_ITS_CHILD), cut(Cut::NotItsChild(r())));
+        let gone = Answer::Place { registered: false, is_relay: false, has_us: true };
+        assert_eq!(at(gone), cut(Cut::ParentGone(r())));
         // An injection may send to it all the same, as a recipient of the session.
-        let injection = Answers { is_relay: false, has_us: false, ..FINE };
+        let injection = Answer::Place { registered: true, is_relay: false, has_us: false };
         assert_eq!(at(injection), (Standing::Attached, Standing::Attached));
     }
 
@@ -327,8 +347,9 @@ mod tests {
         let mut at = |now: u64, said: Option<u64>| {
             let media = Some(ms(now - 1_000));
             node.judge(Some("r"), media, ms(now));
-            let elsewhere = said.map(ms);
-            node.heard("r", Answers { elsewhere, ..FINE }, ms(now));
+            node.heard("r", Answer::Others(said.map(ms)), ms(now));
+            // The other question's answer takes nothing back.
+            node.heard("r", FINE, ms(now));
             node.judge(Some("r"), media, ms(now)).clone()
         };
         // A publisher stops at 1 s: others say for two seconds more that they have media, in words that may be older yet.
@@ -344,7 +365,7 @@ mod tests {
     #[test]
     fn a_reason_that_passes_and_media_that_comes_attach_it_again() {
         let mut node = fed();
-        let lost = Answers { has_us: false, ..FINE };
+        let lost = NOT_ITS_CHILD;
         node.judge(Some("r"), Some(ms(1_000)), ms(2_000));
         node.heard("r", lost, ms(2_000));
         assert!(node.judge(Some("r"), Some(ms(1_100)), ms(2_100)).dark().is_some());
@@ -366,7 +387,7 @@ mod tests {
         assert_eq!(*node.judge(None, None, ms(60_000)), Standing::Attached);
         assert_eq!(*node.judge(Some("r"), None, ms(61_000)), Standing::Attached);
         node.judge(Some("r"), None, ms(70_000));
-        assert_eq!(node.asks(ms(70_000)), None, "nothing ever came");
+        assert_eq!(asks(&mut node, ms(70_000)), None, "nothing ever came");
     }
 
     #[test]
@@ -381,7 +402,11 @@ mod tests {
         let mut node = fed();
         node.judge(None, Some(ms(4_000)), ms(5_000));
         assert_eq!(*node.judge(Some("q"), Some(ms(5_000)), ms(6_000)), Standing::Attached);
-        assert_eq!(node.asks(ms(6_999)), None);
-        assert_eq!(node.asks(ms(7_000)).as_deref(), Some("q"));
+        assert_eq!(asks(&mut node, ms(6_999)), None);
+        node.judge(Some("q"), Some(ms(6_000)), ms(7_000));
+        assert_eq!(
+            [7_000, 7_001].map(|now| asks(&mut node, ms(now)).map(|(of, _)| of)),
+            [None, Some("q".to_owned())]
+        );
     }
 }

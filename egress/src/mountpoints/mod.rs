@@ -355,11 +355,11 @@ impl Books {
         }
     }
 
-    /// The server has refused it: nothing of it is left. If viewers have seen it before, they wait.
+    /// The server has refused it: nothing of it is left. If viewers have seen it before, they wait; if not, nobody does.
     pub fn failed(&mut self, session: &str, seen: bool) {
         match seen {
             true => self.keep(session),
-            false => drop(self.remove(session)),
+            false => self.forget(session),
         }
     }
 

@@ -176,6 +176,19 @@ fn what_is_released_has_no_ports_and_is_made_again() {
 }
 
 #[test]
+fn nobody_waits_for_what_was_released_unseen_and_then_refused() {
+    let mut books = books(5);
+    tell(&mut books, vec![spec("s1", 10)]);
+    // The server was away before it had made it.
+    books.reserve(&spec("s1", 10), true, 0).unwrap();
+    books.keep("s1");
+    books.reserve(&spec("s1", 10), true, 0).unwrap();
+    books.failed("s1", false);
+    assert_eq!((books.released("s1"), books.waiting().count()), (None, 0));
+    assert_eq!(books.plan(), [Step::Make(spec("s1", 10))]);
+}
+
+#[test]
 fn a_janus_that_comes_back_is_given_the_same_again() {
     let mut books = books(5);
     tell(&mut books, vec![spec("s1", 10), spec("s2", 20)]);

@@ -213,7 +213,8 @@ pub fn elsewhere(carriers: &BTreeMap<String, Entry>, viewer: &str, here: Here<'_
 
 /// Over how long so many, who are at this node, are to spread, should it be gone, in ms.
 pub fn spread(carriers: &BTreeMap<String, Entry>, here: Here<'_>, viewers: usize) -> u64 {
-    let others = carriers.iter().filter(|(id, entry)| *id != here.node && entry.has_room()).count();
+    let serves = |entry: &Entry| entry.has_room() && !entry.particulars.doubtful;
+    let others = carriers.iter().filter(|(id, entry)| *id != here.node && serves(entry)).count();
     let at_each = viewers.div_ceil(others.max(1)) as u64;
     (EACH_IN_THE_DARK.as_micros() as u64 * at_each / 1000).min(LONGEST_SPREAD)
 }

@@ -4,7 +4,7 @@
 const PLAYS_WITHIN = 5000, LOOKS_EVERY = 50;
 // So long nothing comes, not even sound, before a server is asked whether it is still there; and before one that has broken its
 // connection for events is taken for gone, if it does not answer, ms.
-const SILENCE = 300, BROKEN_SILENCE = 200;
+const SILENCE = 300, BROKEN_SILENCE = 100;
 // A server that has answered while nothing came is not asked again for so long, and each time twice as long, up to the second, ms.
 const TRUST = 1000, MOST_TRUST = 8000;
 
@@ -70,6 +70,8 @@ async function playing(next) {
 async function doubt(mine, broken = false) {
   if (!mine || mine !== join || mine.doubted || !broken && performance.now() < mine.trusted) return;
   mine.doubted = true;
+  // Those whose connection breaks notice it at once, and spread from then on.
+  const since = broken ? performance.now() : null;
   try {
     const before = await mine.came();
     const silent = async () => mine === join && await mine.came() === before;
@@ -81,7 +83,7 @@ async function doubt(mine, broken = false) {
     if (answer === "kept") return trust(mine, mine.patience * 2);
     if (!await silent() || moving) return;
     if (answer === "lost") return begin(mine.at);
-    await elsewhere(mine, silent);
+    await elsewhere(mine, silent, since ?? performance.now());
   } finally {
     mine.doubted = false;
   }
@@ -94,11 +96,11 @@ function trust(mine, patience) {
 }
 
 // The server is gone, with everybody who was there: they spread, as it had said. Should media come again meanwhile, it stays.
-async function elsewhere(mine, silent = () => mine === join) {
+async function elsewhere(mine, silent = () => mine === join, since = performance.now()) {
   const { urls = [], spreadMs = 0 } = mine.elsewhere ?? {};
   learn({ connection: "lost" });
   seen.lost++;
-  await pause(spreadMs * Math.random());
+  await pause(since + spreadMs * Math.random() - performance.now());
   for (const url of urls) {
     if (mine !== join) return;
     if (!await silent()) return mine === join && learn({ connection: "connected" });

@@ -1,6 +1,9 @@
 //! Viewers who cannot stay here go elsewhere, because this node is drained or cut off ([`crate::moves`] decides who goes where, and
 //! when); and all viewers know beforehand where else to go, should this node be gone.
 
+#[cfg(test)]
+mod tests;
+
 use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};

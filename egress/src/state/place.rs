@@ -7,14 +7,16 @@ use std::time::Duration;
 use node::commands::Commands;
 use node::contract::{NODE_DOUBTED, field, key};
 use node::directory;
+use rand::seq::SliceRandom;
 use tokio::sync::watch;
 
 use super::{Egress, locked};
-use crate::lifecycle::{Answers, Node, Standing};
+use crate::lifecycle::asking::MOST_OTHERS;
+use crate::lifecycle::{Answer, Node, Question, Standing};
 
 /// How often it is looked whether there is something to ask.
 const LOOK_EVERY: Duration = Duration::from_millis(250);
-/// How many of all egresses' mountpoints are looked at when nothing comes here.
+/// Among so many of all egresses' mountpoints such are looked for as this node should have media of, too.
 const LOOKED_AT: usize = 32;
 
 /// Where this node is in its tree.
@@ -70,15 +72,20 @@ impl Egress {
         let store = Commands::new(config.redis);
         let mut ticks = tokio::time::interval(LOOK_EVERY);
         ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
-        let mut said = None;
+        let (mut said, mut witness) = (None, None);
         loop {
             ticks.tick().await;
-            let asked = self.started.elapsed();
-            let Some(parent) = locked(&self.place.node).asks(asked) else { continue };
-            match self.ask(&store, &parent).await {
-                Ok(answers) => {
-                    tracing::debug!("nothing comes from {parent}: {answers:?}");
-                    locked(&self.place.node).heard(&parent, answers, asked);
+            let (asked, egresses) = (self.started.elapsed(), self.egresses().borrow().len());
+            let question = locked(&self.place.node).asks(asked, egresses, rand::random());
+            let Some((parent, question)) = question else { continue };
+            let answer = match question {
+                Question::Place => self.ask_of_place(&store, &parent).await,
+                Question::Others => self.ask_of_others(&store, &mut witness).await,
+            };
+            match answer {
+                Ok(answer) => {
+                    tracing::debug!("nothing comes from {parent}: {answer:?}");
+                    locked(&self.place.node).heard(&parent, answer, asked);
                     said = None;
                 }
                 Err(why) => {
@@ -91,27 +98,35 @@ impl Egress {
         }
     }
 
-    /// What Redis knows of why nothing comes from this parent.
-    async fn ask(&self, store: &Commands, parent: &str) -> Result<Answers, String> {
-        let id = &self.config.node.node_id;
+    /// Whether this parent is there, and has this node as a child.
+    async fn ask_of_place(&self, store: &Commands, parent: &str) -> Result<Answer, String> {
         let mut commands = redis::pipe();
         commands.cmd("HGET").arg(key::node(parent)).arg(field::node::TYPE);
-        commands.cmd("SISMEMBER").arg(key::children(parent)).arg(id);
+        commands.cmd("SISMEMBER").arg(key::children(parent)).arg(&self.config.node.node_id);
+        let (kind, has_us): (Option<String>, bool) = store.run(&commands).await?;
+        let is_relay = kind.as_deref() == Some("relay");
+        Ok(Answer::Place { registered: kind.is_some(), is_relay, has_us })
+    }
+
+    /// Whether some other egress has media that this one should have. `witness`: the mountpoint that showed it last; it is among those
+    /// asked about, so that a few that have media are not lost sight of among many that have none.
+    async fn ask_of_others(&self, store: &Commands, witness: &mut Option<String>) -> Result<Answer, String> {
+        let id = &self.config.node.node_id;
+        let mut commands = redis::pipe();
         commands.cmd("SRANDMEMBER").arg(key::ACTIVE_MOUNTPOINTS).arg(LOOKED_AT);
-        let (kind, has_us, others): (Option<String>, bool, Vec<String>) = store.run(&commands).await?;
+        let (mut found,): (Vec<String>,) = store.run(&commands).await?;
+        // Redis gives a small set in its own order.
+        found.shuffle(&mut rand::rng());
         let others: Vec<String> = {
             let books = self.books();
             let other = |member: &String| {
                 member.rsplit_once(':').is_some_and(|(egress, session)| egress != id && books.wants(session))
             };
-            others.into_iter().filter(other).collect()
+            witness.take().into_iter().chain(found).filter(other).take(MOST_OTHERS).collect()
         };
-        let answers = Answers {
-            registered: kind.is_some(),
-            is_relay: kind.as_deref() == Some("relay"),
-            has_us,
-            elsewhere: None,
-        };
+        if others.is_empty() {
+            return Ok(Answer::Others(None));
+        }
         // One command for each key: they may be on different servers.
         let mut commands = redis::pipe();
         for member in &others {
@@ -119,18 +134,17 @@ impl Egress {
             commands.cmd("HGET").arg(key::mountpoint_of(member)).arg(field::mountpoint::ACTIVE);
             commands.cmd("PTTL").arg(key::instance(egress));
         }
-        let seen: Vec<(Option<String>, i64)> = match others.is_empty() {
-            true => Vec::new(),
-            false => {
-                let answers: Vec<redis::Value> = store.run(&commands).await?;
-                let pairs =
-                    answers.chunks(2).map(|pair| redis::from_redis_value(redis::Value::Array(pair.to_vec())));
-                pairs.collect::<Result<_, _>>().map_err(|error| error.to_string())?
-            }
-        };
+        let answers: Vec<redis::Value> = store.run(&commands).await?;
+        let pairs = answers.chunks(2).map(|pair| redis::from_redis_value(redis::Value::Array(pair.to_vec())));
+        let seen: Vec<(Option<String>, i64)> =
+            pairs.collect::<Result<_, _>>().map_err(|error| error.to_string())?;
         // Whoever has been killed says for ever what it said last.
-        let said = seen.into_iter().filter(|(active, _)| active.as_deref() == Some("true"));
-        let unheard = said.filter_map(|(_, left)| directory::unheard(left));
-        Ok(Answers { elsewhere: unheard.filter(|age| *age <= NODE_DOUBTED).min(), ..answers })
+        let said = others.into_iter().zip(seen).filter(|(_, (active, _))| active.as_deref() == Some("true"));
+        let unheard = said.filter_map(|(member, (_, left))| Some((directory::unheard(left)?, member)));
+        let latest = unheard.filter(|(age, _)| *age <= NODE_DOUBTED).min();
+        Ok(Answer::Others(latest.map(|(age, member)| {
+            *witness = Some(member);
+            age
+        })))
     }
 }

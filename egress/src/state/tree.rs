@@ -122,6 +122,7 @@ impl Egress {
             created: self.created,
             zone: self.config.node.zone.clone(),
             public_url: self.config.node.public_url.clone(),
+            admin: self.config.auth.admin,
         }
     }
 }

@@ -21,6 +21,7 @@ use axum::routing::{get, patch, post};
 use node::http::wish::{self, Came, Door, FRAGMENT, SDP};
 use node::http::{Client, Failed, TraceId};
 
+use crate::capacity::Refused;
 use crate::joins::Join;
 use crate::state::{COUNTER_OFFER_HOLDS, Egress, EgressError, Newcomer, Reply};
 
@@ -109,15 +110,16 @@ async fn begin(
         return Ok(other);
     }
     let offer = wish::offer(&headers, &body)?;
+    let refuse = async |refused: Refused| {
+        let other = if refused.limit.is_of_this_node() { elsewhere().await } else { None };
+        Ok(other.unwrap_or_else(|| refused.into_response()))
+    };
     let place = match egress.capacity().viewer(client) {
         Ok(place) => place,
-        Err(refused) => {
-            let other = if refused.limit.is_of_this_node() { elsewhere().await } else { None };
-            return Ok(other.unwrap_or_else(|| refused.into_response()));
-        }
+        Err(refused) => return refuse(refused).await,
     };
     if let Err(refused) = egress.capacity().turn(client, &place).await {
-        return Ok(elsewhere().await.unwrap_or_else(|| refused.into_response()));
+        return refuse(refused).await;
     }
     // While it waited, the node may have begun to give away those who are here.
     if let Some(going) = egress.takes_nobody() {

@@ -1,4 +1,5 @@
-//! A new viewer's wish for a keyframe reaches whoever the video comes from, at its RTCP port, once a second at most.
+//! A new viewer's wish for a keyframe reaches whoever the video comes from, at its RTCP port, once a second at most; from the address
+//! that the egress is registered at, which is the one that a parent knows it by.
 
 use std::net::Ipv4Addr;
 use std::time::{Duration, Instant};
@@ -11,7 +12,9 @@ on_both!(keyframes_are_asked_for_up_the_tree);
 
 fn keyframes_are_asked_for_up_the_tree(by: By) {
     let lab = lab();
-    let world = World::start_by(&lab, by, &[]);
+    // Not the one that the routing table would choose.
+    lab.address("eg", "v0", "10.77.0.9/24").unwrap();
+    let world = World::start_by(&lab, by, &[("NODE_HOST", "10.77.0.9")]);
     world.session("s1", 4001, [7777, 8888]);
     // As a relay does: RTP from 5004, RTCP at 5005.
     let media = world.socket("view", (Ipv4Addr::UNSPECIFIED, 5004));
@@ -30,7 +33,11 @@ fn keyframes_are_asked_for_up_the_tree(by: By) {
     browser.open("http://10.77.0.1:7073/?id=s1").unwrap();
     let mut packet = [0; 100];
     let (length, from) = rtcp.recv_from(&mut packet).expect("a PLI");
-    assert_eq!(from.to_string(), "10.77.0.1:5005", "from the egress' own RTCP port");
+    assert_eq!(
+        from.to_string(),
+        "10.77.0.9:5005",
+        "from the registered address, and the egress' own RTCP port"
+    );
     assert_eq!(
         (&packet[..4], &packet[8..12], length),
         (&[0x81, 206, 0, 2][..], &8888u32.to_be_bytes()[..], 12)

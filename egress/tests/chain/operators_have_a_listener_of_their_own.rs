@@ -25,6 +25,8 @@ fn operators_have_a_listener_of_their_own() {
         lab::http::request(&lab, "eg", admin, method, path, headers, "").unwrap()
     };
     world.until("ready", || ask("GET", "/readyz", &[]).status == 200);
+    let registered = || world.redis.cli(&["HGET", "node:egress-1", "admin"]).unwrap();
+    world.until("others know where", || registered().trim() == admin.to_string());
     world.session("s1", 4001, [7777, 8888]);
     let _media = world.broadcast([7777, 8888]);
     world.until("media", || ask("GET", "/mountpoint/s1", &reading).body.contains("\"active\":true"));

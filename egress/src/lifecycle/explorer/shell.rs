@@ -6,7 +6,7 @@ use node::media::{PerKind, Ssrc};
 use rand::Rng;
 
 use super::super::acts::{self, Act};
-use super::super::{Answers, Cut, activity, waiting};
+use super::super::{Answer, Cut, Question, activity, waiting};
 use super::{Doing, SAID_FOR, SESSIONS, TICK, World};
 use crate::activity::{Served, StreamAge};
 use crate::mountpoints::{Asked, Fault, Mountpoint, Refused, Spec, Step};
@@ -213,14 +213,13 @@ impl World {
             assert!(told, "{name}: {standing:?}, and viewers are not told");
         }
         self.books.release(standing.is_released());
-        if let Some(parent) = self.node.asks(now).filter(|_| self.out.redis) {
-            let answers = Answers {
-                registered: true,
-                is_relay: true,
-                has_us: self.out.child,
-                elsewhere: self.said_elsewhere(),
+        let drawn = self.rng.random();
+        if let Some((parent, question)) = self.node.asks(now, 2, drawn).filter(|_| self.out.redis) {
+            let answer = match question {
+                Question::Place => Answer::Place { registered: true, is_relay: true, has_us: self.out.child },
+                Question::Others => Answer::Others(self.said_elsewhere()),
             };
-            self.node.heard(&parent, answers, now);
+            self.node.heard(&parent, answer, now);
         }
     }
 

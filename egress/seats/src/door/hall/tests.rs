@@ -2,9 +2,10 @@ use std::net::SocketAddr;
 
 use node::media::PerKind;
 
+use super::handshakes::{SHAKES_WITHIN, SHAKING_MOST};
 use super::*;
 use crate::door::stun::tests::{answer, check};
-use crate::srtp::Profile;
+use crate::srtp::{Keys, Profile};
 
 mod coming_in;
 mod consent;
