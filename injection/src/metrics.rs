@@ -5,6 +5,7 @@ use std::cmp::Reverse;
 use node::auth::Counts;
 use node::media::{Kind, PerKind, Ssrc};
 use node::metrics::{MOST_SESSIONS, Scrape, Standing, flag};
+use node::record::NodeType;
 use node::topology::TopologyView;
 use node::tree::RedisView;
 use node::webhook::Told;
@@ -82,13 +83,17 @@ pub struct StreamSample {
 
 /// As Prometheus wants it.
 pub fn text(sample: &Sample) -> Result<String> {
-    let scrape = Scrape::new("injection", &sample.tree_id, &sample.node_id)?;
-    scrape.standing(&Standing {
+    let scrape = Scrape::of(&Standing {
+        node_type: NodeType::Injection,
+        tree_id: &sample.tree_id,
+        node_id: &sample.node_id,
         healthy: sample.healthy,
         draining: sample.draining,
         topology: &sample.topology,
         redis: sample.redis.as_ref(),
         taken: None,
+        http: &sample.http,
+        redirects: &sample.redirects,
     })?;
     scrape.odd_children(&sample.topology)?;
     children(&scrape, sample)?;
@@ -99,8 +104,6 @@ pub fn text(sample: &Sample) -> Result<String> {
     scrape.one_gauge("sessions_without_publisher", "Sessions that nobody publishes to.", without)?;
     scrape.one_gauge("children_count", "Children that media is sent to.", sample.children as f64)?;
     scrape.one_gauge("janus_connected", "1 while Janus is connected.", flag(sample.janus))?;
-    sample.http.scrape(&scrape)?;
-    sample.redirects.scrape(&scrape)?;
     let [asked, passed_on] = sample.keyframes;
     for (name, help, count) in [
         ("janus_connections_total", "Times that Janus was connected to.", sample.janus_connections),

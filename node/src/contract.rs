@@ -31,6 +31,8 @@ pub mod key {
     pub const INDEXED_SESSIONS: &str = "sessions:indexed:{sessions:active}";
     /// Set: the active mountpoints of all egresses, as [`active_mountpoint`] writes them.
     pub const ACTIVE_MOUNTPOINTS: &str = "mountpoints:active";
+    /// Set: names of the trees that a scaler looks after, unless it was told which.
+    pub const ACTIVE_TREES: &str = "trees:active";
 
     /// Hash ([`field::node`](super::field::node)): a node's registration.
     pub fn node(id: &str) -> String {
@@ -102,6 +104,61 @@ pub mod key {
         format!("node:beside:{{{key}}}")
     }
 
+    /// Set: names of the egresses that a scaler has attached in a tree.
+    pub fn scaled_egresses(tree: &str) -> String {
+        format!("nodes:{tree}:egress")
+    }
+
+    /// Set: names of the relays that a scaler may put egresses under.
+    pub fn relay_slots(tree: &str) -> String {
+        format!("relay-slots:{tree}:available")
+    }
+
+    /// Hash with a time to live: which scaler leads in a tree, and its fence. This and the next six are in one slot of a Cluster.
+    pub fn scaler_leader(tree: &str) -> String {
+        format!("scaler:leader:{{{tree}}}")
+    }
+
+    /// String: the highest fence so far.
+    pub fn scaler_fence(tree: &str) -> String {
+        format!("scaler:fence:{{{tree}}}")
+    }
+
+    /// Stream: what scalers have done in a tree.
+    pub fn scaler_actions(tree: &str) -> String {
+        format!("scaler:actions:{{{tree}}}")
+    }
+
+    /// Hash: actions that are not done yet, and how far each is, by name.
+    pub fn scaler_running(tree: &str) -> String {
+        format!("scaler:running:{{{tree}}}")
+    }
+
+    /// Hash: actions that wait for somebody's approval, by name.
+    pub fn scaler_proposed(tree: &str) -> String {
+        format!("scaler:proposed:{{{tree}}}")
+    }
+
+    /// Hash: what was said about those: `approved` or `refused`, by name.
+    pub fn scaler_approvals(tree: &str) -> String {
+        format!("scaler:approvals:{{{tree}}}")
+    }
+
+    /// String, JSON: what a look has to know of those before it.
+    pub fn scaler_memory(tree: &str) -> String {
+        format!("scaler:memory:{{{tree}}}")
+    }
+
+    /// String, JSON: what is wanted of a tree; it wins over the scaler's file.
+    pub fn scaler_settings(tree: &str) -> String {
+        format!("scaler:settings:{{{tree}}}")
+    }
+
+    /// Of a Cluster only: in another key's slot, the highest fence that has written there.
+    pub fn scaler_fence_beside(key: &str) -> String {
+        format!("scaler:fence:{{{key}}}")
+    }
+
     /// Hash ([`field::mountpoint`](super::field::mountpoint)): a session at an egress.
     pub fn mountpoint(egress: &str, session: &str) -> String {
         format!("mountpoint:{egress}:{session}")
@@ -141,6 +198,8 @@ pub mod field {
         pub const ADDRESSES: &str = "addresses";
         /// HTTP port.
         pub const PORT: &str = "port";
+        /// Where operators' HTTP is, if not at the host and HTTP port.
+        pub const ADMIN: &str = "admin";
         /// RTP port for audio.
         pub const AUDIO_PORT: &str = "audioPort";
         /// RTP port for video.
@@ -151,8 +210,9 @@ pub mod field {
         pub const CREATED: &str = "created";
 
         /// All of them.
-        pub const ALL: [&str; 11] =
-            [ID, NODE_ID, TYPE, TREE_ID, HOST, ADDRESSES, PORT, AUDIO_PORT, VIDEO_PORT, STATUS, CREATED];
+        pub const ALL: [&str; 12] = [
+            ID, NODE_ID, TYPE, TREE_ID, HOST, ADDRESSES, PORT, ADMIN, AUDIO_PORT, VIDEO_PORT, STATUS, CREATED,
+        ];
     }
 
     /// Of [`key::instance`](super::key::instance).
@@ -161,6 +221,8 @@ pub mod field {
         pub const INSTANCE: &str = "instance";
         /// Another node that wants the name.
         pub const RIVAL: &str = "rival";
+        /// The same, until it expires: it outlives the node that has the name.
+        pub const REFUSED: &str = "refused";
     }
 
     /// Of [`key::session`](super::key::session).

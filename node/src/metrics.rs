@@ -36,6 +36,13 @@ impl Scrape {
         Ok(Scrape { registry, namespace: format!("media_tree_{node_type}") })
     }
 
+    /// Of what is about several trees: every series has `node_id`, and its rows say of which tree they are.
+    pub fn of_trees(kind: &str, node_id: &str) -> Result<Scrape> {
+        let labels = HashMap::from([("node_id".to_owned(), node_id.to_owned())]);
+        let registry = Registry::new_custom(None, Some(labels))?;
+        Ok(Scrape { registry, namespace: format!("media_tree_{kind}") })
+    }
+
     /// A family of gauges: a row is the labels' values and the number.
     pub fn gauge<'a, const N: usize>(
         &self,

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 
 use serde::{Deserialize, Serialize};
 
@@ -52,16 +52,27 @@ pub struct Registration {
     pub zone: String,
     /// `--public-url`: where it is reached by HTTP, if not at its host and port.
     pub public_url: Option<String>,
+    /// `--admin`: where it listens for operators, if not where all do.
+    pub admin: Option<SocketAddr>,
 }
 
 impl Registration {
     /// Where viewers, publishers and operators reach it.
     pub fn url(&self) -> String {
-        let own = || match self.host.contains(':') {
-            true => format!("http://[{}]:{}", self.host, self.port),
-            false => format!("http://{}:{}", self.host, self.port),
-        };
-        self.public_url.clone().unwrap_or_else(own)
+        self.public_url.clone().unwrap_or_else(|| format!("http://{}", self.at(self.port)))
+    }
+
+    /// `HOST:PORT` of a listener: on all addresses, it is at this node's host.
+    fn reached(&self, listener: SocketAddr) -> String {
+        if listener.ip().is_unspecified() { self.at(listener.port()) } else { listener.to_string() }
+    }
+
+    /// As in a URL.
+    fn at(&self, port: u16) -> String {
+        match self.host.contains(':') {
+            true => format!("[{}]:{port}", self.host),
+            false => format!("{}:{port}", self.host),
+        }
     }
 
     /// The hash's fields. `status`: `active` while the node can do its job; `addresses`: all that it may send media from.
@@ -74,6 +85,7 @@ impl Registration {
             (field::HOST, self.host.clone()),
             (field::ADDRESSES, written(addresses)),
             (field::PORT, self.port.to_string()),
+            (field::ADMIN, self.admin.map(|admin| self.reached(admin)).unwrap_or_default()),
             (field::AUDIO_PORT, self.media[0].to_string()),
             (field::VIDEO_PORT, self.media[1].to_string()),
             (field::STATUS, status.to_owned()),
@@ -170,9 +182,8 @@ mod tests {
         fields.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect()
     }
 
-    #[test]
-    fn what_a_node_writes_another_can_read() {
-        let registration = Registration {
+    fn registration() -> Registration {
+        Registration {
             id: "egress-1".to_owned(),
             node_type: NodeType::Egress,
             tree_id: "tree-1".to_owned(),
@@ -182,7 +193,13 @@ mod tests {
             created: 1_700_000_000_000,
             zone: String::new(),
             public_url: None,
-        };
+            admin: None,
+        }
+    }
+
+    #[test]
+    fn what_a_node_writes_another_can_read() {
+        let registration = registration();
         let addresses = set(&["10.0.0.7", "fd00::7"]);
         let written: BTreeMap<String, String> = fields(&registration, &addresses);
         assert_eq!(written["id"], written["nodeId"]);
@@ -190,6 +207,20 @@ mod tests {
         assert_eq!(Place::of(&written), Ok(Some(place.clone())));
         assert_eq!(written["addresses"], "10.0.0.7,fd00::7");
         assert_eq!(Origin::of(&written), Ok(Some(Origin { place, addresses })));
+    }
+
+    #[test]
+    fn where_operators_are_heard_is_written() {
+        let admin = |host: &str, listener: Option<&str>| {
+            let admin = listener.map(|listener| listener.parse().unwrap());
+            let registration = Registration { host: host.to_owned(), admin, ..registration() };
+            fields(&registration, &BTreeSet::new())["admin"].clone()
+        };
+        assert_eq!(admin("10.0.0.7", None), "", "a former one is gone");
+        assert_eq!(admin("10.0.0.7", Some("10.1.0.7:7083")), "10.1.0.7:7083");
+        assert_eq!(admin("10.0.0.7", Some("[::1]:7083")), "[::1]:7083");
+        assert_eq!(admin("egress-1.example.com", Some("0.0.0.0:7083")), "egress-1.example.com:7083");
+        assert_eq!(admin("fd00::7", Some("[::]:7083")), "[fd00::7]:7083");
     }
 
     #[test]

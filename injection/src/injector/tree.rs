@@ -107,6 +107,7 @@ impl Injector {
             created: self.created,
             zone: self.config.zone.clone(),
             public_url: self.config.public_url.clone(),
+            admin: self.config.auth.admin,
         }
     }
 

@@ -10,6 +10,7 @@ mod common;
 #[path = "../../../node/tests/support/token.rs"]
 mod token;
 
+mod a_child_that_nothing_can_be_sent_to_is_said;
 mod a_creation_without_an_answer_can_be_tried_again;
 mod a_dead_publisher_loses_its_place;
 mod a_hang_up_in_the_middle_leaks_nothing;

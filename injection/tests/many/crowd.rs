@@ -99,6 +99,7 @@ async fn start(config: TreeConfig, count: usize, timing: Timing) -> (Vec<Arc<Kno
             created: 1,
             zone: String::new(),
             public_url: None,
+            admin: None,
         };
         let node = Arc::new(Knows::default());
         trees.push(Tree::start_with(config.clone(), registration, node.clone(), timing));

@@ -130,36 +130,39 @@ impl AuthConfig {
             node.warnings.push(format!("{} plays no part without AUTHORIZE or --authorize", remember.name));
         }
         let remember = remember.map_or(Ok(REMEMBER), |remember| remember.checked(seconds))?;
-        let url = settings.find(&WEBHOOK)?;
-        let secret = settings.secret(&WEBHOOK_SECRET_FILE)?;
-        let webhook = match (url, secret) {
-            (None, None) => None,
-            (Some(url), Some(secret)) => {
-                let name = secret.name;
-                let webhook = WebhookConfig::new(url.checked(outgoing::url)?, secret.value)
-                    .map_err(|why| ConfigError(format!("{name}: {why}")))?;
-                node.warnings.extend(webhook.warning());
-                Some(webhook)
-            }
-            (Some(url), None) => {
-                return Err(ConfigError(format!(
-                    "{} needs WEBHOOK_SECRET or --webhook-secret-file: what is sent is signed with it",
-                    url.name
-                )));
-            }
-            (None, Some(secret)) => {
-                return Err(ConfigError(format!(
-                    "{} plays no part without WEBHOOK or --webhook",
-                    secret.name
-                )));
-            }
-        };
+        let webhook = webhook(node, settings)?;
         let frame_ancestors = match settings.list(&FRAME_ANCESTORS)? {
             Some(list) => list.value.iter().map(|site| origin(&list.name, site)).collect::<Result<_, _>>()?,
             None => Vec::new(),
         };
         node.warnings.append(&mut settings.warnings);
         Ok(AuthConfig { admin, keys, authorize, remember, webhook, frame_ancestors })
+    }
+}
+
+/// Who is told what happens, if anybody is. Warnings go to the node's.
+pub fn webhook(
+    node: &mut NodeConfig,
+    settings: &mut Settings<'_>,
+) -> Result<Option<WebhookConfig>, ConfigError> {
+    let url = settings.find(&WEBHOOK)?;
+    let secret = settings.secret(&WEBHOOK_SECRET_FILE)?;
+    match (url, secret) {
+        (None, None) => Ok(None),
+        (Some(url), Some(secret)) => {
+            let name = secret.name;
+            let webhook = WebhookConfig::new(url.checked(outgoing::url)?, secret.value)
+                .map_err(|why| ConfigError(format!("{name}: {why}")))?;
+            node.warnings.extend(webhook.warning());
+            Ok(Some(webhook))
+        }
+        (Some(url), None) => Err(ConfigError(format!(
+            "{} needs WEBHOOK_SECRET or --webhook-secret-file: what is sent is signed with it",
+            url.name
+        ))),
+        (None, Some(secret)) => {
+            Err(ConfigError(format!("{} plays no part without WEBHOOK or --webhook", secret.name)))
+        }
     }
 }
 

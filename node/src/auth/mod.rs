@@ -26,7 +26,8 @@ pub use access::{Access, Asked, Open, wants_page};
 pub use admission::{Admission, Asking, Counts, Refused, Rights};
 pub use claims::{Claims, Unfit};
 pub use config::{
-    ADMIN, AUTHORIZE, AUTHORIZE_REMEMBER, AuthConfig, FRAME_ANCESTORS, JWT_KEYS, WEBHOOK, WEBHOOK_SECRET_FILE,
+    ADMIN, AUTHORIZE, AUTHORIZE_REMEMBER, AuthConfig, FRAME_ANCESTORS, JWT_KEYS, WEBHOOK,
+    WEBHOOK_SECRET_FILE, webhook,
 };
 pub use hook::Hook;
 pub use hosts::Hosts;

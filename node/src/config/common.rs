@@ -8,7 +8,7 @@ use super::setting::{Kind, Setting};
 pub const NODE_ID: Setting = Setting {
     name: "node-id",
     value: "NAME",
-    default: "injection-1, relay-1, egress-1",
+    default: "injection-1, relay-1, egress-1, scaler-1",
     help: "Name of this node, unique in its tree",
     ..Setting::NEW
 };
@@ -116,7 +116,7 @@ pub const API: Setting = Setting {
 pub const API_PORT: Setting = Setting {
     name: "api-port",
     value: "PORT",
-    default: "injection 7070, relay 7071, egress 7073",
+    default: "injection 7070, relay 7071, egress 7073, scaler 7078",
     help: "Port of the HTTP API alone",
     ..Setting::NEW
 };

@@ -47,6 +47,17 @@ fn the_document_has_exactly_these_keys() {
         key::sweeper_lease("treeId"),
         key::sweeper("KEY"),
         key::beside("KEY"),
+        key::ACTIVE_TREES.to_owned(),
+        key::scaled_egresses("{treeId}"),
+        key::relay_slots("{treeId}"),
+        key::scaler_leader("treeId"),
+        key::scaler_fence("treeId"),
+        key::scaler_actions("treeId"),
+        key::scaler_running("treeId"),
+        key::scaler_proposed("treeId"),
+        key::scaler_approvals("treeId"),
+        key::scaler_memory("treeId"),
+        key::scaler_settings("treeId"),
     ];
     assert_eq!(rows("### Keys"), keys);
     let member = key::active_mountpoint("{egressId}", "{sid}");

@@ -1,9 +1,9 @@
 //! Where a viewer is to go. Pure.
 //!
-//! First where it is already, then nodes of its zone, and of those that can be had one by weighted rendezvous hashing: every node
-//! draws a number for the viewer, the more free seats the better its odds, and the best number wins. So whoever decides
-//! comes to the same answer without asking anybody, viewers spread as the seats do, and a node that goes or fills up
-//! moves nobody but those that were to go there.
+//! Nodes that are heard of come before doubtful ones; then where it is already, and nodes of its zone. Of those that can be had it is
+//! one by weighted rendezvous hashing: every node draws a number for the viewer, the more free seats the better its odds, and the best
+//! number wins. So whoever decides comes to the same answer without asking anybody, viewers spread as the seats do, and a node that
+//! goes or fills up moves nobody but those that were to go there.
 
 use std::cmp::Ordering;
 use std::collections::BTreeMap;
@@ -26,9 +26,6 @@ pub struct Wish<'a> {
 /// Of nodes that carry the session, the one that the viewer is to go to; `None`: there is no room.
 pub fn choose<'a>(nodes: &'a BTreeMap<String, Entry>, wish: &Wish<'_>) -> Option<&'a str> {
     let can = |(id, entry): &(&String, &Entry)| wish.not != Some(id.as_str()) && entry.has_room();
-    if let Some(stays) = wish.stay.and_then(|id| nodes.get_key_value(id)).filter(can) {
-        return Some(stays.0);
-    }
     let best = nodes.iter().filter(can).max_by(|one, other| {
         let (one, other) = (Rank::of(*one, wish), Rank::of(*other, wish));
         one.cmp(&other)
@@ -47,6 +44,10 @@ pub fn key(name: &[u8]) -> u64 {
 
 /// How good a node is for a viewer.
 struct Rank<'a> {
+    /// It is heard of. Should that be so of none, it is Redis that was away.
+    is_heard: bool,
+    /// The viewer is there.
+    stays: bool,
     /// It says that it can do its job. One that cannot, for want of its Janus as a rule, is better than none.
     is_well: bool,
     is_near: bool,
@@ -58,6 +59,8 @@ struct Rank<'a> {
 impl<'a> Rank<'a> {
     fn of((id, entry): (&'a String, &Entry), wish: &Wish<'_>) -> Rank<'a> {
         Rank {
+            is_heard: !entry.particulars.doubtful,
+            stays: wish.stay == Some(id.as_str()),
             is_well: entry.status == "active",
             is_near: !wish.zone.is_empty() && entry.zone == wish.zone,
             drawn: drawn(wish.viewer, id, &entry.particulars),
@@ -66,8 +69,8 @@ impl<'a> Rank<'a> {
     }
 
     fn cmp(&self, other: &Rank<'_>) -> Ordering {
-        let is = self.is_well.cmp(&other.is_well).then(self.is_near.cmp(&other.is_near));
-        is.then(self.drawn.total_cmp(&other.drawn)).then(self.id.cmp(other.id))
+        let is = |rank: &Rank<'_>| (rank.is_heard, rank.stays, rank.is_well, rank.is_near);
+        is(self).cmp(&is(other)).then(self.drawn.total_cmp(&other.drawn)).then(self.id.cmp(other.id))
     }
 }
 
@@ -179,6 +182,30 @@ mod tests {
         assert_eq!(choose(&nodes, &stay), Some("far"));
         assert_eq!(choose(&nodes, &Wish { not: Some("far"), ..stay }), Some("near"));
         assert_eq!(choose(&nodes, &Wish { stay: Some("gone"), ..stay }), Some("near"));
+    }
+
+    #[test]
+    fn who_is_doubtful_is_better_than_nobody_and_than_who_has_no_room() {
+        let doubtful = |doubtful| {
+            let mut entry = egress("", 0, 300);
+            entry.particulars.doubtful = doubtful;
+            entry
+        };
+        let two = |a, b| nodes([("a", doubtful(a)), ("b", doubtful(b))]);
+        let at = |stay| Wish { stay: Some(stay), ..Wish::default() };
+        let without = |not| Wish { not: Some(not), ..Wish::default() };
+        assert_eq!(choose(&two(true, false), &at("a")), Some("b"), "nobody stays there");
+        assert_eq!(choose(&two(true, true), &at("a")), Some("a"), "it is Redis that was away");
+        assert_eq!(choose(&two(false, true), &without("a")), Some("b"), "the only one but that to be left");
+        for no_room in [
+            Particulars { viewers: 300, ..egress("", 0, 300).particulars },
+            Particulars { draining: true, ..egress("", 0, 300).particulars },
+            Particulars { cut_off: true, ..egress("", 0, 300).particulars },
+        ] {
+            let mut nodes = two(false, true);
+            nodes.get_mut("a").unwrap().particulars = no_room;
+            assert_eq!(choose(&nodes, &Wish::default()), Some("b"));
+        }
     }
 
     proptest! {

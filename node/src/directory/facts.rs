@@ -15,7 +15,7 @@ const RETURN: Duration = Duration::from_secs(5);
 /// Sessions that are remembered.
 const MOST_SESSIONS: usize = 1024;
 
-/// Egresses that carry a session and are alive, by name, full and draining ones too; doubtful ones only if no other has room.
+/// Egresses that carry a session and are alive, by name: full, draining and doubtful ones too.
 pub type Carriers = BTreeMap<String, Entry>;
 
 /// Who there is in a tree.
@@ -72,15 +72,12 @@ impl Facts {
             return;
         }
         for (session, names) in sessions {
-            let of =
-                |id: String| nodes.alive.contains(&id).then(|| Some((nodes.entries.get(&id)?.clone(), id)));
-            let carriers = names.into_iter().filter_map(|id| of(id).flatten());
-            let mut carriers: Carriers = carriers.map(|(entry, id)| (id, entry)).collect();
-            // If it is so of all, it is Redis that was not there; and who may be there is better than who has no room.
-            let serves = |(id, entry): (&String, &Entry)| !nodes.doubtful.contains(id) && entry.has_room();
-            if carriers.iter().any(serves) {
-                carriers.retain(|id, _| !nodes.doubtful.contains(id));
-            }
+            let of = |id: String| {
+                let mut entry = nodes.entries.get(&id).filter(|_| nodes.alive.contains(&id))?.clone();
+                entry.particulars.doubtful = nodes.doubtful.contains(&id);
+                Some((id, entry))
+            };
+            let carriers: Carriers = names.into_iter().filter_map(of).collect();
             self.carriers.insert(session, (now, Arc::new(carriers)));
         }
         self.nodes = Some((now, nodes));
@@ -170,36 +167,13 @@ mod tests {
     }
 
     #[test]
-    fn who_is_doubtful_is_better_than_nobody() {
+    fn who_is_doubtful_is_there_and_said_to_be() {
         let (mut facts, now) = (Facts::default(), Instant::now());
-        let mut doubted = |names: &[&str]| {
-            let mut there = Nodes::clone(&nodes(&["a", "b"], &["a", "b"]));
-            there.doubtful = names.iter().map(|name| (*name).to_owned()).collect();
-            facts.learn(Arc::new(there), sessions("s", &["a", "b"]), now);
-            self::names(facts.carriers("s", FRESH, now)).unwrap()
-        };
-        assert_eq!(doubted(&["a"]), ["b"]);
-        assert_eq!(doubted(&["a", "b"]), ["a", "b"]);
-        assert_eq!(doubted(&[]), ["a", "b"]);
-    }
-
-    #[test]
-    fn who_is_doubtful_is_better_than_who_has_no_room() {
-        let (full, drained) =
-            (Particulars { viewers: 300, ..room() }, Particulars { draining: true, ..room() });
-        for (certain, wanted) in [
-            (full, ["a", "b"].as_slice()),
-            (drained, &["a", "b"]),
-            (Particulars { cut_off: true, ..room() }, &["a", "b"]),
-            (Particulars { viewers: 299, ..room() }, &["a"]),
-        ] {
-            let (mut facts, now) = (Facts::default(), Instant::now());
-            let mut there = Nodes::clone(&nodes(&["a", "b"], &["a", "b"]));
-            there.entries.get_mut("a").unwrap().particulars = certain;
-            there.doubtful.insert("b".to_owned());
-            facts.learn(Arc::new(there), sessions("s", &["a", "b"]), now);
-            assert_eq!(names(facts.carriers("s", FRESH, now)).unwrap(), wanted);
-        }
+        let mut there = Nodes::clone(&nodes(&["a", "b"], &["a", "b"]));
+        there.doubtful.insert("b".to_owned());
+        facts.learn(Arc::new(there), sessions("s", &["a", "b"]), now);
+        let carriers = facts.carriers("s", FRESH, now).unwrap();
+        assert_eq!(["a", "b"].map(|id| carriers[id].particulars.doubtful), [false, true]);
     }
 
     #[test]

@@ -67,6 +67,9 @@ pub struct Particulars {
     /// It has a new parent, and takes media from the former one as well until it comes from that.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub between_parents: bool,
+    /// Nobody has heard of it for some seconds, as whoever read the directory found: it is never written.
+    #[serde(skip)]
+    pub doubtful: bool,
     /// No media reaches it any more: an egress without a parent, or whose sessions are all silent.
     #[serde(default)]
     pub cut_off: bool,

@@ -1,15 +1,24 @@
-//! What every node says of itself, and of its place in the tree, by the same names.
+//! What every node says of itself, of its place in the tree and of its HTTP, by the same names.
 
 use std::time::Instant;
 
 use prometheus::Result;
 
 use super::{Scrape, flag};
+use crate::http::Taken;
+use crate::record::NodeType;
 use crate::topology::TopologyView;
 use crate::tree::RedisView;
+use crate::watch::Redirects;
 
 /// How a node is.
 pub struct Standing<'a> {
+    /// What it does.
+    pub node_type: NodeType,
+    /// Tree.
+    pub tree_id: &'a str,
+    /// Name.
+    pub node_id: &'a str,
     /// It can do its job.
     pub healthy: bool,
     /// It gives away what it has, or has done so.
@@ -19,13 +28,25 @@ pub struct Standing<'a> {
     /// How it stands with Redis; `None`: it is run without.
     pub redis: Option<&'a RedisView>,
     /// Packets that it has taken from its parent, if it has one and counts them.
-    pub taken: Option<(String, u64)>,
+    pub taken: Option<&'a (String, u64)>,
+    /// Its HTTP.
+    pub http: &'a Taken,
+    /// Whom it sent on to an egress.
+    pub redirects: &'a Redirects,
 }
 
 impl Scrape {
-    /// How the node is. What concerns Redis is absent in one that is run without.
-    pub fn standing(&self, standing: &Standing<'_>) -> Result<()> {
-        let Standing { healthy, draining, topology, redis, taken } = standing;
+    /// Begins a scrape with all that every node has. What concerns Redis is absent in one that is run without.
+    pub fn of(standing: &Standing<'_>) -> Result<Scrape> {
+        let scrape = Scrape::new(standing.node_type.name(), standing.tree_id, standing.node_id)?;
+        scrape.standing(standing)?;
+        standing.http.scrape(&scrape)?;
+        standing.redirects.scrape(&scrape)?;
+        Ok(scrape)
+    }
+
+    fn standing(&self, standing: &Standing<'_>) -> Result<()> {
+        let Standing { healthy, draining, topology, redis, taken, .. } = standing;
         self.gauge("build_info", "Always 1.", ["version"], [([env!("CARGO_PKG_VERSION")], 1.0)])?;
         self.one_gauge("healthy", "1 when it can do its job.", flag(*healthy))?;
         self.one_gauge("draining", "1 while it gives away what it has, and after.", flag(*draining))?;
@@ -81,12 +102,24 @@ mod tests {
         let topology = TopologyView { parent: Some("relay-1".to_owned()), ..TopologyView::default() };
         let looked = Instant::now().checked_sub(Duration::from_secs(5));
         let redis = RedisView { connected: true, looks: 4, looked, ..RedisView::default() };
-        let text = |topology: &TopologyView, redis: Option<&RedisView>, taken| {
-            let scrape = Scrape::new("egress", "t", "e").unwrap();
-            scrape.standing(&Standing { healthy: true, draining: false, topology, redis, taken }).unwrap();
-            scrape.text().unwrap()
+        let text = |topology: &TopologyView, redis: Option<&RedisView>, taken: Option<&(String, u64)>| {
+            let (http, redirects) = (Taken::default(), Redirects::default());
+            let standing = Standing {
+                node_type: NodeType::Egress,
+                tree_id: "t",
+                node_id: "e",
+                healthy: true,
+                draining: false,
+                topology,
+                redis,
+                taken,
+                http: &http,
+                redirects: &redirects,
+            };
+            Scrape::of(&standing).unwrap().text().unwrap()
         };
-        let said = text(&topology, Some(&redis), Some(("relay-1".to_owned(), 7)));
+        let taken = ("relay-1".to_owned(), 7);
+        let said = text(&topology, Some(&redis), Some(&taken));
         for line in [
             r#"media_tree_egress_parent_info{node_id="e",parent="relay-1",tree_id="t"} 1"#,
             r#"media_tree_egress_parent_packets_total{node_id="e",parent="relay-1",tree_id="t"} 7"#,

@@ -67,6 +67,8 @@ pub struct RegistrationFacts {
     pub host: Option<String>,
     /// Its HTTP port, if it was written.
     pub port: Option<u16>,
+    /// `HOST:PORT` of its HTTP for operators, if that is not at its host and port.
+    pub admin: Option<String>,
     /// For how long nobody has heard of it, if that is known.
     pub unheard: Option<Duration>,
 }

@@ -16,8 +16,8 @@ use crate::config::RedisConfig;
 const FRESH: Duration = Duration::from_secs(1);
 /// … or for so many times as long as the reading took, if that is longer: a large tree is not read all the time.
 const SHARE: u32 = 20;
-/// A reading that takes longer is given up.
-const PATIENCE: Duration = Duration::from_secs(5);
+/// A reading that takes longer is given up: whoever asks is told that Redis is away before it takes the node for dead.
+pub const PATIENCE: Duration = Duration::from_secs(3);
 /// While Redis is away, what was read before is shown for so long, and that it is old.
 const REMEMBERED: Duration = Duration::from_secs(600);
 

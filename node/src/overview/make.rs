@@ -9,8 +9,9 @@ use std::collections::BTreeMap;
 
 use super::facts::{Facts, NodeFacts, SessionFacts};
 use super::view::{LeftOut, NodeView, Overview, SessionView, State};
+use crate::config::public_url;
 use crate::contract::{NODE_DOUBTED, key};
-use crate::directory::Particulars;
+use crate::directory::{Entry, Particulars};
 use crate::record::NodeType;
 use edges::Edges;
 
@@ -76,11 +77,11 @@ fn stuck(facts: &Facts, id: &str, node: &NodeFacts) -> Option<String> {
 
 /// Newcomers have nowhere to go, though there are egresses. That all are full is no fault of any.
 fn no_egress_takes_anybody(facts: &Facts) -> Option<String> {
-    let egresses = facts.nodes.values().filter(|node| node.node_type() == Some(NodeType::Egress));
-    let said: Vec<&Particulars> = egresses.filter_map(|node| said(facts, node)).collect();
-    let is_full = |said: &Particulars| said.max_viewers > 0 && said.viewers >= said.max_viewers;
-    let goes = said.iter().any(|said| said.draining || said.cut_off);
-    let takes = said.iter().any(|said| !said.draining && !said.cut_off && !is_full(said));
+    let registered = facts.nodes.values().filter(|node| is_registered(facts, node));
+    let entries = registered.filter_map(|node| node.entry.as_ref());
+    let egresses: Vec<&Entry> = entries.filter(|entry| entry.node_type == NodeType::Egress).collect();
+    let goes = egresses.iter().any(|entry| entry.particulars.draining || entry.particulars.cut_off);
+    let takes = egresses.iter().any(|entry| entry.has_room());
     let why =
         "no egress takes viewers: each of them drains, is cut off or full; who comes now is answered 503";
     (goes && !takes).then(|| why.to_owned())
@@ -145,12 +146,19 @@ fn node(facts: &Facts, edges: &Edges, id: &str, depth: usize) -> NodeView {
         depth,
         parent: edges.parent(id).map(str::to_owned),
         url: entry.map(|entry| entry.url.clone()),
+        admin: admin(facts, node),
         zone: entry.map(|entry| entry.zone.clone()).unwrap_or_default(),
         viewers: said.map_or(0, |said| said.viewers),
         max_viewers: said.map_or(0, |said| said.max_viewers),
         mountpoints: node.mountpoints,
         flow: said.and_then(|said| said.flow),
     }
+}
+
+/// What could be no address of a node is none: whoever reads this asks there, and shows a token.
+fn admin(facts: &Facts, node: &NodeFacts) -> Option<String> {
+    let listener = node.registered_in(&facts.tree_id)?.admin.as_ref()?;
+    public_url(&format!("http://{listener}")).ok()
 }
 
 fn state(facts: &Facts, edges: &Edges, id: &str, node: &NodeFacts) -> (State, Vec<String>) {
@@ -204,7 +212,8 @@ fn state(facts: &Facts, edges: &Edges, id: &str, node: &NodeFacts) -> (State, Ve
         found.push((State::Draining, why.to_owned()));
     }
     if !["active", "draining", "drained"].contains(&registration.status.as_str()) {
-        let (status, url) = (&registration.status, &entry.url);
+        let (status, own) = (&registration.status, admin(facts, node));
+        let url = own.as_ref().unwrap_or(&entry.url);
         found.push((State::Degraded, format!("it says that it is {status}; {url}/status tells why")));
     }
     if said.max_viewers > 0 && said.viewers >= said.max_viewers {

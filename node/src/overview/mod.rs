@@ -22,7 +22,7 @@ mod read;
 pub mod view;
 
 pub use http::router;
-pub use keep::Overviews;
+pub use keep::{Overviews, PATIENCE};
 pub use make::make;
 pub use read::{MOST_NODES, read, read_nodes};
 pub use view::{Edge, EdgeState, NodeView, Overview, SessionView, State};

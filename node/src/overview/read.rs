@@ -86,6 +86,7 @@ async fn nodes(
                     field::node::STATUS,
                     field::node::HOST,
                     field::node::PORT,
+                    field::node::ADMIN,
                 ];
                 pipe.cmd("HMGET").arg(key::node(id)).arg(&of);
                 pipe.cmd("PTTL").arg(key::instance(id));
@@ -177,7 +178,7 @@ async fn sessions(
 
 /// `None`: it has expired, or never was.
 fn registration(hash: &Value, instance: &Value) -> Option<RegistrationFacts> {
-    let [node_type, tree_id, status, host, port] = row(hash);
+    let [node_type, tree_id, status, host, port, admin] = row(hash);
     if [&node_type, &tree_id, &status, &host].into_iter().all(Option::is_none) {
         return None;
     }
@@ -188,6 +189,7 @@ fn registration(hash: &Value, instance: &Value) -> Option<RegistrationFacts> {
         status: status.map_or_else(|| "active".to_owned(), |status| status.chars().take(200).collect()),
         host,
         port: port.and_then(|port| port.trim().parse().ok()),
+        admin: admin.filter(|admin| !admin.is_empty()),
         unheard: i64::from_redis_value(instance.clone()).ok().and_then(directory::unheard),
     })
 }

@@ -102,6 +102,9 @@ pub struct NodeView {
     /// Where it is reached by HTTP.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub url: Option<String>,
+    /// Where operators reach it by HTTP, if not there.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub admin: Option<String>,
     /// Where it stands.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub zone: String,
@@ -114,6 +117,13 @@ pub struct NodeView {
     /// What came to it in the last seconds; of an injection, what it sent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub flow: Option<Flow>,
+}
+
+impl NodeView {
+    /// Where it is asked for its status, drained and so on.
+    pub fn operators(&self) -> Option<&str> {
+        self.admin.as_deref().or(self.url.as_deref())
+    }
 }
 
 /// How an edge is.

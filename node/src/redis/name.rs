@@ -23,6 +23,8 @@ pub struct Holder {
     pub place: Option<Place>,
     /// Who wanted the name last and was refused.
     pub rival: Option<String>,
+    /// The same, though whoever had the name has gone since.
+    pub refused: Option<String>,
     /// How long it lives if nobody writes it again; `None`: for ever, or it is not known.
     pub left: Option<Duration>,
 }
@@ -36,16 +38,33 @@ pub enum Claim {
     Taken(String),
 }
 
+/// Another had the name when this process wanted it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Refused {
+    /// Where that was.
+    pub by: String,
+    /// For how long it has not been seen.
+    pub unseen: Duration,
+}
+
 /// What follows from what is found. `instance`, `own`: this process, and where it takes media; `written`: where it said so
-/// last; `rewritten`: so often a node that lives writes its registration, whose time to live is `ttl`.
+/// last; `refused`: the name was another's; `rewritten`: so often a node that lives writes its registration, whose time to live is
+/// `ttl`.
 pub fn claim(
     holder: &Holder,
     instance: &str,
     own: &Place,
     written: Option<&Place>,
+    refused: Option<&Refused>,
     [ttl, rewritten]: [Duration; 2],
 ) -> Claim {
-    let Some(place) = &holder.place else { return Claim::Ours(None) };
+    let Some(place) = &holder.place else {
+        // If Redis has lost its data, whoever had the name writes it again; if not, what we said when we were refused is there still.
+        let lost = |refused: &&Refused| {
+            refused.unseen < late(rewritten) && holder.refused.as_ref() != Some(&own.to_string())
+        };
+        return refused.filter(lost).map_or(Claim::Ours(None), |by| Claim::Taken(by.by.clone()));
+    };
     let is_here = place == own || Some(place) == written;
     match &holder.instance {
         // Whoever knows nothing of instances leaves ours when it writes all else.
@@ -53,11 +72,15 @@ pub fn claim(
         Some(found) if found == instance => Claim::Ours(Some(place.to_string())),
         _ if is_here => Claim::Ours(None),
         _ => match holder.left {
-            // A little late is not dead.
-            Some(left) if left + rewritten + rewritten / 8 > ttl => Claim::Taken(place.to_string()),
+            Some(left) if left + late(rewritten) > ttl => Claim::Taken(place.to_string()),
             _ => Claim::Ours(None),
         },
     }
+}
+
+/// Whoever has not written its registration for so long is dead: a little late is not.
+fn late(rewritten: Duration) -> Duration {
+    rewritten + rewritten / 8
 }
 
 /// What a name's registration says.
@@ -68,10 +91,11 @@ pub async fn holder(commands: &mut Wire, id: &str, instance: &str) -> RedisResul
     let place =
         fields.into_iter().zip(&values).filter_map(|(name, value)| Some((name.to_owned(), text(value)?)));
     let place = Place::of(&place.collect()).ok().flatten();
-    let fields = [field::INSTANCE, field::RIVAL];
+    let fields = [field::INSTANCE, field::RIVAL, field::REFUSED];
     let mut look = redis::cmd("HMGET");
     look.arg(key::instance(id)).arg(&fields);
-    let (found, rival): (Option<String>, Option<String>) = look.query_async(commands).await?;
+    let (found, rival, refused): (Option<String>, Option<String>, Option<String>) =
+        look.query_async(commands).await?;
     let left = match found.as_deref() == Some(instance) {
         true => None,
         // A user who may not ask cannot tell: the name is taken then, as it was before.
@@ -84,7 +108,7 @@ pub async fn holder(commands: &mut Wire, id: &str, instance: &str) -> RedisResul
             .ok(),
     };
     let rival = rival.filter(|rival| !rival.is_empty());
-    Ok(Holder { instance: found, place, rival, left: left.map(Duration::from_millis) })
+    Ok(Holder { instance: found, place, rival, refused, left: left.map(Duration::from_millis) })
 }
 
 /// This process has registered.
@@ -94,7 +118,8 @@ pub async fn keep(commands: &mut Wire, id: &str, instance: &str, ttl: Duration) 
 
 /// Tells whoever has the name that another wants it.
 pub async fn announce(commands: &mut Wire, id: &str, own: &Place, ttl: Duration) -> RedisResult<()> {
-    write(commands, id, &[(field::RIVAL, &own.to_string())], ttl).await
+    let own = own.to_string();
+    write(commands, id, &[(field::RIVAL, &own), (field::REFUSED, &own)], ttl).await
 }
 
 async fn write(commands: &mut Wire, id: &str, fields: &[(&str, &str)], ttl: Duration) -> RedisResult<()> {
@@ -119,13 +144,32 @@ mod tests {
             instance: instance.map(str::to_owned),
             place: Some(place(host)),
             rival: None,
+            refused: None,
             left: left.map(Duration::from_secs),
         }
     }
 
     fn claimed(holder: &Holder, written: Option<&str>) -> Claim {
         let times = [60, 20].map(Duration::from_secs);
-        claim(holder, "me", &place("here"), written.map(place).as_ref(), times)
+        claim(holder, "me", &place("here"), written.map(place).as_ref(), None, times)
+    }
+
+    #[test]
+    fn who_was_refused_does_not_take_a_name_that_redis_has_lost() {
+        let claimed = |found: &Holder, unseen| {
+            let refused = Refused { by: "there:5002:5004".to_owned(), unseen: Duration::from_secs(unseen) };
+            let times = [60, 20].map(Duration::from_secs);
+            claim(found, "me", &place("here"), None, Some(&refused), times)
+        };
+        let taken = || Claim::Taken("there:5002:5004".to_owned());
+        let ours = || Claim::Ours(None);
+        assert_eq!(claimed(&Holder::default(), 2), taken(), "whoever had it writes it again");
+        assert_eq!(claimed(&Holder::default(), 23), ours(), "it does not");
+        let left = Holder { refused: Some("here:5002:5004".to_owned()), ..Holder::default() };
+        assert_eq!(claimed(&left, 2), ours(), "Redis has lost nothing: whoever had it has gone");
+        let other = Holder { refused: Some("elsewhere:5002:5004".to_owned()), ..Holder::default() };
+        assert_eq!(claimed(&other, 2), taken(), "somebody else has been refused since");
+        assert_eq!(claimed(&holder(Some("other"), "there", Some(37)), 2), ours(), "it has died");
     }
 
     #[test]

@@ -228,7 +228,8 @@ async fn is_registered(commands: &mut Wire, id: &str) -> RedisResult<bool> {
 pub async fn unregister(commands: &mut Wire, tree: &str, id: &str) -> RedisResult<()> {
     let mut pipe = redis::pipe();
     pipe.del(key::node(id)).ignore();
-    pipe.del(key::instance(id)).ignore();
+    // Whoever was refused the name finds its own word there: the name is free, and not lost.
+    pipe.hdel(key::instance(id), &[field::instance::INSTANCE, field::instance::RIVAL]).ignore();
     if commands.is_cluster() {
         pipe.del(key::beside(&key::children(id))).ignore();
         pipe.del(key::beside(&key::parent(id))).ignore();

@@ -12,7 +12,7 @@ use crate::flow::Flow;
 use crate::record::{Place, Registration};
 use crate::redis::connect::Link;
 use crate::redis::failure::Failure;
-use crate::redis::name::{self, Claim};
+use crate::redis::name::{self, Claim, Refused};
 use crate::redis::script;
 
 impl<F: Follows> Keeper<F> {
@@ -103,17 +103,24 @@ impl<F: Follows> Keeper<F> {
             Err(failure) => return Err(failure),
         };
         let times = [self.timing.ttl, self.timing.rewrite];
-        let by = match name::claim(&holder, &self.instance, &own, self.place.as_ref(), times) {
+        let refused =
+            self.refused_by.as_ref().map(|(by, seen)| Refused { by: by.clone(), unseen: seen.elapsed() });
+        let written = self.place.as_ref();
+        let by = match name::claim(&holder, &self.instance, &own, written, refused.as_ref(), times) {
             Claim::Ours(rival) => {
+                self.refused_by = None;
                 self.heard_of(rival);
                 return Ok(None);
             }
             Claim::Taken(by) => by,
         };
-        let telling = name::announce(&mut link.commands, &id, &own, self.timing.ttl);
-        // That the other learns of us is a courtesy.
-        if let Err(error) = self.inbox.during(telling).await {
-            tracing::debug!("the node that has our name is not told: {error}");
+        if holder.place.is_some() {
+            self.refused_by = Some((by.clone(), Instant::now()));
+            let telling = name::announce(&mut link.commands, &id, &own, self.timing.ttl);
+            // That the other learns of us is a courtesy.
+            if let Err(error) = self.inbox.during(telling).await {
+                tracing::debug!("the node that has our name is not told: {error}");
+            }
         }
         let kind = self.registration.node_type.name();
         Ok(Some(format!(

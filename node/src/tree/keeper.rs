@@ -51,6 +51,8 @@ pub(super) struct Keeper<F> {
     pub instance: String,
     /// Where the node said last that it takes media.
     pub place: Option<Place>,
+    /// Who had the node's name when it wanted it, and when that was seen last.
+    pub refused_by: Option<(String, Instant)>,
     /// Another that wanted its name, and until when that is worth a word.
     pub rival: Option<(String, Instant)>,
     /// What was written last in place of a status.
@@ -129,6 +131,7 @@ impl<F: Follows> Keeper<F> {
             was_connected: false,
             instance,
             place: None,
+            refused_by: None,
             rival: None,
             status: String::new(),
             left_out: None,

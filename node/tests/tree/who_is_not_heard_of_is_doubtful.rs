@@ -4,6 +4,7 @@
 use std::sync::Arc;
 use std::time::Instant;
 
+use node::directory::choice::{Wish, choose};
 use node::directory::{Directory, Entry, Particulars};
 use node::overview::{Overviews, State};
 use node::record::NodeType;
@@ -37,7 +38,10 @@ async fn viewers_are_sent_to_others_and_the_tree_says_so() {
     egress(&server, "egress-2", 1).await;
     let directory = Directory::new(config(&server).redis, "tree-1");
     let carriers = directory.carriers("show").await.unwrap();
-    assert_eq!(carriers.keys().collect::<Vec<_>>(), ["egress-2"]);
+    let anywhere = |viewer| choose(&carriers, &Wish { viewer, ..Wish::default() });
+    assert!((0..100).all(|viewer| anywhere(viewer) == Some("egress-2")));
+    // It is there for who must leave the other.
+    assert_eq!(choose(&carriers, &Wish { not: Some("egress-2"), ..Wish::default() }), Some("egress-1"));
     let tree = Overviews::new(config(&server).redis, "tree-1").get().await.unwrap();
     let state = |id: &str| tree.nodes.iter().find(|node| node.id == id).unwrap().state;
     assert_eq!(state("egress-1"), State::Doubtful);

@@ -25,6 +25,7 @@ pub fn registration() -> Registration {
         created: 1,
         zone: String::new(),
         public_url: None,
+        admin: None,
     }
 }
 
