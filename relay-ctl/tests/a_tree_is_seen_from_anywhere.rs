@@ -187,6 +187,45 @@ fn a_node_is_moved_and_drained_by_its_name() {
 }
 
 #[test]
+fn a_node_is_attached_and_detached_by_its_name() {
+    let stage = Stage::set();
+    let said = |output: &Output| text(&output.stdout) + &text(&output.stderr);
+    let newcomer = |id: &str| {
+        stage.redis.say(&format!(
+            "HSET node:{id} id {id} type egress treeId tree-1 host 127.0.0.1 audioPort 5002 videoPort 5004 status active"
+        ));
+        let entry = r#"{"type":"egress","url":"http://127.0.0.1:1","status":"active"}"#;
+        stage.redis.say(&format!("HSET directory:tree-1 {id} '{entry}'"));
+    };
+    newcomer("egress-2");
+    // relay-2 has no children, relay-1 one.
+    let output = stage.by_redis(&["attach", "egress-2"]);
+    assert!(said(&output).contains("egress-2: attached to relay-2"), "{}", said(&output));
+    assert_eq!(stage.redis.say("SISMEMBER children:relay-2 egress-2"), ":1");
+    let is = r#"EVAL "return redis.call('GET', KEYS[1]) == ARGV[1] and 1 or 0" 1 parent:egress-2 relay-2"#;
+    assert_eq!(stage.redis.say(is), ":1");
+    let again = stage.by_redis(&["attach", "egress-2"]);
+    assert_eq!(code(&again), Some(0));
+    assert!(said(&again).contains("already"), "{}", said(&again));
+    let elsewhere = stage.by_redis(&["attach", "egress-2", "--to", "relay-1"]);
+    assert_eq!(code(&elsewhere), Some(1));
+    assert!(said(&elsewhere).contains("tree move"), "{}", said(&elsewhere));
+    let parent = stage.by_redis(&["detach", "relay-2"]);
+    assert_eq!(code(&parent), Some(1));
+    assert!(said(&parent).contains("tree drain relay-2"), "{}", said(&parent));
+    let output = stage.by_redis(&["detach", "egress-2"]);
+    assert!(said(&output).contains("egress-2: no child of relay-2 any more"), "{}", said(&output));
+    assert_eq!(stage.redis.say("EXISTS children:relay-2 parent:egress-2"), ":0");
+    // One that comes later is waited for.
+    let waiting = std::thread::scope(|scope| {
+        let waiting = scope.spawn(|| stage.by_redis(&["attach", "egress-3", "--wait"]));
+        newcomer("egress-3");
+        waiting.join().unwrap()
+    });
+    assert_eq!(code(&waiting), Some(0), "{}", said(&waiting));
+}
+
+#[test]
 fn the_tree_is_for_who_has_a_token_and_the_page_for_all() {
     let redis = Redis::start();
     let guarded = [("API_TOKEN", common::SECRET)];

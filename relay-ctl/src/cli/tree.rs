@@ -9,6 +9,7 @@ use clap::{Args, Subcommand};
 use clap_complete::ArgValueCandidates;
 use node::asking::Asking;
 use node::cli::Failure;
+use node::commands::Commands;
 use node::config::{ConfigError, WholeTreeConfig, environment};
 use node::drain::DrainView;
 use node::overview::Overview;
@@ -18,12 +19,14 @@ use super::completion::nodes;
 use super::{NOT_HEALTHY, UNKNOWN, WAIT, show};
 use crate::config::{DEFAULT_API_PORT, RelaySettings};
 use crate::tree::targets::{self, File, List, Ports};
-use crate::tree::{self, Emptying, Moved, Paint, Source};
+use crate::tree::{self, Emptying, Moved, Paint, Placed, Source, Unplaced};
 
 /// How often `status --wait` looks.
 const POLL: Duration = Duration::from_millis(500);
 /// How long an answer may take unless told otherwise.
 const ANSWER: Duration = Duration::from_secs(5);
+// A node whose Redis hangs has the time to say so.
+const _: () = assert!(ANSWER.as_secs() > node::overview::PATIENCE.as_secs());
 
 #[derive(Args)]
 pub(super) struct TreeArgs {
@@ -58,6 +61,24 @@ enum TreeCommand {
         #[arg(long, conflicts_with_all = ["wait", "to"])]
         undo: bool,
     },
+    /// Make a node the child of another. One that is a child already is left as it is. Needs Redis
+    Attach {
+        /// Node
+        #[arg(value_name = "NODE", add = ArgValueCandidates::new(nodes))]
+        id: String,
+        /// Its parent [default: the relay of its zone with the fewest children; of a relay the injection]
+        #[arg(long, value_name = "NODE", add = ArgValueCandidates::new(nodes))]
+        to: Option<String>,
+        /// Wait until the node has registered, and somebody can be its parent, or until --timeout [then 60 by default]
+        #[arg(long)]
+        wait: bool,
+    },
+    /// Make a node nobody's child; one that has children or viewers is to be drained first. Needs Redis
+    Detach {
+        /// Node
+        #[arg(value_name = "NODE", add = ArgValueCandidates::new(nodes))]
+        id: String,
+    },
     /// Give a node another parent while media flows: the new one sends before the old one ends. Needs Redis
     Move {
         /// Node
@@ -89,7 +110,7 @@ struct TargetsArgs {
 /// Where the tree is read.
 #[derive(Args)]
 struct From {
-    /// Ask this node for the tree, instead of Redis. Not with `move` and `targets`, which need Redis
+    /// Ask this node for the tree, instead of Redis. Not with `attach`, `detach`, `move` and `targets`, which need Redis
     #[arg(long, global = true, value_name = "ADDRESS:PORT or URL")]
     node: Option<String>,
     /// Redis that has the tree, without a password [env: REDIS_URL, REDIS_HOST, REDIS_PASSWORD]
@@ -156,8 +177,14 @@ pub(super) fn run(arguments: TreeArgs) -> Result<ExitCode, Failure> {
 
 async fn carry_out(arguments: TreeArgs, config: WholeTreeConfig) -> Result<ExitCode, Failure> {
     let TreeArgs { from, what } = arguments;
-    let waits =
-        matches!(&what, Some(TreeCommand::Status { wait: true } | TreeCommand::Drain { wait: true, .. }));
+    let waits = matches!(
+        &what,
+        Some(
+            TreeCommand::Status { wait: true }
+                | TreeCommand::Drain { wait: true, .. }
+                | TreeCommand::Attach { wait: true, .. }
+        )
+    );
     let whole = from.timeout.unwrap_or(if waits { WAIT } else { ANSWER });
     let asking = Asking::new(config.token.clone(), if waits { ANSWER } else { whole });
     let source = Source::new(from.node.as_deref(), &config);
@@ -186,12 +213,31 @@ async fn carry_out(arguments: TreeArgs, config: WholeTreeConfig) -> Result<ExitC
             let is_left = wait && view.state != "drained";
             Ok(if is_left { ExitCode::from(NOT_HEALTHY) } else { ExitCode::SUCCESS })
         }
+        TreeCommand::Attach { id, to, wait } => {
+            let commands = writes_into(&source, "attach")?;
+            let deadline = Instant::now() + if wait { whole } else { Duration::ZERO };
+            loop {
+                let placing = async {
+                    let overview = source.read(&asking).await.map_err(Unplaced::NotYet)?;
+                    tree::attach(&overview, commands, &id, to.as_deref()).await
+                };
+                match placing.await {
+                    Err(Unplaced::NotYet(_)) if Instant::now() < deadline => tokio::time::sleep(POLL).await,
+                    placed => {
+                        let placed = placed.map_err(|unplaced| Failure::Other(unplaced.why().to_owned()))?;
+                        return show::print(json, &placed, |placed| placed_words(placed, true));
+                    }
+                }
+            }
+        }
+        TreeCommand::Detach { id } => {
+            let commands = writes_into(&source, "detach")?;
+            let overview = read(&source, &asking).await?;
+            let placed = tree::detach(&overview, commands, &id).await.map_err(Failure::Other)?;
+            show::print(json, &placed, |placed| placed_words(placed, false))
+        }
         TreeCommand::Move { id, to } => {
-            let Source::Redis { commands, .. } = &source else {
-                let why =
-                    "`move` writes into Redis; name it with --redis-url or REDIS_URL (and leave out --node)";
-                return Err(ConfigError(why.to_owned()).into());
-            };
+            let commands = writes_into(&source, "move")?;
             let overview = read(&source, &asking).await?;
             let moved =
                 tree::move_node(&overview, commands, &asking, &id, &to).await.map_err(Failure::Other)?;
@@ -203,6 +249,19 @@ async fn carry_out(arguments: TreeArgs, config: WholeTreeConfig) -> Result<ExitC
             let findings = tree::examine(&overview, &asking).await;
             show::print(json, &findings, |findings| show::printable(&node::doctor::text(findings)))?;
             Ok(node::doctor::verdict(&findings))
+        }
+    }
+}
+
+/// Redis, for a command that writes there.
+fn writes_into<'a>(source: &'a Source, command: &str) -> Result<&'a Commands, Failure> {
+    match source {
+        Source::Redis { commands, .. } => Ok(commands),
+        Source::Node { .. } => {
+            let why = format!(
+                "`{command}` writes into Redis; name it with --redis-url or REDIS_URL (and leave out --node)"
+            );
+            Err(ConfigError(why).into())
         }
     }
 }
@@ -281,6 +340,17 @@ fn emptied(id: &str, view: &DrainView) -> String {
     if let Some(problem) = &view.problem {
         text.push_str(&format!("; {problem}"));
     }
+    show::printable(&text)
+}
+
+fn placed_words(placed: &Placed, attached: bool) -> String {
+    let (node, parents) = (&placed.node, placed.parents.join(", "));
+    let text = match (attached, placed.changed) {
+        (true, true) => format!("{node}: attached to {parents}"),
+        (true, false) => format!("{node}: is a child of {parents} already"),
+        (false, true) => format!("{node}: no child of {parents} any more"),
+        (false, false) => format!("{node}: is nobody's child"),
+    };
     show::printable(&text)
 }
 

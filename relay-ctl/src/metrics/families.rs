@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 
 use node::media::Kind;
 use node::metrics::{Scrape, Standing, flag};
+use node::record::NodeType;
 use prometheus::Result;
 use prometheus::proto::MetricFamily;
 use relay_common::layout::Total;
@@ -25,21 +26,23 @@ const RECENT: u64 = 10_000;
 /// Everything, each family once.
 pub fn families(sample: &Sample, counters: &Counters) -> Result<Vec<MetricFamily>> {
     let status = &sample.status;
-    let scrape = Scrape::new("relay", &status.tree_id, &status.node_id)?;
-    scrape.standing(&Standing {
+    let scrape = Scrape::of(&Standing {
+        node_type: NodeType::Relay,
+        tree_id: &status.tree_id,
+        node_id: &status.node_id,
         healthy: status.healthy,
         draining: status.drain.is_some(),
         topology: &status.topology,
         redis: status.redis.as_ref(),
-        taken: sample.taken.clone(),
+        taken: sample.taken.as_ref(),
+        http: &sample.http,
+        redirects: &sample.redirects,
     })?;
     scrape.odd_children(&status.topology)?;
     relay(&scrape, sample)?;
     data_plane(&scrape, sample)?;
     children(&scrape, sample)?;
     streams(&scrape, sample)?;
-    sample.http.scrape(&scrape)?;
-    sample.redirects.scrape(&scrape)?;
     counters.register(&scrape)?;
     scrape.families()
 }

@@ -131,6 +131,7 @@ impl Membership {
             created: self.created,
             zone: config.zone.clone(),
             public_url: config.public_url.clone(),
+            admin: None,
         }
     }
 

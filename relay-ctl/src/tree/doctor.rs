@@ -30,7 +30,7 @@ pub async fn examine(overview: &Overview, asking: &Asking) -> Vec<Finding> {
     let until = Instant::now() + BUDGET;
     let there = overview.nodes.iter().filter(|node| !matches!(node.state, State::Gone | State::Unknown));
     let asked = there.map(async |node| {
-        let Some(url) = &node.url else { return of_node(node, None) };
+        let Some(url) = node.operators() else { return of_node(node, None) };
         if Instant::now() > until {
             return vec![Finding::wanted(
                 &node.id,

@@ -30,7 +30,7 @@ pub async fn drain(
     wanted: Emptying<'_>,
 ) -> Result<DrainView, String> {
     let node = find(overview, id)?;
-    let url = node.url.as_ref().ok_or_else(|| {
+    let url = node.operators().ok_or_else(|| {
         format!(
             "{id} has not said where its HTTP is: {}",
             node.why.first().map_or("it is an older version", |why| why)

@@ -5,10 +5,12 @@
 //! | `source.rs` | from Redis, or from a node |
 //! | `draw.rs` | the tree, its sessions and what is wrong, for people; without I/O |
 //! | `drain.rs` | a node is emptied, or serves again |
+//! | `attaching.rs` | a node becomes somebody's child, or nobody's |
 //! | `moving.rs` | a node gets another parent: which steps, without I/O, and takes them |
 //! | `targets/` | whom a Prometheus has to ask |
 //! | `doctor.rs` | asks every node what ails it |
 
+mod attaching;
 mod doctor;
 mod drain;
 mod draw;
@@ -16,6 +18,7 @@ mod moving;
 mod source;
 pub mod targets;
 
+pub use attaching::{Placed, Unplaced, attach, detach};
 pub use doctor::examine;
 pub use drain::{Emptying, drain};
 pub use draw::{Paint, overview, sessions, standing};
@@ -47,6 +50,7 @@ mod samples {
             depth,
             parent: parent.map(str::to_owned),
             url: Some(format!("http://{id}:7000")),
+            admin: None,
             zone: String::new(),
             viewers: 0,
             max_viewers: 0,

@@ -32,7 +32,7 @@ pub struct Moved {
 }
 
 /// Parents that a node has, if it may have this one instead.
-fn check<'a>(overview: &'a Overview, id: &str, to: &str) -> Result<Vec<&'a str>, String> {
+pub(super) fn check<'a>(overview: &'a Overview, id: &str, to: &str) -> Result<Vec<&'a str>, String> {
     let (node, parent) = (find(overview, id)?, find(overview, to)?);
     if node.node_type == Some(NodeType::Injection) {
         return Err(format!("{id} is an injection, which has no parent"));
@@ -96,7 +96,7 @@ async fn write(commands: &Commands, writes: &[Write]) -> Result<(), String> {
 
 /// Waits until the new parent has the child; gives what keeps that from being known.
 async fn sends(asking: &Asking, parent: &NodeView, id: &str) -> Option<String> {
-    let Some(url) = &parent.url else {
+    let Some(url) = parent.operators() else {
         return Some(format!("{} could not be asked whether it sends", parent.id));
     };
     let began = Instant::now();

@@ -1,11 +1,11 @@
 //! Who is to be asked. Pure: time is an argument.
 
-use std::collections::BTreeMap;
-use std::net::IpAddr;
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::time::{Duration, Instant};
 
 use node::overview::MOST_NODES;
-use node::overview::facts::{Facts, NodeFacts};
+use node::overview::facts::{Facts, NodeFacts, RegistrationFacts};
 use node::record::NodeType;
 use serde::{Deserialize, Serialize};
 
@@ -15,6 +15,11 @@ const LINGERS: Duration = Duration::from_secs(30);
 const JOB: &str = "media-tree-";
 /// `job` of its machine's.
 const MACHINE_JOB: &str = "node-exporter";
+/// Where clouds tell a machine of itself, besides 169.254.169.254: Alibaba's, and Amazon's by IPv6.
+const METADATA: [IpAddr; 2] = [
+    IpAddr::V4(Ipv4Addr::new(100, 100, 100, 200)),
+    IpAddr::V6(Ipv6Addr::new(0xfd00, 0xec2, 0, 0, 0, 0, 0, 0x254)),
+];
 /// RFC 1123 section 2.1.
 const LONGEST_HOST: usize = 255;
 
@@ -32,18 +37,26 @@ pub struct List {
     nodes: BTreeMap<String, Target>,
     /// Nodes that are not asked, since there are too many.
     left_out: usize,
-    /// One that is not asked, since it says that it is where no node can be.
-    astray: Option<String>,
+    /// One that is not asked, and why: it says that it is where no node can be, or where only its own machine reaches it.
+    not_asked: Option<String>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct Target {
     node_type: NodeType,
-    /// As in a URL: IPv6 in brackets.
+    /// Host of its machine, as in a URL: IPv6 in brackets.
     host: String,
-    port: u16,
+    /// Where its own metrics are: the listener for operators, where there is one. `None`: only its own machine reaches that.
+    metrics: Option<Socket>,
     /// Since when it has been no part of the tree.
     left: Option<Instant>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Socket {
+    /// As in a URL.
+    host: String,
+    port: u16,
 }
 
 /// A group of `file_sd_configs`.
@@ -72,13 +85,29 @@ impl List {
             }
             nodes.entry(id).or_insert(former);
         }
-        let is_astray = |node: &NodeFacts| {
-            let registered = node.registered_in(tree_id);
-            let host = registered.and_then(|registered| registered.host.as_deref());
-            host.is_some_and(|host| written(host.trim()).is_none())
+        let not_asked = facts.nodes.iter().find_map(|(id, node)| not_asked(id, node.registered_in(tree_id)?));
+        List { tree_id: tree_id.clone(), nodes, left_out: facts.nodes_left_out, not_asked }
+    }
+
+    /// Hosts that are names: where they are, a name server says.
+    pub fn names(&self) -> BTreeSet<String> {
+        let hosts = self.nodes.values().flat_map(|node| {
+            [Some(&node.host), node.metrics.as_ref().map(|metrics| &metrics.host)].into_iter().flatten()
+        });
+        hosts.filter(|host| host.trim_matches(['[', ']']).parse::<IpAddr>().is_err()).cloned().collect()
+    }
+
+    /// The same without nodes of these hosts, which are where no node can be.
+    pub fn without(mut self, astray: &BTreeSet<String>) -> List {
+        let is_astray = |node: &Target| {
+            astray.contains(&node.host)
+                || node.metrics.as_ref().is_some_and(|metrics| astray.contains(&metrics.host))
         };
-        let astray = facts.nodes.iter().find(|(_, node)| is_astray(node)).map(|(id, _)| id.clone());
-        List { tree_id: tree_id.clone(), nodes, left_out: facts.nodes_left_out, astray }
+        if let Some((id, _)) = self.nodes.iter().find(|(_, node)| is_astray(node)) {
+            self.not_asked = Some(nowhere(id));
+        }
+        self.nodes.retain(|_, node| !is_astray(node));
+        self
     }
 
     /// How many nodes are in it.
@@ -99,9 +128,7 @@ impl List {
                 "{} nodes of {tree} are not in the list, which has room for {MOST_NODES}",
                 self.left_out
             )),
-            List { astray: Some(id), .. } => Some(format!(
-                "{id} is not asked at the host of its registration: no node is at such a one; correct its `host`"
-            )),
+            List { not_asked: Some(why), .. } => Some(why.clone()),
             _ if self.is_empty() => Some(format!(
                 "the list is empty: no node is registered in {tree} (--tree-id) with a host and a port"
             )),
@@ -119,8 +146,8 @@ impl List {
     }
 
     fn groups(&self, id: &str, node: &Target, ports: Ports) -> Vec<Group> {
-        let group = |job: String, port: u16| Group {
-            targets: vec![format!("{}:{port}", node.host)],
+        let group = |job: String, host: &str, port: u16| Group {
+            targets: vec![format!("{host}:{port}")],
             labels: [
                 ("job", job),
                 ("tree_id", self.tree_id.clone()),
@@ -130,9 +157,12 @@ impl List {
             .map(|(name, value)| (name.to_owned(), value))
             .into(),
         };
-        let mut groups = vec![group(format!("{JOB}{}", node.node_type.name()), node.port)];
+        let own = node.metrics.iter();
+        let job = format!("{JOB}{}", node.node_type.name());
+        let mut groups: Vec<Group> =
+            own.map(|metrics| group(job.clone(), &metrics.host, metrics.port)).collect();
         if ports.exporter != 0 {
-            groups.push(group(MACHINE_JOB.to_owned(), ports.exporter));
+            groups.push(group(MACHINE_JOB.to_owned(), &node.host, ports.exporter));
         }
         groups
     }
@@ -144,19 +174,24 @@ impl List {
         for Group { targets, labels } in groups {
             let label = |name: &str| labels.get(name).map(String::as_str);
             let kinds = [NodeType::Injection, NodeType::Relay, NodeType::Egress];
-            let kind = label("job").and_then(|job| job.strip_prefix(JOB));
-            let kind = kinds.into_iter().find(|known| Some(known.name()) == kind);
-            let place = targets.first().and_then(|target| target.rsplit_once(':'));
-            let (Some(node_type), Some((host, port)), Some(id), Some(tree)) =
-                (kind, place, label("node_id"), label("tree_id"))
+            let kind = kinds.into_iter().find(|known| Some(known.name()) == label("node_type"));
+            let place = targets.first().and_then(|target| socket(target));
+            let (Some(node_type), Some(place), Some(job), Some(id), Some(tree)) =
+                (kind, place, label("job"), label("node_id"), label("tree_id"))
             else {
                 continue;
             };
-            let (Ok(port), Some(host)) = (port.parse(), written(host.trim_matches(['[', ']']))) else {
+            let is_machine = job == MACHINE_JOB;
+            if !is_machine && job.strip_prefix(JOB) != Some(node_type.name()) {
                 continue;
-            };
+            }
             list.tree_id = tree.to_owned();
-            list.nodes.insert(id.to_owned(), Target { node_type, host, port, left: None });
+            let first = || Target { node_type, host: place.host.clone(), metrics: None, left: None };
+            let node = list.nodes.entry(id.to_owned()).or_insert_with(first);
+            match is_machine {
+                true => node.host = place.host,
+                false => node.metrics = Some(place),
+            }
         }
         list
     }
@@ -167,12 +202,52 @@ impl List {
     }
 }
 
-/// Where a node's metrics are, if it is registered and says so.
+/// Where a node and its metrics are, if it is registered and says so.
 fn target(node: &NodeFacts, tree_id: &str) -> Option<Target> {
     let registration = node.registered_in(tree_id)?;
     let host = written(registration.host.as_deref()?.trim())?;
-    let port = registration.port.filter(|port| *port != 0)?;
-    Some(Target { node_type: node.node_type()?, host, port, left: None })
+    let metrics = match &registration.admin {
+        Some(listener) => Some(socket(listener)?).filter(|own| !is_loopback(&own.host) || is_loopback(&host)),
+        None => {
+            let port = registration.port.filter(|port| *port != 0)?;
+            Some(Socket { host: host.clone(), port })
+        }
+    };
+    Some(Target { node_type: node.node_type()?, host, metrics, left: None })
+}
+
+/// Why a node that says where it is has not all of itself in the list.
+fn not_asked(id: &str, registration: &RegistrationFacts) -> Option<String> {
+    let host = registration.host.as_deref()?.trim();
+    let listener = registration.admin.as_deref();
+    if written(host).is_none() || listener.is_some_and(|listener| socket(listener).is_none()) {
+        return Some(nowhere(id));
+    }
+    let own = listener.filter(|listener| {
+        socket(listener).is_some_and(|own| is_loopback(&own.host)) && !is_loopback(host)
+    })?;
+    Some(format!(
+        "{id} is not asked: its metrics are at {own} (--admin), where only its own machine reaches them; \
+         have --admin listen where Prometheus does"
+    ))
+}
+
+fn nowhere(id: &str) -> String {
+    format!(
+        "{id} is not asked at the host of its registration: no node is at such a one; correct its `host` or `admin`"
+    )
+}
+
+/// `HOST:PORT` of a host that may be asked.
+fn socket(text: &str) -> Option<Socket> {
+    let (host, port) = text.trim().rsplit_once(':')?;
+    let port = port.parse().ok().filter(|port| *port != 0)?;
+    Some(Socket { host: written(host.trim_matches(['[', ']']))?, port })
+}
+
+fn is_loopback(host: &str) -> bool {
+    let address = host.trim_matches(['[', ']']).parse::<IpAddr>();
+    host == "localhost" || address.is_ok_and(|address| address.to_canonical().is_loopback())
 }
 
 /// A name or address as in a URL. Redis says what somebody has written: nothing else may be asked through this than a host, and none
@@ -180,19 +255,21 @@ fn target(node: &NodeFacts, tree_id: &str) -> Option<Target> {
 fn written(host: &str) -> Option<String> {
     if let Ok(address) = host.parse::<IpAddr>() {
         let host = if address.is_ipv6() { format!("[{host}]") } else { host.to_owned() };
-        return (!is_link_local(address)).then_some(host);
+        return (!is_nowhere(address)).then_some(host);
     }
     let is_host = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '-' | '_');
     let is_one = (1..=LONGEST_HOST).contains(&host.len()) && host.chars().all(is_host);
     (is_one && !is_number(host)).then(|| host.to_owned())
 }
 
-/// RFC 3927 and RFC 4291 section 2.5.6.
-fn is_link_local(address: IpAddr) -> bool {
-    match address.to_canonical() {
+/// Only the asking machine sees it: link-local (RFC 3927, RFC 4291 section 2.5.6), or where a cloud tells a machine of itself.
+pub fn is_nowhere(address: IpAddr) -> bool {
+    let address = address.to_canonical();
+    let is_link_local = match address {
         IpAddr::V4(address) => address.is_link_local(),
         IpAddr::V6(address) => address.is_unicast_link_local(),
-    }
+    };
+    is_link_local || METADATA.contains(&address)
 }
 
 /// Some resolvers take it for an IPv4 address, written in a way of its own (inet_aton(3)).

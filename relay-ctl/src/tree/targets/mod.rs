@@ -3,11 +3,13 @@
 //! | file | job |
 //! |---|---|
 //! | `list.rs` | from what Redis says to a list, and that as text; without I/O |
+//! | `names.rs` | which names are where no node can be |
 //! | `file.rs` | a file that is never seen half written |
 //! | `watch.rs` | keeps the file current |
 
 mod file;
 mod list;
+mod names;
 mod watch;
 
 pub use file::File;
@@ -31,7 +33,9 @@ async fn facts(commands: &Commands, tree_id: &str) -> Result<Facts, String> {
 
 /// The list as it is now. `former`: what is remembered of nodes that are not registered at this moment.
 pub async fn list(commands: &Commands, tree_id: &str, former: List) -> Result<List, String> {
-    next(former, &facts(commands, tree_id).await?, Instant::now())
+    let list = next(former, &facts(commands, tree_id).await?, Instant::now())?;
+    let astray = names::astray(list.names()).await;
+    Ok(list.without(&astray))
 }
 
 /// The list that follows `former`. Where Redis does not say everything, who is missing in its answer may be there.

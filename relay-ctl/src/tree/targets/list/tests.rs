@@ -11,6 +11,7 @@ fn registered(node_type: NodeType, host: &str, port: u16) -> NodeFacts {
         status: "active".to_owned(),
         host: Some(host.to_owned()),
         port: Some(port),
+        admin: None,
         unheard: None,
     };
     NodeFacts { registration: Some(registration), ..NodeFacts::default() }
@@ -126,6 +127,9 @@ fn a_machine_s_own_network_is_not_asked() {
         "169.254.43518",
         "0251.0376.0251.0376",
         "169.254.169.254.",
+        // Of clouds that have it elsewhere.
+        "100.100.100.200",
+        "fd00:ec2::254",
     ] {
         let list = then(host);
         assert!(list.is_empty(), "{host}: {}", list.text(PORTS));
@@ -158,4 +162,49 @@ fn what_is_no_list_is_passed_over() {
     ] {
         assert!(List::read(text).is_empty(), "{text}");
     }
+}
+
+fn with_admin(host: &str, admin: &str) -> Facts {
+    let mut node = registered(NodeType::Egress, host, 7073);
+    node.registration.as_mut().unwrap().admin = Some(admin.to_owned());
+    facts(&[("egress-1", node)])
+}
+
+#[test]
+fn a_node_with_a_listener_for_operators_is_asked_there() {
+    let list = List::default().then(&with_admin("10.0.0.7", "[fd00::7]:7083"), Instant::now());
+    let text = list.text(PORTS);
+    assert!(text.contains("[fd00::7]:7083") && text.contains("10.0.0.7:9100"), "{text}");
+    assert!(!text.contains("7073"), "there are no metrics: {text}");
+    assert_eq!((List::read(&text), list.remark()), (list, None));
+    // All of it on one machine.
+    let text = List::default().then(&with_admin("127.0.0.1", "127.0.0.1:7083"), Instant::now()).text(PORTS);
+    assert!(text.contains("127.0.0.1:7083"), "{text}");
+}
+
+#[test]
+fn a_listener_that_nobody_reaches_is_said_and_not_asked() {
+    for listener in ["127.0.0.1:7083", "[::1]:7083", "localhost:7083"] {
+        let list = List::default().then(&with_admin("10.0.0.7", listener), Instant::now());
+        let text = list.text(PORTS);
+        assert!(!text.contains(":7083") && text.contains("10.0.0.7:9100"), "{text}");
+        assert_eq!(List::read(&text).text(PORTS), text);
+        let why = list.remark().unwrap();
+        assert!(why.contains("egress-1") && why.contains(listener) && why.contains("--admin"), "{why}");
+    }
+    for listener in ["169.254.169.254:80", "a/b:80", "10.0.0.7", "10.0.0.7:0"] {
+        let list = List::default().then(&with_admin("10.0.0.7", listener), Instant::now());
+        assert!(list.is_empty(), "{listener}: {}", list.text(PORTS));
+        assert!(list.remark().is_some_and(|why| why.contains("egress-1")), "{listener}");
+    }
+}
+
+#[test]
+fn a_name_that_is_nowhere_takes_its_node_out() {
+    let list = List::default().then(&with_admin("egress.example.com", "10.0.0.7:7083"), Instant::now());
+    assert_eq!(list.names(), ["egress.example.com".to_owned()].into());
+    let kept = list.clone().without(&BTreeSet::new());
+    assert_eq!(kept, list);
+    let list = list.clone().without(&list.names());
+    assert!(list.is_empty() && list.remark().is_some_and(|why| why.contains("egress-1")));
 }
