@@ -124,6 +124,20 @@ fn a_list_of_ours_is_taken_as_it_is() {
     is(&machines["10.0.0.5:9100"], &[&west[..], &[("job", "node-exporter")]].concat());
 }
 
+#[test]
+fn scalers_of_a_list_are_asked_and_are_no_nodes() {
+    let list = "- {targets: ['10.0.0.3:7078'], labels: {job: scaler}}\n";
+    let there = installed(list);
+    let scalers = asked(there.path(), "prometheus.yml", "scaler");
+    assert_eq!(scalers.keys().collect::<Vec<_>>(), ["10.0.0.3:7078"]);
+    is(&scalers["10.0.0.3:7078"], &[("job", "scaler"), ("__metrics_path__", "/metrics")]);
+    // What the scaler says of each tree is to be kept.
+    assert!(!scalers["10.0.0.3:7078"].contains_key("tree_id"), "{scalers:?}");
+    for others in ["media-tree", "node-exporter"] {
+        assert!(asked(there.path(), "prometheus.yml", others).is_empty(), "{others}");
+    }
+}
+
 /// Debian's Prometheus is built without Kubernetes: what it would find there is put into a list, and all else is as it is.
 #[test]
 fn pods_are_named_by_their_labels() {
@@ -134,7 +148,11 @@ fn pods_are_named_by_their_labels() {
       {"targets": ["10.1.0.7:7075"], "labels": {
         "__meta_kubernetes_pod_name": "egress-3", "__meta_kubernetes_pod_phase": "Running", "__meta_kubernetes_pod_container_port_name": "media"}},
       {"targets": ["10.1.0.8:7073"], "labels": {
-        "__meta_kubernetes_pod_name": "egress-4", "__meta_kubernetes_pod_phase": "Failed", "__meta_kubernetes_pod_container_port_name": "http"}}]"#;
+        "__meta_kubernetes_pod_name": "egress-4", "__meta_kubernetes_pod_phase": "Failed", "__meta_kubernetes_pod_container_port_name": "http"}},
+      {"targets": ["10.1.0.9:7078"], "labels": {
+        "__meta_kubernetes_pod_name": "live-scaler-7", "__meta_kubernetes_pod_phase": "Running", "__meta_kubernetes_pod_host_ip": "192.0.2.8",
+        "__meta_kubernetes_pod_container_port_name": "http", "__meta_kubernetes_pod_label_app_kubernetes_io_component": "scaler",
+        "__meta_kubernetes_pod_label_media_tree_tree_id": "tree-1"}}]"#;
     let there = installed(found);
     let kubernetes = text("deploy/monitoring/kubernetes.yml");
     let discovery = "kubernetes_sd_configs: &pods\n      - role: pod\n        selectors: \
@@ -150,7 +168,8 @@ fn pods_are_named_by_their_labels() {
     takes("promtool", there.path(), &["check", "config", "kubernetes.yml"], &[]);
     let nodes = asked(there.path(), "kubernetes.yml", "media-tree");
     let machines = asked(there.path(), "kubernetes.yml", "node-exporter");
-    assert_eq!(nodes.keys().collect::<Vec<_>>(), ["10.1.0.7:7073"]);
+    assert_eq!(nodes.keys().collect::<Vec<_>>(), ["10.1.0.7:7073", "10.1.0.9:7078"]);
+    is(&nodes["10.1.0.9:7078"], &[("job", "scaler"), ("tree_id", "tree-1"), ("node_id", "live-scaler-7")]);
     assert_eq!(machines.keys().collect::<Vec<_>>(), ["192.0.2.9:9100"]);
     let pod = [("tree_id", "tree-1"), ("node_id", "egress-3"), ("node_type", "egress")];
     is(&nodes["10.1.0.7:7073"], &[&pod[..], &[("job", "media-tree-egress")]].concat());

@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::path::Path;
+use std::time::Duration;
 
 use anyhow::{Context, Result};
 
@@ -10,9 +11,13 @@ use crate::relay::{RelayCli, workspace};
 use crate::studio::{self, Studio};
 use crate::topology::CONTROL;
 
+/// What is wrong has to be so for this long, however fast time runs: nodes' own clocks do not run faster, and a busy machine of two
+/// processors stands still for some seconds, which would be a minute then.
+const LEAST: Duration = Duration::from_secs(6);
+
 /// Starts all that it takes: a node_exporter beside every node that the studio has now, the command that tells Prometheus of
 /// nodes, and Prometheus, where Redis is. Its configuration and rules are those of `deploy/monitoring`, with each duration
-/// divided by `times`: scraped every 15 s, a tree shows nothing within the time of a test.
+/// divided by `times`: scraped every 15 s, a tree shows nothing within the time of a test. But what has to last lasts for [`LEAST`].
 pub fn watch<'lab>(studio: &Studio<'lab>, times: u32) -> Result<Prometheus<'lab>> {
     for ns in studio.machines() {
         node_exporter(studio.lab(), &ns)?;
@@ -26,7 +31,7 @@ pub fn watch<'lab>(studio: &Studio<'lab>, times: u32) -> Result<Prometheus<'lab>
     for entry in fs::read_dir(folder.join("rules")).context("reading the folder of rules")? {
         let path = entry?.path();
         let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
-        files.push((format!("rules/{name}"), read(&path)?));
+        files.push((format!("rules/{name}"), lasting(&read(&path)?)));
     }
     // Prometheus notices at once what changes in folders that are there when it starts, in others once a minute.
     files.push(("targets/nobody.yml".to_owned(), "[]".to_owned()));
@@ -72,6 +77,18 @@ pub fn faster(text: &str, times: u32) -> String {
     out
 }
 
+/// The same rules, which wait for [`LEAST`] at least.
+fn lasting(rules: &str) -> String {
+    let line = |line: &str| match line.split_once("for: ") {
+        Some((before, time)) if before.trim().is_empty() => {
+            let ms = duration(&format!("{time}\n")).map_or(0, |(ms, _)| ms);
+            format!("{before}for: {}ms\n", u128::from(ms).max(LEAST.as_millis()))
+        }
+        _ => format!("{line}\n"),
+    };
+    rules.lines().map(line).collect()
+}
+
 /// Milliseconds of the duration that a text begins with, and how long that is.
 fn duration(text: &str) -> Option<(u64, usize)> {
     let digits = text.find(|c: char| !c.is_ascii_digit())?;
@@ -107,5 +124,12 @@ mod tests {
         ] {
             assert_eq!(faster(slow, 15), fast, "{slow}");
         }
+    }
+
+    #[test]
+    fn what_has_to_last_does_so_for_a_few_seconds() {
+        let rules = "  - alert: A\n    expr: rate(x[1m])\n    for: 3000ms\n  - alert: B\n    for: 1m\n";
+        let wanted = "  - alert: A\n    expr: rate(x[1m])\n    for: 6000ms\n  - alert: B\n    for: 60000ms\n";
+        assert_eq!(lasting(rules), wanted);
     }
 }

@@ -2,14 +2,14 @@
 //! table says that there is no such series, none.
 
 use std::fs;
-use std::time::Duration;
 
 use lab::monitoring::watch;
 use lab::relay::{Mode, workspace};
 use lab::{Lab, Studio};
 
+use super::broadcast::{Broadcast, PATIENCE};
+
 const TIMES: u32 = 15;
-const PATIENCE: Duration = Duration::from_secs(90);
 const HEADING: &str = "\n## The document's queries\n";
 
 struct Row {
@@ -48,12 +48,7 @@ fn the_documents_queries_work() {
     let lab = Lab::new("t-queries-").unwrap();
     let studio = Studio::open(&lab, Mode::Tc, 2, 2).unwrap();
     let prometheus = watch(&studio, TIMES).unwrap();
-    studio.create_session("show", [7777, 8888]).unwrap();
-    let publisher = studio.publish("show", &[]).unwrap();
-    for at in 0..2 {
-        studio.wait_active(at, "show").unwrap();
-    }
-    let viewers = studio.view("show", &[0, 1], 1, &[]).unwrap();
+    let broadcast = Broadcast::begin(&studio);
     for Row { written, used, why } in rows {
         if is_a_condition(&used) {
             prometheus.query(&used).unwrap_or_else(|error| panic!("{used}: {error:#}"));
@@ -69,6 +64,5 @@ fn the_documents_queries_work() {
             prometheus.query(&written).unwrap_or_else(|error| panic!("{written}: {error:#}"));
         }
     }
-    viewers.stop().unwrap();
-    publisher.stop().unwrap();
+    broadcast.end();
 }
