@@ -1,0 +1,57 @@
+//! What Redis does at once for a scaler. Each script is given its keys.
+
+/// Lets a scaler lead in a tree unless another does. Gives who does, and the fence of its lease: higher than any before.
+///
+/// KEYS: lease, highest fence so far. ARGV: scaler, time to live in ms, ms since 1970
+pub const TAKE: &str = "\
+local owner = redis.call('HGET', KEYS[1], 'owner')
+if owner and owner ~= ARGV[1] then return {owner, '0'} end
+local fence = redis.call('HGET', KEYS[1], 'fence')
+if not fence then
+  local last = tonumber(redis.call('GET', KEYS[2]) or '0')
+  fence = string.format('%.0f', math.max(last + 1, tonumber(ARGV[3])))
+  redis.call('SET', KEYS[2], fence)
+  redis.call('HSET', KEYS[1], 'owner', ARGV[1], 'fence', fence)
+end
+redis.call('PEXPIRE', KEYS[1], ARGV[2])
+return {ARGV[1], fence}";
+
+/// Gives the lease back, if it is the scaler's still.
+///
+/// KEYS: lease. ARGV: scaler, fence
+pub const LEAVE: &str = "\
+local held = redis.call('HMGET', KEYS[1], 'owner', 'fence')
+if held[1] == ARGV[1] and held[2] == ARGV[2] then redis.call('DEL', KEYS[1]) end
+return 0";
+
+/// Carries commands out if the lease is the scaler's, by this fence. Gives whether it was (1 or 0). `UNSET` is a command of its own:
+/// it deletes a key that has a certain value.
+///
+/// KEYS: lease, others … ARGV: scaler, fence, commands: a list of lists, as JSON
+pub const WRITE: &str = "\
+local held = redis.call('HMGET', KEYS[1], 'owner', 'fence')
+if held[1] ~= ARGV[1] or held[2] ~= ARGV[2] then return 0 end
+for _, command in ipairs(cjson.decode(ARGV[3])) do
+  if command[1] ~= 'UNSET' then
+    redis.call(unpack(command))
+  elseif redis.call('GET', command[2]) == command[3] then
+    redis.call('DEL', command[2])
+  end
+end
+return 1";
+
+/// The same for a key that is in another slot of a Cluster than the lease: unless a higher fence has been here.
+///
+/// KEYS: fence beside the key, the key. ARGV: fence, commands
+pub const WRITE_BESIDE: &str = "\
+local last = redis.call('GET', KEYS[1])
+if last and tonumber(last) > tonumber(ARGV[1]) then return 0 end
+redis.call('SET', KEYS[1], ARGV[1], 'PX', 86400000)
+for _, command in ipairs(cjson.decode(ARGV[2])) do
+  if command[1] ~= 'UNSET' then
+    redis.call(unpack(command))
+  elseif redis.call('GET', command[2]) == command[3] then
+    redis.call('DEL', command[2])
+  end
+end
+return 1";

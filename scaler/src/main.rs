@@ -1,0 +1,5 @@
+//! See `scaler`.
+
+fn main() -> std::process::ExitCode {
+    scaler::cli::main()
+}

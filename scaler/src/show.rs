@@ -1,0 +1,127 @@
+//! What the commands print for people. Without I/O.
+
+use std::fmt::Write;
+
+use crate::app::Status;
+use crate::clock;
+use crate::decide::Decision;
+use crate::journal::Entry;
+use crate::keeper::{Planned, Proposal, TreeView, verdict_name};
+use crate::model::Ms;
+
+/// `scaler status`.
+pub fn status(status: &Status) -> String {
+    let health = if status.healthy { "healthy" } else { "NOT HEALTHY" };
+    let backend = status.backend.as_deref().unwrap_or("nothing: it is only said what would be done");
+    let mut text =
+        format!("{}: {health}, up {} s, nodes are made by {backend}\n", status.node_id, status.uptime);
+    for problem in &status.problems {
+        let _ = writeln!(text, "  problem: {problem}");
+    }
+    if status.trees.is_empty() {
+        text += "no tree is looked after: name one with --tree, or put it into trees:active\n";
+    }
+    for tree in &status.trees {
+        text += &self::tree(tree);
+    }
+    text
+}
+
+fn tree(tree: &TreeView) -> String {
+    let mut text = format!("\n{}: ", tree.tree_id);
+    match (tree.leads, &tree.leader) {
+        (true, _) => text += "led by this scaler",
+        (false, Some(leader)) => text += &format!("led by {leader}"),
+        (false, None) => text += "led by nobody yet",
+    }
+    for (is_so, word) in [(tree.dry_run, "dry run"), (tree.manual, "by approval only")] {
+        if is_so {
+            text += &format!(", {word}");
+        }
+    }
+    text.push('\n');
+    if !tree.leads {
+        return text;
+    }
+    let _ =
+        writeln!(text, "  {} viewers of {} places at {} egresses", tree.viewers, tree.places, tree.egresses);
+    if let Some(decision) = &tree.decision {
+        text += &self::decision(decision);
+    }
+    for running in &tree.running {
+        let undoing = if running.undoing { "UNDOING " } else { "" };
+        let _ = writeln!(text, "  doing {}: {}\n    {undoing}{}", running.id, running.what, running.step);
+        if let Some(waits) = &running.waits {
+            let _ = writeln!(text, "    {waits}");
+        }
+    }
+    let what = if tree.dry_run { "would do" } else { "waits for approval" };
+    for proposal in &tree.proposed {
+        text += &proposed(what, proposal);
+    }
+    text
+}
+
+fn decision(decision: &Decision) -> String {
+    let count = if decision.count > 0 { format!(" {}", decision.count) } else { String::new() };
+    let mut text = format!("  {}{count}: {}\n", verdict_name(decision.verdict), decision.reason);
+    for warning in &decision.warnings {
+        let _ = writeln!(text, "  warning: {warning}");
+    }
+    text
+}
+
+fn proposed(what: &str, proposal: &Proposal) -> String {
+    format!("  {what} {}: {}\n    because: {}\n", proposal.id, proposal.what, proposal.reason)
+}
+
+/// `scaler plan`.
+pub fn plan(plan: &Planned) -> String {
+    let mut text = decision(&plan.decision);
+    for (name, value) in &plan.decision.metrics {
+        let _ = writeln!(text, "    {name} {value:.1}");
+    }
+    for action in &plan.actions {
+        text += &proposed("would do", action);
+    }
+    if plan.actions.is_empty() {
+        text += "  there is nothing to do\n";
+    }
+    text
+}
+
+/// `scaler history`.
+pub fn history(entries: &[Entry]) -> String {
+    let now = clock::now();
+    entries.iter().rev().map(|entry| line(entry, now)).collect()
+}
+
+fn line(entry: &Entry, now: Ms) -> String {
+    let ago = now.saturating_sub(entry.at) as f64 / 1000.0;
+    format!("{ago:>9.1} s ago  {:<12} {:<9} {}  ({})\n", entry.action, entry.what, entry.text, entry.by)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn who_leads_and_what_is_wrong_is_said() {
+        let tree = TreeView {
+            tree_id: "tree-1".to_owned(),
+            leader: Some("scaler-2 7-1".to_owned()),
+            ..TreeView::default()
+        };
+        let said = status(&Status {
+            node_id: "scaler-1".to_owned(),
+            healthy: false,
+            uptime: 3,
+            backend: None,
+            trees: vec![tree],
+            problems: vec!["tree-1: Redis is away".to_owned()],
+        });
+        for line in ["scaler-1: NOT HEALTHY", "problem: tree-1: Redis is away", "tree-1: led by scaler-2"] {
+            assert!(said.contains(line), "{line} is not in {said}");
+        }
+    }
+}
