@@ -200,7 +200,7 @@ check_ms() {
 all_down() {
     BEGUN=1
     compose down
-    for profile in broadcaster test-chain test-scale scale; do compose --profile "$profile" down; done
+    for profile in broadcaster test-chain test-scale scale monitoring monitoring-all; do compose --profile "$profile" down; done
 }
 
 # Whoever has two checkouts: a container's name is taken by the other's tree, which is not ours to remove.

@@ -34,6 +34,9 @@ line() {
         if [[ $output == $expected ]]; then row ok "$short" "$(head -n 1 <<<"${output:0:60}")"; else row FAIL "$short" "$output (expected $expected)"; fi
     fi
 }
+# With EGRESS_SERVER=native an egress serves viewers itself, and has no ports for a Janus to tell of.
+PORTS='"janusAudioPort":6000,"janusVideoPort":6001,'
+[ "${EGRESS_SERVER:-janus}" = janus ] || PORTS=
 slip() { echo "     (slip: $*)"; }
 
 say "Setup Iniziale"
@@ -103,7 +106,7 @@ line '*0x0020:*0000 1e61*' <<<"docker exec egress-1 timeout 10 tcpdump -i eth0 -
 line '*0x0020:*0000 22b8*' <<<"docker exec egress-1 timeout 10 tcpdump -i eth0 -n 'udp port 5004' -vv -x -c 30 2>&1 | grep \"0x0020:\""
 
 say "Crea Mountpoint su egress-1"
-line '*"janusAudioPort":6000,"janusVideoPort":6001,"mountpointId":4001,"sessionId":"test-scale"*' <<'END'
+line "*$PORTS\"mountpointId\":4001,*\"sessionId\":\"test-scale\"*" <<'END'
 curl -X POST http://localhost:7073/mountpoint/create \
   -H "Content-Type: application/json" \
   -d '{
@@ -129,7 +132,7 @@ line '*0x0020:*0000 1e61*' <<<"docker exec egress-2 timeout 10 tcpdump -i eth0 -
 line '*0x0020:*0000 22b8*' <<<"docker exec egress-2 timeout 10 tcpdump -i eth0 -n 'udp port 5004' -vv -x -c 30 2>&1 | grep \"0x0020:\""
 line '*0x0020:*0000 1e61*' <<<"docker exec egress-1 timeout 5 tcpdump -i eth0 -n 'udp port 5002' -vv -x -c 5 2>&1 | grep \"0x0020:\""
 line '*0x0020:*0000 1e61*' <<<"docker exec egress-2 timeout 5 tcpdump -i eth0 -n 'udp port 5002' -vv -x -c 5 2>&1 | grep \"0x0020:\""
-line '*"janusAudioPort":6000,"janusVideoPort":6001,"mountpointId":4001,"sessionId":"test-scale"*' <<'END'
+line "*$PORTS\"mountpointId\":4001,*\"sessionId\":\"test-scale\"*" <<'END'
 curl -X POST http://localhost:7074/mountpoint/create \
   -H "Content-Type: application/json" \
   -d '{
@@ -157,9 +160,9 @@ slip "the last line of tcpdump is another: here with grep instead of tail"
 line '0 packets captured' <<<"docker exec egress-1 timeout 3 tcpdump -i eth0 -n 'udp port 5002' -c 10 2>&1 | grep captured"
 line '10 packets captured' <<<"docker exec egress-2 timeout 5 tcpdump -i eth0 -n 'udp port 5002' -c 10 2>&1 | grep captured"
 line 'plays: *' <<<'open http://localhost:7074/?id=test-scale'
-slip "Test 3 expects true, of a stream that does not work"
-line false <<<"curl http://localhost:7073/mountpoint/test-scale| jq '.active'"
-line '"no audio for *' <<<"curl http://localhost:7073/mountpoint/test-scale| jq '.reason'"
+slip "Test 3 expects true, of a stream that does not work; ten seconds after DEL there is no such mountpoint any more"
+line '@(false|null)' <<<"curl http://localhost:7073/mountpoint/test-scale| jq '.active'"
+line '@("no audio for *|null)' <<<"curl http://localhost:7073/mountpoint/test-scale| jq '.reason'"
 line true <<<"curl http://localhost:7074/mountpoint/test-scale | jq '.active'"
 
 say "Cleanup Completo"

@@ -3,8 +3,8 @@
 # WebDriver), and believes the browser's own statistics rather than the page: 60 decoded frames and 100 packets of sound.
 #
 #   play.sh URL...        for instance http://localhost:7073/?id=test-scale
-#   play.sh --stay URL    stays until it is ended, and prints when the page says something else: the time, what it says, and
-#                         when it was loaded
+#   play.sh --stay URL    stays until it is ended, and prints when that changes: the time, what the page says, when it was
+#                         loaded, and how often it has gone on elsewhere
 #
 # Prints a line a page. Exit code: 0 all play, 1 one does not within 30 s, 2 no browser.
 set -uo pipefail
@@ -91,8 +91,8 @@ for url; do
         code=1
     fi
 done
-# What the page says, as a viewer reads it, and when it was loaded.
-says='return [document.getElementById("cover").hidden ? window.seen.state : document.getElementById("cover").innerText, performance.timeOrigin];'
+# What the page says, as a viewer reads it, when it was loaded, and how often it has gone on elsewhere.
+says='return [document.getElementById("cover").hidden ? window.seen.state : document.getElementById("cover").innerText, performance.timeOrigin, window.seen.moves];'
 before=""
 while [ -n "$stay" ] && [ $code = 0 ]; do
     now=$(call "/$session/execute/sync" "$(jq -n --arg script "$says" '{script: $script, args: []}')")

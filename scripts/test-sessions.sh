@@ -59,7 +59,7 @@ wait_for 20 "300 more packets of the first" true arrived
 stop_capture egress-1 first
 check_capture "what came meanwhile" first
 check "SMEMBERS sessions:active" broadcaster-1 "$(redis SMEMBERS sessions:active)"
-check "ports in use at egress-1" 1 "$(get 7073 /portpool .allocated)"
+[ "${EGRESS_SERVER:-janus}" != janus ] || check "ports in use at egress-1" 1 "$(get 7073 /portpool .allocated)"
 
 say "and comes again"
 check "session created" 201 "$(create '{"sessionId": "broadcaster-2"}')"

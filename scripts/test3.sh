@@ -1,7 +1,7 @@
 #!/bin/bash
 # Test 3 (docs/contract.md, *Compatibility*): an egress joins while media flows, and another leaves. Its commands, with checks:
 #
-#   injection-1 -> relay-1 -> egress-1             then [egress-1, egress-2], then egress-2 alone, then both again
+#   injection-1 -> relay-1 -> egress-1             then [egress-1, egress-2], then egress-2 alone, then none, then both again
 #
 # Every problem that those steps observe at their end is a check that it is gone.
 #
@@ -128,6 +128,7 @@ in_background scripts/play.sh --stay "http://localhost:7073/?id=test-scale" >"$W
 follow() { curl -sN "http://localhost:7073/events?id=test-scale" | while read -r line; do echo "$EPOCHREALTIME $line"; done; }
 in_background follow >"$WORK/events"
 page() { tail -n 1 "$WORK/page" | cut -d ' ' -f 2- | jq -r '.[0]'; }
+moves() { tail -n 1 "$WORK/page" | cut -d ' ' -f 2- | jq -r '.[2]'; }
 wait_for 40 "a viewer of egress-1 sees it" playing page
 # since TIME FILE TEXT: ms from that time to the first line with the text after it.
 since() { awk -v from="$1" -v text="$3" '$1 >= from && index($0, text) { printf "%.0f\n", ($1 - from) * 1000; exit }' "$WORK/$2"; }
@@ -146,7 +147,10 @@ told_viewers() { grep -F '"cutOff":true' "$WORK/events" | grep -c '"type":"stall
 wait_for 5 "viewers of egress-1 are told (documents: they are not)" 1 told_viewers
 # The relay stops at SREM: a second of silence, or less once there is no parent, and they are told within another.
 check_ms "from SREM to viewers being told" 2000 "$(since "$removed" events '"cutOff":true')"
-wait_for 5 "what a viewer reads" "The broadcast is interrupted. It goes on here as soon as it is back." page
+wait_for 10 "its viewer goes on at egress-2 (documents: it sees nothing)" 1 moves
+wait_for 5 "what it reads" playing page
+check_ms "from SREM to the page playing on" 3000 "$(since "$removed" page '"playing"')"
+wait_for 5 "viewers that egress-1 has left" 0 get 7073 /viewers .count
 check "egress-1 is sent no viewer (/readyz)" 503 "$(curl -s -o /dev/null -w '%{http_code}' http://localhost:7073/readyz)"
 in_directory() { redis HGET directory:tree-1 egress-1 | jq -c .cutOff; }
 wait_for 5 "the whole tree knows that egress-1 is cut off" true in_directory
@@ -173,13 +177,22 @@ lost() { curl -s http://localhost:7071/metrics | awk '/^media_tree_relay_stream_
 check "lost on the way to relay-1, by its metrics" 0 "$(lost)"
 check_page 7074
 
-say "and comes back: topology and mountpoints go together"
+say "egress-2 leaves, too: its viewer has nowhere to go"
+redis SREM children:relay-1 egress-2
+redis DEL parent:egress-2
+wait_for 5 "what it reads" "The broadcast is interrupted. It goes on here as soon as it is back." page
+
+say "both come back: topology and mountpoints go together"
 redis SADD children:relay-1 egress-1
 redis SET parent:egress-1 relay-1
 wait_for 10 "the mountpoint of egress-1 is there again, with media" true mountpoint 7073 .active
 back=$(told SADD children:relay-1 egress-1)
 wait_for 20 "its viewer plays on" playing page
 check_ms "from SADD to the page saying so" 10000 "$(since "$back" page '"playing"')"
+redis SADD children:relay-1 egress-2
+redis SET parent:egress-2 relay-1
+wait_for 10 "media arrives at egress-2 again" true mountpoint 7074 .active
+check "what it reads then" playing "$(page)"
 check "loads of the viewer's page" 1 "$(grep '^[0-9]' "$WORK/page" | cut -d ' ' -f 2- | jq -s '[.[][1]] | unique | length')"
 check "egress-1 is sent viewers again (/readyz)" 200 "$(curl -s -o /dev/null -w '%{http_code}' http://localhost:7073/readyz)"
 check "ports of its mountpoint" "{\"sessionId\":\"test-scale\",\"mountpointId\":4001,$PORTS}" "$(create_mountpoint 7073)"

@@ -32,6 +32,8 @@ pub const VIEWERS: &str = "viewers";
 pub const BROWSER: &str = "browser";
 /// Where a proxy runs; the nodes believe it.
 pub const PROXY: &str = "proxy";
+/// A machine on which somebody else starts nodes, each with ports of its own.
+pub const MACHINE: &str = "machine";
 /// HTTP port of the injection.
 pub const INJECTION_API: u16 = 7070;
 /// RTMP port of the injection, if it takes RTMP.
@@ -332,6 +334,16 @@ impl<'lab> Studio<'lab> {
         Ok(host)
     }
 
+    /// A machine at the switch, with nothing on it.
+    pub fn add_machine(&self) -> Result<()> {
+        plug(self.lab, MACHINE, MediaOver::V4)
+    }
+
+    /// What nodes want to know before they change something.
+    pub fn api_token(&self) -> &'static str {
+        API_TOKEN
+    }
+
     /// The namespace that proxies are in, without one: whoever asks from there is believed to ask for others.
     pub fn proxy_namespace(&self) -> Result<()> {
         plug(self.lab, PROXY, MediaOver::V4)
@@ -491,6 +503,7 @@ pub fn address(ns: &str) -> Result<Ipv4Addr> {
         VIEWERS => 201,
         BROWSER => 202,
         PROXY => 203,
+        MACHINE => 150,
         _ => {
             let number = ns.strip_prefix("egress-").and_then(|number| number.parse::<u8>().ok());
             30 + number.filter(|number| *number <= 100).with_context(|| format!("no address for {ns}"))?

@@ -40,7 +40,7 @@ pub struct Report {
     /// Longest time without a packet of video of any viewer.
     pub longest_gap_ms: f64,
     pub joins_a_second: f64,
-    /// From the request to the first packet of video: p50, p99.
+    /// From when all came to the first packet of video: p50, p99.
     pub first_packet_ms: [f64; 2],
     /// CPU time of the viewers themselves.
     pub cpu_seconds: f64,
@@ -62,7 +62,7 @@ impl Report {
             dropped_here: value["droppedHere"].as_u64()?,
             longest_gap_ms: number(&value["longestGapMs"]["most"]),
             joins_a_second: number(&value["joinsPerSecond"]),
-            first_packet_ms: ["p50", "p99"].map(|share| number(&value["firstPacketMs"][share])),
+            first_packet_ms: ["p50", "p99"].map(|share| number(&value["firstPacketSinceDueMs"][share])),
             cpu_seconds: number(&value["cpuSeconds"]),
             errors: errors.map_or_else(String::new, |errors| serde_json::json!(errors).to_string()),
         })
@@ -70,7 +70,7 @@ impl Report {
 }
 
 impl Crowd {
-    /// `count` viewers ask as fast as they are answered.
+    /// `count` viewers come at once, and ask as fast as they are answered.
     pub fn start(lab: &Lab, ns: &str, endpoint: &str, count: usize) -> Result<Self> {
         let mut command = Command::new(program("media-client")?);
         command.args(["crowd", "--endpoint", endpoint, "--count", &count.to_string()]);
@@ -125,7 +125,7 @@ mod tests {
     #[test]
     fn a_report_is_read() {
         let line = r#"{"seconds":2.5,"watched":3,"watching":2,"packets":1000,"lost":1,"droppedHere":1,"longestGapMs":{"most":40.5},
-            "joinsPerSecond":100.0,"firstPacketMs":{"p50":5.0,"p99":9.0,"most":9.0},"cpuSeconds":0.5,"errors":{"gone":1}}"#;
+            "joinsPerSecond":100.0,"firstPacketSinceDueMs":{"p50":5.0,"p99":9.0,"most":9.0},"cpuSeconds":0.5,"errors":{"gone":1}}"#;
         let report = Report::read(line).unwrap();
         assert_eq!((report.watched, report.watching, report.packets, report.lost), (3, 2, 1000, 1));
         assert_eq!((report.longest_gap_ms, report.first_packet_ms), (40.5, [5.0, 9.0]));

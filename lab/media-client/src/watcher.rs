@@ -45,6 +45,8 @@ pub struct Seen {
     pub audio: Tally,
     /// When its offer went.
     pub offered: Option<Instant>,
+    /// When its answer came.
+    pub answered: Option<Instant>,
     /// The first packet of video that could be opened.
     pub first_packet: Option<Instant>,
     /// The end of the first keyframe.
@@ -63,6 +65,7 @@ impl Seen {
             audio: self.audio.then(next.audio),
             dropped_here: self.dropped_here + next.dropped_here,
             offered: self.offered.or(next.offered),
+            answered: self.answered.or(next.answered),
             first_packet: self.first_packet.or(next.first_packet),
             picture: self.picture.or(next.picture),
             // Why the one before ended is no matter.
@@ -138,6 +141,7 @@ impl Watcher {
             Answer::Created(answer, resource) => (answer, resource),
             Answer::Refused(status, why) => return Ok(Joined::Refused(status, why)),
         };
+        locked(&seen).answered = Some(Instant::now());
         session.accept(offer, &answer)?;
         let dice = number.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1;
         let core = Core { session, manner, video, seen, audience, keyframe: None, light: false, dice };

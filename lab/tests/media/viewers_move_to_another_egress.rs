@@ -91,20 +91,25 @@ fn all_move(server: &str, count: usize, name: &str) {
         does();
         let report = crowd.until(what, &studio, |report| report["moves"]["count"] == moved + of);
         let took = began.elapsed();
-        let each = report["moves"]["each"].as_array().unwrap();
-        let mut dark: Vec<(f64, f64)> =
-            each.iter().map(|one| (one["at"].as_f64().unwrap(), one["darkMs"].as_f64().unwrap())).collect();
-        dark.sort_by(|one, other| one.0.total_cmp(&other.0));
-        let dark: Vec<f64> = dark[moved..].iter().map(|(_, dark)| *dark).collect();
-        moved += of;
-        let ms = |share| percentile(&dark, share).unwrap_or_default();
-        format!(
-            "| {what} | {of} | {:.1} | {:.0} | {:.0} | {:.0} |",
+        let mut each = report["moves"]["each"].as_array().unwrap().clone();
+        each.sort_by(|one, other| one["at"].as_f64().unwrap().total_cmp(&other["at"].as_f64().unwrap()));
+        let times = |what: &str| -> Vec<f64> {
+            each[moved..].iter().map(|one| one[what].as_f64().unwrap()).collect()
+        };
+        let ms = |what: &str, share| percentile(&times(what), share).unwrap_or_default();
+        let step = |what: &str| format!("{:.0}, {:.0}", ms(what, 0.5), ms(what, 0.99));
+        let line = format!(
+            "| {what} | {of} | {:.1} | {:.0} | {:.0} | {:.0} | {} | {} | {} |",
             took.as_secs_f64(),
-            ms(0.5),
-            ms(0.99),
-            ms(1.0)
-        )
+            ms("darkMs", 0.5),
+            ms("darkMs", 0.99),
+            ms("darkMs", 1.0),
+            step("askedMs"),
+            step("answeredMs"),
+            step("firstPacketMs"),
+        );
+        moved += of;
+        line
     };
 
     settled("all watch");
@@ -130,7 +135,7 @@ fn all_move(server: &str, count: usize, name: &str) {
     publisher.stop().unwrap();
     let report = crowd.report();
     println!(
-        "\n{count} viewers, {server}\n| an egress is | moved | all within, s | dark p50, ms | p99 | most |\n|---|---|---|---|---|---|"
+        "\n{count} viewers, {server}\n| an egress is | moved | all within, s | dark p50, ms | p99 | most | another asked after (p50, p99) | answered | first packet |\n|---|---|---|---|---|---|---|---|---|"
     );
     [cut, drained, killed].iter().for_each(|row| println!("{row}"));
     println!(

@@ -11,7 +11,7 @@ use anyhow::Result;
 use serde_json::Value;
 
 use super::Crowd;
-use super::member::Move;
+use super::member::{Move, Steps};
 use crate::socket;
 use crate::watcher::{Joined, Shared, Watcher, locked};
 use crate::wish::{Endpoint, Resource};
@@ -22,15 +22,15 @@ const LOOK: Duration = Duration::from_millis(200);
 const PLAYS_WITHIN: Duration = Duration::from_secs(5);
 /// So long nothing comes, not even sound, before a server is asked whether it is still there; and before one that does not take
 /// connections any more is taken for gone.
-const SILENCE: [Duration; 2] = [Duration::from_millis(300), Duration::from_millis(200)];
+const SILENCE: [Duration; 2] = [Duration::from_millis(300), Duration::from_millis(100)];
 /// How long a server may take for an answer that costs it nothing.
 const ANSWERS_WITHIN: Duration = Duration::from_secs(1);
 /// A server that has answered is not asked again for so long, and each time twice as long, up to the second.
 const TRUST: [Duration; 2] = [Duration::from_secs(1), Duration::from_secs(8)];
 /// Two pictures are no further apart.
 const A_PICTURE: Duration = Duration::from_millis(150);
-/// How often it is looked whether the new one plays.
-const GLANCE: Duration = Duration::from_millis(2);
+/// How often it is looked whether the new one plays. Many look at once: what that costs is taken from the servers beside them.
+const GLANCE: Duration = Duration::from_millis(10);
 
 /// What its server says to a viewer.
 #[derive(Debug, PartialEq)]
@@ -98,12 +98,15 @@ impl Crowd<'_> {
         let mut elsewhere = (Vec::new(), Duration::ZERO);
         let mut ear: Option<Ear> = None;
         let mut trust = Trust::default();
+        // When it lost the connection that it had.
+        let mut broken = Instant::now();
         while !self.over.load(SeqCst) {
             let Some((resource, seen)) = self.seat_of(number) else { return };
             let Some(open) = &mut ear else {
                 ear = Ear::at(&resource).ok();
                 if ear.is_none() && falls_silent(&seen) {
-                    self.flee(number, &elsewhere);
+                    self.flee(number, &elsewhere, broken);
+                    broken = Instant::now();
                 }
                 continue;
             };
@@ -116,24 +119,25 @@ impl Crowd<'_> {
                     (ear, elsewhere) = (None, (Vec::new(), Duration::ZERO));
                 }
                 Some(News::Reconnect(_)) => {}
-                Some(News::Broken) => ear = None,
+                Some(News::Broken) => (ear, broken) = (None, Instant::now()),
                 None if !is_silent(&seen, SILENCE[0]) => trust = Trust::default(),
                 None if trust.holds() => {}
                 None if resource.is_kept(ANSWERS_WITHIN) => trust.grow(),
                 None => {
                     ear = None;
                     if is_silent(&seen, SILENCE[0]) {
-                        self.flee(number, &elsewhere);
+                        self.flee(number, &elsewhere, Instant::now());
                     }
                 }
             }
         }
     }
 
-    /// The server is gone, and everybody who was there looks for another.
-    fn flee(&self, number: usize, (urls, spread): &(Vec<String>, Duration)) {
+    /// The server is gone, and everybody who was there looks for another; they spread from `since` on.
+    fn flee(&self, number: usize, (urls, spread): &(Vec<String>, Duration), since: Instant) {
         // Golden ratio: evenly over the time, whoever they are.
-        thread::sleep(spread.mul_f64((number as f64 * 0.618_034).fract()));
+        let turn = spread.mul_f64((number as f64 * 0.618_034).fract());
+        thread::sleep(turn.saturating_sub(since.elapsed()));
         let Some((_, seen)) = self.seat_of(number) else { return };
         if !is_silent(&seen, SILENCE[1]) {
             return;
@@ -148,7 +152,7 @@ impl Crowd<'_> {
     fn go(&self, number: usize, url: &str, why: &'static str) -> bool {
         match self.arrives(number, url) {
             Ok((id, resource, seen)) => {
-                let plays = socket::now();
+                let (steps, plays) = Steps::of(&locked(&seen));
                 let Some((_, before)) = self.seat_of(number) else { return true };
                 let last = || locked(&before).video.last().unwrap_or_default();
                 // Whether it goes on is seen when the next picture comes.
@@ -156,8 +160,8 @@ impl Crowd<'_> {
                 while last() < plays && Instant::now() < until {
                     thread::sleep(GLANCE);
                 }
-                let dark = Duration::from_nanos(if last() < plays { plays - last() } else { 0 });
-                let moved = Move { at: self.began.elapsed(), dark, why };
+                let dark = Duration::from_nanos(plays.saturating_sub(last()));
+                let moved = Move { at: self.began.elapsed(), dark, why, steps };
                 let mut members = locked(&self.members);
                 let left = members.all[number].moves_to(id, resource, seen, moved);
                 drop(members);

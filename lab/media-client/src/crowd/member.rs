@@ -17,6 +17,8 @@ pub struct Members {
 pub struct Member {
     /// Comes and goes, rather than stay until the end.
     pub visitor: bool,
+    /// When it was to come, and when it did: somebody of this process made no other request any more.
+    pub due: Instant,
     pub asked: Instant,
     /// Status of the answer, and when it came.
     pub answer: Option<(u16, Instant)>,
@@ -45,14 +47,41 @@ pub struct Move {
     /// How long it saw nothing.
     pub dark: Duration,
     pub why: &'static str,
+    pub steps: Steps,
+}
+
+/// How long before it saw the new one's picture each step of a move was.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Steps {
+    /// It asked for it.
+    pub asked: Duration,
+    /// It was answered.
+    pub answered: Duration,
+    /// The first packet came that could be opened.
+    pub first_packet: Duration,
+}
+
+impl Steps {
+    /// Of what has been seen at the new one, and when the picture was there: by the clock that packets have. Without a picture: now.
+    pub fn of(seen: &Seen) -> (Steps, u64) {
+        let picture = seen.picture.unwrap_or_else(Instant::now);
+        let before = |step: Option<Instant>| step.map(|at| picture - at).unwrap_or_default();
+        let steps = Steps {
+            asked: before(seen.offered),
+            answered: before(seen.answered),
+            first_packet: before(seen.first_packet),
+        };
+        (steps, socket::now().saturating_sub(picture.elapsed().as_nanos() as u64))
+    }
 }
 
 impl Members {
     /// Somebody asks; gives the number by which he is known, and what he shares.
-    pub fn add(&mut self, visitor: bool) -> (usize, Shared) {
+    pub fn add(&mut self, visitor: bool, due: Instant) -> (usize, Shared) {
         let seen = Shared::default();
         self.all.push(Member {
             visitor,
+            due,
             asked: Instant::now(),
             answer: None,
             seen: seen.clone(),

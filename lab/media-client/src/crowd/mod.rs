@@ -23,14 +23,12 @@ use crate::watchers::Watchers;
 use crate::wish::Endpoint;
 use member::Members;
 
-/// Most requests at once.
-const REQUESTS: usize = 256;
 /// Of a thread that makes them.
 const STACK: usize = 512 * 1024;
 /// How long viewers' threads let packets come together.
 const NAP: Duration = Duration::from_millis(1);
-/// Descriptors beside the viewers' sockets: connections, and what a process has anyway.
-const SPARE: u64 = REQUESTS as u64 + 64;
+/// Descriptors beside the viewers' sockets and connections: what a process has anyway.
+const SPARE: u64 = 64;
 
 /// How a viewer goes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -53,9 +51,12 @@ pub struct Options {
     /// Viewers who come and stay
     #[arg(long, default_value_t = 1000)]
     count: usize,
-    /// Seconds in which they come, one after the other; 0: as fast as they are answered
+    /// Seconds in which they come, one after the other; 0: all at once
     #[arg(long, default_value_t = 10.0)]
     within: f64,
+    /// Most requests at once: who is to come while so many wait for their answers asks later
+    #[arg(long, default_value_t = 256, value_parser = clap::builder::RangedU64ValueParser::<usize>::new().range(1..=10_000))]
+    requests: usize,
     /// Seconds that all go on watching after the last was to come; SIGTERM ends it sooner
     #[arg(long, default_value_t = 5.0)]
     stay: f64,
@@ -105,7 +106,7 @@ pub fn run(options: &Options) -> Result<()> {
     // The sockets of visitors are closed when they go, and a second later at most.
     let at_once = options.count as u64 + visitors.min((options.churn * (options.visit + 1.0)) as u64);
     // A second connection while it moves, and one for events.
-    allow_descriptors(at_once * if options.follow { 3 } else { 1 } + SPARE)?;
+    allow_descriptors(at_once * if options.follow { 3 } else { 1 } + options.requests as u64 + SPARE)?;
     let crowd = Crowd {
         options,
         endpoints: options.endpoint.iter().map(|url| Endpoint::new(url, token())).collect::<Result<_>>()?,
@@ -119,7 +120,7 @@ pub fn run(options: &Options) -> Result<()> {
     let (steps, taken) = channel();
     let taken = Mutex::new(taken);
     thread::scope(|scope| {
-        for _ in 0..REQUESTS.min(options.count + visitors as usize) {
+        for _ in 0..options.requests.min(options.count + visitors as usize) {
             let (crowd, taken) = (&crowd, &taken);
             let builder = thread::Builder::new().stack_size(STACK);
             builder.spawn_scoped(scope, move || crowd.work(scope, taken)).context("a thread")?;
@@ -143,7 +144,10 @@ fn allow_descriptors(wanted: u64) -> Result<()> {
     setrlimit(Resource::RLIMIT_NOFILE, soft.max(wanted), hard).context("RLIMIT_NOFILE")
 }
 
-type Plan = BinaryHeap<Reverse<(Duration, Step)>>;
+/// A step, and when it is due, since the beginning.
+type Planned = (Duration, Step);
+
+type Plan = BinaryHeap<Reverse<Planned>>;
 
 /// Who comes when.
 fn plan(options: &Options) -> Plan {
@@ -175,15 +179,15 @@ fn client(number: usize) -> String {
 
 impl Crowd<'_> {
     /// Has everybody come and go at their time, and reports in between.
-    fn direct(&self, steps: &Sender<Step>) -> Result<()> {
+    fn direct(&self, steps: &Sender<Planned>) -> Result<()> {
         let every = Duration::from_millis(self.options.every);
         let end = Duration::from_secs_f64(self.options.within + self.options.stay);
         let mut report = every;
-        let tell = |step| steps.send(step).ok().context("nobody takes part any more");
+        let tell = |planned| steps.send(planned).ok().context("nobody takes part any more");
         while self.began.elapsed() < end && !crate::stopped() {
             let now = self.began.elapsed();
-            while let Some(step) = self.due(now) {
-                tell(step)?;
+            while let Some(planned) = self.due(now) {
+                tell(planned)?;
             }
             if !every.is_zero() && now >= report {
                 report += every;
@@ -193,24 +197,28 @@ impl Crowd<'_> {
         }
         self.over.store(true, SeqCst);
         let all = locked(&self.members).close();
-        (0..all).map(Step::Leave).try_for_each(tell)
+        (0..all).map(|number| (end, Step::Leave(number))).try_for_each(tell)
     }
 
-    fn due(&self, now: Duration) -> Option<Step> {
+    fn due(&self, now: Duration) -> Option<Planned> {
         let mut plan = locked(&self.plan);
         plan.peek()
             .is_some_and(|Reverse((at, _))| *at <= now)
             .then(|| plan.pop())?
-            .map(|Reverse((_, step))| step)
+            .map(|Reverse(planned)| planned)
     }
 
     /// Makes requests, one after the other, until there are no more steps.
-    fn work<'scope>(&'scope self, scope: &'scope thread::Scope<'scope, '_>, steps: &Mutex<Receiver<Step>>) {
+    fn work<'scope>(
+        &'scope self,
+        scope: &'scope thread::Scope<'scope, '_>,
+        steps: &Mutex<Receiver<Planned>>,
+    ) {
         loop {
             let step = locked(steps).recv();
             match step {
-                Ok(Step::Join { visitor }) => {
-                    let number = self.join(visitor);
+                Ok((at, Step::Join { visitor })) => {
+                    let number = self.join(visitor, self.began + at);
                     if self.options.follow && !visitor {
                         let follower = thread::Builder::new().stack_size(STACK);
                         if let Err(error) = follower.spawn_scoped(scope, move || self.follow(number)) {
@@ -218,7 +226,7 @@ impl Crowd<'_> {
                         }
                     }
                 }
-                Ok(Step::Leave(number)) => self.leave(number),
+                Ok((_, Step::Leave(number))) => self.leave(number),
                 Err(_) => return,
             }
         }
@@ -231,8 +239,8 @@ impl Crowd<'_> {
     }
 
     /// Gives the viewer's number.
-    fn join(&self, visitor: bool) -> usize {
-        let (number, seen) = locked(&self.members).add(visitor);
+    fn join(&self, visitor: bool, due: Instant) -> usize {
+        let (number, seen) = locked(&self.members).add(visitor, due);
         let endpoint = &self.endpoints[number % self.endpoints.len()];
         let (client, manner) = (client(number), self.manner(number));
         let joined = Watcher::join(endpoint, Some(&client), manner, number as u64, seen, None);
@@ -290,6 +298,7 @@ mod tests {
             endpoint: vec!["http://node/".into()],
             count: 10,
             within: 5.0,
+            requests: 1,
             stay: 2.0,
             churn: 3.0,
             visit: 1.0,
