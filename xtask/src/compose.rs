@@ -28,6 +28,8 @@ pub enum Action {
     TestChain,
     /// Two sessions at once
     TestSessions,
+    /// Prometheus, Alertmanager and exporters look at the tree; an alert is told
+    TestMonitoring,
     /// Pause, stop, kill and disconnect every container, one after the other
     Chaos,
     /// The relay on XDP in containers
@@ -45,6 +47,7 @@ impl Action {
             Action::Documents => Some("scripts/documents.sh"),
             Action::TestChain => Some("scripts/test-chain.sh"),
             Action::TestSessions => Some("scripts/test-sessions.sh"),
+            Action::TestMonitoring => Some("scripts/test-monitoring.sh"),
             Action::Chaos => Some("scripts/containers-chaos.sh"),
             Action::Xdp => Some("scripts/containers-xdp.sh"),
         }
@@ -60,18 +63,39 @@ pub fn run(action: Action) -> Result<()> {
             engine::keep()?;
             tree::up()
         }
-        Some(script) => scripts(&[script]),
+        Some(script) => scripts(&[(script, None)]),
     }
 }
 
-/// `cargo xtask test compose`: the tests of docs/contract.md, *Compatibility*, one after the other; all run even if one fails.
+/// `cargo xtask test compose`: the tests of docs/contract.md, *Compatibility*, one after the other, those that have viewers with
+/// both servers that an egress has; all run even if one fails.
 pub fn test() -> Result<()> {
-    let tests = [Action::Test3, Action::Documents, Action::TestChain, Action::TestSessions, Action::Xdp];
-    scripts(&tests.iter().filter_map(|action| action.script()).collect::<Vec<_>>())
+    let both = [Action::Test3, Action::Documents, Action::TestSessions];
+    let with = |server: &'static str, tests: &[Action]| {
+        tests.iter().filter_map(|test| test.script()).map(|script| (script, Some(server))).collect::<Vec<_>>()
+    };
+    scripts(
+        &[
+            with("janus", &both),
+            with("janus", &[Action::TestChain, Action::TestMonitoring, Action::Xdp]),
+            with("native", &both),
+        ]
+        .concat(),
+    )
 }
 
+/// Something that takes an engine with our images. The engine is left as it was found.
+pub fn with_images(work: impl FnOnce() -> Result<()>) -> Result<()> {
+    interrupt::outlive()?;
+    let outcome = prepare().and_then(|()| work());
+    outcome.and(engine::stop_unless_kept())
+}
+
+/// A script, and what serves viewers if it is not what is set.
+type Test = (&'static str, Option<&'static str>);
+
 /// When all passed, or when it is interrupted, the engine is left as it was found: running, stopped, or running for `up`.
-fn scripts(scripts: &[&str]) -> Result<()> {
+fn scripts(scripts: &[Test]) -> Result<()> {
     interrupt::outlive()?;
     let outcome = prepare().and_then(|()| in_turn(scripts));
     if interrupt::seen() {
@@ -82,13 +106,18 @@ fn scripts(scripts: &[&str]) -> Result<()> {
     engine::stop_unless_kept()
 }
 
-fn in_turn(scripts: &[&str]) -> Result<()> {
+fn in_turn(scripts: &[Test]) -> Result<()> {
     let mut failed = Vec::new();
     let mut closing = Vec::new();
-    for script in scripts {
+    for (script, server) in scripts {
         let began = Instant::now();
         let mut command = Command::new("bash");
-        let outcome = sh::run(script, command.current_dir(sh::workspace_root()).arg(script));
+        command
+            .current_dir(sh::workspace_root())
+            .arg(script)
+            .envs(server.map(|server| ("EGRESS_SERVER", server)));
+        let script = server.map_or_else(|| (*script).to_owned(), |server| format!("{script} ({server})"));
+        let outcome = sh::run(&script, &mut command);
         if interrupt::seen() {
             return outcome;
         }
@@ -96,7 +125,7 @@ fn in_turn(scripts: &[&str]) -> Result<()> {
         closing.push(format!("{script} {verdict} in {:.0} s", began.elapsed().as_secs_f64()));
         if let Err(error) = outcome {
             eprintln!("[xtask] {error:#}");
-            failed.push(*script);
+            failed.push(script);
         }
     }
     for line in closing {
@@ -121,7 +150,7 @@ fn abandon() -> Result<()> {
 fn prepare() -> Result<()> {
     let started = Instant::now();
     packages::install(&[Need::DEMO, &[Need::Encoders, Need::Containers]].concat())?;
-    run::build_programs(true)?;
+    run::build_these(&images::BINARIES)?;
     interrupt::check()?;
     engine::ensure()?;
     interrupt::check()?;

@@ -1,4 +1,6 @@
-//! The documents name files; a file that was moved is a document that is wrong. A test only.
+//! The documents name files and commands; what was moved or renamed makes a document wrong. Tests only.
+
+mod commands;
 
 use std::collections::BTreeSet;
 use std::path::Path;
@@ -41,22 +43,29 @@ fn exists(path: &Path) -> bool {
     path.exists() || path.with_extension("rs").is_file()
 }
 
-#[test]
-fn every_file_that_a_document_names_is_there() {
+fn names(folder: &Path) -> BTreeSet<String> {
+    let entries = std::fs::read_dir(folder).unwrap().flatten();
+    entries.map(|entry| entry.file_name().into_string().unwrap()).collect()
+}
+
+/// All of them: their paths from the root, and what they say.
+fn documents() -> Vec<(String, String)> {
     let root = sh::workspace_root();
-    let names = |folder: &Path| -> BTreeSet<String> {
-        let entries = std::fs::read_dir(folder).unwrap().flatten();
-        entries.map(|entry| entry.file_name().into_string().unwrap()).collect()
-    };
-    let top = names(&root);
     let mut documents: Vec<String> =
         ["README.md", "ARCHITECTURE.md", "CONTRIBUTING.md", "CHANGELOG.md"].map(str::to_owned).into();
     documents.extend(names(&root.join("docs")).into_iter().map(|name| format!("docs/{name}")));
-    documents.extend(top.iter().map(|name| format!("{name}/README.md")));
+    documents.extend(names(&root).iter().map(|name| format!("{name}/README.md")));
+    let text = |document: String| Some((std::fs::read_to_string(root.join(&document)).ok()?, document));
+    documents.into_iter().filter_map(text).map(|(text, document)| (document, text)).collect()
+}
+
+#[test]
+fn every_file_that_a_document_names_is_there() {
+    let root = sh::workspace_root();
+    let top = names(&root);
     let mut gone = Vec::new();
     let mut seen = 0;
-    for document in documents {
-        let Ok(text) = std::fs::read_to_string(root.join(&document)) else { continue };
+    for (document, text) in documents() {
         let beside = Path::new(&document).parent().unwrap();
         // From the root or, in a crate's own README, from its folder. What is made by building is not there before.
         let from_root = paths(&text, &top).into_iter().filter(|path| !path.starts_with("target/"));

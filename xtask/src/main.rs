@@ -15,9 +15,11 @@ mod mounts;
 mod npm;
 mod package;
 mod packages;
+mod pip;
 mod progress;
 mod run;
 mod sh;
+mod simulate;
 mod soak;
 mod strip;
 mod subjects;
@@ -74,6 +76,8 @@ enum Command {
         #[arg(long, default_value_t = 60)]
         outage: u64,
     },
+    /// Hours of a modelled tree in seconds: what the scaling controller does when viewers come and nodes fail; see docs/scaling.md
+    Simulate(simulate::Simulate),
     /// Hostile packets through the kernel data planes, judged byte by byte, and every mix of children
     Judge {
         /// Packets in each mode; a million takes a quarter of a minute
@@ -115,6 +119,7 @@ enum Command {
 }
 
 fn main() -> ExitCode {
+    sh::as_in_a_shell();
     let cli: Cli = match arguments::read(std::env::args_os()) {
         Ok(cli) => cli,
         Err(code) => return code,
@@ -137,6 +142,7 @@ fn dispatch(command: Command) -> Result<()> {
         Command::Test { parts, only } => test::run(&parts, &only),
         Command::Bench(bench) => run::bench(&bench),
         Command::Soak { changes, outage } => soak::run(changes, outage),
+        Command::Simulate(what) => simulate::run(&what),
         Command::Judge { packets, seed } => judge::run(packets, seed),
         Command::Compose { action } => compose::run(action),
         Command::Fuzz { targets, seconds } => fuzz::run(&targets, seconds),
@@ -170,6 +176,8 @@ mod tests {
             "bench viewers --viewers 0",
             "soak --changes many",
             "judge --seed x",
+            "simulate bogus",
+            "simulate --seeds 0",
             "compose bogus",
             "bogus",
         ] {
@@ -184,6 +192,7 @@ mod tests {
             "test lint unit vm-quick",
             "bench fanout spread media --mode xdp --cells 214x8,1514x256 --only xdp,rtpengine",
             "bench viewers --quick --only janus,webrtc-rs --viewers 100,2000",
+            "simulate 50000 flash --seed 7 --seeds 3 --hours 10000",
             "setup",
         ] {
             assert!(read(good).is_ok(), "{good}");

@@ -1,5 +1,6 @@
 //! What tests need of npm, in the versions of a `package-lock.json`: WHIP and WHEP clients that nobody here wrote, made one script
-//! for the pages of tests; and Grafana's types, which dashboards are checked against.
+//! for the pages of tests; Grafana's types, which dashboards are checked against;
+//! and schemas of the operators that the chart can make objects for.
 
 use std::path::Path;
 use std::process::Command;
@@ -18,6 +19,11 @@ pub fn players() -> Result<()> {
 /// Fetches Grafana's types, unless they are there.
 pub fn grafana() -> Result<()> {
     make("lab/grafana", "node_modules/.package-lock.json", &["package-lock.json"], &[&["ci"]])
+}
+
+/// Fetches the schemas of operators' objects, unless they are there.
+pub fn kubernetes() -> Result<()> {
+    make("lab/kubernetes", "node_modules/.package-lock.json", &["package-lock.json"], &[&["ci"]])
 }
 
 fn make(folder: &str, made: &str, sources: &[&str], commands: &[&[&str]]) -> Result<()> {

@@ -5,7 +5,7 @@ use std::process::Command;
 
 use anyhow::{Context, Result, bail};
 
-use crate::{npm, progress, sh};
+use crate::{npm, pip, progress, sh};
 
 /// bpf-linker's version is pinned: it links against rustc's LLVM, and a silent upgrade could change the object.
 const BPF_LINKER_VERSION: &str = "0.13.0";
@@ -34,6 +34,8 @@ pub enum Need {
     Metrics,
     /// Grafana's types, which dashboards are checked against.
     Dashboards,
+    /// Helm, and the schemas that its chart's objects are checked against.
+    Kubernetes,
     /// What says how busy a machine is.
     Exporter,
     /// Headless browsers, and clients of others for their pages.
@@ -64,6 +66,7 @@ impl Need {
         Need::Nat,
         Need::Metrics,
         Need::Dashboards,
+        Need::Kubernetes,
         Need::Browser,
         Need::Proxies,
         Need::Contestants,
@@ -79,6 +82,7 @@ impl Need {
             Need::Encoders => ENCODERS,
             Need::Nat => NAT,
             Need::Dashboards => NPM,
+            Need::Kubernetes => KUBERNETES,
             Need::Metrics => METRICS,
             Need::Exporter => &[("prometheus-node-exporter", "/usr/bin/prometheus-node-exporter")],
             Need::Browser => BROWSER,
@@ -140,6 +144,13 @@ const ENCODERS: &[Package] = &[
 
 /// What stands between players and servers.
 const NAT: &[Package] = &[("coturn", "/usr/bin/turnserver"), ("nftables", "/usr/sbin/nft")];
+
+const KUBERNETES: &[Package] = &[
+    ("python3", "/usr/bin/python3"),
+    ("python3-venv", "/usr/share/doc/python3-venv/copyright"),
+    ("nodejs", "/usr/bin/node"),
+    ("npm", "/usr/bin/npm"),
+];
 
 const NPM: &[Package] = &[("nodejs", "/usr/bin/node"), ("npm", "/usr/bin/npm")];
 /// On a systemd machine they start services; ours run in network namespaces and never meet them.
@@ -203,6 +214,10 @@ pub fn install(needs: &[Need]) -> Result<()> {
     }
     if needs.contains(&Need::Dashboards) {
         npm::grafana()?;
+    }
+    if needs.contains(&Need::Kubernetes) {
+        npm::kubernetes()?;
+        pip::kubernetes()?;
     }
     Ok(())
 }

@@ -200,6 +200,16 @@ pub fn build_programs(media: bool) -> Result<()> {
     build(media, &["build", "--bins"])
 }
 
+/// Programs that are called as their packages are, and nothing else.
+pub fn build_these(programs: &[&str]) -> Result<()> {
+    let mut cargo = Command::new("cargo");
+    cargo.current_dir(sh::workspace_root()).args(["build", "--bins", "--release", "--locked"]);
+    for name in programs {
+        cargo.args(["--package", name]);
+    }
+    progress::cargo("the nodes", &mut cargo)
+}
+
 /// A server of another making, which is in no workspace of ours.
 fn build_peer() -> Result<()> {
     let mut cargo = Command::new("cargo");

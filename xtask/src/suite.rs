@@ -19,12 +19,13 @@ use crate::{build_ebpf, progress, sh};
 pub const PROFILE: &str = "tests";
 /// Test programs that need root. All others are unit tests, and run by plain `cargo test` too, but for those of packages
 /// that need GStreamer to be built.
-const NEED_ROOT: [&str; 9] = [
+const NEED_ROOT: [&str; 10] = [
     "kernel",
     "net",
     "media",
     "browser",
     "monitoring",
+    "scaler",
     "a_benchmark_runs",
     "broadcast",
     "chain",

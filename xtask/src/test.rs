@@ -1,6 +1,6 @@
 //! `cargo xtask test`: lint, unit and property tests without root, then the eBPF programs in the kernel and real
 //! forwarding in network namespaces, then a real broadcast. Every part runs even if an earlier one failed; the last
-//! lines say which did. What fails while something else has the machine is tried again ([`trials`]).
+//! lines say which did. What fails while something else has the machine is tried again ([`trials`]), and is in a table at the end.
 
 use std::ffi::OsStr;
 use std::process::Command;
@@ -46,6 +46,9 @@ pub enum Part {
     /// A whole tree watched by Prometheus, Alertmanager and node_exporter: the right alerts reach people, and every query works; root.
     /// Not one of "all": it takes minutes.
     Monitoring,
+    /// The scaler with real nodes, as processes and as containers: an audience comes and goes, and so do egresses; root. Not one of "all": it
+    /// takes minutes, makes images and may start an engine.
+    Scaler,
     /// The tests of docs/contract.md, Compatibility, in containers; root. Not one of "all": it makes images and may start an engine.
     Compose,
 }
@@ -63,6 +66,7 @@ impl Part {
                 | Part::Matrix
                 | Part::Failures
                 | Part::Monitoring
+                | Part::Scaler
         )
     }
 
@@ -91,6 +95,7 @@ impl Part {
                 Need::Encoders,
                 Need::Metrics,
                 Need::Dashboards,
+                Need::Kubernetes,
             ],
             Part::Kernel => &[Need::Object, Need::Namespaces],
             Part::Net => &[Need::Object, Need::Namespaces, Need::Metrics],
@@ -115,7 +120,7 @@ impl Part {
                 Need::Browser,
                 Need::Proxies,
             ],
-            Part::Monitoring => &[
+            Part::Monitoring | Part::Scaler => &[
                 Need::Object,
                 Need::Nodes,
                 Need::Namespaces,
@@ -168,6 +173,7 @@ pub fn run(parts: &[Part], only: &[String]) -> Result<()> {
             Part::VmQuick => run::vm(true),
             Part::Vm => run::vm(false),
             Part::Monitoring => first(suite, "monitoring tests", &["monitoring"], only),
+            Part::Scaler => scaler(suite),
             Part::Compose => compose::test(),
             Part::Field => field::run(suite, field::FIELD),
             Part::Matrix => field::run(suite, field::MATRIX),
@@ -182,9 +188,11 @@ pub fn run(parts: &[Part], only: &[String]) -> Result<()> {
         }
     }
     let minutes = started.elapsed().as_secs_f64() / 60.0;
+    let repeated = trials::repeated::told();
     if !failed.is_empty() {
         bail!("these parts failed: {failed:?} (after {minutes:.1} minutes)");
     }
+    repeated?;
     sh::say(format!("all parts passed: {parts:?} (in {minutes:.1} minutes)"));
     Ok(())
 }
@@ -250,6 +258,13 @@ const MEDIA_BESIDE: usize = 2;
 fn beside(suite: Suite, what: &str, programs: &[&str], at_once: usize) -> Result<()> {
     let told = [format!("--test-threads={at_once}")];
     trials::run_beside(what, Priority::First, &suite.tests(&suite::named(programs), &told))
+}
+
+/// With all that other parts leave out, since it takes an engine that has our images.
+fn scaler(suite: Suite) -> Result<()> {
+    let told = ["--test-threads=1", "--include-ignored"].map(str::to_owned);
+    let programs = suite::named(&["scaler", "provision", "containers"]);
+    compose::with_images(|| trials::run("scaler tests", Priority::First, &suite.tests(&programs, &told)))
 }
 
 fn cargo(what: &str, arguments: &[impl AsRef<OsStr>]) -> Result<()> {

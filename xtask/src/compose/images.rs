@@ -10,10 +10,11 @@ use anyhow::{Context, Result};
 use super::compose;
 use crate::sh;
 
-const BINARIES: [&str; 4] = ["relay-ctl", "injection", "egress", "media-client"];
+/// What is in them.
+pub const BINARIES: [&str; 4] = ["relay-ctl", "injection", "egress", "media-client"];
 /// One service of each image.
-const SERVICES: [&str; 6] =
-    ["redis", "janus-videoroom", "relay-1", "injection-1", "egress-1", "whip-client-1"];
+const SERVICES: [&str; 7] =
+    ["redis", "janus-videoroom", "relay-1", "injection-1", "egress-1", "whip-client-1", "prometheus"];
 /// What all our images begin with.
 const PREFIX: &str = "media-tree/";
 

@@ -11,6 +11,7 @@
 
 mod machine;
 mod output;
+pub mod repeated;
 mod session;
 
 use std::ffi::OsStr;
@@ -25,6 +26,7 @@ use crate::interrupt::{self, Told};
 use crate::sh;
 use machine::Watch;
 use output::{Failed, Output};
+use repeated::Repeated;
 use session::Session;
 
 /// How often a disturbed trial is repeated.
@@ -108,8 +110,8 @@ struct Trials<'a> {
 }
 
 /// How one failed test ended.
-#[derive(Debug, PartialEq, Eq)]
-enum Verdict {
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Verdict {
     /// In a repeated trial.
     Passed,
     Failed,
@@ -145,7 +147,7 @@ impl Trials<'_> {
         let many = self.company.is_none() && output.failed.len() > MOST;
         for test in &output.failed {
             interrupt::check()?;
-            let verdict = if many { Ok(Verdict::Failed) } else { self.repeat(test) };
+            let verdict = if many { Ok(Verdict::Failed) } else { self.repeat(what, test) };
             if let Err(error) = &verdict {
                 sh::say(format!("{}: cannot be tried again: {error:#}", test.name));
             }
@@ -170,8 +172,19 @@ impl Trials<'_> {
         Ok(())
     }
 
-    /// Repeats a failed test for as long as the failure can be the machine's.
-    fn repeat(&self, test: &Failed) -> Result<Verdict> {
+    /// Repeats a failed test for as long as the failure can be the machine's, and notes that it did.
+    fn repeat(&self, what: &str, test: &Failed) -> Result<Verdict> {
+        let mut causes = Vec::new();
+        let verdict = self.try_alone(test, &mut causes)?;
+        if let Some(first) = causes.first() {
+            let (of, test, cause) = (what.to_owned(), test.name.clone(), first.clone());
+            repeated::note(Repeated { of, test, cause, alone: causes.len() as u32, verdict });
+        }
+        Ok(verdict)
+    }
+
+    /// `causes`: gets what disturbed each trial that was repeated.
+    fn try_alone(&self, test: &Failed, causes: &mut Vec<String>) -> Result<Verdict> {
         let mut latest = test.clone();
         let mut company = self.company.map(str::to_owned);
         for trial in 2..=REPEATS + 1 {
@@ -180,6 +193,7 @@ impl Trials<'_> {
                 return Ok(Verdict::Failed);
             };
             sh::say(format!("{}: disturbed ({cause}); trial {trial} of {}", test.name, REPEATS + 1));
+            causes.push(cause);
             let (success, output) = shown(&mut self.again(test)?, self.show)?;
             interrupt::check()?;
             if success {
