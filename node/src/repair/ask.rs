@@ -151,7 +151,7 @@ impl<K: Copy + Ord> Asker<K> {
             of.round_trip.measured(after);
             self.guess = of.round_trip;
         } else {
-            of.round_trip.ambiguous();
+            of.round_trip.ambiguous(one.last);
         }
         of.reordering.lost();
         of.figures.repaired += 1;

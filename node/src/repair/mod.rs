@@ -13,11 +13,14 @@
 //! | `history.rs` | the last packets, kept to be sent again |
 //! | `budget.rs` | so much in a time, and no more |
 //! | `figures.rs` | what is counted |
+//! | `explorer` | all of them in a row of nodes with bad links, a thousand times |
 //! | `settings.rs` | how much is kept, and how long is asked for it |
 
 pub mod answer;
 pub mod ask;
 mod budget;
+#[cfg(test)]
+mod explorer;
 pub mod figures;
 pub mod history;
 pub mod nack;

@@ -10,34 +10,36 @@ const SOONEST: u64 = 5 * MILLISECOND;
 const LATEST: u64 = 1_000 * MILLISECOND;
 /// How often the time until a repetition may double.
 const MOST_DOUBLINGS: u32 = 3;
+/// So many repetitions in a row that were answered say nothing: where packets are lost, so are questions and answers.
+const BY_CHANCE: u32 = 3;
 
 /// The time from a question to its answer, smoothed as in RFC 6298 section 2.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct RoundTrip {
-    /// Smoothed, and how much it differs; 0: not measured so far.
+    /// Smoothed; 0: not measured so far.
     smoothed: u64,
-    varies: u64,
-    /// What came had been asked for more than once, so which question it answers is not known (Karn's rule): until one is answered at once,
-    /// they are further apart.
-    doubled: u32,
+    /// Questions in a row that were answered after they had been repeated. Which of them is answered is not known, so none is measured (Karn's
+    /// rule): if it is always so, they are further apart, until one is answered that was asked once.
+    repeated: u32,
+    /// When the last of these was asked.
+    last: u64,
 }
 
 impl RoundTrip {
     /// A question that was asked once was answered after so long.
     pub fn measured(&mut self, sample: u64) {
-        let sample = sample.min(LATEST);
-        if self.smoothed == 0 {
-            (self.smoothed, self.varies) = (sample.max(1), sample / 2);
-        } else {
-            self.varies = (3 * self.varies + self.smoothed.abs_diff(sample)) / 4;
-            self.smoothed = ((7 * self.smoothed + sample) / 8).max(1);
-        }
-        self.doubled = 0;
+        let sample = sample.clamp(1, LATEST);
+        self.smoothed = if self.smoothed == 0 { sample } else { (7 * self.smoothed + sample) / 8 };
+        self.repeated = 0;
     }
 
-    /// A question that was repeated was answered.
-    pub fn ambiguous(&mut self) {
-        self.doubled = (self.doubled + 1).min(MOST_DOUBLINGS);
+    /// A question was answered that had been repeated, at that time for the last time.
+    pub fn ambiguous(&mut self, asked: u64) {
+        // What was asked for together is one question.
+        if asked != self.last {
+            self.repeated = (self.repeated + 1).min(BY_CHANCE + MOST_DOUBLINGS);
+            self.last = asked;
+        }
     }
 
     /// The round trip, ns, if it has been measured.
@@ -47,11 +49,12 @@ impl RoundTrip {
 
     /// When to repeat a question that has not been answered, ns: 1.5 times the round trip.
     pub fn repeat_after(&self) -> u64 {
-        let expected = match self.get() {
-            Some(smoothed) => (smoothed + smoothed / 2).max(smoothed + 2 * self.varies),
-            None => UNKNOWN,
+        let (expected, chance) = match self.get() {
+            Some(smoothed) => (smoothed + smoothed / 2, BY_CHANCE),
+            None => (UNKNOWN, 0),
         };
-        (expected.max(SOONEST) << self.doubled).min(LATEST)
+        let doublings = self.repeated.saturating_sub(chance).min(MOST_DOUBLINGS);
+        (expected.max(SOONEST) << doublings).min(LATEST)
     }
 }
 
@@ -121,12 +124,13 @@ mod tests {
         let mut trip = RoundTrip::default();
         (0..50).for_each(|_| trip.measured(ms(10)));
         let real = ms(110);
-        let mut ambiguous = 0;
-        while trip.repeat_after() < real {
-            trip.ambiguous();
-            ambiguous += 1;
-            assert!(ambiguous <= MOST_DOUBLINGS, "{trip:?}");
+        for asked in 1..=3 {
+            trip.ambiguous(ms(asked));
+            trip.ambiguous(ms(asked));
+            assert_eq!(trip.repeat_after(), ms(15), "that may be chance");
         }
+        (4..=6).for_each(|asked| trip.ambiguous(ms(asked)));
+        assert!(trip.repeat_after() > real, "{trip:?}");
         (0..50).for_each(|_| trip.measured(real));
         assert!(trip.get().is_some_and(|time| time.abs_diff(real) < ms(1)));
     }
