@@ -115,8 +115,7 @@ impl Route {
         self.memory.lock().unwrap_or_else(PoisonError::into_inner).stream
     }
 
-    /// A packet came. When the stream begins anew, whoever takes it by a port is told first. False: it has come already, from another
-    /// parent.
+    /// A packet came. When the stream begins anew, whoever takes it by a port is told first. False: it has come already.
     pub(super) fn took(
         &self,
         header: Header,
@@ -163,7 +162,7 @@ impl Route {
 }
 
 impl Memory {
-    /// Whether a packet is taken: between two parents, and for some seconds after, if it has not come.
+    /// Whether a packet is taken: if it has not come.
     fn takes(&mut self, packet: Arrival, Admitted { from, between }: Admitted) -> bool {
         let own = self.stream.as_ref().map(|stream| (stream.source, stream.source_port));
         let (address, port) =
@@ -177,8 +176,7 @@ impl Memory {
             // Whoever media is taken from may send it.
             stream.come_from(&address, port);
             if stream.once == 0 {
-                stream.update(packet);
-                return true;
+                return stream.update(packet);
             }
         }
         let standing = if stream.is_from(&address, port) { Standing::Own } else { Standing::Twin };
