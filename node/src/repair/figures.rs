@@ -68,6 +68,20 @@ pub struct Answering {
     pub over_budget: u64,
 }
 
+impl Answering {
+    /// What was refused, by reason.
+    pub fn refused(&self) -> [(&'static str, u64); 6] {
+        [
+            ("stranger", self.strangers),
+            ("no_stream", self.no_stream),
+            ("unknown", self.unknown),
+            ("repeated", self.repeated),
+            ("old", self.old),
+            ("over_budget", self.over_budget),
+        ]
+    }
+}
+
 impl std::ops::AddAssign for Answering {
     fn add_assign(&mut self, other: Answering) {
         let Answering { asked, answered, bytes, strangers, no_stream, unknown, repeated, old, over_budget } =
