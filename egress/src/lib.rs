@@ -10,7 +10,7 @@
 //! - [`view`]: what HTTP shows; [`rtp`], [`sdp`]: formats.
 //!
 //! Shells:
-//! - [`pipeline`]: GStreamer; [`server`]: what serves viewers, Janus; [`records`]: Redis; [`keyframes`]: RTCP.
+//! - [`pipeline`]: GStreamer; [`server`]: what serves viewers, Janus; [`records`]: Redis; [`keyframes`]: RTCP, which goes up by [`uplink`].
 //! - [`state`]: the one thing that holds the state and brings these together.
 //! - [`api`], [`whep`], [`page`], [`metrics`]: HTTP; [`daemon`], [`cli`]: the program.
 
@@ -40,6 +40,7 @@ pub mod sdp;
 pub mod server;
 pub mod state;
 pub mod turns;
+pub mod uplink;
 pub mod view;
 pub mod viewers;
 pub mod whep;

@@ -15,10 +15,11 @@ use super::locked;
 
 use crate::activity::{STALLED, StreamAge};
 use crate::config::Config;
-use crate::keyframes::{Keyframes, Picture, Sockets};
+use crate::keyframes::{Keyframes, Picture};
 use crate::mountpoints::Mountpoint;
 use crate::pipeline::{Input, Lane, PipelineError, Route, Senders};
 use crate::server::Outlet;
+use crate::uplink::{Rtcp, Uplink};
 
 /// Both inputs, and the way up for requests for keyframes.
 pub(super) struct Media {
@@ -36,7 +37,8 @@ pub(super) struct Media {
 impl Media {
     /// Binds the ports and starts the pipelines. `sources`: where media is taken from; `epoch`: where times count from.
     pub async fn start(config: &Config, sources: BTreeSet<Prefix>, epoch: Instant) -> Result<Media, String> {
-        let sockets = Sockets::bind(config.listen, config.media).await?;
+        let [audio_rtcp, video_rtcp] = config.media.map(|port| Rtcp::bind(config.listen, port));
+        let (audio_rtcp, video_rtcp) = (audio_rtcp.await?, video_rtcp.await?);
         let senders = Arc::new(Senders::new(sources));
         let lane = |kind: Kind, port: u16| {
             Lane::start(kind, Input { address: config.listen, port, epoch }, senders.clone())
@@ -45,8 +47,9 @@ impl Media {
         let audio = lane(Kind::Audio, config.media[0])?;
         let video = lane(Kind::Video, config.media[1])?;
         let own = config.node.host.as_ref().and_then(|host| host.parse().ok());
-        let keyframes = Keyframes::start(sockets, own, audio.clone(), video.clone(), epoch);
-        let keyframes = keyframes.map_err(|error| format!("RTCP: {error}"))?;
+        let uplink = |rtcp, lane| Uplink::start(rtcp, own, lane).map_err(|error| format!("RTCP: {error}"));
+        let uplinks = PerKind { audio: uplink(audio_rtcp, &audio)?, video: uplink(video_rtcp, &video)? };
+        let keyframes = Keyframes::start(video.clone(), uplinks.video.clone(), epoch);
         let (overflow, gone) = (Mutex::default(), Mutex::default());
         Ok(Media { audio, video, keyframes, senders, overflow, gone, epoch })
     }

@@ -14,6 +14,7 @@ mod a_janus_behind_one_to_one_nat_is_watched;
 mod a_janus_that_comes_back_is_given_everything_again;
 mod a_janus_that_hangs_does_not_keep_the_node;
 mod a_join_is_told_in_one_line;
+mod a_late_packet_keeps_its_number;
 mod a_mountpoint_that_is_back_is_not_swept;
 mod a_mountpoint_that_janus_makes_late_is_no_obstacle;
 mod a_native_node_needs_no_janus;
