@@ -13,6 +13,7 @@
 //! | `history.rs` | the last packets, kept to be sent again |
 //! | `budget.rs` | so much in a time, and no more |
 //! | `figures.rs` | what is counted |
+//! | `settings.rs` | how much is kept, and how long is asked for it |
 
 pub mod answer;
 pub mod ask;
@@ -21,6 +22,7 @@ pub mod figures;
 pub mod history;
 pub mod nack;
 mod round_trip;
+pub mod settings;
 
 use std::time::Duration;
 
@@ -32,12 +34,7 @@ pub use answer::{Answerer, Asked};
 pub use ask::{Ask, Asker, Came};
 pub use figures::{Answering, Asking};
 pub use history::{History, Kept, Ring};
-
-/// A missing packet is given up after this, unless told otherwise (`--repair-within`).
-pub const WITHIN: Duration = Duration::from_millis(150);
-
-/// Packets that a history has room for unless told otherwise: 400 ms of 10,000 packets/s.
-pub const HISTORY: usize = 4096;
+pub use settings::{HISTORY, WITHIN};
 
 /// A stream on one hop: the RTP port that it comes in on, and its SSRC.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
