@@ -135,9 +135,7 @@ impl Route {
     pub fn other_source(&self) -> Option<SocketAddr> {
         let stream = self.stream()?;
         let is_twin = stream.once != 0 && stream.rival == 0 && stream.other_port != 0;
-        is_twin.then(|| {
-            SocketAddr::new(IpAddr::from(stream.other).to_canonical(), stream.other_port)
-        })
+        is_twin.then(|| SocketAddr::new(IpAddr::from(stream.other).to_canonical(), stream.other_port))
     }
 
     /// What has come of it, for who looks after a change of parents.

@@ -55,5 +55,6 @@ mod viewers_of_a_node_that_is_cut_off_play_on;
 mod viewers_reach_janus_by_turn_alone;
 mod viewers_reach_the_media_port_by_tcp;
 mod viewers_say_how_they_fare;
+mod what_is_missing_is_asked_for;
 mod whip_and_whep_speak_alike;
 mod who_may_watch;

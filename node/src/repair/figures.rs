@@ -28,6 +28,11 @@ impl Asking {
     pub fn given_up(&self) -> u64 {
         self.expired + self.too_many
     }
+
+    /// What was given up and is missed, by reason.
+    pub fn given_up_for(&self) -> [(&'static str, u64); 2] {
+        [("expired", self.expired), ("too_many", self.too_many)]
+    }
 }
 
 impl std::ops::AddAssign for Asking {
@@ -66,6 +71,20 @@ pub struct Answering {
     pub old: u64,
     /// Refused: the child's budget is used up.
     pub over_budget: u64,
+}
+
+impl Answering {
+    /// What was refused, by reason.
+    pub fn refused(&self) -> [(&'static str, u64); 6] {
+        [
+            ("stranger", self.strangers),
+            ("no_stream", self.no_stream),
+            ("unknown", self.unknown),
+            ("repeated", self.repeated),
+            ("old", self.old),
+            ("over_budget", self.over_budget),
+        ]
+    }
 }
 
 impl std::ops::AddAssign for Answering {

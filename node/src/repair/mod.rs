@@ -13,6 +13,7 @@
 //! | `history.rs` | the last packets, kept to be sent again |
 //! | `budget.rs` | so much in a time, and no more |
 //! | `figures.rs` | what is counted |
+//! | `view.rs` | what `/status` shows |
 //! | `settings.rs` | how much is kept, and how long is asked for it |
 
 pub mod answer;
@@ -23,6 +24,7 @@ pub mod history;
 pub mod nack;
 mod round_trip;
 pub mod settings;
+pub mod view;
 
 use std::time::Duration;
 

@@ -40,7 +40,9 @@ pub fn history(text: &str) -> Result<usize, String> {
 /// Checks [`WITHIN_SETTING`].
 pub fn within(text: &str) -> Result<Duration, String> {
     let number = text.trim().parse().ok().filter(|number| *number <= LONGEST);
-    number.map(Duration::from_millis).ok_or_else(|| format!("must be milliseconds, a number from 0 to {LONGEST}"))
+    number
+        .map(Duration::from_millis)
+        .ok_or_else(|| format!("must be milliseconds, a number from 0 to {LONGEST}"))
 }
 
 #[cfg(test)]

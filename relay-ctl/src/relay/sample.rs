@@ -147,7 +147,7 @@ impl Relay {
         self.parents().read(state.sources.parent(), total.packets + total.rtcp_packets);
         drop(state);
         let lost = read.iter().map(|(_, stream)| stream.lost()).sum();
-        Received { packets: total.packets, bytes: total.bytes, lost }
+        Received { packets: total.packets, bytes: total.bytes, lost, repaired: 0 }
     }
 
     /// What has come from each parent.

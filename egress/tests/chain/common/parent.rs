@@ -202,8 +202,7 @@ fn asked_for(mut packet: &[u8]) -> Vec<(u32, Vec<u16>)> {
         if (first, kind) == (0x81, 205) {
             let ssrc = u32::from_be_bytes(part[8..12].try_into().unwrap());
             let numbers = part[12..].chunks(4).flat_map(|entry| {
-                let [first, more] =
-                    [0, 2].map(|at: usize| u16::from_be_bytes([entry[at], entry[at + 1]]));
+                let [first, more] = [0, 2].map(|at: usize| u16::from_be_bytes([entry[at], entry[at + 1]]));
                 let others = (0..16).filter(move |bit| more >> bit & 1 != 0);
                 std::iter::once(first).chain(others.map(move |bit| first.wrapping_add(bit + 1)))
             });
