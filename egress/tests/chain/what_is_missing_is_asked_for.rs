@@ -24,7 +24,7 @@ fn loses(losing: &Arc<AtomicBool>) -> Box<crate::common::parent::Fate> {
     Box::new(move |_, nth| losing.load(Ordering::Relaxed) && matches!(nth % 30, 7 | 17 | 18))
 }
 
-fn begin(by: By, lab: &lab::Lab, within: &str) -> (World<'_>, Parent, Crowd, Arc<AtomicBool>) {
+fn begin<'lab>(by: By, lab: &'lab lab::Lab, within: &str) -> (World<'lab>, Parent, Crowd, Arc<AtomicBool>) {
     // Not the address that the routing table would choose.
     lab.address("eg", "v0", "10.77.0.9/24").unwrap();
     let world = World::start_by(lab, by, &[("NODE_HOST", "10.77.0.9"), ("REPAIR_WITHIN", within)]);
