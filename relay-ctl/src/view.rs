@@ -73,8 +73,10 @@ pub struct Repair {
     pub asked: u64,
     /// Came because they had been asked for.
     pub repaired: u64,
-    /// Never came.
+    /// Did not come in time, or were too many to be asked for.
     pub given_up: u64,
+    /// Were not asked for any more: a keyframe had come.
+    pub useless: u64,
     /// Are waited for now.
     pub outstanding: usize,
     /// From a question to its answer, ms; absent while it is not known.

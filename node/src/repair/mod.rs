@@ -14,6 +14,7 @@
 //! | `budget.rs` | so much in a time, and no more |
 //! | `figures.rs` | what is counted |
 //! | `explorer` | all of them in a row of nodes with bad links, a thousand times |
+//! | `view.rs` | what `/status` shows |
 //! | `settings.rs` | how much is kept, and how long is asked for it |
 
 pub mod answer;
@@ -26,6 +27,7 @@ pub mod history;
 pub mod nack;
 mod round_trip;
 pub mod settings;
+pub mod view;
 
 use std::time::Duration;
 
