@@ -120,6 +120,9 @@ impl Config {
                 mode.name()
             ));
         }
+        let history = settings.get(&HISTORY, node::repair::settings::history)?;
+        let history = history.unwrap_or(node::repair::HISTORY);
+        let history = if history == 0 { 0 } else { history.next_power_of_two() as u32 };
         let sources = settings.list(&SOURCES)?.map(|found| found.value).unwrap_or_default();
         let stand_in = settings.find(&STAND_IN)?.map(|found| found.value);
         let pin_root = settings.find(&PIN_ROOT)?.map(|found| found.value);
@@ -131,7 +134,7 @@ impl Config {
             listen,
             address_setting,
             pin_root: pin_root.unwrap_or_else(|| crate::kernel::pins::DEFAULT_ROOT.to_owned()).into(),
-            constants: Constants { log_level: ebpf_log_level(&node.log.filter), statistics: true },
+            constants: Constants { log_level: ebpf_log_level(&node.log.filter), statistics: true, history },
             children,
             sources: node::sources::parse_all(&sources)?,
             node,

@@ -9,7 +9,7 @@ pub struct RelaySettings;
 impl Table for RelaySettings {
     const PREFIX: &'static str = "RELAY";
     const OWN: &'static [&'static Setting] =
-        &[&MODE, &RTP_ADDRESS, &LISTEN, &CHILDREN, &SOURCES, &STAND_IN, &CPUS, &PIN_ROOT];
+        &[&MODE, &RTP_ADDRESS, &LISTEN, &CHILDREN, &SOURCES, &HISTORY, &STAND_IN, &CPUS, &PIN_ROOT];
 }
 
 pub const MODE: Setting = Setting {
@@ -45,6 +45,7 @@ pub const CHILDREN: Setting = Setting {
     ..Setting::NEW
 };
 pub const SOURCES: Setting = Setting { was_prefixed: true, ..node::sources::SETTING };
+pub const HISTORY: Setting = node::repair::settings::HISTORY_SETTING;
 pub const STAND_IN: Setting = Setting {
     name: "stand-in",
     was_prefixed: true,

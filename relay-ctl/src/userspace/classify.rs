@@ -92,7 +92,11 @@ fn rtp(
     let is_own = stream.is_from(source, port);
     let became = match if is_own { Standing::Own } else { plan.standing(&stream.source, source) } {
         Standing::Own if stream.once == 0 => {
-            if stream.update(arrival) { Elsewhere::Moved } else { Elsewhere::Repeated }
+            if stream.update(arrival) {
+                Elsewhere::Moved
+            } else {
+                Elsewhere::Repeated
+            }
         }
         Standing::Apart => stream.elsewhere(source, port, arrival),
         standing => stream.take_once(source, port, arrival, standing),
