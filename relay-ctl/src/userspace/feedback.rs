@@ -3,6 +3,7 @@
 
 use std::io;
 use std::net::{IpAddr, SocketAddr};
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, OnceLock};
 
 use node::udp;
@@ -32,23 +33,34 @@ pub struct Heard {
 
 /// Where feedback goes.
 #[derive(Default)]
-pub struct Feedback(OnceLock<mpsc::Sender<Heard>>);
+pub struct Feedback {
+    listener: OnceLock<mpsc::Sender<Heard>>,
+    /// What nobody had time for.
+    unheard: AtomicU64,
+}
 
 impl Feedback {
     /// The first call gets what comes.
     pub fn listen(&self) -> Option<mpsc::Receiver<Heard>> {
         let (sender, receiver) = mpsc::channel(WAITING);
-        self.0.set(sender).ok().map(|()| receiver)
+        self.listener.set(sender).ok().map(|()| receiver)
     }
 
     /// Never waits.
     pub fn give(&self, endpoint: &Endpoint, packet: &Received<'_>) {
-        if let Some(sender) = self.0.get() {
+        if let Some(sender) = self.listener.get() {
             let (from, payload) = (unmapped(packet.source), packet.payload.to_vec());
             let (port, multiplexed) = (endpoint.port, !endpoint.rtcp);
             let heard = Heard { port, multiplexed, from, from_port: packet.source_port, packet: payload };
-            let _ = sender.try_send(heard);
+            if sender.try_send(heard).is_err() {
+                self.unheard.fetch_add(1, Relaxed);
+            }
         }
+    }
+
+    /// Packets that nobody had time for.
+    pub fn unheard(&self) -> u64 {
+        self.unheard.load(Relaxed)
     }
 }
 

@@ -309,9 +309,9 @@ impl Userspace {
         self.shared.repair.listen()
     }
 
-    /// Gaps that nobody was told of.
-    pub fn untold_gaps(&self) -> u64 {
-        self.shared.repair.untold()
+    /// Gaps and RTCP from children that nobody was told of: more came than was taken.
+    pub fn untold(&self) -> u64 {
+        self.shared.repair.untold() + self.shared.feedback.unheard()
     }
 
     /// Stops forwarding, waits for the threads and closes the sockets.

@@ -16,6 +16,8 @@ use crate::clock::monotonic_ns;
 
 /// Gaps that are taken at once, before anything else has its turn.
 const AT_ONCE: usize = 256;
+/// So many packets behind what is missing are looked at for a keyframe.
+const LOOKED_AT: usize = 256;
 /// The relay's own address is looked up again after this.
 const KNOWN_FOR: Duration = Duration::from_secs(2);
 
@@ -51,11 +53,13 @@ impl Uplink {
             let mut repairs = relay.repairs();
             let now = monotonic_ns();
             let mut past = Past { plane: &state.plane, kernel: past::of(&mut self.history) };
-            repairs.untold = past.untold_gaps();
+            repairs.untold = past.untold();
             for (key, numbers) in repairs.asker.waiting(now) {
                 match state.plane.stream(&key) {
                     Some(stream) => look(&mut repairs.asker, &mut past, &key, &stream, &numbers, now),
-                    None => drop(repairs.asker.ended(&key)),
+                    None => {
+                        let _ = repairs.asker.ended(&key);
+                    }
                 }
             }
             repairs.asker.take(now)
@@ -125,12 +129,22 @@ fn look(
     if stream.highest.wrapping_sub(first) > u32::from(REACH) {
         return;
     }
-    let mut behind = (first.saturating_add(1)..=stream.highest).rev();
-    let is_keyframe =
-        |number: &u32| history.find(&id, *number as u16).is_some_and(|kept| begins(&kept.packet));
-    if let Some(begins) = behind.find(is_keyframe) {
+    let mut behind = (first.saturating_add(1)..=stream.highest).take(LOOKED_AT);
+    // What is before may be of the keyframe itself: of that nothing is known but by the packet just before.
+    let mut before = None;
+    let keyframe = behind.find(|number| {
+        let packet = history.find(&id, *number as u16).map(|kept| kept.packet);
+        let follows = std::mem::replace(&mut before, packet.as_deref().and_then(timestamp));
+        packet.is_some_and(|packet| begins(&packet) && follows.is_some() && follows != timestamp(&packet))
+    });
+    if let Some(begins) = keyframe {
         asker.useless_before(key, begins);
     }
+}
+
+/// RTP timestamp: packets of one picture have the same.
+fn timestamp(packet: &[u8]) -> Option<[u8; 4]> {
+    packet.get(4..8)?.try_into().ok()
 }
 
 /// The packet begins a keyframe of the codec that it says it is of.
@@ -145,4 +159,71 @@ fn begins(packet: &[u8]) -> bool {
 fn other_way(stream: &Stream) -> Option<SocketAddr> {
     let is_one = stream.once != 0 && stream.rival == 0 && stream.other_port != 0;
     is_one.then(|| SocketAddr::new(unmapped(stream.other), stream.other_port))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use node::repair::Ring;
+    use relay_common::stream::Arrival;
+
+    use super::*;
+
+    const KEY: StreamKey = StreamKey { port: 5004, reserved: [0; 2], ssrc: 7 };
+    const MS: u64 = 1_000_000;
+
+    /// A VP8 packet of a picture: the first of a keyframe, or of another picture, or none that begins one.
+    fn vp8(number: u16, picture: u32, first: &[u8]) -> Vec<u8> {
+        let mut packet = vec![0x80, VideoCodec::Vp8.payload_type()];
+        packet.extend(number.to_be_bytes());
+        packet.extend((picture * 3000).to_be_bytes());
+        packet.extend(KEY.ssrc.to_be_bytes());
+        packet.extend(first);
+        packet
+    }
+
+    const KEYFRAME: &[u8] = &[0x10, 2, 0, 0, 0x9d, 0x01, 0x2a];
+    const PICTURE: &[u8] = &[0x10, 1, 0, 0, 0, 0, 0];
+    const REST: &[u8] = &[0, 0, 0, 0, 0, 0, 0];
+
+    /// Which of the numbers 10 to 17 are still asked for, when these have come of them, each with its picture and beginning.
+    fn wanted(came: &[(u16, u32, &[u8])]) -> Vec<u16> {
+        let (mut asker, mut ring) = (Asker::new(Duration::from_millis(150)), Ring::new(100));
+        let arrival = |sequence| Arrival { sequence, timestamp: 0, bytes: 100, now: 0, rate: 0 };
+        let mut stream = Stream::begin(arrival(9), [0; 16], 1);
+        for (number, picture, first) in came {
+            let before = stream.highest;
+            assert!(stream.update(arrival(*number)));
+            ring.keep(KEY.into(), *number, &vp8(*number, *picture, first), 0);
+            if let Some(gap) = stream.missing_since(before) {
+                asker.missing(KEY, gap.first, gap.count, 0);
+            }
+        }
+        asker.take(2 * MS);
+        let now = 32 * MS;
+        for (key, numbers) in asker.waiting(now) {
+            look(&mut asker, &mut ring, &key, &stream, &numbers, now);
+        }
+        asker.take(now).into_iter().flat_map(|ask| ask.numbers).collect()
+    }
+
+    #[test]
+    fn what_a_keyframe_has_made_useless_is_not_asked_for_again() {
+        assert_eq!(wanted(&[(12, 1, REST), (13, 2, PICTURE), (17, 3, PICTURE)]), [10, 11, 14, 15, 16]);
+        assert_eq!(wanted(&[(12, 1, REST), (13, 2, KEYFRAME), (17, 3, PICTURE)]), [14, 15, 16]);
+    }
+
+    #[test]
+    fn what_may_be_of_the_keyframe_itself_is_asked_for() {
+        let all = [10, 11, 12, 14, 15, 16];
+        // What is just before it has not come, or is of the same picture.
+        assert_eq!(wanted(&[(13, 2, KEYFRAME), (17, 3, PICTURE)]), all);
+        assert_eq!(wanted(&[(12, 2, REST), (13, 2, KEYFRAME), (17, 3, PICTURE)]), [10, 11, 14, 15, 16]);
+    }
+
+    #[test]
+    fn what_has_come_meanwhile_is_not_asked_for() {
+        assert_eq!(wanted(&[(13, 2, PICTURE), (11, 1, REST), (12, 1, REST)]), [10]);
+    }
 }

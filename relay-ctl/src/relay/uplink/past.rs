@@ -29,11 +29,11 @@ impl History for Past<'_> {
 }
 
 impl Past<'_> {
-    /// Gaps that nobody was told of, since more came than could be taken.
-    pub fn untold_gaps(&self) -> u64 {
+    /// Gaps and questions that nobody was told of, since more came than could be taken.
+    pub fn untold(&self) -> u64 {
         match self.plane {
             Plane::Kernel(_) => self.kernel.as_ref().map_or(0, |history| history.untold()),
-            Plane::Userspace(sockets) => sockets.untold_gaps(),
+            Plane::Userspace(sockets) => sockets.untold(),
         }
     }
 }

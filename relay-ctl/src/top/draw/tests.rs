@@ -65,7 +65,7 @@ fn forty_columns_leave_out_the_least_telling() {
 #[test]
 fn a_wide_screen_shows_every_column() {
     let screen = screen(&mut small(), 200, 60);
-    for name in ["session", "source", "port", "dup", "state"] {
+    for name in ["session", "source", "port", "dup", "fixed", "state"] {
         assert!(screen.iter().any(|line| line.contains(name)), "{name} is not in\n{}", screen.join("\n"));
     }
     assert!(screen.iter().any(|line| line.contains("10.0.0.1:4000")));
