@@ -87,7 +87,8 @@ fn what_is_missing_is_asked_for_and_reaches_each_child_once(mode: Mode) {
     scene.comes(3);
     eventually("they are repaired", || scene.repair("repaired") == 3);
     assert_eq!((scene.repair("missing"), scene.repair("givenUp")), (3, 0));
-    let stream = &scene.bench.cli().json("streams").unwrap()["streams"].list()[0];
+    let streams = scene.bench.cli().json("streams").unwrap();
+    let stream = &streams["streams"].list()[0];
     let counted = ["packets", "lost", "repaired", "duplicates"].map(|what| stream[what].number());
     assert_eq!(counted, [7, 0, 3, 3]);
     assert_eq!(scene.bench.drops("duplicate"), 3);

@@ -134,7 +134,8 @@ fn what_never_was_and_streams_that_are_not_are_refused(mode: Mode) {
 fn a_flood_of_questions_is_not_amplified(mode: Mode) {
     let lab = lab_for("flood", mode);
     let scene = scene(&lab, mode);
-    let stream = &scene.bench.cli().json("streams").unwrap()["streams"].list()[0];
+    let streams = scene.bench.cli().json("streams").unwrap();
+    let stream = &streams["streams"].list()[0];
     let carried = stream["bytes"].number();
     let begun = Instant::now();
     let question = nack(SSRC, &[(1, 0xffff), (18, 0xffff)]);
