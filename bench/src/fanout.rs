@@ -89,8 +89,10 @@ pub const GENERATOR: &str = "generator";
 /// Measures all that the grid says.
 pub fn measure(stage: &Stage<'_>, grid: &Grid, only: &[String]) -> Result<Table> {
     let mut table = Table::new();
-    let mut contestants = contestant::all();
-    contestants.retain(|contestant| only.is_empty() || only.iter().any(|name| name == contestant.short()));
+    let mut contestants = match only.is_empty() {
+        true => contestant::all(),
+        false => only.iter().filter_map(|name| contestant::named(name)).collect(),
+    };
     for round in 0..grid.rounds {
         for (number, (length, children)) in (1..).zip(&grid.cells) {
             let cell = (*length, *children);

@@ -13,8 +13,16 @@ use crate::tester::{Tester, Traffic};
 
 const LENGTH: usize = 214;
 const CHILDREN: usize = 8;
-/// The relay's data planes.
-pub const WHO: [&str; 5] = ["xdp", "xdp, statistics off", "tc", "tc, statistics off", "userspace"];
+/// The relay's data planes, and what they cost without this or that.
+pub const WHO: [&str; 7] = [
+    "xdp",
+    "xdp, statistics off",
+    "xdp history off",
+    "tc",
+    "tc, statistics off",
+    "tc history off",
+    "userspace",
+];
 const STREAMS: [u32; 5] = [2, 10, 100, 1_000, 10_000];
 
 /// Time of a copy with so many streams.

@@ -88,11 +88,19 @@ pub fn all() -> Vec<Box<dyn Contestant>> {
     ]
 }
 
-/// One of them by its short name, or the relay without statistics.
+/// The relay without something that it has, which shows what that costs. Measured where they are asked for by name.
+pub fn variants() -> Vec<Box<dyn Contestant>> {
+    vec![
+        Box::new(relay::Relay::XdpUncounted),
+        Box::new(relay::Relay::TcUncounted),
+        Box::new(relay::Relay::XdpForgetful),
+        Box::new(relay::Relay::TcForgetful),
+    ]
+}
+
+/// One of all of these by its short name.
 pub fn named(short: &str) -> Option<Box<dyn Contestant>> {
-    let uncounted = [relay::Relay::XdpUncounted, relay::Relay::TcUncounted];
-    let others = uncounted.into_iter().map(|relay| Box::new(relay) as Box<dyn Contestant>);
-    all().into_iter().chain(others).find(|contestant| contestant.short() == short)
+    all().into_iter().chain(variants()).find(|contestant| contestant.short() == short)
 }
 
 /// A process that copies, and can be ended at any moment.

@@ -17,13 +17,16 @@ pub enum Relay {
     /// Without counting streams and children, which nobody should want: it shows what counting costs.
     XdpUncounted,
     TcUncounted,
+    /// Without keeping packets to be sent again: it shows what keeping them costs.
+    XdpForgetful,
+    TcForgetful,
 }
 
 impl Relay {
     fn mode(self) -> Mode {
         match self {
-            Relay::Xdp | Relay::XdpUncounted => Mode::Xdp,
-            Relay::Tc | Relay::TcUncounted => Mode::Tc,
+            Relay::Xdp | Relay::XdpUncounted | Relay::XdpForgetful => Mode::Xdp,
+            Relay::Tc | Relay::TcUncounted | Relay::TcForgetful => Mode::Tc,
             Relay::Userspace => Mode::Userspace,
         }
     }
@@ -37,6 +40,8 @@ impl Contestant for Relay {
             Relay::Userspace => "relay, userspace",
             Relay::XdpUncounted => "relay, xdp, statistics off",
             Relay::TcUncounted => "relay, tc, statistics off",
+            Relay::XdpForgetful => "relay, xdp, history off",
+            Relay::TcForgetful => "relay, tc, history off",
         }
     }
 
@@ -47,6 +52,8 @@ impl Contestant for Relay {
             Relay::Userspace => "userspace",
             Relay::XdpUncounted => "xdp, statistics off",
             Relay::TcUncounted => "tc, statistics off",
+            Relay::XdpForgetful => "xdp history off",
+            Relay::TcForgetful => "tc history off",
         }
     }
 
@@ -67,6 +74,9 @@ impl Contestant for Relay {
         let mut config = RelayConfig::new("relay-1", mode, children);
         if matches!(self, Relay::XdpUncounted | Relay::TcUncounted) {
             config.arguments.push("--without-statistics".to_owned());
+        }
+        if matches!(self, Relay::XdpForgetful | Relay::TcForgetful) {
+            config.arguments.extend(["--history".to_owned(), "0".to_owned()]);
         }
         let attach = || RelayProcess::attach(stage.lab, config);
         let relay = if *self == Relay::Userspace {

@@ -60,7 +60,7 @@ fn summary(report: &Report) -> String {
     let alone = report.ns(GENERATOR, cell).unwrap_or(f64::NAN);
     let xdp = report.ns("xdp", cell);
     let replaced = report.rate("multiudpsink", cell);
-    for contestant in contestant::all() {
+    for contestant in contestant::all().into_iter().chain(contestant::variants()) {
         let who = contestant.short();
         let Some(measured) = report.measured(who, cell) else { continue };
         let Some(ns) = report.ns(who, cell) else { continue };
