@@ -120,6 +120,6 @@ mod tests {
     fn what_was_of_no_use_any_more_is_not_told_of_when_it_comes() {
         let packets =
             [(1, 1, false), (3, 1, false), (4, 2, true), (2, 1, false), (6, 2, false), (5, 2, false)];
-        assert_eq!(shown(&packets), [gap(2, 1), Seen::Keyframe(4), gap(5, 1), Seen::Late(2), Seen::Late(5)]);
+        assert_eq!(shown(&packets), [gap(2, 1), Seen::Keyframe(4), gap(5, 1), Seen::Late(5)]);
     }
 }

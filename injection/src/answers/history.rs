@@ -127,6 +127,9 @@ impl History for Finder {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::atomic::{AtomicBool, Ordering};
+    use std::time::{Duration, Instant};
+
     use node::media::Ssrc;
     use proptest::prelude::*;
 
@@ -169,6 +172,36 @@ mod tests {
         let nothing = Shelf::new(0);
         nothing.keep(stream(1), 1, b"packet", 0);
         assert_eq!(Finder::new(nothing).find(&stream(1), 1), None);
+    }
+
+    /// What a pipeline's thread takes for a packet while somebody looks for all that there is.
+    #[test]
+    #[ignore = "a measurement"]
+    fn a_packet_is_kept_at_once_whoever_looks_for_what() {
+        const PACKETS: usize = 500_000;
+        let (shelf, over) = (Shelf::new(node::repair::HISTORY), AtomicBool::new(false));
+        let times = |looks: bool| {
+            over.store(!looks, Ordering::Relaxed);
+            let mut times: Vec<Duration> = std::thread::scope(|scope| {
+                scope.spawn(|| {
+                    let mut finder = Finder::new(shelf.clone());
+                    while !over.load(Ordering::Relaxed) {
+                        (0..u16::MAX).for_each(|number| drop(finder.find(&stream(1), number)));
+                    }
+                });
+                let keep = |number: usize| {
+                    let began = Instant::now();
+                    shelf.keep(stream(1), number as u16, &[0; 1200], 0);
+                    began.elapsed()
+                };
+                let times = (0..PACKETS).map(keep).collect();
+                over.store(true, Ordering::Relaxed);
+                times
+            });
+            times.sort_unstable();
+            [50.0, 99.0, 99.9].map(|part| times[(PACKETS as f64 * part / 100.0) as usize])
+        };
+        println!("p50, p99, p99.9: {:?}, and while somebody looks {:?}", times(false), times(true));
     }
 
     proptest! {

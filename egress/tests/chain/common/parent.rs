@@ -23,7 +23,6 @@ pub type Fate = dyn Fn(usize, u64) -> bool + Send + Sync;
 /// A request of the egress' for packets that it lacks.
 #[derive(Clone, Debug)]
 pub struct Request {
-    pub at: Instant,
     pub from: SocketAddr,
     /// The port that it came to.
     pub to: u16,
@@ -166,7 +165,7 @@ impl Shared {
             let Ok((length, from)) = ear.recv_from(&mut packet) else { continue };
             for (ssrc, numbers) in asked_for(&packet[..length]) {
                 let known = self.ssrcs.iter().position(|known| *known == ssrc);
-                let request = Request { at: Instant::now(), from, to, ssrc, numbers: numbers.clone() };
+                let request = Request { from, to, ssrc, numbers: numbers.clone() };
                 self.requests.lock().unwrap().push(request);
                 if let (Some(kind), true) = (known, self.answers.load(Ordering::Relaxed)) {
                     numbers.into_iter().for_each(|number| self.again(kind, number));
