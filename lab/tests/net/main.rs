@@ -42,6 +42,7 @@ mod interface_down_and_up;
 mod interfaces_with_a_dot_are_attached_to;
 mod ipv6_children_and_sources;
 mod keyframe_requests_go_up_the_tree;
+mod links_lose_delay_and_reorder;
 mod looking_never_touches_a_running_card;
 mod loops_are_refused;
 mod mapped_addresses_are_not_local;
