@@ -72,4 +72,5 @@ mod two_egress_interfaces;
 mod two_sessions_through_one_relay;
 mod verify_ssrc_script;
 mod vlan_tagged_media_is_forwarded_untagged;
+mod what_is_lost_between_nodes;
 mod xdp_holds_its_interfaces;
