@@ -2,13 +2,13 @@
 //! 20 ms from node to node and back: how often the picture stands still, and how many keyframes are asked for.
 //!
 //! `cargo xtask test browser -- chromium_watches_over_lossy_links --ignored --nocapture`; SECONDS (120), LOSS of 10,000 packets on
-//! each link (100), BURST (1).
+//! each link (100), BURST (1), REPAIR (1; 0: nobody keeps anything nor asks for it).
 
 use std::time::{Duration, Instant};
 
 use lab::link::{Delay, Loss, Way};
 use lab::relay::Mode;
-use lab::studio::BROWSER;
+use lab::studio::{BROWSER, MediaOver};
 use lab::{Browser, Lab, Link, Studio};
 
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -27,7 +27,14 @@ fn setting(name: &str, default: u64) -> u64 {
 fn chromium_watches_over_lossy_links() {
     let (seconds, loss, burst) = (setting("SECONDS", 120), setting("LOSS", 100), setting("BURST", 1));
     let lab = Lab::new("t-lossybrowser-").unwrap();
-    let studio = Studio::open(&lab, Mode::Xdp, 1, 1).unwrap();
+    let nodes = ["injection-1"]
+        .iter()
+        .chain(&FAR)
+        .flat_map(|node| ["HISTORY", "REPAIR_WITHIN"].map(|setting| format!("{node}/{setting}")));
+    let unrepaired: Vec<String> = nodes.collect();
+    let unrepaired: Vec<(&str, &str)> = unrepaired.iter().map(|name| (name.as_str(), "0")).collect();
+    let more = if setting("REPAIR", 1) == 0 { &unrepaired[..] } else { &[] };
+    let studio = Studio::open_with(&lab, MediaOver::V4, Mode::Xdp, [1, 1], more).unwrap();
     let _relays = studio.extend_in_a_row(0, Mode::Xdp, 2).unwrap();
     let delay = Delay::round_trip(ROUND_TRIP_OF_A_LINK);
     let mut links: Vec<Link> = FAR.iter().map(|node| studio.put_far_away(node, delay).unwrap()).collect();
