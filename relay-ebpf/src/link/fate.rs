@@ -118,7 +118,7 @@ fn times(way: u32, key: Key) -> u64 {
             *times - 1
         };
     }
-    let _ = TIMES.insert(&coming, &1, 0);
+    let _ = TIMES.insert(&coming, 1, 0);
     0
 }
 
