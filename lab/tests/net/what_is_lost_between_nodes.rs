@@ -46,6 +46,8 @@ modes!(five_in_a_hundred_on_each_link_are_repaired: in_tc_mode = Tc, in_userspac
 /// What is tried.
 #[derive(Clone, Copy)]
 struct Trial {
+    /// Trials that run beside each other have names of their own.
+    name: &'static str,
     mode: Mode,
     /// On each link, of RTP and RTCP, both ways.
     loss: Loss,
@@ -68,7 +70,7 @@ struct Leaf {
 }
 
 fn without_repair_three_links_lose_three_times_as_much(mode: Mode) {
-    let trial = Trial { loss: Loss::of(0.01, 1), repair: false, ..Trial::short(mode) };
+    let trial = Trial { loss: Loss::of(0.01, 1), repair: false, ..Trial::short("lossy", mode) };
     for leaf in trial.run() {
         let missing = leaf.missing as f64 / leaf.wanted as f64;
         assert!((missing - 0.0297).abs() < 0.006, "{missing}");
@@ -77,15 +79,15 @@ fn without_repair_three_links_lose_three_times_as_much(mode: Mode) {
 }
 
 fn one_in_a_hundred_on_each_link_is_repaired(mode: Mode) {
-    Trial { loss: Loss::of(0.01, 1), ..Trial::short(mode) }.is_repaired();
+    Trial { loss: Loss::of(0.01, 1), ..Trial::short("lossyone", mode) }.is_repaired();
 }
 
 fn ten_in_a_row_are_repaired(mode: Mode) {
-    Trial { loss: Loss::of(0.01, 1).in_bursts_of(10), ..Trial::short(mode) }.is_repaired();
+    Trial { loss: Loss::of(0.01, 1).in_bursts_of(10), ..Trial::short("lossyten", mode) }.is_repaired();
 }
 
 fn five_in_a_hundred_on_each_link_are_repaired(mode: Mode) {
-    Trial { loss: Loss::of(0.05, 1), ..Trial::short(mode) }.is_repaired();
+    Trial { loss: Loss::of(0.05, 1), ..Trial::short("lossyfive", mode) }.is_repaired();
 }
 
 #[test]
@@ -102,8 +104,9 @@ fn for_long() {
 }
 
 impl Trial {
-    fn short(mode: Mode) -> Self {
+    fn short(name: &'static str, mode: Mode) -> Self {
         Self {
+            name,
             mode,
             loss: Loss::NONE,
             round_trip: Duration::from_millis(20),
@@ -117,6 +120,7 @@ impl Trial {
         let loss = from_environment("MEDIA_TREE_LOSS", 100) as f64 / 10_000.0;
         let burst = from_environment("MEDIA_TREE_BURST", 1) as u32;
         Self {
+            name: "lossylong",
             mode,
             loss: Loss::of(loss, from_environment("MEDIA_TREE_SEED", 1)).in_bursts_of(burst),
             round_trip: Duration::from_millis(from_environment("MEDIA_TREE_ROUND_TRIP", 20)),
@@ -142,7 +146,7 @@ impl Trial {
 
     /// Sends through the relays; gives what each leaf got, of the right streams only, and prints a row of the table.
     fn run(self) -> Vec<Leaf> {
-        let lab = lab_for("lossy", self.mode);
+        let lab = lab_for(self.name, self.mode);
         let delay = Delay::round_trip(self.round_trip);
         let Line { relays: places, children, mut links, .. } =
             Line::new(&lab, RELAYS, LEAVES, Some(delay)).unwrap();
