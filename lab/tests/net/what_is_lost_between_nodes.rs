@@ -12,6 +12,7 @@
 //! | `MEDIA_TREE_LOSS` | of 10,000 packets on each link | 100 |
 //! | `MEDIA_TREE_BURST` | packets lost in a row | 1 |
 //! | `MEDIA_TREE_ROUND_TRIP` | ms from node to node and back | 20 |
+//! | `MEDIA_TREE_REORDER` | of 10,000 packets on each link, overtaken for 3 ms | 0 |
 //! | `MEDIA_TREE_SEED` | which packets are lost | 1 |
 //! | `MEDIA_TREE_REPAIR` | 0: relays keep nothing and ask for nothing | 1 |
 
@@ -19,7 +20,7 @@ use std::time::Duration;
 
 use crate::common::tree::from_environment;
 use crate::common::{AUDIO_SSRC, TIMEOUT, VIDEO_SSRC, lab_for};
-use lab::link::{Delay, Line, Loss, Way};
+use lab::link::{Delay, Line, Loss, Reorder, Way};
 use lab::relay::{AUDIO, Mode, RelayConfig, RelayProcess, VIDEO, child_argument};
 use lab::{Flow, FlowReport, Latencies, Limit, Sink, Source, SourceConfig};
 
@@ -30,6 +31,8 @@ const LEAVES: usize = 8;
 const IN_TIME: Duration = Duration::from_millis(150);
 /// Nothing has come for so long: nothing is being repaired any more.
 const SETTLED: Duration = Duration::from_millis(500);
+/// How much longer a packet takes that is overtaken.
+const OVERTAKEN_FOR: Duration = Duration::from_millis(3);
 /// Where the source sends from; it hears RTCP on the next ports.
 const FROM: [u16; 2] = [6002, 6004];
 
@@ -52,6 +55,8 @@ struct Trial {
     /// On each link, of RTP and RTCP, both ways.
     loss: Loss,
     round_trip: Duration,
+    /// Share of the packets on each link.
+    reordered: f64,
     rate: u64,
     time: Duration,
     repair: bool,
@@ -110,6 +115,7 @@ impl Trial {
             mode,
             loss: Loss::NONE,
             round_trip: Duration::from_millis(20),
+            reordered: 0.0,
             rate: 2_000,
             time: Duration::from_secs(10),
             repair: true,
@@ -124,6 +130,7 @@ impl Trial {
             mode,
             loss: Loss::of(loss, from_environment("MEDIA_TREE_SEED", 1)).in_bursts_of(burst),
             round_trip: Duration::from_millis(from_environment("MEDIA_TREE_ROUND_TRIP", 20)),
+            reordered: from_environment("MEDIA_TREE_REORDER", 0) as f64 / 10_000.0,
             rate: from_environment("MEDIA_TREE_RATE", 2_000),
             time: Duration::from_secs(from_environment("MEDIA_TREE_SECONDS", 60)),
             repair: from_environment("MEDIA_TREE_REPAIR", 1) != 0,
@@ -147,7 +154,8 @@ impl Trial {
     /// Sends through the relays; gives what each leaf got, of the right streams only, and prints a row of the table.
     fn run(self) -> Vec<Leaf> {
         let lab = lab_for(self.name, self.mode);
-        let delay = Delay::round_trip(self.round_trip);
+        let reorder = Reorder { share: self.reordered, by: OVERTAKEN_FOR, seed: self.loss.seed };
+        let delay = Delay::round_trip(self.round_trip).reordered(reorder);
         let Line { relays: places, children, mut links, .. } =
             Line::new(&lab, RELAYS, LEAVES, Some(delay)).unwrap();
         let leaves = children.iter().enumerate();
