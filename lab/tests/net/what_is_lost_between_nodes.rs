@@ -154,8 +154,7 @@ impl Trial {
     /// Sends through the relays; gives what each leaf got, of the right streams only, and prints a row of the table.
     fn run(self) -> Vec<Leaf> {
         let lab = lab_for(self.name, self.mode);
-        let reorder = Reorder { share: self.reordered, by: OVERTAKEN_FOR, seed: self.loss.seed };
-        let delay = Delay::round_trip(self.round_trip).reordered(reorder);
+        let delay = Delay::round_trip(self.round_trip);
         let Line { relays: places, children, mut links, .. } =
             Line::new(&lab, RELAYS, LEAVES, Some(delay)).unwrap();
         let leaves = children.iter().enumerate();
@@ -177,6 +176,8 @@ impl Trial {
             })
             .collect();
         for (number, link) in links.iter_mut().enumerate() {
+            let seed = self.loss.seed << 8 | number as u64;
+            link.delay(delay.reordered(Reorder { share: self.reordered, by: OVERTAKEN_FOR, seed })).unwrap();
             for way in [Way::Down, Way::Up] {
                 let seed = self.loss.seed << 8 | (2 * number as u64 + way as u64);
                 link.lose(way, Loss { seed, ..self.loss }.and_of_rtcp()).unwrap();
