@@ -10,7 +10,8 @@
 //! - [`view`]: what HTTP shows; [`rtp`], [`sdp`]: formats.
 //!
 //! Shells:
-//! - [`pipeline`]: GStreamer; [`server`]: what serves viewers, Janus; [`records`]: Redis; [`keyframes`]: RTCP.
+//! - [`pipeline`]: GStreamer; [`server`]: what serves viewers, Janus; [`records`]: Redis; [`keyframes`], [`repair`]: RTCP, which goes
+//!   up by [`uplink`].
 //! - [`state`]: the one thing that holds the state and brings these together.
 //! - [`api`], [`whep`], [`page`], [`metrics`]: HTTP; [`daemon`], [`cli`]: the program.
 
@@ -34,12 +35,14 @@ pub mod pipeline;
 pub mod portpool;
 pub mod quality;
 pub mod records;
+pub mod repair;
 pub mod reports;
 pub mod rtp;
 pub mod sdp;
 pub mod server;
 pub mod state;
 pub mod turns;
+pub mod uplink;
 pub mod view;
 pub mod viewers;
 pub mod whep;

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use node::drain::DrainView;
 use node::media::{Ssrc, VideoCodec};
+use node::repair::view::AskingView;
 use node::topology::TopologyView;
 use node::tree::RedisView;
 use node::view::Gstreamer;
@@ -63,6 +64,9 @@ pub struct Status {
     pub dropped: BTreeMap<&'static str, BTreeMap<&'static str, u64>>,
     /// Requests for keyframes.
     pub keyframes: Keyframes,
+    /// What became of packets that were missing; absent if none is asked for.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub repair: Option<AskingView>,
     /// How far the node is with giving away what it has; absent while it is not to.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub drain: Option<DrainView>,
@@ -296,6 +300,8 @@ pub struct Sample {
     pub taken: Option<(String, u64)>,
     /// Packets that the kernel dropped because they were not read in time: audio, video.
     pub overflow: [u64; 2],
+    /// What became of packets that were missing, if any is asked for.
+    pub repair: Option<crate::repair::Figures>,
     /// Bytes of the smallest receive buffer.
     pub receive_buffer: Option<usize>,
     /// Viewers who see nothing.

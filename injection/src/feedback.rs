@@ -1,4 +1,5 @@
-//! Keyframe requests from below, passed on to Janus: the sockets around [`node::keyframe`].
+//! What comes from below by RTCP. Requests for keyframes are passed on to Janus: the sockets around [`node::keyframe`]. Requests for
+//! what was lost are for [`Answers`].
 
 use std::collections::HashMap;
 use std::io;
@@ -8,9 +9,11 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use node::keyframe::{self, Echoes, Limiter};
-use node::media::Ssrc;
+use node::media::{Kind, Ssrc};
 use tokio::net::UdpSocket;
 use tokio::sync::Notify;
+
+use crate::answers::Answers;
 
 /// Largest packet that is looked at; a datagram on an Ethernet is smaller.
 const PACKET: usize = 2048;
@@ -38,7 +41,11 @@ struct Inner {
 
 impl Feedback {
     /// Begins to listen on the sockets that receivers send feedback to.
-    pub fn start(janus: std::net::UdpSocket, below: Vec<std::net::UdpSocket>) -> io::Result<Arc<Feedback>> {
+    pub fn start(
+        janus: std::net::UdpSocket,
+        below: Vec<(Kind, std::net::UdpSocket)>,
+        answers: &Arc<Answers>,
+    ) -> io::Result<Arc<Feedback>> {
         janus.set_nonblocking(true)?;
         let feedback = Arc::new(Feedback {
             port: janus.local_addr()?.port(),
@@ -49,9 +56,9 @@ impl Feedback {
             asked: AtomicU64::new(0),
             passed_on: AtomicU64::new(0),
         });
-        for socket in below {
+        for (kind, socket) in below {
             socket.set_nonblocking(true)?;
-            tokio::spawn(feedback.clone().listen(UdpSocket::from_std(socket)?));
+            tokio::spawn(feedback.clone().listen(UdpSocket::from_std(socket)?, kind, answers.clone()));
         }
         tokio::spawn(feedback.clone().drain());
         tokio::spawn(feedback.clone().pass_on_late());
@@ -72,12 +79,13 @@ impl Feedback {
         [&self.asked, &self.passed_on].map(|counter| counter.load(Ordering::Relaxed))
     }
 
-    async fn listen(self: Arc<Self>, socket: UdpSocket) {
+    async fn listen(self: Arc<Self>, socket: UdpSocket, kind: Kind, answers: Arc<Answers>) {
         let mut packet = [0; PACKET];
         let port = socket.local_addr().map_or(0, |address| address.port());
         loop {
             match socket.recv_from(&mut packet).await {
                 Ok((length, from)) => {
+                    answers.hear(&packet[..length], from, kind);
                     for ssrc in keyframe::asked_for(&packet[..length]) {
                         self.ask(ssrc, from.ip(), port).await;
                     }

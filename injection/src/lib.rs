@@ -3,6 +3,7 @@
 //! ```text
 //! WHIP --> Janus VideoRoom --rtp_forward--> udpsrc ! probe ! multiudpsink --RTP--> children, or a session's recipients
 //! PLI  <-- local_rtcp_port <-- at most one a second per SSRC <--------------RTCP---
+//!                                      lost packets, again <------NACK---RTCP---
 //! ```
 //!
 //! Without I/O, time and chance being arguments:
@@ -10,11 +11,13 @@
 //! - [`numbering`]: RTP numbers that go on when a publication follows another; [`sdp`]: offers.
 //!
 //! Around these:
-//! - [`videoroom`]: Janus; [`pipeline`]: GStreamer; [`store`]: Redis; [`feedback`]: RTCP sockets.
+//! - [`videoroom`]: Janus; [`pipeline`]: GStreamer; [`store`]: Redis; [`feedback`]: RTCP sockets; [`answers`]: what
+//!   was lost is sent again.
 //! - [`rtmp`]: encoders that do not speak WHIP become publications like any other.
 //! - [`injector`]: the one thing that holds the state and brings these together.
 //! - [`api`], [`whip`], [`page`], [`view`], [`metrics`]: HTTP; [`config`], [`cli`], [`daemon`]: the program.
 
+pub mod answers;
 pub mod api;
 pub mod cli;
 pub mod config;

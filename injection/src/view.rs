@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use node::drain::DrainView;
 use node::media::{Kind, Ssrc};
+use node::repair::view::AnsweringView;
 use node::topology::TopologyView;
 use node::tree::RedisView;
 use serde::Serialize;
@@ -40,6 +41,8 @@ pub struct Status {
     pub pipeline: Pipeline,
     /// Keyframe requests.
     pub keyframes: Keyframes,
+    /// Packets that children have lost and asked for.
+    pub repair: AnsweringView,
     /// How far the node is with giving away what it has; absent while it is not to.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub drain: Option<DrainView>,

@@ -18,6 +18,8 @@ pub struct Received {
     pub bytes: u64,
     /// Packets that did not come, by the sequence numbers (RFC 3550 appendix A.3).
     pub lost: u64,
+    /// Packets that came after they had been asked for again; they are among `packets`.
+    pub repaired: u64,
 }
 
 /// What came in a while.
@@ -31,6 +33,9 @@ pub struct Flow {
     pub bytes: u64,
     /// Packets that did not come.
     pub lost: u64,
+    /// Packets that came after they had been asked for again.
+    #[serde(default)]
+    pub repaired: u64,
 }
 
 impl Flow {
@@ -82,6 +87,7 @@ impl Meter {
             bytes: received.bytes - before.bytes,
             // Fewer than before: what had been taken for lost was late.
             lost: received.lost.saturating_sub(before.lost),
+            repaired: received.repaired.saturating_sub(before.repaired),
         })
     }
 }
@@ -91,7 +97,7 @@ mod tests {
     use super::*;
 
     fn received(packets: u64, lost: u64) -> Received {
-        Received { packets, bytes: packets * 1000, lost }
+        Received { packets, bytes: packets * 1000, lost, repaired: packets / 100 }
     }
 
     #[test]
@@ -104,7 +110,7 @@ mod tests {
             // A hundred a second, and ten lost in the first second.
             last = meter.read(received(at * 100, 10), seconds(at));
         }
-        assert_eq!(last, Some(Flow { ms: 10_000, packets: 1000, bytes: 1_000_000, lost: 0 }));
+        assert_eq!(last, Some(Flow { ms: 10_000, packets: 1000, bytes: 1_000_000, lost: 0, repaired: 10 }));
         let flow = last.unwrap();
         assert_eq!((flow.packet_rate(), flow.bit_rate()), (100.0, 800_000.0));
     }

@@ -15,6 +15,7 @@
 //! - [`sdp`]: what a session description must be before it is parsed.
 //! - [`ice`]: the STUN and TURN servers that clients are told of, without I/O.
 //! - [`keyframe`]: requests for keyframes, and how often they are passed on, without I/O.
+//! - [`repair`]: packets that were lost between two nodes are asked for and sent again, without I/O.
 //! - [`port`]: who holds a port that is wanted.
 //! - [`pace`]: how many events become one look, without I/O.
 //! - [`backoff`]: pauses between attempts; [`muffled`]: warnings that could come by the thousand.
@@ -56,6 +57,7 @@ pub mod port;
 pub mod prefix;
 pub mod record;
 mod redis;
+pub mod repair;
 pub mod resolve;
 pub mod sdp;
 pub mod secret;

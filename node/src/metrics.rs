@@ -2,6 +2,7 @@
 //! counter falls, is in [`Kept`] and [`Parents`].
 
 mod kept;
+mod repair;
 mod standing;
 
 use std::collections::HashMap;

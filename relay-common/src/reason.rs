@@ -116,6 +116,6 @@ reasons! {
     MixedSegments = "mixed-segments", Dropped;
     /// The queue of the CPU that the stream belongs to is full (`--cpus`).
     CpuBusy = "cpu-busy", Dropped;
-    /// The packet has come already, by the other of two ways: from a former parent and from the new one.
+    /// The packet has come already, and is not forwarded again: the network doubled it, it was sent twice, or two parents sent it.
     Duplicate = "duplicate", Dropped;
 }

@@ -7,10 +7,6 @@ pub const HEADER: usize = 12;
 /// A jump forward of so much is no loss: the sequence restarted (RFC 3550 appendix A.1, MAX_DROPOUT).
 pub const MAX_DROPOUT: u16 = 3000;
 
-/// A packet up to this much behind the highest is late (RFC 3550 appendix A.1, MAX_MISORDER). For those who take a second
-/// packet to be sure, as the statistics do.
-pub const MAX_MISORDER: u16 = 100;
-
 /// True when a packet of version 2 with this second byte is RTCP: as RTP it would be of a payload type from 64 to 95 with
 /// the marker bit set, and those are not used (RFC 5761 section 4).
 #[inline(always)]

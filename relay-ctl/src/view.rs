@@ -48,6 +48,9 @@ pub struct Status {
     pub forwarding: Forwarding,
     /// The data plane.
     pub dataplane: Dataplane,
+    /// What was lost on the way here or to children, and was sent again; absent without the daemon.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub repair: Option<Repair>,
     /// How far the relay is with giving away its children; absent while it is not to.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub drain: Option<DrainView>,
@@ -56,6 +59,33 @@ pub struct Status {
     /// What is worth knowing and keeps nobody from getting media.
     #[serde(default)]
     pub warnings: Vec<String>,
+}
+
+/// RTP packets that were lost between this relay and its neighbours, since the daemon started.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Repair {
+    /// Did not come in their place.
+    pub missing: u64,
+    /// Of these, came by themselves.
+    pub late: u64,
+    /// Of these, were asked for.
+    pub asked: u64,
+    /// Came because they had been asked for.
+    pub repaired: u64,
+    /// Did not come in time, or were too many to be asked for.
+    pub given_up: u64,
+    /// Were not asked for any more: a keyframe had come.
+    pub useless: u64,
+    /// Are waited for now.
+    pub outstanding: usize,
+    /// From a question to its answer, ms; absent while it is not known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub round_trip_ms: Option<f64>,
+    /// Were sent again to children.
+    pub answered: u64,
+    /// Were asked for by others and not sent, by reason.
+    pub refused: BTreeMap<String, u64>,
 }
 
 /// Where the relay listens.
@@ -216,6 +246,9 @@ pub struct Stream {
     pub rtcp_packets: u64,
     /// Lost before the relay, from sequence numbers (RFC 3550 appendix A.3).
     pub lost: u64,
+    /// Came because they had been asked for: without that they would be lost. Without the daemon it is not known: 0.
+    #[serde(default)]
+    pub repaired: u64,
     /// Came late.
     pub reordered: u64,
     /// Came twice.

@@ -284,10 +284,7 @@ pub fn keep_books(media: &mut Media) -> Result<(), Reason> {
 
 #[inline(never)]
 fn update(stream: &mut Stream, media: &Media) -> Outcome {
-    if count::wanted() {
-        stream.update(media.arrival());
-    }
-    FINE
+    if !count::wanted() || stream.update(media.arrival()) { FINE } else { Reason::Duplicate as u32 }
 }
 
 /// Of a stream that comes by two ways.
@@ -347,8 +344,7 @@ fn admitted(media: &mut Media) -> Result<(), Reason> {
     let outcome = if media.standing == APART {
         elsewhere(stream, media)
     } else if is_own && stream.once == 0 {
-        update(stream, media);
-        MOVED
+        update(stream, media)
     } else {
         take_once(stream, media)
     };

@@ -18,6 +18,7 @@ use node::drain::DEFAULT_LIMIT;
 use node::http::Rate;
 use node::ice::IceServers;
 use node::prefix::Prefix;
+use node::repair;
 use node::secret::Secret;
 pub use server::{JanusConfig, ServerConfig};
 pub use settings::EgressSettings;
@@ -69,6 +70,8 @@ pub struct Config {
     pub auth: AuthConfig,
     /// Where media is taken from, besides from the parent; empty: anywhere.
     pub sources: BTreeSet<Prefix>,
+    /// How long a packet that is missing is asked for; zero: none is.
+    pub repair_within: Duration,
     /// How long mountpoints are kept when no media can reach this node any more.
     pub cut_off_grace: Duration,
     /// How many may come in.
@@ -95,6 +98,7 @@ impl Config {
         let auth = AuthConfig::new(&mut node, &mut settings)?;
         let sources = settings.list(&SOURCES)?.map(|found| found.value).unwrap_or_default();
         let sources = node::sources::parse_all(&sources)?;
+        let repair_within = settings.get(&REPAIR_WITHIN, repair::settings::within)?;
         let cut_off_grace = settings.get(&CUT_OFF_GRACE, seconds)?.unwrap_or(CUT_OFF_HELD);
         let ice = ice_servers(&mut settings)?;
         node.warnings.append(&mut settings.warnings);
@@ -113,6 +117,7 @@ impl Config {
             whep_token,
             auth,
             sources,
+            repair_within: repair_within.unwrap_or(repair::WITHIN),
             cut_off_grace,
             most,
             ice,

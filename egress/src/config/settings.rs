@@ -7,6 +7,7 @@ use node::config::{
     ICE_SERVERS, JANUS_URL, Kind, Setting, TURN_LIFETIME, TURN_PASSWORD_FILE, TURN_SECRET_FILE,
     TURN_USERNAME, Table,
 };
+pub use node::repair::settings::WITHIN_SETTING as REPAIR_WITHIN;
 pub use node::sources::SETTING as SOURCES;
 
 /// Its table.
@@ -37,6 +38,7 @@ impl Table for EgressSettings {
         &WEBHOOK_SECRET_FILE,
         &FRAME_ANCESTORS,
         &SOURCES,
+        &REPAIR_WITHIN,
         &CUT_OFF_GRACE,
         &MAX_VIEWERS,
         &MAX_JOINING,

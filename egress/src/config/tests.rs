@@ -226,6 +226,7 @@ fn every_setting_can_be_made_by_every_name_it_has_or_had() {
         ("port-pool-base", "7000", &[]),
         ("port-pool-size", "7", &[]),
         ("sources", "10.0.0.0/8", &[]),
+        ("repair-within", "300", &[]),
         ("cut-off-grace", "2.5", &[]),
         ("max-viewers", "7", &[]),
         ("max-joining", "7", &[]),

@@ -16,6 +16,7 @@ use node::udp;
 
 use super::probe::Gate;
 use super::{Counters, Input, PipelineError, Route, Routes, Senders};
+use crate::repair::Notices;
 use crate::server::Outlet;
 
 /// Longest wait for the moment at which nothing flows.
@@ -30,6 +31,7 @@ pub struct Lane {
     /// What media comes in by, whatever becomes of the pipeline.
     socket: UdpSocket,
     senders: Arc<Senders>,
+    notices: Option<Notices>,
     routes: Arc<Routes>,
     counters: Arc<Counters>,
     running: Mutex<Option<Running>>,
@@ -47,8 +49,14 @@ struct Running {
 }
 
 impl Lane {
-    /// Starts, and stays running: errors of GStreamer's make it start again. `senders`: whose packets are taken.
-    pub fn start(kind: Kind, input: Input, senders: Arc<Senders>) -> Result<Arc<Lane>, PipelineError> {
+    /// Starts, and stays running: errors of GStreamer's make it start again. `senders`: whose packets are taken; `notices`: who is
+    /// told of what is missing.
+    pub fn start(
+        kind: Kind,
+        input: Input,
+        senders: Arc<Senders>,
+        notices: Option<Notices>,
+    ) -> Result<Arc<Lane>, PipelineError> {
         gst::init()?;
         let socket = input.bind(kind.name())?;
         if let Some(why) = udp::shortfall(&socket) {
@@ -59,6 +67,7 @@ impl Lane {
             input,
             socket,
             senders,
+            notices,
             routes: Arc::default(),
             counters: Arc::default(),
             running: Mutex::new(None),
@@ -112,6 +121,11 @@ impl Lane {
         if let Some(running) = &*locked(&self.running) {
             running.remove_sink(ssrc);
         }
+    }
+
+    /// The RTP port that it listens on.
+    pub fn port(&self) -> u16 {
+        self.input.port
     }
 
     /// The streams that are let through.
@@ -183,6 +197,7 @@ impl Lane {
             routes: self.routes.clone(),
             counters: self.counters.clone(),
             tell: UdpSocket::bind(SocketAddr::new(self.input.address, 0)).ok(),
+            notices: self.notices.clone(),
         }
         .watch(&entry);
         let sinks: Arc<Mutex<HashMap<Ssrc, gst::Element>>> = Arc::default();

@@ -11,6 +11,7 @@
 //! demux would stop all others, and nothing that comes from elsewhere than media is taken from ([`Senders`]). Routes come and go while media flows; only an error of GStreamer's own makes a lane
 //! start again, with the routes it had.
 
+mod lacks;
 mod lane;
 mod probe;
 mod route;

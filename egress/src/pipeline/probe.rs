@@ -10,7 +10,9 @@ use gio::prelude::*;
 use gst::prelude::*;
 use node::media::rtp::{Header, NotRtp};
 
+use super::route::Around;
 use super::{Input, Routes, Senders};
+use crate::repair::Notices;
 use crate::server::Outlet;
 
 /// What came in on a lane. Every packet is in one of these, or in its route's.
@@ -28,7 +30,7 @@ pub struct Counters {
     pub unknown: AtomicU64,
     /// RTP packets that had a route and came from elsewhere than media is taken from.
     pub strangers: AtomicU64,
-    /// RTP packets that had come already, from another parent.
+    /// RTP packets that had come already.
     pub repeated: AtomicU64,
     /// Packets under 12 bytes.
     pub short: AtomicU64,
@@ -88,6 +90,8 @@ pub(super) struct Gate {
     pub counters: Arc<Counters>,
     /// Sends dummy packets.
     pub tell: Option<UdpSocket>,
+    /// Who is told of what is missing.
+    pub notices: Option<Notices>,
 }
 
 impl Gate {
@@ -142,7 +146,9 @@ impl Gate {
             return false;
         };
         self.counters.came(now);
-        if !route.took(header, &packet, now, admitted, || source(buffer), self.tell.as_ref()) {
+        let (tell, notices) = (self.tell.as_ref(), self.notices.as_ref());
+        let around = Around { port: self.input.port, tell, notices };
+        if !route.took(header, &packet, now, admitted, || source(buffer), &around) {
             self.counters.repeated.fetch_add(1, Ordering::Relaxed);
             return false;
         }

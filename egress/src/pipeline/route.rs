@@ -1,7 +1,7 @@
 //! Which stream goes where, and what is known of it.
 
 use std::collections::{HashMap, HashSet};
-use std::net::{SocketAddr, UdpSocket};
+use std::net::{IpAddr, SocketAddr, UdpSocket};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::time::Duration;
@@ -11,14 +11,27 @@ use node::media::gaps::Gaps;
 use node::media::rtp::Header;
 use node::media::{Codec, Ssrc, picture};
 use node::prefix::mapped;
+use node::repair::StreamId;
 use relay_common::stream::{Arrival, Elsewhere, Standing, Stream, units_per_ns};
 
+use super::lacks::{Lacks, Taken};
 use super::senders::Admitted;
+use crate::repair::{Notice, Notices, Seen};
 use crate::rtp;
 use crate::server::Outlet;
 
 /// How often the sender's address is looked at.
 const LOOK: Duration = Duration::from_millis(500);
+
+/// What a route needs of the lane that it is one of.
+pub(super) struct Around<'a> {
+    /// RTP port of the lane.
+    pub port: u16,
+    /// Sends dummy packets.
+    pub tell: Option<&'a UdpSocket>,
+    /// Who is told of what is missing.
+    pub notices: Option<&'a Notices>,
+}
 
 /// One stream.
 #[derive(Debug)]
@@ -45,6 +58,7 @@ struct Memory {
     gaps: Gaps,
     /// What has come, so that between two parents each packet is taken once; its times are ns since the epoch.
     stream: Option<Stream>,
+    lacks: Lacks,
     source: Option<SocketAddr>,
     looked: Option<Duration>,
 }
@@ -53,7 +67,14 @@ impl Route {
     /// To a mountpoint.
     pub fn new(ssrc: Ssrc, outlet: Outlet, codec: Codec) -> Route {
         let continuity = Continuity::new(codec.kind().clock_rate());
-        let memory = Memory { continuity, gaps: Gaps::default(), stream: None, source: None, looked: None };
+        let memory = Memory {
+            continuity,
+            gaps: Gaps::default(),
+            stream: None,
+            lacks: Lacks::default(),
+            source: None,
+            looked: None,
+        };
         Route {
             ssrc,
             outlet,
@@ -110,13 +131,19 @@ impl Route {
         self.memory.lock().unwrap_or_else(PoisonError::into_inner).source
     }
 
+    /// The other of two parents who send it.
+    pub fn other_source(&self) -> Option<SocketAddr> {
+        let stream = self.stream()?;
+        let is_twin = stream.once != 0 && stream.rival == 0 && stream.other_port != 0;
+        is_twin.then(|| SocketAddr::new(IpAddr::from(stream.other).to_canonical(), stream.other_port))
+    }
+
     /// What has come of it, for who looks after a change of parents.
     pub fn stream(&self) -> Option<Stream> {
         self.memory.lock().unwrap_or_else(PoisonError::into_inner).stream
     }
 
-    /// A packet came. When the stream begins anew, whoever takes it by a port is told first. False: it has come already, from another
-    /// parent.
+    /// A packet came. When the stream begins anew, whoever takes it by a port is told first. False: it has come already.
     pub(super) fn took(
         &self,
         header: Header,
@@ -124,7 +151,7 @@ impl Route {
         now: Duration,
         admitted: Admitted,
         source: impl FnOnce() -> Option<SocketAddr>,
-        tell: Option<&UdpSocket>,
+        around: &Around<'_>,
     ) -> bool {
         let mut memory = self.memory.lock().unwrap_or_else(PoisonError::into_inner);
         let arrival = Arrival {
@@ -134,17 +161,24 @@ impl Route {
             now: now.as_nanos() as u64,
             rate: units_per_ns(self.codec.kind().clock_rate()),
         };
+        let before = memory.stream.as_ref().map(|stream| stream.highest);
         if !memory.takes(arrival, admitted) {
             return false;
         }
         self.packets.fetch_add(1, Ordering::Relaxed);
         self.bytes.fetch_add(packet.len() as u64, Ordering::Relaxed);
         self.last.store(now.as_millis() as u64 + 1, Ordering::Relaxed);
-        if let Codec::Video(codec) = self.codec
-            && picture::begins_keyframe(codec, packet)
-        {
+        let keyframe = matches!(self.codec, Codec::Video(codec) if picture::begins_keyframe(codec, packet));
+        if keyframe {
             tracing::trace!("SSRC {}: a keyframe comes", self.ssrc);
             self.keyframe.store(now.as_micros() as u64 + 1, Ordering::Relaxed);
+        }
+        if let Some(notices) = around.notices {
+            let Header { sequence, timestamp, .. } = header;
+            let taken = Taken { before, sequence, timestamp, keyframe };
+            let stream = StreamId { port: around.port, ssrc: self.ssrc };
+            let seen = memory.shows(taken).into_iter().flatten();
+            seen.for_each(|seen| notices.give(Notice { stream, at: arrival.now, seen }));
         }
         if memory.looked.is_none_or(|looked| looked + LOOK <= now) {
             memory.looked = Some(now);
@@ -153,7 +187,7 @@ impl Route {
         memory.gaps.took(header.sequence);
         if memory.continuity.begins_anew(header, now) {
             self.republished.fetch_add(1, Ordering::Relaxed);
-            if let (Some(socket), Outlet::Port(target)) = (tell, &self.outlet) {
+            if let (Some(socket), Outlet::Port(target)) = (around.tell, &self.outlet) {
                 // A packet that cannot be sent is one that got lost; media goes on.
                 let _ = socket.send_to(&rtp::dummy(self.codec, Ssrc(!self.ssrc.0)), target);
             }
@@ -163,7 +197,12 @@ impl Route {
 }
 
 impl Memory {
-    /// Whether a packet is taken: between two parents, and for some seconds after, if it has not come.
+    /// What a packet shows that was taken.
+    fn shows(&mut self, taken: Taken) -> [Option<Seen>; 2] {
+        self.stream.as_ref().map_or([None; 2], |stream| self.lacks.took(stream, taken))
+    }
+
+    /// Whether a packet is taken: if it has not come.
     fn takes(&mut self, packet: Arrival, Admitted { from, between }: Admitted) -> bool {
         let own = self.stream.as_ref().map(|stream| (stream.source, stream.source_port));
         let (address, port) =
@@ -177,8 +216,7 @@ impl Memory {
             // Whoever media is taken from may send it.
             stream.come_from(&address, port);
             if stream.once == 0 {
-                stream.update(packet);
-                return true;
+                return stream.update(packet);
             }
         }
         let standing = if stream.is_from(&address, port) { Standing::Own } else { Standing::Twin };
@@ -241,6 +279,7 @@ mod tests {
             continuity: Continuity::new(codec.kind().clock_rate()),
             gaps: Gaps::default(),
             stream: None,
+            lacks: Lacks::default(),
             source: None,
             looked: None,
         };
@@ -267,8 +306,8 @@ mod tests {
     }
 
     #[test]
-    fn otherwise_all_that_comes_is_taken_from_wherever_media_may_come() {
+    fn otherwise_each_is_taken_once_from_wherever_media_may_come() {
         let packets = [(1, 1), (2, 1), (2, 2), (2, 2), (1, 40_000), (1, 40_001)];
-        assert_eq!(taken(&packets, |_| false), [1, 1, 2, 2, 40_000, 40_001]);
+        assert_eq!(taken(&packets, |_| false), [1, 2, 40_000, 40_001]);
     }
 }

@@ -15,16 +15,20 @@ use super::locked;
 
 use crate::activity::{STALLED, StreamAge};
 use crate::config::Config;
-use crate::keyframes::{Keyframes, Picture, Sockets};
+use crate::keyframes::{Keyframes, Picture};
 use crate::mountpoints::Mountpoint;
 use crate::pipeline::{Input, Lane, PipelineError, Route, Senders};
+use crate::repair::{self, Notices, Repair, Way};
 use crate::server::Outlet;
+use crate::uplink::{Rtcp, Uplink};
 
 /// Both inputs, and the way up for requests for keyframes.
 pub(super) struct Media {
     audio: Arc<Lane>,
     video: Arc<Lane>,
     pub keyframes: Arc<Keyframes>,
+    /// Asks for what is missing, unless it is not to.
+    repair: Option<Arc<Repair>>,
     /// Whose packets are taken.
     pub senders: Arc<Senders>,
     overflow: Mutex<PerKind<Overflow>>,
@@ -36,19 +40,28 @@ pub(super) struct Media {
 impl Media {
     /// Binds the ports and starts the pipelines. `sources`: where media is taken from; `epoch`: where times count from.
     pub async fn start(config: &Config, sources: BTreeSet<Prefix>, epoch: Instant) -> Result<Media, String> {
-        let sockets = Sockets::bind(config.listen, config.media).await?;
+        let [audio_rtcp, video_rtcp] = config.media.map(|port| Rtcp::bind(config.listen, port));
+        let (audio_rtcp, video_rtcp) = (audio_rtcp.await?, video_rtcp.await?);
         let senders = Arc::new(Senders::new(sources));
+        let notices = (!config.repair_within.is_zero()).then(Notices::new);
         let lane = |kind: Kind, port: u16| {
-            Lane::start(kind, Input { address: config.listen, port, epoch }, senders.clone())
-                .map_err(|error| error.to_string())
+            let input = Input { address: config.listen, port, epoch };
+            let notices = notices.as_ref().map(|(notices, _)| notices.clone());
+            Lane::start(kind, input, senders.clone(), notices).map_err(|error| error.to_string())
         };
         let audio = lane(Kind::Audio, config.media[0])?;
         let video = lane(Kind::Video, config.media[1])?;
         let own = config.node.host.as_ref().and_then(|host| host.parse().ok());
-        let keyframes = Keyframes::start(sockets, own, audio.clone(), video.clone(), epoch);
-        let keyframes = keyframes.map_err(|error| format!("RTCP: {error}"))?;
+        let uplink = |rtcp, lane| Uplink::start(rtcp, own, lane).map_err(|error| format!("RTCP: {error}"));
+        let uplinks = PerKind { audio: uplink(audio_rtcp, &audio)?, video: uplink(video_rtcp, &video)? };
+        let keyframes = Keyframes::start(video.clone(), uplinks.video.clone(), epoch);
+        let ways = PerKind::from_fn(|kind| {
+            let lane = if kind == Kind::Audio { &audio } else { &video };
+            Way { lane: lane.clone(), uplink: uplinks[kind].clone() }
+        });
+        let repair = notices.map(|notices| Repair::start(config.repair_within, ways, notices, epoch));
         let (overflow, gone) = (Mutex::default(), Mutex::default());
-        Ok(Media { audio, video, keyframes, senders, overflow, gone, epoch })
+        Ok(Media { audio, video, keyframes, repair, senders, overflow, gone, epoch })
     }
 
     /// The input of a kind.
@@ -165,6 +178,11 @@ impl Media {
     pub fn lost(&self) -> u64 {
         let routes = Kind::BOTH.into_iter().flat_map(|kind| self.lane(kind).routes().all());
         routes.map(|route| route.lost()).sum()
+    }
+
+    /// What became of packets that were missing; `None`: none is asked for.
+    pub fn repair(&self) -> Option<repair::Figures> {
+        self.repair.as_ref().map(|repair| repair.figures())
     }
 
     /// What has come of the streams that have a route, and the time by the same clock, ns.

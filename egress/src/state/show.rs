@@ -7,6 +7,7 @@ use node::contract::key;
 use node::http::{Base, Failed};
 use node::media::Kind;
 use node::record::NodeType;
+use node::repair::view::AskingView;
 use node::tree::TreeView;
 use node::udp::Overflow;
 use node::view::{Gstreamer, Topology};
@@ -67,6 +68,7 @@ impl Egress {
             mountpoints: mountpoints.iter().map(|mountpoint| self.detailed(mountpoint)).collect(),
             taken: self.read_parent(),
             overflow: self.media.look().map(Overflow::packets).into_array(),
+            repair: self.media.repair(),
             receive_buffer: self.media.receive_buffer(),
             dark: self.dark(),
             keyframes: self.media.keyframes.waiting(),
@@ -267,6 +269,7 @@ impl Egress {
             sources: self.media.senders.shown(),
             dropped: Kind::BOTH.into_iter().map(|kind| (kind.name(), self.media.dropped(kind))).collect(),
             keyframes: Keyframes { asked, passed_on },
+            repair: self.media.repair().map(|found| AskingView::new(found.asking, found.round_trip)),
             drain: self.drain.shown(),
             problems,
             warnings,

@@ -70,7 +70,8 @@ impl Follows for Egress {
     async fn received(&self) -> Option<Received> {
         let lanes = self.media.received().into_iter();
         let (packets, bytes) = lanes.fold((0, 0), |sum, lane| (sum.0 + lane.0, sum.1 + lane.1));
-        Some(Received { packets, bytes, lost: self.media.lost() })
+        let repaired = self.media.repair().map_or(0, |found| found.asking.repaired);
+        Some(Received { packets, bytes, lost: self.media.lost(), repaired })
     }
 }
 

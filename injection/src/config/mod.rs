@@ -9,6 +9,7 @@ use std::time::Duration;
 use node::auth::AuthConfig;
 use node::config::{ConfigError, Defaults, JanusUrl, NodeConfig, Settings, base_path, ice_servers};
 use node::ice::IceServers;
+use node::repair;
 use node::secret::Secret;
 use settings::*;
 
@@ -67,6 +68,10 @@ pub struct Config {
     pub takeover: Takeover,
     /// Where RTMP is taken, if at all.
     pub rtmp: Option<SocketAddr>,
+    /// Packets that are kept to be sent again; 0: none.
+    pub history: usize,
+    /// For how long children ask for what they have lost.
+    pub repair_within: Duration,
     /// STUN and TURN servers that publishers are told of.
     pub ice: IceServers,
     /// RTMP connections that do not publish yet, in all …
@@ -109,6 +114,8 @@ impl Config {
         let guarded = whip_token.is_some() || auth.keys.is_some() || auth.authorize.is_some();
         let takeover = settings.get(&TAKEOVER, |text| takeover(text, guarded))?.unwrap_or_default();
         let rtmp = settings.get(&RTMP, |text| beside(node.api, auth.admin, listen(text)?))?;
+        let history = settings.get(&HISTORY, repair::settings::history)?.unwrap_or(repair::HISTORY);
+        let repair_within = settings.get(&REPAIR_WITHIN, repair::settings::within)?;
         let rtmp_waiting = settings.get(&RTMP_WAITING, places)?.unwrap_or(64);
         let rtmp_waiting_each = settings.get(&RTMP_WAITING_PER_ADDRESS, places)?.unwrap_or(8);
         for open in [Some(node.api), rtmp].into_iter().flatten() {
@@ -134,6 +141,8 @@ impl Config {
             auth,
             takeover,
             rtmp,
+            history,
+            repair_within: repair_within.unwrap_or(repair::WITHIN),
             ice,
             rtmp_waiting,
             rtmp_waiting_each,

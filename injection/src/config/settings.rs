@@ -7,6 +7,7 @@ use node::config::{
     ICE_SERVERS, JANUS_URL, Kind, Setting, TURN_LIFETIME, TURN_PASSWORD_FILE, TURN_SECRET_FILE,
     TURN_USERNAME, Table,
 };
+pub use node::repair::settings::{HISTORY_SETTING as HISTORY, WITHIN_SETTING as REPAIR_WITHIN};
 
 use crate::publication::Takeover;
 
@@ -26,6 +27,8 @@ impl Table for InjectionSettings {
         &WHIP_TOKEN_FILE,
         &TAKEOVER,
         &RTMP,
+        &HISTORY,
+        &REPAIR_WITHIN,
         &ADMIN,
         &JWT_KEYS,
         &AUTHORIZE,

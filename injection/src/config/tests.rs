@@ -178,6 +178,8 @@ fn every_setting_can_be_made_by_every_name_it_has_or_had() {
         ("whip-token-file", &secret, &[]),
         ("takeover", "never", &[]),
         ("rtmp", "1935", &[]),
+        ("history", "0", &[]),
+        ("repair-within", "300", &[]),
         ("ice-servers", "stun:10.0.0.5", &[]),
         ("turn-username", "u", &[("ICE_SERVERS", "turn:h"), ("TURN_PASSWORD", "p")]),
         ("turn-password-file", &secret, &[("ICE_SERVERS", "turn:h"), ("TURN_USERNAME", "u")]),

@@ -36,6 +36,7 @@ use node::webhook::Webhooks;
 use serde_json::json;
 use tokio::sync::{Notify, mpsc, oneshot};
 
+use crate::answers::Answers;
 use crate::config::Config;
 use crate::feedback::Feedback;
 use crate::pipeline::{Count, Feed, Outlets, PipelineError};
@@ -64,6 +65,7 @@ pub struct Injector {
     config: Config,
     limits: Arc<Limits>,
     outlets: Outlets,
+    answers: Arc<Answers>,
     feedback: Arc<Feedback>,
     store: Option<Sessions>,
     tree: OnceLock<Tree>,
@@ -115,7 +117,10 @@ impl Injector {
         }
         let failed = |error: std::io::Error| format!("no socket for feedback: {error}");
         let janus = UdpSocket::bind((Ipv4Addr::UNSPECIFIED, 0)).map_err(failed)?;
-        let feedback = Feedback::start(janus, outlets.feedback().map_err(failed)?).map_err(failed)?;
+        let ways = outlets.ways().map_err(failed)?;
+        let answers = Answers::new(config.history, config.repair_within, ways);
+        let below = outlets.feedback().map_err(failed)?;
+        let feedback = Feedback::start(janus, below, &answers).map_err(failed)?;
         let tree = config.tree.clone();
         let store = tree.map(|tree| Sessions::new(tree.redis, &config.node_id, &config.tree_id));
         let (broken, breaks) = mpsc::unbounded_channel();
@@ -136,6 +141,7 @@ impl Injector {
             drain: Drain::new(config.drain_limit, "publications").waits(),
             config,
             outlets,
+            answers,
             feedback,
             store,
             tree: OnceLock::new(),
@@ -388,7 +394,7 @@ impl Injector {
             (true, None) => Ipv4Addr::LOCALHOST.into(),
             (false, None) => Ipv4Addr::UNSPECIFIED.into(),
         };
-        Feed::start(&session.id, session.ssrcs, inlet, &self.outlets, self.broken.clone())
+        Feed::start(&session.id, session.ssrcs, inlet, &self.outlets, &self.answers, self.broken.clone())
     }
 
     fn live(&self, session: Session, feed: Feed) -> LiveSession {

@@ -4,6 +4,7 @@ use axum::http::StatusCode;
 use node::http::{Base, Failed};
 use node::media::{Kind, PerKind};
 use node::record::NodeType;
+use node::repair::view::AnsweringView;
 use node::topology::TopologyView;
 use node::tree::RedisView;
 use node::udp::Overflow;
@@ -191,6 +192,7 @@ impl Injector {
             publications: self.totals.publications(),
             overflow: self.totals.overflow(&sums, self.started.elapsed()).map(Overflow::packets),
             keyframes: self.feedback.counts(),
+            answers: self.answers.figures(),
             rtmp_waiting: self.rtmp.places.taken(),
             rtmp_refused: self.rtmp.books.refused().to_vec(),
             streams: streams.collect(),
@@ -262,6 +264,7 @@ impl Base for Injector {
                 unresolved: self.recipients.unresolved(),
             },
             keyframes: view::Keyframes { asked, passed_on },
+            repair: AnsweringView::new(self.answers.figures().answering),
             drain: self.drain.shown(),
             problems,
             warnings,

@@ -69,6 +69,7 @@ impl Follows for Injector {
             packets: sum.packets + count.packets,
             bytes: sum.bytes + count.bytes,
             lost: 0,
+            repaired: 0,
         }))
     }
 }

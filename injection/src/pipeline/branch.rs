@@ -12,6 +12,8 @@ use node::media::{Kind, Ssrc};
 use node::metrics::add;
 use node::udp;
 
+use crate::answers::{Answers, Sending};
+
 use super::passage::{Judgement, Passage};
 use super::{Inlet, Outlets, PipelineError};
 
@@ -101,7 +103,7 @@ fn less(sent: [u64; 2], since: [u64; 2]) -> [u64; 2] {
 struct Counters {
     received: AtomicU64,
     packets: AtomicU64,
-    bytes: AtomicU64,
+    bytes: Arc<AtomicU64>,
     strangers: AtomicU64,
     clients: AtomicUsize,
     ledger: Mutex<Ledger>,
@@ -110,7 +112,7 @@ struct Counters {
 impl Counters {
     /// Packets and bytes that were sent.
     fn sent(&self) -> [u64; 2] {
-        [&self.packets, &self.bytes].map(|counter| counter.load(Ordering::Relaxed))
+        [&self.packets, &*self.bytes].map(|counter| counter.load(Ordering::Relaxed))
     }
 }
 
@@ -123,18 +125,20 @@ pub(super) struct Branch {
     pad: gst::Pad,
     sink: gst::Element,
     counters: Arc<Counters>,
+    sending: Arc<Sending>,
     passage: Arc<Mutex<Passage>>,
     clients: Mutex<BTreeSet<SocketAddr>>,
 }
 
 impl Branch {
-    /// Puts its elements into a pipeline.
+    /// Puts its elements into a pipeline. `answers`: keeps what it sends.
     pub fn add(
         pipeline: &gst::Pipeline,
         kind: Kind,
         ssrc: Ssrc,
         inlet: Inlet,
         outlets: &Outlets,
+        answers: &Arc<Answers>,
     ) -> Result<Branch, PipelineError> {
         let caps = gst::Caps::builder("application/x-rtp")
             .field("media", kind.name())
@@ -171,7 +175,8 @@ impl Branch {
             pass(buffer, &counting, &judging)
         });
         // Not at the pad above: there, clients may still change between the count and the sending.
-        let (counting, entry) = (counters.clone(), sink.static_pad("sink"));
+        let sending = Arc::new(answers.begin(kind, ssrc, counters.bytes.clone()));
+        let (counting, keeping, entry) = (counters.clone(), sending.clone(), sink.static_pad("sink"));
         let entry = entry.ok_or(PipelineError("multiudpsink has no pad".to_owned()))?;
         entry.add_probe(PadProbeType::BUFFER, move |_, info| {
             if let Some(buffer) = info.buffer()
@@ -179,6 +184,10 @@ impl Branch {
             {
                 counting.packets.fetch_add(1, Ordering::Relaxed);
                 counting.bytes.fetch_add(buffer.size() as u64, Ordering::Relaxed);
+                // One block of memory, as udpsrc makes it.
+                if let Ok(packet) = buffer.map_readable() {
+                    keeping.sent(&packet);
+                }
             }
             PadProbeReturn::Ok
         });
@@ -188,6 +197,7 @@ impl Branch {
             pad,
             sink,
             counters,
+            sending,
             passage,
             clients: Mutex::default(),
         })
@@ -222,6 +232,7 @@ impl Branch {
         });
         // An error: the pad is gone, and everything with it.
         let _ = is_done.recv();
+        self.sending.to(wanted);
         clients.clone_from(wanted);
     }
 

@@ -2,13 +2,15 @@
 
 use std::collections::BTreeSet;
 use std::net::{IpAddr, SocketAddr};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
 
 use gst::prelude::*;
 use node::media::{PerKind, Ssrc};
 use node::muffled::Muffled;
 use tokio::sync::mpsc;
+
+use crate::answers::Answers;
 
 use super::branch::{Branch, Count};
 use super::{Inlet, Outlets, PipelineError};
@@ -20,18 +22,19 @@ pub struct Feed {
 }
 
 impl Feed {
-    /// Starts. `inlet`: the address on which Janus reaches us; `broken` is told the session's name when the pipeline has
+    /// Starts. `inlet`: the address on which Janus reaches us; `answers`: keeps what is sent; `broken` is told the session's name when the pipeline has
     /// failed and wants a [`restart`](Self::restart).
     pub fn start(
         session: &str,
         ssrcs: PerKind<Ssrc>,
         inlet: IpAddr,
         outlets: &Outlets,
+        answers: &Arc<Answers>,
         broken: mpsc::UnboundedSender<String>,
     ) -> Result<Feed, PipelineError> {
         let pipeline = gst::Pipeline::with_name(session);
         let branches = PerKind::try_from_fn(|kind| {
-            Branch::add(&pipeline, kind, ssrcs[kind], Inlet::bind(inlet)?, outlets)
+            Branch::add(&pipeline, kind, ssrcs[kind], Inlet::bind(inlet)?, outlets, answers)
         })?;
         let feed = Feed { branches, pipeline: pipeline.clone() };
         let bus = pipeline.bus().ok_or(PipelineError("a pipeline without a bus".to_owned()))?;

@@ -3,7 +3,7 @@
 //! Each session has two branches, audio and video, of three links each: `udpsrc` on a port of its own, on which Janus
 //! sends; a pad probe that counts, drops what Janus did not send (`passage`), and renumbers ([`crate::numbering`]); and a `multiudpsink`,
 //! whose clients come and go while it runs. All of them send from the node's two RTP ports ([`Outlets`]), because it is
-//! there that receivers send their RTCP back to (RFC 4961). Nothing is ever linked anew: an unlinked pad would stop
+//! there that receivers send their RTCP back to (RFC 4961). What leaves is kept for a while, for those who lose it ([`crate::answers`]). Nothing is ever linked anew: an unlinked pad would stop
 //! everything.
 
 mod branch;
@@ -13,7 +13,7 @@ mod sockets;
 
 pub use branch::Count;
 pub use feed::Feed;
-pub use sockets::{Inlet, Outlets};
+pub use sockets::{Inlet, Outlets, Ways};
 
 /// Makes GStreamer ready; an error says what is not installed.
 pub fn init() -> Result<(), String> {

@@ -11,6 +11,7 @@ use super::PipelineError;
 
 /// Where media leaves: the node's RTP ports, audio and video.
 pub struct Outlets {
+    ports: [u16; 2],
     v4: [UdpSocket; 2],
     /// None where there is no IPv6.
     v6: Option<[UdpSocket; 2]>,
@@ -38,13 +39,26 @@ impl Outlets {
                 None
             }
         };
-        Ok(Outlets { v4, v6, rtcp })
+        Ok(Outlets { ports, v4, v6, rtcp })
     }
 
-    /// The sockets on which receivers ask for keyframes: RTCP may also come to the RTP port (RFC 5761).
-    pub fn feedback(&self) -> io::Result<Vec<UdpSocket>> {
+    /// The sockets on which receivers ask for keyframes and for what they have lost, each with what it is for: RTCP may also come to
+    /// the RTP port (RFC 5761).
+    pub fn feedback(&self) -> io::Result<Vec<(Kind, UdpSocket)>> {
         let all = self.v4.iter().chain(self.v6.iter().flatten()).chain(&self.rtcp);
-        all.map(UdpSocket::try_clone).collect()
+        // Each list has audio and video by turns.
+        Kind::BOTH
+            .into_iter()
+            .cycle()
+            .zip(all)
+            .map(|(kind, socket)| Ok((kind, socket.try_clone()?)))
+            .collect()
+    }
+
+    /// The same ways, to send single packets by.
+    pub fn ways(&self) -> io::Result<Ways> {
+        let both = |pair: &[UdpSocket; 2]| Ok::<_, io::Error>([pair[0].try_clone()?, pair[1].try_clone()?]);
+        Ok(Ways { ports: self.ports, v4: both(&self.v4)?, v6: self.v6.as_ref().map(both).transpose()? })
     }
 
     /// What is to be said of the buffers that the kernel gives.
@@ -56,6 +70,27 @@ impl Outlets {
     pub(super) fn of(&self, kind: Kind) -> io::Result<(gio::Socket, Option<gio::Socket>)> {
         let of = |pair: &[UdpSocket; 2]| for_gstreamer(pair[usize::from(kind.number())].try_clone()?);
         Ok((of(&self.v4)?, self.v6.as_ref().map(of).transpose()?))
+    }
+}
+
+/// Where single packets leave: from the ports, and so the addresses, that media leaves by.
+pub struct Ways {
+    ports: [u16; 2],
+    v4: [UdpSocket; 2],
+    v6: Option<[UdpSocket; 2]>,
+}
+
+impl Ways {
+    /// The RTP port of a kind.
+    pub fn port(&self, kind: Kind) -> u16 {
+        self.ports[usize::from(kind.number())]
+    }
+
+    /// Sends without waiting.
+    pub fn send(&self, kind: Kind, packet: &[u8], to: SocketAddr) -> io::Result<()> {
+        let pair = if to.is_ipv4() { Some(&self.v4) } else { self.v6.as_ref() };
+        let pair = pair.ok_or_else(|| io::Error::other("there is no IPv6 here"))?;
+        pair[usize::from(kind.number())].send_to(packet, to).map(drop)
     }
 }
 

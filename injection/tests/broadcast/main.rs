@@ -28,6 +28,7 @@ mod firefox_publishes;
 mod gstreamer_publishes_by_rtmp;
 mod janus_comes_back_with_its_rooms;
 mod keyframe_requests_reach_the_publisher;
+mod lost_packets_are_sent_again;
 mod lost_sessions_are_written_again;
 mod media_that_are_no_bundle_come_too;
 mod metrics_please_promtool;

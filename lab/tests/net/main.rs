@@ -45,6 +45,8 @@ mod keyframe_requests_go_up_the_tree;
 mod links_lose_delay_and_reorder;
 mod looking_never_touches_a_running_card;
 mod loops_are_refused;
+mod lost_packets_are_asked_for;
+mod lost_packets_are_sent_again;
 mod mapped_addresses_are_not_local;
 mod maps_show_what_is_in_use;
 mod media_is_taken_from_the_parent_only;

@@ -2,8 +2,8 @@
 
 use relay_common::rtp::MAX_DROPOUT;
 
-/// A packet up to this much behind another is late. The RFC's MAX_MISORDER, 100, is for those who take a second packet to be
-/// sure; here one decides, and what is sent again comes a round trip and more late: at 4 Mbit/s, 300 ms are 125 packets.
+/// A packet up to this much behind another is late. The RFC's MAX_MISORDER, 100, is for networks in which nothing is sent again: what
+/// is comes a round trip and more late, at 4 Mbit/s and 300 ms 125 packets.
 pub const MAX_LATE: u16 = 1000;
 
 /// True when a packet cannot be of the same sequence as the one that came last: neither a few packets on, some lost, nor a

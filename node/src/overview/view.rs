@@ -160,6 +160,9 @@ pub struct Edge {
     /// The part of what the parent had that did not come, 0 to 1.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub loss: Option<f64>,
+    /// The same with what came only after it had been asked for again.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub loss_before_repair: Option<f64>,
 }
 
 /// A session.

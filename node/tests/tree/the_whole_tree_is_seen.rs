@@ -105,12 +105,12 @@ async fn the_whole_tree_is_seen() {
 
     // What flows is seen without anything being registered again.
     let written = server.text("HGET node:relay-1 created").await;
-    *relay.received.lock().unwrap() = Some(Received { packets: 100, bytes: 1000, lost: 0 });
-    *egress.received.lock().unwrap() = Some(Received { packets: 100, bytes: 1000, lost: 0 });
+    *relay.received.lock().unwrap() = Some(Received { packets: 100, bytes: 1000, lost: 0, repaired: 0 });
+    *egress.received.lock().unwrap() = Some(Received { packets: 100, bytes: 1000, lost: 0, repaired: 0 });
     let flows = |id: &'static str| move |seen: &Overview| of(seen, id).flow.is_some();
     once(&overviews, "flows", flows("egress-1")).await;
-    *relay.received.lock().unwrap() = Some(Received { packets: 200, bytes: 2000, lost: 0 });
-    *egress.received.lock().unwrap() = Some(Received { packets: 175, bytes: 1750, lost: 25 });
+    *relay.received.lock().unwrap() = Some(Received { packets: 200, bytes: 2000, lost: 0, repaired: 0 });
+    *egress.received.lock().unwrap() = Some(Received { packets: 175, bytes: 1750, lost: 25, repaired: 0 });
     let lossy = once(&overviews, "loss", |seen| {
         let edge = seen.edges.iter().find(|edge| edge.to == "egress-1").unwrap();
         edge.loss == Some(0.25)

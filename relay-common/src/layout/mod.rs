@@ -24,6 +24,7 @@ mod capture;
 mod counters;
 mod description;
 mod fanout;
+mod history;
 mod listeners;
 mod spread;
 
@@ -32,6 +33,7 @@ pub use capture::*;
 pub use counters::*;
 pub use description::*;
 pub use fanout::*;
+pub use history::*;
 pub use listeners::*;
 pub use spread::*;
 
@@ -122,6 +124,10 @@ const _: () = {
     assert!(size_of::<Total>() == 24);
     assert!(size_of::<Spread>() == 8 + 4 * MAX_SPREAD);
     assert!(MAX_SPREAD.is_power_of_two());
+    assert!(size_of::<Kept>() == 32 + KEPT);
+    assert!(KEPT.is_multiple_of(8) && DEFAULT_HISTORY.is_power_of_two() && MAX_HISTORY.is_power_of_two());
+    assert!(size_of::<HistoryHead>() == 24);
+    assert!(size_of::<Gap>() == 24);
     assert!(size_of::<ChildStats>() == 32);
     assert!(size_of::<Broadcasts>() == 16);
     assert!(size_of::<Pending>() == 96);
@@ -154,6 +160,8 @@ mod pod {
         super::Relay,
         super::Total,
         super::Spread,
+        super::HistoryHead,
+        super::Gap,
         crate::stream::Stream
     );
 }

@@ -2,7 +2,7 @@
 //!
 //! | file | says |
 //! |---|---|
-//! | `statistics.rs` | what is missing, late, doubled and how evenly it comes: RFC 3550 appendix A.1 and A.8 |
+//! | `statistics.rs` | what is missing, late, a duplicate and how evenly it comes: RFC 3550 appendix A.1 and A.8 |
 //! | `window.rs` | which of the last packets have come, so that a late one is no duplicate |
 //! | `source.rs` | whose stream it is: a packet from elsewhere is of a sender that has moved, of a loop or a second one (section 8.2) |
 //! | `two_ways.rs` | of a stream that two parents send, each packet is taken once |
@@ -27,17 +27,17 @@ const NO_SUSPECT: u32 = 0x1_0000;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(C)]
 pub struct Stream {
-    /// RTP packets.
+    /// RTP packets that were taken, each once.
     pub packets: u64,
-    /// RTP bytes, header included.
+    /// RTP bytes of these, header included.
     pub bytes: u64,
-    /// Last packet, CLOCK_MONOTONIC ns.
+    /// Last packet that went on, CLOCK_MONOTONIC ns: of two ways also one that was late.
     pub last_seen: u64,
     /// Highest extended sequence number: cycles, then the 16 bits of the packet.
     pub highest: u32,
     /// Where a restarted sequence would go on; above 16 bits when none is suspected.
     pub suspect: u32,
-    /// RTP timestamp of the last packet.
+    /// RTP timestamp of the last packet that went on.
     pub timestamp: u32,
     /// Interarrival jitter in sixteenths of a timestamp unit.
     pub jitter: u32,
@@ -59,7 +59,7 @@ pub struct Stream {
     pub expected_before: u64,
     /// Late packets: a higher sequence number had been seen.
     pub reordered: u64,
-    /// Packets seen before, and taken all the same.
+    /// Packets of the stream's source that had come before, and were not taken again.
     pub duplicates: u64,
     /// Another source of the same SSRC: the one before, the other of two ways, or a rival.
     pub other: [u8; 16],
@@ -96,6 +96,15 @@ pub struct Arrival {
     pub now: u64,
     /// Timestamp units a nanosecond, as [`units_per_ns`] gives it.
     pub rate: u64,
+}
+
+/// Packets that a stream jumped over: a gap. They may be on their way yet, or lost.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Missing {
+    /// Extended sequence number of the first.
+    pub first: u32,
+    /// How many, one after the other; at least 1.
+    pub count: u16,
 }
 
 /// Timestamp units a nanosecond as a 32.32 fixed-point number.

@@ -1,9 +1,10 @@
 //! Whose stream it is. A stream has one source (RFC 3550 section 8.2): a packet of the same SSRC from elsewhere means that the
 //! sender has moved, or that there is a loop or a second sender, and [`Stream::elsewhere`] tells which.
 
+use super::window::REACH;
 use super::{Arrival, Stream};
 use crate::packet::word64;
-use crate::rtp::{MAX_DROPOUT, MAX_MISORDER};
+use crate::rtp::MAX_DROPOUT;
 
 /// The source of a stream has ended when nothing has come from it for so long, if what comes from elsewhere does not go
 /// on where it was, ns. What goes round in a loop is back within milliseconds.
@@ -40,10 +41,9 @@ pub enum Elsewhere {
     Moved,
     /// One of the stream's, which stays where it is: late from where it came from before, or first by the other of two ways.
     Taken,
-    /// It has come, by the other of two ways.
+    /// It has come: by the other of two ways, or from where the sender was before.
     Repeated,
-    /// The stream's own source is live: a loop, or two senders with one SSRC. Nothing of it belongs to the stream. Or it has come
-    /// already, from where the sender was before.
+    /// The stream's own source is live: a loop, or two senders with one SSRC. Nothing of it belongs to the stream.
     Collision,
 }
 
@@ -82,13 +82,11 @@ impl Stream {
         let remembered = self.other_port != 0 && packet.now.saturating_sub(self.other_seen) < REMEMBERED;
         let known = remembered && self.other_port == port && same_address(&self.other, source);
         let (former, rival) = (known && self.rival == 0, known && self.rival != 0);
-        if former && !goes_on && behind <= MAX_MISORDER {
-            if self.window.has(self.extended(ahead)) {
-                self.collisions += 1;
-                return Elsewhere::Collision;
+        if former && !goes_on && behind <= REACH {
+            let has_come = self.window.has(self.extended(ahead));
+            if !has_come || !self.is_far(&packet) {
+                return if self.update(packet) { Elsewhere::Taken } else { Elsewhere::Repeated };
             }
-            self.update(packet);
-            return Elsewhere::Taken;
         }
         let moved = if former {
             true
@@ -120,7 +118,8 @@ impl Stream {
         self.moves += 1;
         self.come_from(source, port);
         if goes_on {
-            self.update(packet)
+            // What goes on has not come.
+            let _ = self.update(packet);
         } else {
             self.begin_again(packet)
         }

@@ -1,8 +1,11 @@
 //! What is missing, late or doubled (RFC 3550 appendix A.1), and how evenly packets come (A.8).
 
 use super::window::REACH;
-use super::{Arrival, NO_SUSPECT, Stream};
-use crate::rtp::{MAX_DROPOUT, MAX_MISORDER};
+use super::{Arrival, Missing, NO_SUSPECT, Stream};
+use crate::rtp::MAX_DROPOUT;
+
+/// What the network holds back is not so long behind by its RTP timestamp, ns: it is of another timeline.
+const ANOTHER_TIMELINE: u64 = 2_000_000_000;
 
 impl Stream {
     /// The extended sequence number of a packet that is so far ahead of the highest, modulo 2^16: or behind.
@@ -28,46 +31,53 @@ impl Stream {
         self.last_seen = packet.now;
     }
 
-    /// Takes one more packet of the stream's source into account.
+    /// Takes one more packet of the stream's source into account. False: it has come already, and is not to be forwarded again.
+    ///
+    /// What has come again on another timeline is no duplicate: the sender has begun again at a number of a moment ago.
     #[inline(always)]
-    pub fn update(&mut self, packet: Arrival) {
+    #[must_use = "what has come already is not forwarded"]
+    pub fn update(&mut self, packet: Arrival) -> bool {
         if self.packets == 0 {
             // Only RTCP has come before.
             self.begin_again(packet);
-            return;
+            return true;
         }
         let ahead = packet.sequence.wrapping_sub(self.highest as u16);
         let behind = ahead.wrapping_neg();
-        if ahead == 0 {
+        let extended = self.extended(ahead);
+        if ahead != 0 && ahead < MAX_DROPOUT {
+            self.advance(&packet, extended);
+            self.window.note(extended);
+            self.is_last(&packet);
+        } else if behind <= REACH && !self.window.has(extended) {
+            self.window.note(extended);
+            self.late(behind);
+        } else if behind <= REACH && !self.is_far(&packet) {
             self.duplicates += 1;
-        } else if ahead < MAX_DROPOUT {
-            self.advance(&packet, self.extended(ahead));
-            self.window.note(self.highest);
-        } else if behind <= MAX_MISORDER {
-            if self.window.has(self.extended(ahead)) {
-                self.duplicates += 1;
-            } else {
-                self.window.note(self.extended(ahead));
-                self.late(behind);
-            }
+            return false;
         } else if packet.sequence as u32 == self.suspect {
             self.restart(packet.sequence);
+            self.is_last(&packet);
         } else {
             // One stray packet is not a restart; two in a row are (RFC 3550 appendix A.1, bad_seq). Until then it
             // counts as neither expected nor lost.
             self.suspect = packet.sequence.wrapping_add(1) as u32;
             self.expected_before += 1;
         }
-        self.came(&packet);
-    }
-
-    #[inline(always)]
-    fn came(&mut self, packet: &Arrival) {
         self.packets += 1;
         self.bytes += packet.bytes as u64;
-        self.is_last(packet);
+        true
     }
 
+    /// The packet's timestamp is further from that of the last one than any way is long.
+    #[inline(always)]
+    pub(super) fn is_far(&self, packet: &Arrival) -> bool {
+        let apart = packet.timestamp.wrapping_sub(self.timestamp);
+        let apart = if apart >> 31 != 0 { apart.wrapping_neg() } else { apart };
+        u64::from(apart) > (ANOTHER_TIMELINE * packet.rate) >> 32
+    }
+
+    /// The packet is what the next one's arrival is compared with. One that was late says nothing of how evenly they come.
     #[inline(always)]
     pub(super) fn is_last(&mut self, packet: &Arrival) {
         self.timestamp = packet.timestamp;
@@ -82,6 +92,23 @@ impl Stream {
         self.advance_jitter(packet);
     }
 
+    /// What the packet that has just been taken jumped over, if `before` was the highest number until then.
+    #[inline(always)]
+    pub fn missing_since(&self, before: u32) -> Option<Missing> {
+        let goes_on = before.wrapping_sub(self.base) <= self.highest.wrapping_sub(self.base);
+        let count = self.highest.wrapping_sub(before).wrapping_sub(1);
+        // Of two who write the entry at once one may find it where the other left it.
+        let is_gap = goes_on && count > 0 && count < MAX_DROPOUT as u32;
+        is_gap.then(|| Missing { first: before.wrapping_add(1), count: count as u16 })
+    }
+
+    /// Whether the packet with this extended sequence number has come; none: it is not one of the last [`REACH`], or of before a
+    /// restart.
+    pub fn has_come(&self, extended: u32) -> Option<bool> {
+        let behind = self.highest.wrapping_sub(extended);
+        (behind <= u32::from(REACH)).then(|| self.window.has(extended))
+    }
+
     /// Packets that should have come since the first one.
     pub fn expected(&self) -> u64 {
         if self.packets == 0 {
@@ -92,7 +119,7 @@ impl Stream {
 
     /// Packets that should have come and have not (so far). Late packets reduce it again.
     pub fn lost(&self) -> u64 {
-        self.expected().saturating_sub(self.packets - self.duplicates)
+        self.expected().saturating_sub(self.packets)
     }
 
     /// None of the last [`REACH`] packets is missing.

@@ -10,9 +10,6 @@ use super::{Arrival, Elsewhere, Standing, Stream};
 use crate::atomic;
 use crate::rtp::MAX_DROPOUT;
 
-/// What comes by the longer of two ways is not so long behind by its RTP timestamp, ns: it is of another timeline.
-const ANOTHER_TIMELINE: u64 = 2_000_000_000;
-
 impl Stream {
     /// Its source is one of two parents: from now on it is looked what has come, also before anything has come from the other.
     #[inline(always)]
@@ -39,8 +36,7 @@ impl Stream {
         if self.packets == 0 || is_over {
             self.once = 0;
             self.come_from(source, port);
-            self.update(packet);
-            return Elsewhere::Moved;
+            return if self.update(packet) { Elsewhere::Moved } else { Elsewhere::Repeated };
         }
         if is_own || self.rival != 0 {
             self.run = 0;
@@ -69,8 +65,9 @@ impl Stream {
     }
 
     /// Takes one more packet into account, unless it has come or is too old to tell. When nothing new has come for a while, it is
-    /// neither: the numbers have begun again. So they have at once on another timeline, if the packet `leads`: from the stream's own
-    /// source, or whoever is that instead. Of the other of two ways it may be what the own had before it began again.
+    /// neither: the numbers have begun again. So they have at once on another timeline, at a number that has come or one that is too
+    /// old, if the packet `leads`: from the stream's own source, or whoever is that instead. Of the other of two ways it may be what
+    /// the own had before it began again, which is not taken any more.
     #[inline(always)]
     fn take_new(&mut self, packet: Arrival, leads: bool) -> bool {
         let ahead = packet.sequence.wrapping_sub(self.highest as u16);
@@ -82,18 +79,27 @@ impl Stream {
             self.suspect = packet.sequence.wrapping_add(1) as u32;
         }
         let extended = self.extended(ahead);
+        let quiet = packet.now.saturating_sub(self.last_seen);
         let is_near = goes_on && !is_stray || behind <= REACH;
-        if is_near && self.window.claim(extended) {
-            if goes_on { self.advance(&packet, extended) } else { self.late(behind) }
+        // A sender that has paused goes on at a timestamp far ahead.
+        let has_paused = goes_on && quiet > SILENT_WITH_RIVAL;
+        let is_elsewhere = !has_paused && self.is_far(&packet);
+        let is_former = is_elsewhere && !leads;
+        if is_near && !is_former && self.window.claim(extended) {
+            if goes_on {
+                self.advance(&packet, extended);
+                self.is_last(&packet);
+            } else {
+                self.late(behind);
+                self.last_seen = packet.now;
+            }
         } else if is_near && goes_on {
-            // Another CPU takes it at this very moment, and has not said yet how far the stream is.
+            // Another CPU takes it at this very moment, and has not said yet how far the stream is; or it is of a former timeline.
             return false;
         } else {
             // The longer of two ways is not longer than that.
             let patience = if behind <= REACH { REMEMBERED } else { SILENT_WITH_RIVAL };
-            let is_elsewhere = leads && !goes_on && behind > REACH;
-            let begins_again =
-                packet.now.saturating_sub(self.last_seen) > patience || is_elsewhere && self.is_far(&packet);
+            let begins_again = quiet > patience || is_elsewhere && leads && !goes_on;
             if begins_again {
                 self.begin_again(packet);
             }
@@ -101,15 +107,6 @@ impl Stream {
         }
         atomic::add(&mut self.packets, 1);
         atomic::add(&mut self.bytes, packet.bytes as u64);
-        self.is_last(&packet);
         true
-    }
-
-    /// The packet's timestamp is further from the last one's than any way is long.
-    #[inline(always)]
-    fn is_far(&self, packet: &Arrival) -> bool {
-        let apart = packet.timestamp.wrapping_sub(self.timestamp);
-        let apart = if apart >> 31 != 0 { apart.wrapping_neg() } else { apart };
-        u64::from(apart) > (ANOTHER_TIMELINE * packet.rate) >> 32
     }
 }

@@ -1,4 +1,5 @@
-use super::{received, summary};
+use super::{forwarded, received, summary};
+use relay_common::stream::REACH;
 
 #[test]
 fn the_same_packet_again_is_a_duplicate_and_not_a_second_one() {
@@ -6,8 +7,8 @@ fn the_same_packet_again_is_a_duplicate_and_not_a_second_one() {
 }
 
 #[test]
-fn a_duplicate_is_known_up_to_100_packets_later() {
-    for behind in [1, 2, 63, 64, 65, 99, 100] {
+fn a_duplicate_is_known_as_far_back_as_the_window_reaches() {
+    for behind in [1, 2, 31, 32, 33, 100, 991, REACH] {
         let stream = received((1_000..=1_000 + behind).chain([1_000]));
         assert_eq!(summary(&stream), (u64::from(behind) + 1, 0, 0, 1, 0), "{behind} behind");
     }
@@ -25,12 +26,20 @@ fn a_late_packet_that_comes_twice_is_late_once() {
 
 #[test]
 fn after_a_jump_of_any_width_only_what_was_seen_is_a_duplicate() {
-    for jump in (1..=300u16).chain([2_000, 2_999]) {
-        // All that are late enough to be told apart, after the jump: of them, packet 0 alone had been seen.
-        let behind = (jump.saturating_sub(100)..jump).rev();
+    for jump in (1..=300u16).chain([990, 991, REACH, REACH + 1, 2_000, 2_999]) {
+        // All that are not too late to be told apart, after the jump: of them, packet 0 alone had been seen.
+        let behind = (jump.saturating_sub(REACH)..jump).rev();
         let stream = received([0, jump].into_iter().chain(behind.clone()));
-        let seen = u64::from(jump <= 100);
+        let seen = u64::from(jump <= REACH);
         let late = behind.count() as u64 - seen;
         assert_eq!((stream.reordered, stream.duplicates), (late, seen), "a jump to {jump}");
     }
+}
+
+#[test]
+fn what_has_come_is_not_forwarded_again() {
+    let packets = [1, 2, 4, 4, 2, 3, 3, 5].map(|sequence| (sequence, 0));
+    let (out, stream) = forwarded(&packets);
+    assert_eq!(out, [1, 2, 4, 3, 5].map(|sequence| (sequence, 0)));
+    assert_eq!((stream.packets, stream.bytes, stream.duplicates), (5, 1_000, 3));
 }

@@ -1,4 +1,4 @@
-use super::{received, summary};
+use super::{forwarded, received, summary};
 
 #[test]
 fn two_packets_in_a_row_elsewhere_are_a_restart_and_nothing_is_lost() {
@@ -12,7 +12,7 @@ fn loss_before_and_after_a_restart_adds_up() {
 
 #[test]
 fn a_stream_may_restart_many_times_backwards_and_across_the_wrap() {
-    let places = [1_000, 30_000, 500, 65_535, 20_000];
+    let places = [1_000, 30_000, 5_000, 65_535, 20_000];
     let stream = received(places.iter().flat_map(|start: &u16| (0..10).map(|step| start.wrapping_add(step))));
     assert_eq!(summary(&stream), (50, 0, 0, 0, 4));
 }
@@ -21,10 +21,47 @@ fn a_stream_may_restart_many_times_backwards_and_across_the_wrap() {
 fn a_restart_begins_its_jitter_anew() {
     let mut stream = received([1]);
     for step in 0..50u16 {
-        stream.update(super::arrival(2 + step, u32::from(step) * 5_000, u64::from(step) * super::GAP));
+        let _ =
+            stream.update(super::arrival(2 + step, u32::from(step) * 5_000, u64::from(step) * super::GAP));
     }
     assert!(stream.jitter_units() > 1_000);
-    stream.update(super::arrival(40_000, 0, 0));
-    stream.update(super::arrival(40_001, 0, 0));
+    assert!(stream.update(super::arrival(40_000, 0, 0)) && stream.update(super::arrival(40_001, 0, 0)));
     assert_eq!(stream.jitter, 0);
+}
+
+/// An encoder that is started again begins with a number and a timestamp of its choice.
+#[test]
+fn a_sender_that_begins_again_within_reach_on_another_timeline_is_forwarded_whole() {
+    let first = |count: u16| (0..count).map(|number| (1_000 + number, 9_000 + 90 * u32::from(number)));
+    let then = |at: u16| (0..2_000).map(move |number| (at + number, 4_000_000_000 + 90 * u32::from(number)));
+    for (count, at) in [(500, 1_498), (500, 1_490), (500, 1_000), (500, 700), (2_000, 2_100)] {
+        let packets: Vec<_> = first(count).chain(then(at)).collect();
+        let (out, stream) = forwarded(&packets);
+        assert_eq!(out, packets, "{count} packets, then from {at} on");
+        assert_eq!((stream.restarts, stream.duplicates, stream.lost()), (1, 0, 0), "from {at} on");
+    }
+}
+
+/// A number of before the restart that had not come, and one that had.
+#[test]
+fn a_restart_at_a_number_that_is_missing_is_one() {
+    let before = (0..100).filter(|number| *number != 50).map(|number| (number, 90 * u32::from(number)));
+    let after = (50..300).map(|number| (number, 4_000_000_000 + 90 * u32::from(number)));
+    let packets: Vec<_> = before.chain(after).collect();
+    let (out, stream) = forwarded(&packets);
+    assert_eq!((out, stream.restarts, stream.duplicates), (packets, 1, 0));
+}
+
+/// The picture stood still for five seconds, and the last packet before that was sent again after the first one behind it.
+#[test]
+fn what_was_sent_before_a_pause_is_late_and_no_restart() {
+    let paused = |number: u16| 90 * u32::from(number) + if number > 50 { 450_000 } else { 0 };
+    let numbers = [48, 49, 51, 50, 49, 52, 53, 50, 54];
+    let (out, stream) = forwarded(&numbers.map(|number| (number, paused(number))));
+    assert_eq!((stream.restarts, stream.lost(), stream.reordered), (0, 0, 1));
+    // A duplicate of before the pause cannot be told from a new beginning, and a beginning must not be lost.
+    assert_eq!(
+        out.iter().map(|(number, _)| *number).collect::<Vec<_>>(),
+        [48, 49, 51, 50, 49, 52, 53, 50, 54]
+    );
 }

@@ -24,7 +24,6 @@ fn the_extended_number_may_wrap_too() {
     let mut stream = received([10]);
     stream.highest = u32::MAX - 1;
     stream.base = u32::MAX - 1;
-    stream.update(super::arrival(65_535, 0, 0));
-    stream.update(super::arrival(1, 0, 0));
+    assert!(stream.update(super::arrival(65_535, 0, 0)) && stream.update(super::arrival(1, 0, 0)));
     assert_eq!((stream.expected(), stream.lost()), (4, 1));
 }

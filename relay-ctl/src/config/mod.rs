@@ -61,6 +61,10 @@ pub struct Config {
     pub listen: Listen,
     /// What the setting is called that says on which address.
     pub address_setting: String,
+    /// Packets that are kept, to be sent again to children; 0: none.
+    pub history: usize,
+    /// How long is asked for a packet that is missing; zero: none is asked for.
+    pub repair_within: Duration,
     /// Where the data plane is pinned.
     pub pin_root: PathBuf,
     /// Children to begin with.
@@ -122,6 +126,8 @@ impl Config {
         }
         let sources = settings.list(&SOURCES)?.map(|found| found.value).unwrap_or_default();
         let stand_in = settings.find(&STAND_IN)?.map(|found| found.value);
+        let history = settings.get(&HISTORY, node::repair::settings::history)?;
+        let repair_within = settings.get(&REPAIR_WITHIN, node::repair::settings::within)?;
         let pin_root = settings.find(&PIN_ROOT)?.map(|found| found.value);
         Ok(Config {
             interface: interface.to_owned(),
@@ -130,6 +136,8 @@ impl Config {
             cpus,
             listen,
             address_setting,
+            history: history.unwrap_or(node::repair::HISTORY),
+            repair_within: repair_within.unwrap_or(node::repair::WITHIN),
             pin_root: pin_root.unwrap_or_else(|| crate::kernel::pins::DEFAULT_ROOT.to_owned()).into(),
             constants: Constants { log_level: ebpf_log_level(&node.log.filter), statistics: true },
             children,

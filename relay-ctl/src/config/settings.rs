@@ -8,8 +8,18 @@ pub struct RelaySettings;
 
 impl Table for RelaySettings {
     const PREFIX: &'static str = "RELAY";
-    const OWN: &'static [&'static Setting] =
-        &[&MODE, &RTP_ADDRESS, &LISTEN, &CHILDREN, &SOURCES, &STAND_IN, &CPUS, &PIN_ROOT];
+    const OWN: &'static [&'static Setting] = &[
+        &MODE,
+        &RTP_ADDRESS,
+        &LISTEN,
+        &CHILDREN,
+        &SOURCES,
+        &HISTORY,
+        &REPAIR_WITHIN,
+        &STAND_IN,
+        &CPUS,
+        &PIN_ROOT,
+    ];
 }
 
 pub const MODE: Setting = Setting {
@@ -45,6 +55,8 @@ pub const CHILDREN: Setting = Setting {
     ..Setting::NEW
 };
 pub const SOURCES: Setting = Setting { was_prefixed: true, ..node::sources::SETTING };
+pub const HISTORY: Setting = node::repair::settings::HISTORY_SETTING;
+pub const REPAIR_WITHIN: Setting = node::repair::settings::WITHIN_SETTING;
 pub const STAND_IN: Setting = Setting {
     name: "stand-in",
     was_prefixed: true,

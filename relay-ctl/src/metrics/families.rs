@@ -13,7 +13,7 @@ use relay_common::reason::{Fate, Reason};
 
 use super::Counters;
 use crate::mode::{Mode, ModeWanted};
-use crate::relay::Sample;
+use crate::relay::{Repaired, Sample};
 use crate::view::{ChildState, Stream};
 
 /// Most streams that get series of their own: six series each, and SSRCs are random, so that without a limit a day of
@@ -43,6 +43,7 @@ pub fn families(sample: &Sample, counters: &Counters) -> Result<Vec<MetricFamily
     data_plane(&scrape, sample)?;
     children(&scrape, sample)?;
     streams(&scrape, sample)?;
+    repair(&scrape, sample)?;
     counters.register(&scrape)?;
     scrape.families()
 }
@@ -219,6 +220,15 @@ fn streams(scrape: &Scrape, sample: &Sample) -> Result<()> {
     scrape.gauge("stream_jitter_seconds", "Interarrival jitter (RFC 3550 section 6.4.1).", label, jitter)?;
     let age = each(|stream| stream.last_seen_ms as f64 / 1000.0);
     scrape.gauge("stream_last_packet_age_seconds", "Time since the last packet.", label, age)
+}
+
+/// Packets that were lost on the way to the relay, or to its children, and were sent again.
+fn repair(scrape: &Scrape, sample: &Sample) -> Result<()> {
+    let Repaired { asking, answering, failed, unheard, round_trip, .. } = &sample.repaired;
+    scrape.repair_asking(asking, *round_trip)?;
+    scrape.repair_answering(answering, *failed)?;
+    let help = "Gaps and questions that were not looked at: more came than could be taken.";
+    scrape.one_counter("repair_unheard_total", help, *unheard as f64)
 }
 
 /// What the one with this number had counted before it went last.

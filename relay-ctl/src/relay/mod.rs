@@ -20,7 +20,9 @@
 //! | `plane.rs` | kernel or sockets, whichever it is |
 //! | `stock.rs` | devmaps made ready beforehand |
 //! | `streams.rs` | the table of streams: read, and kept from filling up |
-//! | `uplink.rs` | requests for keyframes, up the tree |
+//! | `uplink.rs` | RTCP that goes up the tree: requests for keyframes; what is missing is asked for (`uplink/ask.rs`) |
+//! | `uplink/answer.rs` | what children ask for is sent again |
+//! | `repairs.rs` | what is missing and what is asked for, and what is counted of it |
 //! | `sample.rs`, `status.rs`, `counters.rs` | what is shown |
 //! | `capture.rs` | packets as pcap |
 //! | `program_log.rs` | what the eBPF programs log |
@@ -40,6 +42,7 @@ mod plane;
 mod probes;
 mod program_log;
 mod reach;
+mod repairs;
 mod sample;
 mod sources;
 mod start;
@@ -73,6 +76,7 @@ pub use error::{ChildError, RelayError, StartError};
 pub use families::FamilyKeeper;
 pub use membership::Membership;
 pub use names::NameKeeper;
+pub use repairs::{Repaired, Repairs};
 pub use sample::{Forwarder, Sample};
 use state::{Member, State};
 pub use stock::StockKeeper;
@@ -112,6 +116,8 @@ pub struct Relay {
     parents: std::sync::Mutex<Parents>,
     /// What the sockets of userspace mode have dropped.
     overflow: std::sync::Mutex<Overflow>,
+    /// What is missing, and what children ask for.
+    repairs: std::sync::Mutex<Repairs>,
     /// It has a new parent, and takes media from the former one, too.
     between: version::Sender<bool>,
 }

@@ -11,6 +11,7 @@ use relay_common::layout::{AUDIO, StreamKey, Total, VIDEO};
 use relay_common::stream::Stream;
 
 use super::plane::Plane;
+use super::repairs::Repaired;
 use super::status::mark;
 use super::{Relay, State};
 use crate::config::Config;
@@ -60,6 +61,8 @@ pub struct Sample {
     pub forwarder: Forwarder,
     /// What is taken of HTTP.
     pub http: node::http::Taken,
+    /// What was lost on the way here and to children, and was sent again.
+    pub repaired: Repaired,
     /// Viewers sent to an egress.
     pub redirects: node::watch::Redirects,
 }
@@ -89,12 +92,20 @@ impl Relay {
         let (wanted, mode) = (self.config.mode, state.plane.mode());
         let fallen_back = is_fallback(wanted, mode) || (mode == Mode::Tc && state.fallen.is_some());
         let receive_buffer = state.plane.receive_buffer();
+        let untold = state.plane.untold_gaps();
         let taken = {
             let mut parents = self.parents();
             parents.read(state.sources.parent(), Sums::of(&read, forgotten).packets);
             parents.shown()
         };
         drop(state);
+        let mut repaired = self.repairs().shown();
+        repaired.unheard += untold;
+        status.repair = Some(repaired.view());
+        let by_stream: Vec<u64> = {
+            let repairs = self.repairs();
+            read.iter().map(|(key, _)| repairs.asker.figures_of(key).repaired).collect()
+        };
         let streams_before = self.streams.before(&read);
 
         let audio = self.config.listen.ports[0];
@@ -109,7 +120,9 @@ impl Relay {
         let streams = read
             .iter()
             .zip(own)
-            .map(|((key, stream), own)| view::Stream {
+            .zip(by_stream)
+            .map(|(((key, stream), own), repaired)| view::Stream {
+                repaired,
                 session: sessions.get(&key.ssrc).cloned(),
                 ..report::stream(key, stream, audio, own)
             })
@@ -129,6 +142,7 @@ impl Relay {
             totals,
             forwarder,
             http,
+            repaired,
             redirects,
         }
     }
@@ -147,7 +161,8 @@ impl Relay {
         self.parents().read(state.sources.parent(), total.packets + total.rtcp_packets);
         drop(state);
         let lost = read.iter().map(|(_, stream)| stream.lost()).sum();
-        Received { packets: total.packets, bytes: total.bytes, lost }
+        let repaired = self.repairs().asker.figures().repaired;
+        Received { packets: total.packets, bytes: total.bytes, lost, repaired }
     }
 
     /// What has come from each parent.
@@ -314,6 +329,7 @@ impl State {
                 egress: BTreeMap::new(),
                 receive_overflow: Some(sockets.receive_overflow()),
             },
+            repair: None,
             drain: None,
             problems: Vec::new(),
             warnings: Vec::new(),

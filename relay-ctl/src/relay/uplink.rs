@@ -4,6 +4,8 @@
 //! data plane's own sockets have it; beside the kernel's data planes this module has sockets on the RTCP ports. Upwards it
 //! is sent from the same ports: the relay above knows by them that it comes from a child (RFC 4961).
 //!
+//! By the same way packets that have not come are asked for (`repair`), and children ask for theirs.
+//!
 //! Only children ask: anybody else's request for a keyframe costs every viewer bandwidth and is for nobody. A child is known
 //! by its address, whatever port it sends from.
 //!
@@ -12,6 +14,9 @@
 //! way back for the ports that media goes between, and often for no others. Which of these a sender is cannot be told from
 //! its packets, and one request too many costs nothing. A relay that hears both takes them for one.
 
+mod answer;
+mod ask;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
@@ -19,7 +24,7 @@ use std::time::{Duration, Instant};
 
 use node::keyframe::{self, Echoes, Limiter};
 use node::media::Ssrc;
-use relay_common::layout::StreamKey;
+use relay_common::layout::{Gap, StreamKey};
 use socket2::{Domain, Protocol, Socket, Type};
 use tokio::net::UdpSocket;
 use tokio::sync::mpsc;
@@ -62,6 +67,8 @@ pub struct Uplink {
     limiter: Limiter<(u16, Ssrc)>,
     /// By child, RTP port and SSRC.
     echoes: Echoes<(IpAddr, u16, Ssrc)>,
+    /// The address that the relay is known by where media comes from, and when that was found out.
+    known_by: Option<(Instant, Option<IpAddr>)>,
     started: Instant,
 }
 
@@ -73,35 +80,47 @@ impl Uplink {
             sockets: Sockets::new(),
             limiter: Limiter::default(),
             echoes: Echoes::default(),
+            known_by: None,
             started: Instant::now(),
         }
     }
 
     /// Runs until cancelled.
     pub async fn run(self) {
-        let userspace = match &self.relay.state.lock().await.plane {
-            Plane::Userspace(sockets) => sockets.feedback(),
-            Plane::Kernel(_) => None,
+        let (userspace, gaps) = {
+            let mut state = self.relay.state.lock().await;
+            let userspace = match &state.plane {
+                Plane::Userspace(sockets) => sockets.feedback(),
+                Plane::Kernel(_) => None,
+            };
+            let asks = !self.relay.config.repair_within.is_zero();
+            (userspace, asks.then(|| state.plane.gaps()).flatten())
         };
         match userspace {
-            Some(inbox) => self.run_on_sockets_of_the_data_plane(inbox).await,
-            None => self.run_beside_the_kernel().await,
+            Some(inbox) => self.run_on_sockets_of_the_data_plane(inbox, gaps).await,
+            None => self.run_beside_the_kernel(gaps).await,
         }
     }
 
-    async fn run_on_sockets_of_the_data_plane(mut self, mut inbox: mpsc::Receiver<Heard>) {
+    async fn run_on_sockets_of_the_data_plane(
+        mut self,
+        mut inbox: mpsc::Receiver<Heard>,
+        mut gaps: Option<Gaps>,
+    ) {
         loop {
             tokio::select! {
                 packet = inbox.recv() => match packet {
-                    Some(heard) => self.pass(&heard).await,
+                    Some(heard) => self.take(&heard).await,
                     None => return,
                 },
                 () = self.due() => self.pass_late().await,
+                gap = next(&mut gaps) => self.miss(gap, &mut gaps),
+                () = self.repair_due() => self.ask_for_missing().await,
             }
         }
     }
 
-    async fn run_beside_the_kernel(mut self) {
+    async fn run_beside_the_kernel(mut self, mut gaps: Option<Gaps>) {
         let (packets, mut inbox) = mpsc::channel(WAITING);
         let mut check = tokio::time::interval(CHECK_SOCKETS_EVERY);
         // A child may have come behind another interface, whose address it answers to.
@@ -110,8 +129,10 @@ impl Uplink {
             tokio::select! {
                 _ = check.tick() => self.keep_sockets(&packets).await,
                 Ok(()) = applied.changed() => self.keep_sockets(&packets).await,
-                Some(heard) = inbox.recv() => self.pass(&heard).await,
+                Some(heard) = inbox.recv() => self.take(&heard).await,
                 () = self.due() => self.pass_late().await,
+                gap = next(&mut gaps) => self.miss(gap, &mut gaps),
+                () = self.repair_due() => self.ask_for_missing().await,
             }
         }
     }
@@ -128,13 +149,21 @@ impl Uplink {
                 match open(SocketAddr::new(address, port + 1)) {
                     Ok(socket) => {
                         let socket = Arc::new(socket);
-                        let task = tokio::spawn(read(socket.clone(), port, packets.clone())).abort_handle();
+                        let task =
+                            tokio::spawn(read(self.relay.clone(), socket.clone(), port, packets.clone()))
+                                .abort_handle();
                         self.sockets.insert((address, port), Reader { socket, task });
                     }
                     Err(error) => tracing::debug!("no feedback on {address}:{}: {error}", port + 1),
                 }
             }
         }
+    }
+
+    /// RTCP for us: whatever it asks for.
+    async fn take(&mut self, heard: &Heard) {
+        self.answer(heard).await;
+        self.pass(heard).await;
     }
 
     async fn pass(&mut self, heard: &Heard) {
@@ -176,10 +205,7 @@ impl Uplink {
         let known_by = self.relay.registered_address(&state).await;
         let mut asked = false;
         for (to, multiplexed) in ears(source) {
-            let sent = match &state.plane {
-                Plane::Userspace(own) => own.send_feedback(known_by, port, multiplexed, to, &request),
-                Plane::Kernel(_) => send(&self.sockets, known_by, port, multiplexed, to, &request),
-            };
+            let sent = self.send_up(&state, known_by, port, multiplexed, to, &request);
             match sent {
                 Ok(()) => tracing::debug!("SSRC {ssrc}: asked {to} for a keyframe"),
                 Err(ref error) => tracing::warn!("SSRC {ssrc}: cannot ask {to} for a keyframe: {error}"),
@@ -191,6 +217,21 @@ impl Uplink {
         }
     }
 
+    fn send_up(
+        &self,
+        state: &State,
+        known_by: Option<IpAddr>,
+        port: u16,
+        multiplexed: bool,
+        to: SocketAddr,
+        packet: &[u8],
+    ) -> std::io::Result<()> {
+        match &state.plane {
+            Plane::Userspace(own) => own.send_feedback(known_by, port, multiplexed, to, packet),
+            Plane::Kernel(_) => send(&self.sockets, known_by, port, multiplexed, to, packet),
+        }
+    }
+
     /// Returns when a late request is due; never while there is none.
     async fn due(&self) {
         match self.limiter.due() {
@@ -198,6 +239,20 @@ impl Uplink {
             None => std::future::pending().await,
         }
     }
+}
+
+/// What streams jump over, as the data plane says it.
+type Gaps = mpsc::Receiver<Gap>;
+
+/// The next gap; never, if nobody tells.
+async fn next(gaps: &mut Option<Gaps>) -> Gap {
+    if let Some(receiver) = gaps {
+        if let Some(gap) = receiver.recv().await {
+            return gap;
+        }
+        *gaps = None;
+    }
+    std::future::pending().await
 }
 
 impl State {
@@ -248,16 +303,18 @@ fn bound(local: SocketAddr) -> std::io::Result<Socket> {
     Ok(socket)
 }
 
-async fn read(socket: Arc<UdpSocket>, port: u16, packets: mpsc::Sender<Heard>) {
+async fn read(relay: Arc<Relay>, socket: Arc<UdpSocket>, port: u16, packets: mpsc::Sender<Heard>) {
     let mut buffer = [0; LARGEST];
     loop {
         match socket.recv_from(&mut buffer).await {
             Ok((length, from)) => {
                 // As it is: an IPv4 address in disguise at a socket for IPv6 is nobody's.
-                let from = from.ip();
+                let (from, from_port) = (from.ip(), from.port());
                 let packet = buffer[..length].to_vec();
-                // Full: those who need a keyframe ask again.
-                let _ = packets.try_send(Heard { port, multiplexed: false, from, packet });
+                // Full: those who need something ask again.
+                if packets.try_send(Heard { port, multiplexed: false, from, from_port, packet }).is_err() {
+                    relay.repairs().unheard += 1;
+                }
             }
             // An ICMP error of an earlier send; the socket is as good as before.
             Err(error) => tracing::debug!("feedback on port {}: {error}", port + 1),

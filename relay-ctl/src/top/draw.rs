@@ -160,6 +160,7 @@ const STREAM_COLUMNS: &[Column<StreamRow>] = &[
     Column { name: "kind", width: 5, number: false, text: |row| row.kind.clone() },
     Column { name: "pkt/s", width: 8, number: true, text: |row| number(row.rate.packets, 0) },
     Column { name: "loss %", width: 6, number: true, text: |row| number(row.loss_percent, 2) },
+    Column { name: "fixed", width: 6, number: true, text: |row| count(row.repaired) },
     Column { name: "Mbit/s", width: 7, number: true, text: |row| number(row.rate.megabits, 2) },
     Column { name: "jitter", width: 7, number: true, text: |row| format!("{:.1}ms", row.jitter_ms) },
     Column { name: "reorder", width: 7, number: true, text: |row| count(row.reordered) },

@@ -98,6 +98,8 @@ pub struct StreamRow {
     pub lost: Option<i64>,
     /// The same in percent of what should have come (RFC 3550 section 6.4.1: no less than 0).
     pub loss_percent: Option<f64>,
+    /// In the interval, came because they had been asked for: loss before repair is this and `lost`.
+    pub repaired: Option<u64>,
     /// Late in the interval.
     pub reordered: Option<u64>,
     /// Twice in the interval.
@@ -213,6 +215,7 @@ pub fn picture(now: Reading, before: Option<(&Reading, Duration)>) -> Picture {
                 rate: rate(packets, grown(old.map(|old| old.bytes), stream.bytes)),
                 loss_percent: packets.zip(lost).and_then(|(packets, lost)| loss_percent(packets, lost)),
                 lost,
+                repaired: grown(old.map(|old| old.repaired), stream.repaired),
                 reordered: grown(old.map(|old| old.reordered), stream.reordered),
                 duplicates: grown(old.map(|old| old.duplicates), stream.duplicates),
                 port: stream.port,

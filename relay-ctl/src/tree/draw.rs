@@ -126,16 +126,19 @@ fn seats(node: &NodeView) -> String {
 
 fn traffic(node: &NodeView, edge: Option<&Edge>, paint: Paint) -> String {
     let measured = edge.and_then(|edge| Some((edge.packets_per_second?, edge.bits_per_second?, edge.loss)));
+    let repaired =
+        edge.and_then(|edge| Some(edge.loss_before_repair? - edge.loss?)).filter(|part| *part > 0.0);
     let own = || node.flow.map(|flow| (flow.packet_rate(), flow.bit_rate(), None));
     let mut text = match measured.or_else(own) {
         Some((0.0, ..)) => paint.tone(Tone::Dim, "   no media"),
         Some((packets, bits, loss)) => {
             let lost = match loss {
-                Some(loss) if loss > 0.0 => paint.tone(Tone::Bad, &percent(loss)),
+                Some(loss) if loss > 0.0 => paint.tone(Tone::Bad, &share(loss, "lost")),
                 Some(_) => paint.tone(Tone::Dim, "no loss"),
                 None => String::new(),
             };
-            format!("{packets:>7.0}/s  {:>11}  {lost}", bit_rate(bits))
+            let again = repaired.map(|part| paint.tone(Tone::Dim, &format!(", {}", share(part, "repaired"))));
+            format!("{packets:>7.0}/s  {:>11}  {lost}{}", bit_rate(bits), again.unwrap_or_default())
         }
         None => String::new(),
     };
@@ -151,8 +154,8 @@ fn bit_rate(bits: f64) -> String {
 }
 
 /// What is lost is never rounded to nothing.
-fn percent(part: f64) -> String {
-    if part < 0.0001 { "< 0.01 % lost".to_owned() } else { format!("{:.2} % lost", part * 100.0) }
+fn share(part: f64, what: &str) -> String {
+    if part < 0.0001 { format!("< 0.01 % {what}") } else { format!("{:.2} % {what}", part * 100.0) }
 }
 
 /// A table of the sessions.

@@ -77,6 +77,7 @@ mod samples {
                 packets_per_second: Some(2040.4),
                 bits_per_second: Some(1_480_000.0),
                 loss: Some(0.0),
+                loss_before_repair: Some(0.0),
             })
         };
         let session = SessionView {

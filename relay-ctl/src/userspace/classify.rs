@@ -7,7 +7,7 @@ use std::sync::atomic::AtomicUsize;
 use relay_common::layout::{StreamKey, clock_rate};
 use relay_common::parse::{Payload, payload_of};
 use relay_common::reason::Reason;
-use relay_common::stream::{Arrival, Elsewhere, Standing, Stream, units_per_ns};
+use relay_common::stream::{Arrival, Elsewhere, Missing, Standing, Stream, units_per_ns};
 
 use super::books::{self, Books};
 use super::listen::Endpoint;
@@ -21,6 +21,18 @@ pub struct Media<'p> {
     pub port: usize,
     /// Indexes of the children; never empty.
     pub set: &'p [usize],
+    /// Of RTP, what repair has to know.
+    pub rtp: Option<Rtp>,
+}
+
+/// An RTP packet that is forwarded.
+#[derive(Clone, Copy)]
+pub struct Rtp {
+    pub sequence: u16,
+    /// When it came, CLOCK_MONOTONIC ns.
+    pub came: u64,
+    /// What the stream jumped over with it.
+    pub gap: Option<Missing>,
 }
 
 /// What [`classify`] needs to know of the thread's batch.
@@ -52,29 +64,33 @@ pub fn classify<'a>(
     }
     let (Payload::Rtp { ssrc, .. } | Payload::Rtcp { ssrc, .. }) = payload;
     let key = StreamKey { port: endpoint.port, reserved: [0; 2], ssrc };
-    match payload {
+    let rtp = match payload {
         Payload::Rtp { sequence, timestamp, .. } => {
             let rate = units_per_ns(clock_rate(*kind));
             let arrival = Arrival { sequence, timestamp, bytes: packet.payload.len() as u16, now, rate };
-            rtp(packet, key, arrival, context, streams)?;
+            let gap = rtp(packet, key, arrival, context, streams)?;
+            Some(Rtp { sequence, came: now, gap })
         }
-        Payload::Rtcp { feedback, .. } => rtcp(packet, key, feedback, now, context, streams)?,
-    }
+        Payload::Rtcp { feedback, .. } => {
+            rtcp(packet, key, feedback, now, context, streams)?;
+            None
+        }
+    };
     let set = plan.set(&key);
     if set.is_empty() {
         return Err(Reason::NoChildren);
     }
-    Ok(Media { key, port: usize::from(endpoint.rtcp), set })
+    Ok(Media { key, port: usize::from(endpoint.rtcp), set, rtp })
 }
 
-/// Takes one RTP packet into its stream's statistics, if it may belong there.
+/// Takes one RTP packet into its stream's statistics, if it may belong there. Gives what the stream jumped over with it.
 fn rtp(
     packet: &Received<'_>,
     key: StreamKey,
     arrival: Arrival,
     context: &Context<'_>,
     streams: &mut HashMap<StreamKey, Stream>,
-) -> Result<(), Reason> {
+) -> Result<Option<Missing>, Reason> {
     let (source, port, plan) = (&packet.source, packet.source_port, context.plan);
     let Some(stream) = streams.get_mut(&key) else {
         plan.admit(source)?;
@@ -83,17 +99,21 @@ fn rtp(
             key,
             Stream { changes: plan.version, ..Stream::begin(arrival, *source, port) },
         );
-        return Ok(());
+        return Ok(None);
     };
     // Asked once a plan, not for every packet.
     if stream.changes != plan.version || !stream.is_from(source, port) {
         plan.admit(source)?;
     }
     let is_own = stream.is_from(source, port);
+    let before = stream.highest;
     let became = match if is_own { Standing::Own } else { plan.standing(&stream.source, source) } {
         Standing::Own if stream.once == 0 => {
-            stream.update(arrival);
-            Elsewhere::Moved
+            if stream.update(arrival) {
+                Elsewhere::Moved
+            } else {
+                Elsewhere::Repeated
+            }
         }
         Standing::Apart => stream.elsewhere(source, port, arrival),
         standing => stream.take_once(source, port, arrival, standing),
@@ -102,7 +122,7 @@ fn rtp(
         stream.changes = plan.version;
     }
     match became {
-        Elsewhere::Moved | Elsewhere::Taken => Ok(()),
+        Elsewhere::Moved | Elsewhere::Taken => Ok(stream.missing_since(before)),
         Elsewhere::Repeated => Err(Reason::Duplicate),
         Elsewhere::Collision => Err(Reason::SsrcCollision),
     }

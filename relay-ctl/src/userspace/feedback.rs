@@ -24,6 +24,8 @@ pub struct Heard {
     pub multiplexed: bool,
     /// Who sent it.
     pub from: IpAddr,
+    /// From this port.
+    pub from_port: u16,
     /// The packet.
     pub packet: Vec<u8>,
 }
@@ -43,7 +45,8 @@ impl Feedback {
     pub fn give(&self, endpoint: &Endpoint, packet: &Received<'_>) {
         if let Some(sender) = self.0.get() {
             let (from, payload) = (unmapped(packet.source), packet.payload.to_vec());
-            let heard = Heard { port: endpoint.port, multiplexed: !endpoint.rtcp, from, packet: payload };
+            let (port, multiplexed) = (endpoint.port, !endpoint.rtcp);
+            let heard = Heard { port, multiplexed, from, from_port: packet.source_port, packet: payload };
             let _ = sender.try_send(heard);
         }
     }

@@ -112,6 +112,7 @@ fn portion(
         next += 1;
     }
     drop(streams);
+    shared.repair.note(jobs.iter().map(|job| (&job.packet, &job.media)));
     let found = runs.group(jobs.iter().map(Job::piece));
     let order = found.order();
     let payloads: Vec<_> = order.iter().map(|job| IoSlice::new(jobs[*job].packet.payload)).collect();

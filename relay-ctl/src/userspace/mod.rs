@@ -24,6 +24,7 @@
 //! | `refusals.rs` | to whom they do not go together |
 //! | `books.rs` | statistics and counters |
 //! | `tap.rs` | captures |
+//! | `repair.rs` | what is kept to be sent again, and which packets are missing |
 //! | `feedback.rs` | RTCP from children, and to where streams come from |
 //! | `socket.rs`, `outbox.rs` | recvmmsg; sendmmsg and UDP_SEGMENT |
 
@@ -39,6 +40,7 @@ mod listen;
 mod outbox;
 mod plan;
 mod refusals;
+mod repair;
 mod runs;
 mod socket;
 mod tap;
@@ -55,7 +57,8 @@ use std::thread::{Builder, JoinHandle};
 use std::time::{Duration, Instant};
 
 use arc_swap::ArcSwap;
-use relay_common::layout::{ChildStats, MAX_CHILDREN, StreamKey, Total};
+use node::repair::{Kept, StreamId};
+use relay_common::layout::{ChildStats, Gap, MAX_CHILDREN, StreamKey, Total};
 use relay_common::reason::Reason;
 use relay_common::stream::Stream;
 use tokio::sync::mpsc;
@@ -67,6 +70,7 @@ use feedback::Feedback;
 use lanes::Lanes;
 use listen::Group;
 use plan::Compiled;
+use repair::Repair;
 use tap::Taps;
 
 pub use error::UserspaceError;
@@ -132,6 +136,7 @@ struct Shared {
     known: AtomicUsize,
     taps: Taps,
     feedback: Feedback,
+    repair: Repair,
 }
 
 /// The running data plane. Dropping it stops it.
@@ -155,6 +160,7 @@ impl Userspace {
             known: AtomicUsize::new(0),
             taps: Taps::default(),
             feedback: Feedback::default(),
+            repair: Repair::default(),
         });
         let (stop, stopped) = UnixStream::pair().map_err(UserspaceError::Thread)?;
         let groups = groups.map(Arc::new);
@@ -281,6 +287,31 @@ impl Userspace {
         packet: &[u8],
     ) -> std::io::Result<()> {
         feedback::send(&self.groups, own, port, multiplexed, to, packet)
+    }
+
+    /// From now on the last packets are kept: so many.
+    pub fn keep_history(&self, packets: usize) {
+        self.shared.repair.keep_history(packets);
+    }
+
+    /// A packet that was kept.
+    pub fn find(&self, stream: &StreamId, sequence: u16) -> Option<Kept> {
+        self.shared.repair.find(stream, sequence)
+    }
+
+    /// Packets that were too long to be kept.
+    pub fn too_long(&self) -> u64 {
+        self.shared.repair.too_long()
+    }
+
+    /// Gives what streams jump over. What the receiver does not take in time is left out, and counted. Only the first call has a receiver.
+    pub fn gaps(&self) -> Option<mpsc::Receiver<Gap>> {
+        self.shared.repair.listen()
+    }
+
+    /// Gaps that nobody was told of.
+    pub fn untold_gaps(&self) -> u64 {
+        self.shared.repair.untold()
     }
 
     /// Stops forwarding, waits for the threads and closes the sockets.

@@ -1,5 +1,8 @@
 //! Two namespaces joined by a veth: `eg` has Redis, Janus and the egress, `view` whoever watches or sends.
 
+pub mod crowd;
+pub mod parent;
+
 use std::io::{BufRead, BufReader, Write};
 use std::net::{Ipv4Addr, SocketAddr, TcpStream, UdpSocket};
 use std::process::Command;

@@ -99,6 +99,7 @@ impl<'a> Edges<'a> {
                 _ => (EdgeState::Ok, None),
             },
         };
+        let lost = carried.filter(|_| !is_new).and_then(|flow| loss(above, flow));
         Edge {
             from: from.to_owned(),
             to: to.to_owned(),
@@ -106,10 +107,8 @@ impl<'a> Edges<'a> {
             why,
             packets_per_second: carried.map(|flow| rounded(flow.packet_rate(), 10.0)),
             bits_per_second: carried.map(|flow| flow.bit_rate().round()),
-            loss: carried
-                .filter(|_| !is_new)
-                .and_then(|flow| loss(above, flow))
-                .map(|part| rounded(part, 1e9)),
+            loss: lost.map(|lost| rounded(lost.after, 1e9)),
+            loss_before_repair: lost.map(|lost| rounded(lost.before, 1e9)),
         }
     }
 
@@ -153,15 +152,34 @@ fn is_new(facts: &Facts, from: &str, to: &str) -> bool {
 /// so that what was lost further up is missed by all below. `None`: that cannot be said, because the parent has not counted
 /// for as long, or because numbers are missing that were never sent, as when a publisher begins anew: then the child has as
 /// much as its parent.
-fn loss(above: Option<Flow>, flow: Flow) -> Option<f64> {
-    let missed = |flow: Flow| flow.lost as f64 / flow.packets.saturating_add(flow.lost).max(1) as f64;
-    let Some(above) = above else { return Some(missed(flow)) };
+fn loss(above: Option<Flow>, flow: Flow) -> Option<Lost> {
+    let Some(above) = above else { return Some(Lost::of(flow)) };
     if above.ms.saturating_add(NOT_ALIKE) < flow.ms {
         return None;
     }
-    let lost = (missed(flow) - missed(above)).max(0.0);
-    let has_less = flow.packet_rate() <= above.packet_rate() * (1.0 - lost / 2.0);
-    (lost < MUCH || has_less).then_some(lost)
+    let (own, further_up) = (Lost::of(flow), Lost::of(above));
+    let after = (own.after - further_up.after).max(0.0);
+    // What was repaired further up came late to all below, who may have asked for it as well.
+    let lost = Lost { after, before: (own.before - further_up.before).max(after) };
+    let has_less = flow.packet_rate() <= above.packet_rate() * (1.0 - after / 2.0);
+    (after < MUCH || has_less).then_some(lost)
+}
+
+/// Parts of what was sent, 0 to 1.
+#[derive(Clone, Copy, Debug)]
+struct Lost {
+    /// Did not come in their place.
+    before: f64,
+    /// Did not come at all.
+    after: f64,
+}
+
+impl Lost {
+    fn of(flow: Flow) -> Lost {
+        let all = flow.packets.saturating_add(flow.lost).max(1) as f64;
+        let before = flow.lost.saturating_add(flow.repaired) as f64 / all;
+        Lost { before: before.min(1.0), after: flow.lost as f64 / all }
+    }
 }
 
 fn rounded(value: f64, to: f64) -> f64 {

@@ -74,7 +74,7 @@ fn edge<'a>(overview: &'a Overview, from: &str, to: &str) -> &'a super::super::v
 }
 
 fn flow(packets: u64, lost: u64) -> Option<Flow> {
-    Some(Flow { ms: 10_000, packets, bytes: packets * 1000, lost })
+    Some(Flow { ms: 10_000, packets, bytes: packets * 1000, lost, repaired: 0 })
 }
 
 /// Nobody has heard of e1 for so many seconds.
@@ -282,6 +282,26 @@ fn an_edge_carries_what_its_child_gets_and_loses_what_its_parent_had() {
 }
 
 #[test]
+fn an_edge_says_what_was_lost_on_it_before_and_after_repair() {
+    let mut facts = facts(TREE);
+    let repaired =
+        |packets: u64, lost: u64, repaired: u64| Some(Flow { repaired, ..flow(packets, lost).unwrap() });
+    for (id, flows) in
+        [("r1", repaired(1000, 0, 20)), ("e1", repaired(1000, 0, 20)), ("e2", repaired(990, 10, 60))]
+    {
+        with(&mut facts, id, |entry| entry.flow = flows);
+    }
+    let overview = make(&facts);
+    let of = |from, to| {
+        let edge = edge(&overview, from, to);
+        (edge.loss_before_repair, edge.loss)
+    };
+    assert_eq!(of("i", "r1"), (Some(0.02), Some(0.0)));
+    assert_eq!(of("r1", "e1"), (Some(0.0), Some(0.0)), "that was further up");
+    assert_eq!(of("r1", "e2"), (Some(0.05), Some(0.01)));
+}
+
+#[test]
 fn what_was_never_sent_by_an_edge_is_not_lost_on_it() {
     let flows = |lost: Flow| {
         let mut facts = facts(TREE);
@@ -313,7 +333,9 @@ fn an_edge_by_which_nothing_comes_is_a_problem() {
     let mut facts = facts(TREE);
     with(&mut facts, "r1", |entry| entry.flow = flow(1000, 0));
     with(&mut facts, "e1", |entry| entry.flow = flow(0, 0));
-    with(&mut facts, "e2", |entry| entry.flow = Some(Flow { ms: 2000, packets: 0, bytes: 0, lost: 0 }));
+    with(&mut facts, "e2", |entry| {
+        entry.flow = Some(Flow { ms: 2000, packets: 0, bytes: 0, lost: 0, repaired: 0 })
+    });
     let overview = make(&facts);
     assert_eq!(edge(&overview, "r1", "e1").state, EdgeState::Silent);
     assert_eq!(edge(&overview, "r1", "e2").state, EdgeState::Ok, "it has been there for two seconds");
@@ -441,7 +463,8 @@ fn numbers_that_nothing_can_count_to_are_shown_all_the_same() {
     let mut facts = facts(TREE);
     for id in ["i", "r1", "e1"] {
         with(&mut facts, id, |entry| {
-            entry.flow = Some(Flow { ms: 0, packets: u64::MAX, bytes: u64::MAX, lost: u64::MAX });
+            entry.flow =
+                Some(Flow { ms: 0, packets: u64::MAX, bytes: u64::MAX, lost: u64::MAX, repaired: u64::MAX });
             (entry.viewers, entry.max_viewers) = (u32::MAX, u32::MAX);
         });
     }

@@ -20,15 +20,25 @@ function bits(perSecond) {
 // What is lost is never rounded to nothing.
 function loss(part) {
   if (!part) return "no loss";
+  return `${share(part)} lost`;
+}
+
+function share(part) {
   const percent = part * 100;
-  return percent < 0.01 ? "< 0.01 % lost" : `${percent.toFixed(percent < 1 ? 2 : 1)} % lost`;
+  return percent < 0.01 ? "< 0.01 %" : `${percent.toFixed(percent < 1 ? 2 : 1)} %`;
+}
+
+// What came only after it had been asked for again.
+function repaired(edge) {
+  const part = edge.lossBeforeRepair - edge.loss;
+  return part > 0 ? `, ${share(part)} repaired` : "";
 }
 
 // What comes to a node: by its edge, or of an injection what it sends.
 function traffic(node, edge) {
   if (edge?.packetsPerSecond === 0 || node.flow?.packets === 0) return "no media";
   if (edge?.packetsPerSecond !== undefined) {
-    const lost = edge.loss === undefined ? "" : ` · ${loss(edge.loss)}`;
+    const lost = edge.loss === undefined ? "" : ` · ${loss(edge.loss)}${repaired(edge)}`;
     return `${rate(edge.packetsPerSecond)} · ${bits(edge.bitsPerSecond)}${lost}`;
   }
   if (!node.flow) return "";

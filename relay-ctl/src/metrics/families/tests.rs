@@ -33,6 +33,10 @@ fn sample() -> Sample {
         ],
         forwarder: Forwarder::Playing,
         http: node::http::Taken::default(),
+        repaired: crate::relay::Repaired {
+            round_trip: Some(Duration::from_millis(20)),
+            ..crate::relay::Repaired::default()
+        },
         redirects: node::watch::Redirects::example(),
     }
 }

@@ -22,7 +22,7 @@ use super::probes::EgressProber;
 use super::reach::{Problem, Reach};
 use super::sources::Sources;
 use super::streams::StreamTable;
-use super::{ChildError, Counters, Member, Membership, Relay, RelayError, StartError, State};
+use super::{ChildError, Counters, Member, Membership, Relay, RelayError, Repairs, StartError, State};
 use crate::address::unmapped;
 use crate::clock::monotonic_ns;
 use crate::config::{Config, ConfigError, ONLINE};
@@ -135,6 +135,7 @@ impl Relay {
             redirector: Arc::new(Redirector::new(&config)),
             drain: Drain::new(config.drain_limit, "children"),
             between: watch::Sender::new(false),
+            repairs: std::sync::Mutex::new(Repairs::new(config.repair_within)),
             config,
             netlink,
             state: Mutex::new(state),
@@ -290,7 +291,9 @@ fn cpus(config: &Config) -> Result<Vec<u32>, ConfigError> {
 
 fn bind_sockets(config: &Config) -> Result<Userspace, StartError> {
     let addresses = config.listen.address.into_iter().collect();
-    Ok(Userspace::bind(&userspace::Listen { addresses, ports: config.listen.ports })?)
+    let sockets = Userspace::bind(&userspace::Listen { addresses, ports: config.listen.ports })?;
+    sockets.keep_history(config.history);
+    Ok(sockets)
 }
 
 /// A child of the configuration that cannot be: bad configuration, whatever is wrong with it.

@@ -44,6 +44,7 @@ fn what_is_wrong_is_said_where_it_is_and_above() {
     tree.edges[1].state = EdgeState::Silent;
     tree.edges[2].loss = Some(0.000_02);
     tree.left_out = LeftOut { nodes: 3, sessions: 0 };
+    tree.edges[3].loss_before_repair = Some(0.012);
     let drawn = overview(&tree, PLAIN);
     assert!(drawn.starts_with("tree-1: NOT healthy · 8 nodes"), "{drawn}");
     assert!(!drawn.contains('\x1b'), "a name steers the terminal: {drawn:?}");
@@ -52,6 +53,8 @@ fn what_is_wrong_is_said_where_it_is_and_above() {
     assert!(line("e1").ends_with("nothing comes"), "{drawn}");
     assert!(line("e2").contains("cut off"), "{drawn}");
     assert!(line("r2").ends_with("< 0.01 % lost"), "what is lost is not nothing: {drawn}");
+    let repaired = drawn.lines().filter(|line| line.ends_with("no loss, 1.20 % repaired"));
+    assert_eq!(repaired.count(), 1, "{drawn}");
     assert!(drawn.ends_with("… and 3 nodes not shown"), "{drawn}");
 }
 

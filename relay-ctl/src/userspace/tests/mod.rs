@@ -5,6 +5,7 @@ mod changes;
 mod failures;
 mod fan_out;
 mod lanes;
+mod repair;
 mod rtcp;
 mod sources;
 mod statistics;

@@ -33,7 +33,8 @@ fn feedback_goes_to_no_child_whoever_sends_it() {
                 let packet = rtcp_of(kind, number);
                 from.send_to(&packet, (V4, port)).unwrap();
                 if number < 2 {
-                    let expected = Heard { port: ports[VIDEO], multiplexed, from: V4, packet };
+                    let from_port = from.local_addr().unwrap().port();
+                    let expected = Heard { port: ports[VIDEO], multiplexed, from: V4, from_port, packet };
                     assert_eq!(heard.blocking_recv().unwrap(), expected);
                 }
             }

@@ -1,0 +1,168 @@
+use super::*;
+use crate::repair::WITHIN;
+
+const fn ms(time: u64) -> u64 {
+    time * 1_000_000
+}
+
+fn asker() -> Asker<u32> {
+    Asker::new(WITHIN)
+}
+
+/// All requests until that time, and when they went out.
+fn until(asker: &mut Asker<u32>, end: u64) -> Vec<(u64, Ask<u32>)> {
+    let mut asks = Vec::new();
+    while let Some(due) = asker.due().filter(|due| *due <= end) {
+        asks.extend(asker.take(due).into_iter().map(|ask| (due, ask)));
+    }
+    asks
+}
+
+#[test]
+fn what_is_missing_is_asked_for_after_a_moment_and_again_until_the_deadline() {
+    let mut asker = asker();
+    asker.missing(7, 0x1_0005, 3, ms(100));
+    assert!(asker.take(ms(101)).is_empty(), "it may only be late");
+    let asks = until(&mut asker, ms(400));
+    assert_eq!(asks[0], (ms(102), Ask { stream: 7, numbers: vec![5, 6, 7], before: 0 }));
+    let times: Vec<_> = asks.iter().map(|(at, ask)| (at / ms(1), ask.before)).collect();
+    assert_eq!(times, [(102, 0), (132, 1), (162, 2), (192, 3), (222, 4)]);
+    let figures = asker.figures();
+    assert_eq!((figures.missing, figures.asked, figures.repeated, figures.requests), (3, 3, 12, 5));
+    assert_eq!((figures.expired, figures.given_up(), asker.outstanding()), (3, 3, 0));
+    assert_eq!(asker.figures_of(&7).expired, 3);
+}
+
+#[test]
+fn what_comes_late_is_not_asked_for_and_then_waited_for_longer() {
+    let mut asker = asker();
+    asker.missing(7, 5, 1, ms(100));
+    asker.missing(7, 7, 1, ms(100));
+    assert_eq!(asker.came(&7, 5, ms(101)), Some(Came::Late));
+    assert_eq!(asker.came(&7, 5, ms(101)), None, "once");
+    assert_eq!(asker.came(&8, 7, ms(101)), None, "another stream");
+    assert_eq!(until(&mut asker, ms(103)).len(), 1);
+    // It comes 10 ms late, though it was asked for: an answer would take 40.
+    (0..20).for_each(|number| {
+        let at = ms(1_000 + 100 * u64::from(number));
+        asker.missing(7, 100 + number, 1, at);
+        let asked = until(&mut asker, at + ms(20))[0].0;
+        asker.came(&7, 100 + number, asked + ms(40));
+    });
+    asker.missing(7, 200, 1, ms(4_000));
+    until(&mut asker, ms(4_003));
+    assert_eq!(asker.came(&7, 200, ms(4_010)), Some(Came::Late));
+    asker.missing(7, 201, 1, ms(5_000));
+    assert_eq!(until(&mut asker, ms(5_020))[0].0, ms(5_012) + ms(1) / 2);
+}
+
+#[test]
+fn an_answer_tells_the_round_trip_unless_it_was_asked_for_twice() {
+    let mut asker = asker();
+    for number in 0..40 {
+        let at = ms(1_000 * (1 + u64::from(number)));
+        asker.missing(7, number, 1, at);
+        let asked = until(&mut asker, at + ms(5))[0].0;
+        assert_eq!(asker.came(&7, number, asked + ms(12)), Some(Came::Repaired));
+    }
+    assert_eq!(asker.round_trips().collect::<Vec<_>>(), [(7, Some(ms(12)))]);
+    asker.missing(7, 50, 1, ms(90_000));
+    let asks = until(&mut asker, ms(90_040));
+    assert_eq!(asks[1].0 - asks[0].0, ms(18));
+    assert_eq!(asker.came(&7, 50, ms(90_041)), Some(Came::Repaired));
+    assert_eq!(asker.round_trips().collect::<Vec<_>>(), [(7, Some(ms(12)))]);
+    asker.missing(8, 1, 1, ms(95_000));
+    let asks = until(&mut asker, ms(95_100));
+    assert_eq!(asks[1].0 - asks[0].0, ms(18), "another stream begins with what is known");
+}
+
+#[test]
+fn what_cannot_come_in_time_is_not_asked_for_again() {
+    let mut asker = asker();
+    asker.missing(7, 1, 1, ms(1));
+    until(&mut asker, ms(5));
+    assert_eq!(asker.came(&7, 1, ms(93)), Some(Came::Repaired));
+    asker.missing(7, 100, 1, ms(100_000));
+    assert_eq!(until(&mut asker, ms(101_000)).len(), 1);
+    assert_eq!(asker.figures().expired, 1);
+}
+
+#[test]
+fn nobody_asks_for_what_a_keyframe_made_useless_nor_of_a_stream_that_ended() {
+    let mut asker = asker();
+    asker.missing(7, 10, 10, ms(1));
+    assert_eq!(asker.first_asked(&7), None);
+    asker.take(ms(3));
+    assert_eq!(asker.first_asked(&7), Some(10));
+    asker.useless_before(&7, 15);
+    assert_eq!(asker.take(ms(40))[0].numbers, [15, 16, 17, 18, 19]);
+    assert_eq!(asker.ended(&7).useless, 10);
+    assert_eq!((asker.due(), asker.outstanding()), (None, 0));
+    assert_eq!((asker.figures().useless, asker.figures().given_up()), (10, 0), "viewers do not miss it");
+}
+
+#[test]
+fn a_sequence_that_begins_again_ends_the_one_before() {
+    let mut asker = asker();
+    asker.missing(7, 10, 2, ms(1));
+    asker.missing(7, 0x2_0010, 1, ms(2));
+    assert_eq!(until(&mut asker, ms(10))[0].1.numbers, [0x10]);
+    assert_eq!(asker.figures().useless, 2);
+}
+
+#[test]
+fn a_gap_that_is_too_large_is_given_up_at_once_and_so_is_what_there_is_no_room_for() {
+    let mut asker = asker();
+    asker.missing(7, 10, 1025, ms(1));
+    assert_eq!((asker.outstanding(), asker.figures().too_many), (0, 1025));
+    asker.missing(7, 10, 1000, ms(1));
+    asker.missing(7, 2000, 25, ms(1));
+    assert_eq!((asker.outstanding(), asker.figures().too_many), (1000, 1050));
+    for stream in 100..120 {
+        asker.missing(stream, 10, 1000, ms(1));
+    }
+    assert!(asker.outstanding() <= MOST);
+    assert_eq!(asker.figures().missing, asker.outstanding() as u64 + asker.figures().too_many);
+    for stream in 0..100_000 {
+        asker.missing(stream, 1, 1, ms(2));
+        asker.came(&stream, 1, ms(2));
+    }
+    assert!(asker.streams.len() <= MOST_STREAMS);
+}
+
+#[test]
+fn however_much_is_missing_requests_have_a_budget() {
+    let mut asker = asker();
+    // A thousand streams that lose each second packet.
+    let mut number = 1;
+    for now in (0..1_000).map(ms) {
+        for stream in 0..40 {
+            asker.missing(stream, number, 1, now);
+        }
+        number += 2;
+        asker.take(now);
+    }
+    let figures = asker.figures();
+    assert!(figures.requests <= REQUESTS + REQUESTS_AT_ONCE, "{figures:?}");
+    assert!(figures.requests >= REQUESTS / 2, "{figures:?}");
+    assert_eq!(figures.missing, 40_000);
+}
+
+#[test]
+fn numbers_at_the_end_of_all_numbers_do_no_harm() {
+    let mut asker = asker();
+    asker.missing(7, u32::MAX - 2, 100, u64::MAX - 10);
+    asker.take(u64::MAX);
+    asker.useless_before(&7, u32::MAX);
+    assert_eq!(asker.outstanding(), 0);
+}
+
+#[test]
+fn what_is_to_be_looked_at_is_what_would_be_asked_for_or_given_up() {
+    let mut asker = asker();
+    asker.missing(7, 10, 2, ms(0));
+    asker.missing(8, 20, 1, ms(1));
+    assert_eq!(asker.waiting(ms(1)), []);
+    assert_eq!(asker.waiting(ms(2)), [(7, vec![10, 11])]);
+    assert_eq!(asker.waiting(ms(3)), [(7, vec![10, 11]), (8, vec![20])]);
+}

@@ -1,0 +1,145 @@
+//! Packets that have not come are asked for, of whoever sends the stream: generic NACK (RFC 4585 section 6.2.1).
+
+use std::net::{IpAddr, SocketAddr};
+use std::time::{Duration, Instant};
+
+use node::media::picture::begins_keyframe;
+use node::media::{Ssrc, VideoCodec};
+use node::repair::{Ask, Asker, History, StreamId, nack};
+use relay_common::layout::{Gap, StreamKey};
+use relay_common::stream::{REACH, Stream};
+
+use super::{Gaps, State, Uplink, ears};
+use crate::address::unmapped;
+use crate::clock::monotonic_ns;
+
+/// Gaps that are taken at once, before anything else has its turn.
+const AT_ONCE: usize = 256;
+/// The relay's own address is looked up again after this.
+const KNOWN_FOR: Duration = Duration::from_secs(2);
+
+impl Uplink {
+    /// A stream has jumped over something; there may be more of that waiting.
+    pub(super) fn miss(&self, gap: Gap, others: &mut Option<Gaps>) {
+        let mut repairs = self.relay.repairs();
+        let mut next = Some(gap);
+        for _ in 0..AT_ONCE {
+            let Some(gap) = next else { return };
+            repairs.asker.missing(gap.key, gap.first, gap.count, gap.now);
+            next = others.as_mut().and_then(|others| others.try_recv().ok());
+        }
+        if let Some(gap) = next {
+            repairs.asker.missing(gap.key, gap.first, gap.count, gap.now);
+        }
+    }
+
+    /// Returns when something is to be asked for, or given up; never while nothing is missing.
+    pub(super) async fn repair_due(&self) {
+        let due = self.relay.repairs().asker.due();
+        match due {
+            Some(due) => tokio::time::sleep(Duration::from_nanos(due.saturating_sub(monotonic_ns()))).await,
+            None => std::future::pending().await,
+        }
+    }
+
+    /// Asks for what is due, unless it has come meanwhile.
+    pub(super) async fn ask_for_missing(&mut self) {
+        let relay = self.relay.clone();
+        let mut state = relay.state.lock().await;
+        let asks = {
+            let mut repairs = relay.repairs();
+            let now = monotonic_ns();
+            for (key, numbers) in repairs.asker.waiting(now) {
+                match state.plane.stream(&key) {
+                    Some(stream) => look(&mut repairs.asker, &mut state.plane, &key, &stream, &numbers, now),
+                    None => drop(repairs.asker.ended(&key)),
+                }
+            }
+            repairs.asker.take(now)
+        };
+        if asks.is_empty() {
+            return;
+        }
+        let known_by = self.known_by(&state).await;
+        for ask in asks {
+            self.send_request(&state, known_by, &ask);
+        }
+    }
+
+    fn send_request(&self, state: &State, known_by: Option<IpAddr>, ask: &Ask<StreamKey>) {
+        let (port, ssrc) = (ask.stream.port, Ssrc(ask.stream.ssrc));
+        let stream = state.plane.stream(&ask.stream);
+        let source = state.above(&ask.stream, self.relay.config.listen.ports);
+        // Whoever sends the same may have what this one lacks, or cannot send any more.
+        let other = stream.as_ref().filter(|_| ask.before > 1).and_then(other_way);
+        // It may not be heard at the first of the ports, and its answer may only have been lost.
+        let most = if ask.before == 0 { 1 } else { 2 };
+        for packet in nack::requests(ssrc, ssrc, &ask.numbers) {
+            for (to, multiplexed) in
+                source.into_iter().chain(other).flat_map(|source| ears(source).take(most))
+            {
+                match self.send_up(state, known_by, port, multiplexed, to, &packet) {
+                    Ok(()) => tracing::debug!("SSRC {ssrc}: asked {to} for {:?} again", ask.numbers),
+                    Err(error) => {
+                        tracing::debug!("SSRC {ssrc}: cannot ask {to} for what is missing: {error}")
+                    }
+                }
+            }
+        }
+    }
+
+    /// The address that the relay is known by where media comes from.
+    async fn known_by(&mut self, state: &State) -> Option<IpAddr> {
+        match self.known_by {
+            Some((since, address)) if since.elapsed() < KNOWN_FOR => address,
+            _ => {
+                let address = self.relay.registered_address(state).await;
+                self.known_by = Some((Instant::now(), address));
+                address
+            }
+        }
+    }
+}
+
+/// Which of these numbers have come, and whether a keyframe has made others useless.
+fn look(
+    asker: &mut Asker<StreamKey>,
+    history: &mut impl History,
+    key: &StreamKey,
+    stream: &Stream,
+    numbers: &[u32],
+    now: u64,
+) {
+    let id = StreamId::from(*key);
+    for number in numbers {
+        if stream.has_come(*number) == Some(true) {
+            let came = history.find(&id, *number as u16).map_or(now, |kept| kept.came);
+            asker.came(key, *number, came);
+        }
+    }
+    // Only before something is repeated: looking costs more than asking.
+    let Some(first) = asker.first_asked(key).filter(|first| numbers.contains(first)) else { return };
+    if stream.highest.wrapping_sub(first) > u32::from(REACH) {
+        return;
+    }
+    let mut behind = (first.saturating_add(1)..=stream.highest).rev();
+    let is_keyframe =
+        |number: &u32| history.find(&id, *number as u16).is_some_and(|kept| begins(&kept.packet));
+    if let Some(begins) = behind.find(is_keyframe) {
+        asker.useless_before(key, begins);
+    }
+}
+
+/// The packet begins a keyframe of the codec that it says it is of.
+fn begins(packet: &[u8]) -> bool {
+    let Some(kind) = packet.get(1).map(|second| second & 0x7f) else { return false };
+    let codecs = [VideoCodec::Vp8, VideoCodec::H264];
+    let codec = codecs.into_iter().find(|codec| codec.payload_type() == kind);
+    codec.is_some_and(|codec| begins_keyframe(codec, packet))
+}
+
+/// Where else the stream comes from, between two parents.
+fn other_way(stream: &Stream) -> Option<SocketAddr> {
+    let is_one = stream.once != 0 && stream.rival == 0 && stream.other_port != 0;
+    is_one.then(|| SocketAddr::new(unmapped(stream.other), stream.other_port))
+}
