@@ -193,28 +193,9 @@ fn media(scrape: &Scrape, sample: &Sample) -> Result<()> {
 /// Only where what is missing is asked for.
 fn repair(scrape: &Scrape, sample: &Sample) -> Result<()> {
     let Some(repair) = &sample.repair else { return Ok(()) };
-    let asking = &repair.asking;
-    for (name, help, count) in [
-        ("repair_missing_total", "RTP packets that did not come in their place.", asking.missing),
-        ("repair_late_total", "Missing RTP packets that came by themselves.", asking.late),
-        ("repair_asked_total", "Missing RTP packets that were asked for.", asking.asked),
-        ("repair_asked_again_total", "How often one was asked for once more.", asking.repeated),
-        ("repair_requests_total", "RTCP packets that asked for some.", asking.requests),
-        ("repair_repaired_total", "RTP packets that came after they were asked for.", asking.repaired),
-        ("repair_useless_total", "RTP packets not asked for any more: a keyframe had come.", asking.useless),
-        (
-            "repair_unheard_total",
-            "What the pipelines saw of missing packets and was not heeded.",
-            repair.left_out,
-        ),
-    ] {
-        scrape.one_counter(name, help, count as f64)?;
-    }
-    let help = "RTP packets that did not come though asked for, or were too many to be asked for.";
-    let given_up = asking.given_up_for().into_iter().map(|(reason, count)| ([reason], count as f64));
-    scrape.counter("repair_given_up_total", help, ["reason"], given_up)?;
-    let trip = repair.round_trip.map(|time| ([], time.as_secs_f64()));
-    scrape.gauge("repair_round_trip_seconds", "From a request for a packet to the answer.", [], trip)
+    scrape.repair_asking(&repair.asking, repair.round_trip)?;
+    let help = "Gaps that were not looked at: more came than could be taken.";
+    scrape.one_counter("repair_unheard_total", help, repair.left_out as f64)
 }
 
 fn keyframes(scrape: &Scrape, sample: &Sample) -> Result<()> {

@@ -128,7 +128,7 @@ pub fn text(sample: &Sample) -> Result<String> {
     let help = "RTMP connections that ended before they published.";
     let refused = sample.rtmp_refused.iter().map(|(reason, count)| ([*reason], *count as f64));
     scrape.counter("rtmp_refused_total", help, ["reason"], refused)?;
-    repair(&scrape, &sample.answers)?;
+    scrape.repair_answering(&sample.answers.answering, sample.answers.failed)?;
     sessions(&scrape, sample)?;
     scrape.doors(sample.admissions, sample.told)?;
     scrape.text()
@@ -144,20 +144,6 @@ fn children(scrape: &Scrape, sample: &Sample) -> Result<()> {
         .iter()
         .map(|name| ([name.as_str()], flag(sample.sent.iter().any(|(child, _)| child == name))));
     scrape.gauge("child_up", "1 while a child is sent to.", ["child"], up)
-}
-
-fn repair(scrape: &Scrape, answers: &Figures) -> Result<()> {
-    let answering = &answers.answering;
-    for (name, help, count) in [
-        ("repair_asked_total", "RTP packets that were asked for again, each time.", answering.asked),
-        ("repair_answered_total", "RTP packets sent again to children that asked.", answering.answered),
-        ("repair_answered_bytes_total", "Bytes of these, RTP headers included.", answering.bytes),
-        ("repair_send_errors_total", "Those of them that the system did not send.", answers.failed),
-    ] {
-        scrape.one_counter(name, help, count as f64)?;
-    }
-    let refused = answering.refused().into_iter().map(|(reason, count)| ([reason], count as f64));
-    scrape.counter("repair_refused_total", "RTP packets asked for and not sent again.", ["reason"], refused)
 }
 
 /// Of all sessions, those among them that have ended.

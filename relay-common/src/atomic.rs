@@ -47,3 +47,47 @@ pub fn add(word: &mut u64, more: u64) {
         *word = word.wrapping_add(more);
     }
 }
+
+/// Adds to the word. Gives what it was; what is written after this is seen after this.
+#[inline(always)]
+pub fn take_and_add(word: &mut u64, more: u64) -> u64 {
+    #[cfg(target_arch = "bpf")]
+    {
+        let before;
+        // SAFETY: as in `exchange`.
+        unsafe {
+            core::arch::asm!(
+                "{more} = atomic_fetch_add((u64 *)({word} + 0), {more})",
+                word = in(reg) word as *mut u64,
+                more = inout(reg) more => before,
+                options(nostack),
+            );
+        }
+        before
+    }
+    #[cfg(not(target_arch = "bpf"))]
+    {
+        let before = *word;
+        *word = before.wrapping_add(more);
+        before
+    }
+}
+
+/// Writes the word. What was written before this is seen before this.
+#[inline(always)]
+pub fn publish(word: &mut u64, new: u64) {
+    #[cfg(target_arch = "bpf")]
+    // SAFETY: as in `exchange`.
+    unsafe {
+        core::arch::asm!(
+            "{new} = xchg_64({word} + 0, {new})",
+            word = in(reg) word as *mut u64,
+            new = inout(reg) new => _,
+            options(nostack),
+        );
+    }
+    #[cfg(not(target_arch = "bpf"))]
+    {
+        *word = new;
+    }
+}

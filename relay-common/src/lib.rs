@@ -4,6 +4,7 @@
 //! - [`checksum`], [`rewrite`]: RFC 1071/1624 arithmetic and the headers a child's copy gets.
 //! - [`stream`]: what is known of one RTP stream (loss, reordering, duplicates, RFC 3550 jitter).
 //! - [`rtp`]: the facts of RTP that all of it goes by.
+//! - [`atomic`]: words that two CPUs may write at once.
 //! - [`reason`]: every way in which a packet is not forwarded, each with a name.
 //! - [`probe`]: how the daemon and the program that sends its probe frames talk.
 //! - [`layout`]: the maps, their keys, values and sizes. A change there raises [`layout::VERSION`].
@@ -14,7 +15,7 @@
 #![warn(missing_docs)]
 #![cfg_attr(target_arch = "bpf", feature(asm_experimental_arch))]
 
-mod atomic;
+pub mod atomic;
 pub mod checksum;
 pub mod layout;
 pub mod packet;

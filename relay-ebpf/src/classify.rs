@@ -13,13 +13,12 @@ use relay_common::layout::{
 use relay_common::packet::{Packet, same_mac, word64};
 use relay_common::parse::{self, Datagram, Family, Payload};
 use relay_common::reason::Reason;
-use relay_common::stream::{Arrival, Elsewhere, FROM_CHILD, Standing, Stream, units_per_ns};
+use relay_common::stream::{Arrival, Elsewhere, FROM_CHILD, Missing, Standing, Stream, units_per_ns};
 
-use crate::capture;
-use crate::count;
 use crate::maps::{
     LISTENER_CACHE, LISTENER_CHANGES, LISTENERS, MEDIA, NEW_STREAM, PEERS, ROUTES, SETS, SOURCES, STREAMS,
 };
+use crate::{capture, count, gaps, history};
 
 /// What is known of the packet that this CPU has in hand.
 #[repr(C)]
@@ -38,11 +37,15 @@ pub struct Media {
     changes: u32,
     /// Of RTP: its timestamp and sequence number.
     timestamp: u32,
+    /// The first of the packets that this one jumped over.
+    pub first_missing: u32,
     /// Scratch of [`crate::offload`].
     pub sum: u32,
     sequence: u16,
     /// RTP or RTCP bytes of it: of several packets in one buffer, of the first.
     bytes: u16,
+    /// How many packets it jumped over.
+    pub missing: u16,
     /// Audio or video.
     pub kind: u8,
     /// It came to the RTCP port of the pair: 1.
@@ -62,7 +65,7 @@ pub struct Media {
     /// Of several packets in one buffer some had not come before: 1.
     fresh: u8,
     /// Explicit padding.
-    reserved: [u8; 7],
+    reserved: u8,
 }
 
 /// [`Media::standing`], see `relay_common::stream::Standing`. In the map, so that the verifier walks what follows once.
@@ -80,6 +83,12 @@ impl Media {
     #[inline(always)]
     pub fn is_for_rtcp_ports(&self) -> bool {
         self.payload != RTP && self.rtcp_port != 0
+    }
+
+    /// It is RTP.
+    #[inline(always)]
+    pub fn is_rtp(&self) -> bool {
+        self.payload == RTP
     }
 
     /// It is RTCP feedback, which is never forwarded.
@@ -104,6 +113,17 @@ impl Media {
     #[inline(always)]
     pub fn is_stale(&self) -> bool {
         self.fresh == 0
+    }
+
+    /// Notes what the packet jumped over, if `before` was the highest number until it came.
+    #[inline(always)]
+    fn note_missing(&mut self, stream: &Stream, before: u32) {
+        if history::is_on()
+            && let Some(Missing { first, count }) = stream.missing_since(before)
+        {
+            self.first_missing = first;
+            self.missing = count;
+        }
     }
 
     /// How the stream's statistics see it.
@@ -169,10 +189,12 @@ pub fn classify(packet: Packet<'_>, station: Station, segment: u16) -> Result<&'
     // SAFETY: the helper takes no arguments and only reads the clock.
     media.now = unsafe { bpf_ktime_get_ns() };
     media.fresh = 0;
+    media.missing = 0;
     let is_several = media.datagram.payload_length() > segment;
     keep_books_of_one(media, is_several)?;
     media.set = set(media.routed != 0, &media.key);
     media.word = SETS.get(half(media.set, media.datagram.family == Family::V6)).copied().unwrap_or_default();
+    gaps::tell(media);
     media.captured = capture::wanted(&media.key, media.now) as u8;
     Ok(media)
 }
@@ -245,7 +267,10 @@ pub fn nobody(word: SetWord, packets: u32) -> Reason {
 pub fn take_next(media: &mut Media, payload: Payload, bytes: u16) -> Result<(), Reason> {
     media.take(payload);
     media.bytes = bytes;
-    keep_books_of_one(media, true)
+    media.missing = 0;
+    keep_books_of_one(media, true)?;
+    gaps::tell(media);
+    Ok(())
 }
 
 /// [`keep_books`] of a packet that may be together with others in one buffer (`is_several`): that it has come already is no reason
@@ -283,26 +308,40 @@ pub fn keep_books(media: &mut Media) -> Result<(), Reason> {
 }
 
 #[inline(never)]
-fn update(stream: &mut Stream, media: &Media) -> Outcome {
-    if !count::wanted() || stream.update(media.arrival()) { FINE } else { Reason::Duplicate as u32 }
+fn update(stream: &mut Stream, media: &mut Media) -> Outcome {
+    if !count::wanted() {
+        return FINE;
+    }
+    let before = stream.highest;
+    if !stream.update(media.arrival()) {
+        return Reason::Duplicate as u32;
+    }
+    media.note_missing(stream, before);
+    FINE
 }
 
 /// Of a stream that comes by two ways.
 #[inline(never)]
-fn take_once(stream: &mut Stream, media: &Media) -> Outcome {
+fn take_once(stream: &mut Stream, media: &mut Media) -> Outcome {
     let standing = match media.standing {
         OWN => Standing::Own,
         GONE => Standing::Gone,
         _ => Standing::Twin,
     };
+    let before = stream.highest;
     let Datagram { source, source_port, .. } = &media.datagram;
-    became(stream.take_once(source, *source_port, media.arrival(), standing))
+    let became = became(stream.take_once(source, *source_port, media.arrival(), standing));
+    media.note_missing(stream, before);
+    became
 }
 
 #[inline(never)]
-fn elsewhere(stream: &mut Stream, media: &Media) -> Outcome {
+fn elsewhere(stream: &mut Stream, media: &mut Media) -> Outcome {
+    let before = stream.highest;
     let Datagram { source, source_port, .. } = &media.datagram;
-    became(stream.elsewhere(source, *source_port, media.arrival()))
+    let became = became(stream.elsewhere(source, *source_port, media.arrival()));
+    media.note_missing(stream, before);
+    became
 }
 
 /// [`MOVED`], [`FINE`], or a [`Reason`].

@@ -25,6 +25,10 @@ mod copy;
 #[cfg(target_arch = "bpf")]
 mod count;
 #[cfg(target_arch = "bpf")]
+mod gaps;
+#[cfg(target_arch = "bpf")]
+mod history;
+#[cfg(target_arch = "bpf")]
 mod maps;
 #[cfg(target_arch = "bpf")]
 mod offload;

@@ -1,5 +1,6 @@
 //! The maps, as `relay_common::layout` describes them.
 
+use aya_ebpf::bindings::BPF_F_MMAPABLE;
 use aya_ebpf::btf_maps::{Array, ArrayOfMaps, CpuMap, DevMap, HashMap, LpmTrie, PerCpuArray, RingBuf};
 use aya_ebpf::macros::btf_map;
 use relay_common::layout::{self, *};
@@ -78,6 +79,17 @@ pub static CAPTURE_FILTER: Array<CaptureFilter, 1> = Array::new();
 pub static TOTALS: Array<Total, 2> = Array::new();
 #[btf_map]
 pub static CAPTURE: RingBuf<CaptureHead, { CAPTURE_RING as usize }> = RingBuf::new();
+/// The last packets that went to children, to be sent again. The loader makes it as large as `--history` says; user space reads it by
+/// `mmap`. Not pinned, like `HISTORY_HEAD` and `GAPS`.
+#[btf_map]
+pub static HISTORY: Array<Kept, 1, MMAPABLE> = Array::new();
+#[btf_map]
+pub static HISTORY_HEAD: Array<HistoryHead, 1, MMAPABLE> = Array::new();
+/// What streams have jumped over.
+#[btf_map]
+pub static GAPS: RingBuf<Gap, { GAP_RING as usize }> = RingBuf::new();
+
+const MMAPABLE: usize = BPF_F_MMAPABLE as usize;
 
 /// Value of `PROVEN`: an interface has taken a copy, and when, CLOCK_MONOTONIC ns.
 #[repr(C)]

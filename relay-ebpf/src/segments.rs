@@ -13,7 +13,8 @@ use relay_common::parse::{self, Payload};
 use relay_common::reason::Reason;
 
 use crate::classify::{self, Media};
-use crate::count;
+use crate::tc::load_at;
+use crate::{count, history};
 
 /// Length of an RTP header without extensions, and of the part of it that RTCP has too.
 const RTP: u32 = 12;
@@ -84,9 +85,7 @@ extern "C" fn step(index: u32, rest: *mut Rest) -> i64 {
 fn belongs(rest: &Rest, index: u32) -> bool {
     // SAFETY: as in `step`; nobody else has it meanwhile.
     let media = unsafe { &mut *rest.media };
-    let before = index * rest.segment;
-    let bytes = (media.datagram.payload_length() as u32 - before).min(rest.segment);
-    let at = media.datagram.payload_offset() as u32 + before;
+    let (at, bytes) = place(rest, media, index);
     let Some(payload) = payload(rest, at, bytes, media.rtcp_port != 0) else {
         // It cannot be taken out, and the media must not be lost for it.
         count::drops(Reason::ForeignSegment, 1);
@@ -97,6 +96,14 @@ fn belongs(rest: &Rest, index: u32) -> bool {
     }
     // A route that changes just now must not part a stream's own packets.
     media.key.ssrc == rest.ssrc || classify::set(media.routed != 0, &media.key) == media.set
+}
+
+/// Where the packet of that number is in the buffer, and how many RTP or RTCP bytes it has.
+#[inline(always)]
+fn place(rest: &Rest, media: &Media, index: u32) -> (u32, u32) {
+    let before = index * rest.segment;
+    let bytes = (media.datagram.payload_length() as u32 - before).min(rest.segment);
+    (media.datagram.payload_offset() as u32 + before, bytes)
 }
 
 #[inline(always)]
@@ -121,4 +128,27 @@ fn payload(rest: &Rest, at: u32, bytes: u32, rtcp_port: bool) -> Option<Payload>
         parse::payload_of(&head[..RTCP as usize], rtcp_port)
     }
     .ok()
+}
+
+/// Keeps each packet that is RTP.
+#[inline(never)]
+pub fn keep(ctx: &TcContext, media: &mut Media, segment: u16, packets: u32) -> u32 {
+    if media.rtcp_port != 0 {
+        return 0;
+    }
+    let mut rest = Rest { skb: ctx.skb.skb, media, segment: segment as u32, ssrc: 0, mixed: false };
+    let step: extern "C" fn(u32, *mut Rest) -> i64 = keep_one;
+    // SAFETY: `keep_one` has the form that the helper calls, and `rest` lives until it returns.
+    unsafe { bpf_loop(packets, step as *mut c_void, (&raw mut rest).cast(), 0) };
+    1
+}
+
+extern "C" fn keep_one(index: u32, rest: *mut Rest) -> i64 {
+    // SAFETY: the pointer is the one that `keep` handed to the helper.
+    let rest = unsafe { &mut *rest };
+    // SAFETY: as above; nobody else has it meanwhile.
+    let media = unsafe { &*rest.media };
+    let (at, bytes) = place(rest, media, index);
+    history::keep(media, bytes, |to, length| load_at(rest.skb, at, to, length));
+    0
 }

@@ -24,7 +24,7 @@ use relay_common::rewrite::{self, V4_UDP, V6_UDP};
 
 use crate::classify::{Media, Station, classify, nobody};
 use crate::maps::{CHILDREN, INSTANCES, MEMBERS, PROOFS, PROVEN, Proof};
-use crate::{capture, count, segments};
+use crate::{capture, count, history, segments};
 
 /// `skb->pkt_type` of a packet for this host.
 const PACKET_HOST: u32 = 0;
@@ -76,6 +76,15 @@ fn forward(ctx: &TcContext) -> Result<i32, Reason> {
     }
     if media.word.others() > 0 {
         count::drops(Reason::OtherFamily, media.word.others() as u64 * packets as u64);
+    }
+    if history::is_on() {
+        if packets > 1 {
+            segments::keep(ctx, media, segment, packets);
+        } else if media.is_rtp() {
+            let at = media.datagram.payload_offset() as u32;
+            let length = media.datagram.payload_length() as u32;
+            history::keep(media, length, |to, length| load_at(ctx.skb.skb, at, to, length));
+        }
     }
     if media.is_captured() {
         // SAFETY: as above.
@@ -355,6 +364,12 @@ fn source_and_destination<V: Version>(media: &Media) -> u32 {
 
 #[inline(always)]
 fn load(ctx: &TcContext, to: *mut u8, length: u32) -> i64 {
+    load_at(ctx.skb.skb, 0, to, length)
+}
+
+/// Fetches `length` bytes of the packet, from that one on.
+#[inline(always)]
+pub fn load_at(skb: *mut __sk_buff, at: u32, to: *mut u8, length: u32) -> i64 {
     // SAFETY: `to` has room for `length` bytes, as the caller says.
-    unsafe { bpf_skb_load_bytes(ctx.as_ptr(), 0, to.cast(), length) as i64 }
+    unsafe { bpf_skb_load_bytes(skb.cast(), at, to.cast(), length) as i64 }
 }

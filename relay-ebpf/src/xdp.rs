@@ -19,7 +19,7 @@ use relay_common::rewrite;
 
 use crate::classify::{Media, Station, classify, nobody};
 use crate::maps::{CHILDREN, FANOUT, INSTANCES, MEMBERS, SERIAL};
-use crate::{capture, count, offload};
+use crate::{capture, count, history, offload};
 
 /// Length of the shortest Ethernet frame, without its check sequence.
 const SHORTEST: usize = 60;
@@ -81,6 +81,12 @@ fn forward(ctx: &XdpContext) -> Result<u32, Reason> {
         return Ok(xdp_action::XDP_DROP);
     }
 
+    if history::is_on() && media.is_rtp() {
+        let at = media.datagram.payload_offset() as u32;
+        history::keep(media, media.datagram.payload_length() as u32, |to, length| {
+            load_at(ctx, at, to, length)
+        });
+    }
     if media.is_captured() {
         let length = ctx.data_end() - ctx.data();
         capture::packet(ctx, length, ctx.ingress_ifindex() as u32, 0, load);
@@ -225,6 +231,12 @@ pub fn headers<const N: usize>(ctx: &XdpContext) -> Result<&mut [u8; N], Reason>
 /// Fetches the packet's first `length` bytes.
 #[inline(always)]
 pub fn load(ctx: &XdpContext, to: *mut u8, length: u32) -> i64 {
+    load_at(ctx, 0, to, length)
+}
+
+/// Fetches `length` bytes of the packet, from that one on.
+#[inline(always)]
+fn load_at(ctx: &XdpContext, at: u32, to: *mut u8, length: u32) -> i64 {
     // SAFETY: `to` has room for `length` bytes, as the caller says.
-    unsafe { bpf_xdp_load_bytes(ctx.as_ptr().cast(), 0, to.cast(), length) as i64 }
+    unsafe { bpf_xdp_load_bytes(ctx.as_ptr().cast(), at, to.cast(), length) as i64 }
 }

@@ -24,7 +24,7 @@ fn grace() {
 
 /// Sends a packet of a stream, and checks that these children and no others get it.
 fn assert_reaches(what: &str, kernel: &Kernel<'_>, tap: &mut Tap, ssrc: u32, children: &[Child]) {
-    let packet = media(Ip::V4, rtp(ssrc, 1, 60));
+    let packet = kernel.fresh(&media(Ip::V4, rtp(ssrc, 1, 60)));
     send(kernel.lab, &packet.bytes());
     let copies: Vec<_> = children.iter().map(|child| child.copy_of(&packet).bytes()).collect();
     assert_eq!(tap.take(copies.len()), copies, "{what}, SSRC {ssrc}");

@@ -72,7 +72,8 @@ fn a_child_of_the_other_ip_version_is_left_out_wherever_it_is() {
                 places.iter().for_each(|at| children[*at as usize].ip = other);
                 kernel.children(&children, &[]);
                 let fails: Vec<_> = places.iter().map(|at| (*at, Reason::OtherFamily)).collect();
-                check(kernel, &mut tap, &children, &media(ip, rtp(1, 1, 61)), &fails);
+                let packet = kernel.fresh(&media(ip, rtp(1, 1, 61)));
+                check(kernel, &mut tap, &children, &packet, &fails);
             }
         });
     }
@@ -99,6 +100,7 @@ fn a_child_behind_an_interface_that_is_gone_is_left_out() {
         children[2].nic = 2;
         children.sort_by_key(|child| (child.nic, child.id));
         kernel.children(&children, &[]);
+        let packet = kernel.fresh(&packet);
         let ran = kernel.run(&packet.bytes());
         assert_eq!((ran.verdict, &ran.counted[..]), (TC_SHOT, &[(Reason::EgressRefused, 2)][..]));
         let copies: Vec<_> = children[..2].iter().map(|child| child.copy_of(&packet).bytes()).collect();

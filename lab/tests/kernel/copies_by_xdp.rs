@@ -71,6 +71,9 @@ fn every_child_gets_its_own_copy_of_every_form_of_packet() {
             if ip == Ip::V4 {
                 forms.push(("no checksum", Datagram { checksum: Checksum::None, ..video(100) }));
             }
+            for (number, (_, packet)) in (1..).zip(&mut forms) {
+                *packet = packet.clone().numbered(number);
+            }
             for (what, packet) in &forms {
                 assert_eq!(kernel.run_live(&packet.bytes()), [], "{what}");
                 assert_copies(what, &mut taps, &children, &finished(packet));
@@ -188,8 +191,8 @@ fn more_copies_than_children_are_dropped() {
         kernel.children(&children, &[]);
         let mut taps = taps(kernel);
         pretend(kernel, 1);
-        let packet = media(Ip::V4, rtp(1, 1, 60));
-        for _ in 0..3 {
+        for sequence in 0..3 {
+            let packet = media(Ip::V4, rtp(1, sequence, 60));
             assert_eq!(kernel.run_live(&packet.bytes()), [(Reason::CopyWithoutChild, 2)]);
             assert_copies("the first child", &mut taps, &children[..1], &packet);
         }
@@ -207,7 +210,8 @@ fn copies_that_the_kernel_did_not_make_are_counted() {
         let packet = media(Ip::V4, rtp(1, 1, 60));
         assert_eq!(kernel.run_live(&packet.bytes()), [(Reason::CopyNotMade, 2)]);
         assert_copies("three of five", &mut taps, &children, &packet);
-        for _ in 0..3 {
+        for sequence in 2..5 {
+            let packet = packet.clone().numbered(sequence);
             assert_eq!(kernel.run_live(&packet.bytes()), [(Reason::CopyNotMade, 2)]);
             // The next packet's copies begin with the first child again.
             assert_copies("in step", &mut taps, &children, &packet);
@@ -224,7 +228,8 @@ fn what_a_driver_refuses_is_counted_for_its_child() {
         kernel.children(&children, &[]);
         let mut tap = Tap::open(kernel.lab, 1);
         let _link = programs::attach_tracepoint(kernel.plane.programs().ebpf()).unwrap();
-        let packet = media(Ip::V4, rtp(1, 1, 60));
+        // Twice the same, which media may not be.
+        let packet = media(Ip::V4, rtcp(1));
         assert_eq!(kernel.run_live_in_a_row(&packet.bytes(), 2), [(Reason::EgressRefused, 144)]);
         let expected: Vec<Vec<u8>> =
             children.iter().chain(&children[..56]).map(|child| child.copy_of(&packet).bytes()).collect();
@@ -255,12 +260,14 @@ fn an_interface_that_takes_no_frames_costs_the_others_nothing() {
         for (what, set) in events {
             set(false);
             for _ in 0..3 {
+                let packet = kernel.fresh(&packet);
                 let there = behind(&children, 1);
                 let missing = (children.len() - there.len()) as u64;
                 assert_eq!(kernel.run_live(&packet.bytes()), [(Reason::CopyNotMade, missing)], "{what}");
                 assert_copies(what, &mut taps, &there, &packet);
             }
             set(true);
+            let packet = kernel.fresh(&packet);
             assert_eq!(kernel.run_live(&packet.bytes()), [], "{what}");
             assert_copies(&format!("after {what}"), &mut taps, &children, &packet);
         }

@@ -60,8 +60,8 @@ fn an_interface_with_a_small_mtu_is_counted_although_the_kernel_is_silent() {
         let children = four(Ip::V4);
         kernel.lab.run("relay", &["ip", "link", "set", "eth2", "mtu", "1300"]).unwrap();
         kernel.children_with_mtus(&children.map(|child| (child, if child.nic == 2 { 1300 } else { 1500 })));
-        let packet = media(Ip::V4, rtp(1, 1, 1_400)).bytes();
-        for _ in 0..3 {
+        for sequence in 0..3 {
+            let packet = media(Ip::V4, rtp(1, sequence, 1_400)).bytes();
             assert_eq!(kernel.run_live(&packet), [(Reason::TooBig, 1)]);
         }
         assert_eq!(kernel.stats(&children[3]), ChildStats { packets: 0, bytes: 0, errors: 3, too_big: 3 });

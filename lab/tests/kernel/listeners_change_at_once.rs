@@ -21,6 +21,7 @@ fn on_each_cpu(kernel: &mut Kernel<'_>, packet: &Datagram) -> Vec<Vec<(Reason, u
             let mut one = CpuSet::new();
             one.set(cpu).unwrap();
             sched_setaffinity(this, &one).unwrap();
+            let packet = kernel.fresh(packet);
             kernel.run(&packet.bytes()).counted
         })
         .collect();

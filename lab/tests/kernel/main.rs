@@ -15,6 +15,7 @@ mod copies_that_do_not_fit;
 mod full_house;
 mod hostile_packets_are_judged;
 mod listeners_change_at_once;
+mod lost_packets_are_sent_again;
 mod one_ssrc_from_two_sources;
 mod several_packets_in_one_buffer;
 mod tables;

@@ -34,6 +34,7 @@ fn copies_of_tagged_packets_and_partial_checksums_are_right() {
                 ("partial RTCP", to_rtcp(partial.clone())),
                 ("tagged and partial", Datagram { tags: vec![TAG], ..partial }),
             ] {
+                let packet = if what.ends_with("RTCP") { packet } else { kernel.fresh(&packet) };
                 match packet.checksum {
                     Checksum::Partial => send_partial(kernel.lab, &packet),
                     _ => send(kernel.lab, &packet.bytes()),

@@ -3,7 +3,9 @@
 
 use aya::programs::{RawTracePoint, SchedClassifier, Xdp};
 use aya::{Ebpf, EbpfLoader};
-use relay_ctl::kernel::programs::{BUSY, COPY, OBJECT, PASS, PROBE, SPREAD, TC, XDP, XDP_CPU, XMIT};
+use relay_ctl::kernel::programs::{
+    BUSY, COPY, HISTORY_SIZE, OBJECT, PASS, PROBE, SPREAD, TC, XDP, XDP_CPU, XMIT,
+};
 
 /// Most instructions that the verifier may walk, for each program.
 const LIMITS: [(&str, u32); 9] = [
@@ -21,7 +23,10 @@ const LIMITS: [(&str, u32); 9] = [
 
 #[test]
 fn the_verifier_walks_few_instructions() {
-    let mut ebpf = EbpfLoader::new().load(OBJECT).unwrap();
+    // With a history, which is more.
+    let mut loader = EbpfLoader::new();
+    loader.override_global(HISTORY_SIZE, &4096_u32, true).map_max_entries("HISTORY", 4096);
+    let mut ebpf = loader.load(OBJECT).unwrap();
     let walked = LIMITS.map(|(name, limit)| (name, walk(&mut ebpf, name), limit));
     for (name, count, limit) in walked {
         println!("{name}: {count} instructions verified, at most {limit}");

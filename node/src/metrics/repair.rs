@@ -16,17 +16,16 @@ impl Scrape {
             ("repair_missing_total", "RTP packets that did not come in their place.", missing),
             ("repair_late_total", "Of these, packets that came by themselves.", late),
             ("repair_asked_total", "Of these, packets that were asked for.", asked),
-            ("repair_asked_again_total", "How often one was asked for once more.", repeated),
+            ("repair_repeated_total", "Packets that were asked for again: each time counts.", repeated),
             ("repair_requests_total", "NACK packets for what was missing.", requests),
             ("repair_repaired_total", "Packets that came because they had been asked for.", repaired),
-            ("repair_useless_total", "Packets not asked for any more: a keyframe had come.", useless),
         ] {
             self.one_counter(name, help, count as f64)?;
         }
-        let given_up = [("expired", expired), ("too_many", too_many)];
+        let given_up = [("expired", expired), ("useless", useless), ("too_many", too_many)];
         self.counter(
             "repair_given_up_total",
-            "Packets that did not come in time, or were too many to be asked for.",
+            "Packets that never came, by why they are not asked for any more.",
             ["reason"],
             given_up.map(|(reason, count)| ([reason], count as f64)),
         )?;

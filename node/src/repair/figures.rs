@@ -28,11 +28,6 @@ impl Asking {
     pub fn given_up(&self) -> u64 {
         self.expired + self.too_many
     }
-
-    /// What was given up and is missed, by reason.
-    pub fn given_up_for(&self) -> [(&'static str, u64); 2] {
-        [("expired", self.expired), ("too_many", self.too_many)]
-    }
 }
 
 impl std::ops::AddAssign for Asking {

@@ -5,10 +5,6 @@ use super::StreamKey;
 
 /// Bytes of a packet that are kept at most, from the RTP header on: what an Ethernet frame of the usual size holds over IPv4.
 pub const KEPT: usize = 1472;
-/// Packets that the history has room for unless told otherwise: 400 ms of 10,000 packets/s in 6 MiB.
-pub const DEFAULT_HISTORY: u32 = 4096;
-/// Most packets that it may have room for.
-pub const MAX_HISTORY: u32 = 1 << 18;
 /// Bytes of the ring that gaps are told by: room for 8,192.
 pub const GAP_RING: u32 = 256 << 10;
 

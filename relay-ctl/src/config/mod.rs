@@ -124,9 +124,11 @@ impl Config {
                 mode.name()
             ));
         }
+        let history = settings.get(&HISTORY, node::repair::settings::history)?;
+        let history = history.unwrap_or(node::repair::HISTORY);
+        let history = if history == 0 { 0 } else { history.next_power_of_two() as u32 };
         let sources = settings.list(&SOURCES)?.map(|found| found.value).unwrap_or_default();
         let stand_in = settings.find(&STAND_IN)?.map(|found| found.value);
-        let history = settings.get(&HISTORY, node::repair::settings::history)?;
         let repair_within = settings.get(&REPAIR_WITHIN, node::repair::settings::within)?;
         let pin_root = settings.find(&PIN_ROOT)?.map(|found| found.value);
         Ok(Config {
@@ -136,10 +138,10 @@ impl Config {
             cpus,
             listen,
             address_setting,
-            history: history.unwrap_or(node::repair::HISTORY),
+            history: history as usize,
             repair_within: repair_within.unwrap_or(node::repair::WITHIN),
             pin_root: pin_root.unwrap_or_else(|| crate::kernel::pins::DEFAULT_ROOT.to_owned()).into(),
-            constants: Constants { log_level: ebpf_log_level(&node.log.filter), statistics: true },
+            constants: Constants { log_level: ebpf_log_level(&node.log.filter), statistics: true, history },
             children,
             sources: node::sources::parse_all(&sources)?,
             node,

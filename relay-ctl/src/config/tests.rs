@@ -227,6 +227,8 @@ fn every_setting_can_be_made_by_every_name_it_has_or_had() {
         ("sources", "10.0.0.0/8", &[]),
         ("stand-in", "eth", &[]),
         ("cpus", "2", &[]),
+        ("history", "512", &[]),
+        ("repair-within", "200", &[]),
         ("pin-root", "/sys/fs/bpf/other", &[]),
     ];
     let docs = include_str!("../../../docs/settings.md");
@@ -235,4 +237,13 @@ fn every_setting_can_be_made_by_every_name_it_has_or_had() {
     let load = |settings: Settings<'_>| Config::new("eth0", settings).map(shown);
     let faults = node::config::everyway::faults::<RelaySettings>(examples, docs, &load);
     assert!(faults.is_empty(), "{}", faults.join("\n"));
+}
+
+#[test]
+fn a_history_has_a_power_of_two_of_slots_or_none() {
+    let history = |flag: &str| with(&["--history", flag], &[], "").map(|config| config.constants.history);
+    let sizes = ["0", "1", "1000", "4096", "1048576"].map(|text| history(text).unwrap());
+    assert_eq!(sizes, [0, 1, 1024, 4096, 1 << 20]);
+    assert_eq!(with(&[], &[], "").unwrap().constants.history, 4096);
+    assert!(history("1048577").unwrap_err().0.contains("--history"));
 }

@@ -7,6 +7,7 @@
 //! | `plane/` | the data plane that a daemon manages |
 //! | `maps.rs` | typed handles on the pinned maps |
 //! | `read.rs`, `upgrade.rs` | what the maps say, to people and to the next daemon; also those of an older layout |
+//! | `history.rs`, `gaps.rs` | the last packets, to be sent again; what streams have jumped over, to be asked for |
 //! | `pins.rs`, `lock.rs`, `bpffs.rs` | where all of it lives while no daemon does, and who manages it |
 //! | `programs.rs`, `links.rs`, `verifier.rs` | loading the programs, the links that outlive the daemon, why the kernel refuses |
 //! | `link.rs`, `known.rs` | what a link is attached to, and other people's programs |
@@ -15,6 +16,8 @@
 
 mod bpffs;
 mod error;
+mod gaps;
+mod history;
 mod known;
 mod link;
 mod links;
@@ -31,6 +34,8 @@ mod verifier;
 
 pub use bpffs::{ends_with_us, ensure_bpffs, is_bpffs};
 pub use error::KernelError;
+pub use gaps::{GapRing, Gaps};
+pub use history::History;
 pub use known::{Known, program};
 pub use link::Attached;
 pub use maps::{CaptureRing, Maps, StockOrder, map};

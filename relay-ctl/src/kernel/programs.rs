@@ -3,7 +3,7 @@
 use std::io::ErrorKind;
 
 use aya::maps::xdp::CpuMap;
-use aya::maps::{Array, Map, MapError};
+use aya::maps::{Array, Map, MapError, RingBuf};
 use aya::programs::links::FdLink;
 use aya::programs::tc::TcAttachOptions;
 use aya::programs::{
@@ -17,7 +17,7 @@ use super::known::{before_ours, name_of};
 use super::links::{attach_new_xdp, link_error, pin, pin_instead, pinned_link, remove_link, replace_xdp};
 use super::pins::{LINK_BUSY, LINK_TCX, LINK_XDP, LINK_XMIT, Pins, remove_file};
 use super::verifier::{VERIFIER_LOG, of, retry};
-use super::{KernelError, Mode, map};
+use super::{GapRing, History, KernelError, Mode, map};
 
 /// The eBPF object; `cargo xtask build-ebpf` makes it.
 pub static OBJECT: &[u8] = aya::include_bytes_aligned!(concat!(env!("OUT_DIR"), "/relay.o"));
@@ -29,6 +29,9 @@ const QUEUE: u32 = 2048;
 /// The constant that says whether streams and children are counted.
 const STATISTICS: &str = "STATISTICS";
 
+/// The constant that says how many packets the history has room for.
+pub const HISTORY_SIZE: &str = "HISTORY_SIZE";
+
 /// What the programs are loaded with.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Constants {
@@ -36,11 +39,13 @@ pub struct Constants {
     pub log_level: u8,
     /// Whether streams and children are counted. Drops are in any case.
     pub statistics: bool,
+    /// Packets that the history has room for: a power of two, or 0 for none, and then nobody is told of gaps either.
+    pub history: u32,
 }
 
 impl Default for Constants {
     fn default() -> Self {
-        Constants { log_level: 0, statistics: true }
+        Constants { log_level: 0, statistics: true, history: node::repair::HISTORY as u32 }
     }
 }
 
@@ -53,6 +58,8 @@ pub struct Programs {
     cpus: Vec<u32>,
     /// Their queues are there.
     queued: bool,
+    /// Packets that the history has room for; 0: there is none.
+    history: u32,
 }
 
 impl Programs {
@@ -68,13 +75,38 @@ impl Programs {
         loader.override_global(STATISTICS, &statistics, true);
         let cpus = aya::util::nr_cpus().map_err(|(_, error)| map("CPUS")(MapError::IoError(error)))?;
         loader.map_max_entries("CPUS", cpus as u32);
+        loader.override_global(HISTORY_SIZE, &constants.history, true);
+        loader.map_max_entries("HISTORY", constants.history.max(1));
         let ebpf = loader.load(OBJECT)?;
-        Ok(Programs { ebpf, copy: None, cpus: Vec::new(), queued: false })
+        let history = constants.history;
+        Ok(Programs { ebpf, copy: None, cpus: Vec::new(), queued: false, history })
     }
 
     /// The loaded object, for the logger and for tests.
     pub fn ebpf(&mut self) -> &mut Ebpf {
         &mut self.ebpf
+    }
+
+    /// The last packets that these programs gave to children; none: they keep none.
+    pub fn history(&self) -> Result<Option<History>, KernelError> {
+        if self.history == 0 {
+            return Ok(None);
+        }
+        let of = |name: &'static str| match self.ebpf.map(name) {
+            Some(Map::Array(data)) => Ok(data.fd()),
+            _ => Err(map(name)(MapError::KeyNotFound)),
+        };
+        let opened = History::open(of("HISTORY_HEAD")?, of("HISTORY")?, self.history);
+        opened.map(Some).map_err(|error| map("HISTORY")(MapError::IoError(error)))
+    }
+
+    /// What these programs tell of gaps, to whoever asks first; none: they tell nothing.
+    pub fn gaps(&mut self) -> Result<Option<GapRing>, KernelError> {
+        if self.history == 0 {
+            return Ok(None);
+        }
+        let taken = self.ebpf.take_map("GAPS").ok_or(MapError::KeyNotFound).and_then(RingBuf::try_from);
+        taken.map(|ring| Some(GapRing::new(ring))).map_err(map("GAPS"))
     }
 
     /// Spreads streams over these CPUs from the next [`Programs::attach_xdp`] on; none: does not spread.

@@ -2,10 +2,8 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
-use node::repair::{History, Kept, StreamId};
-use relay_common::layout::{ChildStats, Gap, StreamKey, Total};
+use relay_common::layout::{ChildStats, StreamKey, Total};
 use relay_common::stream::Stream;
-use tokio::sync::mpsc;
 
 use super::Member;
 use super::sources::Sources;
@@ -48,22 +46,6 @@ impl Plane {
         match self {
             Plane::Kernel(plane) => plane.maps().streams.get(key, 0).ok(),
             Plane::Userspace(sockets) => sockets.stream(key),
-        }
-    }
-
-    /// Gives what streams jump over; none if that is not told. Only the first call has a receiver.
-    pub fn gaps(&mut self) -> Option<mpsc::Receiver<Gap>> {
-        match self {
-            Plane::Kernel(_) => None,
-            Plane::Userspace(sockets) => sockets.gaps(),
-        }
-    }
-
-    /// Gaps that nobody was told of, since more came than could be taken.
-    pub fn untold_gaps(&self) -> u64 {
-        match self {
-            Plane::Kernel(_) => 0,
-            Plane::Userspace(sockets) => sockets.untold_gaps(),
         }
     }
 
@@ -118,15 +100,6 @@ impl Plane {
         match self {
             Plane::Kernel(plane) => plane.name_child(id, None),
             Plane::Userspace(_) => Ok(()),
-        }
-    }
-}
-
-impl History for Plane {
-    fn find(&mut self, stream: &StreamId, sequence: u16) -> Option<Kept> {
-        match self {
-            Plane::Kernel(_) => None,
-            Plane::Userspace(sockets) => sockets.find(stream, sequence),
         }
     }
 }

@@ -19,6 +19,8 @@ pub struct Repairs {
     pub failed: u64,
     /// Questions that nobody had time for.
     pub unheard: u64,
+    /// Gaps that the data plane could not tell of.
+    pub untold: u64,
 }
 
 /// What was counted, and what is so now.
@@ -42,7 +44,13 @@ impl Repairs {
     /// What is missing is given up after so long. Zero: nothing is asked for, and children wait as long as they do by default.
     pub fn new(within: Duration) -> Repairs {
         let children = if within.is_zero() { WITHIN } else { within };
-        Repairs { asker: Asker::new(within), answerer: Answerer::new(children), failed: 0, unheard: 0 }
+        Repairs {
+            asker: Asker::new(within),
+            answerer: Answerer::new(children),
+            failed: 0,
+            unheard: 0,
+            untold: 0,
+        }
     }
 
     /// What was counted so far.
@@ -53,7 +61,7 @@ impl Repairs {
             asking: self.asker.figures(),
             answering: self.answerer.figures(),
             failed: self.failed,
-            unheard: self.unheard,
+            unheard: self.unheard + self.untold,
             outstanding: self.asker.outstanding(),
             round_trip: trips.get(trips.len() / 2).copied().map(Duration::from_nanos),
         }

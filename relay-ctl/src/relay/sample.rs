@@ -92,15 +92,13 @@ impl Relay {
         let (wanted, mode) = (self.config.mode, state.plane.mode());
         let fallen_back = is_fallback(wanted, mode) || (mode == Mode::Tc && state.fallen.is_some());
         let receive_buffer = state.plane.receive_buffer();
-        let untold = state.plane.untold_gaps();
         let taken = {
             let mut parents = self.parents();
             parents.read(state.sources.parent(), Sums::of(&read, forgotten).packets);
             parents.shown()
         };
         drop(state);
-        let mut repaired = self.repairs().shown();
-        repaired.unheard += untold;
+        let repaired = self.repairs().shown();
         status.repair = Some(repaired.view());
         let by_stream: Vec<u64> = {
             let repairs = self.repairs();

@@ -16,6 +16,7 @@
 
 mod answer;
 mod ask;
+mod past;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, SocketAddr};
@@ -33,6 +34,7 @@ use tokio::task::AbortHandle;
 use super::plane::Plane;
 use super::{Relay, State};
 use crate::address::unmapped;
+use crate::kernel;
 use crate::userspace::Heard;
 
 /// Largest RTCP packet that is read whole.
@@ -69,6 +71,8 @@ pub struct Uplink {
     echoes: Echoes<(IpAddr, u16, Ssrc)>,
     /// The address that the relay is known by where media comes from, and when that was found out.
     known_by: Option<(Instant, Option<IpAddr>)>,
+    /// The last packets, where the kernel keeps them. Never locked: who is shared may be sent, and this may not be shared.
+    history: std::sync::Mutex<Option<kernel::History>>,
     started: Instant,
 }
 
@@ -81,20 +85,22 @@ impl Uplink {
             limiter: Limiter::default(),
             echoes: Echoes::default(),
             known_by: None,
+            history: Default::default(),
             started: Instant::now(),
         }
     }
 
     /// Runs until cancelled.
-    pub async fn run(self) {
+    pub async fn run(mut self) {
         let (userspace, gaps) = {
             let mut state = self.relay.state.lock().await;
             let userspace = match &state.plane {
                 Plane::Userspace(sockets) => sockets.feedback(),
                 Plane::Kernel(_) => None,
             };
+            self.history = past::history(&state.plane).into();
             let asks = !self.relay.config.repair_within.is_zero();
-            (userspace, asks.then(|| state.plane.gaps()).flatten())
+            (userspace, if asks { past::gaps(&mut state.plane) } else { None })
         };
         match userspace {
             Some(inbox) => self.run_on_sockets_of_the_data_plane(inbox, gaps).await,

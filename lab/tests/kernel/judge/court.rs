@@ -124,6 +124,7 @@ impl<'a, 'lab> Court<'a, 'lab> {
             children: children.iter().map(configured).collect(),
             routes,
             sources: HashMap::new(),
+            numbers: HashMap::new(),
         };
         let generator = Generator::new(seed, &children, world.xdp);
         let ways_out = [open("egress", "eth1"), open("egress", "eth2")];

@@ -3,6 +3,7 @@
 //! Whatever is broken, a packet with a known SSRC comes from that SSRC's own source, or from one that must be refused: who a
 //! stream belongs to when two have the same SSRC depends on time, and has tests of its own.
 
+use std::collections::HashMap;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
 use super::predicate::{Input, fold, sum};
@@ -21,7 +22,8 @@ pub struct Generator {
     random: Random,
     children: Vec<Child>,
     xdp: bool,
-    sequence: u16,
+    /// Each stream's last number, by SSRC: none comes twice.
+    sequences: HashMap<u32, u16>,
 }
 
 /// The SSRC of a family's stream of that number.
@@ -31,7 +33,7 @@ pub fn ssrc(ip: Ip, number: usize) -> u32 {
 
 impl Generator {
     pub fn new(seed: u64, children: &[Child], xdp: bool) -> Self {
-        Self { random: Random::new(seed), children: children.to_vec(), xdp, sequence: 0 }
+        Self { random: Random::new(seed), children: children.to_vec(), xdp, sequences: HashMap::new() }
     }
 
     pub fn packet(&mut self) -> Input {
@@ -164,11 +166,13 @@ impl Generator {
 
     /// An SSRC wherever RTP or RTCP may have it, lest a spoilt packet is of a stream that nobody knows.
     fn rtp_of(&mut self, ssrc: u32, length: usize) -> Vec<u8> {
-        self.sequence = self.sequence.wrapping_add(1);
+        let sequence = self.sequences.entry(ssrc).or_default();
+        *sequence = sequence.wrapping_add(1);
+        let sequence = *sequence;
         let marker = self.random.below(256) as u8;
         let kind = if (192..=223).contains(&marker) { 96 } else { marker };
         let mut packet = vec![0x80, kind];
-        packet.extend(self.sequence.to_be_bytes());
+        packet.extend(sequence.to_be_bytes());
         packet.extend([ssrc.to_be_bytes(), ssrc.to_be_bytes()].concat());
         let noise = self.random.below(256);
         packet.extend((packet.len()..length).map(|at| (at * 7 + noise) as u8));

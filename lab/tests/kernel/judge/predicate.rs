@@ -31,6 +31,25 @@ pub struct World {
     pub routes: HashMap<u32, Vec<u32>>,
     /// Streams whose source is known, by RTP port and SSRC.
     pub sources: HashMap<(u16, u32), IpAddr>,
+    /// What has come of each.
+    pub numbers: HashMap<(u16, u32), Numbers>,
+}
+
+/// The sequence numbers that have come of a stream, without end.
+#[derive(Default)]
+pub struct Numbers {
+    highest: i64,
+    come: BTreeSet<i64>,
+}
+
+impl Numbers {
+    /// Whether this one has not come. What is older than some thousand is not the relay's to know, nor sent by anybody here.
+    fn is_new(&mut self, sequence: u16) -> bool {
+        let number = self.highest + i64::from(sequence.wrapping_sub(self.highest as u16) as i16);
+        self.highest = self.highest.max(number);
+        self.come = self.come.split_off(&(self.highest - 3_000));
+        self.come.insert(number)
+    }
 }
 
 /// A frame as it comes to the relay's interface.
@@ -129,7 +148,7 @@ impl World {
         let count = packets.len();
         let mut sets = HashSet::new();
         let mut first = None;
-        let (mut mixed, mut alongside) = (false, 0);
+        let (mut mixed, mut alongside, mut fresh) = (false, 0, false);
         for packet in &packets {
             match self.media(packet, &datagram) {
                 Ok(_) if !faults.is_empty() => break,
@@ -140,6 +159,8 @@ impl World {
                     if !media.rtcp {
                         *source = datagram.source.ip();
                     }
+                    let numbers = self.numbers.entry((self.ports[datagram.kind], media.ssrc)).or_default();
+                    fresh |= media.rtcp || numbers.is_new(be16(packet, 2));
                     sets.insert(self.routes.get(&media.ssrc).cloned());
                     first.get_or_insert(media);
                 }
@@ -167,6 +188,9 @@ impl World {
                 alongside,
                 ..nothing(Fate::Dropped, ["mixed-segments"].into())
             };
+        }
+        if !fresh {
+            return Expected { packets: count, alongside, ..nothing(Fate::Dropped, ["duplicate"].into()) };
         }
         let largest = packets.iter().map(|packet| packet.len()).max().unwrap_or(0);
         Expected { packets: count, alongside, ..self.copies(input, &datagram, &first, largest) }

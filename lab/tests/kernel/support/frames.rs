@@ -40,6 +40,14 @@ impl Datagram {
         Datagram { padding, ..self }
     }
 
+    /// The same with another sequence number, if it is RTP.
+    pub fn numbered(mut self, sequence: u16) -> Datagram {
+        if self.payload.len() >= 12 && !(192..=223).contains(&self.payload[1]) {
+            self.payload[2..4].copy_from_slice(&sequence.to_be_bytes());
+        }
+        self
+    }
+
     pub fn bytes(&self) -> Vec<u8> {
         let mut frame = [self.destination_mac, self.source_mac].concat();
         frame.extend(self.tags.concat());

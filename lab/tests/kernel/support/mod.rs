@@ -177,6 +177,16 @@ pub struct Kernel<'lab> {
 
 /// Runs a test in a relay's namespace, with nothing configured but where it listens.
 pub fn with_kernel(name: &str, mode: Mode, test: impl FnOnce(&mut Kernel<'_>) + Send) {
+    with_kernel_of(name, mode, Constants::default(), test);
+}
+
+/// The same with programs that are loaded with these constants.
+pub fn with_kernel_of(
+    name: &str,
+    mode: Mode,
+    constants: Constants,
+    test: impl FnOnce(&mut Kernel<'_>) + Send,
+) {
     let lab = Lab::new(&format!("k-{name}-{mode}-")).unwrap();
     for ns in ["injection", "relay", "egress"] {
         lab.add_namespace(ns).unwrap();
@@ -193,7 +203,7 @@ pub fn with_kernel(name: &str, mode: Mode, test: impl FnOnce(&mut Kernel<'_>) + 
         let index = |name: &str| nix::net::if_::if_nametoindex(name).unwrap();
         let ingress = index("eth0");
         let pins = Pins::new(lab.bpffs(), "eth0");
-        let (mut plane, _) = DataPlane::open(pins, ingress, Constants::default()).unwrap();
+        let (mut plane, _) = DataPlane::open(pins, ingress, constants).unwrap();
         plane.prepare(mode).unwrap();
         plane.listen(listeners()).unwrap();
         plane.describe("relay-1", [AUDIO, VIDEO], "a test", true).unwrap();
@@ -295,6 +305,14 @@ impl Kernel<'_> {
             let neighbour = ["ip", "neigh", "replace", &address, "lladdr", &mac, "dev", "eth1"];
             self.lab.run("relay", &neighbour).unwrap();
         }
+    }
+
+    /// The same packet with the number that its stream goes on with: what has come is not forwarded again.
+    pub fn fresh(&self, packet: &Datagram) -> Datagram {
+        let ssrc = u32::from_be_bytes(*packet.payload[8..].first_chunk().unwrap());
+        let pair = if packet.destination.port() < VIDEO { AUDIO } else { VIDEO };
+        let stream = self.plane.maps().streams.get(&key(pair, ssrc), 0);
+        packet.clone().numbered(stream.map_or(1, |stream| stream.highest as u16 + 1))
     }
 
     /// Runs the mode's ingress program on a packet. The tc program's clones are really sent, and all copies are clones: it

@@ -41,6 +41,7 @@ struct Table(Vec<Row>);
 impl Table {
     fn copied(&mut self, what: &str, datagram: Datagram) {
         let what = format!("{what}, {}", if datagram.source.is_ipv4() { "IPv4" } else { "IPv6" });
+        let datagram = datagram.numbered(self.0.len() as u16);
         self.0.push(Row { what, packet: datagram.bytes(), outcome: Outcome::Copied(datagram) });
     }
 

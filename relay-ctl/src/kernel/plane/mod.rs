@@ -21,7 +21,7 @@ use relay_common::layout::{CaptureFilter, Listener, ListenerKey, MODE_TC, MODE_X
 use super::maps::{CaptureRing, Maps, map};
 use super::pins::Pins;
 use super::programs::Programs;
-use super::{KernelError, padded};
+use super::{GapRing, History, KernelError, padded};
 use crate::clock::now_ms;
 use crate::fanout::Fanout;
 use crate::mode::Mode;
@@ -112,6 +112,16 @@ impl DataPlane {
             .map_err(map("CAPTURE_FILTER"))?;
         let ring = self.ring.clone().ok_or_else(|| map("CAPTURE")(MapError::KeyNotFound))?;
         Ok((ring, filter))
+    }
+
+    /// The last packets that went to children, as the programs of this process keep them; none with `--history 0`.
+    pub fn history(&self) -> Result<Option<History>, KernelError> {
+        self.programs.history()
+    }
+
+    /// What streams jump over, as these programs tell it, to whoever asks first; none with `--history 0`.
+    pub fn gaps(&mut self) -> Result<Option<GapRing>, KernelError> {
+        self.programs.gaps()
     }
 
     /// The mode in force.

@@ -7,6 +7,7 @@ use node::repair::{Asked, Kept, nack};
 use relay_common::layout::StreamKey;
 use relay_common::stream::Stream;
 
+use super::past::{self, Past};
 use super::{State, Uplink, bound, key};
 use crate::clock::monotonic_ns;
 use crate::fanout::ChildId;
@@ -27,23 +28,24 @@ struct Taker {
 
 impl Uplink {
     /// Sends again what is asked for, if it is a child that asks and there is anything.
-    pub(super) async fn answer(&self, heard: &Heard) {
+    pub(super) async fn answer(&mut self, heard: &Heard) {
         let asked = nack::asked_for(&heard.packet);
         if asked.is_empty() {
             return;
         }
-        let mut state = self.relay.state.lock().await;
+        let relay = self.relay.clone();
+        let state = relay.state.lock().await;
         if !state.is_child(heard.from) {
             let numbers = asked.iter().map(|(_, numbers)| numbers.len()).sum();
             tracing::debug!("{} is no child and asks for {numbers} packets: not answered", heard.from);
             return self.relay.repairs().answerer.stranger(numbers);
         }
         for (ssrc, numbers) in asked {
-            self.answer_one(&mut state, heard, ssrc, &numbers);
+            self.answer_one(&state, heard, ssrc, &numbers);
         }
     }
 
-    fn answer_one(&self, state: &mut State, heard: &Heard, ssrc: Ssrc, numbers: &[u16]) {
+    fn answer_one(&mut self, state: &State, heard: &Heard, ssrc: Ssrc, numbers: &[u16]) {
         let key = key(heard.port, ssrc);
         let kind = usize::from(self.relay.config.listen.ports[0] != key.port);
         let stream = state.plane.stream(&key).filter(|stream| stream.packets > 0);
@@ -53,8 +55,8 @@ impl Uplink {
         // Of several streams in one packet each has a part of it.
         let bytes = heard.packet.len().min(12 + 4 * numbers.len());
         let asked = Asked { stream: key.into(), numbers, bytes, rate: rate_of(&stream) };
-        let answers =
-            self.relay.repairs().answerer.answer(&taker.id, &asked, &mut state.plane, monotonic_ns());
+        let mut past = Past { plane: &state.plane, kernel: past::of(&mut self.history) };
+        let answers = self.relay.repairs().answerer.answer(&taker.id, &asked, &mut past, monotonic_ns());
         if answers.is_empty() {
             return;
         }

@@ -9,6 +9,7 @@ use node::repair::{Ask, Asker, History, StreamId, nack};
 use relay_common::layout::{Gap, StreamKey};
 use relay_common::stream::{REACH, Stream};
 
+use super::past::{self, Past};
 use super::{Gaps, State, Uplink, ears};
 use crate::address::unmapped;
 use crate::clock::monotonic_ns;
@@ -45,13 +46,15 @@ impl Uplink {
     /// Asks for what is due, unless it has come meanwhile.
     pub(super) async fn ask_for_missing(&mut self) {
         let relay = self.relay.clone();
-        let mut state = relay.state.lock().await;
+        let state = relay.state.lock().await;
         let asks = {
             let mut repairs = relay.repairs();
             let now = monotonic_ns();
+            let mut past = Past { plane: &state.plane, kernel: past::of(&mut self.history) };
+            repairs.untold = past.untold_gaps();
             for (key, numbers) in repairs.asker.waiting(now) {
                 match state.plane.stream(&key) {
-                    Some(stream) => look(&mut repairs.asker, &mut state.plane, &key, &stream, &numbers, now),
+                    Some(stream) => look(&mut repairs.asker, &mut past, &key, &stream, &numbers, now),
                     None => drop(repairs.asker.ended(&key)),
                 }
             }
