@@ -12,7 +12,8 @@ use anyhow::{Context, Result};
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::socket::{setsockopt, sockopt};
 
-use crate::judge::{Continuity, FlowReport, RtpJudge, SendTimes, Tally};
+use crate::judge::{Continuity, FlowReport, RtpJudge, SendTimes, Tally, Verdict};
+use crate::latency::Latencies;
 use crate::netns::Lab;
 use crate::rtp::{self, Header, Probe};
 use crate::socket::{self, RECEIVE_BATCH, Receiver};
@@ -59,6 +60,22 @@ impl Sink {
                 let drops = socket::drops(socket).unwrap_or_default();
                 flows.iter().map(move |(ssrc, flow)| flow.report(*address, *ssrc, drops))
             })
+            .collect()
+    }
+
+    /// How long the probes of every flow took, by socket and SSRC.
+    pub fn took(&self) -> Vec<Took> {
+        let flows = self.shared.flows();
+        let sockets = self.shared.sockets.iter().zip(flows.iter());
+        let took = |(address, flow): (SocketAddr, (&u32, &FlowState))| Took {
+            socket: address,
+            ssrc: *flow.0,
+            all: flow.1.took.clone(),
+            overtaken: flow.1.overtaken.clone(),
+        };
+        sockets
+            .flat_map(|((address, _), flows)| flows.iter().map(|flow| (*address, flow)))
+            .map(took)
             .collect()
     }
 
@@ -128,6 +145,19 @@ impl Sink {
             std::panic::resume_unwind(panic);
         }
     }
+}
+
+/// How long the probes of a flow took to one socket; duplicates are in neither.
+#[derive(Clone, Debug)]
+pub struct Took {
+    /// The address of the socket that received it.
+    pub socket: SocketAddr,
+    /// The flow's SSRC.
+    pub ssrc: u32,
+    /// All of them.
+    pub all: Latencies,
+    /// Those that came behind a higher number: late by themselves, or sent again.
+    pub overtaken: Latencies,
 }
 
 impl Drop for Sink {
@@ -216,6 +246,8 @@ struct FlowState {
     last_arrival_ns: u64,
     longest_gap_ns: u64,
     sent: Option<SendTimes>,
+    took: Latencies,
+    overtaken: Latencies,
 }
 
 impl FlowState {
@@ -236,6 +268,8 @@ impl FlowState {
             last_arrival_ns: now,
             longest_gap_ns: 0,
             sent: None,
+            took: Latencies::default(),
+            overtaken: Latencies::default(),
         }
     }
 
@@ -255,9 +289,15 @@ impl FlowState {
                     self.corrupted += 1;
                     return;
                 };
-                tally.count(probe.counter);
+                let verdict = tally.count(probe.counter);
                 self.renumbered += u64::from(header.sequence != probe.counter as u16);
                 let latency = now.saturating_sub(probe.sent_ns);
+                if verdict != Verdict::Duplicate {
+                    self.took.add(latency);
+                }
+                if verdict == Verdict::Reordered {
+                    self.overtaken.add(latency);
+                }
                 let times = self.sent.get_or_insert(SendTimes {
                     first_ns: probe.sent_ns,
                     last_ns: probe.sent_ns,

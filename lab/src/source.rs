@@ -2,9 +2,12 @@
 //!
 //! A source never catches up in bursts: after a hiccup it sends at most a third faster than asked, and
 //! forgets what lies further back, so the true rate is in [`Sent`]. A packet that the first hop refuses
-//! (full ring, no route) is sent again, so what is counted as sent did leave.
+//! (full ring, no route) is sent again, so what is counted as sent did leave. One that [answers](SourceConfig::answering) sends
+//! again what it is asked for, until it is stopped or dropped.
 
-use std::collections::BTreeMap;
+mod answers;
+
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -21,6 +24,7 @@ use crate::netns::Lab;
 use crate::pace::{MAX_BURST, Pace};
 use crate::rtp::{Header, MIN_PROBE_LENGTH, Probe};
 use crate::{disturbed, monotonic_ns, socket};
+use answers::Answers;
 
 /// Waits shorter than this are spun, as a sleep takes longer.
 const SPIN_NS: u64 = 20_000;
@@ -93,17 +97,31 @@ pub struct SourceConfig {
     pub udp_checksum: bool,
     /// When to end.
     pub limit: Limit,
+    /// Whether NACKs are answered.
+    pub answers: bool,
 }
 
 impl SourceConfig {
     /// Packets of 200 bytes with checksum, until stopped.
     pub fn new(flows: Vec<Flow>, packets_per_second: u64) -> Self {
-        Self { flows, packets_per_second, packet_length: 200, udp_checksum: true, limit: Limit::UntilStopped }
+        Self {
+            flows,
+            packets_per_second,
+            packet_length: 200,
+            udp_checksum: true,
+            limit: Limit::UntilStopped,
+            answers: false,
+        }
     }
 
     /// The same with another end.
     pub fn limit(self, limit: Limit) -> Self {
         Self { limit, ..self }
+    }
+
+    /// The same, and it sends again what it is asked for. On a flow's source port and, if one is given, on the next.
+    pub fn answering(self) -> Self {
+        Self { answers: true, ..self }
     }
 }
 
@@ -118,6 +136,10 @@ pub struct Sent {
     pub refused: u64,
     /// Longest time that a burst was late.
     pub worst_lag: Duration,
+    /// Packets that NACKs asked for.
+    pub asked: u64,
+    /// Of these, sent again.
+    pub answered: u64,
 }
 
 impl Sent {
@@ -136,6 +158,7 @@ impl Sent {
 pub struct Source {
     shared: Arc<Shared>,
     worker: Option<JoinHandle<()>>,
+    answers: Option<Answers>,
 }
 
 #[derive(Default)]
@@ -160,29 +183,41 @@ impl Source {
         ensure!(ssrcs.windows(2).all(|pair| pair[0] != pair[1]), "each flow needs an SSRC of its own");
 
         let (sockets, routes) = lab.in_namespace(ns, || open_sockets(&config))??;
+        let ears = || if config.answers { open_ears(&config).map(Some) } else { Ok(None) };
+        let ears = lab.in_namespace(ns, ears)??;
+        let answers = ears.map(|ears| Answers::start(&sockets, ears)).transpose()?;
         let packets = config.flows.iter().map(|flow| (flow.ssrc, AtomicU64::new(0))).collect();
         let shared = Arc::new(Shared { packets, ..Shared::default() });
         let sender = Sender {
             pace: Pace::new(config.packets_per_second),
             buffers: vec![vec![0; config.packet_length]; MAX_BURST as usize],
             shared: Arc::clone(&shared),
+            answers: answers.as_ref().map(|answers| Arc::clone(answers.shared())),
             config,
             sockets,
             routes,
         };
         let worker = std::thread::Builder::new().name(format!("source-{ns}")).spawn(move || sender.run())?;
-        Ok(Self { shared, worker: Some(worker) })
+        Ok(Self { shared, worker: Some(worker), answers })
     }
 
     /// What has been sent so far.
     pub fn sent(&self) -> Sent {
         let shared = &self.shared;
+        let answers = self.answers.as_ref().map(Answers::shared);
         Sent {
             packets: shared.packets.iter().map(|(ssrc, packets)| (*ssrc, packets.load(Relaxed))).collect(),
             elapsed: Duration::from_nanos(shared.elapsed_ns.load(Relaxed)),
             refused: shared.refused.load(Relaxed),
             worst_lag: Duration::from_nanos(shared.worst_lag_ns.load(Relaxed)),
+            asked: answers.map_or(0, |answers| answers.asked.load(Relaxed)),
+            answered: answers.map_or(0, |answers| answers.answered.load(Relaxed)),
         }
+    }
+
+    /// It has sent all that it was to send.
+    pub fn has_ended(&self) -> bool {
+        self.worker.as_ref().is_none_or(JoinHandle::is_finished)
     }
 
     /// Why a send was refused last.
@@ -193,7 +228,7 @@ impl Source {
     /// Waits until a bounded source has ended by itself.
     pub fn wait(mut self, timeout: Duration) -> Result<Sent> {
         let deadline = Instant::now() + timeout;
-        while self.worker.as_ref().is_some_and(|worker| !worker.is_finished()) {
+        while !self.has_ended() {
             if Instant::now() >= deadline {
                 bail!(
                     "still sending after {timeout:?}: {:?}, last error {:?}",
@@ -267,7 +302,17 @@ fn open_sockets(config: &SourceConfig) -> Result<(Vec<UdpSocket>, Vec<Route>)> {
     Ok((sockets, routes))
 }
 
+/// RTCP's ports, of the flows that have a port of their own (RFC 3550 section 11).
+fn open_ears(config: &SourceConfig) -> Result<Vec<UdpSocket>> {
+    let flows = config.flows.iter().filter(|flow| flow.source_port != 0);
+    let ports: BTreeSet<(bool, u16)> =
+        flows.map(|flow| (flow.destination.is_ipv6(), flow.source_port + 1)).collect();
+    let any = |v6| if v6 { IpAddr::V6(Ipv6Addr::UNSPECIFIED) } else { IpAddr::V4(Ipv4Addr::UNSPECIFIED) };
+    ports.into_iter().map(|(v6, port)| socket::bound(SocketAddr::new(any(v6), port))).collect()
+}
+
 struct Sender {
+    answers: Option<Arc<answers::Shared>>,
     config: SourceConfig,
     sockets: Vec<UdpSocket>,
     routes: Vec<Route>,
@@ -316,6 +361,11 @@ impl Sender {
                 ssrc: Ssrc(flow.ssrc),
             };
             Probe { counter, sent_ns: now }.write(header, buffer);
+            // Before it goes: somebody may ask for it at once.
+            if let Some(answers) = &self.answers {
+                let socket = self.routes[(position % flows) as usize].0;
+                answers.keep(buffer, socket, flow.destination);
+            }
         }
         let mut sent = 0;
         let mut retries = 0;

@@ -17,6 +17,7 @@ use anyhow::{Context, Result, ensure};
 
 use crate::client::{Publisher, Viewers};
 use crate::janus::{Janus, JanusConfig, Role};
+use crate::link::{Delay, Link};
 use crate::netns::{Lab, output};
 use crate::node::{NodeConfig, NodeProcess};
 use crate::proxy::{Proxy, ProxyKind};
@@ -77,7 +78,7 @@ pub struct Egress<'lab> {
 pub struct Studio<'lab> {
     lab: &'lab Lab,
     over: MediaOver,
-    /// Variables that injection and egresses have besides.
+    /// Variables that injection and egresses have besides, and relays those that are theirs alone.
     more: Vec<(String, String)>,
     /// The tree.
     pub redis: Redis<'lab>,
@@ -115,7 +116,7 @@ impl<'lab> Studio<'lab> {
     }
 
     /// The same with more variables for injection and egresses; `{node}` in a value is the node's name. A name such as
-    /// `egress-2/SERVER` is that node's alone.
+    /// `egress-2/SERVER` or `relay-1/HISTORY` is that node's alone.
     pub fn open_with(
         lab: &'lab Lab,
         over: MediaOver,
@@ -139,9 +140,9 @@ impl<'lab> Studio<'lab> {
             redis.cli(&["SET", &key::parent(&child), parent])?;
         }
         let url = redis.url(address(CONTROL)?);
-        let relay = RelayProcess::attach(lab, relay(RELAY, mode, &url, over.address(RELAY)?))?;
-        let videoroom = janus(lab, INJECTION, Role::VideoRoom)?;
         let more = variables(more);
+        let relay = RelayProcess::attach(lab, relay(RELAY, mode, &url, over.address(RELAY)?, &more))?;
+        let videoroom = janus(lab, INJECTION, Role::VideoRoom)?;
         let injection = injection(lab, &videoroom, &url, over, &more)?;
         let mut studio = Self { lab, over, more, redis, videoroom, injection, relay, egresses: Vec::new() };
         for index in 0..egresses {
@@ -219,7 +220,8 @@ impl<'lab> Studio<'lab> {
         plug(self.lab, SECOND_RELAY, MediaOver::V4)?;
         self.lab.enable_gro(SWITCH, SECOND_RELAY)?;
         let (url, own) = (self.redis.url(address(CONTROL)?), address(SECOND_RELAY)?);
-        let relay = RelayProcess::attach(self.lab, relay(SECOND_RELAY, mode, &url, own.into()))?;
+        let config = relay(SECOND_RELAY, mode, &url, own.into(), &self.more);
+        let relay = RelayProcess::attach(self.lab, config)?;
         self.leave(index)?;
         for (parent, child) in [(RELAY, SECOND_RELAY), (SECOND_RELAY, &egress(index))] {
             self.redis.cli(&["SET", &key::parent(child), parent])?;
@@ -227,6 +229,34 @@ impl<'lab> Studio<'lab> {
         }
         relay.cli().wait_forwarding(1)?;
         Ok(relay)
+    }
+
+    /// So many relays in a row below the first, relay-2 and on, and the egress below the last.
+    pub fn extend_in_a_row(&self, index: usize, mode: Mode, count: usize) -> Result<Vec<RelayProcess<'lab>>> {
+        let names: Vec<String> = (2..2 + count).map(|number| format!("relay-{number}")).collect();
+        let url = self.redis.url(address(CONTROL)?);
+        let mut relays = Vec::new();
+        for name in &names {
+            plug(self.lab, name, MediaOver::V4)?;
+            self.lab.enable_gro(SWITCH, name)?;
+            let config = relay(name, mode, &url, address(name)?.into(), &self.more);
+            relays.push(RelayProcess::attach(self.lab, config)?);
+        }
+        self.leave(index)?;
+        let last = egress(index);
+        let row: Vec<&str> =
+            [RELAY].into_iter().chain(names.iter().map(String::as_str)).chain([last.as_str()]).collect();
+        for pair in row.windows(2) {
+            self.redis.cli(&["SET", &key::parent(pair[1]), pair[0]])?;
+            self.redis.cli(&["SADD", &key::children(pair[0]), pair[1]])?;
+        }
+        relays.iter().try_for_each(|relay| relay.cli().wait_forwarding(1))?;
+        Ok(relays)
+    }
+
+    /// Puts a link between a node and the switch, so that what comes to it from anybody is lost and delayed; see [`Link::insert`].
+    pub fn put_far_away(&self, node: &str, delay: Delay) -> Result<Link> {
+        Link::insert(self.lab, (SWITCH, node, "br0"), node, Some(delay))
     }
 
     /// Makes a session; the tree's nodes learn of it from Redis.
@@ -412,10 +442,13 @@ fn janus<'lab>(lab: &'lab Lab, ns: &str, role: Role) -> Result<Janus<'lab>> {
 }
 
 /// How a relay is started: reachable for all who look at nodes, and without a token, so that people try its commands.
-fn relay(ns: &str, mode: Mode, redis: &str, host: IpAddr) -> RelayConfig {
-    RelayConfig::new(ns, mode, Vec::new())
+fn relay(ns: &str, mode: Mode, redis: &str, host: IpAddr, more: &[(String, String)]) -> RelayConfig {
+    let config = RelayConfig::new(ns, mode, Vec::new())
         .following(redis, ns, host)
-        .with(&["--api", &format!("0.0.0.0:{RELAY_API}")])
+        .with(&["--api", &format!("0.0.0.0:{RELAY_API}")]);
+    let own =
+        more.iter().filter_map(|(name, value)| Some((name.strip_prefix(ns)?.strip_prefix('/')?, value)));
+    own.fold(config, |config, (name, value)| config.env(name, value))
 }
 
 fn injection<'lab>(
@@ -505,8 +538,13 @@ pub fn address(ns: &str) -> Result<Ipv4Addr> {
         PROXY => 203,
         MACHINE => 150,
         _ => {
-            let number = ns.strip_prefix("egress-").and_then(|number| number.parse::<u8>().ok());
-            30 + number.filter(|number| *number <= 100).with_context(|| format!("no address for {ns}"))?
+            let number = |of: &str, most: u8| {
+                let number = ns.strip_prefix(of).and_then(|number| number.parse::<u8>().ok());
+                number.filter(|number| *number <= most)
+            };
+            let relay = number("relay-", 9).map(|number| 19 + number);
+            let address = relay.or_else(|| number("egress-", 100).map(|number| 30 + number));
+            address.with_context(|| format!("no address for {ns}"))?
         }
     };
     Ok(numbered(host))

@@ -17,7 +17,7 @@ const SECOND_RELAY: &str = "relay-2";
 pub const CONTROL: &str = "control";
 const CONTROL_SUBNET: usize = 201;
 /// The host part of the first receiver's address: 10.0.2.11, fd00:0:0:2::11.
-const FIRST_CHILD: usize = 11;
+pub(crate) const FIRST_CHILD: usize = 11;
 const MAX_CHILDREN: usize = 200;
 
 /// An interface with one address of each family.
@@ -219,7 +219,13 @@ fn ensure_size(children: usize) -> Result<()> {
 }
 
 /// Adds 10.0.{subnet}.{host} and fd00:0:0:{subnet}::{host} (the same digits) to an interface.
-fn endpoint(lab: &Lab, namespace: &str, interface: &str, subnet: usize, host: usize) -> Result<Endpoint> {
+pub(crate) fn endpoint(
+    lab: &Lab,
+    namespace: &str,
+    interface: &str,
+    subnet: usize,
+    host: usize,
+) -> Result<Endpoint> {
     let (v4, v6) = (format!("10.0.{subnet}.{host}"), format!("fd00:0:0:{subnet}::{host}"));
     lab.address(namespace, interface, &format!("{v4}/24"))?;
     lab.address(namespace, interface, &format!("{v6}/64"))?;

@@ -81,9 +81,12 @@ impl Proof {
     }
 }
 
-/// What benchmarks need in the kernel; it is read at run time and in no product. Needs [`run`] or [`check`] before.
-pub fn place_bench() -> Result<()> {
-    place(&built("relay-bench"), &target().join("relay-bench")).map(drop)
+/// What benchmarks and tests need in the kernel; it is read at run time and in no product. Needs [`run`] or [`check`] before.
+pub fn place_helpers() -> Result<()> {
+    for helper in ["relay-bench", "relay-link"] {
+        place(&built(helper), &target().join(helper))?;
+    }
+    Ok(())
 }
 
 /// `clippy -D warnings` for the BPF target.
@@ -138,7 +141,7 @@ fn build() -> Result<()> {
     cargo_bpf(false)?;
     fs::create_dir_all(target()).with_context(|| format!("cannot create {}", target().display()))?;
     strip::strip(&tool("llvm-objcopy")?, &full(), &stripped())?;
-    place_bench()
+    place_helpers()
 }
 
 /// True if that changed anything. Unchanged content keeps its time stamp, so that nothing is rebuilt for it.

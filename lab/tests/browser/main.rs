@@ -9,3 +9,4 @@ mod one_door_behind_a_proxy;
 mod players_of_others;
 mod plays_on_both_egresses;
 mod publishes_through_the_whole_chain;
+mod what_is_lost_between_nodes;
