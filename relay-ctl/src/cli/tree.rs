@@ -69,6 +69,17 @@ enum TreeCommand {
         /// Its parent [default: the relay of its zone with the fewest children; of a relay the injection]
         #[arg(long, value_name = "NODE", add = ArgValueCandidates::new(nodes))]
         to: Option<String>,
+        /// Have a relay stand by for the node instead: it sends what the node's parent sends, and each packet is taken once
+        /// [default: a relay with another way up]
+        #[arg(
+            long,
+            value_name = "RELAY",
+            num_args = 0..=1,
+            default_missing_value = "",
+            conflicts_with = "to",
+            add = ArgValueCandidates::new(nodes)
+        )]
+        standby: Option<String>,
         /// Wait until the node has registered, and somebody can be its parent, or until --timeout [then 60 by default]
         #[arg(long)]
         wait: bool,
@@ -78,6 +89,15 @@ enum TreeCommand {
         /// Node
         #[arg(value_name = "NODE", add = ArgValueCandidates::new(nodes))]
         id: String,
+        /// Only have RELAY stand by for it no more, or nobody
+        #[arg(
+            long,
+            value_name = "RELAY",
+            num_args = 0..=1,
+            default_missing_value = "",
+            add = ArgValueCandidates::new(nodes)
+        )]
+        standby: Option<String>,
     },
     /// Give a node another parent while media flows: the new one sends before the old one ends. Needs Redis
     Move {
@@ -213,24 +233,36 @@ async fn carry_out(arguments: TreeArgs, config: WholeTreeConfig) -> Result<ExitC
             let is_left = wait && view.state != "drained";
             Ok(if is_left { ExitCode::from(NOT_HEALTHY) } else { ExitCode::SUCCESS })
         }
-        TreeCommand::Attach { id, to, wait } => {
+        TreeCommand::Attach { id, to, standby, wait } => {
             let commands = writes_into(&source, "attach")?;
             let deadline = Instant::now() + if wait { whole } else { Duration::ZERO };
             loop {
                 let placing = async {
                     let overview = source.read(&asking).await.map_err(Unplaced::NotYet)?;
-                    tree::attach(&overview, commands, &id, to.as_deref()).await
+                    match &standby {
+                        Some(relay) => tree::stand_by(&overview, commands, &id, named(relay)).await,
+                        None => tree::attach(&overview, commands, &id, to.as_deref()).await,
+                    }
                 };
                 match placing.await {
                     Err(Unplaced::NotYet(_)) if Instant::now() < deadline => tokio::time::sleep(POLL).await,
                     placed => {
                         let placed = placed.map_err(|unplaced| Failure::Other(unplaced.why().to_owned()))?;
-                        return show::print(json, &placed, |placed| placed_words(placed, true));
+                        return show::print(json, &placed, |placed| match standby {
+                            Some(_) => stood_words(placed, true),
+                            None => placed_words(placed, true),
+                        });
                     }
                 }
             }
         }
-        TreeCommand::Detach { id } => {
+        TreeCommand::Detach { id, standby: Some(relay) } => {
+            let commands = writes_into(&source, "detach")?;
+            let overview = read(&source, &asking).await?;
+            let placed = tree::stand_down(&overview, commands, &id, named(&relay)).await;
+            show::print(json, &placed.map_err(Failure::Other)?, |placed| stood_words(placed, false))
+        }
+        TreeCommand::Detach { id, standby: None } => {
             let commands = writes_into(&source, "detach")?;
             let overview = read(&source, &asking).await?;
             let placed = tree::detach(&overview, commands, &id).await.map_err(Failure::Other)?;
@@ -251,6 +283,11 @@ async fn carry_out(arguments: TreeArgs, config: WholeTreeConfig) -> Result<ExitC
             Ok(node::doctor::verdict(&findings))
         }
     }
+}
+
+/// Who was named, if anybody was.
+fn named(relay: &str) -> Option<&str> {
+    Some(relay).filter(|relay| !relay.is_empty())
 }
 
 /// Redis, for a command that writes there.
@@ -350,6 +387,17 @@ fn placed_words(placed: &Placed, attached: bool) -> String {
         (true, false) => format!("{node}: is a child of {parents} already"),
         (false, true) => format!("{node}: no child of {parents} any more"),
         (false, false) => format!("{node}: is nobody's child"),
+    };
+    show::printable(&text)
+}
+
+fn stood_words(placed: &Placed, stands: bool) -> String {
+    let (node, parents) = (&placed.node, placed.parents.join(", "));
+    let text = match (stands, placed.changed) {
+        (true, true) => format!("{node}: {parents} stands by"),
+        (true, false) => format!("{node}: {parents} stands by already"),
+        (false, true) => format!("{node}: {parents} stands by no more"),
+        (false, false) => format!("{node}: nobody like that stands by"),
     };
     show::printable(&text)
 }

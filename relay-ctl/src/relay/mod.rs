@@ -112,6 +112,8 @@ pub struct Relay {
     parents: std::sync::Mutex<Parents>,
     /// What the sockets of userspace mode have dropped.
     overflow: std::sync::Mutex<Overflow>,
+    /// Those of its parents that nothing came from when it was looked last, while it did from another.
+    unheard: std::sync::Mutex<Vec<String>>,
     /// It has a new parent, and takes media from the former one, too.
     between: version::Sender<bool>,
 }
