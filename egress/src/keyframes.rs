@@ -188,10 +188,10 @@ impl Keyframes {
     /// Asks whoever the video comes from.
     fn send(&self, ways: &Ways, video: &Lane, sender: Ssrc, ssrc: Ssrc) {
         // Nobody to ask: nothing has come yet, and what comes begins with a keyframe.
-        let Some(source) = video.routes().get(ssrc).and_then(|route| route.source()) else { return };
+        let sources = video.routes().get(ssrc).map(|route| route.sources(self.now())).unwrap_or_default();
         let request = keyframe::request(sender, ssrc);
         let mut sent = false;
-        for (socket, to) in ways.to(source) {
+        for (socket, to) in sources.iter().flat_map(|source| ways.to(*source)) {
             match udp::send_from(socket, ways.own, &request, to) {
                 Ok(_) => sent = true,
                 Err(error) => tracing::debug!("a PLI to {to}: {error}"),
@@ -199,7 +199,7 @@ impl Keyframes {
         }
         if sent {
             self.sent.fetch_add(1, Ordering::Relaxed);
-            tracing::debug!("SSRC {ssrc}: asked {source} for a keyframe");
+            tracing::debug!("SSRC {ssrc}: asked {sources:?} for a keyframe");
         }
     }
 }

@@ -30,6 +30,7 @@ pub fn text(sample: &Sample) -> Result<String> {
         topology: &status.topology,
         redis: status.redis.as_ref(),
         taken: sample.taken.as_ref(),
+        heard: &sample.heard,
         http: &sample.http,
         redirects: &sample.redirects,
     })?;
@@ -310,6 +311,7 @@ mod tests {
             mountpoints: vec![mountpoint],
             counted: vec![[17, 18, 0, 2]],
             taken: Some(("relay-1".to_owned(), 42)),
+            heard: vec![("relay-1".to_owned(), true), ("relay-2".to_owned(), false)],
             overflow: [0, 3],
             receive_buffer: Some(4 << 20),
             dark: Dark { nothing_comes: 1, not_sent: 2 },
@@ -365,6 +367,7 @@ mod tests {
                 r#"session_republished_total{{{node},session_id="s",stream_type="video",tree_id="tree-1"}} 2"#
             ),
             format!(r#"parent_packets_total{{{node},parent="relay-1",tree_id="tree-1"}} 42"#),
+            format!(r#"parent_heard{{{node},parent="relay-2",tree_id="tree-1"}} 0"#),
             format!(r#"viewers_in_the_dark{{{node},tree_id="tree-1",why="not_sent"}} 2"#),
         ] {
             let line = format!("media_tree_egress_{line}");

@@ -294,6 +294,8 @@ pub struct Sample {
     pub counted: Vec<[u64; 4]>,
     /// Packets that were taken from the parent.
     pub taken: Option<(String, u64)>,
+    /// With standby parents: each of its parents, and whether media comes from it.
+    pub heard: Vec<(String, bool)>,
     /// Packets that the kernel dropped because they were not read in time: audio, video.
     pub overflow: [u64; 2],
     /// Bytes of the smallest receive buffer.

@@ -7,6 +7,7 @@ use node::contract::key;
 use node::http::{Base, Failed};
 use node::media::Kind;
 use node::record::NodeType;
+use node::sources::Known;
 use node::tree::TreeView;
 use node::udp::Overflow;
 use node::view::{Gstreamer, Topology};
@@ -66,6 +67,7 @@ impl Egress {
             counted: mountpoints.iter().map(|mountpoint| self.media.counted(mountpoint)).collect(),
             mountpoints: mountpoints.iter().map(|mountpoint| self.detailed(mountpoint)).collect(),
             taken: self.read_parent(),
+            heard: self.heard(),
             overflow: self.media.look().map(Overflow::packets).into_array(),
             receive_buffer: self.media.receive_buffer(),
             dark: self.dark(),
@@ -230,6 +232,9 @@ impl Egress {
         warnings.extend(self.misgivings());
         warnings.extend(self.sources.warning());
         warnings.extend(self.sources.overlap());
+        warnings.extend(Known::unheard(&self.heard()));
+        warnings.extend(tree.topology.refused_standby());
+        warnings.extend(tree.redis.standby_problem.clone());
         warnings.extend(self.media.warnings());
         warnings.extend(self.drain.warning());
         let (connected, connecting, served) = self.audience.count();

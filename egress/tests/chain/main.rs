@@ -49,6 +49,7 @@ mod the_page_keeps_its_join;
 mod the_page_says_no_more_than_it_shows;
 mod the_tree_is_drawn;
 mod the_viewers_page_speaks_to_viewers;
+mod two_parents_feed_an_egress;
 mod viewers_are_sent_on;
 mod viewers_of_a_node_that_is_cut_off_play_on;
 mod viewers_reach_janus_by_turn_alone;
