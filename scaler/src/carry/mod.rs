@@ -122,7 +122,8 @@ impl<P: Provisioner + Send + Sync + 'static> Carrier<P> {
                 for (name, parent) in nodes.iter().filter_map(|name| Some((name, intended(action, name)?))) {
                     parents.entry(name.clone()).or_insert(parent);
                 }
-                self.write(fence, nodes, topology::detach(tree, nodes, &parents)).await
+                let standby = self.standby(nodes).await.map_err(|why| failed(nodes, &why))?;
+                self.write(fence, nodes, topology::detach(tree, nodes, &parents, &standby)).await
             }
             Step::Offer { relay, available } => {
                 let relay = std::slice::from_ref(relay);
@@ -169,6 +170,18 @@ impl<P: Provisioner + Send + Sync + 'static> Carrier<P> {
             .filter_map(|(name, parent)| Some((name, parent?)))
             .filter(|(_, parent)| !parent.is_empty())
             .collect())
+    }
+
+    /// Who stands by for each, if anybody does. A user that was made for an older version may not read it: then nobody does.
+    async fn standby(&self, nodes: &[String]) -> Result<BTreeMap<String, Vec<String>>, String> {
+        let mut pipe = redis::pipe();
+        pipe.ignore_errors();
+        for name in nodes {
+            pipe.cmd("SMEMBERS").arg(key::standby(name));
+        }
+        let sets: Vec<redis::RedisResult<Vec<String>>> = self.journal.commands().run(&pipe).await?;
+        let pairs = nodes.iter().cloned().zip(sets.into_iter().map(Result::unwrap_or_default));
+        Ok(pairs.filter(|(_, standby)| !standby.is_empty()).collect())
     }
 
     /// Those of the parents of whom nobody has heard for some seconds, or that are gone.

@@ -90,6 +90,7 @@ impl World {
             id: name.to_owned(),
             role: Some(role),
             parent: parent.map(str::to_owned),
+            standby: Vec::new(),
             state: State::Ok,
             viewers: 0,
             max_viewers: if is_egress { self.places } else { 0 },
