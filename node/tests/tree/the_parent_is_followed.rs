@@ -93,7 +93,8 @@ async fn standby_parents_are_followed_as_the_parent_is() {
         tokio::time::sleep(ms(5)).await;
     }
     server.run("DEL node:b").await;
-    let gone = |told: &recorder::Told| told.upstream.last().is_some_and(|up| up.standby["b"].problem.is_some());
+    let gone =
+        |told: &recorder::Told| told.upstream.last().is_some_and(|up| up.standby["b"].problem.is_some());
     node.is_told("it is not registered any more", gone).await;
     assert_eq!(standby(&node.told()), "b {10.0.0.3}", "media beats bookkeeping");
     server.run("SADD children:relay-1 b").await;
