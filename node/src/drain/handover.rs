@@ -76,6 +76,8 @@ pub struct Handover {
     successor: Option<String>,
     /// By node: whom we have given to it.
     offered: BTreeMap<String, BTreeSet<String>>,
+    /// By child: who was named as its parent.
+    named: BTreeMap<String, String>,
     /// Since when a child has been seen among the successor's.
     given: BTreeMap<String, Duration>,
     /// Since when it has been seen to have another parent.
@@ -91,6 +93,7 @@ impl Handover {
             to: None,
             successor: None,
             offered: BTreeMap::new(),
+            named: BTreeMap::new(),
             given: BTreeMap::new(),
             pointed: BTreeMap::new(),
         }
@@ -174,8 +177,10 @@ impl Handover {
                             .stands_by(to, child)
                             .then(|| Write::Unstand { child: child.clone(), parent: to.clone() });
                         let (child, from, to) = (child.clone(), Some(from.clone()), to.clone());
-                        writes.push(Write::Point { child, from, to });
+                        self.named.insert(child.clone(), to.clone());
+                        // Never both, be it for a moment: nobody stands by for itself.
                         writes.extend(stood);
+                        writes.push(Write::Point { child, from, to });
                     }
                     // It takes media from anybody, and has it twice until this. Not before it would be known that the successor
                     // is drained itself: no key says who of two that drain has it, and both would let it go.
@@ -244,7 +249,7 @@ impl Handover {
         for (child, parent) in &sight.parents {
             let is_offered = self.offered.get(parent).is_some_and(|children| children.contains(child));
             // Whom it stood by for had not to be given to it.
-            let is_pointed = self.successor.as_ref() == Some(parent) && !sight.stands_by(&self.id, child);
+            let is_pointed = self.named.get(child) == Some(parent);
             if !is_offered && !is_pointed || !sight.children.contains(child) {
                 continue;
             }
@@ -265,6 +270,7 @@ impl Handover {
             (true, true) => Next::Wait(None),
             (true, false) => {
                 self.offered.clear();
+                self.named.clear();
                 Next::Done
             }
         }
