@@ -178,6 +178,7 @@ impl Handover {
                             .then(|| Write::Unstand { child: child.clone(), parent: to.clone() });
                         let (child, from, to) = (child.clone(), Some(from.clone()), to.clone());
                         self.named.insert(child.clone(), to.clone());
+                        self.offered.entry(to.clone()).or_default().insert(child.clone());
                         // Never both, be it for a moment: nobody stands by for itself.
                         writes.extend(stood);
                         writes.push(Write::Point { child, from, to });
@@ -254,6 +255,8 @@ impl Handover {
                 continue;
             }
             if has_died(parent, &sight.nodes) {
+                // It has the child still, and is to have it no more.
+                self.offered.entry(parent.clone()).or_default().insert(child.clone());
                 let (child, from, to) = (child.clone(), Some(parent.clone()), self.id.clone());
                 writes.push(Write::Point { child, from, to });
                 continue;
@@ -282,7 +285,11 @@ impl Handover {
         let mut writes = Vec::new();
         for (node, children) in self.offered.iter().filter(|(node, _)| Some(*node) != to) {
             let Some(has) = sight.given.get(node) else { continue };
-            let is_back = |child: &&String| has.contains(*child) && sight.parents.get(*child) != Some(node);
+            // Who stood by for one of ours before any of this goes on.
+            let stood = |child: &&String| sight.stands_by(node, child) && !sight.stands_by(&self.id, child);
+            let is_back = |child: &&String| {
+                has.contains(*child) && sight.parents.get(*child) != Some(node) && !stood(child)
+            };
             let ours = children.intersection(&sight.children);
             let children: Vec<String> = ours.filter(is_back).cloned().collect();
             for child in children.iter().filter(|child| sight.stands_by(node, child)) {
