@@ -12,6 +12,7 @@ use crate::capacity::Limit;
 use crate::joins::Outcome;
 use crate::lifecycle::Standing;
 use crate::quality::Sums;
+use crate::server::Repairs;
 use crate::view::Sample;
 
 /// Media that goes nowhere, as `dropped` in `/status` names it; and what is none, or has come already.
@@ -108,7 +109,7 @@ fn ports(scrape: &Scrape, sample: &Sample) -> Result<()> {
     scrape.one_gauge("port_pool_available", "Pairs of ports that are free.", f64::from(pool.available))
 }
 
-/// Only of the native server.
+/// Of the native server, and of a Janus whose admin API is asked as far as it says.
 fn quality(scrape: &Scrape, sample: &Sample) -> Result<()> {
     if let Some(native) = &sample.status.native {
         let dropped = native.dropped.iter().map(|(reason, count)| ([*reason], *count as f64));
@@ -120,16 +121,22 @@ fn quality(scrape: &Scrape, sample: &Sample) -> Result<()> {
         )?;
     }
     let Some((sums, histograms)) = &sample.quality else { return Ok(()) };
-    let Sums { packets, bytes, resent, unanswered, lost, dropped } = *sums;
+    let Sums { packets, bytes, lost, repairs: Repairs { resent, unanswered, dropped } } = *sums;
     for (name, help, count) in [
         ("viewer_packets_sent_total", "RTP packets sent to viewers, retransmissions included.", packets),
         ("viewer_bytes_sent_total", "Bytes of these packets.", bytes),
-        ("viewer_packets_resent_total", "RTP packets sent again because viewers asked.", resent),
-        ("viewer_packets_unanswered_total", "RTP packets that viewers asked for too late.", unanswered),
         ("viewer_packets_lost_total", "RTP packets that viewers lost, before retransmission.", lost),
-        ("viewer_packets_dropped_total", "RTP packets that could not be sent to their viewers.", dropped),
     ] {
         scrape.one_counter(name, help, count as f64)?;
+    }
+    if sample.status.native.is_some() {
+        for (name, help, count) in [
+            ("viewer_packets_resent_total", "RTP packets sent again because viewers asked.", resent),
+            ("viewer_packets_unanswered_total", "RTP packets that viewers asked for too late.", unanswered),
+            ("viewer_packets_dropped_total", "RTP packets that could not be sent to their viewers.", dropped),
+        ] {
+            scrape.one_counter(name, help, count as f64)?;
+        }
     }
     for histogram in histograms {
         scrape.add(histogram.clone())?;

@@ -9,12 +9,12 @@ use node::topology::TopologyView;
 use node::tree::RedisView;
 use node::view::Gstreamer;
 use prometheus::Histogram;
-use seats::Figures;
 use serde::{Serialize, Serializer};
 
 use crate::lifecycle::Standing;
 use crate::portpool;
 use crate::quality::{Lately, Sums};
+use crate::server::Figures;
 
 /// `GET /status`.
 #[derive(Clone, Debug, Serialize)]
@@ -217,7 +217,7 @@ pub struct ViewerView {
     pub player: String,
     /// For how long its connection has been up.
     pub seconds: u64,
-    /// What is known of its connection; only of a native server.
+    /// What is known of its connection: by the native server, or by a Janus whose admin API is asked.
     #[serde(flatten, skip_serializing_if = "Option::is_none")]
     pub figures: Option<FiguresView>,
 }
@@ -230,14 +230,17 @@ pub struct FiguresView {
     pub packets: u64,
     /// Their bytes.
     pub bytes: u64,
-    /// Packets sent again because it asked.
-    pub resent: u64,
-    /// Packets that it asked for and that were not to be had any more.
-    pub unanswered: u64,
+    /// Packets sent again because it asked; a Janus does not say.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub resent: Option<u64>,
+    /// Packets that it asked for and that were not to be had any more; a Janus does not say.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub unanswered: Option<u64>,
     /// Packets that it lost by its own reports, before retransmission.
     pub lost: u64,
-    /// Packets that could not be sent to it.
-    pub dropped: u64,
+    /// Packets that could not be sent to it; a Janus does not say.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub dropped: Option<u64>,
     /// Sent to it lately: bit/s.
     pub bitrate: u64,
     /// Lost lately, of what was sent: 0 to 1.
@@ -260,10 +263,10 @@ impl FiguresView {
         FiguresView {
             packets: figures.packets,
             bytes: figures.bytes,
-            resent: figures.resent,
-            unanswered: figures.unanswered,
+            resent: figures.repairs.map(|repairs| repairs.resent),
+            unanswered: figures.repairs.map(|repairs| repairs.unanswered),
             lost: figures.lost,
-            dropped: figures.dropped,
+            dropped: figures.repairs.map(|repairs| repairs.dropped),
             bitrate: lately.bitrate,
             loss: lately.loss,
             rtt_ms: figures.rtt.map(ms),

@@ -19,7 +19,7 @@ use node::http::Rate;
 use node::ice::IceServers;
 use node::prefix::Prefix;
 use node::secret::Secret;
-pub use server::{JanusConfig, ServerConfig};
+pub use server::{JanusAdmin, JanusConfig, ServerConfig};
 pub use settings::EgressSettings;
 use settings::*;
 

@@ -78,7 +78,7 @@ impl Egress {
             capacity: self.capacity.view(),
             joins: self.audience.joins(),
             moved: self.elsewhere.counts(),
-            quality: matches!(self.config.server, ServerConfig::Native(_)).then(|| {
+            quality: self.config.server.has_figures().then(|| {
                 let quality = locked(&self.quality);
                 (quality.sums(), quality.histograms())
             }),
@@ -232,6 +232,7 @@ impl Egress {
         warnings.extend(self.sources.overlap());
         warnings.extend(self.media.warnings());
         warnings.extend(self.drain.warning());
+        warnings.extend(self.server.warning());
         let (connected, connecting, served) = self.audience.count();
         let (asked, passed_on) = self.media.keyframes.counts();
         let [audio, video] = Kind::BOTH.map(|kind| self.media.lane(kind));

@@ -39,6 +39,7 @@ mod players_are_answered_in_their_own_numbers;
 mod players_are_told_what_happens;
 mod players_restart_ice;
 mod records_are_kept;
+mod servers_say_how_viewers_fare;
 mod silence_alone_cuts_nobody_off;
 mod sound_keeps_its_sides;
 mod strangers_harm_nobody;
