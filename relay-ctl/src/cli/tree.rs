@@ -13,6 +13,7 @@ use node::commands::Commands;
 use node::config::{ConfigError, WholeTreeConfig, environment};
 use node::drain::DrainView;
 use node::overview::Overview;
+use node::trust::TrustedHosts;
 
 use super::arguments::interval;
 use super::completion::nodes;
@@ -128,6 +129,10 @@ struct From {
     /// File with the nodes' token [env: API_TOKEN_FILE, or the token itself: API_TOKEN; READ_TOKEN]
     #[arg(long, global = true, value_name = "FILE")]
     api_token_file: Option<String>,
+    /// Host that the token is shown to: a name, *.NAME, an address or ADDRESS/BITS; without one whatever address Redis has for a node. May
+    /// be given more than once [env: NODE_TOKEN_HOSTS]
+    #[arg(long = "node-token-host", global = true, value_name = "HOST")]
+    node_token_hosts: Vec<String>,
     /// File with the settings of a node of the tree, of which these are taken [env: CONFIG]
     #[arg(long, global = true, value_name = "FILE")]
     config: Option<String>,
@@ -166,6 +171,23 @@ impl From {
     }
 }
 
+impl From {
+    /// Who is shown the token. The node that is asked for the tree is named by whoever runs this.
+    fn trusted(&self) -> Result<TrustedHosts, Failure> {
+        let given = match self.node_token_hosts.as_slice() {
+            [] => environment("NODE_TOKEN_HOSTS").into_iter().collect(),
+            given => given.to_vec(),
+        };
+        let trusted = TrustedHosts::read(given.iter().map(String::as_str)).map_err(|why| {
+            ConfigError(format!("--node-token-host '{}': {why}", given.join(",").escape_debug()))
+        })?;
+        Ok(match &self.node {
+            Some(node) => trusted.and(node),
+            None => trusted,
+        })
+    }
+}
+
 pub(super) fn run(arguments: TreeArgs) -> Result<ExitCode, Failure> {
     let config = arguments.from.config()?;
     let runtime = tokio::runtime::Builder::new_current_thread()
@@ -187,6 +209,7 @@ async fn carry_out(arguments: TreeArgs, config: WholeTreeConfig) -> Result<ExitC
     );
     let whole = from.timeout.unwrap_or(if waits { WAIT } else { ANSWER });
     let asking = Asking::new(config.token.clone(), if waits { ANSWER } else { whole });
+    let asking = asking.trusting(from.trusted()?);
     let source = Source::new(from.node.as_deref(), &config);
     let (json, paint) = (from.json, paint());
     let Some(what) = what else {
