@@ -16,7 +16,6 @@ use std::time::{Duration, Instant};
 
 use futures_util::stream::{self, StreamExt};
 use node::contract::key;
-use node::secret::Secret;
 use tokio::sync::Mutex;
 
 use crate::action::{Action, Facts, Failed, Kind, Patience, Step};
@@ -25,7 +24,8 @@ use crate::journal::{Journal, Unwritten};
 use crate::model::Node;
 use crate::observe;
 use crate::provision::{Provisioner, Trouble};
-use nodes::{AT_ONCE, Nodes};
+use nodes::AT_ONCE;
+pub use nodes::Nodes;
 use topology::Writes;
 
 /// How long a back end may take to answer.
@@ -53,9 +53,9 @@ pub enum Untaken {
 }
 
 impl<P: Provisioner + Send + Sync + 'static> Carrier<P> {
-    /// `token`: what nodes want to know before they change something.
-    pub fn new(journal: Arc<Journal>, backend: Arc<P>, token: Option<Secret>) -> Carrier<P> {
-        Carrier { journal, backend, nodes: Nodes::new(token), read: Mutex::default() }
+    /// `nodes`: how they are asked.
+    pub fn new(journal: Arc<Journal>, backend: Arc<P>, nodes: Nodes) -> Carrier<P> {
+        Carrier { journal, backend, nodes, read: Mutex::default() }
     }
 
     /// What a step waits for. While Redis is away nothing is known.

@@ -331,6 +331,7 @@ pub fn out(count: u32) -> Decision {
     Decision {
         verdict: Verdict::ScaleOut,
         count,
+        wanted: count,
         reason: "a test".to_owned(),
         urgency: Urgency::High,
         metrics: BTreeMap::new(),
