@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 use std::fs;
-use std::path::PathBuf;
+use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
@@ -39,7 +39,7 @@ pub fn start(lab: &Lab, by: By) -> Option<Child> {
 }
 
 /// Until the folder goes with the lab.
-fn write(folder: &std::path::Path, network: &PathBuf) {
+fn write(folder: &Path, network: &Path) {
     let (began, mut machine) = (Instant::now(), Machine::default());
     while folder.exists() {
         machine.look(network);
@@ -64,7 +64,7 @@ struct Machine {
 }
 
 impl Machine {
-    fn look(&mut self, network: &PathBuf) {
+    fn look(&mut self, network: &Path) {
         let before = std::mem::take(&mut self.seen);
         for entry in fs::read_dir("/proc").into_iter().flatten().flatten() {
             let Some(taken) = taken(&entry.path(), network) else { continue };
@@ -76,7 +76,7 @@ impl Machine {
 }
 
 /// CPU time of a process, if it is a node in this network (proc(5): `comm` in brackets; `utime` and `stime` are the 14th and 15th).
-fn taken(process: &std::path::Path, network: &PathBuf) -> Option<f64> {
+fn taken(process: &Path, network: &Path) -> Option<f64> {
     let stat = fs::read_to_string(process.join("stat")).ok()?;
     let (head, rest) = stat.rsplit_once(')')?;
     let name = head.split_once('(')?.1;
