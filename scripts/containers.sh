@@ -228,6 +228,21 @@ healthy() {
         get "$1" /status '{nodeId, nodeType, healthy}'
 }
 
+# One of each, in nothing that runs: injection-1 -> relay-1 -> egress-1.
+start_smallest_tree() {
+    all_down
+    start_infrastructure
+    compose up -d injection-1 relay-1 egress-1
+    healthy 7070 injection-1 injection
+    healthy 7071 relay-1 relay
+    healthy 7073 egress-1 egress
+    redis SADD children:injection-1 relay-1
+    redis SET parent:relay-1 injection-1
+    redis SADD children:relay-1 egress-1
+    redis SET parent:egress-1 relay-1
+    wait_for 5 "relay-1 has parent and child" '{"parent":"injection-1","children":["egress-1"]}' get 7071 /topology '{parent, children}'
+}
+
 # Prints the table and ends with the exit code.
 finish() {
     printf '\n%-4s | %-58s | %s\n-----|-%s-|-%s\n' "" "$1" "seen" "$(printf '%058d' 0 | tr 0 -)" "$(printf '%040d' 0 | tr 0 -)"

@@ -33,16 +33,7 @@ readonly WEBHOOK='
     }'
 
 say "nothing runs, then the tree and who looks at it"
-all_down
-start_infrastructure
-compose up -d injection-1 relay-1 egress-1
-healthy 7070 injection-1 injection
-healthy 7071 relay-1 relay
-healthy 7073 egress-1 egress
-redis SADD children:injection-1 relay-1
-redis SET parent:relay-1 injection-1
-redis SADD children:relay-1 egress-1
-redis SET parent:egress-1 relay-1
+start_smallest_tree
 compose up -d prometheus alertmanager targets redis-exporter \
     node-exporter-injection-1 node-exporter-relay-1 node-exporter-egress-1
 wait_for 30 "Prometheus is ready" 200 curl -s -o /dev/null -w '%{http_code}' http://localhost:9090/-/ready

@@ -16,17 +16,7 @@ active() { get 7073 "/mountpoint/$1" .active; }
 exists() { curl -s -o /dev/null -w '%{http_code}' "http://localhost:7073/mountpoint/$1"; }
 
 say "nothing runs, then the servers and the nodes"
-all_down
-start_infrastructure
-compose up -d injection-1 relay-1 egress-1
-healthy 7070 injection-1 injection
-healthy 7071 relay-1 relay
-healthy 7073 egress-1 egress
-redis SADD children:injection-1 relay-1
-redis SET parent:relay-1 injection-1
-redis SADD children:relay-1 egress-1
-redis SET parent:egress-1 relay-1
-wait_for 5 "relay-1 has parent and child" '{"parent":"injection-1","children":["egress-1"]}' get 7071 /topology '{parent, children}'
+start_smallest_tree
 
 say "two sessions"
 # Without recipients the injection's children get it.

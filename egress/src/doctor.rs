@@ -59,6 +59,7 @@ async fn janus(config: &JanusConfig, viewers: u64) -> Vec<Finding> {
         "JANUS_API_SECRET is `general.api_secret` of janus.jcfg, JANUS_MOUNTPOINT_SECRET the `admin_key` of \
          janus.plugin.streaming.jcfg",
     ));
+    findings.extend(figures(config).await);
     let (first, last) = config.pool.range();
     let is_here = matches!(&*config.host, "127.0.0.1" | "::1" | "localhost");
     if is_here {
@@ -71,6 +72,18 @@ async fn janus(config: &JanusConfig, viewers: u64) -> Vec<Finding> {
         findings.push(machine::open_files_of("Janus' open files", config.port, wanted, &why));
     }
     findings
+}
+
+/// Whether Janus says how viewers fare, if it is to be asked.
+async fn figures(config: &JanusConfig) -> Option<Finding> {
+    let admin = config.admin.as_ref()?;
+    let secret = admin.secret.as_ref().map(|secret| secret.reveal());
+    let says = async { janus::Admin::connect(&admin.url, secret).await?.check().await }.await;
+    Some(Finding::wanted(
+        "viewers' figures",
+        says.map(|()| "Janus' admin API says how viewers fare".to_owned()).map_err(|error| error.to_string()),
+        "`admin_ws = true` in janus.transport.websockets.jcfg; JANUS_ADMIN_SECRET is `general.admin_secret` of janus.jcfg",
+    ))
 }
 
 /// The native server's port, and what it sends from: with many viewers, more than the kernel gives unasked.

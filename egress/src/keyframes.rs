@@ -122,10 +122,12 @@ impl Keyframes {
     /// Asks whoever the video comes from.
     fn send(&self, uplink: &Uplink, video: &Lane, sender: Ssrc, ssrc: Ssrc) {
         // Nobody to ask: nothing has come yet, and what comes begins with a keyframe.
-        let Some(source) = video.routes().get(ssrc).and_then(|route| route.source()) else { return };
-        if uplink.send(&keyframe::request(sender, ssrc), source, To::Both) {
+        let sources = video.routes().get(ssrc).map(|route| route.sources(self.now())).unwrap_or_default();
+        let request = keyframe::request(sender, ssrc);
+        let asked = sources.iter().filter(|source| uplink.send(&request, **source, To::Both)).count();
+        if asked > 0 {
             self.sent.fetch_add(1, Ordering::Relaxed);
-            tracing::debug!("SSRC {ssrc}: asked {source} for a keyframe");
+            tracing::debug!("SSRC {ssrc}: asked {sources:?} for a keyframe");
         }
     }
 }

@@ -12,6 +12,7 @@ use crate::capacity::Limit;
 use crate::joins::Outcome;
 use crate::lifecycle::Standing;
 use crate::quality::Sums;
+use crate::server::Repairs;
 use crate::view::Sample;
 
 /// Media that goes nowhere, as `dropped` in `/status` names it; and what is none, or has come already.
@@ -30,6 +31,7 @@ pub fn text(sample: &Sample) -> Result<String> {
         topology: &status.topology,
         redis: status.redis.as_ref(),
         taken: sample.taken.as_ref(),
+        heard: &sample.heard,
         http: &sample.http,
         redirects: &sample.redirects,
     })?;
@@ -108,7 +110,7 @@ fn ports(scrape: &Scrape, sample: &Sample) -> Result<()> {
     scrape.one_gauge("port_pool_available", "Pairs of ports that are free.", f64::from(pool.available))
 }
 
-/// Only of the native server.
+/// Of the native server, and of a Janus whose admin API is asked as far as it says.
 fn quality(scrape: &Scrape, sample: &Sample) -> Result<()> {
     if let Some(native) = &sample.status.native {
         let dropped = native.dropped.iter().map(|(reason, count)| ([*reason], *count as f64));
@@ -120,16 +122,22 @@ fn quality(scrape: &Scrape, sample: &Sample) -> Result<()> {
         )?;
     }
     let Some((sums, histograms)) = &sample.quality else { return Ok(()) };
-    let Sums { packets, bytes, resent, unanswered, lost, dropped } = *sums;
+    let Sums { packets, bytes, lost, repairs: Repairs { resent, unanswered, dropped } } = *sums;
     for (name, help, count) in [
         ("viewer_packets_sent_total", "RTP packets sent to viewers, retransmissions included.", packets),
         ("viewer_bytes_sent_total", "Bytes of these packets.", bytes),
-        ("viewer_packets_resent_total", "RTP packets sent again because viewers asked.", resent),
-        ("viewer_packets_unanswered_total", "RTP packets that viewers asked for too late.", unanswered),
         ("viewer_packets_lost_total", "RTP packets that viewers lost, before retransmission.", lost),
-        ("viewer_packets_dropped_total", "RTP packets that could not be sent to their viewers.", dropped),
     ] {
         scrape.one_counter(name, help, count as f64)?;
+    }
+    if sample.status.native.is_some() {
+        for (name, help, count) in [
+            ("viewer_packets_resent_total", "RTP packets sent again because viewers asked.", resent),
+            ("viewer_packets_unanswered_total", "RTP packets that viewers asked for too late.", unanswered),
+            ("viewer_packets_dropped_total", "RTP packets that could not be sent to their viewers.", dropped),
+        ] {
+            scrape.one_counter(name, help, count as f64)?;
+        }
     }
     for histogram in histograms {
         scrape.add(histogram.clone())?;
@@ -320,6 +328,7 @@ mod tests {
             mountpoints: vec![mountpoint],
             counted: vec![[17, 18, 0, 2]],
             taken: Some(("relay-1".to_owned(), 42)),
+            heard: vec![("relay-1".to_owned(), true), ("relay-2".to_owned(), false)],
             overflow: [0, 3],
             repair: Some(crate::repair::Figures {
                 round_trip: Some(std::time::Duration::from_millis(20)),
@@ -379,6 +388,7 @@ mod tests {
                 r#"session_republished_total{{{node},session_id="s",stream_type="video",tree_id="tree-1"}} 2"#
             ),
             format!(r#"parent_packets_total{{{node},parent="relay-1",tree_id="tree-1"}} 42"#),
+            format!(r#"parent_heard{{{node},parent="relay-2",tree_id="tree-1"}} 0"#),
             format!(r#"viewers_in_the_dark{{{node},tree_id="tree-1",why="not_sent"}} 2"#),
         ] {
             let line = format!("media_tree_egress_{line}");

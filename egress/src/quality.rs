@@ -2,15 +2,17 @@
 //! what was so lately and not on average since the join. Without I/O.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use prometheus::Histogram;
-use seats::Figures;
 
 use crate::distribution::{JITTER, RATIO, RTT, histogram};
+use crate::server::{Figures, Repairs};
 
 /// How often it is looked.
 pub const LOOK_EVERY: Duration = Duration::from_secs(10);
+/// What was read before says nothing of now.
+const OLD: Duration = Duration::from_secs(30);
 
 /// What a viewer had between the last two looks.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
@@ -28,14 +30,10 @@ pub struct Sums {
     pub packets: u64,
     /// Their bytes.
     pub bytes: u64,
-    /// Packets sent again.
-    pub resent: u64,
-    /// Packets that were asked for and were not to be had any more.
-    pub unanswered: u64,
     /// Packets lost by the viewers' reports.
     pub lost: u64,
-    /// Packets that could not be sent.
-    pub dropped: u64,
+    /// What was done about lost packets, and what could not be; of servers that know.
+    pub repairs: Repairs,
 }
 
 /// All looks so far.
@@ -50,7 +48,6 @@ pub struct Quality {
 
 /// A viewer as it was at the last look.
 struct Seen {
-    at: Duration,
     figures: Figures,
     lately: Lately,
 }
@@ -78,16 +75,26 @@ impl Default for Quality {
 
 impl Quality {
     /// All viewers that are up, as they are now, by the number of their seats.
-    pub fn look(&mut self, figures: BTreeMap<u64, Figures>, now: Duration) {
-        let before = std::mem::take(&mut self.seen);
-        self.idle.clear();
+    pub fn look(&mut self, figures: BTreeMap<u64, Figures>, now: Instant) {
+        let mut before = std::mem::take(&mut self.seen);
+        let idle = std::mem::take(&mut self.idle);
         for (seat, figures) in figures {
-            let last = before.get(&seat);
-            if last.is_some_and(|last| last.figures.packets == figures.packets) {
+            // Nobody has read anything since the last look.
+            let last = before.remove(&seat);
+            if let Some(last) = last.as_ref().filter(|last| last.figures.at == figures.at) {
+                let is_old = now.saturating_duration_since(figures.at) > OLD;
+                if idle.contains(&seat) && !is_old {
+                    self.idle.insert(seat);
+                }
+                let lately = if is_old { Lately::default() } else { last.lately };
+                self.seen.insert(seat, Seen { lately, figures });
+                continue;
+            }
+            if last.as_ref().is_some_and(|last| last.figures.packets == figures.packets) {
                 self.idle.insert(seat);
             }
-            self.sums.add(&figures, last.map(|seen| &seen.figures));
-            let lately = last.and_then(|last| last.until(&figures, now));
+            self.sums.add(&figures, last.as_ref().map(|seen| &seen.figures));
+            let lately = last.as_ref().and_then(|last| last.until(&figures));
             if let Some(lately) = lately {
                 self.loss.observe(lately.loss);
                 let times = [(&self.rtt, figures.rtt), (&self.jitter, figures.jitter)];
@@ -97,7 +104,7 @@ impl Quality {
                     }
                 }
             }
-            self.seen.insert(seat, Seen { at: now, figures, lately: lately.unwrap_or_default() });
+            self.seen.insert(seat, Seen { figures, lately: lately.unwrap_or_default() });
         }
     }
 
@@ -123,8 +130,9 @@ impl Quality {
 }
 
 impl Seen {
-    fn until(&self, figures: &Figures, now: Duration) -> Option<Lately> {
-        let seconds = now.checked_sub(self.at).filter(|span| !span.is_zero())?.as_secs_f64();
+    fn until(&self, figures: &Figures) -> Option<Lately> {
+        let seconds =
+            figures.at.checked_duration_since(self.figures.at).filter(|span| !span.is_zero())?.as_secs_f64();
         let packets = figures.packets.saturating_sub(self.figures.packets);
         let lost = figures.lost.saturating_sub(self.figures.lost);
         let bits = 8.0 * figures.bytes.saturating_sub(self.figures.bytes) as f64;
@@ -139,10 +147,12 @@ impl Sums {
         let grown = |of: fn(&Figures) -> u64| of(now).saturating_sub(last.map_or(0, of));
         self.packets += grown(|figures| figures.packets);
         self.bytes += grown(|figures| figures.bytes);
-        self.resent += grown(|figures| figures.resent);
-        self.unanswered += grown(|figures| figures.unanswered);
         self.lost += grown(|figures| figures.lost);
-        self.dropped += grown(|figures| figures.dropped);
+        let repairs = |figures: &Figures| figures.repairs.unwrap_or_default();
+        let (now, last) = (repairs(now), last.map(repairs).unwrap_or_default());
+        self.repairs.resent += now.resent.saturating_sub(last.resent);
+        self.repairs.unanswered += now.unanswered.saturating_sub(last.unanswered);
+        self.repairs.dropped += now.dropped.saturating_sub(last.dropped);
     }
 }
 
@@ -150,38 +160,79 @@ impl Sums {
 mod tests {
     use super::*;
 
-    fn figures(packets: u64, lost: u64) -> Figures {
+    fn figures(packets: u64, lost: u64) -> seats::Figures {
         let rtt = Some(Duration::from_millis(30));
-        Figures { packets, bytes: packets * 1000, lost, rtt, ..Figures::default() }
+        seats::Figures { packets, bytes: packets * 1000, lost, rtt, ..seats::Figures::default() }
     }
 
-    fn look(quality: &mut Quality, seconds: u64, all: &[(u64, Figures)]) {
-        quality.look(all.iter().cloned().collect(), Duration::from_secs(seconds));
+    /// Looks of which each is a reading of its own.
+    struct Looks {
+        quality: Quality,
+        began: Instant,
+    }
+
+    impl Looks {
+        fn new() -> Looks {
+            Looks { quality: Quality::default(), began: Instant::now() }
+        }
+
+        fn at(&self, seconds: u64) -> Instant {
+            self.began + Duration::from_secs(seconds)
+        }
+
+        fn look(&mut self, seconds: u64, all: &[(u64, seats::Figures)]) {
+            self.look_at_read(seconds, seconds, all);
+        }
+
+        /// A look at what was read at another time.
+        fn look_at_read(&mut self, seconds: u64, read: u64, all: &[(u64, seats::Figures)]) {
+            let all = all.iter().cloned();
+            let all = all.map(|(seat, figures)| (seat, Figures::native(figures, self.at(read))));
+            self.quality.look(all.collect(), self.at(seconds));
+        }
     }
 
     #[test]
     fn what_was_lately_is_told_from_what_was_ever() {
-        let mut quality = Quality::default();
-        look(&mut quality, 0, &[(1, figures(10_000, 5000))]);
-        assert_eq!(quality.lately(1), Lately::default());
-        look(&mut quality, 10, &[(1, figures(12_000, 5020))]);
-        assert_eq!(quality.lately(1), Lately { bitrate: 1_600_000, loss: 0.01 });
-        assert!(quality.idle().is_empty());
-        look(&mut quality, 20, &[(1, figures(12_000, 5020))]);
-        assert!(quality.idle().contains(&1));
-        assert_eq!(quality.lately(1), Lately::default());
-        assert_eq!(quality.lately(2), Lately::default(), "nobody");
-        let [rtt, _, loss] = quality.histograms();
+        let mut looks = Looks::new();
+        looks.look(0, &[(1, figures(10_000, 5000))]);
+        assert_eq!(looks.quality.lately(1), Lately::default());
+        looks.look(10, &[(1, figures(12_000, 5020))]);
+        assert_eq!(looks.quality.lately(1), Lately { bitrate: 1_600_000, loss: 0.01 });
+        assert!(looks.quality.idle().is_empty());
+        looks.look(20, &[(1, figures(12_000, 5020))]);
+        assert!(looks.quality.idle().contains(&1));
+        assert_eq!(looks.quality.lately(1), Lately::default());
+        assert_eq!(looks.quality.lately(2), Lately::default(), "nobody");
+        let [rtt, _, loss] = looks.quality.histograms();
         assert_eq!((rtt.get_sample_count(), loss.get_sample_count()), (2, 2));
     }
 
     #[test]
+    fn what_nobody_has_read_again_says_nothing_new() {
+        let mut looks = Looks::new();
+        looks.look(0, &[(1, figures(10_000, 0))]);
+        looks.look_at_read(10, 8, &[(1, figures(11_600, 0))]);
+        let lately = Lately { bitrate: 1_600_000, loss: 0.0 };
+        looks.look_at_read(20, 8, &[(1, figures(11_600, 0))]);
+        assert_eq!(looks.quality.lately(1), lately, "by the time between the readings");
+        assert!(looks.quality.idle().is_empty(), "it may have been sent much");
+        looks.look_at_read(30, 18, &[(1, figures(11_600, 0))]);
+        looks.look_at_read(40, 18, &[(1, figures(11_600, 0))]);
+        assert!(looks.quality.idle().contains(&1), "it was sent nothing until the last reading");
+        looks.look_at_read(50, 18, &[(1, figures(11_600, 0))]);
+        assert!(looks.quality.idle().is_empty(), "that was long ago");
+        let [_, _, loss] = looks.quality.histograms();
+        assert_eq!((loss.get_sample_count(), looks.quality.sums().packets), (2, 11_600));
+    }
+
+    #[test]
     fn who_has_gone_stays_in_the_sums() {
-        let mut quality = Quality::default();
-        look(&mut quality, 0, &[(1, figures(100, 1)), (2, figures(50, 0))]);
-        look(&mut quality, 10, &[(2, figures(70, 2))]);
-        look(&mut quality, 20, &[(2, figures(80, 2)), (3, figures(5, 0))]);
-        assert_eq!((quality.sums().packets, quality.sums().lost), (185, 3));
-        assert_eq!(quality.sums().bytes, 185_000);
+        let mut looks = Looks::new();
+        looks.look(0, &[(1, figures(100, 1)), (2, figures(50, 0))]);
+        looks.look(10, &[(2, figures(70, 2))]);
+        looks.look(20, &[(2, figures(80, 2)), (3, figures(5, 0))]);
+        let sums = looks.quality.sums();
+        assert_eq!((sums.packets, sums.lost, sums.bytes), (185, 3, 185_000));
     }
 }

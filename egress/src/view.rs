@@ -10,12 +10,12 @@ use node::topology::TopologyView;
 use node::tree::RedisView;
 use node::view::Gstreamer;
 use prometheus::Histogram;
-use seats::Figures;
 use serde::{Serialize, Serializer};
 
 use crate::lifecycle::Standing;
 use crate::portpool;
 use crate::quality::{Lately, Sums};
+use crate::server::Figures;
 
 /// `GET /status`.
 #[derive(Clone, Debug, Serialize)]
@@ -221,7 +221,7 @@ pub struct ViewerView {
     pub player: String,
     /// For how long its connection has been up.
     pub seconds: u64,
-    /// What is known of its connection; only of a native server.
+    /// What is known of its connection: by the native server, or by a Janus whose admin API is asked.
     #[serde(flatten, skip_serializing_if = "Option::is_none")]
     pub figures: Option<FiguresView>,
 }
@@ -234,14 +234,17 @@ pub struct FiguresView {
     pub packets: u64,
     /// Their bytes.
     pub bytes: u64,
-    /// Packets sent again because it asked.
-    pub resent: u64,
-    /// Packets that it asked for and that were not to be had any more.
-    pub unanswered: u64,
+    /// Packets sent again because it asked; a Janus does not say.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub resent: Option<u64>,
+    /// Packets that it asked for and that were not to be had any more; a Janus does not say.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub unanswered: Option<u64>,
     /// Packets that it lost by its own reports, before retransmission.
     pub lost: u64,
-    /// Packets that could not be sent to it.
-    pub dropped: u64,
+    /// Packets that could not be sent to it; a Janus does not say.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub dropped: Option<u64>,
     /// Sent to it lately: bit/s.
     pub bitrate: u64,
     /// Lost lately, of what was sent: 0 to 1.
@@ -264,10 +267,10 @@ impl FiguresView {
         FiguresView {
             packets: figures.packets,
             bytes: figures.bytes,
-            resent: figures.resent,
-            unanswered: figures.unanswered,
+            resent: figures.repairs.map(|repairs| repairs.resent),
+            unanswered: figures.repairs.map(|repairs| repairs.unanswered),
             lost: figures.lost,
-            dropped: figures.dropped,
+            dropped: figures.repairs.map(|repairs| repairs.dropped),
             bitrate: lately.bitrate,
             loss: lately.loss,
             rtt_ms: figures.rtt.map(ms),
@@ -298,6 +301,8 @@ pub struct Sample {
     pub counted: Vec<[u64; 4]>,
     /// Packets that were taken from the parent.
     pub taken: Option<(String, u64)>,
+    /// With standby parents: each of its parents, and whether media comes from it.
+    pub heard: Vec<(String, bool)>,
     /// Packets that the kernel dropped because they were not read in time: audio, video.
     pub overflow: [u64; 2],
     /// What became of packets that were missing, if any is asked for.

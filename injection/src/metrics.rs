@@ -95,6 +95,7 @@ pub fn text(sample: &Sample) -> Result<String> {
         topology: &sample.topology,
         redis: sample.redis.as_ref(),
         taken: None,
+        heard: &[],
         http: &sample.http,
         redirects: &sample.redirects,
     })?;

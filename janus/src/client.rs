@@ -8,7 +8,7 @@ use tokio::sync::{mpsc, watch};
 
 use crate::Error;
 use crate::candidates::with_one_at_least;
-use crate::link::Link;
+use crate::link::{Api, Link};
 use crate::message::{Event, Jsep};
 
 /// Longest wait for an answer.
@@ -29,7 +29,7 @@ pub struct Reply {
 
 /// What a Janus says of itself, as JSON: its version, plugins and settings. It wants no secret for that.
 pub async fn info(url: &str) -> Result<Value, Error> {
-    Link::open(url, None).await?.ask("info", Map::new(), PATIENCE).await.map(|reply| reply.data)
+    Link::open(url, Api::Janus, None).await?.ask("info", Map::new(), PATIENCE).await.map(|reply| reply.data)
 }
 
 /// A connection with one session on it. Dropping all clones of it ends the session.
@@ -42,7 +42,7 @@ pub struct Client {
 impl Client {
     /// Connects to `ws://host:port/…` and opens a session.
     pub async fn connect(url: &str, api_secret: Option<&str>) -> Result<Client, Error> {
-        let link = Arc::new(Link::open(url, api_secret).await?);
+        let link = Arc::new(Link::open(url, Api::Janus, api_secret).await?);
         let reply = link.ask("create", Map::new(), PATIENCE).await?;
         let session =
             reply.id.ok_or(Error::Answer { request: "create".to_owned(), answer: reply.data.to_string() })?;
@@ -85,6 +85,11 @@ impl Handle {
     /// Its number.
     pub fn id(&self) -> u64 {
         self.id
+    }
+
+    /// The number of its session.
+    pub fn session(&self) -> u64 {
+        self.client.session
     }
 
     /// Sends the plugin a message, with a session description if need be, and waits for its answer. A description without any
@@ -134,7 +139,7 @@ async fn keep_alive(link: std::sync::Weak<Link>, session: u64) {
     }
 }
 
-fn object(value: Value) -> Map<String, Value> {
+pub(crate) fn object(value: Value) -> Map<String, Value> {
     match value {
         Value::Object(fields) => fields,
         _ => Map::new(),

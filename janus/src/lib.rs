@@ -1,15 +1,18 @@
 //! A client for Janus' WebSocket API (subprotocol `janus-protocol`), as far as a media node needs it: connect, one
-//! session, handles on plugins, messages with and without SDP, trickled candidates, events.
+//! session, handles on plugins, messages with and without SDP, trickled candidates, events; and of its admin API
+//! (`janus-admin-protocol`) what is known of a handle.
 //!
 //! It knows no plugin. When the connection breaks, everything that waits fails with [`Error::Closed`] and all receivers of
 //! events end: Janus forgets the session and its handles with it. What to set up again is the node's business.
 #![warn(missing_docs)]
 
+mod admin;
 mod candidates;
 mod client;
 mod link;
 mod message;
 
+pub use admin::Admin;
 pub use client::{Client, Handle, Reply, info};
 pub use message::{Event, Jsep};
 

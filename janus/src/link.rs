@@ -14,7 +14,7 @@ use tokio_tungstenite::tungstenite::client::IntoClientRequest;
 use tokio_tungstenite::tungstenite::http::HeaderValue;
 use tokio_tungstenite::{MaybeTlsStream, WebSocketStream, connect_async};
 
-use crate::message::{self, Event, Incoming};
+use crate::message::{self, Event, Incoming, Secret};
 use crate::{Error, Reply};
 
 /// Longest wait for the connection.
@@ -51,10 +51,37 @@ impl Drop for Wait<'_> {
     }
 }
 
+/// Which of Janus' two APIs is spoken: each has a WebSocket and a secret of its own.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Api {
+    /// Sessions, handles and their messages.
+    Janus,
+    /// What there is, for operators.
+    Admin,
+}
+
+impl Api {
+    /// The WebSocket's subprotocol.
+    fn protocol(self) -> &'static str {
+        match self {
+            Api::Janus => "janus-protocol",
+            Api::Admin => "janus-admin-protocol",
+        }
+    }
+
+    /// What the secret is called in a request.
+    fn secret(self) -> &'static str {
+        match self {
+            Api::Janus => "apisecret",
+            Api::Admin => "admin_secret",
+        }
+    }
+}
+
 /// A connection.
 #[derive(Debug)]
 pub(crate) struct Link {
-    secret: Option<String>,
+    secret: Secret,
     next: AtomicU64,
     out: mpsc::UnboundedSender<String>,
     shared: std::sync::Arc<Shared>,
@@ -70,10 +97,10 @@ struct Shared {
 
 impl Link {
     /// Connects.
-    pub async fn open(url: &str, secret: Option<&str>) -> Result<Link, Error> {
+    pub async fn open(url: &str, api: Api, secret: Option<&str>) -> Result<Link, Error> {
         let refused = |why: String| Error::Connect { url: url.to_owned(), why };
         let mut request = url.into_client_request().map_err(|error| refused(error.to_string()))?;
-        request.headers_mut().insert("Sec-WebSocket-Protocol", HeaderValue::from_static("janus-protocol"));
+        request.headers_mut().insert("Sec-WebSocket-Protocol", HeaderValue::from_static(api.protocol()));
         let (socket, _) = tokio::time::timeout(CONNECT, connect_async(request))
             .await
             .map_err(|_| refused(format!("no connection within {} s", CONNECT.as_secs())))?
@@ -81,7 +108,7 @@ impl Link {
         let (out, outbox) = mpsc::unbounded_channel();
         let (living, alive) = watch::channel(true);
         let shared = std::sync::Arc::new(Shared::default());
-        let secret = secret.map(str::to_owned);
+        let secret = secret.map(|secret| (api.secret(), secret.to_owned()));
         tokio::spawn(run(socket, outbox, secret.clone(), shared.clone(), living));
         Ok(Link { secret, next: AtomicU64::new(1), out, shared, alive })
     }
@@ -135,7 +162,7 @@ impl Link {
     }
 
     fn send(&self, what: &str, transaction: &str, fields: Map<String, Value>) -> Result<(), Error> {
-        let request = message::request(what, transaction, self.secret.as_deref(), fields);
+        let request = message::request(what, transaction, &self.secret, fields);
         if !*self.alive.borrow() {
             return Err(Error::Closed);
         }
@@ -147,11 +174,11 @@ impl Link {
 async fn run(
     mut socket: Socket,
     mut outbox: mpsc::UnboundedReceiver<String>,
-    secret: Option<String>,
+    secret: Secret,
     shared: std::sync::Arc<Shared>,
     living: watch::Sender<bool>,
 ) {
-    let why = talk(&mut socket, &mut outbox, secret.as_deref(), &shared).await;
+    let why = talk(&mut socket, &mut outbox, &secret, &shared).await;
     tracing::debug!("the connection to Janus ended: {why}");
     living.send_replace(false);
     let _ = socket.close(None).await;
@@ -163,7 +190,7 @@ async fn run(
 async fn talk(
     socket: &mut Socket,
     outbox: &mut mpsc::UnboundedReceiver<String>,
-    secret: Option<&str>,
+    secret: &Secret,
     shared: &Shared,
 ) -> String {
     let mut ping = tokio::time::interval(PING);
@@ -294,7 +321,7 @@ mod tests {
             socket.send(Message::text(late.to_string())).await.unwrap();
             request(&mut socket).await
         });
-        let link = Link::open(&url, Some("hunter2")).await.unwrap();
+        let link = Link::open(&url, Api::Janus, Some("hunter2")).await.unwrap();
         let fields = |value: Value| value.as_object().unwrap().clone();
         let attaching = link.ask("attach", fields(json!({ "session_id": 5 })), Duration::from_millis(50));
         assert!(matches!(attaching.await, Err(Error::Timeout { .. })));
@@ -314,7 +341,7 @@ mod tests {
             let mut socket = accepted(listener).await;
             while socket.next().await.is_some() {}
         });
-        let link = Link::open(&url, None).await.unwrap();
+        let link = Link::open(&url, Api::Janus, None).await.unwrap();
         let asking = link.ask("message", Map::new(), Duration::from_secs(60));
         assert!(tokio::time::timeout(Duration::from_millis(50), asking).await.is_err());
         assert!(lock(&link.shared.waiting).is_empty());

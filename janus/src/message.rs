@@ -60,17 +60,20 @@ pub(crate) enum Incoming {
     Nothing,
 }
 
+/// What a request has to hold, and under which name; nothing, where Janus wants none.
+pub(crate) type Secret = Option<(&'static str, String)>;
+
 /// Puts a request together.
 pub(crate) fn request(
     what: &str,
     transaction: &str,
-    secret: Option<&str>,
+    secret: &Secret,
     mut fields: Map<String, Value>,
 ) -> Value {
     fields.insert("janus".to_owned(), json!(what));
     fields.insert("transaction".to_owned(), json!(transaction));
-    if let Some(secret) = secret {
-        fields.insert("apisecret".to_owned(), json!(secret));
+    if let Some((name, secret)) = secret {
+        fields.insert((*name).to_owned(), json!(secret));
     }
     Value::Object(fields)
 }
@@ -82,7 +85,9 @@ pub(crate) fn read(text: &str) -> Result<Incoming, String> {
     let transaction = value["transaction"].as_str().map(str::to_owned);
     let jsep = || serde_json::from_value::<Jsep>(value["jsep"].clone()).ok();
     let plugin = value["plugindata"]["plugin"].as_str().unwrap_or("plugin").to_owned();
-    let data = value["plugindata"]["data"].clone();
+    // A plugin's words, or those of the admin API.
+    let data = [&value["plugindata"]["data"], &value["info"]].into_iter().find(|data| !data.is_null());
+    let data = data.cloned().unwrap_or_default();
     match (kind.as_str(), transaction) {
         ("ack" | "keepalive", _) => Ok(Incoming::Nothing),
         ("error", Some(transaction)) => {
@@ -146,6 +151,14 @@ mod tests {
     #[test]
     fn an_ack_is_not_the_answer() {
         assert!(matches!(read(r#"{"janus":"ack","transaction":"t"}"#), Ok(Incoming::Nothing)));
+    }
+
+    #[test]
+    fn what_the_admin_api_says_of_a_handle_is_an_answer() {
+        let text =
+            r#"{"janus":"success","session_id":1,"transaction":"t","handle_id":2,"info":{"handle_id":2}}"#;
+        let Ok(Incoming::Answer { result: Ok(reply), .. }) = read(text) else { panic!("an answer") };
+        assert_eq!(reply.data, json!({ "handle_id": 2 }));
     }
 
     #[test]

@@ -16,6 +16,8 @@ use crate::process::Process;
 
 /// WebSocket port of each; they are in namespaces of their own.
 pub const WEBSOCKET: u16 = 8188;
+/// Of its admin API.
+pub const ADMIN: u16 = 7188;
 /// Name and text of the files that operators are given.
 const FILES: [(&str, &str); 4] = [
     ("janus.jcfg", include_str!("../../deploy/janus/janus.jcfg")),
@@ -101,6 +103,11 @@ impl<'lab> Janus<'lab> {
     /// Where a node in the same namespace finds it.
     pub fn url(&self) -> String {
         format!("ws://127.0.0.1:{WEBSOCKET}")
+    }
+
+    /// Where such a node finds its admin API.
+    pub fn admin_url(&self) -> String {
+        format!("ws://127.0.0.1:{ADMIN}")
     }
 
     /// How it was started.

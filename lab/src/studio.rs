@@ -168,6 +168,7 @@ impl<'lab> Studio<'lab> {
             ("JANUS_STREAMING_API_SECRET", API_SECRET),
             ("JANUS_STREAMING_MOUNTPOINT_SECRET", PLUGIN_SECRET),
             ("JANUS_STREAMING_ADMIN_KEY", PLUGIN_SECRET),
+            ("JANUS_ADMIN_URL", &janus.admin_url()),
             ("RTP_AUDIO_PORT", "5002"),
             ("RTP_VIDEO_PORT", "5004"),
         ]));

@@ -11,15 +11,20 @@ use serde::de::DeserializeOwned;
 use crate::http::Failure;
 use crate::outgoing::{HttpClient, client, innermost};
 use crate::secret::Secret;
+use crate::trust::TrustedHosts;
 
 /// Longest answer that is read: a tree with all that is shown of it is less.
 const LONGEST: usize = 8 << 20;
+
+/// What says whom it may be shown to.
+const TRUSTS: &str = "NODE_TOKEN_HOSTS, --node-token-host";
 
 /// Asks nodes.
 #[derive(Clone)]
 pub struct Asking {
     client: HttpClient,
     token: Option<Secret>,
+    trusted: TrustedHosts,
     patience: Duration,
 }
 
@@ -42,6 +47,15 @@ pub enum Unheard {
         /// It was shown one.
         shown: bool,
     },
+    /// It wants a token, and is not to be shown the one that there is.
+    #[error(
+        "{url} wants a token, and is none of the hosts that it may be shown to; name it ({}) if it is a node's",
+        TRUSTS
+    )]
+    Untrusted {
+        /// What was asked.
+        url: String,
+    },
     /// It refused, in its own words.
     #[error("{url}: {why}")]
     Refused {
@@ -57,7 +71,12 @@ pub enum Unheard {
 impl Asking {
     /// With this token, if any. `patience`: for a whole answer.
     pub fn new(token: Option<Secret>, patience: Duration) -> Asking {
-        Asking { client: client(), token, patience }
+        Asking { client: client(), token, trusted: TrustedHosts::default(), patience }
+    }
+
+    /// The token is shown to these hosts only.
+    pub fn trusting(self, trusted: TrustedHosts) -> Asking {
+        Asking { trusted, ..self }
     }
 
     /// `GET url`, as JSON.
@@ -77,6 +96,9 @@ impl Asking {
         let late = || silent(format!("not within {} s", self.patience.as_secs_f64()));
         let (status, text) = asking.await.unwrap_or_else(|_| Err(late()))?;
         let refused = |why: String| Unheard::Refused { url: url.to_owned(), status, why };
+        if status == StatusCode::UNAUTHORIZED && self.token.is_some() && !self.trusted.admit(url) {
+            return Err(Unheard::Untrusted { url: url.to_owned() });
+        }
         if status == StatusCode::UNAUTHORIZED {
             return Err(Unheard::Token { url: url.to_owned(), shown: self.token.is_some() });
         }
@@ -107,7 +129,7 @@ impl Asking {
         if body.is_some() {
             headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
         }
-        if let Some(token) = &self.token {
+        if let Some(token) = self.token.as_ref().filter(|_| self.trusted.admit(url)) {
             let value = HeaderValue::try_from(format!("Bearer {}", token.reveal()));
             let mut value = value.map_err(|_| silent("the token cannot stand in a header".to_owned()))?;
             value.set_sensitive(true);

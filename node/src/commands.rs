@@ -26,7 +26,7 @@ impl Inner {
         commands: &Pipeline,
     ) -> Result<T, Failure> {
         let answer = commands.query_async(&mut link.commands).await;
-        let answer = answer.map_err(|error| Failure::of(&link.address, error))?;
+        let answer = answer.map_err(|error| Failure::of_commands(&link.address, error, commands))?;
         self.link = Some(link);
         Ok(answer)
     }

@@ -23,6 +23,8 @@ pub mod key {
     pub const CHILDREN_PREFIX: &str = "children:";
     /// Of [`parent`].
     pub const PARENT_PREFIX: &str = "parent:";
+    /// Of [`standby`].
+    pub const STANDBY_PREFIX: &str = "parents:";
     /// Of [`session`].
     pub const SESSION_PREFIX: &str = "session:";
     /// Set: names of the active sessions of all trees.
@@ -52,6 +54,11 @@ pub mod key {
     /// String: name of a node's parent.
     pub fn parent(id: &str) -> String {
         format!("{PARENT_PREFIX}{id}")
+    }
+
+    /// Set: names of a node's standby parents, who send to it as well as its parent does.
+    pub fn standby(id: &str) -> String {
+        format!("{STANDBY_PREFIX}{id}")
     }
 
     /// Hash: a tree's nodes, each an [`Entry`](crate::directory::Entry) as JSON.

@@ -46,6 +46,20 @@ pub enum Event {
         /// The parent's node id.
         new_parent: Option<String>,
     },
+    /// Another sends to a node beside its parent.
+    StandbyAdded {
+        /// The child's node id.
+        node_id: String,
+        /// The standby parent's node id.
+        parent_id: String,
+    },
+    /// It does no more.
+    StandbyRemoved {
+        /// The child's node id.
+        node_id: String,
+        /// The standby parent's node id.
+        parent_id: String,
+    },
     /// Everything may be different.
     TopologyReset,
     /// A session began, or is different now.
@@ -157,6 +171,7 @@ mod tests {
     fn every_event_of_the_contract_is_understood() {
         let (node_id, child_id) = ("relay-1".to_owned(), "egress-2".to_owned());
         let child_ids = vec![child_id.clone(), "egress-3".to_owned()];
+        let parent_id = "relay-2".to_owned();
         let (session_id, tree_id) = ("s1".to_owned(), "tree-1".to_owned());
         let table = [
             (
@@ -181,7 +196,15 @@ mod tests {
             ),
             (
                 r#"{"type":"parent-changed","nodeId":"relay-1","newParent":null}"#,
-                Event::ParentChanged { node_id, new_parent: None },
+                Event::ParentChanged { node_id: node_id.clone(), new_parent: None },
+            ),
+            (
+                r#"{"type":"standby-added","nodeId":"relay-1","parentId":"relay-2"}"#,
+                Event::StandbyAdded { node_id: node_id.clone(), parent_id: parent_id.clone() },
+            ),
+            (
+                r#"{"type":"standby-removed","nodeId":"relay-1","parentId":"relay-2"}"#,
+                Event::StandbyRemoved { node_id, parent_id },
             ),
             (r#"{"type":"topology-reset"}"#, Event::TopologyReset),
             (

@@ -10,6 +10,7 @@
 //! - [`record`]: a node as Redis has it; [`addresses`]: those of this host; [`topology`]: from what Redis says to commands, without I/O.
 //! - [`directory`]: who there is in a tree; [`flow`]: what comes to a node; [`overview`]: a whole tree at one look.
 //! - [`resolve`]: from a host's name to the address that is used.
+//! - [`trust`]: whom a token may be shown to, without I/O.
 //! - [`prefix`]: prefixes of addresses; [`sources`]: where media is taken from, without I/O.
 //! - [`udp`]: sockets for media, and what they had to drop.
 //! - [`sdp`]: what a session description must be before it is parsed.
@@ -66,6 +67,7 @@ pub mod sources;
 pub mod sweep;
 pub mod topology;
 pub mod tree;
+pub mod trust;
 pub mod udp;
 pub mod view;
 pub mod watch;

@@ -8,7 +8,7 @@
 //! - A server that lost its data (FLUSHALL, fail-over to an empty replica) has lost our own registration with it. What
 //!   vanished together with that is *held* for a grace before it is obeyed. Whatever vanishes while our registration is
 //!   there was taken out by somebody, and goes at once.
-//! - A node is never its own child, nor its parent's parent: media would go round in a loop.
+//! - A node is never its own child, nor its parent's parent, nor a standby parent's: media would go round in a loop.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -16,10 +16,14 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use crate::config::is_name;
 use crate::record::{Origin, Place};
 
 /// A child of which nothing has been known for so long may have been forgotten in the set.
 pub const UNKNOWN_AFTER: Duration = Duration::from_secs(24 * 3600);
+
+/// Most standby parents of a node. One is what there is a use for; while it is replaced there are two.
+pub const MOST_STANDBY: usize = 3;
 
 /// All that Redis says that concerns one node, read at one moment.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -28,6 +32,8 @@ pub struct Snapshot {
     pub parent: Option<String>,
     /// What the parent's `node:` hash says.
     pub origin: Heard,
+    /// `parents:{id}`, each with what its `node:` hash says.
+    pub standby: BTreeMap<String, Heard>,
     /// `children:{id}`, each with what its `node:` hash says.
     pub children: BTreeMap<String, Registered>,
     /// `node:{id}` is there: the server has what we wrote.
@@ -50,22 +56,52 @@ pub struct Upstream {
     pub origin: Option<Origin>,
     /// Why it is not, or no longer, seen.
     pub problem: Option<String>,
+    /// Those that send the same beside it, by name.
+    pub standby: BTreeMap<String, Standby>,
+}
+
+/// A standby parent: it sends what the parent sends, and each packet is taken once.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Standby {
+    /// Its registration, as it was seen last.
+    pub origin: Option<Origin>,
+    /// Why it is not, or no longer, seen.
+    pub problem: Option<String>,
 }
 
 impl Upstream {
-    fn observe(&mut self, snapshot: &Snapshot) {
+    /// `standby`: those of them that there are now.
+    fn observe(&mut self, snapshot: &Snapshot, standby: &[String]) {
+        self.observe_standby(snapshot, standby);
         let Some(parent) = &snapshot.parent else { return };
         if self.parent.as_ref() != Some(parent) {
-            *self = Upstream { parent: Some(parent.clone()), ..Upstream::default() };
+            self.parent = Some(parent.clone());
+            self.origin = None;
         }
-        self.problem = match &snapshot.origin {
-            Some(Ok(origin)) => {
-                self.origin = Some(origin.clone());
-                None
+        self.problem = heard(&mut self.origin, &snapshot.origin);
+    }
+
+    fn observe_standby(&mut self, snapshot: &Snapshot, standby: &[String]) {
+        self.standby.retain(|id, _| standby.contains(id));
+        for id in standby {
+            let known = self.standby.entry(id.clone()).or_default();
+            // One that is held is not in the snapshot, and stays as it was.
+            if let Some(origin) = snapshot.standby.get(id) {
+                known.problem = heard(&mut known.origin, origin);
             }
-            Some(Err(why)) => Some(why.clone()),
-            None => Some("it is not registered".to_owned()),
-        };
+        }
+    }
+}
+
+/// What is known of a parent stays known; gives why it is not seen any more.
+fn heard(known: &mut Option<Origin>, now: &Heard) -> Option<String> {
+    match now {
+        Some(Ok(origin)) => {
+            *known = Some(origin.clone());
+            None
+        }
+        Some(Err(why)) => Some(why.clone()),
+        None => Some("it is not registered".to_owned()),
     }
 }
 
@@ -109,6 +145,12 @@ impl fmt::Display for ChildChange {
 pub struct TopologyView {
     /// Parent.
     pub parent: Option<String>,
+    /// Standby parents, sorted: those in the set, and those held.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub standby: Vec<String>,
+    /// Standby parents that cannot be, and why.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub standby_refused: BTreeMap<String, String>,
     /// Children, sorted: those in the set, and those held.
     pub children: Vec<String>,
     /// Children that have not registered yet.
@@ -125,6 +167,11 @@ pub struct TopologyView {
 }
 
 impl TopologyView {
+    /// Standby parents that are none, each a sentence.
+    pub fn refused_standby(&self) -> impl Iterator<Item = String> {
+        self.standby_refused.iter().map(|(id, why)| format!("standby parent {id} is none: {why}"))
+    }
+
     /// Nobody takes a child out of a set but who put it there: that one may be forgotten is only said.
     pub fn unknown_children(&self, node: &str) -> Option<String> {
         let names = self.unknown.join(" ");
@@ -145,6 +192,7 @@ pub struct Follower {
     /// What vanished with our registration, and until when it is held.
     held: BTreeMap<String, Duration>,
     held_parent: Option<Duration>,
+    held_standby: Option<Duration>,
     /// Our registration was in a snapshot before, or has been written.
     was_registered: bool,
     /// The last snapshot was one of a server that lost its data.
@@ -163,6 +211,7 @@ impl Follower {
             grace,
             held: BTreeMap::new(),
             held_parent: None,
+            held_standby: None,
             was_registered: false,
             lost: false,
             absent: BTreeMap::new(),
@@ -183,7 +232,7 @@ impl Follower {
 
     /// When the next snapshot is needed even if nothing happens: the end of a grace.
     pub fn due(&self) -> Option<Duration> {
-        self.held.values().copied().chain(self.held_parent).min()
+        self.held.values().copied().chain(self.held_parent).chain(self.held_standby).min()
     }
 
     /// The last snapshot was one of a server that has lost its data.
@@ -205,17 +254,19 @@ impl Follower {
     ) -> Vec<ChildChange> {
         // A node that starts and finds that a predecessor left it children had registered, too. But one that was stopped
         // has taken its registration back: then only a server that knows nothing at all of it has lost anything.
-        let forgotten = snapshot.children.is_empty() && snapshot.parent.is_none();
+        let forgotten =
+            snapshot.children.is_empty() && snapshot.parent.is_none() && snapshot.standby.is_empty();
         let lost = !snapshot.registered && (self.was_registered || (!have.is_empty() && forgotten));
         self.was_registered |= snapshot.registered;
         self.lost = lost;
         self.hold(&snapshot, have, lost, now);
-        self.upstream.observe(&snapshot);
         let absent = snapshot.children.iter().filter(|(_, registered)| matches!(registered, Ok(None)));
         let since = |id: &String| self.absent.get(id).copied().unwrap_or(now);
         self.absent = absent.map(|(id, _)| (id.clone(), since(id))).collect();
 
         let mut view = TopologyView { parent: self.parent(&snapshot, lost, now), ..TopologyView::default() };
+        self.standby(&mut view, &snapshot, lost, now);
+        self.upstream.observe(&snapshot, &view.standby);
         let mut changes = Vec::new();
         for id in have.keys().filter(|id| !snapshot.children.contains_key(*id)) {
             if self.held.contains_key(id) {
@@ -228,7 +279,7 @@ impl Follower {
         for (id, registered) in snapshot.children {
             view.children.push(id.clone());
             let known = have.get(&id);
-            if let Some(why) = self.refusal(&id, view.parent.as_deref()) {
+            if let Some(why) = self.refusal(&id, &view) {
                 view.refused.insert(id.clone(), why);
                 changes.extend(known.map(|_| ChildChange::Remove { id }));
                 continue;
@@ -279,12 +330,43 @@ impl Follower {
         self.held_parent.and(self.view.parent.clone())
     }
 
-    fn refusal(&self, id: &str, parent: Option<&str>) -> Option<String> {
-        if id == self.id {
-            return Some("it is this node itself; media would go round in a loop".to_owned());
+    /// Which standby parents there are, into the view; what of a set that was lost is held.
+    fn standby(&mut self, view: &mut TopologyView, snapshot: &Snapshot, lost: bool, now: Duration) {
+        if !snapshot.standby.is_empty() || self.view.standby.is_empty() {
+            self.held_standby = None;
+        } else if lost && self.held_standby.is_none() {
+            self.held_standby = Some(now + self.grace);
         }
-        (parent == Some(id))
-            .then(|| "it is also this node's parent; media would go round in a loop".to_owned())
+        self.held_standby = self.held_standby.filter(|until| now < *until);
+        if self.held_standby.is_some() {
+            view.standby.clone_from(&self.view.standby);
+            return;
+        }
+        for id in snapshot.standby.keys() {
+            let why = match () {
+                () if !is_name(id) => "it is no name of a node".to_owned(),
+                () if *id == self.id => "it is this node itself; media would go round in a loop".to_owned(),
+                () if view.parent.as_ref() == Some(id) => "it is this node's parent already".to_owned(),
+                () if view.standby.len() == MOST_STANDBY => {
+                    format!("a node has at most {MOST_STANDBY} standby parents")
+                }
+                () => {
+                    view.standby.push(id.clone());
+                    continue;
+                }
+            };
+            view.standby_refused.insert(id.clone(), why);
+        }
+    }
+
+    fn refusal(&self, id: &String, view: &TopologyView) -> Option<String> {
+        let is = match () {
+            () if *id == self.id => "this node itself",
+            () if view.parent.as_ref() == Some(id) => "also this node's parent",
+            () if view.standby.contains(id) => "also this node's standby parent",
+            () => return None,
+        };
+        Some(format!("it is {is}; media would go round in a loop"))
     }
 }
 

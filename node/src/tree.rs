@@ -160,6 +160,9 @@ pub struct RedisView {
     /// Why they do not.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub notifications_problem: Option<String>,
+    /// Why it is not known who stands by.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub standby_problem: Option<String>,
     /// The node's own registration has been written and has not expired.
     pub registered: bool,
     /// Why the node is refused: another has its name.

@@ -81,6 +81,13 @@ pub enum Kind {
     },
 }
 
+impl Kind {
+    /// Something new comes of it.
+    pub fn makes(&self) -> bool {
+        matches!(self, Kind::Slot { .. } | Kind::Grow { .. })
+    }
+}
+
 /// The slot of a sub-tree.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]

@@ -110,10 +110,7 @@ async fn scrape(State(app): State<Arc<App>>) -> Result<Response, Failed> {
 
 /// Ready is who leads, or knows that another does, in every tree.
 async fn ready(State(app): State<Arc<App>>) -> Result<&'static str, Failed> {
-    let status = app.status();
-    let idle = status.trees.iter().filter(|tree| !tree.leads && tree.leader.is_none());
-    let mut why: Vec<String> = idle.map(|tree| format!("{}: nobody leads yet", tree.tree_id)).collect();
-    why.extend(status.problems);
+    let why = app.hindrances();
     if why.is_empty() { Ok("ready\n") } else { Err(Failed(StatusCode::SERVICE_UNAVAILABLE, why.join("; "))) }
 }
 

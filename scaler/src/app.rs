@@ -156,11 +156,7 @@ impl App {
     /// How it is.
     pub fn status(&self) -> Status {
         let trees: Vec<TreeView> = self.keepers().iter().map(|keeper| keeper.view()).collect();
-        let mut problems = Vec::from_iter(locked(&self.problem).clone());
-        let of_trees = trees
-            .iter()
-            .flat_map(|tree| tree.problems.iter().map(|problem| format!("{}: {problem}", tree.tree_id)));
-        problems.extend(of_trees);
+        let problems = problems(locked(&self.problem).as_deref(), &trees);
         Status {
             node_id: self.config.node_id.clone(),
             healthy: problems.is_empty(),
@@ -169,6 +165,16 @@ impl App {
             trees,
             problems,
         }
+    }
+
+    /// Why it cannot look after its trees. Who cannot make nodes can.
+    pub fn hindrances(&self) -> Vec<String> {
+        let mut trees: Vec<TreeView> = self.keepers().iter().map(|keeper| keeper.view()).collect();
+        trees.iter_mut().for_each(|tree| tree.failing = None);
+        let idle = trees.iter().filter(|tree| !tree.leads && tree.leader.is_none());
+        let mut why: Vec<String> = idle.map(|tree| format!("{}: nobody leads yet", tree.tree_id)).collect();
+        why.extend(problems(locked(&self.problem).as_deref(), &trees));
+        why
     }
 
     /// Ends: what is being done is left to whoever leads next.
@@ -182,6 +188,25 @@ impl App {
     }
 }
 
+/// Of all: what several say is said once, without whose it is. `own`: what is said of no tree.
+fn problems(own: Option<&str>, trees: &[TreeView]) -> Vec<String> {
+    let all = trees.iter().flat_map(|tree| tree.problems.iter().chain(&tree.failing));
+    let of_all =
+        |problem: &String| trees.len() > 1 && trees.iter().all(|tree| tree.problems.contains(problem));
+    // Redis is away for those who ask which trees there are, too.
+    let own = own.filter(|own| !all.clone().any(|problem| own.ends_with(problem.as_str())));
+    let mut problems: Vec<String> = own.map(str::to_owned).into_iter().collect();
+    for tree in trees {
+        for problem in tree.problems.iter().chain(&tree.failing) {
+            let said = if of_all(problem) { problem.clone() } else { format!("{}: {problem}", tree.tree_id) };
+            if !problems.contains(&said) {
+                problems.push(said);
+            }
+        }
+    }
+    problems
+}
+
 /// What no other process is called.
 fn unique() -> String {
     format!("{}-{:x}", std::process::id(), crate::clock::now())
@@ -189,4 +214,29 @@ fn unique() -> String {
 
 fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn tree(name: &str, problems: &[&str], failing: Option<&str>) -> TreeView {
+        TreeView {
+            tree_id: name.to_owned(),
+            problems: problems.iter().map(|problem| (*problem).to_owned()).collect(),
+            failing: failing.map(str::to_owned),
+            ..TreeView::default()
+        }
+    }
+
+    #[test]
+    fn a_problem_is_said_once() {
+        let away = "Redis at a is away";
+        let own = format!("which trees there are is not known: {away}");
+        assert_eq!(problems(Some(&own), &[tree("a", &[away], None)]), [format!("a: {away}")]);
+        assert_eq!(problems(Some(&own), &[tree("a", &[away], None), tree("b", &[away], None)]), [away]);
+        assert_eq!(problems(Some(&own), &[]), [own]);
+        let trees = [tree("a", &["odd"], None), tree("b", &[], Some("making nodes has failed"))];
+        assert_eq!(problems(None, &trees), ["a: odd", "b: making nodes has failed"]);
+    }
 }

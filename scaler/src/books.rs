@@ -37,7 +37,8 @@ impl<'a> Books<'a> {
             children: BTreeMap::new(),
         };
         for node in &seen.nodes {
-            if let Some(parent) = &node.parent {
+            // Whoever stands by sends as much as a parent does, and is as little to be taken away.
+            for parent in node.parent.iter().chain(&node.standby) {
                 books.children.entry(parent).or_default().insert(&node.id);
             }
         }
@@ -115,7 +116,7 @@ impl<'a> Books<'a> {
         count(self.coming.len() + self.lost().count())
     }
 
-    /// Children of a node, present and future ones.
+    /// Children of a node, present and future ones, and those that it stands by for.
     pub fn children(&self, name: &str) -> u32 {
         self.children.get(name).map_or(0, |children| count(children.len()))
     }

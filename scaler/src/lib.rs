@@ -47,3 +47,4 @@ mod show;
 pub mod simulate;
 pub mod think;
 mod whole;
+mod words;

@@ -43,6 +43,9 @@ pub struct Node {
     pub role: Option<NodeType>,
     /// Its parent, if any.
     pub parent: Option<String>,
+    /// Those that send to it beside its parent.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub standby: Vec<String>,
     /// How it is.
     pub state: State,
     /// Viewers, of an egress.

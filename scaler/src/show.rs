@@ -8,6 +8,7 @@ use crate::decide::Decision;
 use crate::journal::Entry;
 use crate::keeper::{Planned, Proposal, TreeView, verdict_name};
 use crate::model::Ms;
+use crate::words::counted;
 
 /// `scaler status`.
 pub fn status(status: &Status) -> String {
@@ -43,8 +44,10 @@ fn tree(tree: &TreeView) -> String {
     if !tree.leads {
         return text;
     }
-    let _ =
-        writeln!(text, "  {} viewers of {} places at {} egresses", tree.viewers, tree.places, tree.egresses);
+    let viewers = counted(tree.viewers, "viewer", "viewers");
+    let places = counted(tree.places, "place", "places");
+    let egresses = counted(tree.egresses, "egress", "egresses");
+    let _ = writeln!(text, "  {viewers} of {places} at {egresses}");
     if let Some(decision) = &tree.decision {
         text += &self::decision(decision);
     }

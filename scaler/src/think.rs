@@ -28,6 +28,7 @@ pub fn think(
 ) -> Thought {
     let (decision, mut memory) = decide(settings, memory, seen, running, now);
     let actions = plan(settings, seen, &decision, running, ids, now);
-    memory.planned(&actions, now);
+    // In a dry run nothing comes of it, and the next look finds the same.
+    memory.planned(if settings.dry_run { &[] } else { &actions }, now);
     Thought { decision, actions, memory }
 }

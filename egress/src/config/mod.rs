@@ -20,7 +20,7 @@ use node::ice::IceServers;
 use node::prefix::Prefix;
 use node::repair;
 use node::secret::Secret;
-pub use server::{JanusConfig, ServerConfig};
+pub use server::{JanusAdmin, JanusConfig, ServerConfig};
 pub use settings::EgressSettings;
 use settings::*;
 

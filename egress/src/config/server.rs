@@ -54,6 +54,17 @@ pub struct JanusConfig {
     pub admin_key: Option<Secret>,
     /// Ports for mountpoints.
     pub pool: PortPool,
+    /// Where it says how viewers fare.
+    pub admin: Option<JanusAdmin>,
+}
+
+/// Janus' admin API.
+#[derive(Clone, Debug)]
+pub struct JanusAdmin {
+    /// `ws://host:port/…`
+    pub url: String,
+    /// Its secret.
+    pub secret: Option<Secret>,
 }
 
 impl ServerConfig {
@@ -70,7 +81,7 @@ impl ServerConfig {
             _ => Err("must be janus or native".to_owned()),
         })?;
         let native = native.unwrap_or(false);
-        let (others, name) = if native { (OF_JANUS, "native") } else { (OF_NATIVE, "janus") };
+        let (others, name) = if native { (&OF_JANUS[..], "native") } else { (&OF_NATIVE[..], "janus") };
         for setting in others {
             if let Some(found) = settings.find(setting)? {
                 node.warnings.push(format!("{} plays no part with --server {name}", found.name));
@@ -95,6 +106,14 @@ impl ServerConfig {
         match self {
             ServerConfig::Janus(_) => OF_ONE_JANUS,
             ServerConfig::Native(config) => OF_A_THREAD * config.threads.get(),
+        }
+    }
+
+    /// It says how viewers fare.
+    pub fn has_figures(&self) -> bool {
+        match self {
+            ServerConfig::Janus(janus) => janus.admin.is_some(),
+            ServerConfig::Native(_) => true,
         }
     }
 
@@ -130,6 +149,7 @@ impl JanusConfig {
         let mut secret = |setting| Ok::<_, ConfigError>(settings.secret(setting)?.map(|found| found.value));
         let api_secret = secret(&JANUS_API_SECRET_FILE)?;
         let mountpoint_secret = secret(&JANUS_MOUNTPOINT_SECRET_FILE)?;
+        let admin = JanusAdmin::new(api_secret.as_ref(), settings)?;
         Ok(JanusConfig {
             url: url.url,
             host: url.host,
@@ -138,7 +158,27 @@ impl JanusConfig {
             admin_key: mountpoint_secret.clone(),
             mountpoint_secret,
             pool,
+            admin,
         })
+    }
+}
+
+impl JanusAdmin {
+    /// `api_secret`: of the other API, which may have the same.
+    fn new(
+        api_secret: Option<&Secret>,
+        settings: &mut Settings<'_>,
+    ) -> Result<Option<JanusAdmin>, ConfigError> {
+        let url = settings.get(&JANUS_ADMIN_URL, |url| JanusUrl::parse_like(url, "ws://127.0.0.1:7188"))?;
+        let secret = settings.secret(&JANUS_ADMIN_SECRET_FILE)?;
+        let Some(JanusUrl { url, .. }) = url else {
+            return match secret {
+                Some(found) => bad(format!("{} needs {}", found.name, settings.name_of(&JANUS_ADMIN_URL)?)),
+                None => Ok(None),
+            };
+        };
+        let secret = secret.map(|found| found.value).or_else(|| api_secret.cloned());
+        Ok(Some(JanusAdmin { url, secret }))
     }
 }
 

@@ -21,6 +21,8 @@ impl Table for EgressSettings {
         &JANUS,
         &JANUS_API_SECRET_FILE,
         &JANUS_MOUNTPOINT_SECRET_FILE,
+        &JANUS_ADMIN_URL,
+        &JANUS_ADMIN_SECRET_FILE,
         &WHEP_BASE_PATH,
         &WHEP_TOKEN_FILE,
         &PORT_POOL_BASE,
@@ -55,8 +57,15 @@ impl Table for EgressSettings {
 }
 
 /// Those that only make sense with a Janus, and only without.
-pub const OF_JANUS: [&Setting; 5] =
-    [&JANUS, &JANUS_API_SECRET_FILE, &JANUS_MOUNTPOINT_SECRET_FILE, &PORT_POOL_BASE, &PORT_POOL_SIZE];
+pub const OF_JANUS: [&Setting; 7] = [
+    &JANUS,
+    &JANUS_API_SECRET_FILE,
+    &JANUS_MOUNTPOINT_SECRET_FILE,
+    &JANUS_ADMIN_URL,
+    &JANUS_ADMIN_SECRET_FILE,
+    &PORT_POOL_BASE,
+    &PORT_POOL_SIZE,
+];
 pub const OF_NATIVE: [&Setting; 5] =
     [&MEDIA_PORT, &MEDIA_THREADS, &ADVERTISED, &MEDIA_HISTORY, &KEYFRAME_CACHE];
 
@@ -125,6 +134,20 @@ pub const JANUS_MOUNTPOINT_SECRET_FILE: Setting = Setting {
     kind: Kind::SecretFile,
     value: "FILE",
     help: "File with the secret of mountpoints, which is the plugin's admin_key as well",
+    ..Setting::NEW
+};
+pub const JANUS_ADMIN_URL: Setting = Setting {
+    name: "janus-admin-url",
+    value: "URL",
+    help: "WebSocket of Janus' admin API, asked how viewers fare",
+    ..Setting::NEW
+};
+pub const JANUS_ADMIN_SECRET_FILE: Setting = Setting {
+    name: "janus-admin-secret-file",
+    kind: Kind::SecretFile,
+    value: "FILE",
+    default: "Janus' API secret",
+    help: "File with the secret of Janus' admin API (admin_secret)",
     ..Setting::NEW
 };
 pub const WHEP_BASE_PATH: Setting = Setting {

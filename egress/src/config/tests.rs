@@ -60,7 +60,7 @@ fn the_environment_of_the_contract_is_read() {
 
 #[test]
 fn bad_settings_are_named_in_one_line() {
-    let table: [(&[(&str, &str)], &str); 38] = [
+    let table: [(&[(&str, &str)], &str); 40] = [
         (&[("RTP_AUDIO_PORT", "0")], "RTP_AUDIO_PORT '0'"),
         (&[("RTP_VIDEO_PORT", "5004x")], "RTP_VIDEO_PORT '5004x'"),
         (&[("RTP_VIDEO_PORT", "5003")], "at least 2 apart"),
@@ -75,6 +75,11 @@ fn bad_settings_are_named_in_one_line() {
         (&[("RTP_AUDIO_PORT", "6000"), ("RTP_VIDEO_PORT", "6998")], "set port-pool-base to"),
         (&[("JANUS_STREAMING_WS_URL", "http://a:1")], "JANUS_STREAMING_WS_URL 'http://a:1'"),
         (&[("JANUS_STREAMING_WS_URL", "ws://:8188")], "must be ws://HOST:PORT"),
+        (
+            &[("JANUS_ADMIN_URL", "http://a:7088/admin")],
+            "must be ws://HOST:PORT, for instance ws://127.0.0.1:7188",
+        ),
+        (&[("JANUS_ADMIN_SECRET", "x")], "JANUS_ADMIN_SECRET needs janus-admin-url"),
         (&[("WHEP_BASE_PATH", "whep")], "WHEP_BASE_PATH 'whep'"),
         (&[("WHEP_BASE_PATH", "/")], "must be a path"),
         (&[("WHEP_BASE_PATH", "/mountpoint/x")], "the node's own"),
@@ -221,6 +226,8 @@ fn every_setting_can_be_made_by_every_name_it_has_or_had() {
         ("janus-url", "ws://janus:8188", &[]),
         ("janus-api-secret-file", &secret, &[]),
         ("janus-mountpoint-secret-file", &secret, &[]),
+        ("janus-admin-url", "ws://janus:7188", &[]),
+        ("janus-admin-secret-file", &secret, &[("JANUS_ADMIN_URL", "ws://janus:7188")]),
         ("whep-base-path", "/out", &[]),
         ("whep-token-file", &secret, &[]),
         ("port-pool-base", "7000", &[]),

@@ -117,6 +117,16 @@ pub enum Answer {
     Others(Option<Duration>),
 }
 
+impl Answer {
+    /// Nothing will come, if it is as this says.
+    pub fn cuts_off(&self) -> bool {
+        match self {
+            Answer::Place { registered, is_relay, has_us } => !registered || *is_relay && !has_us,
+            Answer::Others(_) => false,
+        }
+    }
+}
+
 /// What follows from the last answer to each question.
 #[derive(Clone, Debug, Default)]
 struct Evidence {

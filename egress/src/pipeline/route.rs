@@ -12,6 +12,7 @@ use node::media::rtp::Header;
 use node::media::{Codec, Ssrc, picture};
 use node::prefix::mapped;
 use node::repair::StreamId;
+use node::sources::whom_to_ask;
 use relay_common::stream::{Arrival, Elsewhere, Standing, Stream, units_per_ns};
 
 use super::lacks::{Lacks, Taken};
@@ -56,7 +57,7 @@ pub struct Route {
 struct Memory {
     continuity: Continuity,
     gaps: Gaps,
-    /// What has come, so that between two parents each packet is taken once; its times are ns since the epoch.
+    /// What has come, so that of several parents each packet is taken once; its times are ns since the epoch.
     stream: Option<Stream>,
     lacks: Lacks,
     source: Option<SocketAddr>,
@@ -126,9 +127,14 @@ impl Route {
         self.keyframe.load(Ordering::Relaxed).checked_sub(1).map(Duration::from_micros)
     }
 
-    /// Who sends it.
-    pub fn source(&self) -> Option<SocketAddr> {
-        self.memory.lock().unwrap_or_else(PoisonError::into_inner).source
+    /// Who sends it; of several parents whoever seems to, besides. `now`: since the epoch.
+    pub fn sources(&self, now: Duration) -> Vec<SocketAddr> {
+        let memory = self.memory.lock().unwrap_or_else(PoisonError::into_inner);
+        let several = memory.stream.as_ref().filter(|stream| stream.once != 0);
+        match several {
+            Some(stream) => whom_to_ask(stream, now.as_nanos() as u64),
+            None => memory.source.into_iter().collect(),
+        }
     }
 
     /// The other of two parents who send it.
@@ -202,8 +208,8 @@ impl Memory {
         self.stream.as_ref().map_or([None; 2], |stream| self.lacks.took(stream, taken))
     }
 
-    /// Whether a packet is taken: if it has not come.
-    fn takes(&mut self, packet: Arrival, Admitted { from, between }: Admitted) -> bool {
+    /// Whether a packet is taken: of several parents, and for some seconds after, if it has not come.
+    fn takes(&mut self, packet: Arrival, Admitted { from, twice }: Admitted) -> bool {
         let own = self.stream.as_ref().map(|stream| (stream.source, stream.source_port));
         let (address, port) =
             from.map(|from| (mapped(from.ip()), from.port())).or(own).unwrap_or(([0; 16], 0));
@@ -212,7 +218,7 @@ impl Memory {
             return true;
         };
         let is_own = stream.is_from(&address, port);
-        if is_own && stream.once == 0 || !is_own && !between {
+        if is_own && stream.once == 0 || !is_own && !twice {
             // Whoever media is taken from may send it.
             stream.come_from(&address, port);
             if stream.once == 0 {
@@ -288,7 +294,7 @@ mod tests {
             let packet =
                 Arrival { sequence: *sequence, timestamp: 0, bytes: 100, now, rate: units_per_ns(48_000) };
             let from = Some(SocketAddr::from(([10, 0, 0, *parent], 5002)));
-            memory.takes(packet, Admitted { from, between: between(at) }).then_some(*sequence)
+            memory.takes(packet, Admitted { from, twice: between(at) }).then_some(*sequence)
         };
         packets.iter().enumerate().filter_map(take).collect()
     }

@@ -21,8 +21,8 @@ pub struct Senders {
 #[derive(Debug, PartialEq, Eq)]
 struct Sources {
     all: BTreeSet<Prefix>,
-    /// Two parents are among them, who send the same.
-    between: bool,
+    /// Several parents are among them, who send the same.
+    twice: bool,
 }
 
 /// A packet is taken.
@@ -31,7 +31,7 @@ pub(super) struct Admitted {
     /// Who sent it; not asked for while it makes no difference.
     pub from: Option<SocketAddr>,
     /// The same may come from another parent.
-    pub between: bool,
+    pub twice: bool,
 }
 
 /// Somebody who sends media of a session and is not who it is taken from.
@@ -47,12 +47,12 @@ pub struct Stranger {
 impl Senders {
     /// Takes media from these.
     pub fn new(sources: BTreeSet<Prefix>) -> Senders {
-        Senders { sources: RwLock::new(Sources { all: sources, between: false }), stranger: Mutex::default() }
+        Senders { sources: RwLock::new(Sources { all: sources, twice: false }), stranger: Mutex::default() }
     }
 
-    /// Takes media from these from now on; `between`: two parents are among them, who send the same. False: as before.
-    pub fn set(&self, all: BTreeSet<Prefix>, between: bool) -> bool {
-        let wanted = Sources { all, between };
+    /// Takes media from these from now on; `twice`: several parents are among them, who send the same. False: as before.
+    pub fn set(&self, all: BTreeSet<Prefix>, twice: bool) -> bool {
+        let wanted = Sources { all, twice };
         let mut sources = self.sources.write().unwrap_or_else(PoisonError::into_inner);
         let changed = *sources != wanted;
         if changed {
@@ -75,13 +75,14 @@ impl Senders {
         now: Duration,
     ) -> Option<Admitted> {
         let sources = self.sources();
-        if sources.all.contains(&Prefix::ANY) {
-            return Some(Admitted { from: None, between: false });
+        let takes_any = sources.all.contains(&Prefix::ANY);
+        if takes_any && !sources.twice {
+            return Some(Admitted { from: None, twice: false });
         }
         let source = source()?;
         let address = mapped(source.ip());
-        if sources.all.iter().any(|prefix| prefix.covers(&address)) {
-            return Some(Admitted { from: Some(source), between: sources.between });
+        if takes_any || sources.all.iter().any(|prefix| prefix.covers(&address)) {
+            return Some(Admitted { from: Some(source), twice: sources.twice });
         }
         *self.stranger() = Some(Stranger { address: source.ip(), ssrc, at: now });
         None
@@ -122,6 +123,9 @@ mod tests {
     fn only_those_whom_media_is_taken_from_are_let_in() {
         let senders = Senders::new(BTreeSet::from([Prefix::ANY]));
         assert!(senders.admits(Ssrc(7), || panic!("not asked"), Duration::ZERO).is_some());
+        assert!(senders.set(BTreeSet::from([Prefix::ANY]), true));
+        let any = senders.admits(Ssrc(7), || "10.9.0.1:5004".parse().ok(), Duration::ZERO);
+        assert_eq!(any.and_then(|any| any.from), "10.9.0.1:5004".parse().ok(), "it may come twice");
         let parent = ["10.0.0.5", "fd00::5"].map(|text| Prefix::parse(text).unwrap());
         assert!(senders.set(parent.into(), false) && !senders.set(parent.into(), false));
         for (from, wanted) in [

@@ -6,7 +6,6 @@
 
 mod notice;
 
-use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -83,14 +82,14 @@ impl Repair {
                 count = seen.recv_many(&mut read, AT_ONCE) => if count == 0 { return },
                 () = async { tokio::time::sleep_until(due.unwrap_or(self.epoch).into()).await }, if due.is_some() => {}
             }
+            let now = self.epoch.elapsed().as_nanos() as u64;
             let asks = {
                 let mut asker = self.asker();
                 read.drain(..).for_each(|notice| note(&mut asker, notice));
-                let now = self.epoch.elapsed().as_nanos() as u64;
                 self.look_what_has_come(&mut asker, now);
                 asker.take(now)
             };
-            asks.iter().for_each(|ask| self.send(ask));
+            asks.iter().for_each(|ask| self.send(ask, now));
         }
     }
 
@@ -108,10 +107,11 @@ impl Repair {
     }
 
     /// Asks whoever sends the stream; and when that was in vain, in every way that there is.
-    fn send(&self, ask: &Ask<StreamId>) {
+    fn send(&self, ask: &Ask<StreamId>, now: u64) {
         let Some((route, uplink)) = self.route(ask.stream) else { return };
         let other = route.other_source().filter(|_| ask.before >= BEFORE_THE_OTHER);
-        let sources: Vec<SocketAddr> = route.source().into_iter().chain(other).collect();
+        let mut sources = route.sources(Duration::from_nanos(now));
+        sources.extend(other.filter(|other| !sources.contains(other)));
         let to = if ask.before == 0 { To::Rtcp } else { To::Both };
         for packet in nack::requests(self.sender, ask.stream.ssrc, &ask.numbers) {
             for source in &sources {

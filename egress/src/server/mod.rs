@@ -8,6 +8,7 @@
 //! - [`native`]: this process itself.
 
 mod error;
+mod figures;
 pub mod janus;
 pub mod native;
 
@@ -21,9 +22,10 @@ use futures_util::future::BoxFuture;
 use futures_util::stream::BoxStream;
 use node::media::PerKind;
 use sdp_types::Session;
-use seats::{Credentials, Figures, Inlet};
+use seats::{Credentials, Inlet};
 
 pub use error::ServerError;
+pub use figures::{Figures, Repairs};
 
 use self::janus::JanusServer;
 use self::native::NativeServer;
@@ -86,8 +88,13 @@ pub trait Server: Send + Sync {
     /// Time since a mountpoint's streams last reached it, as far as it said at the last look.
     fn ages(&self, mountpoint: u64) -> Ages;
 
-    /// What is known of seats whose viewers are up, by [`Seat::number`].
+    /// What is known of seats whose viewers are up, by [`Seat::number`]: what was read last.
     fn figures(&self) -> BTreeMap<u64, Figures>;
+
+    /// What is worth knowing of it and keeps nobody from watching.
+    fn warning(&self) -> Option<String> {
+        None
+    }
 
     /// What it has dropped, by reason; never falls.
     fn dropped(&self) -> Vec<(&'static str, u64)>;

@@ -4,16 +4,17 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::future::pending;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Instant;
 
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 use futures_util::stream::{self, StreamExt};
 use node::media::{Codec, PerKind, Ssrc};
 use sdp_types::Session;
-use seats::{Config, Credentials, Figures, Notice, StreamSpec};
+use seats::{Config, Credentials, Notice, StreamSpec};
 use tokio::sync::mpsc;
 
-use super::{Ages, CONNECTS_WITHIN, Outlet, Seat, SeatEvent, Server, ServerError, Watching};
+use super::{Ages, CONNECTS_WITHIN, Figures, Outlet, Seat, SeatEvent, Server, ServerError, Watching};
 use crate::keyframes::Keyframes;
 use crate::mountpoints::Mountpoint;
 use crate::sdp::{self, Common, Local, Numbers, Sources};
@@ -160,7 +161,9 @@ impl Server for NativeServer {
     }
 
     fn figures(&self) -> BTreeMap<u64, Figures> {
-        self.seats.figures().into_iter().map(|(seat, figures)| (seat.0, figures)).collect()
+        let now = Instant::now();
+        let all = self.seats.figures().into_iter();
+        all.map(|(seat, figures)| (seat.0, Figures::native(figures, now))).collect()
     }
 
     fn dropped(&self) -> Vec<(&'static str, u64)> {

@@ -7,6 +7,7 @@ use std::time::Duration;
 use node::commands::Commands;
 use node::contract::{NODE_DOUBTED, field, key};
 use node::directory;
+use node::topology::TopologyView;
 use rand::seq::SliceRandom;
 use tokio::sync::watch;
 
@@ -45,7 +46,9 @@ impl Egress {
 
     /// How the node stands now.
     pub(super) fn judge_place(&self) -> Standing {
-        let parent = self.tree.get().and_then(|tree| tree.view().borrow().topology.parent.clone());
+        // Whoever has lost its parent has another one in who stands by.
+        let TopologyView { parent, standby, .. } = self.tree_view().topology;
+        let parent = parent.or_else(|| standby.into_iter().next());
         let (media, now) = (self.media.age(), self.started.elapsed());
         let standing = locked(&self.place.node).judge(parent.as_deref(), media, now).clone();
         let changed = self.place.standing.send_if_modified(|was| {
@@ -98,14 +101,26 @@ impl Egress {
         }
     }
 
-    /// Whether this parent is there, and has this node as a child.
+    /// Whether this parent is there, and has this node as a child; or else another one that stands by.
     async fn ask_of_place(&self, store: &Commands, parent: &str) -> Result<Answer, String> {
+        let standby = self.tree_view().topology.standby;
+        let parents =
+            std::iter::once(parent).chain(standby.iter().map(String::as_str).filter(|id| *id != parent));
         let mut commands = redis::pipe();
-        commands.cmd("HGET").arg(key::node(parent)).arg(field::node::TYPE);
-        commands.cmd("SISMEMBER").arg(key::children(parent)).arg(&self.config.node.node_id);
-        let (kind, has_us): (Option<String>, bool) = store.run(&commands).await?;
-        let is_relay = kind.as_deref() == Some("relay");
-        Ok(Answer::Place { registered: kind.is_some(), is_relay, has_us })
+        for parent in parents {
+            commands.cmd("HGET").arg(key::node(parent)).arg(field::node::TYPE);
+            commands.cmd("SISMEMBER").arg(key::children(parent)).arg(&self.config.node.node_id);
+        }
+        let answers: Vec<redis::Value> = store.run(&commands).await?;
+        let pairs = answers.chunks(2).map(|pair| redis::from_redis_value(redis::Value::Array(pair.to_vec())));
+        let of = |(kind, has_us): (Option<String>, bool)| {
+            let is_relay = kind.as_deref() == Some("relay");
+            Answer::Place { registered: kind.is_some(), is_relay, has_us }
+        };
+        let answers: Vec<Answer> =
+            pairs.map(|pair| pair.map(of)).collect::<Result<_, _>>().map_err(|error| error.to_string())?;
+        let fine = answers.iter().find(|answer| !answer.cuts_off());
+        fine.or(answers.first()).copied().ok_or_else(|| "Redis gave no answer".to_owned())
     }
 
     /// Whether some other egress has media that this one should have. `witness`: the mountpoint that showed it last; it is among those

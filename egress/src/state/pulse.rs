@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use node::contract::field::mountpoint as field;
 
@@ -32,7 +32,7 @@ impl Egress {
             }
             self.judge_all();
             if count % LOOK_EVERY == 0 {
-                locked(&self.quality).look(self.server.figures(), self.started.elapsed());
+                locked(&self.quality).look(self.server.figures(), Instant::now());
             }
         }
     }

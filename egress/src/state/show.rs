@@ -8,6 +8,7 @@ use node::http::{Base, Failed};
 use node::media::Kind;
 use node::record::NodeType;
 use node::repair::view::AskingView;
+use node::sources::Known;
 use node::tree::TreeView;
 use node::udp::Overflow;
 use node::view::{Gstreamer, Topology};
@@ -67,6 +68,7 @@ impl Egress {
             counted: mountpoints.iter().map(|mountpoint| self.media.counted(mountpoint)).collect(),
             mountpoints: mountpoints.iter().map(|mountpoint| self.detailed(mountpoint)).collect(),
             taken: self.read_parent(),
+            heard: self.heard(),
             overflow: self.media.look().map(Overflow::packets).into_array(),
             repair: self.media.repair(),
             receive_buffer: self.media.receive_buffer(),
@@ -80,7 +82,7 @@ impl Egress {
             capacity: self.capacity.view(),
             joins: self.audience.joins(),
             moved: self.elsewhere.counts(),
-            quality: matches!(self.config.server, ServerConfig::Native(_)).then(|| {
+            quality: self.config.server.has_figures().then(|| {
                 let quality = locked(&self.quality);
                 (quality.sums(), quality.histograms())
             }),
@@ -232,8 +234,12 @@ impl Egress {
         warnings.extend(self.misgivings());
         warnings.extend(self.sources.warning());
         warnings.extend(self.sources.overlap());
+        warnings.extend(Known::unheard(&self.heard()));
+        warnings.extend(tree.topology.refused_standby());
+        warnings.extend(tree.redis.standby_problem.clone());
         warnings.extend(self.media.warnings());
         warnings.extend(self.drain.warning());
+        warnings.extend(self.server.warning());
         let (connected, connecting, served) = self.audience.count();
         let (asked, passed_on) = self.media.keyframes.counts();
         let [audio, video] = Kind::BOTH.map(|kind| self.media.lane(kind));

@@ -1,4 +1,4 @@
-//! Whose media is taken: in a tree the parent's, as Redis says ([`node::sources`] decides).
+//! Whose media is taken: in a tree the parents', as Redis says ([`node::sources`] decides).
 
 use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex};
@@ -94,33 +94,38 @@ impl Egress {
         parents.shown()
     }
 
-    /// Looks the parent's host up, for ever.
+    /// Of an egress with standby parents: each of its parents, and whether media comes from it.
+    pub(super) fn heard(&self) -> Vec<(String, bool)> {
+        let (streams, now) = self.media.streams();
+        locked(&self.sources.known).heard(&streams, now)
+    }
+
+    /// Looks the parents' hosts up, for ever.
     pub async fn keep_sources(self: Arc<Self>) {
         loop {
             let _ = tokio::time::timeout(RESOLVE_EVERY, self.sources.named.notified()).await;
-            let host = locked(&self.sources.known).parents_host().map(str::to_owned);
-            let Some(host) = host else { continue };
-            let addresses = resolve::resolve(&host).await.unwrap_or_else(|why| {
-                tracing::debug!("the parent: {why}");
-                Vec::new()
-            });
-            let mut known = locked(&self.sources.known);
-            // Another parent may have been named meanwhile.
-            if known.parents_host() == Some(&host) {
-                known.resolved(host, addresses);
+            let hosts = locked(&self.sources.known).hosts();
+            for host in &hosts {
+                let addresses = resolve::resolve(host).await.unwrap_or_else(|why| {
+                    tracing::debug!("a parent: {why}");
+                    Vec::new()
+                });
+                // Of one that is none any more nothing is kept.
+                locked(&self.sources.known).resolved(host, addresses);
             }
-            drop(known);
-            self.admit();
+            if !hosts.is_empty() {
+                self.admit();
+            }
         }
     }
 
     /// Takes media from where it is to come from, as far as that is known.
     fn admit(&self) {
         let known = locked(&self.sources.known);
-        let between = known.is_between();
+        let (between, twice) = (known.is_between(), known.comes_twice());
         let Some((sources, warning)) = known.decide() else { return };
         // In the order of what is known.
-        if self.media.senders.set(sources, between) {
+        if self.media.senders.set(sources, twice) {
             tracing::info!("media is taken from {}", self.media.senders.shown().join(", "));
         }
         let is_news =

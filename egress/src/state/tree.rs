@@ -9,6 +9,7 @@ use node::flow::Received;
 use node::media::VideoCodec;
 use node::record::{NodeType, Place, Registration};
 use node::sessions::{Session, SessionChange};
+use node::sources::Known;
 use node::topology::{ChildChange, Upstream};
 use node::tree::{Follows, Tree, TreeView};
 use node::watch::BESIDE;
@@ -54,12 +55,13 @@ impl Follows for Egress {
             self.capacity.viewers().map(|count| count.try_into().unwrap_or(u32::MAX));
         let whep_path = Some(&self.config.whep_path).filter(|path| *path != WHEP).cloned();
         let (draining, cut_off) = (self.drain.is_on(), self.standing().borrow().cut().is_some());
-        let between_parents = self.sources.is_between();
+        let (between_parents, unheard) = (self.sources.is_between(), Known::silent(&self.heard()));
         Particulars {
             draining,
             drain_problem: self.drain.problem(),
             cut_off,
             between_parents,
+            unheard,
             viewers,
             max_viewers,
             whep_path,

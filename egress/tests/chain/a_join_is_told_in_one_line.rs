@@ -46,9 +46,7 @@ fn a_page_that_plays(by: By) {
     in_order(&["answered_ms", "connected_ms"]);
     in_order(&["page_answered_ms", "page_connected_ms", "page_first_frame_ms"]);
     in_order(&["page_first_packet_ms", "page_first_frame_ms"]);
-    if by == By::Native {
-        in_order(&["connected_ms", "first_packet_ms"]);
-    }
+    in_order(&["connected_ms", "first_packet_ms"]);
     assert_eq!(join["page_door_ms"], Value::Null, "there was none: {join}");
 
     let metrics = world.get("/metrics");
@@ -65,6 +63,7 @@ fn a_page_that_plays(by: By) {
     };
     has("joins_total result=\"connected\"", " 1");
     has("_count seen_by=\"egress\" stage=\"connected\"", " 1");
+    has("_count seen_by=\"egress\" stage=\"first_packet\"", " 1");
     has("_count seen_by=\"page\" stage=\"first_frame\"", " 1");
 
     // By the door.

@@ -1,10 +1,11 @@
 //! [`Scene`]: a tree in which there is something of all that dashboards show, looked at by a real Prometheus.
 
+use std::fs;
 use std::process::Command;
 use std::thread::sleep;
 use std::time::Duration;
 
-use anyhow::Result;
+use anyhow::{Context, Result};
 
 use super::{Prometheus, watch};
 use crate::browser::Browser;
@@ -13,14 +14,15 @@ use crate::netns::Lab;
 use crate::node::program;
 use crate::process::Process;
 use crate::relay::Mode;
-use crate::studio::{BROWSER, MediaOver, Studio, VIEWERS};
+use crate::studio::{self, BROWSER, MediaOver, Studio, VIEWERS};
+use crate::topology::CONTROL;
 
 const SESSION: &str = "show";
 /// Longer than any scene: they are told when to end.
 const STAY: &str = "3600";
 
 /// A broadcast through relay-1 to egress-1 with Janus and egress-2 with the native server, a second session that nobody publishes
-/// to, viewers at both egresses, and one by a browser.
+/// to, viewers at both egresses, one by a browser, and a scaler that only says what it would do.
 pub struct Scene<'lab> {
     /// The tree.
     pub studio: Studio<'lab>,
@@ -36,6 +38,7 @@ impl<'lab> Scene<'lab> {
         let native = [("egress-2/SERVER", "native")];
         let studio = Studio::open_with(lab, MediaOver::V4, Mode::Xdp, [2, 2], &native)?;
         let prometheus = watch(&studio, times)?;
+        scaler(&studio, &prometheus)?;
         studio.create_session(SESSION, [7777, 8888])?;
         studio.create_session("tomorrow", [7779, 8890])?;
         let publisher = studio.publish(SESSION, &[])?;
@@ -79,4 +82,14 @@ impl<'lab> Scene<'lab> {
         command.args(endpoints.iter().flat_map(|endpoint| ["--endpoint", endpoint]));
         self.studio.lab().spawn(VIEWERS, command)
     }
+}
+
+/// A scaler where Prometheus is, that has nothing to make nodes by, and Prometheus told of it as operators do.
+fn scaler(studio: &Studio<'_>, prometheus: &Prometheus<'_>) -> Result<()> {
+    let mut command = Command::new(program("scaler")?);
+    command.arg("run").env("REDIS_URL", studio.redis.url(studio::address(CONTROL)?)).env("TREES", "tree-1");
+    studio.lab().spawn(CONTROL, command)?;
+    let list = prometheus.directory().join("targets/scalers.yml");
+    fs::write(&list, "[{targets: ['127.0.0.1:7078'], labels: {job: scaler}}]")
+        .with_context(|| format!("writing {}", list.display()))
 }

@@ -54,6 +54,7 @@ mod media_is_taken_from_the_sources_configured;
 mod mode_changes_without_loss;
 mod names_with_both_ip_versions_follow_the_media;
 mod neighbour_mac_change_is_followed;
+mod one_of_two_parents_ends;
 mod one_slow_child_does_not_slow_the_others;
 mod prometheus_scrapes_the_relay;
 mod random_redis_changes_lose_nothing;

@@ -185,10 +185,16 @@ impl Trial {
         }
         let top = &places[0].above;
         let flows = [
-            (Flow::audio(AUDIO_SSRC, top.v4(AUDIO)), FROM[0]),
-            (Flow::video(VIDEO_SSRC, top.v4(VIDEO)), FROM[1]),
+            (Flow::audio(AUDIO_SSRC, top.v4(AUDIO)), FROM[0], 48_000),
+            (Flow::video(VIDEO_SSRC, top.v4(VIDEO)), FROM[1], 90_000),
         ];
-        let flows = flows.map(|(flow, source_port)| Flow { source_port, ..flow });
+        // Media time goes as fast as the clock: by it a relay tells what has come before from a sender that has begun again.
+        let per_flow = (self.rate / 2).max(1) as u32;
+        let flows = flows.map(|(flow, source_port, clock_rate)| Flow {
+            source_port,
+            timestamp_step: clock_rate / per_flow,
+            ..flow
+        });
         let config =
             SourceConfig::new(flows.to_vec(), self.rate).limit(Limit::Duration(self.time)).answering();
         let source = Source::start(&lab, "injection-1", config).unwrap();

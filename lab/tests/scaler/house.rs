@@ -2,7 +2,7 @@
 
 use std::fs;
 use std::net::{Ipv4Addr, SocketAddr};
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, Command};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use lab::client::Publisher;
@@ -15,6 +15,8 @@ use lab::studio::{MACHINE, VIEWERS, address};
 use lab::topology::CONTROL;
 use lab::{Lab, Studio, http};
 use node::contract::key;
+
+use super::exporter;
 
 pub const SESSION: &str = "show";
 const TREE: &str = "tree-1";
@@ -69,7 +71,7 @@ impl<'lab> House<'lab> {
         };
         studio.create_session(SESSION, [7777, 8888]).unwrap();
         let publisher = studio.publish(SESSION, &[]).unwrap();
-        let exporter = idle_exporter(lab, by);
+        let exporter = exporter::start(lab, by);
         let prometheus = watch(&studio, 15).unwrap();
 
         let redis = studio.redis.url(address(CONTROL).unwrap());
@@ -154,6 +156,11 @@ impl<'lab> House<'lab> {
         });
     }
 
+    /// What is wanted of the tree from the next look on, as JSON.
+    pub fn wants(&self, settings: &str) {
+        self.studio.redis.cli(&["SET", &key::scaler_settings(TREE), settings]).unwrap();
+    }
+
     /// A crowd that stays until it is told to go.
     pub fn crowd(&self, count: usize, within: &str) -> Process {
         let mut command = Command::new(program("media-client").unwrap());
@@ -190,37 +197,6 @@ impl<'lab> House<'lab> {
         };
         logs.map(tail).collect()
     }
-}
-
-/// The machine is the tests' as well, and how busy it is says nothing of the audience: of CPU the real exporter passes on what is
-/// written here, a machine that does next to nothing.
-fn idle_exporter(lab: &Lab, by: By) -> Option<Child> {
-    let folder = lab.directory().join("textfile");
-    fs::create_dir(&folder).unwrap();
-    let mut command = Command::new("prometheus-node-exporter");
-    command.arg("--collector.disable-defaults").args(["--collector.meminfo", "--collector.netdev"]);
-    command.arg("--collector.textfile").arg(format!("--collector.textfile.directory={}", folder.display()));
-    command.arg("--web.listen-address=0.0.0.0:9100");
-    let exporter = match by {
-        By::Processes => lab.spawn(MACHINE, command).map(|_| None).unwrap(),
-        By::Containers => Some(command.stderr(Stdio::null()).spawn().unwrap()),
-    };
-    std::thread::spawn(move || {
-        let began = Instant::now();
-        // Until the folder goes with the lab.
-        while folder.exists() {
-            let seconds = began.elapsed().as_secs_f64();
-            let text = format!(
-                "node_cpu_seconds_total{{cpu=\"0\",mode=\"idle\"}} {:.3}\nnode_cpu_seconds_total{{cpu=\"0\",mode=\"user\"}} {:.3}\n",
-                seconds * 0.95,
-                seconds * 0.05
-            );
-            let _ = fs::write(folder.join("new"), text);
-            let _ = fs::rename(folder.join("new"), folder.join("cpu.prom"));
-            std::thread::sleep(Duration::from_millis(250));
-        }
-    });
-    exporter
 }
 
 fn processes(lab: &Lab, redis: &str, host: Ipv4Addr, places: u32) -> String {

@@ -2,4 +2,6 @@
 #![allow(clippy::unwrap_used, reason = "a test's helpers fail like the test")]
 
 mod an_audience_comes_and_goes;
+mod exporter;
 mod house;
+mod viewers_make_prometheus_ask;

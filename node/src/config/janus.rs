@@ -29,7 +29,12 @@ pub struct JanusUrl {
 impl JanusUrl {
     /// Reads `ws://HOST[:PORT][/PATH]`.
     pub fn parse(url: &str) -> Result<JanusUrl, String> {
-        let form = "must be ws://HOST:PORT, for instance ws://127.0.0.1:8188";
+        JanusUrl::parse_like(url, DEFAULT)
+    }
+
+    /// The same of an address that looks like this one.
+    pub fn parse_like(url: &str, example: &str) -> Result<JanusUrl, String> {
+        let form = &*format!("must be ws://HOST:PORT, for instance {example}");
         let rest = url.strip_prefix("ws://").ok_or(form)?;
         let authority = rest.split(['/', '?']).next().unwrap_or_default();
         let (host, port) = match authority.rsplit_once(':') {

@@ -357,7 +357,11 @@ fn node_host(text: &str) -> Result<String, String> {
 
 /// An address of HTTP, without a slash at the end.
 pub fn public_url(text: &str) -> Result<String, String> {
-    let form = "must be an address such as https://media.example.com/egress-1, without query";
+    base_url(text, "https://media.example.com/egress-1")
+}
+
+/// Reads an `http://` or `https://` address without query, of whatever server; `example`: what one looks like.
+pub fn base_url(text: &str, example: &str) -> Result<String, String> {
     let bare = text.trim_end_matches('/');
     let rest = bare.strip_prefix("https://").or_else(|| bare.strip_prefix("http://"));
     let host = rest.map(|rest| rest.split('/').next().unwrap_or_default());
@@ -366,7 +370,11 @@ pub fn public_url(text: &str) -> Result<String, String> {
         && bare.is_ascii()
         && !bare.contains(['?', '#', '@', '"', '<', '>', '\\', ';', ','])
         && host.is_some_and(|host| !host.is_empty());
-    if sound { Ok(bare.to_owned()) } else { Err(form.to_owned()) }
+    if sound {
+        Ok(bare.to_owned())
+    } else {
+        Err(format!("must be an address such as {example}, without query"))
+    }
 }
 
 fn port_number(text: &str) -> Result<u16, String> {

@@ -34,6 +34,7 @@ fn the_document_has_exactly_these_keys() {
         key::directory("{treeId}"),
         key::children("{id}"),
         key::parent("{id}"),
+        key::standby("{id}"),
         key::session("{sid}"),
         key::ACTIVE_SESSIONS.to_owned(),
         key::sessions("{injectionId}"),
@@ -79,13 +80,16 @@ fn the_document_has_exactly_these_channels() {
 fn the_document_has_exactly_these_events() {
     let (node_id, child_id) = ("relay-1".to_owned(), "egress-2".to_owned());
     let child_ids = vec![child_id.clone(), "egress-3".to_owned()];
+    let parent_id = "relay-2".to_owned();
     let (session_id, tree_id) = ("show".to_owned(), "tree-1".to_owned());
     let events = [
         Event::ChildAdded { node_id: node_id.clone(), child_id: child_id.clone() },
         Event::ChildRemoved { node_id: node_id.clone(), child_id },
         Event::ChildrenAdded { node_id: node_id.clone(), child_ids: child_ids.clone() },
         Event::ChildrenRemoved { node_id: node_id.clone(), child_ids },
-        Event::ParentChanged { node_id, new_parent: Some("injection-1".to_owned()) },
+        Event::ParentChanged { node_id: node_id.clone(), new_parent: Some("injection-1".to_owned()) },
+        Event::StandbyAdded { node_id: node_id.clone(), parent_id: parent_id.clone() },
+        Event::StandbyRemoved { node_id, parent_id },
         Event::TopologyReset,
         Event::SessionCreated {
             session_id: session_id.clone(),

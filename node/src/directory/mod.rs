@@ -67,6 +67,12 @@ pub struct Particulars {
     /// It has a new parent, and takes media from the former one as well until it comes from that.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub between_parents: bool,
+    /// Those that send to it beside its parent, as far as it takes media from them. The node's tree fills it in.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub standby: Vec<String>,
+    /// Of a node with standby parents: those of its parents that nothing comes from, while it does from another.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub unheard: Vec<String>,
     /// Nobody has heard of it for some seconds, as whoever read the directory found: it is never written.
     #[serde(skip)]
     pub doubtful: bool,

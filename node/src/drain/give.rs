@@ -31,6 +31,8 @@ pub struct Giver {
     started: Instant,
     /// Whose child the node was until it had given everything away.
     was_below: Option<String>,
+    /// And who stood by for it.
+    was_beside: BTreeSet<String>,
 }
 
 impl Giver {
@@ -43,6 +45,7 @@ impl Giver {
             directory: Directory::new(redis.clone(), &node.tree_id),
             started: Instant::now(),
             was_below: None,
+            was_beside: BTreeSet::new(),
         }
     }
 
@@ -86,7 +89,8 @@ impl Giver {
     /// The node serves again: what was under way comes to an end, unless there is another order before.
     async fn undo(&mut self, handover: &mut Handover, stage: &mut watch::Receiver<Stage>) {
         if let Some(parent) = self.was_below.take() {
-            self.come_back(parent).await;
+            let standby = std::mem::take(&mut self.was_beside);
+            self.come_back(parent, standby).await;
         }
         let until = Instant::now() + UNDONE_WITHIN;
         while Instant::now() < until {
@@ -119,11 +123,15 @@ impl Giver {
             Next::Write(writes) => {
                 drain.left(left, nobody);
                 self.write(&writes).await?;
-                let retired = writes.into_iter().find_map(|write| match write {
-                    Write::Retire { parent, .. } => Some(parent),
-                    _ => None,
-                });
-                self.was_below = retired.or(self.was_below.take());
+                for write in writes {
+                    match write {
+                        Write::Retire { parent, .. } => self.was_below = Some(parent),
+                        Write::Unstand { child, parent } if child == self.id => {
+                            self.was_beside.insert(parent);
+                        }
+                        _ => {}
+                    }
+                }
             }
         }
         Ok(false)
@@ -175,8 +183,24 @@ impl Giver {
         });
         let (parents, siblings) = (parents.collect(), self.counted(siblings).await?);
         let nodes: std::sync::Arc<Nodes> = self.directory.nodes().await?;
+        let standby = self.standby(children.iter().chain([&self.id])).await?;
         let children = children.into_iter().collect();
-        Ok(Sight { parent, children, parents, siblings, nodes, ..Sight::default() })
+        Ok(Sight { parent, children, parents, standby, siblings, nodes, ..Sight::default() })
+    }
+
+    /// Who stands by for these. A user that was made for an older version may not read it: then nobody does.
+    async fn standby(
+        &self,
+        nodes: impl Iterator<Item = &String>,
+    ) -> Result<BTreeMap<String, BTreeSet<String>>, String> {
+        let mut pipe = redis::pipe();
+        pipe.ignore_errors();
+        let nodes: Vec<&String> = nodes.collect();
+        for node in &nodes {
+            pipe.smembers(key::standby(node));
+        }
+        let sets: Vec<redis::RedisResult<BTreeSet<String>>> = self.commands.run(&pipe).await?;
+        Ok(nodes.into_iter().cloned().zip(sets.into_iter().map(Result::unwrap_or_default)).collect())
     }
 
     /// How many children they have.
@@ -202,13 +226,21 @@ impl Giver {
     }
 
     /// Below its parent again, unless it has got another one. Its children stay where they are.
-    async fn come_back(&self, parent: String) {
+    async fn come_back(&self, parent: String, standby: BTreeSet<String>) {
         let mut pipe = redis::pipe();
         pipe.atomic();
         pipe.cmd("SET").arg(key::parent(&self.id)).arg(&parent).arg("NX");
         pipe.sadd(key::children(&parent), &self.id);
         let event = Event::ChildAdded { node_id: parent.clone(), child_id: self.id.clone() };
         pipe.publish(channel::topology(&parent), event.message());
+        let stand = |parent: String| {
+            let (child, children) = (self.id.clone(), vec![self.id.clone()]);
+            [Write::Give { to: parent.clone(), children }, Write::Stand { child, parent }]
+        };
+        let beside: Vec<Write> = standby.into_iter().flat_map(stand).collect();
+        for write in &beside {
+            write.add(&mut pipe);
+        }
         match self.commands.run::<redis::Value>(&pipe).await {
             Ok(_) => tracing::info!(
                 "a child of {parent} again; the children that were given away stay where they are"

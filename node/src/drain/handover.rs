@@ -7,6 +7,10 @@
 //!    takes media from both, until it comes from the new one.
 //! 3. *Leave*: it is taken from our children, once it says that it takes media from the new parent alone.
 //!
+//! A child that the node only stands by for, beside the child's parent, is another's to stand by for: that one is given the child and
+//! stands by as well, and a moment later the node does no more. A child whose standby becomes its parent has no standby any more, so
+//! that others are chosen first; and where nobody else can stand by, the child goes on without.
+//!
 //! Whoever was to take a child before and does not any more, because it drains itself or is gone, has it no more, nor has anybody
 //! when the drain is undone: [`Handover::next_undone`].
 //!
@@ -20,6 +24,7 @@ use std::time::Duration;
 use super::Write;
 use crate::directory::{Entry, Nodes};
 use crate::record::NodeType;
+use crate::topology::MOST_STANDBY;
 
 /// A node without keyspace notifications looks at its children once a second: by then the successor sends.
 pub const SETTLED: Duration = Duration::from_millis(1200);
@@ -39,6 +44,8 @@ pub struct Sight {
     pub children: BTreeSet<String>,
     /// Whom each of them has as parent, if anybody.
     pub parents: BTreeMap<String, String>,
+    /// Who stands by for each of them, and for us.
+    pub standby: BTreeMap<String, BTreeSet<String>>,
     /// Our parent's children, and how many those have.
     pub siblings: BTreeMap<String, u64>,
     /// The children of those whom ours were given to ([`Handover::receivers`]).
@@ -69,6 +76,8 @@ pub struct Handover {
     successor: Option<String>,
     /// By node: whom we have given to it.
     offered: BTreeMap<String, BTreeSet<String>>,
+    /// By child: who was named as its parent.
+    named: BTreeMap<String, String>,
     /// Since when a child has been seen among the successor's.
     given: BTreeMap<String, Duration>,
     /// Since when it has been seen to have another parent.
@@ -84,6 +93,7 @@ impl Handover {
             to: None,
             successor: None,
             offered: BTreeMap::new(),
+            named: BTreeMap::new(),
             given: BTreeMap::new(),
             pointed: BTreeMap::new(),
         }
@@ -127,10 +137,10 @@ impl Handover {
     /// What comes next, with what was read after the successor was chosen, if one could be.
     pub fn next(&mut self, sight: &Sight, now: Duration) -> Next {
         if sight.children.is_empty() {
-            let retire = |parent: &String| {
-                Next::Write(vec![Write::Retire { node: self.id.clone(), parent: parent.clone() }])
-            };
-            return sight.parent.as_ref().map_or(Next::Done, retire);
+            let retire = |parent: &String| Write::Retire { node: self.id.clone(), parent: parent.clone() };
+            let standby = sight.standby_of(&self.id).flat_map(|parent| unstand(&self.id, parent));
+            let writes: Vec<Write> = sight.parent.iter().map(retire).chain(standby).collect();
+            return if writes.is_empty() { Next::Done } else { Next::Write(writes) };
         }
         let to = self.successor.clone();
         let taken = to.as_ref().and_then(|to| sight.given.get(to)).cloned().unwrap_or_default();
@@ -141,6 +151,10 @@ impl Handover {
             let named = sight.parents.get(child);
             // Whom an earlier successor's death has left without one is still ours.
             let parent = named.filter(|parent| **parent != self.id && !has_died(parent, &sight.nodes));
+            if parent.is_some() && sight.stands_by(&self.id, child) {
+                writes.extend(self.stand_over(child, sight, to.as_ref(), taken.contains(child), now));
+                continue;
+            }
             if parent.is_none_or(|parent| Some(parent) == to.as_ref()) && !taken.contains(child) {
                 give.push(child.clone());
                 continue;
@@ -159,7 +173,14 @@ impl Handover {
                 let since = now.saturating_sub(given);
                 match named {
                     Some(from) if since >= SETTLED => {
+                        let stood = sight
+                            .stands_by(to, child)
+                            .then(|| Write::Unstand { child: child.clone(), parent: to.clone() });
                         let (child, from, to) = (child.clone(), Some(from.clone()), to.clone());
+                        self.named.insert(child.clone(), to.clone());
+                        self.offered.entry(to.clone()).or_default().insert(child.clone());
+                        // Never both, be it for a moment: nobody stands by for itself.
+                        writes.extend(stood);
                         writes.push(Write::Point { child, from, to });
                     }
                     // It takes media from anybody, and has it twice until this. Not before it would be known that the successor
@@ -185,6 +206,41 @@ impl Handover {
 }
 
 impl Handover {
+    /// Another is to stand by for a child in place of this node, if one can.
+    fn stand_over(
+        &mut self,
+        child: &str,
+        sight: &Sight,
+        to: Option<&String>,
+        is_given: bool,
+        now: Duration,
+    ) -> Vec<Write> {
+        let parent = sight.parents.get(child);
+        let pointed = *self.pointed.entry(child.to_owned()).or_insert(now);
+        // Its parent may be one of a moment ago.
+        if !parent.is_some_and(|parent| follows(child, parent, &sight.nodes, now.saturating_sub(pointed))) {
+            return Vec::new();
+        }
+        let is_free = |to: &&String| parent != Some(*to);
+        // In this order: should only the first be written, it is a child of another's that is left here.
+        let done = || Vec::from_iter(unstand(child, &self.id).into_iter().rev());
+        let Some(to) = to.filter(is_free) else { return done() };
+        let parent = to.clone();
+        if !sight.stands_by(to, child) {
+            if sight.standby_of(child).count() >= MOST_STANDBY {
+                return done();
+            }
+            let children = vec![child.to_owned()];
+            if !is_given {
+                self.offered.entry(to.clone()).or_default().insert(child.to_owned());
+            }
+            let give = (!is_given).then(|| Write::Give { to: to.clone(), children });
+            return give.into_iter().chain([Write::Stand { child: child.to_owned(), parent }]).collect();
+        }
+        let since = *self.given.entry(child.to_owned()).or_insert(now);
+        if now.saturating_sub(since) >= SETTLED { done() } else { Vec::new() }
+    }
+
     /// What comes next when the node is to keep its children after all. Who has been given a new parent already goes on to that; all
     /// others stay, and those whom they were given to have them no more.
     pub fn next_undone(&mut self, sight: &Sight, now: Duration) -> Next {
@@ -193,10 +249,14 @@ impl Handover {
         let (mut leave, mut is_waited_for) = (Vec::new(), false);
         for (child, parent) in &sight.parents {
             let is_offered = self.offered.get(parent).is_some_and(|children| children.contains(child));
-            if !is_offered || !sight.children.contains(child) {
+            // Whom it stood by for had not to be given to it.
+            let is_pointed = self.named.get(child) == Some(parent);
+            if !is_offered && !is_pointed || !sight.children.contains(child) {
                 continue;
             }
             if has_died(parent, &sight.nodes) {
+                // It has the child still, and is to have it no more.
+                self.offered.entry(parent.clone()).or_default().insert(child.clone());
                 let (child, from, to) = (child.clone(), Some(parent.clone()), self.id.clone());
                 writes.push(Write::Point { child, from, to });
                 continue;
@@ -213,6 +273,7 @@ impl Handover {
             (true, true) => Next::Wait(None),
             (true, false) => {
                 self.offered.clear();
+                self.named.clear();
                 Next::Done
             }
         }
@@ -224,9 +285,16 @@ impl Handover {
         let mut writes = Vec::new();
         for (node, children) in self.offered.iter().filter(|(node, _)| Some(*node) != to) {
             let Some(has) = sight.given.get(node) else { continue };
-            let is_back = |child: &&String| has.contains(*child) && sight.parents.get(*child) != Some(node);
+            // Who stood by for one of ours before any of this goes on.
+            let stood = |child: &&String| sight.stands_by(node, child) && !sight.stands_by(&self.id, child);
+            let is_back = |child: &&String| {
+                has.contains(*child) && sight.parents.get(*child) != Some(node) && !stood(child)
+            };
             let ours = children.intersection(&sight.children);
             let children: Vec<String> = ours.filter(is_back).cloned().collect();
+            for child in children.iter().filter(|child| sight.stands_by(node, child)) {
+                writes.push(Write::Unstand { child: child.clone(), parent: node.clone() });
+            }
             if !children.is_empty() {
                 writes.push(Write::Leave { of: node.clone(), children });
             }
@@ -237,6 +305,23 @@ impl Handover {
     fn leave(&self, children: Vec<String>) -> Option<Write> {
         (!children.is_empty()).then(|| Write::Leave { of: self.id.clone(), children })
     }
+}
+
+impl Sight {
+    /// Who stands by for a node.
+    fn standby_of<'a>(&'a self, node: &str) -> impl Iterator<Item = &'a String> + use<'a> {
+        self.standby.get(node).into_iter().flatten()
+    }
+
+    fn stands_by(&self, parent: &str, child: &str) -> bool {
+        self.standby.get(child).is_some_and(|standby| standby.contains(parent))
+    }
+}
+
+/// The parent does not stand by for the node any more.
+fn unstand(node: &str, parent: &str) -> [Write; 2] {
+    let (child, parent) = (node.to_owned(), parent.to_owned());
+    [Write::Leave { of: parent.clone(), children: vec![child.clone()] }, Write::Unstand { child, parent }]
 }
 
 /// The child takes media from this parent and from nobody else.
@@ -269,13 +354,33 @@ pub fn unfit(own: &str, id: &str, sight: &Sight) -> Option<String> {
     }
     let mut above = Some(id);
     for _ in 0..DEEPEST {
-        let node = above?;
+        let Some(node) = above else {
+            let is_below = has_above(id, sight, |node| sight.children.contains(node));
+            return is_below.then(|| {
+                "one of the node's children stands by for it; media would go round in a loop".to_owned()
+            });
+        };
         if node == own || sight.children.contains(node) {
             return text("it is below the node that drains; media would go round in a loop");
         }
         above = sight.nodes.entries.get(node).and_then(|entry| entry.parent.as_deref());
     }
     text("it is in a ring of parents")
+}
+
+/// Whether such a node is above this one, be it by way of one that stands by.
+fn has_above(id: &str, sight: &Sight, is_such: impl Fn(&str) -> bool) -> bool {
+    let (mut seen, mut waiting) = (BTreeSet::new(), vec![id]);
+    while let Some(node) = waiting.pop() {
+        if is_such(node) {
+            return true;
+        }
+        if let Some(entry) = sight.nodes.entries.get(node).filter(|_| seen.insert(node)) {
+            let standby = entry.particulars.standby.iter().map(String::as_str);
+            waiting.extend(standby.chain(entry.parent.as_deref()));
+        }
+    }
+    false
 }
 
 /// A relay with the same parent, or else the parent: in our zone first, then the one with the fewest children.
@@ -290,8 +395,14 @@ fn choose(own: &str, zone: &str, sight: &Sight) -> Result<String, String> {
         let sibling = entry.node_type == NodeType::Relay && entry.parent.as_ref() == Some(parent);
         (sibling && unfit(own, id, sight).is_none()).then_some(entry)
     };
+    // Whom it sends to already would have one parent less.
+    let sends_to = |id: &String| {
+        let has = |child: &&String| sight.stands_by(id, child) || sight.parents.get(*child) == Some(id);
+        sight.children.iter().filter(has).count()
+    };
     let rank = |id: &String, entry: &Entry, children: u64| {
-        (sight.nodes.doubtful.contains(id), entry.status != "active", entry.zone != zone, children)
+        let (is_doubtful, is_ill) = (sight.nodes.doubtful.contains(id), entry.status != "active");
+        (is_doubtful, is_ill, sends_to(id), entry.zone != zone, children)
     };
     let siblings = sight.siblings.iter();
     let best = siblings.filter_map(|(id, children)| Some((rank(id, fits(id)?, *children), id))).min();

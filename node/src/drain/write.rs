@@ -38,6 +38,20 @@ pub enum Write {
         /// The parent.
         to: String,
     },
+    /// Another sends to a child beside its parent from now on.
+    Stand {
+        /// The child.
+        child: String,
+        /// The standby parent.
+        parent: String,
+    },
+    /// It does no more.
+    Unstand {
+        /// The child.
+        child: String,
+        /// The standby parent.
+        parent: String,
+    },
     /// These are taken from a node's children.
     Leave {
         /// The node.
@@ -65,7 +79,7 @@ impl Write {
         pipe
     }
 
-    fn add(&self, pipe: &mut Pipeline) {
+    pub(super) fn add(&self, pipe: &mut Pipeline) {
         let (about, event) = match self {
             Write::Give { to, children } => {
                 pipe.sadd(key::children(to), children);
@@ -79,6 +93,14 @@ impl Write {
                     None => pipe.cmd("SET").arg(key::parent(child)).arg(to),
                 };
                 (child, Event::ParentChanged { node_id: child.clone(), new_parent: Some(to.clone()) })
+            }
+            Write::Stand { child, parent } => {
+                pipe.sadd(key::standby(child), parent);
+                (child, Event::StandbyAdded { node_id: child.clone(), parent_id: parent.clone() })
+            }
+            Write::Unstand { child, parent } => {
+                pipe.srem(key::standby(child), parent);
+                (child, Event::StandbyRemoved { node_id: child.clone(), parent_id: parent.clone() })
             }
             Write::Leave { of, children } => {
                 pipe.srem(key::children(of), children);
@@ -99,6 +121,8 @@ impl fmt::Display for Write {
         match self {
             Write::Give { to, children } => write!(f, "{to} gets {} too", children.join(", ")),
             Write::Point { child, to, .. } => write!(f, "the parent of {child} is {to}"),
+            Write::Stand { child, parent } => write!(f, "{parent} stands by for {child}"),
+            Write::Unstand { child, parent } => write!(f, "{parent} stands by for {child} no more"),
             Write::Leave { of, children } => write!(f, "{} left {of}", children.join(", ")),
             Write::Retire { node, parent } => write!(f, "{node} is no child of {parent} any more"),
         }
@@ -120,6 +144,13 @@ mod tests {
         assert!(give.find("children:a").unwrap() < give.find("topology:a").unwrap(), "{give}");
         let point = words(&[Write::Point { child: b.clone(), from: None, to: a.clone() }]);
         assert!(point.contains("SET $8 parent:b $1 a") && point.contains("parent-changed"), "{point}");
+        let standby = words(&[Write::Stand { child: b.clone(), parent: a.clone() }]);
+        assert!(standby.contains("SADD $9 parents:b $1 a") && standby.contains("standby-added"), "{standby}");
+        let standby = words(&[Write::Unstand { child: b.clone(), parent: a.clone() }]);
+        assert!(
+            standby.contains("SREM $9 parents:b $1 a") && standby.contains("standby-removed"),
+            "{standby}"
+        );
         let retire = words(&[Write::Retire { node: b, parent: a }]);
         assert!(retire.contains("SREM $10 children:a $1 b") && retire.contains("child-removed"), "{retire}");
     }

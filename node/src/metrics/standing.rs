@@ -29,6 +29,8 @@ pub struct Standing<'a> {
     pub redis: Option<&'a RedisView>,
     /// Packets that it has taken from its parent, if it has one and counts them.
     pub taken: Option<&'a (String, u64)>,
+    /// Of a node with standby parents: each of its parents, and whether media comes from it.
+    pub heard: &'a [(String, bool)],
     /// Its HTTP.
     pub http: &'a Taken,
     /// Whom it sent on to an egress.
@@ -46,7 +48,7 @@ impl Scrape {
     }
 
     fn standing(&self, standing: &Standing<'_>) -> Result<()> {
-        let Standing { healthy, draining, topology, redis, taken, .. } = standing;
+        let Standing { healthy, draining, topology, redis, taken, heard, .. } = standing;
         self.gauge("build_info", "Always 1.", ["version"], [([env!("CARGO_PKG_VERSION")], 1.0)])?;
         self.one_gauge("healthy", "1 when it can do its job.", flag(*healthy))?;
         self.one_gauge("draining", "1 while it gives away what it has, and after.", flag(*draining))?;
@@ -55,6 +57,11 @@ impl Scrape {
         let taken = taken.iter().map(|(parent, packets)| ([parent.as_str()], *packets as f64));
         let help = "RTP and RTCP packets taken from the parent.";
         self.counter("parent_packets_total", help, ["parent"], taken)?;
+        let standby = topology.standby.iter().map(|parent| ([parent.as_str()], 1.0));
+        self.gauge("standby_info", "Always 1; the label is a standby parent.", ["parent"], standby)?;
+        let heard = heard.iter().map(|(parent, comes)| ([parent.as_str()], flag(*comes)));
+        let help = "1 while media comes from this parent, of a node that has standby parents.";
+        self.gauge("parent_heard", help, ["parent"], heard)?;
         redis.map_or(Ok(()), |redis| self.redis(redis))
     }
 
@@ -99,11 +106,13 @@ mod tests {
 
     #[test]
     fn a_node_in_a_tree_says_whom_it_follows_and_how_old_that_is() {
-        let topology = TopologyView { parent: Some("relay-1".to_owned()), ..TopologyView::default() };
+        let (parent, standby) = (Some("relay-1".to_owned()), vec!["relay-2".to_owned()]);
+        let topology = TopologyView { parent, standby, ..TopologyView::default() };
         let looked = Instant::now().checked_sub(Duration::from_secs(5));
         let redis = RedisView { connected: true, looks: 4, looked, ..RedisView::default() };
         let text = |topology: &TopologyView, redis: Option<&RedisView>, taken: Option<&(String, u64)>| {
             let (http, redirects) = (Taken::default(), Redirects::default());
+            let heard: Vec<(String, bool)> = topology.standby.iter().map(|id| (id.clone(), false)).collect();
             let standing = Standing {
                 node_type: NodeType::Egress,
                 tree_id: "t",
@@ -113,6 +122,7 @@ mod tests {
                 topology,
                 redis,
                 taken,
+                heard: &heard,
                 http: &http,
                 redirects: &redirects,
             };
@@ -123,6 +133,8 @@ mod tests {
         for line in [
             r#"media_tree_egress_parent_info{node_id="e",parent="relay-1",tree_id="t"} 1"#,
             r#"media_tree_egress_parent_packets_total{node_id="e",parent="relay-1",tree_id="t"} 7"#,
+            r#"media_tree_egress_standby_info{node_id="e",parent="relay-2",tree_id="t"} 1"#,
+            r#"media_tree_egress_parent_heard{node_id="e",parent="relay-2",tree_id="t"} 0"#,
             r#"media_tree_egress_redis_up{node_id="e",tree_id="t"} 1"#,
             r#"media_tree_egress_redis_looks_total{node_id="e",tree_id="t"} 4"#,
             r#"media_tree_egress_topology_age_seconds{node_id="e",tree_id="t"} 5"#,

@@ -36,6 +36,8 @@ pub struct NodeFacts {
     pub children: BTreeSet<String>,
     /// `parent:{id}`.
     pub parent: Option<String>,
+    /// `parents:{id}`.
+    pub standby: BTreeSet<String>,
     /// How many sessions an egress has mountpoints for.
     pub mountpoints: u32,
 }

@@ -145,6 +145,7 @@ fn node(facts: &Facts, edges: &Edges, id: &str, depth: usize) -> NodeView {
         why,
         depth,
         parent: edges.parent(id).map(str::to_owned),
+        standby: node.standby.iter().cloned().collect(),
         url: entry.map(|entry| entry.url.clone()),
         admin: admin(facts, node),
         zone: entry.map(|entry| entry.zone.clone()).unwrap_or_default(),

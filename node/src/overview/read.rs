@@ -12,6 +12,7 @@ use crate::config::is_name;
 use crate::contract::{field, is_session, key};
 use crate::directory::{self, Entry};
 use crate::record::NodeType;
+use crate::topology::MOST_STANDBY;
 
 /// Most nodes that are read.
 pub const MOST_NODES: usize = 1_000;
@@ -77,7 +78,7 @@ async fn nodes(
         // Should there be too many, those count most that have the others below them.
         ids.sort_by_key(|id| entries.get(id).is_some_and(|entry| entry.node_type == NodeType::Egress));
         left_out.extend(ids.split_off(ids.len().min(MOST_NODES - facts.nodes.len())));
-        for some in ids.chunks(AT_ONCE / 5) {
+        for some in ids.chunks(AT_ONCE / 6) {
             let mut pipe = redis::pipe();
             for id in some {
                 let of = [
@@ -92,10 +93,13 @@ async fn nodes(
                 pipe.cmd("PTTL").arg(key::instance(id));
                 pipe.cmd("SMEMBERS").arg(key::children(id));
                 pipe.cmd("GET").arg(key::parent(id));
+                pipe.cmd("SMEMBERS").arg(key::standby(id));
                 pipe.cmd("SCARD").arg(key::mountpoints(id));
             }
-            for (id, answer) in some.iter().zip(answers(commands, pipe, facts).await?.chunks(5)) {
-                let [registration, instance, children, parent, mountpoints] = answer else { continue };
+            for (id, answer) in some.iter().zip(answers(commands, pipe, facts).await?.chunks(6)) {
+                let [registration, instance, children, parent, standby, mountpoints] = answer else {
+                    continue;
+                };
                 let node = NodeFacts {
                     entry: entries.remove(id),
                     registration: self::registration(registration, instance),
@@ -103,9 +107,10 @@ async fn nodes(
                     parent: text(parent)
                         .map(|parent| parent.trim().to_owned())
                         .filter(|parent| is_name(parent)),
+                    standby: texts(standby).filter(|name| is_name(name)).take(MOST_STANDBY).collect(),
                     mountpoints: number(mountpoints).try_into().unwrap_or(u32::MAX),
                 };
-                wanted.extend(node.children.iter().chain(&node.parent).cloned());
+                wanted.extend(node.children.iter().chain(&node.parent).chain(&node.standby).cloned());
                 facts.nodes.insert(id.clone(), node);
             }
         }

@@ -99,6 +99,9 @@ pub struct NodeView {
     /// Its parent, as Redis has it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub parent: Option<String>,
+    /// Those that send to it beside its parent, as Redis has it.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub standby: Vec<String>,
     /// Where it is reached by HTTP.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub url: Option<String>,
@@ -146,6 +149,9 @@ pub struct Edge {
     pub from: String,
     /// Child.
     pub to: String,
+    /// The parent stands by: it sends what the child's parent sends.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub standby: bool,
     /// How it is.
     pub state: EdgeState,
     /// Why.

@@ -57,7 +57,7 @@ impl Channels {
     pub fn own_keys(&self) -> Vec<String> {
         let id = &self.id;
         let sets = [key::ACTIVE_SESSIONS, key::INDEXED_SESSIONS].map(str::to_owned);
-        let own = [key::children(id), key::parent(id), key::node(id)];
+        let own = [key::children(id), key::parent(id), key::standby(id), key::node(id)];
         own.into_iter().chain(sets).map(|key| format!("{}{key}", self.keyspace)).collect()
     }
 
@@ -107,11 +107,12 @@ mod tests {
     #[test]
     fn what_a_message_means() {
         let channels = Channels::new("relay-1", "tree-1", 3);
-        let table: [(&str, &[u8], Asks); 16] = [
+        let table: [(&str, &[u8], Asks); 17] = [
             ("__keyspace@3__:children:relay-1", b"sadd", Asks::Look),
             ("__keyspace@3__:children:relay-1", b"del", Asks::Look),
             ("__keyspace@3__:parent:relay-1", b"set", Asks::Look),
             ("__keyspace@3__:parent:relay-1", b"expire", Asks::Nothing),
+            ("__keyspace@3__:parents:relay-1", b"srem", Asks::Look),
             ("__keyspace@3__:node:relay-1", b"hset", Asks::Nothing),
             ("__keyspace@3__:node:relay-1", b"expire", Asks::Nothing),
             ("__keyspace@3__:node:relay-1", b"expired", Asks::Look),

@@ -1,6 +1,9 @@
 //! What can go wrong with Redis, each as a sentence that says what to do about it. No secret is ever in it.
 
-use redis::{ErrorKind, RedisError, ServerErrorKind};
+use redis::{Arg, Cmd, ErrorKind, Pipeline, RedisError, ServerErrorKind};
+
+/// Words of a command that are named at most.
+const MOST_WORDS: usize = 16;
 
 /// Why Redis cannot be read or written.
 #[derive(Clone, Debug, thiserror::Error, PartialEq, Eq)]
@@ -103,6 +106,10 @@ impl Failure {
         if why.contains("WRONGTYPE") {
             code = "WRONGTYPE".to_owned();
         }
+        // Nor does 7 say NOPERM in a script's.
+        if why.contains("The user executing the script can't") {
+            code = "NOPERM".to_owned();
+        }
         match code.as_str() {
             "NOAUTH" => Failure::NoPassword { address },
             "WRONGPASS" => Failure::WrongPassword { address },
@@ -118,6 +125,19 @@ impl Failure {
         }
     }
 
+    /// The same of these commands: what the user may not is named, which Redis does not do.
+    pub fn of_commands(address: &str, error: RedisError, commands: &Pipeline) -> Failure {
+        let first = error.clone().into_server_errors().and_then(|errors| errors.first().map(|(at, _)| *at));
+        match Failure::of(address, error) {
+            Failure::NotAllowed { address, why } => {
+                let named = first.and_then(|at| commands.cmd_iter().nth(at)).map(named);
+                let why = format!("{}: {why}", named.unwrap_or_default());
+                Failure::NotAllowed { address, why }
+            }
+            other => other,
+        }
+    }
+
     /// The server has answered, and will go on doing so: only what was asked of it is refused.
     pub fn is_refusal(&self) -> bool {
         matches!(
@@ -129,6 +149,24 @@ impl Failure {
                 | Failure::Other { .. }
         )
     }
+}
+
+/// A command and what it is about, for people: `HGETALL scaler:running:{tree-1}`.
+fn named(command: &Cmd) -> String {
+    let words = command.args_iter().filter_map(|word| match word {
+        Arg::Simple(word) => Some(String::from_utf8_lossy(word).escape_debug().to_string()),
+        _ => None,
+    });
+    let words: Vec<String> = words.take(MOST_WORDS).collect();
+    let name = words.first().cloned().unwrap_or_default();
+    let keys = match name.as_str() {
+        "EVAL" | "EVALSHA" => {
+            let count = words.get(2).and_then(|count| count.parse().ok()).unwrap_or(0);
+            words.get(3..).unwrap_or_default().iter().take(count).cloned().collect()
+        }
+        _ => words.get(1).cloned().into_iter().collect::<Vec<String>>(),
+    };
+    format!("{name} {}", keys.join(" "))
 }
 
 /// The server's code and its own words. A transaction that was aborted says only that; what it was aborted by counts.
@@ -156,5 +194,21 @@ fn code_of(kind: ServerErrorKind) -> &'static str {
         ServerErrorKind::TryAgain => "TRYAGAIN",
         ServerErrorKind::ClusterDown => "CLUSTERDOWN",
         _ => "ERR",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_command_is_named_by_what_it_is_about() {
+        let mut get = redis::cmd("HGETALL");
+        get.arg("scaler:running:{a}");
+        assert_eq!(named(&get), "HGETALL scaler:running:{a}");
+        let mut eval = redis::cmd("EVAL");
+        eval.arg("return 1").arg(2).arg("a").arg("b").arg("secret");
+        assert_eq!(named(&eval), "EVAL a b");
+        assert_eq!(named(&redis::cmd("PING")), "PING ");
     }
 }

@@ -13,44 +13,63 @@ use crate::media::PerKind;
 use crate::record::{Origin, Place};
 use crate::sessions::SessionHash;
 use crate::sessions::follow::Names;
-use crate::topology::{Heard, Registered, Snapshot};
+use crate::topology::{Heard, MOST_STANDBY, Registered, Snapshot};
 
 /// Most hashes that are asked for at once: others want answers meanwhile.
 const AT_ONCE: usize = 100;
 
 /// All that concerns a node: its children, its parent, and whether its registration is there at one moment (in a Cluster: and
 /// whether each server has what was written beside them), then the hashes of these.
-pub async fn snapshot(commands: &mut Wire, id: &str) -> RedisResult<Snapshot> {
+///
+/// `standby`: its standby parents are read, too; a user that was made for an older version may not.
+pub async fn snapshot(commands: &mut Wire, id: &str, standby: bool) -> RedisResult<Snapshot> {
     let is_cluster = commands.is_cluster();
     let mut pipe = redis::pipe();
     pipe.atomic();
-    pipe.cmd("SMEMBERS").arg(key::children(id));
-    if is_cluster {
-        pipe.exists(key::beside(&key::children(id)));
-    }
-    pipe.cmd("GET").arg(key::parent(id));
-    if is_cluster {
-        pipe.exists(key::beside(&key::parent(id)));
+    let mut read = |command: &str, key: String| {
+        pipe.cmd(command).arg(&key);
+        if is_cluster {
+            pipe.exists(key::beside(&key));
+        }
+    };
+    read("SMEMBERS", key::children(id));
+    read("GET", key::parent(id));
+    if standby {
+        read("SMEMBERS", key::standby(id));
     }
     pipe.exists(key::node(id));
-    let (children, parent, registered): (Vec<Value>, Value, bool) = if is_cluster {
-        let (children, beside_children, parent, beside_parent, exists): (_, bool, _, bool, bool) =
-            pipe.query_async(commands).await?;
-        (children, parent, beside_children && beside_parent && exists)
-    } else {
-        pipe.query_async(commands).await?
+    let mut answers = pipe.query_async::<Vec<Value>>(commands).await?.into_iter();
+    let mut answer = || answers.next().unwrap_or(Value::Nil);
+    let mut registered = true;
+    let mut next = |answer: &mut dyn FnMut() -> Value| -> RedisResult<Value> {
+        let value = answer();
+        registered &= !is_cluster || redis::from_redis_value::<bool>(answer())?;
+        Ok(value)
     };
-    let children: Vec<String> = children.iter().filter_map(text).collect();
-    let parent = text(&parent).map(|parent| parent.trim().to_owned()).filter(|parent| !parent.is_empty());
-    let relatives: Vec<String> = children.iter().chain(&parent).cloned().collect();
+    let children = names(next(&mut answer)?)?;
+    let parent = text(&next(&mut answer)?);
+    let parent = parent.map(|parent| parent.trim().to_owned()).filter(|parent| !parent.is_empty());
+    let mut standby = if standby { names(next(&mut answer)?)? } else { Vec::new() };
+    registered &= redis::from_redis_value::<bool>(answer())?;
+    // However many somebody has written: one that is refused is enough to be said.
+    standby.sort();
+    standby.truncate(MOST_STANDBY + 1);
+    let relatives: Vec<String> = children.iter().chain(&parent).chain(&standby).cloned().collect();
     let hashes = hashes(commands, &relatives).await?;
     let of = |id: &String| hashes.get(id).unwrap_or(&NO_FIELDS);
     Ok(Snapshot {
         origin: parent.as_ref().and_then(|parent| origin(of(parent))),
+        standby: standby.iter().map(|id| (id.clone(), origin(of(id)))).collect(),
         children: children.iter().map(|child| (child.clone(), registered_of(of(child)))).collect(),
         parent,
         registered,
     })
+}
+
+/// Members of a set.
+fn names(members: Value) -> RedisResult<Vec<String>> {
+    let members: Vec<Value> = redis::from_redis_value(members)?;
+    Ok(members.iter().filter_map(text).collect())
 }
 
 /// The hashes of some nodes. A key that is no hash must not keep the others from being read.
@@ -157,7 +176,7 @@ pub async fn register(
     pipe.cmd("PEXPIRE").arg(&key).arg(ttl).ignore();
     if commands.is_cluster() {
         // Each server may lose its data by itself.
-        for key in [key::children(id), key::parent(id)] {
+        for key in [key::children(id), key::parent(id), key::standby(id)] {
             pipe.cmd("SET").arg(key::beside(&key)).arg(id).arg("PX").arg(ttl).ignore();
         }
     }
@@ -219,6 +238,7 @@ async fn is_registered(commands: &mut Wire, id: &str) -> RedisResult<bool> {
     if commands.is_cluster() {
         pipe.exists(key::beside(&key::children(id)));
         pipe.exists(key::beside(&key::parent(id)));
+        pipe.exists(key::beside(&key::standby(id)));
     }
     let there: Vec<bool> = pipe.query_async(commands).await?;
     Ok(there.into_iter().all(|there| there))
@@ -233,6 +253,7 @@ pub async fn unregister(commands: &mut Wire, tree: &str, id: &str) -> RedisResul
     if commands.is_cluster() {
         pipe.del(key::beside(&key::children(id))).ignore();
         pipe.del(key::beside(&key::parent(id))).ignore();
+        pipe.del(key::beside(&key::standby(id))).ignore();
     }
     // Last: who may not write there has left all the same.
     pipe.hdel(key::directory(tree), id).ignore();

@@ -19,6 +19,8 @@ const MOST_STREAMS: usize = 4096;
 /// Requests a second, whatever is missing, and how many may go out at once.
 const REQUESTS: u64 = 2_000;
 const REQUESTS_AT_ONCE: u64 = 200;
+/// So often a number is asked for at the pace of the round trip; then each pause is twice as long: nobody may be there to answer.
+const PROMPT: u8 = 4;
 /// Requests that the budget does not have wait so long, ns.
 const PAUSE: u64 = 5_000_000;
 /// A stream whose numbers jump by so much has begun again.
@@ -266,7 +268,8 @@ impl<K: Copy + Ord> Asker<K> {
                 (one.asked, one.last) = (one.asked.saturating_add(1), now);
             }
             let deadline = one.since.saturating_add(self.within);
-            one.due = now.saturating_add(pause).min(deadline);
+            let more = u32::from(one.asked.saturating_sub(PROMPT)).min(8);
+            one.due = now.saturating_add(pause << more).min(deadline);
             self.queue.insert((one.due, *stream, *number));
         }
     }

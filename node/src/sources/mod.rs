@@ -1,23 +1,27 @@
-//! Where a node takes media from: anywhere unless told otherwise, in a tree from its parent, and besides from what `--source`
+//! Where a node takes media from: anywhere unless told otherwise, in a tree from its parents, and besides from what `--source`
 //! says. Pure.
 //!
 //! An outage would be worse than media of a stranger's: where a parent is that is named is not known, media is taken from
 //! anybody, and `status` says so. What was known of a parent is kept when its registration expires, and also when the parent
 //! is taken out of Redis, until another one is named. Where packets that come by two ways are told apart from new ones
-//! ([`Known::overlapping`]), media is taken from the former parent, too, until it comes from the new one.
+//! ([`Known::overlapping`]), media is taken from the former parent, too, until it comes from the new one; and for good from a parent
+//! and its standby, who send the same.
 
+mod ask;
 mod change;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, SocketAddr};
 
 use relay_common::stream::Stream;
 
 use crate::config::{ConfigError, Kind, Setting};
 use crate::prefix::Prefix;
-use crate::record::MAX_ADDRESSES;
-use crate::topology::Upstream;
+use crate::record::{MAX_ADDRESSES, Origin};
+use crate::topology::{Standby, Upstream};
 
+use ask::is_heard;
+pub use ask::whom_to_ask;
 use change::Change;
 pub use change::HEARD_EVERY;
 
@@ -58,9 +62,8 @@ pub struct Known {
     configured: BTreeSet<Prefix>,
     /// What Redis says. `None`: the node is run without, or Redis has not answered yet.
     upstream: Option<Upstream>,
-    /// The parent's host as it was looked up last, and what that brought.
-    host: String,
-    resolved: Vec<IpAddr>,
+    /// What looking up the parents' hosts has brought.
+    resolved: BTreeMap<String, Vec<IpAddr>>,
     /// Media is taken from a former parent until it comes from the new one.
     overlaps: bool,
     /// From a former parent.
@@ -73,8 +76,7 @@ impl Known {
         Known {
             configured: configured.clone(),
             upstream: None,
-            host: String::new(),
-            resolved: Vec::new(),
+            resolved: BTreeMap::new(),
             overlaps: false,
             change: None,
         }
@@ -85,18 +87,32 @@ impl Known {
         self.upstream.as_ref()?.parent.as_deref()
     }
 
-    /// The parent's host, to be looked up.
-    pub fn parents_host(&self) -> Option<&str> {
-        let origin = self.upstream.as_ref()?.origin.as_ref()?;
-        Some(&origin.place.host)
+    /// The parents' hosts, to be looked up.
+    pub fn hosts(&self) -> BTreeSet<String> {
+        let standby = self.standby().map(|(_, origin)| origin);
+        self.parent_origin().into_iter().chain(standby).map(|origin| origin.place.host.clone()).collect()
     }
 
-    /// The parent's host has these addresses. None: it could not be looked up, and what was known of it still holds.
-    pub fn resolved(&mut self, host: String, addresses: Vec<IpAddr>) {
-        if self.host != host || !addresses.is_empty() {
-            self.resolved = addresses;
-            self.host = host;
+    /// A host has these addresses. None: it could not be looked up, and what was known of it still holds.
+    pub fn resolved(&mut self, host: &str, addresses: Vec<IpAddr>) {
+        if !addresses.is_empty() && self.hosts().contains(host) {
+            self.resolved.insert(host.to_owned(), addresses);
         }
+    }
+
+    fn parent_origin(&self) -> Option<&Origin> {
+        self.upstream.as_ref()?.origin.as_ref()
+    }
+
+    /// Standby parents of which it is known where they are.
+    fn standby(&self) -> impl Iterator<Item = (&String, &Origin)> {
+        let standby = self.upstream.iter().flat_map(|upstream| &upstream.standby);
+        standby.filter_map(|(id, standby)| Some((id, standby.origin.as_ref()?)))
+    }
+
+    /// What looking up the host of one of them has brought.
+    fn addresses_of(&self, origin: &Origin) -> &[IpAddr] {
+        self.resolved.get(&origin.place.host).map(Vec::as_slice).unwrap_or_default()
     }
 
     /// From a former parent media is taken until [`Known::settle`].
@@ -109,17 +125,59 @@ impl Known {
         self.change.is_some()
     }
 
-    /// Between two parents: where both send from, the same. Else nothing.
+    /// The same may come from several parents: each packet is to be taken once.
+    pub fn comes_twice(&self) -> bool {
+        !self.twins().is_empty()
+    }
+
+    /// Of several parents: where all of them send from, the same. Else nothing.
     pub fn twins(&self) -> BTreeSet<Prefix> {
-        match &self.change {
-            Some(change) => change.former().union(&self.parents()).copied().collect(),
-            None => BTreeSet::new(),
+        let former = self.change.iter().flat_map(Change::former).copied();
+        let others: BTreeSet<Prefix> = former.chain(self.standbys()).collect();
+        if others.is_empty() {
+            return others;
         }
+        // One of the parents may be anybody.
+        let takes_any = self.decide().is_some_and(|(sources, _)| sources.contains(&Prefix::ANY));
+        match takes_any && self.standby().next().is_some() {
+            true => BTreeSet::from([Prefix::ANY]),
+            false => others.union(&self.parents()).copied().collect(),
+        }
+    }
+
+    /// Of a node with standby parents: whether media comes from its parent and from each of those, as long as any comes. `now`: of
+    /// the clock that is in [`Stream::last_seen`], ns.
+    pub fn heard(&self, streams: &[Stream], now: u64) -> Vec<(String, bool)> {
+        let Some(upstream) = self.upstream.as_ref().filter(|upstream| !upstream.standby.is_empty()) else {
+            return Vec::new();
+        };
+        let parent = upstream.parent.iter().zip([&upstream.origin]);
+        let standby = upstream.standby.iter().map(|(id, standby)| (id, &standby.origin));
+        let heard = |(id, origin): (&String, &Option<Origin>)| {
+            let from = origin.as_ref().map(|origin| addresses(origin, self.addresses_of(origin)));
+            Some((id.clone(), is_heard(streams, now, &from.unwrap_or_default())?))
+        };
+        parent.chain(standby).filter_map(heard).collect()
+    }
+
+    /// Those that nothing comes from, as the directory has them.
+    pub fn silent(heard: &[(String, bool)]) -> Vec<String> {
+        heard.iter().filter(|(_, comes)| !comes).map(|(id, _)| id.clone()).collect()
+    }
+
+    /// What people should know of those.
+    pub fn unheard(heard: &[(String, bool)]) -> impl Iterator<Item = String> {
+        let silent = heard.iter().filter(|(_, comes)| !comes);
+        silent.map(|(id, _)| {
+            format!(
+                "nothing comes from {id}, and all from another parent: should that one end, media does, too"
+            )
+        })
     }
 
     /// Whether the former parent is needed no more. `now`: of the clock that is in [`Stream::last_seen`], ns.
     pub fn is_superseded(&mut self, streams: &[Stream], now: u64) -> bool {
-        let parents = self.parents();
+        let parents = &self.parents() | &self.standbys();
         let is_parents = |address: &[u8; 16]| parents.iter().any(|prefix| prefix.covers(address));
         self.change.as_mut().is_none_or(|change| change.is_over(streams, now, is_parents))
     }
@@ -139,7 +197,13 @@ impl Known {
 
     /// Where the parent sends from.
     fn parents(&self) -> BTreeSet<Prefix> {
-        self.upstream.as_ref().map(|upstream| addresses(upstream, &self.resolved)).unwrap_or_default()
+        self.parent_origin().map(|origin| addresses(origin, self.addresses_of(origin))).unwrap_or_default()
+    }
+
+    /// Where those send from that send the same beside it: no more addresses together than it may have itself.
+    fn standbys(&self) -> BTreeSet<Prefix> {
+        let each = self.standby().map(|(_, origin)| addresses(origin, self.addresses_of(origin)));
+        each.flatten().take(MAX_ADDRESSES).collect()
     }
 
     /// Redis says where media is to come from.
@@ -152,28 +216,47 @@ impl Known {
             self.change = Change::from(self.parents());
         }
         self.upstream = Some(upstream);
-        let host = self.parents_host().map(str::to_owned).unwrap_or_default();
-        if self.host != host {
-            self.resolved = host.parse().map(|address: IpAddr| address.to_canonical()).into_iter().collect();
-            self.host = host;
+        let hosts = self.hosts();
+        self.resolved.retain(|host, _| hosts.contains(host));
+        for host in hosts {
+            if let Ok(address) = host.parse::<IpAddr>() {
+                self.resolved.entry(host).or_insert_with(|| vec![address.to_canonical()]);
+            }
         }
     }
 
-    /// Where the parent sends media of the pair with this number from, which is where it takes feedback.
-    pub fn parent(&self, pair: usize) -> Option<SocketAddr> {
-        let origin = self.upstream.as_ref()?.origin.as_ref()?;
-        let address = self.resolved.first().or_else(|| origin.addresses.first())?;
-        Some(SocketAddr::new(*address, origin.place.ports[pair]))
+    /// Where the parents send media of the pair with this number from, which is where they take feedback: the parent's first.
+    pub fn parents_at(&self, pair: usize) -> Vec<SocketAddr> {
+        let at = |origin: &Origin| {
+            let address = *self.addresses_of(origin).first().or_else(|| origin.addresses.first())?;
+            Some(SocketAddr::new(address, origin.place.ports[pair]))
+        };
+        let standby = self.standby().map(|(_, origin)| origin);
+        self.parent_origin().into_iter().chain(standby).filter_map(at).collect()
     }
 
     /// Where media is taken from, and what people should know of that. `None`: Redis has not said anything yet.
     pub fn decide(&self) -> Option<(BTreeSet<Prefix>, Option<String>)> {
-        let (mut sources, warning) = decide(&self.configured, self.upstream.as_ref()?, &self.resolved);
-        // Whoever takes media from anybody takes it from the former parent.
+        let upstream = self.upstream.as_ref()?;
+        let resolved = self.parent_origin().map(|origin| self.addresses_of(origin)).unwrap_or_default();
+        let (mut sources, warning) = decide(&self.configured, upstream, resolved);
+        // Whoever takes media from anybody takes it from the former parent, and from those that stand by.
         if !sources.contains(&Prefix::ANY) {
             sources.extend(self.change.iter().flat_map(Change::former));
+            sources.extend(self.standbys());
         }
-        Some((sources, warning))
+        let unseen = |(id, standby): (&String, &Standby)| {
+            let unresolved = || {
+                let origin = standby.origin.as_ref()?;
+                let is_known = !self.addresses_of(origin).is_empty() || !origin.addresses.is_empty();
+                (!is_known).then(|| format!("its host '{}' has not been resolved", origin.place.host))
+            };
+            let why = standby.problem.clone().or_else(unresolved)?;
+            Some(format!("standby parent {id}: {why}"))
+        };
+        let warnings: Vec<String> =
+            warning.into_iter().chain(upstream.standby.iter().filter_map(unseen)).collect();
+        Some((sources, (!warnings.is_empty()).then(|| warnings.join("; "))))
     }
 }
 
@@ -193,7 +276,7 @@ fn decide(
             false => (configured.clone(), None),
         };
     };
-    let addresses = addresses(upstream, resolved);
+    let addresses = upstream.origin.as_ref().map(|origin| addresses(origin, resolved)).unwrap_or_default();
     if addresses.is_empty() {
         let why = match (&upstream.problem, &upstream.origin) {
             (Some(problem), _) => problem.clone(),
@@ -210,10 +293,9 @@ fn decide(
 }
 
 /// Where a parent sends from.
-fn addresses(upstream: &Upstream, resolved: &[IpAddr]) -> BTreeSet<Prefix> {
-    let own = upstream.origin.iter().flat_map(|origin| &origin.addresses);
+fn addresses(origin: &Origin, resolved: &[IpAddr]) -> BTreeSet<Prefix> {
     let mut seen = BTreeSet::new();
-    let addresses = resolved.iter().chain(own).filter(|address| seen.insert(**address));
+    let addresses = resolved.iter().chain(&origin.addresses).filter(|address| seen.insert(**address));
     addresses.take(MAX_ADDRESSES).copied().map(Prefix::from).collect()
 }
 
@@ -280,12 +362,13 @@ mod tests {
         Upstream {
             parent: parent.map(str::to_owned),
             origin: Some(Origin { place, addresses }),
-            problem: None,
+            ..Upstream::default()
         }
     }
 
     fn unknown(parent: Option<&str>, problem: Option<&str>) -> Upstream {
-        Upstream { parent: parent.map(str::to_owned), origin: None, problem: problem.map(str::to_owned) }
+        let (parent, problem) = (parent.map(str::to_owned), problem.map(str::to_owned));
+        Upstream { parent, problem, ..Upstream::default() }
     }
 
     pub(super) fn prefixes(addresses: &[&str]) -> BTreeSet<Prefix> {
@@ -345,17 +428,93 @@ mod tests {
     }
 
     #[test]
-    fn feedback_goes_to_where_the_parent_sends_from() {
+    fn feedback_goes_to_where_the_parents_send_from() {
         let mut sources = Known::new(&BTreeSet::new());
-        assert_eq!(sources.parent(0), None);
+        assert_eq!(sources.parents_at(0), []);
         sources.hear(upstream(Some("a"), "parent.example", &["10.1.0.1"]));
-        assert_eq!(sources.parent(0), Some(([10, 1, 0, 1], 6002).into()));
-        sources.resolved("parent.example".to_owned(), vec![[10, 0, 0, 1].into()]);
-        assert_eq!(sources.parent(1), Some(([10, 0, 0, 1], 6004).into()));
+        assert_eq!(sources.parents_at(0), [([10, 1, 0, 1], 6002).into()]);
+        sources.resolved("parent.example", vec![[10, 0, 0, 1].into()]);
+        assert_eq!(sources.parents_at(1), [([10, 0, 0, 1], 6004).into()]);
         // Not found this time.
-        sources.resolved("parent.example".to_owned(), Vec::new());
-        assert_eq!(sources.parent(1), Some(([10, 0, 0, 1], 6004).into()));
+        sources.resolved("parent.example", Vec::new());
+        assert_eq!(sources.parents_at(1), [([10, 0, 0, 1], 6004).into()]);
         sources.hear(upstream(Some("b"), "10.0.0.2", &[]));
-        assert_eq!(sources.parent(1), Some(([10, 0, 0, 2], 6004).into()));
+        assert_eq!(sources.parents_at(1), [([10, 0, 0, 2], 6004).into()]);
+        sources.hear(beside(upstream(Some("b"), "10.0.0.2", &[]), "c", "10.0.0.3"));
+        assert_eq!(sources.parents_at(1), [([10, 0, 0, 2], 6004).into(), ([10, 0, 0, 3], 6004).into()]);
+    }
+
+    /// The same with a standby parent.
+    fn beside(parents: Upstream, id: &str, host: &str) -> Upstream {
+        let origin = upstream(None, host, &[]).origin;
+        let standby = BTreeMap::from([(id.to_owned(), Standby { origin, problem: None })]);
+        Upstream { standby, ..parents }
+    }
+
+    fn shown(known: &Known) -> (Vec<String>, Vec<String>, Option<String>) {
+        let texts = |prefixes: BTreeSet<Prefix>| prefixes.iter().map(ToString::to_string).collect();
+        let (sources, warning) = known.decide().unwrap();
+        (texts(sources), texts(known.twins()), warning)
+    }
+
+    fn owned(texts: &[&str]) -> Vec<String> {
+        texts.iter().map(|text| (*text).to_owned()).collect()
+    }
+
+    #[test]
+    fn a_parent_and_its_standby_send_the_same_for_good() {
+        let mut known = Known::new(&prefixes(&["10.9.0.1"])).overlapping();
+        let parent = || upstream(Some("a"), "10.0.0.1", &[]);
+        known.hear(parent());
+        assert!(!known.comes_twice());
+        known.hear(beside(parent(), "b", "10.0.0.2"));
+        let both = ["10.0.0.1/32", "10.0.0.2/32"];
+        assert_eq!(shown(&known), (owned(&[both[0], both[1], "10.9.0.1/32"]), owned(&both), None));
+        assert!(known.comes_twice() && !known.is_between(), "nothing changes");
+        // It becomes the parent: the former one is taken from as well until it is heard alone.
+        known.hear(upstream(Some("b"), "10.0.0.2", &[]));
+        assert_eq!((shown(&known).1, known.is_between()), (owned(&both), true));
+        known.settle();
+        assert_eq!(shown(&known), (owned(&["10.0.0.2/32", "10.9.0.1/32"]), vec![], None));
+    }
+
+    #[test]
+    fn a_standby_that_is_not_seen_is_said_and_takes_nothing_from_the_parent() {
+        let mut known = Known::new(&BTreeSet::new()).overlapping();
+        let parent = || upstream(Some("a"), "10.0.0.1", &[]);
+        let never = Standby { origin: None, problem: Some("it is not registered".to_owned()) };
+        known.hear(Upstream { standby: [("b".to_owned(), never)].into(), ..parent() });
+        let said = Some("standby parent b: it is not registered".to_owned());
+        assert_eq!(shown(&known), (owned(&["10.0.0.1/32"]), vec![], said));
+        known.hear(beside(parent(), "b", "standby.example"));
+        assert!(shown(&known).2.is_some_and(|why| why.contains("not been resolved")));
+        known.resolved("standby.example", vec![[10, 0, 0, 2].into()]);
+        assert_eq!(shown(&known).0, ["10.0.0.1/32", "10.0.0.2/32"]);
+        // What was known of it holds, as of a parent.
+        let mut gone = beside(parent(), "b", "standby.example");
+        gone.standby.get_mut("b").unwrap().problem = Some("it is not registered".to_owned());
+        known.hear(gone);
+        let (sources, twins, warning) = shown(&known);
+        assert!(sources == twins && twins.len() == 2 && warning.is_some(), "{twins:?} {warning:?}");
+    }
+
+    #[test]
+    fn while_a_parent_may_be_anybody_each_packet_is_taken_once_all_the_same() {
+        let mut known = Known::new(&BTreeSet::new()).overlapping();
+        known.hear(beside(unknown(Some("a"), Some("it is not registered")), "b", "10.0.0.2"));
+        let (sources, twins, warning) = shown(&known);
+        assert_eq!((sources, twins), (owned(&["any"]), owned(&["any"])));
+        assert!(warning.is_some_and(|why| why.starts_with("parent a")));
+    }
+
+    #[test]
+    fn standby_parents_with_many_addresses_do_not_fill_the_map() {
+        let many: Vec<String> = (0..60).map(|last| format!("10.0.1.{last}")).collect();
+        let many: Vec<&str> = many.iter().map(String::as_str).collect();
+        let of = |host: &str| Standby { origin: upstream(None, host, &many).origin, problem: None };
+        let standby = [("b".to_owned(), of("10.0.0.2")), ("c".to_owned(), of("10.0.0.3"))].into();
+        let mut known = Known::new(&BTreeSet::new()).overlapping();
+        known.hear(Upstream { standby, ..upstream(Some("a"), "10.0.0.1", &[]) });
+        assert!(known.decide().unwrap().0.len() <= 1 + MAX_ADDRESSES);
     }
 }

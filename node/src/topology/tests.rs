@@ -228,6 +228,74 @@ fn what_was_known_of_a_parent_is_kept_until_another_is_named() {
     assert_eq!(node.follower.upstream().origin, None);
 }
 
+/// The same with these standby parents.
+fn beside(snapshot: Snapshot, standby: &[(&str, Heard)]) -> Snapshot {
+    let standby = standby.iter().map(|(id, heard)| ((*id).to_owned(), heard.clone())).collect();
+    Snapshot { standby, ..snapshot }
+}
+
+#[test]
+fn standby_parents_come_and_go_with_the_set_and_what_was_known_of_one_is_kept() {
+    let mut node = Node::new();
+    let parent = || fed_by(Some("a"), Some(Ok(origin("10.0.0.1"))));
+    node.see(beside(parent(), &[("b", Some(Ok(origin("10.0.0.2")))), ("c", None)]), at(0));
+    let standby = &node.follower.upstream().standby;
+    assert_eq!(standby["b"], Standby { origin: Some(origin("10.0.0.2")), problem: None });
+    assert!(standby["c"].origin.is_none() && standby["c"].problem.is_some());
+    assert_eq!(node.follower.view().standby, ["b", "c"]);
+    // Another parent is no reason to forget who stands by.
+    let other = fed_by(Some("d"), Some(Ok(origin("10.0.0.4"))));
+    node.see(beside(other, &[("b", None)]), at(1));
+    let upstream = node.follower.upstream();
+    assert_eq!(upstream.parent.as_deref(), Some("d"));
+    assert_eq!(upstream.standby.keys().collect::<Vec<_>>(), ["b"]);
+    assert_eq!(upstream.standby["b"].origin, Some(origin("10.0.0.2")), "media beats bookkeeping");
+    assert!(upstream.standby["b"].problem.is_some());
+    node.see(parent(), at(2));
+    assert!(node.follower.upstream().standby.is_empty() && node.follower.view().standby.is_empty());
+}
+
+#[test]
+fn standby_parents_that_redis_lost_are_held_for_the_grace() {
+    let mut node = Node::new();
+    let parent = || fed_by(Some("a"), Some(Ok(origin("10.0.0.1"))));
+    node.see(beside(parent(), &[("b", Some(Ok(origin("10.0.0.2"))))]), at(0));
+    node.see(lost(&[]), at(1));
+    assert_eq!(
+        (node.follower.view().standby.clone(), node.follower.due()),
+        (vec!["b".to_owned()], Some(at(11)))
+    );
+    assert_eq!(node.follower.upstream().standby["b"].origin, Some(origin("10.0.0.2")));
+    // It is there again, and taken out by somebody.
+    node.see(beside(parent(), &[("b", None)]), at(2));
+    node.see(parent(), at(3));
+    assert!(node.follower.upstream().standby.is_empty());
+    // It does not come back.
+    node.see(beside(parent(), &[("b", None)]), at(20));
+    node.see(lost(&[]), at(21));
+    node.see(lost(&[]), at(31));
+    assert!(node.follower.upstream().standby.is_empty() && node.follower.view().standby.is_empty());
+}
+
+#[test]
+fn a_loop_by_way_of_a_standby_parent_is_refused() {
+    let mut node = Node::new();
+    let looped = beside(there(&[("b", Some("10.0.0.2"))]), &[("b", Some(Ok(origin("10.0.0.2"))))]);
+    assert!(node.see(looped, at(0)).is_empty());
+    assert!(node.follower.view().refused["b"].contains("standby parent"));
+    let all = ["relay-1", "injection-1", "c", "d", "e", "no name"].map(|id| (id, None));
+    node.see(beside(there(&[]), &all), at(1));
+    let view = node.follower.view();
+    assert_eq!(view.standby, ["c", "d", "e"]);
+    let refused = &view.standby_refused;
+    assert!(refused["relay-1"].contains("this node itself"), "{refused:?}");
+    assert!(refused["injection-1"].contains("parent already") && refused["no name"].contains("no name"));
+    let many = ["a", "b", "c", "d"].map(|id| (id, None));
+    node.see(beside(there(&[]), &many), at(2));
+    assert!(node.follower.view().standby_refused["d"].contains("at most 3"));
+    assert_eq!(node.follower.upstream().standby.len(), 3);
+}
+
 mod random {
     use proptest::prelude::*;
 
@@ -241,7 +309,7 @@ mod random {
         ];
         let children = prop::collection::btree_map("[a-e]", registered, 0..5);
         let snapshot = (prop::option::of("[a-e]"), children, prop::bool::weighted(0.8)).prop_map(
-            |(parent, children, registered)| Snapshot { parent, children, registered, origin: None },
+            |(parent, children, registered)| Snapshot { parent, children, registered, ..Snapshot::default() },
         );
         prop::collection::vec((snapshot, 0u64..15), 1..60)
     }

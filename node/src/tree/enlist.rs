@@ -7,7 +7,7 @@ use futures_util::FutureExt;
 use super::Follows;
 use super::keeper::Keeper;
 use crate::addresses;
-use crate::directory::{Entry, MOST_NEW};
+use crate::directory::{Entry, MOST_NEW, Particulars};
 use crate::flow::Flow;
 use crate::record::{Place, Registration};
 use crate::redis::connect::Link;
@@ -151,7 +151,9 @@ impl<F: Follows> Keeper<F> {
 
     /// What the whole tree is to know of the node, but for what flows.
     pub(super) fn entry(&self, status: &str) -> Entry {
-        Entry::new(&self.registration, status, self.parent.clone(), self.node.particulars())
+        let standby = self.follower.view().standby.clone();
+        let particulars = Particulars { standby, ..self.node.particulars() };
+        Entry::new(&self.registration, status, self.parent.clone(), particulars)
     }
 
     /// Children that are sent to since a moment ago.

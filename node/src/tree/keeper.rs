@@ -37,9 +37,13 @@ pub(super) struct Keeper<F> {
     pub parent: Option<String>,
     /// Its registration as the last look found it.
     pub origin: Heard,
+    /// The standby parents as the last look found them.
+    pub standby: BTreeMap<String, Heard>,
+    /// Why those may not be read.
+    pub standby_unread: Option<String>,
     /// What the node was told last of where media is to come from.
     pub told: Option<Upstream>,
-    /// Children and parent whose registration is listened to.
+    /// Children and parents whose registration is listened to.
     pub heard: BTreeSet<String>,
     /// Why something may not be listened to.
     pub unheard: Option<String>,
@@ -125,6 +129,8 @@ impl<F: Follows> Keeper<F> {
             known: BTreeMap::new(),
             parent: None,
             origin: None,
+            standby: BTreeMap::new(),
+            standby_unread: None,
             told: None,
             heard: BTreeSet::new(),
             unheard: None,

@@ -23,11 +23,11 @@ impl<F: Follows> Keeper<F> {
         Ok(())
     }
 
-    /// Subscribes to the registrations of the children in the set and of the parent, and to no others.
+    /// Subscribes to the registrations of the children in the set and of the parents, and to no others.
     pub(super) async fn listen_to_relatives(&mut self, link: &mut Link) -> Result<(), Failure> {
         let own = &self.registration.id;
-        let wanted: BTreeSet<String> =
-            self.known.keys().chain(&self.parent).filter(|id| *id != own).cloned().collect();
+        let relatives = self.known.keys().chain(&self.parent).chain(self.standby.keys());
+        let wanted: BTreeSet<String> = relatives.filter(|id| *id != own).cloned().collect();
         let channels = |ids: &[String]| -> Vec<String> {
             ids.iter().map(|id| self.inbox.channels.relative(id)).collect()
         };

@@ -10,19 +10,21 @@ use super::keeper::Keeper;
 use super::sweeping;
 use crate::addresses;
 use crate::contract::key;
+use crate::record::Place;
 use crate::redis::connect::Link;
 use crate::redis::failure::Failure;
 use crate::redis::pulse::{self, Beat};
 use crate::redis::script::{self, Hash};
 use crate::sessions::SessionChange;
 use crate::sessions::follow::Look;
-use crate::topology::ChildChange;
+use crate::topology::{ChildChange, Heard, Snapshot};
 
 impl<F: Follows> Keeper<F> {
     /// Until the connection breaks. `Ok`: the node is to end.
     pub(super) async fn serve(&mut self, link: &mut Link) -> Result<(), Failure> {
         self.heard.clear();
         self.unheard = None;
+        self.standby_unread = None;
         self.inbox.written.clear();
         self.inbox.news.clear();
         // What was missed meanwhile is read at once.
@@ -124,11 +126,8 @@ impl<F: Follows> Keeper<F> {
     async fn look_and_carry_out(&mut self, link: &mut Link) -> Result<bool, Failure> {
         let started = self.inbox.now();
         let seen = self.inbox.epoch + self.inbox.topology.look(started).unwrap_or(started);
-        let reading = async {
-            tokio::join!(script::snapshot(&mut link.commands, &self.registration.id), self.node.have())
-        };
-        let (snapshot, have) = self.inbox.during(reading).await;
-        let mut snapshot = snapshot.map_err(|error| Failure::of(&link.address, error))?;
+        let (snapshot, have) = self.read(link).await;
+        let mut snapshot = snapshot?;
         if !self.view.redis.connected {
             self.connected(&link.address);
         }
@@ -140,8 +139,10 @@ impl<F: Follows> Keeper<F> {
         self.inbox.is_stale |= self.parent != snapshot.parent;
         self.parent.clone_from(&snapshot.parent);
         self.origin.clone_from(&snapshot.origin);
+        self.standby.clone_from(&snapshot.standby);
         let now = self.inbox.now();
         let changes = self.follower.observe(snapshot, &have, now);
+        self.inbox.is_stale |= self.view.topology.standby != self.follower.view().standby;
         if self.follower.lost() {
             self.view.redis.losses += 1;
             if self.sessions.lost(now) {
@@ -165,6 +166,26 @@ impl<F: Follows> Keeper<F> {
         self.believed = there;
         self.looked(there);
         Ok(there)
+    }
+
+    /// Reads what Redis says, and asks the node what it has. A user that was made for an older version may not read who stands by: the
+    /// rest is followed all the same.
+    async fn read(&mut self, link: &mut Link) -> (Result<Snapshot, Failure>, BTreeMap<String, Place>) {
+        let (id, node) = (self.registration.id.clone(), self.node.clone());
+        let standby = self.standby_unread.is_none();
+        let reading = async { tokio::join!(script::snapshot(&mut link.commands, &id, standby), node.have()) };
+        let (snapshot, have) = self.inbox.during(reading).await;
+        let refused = match snapshot.map_err(|error| Failure::of(&link.address, error)) {
+            Err(failure @ Failure::NotAllowed { .. }) if standby => failure,
+            snapshot => return (snapshot, have),
+        };
+        let again = self.inbox.during(script::snapshot(&mut link.commands, &id, false)).await;
+        if again.is_ok() {
+            let why = format!("who stands by is not known ({}): {refused}", key::standby(&id));
+            tracing::warn!("{why}");
+            self.standby_unread = Some(why);
+        }
+        (again.map_err(|error| Failure::of(&link.address, error)), have)
     }
 
     /// Remembers which children are sent to from now on: what they missed before is not to look lost.
@@ -193,6 +214,7 @@ impl<F: Follows> Keeper<F> {
         }
         self.view.topology = topology;
         let redis = &mut self.view.redis;
+        redis.standby_problem.clone_from(&self.standby_unread);
         redis.looks += 1;
         redis.looked = Some(Instant::now());
         redis.registered &= there;
@@ -215,7 +237,7 @@ impl<F: Follows> Keeper<F> {
     async fn compare(&mut self, link: &mut Link) -> Result<(), Failure> {
         let mut written = std::mem::take(&mut self.inbox.written);
         // Those that were taken out meanwhile are none of our business.
-        written.retain(|id, _| self.known.contains_key(id) || self.parent.as_ref() == Some(id));
+        written.retain(|id, _| self.known.contains_key(id) || self.parent_heard(id).is_some());
         // One that is waited for needs no comparison.
         let waited = written.iter().filter(|(id, _)| self.waits_for(id));
         if let Some(at) = waited.map(|(_, at)| *at).min() {
@@ -228,7 +250,13 @@ impl<F: Follows> Keeper<F> {
 
     fn waits_for(&self, id: &String) -> bool {
         let child = self.known.get(id).is_some_and(|registered| !matches!(registered, Ok(Some(_))));
-        child || (self.parent.as_ref() == Some(id) && !matches!(self.origin, Some(Ok(_))))
+        child || self.parent_heard(id).is_some_and(|heard| !matches!(heard, Some(Ok(_))))
+    }
+
+    /// What the last look found of a parent or a standby parent.
+    fn parent_heard(&self, id: &String) -> Option<&Heard> {
+        let is_parent = self.parent.as_ref() == Some(id);
+        if is_parent { Some(&self.origin) } else { self.standby.get(id) }
     }
 
     /// Reads the hashes of some children, or of the parent, and asks for a look if one is not as the last look found it.
@@ -254,7 +282,7 @@ impl<F: Follows> Keeper<F> {
 
     fn differs(&self, id: &String, hash: &Hash) -> bool {
         let child = self.known.get(id).is_some_and(|known| *known != script::registered_of(hash));
-        child || (self.parent.as_ref() == Some(id) && self.origin != script::origin(hash))
+        child || self.parent_heard(id).is_some_and(|heard| *heard != script::origin(hash))
     }
 
     /// When the sessions are to be looked at, for each reason that there may be.

@@ -33,6 +33,12 @@ async fn a_redis_cluster_is_followed() {
     let known =
         |told: &recorder::Told| told.upstream.last().is_some_and(|upstream| upstream.origin.is_some());
     node.is_told("the parent", known).await;
+    cluster.type_in("HSET node:relay-3 host 10.0.0.9 audioPort 5002 videoPort 5004");
+    cluster.type_in("SADD parents:relay-1 relay-3");
+    let stands_by = |told: &recorder::Told| {
+        told.upstream.last().and_then(|upstream| upstream.standby.get("relay-3")?.origin.clone()).is_some()
+    };
+    node.is_told("who stands by", stands_by).await;
     cluster.type_in("HSET node:a host 10.0.0.2");
     node.is_told("a move", |told| told.have.get("a") == Some(&place("10.0.0.2"))).await;
     cluster.type_in("SREM children:relay-1 b");
@@ -114,6 +120,7 @@ async fn children_are_given_away(cluster: &Cluster) {
         ("GET parent:a", "relay-2"),
         ("SMEMBERS children:injection-1", "relay-2"),
         ("EXISTS parent:relay-1", "0"),
+        ("EXISTS parents:relay-1", "0"),
     ] {
         let said = cluster.type_in(line);
         let mut said: Vec<&str> = said.split_whitespace().collect();

@@ -10,7 +10,7 @@ use node::tree::Tree;
 use crate::common::*;
 
 const USERS: &str = "user default off\nuser admin on >secret ~* &* +@all\n\
-    user node on >hidden %R~children:* %R~parent:* ~node:* ~directory:* ~sweeper:* %R~session:* %R~sessions:* \
+    user node on >hidden %R~children:* %R~parent:* %R~parents:* ~node:* ~directory:* ~sweeper:* %R~session:* %R~sessions:* \
     %R~mountpoints:* %R~mountpoint:* \
     &topology:* &sessions:* &__keyspace@* \
     +get +exists +smembers +sismember +scard +hgetall +hmget +multi +exec +hset +pexpire +pttl +del +hdel \
@@ -48,4 +48,24 @@ async fn a_user_with_few_rights_is_enough() {
     assert_eq!(overview.nodes[0].id, "relay-1");
     tree.stop().await;
     assert_eq!(server.number("EXISTS node:relay-1").await, 0);
+}
+
+/// As it was made for a version that knew of no standby parents.
+#[tokio::test]
+async fn a_user_who_may_not_read_who_stands_by_follows_the_rest() {
+    let users = USERS.replace("%R~parents:* ", "");
+    let server = Server::prepare(&users, false).with_user("admin", "secret").up().await;
+    server.child("a", "10.0.0.1").await;
+    server.run("SADD parents:relay-1 relay-2").await;
+    let node = Arc::new(Recorder::default());
+    let tree = Tree::start_with(config_of(&server), registration(), node.clone(), only_heard());
+    settled(&tree).await;
+    server.run("SADD children:relay-1 a").await;
+    node.has(&["a"]).await;
+    let redis = tree.view().borrow().redis.clone();
+    assert_eq!(redis.problem, None);
+    let said = redis.standby_problem.unwrap();
+    assert!(said.contains("parents:relay-1") && said.contains("ACL"), "{said}");
+    assert!(node.told().upstream.last().unwrap().standby.is_empty());
+    tree.stop().await;
 }

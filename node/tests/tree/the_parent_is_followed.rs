@@ -60,3 +60,45 @@ async fn the_parent_is_followed() {
     seen(&tree, "no parent", |view| view.topology.parent.is_none()).await;
     assert_eq!(addresses(&node.told()), ["10.0.0.2"]);
 }
+
+#[tokio::test]
+async fn standby_parents_are_followed_as_the_parent_is() {
+    let server = Server::start("").await;
+    let node = Arc::new(Recorder::default());
+    let tree = Tree::start_with(config(&server), registration(), node.clone(), only_heard());
+    settled(&tree).await;
+    let standby = |told: &recorder::Told| {
+        let standby = told.upstream.last().map(|upstream| upstream.standby.clone()).unwrap_or_default();
+        let of = |(id, standby): (String, node::topology::Standby)| {
+            let addresses = standby.origin.map(|origin| origin.addresses).unwrap_or_default();
+            format!("{id} {addresses:?}")
+        };
+        standby.into_iter().map(of).collect::<Vec<_>>().join(", ")
+    };
+    let is_told = async |what: &str, wanted: &str| {
+        let took = node.is_told(what, |told| standby(told) == wanted).await;
+        assert!(took < ms(100), "{what}: {took:?}");
+    };
+    server.run(&register("a", "10.0.0.1", "10.0.0.1")).await;
+    server.run("SET parent:relay-1 a").await;
+    server.run("SADD parents:relay-1 b").await;
+    is_told("one that is not registered", "b {}").await;
+    server.run(&register("b", "10.0.0.2", "10.0.0.2")).await;
+    is_told("it registers", "b {10.0.0.2}").await;
+    server.run(&register("b", "10.0.0.3", "10.0.0.3")).await;
+    is_told("it is elsewhere", "b {10.0.0.3}").await;
+    seen(&tree, "b stands by", |view| view.topology.standby == ["b"]).await;
+    let said = async || server.text("HGET directory:tree-1 relay-1").await.unwrap_or_default();
+    while !said().await.contains(r#""standby":["b"]"#) {
+        tokio::time::sleep(ms(5)).await;
+    }
+    server.run("DEL node:b").await;
+    let gone =
+        |told: &recorder::Told| told.upstream.last().is_some_and(|up| up.standby["b"].problem.is_some());
+    node.is_told("it is not registered any more", gone).await;
+    assert_eq!(standby(&node.told()), "b {10.0.0.3}", "media beats bookkeeping");
+    server.run("SADD children:relay-1 b").await;
+    seen(&tree, "a loop", |view| view.topology.refused.contains_key("b")).await;
+    server.run("SREM parents:relay-1 b").await;
+    is_told("taken out", "").await;
+}

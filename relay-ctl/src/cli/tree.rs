@@ -13,6 +13,7 @@ use node::commands::Commands;
 use node::config::{ConfigError, WholeTreeConfig, environment};
 use node::drain::DrainView;
 use node::overview::Overview;
+use node::trust::TrustedHosts;
 
 use super::arguments::interval;
 use super::completion::nodes;
@@ -69,6 +70,17 @@ enum TreeCommand {
         /// Its parent [default: the relay of its zone with the fewest children; of a relay the injection]
         #[arg(long, value_name = "NODE", add = ArgValueCandidates::new(nodes))]
         to: Option<String>,
+        /// Have a relay stand by for the node instead: it sends what the node's parent sends, and each packet is taken once
+        /// [default: a relay with another way up]
+        #[arg(
+            long,
+            value_name = "RELAY",
+            num_args = 0..=1,
+            default_missing_value = "",
+            conflicts_with = "to",
+            add = ArgValueCandidates::new(nodes)
+        )]
+        standby: Option<String>,
         /// Wait until the node has registered, and somebody can be its parent, or until --timeout [then 60 by default]
         #[arg(long)]
         wait: bool,
@@ -78,6 +90,15 @@ enum TreeCommand {
         /// Node
         #[arg(value_name = "NODE", add = ArgValueCandidates::new(nodes))]
         id: String,
+        /// Only have RELAY stand by for it no more, or nobody
+        #[arg(
+            long,
+            value_name = "RELAY",
+            num_args = 0..=1,
+            default_missing_value = "",
+            add = ArgValueCandidates::new(nodes)
+        )]
+        standby: Option<String>,
     },
     /// Give a node another parent while media flows: the new one sends before the old one ends. Needs Redis
     Move {
@@ -128,6 +149,10 @@ struct From {
     /// File with the nodes' token [env: API_TOKEN_FILE, or the token itself: API_TOKEN; READ_TOKEN]
     #[arg(long, global = true, value_name = "FILE")]
     api_token_file: Option<String>,
+    /// Host that the token is shown to: a name, *.NAME, an address or ADDRESS/BITS; without one whatever address Redis has for a node. May
+    /// be given more than once [env: NODE_TOKEN_HOSTS]
+    #[arg(long = "node-token-host", global = true, value_name = "HOST")]
+    node_token_hosts: Vec<String>,
     /// File with the settings of a node of the tree, of which these are taken [env: CONFIG]
     #[arg(long, global = true, value_name = "FILE")]
     config: Option<String>,
@@ -166,6 +191,23 @@ impl From {
     }
 }
 
+impl From {
+    /// Who is shown the token. The node that is asked for the tree is named by whoever runs this.
+    fn trusted(&self) -> Result<TrustedHosts, Failure> {
+        let given = match self.node_token_hosts.as_slice() {
+            [] => environment("NODE_TOKEN_HOSTS").into_iter().collect(),
+            given => given.to_vec(),
+        };
+        let trusted = TrustedHosts::read(given.iter().map(String::as_str)).map_err(|why| {
+            ConfigError(format!("--node-token-host '{}': {why}", given.join(",").escape_debug()))
+        })?;
+        Ok(match &self.node {
+            Some(node) => trusted.and(node),
+            None => trusted,
+        })
+    }
+}
+
 pub(super) fn run(arguments: TreeArgs) -> Result<ExitCode, Failure> {
     let config = arguments.from.config()?;
     let runtime = tokio::runtime::Builder::new_current_thread()
@@ -187,6 +229,7 @@ async fn carry_out(arguments: TreeArgs, config: WholeTreeConfig) -> Result<ExitC
     );
     let whole = from.timeout.unwrap_or(if waits { WAIT } else { ANSWER });
     let asking = Asking::new(config.token.clone(), if waits { ANSWER } else { whole });
+    let asking = asking.trusting(from.trusted()?);
     let source = Source::new(from.node.as_deref(), &config);
     let (json, paint) = (from.json, paint());
     let Some(what) = what else {
@@ -213,24 +256,36 @@ async fn carry_out(arguments: TreeArgs, config: WholeTreeConfig) -> Result<ExitC
             let is_left = wait && view.state != "drained";
             Ok(if is_left { ExitCode::from(NOT_HEALTHY) } else { ExitCode::SUCCESS })
         }
-        TreeCommand::Attach { id, to, wait } => {
+        TreeCommand::Attach { id, to, standby, wait } => {
             let commands = writes_into(&source, "attach")?;
             let deadline = Instant::now() + if wait { whole } else { Duration::ZERO };
             loop {
                 let placing = async {
                     let overview = source.read(&asking).await.map_err(Unplaced::NotYet)?;
-                    tree::attach(&overview, commands, &id, to.as_deref()).await
+                    match &standby {
+                        Some(relay) => tree::stand_by(&overview, commands, &id, named(relay)).await,
+                        None => tree::attach(&overview, commands, &id, to.as_deref()).await,
+                    }
                 };
                 match placing.await {
                     Err(Unplaced::NotYet(_)) if Instant::now() < deadline => tokio::time::sleep(POLL).await,
                     placed => {
                         let placed = placed.map_err(|unplaced| Failure::Other(unplaced.why().to_owned()))?;
-                        return show::print(json, &placed, |placed| placed_words(placed, true));
+                        return show::print(json, &placed, |placed| match standby {
+                            Some(_) => stood_words(placed, true),
+                            None => placed_words(placed, true),
+                        });
                     }
                 }
             }
         }
-        TreeCommand::Detach { id } => {
+        TreeCommand::Detach { id, standby: Some(relay) } => {
+            let commands = writes_into(&source, "detach")?;
+            let overview = read(&source, &asking).await?;
+            let placed = tree::stand_down(&overview, commands, &id, named(&relay)).await;
+            show::print(json, &placed.map_err(Failure::Other)?, |placed| stood_words(placed, false))
+        }
+        TreeCommand::Detach { id, standby: None } => {
             let commands = writes_into(&source, "detach")?;
             let overview = read(&source, &asking).await?;
             let placed = tree::detach(&overview, commands, &id).await.map_err(Failure::Other)?;
@@ -251,6 +306,11 @@ async fn carry_out(arguments: TreeArgs, config: WholeTreeConfig) -> Result<ExitC
             Ok(node::doctor::verdict(&findings))
         }
     }
+}
+
+/// Who was named, if anybody was.
+fn named(relay: &str) -> Option<&str> {
+    Some(relay).filter(|relay| !relay.is_empty())
 }
 
 /// Redis, for a command that writes there.
@@ -350,6 +410,17 @@ fn placed_words(placed: &Placed, attached: bool) -> String {
         (true, false) => format!("{node}: is a child of {parents} already"),
         (false, true) => format!("{node}: no child of {parents} any more"),
         (false, false) => format!("{node}: is nobody's child"),
+    };
+    show::printable(&text)
+}
+
+fn stood_words(placed: &Placed, stands: bool) -> String {
+    let (node, parents) = (&placed.node, placed.parents.join(", "));
+    let text = match (stands, placed.changed) {
+        (true, true) => format!("{node}: {parents} stands by"),
+        (true, false) => format!("{node}: {parents} stands by already"),
+        (false, true) => format!("{node}: {parents} stands by no more"),
+        (false, false) => format!("{node}: nobody like that stands by"),
     };
     show::printable(&text)
 }

@@ -8,8 +8,8 @@ use aya::maps::{Array, ArrayOfMaps, HashMap, Map, MapData, MapError, PerCpuArray
 use aya::programs::ProgramFd;
 use relay_common::layout::{
     Broadcasts, CURSORS, CaptureFilter, Child, ChildInfo, ChildStats, Egress, GroupKey, Listener,
-    ListenerKey, MAX_CHILDREN, ONE, PINNED_MAPS, Pending, Relay, SetChildren, SetWord, Span, StreamKey, TWIN,
-    Total,
+    ListenerKey, MAX_CHILDREN, MAX_SOURCES, ONE, PINNED_MAPS, Pending, Relay, SetChildren, SetWord, Span,
+    StreamKey, TWIN, Total,
 };
 use relay_common::stream::Stream;
 
@@ -154,8 +154,14 @@ impl Maps {
         self.sources.keys().flatten().map(|key| prefix_of(&key)).collect()
     }
 
+    /// Those of them that send the same.
+    pub fn twins(&self) -> BTreeSet<Prefix> {
+        let twins = self.sources.iter().flatten().filter(|(_, kind)| *kind == TWIN);
+        twins.map(|(key, _)| prefix_of(&key)).collect()
+    }
+
     /// Says where media is taken from, and which of these send the same. What is new comes first, so that no source that stays is
-    /// missed; but a twin is one before the other is there, and until that has gone.
+    /// missed, unless there is no room for both; but a twin is one before the other is there, and until that has gone.
     pub fn set_sources(
         &mut self,
         wanted: &BTreeSet<Prefix>,
@@ -169,10 +175,15 @@ impl Maps {
             wanted.iter().filter(differs).partition(|prefix| kind(prefix) == TWIN);
         let new: Vec<&Prefix> = wanted.iter().filter(|prefix| !present.contains_key(prefix)).collect();
         let gone: Vec<&Prefix> = present.keys().filter(|prefix| !wanted.contains(prefix)).collect();
+        let mut obsolete = gone.iter();
+        let surplus = (present.len() + new.len()).saturating_sub(MAX_SOURCES as usize);
+        for prefix in obsolete.by_ref().take(surplus) {
+            absent_is_fine(self.sources.remove(&key_of(prefix))).map_err(map("SOURCES"))?;
+        }
         for prefix in become_twins.iter().chain(&new) {
             self.sources.insert(&key_of(prefix), kind(prefix), 0).map_err(map("SOURCES"))?;
         }
-        for prefix in &gone {
+        for prefix in obsolete {
             absent_is_fine(self.sources.remove(&key_of(prefix))).map_err(map("SOURCES"))?;
         }
         for prefix in &end_to_be {

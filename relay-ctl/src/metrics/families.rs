@@ -35,6 +35,7 @@ pub fn families(sample: &Sample, counters: &Counters) -> Result<Vec<MetricFamily
         topology: &status.topology,
         redis: status.redis.as_ref(),
         taken: sample.taken.as_ref(),
+        heard: &sample.heard,
         http: &sample.http,
         redirects: &sample.redirects,
     })?;

@@ -118,6 +118,8 @@ pub struct Relay {
     overflow: std::sync::Mutex<Overflow>,
     /// What is missing, and what children ask for.
     repairs: std::sync::Mutex<Repairs>,
+    /// Those of its parents that nothing came from when it was looked last, while it did from another.
+    unheard: std::sync::Mutex<Vec<String>>,
     /// It has a new parent, and takes media from the former one, too.
     between: version::Sender<bool>,
 }

@@ -16,7 +16,7 @@ const RESOLVE_EVERY: Duration = Duration::from_secs(30);
 /// The same while one has no address.
 const RETRY_AFTER: Duration = Duration::from_secs(2);
 
-/// Sees to it that children and parent are where their names say.
+/// Sees to it that children and parents are where their names say.
 pub struct NameKeeper {
     relay: Arc<Relay>,
 }
@@ -30,8 +30,8 @@ impl NameKeeper {
     /// Runs until cancelled.
     pub async fn run(self) {
         loop {
-            let (children, parent) = tokio::join!(self.resolve_children(), self.relay.resolve_parent());
-            let complete = children && parent;
+            let (children, parents) = tokio::join!(self.resolve_children(), self.relay.resolve_parents());
+            let complete = children && parents;
             let pause = if complete { RESOLVE_EVERY } else { RETRY_AFTER };
             let _ = tokio::time::timeout(pause, self.relay.names_due.notified()).await;
         }

@@ -5,6 +5,7 @@ use std::sync::{MutexGuard, PoisonError};
 
 use node::flow::Received;
 use node::metrics::{Parents, add};
+use node::sources::Known;
 use node::topology::TopologyView;
 use node::tree::TreeView;
 use relay_common::layout::{AUDIO, StreamKey, Total, VIDEO};
@@ -14,6 +15,7 @@ use super::plane::Plane;
 use super::repairs::Repaired;
 use super::status::mark;
 use super::{Relay, State};
+use crate::clock::monotonic_ns;
 use crate::config::Config;
 use crate::kernel::{self, Pins};
 use crate::mode::{Mode, ModeWanted, is_fallback};
@@ -49,6 +51,8 @@ pub struct Sample {
     pub streams_before: Vec<[u64; 3]>,
     /// Packets that were taken from the parent.
     pub taken: Option<(String, u64)>,
+    /// Of a relay with standby parents: each of its parents, and whether media comes from it.
+    pub heard: Vec<(String, bool)>,
     /// The data plane that was asked for.
     pub wanted: ModeWanted,
     /// Copies go by a slower data plane than was asked for, or than they did.
@@ -97,6 +101,11 @@ impl Relay {
             parents.read(state.sources.parent(), Sums::of(&read, forgotten).packets);
             parents.shown()
         };
+        let heard = {
+            let streams: Vec<Stream> = read.iter().map(|(_, stream)| *stream).collect();
+            state.sources.heard(&streams, monotonic_ns())
+        };
+        status.warnings.extend(Known::unheard(&heard));
         drop(state);
         let repaired = self.repairs().shown();
         status.repair = Some(repaired.view());
@@ -134,6 +143,7 @@ impl Relay {
             streams,
             streams_before,
             taken,
+            heard,
             wanted,
             fallen_back,
             receive_buffer,
@@ -157,10 +167,20 @@ impl Relay {
             sum
         });
         self.parents().read(state.sources.parent(), total.packets + total.rtcp_packets);
+        let heard = {
+            let streams: Vec<Stream> = read.iter().map(|(_, stream)| *stream).collect();
+            state.sources.heard(&streams, monotonic_ns())
+        };
         drop(state);
+        *self.unheard.lock().unwrap_or_else(PoisonError::into_inner) = Known::silent(&heard);
         let lost = read.iter().map(|(_, stream)| stream.lost()).sum();
         let repaired = self.repairs().asker.figures().repaired;
         Received { packets: total.packets, bytes: total.bytes, lost, repaired }
+    }
+
+    /// Those of its parents that nothing comes from, while it does from another.
+    pub(super) fn unheard(&self) -> Vec<String> {
+        self.unheard.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     /// What has come from each parent.
@@ -263,6 +283,8 @@ impl Relay {
         status.warnings.extend(named(held, "children that Redis lost, forwarded to until the grace is over"));
         status.warnings.extend(unknown);
         status.warnings.extend(redis.rival.clone());
+        status.warnings.extend(status.topology.refused_standby());
+        status.warnings.extend(redis.standby_problem.clone());
         let without = redis.notifications_problem.iter();
         status.warnings.extend(without.map(|why| format!("no keyspace notifications: {why}")));
         status.redis = Some(redis);

@@ -17,7 +17,8 @@ use super::{Relay, State};
 use crate::address::Prefix;
 use crate::clock::monotonic_ns;
 
-/// While it changes, a former parent, that of before and a new one are there together.
+/// A parent, a former one and those that stand by are there together; while it changes, what is needed no more goes first if there is
+/// no room.
 const _: () = assert!(MAX_CONFIGURED + 3 * MAX_ADDRESSES <= MAX_SOURCES as usize);
 
 /// What is known, and what follows from it.
@@ -29,8 +30,14 @@ pub struct Sources {
 }
 
 impl Sources {
-    /// Before Redis has said anything. `inherited`: where a predecessor's data plane takes media from.
-    pub fn new(configured: &BTreeSet<Prefix>, in_tree: bool, inherited: BTreeSet<Prefix>) -> Sources {
+    /// Before Redis has said anything. `inherited`: where a predecessor's data plane takes media from, `twins`: which of them send the
+    /// same.
+    pub fn new(
+        configured: &BTreeSet<Prefix>,
+        in_tree: bool,
+        inherited: BTreeSet<Prefix>,
+        twins: BTreeSet<Prefix>,
+    ) -> Sources {
         let in_force = match (in_tree, configured.is_empty()) {
             (false, true) => BTreeSet::from([Prefix::ANY]),
             (false, false) => configured.clone(),
@@ -40,12 +47,8 @@ impl Sources {
             // Its parent is most likely ours.
             (true, _) => inherited.union(configured).copied().collect(),
         };
-        Sources {
-            known: Known::new(configured).overlapping(),
-            in_force,
-            twins: BTreeSet::new(),
-            warning: None,
-        }
+        let twins = twins.into_iter().filter(|twin| in_tree && in_force.contains(twin)).collect();
+        Sources { known: Known::new(configured).overlapping(), in_force, twins, warning: None }
     }
 
     /// Where media is taken from now.
@@ -71,6 +74,11 @@ impl Sources {
     /// There are two parents for a moment; if it lasts, the new one does not send.
     pub fn overlap(&self) -> Option<String> {
         self.known.overlap()
+    }
+
+    /// Of a relay with standby parents: whether media comes from each of its parents.
+    pub fn heard(&self, streams: &[Stream], now: u64) -> Vec<(String, bool)> {
+        self.known.heard(streams, now)
     }
 
     /// What people should know of it.
@@ -124,23 +132,21 @@ impl Relay {
         *self.between.borrow()
     }
 
-    /// Resolves the parent's host. True when there is nothing left to find out.
-    pub(super) async fn resolve_parent(&self) -> bool {
-        let host = self.state.lock().await.sources.known.parents_host().map(str::to_owned);
-        let Some(host) = host else { return self.take_from_now(&mut *self.state.lock().await) };
-        let answer = resolve::resolve(&host).await;
-        if let Err(why) = &answer {
-            tracing::debug!("the parent: {why}");
+    /// Resolves the parents' hosts. True when there is nothing left to find out.
+    pub(super) async fn resolve_parents(&self) -> bool {
+        let hosts = self.state.lock().await.sources.known.hosts();
+        let mut found = true;
+        for host in hosts {
+            let answer = resolve::resolve(&host).await;
+            if let Err(why) = &answer {
+                tracing::debug!("a parent: {why}");
+            }
+            found &= answer.is_ok();
+            // Of one that is none any more nothing is kept.
+            self.state.lock().await.sources.known.resolved(&host, answer.unwrap_or_default());
         }
-        let found = answer.is_ok();
         let mut state = self.state.lock().await;
-        // Another parent may have been named meanwhile; the next round is for that one.
-        if state.sources.known.parents_host() != Some(&host) {
-            return false;
-        }
-        state.sources.known.resolved(host, answer.unwrap_or_default());
-        let taken = self.take_from_now(&mut state);
-        taken && found
+        self.take_from_now(&mut state) && found
     }
 }
 
@@ -178,10 +184,10 @@ impl State {
         true
     }
 
-    /// Where the parent takes feedback for a stream that nothing is known of: the table may have been full when it came.
-    pub(super) fn parent_of(&self, key: &StreamKey, ports: [u16; 2]) -> Option<SocketAddr> {
-        let pair = ports.iter().position(|port| *port == key.port)?;
-        self.sources.known.parent(pair)
+    /// Where the parents take feedback for a stream that nothing is known of: the table may have been full when it came.
+    pub(super) fn parents_of(&self, key: &StreamKey, ports: [u16; 2]) -> Vec<SocketAddr> {
+        let pair = ports.iter().position(|port| *port == key.port);
+        pair.map(|pair| self.sources.known.parents_at(pair)).unwrap_or_default()
     }
 }
 
@@ -198,7 +204,10 @@ mod tests {
     #[test]
     fn before_redis_has_answered_a_predecessors_sources_hold() {
         let sources = |configured: &[&str], in_tree, inherited: &[&str]| {
-            Sources::new(&prefixes(configured), in_tree, prefixes(inherited)).shown().join(" ")
+            let twins = prefixes(inherited);
+            let sources = Sources::new(&prefixes(configured), in_tree, prefixes(inherited), twins);
+            assert!(sources.twins().is_subset(sources.in_force()));
+            sources.shown().join(" ")
         };
         assert_eq!(sources(&[], false, &["10.0.0.1"]), "any");
         assert_eq!(sources(&["10.9.0.1"], false, &["10.0.0.1"]), "10.9.0.1/32");

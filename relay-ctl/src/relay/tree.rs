@@ -84,6 +84,7 @@ impl Follows for Relay {
             draining: self.drain.is_on(),
             drain_problem: self.drain.problem(),
             between_parents: self.is_between_parents(),
+            unheard: self.unheard(),
             ..Particulars::default()
         }
     }

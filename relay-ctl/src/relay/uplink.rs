@@ -13,6 +13,8 @@
 //! where those senders hear it that have RTP and RTCP on one (RFC 5761), and those behind an address translation: it has a
 //! way back for the ports that media goes between, and often for no others. Which of these a sender is cannot be told from
 //! its packets, and one request too many costs nothing. A relay that hears both takes them for one.
+//!
+//! Of a stream that two parents send its own source is asked, and the other one as well when that seems to be silent.
 
 mod answer;
 mod ask;
@@ -25,6 +27,7 @@ use std::time::{Duration, Instant};
 
 use node::keyframe::{self, Echoes, Limiter};
 use node::media::Ssrc;
+use node::sources::whom_to_ask;
 use relay_common::layout::{Gap, StreamKey};
 use socket2::{Domain, Protocol, Socket, Type};
 use tokio::net::UdpSocket;
@@ -33,7 +36,7 @@ use tokio::task::AbortHandle;
 
 use super::plane::Plane;
 use super::{Relay, State};
-use crate::address::unmapped;
+use crate::clock::monotonic_ns;
 use crate::kernel;
 use crate::userspace::Heard;
 
@@ -184,7 +187,7 @@ impl Uplink {
                 return;
             }
             asked.retain(|ssrc| {
-                state.above(&key(heard.port, *ssrc), self.relay.config.listen.ports).is_some()
+                !state.above(&key(heard.port, *ssrc), self.relay.config.listen.ports).is_empty()
             });
         }
         for ssrc in asked {
@@ -205,12 +208,12 @@ impl Uplink {
 
     async fn ask_above(&self, port: u16, ssrc: Ssrc) {
         let state = self.relay.state.lock().await;
-        // It may have ended meanwhile.
-        let Some(source) = state.above(&key(port, ssrc), self.relay.config.listen.ports) else { return };
+        // None: it may have ended meanwhile.
+        let above = state.above(&key(port, ssrc), self.relay.config.listen.ports);
         let request = keyframe::request(ssrc, ssrc);
         let known_by = self.relay.registered_address(&state).await;
         let mut asked = false;
-        for (to, multiplexed) in ears(source) {
+        for (to, multiplexed) in above.into_iter().flat_map(ears) {
             let sent = self.send_up(&state, known_by, port, multiplexed, to, &request);
             match sent {
                 Ok(()) => tracing::debug!("SSRC {ssrc}: asked {to} for a keyframe"),
@@ -266,15 +269,10 @@ impl State {
         self.children.values().any(|member| member.reach.address == Some(address))
     }
 
-    /// Who is asked for a stream: whoever sends it, or the parent, who may send it though there is no entry for it.
-    fn above(&self, key: &StreamKey, ports: [u16; 2]) -> Option<SocketAddr> {
-        self.source_of(key).or_else(|| self.parent_of(key, ports))
-    }
-
-    /// Where a stream's media comes from.
-    fn source_of(&self, key: &StreamKey) -> Option<SocketAddr> {
-        let stream = self.plane.stream(key).filter(|stream| stream.packets > 0)?;
-        Some(SocketAddr::new(unmapped(stream.source), stream.source_port))
+    /// Who is asked for a stream: whoever sends it, or the parents, who may send it though there is no entry for it.
+    fn above(&self, key: &StreamKey, ports: [u16; 2]) -> Vec<SocketAddr> {
+        let known = self.plane.stream(key).map(|stream| whom_to_ask(&stream, monotonic_ns()));
+        known.filter(|known| !known.is_empty()).unwrap_or_else(|| self.parents_of(key, ports))
     }
 
     /// Where children send feedback to: where copies come from, and where media comes to.

@@ -10,6 +10,7 @@ use serde::Serialize;
 
 use super::find;
 use super::moving::check;
+use super::standby::unstood;
 
 /// What was done.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -40,7 +41,7 @@ impl Unplaced {
 }
 
 /// A node that could be a parent of others now.
-fn takes_children(node: &NodeView, as_type: NodeType) -> bool {
+pub(super) fn takes_children(node: &NodeView, as_type: NodeType) -> bool {
     let is_well = !matches!(
         node.state,
         State::Draining | State::Degraded | State::CutOff | State::Doubtful | State::Gone | State::Unknown
@@ -67,9 +68,10 @@ fn parent_for<'a>(overview: &'a Overview, node: &NodeView) -> Result<&'a str, St
     })
 }
 
-/// Parents that a node has, as its edges say.
+/// Parents that a node has, as its edges say; without those that stand by.
 fn parents(overview: &Overview, id: &str) -> Vec<String> {
-    overview.edges.iter().filter(|edge| edge.to == id).map(|edge| edge.from.clone()).collect()
+    let edges = overview.edges.iter().filter(|edge| edge.to == id && !edge.standby);
+    edges.map(|edge| edge.from.clone()).collect()
 }
 
 /// Whose child a node is to be, and whether it is already.
@@ -98,8 +100,9 @@ fn has_one(id: &str, parent: &str, to: &str) -> String {
 /// What has to be written so that a node is nobody's child.
 fn detachment(overview: &Overview, id: &str) -> Result<(Vec<String>, Vec<Write>), String> {
     let node = find(overview, id)?;
-    let below: Vec<&str> =
-        overview.edges.iter().filter(|edge| edge.from == id).map(|edge| edge.to.as_str()).collect();
+    // Whom it only stands by for goes on without.
+    let edges = overview.edges.iter().filter(|edge| edge.from == id && !edge.standby);
+    let below: Vec<&str> = edges.map(|edge| edge.to.as_str()).collect();
     let lives = !matches!(node.state, State::Gone | State::Unknown);
     if lives && !below.is_empty() {
         return Err(format!(
@@ -120,8 +123,9 @@ fn detachment(overview: &Overview, id: &str) -> Result<(Vec<String>, Vec<Write>)
     }
     let have = parents(overview, id);
     let retire = |parent: &String| Write::Retire { node: id.to_owned(), parent: parent.clone() };
-    let writes = have.iter().map(retire).collect();
-    Ok((have, writes))
+    let writes = have.iter().map(retire).chain(node.standby.iter().flat_map(|parent| unstood(id, parent)));
+    let writes = writes.collect();
+    Ok(([have, node.standby.clone()].concat(), writes))
 }
 
 /// Makes it the child of `to` or, without, of whom that fits.

@@ -92,12 +92,27 @@ pub fn overview(overview: &Overview, paint: Paint) -> String {
             seats(node),
             traffic(node, edge, paint)
         );
-        lines.push(line.trim_end().to_owned());
+        let line = line.trim_end().to_owned();
+        lines.push(if node.standby.is_empty() {
+            line
+        } else {
+            format!("{line}  {}", stood_by(node, &edges, paint))
+        });
     }
     if overview.left_out.nodes > 0 {
         lines.push(format!("… and {} not shown", counted(overview.left_out.nodes, "node")));
     }
     lines.join("\n")
+}
+
+/// Who stands by for a node.
+fn stood_by(node: &NodeView, edges: &BTreeMap<(&str, &str), &Edge>, paint: Paint) -> String {
+    let one = |parent: &String| {
+        let is_well =
+            edges.get(&(parent.as_str(), node.id.as_str())).is_some_and(|edge| edge.state == EdgeState::Ok);
+        paint.tone(if is_well { Tone::Dim } else { Tone::Bad }, &clean(parent))
+    };
+    format!("standby {}", node.standby.iter().map(one).collect::<Vec<_>>().join(", "))
 }
 
 /// What is in front of each name.

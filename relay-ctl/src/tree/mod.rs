@@ -6,6 +6,7 @@
 //! | `draw.rs` | the tree, its sessions and what is wrong, for people; without I/O |
 //! | `drain.rs` | a node is emptied, or serves again |
 //! | `attaching.rs` | a node becomes somebody's child, or nobody's |
+//! | `standby.rs` | somebody stands by for a node, or nobody |
 //! | `moving.rs` | a node gets another parent: which steps, without I/O, and takes them |
 //! | `targets/` | whom a Prometheus has to ask |
 //! | `doctor.rs` | asks every node what ails it |
@@ -16,6 +17,7 @@ mod drain;
 mod draw;
 mod moving;
 mod source;
+mod standby;
 pub mod targets;
 
 pub use attaching::{Placed, Unplaced, attach, detach};
@@ -24,6 +26,7 @@ pub use drain::{Emptying, drain};
 pub use draw::{Paint, overview, sessions, standing};
 pub use moving::{Moved, move_node};
 pub use source::Source;
+pub use standby::{stand_by, stand_down};
 
 use node::overview::{NodeView, Overview};
 
@@ -49,6 +52,7 @@ mod samples {
             why: Vec::new(),
             depth,
             parent: parent.map(str::to_owned),
+            standby: Vec::new(),
             url: Some(format!("http://{id}:7000")),
             admin: None,
             zone: String::new(),
@@ -72,6 +76,7 @@ mod samples {
             Some(Edge {
                 from: node.parent.clone()?,
                 to: node.id.clone(),
+                standby: false,
                 state: EdgeState::Ok,
                 why: None,
                 packets_per_second: Some(2040.4),

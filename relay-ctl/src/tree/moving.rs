@@ -11,6 +11,7 @@ use node::record::NodeType;
 use serde::Serialize;
 
 use super::find;
+use super::standby::is_above;
 
 /// How long the new parent is waited for.
 const SENDS_WITHIN: Duration = Duration::from_secs(5);
@@ -45,14 +46,10 @@ pub(super) fn check<'a>(overview: &'a Overview, id: &str, to: &str) -> Result<Ve
         (_, State::Draining) => return Err(format!("{to} takes nobody any more: it is being drained")),
         _ => {}
     }
-    let above =
-        |node: &'a NodeView| overview.nodes.iter().find(|other| Some(&other.id) == node.parent.as_ref());
-    // As many steps as there are nodes: a loop that is there already has an end, too.
-    let way = std::iter::successors(Some(parent), |node| above(node)).take(overview.nodes.len());
-    if way.into_iter().any(|node| node.id == id) {
+    if is_above(overview, id, to) {
         return Err(format!("{to} is {id} itself or below it; media would go round in a loop"));
     }
-    let edges = overview.edges.iter().filter(|edge| edge.to == id);
+    let edges = overview.edges.iter().filter(|edge| edge.to == id && !edge.standby);
     let parents: Vec<&str> = edges.map(|edge| edge.from.as_str()).collect();
     if parents == [to] {
         return Err(format!("{to} is the parent of {id} already"));
@@ -65,12 +62,14 @@ fn make(id: &str, to: &str) -> Write {
     Write::Give { to: to.to_owned(), children: vec![id.to_owned()] }
 }
 
-/// The child takes media from it, and the others send no more.
-fn switch(id: &str, to: &str, from: &[&str]) -> Vec<Write> {
+/// The child takes media from it, and the others send no more, but for those that stand by. Who stood by is the parent now.
+fn switch(node: &NodeView, to: &str, from: &[&str]) -> Vec<Write> {
+    let (id, parent) = (node.id.as_str(), to.to_owned());
+    let stood = node.standby.contains(&parent).then(|| Write::Unstand { child: id.to_owned(), parent });
     let point = Write::Point { child: id.to_owned(), from: None, to: to.to_owned() };
     let others = from.iter().filter(|old| **old != to);
     let leave = others.map(|old| Write::Leave { of: (*old).to_owned(), children: vec![id.to_owned()] });
-    std::iter::once(point).chain(leave).collect()
+    std::iter::once(point).chain(stood).chain(leave).collect()
 }
 
 /// Moves it. An error is one line; what had been done before it is undone by nobody, and harms nobody: the new parent sends what
@@ -85,7 +84,7 @@ pub async fn move_node(
     let from = check(overview, id, to)?;
     write(commands, &[make(id, to)]).await?;
     let note = sends(asking, find(overview, to)?, id).await;
-    write(commands, &switch(id, to, &from)).await?;
+    write(commands, &switch(find(overview, id)?, to, &from)).await?;
     let from = from.into_iter().filter(|old| *old != to).map(str::to_owned).collect();
     Ok(Moved { node: id.to_owned(), from, to: to.to_owned(), note })
 }
@@ -155,9 +154,13 @@ mod tests {
     #[test]
     fn it_is_made_before_it_is_broken() {
         assert!(matches!(make("e2", "r1"), Write::Give { to, .. } if to == "r1"));
-        let then = switch("e2", "r1", &["r2", "r1"]);
+        let mut tree = tree();
+        let then = switch(&tree.nodes[4], "r1", &["r2", "r1"]);
         assert!(matches!(&then[0], Write::Point { child, from: None, to } if child == "e2" && to == "r1"));
         let leave = Write::Leave { of: "r2".to_owned(), children: vec!["e2".to_owned()] };
-        assert_eq!(then[1..], [leave]);
+        assert_eq!(then[1..], *std::slice::from_ref(&leave));
+        tree.nodes[4].standby = vec!["r1".to_owned()];
+        let stood = Write::Unstand { child: "e2".to_owned(), parent: "r1".to_owned() };
+        assert_eq!(switch(&tree.nodes[4], "r1", &["r2"])[1..], [stood, leave]);
     }
 }

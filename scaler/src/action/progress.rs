@@ -34,6 +34,9 @@ pub struct Progress {
     pub joined: BTreeSet<String>,
     /// Nodes that it goes on without, and why.
     pub given_up: BTreeMap<String, String>,
+    /// What it was to take away is wanted again, and why.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub called_back: Option<String>,
     /// It is being undone.
     pub undo: Option<Undo>,
 }
@@ -72,6 +75,11 @@ pub enum Outcome {
     },
     /// Nothing of it is left.
     Undone {
+        /// Why.
+        why: String,
+    },
+    /// What it was to take away serves on, since it is wanted again.
+    CalledBack {
         /// Why.
         why: String,
     },
@@ -177,12 +185,35 @@ impl Progress {
         self.comes_to(now);
     }
 
+    /// Whether it is still emptying what it is to take away: then it can be called back.
+    pub fn is_emptying(&self, action: &Action) -> bool {
+        let is_draining = |step: &Step| matches!(step, Step::Drain { .. } | Step::AwaitDrained { .. });
+        self.called_back.is_none()
+            && matches!(action.kind, Kind::Shrink { .. })
+            && self.step(action).as_ref().is_some_and(is_draining)
+    }
+
+    /// What is being emptied is wanted again, for this reason: all that are left serve as before. `false`: they are past that.
+    pub fn call_back(&mut self, action: &Action, why: &str, now: Ms) -> bool {
+        if !self.is_emptying(action) {
+            return false;
+        }
+        let left = action.nodes().into_iter().filter(|node| !self.given_up.contains_key(*node));
+        let left: Vec<(String, String)> = left.map(|node| (node.to_owned(), why.to_owned())).collect();
+        self.give_up(action, left, now);
+        self.called_back = Some(why.to_owned());
+        true
+    }
+
     /// How it ended, once it has.
     pub fn outcome(&self, action: &Action) -> Outcome {
         let why = || {
             let why: Vec<String> = self.given_up.iter().map(|(node, why)| format!("{node}: {why}")).collect();
             why.join("; ")
         };
+        if let Some(why) = &self.called_back {
+            return Outcome::CalledBack { why: why.clone() };
+        }
         match &self.undo {
             Some(undo) => Outcome::Undone { why: undo.why.clone() },
             None if self.given_up.is_empty() => Outcome::Done,

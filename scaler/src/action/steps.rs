@@ -5,6 +5,7 @@ use std::fmt;
 
 use super::{Action, Kind, SlotUse, Step};
 use crate::provision::Spec;
+use crate::words::counted;
 
 /// All steps of an action. Their number does not change while it is carried out: `given_up` only leaves nodes out of the steps that
 /// come, and puts them into those that clean up. A step about nobody is passed over.
@@ -184,6 +185,10 @@ impl Action {
     }
 }
 
+fn are(nodes: &[String]) -> &'static str {
+    if nodes.len() == 1 { "is" } else { "are" }
+}
+
 impl fmt::Display for Action {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.kind {
@@ -193,10 +198,11 @@ impl fmt::Display for Action {
             Kind::Slot { relay, warm: false } => write!(f, "a cold relay, {}", relay.name),
             Kind::Grow { slot, egresses } => {
                 let started = if slot.start.is_some() { ", which is started" } else { "" };
-                write!(f, "{} more egresses below {}{started}", egresses.len(), slot.relay)
+                let egresses = counted(egresses.len(), "more egress", "more egresses");
+                write!(f, "{egresses} below {}{started}", slot.relay)
             }
-            Kind::Shrink { nodes } => write!(f, "{} are drained and taken away", nodes.join(", ")),
-            Kind::Clear { nodes } => write!(f, "{} are cleared away", nodes.join(", ")),
+            Kind::Shrink { nodes } => write!(f, "{} {} drained and taken away", nodes.join(", "), are(nodes)),
+            Kind::Clear { nodes } => write!(f, "{} {} cleared away", nodes.join(", "), are(nodes)),
         }
     }
 }

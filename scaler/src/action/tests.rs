@@ -345,6 +345,7 @@ proptest! {
             Outcome::Done => BTreeMap::new(),
             Outcome::Partly { without } => without.clone(),
             Outcome::Undone { .. } => action.nodes().iter().map(|node| ((*node).to_owned(), String::new())).collect(),
+            Outcome::CalledBack { why } => panic!("nobody has called it back: {why}"),
         };
         let (gone, kept): (BTreeSet<String>, BTreeSet<String>) =
             action.nodes().into_iter().map(str::to_owned).partition(|node| without.contains_key(node));

@@ -16,7 +16,6 @@ use std::time::{Duration, Instant};
 
 use futures_util::stream::{self, StreamExt};
 use node::contract::key;
-use node::secret::Secret;
 use tokio::sync::Mutex;
 
 use crate::action::{Action, Facts, Failed, Kind, Patience, Step};
@@ -25,7 +24,8 @@ use crate::journal::{Journal, Unwritten};
 use crate::model::Node;
 use crate::observe;
 use crate::provision::{Provisioner, Trouble};
-use nodes::{AT_ONCE, Nodes};
+use nodes::AT_ONCE;
+pub use nodes::Nodes;
 use topology::Writes;
 
 /// How long a back end may take to answer.
@@ -53,9 +53,9 @@ pub enum Untaken {
 }
 
 impl<P: Provisioner + Send + Sync + 'static> Carrier<P> {
-    /// `token`: what nodes want to know before they change something.
-    pub fn new(journal: Arc<Journal>, backend: Arc<P>, token: Option<Secret>) -> Carrier<P> {
-        Carrier { journal, backend, nodes: Nodes::new(token), read: Mutex::default() }
+    /// `nodes`: how they are asked.
+    pub fn new(journal: Arc<Journal>, backend: Arc<P>, nodes: Nodes) -> Carrier<P> {
+        Carrier { journal, backend, nodes, read: Mutex::default() }
     }
 
     /// What a step waits for. While Redis is away nothing is known.
@@ -122,7 +122,8 @@ impl<P: Provisioner + Send + Sync + 'static> Carrier<P> {
                 for (name, parent) in nodes.iter().filter_map(|name| Some((name, intended(action, name)?))) {
                     parents.entry(name.clone()).or_insert(parent);
                 }
-                self.write(fence, nodes, topology::detach(tree, nodes, &parents)).await
+                let standby = self.standby(nodes).await.map_err(|why| failed(nodes, &why))?;
+                self.write(fence, nodes, topology::detach(tree, nodes, &parents, &standby)).await
             }
             Step::Offer { relay, available } => {
                 let relay = std::slice::from_ref(relay);
@@ -169,6 +170,18 @@ impl<P: Provisioner + Send + Sync + 'static> Carrier<P> {
             .filter_map(|(name, parent)| Some((name, parent?)))
             .filter(|(_, parent)| !parent.is_empty())
             .collect())
+    }
+
+    /// Who stands by for each, if anybody does. A user that was made for an older version may not read it: then nobody does.
+    async fn standby(&self, nodes: &[String]) -> Result<BTreeMap<String, Vec<String>>, String> {
+        let mut pipe = redis::pipe();
+        pipe.ignore_errors();
+        for name in nodes {
+            pipe.cmd("SMEMBERS").arg(key::standby(name));
+        }
+        let sets: Vec<redis::RedisResult<Vec<String>>> = self.journal.commands().run(&pipe).await?;
+        let pairs = nodes.iter().cloned().zip(sets.into_iter().map(Result::unwrap_or_default));
+        Ok(pairs.filter(|(_, standby)| !standby.is_empty()).collect())
     }
 
     /// Those of the parents of whom nobody has heard for some seconds, or that are gone.

@@ -11,6 +11,7 @@ use node::drain::DrainView;
 use node::outgoing::Probe;
 use node::overview::State;
 use node::secret::Secret;
+use node::trust::TrustedHosts;
 
 use crate::action::{Fact, Step};
 use crate::model::Node;
@@ -29,8 +30,9 @@ pub struct Nodes {
 
 impl Nodes {
     /// `token`: what they want to know before they change something.
-    pub fn new(token: Option<Secret>) -> Nodes {
-        Nodes { asking: Asking::new(token, PATIENCE), probe: Probe::default() }
+    /// `trusted`: whom it may be shown to.
+    pub fn new(token: Option<Secret>, trusted: TrustedHosts) -> Nodes {
+        Nodes { asking: Asking::new(token, PATIENCE).trusting(trusted), probe: Probe::default() }
     }
 
     /// What a step waits for, of whom it is about.
@@ -87,7 +89,7 @@ impl Nodes {
             let again = match &error {
                 Unheard::Silent { .. } => true,
                 // A wrong token stays wrong.
-                Unheard::Token { .. } => false,
+                Unheard::Token { .. } | Unheard::Untrusted { .. } => false,
                 Unheard::Refused { status, .. } => {
                     status.is_server_error() || *status == StatusCode::TOO_MANY_REQUESTS
                 }

@@ -51,6 +51,7 @@ mod tests {
             id: id.to_owned(),
             role: Some(role),
             parent: Some(parent.to_owned()),
+            standby: Vec::new(),
             state,
             viewers: 0,
             max_viewers: 100,
@@ -103,6 +104,8 @@ mod tests {
         assert_eq!(shrink(&["e1", "e2", "dead"], &seen), ["dead", "e1"]);
         assert_eq!(shrink(&["e2", "e3"], &seen), [""; 0], "e1 carries it, too");
         assert_eq!(shrink(&["r1", "r2"], &seen), ["r1"]);
+        seen.nodes[2].standby = names(&["r2"]);
+        assert_eq!(shrink(&["r1", "r2"], &seen), ["r1", "r2"], "it stands by for e1");
         seen.carriers.remove("s2");
         assert_eq!(shrink(&["e1", "e2", "e3"], &seen), ["e1", "e2", "e3"], "all of a session's at once");
         seen.carriers_unknown = Some("too many".to_owned());

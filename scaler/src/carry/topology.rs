@@ -54,9 +54,20 @@ pub fn attach(
     writes
 }
 
-/// They are nobody's children any more, and no slots. What names a node last is its own `parent:`, so that who does this again finds whose it was.
-pub fn detach(tree: &str, nodes: &[String], parents: &BTreeMap<String, String>) -> Writes {
+/// They are nobody's children any more, and no slots; `standby`: who stands by for each. What names a node last is its own `parent:`, so that who does this again finds whose it was.
+pub fn detach(
+    tree: &str,
+    nodes: &[String],
+    parents: &BTreeMap<String, String>,
+    standby: &BTreeMap<String, Vec<String>>,
+) -> Writes {
     let mut writes = Writes::default();
+    for (name, beside) in standby {
+        for parent in beside {
+            writes.add(&key::children(parent), "SREM", std::slice::from_ref(name));
+        }
+        writes.add(&key::standby(name), "SREM", beside);
+    }
     writes.add(&key::relay_slots(tree), "SREM", nodes);
     writes.add(&key::scaled_egresses(tree), "SREM", nodes);
     let mut of: BTreeMap<&String, Vec<String>> = BTreeMap::new();
@@ -70,6 +81,14 @@ pub fn detach(tree: &str, nodes: &[String], parents: &BTreeMap<String, String>) 
         for name in names {
             writes.add(&key::parent(name), "UNSET", std::slice::from_ref(parent));
         }
+    }
+    for (name, parent) in
+        standby.iter().flat_map(|(name, beside)| beside.iter().map(move |parent| (name, parent)))
+    {
+        let (node_id, child_id) = (parent.clone(), name.clone());
+        writes.publish(parent, &Event::ChildRemoved { node_id, child_id });
+        let (node_id, parent_id) = (name.clone(), parent.clone());
+        writes.publish(name, &Event::StandbyRemoved { node_id, parent_id });
     }
     for (parent, names) in of {
         let child_ids = names.clone();
@@ -141,7 +160,7 @@ mod tests {
         );
         let parents = [("a", "r"), ("b", "r")].map(|(a, b)| (a.to_owned(), b.to_owned())).into();
         assert_eq!(
-            lines(&detach("t", &names(&["a", "b", "c"]), &parents)),
+            lines(&detach("t", &names(&["a", "b", "c"]), &parents, &BTreeMap::new())),
             [
                 "SREM relay-slots:t:available a b c",
                 "SREM nodes:t:egress a b c",
@@ -151,6 +170,27 @@ mod tests {
                 "PUBLISH topology:r children-removed",
                 "PUBLISH topology:a parent-changed",
                 "PUBLISH topology:b parent-changed",
+            ]
+        );
+    }
+
+    #[test]
+    fn who_is_taken_away_has_nobody_stand_by_any_more() {
+        let parents = [("a".to_owned(), "r".to_owned())].into();
+        let standby = [("a".to_owned(), names(&["s"]))].into();
+        assert_eq!(
+            lines(&detach("t", &names(&["a"]), &parents, &standby)),
+            [
+                "SREM children:s a",
+                "SREM parents:a s",
+                "SREM relay-slots:t:available a",
+                "SREM nodes:t:egress a",
+                "SREM children:r a",
+                "UNSET parent:a r",
+                "PUBLISH topology:s child-removed",
+                "PUBLISH topology:a standby-removed",
+                "PUBLISH topology:r children-removed",
+                "PUBLISH topology:a parent-changed",
             ]
         );
     }

@@ -14,6 +14,7 @@ use node::auth::webhook;
 use node::config::{ConfigError, Defaults, NodeConfig, RedisConfig, Setting, Settings, is_name};
 use node::outgoing;
 use node::secret::Secret;
+use node::trust::TrustedHosts;
 use node::webhook::WebhookConfig;
 use settings::*;
 
@@ -50,6 +51,8 @@ pub struct Config {
     pub prometheus: Option<String>,
     /// What nodes want to know.
     pub node_token: Option<Secret>,
+    /// Who is shown that.
+    pub node_token_hosts: TrustedHosts,
     /// For how long a scaler leads without renewing that.
     pub lease: Duration,
     /// A Slack webhook.
@@ -95,6 +98,11 @@ impl Config {
             }
         };
         let node_token = settings.token(&NODE_TOKEN_FILE)?.map(|found| found.value);
+        let node_token_hosts = trusted(&settings)?;
+        if node_token_hosts.are_all() && (node_token.is_some() || node.token.is_some()) {
+            let why = "the nodes' token is shown to whatever address Redis has for a node; node-token-hosts names those that it is for";
+            node.warnings.push(why.to_owned());
+        }
         let slack = match settings.secret(&SLACK_WEBHOOK_FILE)? {
             // The address is the secret.
             Some(found) => Some(
@@ -105,7 +113,8 @@ impl Config {
         };
         let webhook = webhook(&mut node, &mut settings)?;
         let lease = settings.get(&LEASE, lease)?.unwrap_or(DEFAULT_LEASE);
-        let prometheus = settings.get(&PROMETHEUS, node::config::public_url)?;
+        let prometheus =
+            settings.get(&PROMETHEUS, |url| node::config::base_url(url, "http://prometheus.example:9090"))?;
         node.warnings.append(&mut settings.warnings);
         // What is logged is about several trees, unless it is about one.
         node.tree_id = match trees.as_deref() {
@@ -115,6 +124,7 @@ impl Config {
         Ok(Config {
             node_token: node_token.or_else(|| node.token.clone()),
             node,
+            node_token_hosts,
             redis,
             trees,
             policy,
@@ -125,6 +135,12 @@ impl Config {
             webhook,
         })
     }
+}
+
+fn trusted(settings: &Settings<'_>) -> Result<TrustedHosts, ConfigError> {
+    let Some(list) = settings.list(&NODE_TOKEN_HOSTS)? else { return Ok(TrustedHosts::default()) };
+    TrustedHosts::read(list.value.iter().map(String::as_str))
+        .map_err(|why| ConfigError(format!("{} '{}': {why}", list.name, list.value.join(",").escape_debug())))
 }
 
 fn trees(settings: &Settings<'_>) -> Result<Option<Vec<String>>, ConfigError> {

@@ -2,9 +2,10 @@
 
 use std::collections::BTreeMap;
 
+use serde::Deserialize;
 use serde_json::Value;
 
-use crate::settings::Settings;
+use crate::settings::{Limits, Pace, Settings, Template, Thresholds};
 
 /// The file, checked.
 #[derive(Clone, Debug, Default)]
@@ -16,10 +17,7 @@ pub struct Policy {
 impl Policy {
     /// From the file's text. An error is one line that says what is wrong in it.
     pub fn read(text: &str) -> Result<Policy, String> {
-        let mut all: Value = toml::from_str(text).map_err(|error| {
-            let line = error.span().map_or(0, |span| text[..span.start].matches('\n').count() + 1);
-            format!("line {line}: {}", error.message().replace('\n', " "))
-        })?;
+        let mut all: Value = toml::from_str(text).map_err(|error| said(text, &error))?;
         let trees = match all.as_object_mut().and_then(|all| all.remove("trees")) {
             None => BTreeMap::new(),
             Some(Value::Object(trees)) => trees.into_iter().collect(),
@@ -30,11 +28,16 @@ impl Policy {
             }
         };
         let policy = Policy { all, trees };
-        policy.of("", None)?;
-        for tree in policy.trees.keys() {
-            policy.of(tree, None).map_err(|why| format!("trees.{tree}: {why}"))?;
-        }
+        policy.check().map_err(|why| located(text, &why).unwrap_or(why))?;
         Ok(policy)
+    }
+
+    fn check(&self) -> Result<(), String> {
+        self.of("", None)?;
+        for tree in self.trees.keys() {
+            self.of(tree, None).map_err(|why| format!("trees.{}: {why}", tree.escape_debug()))?;
+        }
+        Ok(())
     }
 
     /// What is wanted of a tree. `said`: the JSON in Redis, if there is any.
@@ -58,6 +61,31 @@ impl Policy {
         settings.check()?;
         Ok(settings)
     }
+}
+
+/// The file as a whole, to find where in it something is wrong that its values do not know the place of.
+#[derive(Default, Deserialize)]
+#[serde(rename_all = "kebab-case", default, deny_unknown_fields)]
+struct Whole {
+    thresholds: Thresholds,
+    limits: Limits,
+    pace: Pace,
+    template: Template,
+    manual: bool,
+    dry_run: bool,
+    trees: BTreeMap<String, Settings>,
+}
+
+/// This fault with its line, if whoever knows the places finds the same.
+fn located(text: &str, why: &str) -> Option<String> {
+    let error = toml::from_str::<Whole>(text).err()?;
+    let fault = error.message().split(", expected").next()?;
+    why.contains(fault).then(|| said(text, &error))
+}
+
+fn said(text: &str, error: &toml::de::Error) -> String {
+    let line = error.span().map_or(0, |span| text[..span.start].matches('\n').count() + 1);
+    format!("line {line}: {}", error.message().escape_debug())
 }
 
 /// What is no table where one belongs is refused: it would take the place of everything that was said below it, and a list is as good as
@@ -150,7 +178,13 @@ mod tests {
         for (text, said) in [
             ("[limits", "line 1:"),
             ("[limits]\nbaseline = 9\nmaximum = 3", "limits.baseline is 9"),
-            ("[limits]\nmost = 3", "unknown field `most`"),
+            ("[limits]\nmost = 3", "line 2: unknown field `most`"),
+            ("manual = true\n\n[limit]\nmaximum = 3", "line 3: unknown field `limit`"),
+            (
+                "[limits]\nbaseline = 2\n[trees.a.limits]\nmaximum = 9\nmost = 3",
+                "line 5: unknown field `most`",
+            ),
+            ("[limits]\nbaseline = 2.0\nmaximum = 'many'", "invalid type: string"),
             ("trees = 3", "trees is to be a table"),
             ("[trees.a.limits]\nbaseline = 900", "trees.a: limits.baseline is 900"),
         ] {

@@ -45,6 +45,7 @@ impl Table for ScalerSettings {
         &PROVISION,
         &PROMETHEUS,
         &NODE_TOKEN_FILE,
+        &NODE_TOKEN_HOSTS,
         &LEASE,
         &SLACK_WEBHOOK_FILE,
         &WEBHOOK,
@@ -90,6 +91,14 @@ pub const NODE_TOKEN_FILE: Setting = Setting {
     value: "FILE",
     default: "api-token-file's",
     help: "File with the token that nodes want to know before they are drained",
+    ..Setting::NEW
+};
+pub const NODE_TOKEN_HOSTS: Setting = Setting {
+    name: "node-token-hosts",
+    kind: Kind::List("node-token-host"),
+    value: "HOST",
+    default: "whatever address Redis has for a node",
+    help: "Host that this token is shown to: a name, *.NAME, an address or ADDRESS/BITS",
     ..Setting::NEW
 };
 pub const LEASE: Setting = Setting {

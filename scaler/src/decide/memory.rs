@@ -77,11 +77,17 @@ impl Memory {
 
     /// An action has ended: well, or failed and undone. To be said of each once: what fails again and again is tried ever more seldom.
     pub fn ended(&mut self, action: &Action, well: bool, now: Ms) {
-        if !matches!(action.kind, Kind::Slot { .. } | Kind::Grow { .. }) {
+        if !action.kind.makes() {
             return;
         }
-        (self.failures, self.failed) =
-            if well { (0, None) } else { (self.failures.saturating_add(1), Some(now)) };
+        if well {
+            (self.failures, self.failed) = (0, None);
+            return;
+        }
+        (self.failures, self.failed) = (self.failures.saturating_add(1), Some(now));
+        // Nothing has come of what was asked for: it is wanted still, and no figure can have changed by it.
+        self.asked.clear();
+        self.overloaded.clear();
     }
 
     /// How often in a row making something has failed, and for how many ms nothing is made because of it.

@@ -39,6 +39,7 @@ use crate::books::{Books, count};
 use crate::model::{Ms, Observation};
 use crate::plan::beyond_maximum;
 use crate::settings::Settings;
+use crate::words::counted;
 use fewer::Fewer;
 use figures::Known;
 pub use memory::Memory;
@@ -68,6 +69,9 @@ pub struct Decision {
     pub verdict: Verdict,
     /// How many egresses more, or fewer; 0 with `NOOP`.
     pub count: u32,
+    /// How many more are wanted, whether they can be made or not.
+    #[serde(default)]
+    pub wanted: u32,
     /// Why, a sentence.
     pub reason: String,
     /// How soon.
@@ -91,6 +95,7 @@ impl Decision {
         Decision {
             verdict: Verdict::Noop,
             count: 0,
+            wanted: 0,
             reason: reason.into(),
             urgency: Urgency::Low,
             metrics: BTreeMap::new(),
@@ -177,7 +182,8 @@ fn of_number(
     let mut decision = match strongest(&all) {
         Some(more) => {
             memory.fewer = None;
-            match bounded(settings, books, &all, pause) {
+            let wanted = all.iter().map(|more| more.count).max().unwrap_or(0).min(settings.limits.step_out);
+            let decision = match bounded(settings, books, wanted, pause) {
                 Ok(count) => {
                     all.iter().for_each(|more| wants.ask(memory, more));
                     let urgency = all.iter().map(|more| more.urgency).max().unwrap_or(more.urgency);
@@ -188,20 +194,26 @@ fn of_number(
                     warnings.push(why.clone());
                     Decision::noop(format!("more are wanted ({}), but {why}", more.reason))
                 }
-            }
+            };
+            Decision { wanted, ..decision }
         }
         None if !resting.is_empty() => {
             memory.fewer = None;
             let why = strongest(&resting).map(|more| more.reason.as_str()).unwrap_or_default();
-            Decision::noop(format!("more have just been made for this: {why}"))
+            let rest = settings.pace.out_rest;
+            Decision::noop(format!(
+                "more were asked for less than {rest} s ago (pace.out-rest), for this: {why}"
+            ))
         }
         None => match fewer::fewer(settings, books, known, &places, memory, now) {
             Fewer::Go(count) => {
-                memory.changed = Some(now);
-                memory.fewer = None;
+                if !settings.dry_run {
+                    (memory.changed, memory.fewer) = (Some(now), None);
+                }
                 let Places { viewers, places, .. } = places;
                 let reason = format!(
-                    "low usage: {viewers} viewers have {places} places, {count} fewer egresses are enough"
+                    "low usage: {viewers} viewers have {places} places, {} fewer would do",
+                    counted(count, "egress", "egresses")
                 );
                 Decision { verdict: Verdict::ScaleIn, count, ..Decision::noop(reason) }
             }
@@ -227,7 +239,8 @@ fn of_maximum(settings: &Settings, books: &Books<'_>, memory: &mut Memory, now: 
     }
     memory.fewer = None;
     let (serving, maximum) = (count(books.staying().count()), settings.limits.maximum);
-    let reason = format!("{serving} egresses serve, and limits.maximum is {maximum}");
+    let serving = counted(serving, "egress serves", "egresses serve");
+    let reason = format!("{serving}, and limits.maximum is {maximum}");
     let paused = memory.pause(now).is_some();
     let decision = match fewer::over_maximum(settings, books, beyond) {
         Ok(count) => {
@@ -250,21 +263,22 @@ fn strongest(all: &[More]) -> Option<&More> {
 fn bounded(
     settings: &Settings,
     books: &Books<'_>,
-    all: &[More],
+    wanted: u32,
     pause: Option<(u32, Ms)>,
 ) -> Result<u32, String> {
     if let Some((failures, left)) = pause {
         let left = left.div_ceil(1_000);
-        return Err(format!("making nodes has failed {failures} times: it is tried again in {left} s"));
+        let times = counted(failures, "time", "times");
+        return Err(format!("making nodes has failed {times}: it is tried again in {left} s"));
     }
     let limits = &settings.limits;
-    let wanted = all.iter().map(|more| more.count).max().unwrap_or(0);
     // Those that are there already need but be attached.
     let spare = count(books.spare().count());
     let room = limits.maximum.saturating_sub(books.existing()).saturating_add(spare);
-    match wanted.min(limits.step_out).min(room) {
+    match wanted.min(room) {
         0 => {
-            Err(format!("there are {} egresses, and limits.maximum is {}", books.existing(), limits.maximum))
+            let existing = counted(books.existing(), "egress", "egresses");
+            Err(format!("the tree has {existing}, and limits.maximum is {}", limits.maximum))
         }
         count => Ok(count),
     }

@@ -106,15 +106,16 @@ impl Journal {
     pub async fn take(&self, ttl_ms: u64, now: Ms) -> Result<Result<u64, String>, String> {
         let mut take = eval(script::TAKE, &[key::scaler_leader(&self.tree), key::scaler_fence(&self.tree)]);
         take.arg(&self.me).arg(ttl_ms).arg(now);
-        let (owner, fence): (String, u64) = self.run(take).await?;
-        Ok(if owner == self.me { Ok(fence) } else { Err(owner) })
+        let (owner, fence): (Vec<u8>, u64) = self.run(take).await?;
+        Ok(if owner == self.me.as_bytes() { Ok(fence) } else { Err(text(&owner)) })
     }
 
     /// Who leads, if anybody does.
     pub async fn leader(&self) -> Result<Option<String>, String> {
         let mut get = redis::cmd("HGET");
         get.arg(key::scaler_leader(&self.tree)).arg("owner");
-        self.run(get).await
+        let owner: Option<Vec<u8>> = self.run(get).await?;
+        Ok(owner.map(|owner| text(&owner)))
     }
 
     /// Gives the lease back.
@@ -189,7 +190,7 @@ impl Journal {
         // Not text, for now: what somebody else has written there need not be any.
         type Text = Option<Vec<u8>>;
         type Texts = BTreeMap<Vec<u8>, Vec<u8>>;
-        type All = (Option<String>, Texts, Texts, Texts, Text, Text);
+        type All = (Text, Texts, Texts, Texts, Text, Text);
         let (leader, running, proposed, approvals, memory, settings): All = self.commands.run(&pipe).await?;
         let mut unreadable = Vec::new();
         let running = parsed(running, "running", &mut unreadable, |id, running: &Running| {
@@ -200,7 +201,8 @@ impl Journal {
         // What an older scaler remembered is of no use to a newer one that does not understand it.
         let memory = memory.and_then(|text| serde_json::from_slice(&text).ok()).unwrap_or_default();
         let approvals = approvals.into_iter().map(|(id, word)| (text(&id), word == b"approved")).collect();
-        let settings = settings.map(|settings| text(&settings));
+        let (leader, settings) =
+            (leader.map(|leader| text(&leader)), settings.map(|settings| text(&settings)));
         Ok(Kept { leader, running, proposed, approvals, memory, settings, unreadable })
     }
 
@@ -208,8 +210,12 @@ impl Journal {
     pub async fn history(&self, count: usize) -> Result<Vec<Entry>, String> {
         let mut range = redis::cmd("XREVRANGE");
         range.arg(key::scaler_actions(&self.tree)).arg("+").arg("-").arg("COUNT").arg(count);
-        let entries: Vec<(String, Vec<String>)> = self.run(range).await?;
-        let mut entries: Vec<Entry> = entries.iter().filter_map(|(_, fields)| Entry::read(fields)).collect();
+        // Not text, for now, as above.
+        let entries: Vec<(Vec<u8>, Vec<Vec<u8>>)> = self.run(range).await?;
+        let as_text = |(_, fields): (_, Vec<Vec<u8>>)| fields.iter().map(|field| text(field)).collect();
+        let entries = entries.into_iter().map(as_text);
+        let mut entries: Vec<Entry> =
+            entries.filter_map(|fields: Vec<String>| Entry::read(&fields)).collect();
         // One may be there twice, if a connection ended while it was written.
         entries.dedup();
         Ok(entries)

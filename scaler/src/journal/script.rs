@@ -24,34 +24,49 @@ local held = redis.call('HMGET', KEYS[1], 'owner', 'fence')
 if held[1] == ARGV[1] and held[2] == ARGV[2] then redis.call('DEL', KEYS[1]) end
 return 0";
 
-/// Carries commands out if the lease is the scaler's, by this fence. Gives whether it was (1 or 0). `UNSET` is a command of its own:
-/// it deletes a key that has a certain value.
+/// What both ways of writing begin with: a function that carries commands out, a list of lists as JSON. `UNSET` is a command of its own:
+/// it deletes a key that has a certain value. What is refused is named, which Redis does not do.
+macro_rules! carries_out {
+    ($rest:literal) => {
+        concat!(
+            "\
+local function carry_out(commands)
+  for _, command in ipairs(cjson.decode(commands)) do
+    local said
+    if command[1] ~= 'UNSET' then
+      said = redis.pcall(unpack(command))
+    elseif redis.call('GET', command[2]) == command[3] then
+      said = redis.pcall('DEL', command[2])
+    end
+    if type(said) == 'table' and said.err then
+      return redis.error_reply(said.err .. ': ' .. command[1] .. ' ' .. command[2])
+    end
+  end
+  return 1
+end
+",
+            $rest
+        )
+    };
+}
+
+/// Carries commands out if the lease is the scaler's, by this fence. Gives whether it was (1 or 0).
 ///
-/// KEYS: lease, others … ARGV: scaler, fence, commands: a list of lists, as JSON
-pub const WRITE: &str = "\
+/// KEYS: lease, others … ARGV: scaler, fence, commands
+pub const WRITE: &str = carries_out!(
+    "\
 local held = redis.call('HMGET', KEYS[1], 'owner', 'fence')
 if held[1] ~= ARGV[1] or held[2] ~= ARGV[2] then return 0 end
-for _, command in ipairs(cjson.decode(ARGV[3])) do
-  if command[1] ~= 'UNSET' then
-    redis.call(unpack(command))
-  elseif redis.call('GET', command[2]) == command[3] then
-    redis.call('DEL', command[2])
-  end
-end
-return 1";
+return carry_out(ARGV[3])"
+);
 
 /// The same for a key that is in another slot of a Cluster than the lease: unless a higher fence has been here.
 ///
 /// KEYS: fence beside the key, the key. ARGV: fence, commands
-pub const WRITE_BESIDE: &str = "\
+pub const WRITE_BESIDE: &str = carries_out!(
+    "\
 local last = redis.call('GET', KEYS[1])
 if last and tonumber(last) > tonumber(ARGV[1]) then return 0 end
 redis.call('SET', KEYS[1], ARGV[1], 'PX', 86400000)
-for _, command in ipairs(cjson.decode(ARGV[2])) do
-  if command[1] ~= 'UNSET' then
-    redis.call(unpack(command))
-  elseif redis.call('GET', command[2]) == command[3] then
-    redis.call('DEL', command[2])
-  end
-end
-return 1";
+return carry_out(ARGV[2])"
+);

@@ -1,7 +1,8 @@
 //! One look at a tree, and what follows from it.
 
+use super::reign::{Reign, begun};
 use super::view::Proposal;
-use super::{Keeper, LockOk, Reign, begun};
+use super::{Keeper, LockOk, verdict_name};
 use crate::action::{Action, Kind, Urgency};
 use crate::books::Books;
 use crate::clock::now;
@@ -9,7 +10,7 @@ use crate::decide::{Decision, Verdict};
 use crate::failpoint;
 use crate::journal::{Batch, Kept, Running, Unwritten};
 use crate::model::{Ms, Observation};
-use crate::plan::Ids;
+use crate::plan::{Ids, Recall, recall};
 use crate::settings::Settings;
 use crate::think::{Thought, think};
 
@@ -52,8 +53,11 @@ impl Keeper {
             }
         };
         let mut problems = Vec::new();
+        let makes_nothing = self.carrier.is_none();
         match self.policy.of(self.tree(), kept.settings.as_deref()) {
-            Ok(settings) => reign.settings = settings,
+            Ok(settings) => {
+                reign.settings = Settings { dry_run: settings.dry_run || makes_nothing, ..settings };
+            }
             Err(why) => problems.push(format!(
                 "scaler:settings:{{{}}} in Redis is not obeyed: {why}; what held before holds",
                 self.tree()
@@ -64,7 +68,7 @@ impl Keeper {
         problems.extend(
             reign.eye.unlisted().map(|why| format!("the back end does not say what there is: {why}")),
         );
-        if self.carrier.is_none() && !kept.running.is_empty() {
+        if makes_nothing && !kept.running.is_empty() {
             let names: Vec<&str> = kept.running.keys().map(String::as_str).collect();
             let names = names.join(", ");
             problems
@@ -81,7 +85,15 @@ impl Keeper {
         let mut ids = Ids::new(stem(reign.fence, reign.looks));
         let Thought { decision, actions, memory } =
             think(&reign.settings, &reign.memory, &seen, &running, &mut ids, now);
-        self.sort(&reign.settings, actions, &mut conclusion);
+        // Nothing is done by itself where somebody has to be asked.
+        let Recall { actions, back } = match reign.settings.manual || reign.settings.dry_run {
+            true => Recall { actions, back: Vec::new() },
+            false => {
+                let running = kept.running.values().map(|running| (&running.action, &running.progress));
+                recall(&decision, &seen, running, actions)
+            }
+        };
+        sort(&reign.settings, actions, &mut conclusion);
 
         let batch = self.batch(reign.fence, &conclusion).memory(&memory);
         let written = self.shared.journal.write(reign.fence, &batch).await;
@@ -97,6 +109,9 @@ impl Keeper {
         }
         reign.memory = memory;
         self.show(reign, &seen, &decision, &conclusion, problems);
+        for call in back.iter().filter_map(|id| reign.calls.get(id)) {
+            *call.lock_ok() = Some(format!("more are wanted: {}", decision.reason));
+        }
         for action in &conclusion.propose {
             tracing::info!("{}: {action} is proposed: {}", action.id, action.reason);
             self.shared.say.proposed(action);
@@ -111,7 +126,7 @@ impl Keeper {
     /// What became of the proposals. What somebody has approved is done, if it is still to be: settings may have changed meanwhile.
     fn settle(&self, kept: &Kept, seen: &Observation, reign: &Reign, now: Ms) -> Conclusion {
         let Settings { dry_run, manual, limits, .. } = &reign.settings;
-        let nobody_is_asked = if *dry_run || self.carrier.is_none() {
+        let nobody_is_asked = if *dry_run {
             Some("nothing is done in a dry run")
         } else if !manual {
             Some("nobody has to be asked any more")
@@ -156,16 +171,6 @@ impl Keeper {
         let others = kept.approvals.keys().filter(|id| !kept.proposed.contains_key(*id));
         conclusion.settled.extend(others.map(|id| (id.clone(), "")));
         conclusion
-    }
-
-    fn sort(&self, settings: &Settings, planned: Vec<Action>, conclusion: &mut Conclusion) {
-        if settings.dry_run || self.carrier.is_none() {
-            conclusion.would = planned;
-        } else if settings.manual {
-            conclusion.propose = planned;
-        } else {
-            conclusion.begin.extend(planned.iter().map(begun));
-        }
     }
 
     fn batch(&self, fence: u64, conclusion: &Conclusion) -> Batch {
@@ -219,21 +224,30 @@ impl Keeper {
             }
         }
         view.seen(seen);
-        view.dry_run = reign.settings.dry_run || self.carrier.is_none();
+        view.dry_run = reign.settings.dry_run;
         view.manual = reign.settings.manual;
         view.decision = Some(decision.clone());
         let proposed = conclusion.waiting.iter().chain(&conclusion.propose).chain(&conclusion.would);
         view.proposed = proposed.map(Proposal::of).collect();
         view.problems = problems;
+        let makes = reign.running.values().any(|action| action.kind.makes());
+        if decision.paused {
+            view.failing
+                .get_or_insert_with(|| "making nodes has failed; `scaler history` says why".to_owned());
+        } else if decision.verdict == Verdict::Noop && !makes {
+            // What could not be made is wanted no more.
+            view.failing = None;
+        }
     }
 }
 
-/// As metrics and the log have it.
-pub(crate) fn verdict_name(verdict: Verdict) -> &'static str {
-    match verdict {
-        Verdict::ScaleOut => "SCALE_OUT",
-        Verdict::ScaleIn => "SCALE_IN",
-        Verdict::Noop => "NOOP",
+fn sort(settings: &Settings, planned: Vec<Action>, conclusion: &mut Conclusion) {
+    if settings.dry_run {
+        conclusion.would = planned;
+    } else if settings.manual {
+        conclusion.propose = planned;
+    } else {
+        conclusion.begin.extend(planned.iter().map(begun));
     }
 }
 

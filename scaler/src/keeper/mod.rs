@@ -2,11 +2,15 @@
 //!
 //! | file | job |
 //! |---|---|
+//! | `reign.rs` | a time in which it leads: looks, and what they begin |
 //! | `look.rs` | one look, and what follows from it |
 //! | `work.rs` | one action, step by step |
 //! | `view.rs` | what is shown |
+//! | `names.rs` | what is counted, and how it is called |
 
 mod look;
+mod names;
+mod reign;
 mod view;
 mod work;
 
@@ -16,24 +20,19 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use futures_util::FutureExt;
-use tokio::task::JoinSet;
 
-use crate::action::{Action, Kind, Outcome, Patience, Progress};
-use crate::carry::Carrier;
+use crate::action::Action;
+use crate::carry::{Carrier, Nodes};
 use crate::clock::now;
 use crate::config::{Config, Policy};
-use crate::decide::Memory;
-use crate::journal::{Entry, Journal, Kept, Lease, Running};
+use crate::journal::{Entry, Journal, Lease};
 use crate::observe::{Eye, Prometheus};
 use crate::plan::Ids;
 use crate::provision::Backend;
 use crate::say::Say;
-use crate::settings::Settings;
 use crate::think::{Thought, think};
-use look::Begun;
-pub(crate) use look::verdict_name;
+pub use names::{counted, kind_name, outcome_name, verdict_name};
 pub use view::{Counts, Planned, Proposal, RunningView, TreeView};
-use work::Work;
 
 /// Until a tree that cannot be read is read again.
 const AGAIN: Duration = Duration::from_millis(500);
@@ -67,18 +66,6 @@ struct Shared {
     counts: Mutex<Counts>,
 }
 
-/// What is known in a time in which we lead.
-struct Reign {
-    fence: u64,
-    eye: Eye<Backend>,
-    memory: Memory,
-    settings: Settings,
-    /// Actions that are carried out, by name.
-    running: BTreeMap<String, Action>,
-    works: JoinSet<Option<(Action, Outcome)>>,
-    looks: u64,
-}
-
 impl Keeper {
     /// Of a tree; call it where there is a runtime. `me`: a name that no other process has.
     pub fn start(
@@ -92,9 +79,10 @@ impl Keeper {
         let journal = Arc::new(Journal::new(&config.redis, tree, me));
         // On a connection of its own, so that nothing that takes long keeps it from being renewed.
         let lease = Lease::keep(Arc::new(Journal::new(&config.redis, tree, me)), config.lease);
-        let carrier = backend
-            .clone()
-            .map(|backend| Arc::new(Carrier::new(journal.clone(), backend, config.node_token.clone())));
+        let carrier = backend.clone().map(|backend| {
+            let nodes = Nodes::new(config.node_token.clone(), config.node_token_hosts.clone());
+            Arc::new(Carrier::new(journal.clone(), backend, nodes))
+        });
         let view = TreeView { tree_id: tree.to_owned(), ..TreeView::default() };
         let shared = Shared {
             node_id: config.node_id.clone(),
@@ -198,9 +186,18 @@ impl Keeper {
         let mut view = self.shared.view.lock_ok().clone();
         view.leads = held.reign.is_some();
         view.leader = held.other;
-        view.problems.extend(held.problem);
+        // Whoever is away is missed by all who ask.
+        view.problems.extend(held.problem.filter(|problem| !view.problems.contains(problem)));
         match view.leads {
-            true => view.running = self.shared.running.lock_ok().values().cloned().collect(),
+            true => {
+                view.running = self.shared.running.lock_ok().values().cloned().collect();
+                let undone = view.running.iter().find(|running| running.undoing);
+                let why = undone.map(|running| {
+                    let waits = running.waits.as_ref().unwrap_or(&running.step);
+                    format!("{} has failed and is being undone: {waits}", running.what)
+                });
+                view.failing = why.or(view.failing);
+            }
             // What was seen when it led is no news any more.
             false => {
                 view = TreeView {
@@ -218,90 +215,6 @@ impl Keeper {
     pub fn counts(&self) -> Counts {
         self.shared.counts.lock_ok().clone()
     }
-
-    /// Leads until the lease is lost.
-    async fn reign(&self, fence: u64) {
-        let Kept { running, memory, unreadable, settings, .. } = self.kept().await;
-        for problem in unreadable {
-            tracing::error!("{}: {problem}; {}", self.tree(), look::UNREADABLE);
-        }
-        let mut reign = Reign {
-            fence,
-            eye: Eye::new(self.shared.journal.clone(), self.prometheus.clone(), self.backend.clone()),
-            memory,
-            settings: self
-                .policy
-                .of(self.tree(), settings.as_deref())
-                .unwrap_or_else(|_| self.own_settings()),
-            running: BTreeMap::new(),
-            works: JoinSet::new(),
-            looks: 0,
-        };
-        for (_, running) in running {
-            tracing::info!("{}: goes on with {}", running.action.id, running.action);
-            self.work(&mut reign, running);
-        }
-        let mut next = tokio::time::Instant::now();
-        loop {
-            tokio::select! {
-                Some(ended) = reign.works.join_next() => match ended {
-                    Ok(Some((action, outcome))) => {
-                        self.ended(&mut reign, &action, &outcome);
-                        // What can be done now need not wait.
-                        next = tokio::time::Instant::now();
-                    }
-                    Ok(None) => return,
-                    Err(error) => match error.try_into_panic() {
-                        Ok(panic) => std::panic::resume_unwind(panic),
-                        Err(error) => tracing::error!("{}: an action failed: {error}", self.tree()),
-                    },
-                },
-                () = tokio::time::sleep_until(next) => {
-                    if self.look(&mut reign).await == Begun::Fenced {
-                        return;
-                    }
-                    next = tokio::time::Instant::now() + Duration::from_secs_f64(reign.settings.pace.look);
-                }
-            }
-        }
-    }
-
-    /// What the file says, which was checked when it was read.
-    fn own_settings(&self) -> Settings {
-        self.policy.of(self.tree(), None).unwrap_or_default()
-    }
-
-    /// What is kept, as soon as Redis says.
-    async fn kept(&self) -> Kept {
-        loop {
-            match self.shared.journal.read().await {
-                Ok(kept) => return kept,
-                Err(why) => self.shared.view.lock_ok().problems = vec![why],
-            }
-            tokio::time::sleep(AGAIN).await;
-        }
-    }
-
-    fn work(&self, reign: &mut Reign, running: Running) {
-        let Some(carrier) = self.carrier.clone() else { return };
-        let work = Work {
-            shared: self.shared.clone(),
-            carrier,
-            lease: self.lease.clone(),
-            fence: reign.fence,
-            patience: Patience::of_settings(&reign.settings),
-        };
-        reign.running.insert(running.action.id.clone(), running.action.clone());
-        reign.works.spawn(work.carry_out(running));
-    }
-
-    fn ended(&self, reign: &mut Reign, action: &Action, outcome: &Outcome) {
-        reign.running.remove(&action.id);
-        let well = !matches!(outcome, Outcome::Undone { .. });
-        reign.memory.ended(action, well, now());
-        let key = (kind_name(&action.kind), outcome_name(outcome));
-        *self.shared.counts.lock_ok().ended.entry(key).or_default() += 1;
-    }
 }
 
 impl Shared {
@@ -318,36 +231,6 @@ impl Shared {
     }
 }
 
-/// What can be counted, for metrics that have each of them from the beginning: a first failure is a rise from 0, which Prometheus does not
-/// see in a series that begins with 1.
-pub mod counted {
-    /// Kinds of actions, as [`kind_name`](super::kind_name) has them.
-    pub const KINDS: [&str; 4] = ["slot", "grow", "shrink", "clear"];
-    /// How they end, as [`outcome_name`](super::outcome_name) has it.
-    pub const OUTCOMES: [&str; 3] = ["done", "partly done", "undone"];
-    /// Steps that can fail. Those that wait for something do not: the nodes that it is about are given up.
-    pub const STEPS: [&str; 7] = ["make", "attach", "offer", "drain", "undrain", "detach", "destroy"];
-}
-
-/// As metrics have it.
-pub fn kind_name(kind: &Kind) -> &'static str {
-    match kind {
-        Kind::Slot { .. } => "slot",
-        Kind::Grow { .. } => "grow",
-        Kind::Shrink { .. } => "shrink",
-        Kind::Clear { .. } => "clear",
-    }
-}
-
-/// As metrics have it.
-pub fn outcome_name(outcome: &Outcome) -> &'static str {
-    match outcome {
-        Outcome::Done => "done",
-        Outcome::Partly { .. } => "partly done",
-        Outcome::Undone { .. } => "undone",
-    }
-}
-
 /// A lock that whoever panicked with it does not keep from the others.
 trait LockOk<T> {
     fn lock_ok(&self) -> MutexGuard<'_, T>;
@@ -357,9 +240,4 @@ impl<T> LockOk<T> for Mutex<T> {
     fn lock_ok(&self) -> MutexGuard<'_, T> {
         self.lock().unwrap_or_else(PoisonError::into_inner)
     }
-}
-
-/// Of an action that begins now.
-fn begun(action: &Action) -> Running {
-    Running { action: action.clone(), progress: Progress::begun(now()) }
 }

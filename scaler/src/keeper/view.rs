@@ -41,6 +41,9 @@ pub struct TreeView {
     pub proposed: Vec<Proposal>,
     /// What keeps it from being looked after, each a sentence.
     pub problems: Vec<String>,
+    /// It is looked after, and what is wanted could not be made: why.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub failing: Option<String>,
 }
 
 /// Something that is being done.

@@ -1,10 +1,10 @@
 //! Carries one action out to its end, and records every step. Whoever loses the lease stops at once, and the next one goes on.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use super::view::RunningView;
-use super::{Shared, outcome_name};
+use super::{LockOk, Shared, outcome_name};
 use crate::action::{Action, Next, Outcome, Patience, Progress, Step, next};
 use crate::carry::{Carrier, Untaken};
 use crate::clock::now;
@@ -25,7 +25,12 @@ pub(super) struct Work<P> {
     pub lease: Arc<Lease>,
     pub fence: u64,
     pub patience: Patience,
+    /// Why it is called back, once it is.
+    pub call: Call,
 }
+
+/// Says to an action that what it takes away is wanted again, and why.
+pub(super) type Call = Arc<Mutex<Option<String>>>;
 
 /// Somebody else leads.
 struct Lost;
@@ -42,6 +47,10 @@ impl<P: Provisioner + Send + Sync + 'static> Work<P> {
     async fn steps(&self, action: &Action, progress: &mut Progress) -> Result<Outcome, Lost> {
         loop {
             progress.not_ahead(now());
+            let call = self.call.lock_ok().take();
+            if let Some(why) = call.filter(|why| progress.call_back(action, why, now())) {
+                self.record(action, progress, "given up", &format!("called back: {why}")).await?;
+            }
             self.show(action, progress, None);
             let facts = self.carrier.facts(progress.step(action).as_ref(), self.patience).await;
             match next(action, progress, &facts, now()) {
@@ -109,8 +118,11 @@ impl<P: Provisioner + Send + Sync + 'static> Work<P> {
             return Err(Untaken::Fenced);
         }
         if *step == Step::Announce {
-            let nodes = observe::nodes(&self.shared.journal).await.unwrap_or_default();
-            self.shared.say.done(action, progress, &nodes);
+            // What came of nothing is told when it ends.
+            if matches!(progress.outcome(action), Outcome::Done | Outcome::Partly { .. }) {
+                let nodes = observe::nodes(&self.shared.journal).await.unwrap_or_default();
+                self.shared.say.done(action, progress, &nodes);
+            }
             return Ok(());
         }
         self.carrier.take(action, step, self.fence).await
@@ -133,11 +145,16 @@ impl<P: Provisioner + Send + Sync + 'static> Work<P> {
 
     /// Until Redis has it, or the lease is lost.
     async fn write(&self, batch: &Batch) -> Result<(), Lost> {
+        let mut said = None;
         loop {
             match self.shared.journal.write(self.fence, batch).await {
                 Ok(()) => return Ok(()),
                 Err(Unwritten::Fenced) => return Err(Lost),
-                Err(Unwritten::Redis(why)) => tracing::debug!("not recorded yet: {why}"),
+                Err(Unwritten::Redis(why)) if said.as_ref() == Some(&why) => {}
+                Err(Unwritten::Redis(why)) => {
+                    tracing::warn!("{}: not recorded yet, and waits: {why}", self.shared.journal.tree());
+                    said = Some(why);
+                }
             }
             if !self.lease.is(self.fence) {
                 return Err(Lost);
@@ -153,8 +170,6 @@ impl<P: Provisioner + Send + Sync + 'static> Work<P> {
     }
 }
 
-use super::LockOk;
-
 /// How it ended, for people.
 fn words(outcome: &Outcome) -> String {
     match outcome {
@@ -164,6 +179,7 @@ fn words(outcome: &Outcome) -> String {
             format!("{}, without {}", outcome_name(outcome), without.join(", "))
         }
         Outcome::Undone { why } => format!("undone: {why}"),
+        Outcome::CalledBack { why } => format!("called back: {why}"),
     }
 }
 

@@ -21,6 +21,7 @@ pub fn nodes(facts: &Facts) -> Vec<Node> {
             id: view.id,
             role: view.node_type,
             parent: view.parent,
+            standby: view.standby,
             state: view.state,
             viewers: view.viewers,
             max_viewers: view.max_viewers,

@@ -6,6 +6,7 @@
 //! | `slots.rs` | which relays have room for how many, and who is the parent of a new one |
 //! | `pools.rs` | warm and cold slots are kept at the template's numbers |
 //! | `leaving.rs` | which egresses go |
+//! | `recall.rs` | which of those that are going are called back |
 //! | `ids.rs` | names for what is new |
 //!
 //! A slot is a relay of the template's depth that is in `relay-slots:{tree}:available`: a warm one runs, is in the tree and has room; a cold one
@@ -15,6 +16,7 @@ mod grow;
 mod ids;
 mod leaving;
 mod pools;
+mod recall;
 mod slots;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -29,6 +31,7 @@ use crate::provision::Spec;
 use crate::settings::Settings;
 pub use ids::Ids;
 pub(crate) use leaving::{beyond_maximum, is_carried_by_others, leaving};
+pub use recall::{Recall, recall};
 
 /// What is to be done that no running action does, the most urgent first.
 pub fn plan(

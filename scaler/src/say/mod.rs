@@ -10,7 +10,7 @@ use serde_json::json;
 
 use crate::action::{Action, Kind, Outcome, Progress};
 use crate::decide::Decision;
-use crate::keeper::{kind_name, outcome_name};
+use crate::keeper::kind_name;
 use crate::model::Node;
 pub use slack::Slack;
 
@@ -69,9 +69,14 @@ impl Say {
                 (format!("without {}", without.join(", ")), json!({ "without": without }))
             }
             Outcome::Undone { why } => (format!("undone: {why}"), json!({ "why": why })),
+            Outcome::CalledBack { why } => (format!("called back: {why}"), json!({ "why": why })),
         };
-        self.slack(&format!("⚠️ {}: {action}: {problem}", self.tree));
-        let kind = if outcome_name(outcome) == "undone" { "scaler.undone" } else { "scaler.partly" };
+        let (sign, kind) = match outcome {
+            Outcome::CalledBack { .. } => ("↩️", "scaler.calledBack"),
+            Outcome::Undone { .. } => ("⚠️", "scaler.undone"),
+            Outcome::Done | Outcome::Partly { .. } => ("⚠️", "scaler.partly"),
+        };
+        self.slack(&format!("{sign} {}: {action}: {problem}", self.tree));
         self.tell(kind, action, data);
     }
 

@@ -3,7 +3,7 @@
 use crate::action::{Action, Next, Outcome, Patience, Progress, next};
 use crate::decide::{Decision, Memory, Verdict};
 use crate::model::Ms;
-use crate::plan::Ids;
+use crate::plan::{Ids, Recall, recall};
 use crate::settings::Settings;
 use crate::think::{Thought, think};
 
@@ -67,6 +67,13 @@ impl Controller {
         let Thought { decision, actions, memory } =
             think(&self.settings, &self.memory, &seen, &self.running, &mut ids, now);
         self.memory = memory;
+        let running = self.running.iter().zip(&self.progress);
+        let Recall { actions, back } = recall(&decision, &seen, running, actions);
+        for (action, progress) in self.running.iter().zip(&mut self.progress) {
+            if back.contains(&action.id) {
+                progress.call_back(action, &decision.reason, now);
+            }
+        }
         for action in actions {
             laws.is_recorded(&action, &seen, world);
             self.running.push(action);

@@ -268,6 +268,7 @@ mod tests {
             id: format!("e{n}"),
             role: Some(NodeType::Egress),
             parent: Some("r".to_owned()),
+            standby: Vec::new(),
             state: State::Ok,
             viewers: *viewers,
             max_viewers: 1000,

@@ -15,4 +15,5 @@ mod somebody_has_to_approve;
 mod two_scalers_never_act_at_once;
 mod what_fails_is_undone;
 mod what_is_broken_in_redis_does_no_harm;
+mod what_is_wrong_is_said_as_it_is;
 mod what_was_decided_may_be_out_of_date;

@@ -10,4 +10,5 @@ mod what_is_unknown_changes_nothing;
 mod whatever_happens;
 mod where_new_egresses_go;
 mod which_egresses_go;
+mod who_is_called_back;
 mod world;

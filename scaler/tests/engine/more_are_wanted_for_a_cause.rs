@@ -232,3 +232,46 @@ fn viewers_who_have_waited_are_no_sign_of_more_to_come() {
     // 12,000 places are wanted, 300 each.
     assert!((40..=42).contains(&world.egresses()), "{}", world.egresses());
 }
+
+/// What could not be made has changed nothing: neither was it of no help, nor has it "just been made".
+#[test]
+fn what_could_not_be_made_is_wanted_still() {
+    let mut world = World::with_pools(8);
+    world.fails = true;
+    let mut look = |cpu: f64| {
+        world.viewers(800);
+        world.calm();
+        world.figures.cpu = Some(Reading { value: cpu, at: world.now });
+        world.look().0
+    };
+    assert_eq!(look(0.9).verdict, ScaleOut);
+    let mut tried = 0;
+    for _ in 0..100 {
+        let decision = look(0.9);
+        assert!(!decision.warnings.iter().any(|line| line.contains("another cause")), "{decision:?}");
+        assert!(!decision.reason.contains("more were asked for"), "{decision:?}");
+        match decision.verdict {
+            ScaleOut => tried += 1,
+            _ => assert!(decision.reason.contains("making nodes has failed"), "{decision:?}"),
+        }
+        assert!(decision.wanted > 0, "{decision:?}");
+    }
+    // 5, 10, 20, 40 and 80 s after each other.
+    assert_eq!(tried, 5);
+}
+
+/// Nothing comes of it, so that each look finds the same.
+#[test]
+fn in_a_dry_run_nothing_has_been_made() {
+    let mut world = World::with_pools(8);
+    world.settings.dry_run = true;
+    world.takes = u64::MAX / 2;
+    for _ in 0..30 {
+        world.viewers(2_000);
+        world.calm();
+        let (decision, actions) = world.look();
+        assert_eq!((decision.verdict, decision.count), (ScaleOut, 2), "{decision:?}");
+        assert!(!actions.is_empty());
+        world.running.clear();
+    }
+}

@@ -90,6 +90,7 @@ impl World {
             id: name.to_owned(),
             role: Some(role),
             parent: parent.map(str::to_owned),
+            standby: Vec::new(),
             state: State::Ok,
             viewers: 0,
             max_viewers: if is_egress { self.places } else { 0 },
@@ -331,6 +332,7 @@ pub fn out(count: u32) -> Decision {
     Decision {
         verdict: Verdict::ScaleOut,
         count,
+        wanted: count,
         reason: "a test".to_owned(),
         urgency: Urgency::High,
         metrics: BTreeMap::new(),

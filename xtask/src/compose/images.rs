@@ -11,10 +11,18 @@ use super::compose;
 use crate::sh;
 
 /// What is in them.
-pub const BINARIES: [&str; 4] = ["relay-ctl", "injection", "egress", "media-client"];
+pub const BINARIES: [&str; 5] = ["relay-ctl", "injection", "egress", "scaler", "media-client"];
 /// One service of each image.
-const SERVICES: [&str; 7] =
-    ["redis", "janus-videoroom", "relay-1", "injection-1", "egress-1", "whip-client-1", "prometheus"];
+const SERVICES: [&str; 8] = [
+    "redis",
+    "janus-videoroom",
+    "relay-1",
+    "injection-1",
+    "egress-1",
+    "whip-client-1",
+    "prometheus",
+    "scaler",
+];
 /// What all our images begin with.
 const PREFIX: &str = "media-tree/";
 

@@ -50,6 +50,8 @@ spec:
           value: {{ $values.maxViewers | quote }}
         {{- end }}
         {{- if $isJanus }}
+        - name: JANUS_ADMIN_URL
+          value: ws://127.0.0.1:7188
         - name: JANUS_STREAMING_API_SECRET
           valueFrom: {secretKeyRef: {name: {{ .root.Values.existingSecret }}, key: janus-api-secret}}
         - name: JANUS_STREAMING_MOUNTPOINT_SECRET

@@ -1,9 +1,13 @@
 //! Viewers by a Janus with the Streaming plugin: each session is a mountpoint there, each viewer a handle.
 //!
 //! `streaming`: what is said to the plugin; `seat`: a viewer's handle; `requests`: keyframes that Janus wants, and how old such a
-//! wish is (`keyframe_age`).
+//! wish is (`keyframe_age`); `observer`: how viewers fare, by the admin API: whom it asks about and when (`agenda`), and what it
+//! hears (`handle_info`).
 
+mod agenda;
+mod handle_info;
 mod keyframe_age;
+mod observer;
 mod requests;
 mod seat;
 mod streaming;
@@ -19,14 +23,14 @@ use node::addresses;
 use node::media::PerKind;
 use node::port::Transport;
 use sdp_types::Session;
-use seats::Figures;
 
 pub use streaming::{PLUGIN, admits, is_bad_sdp, is_clash};
 
+use self::observer::{Observer, Visit};
 use self::requests::Requests;
 use self::seat::JanusSeat;
 use self::streaming::{Streaming, is_port_taken};
-use super::{Ages, Outlet, Server, ServerError, Watching};
+use super::{Ages, Figures, Outlet, Server, ServerError, Watching};
 use crate::config::JanusConfig;
 use crate::keyframes::Keyframes;
 use crate::mountpoints::Mountpoint;
@@ -43,6 +47,8 @@ pub struct JanusServer {
     ages: Mutex<BTreeMap<u64, Ages>>,
     requests: Arc<Requests>,
     keyframes: Arc<Keyframes>,
+    /// Where its admin API is known.
+    observer: Option<Arc<Observer>>,
 }
 
 impl JanusServer {
@@ -56,7 +62,8 @@ impl JanusServer {
         let requests = Requests::start(listen, keyframes.clone()).await;
         let requests = requests.map_err(|error| format!("RTCP: {error}"))?;
         let (connection, ages) = (Mutex::default(), Mutex::default());
-        Ok(JanusServer { config, node_id, connection, ages, requests, keyframes })
+        let observer = config.admin.clone().map(Observer::start);
+        Ok(JanusServer { config, node_id, connection, ages, requests, keyframes, observer })
     }
 
     fn streaming(&self) -> Result<Streaming, ServerError> {
@@ -107,6 +114,9 @@ impl Server for JanusServer {
             locked(&self.connection).take();
             // Whatever it said of its mountpoints is void.
             locked(&self.ages).clear();
+            if let Some(observer) = &self.observer {
+                observer.clear();
+            }
         }
         .boxed()
     }
@@ -156,10 +166,11 @@ impl Server for JanusServer {
                     return Err(bad.into());
                 }
             };
+            let visit = Visit::begin(self.observer.clone(), watching.handle.session(), watching.handle.id());
             let seat = Arc::new(JanusSeat::new(watching.handle, sdp::first_mid(&offer)));
             // Janus asks as well when a viewer is up, but not within a second of the last time.
             let (keyframes, ssrc) = (self.keyframes.clone(), mountpoint.ssrcs.video);
-            let events = seat::events(watching.events, move || keyframes.ask(ssrc));
+            let events = seat::events(watching.events, visit, move || keyframes.ask(ssrc));
             Ok(Watching { offer, seat, events })
         }
         .boxed()
@@ -180,7 +191,11 @@ impl Server for JanusServer {
     }
 
     fn figures(&self) -> BTreeMap<u64, Figures> {
-        BTreeMap::new()
+        self.observer.as_ref().map(|observer| observer.figures()).unwrap_or_default()
+    }
+
+    fn warning(&self) -> Option<String> {
+        self.observer.as_ref().and_then(|observer| observer.problem())
     }
 
     fn dropped(&self) -> Vec<(&'static str, u64)> {

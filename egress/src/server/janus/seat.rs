@@ -1,4 +1,4 @@
-//! A viewer's handle in Janus.
+//! A viewer's handle in Janus, and what becomes of it.
 
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
@@ -9,6 +9,7 @@ use seats::Credentials;
 use serde_json::json;
 use tokio::sync::mpsc;
 
+use super::observer::Visit;
 use super::streaming;
 use crate::sdp;
 use crate::server::{Seat, SeatEvent, ServerError};
@@ -54,20 +55,41 @@ impl Seat for JanusSeat {
     }
 }
 
-/// What Janus says of a handle. `up`: called before it is told that the connection is up.
+/// What becomes of a handle: as Janus says, and as is seen of it (`begun`, while there is a `visit`). `up`: called before it is told
+/// that the connection is up.
 pub fn events(
     events: mpsc::UnboundedReceiver<Event>,
+    (visit, begun): (Visit, mpsc::Receiver<()>),
     up: impl Fn() + Send + 'static,
 ) -> BoxStream<'static, SeatEvent> {
-    let events = stream::unfold(events, async |mut events| Some((events.recv().await?, events)));
-    let told = events.filter_map(move |event| {
-        let told = told(event);
-        if told == Some(SeatEvent::Up) {
-            up();
+    let all = Events { events, visit, begun, up };
+    stream::unfold(all, async |mut all| Some((all.next().await?, all))).boxed()
+}
+
+struct Events<F> {
+    events: mpsc::UnboundedReceiver<Event>,
+    visit: Visit,
+    begun: mpsc::Receiver<()>,
+    up: F,
+}
+
+impl<F: Fn()> Events<F> {
+    async fn next(&mut self) -> Option<SeatEvent> {
+        loop {
+            tokio::select! {
+                event = self.events.recv() => match told(event?) {
+                    Some(SeatEvent::Up) => {
+                        (self.up)();
+                        self.visit.is_up();
+                        return Some(SeatEvent::Up);
+                    }
+                    Some(told) => return Some(told),
+                    None => {}
+                },
+                Some(()) = self.begun.recv() => return Some(SeatEvent::Shown),
+            }
         }
-        async { told }
-    });
-    told.boxed()
+    }
 }
 
 fn told(event: Event) -> Option<SeatEvent> {

@@ -52,6 +52,7 @@ impl By {
                 ("JANUS_STREAMING_WS_URL", "ws://127.0.0.1:8188"),
                 ("JANUS_STREAMING_API_SECRET", "apis"),
                 ("JANUS_STREAMING_MOUNTPOINT_SECRET", "mps"),
+                ("JANUS_ADMIN_URL", "ws://127.0.0.1:7188"),
                 ("PORT_POOL_SIZE", "3"),
             ],
             By::Native => &[("SERVER", "native")],

@@ -34,7 +34,6 @@ fn sight() -> Sight {
         children: names(&["a", "b"]),
         parents: ["a", "b"].map(|child| (child.to_owned(), OWN.to_owned())).into(),
         siblings: BTreeMap::from([("r".to_owned(), 2), ("s".to_owned(), 7), ("t".to_owned(), 3)]),
-        given: BTreeMap::new(),
         nodes: nodes(&[
             ("p", entry(NodeType::Relay, None)),
             ("r", relay("p")),
@@ -43,7 +42,109 @@ fn sight() -> Sight {
             ("a", relay("r")),
             ("b", entry(NodeType::Egress, Some("r"))),
         ]),
+        ..Sight::default()
     }
+}
+
+/// The same, and c, which is a child of s and has r standing by.
+fn standing_by() -> Sight {
+    let mut sight = sight();
+    sight.children.insert("c".to_owned());
+    sight.parents.insert("c".to_owned(), "s".to_owned());
+    sight.standby.insert("c".to_owned(), names(&[OWN]));
+    let nodes = Arc::make_mut(&mut sight.nodes);
+    nodes.entries.insert("c".to_owned(), entry(NodeType::Egress, Some("s")));
+    nodes.alive.insert("c".to_owned());
+    sight
+}
+
+fn writes(next: Next) -> Vec<Write> {
+    match next {
+        Next::Write(writes) => writes,
+        other => panic!("nothing is written: {other:?}"),
+    }
+}
+
+fn seconds(seconds: u64) -> Duration {
+    Duration::from_secs(seconds)
+}
+
+#[test]
+fn whom_it_stands_by_for_another_stands_by_for() {
+    let mut sight = standing_by();
+    let mut handover = handover(Some("t"));
+    handover.successor(&sight).unwrap();
+    let [c, r, t] = ["c", "r", "t"].map(str::to_owned);
+    let first = writes(handover.next(&sight, seconds(0)));
+    let stand = Write::Stand { child: c.clone(), parent: t.clone() };
+    assert!(first.contains(&Write::Give { to: t.clone(), children: vec![c.clone()] }), "{first:?}");
+    assert!(first.contains(&stand), "{first:?}");
+    sight.given.insert(t.clone(), names(&["a", "b", "c"]));
+    sight.standby.insert(c.clone(), names(&["r", "t"]));
+    let about_c = |next: Next| match next {
+        Next::Write(writes) => writes.into_iter().filter(|write| format!("{write}").contains('c')).count(),
+        _ => 0,
+    };
+    assert_eq!(about_c(handover.next(&sight, seconds(1))), 0, "it may not send yet");
+    let then = writes(handover.next(&sight, seconds(3)));
+    for write in unstand(&c, &r) {
+        assert!(then.contains(&write), "{then:?}");
+    }
+    // Undone half-way, or somebody else is to stand by: nobody is sent the same three times for ever.
+    let back = writes(handover.next_undone(&sight, seconds(3)));
+    assert!(back.contains(&Write::Unstand { child: c.clone(), parent: t.clone() }), "{back:?}");
+    let all = ["a", "b", "c"].map(str::to_owned).to_vec();
+    assert!(back.contains(&Write::Leave { of: t, children: all }), "{back:?}");
+}
+
+#[test]
+fn who_has_nobody_else_to_stand_by_goes_on_without() {
+    let gone = unstand("c", OWN);
+    for to in [Some("s"), None] {
+        let sight = standing_by();
+        let mut handover = handover(to);
+        if to.is_some() {
+            handover.successor(&sight).unwrap();
+        }
+        let written = writes(handover.next(&sight, seconds(0)));
+        assert!(gone.iter().all(|write| written.contains(write)), "{to:?}: {written:?}");
+    }
+    // Its own parent has only just been named, and is not followed yet.
+    let mut sight = standing_by();
+    Arc::make_mut(&mut sight.nodes).entries.get_mut("c").unwrap().particulars.between_parents = true;
+    assert!(matches!(handover(None).next(&sight, seconds(0)), Next::Wait(_)));
+}
+
+#[test]
+fn whose_standby_becomes_its_parent_has_none_any_more() {
+    let mut sight = sight();
+    sight.standby.insert("a".to_owned(), names(&["t"]));
+    // Another is better: nobody loses a way.
+    assert_eq!(chosen(&sight, None).as_deref(), Ok("s"));
+    let mut handover = handover(Some("t"));
+    handover.successor(&sight).unwrap();
+    sight.given.insert("t".to_owned(), names(&["a", "b"]));
+    assert_eq!(handover.next(&sight, seconds(0)), Next::Wait(None));
+    let written = writes(handover.next(&sight, seconds(2)));
+    let [a, t] = ["a", "t"].map(str::to_owned);
+    let point = Write::Point { child: a.clone(), from: Some(OWN.to_owned()), to: t.clone() };
+    assert!(written.contains(&point), "{written:?}");
+    assert!(written.contains(&Write::Unstand { child: a, parent: t }), "{written:?}");
+}
+
+#[test]
+fn a_loop_by_way_of_a_standby_is_refused_and_an_empty_node_has_none_any_more() {
+    let mut looped = sight();
+    let nodes = Arc::make_mut(&mut looped.nodes);
+    nodes.entries.get_mut("t").unwrap().particulars.standby = vec!["x".to_owned()];
+    nodes.entries.insert("x".to_owned(), entry(NodeType::Relay, Some("a")));
+    assert!(chosen(&looped, Some("t")).unwrap_err().contains("loop"));
+    assert_eq!(chosen(&looped, None).as_deref(), Ok("s"));
+    let standby = [(OWN.to_owned(), names(&["t"]))].into();
+    let empty = Sight { children: BTreeSet::new(), standby, ..sight() };
+    let written = writes(handover(None).next(&empty, seconds(0)));
+    let retire = Write::Retire { node: OWN.to_owned(), parent: "p".to_owned() };
+    assert_eq!(written, [vec![retire], unstand(OWN, "t").to_vec()].concat());
 }
 
 fn handover(to: Option<&str>) -> Handover {
@@ -153,6 +254,8 @@ impl Random {
 struct World {
     sets: BTreeMap<String, BTreeSet<String>>,
     parents: BTreeMap<String, String>,
+    /// Who stands by for a child.
+    standby: BTreeMap<String, BTreeSet<String>>,
     /// Who sends to whom by now.
     sends: BTreeMap<String, BTreeSet<String>>,
     /// Whom a child takes media from by now: the last is the one that it was told of.
@@ -168,7 +271,7 @@ const RELAYS: [&str; 4] = ["p", "r", "s", "t"];
 impl World {
     fn new(children: u64, random: &mut Random) -> World {
         let below: BTreeSet<String> = (0..children).map(|index| format!("c{index}")).collect();
-        let sets = BTreeMap::from([
+        let mut sets = BTreeMap::from([
             ("p".to_owned(), names(&["r", "s", "t"])),
             ("r".to_owned(), below.clone()),
             ("s".to_owned(), BTreeSet::new()),
@@ -176,15 +279,34 @@ impl World {
         ]);
         let mut parents: BTreeMap<String, String> =
             below.iter().map(|child| (child.clone(), OWN.to_owned())).collect();
+        // Some have another beside r; and for some r stands by, beside t.
+        let mut standby: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
+        for child in &below {
+            let beside = match random.below(6) {
+                0 => "s",
+                1 => "t",
+                2 => {
+                    parents.insert(child.clone(), "t".to_owned());
+                    sets.get_mut("t").unwrap().insert(child.clone());
+                    standby.insert(child.clone(), names(&[OWN]));
+                    continue;
+                }
+                _ => continue,
+            };
+            standby.insert(child.clone(), names(&[beside]));
+            sets.get_mut(beside).unwrap().insert(child.clone());
+        }
+        let of = parents.clone();
         parents.extend(["r", "s", "t"].map(|relay| (relay.to_owned(), "p".to_owned())));
         // Some say nothing of themselves: of another make.
         let silent = below.iter().filter(|_| random.below(4) == 0).cloned().collect();
         World {
             sends: sets.clone(),
-            takes: below.iter().map(|child| (child.clone(), vec![OWN.to_owned()])).collect(),
-            says: below.into_iter().map(|child| (child, (OWN.to_owned(), false))).collect(),
+            takes: below.iter().map(|child| (child.clone(), vec![of[child].clone()])).collect(),
+            says: below.iter().map(|child| (child.clone(), (of[child].clone(), false))).collect(),
             sets,
             parents,
+            standby,
             silent,
             dead: BTreeSet::new(),
         }
@@ -211,6 +333,7 @@ impl World {
                 .filter_map(|c| Some((c.clone(), self.parents.get(c)?.clone())))
                 .collect(),
             siblings: self.sets["p"].iter().map(|id| (id.clone(), self.sets[id].len() as u64)).collect(),
+            standby: self.standby.clone(),
             given: BTreeMap::new(),
             nodes,
         }
@@ -226,6 +349,10 @@ impl World {
             }
             Write::Leave { of, children } => {
                 self.sets.get_mut(&of).unwrap().retain(|child| !children.contains(child));
+            }
+            Write::Stand { child, parent } => drop(self.standby.entry(child).or_default().insert(parent)),
+            Write::Unstand { child, parent } => {
+                self.standby.entry(child).or_default().remove(&parent);
             }
             Write::Retire { node, parent } => {
                 self.sets.get_mut(&parent).unwrap().remove(&node);
@@ -263,7 +390,9 @@ impl World {
 
     /// Somebody who lives sends to it what it takes.
     fn is_served(&self, child: &str) -> bool {
-        self.takes[child].iter().any(|from| !self.dead.contains(from) && self.sends[from].contains(child))
+        let standby = self.standby.get(child).into_iter().flatten();
+        let mut from = self.takes[child].iter().chain(standby);
+        from.any(|from| !self.dead.contains(from) && self.sends[from].contains(child))
     }
 }
 
@@ -328,18 +457,27 @@ fn run(seed: u64, is_undone: bool) {
 }
 
 impl World {
-    /// Every child is its parent's and, if that node remembers what it has done, nobody else's.
+    /// Every child is its parent's and, if that node remembers what it has done, nobody else's but of those who stand by for it.
     fn check(&self, seed: u64, step: u64, remembers: bool) {
         assert!(
             !self.parents.contains_key(OWN) || self.sets["p"].contains(OWN),
             "seed {seed}: half a child of p"
         );
+        let is_empty = self.sets[OWN].is_empty();
         for child in self.takes.keys() {
             let parent = &self.parents[child];
             let has = |relay: &&str| self.sets[*relay].contains(child);
             let all: Vec<&str> = RELAYS.into_iter().filter(has).collect();
             assert!(all.contains(&parent.as_str()), "seed {seed}: {child} is nobody's at step {step}");
-            assert!(!remembers || all.len() == 1, "seed {seed}: {child} of {parent} is sent to by {all:?}");
+            let standby = self.standby.get(child).cloned().unwrap_or_default();
+            assert!(!standby.contains(parent), "seed {seed}: {parent} of {child} stands by for itself");
+            let other = |relay: &&&str| **relay != parent && !standby.contains(**relay);
+            let others: Vec<&&str> = all.iter().filter(other).collect();
+            assert!(
+                !remembers || others.is_empty(),
+                "seed {seed}: {child} of {parent} is sent to by {all:?}"
+            );
+            assert!(!is_empty || !standby.contains(OWN), "seed {seed}: {child} has one who is gone");
         }
     }
 }

@@ -22,16 +22,30 @@ pub struct Edges<'a> {
     parents: ByName<'a, &'a str>,
     /// Parent and child, as at least one of the two keys has them.
     pairs: BTreeSet<(&'a str, &'a str)>,
+    /// Those of them whose parent stands by for the child.
+    standby: BTreeSet<(&'a str, &'a str)>,
 }
 
 impl<'a> Edges<'a> {
     pub fn of(facts: &'a Facts) -> Edges<'a> {
         let mut pairs = BTreeSet::new();
         let mut parents: ByName<&str> = ByName::new();
+        let standby: BTreeSet<(&str, &str)> = facts
+            .nodes
+            .iter()
+            .flat_map(|(id, node)| {
+                let others = node.standby.iter().filter(|parent| node.parent.as_ref() != Some(parent));
+                others.map(|parent| (parent.as_str(), id.as_str()))
+            })
+            .collect();
+        pairs.extend(&standby);
         for (id, node) in &facts.nodes {
             for child in &node.children {
-                pairs.insert((id.as_str(), child.as_str()));
-                parents.entry(child).or_insert(id);
+                let pair = (id.as_str(), child.as_str());
+                pairs.insert(pair);
+                if !standby.contains(&pair) {
+                    parents.entry(child).or_insert(id);
+                }
             }
         }
         // What a node says itself of its parent counts more: it takes media from nobody else.
@@ -41,7 +55,7 @@ impl<'a> Edges<'a> {
                 parents.insert(id, parent);
             }
         }
-        Edges { parents, pairs }
+        Edges { parents, pairs, standby }
     }
 
     /// What a node takes media from.
@@ -59,10 +73,23 @@ impl<'a> Edges<'a> {
         self.parents.iter().filter(move |(_, parent)| **parent == id).map(|(child, _)| *child)
     }
 
+    /// Parents that stand by for a child, each with it.
+    pub fn standby(&self) -> impl Iterator<Item = (&'a str, &'a str)> {
+        self.standby.iter().copied()
+    }
+
+    /// All that a node may get media from.
+    pub fn above(&self, id: &str) -> impl Iterator<Item = &'a str> {
+        let standby = self.standby.iter().filter(move |(_, to)| *to == id).map(|(from, _)| *from);
+        self.parent(id).into_iter().chain(standby)
+    }
+
     /// The keys that name a node.
     pub fn named_by(&self, id: &str) -> String {
-        let name = |(from, to): &(&str, &str)| {
-            if *to == id { key::children(from) } else { key::parent(to) }
+        let name = |(from, to): &(&str, &str)| match (*to == id, self.standby.contains(&(*from, *to))) {
+            (true, _) => key::children(from),
+            (false, true) => key::standby(to),
+            (false, false) => key::parent(to),
         };
         let of = self.pairs.iter().filter(|(from, to)| *from == id || *to == id);
         let mut names: Vec<String> = of.map(name).take(3).collect();
@@ -80,8 +107,11 @@ impl<'a> Edges<'a> {
             let node = facts.nodes.get(id).filter(|_| lives(facts, id))?;
             node.entry.as_ref()?.particulars.flow
         };
+        let standby = self.standby.contains(&(from, to));
         let is_sole = self.parent(to) == Some(from);
-        let carried = is_sole.then(|| flow(to)).flatten();
+        // What comes by both ways is in one flow. It says nothing of the one who stands by, but that something comes.
+        let carried = (is_sole || standby).then(|| flow(to)).flatten();
+        let sole = carried.filter(|_| is_sole);
         let above = flow(from);
         let is_new = is_new(facts, from, to);
         let (state, why) = match self.disagreement(facts, from, to) {
@@ -96,20 +126,35 @@ impl<'a> Edges<'a> {
                     );
                     (EdgeState::Silent, Some(why))
                 }
+                _ if !is_new && self.is_unheard(facts, from, to) => {
+                    let why = format!(
+                        "nothing comes this way, and all from another parent of {to}: should that one end, media does, too"
+                    );
+                    (EdgeState::Silent, Some(why))
+                }
                 _ => (EdgeState::Ok, None),
             },
         };
-        let lost = carried.filter(|_| !is_new).and_then(|flow| loss(above, flow));
+        let lost = sole.filter(|_| !is_new).and_then(|flow| loss(above, flow));
         Edge {
             from: from.to_owned(),
             to: to.to_owned(),
+            standby,
             state,
             why,
-            packets_per_second: carried.map(|flow| rounded(flow.packet_rate(), 10.0)),
-            bits_per_second: carried.map(|flow| flow.bit_rate().round()),
+            packets_per_second: sole.map(|flow| rounded(flow.packet_rate(), 10.0)),
+            bits_per_second: sole.map(|flow| flow.bit_rate().round()),
             loss: lost.map(|lost| rounded(lost.after, 1e9)),
             loss_before_repair: lost.map(|lost| rounded(lost.before, 1e9)),
         }
+    }
+
+    /// The child says that nothing comes from this one of its parents, though that gets media.
+    fn is_unheard(&self, facts: &Facts, from: &str, to: &str) -> bool {
+        let said =
+            |id: &str| Some(&facts.nodes.get(id).filter(|_| lives(facts, id))?.entry.as_ref()?.particulars);
+        let gets = said(from).and_then(|said| said.flow).is_some_and(|flow| flow.packets > 0);
+        gets && said(to).is_some_and(|said| said.unheard.iter().any(|unheard| unheard == from))
     }
 
     /// Why one of the two keys is not enough.
@@ -117,6 +162,12 @@ impl<'a> Edges<'a> {
         let [parent, child] = [from, to].map(|id| facts.nodes.get(id));
         let sends = parent.is_some_and(|node| node.children.contains(to));
         let takes = child.and_then(|node| node.parent.as_deref());
+        if self.standby.contains(&(from, to)) {
+            let children = key::children(from);
+            return (!sends).then(|| {
+                format!("{children} does not have it, so it does not stand by; SADD {children} {to}")
+            });
+        }
         match (sends, takes) {
             (true, Some(other)) if other != from => {
                 let (children, parent) = (key::children(from), key::parent(to));

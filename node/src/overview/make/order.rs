@@ -1,6 +1,6 @@
 //! The order in which the nodes of a tree are drawn: each behind its parent, deeper by one.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use super::{Edges, Facts};
 use crate::record::NodeType;
@@ -37,7 +37,37 @@ pub fn order(facts: &Facts, edges: &Edges) -> Order {
             descend(facts, edges, id, &mut seen, &mut order.rows);
         }
     }
+    for (parent, child) in edges.standby() {
+        order.loops.extend(by_standby(edges, parent, child).filter(|known| !order.loops.contains(known)));
+    }
     order
+}
+
+/// The loop that a standby parent closes: it is below the child itself.
+fn by_standby(edges: &Edges, parent: &str, child: &str) -> Option<String> {
+    let mut below: BTreeMap<&str, &str> = BTreeMap::new();
+    let mut waiting = VecDeque::from([parent]);
+    while let Some(node) = waiting.pop_front() {
+        if node == child {
+            let way = std::iter::successors(Some(node), |node| below.get(node).copied());
+            return Some(sentence(way.collect()));
+        }
+        for above in edges.above(node) {
+            if above != parent && !below.contains_key(above) {
+                below.insert(above, node);
+                waiting.push_back(above);
+            }
+        }
+    }
+    None
+}
+
+/// The same loop is the same sentence, whoever it is seen from. `members`: each sends to the next, and the last to the first.
+fn sentence(mut members: Vec<&str>) -> String {
+    let first = members.iter().enumerate().min_by_key(|(_, id)| **id).map_or(0, |(at, _)| at);
+    members.rotate_left(first);
+    members.push(members[0]);
+    format!("media would go round in a loop: {}", members.join(" > "))
 }
 
 /// A node and all below it. Not by recursion: how deep a tree is, somebody else decides.
@@ -68,11 +98,7 @@ fn round(edges: &Edges, id: &str) -> Option<String> {
         if let Some(at) = way.iter().position(|seen| *seen == parent) {
             let mut members = way.split_off(at);
             members.reverse();
-            // The same loop is the same sentence, whoever it is seen from.
-            let first = members.iter().enumerate().min_by_key(|(_, id)| **id).map_or(0, |(at, _)| at);
-            members.rotate_left(first);
-            members.push(members[0]);
-            return Some(format!("media would go round in a loop: {}", members.join(" > ")));
+            return Some(sentence(members));
         }
         way.push(parent);
     }

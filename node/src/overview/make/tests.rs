@@ -442,6 +442,7 @@ fn any_graph_can_be_drawn() {
                 registration: (random(4) > 0).then(|| registration(kind)),
                 children: (0..random(4)).map(|_| name(random(count))).collect(),
                 parent: (random(2) > 0).then(|| name(random(count + 2))),
+                standby: (0..random(3)).map(|_| name(random(count + 2))).collect(),
                 mountpoints: 0,
             };
             facts.nodes.insert(name(n), node);
@@ -472,4 +473,72 @@ fn numbers_that_nothing_can_count_to_are_shown_all_the_same() {
     assert_eq!(overview.viewers, 3 * u64::from(u32::MAX));
     assert!(overview.edges.iter().all(|edge| edge.loss.is_none_or(|loss| (0.0..=1.0).contains(&loss))));
     assert!(serde_json::to_string(&overview).is_ok_and(|text| !text.contains("null")));
+}
+
+/// The sample tree in which r2 stands by for e1, as both keys say.
+fn standing_by() -> Facts {
+    let mut facts = facts(TREE);
+    facts.nodes.get_mut("e1").unwrap().standby.insert("r2".to_owned());
+    facts.nodes.get_mut("r2").unwrap().children.insert("e1".to_owned());
+    facts
+}
+
+#[test]
+fn a_standby_parent_is_an_edge_and_no_second_place_in_the_tree() {
+    let overview = make(&standing_by());
+    assert!(overview.healthy && overview.notes.is_empty(), "{overview:?}");
+    let rows: Vec<String> = overview.nodes.iter().map(|node| format!("{}{}", node.depth, node.id)).collect();
+    assert_eq!(rows, ["0i", "1r1", "2e1", "2e2", "2r2", "3e3"]);
+    let e1 = of(&overview, "e1");
+    assert_eq!((e1.parent.as_deref(), e1.standby.join(" ")), (Some("r1"), "r2".to_owned()));
+    assert!(edge(&overview, "r2", "e1").standby && !edge(&overview, "r1", "e1").standby);
+    assert_eq!(overview.edges.len(), 6);
+}
+
+#[test]
+fn what_comes_by_either_way_is_no_loss_of_the_other() {
+    let mut facts = standing_by();
+    for (id, packets, lost) in [("r1", 1000, 0), ("r2", 1000, 0), ("e1", 1000, 0)] {
+        with(&mut facts, id, |said| said.flow = flow(packets, lost));
+    }
+    let overview = make(&facts);
+    assert_eq!(edge(&overview, "r1", "e1").loss, Some(0.0));
+    let standby = edge(&overview, "r2", "e1");
+    assert_eq!((standby.state, standby.loss, standby.packets_per_second), (EdgeState::Ok, None, None));
+    // By one of the ways nothing comes.
+    with(&mut facts, "e1", |said| said.unheard = vec!["r2".to_owned()]);
+    let overview = make(&facts);
+    assert_eq!(
+        ["r1", "r2"].map(|from| edge(&overview, from, "e1").state),
+        [EdgeState::Ok, EdgeState::Silent]
+    );
+    // Nothing comes at all, from neither.
+    with(&mut facts, "e1", |said| said.flow = flow(0, 0));
+    let overview = make(&facts);
+    assert_eq!(edge(&overview, "r2", "e1").state, EdgeState::Silent);
+}
+
+#[test]
+fn keys_that_do_not_agree_on_who_stands_by_are_said() {
+    let mut facts = standing_by();
+    facts.nodes.get_mut("r2").unwrap().children.remove("e1");
+    let overview = make(&facts);
+    let why = edge(&overview, "r2", "e1").why.clone().unwrap_or_default();
+    assert!(why.contains("SADD children:r2 e1"), "{why}");
+    // Sent to, and neither its parent nor standing by.
+    let mut facts = standing_by();
+    facts.nodes.get_mut("e1").unwrap().standby.clear();
+    let why = edge(&make(&facts), "r2", "e1").why.clone().unwrap_or_default();
+    assert!(why.contains("names r1"), "{why}");
+}
+
+#[test]
+fn a_loop_by_way_of_a_standby_parent_is_said_once() {
+    let mut facts = facts(TREE);
+    facts.nodes.get_mut("r1").unwrap().standby.insert("r2".to_owned());
+    facts.nodes.get_mut("r2").unwrap().children.insert("r1".to_owned());
+    let overview = make(&facts);
+    let loops: Vec<&String> = overview.problems.iter().filter(|why| why.contains("loop")).collect();
+    assert_eq!(loops, ["media would go round in a loop: r1 > r2 > r1"]);
+    assert!(!make(&standing_by()).problems.iter().any(|why| why.contains("loop")), "two ways are no loop");
 }

@@ -79,7 +79,7 @@ function details() {
   if (!node) return;
   const edge = tree.edges.find(edge => edge.from === node.parent && edge.to === node.id);
   const rows = [["Node", node.id], ["Type", node.type], ["State", stateOf(node)[0]], ...node.why.map(why => ["Why", why]),
-    ["Parent", node.parent], ["Edge", edge?.why], [node.type === "injection" ? "Sends" : "Receives", traffic(node, edge)],
+    ["Parent", node.parent], ["Standby", node.standby?.join(", ")], ["Edge", edge?.why], [node.type === "injection" ? "Sends" : "Receives", traffic(node, edge)],
     ["Viewers", seats(node)], ["Sessions", node.type === "egress" ? String(node.mountpoints) : ""], ["Zone", node.zone],
     ["Address", node.url]];
   const found = document.createElement("dl");

@@ -53,7 +53,8 @@ function seats(node) {
 
 // A node, for who does not see the drawing.
 function spoken(node, edge) {
-  const said = [node.id, node.type ?? "", stateOf(node)[0], node.parent ? `below ${node.parent}` : "", traffic(node, edge),
+  const said = [node.id, node.type ?? "", stateOf(node)[0], node.parent ? `below ${node.parent}` : "",
+    node.standby ? `${node.standby.join(", ")} on standby` : "", traffic(node, edge),
     seats(node), ...node.why];
   return said.filter(Boolean).join(", ");
 }

@@ -78,7 +78,7 @@ mod tests {
         for key in [key::ACTIVE_SESSIONS, key::ACTIVE_MOUNTPOINTS, &key::directory(tree)] {
             assert_eq!(slot(&key::sweeper(key)), slot(key), "{key}");
         }
-        for key in [key::children("relay-1"), key::parent("relay-1")] {
+        for key in [key::children("relay-1"), key::parent("relay-1"), key::standby("relay-1")] {
             assert_eq!(slot(&key::beside(&key)), slot(&key));
         }
     }

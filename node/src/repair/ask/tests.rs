@@ -166,3 +166,14 @@ fn what_is_to_be_looked_at_is_what_would_be_asked_for_or_given_up() {
     assert_eq!(asker.waiting(ms(2)), [(7, vec![10, 11])]);
     assert_eq!(asker.waiting(ms(3)), [(7, vec![10, 11]), (8, vec![20])]);
 }
+
+#[test]
+fn whoever_is_near_and_never_answers_is_not_asked_all_the_time() {
+    let mut asker = asker();
+    asker.missing(7, 1, 1, ms(1));
+    until(&mut asker, ms(3));
+    assert_eq!(asker.came(&7, 1, ms(4)), Some(Came::Repaired));
+    asker.missing(7, 2, 1, ms(100));
+    let times: Vec<_> = until(&mut asker, ms(400)).iter().map(|(at, _)| (at - ms(100)) / ms(1)).collect();
+    assert_eq!(times, [1, 6, 11, 16, 21, 31, 51, 91]);
+}

@@ -24,6 +24,7 @@ fn sample() -> Sample {
         streams: vec![Stream { jitter_ms: 2.5, ..samples::stream(2222, 10) }],
         streams_before: vec![[5, 0, 0]],
         taken: Some(("relay-0".to_owned(), 42)),
+        heard: vec![("relay-0".to_owned(), true), ("relay-9".to_owned(), false)],
         wanted: ModeWanted::Auto,
         fallen_back: true,
         receive_buffer: None,
@@ -65,6 +66,7 @@ fn the_contract_s_series_are_there() {
         r#"media_tree_relay_interruptions_total{node_id="relay-1",tree_id="tree-1"} 2"#,
         r#"media_tree_relay_dataplane_configured{mode="auto",node_id="relay-1",tree_id="tree-1"} 1"#,
         r#"media_tree_relay_dataplane_fallen_back{node_id="relay-1",tree_id="tree-1"} 1"#,
+        r#"media_tree_relay_parent_heard{node_id="relay-1",parent="relay-9",tree_id="tree-1"} 0"#,
         r#"media_tree_relay_parent_packets_total{node_id="relay-1",parent="relay-0",tree_id="tree-1"} 42"#,
     ];
     for line in wanted {

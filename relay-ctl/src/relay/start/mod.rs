@@ -3,7 +3,7 @@
 mod decide;
 mod predecessor;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::sync::Arc;
 
@@ -104,14 +104,14 @@ impl Relay {
         if config.cpus.is_some() && mode != Mode::Xdp {
             tracing::warn!("--cpus has no effect in {mode}: streams are spread over CPUs in xdp only");
         }
-        let inherited_sources = match &plane {
-            Plane::Kernel(plane) => plane.maps().prefixes(),
-            Plane::Userspace(_) => BTreeSet::new(),
+        let (inherited_sources, twins) = match &plane {
+            Plane::Kernel(plane) => (plane.maps().prefixes(), plane.maps().twins()),
+            Plane::Userspace(_) => Default::default(),
         };
         let in_tree = config.tree.is_some();
         let state = State {
             plane,
-            sources: Sources::new(&config.sources, in_tree, inherited_sources),
+            sources: Sources::new(&config.sources, in_tree, inherited_sources, twins),
             mode_reason,
             ifindex: interface.index,
             interface: interface.name.clone(),
@@ -134,6 +134,7 @@ impl Relay {
             limits: Limits::new(config.http.clone()),
             redirector: Arc::new(Redirector::new(&config)),
             drain: Drain::new(config.drain_limit, "children"),
+            unheard: std::sync::Mutex::default(),
             between: watch::Sender::new(false),
             repairs: std::sync::Mutex::new(Repairs::new(config.repair_within)),
             config,

@@ -76,15 +76,14 @@ impl Uplink {
     fn send_request(&self, state: &State, known_by: Option<IpAddr>, ask: &Ask<StreamKey>) {
         let (port, ssrc) = (ask.stream.port, Ssrc(ask.stream.ssrc));
         let stream = state.plane.stream(&ask.stream);
-        let source = state.above(&ask.stream, self.relay.config.listen.ports);
+        let mut sources = state.above(&ask.stream, self.relay.config.listen.ports);
         // Whoever sends the same may have what this one lacks, or cannot send any more.
         let other = stream.as_ref().filter(|_| ask.before > 1).and_then(other_way);
+        sources.extend(other.filter(|other| !sources.contains(other)));
         // It may not be heard at the first of the ports, and its answer may only have been lost.
         let most = if ask.before == 0 { 1 } else { 2 };
         for packet in nack::requests(ssrc, ssrc, &ask.numbers) {
-            for (to, multiplexed) in
-                source.into_iter().chain(other).flat_map(|source| ears(source).take(most))
-            {
+            for (to, multiplexed) in sources.iter().flat_map(|source| ears(*source).take(most)) {
                 match self.send_up(state, known_by, port, multiplexed, to, &packet) {
                     Ok(()) => tracing::debug!("SSRC {ssrc}: asked {to} for {:?} again", ask.numbers),
                     Err(error) => {

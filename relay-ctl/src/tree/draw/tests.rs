@@ -91,3 +91,12 @@ fn sessions_have_a_state_in_words() {
     assert_eq!(rows[1], ["a-longer-name", "paused", "i", "-"]);
     assert_eq!((rows[2][1], rows[3][1]), ("not started", "injection gone"));
 }
+
+#[test]
+fn who_stands_by_is_behind_the_node() {
+    let mut tree = tree();
+    tree.nodes[2].standby = vec!["r2".to_owned()];
+    let last =
+        |tree: &Overview| overview(tree, PLAIN).lines().find(|line| line.contains("e1")).unwrap().to_owned();
+    assert!(last(&tree).ends_with("no loss  standby r2"), "{}", last(&tree));
+}

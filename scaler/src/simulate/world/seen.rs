@@ -52,6 +52,7 @@ impl World {
             // Whatever ever registered has said what it is.
             role: (node.heard.is_some()).then_some(node.role),
             parent: node.parent.clone(),
+            standby: Vec::new(),
             state: self.state(node),
             viewers: node.viewers,
             max_viewers: node.max_viewers,
