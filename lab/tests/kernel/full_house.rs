@@ -44,8 +44,8 @@ fn the_xdp_programs_reach_256_children() {
             let children = full_house(ip);
             kernel.children(&children, &[]);
             let mut taps = [1, 2].map(|nic| Tap::open(kernel.lab, nic));
-            let packet = media(ip, rtp(1, 1, 61));
-            for _ in 0..2 {
+            for sequence in 0..2 {
+                let packet = media(ip, rtp(1, sequence, 61));
                 assert_eq!(kernel.run_live(&packet.bytes()), []);
                 for (nic, tap) in (1..).zip(&mut taps) {
                     let copies: Vec<_> =
