@@ -29,6 +29,19 @@ pub fn exchange(word: &mut u64, known: u64, new: u64) -> u64 {
     }
 }
 
+/// Reads a word that another CPU may write. What is read after this is as new as this, or newer.
+#[inline(always)]
+pub fn read(word: &u32) -> u32 {
+    // SAFETY: a reference; volatile, so that it is read once, and here.
+    let value = unsafe { (word as *const u32).read_volatile() };
+    #[cfg(target_arch = "bpf")]
+    // SAFETY: no instruction; the compiler takes it for one that may change memory.
+    unsafe {
+        core::arch::asm!("", options(nostack));
+    }
+    value
+}
+
 /// Adds to the word.
 #[inline(always)]
 pub fn add(word: &mut u64, more: u64) {

@@ -118,4 +118,7 @@ reasons! {
     CpuBusy = "cpu-busy", Dropped;
     /// The packet has come already, and is not forwarded again: the network doubled it, it was sent twice, or two parents sent it.
     Duplicate = "duplicate", Dropped;
+    /// The packet has come already, but in one socket buffer with some that have not: gone with them to the children, who forward it
+    /// to nobody.
+    RepeatedSegment = "repeated-segment", CopyDropped;
 }

@@ -18,7 +18,7 @@ use relay_common::stream::{Arrival, Elsewhere, FROM_CHILD, Missing, Standing, St
 use crate::maps::{
     LISTENER_CACHE, LISTENER_CHANGES, LISTENERS, MEDIA, NEW_STREAM, PEERS, ROUTES, SETS, SOURCES, STREAMS,
 };
-use crate::{capture, count, gaps, history};
+use crate::{capture, count, gaps};
 
 /// What is known of the packet that this CPU has in hand.
 #[repr(C)]
@@ -66,6 +66,8 @@ pub struct Media {
     fresh: u8,
     /// Explicit padding.
     reserved: u8,
+    /// How many of them had.
+    repeated: u32,
 }
 
 /// [`Media::standing`], see `relay_common::stream::Standing`. In the map, so that the verifier walks what follows once.
@@ -73,6 +75,7 @@ const OWN: u8 = 0;
 const APART: u8 = 1;
 const TWINS: u8 = 2;
 const GONE: u8 = 3;
+const ONE_OF_TWO: u8 = 4;
 
 const RTP: u8 = 0;
 const RTCP: u8 = 1;
@@ -115,10 +118,16 @@ impl Media {
         self.fresh == 0
     }
 
+    /// How many of several packets in one buffer had come before.
+    #[inline(always)]
+    pub fn repeated(&self) -> u32 {
+        self.repeated
+    }
+
     /// Notes what the packet jumped over, if `before` was the highest number until it came.
     #[inline(always)]
     fn note_missing(&mut self, stream: &Stream, before: u32) {
-        if history::is_on()
+        if gaps::are_told()
             && let Some(Missing { first, count }) = stream.missing_since(before)
         {
             self.first_missing = first;
@@ -189,6 +198,7 @@ pub fn classify(packet: Packet<'_>, station: Station, segment: u16) -> Result<&'
     // SAFETY: the helper takes no arguments and only reads the clock.
     media.now = unsafe { bpf_ktime_get_ns() };
     media.fresh = 0;
+    media.repeated = 0;
     media.missing = 0;
     let is_several = media.datagram.payload_length() > segment;
     keep_books_of_one(media, is_several)?;
@@ -278,7 +288,10 @@ pub fn take_next(media: &mut Media, payload: Payload, bytes: u16) -> Result<(), 
 #[inline(always)]
 fn keep_books_of_one(media: &mut Media, is_several: bool) -> Result<(), Reason> {
     match keep_books(media) {
-        Err(Reason::Duplicate) if is_several => Ok(()),
+        Err(Reason::Duplicate) if is_several => {
+            media.repeated += 1;
+            Ok(())
+        }
         Ok(()) => {
             media.fresh = 1;
             Ok(())
@@ -326,6 +339,7 @@ fn take_once(stream: &mut Stream, media: &mut Media) -> Outcome {
     let standing = match media.standing {
         OWN => Standing::Own,
         GONE => Standing::Gone,
+        ONE_OF_TWO => Standing::OneOfTwo,
         _ => Standing::Twin,
     };
     let before = stream.highest;
@@ -364,19 +378,15 @@ fn admit(media: &mut Media) -> Outcome {
 #[inline(always)]
 fn admitted(media: &mut Media) -> Result<(), Reason> {
     let datagram = media.datagram;
-    let Some(stream) = STREAMS.get_ptr_mut(&media.key) else {
-        let Some(new) = NEW_STREAM.get_ptr_mut(0) else { return Ok(()) };
-        // SAFETY: this CPU's own; nothing else uses it before the insertion has copied it.
-        unsafe {
-            Stream::begin_at(&mut *new, media.arrival(), datagram.source, datagram.source_port);
-            insert(media, new, media.changes);
-        }
-        return Ok(());
-    };
+    let Some(stream) = STREAMS.get_ptr_mut(&media.key).or_else(|| begin(media)) else { return Ok(()) };
     // SAFETY: the entry has one writer, or two that know of each other, see `relay_common::stream`.
     let stream = unsafe { &mut *stream };
     let is_own = stream.is_from(&datagram.source, datagram.source_port);
-    media.standing = if is_own { OWN } else { standing(stream, media.twin != 0) };
+    media.standing = match (is_own, media.twin != 0) {
+        (true, false) => OWN,
+        (true, true) => ONE_OF_TWO,
+        (false, twin) => standing(stream, twin),
+    };
     if is_own && media.twin != 0 {
         stream.expect_another_way(media.now);
     }
@@ -392,6 +402,18 @@ fn admitted(media: &mut Media) -> Result<(), Reason> {
         stream.changes = media.changes;
     }
     if outcome == MOVED { Ok(()) } else { result(outcome) }
+}
+
+/// Begins the packet's stream, unless another CPU has done so since this one looked: then it is that.
+#[inline(always)]
+fn begin(media: &Media) -> Option<*mut Stream> {
+    let new = NEW_STREAM.get_ptr_mut(0)?;
+    let Datagram { source, source_port, .. } = media.datagram;
+    // SAFETY: this CPU's own; nothing else uses it before the insertion has copied it.
+    unsafe {
+        Stream::begin_at(&mut *new, media.arrival(), source, source_port);
+        insert(media, new, media.changes)
+    }
 }
 
 /// What a stream's source is to another that media is taken from. `twin`: that one is one of two parents.
@@ -441,55 +463,69 @@ fn kept_rtcp(media: &mut Media) -> Result<(), Reason> {
     if media.payload == FEEDBACK {
         return Err(if child { Reason::RtcpFromChild } else { Reason::RtcpFeedback });
     }
-    if let Some(stream) = STREAMS.get_ptr_mut(&media.key) {
-        // SAFETY: the entry has one writer, or two that know of each other, see `relay_common::stream`.
-        let stream = unsafe { &mut *stream };
-        let is_own = stream.is_from_address(&media.datagram.source);
-        if child && !is_own {
+    let mut found = STREAMS.get_ptr_mut(&media.key);
+    if found.is_none() {
+        if child {
             return Err(Reason::RtcpFromChild);
         }
-        let kind = SOURCES.get(&Key::new(128, media.datagram.source)).ok_or(Reason::Stranger)?;
-        return match if is_own { OWN } else { standing(stream, *kind == TWIN) } {
-            OWN | GONE => {
-                stream.rtcp_packets += 1;
-                Ok(())
-            }
-            // The other parent says the same.
-            TWINS => Err(Reason::Duplicate),
-            _ => Err(Reason::SsrcCollision),
-        };
+        source(media)?;
+        found = begin_with_rtcp(media);
     }
-    if child {
+    let Some(stream) = found else { return Ok(()) };
+    // SAFETY: the entry has one writer, or two that know of each other, see `relay_common::stream`.
+    let stream = unsafe { &mut *stream };
+    let is_own = stream.is_from_address(&media.datagram.source);
+    if child && !is_own {
         return Err(Reason::RtcpFromChild);
     }
-    source(media)?;
-    if let Some(new) = NEW_STREAM.get_ptr_mut(0) {
-        let datagram = &media.datagram;
-        // SAFETY: as in `admitted`.
-        unsafe {
-            new.write(Stream::begin_with_rtcp(media.now, datagram.source, datagram.source_port));
-            // Its first RTP packet is to be looked at: 0 is no state of `LISTENER_CHANGES` while anybody listens.
-            insert(media, new, 0);
+    let kind = SOURCES.get(&Key::new(128, media.datagram.source)).ok_or(Reason::Stranger)?;
+    match if is_own { OWN } else { standing(stream, *kind == TWIN) } {
+        OWN | GONE => {
+            stream.rtcp_packets += 1;
+            Ok(())
         }
+        // The other parent says the same.
+        TWINS => Err(Reason::Duplicate),
+        _ => Err(Reason::SsrcCollision),
     }
-    Ok(())
 }
 
-/// Puts a new stream into the table.
+/// As [`begin`].
+#[inline(always)]
+fn begin_with_rtcp(media: &Media) -> Option<*mut Stream> {
+    let new = NEW_STREAM.get_ptr_mut(0)?;
+    let Datagram { source, source_port, .. } = media.datagram;
+    // SAFETY: as in `begin`.
+    unsafe {
+        new.write(Stream::begin_with_rtcp(media.now, source, source_port));
+        // Its first RTP packet is to be looked at: 0 is no state of `LISTENER_CHANGES` while anybody listens.
+        insert(media, new, 0)
+    }
+}
+
+/// Puts a new stream into the table. If another CPU has done so since this one looked, gives what that has put there.
 ///
 /// # Safety
 /// `new` is this CPU's own.
 #[inline(always)]
-unsafe fn insert(media: &Media, new: *mut Stream, changes: u32) {
+unsafe fn insert(media: &Media, new: *mut Stream, changes: u32) -> Option<*mut Stream> {
     // SAFETY: as the caller says.
     let inserted = unsafe {
         (*new).flags = media.flags;
         (*new).changes = changes;
+        if media.twin != 0 {
+            (*new).expect_another_way(media.now);
+        }
         STREAMS.insert(&media.key, &*new, BPF_NOEXIST as u64)
     };
-    if inserted.is_err() {
+    if inserted.is_ok() {
+        return None;
+    }
+    let found = STREAMS.get_ptr_mut(&media.key);
+    if found.is_none() {
         count::drops(Reason::StreamTableFull, 1);
     }
+    found
 }
 
 /// The fan-out set of a stream, of a port pair where some are routed or none is.

@@ -1,16 +1,26 @@
 //! What a stream has jumped over is told to the daemon, which asks for it where the stream comes from.
 
+use aya_ebpf::Global;
 use relay_common::atomic;
 use relay_common::layout::Gap;
 
 use crate::classify::Media;
-use crate::history;
 use crate::maps::{GAPS, HISTORY_HEAD};
+
+/// 1: somebody is told, and asks. The loader sets it before the verifier looks, which leaves out what is never run.
+#[unsafe(no_mangle)]
+static GAPS_TOLD: Global<u8> = Global::new(0);
+
+/// Whether anybody is told.
+#[inline(always)]
+pub fn are_told() -> bool {
+    GAPS_TOLD.load() != 0
+}
 
 /// Tells what the packet in hand has jumped over, if anything and if anybody gets the stream.
 #[inline(always)]
 pub fn tell(media: &Media) {
-    if history::is_on() && media.missing != 0 && media.word.instance() != 0 {
+    if are_told() && media.missing != 0 && media.word.instance() != 0 {
         told(media);
     }
 }

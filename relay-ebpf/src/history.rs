@@ -10,8 +10,8 @@ use relay_common::rtp;
 use crate::classify::Media;
 use crate::maps::{HISTORY, HISTORY_HEAD};
 
-/// Slots of `HISTORY`, a power of two; 0: there is no history, and nobody is told of gaps. The loader sets it before the verifier
-/// looks, which leaves out what is never run.
+/// Slots of `HISTORY`, a power of two; 0: there is no history. The loader sets it before the verifier looks, which leaves out
+/// what is never run.
 #[unsafe(no_mangle)]
 static HISTORY_SIZE: Global<u32> = Global::new(0);
 
@@ -44,16 +44,14 @@ pub fn keep(media: &Media, length: u32, load: impl FnOnce(*mut u8, u32) -> i64) 
     // What was there is not whole any more, for whoever reads it at this moment.
     // SAFETY: a word of the slot; volatile, or the compiler leaves it out.
     unsafe { (&raw mut slot.serial).write_volatile(0) };
-    if load(slot.packet.as_mut_ptr(), length) != 0 {
-        return;
-    }
+    let loaded = load(slot.packet.as_mut_ptr(), length) == 0;
     let packet = &slot.packet;
-    if packet[0] >> 6 != 2 || rtp::is_rtcp(packet[1]) {
-        return;
-    }
-    slot.key = StreamKey { port: media.key.port, reserved: [0; 2], ssrc: be32::<8>(packet) };
+    let is_kept = loaded && packet[0] >> 6 == 2 && !rtp::is_rtcp(packet[1]);
+    // What is not kept has a number all the same, and whoever reads must not take it for what is still written: no stream has port 0.
+    let (port, length) = if is_kept { (media.key.port, length as u16) } else { (0, 0) };
+    slot.key = StreamKey { port, reserved: [0; 2], ssrc: be32::<8>(packet) };
     slot.sequence = be16(packet, 2);
-    slot.length = length as u16;
+    slot.length = length;
     slot.came = media.now;
     atomic::publish(&mut slot.serial, number + 1);
 }

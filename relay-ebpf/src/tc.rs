@@ -74,6 +74,9 @@ fn forward(ctx: &TcContext) -> Result<i32, Reason> {
     if media.word.instance() == 0 {
         return Err(nobody(media.word, packets));
     }
+    if packets > 1 && media.repeated() > 0 {
+        count::drops(Reason::RepeatedSegment, media.repeated() as u64);
+    }
     if media.word.others() > 0 {
         count::drops(Reason::OtherFamily, media.word.others() as u64 * packets as u64);
     }

@@ -76,7 +76,8 @@ impl Contestant for Relay {
             config.arguments.push("--without-statistics".to_owned());
         }
         if matches!(self, Relay::XdpForgetful | Relay::TcForgetful) {
-            config.arguments.extend(["--history".to_owned(), "0".to_owned()]);
+            let off = ["--history", "0", "--repair-within", "0"];
+            config.arguments.extend(off.map(str::to_owned));
         }
         let attach = || RelayProcess::attach(stage.lab, config);
         let relay = if *self == Relay::Userspace {

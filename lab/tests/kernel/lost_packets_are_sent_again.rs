@@ -17,8 +17,12 @@ const NOBODYS: u32 = 9;
 const FORWARDED: [(Reason, u64); 0] = [];
 
 fn in_both(name: &str, history: u32, test: impl Fn(&mut Kernel<'_>) + Send + Sync) {
+    in_both_with(name, Constants { history, ..Constants::default() }, test);
+}
+
+fn in_both_with(name: &str, constants: Constants, test: impl Fn(&mut Kernel<'_>) + Send + Sync) {
     for mode in [Mode::Xdp, Mode::Tc] {
-        with_kernel_of(name, mode, Constants { history, ..Constants::default() }, |kernel| {
+        with_kernel_of(name, mode, constants, |kernel| {
             kernel.children(
                 &[CHILD, OF_IPV6],
                 &[(NOBODYS, &[]), (1, &[CHILD]), (2, &[CHILD]), (6, &[OF_IPV6])],
@@ -222,14 +226,24 @@ fn a_history_that_has_come_round_has_the_last_packets() {
     });
 }
 
+/// Gaps are told without a history, and packets kept without anybody who is told; what has come is not forwarded again in any case.
 #[test]
-fn without_a_history_nothing_is_kept_or_told_and_duplicates_are_dropped() {
-    in_both("off", 0, |kernel| {
-        assert!(kernel.plane.history().unwrap().is_none() && kernel.plane.gaps().unwrap().is_none());
-        for (sequence, is_new) in [(1, true), (3, true), (3, false), (2, true), (1, false)] {
-            assert_eq!(comes(kernel, &packet(1, sequence)), is_new, "{sequence}");
-        }
-    });
+fn each_of_history_and_gaps_is_there_without_the_other() {
+    for (history, gaps) in [(0, false), (0, true), (64, false)] {
+        in_both_with("off", Constants { history, gaps, ..Constants::default() }, |kernel| {
+            let mut ring = kernel.plane.gaps().unwrap();
+            let mut kept = kernel.plane.history().unwrap();
+            assert_eq!((ring.is_some(), kept.is_some()), (gaps, gaps || history > 0));
+            for (sequence, is_new) in [(1, true), (3, true), (3, false), (2, true), (1, false)] {
+                assert_eq!(comes(kernel, &packet(1, sequence)), is_new, "{sequence}");
+            }
+            let told = ring.as_mut().map(|ring| ring.take().len());
+            assert_eq!(told, gaps.then_some(1));
+            let found = kept.as_mut().and_then(|kept| find(kept, VIDEO, 1, 2));
+            assert_eq!(found.map(|kept| kept.packet), (history > 0).then(|| packet(1, 2).payload));
+            assert!(kept.is_none_or(|kept| (kept.untold(), kept.too_long()) == (0, 0)));
+        });
+    }
 }
 
 #[test]

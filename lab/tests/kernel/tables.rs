@@ -300,6 +300,11 @@ const ELSEWHERE: [(Reason, &str, &str); 15] = [
         "what_is_no_media_goes_along_with_it",
     ),
     (
+        Reason::RepeatedSegment,
+        "kernel/several_packets_in_one_buffer.rs",
+        "a_buffer_that_has_come_by_the_other_way_is_dropped_unless_some_of_it_is_new",
+    ),
+    (
         Reason::MixedSegments,
         "kernel/several_packets_in_one_buffer.rs",
         "packets_for_different_children_are_not_sent_to_either",

@@ -2,27 +2,110 @@
 
 use std::collections::BTreeSet;
 use std::net::SocketAddr;
+use std::time::Duration;
 
-use crate::support::frames::{Datagram, rtp};
-use crate::support::{Child, Ip, VIDEO, key, media, with_kernel};
+use crate::support::frames::{Datagram, rtcp, rtp};
+use crate::support::{Child, Ip, Kernel, VIDEO, key, media, with_kernel};
 use relay_common::reason::Reason;
 use relay_ctl::address::Prefix;
 use relay_ctl::kernel::Mode;
 
 const CHILD: Child = Child { id: 0, nic: 1, ip: Ip::V4, ports: [5002, 5004] };
 const PACKETS: u16 = 8_000;
+const STREAMS: u32 = 4_000;
+/// Longer than a stream is silent that goes on where it was.
+const SILENCE: Duration = Duration::from_millis(600);
+
+fn parents() -> [SocketAddr; 2] {
+    [([10, 0, 1, 2], 4000).into(), ([10, 0, 1, 3], 4000).into()]
+}
+
+fn take_from_both(kernel: &mut Kernel<'_>) {
+    let both = BTreeSet::from(parents().map(|parent| Prefix::from(parent.ip())));
+    kernel.plane.take_from(&both, &both).unwrap();
+}
+
+/// One packet of each stream from either.
+fn of_each_stream(payload: impl Fn(u32) -> Vec<u8>, port: u16) -> [Vec<Vec<u8>>; 2] {
+    parents().map(|source| {
+        let of = |ssrc| {
+            let mut packet = Datagram { source, ..media(Ip::V4, payload(ssrc)) };
+            packet.destination.set_port(port);
+            packet.bytes()
+        };
+        (1..=STREAMS).map(of).collect()
+    })
+}
+
+#[test]
+fn what_begins_a_stream_or_begins_it_again_is_taken_once() {
+    let twice = [(Reason::Duplicate, u64::from(STREAMS))];
+    for mode in [Mode::Xdp, Mode::Tc] {
+        with_kernel("two-begin", mode, |kernel| {
+            kernel.children(&[CHILD], &[]);
+            take_from_both(kernel);
+            let all = |sequence| of_each_stream(|ssrc| rtp(ssrc, sequence, 60), VIDEO);
+            assert_eq!(kernel.run_on_two_cpus(all(7)), twice, "{mode}: what comes first");
+            std::thread::sleep(SILENCE);
+            assert_eq!(kernel.run_on_two_cpus(all(40_000)), twice, "{mode}: after a silence");
+            assert_eq!(kernel.run_on_two_cpus(all(40_001)), twice, "{mode}: and what follows");
+            for ssrc in 1..=STREAMS {
+                let stream = kernel.plane.maps().streams.get(&key(VIDEO, ssrc), 0).unwrap();
+                assert_eq!((stream.packets, stream.lost(), stream.restarts), (3, 0, 1), "{mode}: {stream:?}");
+            }
+        });
+        with_kernel("two-reports", mode, |kernel| {
+            kernel.children(&[CHILD], &[]);
+            take_from_both(kernel);
+            let reports = of_each_stream(rtcp, VIDEO + 1);
+            assert_eq!(kernel.run_on_two_cpus(reports), twice, "{mode}: reports");
+            let all = of_each_stream(|ssrc| rtp(ssrc, 40_000, 60), VIDEO);
+            assert_eq!(kernel.run_on_two_cpus(all), twice, "{mode}: the first media");
+        });
+    }
+}
+
+/// On another CPU the standby may be heard again at any time.
+#[test]
+fn it_is_looked_what_has_come_however_long_the_standby_is_silent() {
+    for mode in [Mode::Xdp, Mode::Tc] {
+        with_kernel("two-silent", mode, |kernel| {
+            kernel.children(&[CHILD], &[]);
+            take_from_both(kernel);
+            let packet =
+                |source, sequence| Datagram { source, ..media(Ip::V4, rtp(1, sequence, 60)) }.bytes();
+            let [one, other] = parents();
+            let run =
+                |kernel: &mut Kernel<'_>, source, sequence| kernel.run(&packet(source, sequence)).counted;
+            let once = |kernel: &Kernel<'_>| kernel.plane.maps().streams.get(&key(VIDEO, 1), 0).unwrap().once;
+            assert_eq!((run(kernel, one, 1), once(kernel)), (vec![], 1), "from its first packet on");
+            assert_eq!(run(kernel, other, 1), [(Reason::Duplicate, 1)]);
+            let mut stream = kernel.plane.maps().streams.get(&key(VIDEO, 1), 0).unwrap();
+            stream.other_seen = 0;
+            kernel.plane.maps_mut().streams.insert(key(VIDEO, 1), stream, 0).unwrap();
+            assert_eq!((run(kernel, one, 2), once(kernel)), (vec![], 1));
+            assert_eq!(run(kernel, other, 2), [(Reason::Duplicate, 1)]);
+            // Of one that is no parent any more nothing comes.
+            let alone = BTreeSet::from([Prefix::from(one.ip())]);
+            kernel.plane.take_from(&alone, &BTreeSet::new()).unwrap();
+            stream.other_seen = 0;
+            stream.highest = 2;
+            kernel.plane.maps_mut().streams.insert(key(VIDEO, 1), stream, 0).unwrap();
+            assert_eq!((run(kernel, one, 3), once(kernel)), (vec![], 0));
+        });
+    }
+}
 
 #[test]
 fn of_two_parents_on_two_cpus_each_packet_is_taken_once() {
     for mode in [Mode::Xdp, Mode::Tc] {
         with_kernel("two-cpus", mode, |kernel| {
             kernel.children(&[CHILD], &[]);
-            let parents: [SocketAddr; 2] = [([10, 0, 1, 2], 4000).into(), ([10, 0, 1, 3], 4000).into()];
+            let parents = parents();
             let packet =
                 |source, sequence| Datagram { source, ..media(Ip::V4, rtp(1, sequence, 60)) }.bytes();
             assert_eq!(kernel.run(&packet(parents[0], 0)).counted, []);
-            let both = BTreeSet::from(parents.map(|parent| Prefix::from(parent.ip())));
-            kernel.plane.take_from(&both, &both).unwrap();
+            take_from_both(kernel);
             let packets =
                 parents.map(|parent| (1..=PACKETS).map(|sequence| packet(parent, sequence)).collect());
             let counted = kernel.run_on_two_cpus(packets);

@@ -4,7 +4,7 @@
 use aya::programs::{RawTracePoint, SchedClassifier, Xdp};
 use aya::{Ebpf, EbpfLoader};
 use relay_ctl::kernel::programs::{
-    BUSY, COPY, HISTORY_SIZE, OBJECT, PASS, PROBE, SPREAD, TC, XDP, XDP_CPU, XMIT,
+    BUSY, COPY, GAPS_TOLD, HISTORY_SIZE, OBJECT, PASS, PROBE, SPREAD, TC, XDP, XDP_CPU, XMIT,
 };
 
 /// Most instructions that the verifier may walk, for each program.
@@ -23,9 +23,10 @@ const LIMITS: [(&str, u32); 9] = [
 
 #[test]
 fn the_verifier_walks_few_instructions() {
-    // With a history, which is more.
+    // With a history, and gaps told, which is more.
     let mut loader = EbpfLoader::new();
     loader.override_global(HISTORY_SIZE, &4096_u32, true).map_max_entries("HISTORY", 4096);
+    loader.override_global(GAPS_TOLD, &1_u8, true);
     let mut ebpf = loader.load(OBJECT).unwrap();
     let walked = LIMITS.map(|(name, limit)| (name, walk(&mut ebpf, name), limit));
     for (name, count, limit) in walked {

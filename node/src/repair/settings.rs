@@ -18,7 +18,7 @@ pub const HISTORY_SETTING: Setting = Setting {
     name: "history",
     value: "PACKETS",
     default: "4096",
-    help: "Packets kept, of all streams together, to be sent again to children that have lost them: up to 1.5 kB each; 0: none is sent again",
+    help: "Packets kept, of all streams together, to be sent again to children that have lost them: up to 1.5 kB each; 0: none is kept, and none sent again",
     ..Setting::NEW
 };
 
@@ -27,7 +27,7 @@ pub const WITHIN_SETTING: Setting = Setting {
     name: "repair-within",
     value: "MS",
     default: "150",
-    help: "Milliseconds within which a lost packet is asked for again of the parent; what is older than two of that is not sent to children. 0: none is asked for",
+    help: "Milliseconds within which a lost packet is asked for again of the parent; what is older than two of that is not sent to children. 0: none is asked for, and children get what is up to 300 ms old",
     ..Setting::NEW
 };
 

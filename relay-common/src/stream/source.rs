@@ -26,6 +26,8 @@ pub const FROM_CHILD: u8 = 1;
 pub enum Standing {
     /// The same: the packet is not from elsewhere.
     Own,
+    /// The same, and one of two parents: the other may send at any time.
+    OneOfTwo,
     /// Nothing: each of the two may be the sender.
     Apart,
     /// Both are parents, who send the same: the former one and the new one.

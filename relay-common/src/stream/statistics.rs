@@ -7,6 +7,13 @@ use crate::rtp::MAX_DROPOUT;
 /// What the network holds back is not so long behind by its RTP timestamp, ns: it is of another timeline.
 const ANOTHER_TIMELINE: u64 = 2_000_000_000;
 
+/// The extended number of the first packet after a restart: two cycles on, so that what the window still has is of none of the last
+/// [`REACH`] numbers.
+#[inline(always)]
+pub(super) fn restarted(highest: u32, sequence: u16) -> u32 {
+    (highest >> 16).wrapping_add(2) << 16 | sequence as u32
+}
+
 impl Stream {
     /// The extended sequence number of a packet that is so far ahead of the highest, modulo 2^16: or behind.
     #[inline(always)]
@@ -144,11 +151,17 @@ impl Stream {
 
     #[inline(always)]
     fn restart(&mut self, sequence: u16) {
+        let first = restarted(self.highest, sequence);
+        self.window.note(first);
+        self.restart_at(first);
+    }
+
+    /// The sequence begins anew at this number, as [`restarted`] gives it. That it has come is noted already.
+    #[inline(always)]
+    pub(super) fn restart_at(&mut self, first: u32) {
         self.expected_before += (self.highest.wrapping_sub(self.base) as u64) + 1;
-        // Two cycles on, so that what the window still has is of none of the last [`REACH`] numbers.
-        self.highest = (self.highest >> 16).wrapping_add(2) << 16 | sequence as u32;
-        self.base = self.highest;
-        self.window.note(self.highest);
+        self.highest = first;
+        self.base = first;
         self.suspect = NO_SUSPECT;
         self.restarts += 1;
         self.jitter = 0;

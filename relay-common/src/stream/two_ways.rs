@@ -2,9 +2,12 @@
 //! same by a longer or a shorter one: each packet is taken once, whichever way it comes first.
 //!
 //! The two may come by two queues, so on two CPUs at once. What has come is claimed by one atomic operation ([`Window`](super::Window)),
-//! and what was taken is counted so. All else is what either of them writes last: `highest` is right again with the next packet.
+//! and what was taken is counted so. All else is what either of them writes last: `highest` is right again with the next packet. Where
+//! the numbers begin, or begin again, `highest` is written last and read first: whoever finds it new finds all else new, and whoever
+//! finds it old would claim the same number.
 
 use super::source::{OUTPACED, REMEMBERED, SILENT_WITH_RIVAL};
+use super::statistics::restarted;
 use super::window::REACH;
 use super::{Arrival, Elsewhere, Standing, Stream};
 use crate::atomic;
@@ -22,7 +25,8 @@ impl Stream {
 
     /// Takes one more packet into account of a stream that comes by two ways, or did some seconds ago, if it has not come: from its
     /// own source, or from another that sends the same. Its own stays that for as long as it keeps up, unless it is gone: requests
-    /// for keyframes go there.
+    /// for keyframes go there. Of one of two parents it is looked what has come for as long as it is that, however long the other is
+    /// silent: it may be heard again on another CPU.
     #[inline(always)]
     pub fn take_once(
         &mut self,
@@ -31,11 +35,16 @@ impl Stream {
         packet: Arrival,
         standing: Standing,
     ) -> Elsewhere {
-        let is_own = matches!(standing, Standing::Own);
-        let is_over = is_own && packet.now.saturating_sub(self.other_seen) > REMEMBERED;
-        if self.packets == 0 || is_over {
-            self.once = 0;
+        let is_own = matches!(standing, Standing::Own | Standing::OneOfTwo);
+        if self.packets == 0 {
+            if !self.take_first(packet) {
+                return Elsewhere::Repeated;
+            }
             self.come_from(source, port);
+            return Elsewhere::Moved;
+        }
+        if matches!(standing, Standing::Own) && packet.now.saturating_sub(self.other_seen) > REMEMBERED {
+            self.once = 0;
             return if self.update(packet) { Elsewhere::Moved } else { Elsewhere::Repeated };
         }
         if is_own || self.rival != 0 {
@@ -70,7 +79,9 @@ impl Stream {
     /// the own had before it began again, which is not taken any more.
     #[inline(always)]
     fn take_new(&mut self, packet: Arrival, leads: bool) -> bool {
-        let ahead = packet.sequence.wrapping_sub(self.highest as u16);
+        let highest = atomic::read(&self.highest);
+        let seen = self.last_seen;
+        let ahead = packet.sequence.wrapping_sub(highest as u16);
         let behind = ahead.wrapping_neg();
         let goes_on = ahead != 0 && ahead < MAX_DROPOUT;
         // One stray packet far ahead would make all the others too old to tell; two in a row are where the stream is now.
@@ -78,8 +89,8 @@ impl Stream {
         if is_stray {
             self.suspect = packet.sequence.wrapping_add(1) as u32;
         }
-        let extended = self.extended(ahead);
-        let quiet = packet.now.saturating_sub(self.last_seen);
+        let extended = highest.wrapping_add(ahead as i16 as u32);
+        let quiet = packet.now.saturating_sub(seen);
         let is_near = goes_on && !is_stray || behind <= REACH;
         // A sender that has paused goes on at a timestamp far ahead.
         let has_paused = goes_on && quiet > SILENT_WITH_RIVAL;
@@ -100,13 +111,49 @@ impl Stream {
             // The longer of two ways is not longer than that.
             let patience = if behind <= REACH { REMEMBERED } else { SILENT_WITH_RIVAL };
             let begins_again = quiet > patience || is_elsewhere && leads && !goes_on;
-            if begins_again {
-                self.begin_again(packet);
+            if !begins_again || !self.restart_once(&packet, restarted(highest, packet.sequence), seen) {
+                return false;
             }
-            return begins_again;
         }
-        atomic::add(&mut self.packets, 1);
-        atomic::add(&mut self.bytes, packet.bytes as u64);
+        self.count(&packet);
         true
+    }
+
+    /// The first RTP packet, where only RTCP has come before. False: another CPU takes it at this very moment.
+    #[inline(always)]
+    fn take_first(&mut self, packet: Arrival) -> bool {
+        let number = packet.sequence as u32;
+        if !self.window.claim(number) {
+            return false;
+        }
+        self.base = number;
+        self.first_seen = packet.now;
+        self.is_last(&packet);
+        self.highest = number;
+        // Last: whoever finds that a packet has come finds all else.
+        self.count(&packet);
+        true
+    }
+
+    /// The numbers begin again, at this one, unless another CPU says so at this very moment: it has found the stream as quiet, and
+    /// begins with the same packet, or with one that this way will bring, too, as the other will bring this one.
+    #[inline(always)]
+    fn restart_once(&mut self, packet: &Arrival, first: u32, seen: u64) -> bool {
+        if atomic::exchange(&mut self.last_seen, seen, packet.now) != seen {
+            return false;
+        }
+        self.timestamp = packet.timestamp;
+        if !self.window.claim(first) {
+            return false;
+        }
+        self.restart_at(first);
+        true
+    }
+
+    /// One more has been taken.
+    #[inline(always)]
+    fn count(&mut self, packet: &Arrival) {
+        atomic::add(&mut self.bytes, packet.bytes as u64);
+        atomic::add(&mut self.packets, 1);
     }
 }

@@ -156,6 +156,46 @@ fn some_seconds_after_the_second_way_was_heard_last_a_stream_is_like_any_other()
     assert_eq!((stream.once, stream.duplicates), (0, 1));
 }
 
+/// Of one of two parents it is looked for as long as it is that, and only reports may have come before.
+#[test]
+fn however_long_the_other_of_two_parents_is_silent_it_is_looked_what_has_come() {
+    let mut stream = Stream::begin_with_rtcp(1_000_000_000, WAYS[0].0, WAYS[0].1 + 1);
+    stream.expect_another_way(1_000_000_000);
+    let mut take = |way: usize, sequence, second: u64, standing| {
+        let ((address, port), packet) = (WAYS[way], arrival(sequence, 0, second * 1_000_000_000));
+        let became = stream.take_once(&address, port, packet, standing);
+        (became != Repeated, stream.once)
+    };
+    assert_eq!(take(0, 40_000, 1, Standing::Twin), (true, 1));
+    assert_eq!(take(1, 40_000, 1, Standing::Twin), (false, 1));
+    for second in 2..100 {
+        let number = 40_000 + second as u16;
+        assert_eq!(take(0, number, second, Standing::OneOfTwo), (true, 1), "{second} s");
+        assert_eq!(take(0, number, second, Standing::OneOfTwo), (false, 1), "{second} s");
+    }
+    assert_eq!(take(1, 40_099, 100, Standing::Twin), (false, 1));
+    // A parent beside whom there is none any more.
+    assert_eq!(take(0, 40_100, 101, Standing::Own), (true, 1));
+    assert_eq!(take(0, 40_101, 106, Standing::Own), (true, 0));
+    assert_eq!((stream.packets, stream.restarts, stream.first_seen), (101, 0, 1_000_000_000));
+}
+
+/// What has begun again has, whoever else finds the same silence.
+#[test]
+fn what_begins_again_after_a_silence_comes_once_by_two_ways() {
+    for (silence, begins) in [(600, 40_000), (6_000, 500), (6_000, 1_008)] {
+        let (_, stream) = forwarded(9, &arrivals(1_000, |_, _| 0, |_, _| false));
+        let (mut stream, last) = (Some(stream), 1_000_000_000 + 1_000 * STEP);
+        for number in 0..100 {
+            let now = last + silence * 1_000_000 + u64::from(number) * STEP;
+            let taken = [1, 0].map(|way| takes(&mut stream, way, begins + number, now));
+            assert_eq!(taken, [true, false], "{number} from {begins} after {silence} ms");
+        }
+        let stream = stream.unwrap();
+        assert_eq!((stream.packets, stream.restarts, stream.lost()), (1_100, 1, 0));
+    }
+}
+
 /// The sender begins again, on another timeline, while two parents send what it sends: whichever way is the longer, what it sent last
 /// and first comes once, for the own way says where the stream is.
 #[test]

@@ -130,6 +130,8 @@ impl Config {
         let sources = settings.list(&SOURCES)?.map(|found| found.value).unwrap_or_default();
         let stand_in = settings.find(&STAND_IN)?.map(|found| found.value);
         let repair_within = settings.get(&REPAIR_WITHIN, node::repair::settings::within)?;
+        let repair_within = repair_within.unwrap_or(node::repair::WITHIN);
+        let (log_level, gaps) = (ebpf_log_level(&node.log.filter), !repair_within.is_zero());
         let pin_root = settings.find(&PIN_ROOT)?.map(|found| found.value);
         Ok(Config {
             interface: interface.to_owned(),
@@ -139,9 +141,9 @@ impl Config {
             listen,
             address_setting,
             history: history as usize,
-            repair_within: repair_within.unwrap_or(node::repair::WITHIN),
+            repair_within,
             pin_root: pin_root.unwrap_or_else(|| crate::kernel::pins::DEFAULT_ROOT.to_owned()).into(),
-            constants: Constants { log_level: ebpf_log_level(&node.log.filter), statistics: true, history },
+            constants: Constants { log_level, statistics: true, history, gaps },
             children,
             sources: node::sources::parse_all(&sources)?,
             node,

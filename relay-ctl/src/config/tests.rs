@@ -240,6 +240,15 @@ fn every_setting_can_be_made_by_every_name_it_has_or_had() {
 }
 
 #[test]
+fn gaps_are_told_to_who_asks_with_or_without_a_history() {
+    for (history, within, gaps) in [("0", "150", true), ("4096", "0", false), ("0", "0", false)] {
+        let flags = ["--history", history, "--repair-within", within];
+        let constants = with(&flags, &[], "").unwrap().constants;
+        assert_eq!((constants.history > 0, constants.gaps), (history != "0", gaps), "{flags:?}");
+    }
+}
+
+#[test]
 fn a_history_has_a_power_of_two_of_slots_or_none() {
     let history = |flag: &str| with(&["--history", flag], &[], "").map(|config| config.constants.history);
     let sizes = ["0", "1", "1000", "4096", "1048576"].map(|text| history(text).unwrap());

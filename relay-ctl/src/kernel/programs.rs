@@ -32,6 +32,9 @@ const STATISTICS: &str = "STATISTICS";
 /// The constant that says how many packets the history has room for.
 pub const HISTORY_SIZE: &str = "HISTORY_SIZE";
 
+/// The constant that says whether somebody is told of gaps.
+pub const GAPS_TOLD: &str = "GAPS_TOLD";
+
 /// What the programs are loaded with.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Constants {
@@ -39,13 +42,15 @@ pub struct Constants {
     pub log_level: u8,
     /// Whether streams and children are counted. Drops are in any case.
     pub statistics: bool,
-    /// Packets that the history has room for: a power of two, or 0 for none, and then nobody is told of gaps either.
+    /// Packets that the history has room for: a power of two, or 0 for none.
     pub history: u32,
+    /// Whether somebody is told of gaps.
+    pub gaps: bool,
 }
 
 impl Default for Constants {
     fn default() -> Self {
-        Constants { log_level: 0, statistics: true, history: node::repair::HISTORY as u32 }
+        Constants { log_level: 0, statistics: true, history: node::repair::HISTORY as u32, gaps: true }
     }
 }
 
@@ -60,6 +65,8 @@ pub struct Programs {
     queued: bool,
     /// Packets that the history has room for; 0: there is none.
     history: u32,
+    /// Whether gaps are told.
+    gaps: bool,
 }
 
 impl Programs {
@@ -76,10 +83,12 @@ impl Programs {
         let cpus = aya::util::nr_cpus().map_err(|(_, error)| map("CPUS")(MapError::IoError(error)))?;
         loader.map_max_entries("CPUS", cpus as u32);
         loader.override_global(HISTORY_SIZE, &constants.history, true);
+        let gaps_told = u8::from(constants.gaps);
+        loader.override_global(GAPS_TOLD, &gaps_told, true);
         loader.map_max_entries("HISTORY", constants.history.max(1));
         let ebpf = loader.load(OBJECT)?;
-        let history = constants.history;
-        Ok(Programs { ebpf, copy: None, cpus: Vec::new(), queued: false, history })
+        let Constants { history, gaps, .. } = constants;
+        Ok(Programs { ebpf, copy: None, cpus: Vec::new(), queued: false, history, gaps })
     }
 
     /// The loaded object, for the logger and for tests.
@@ -87,9 +96,10 @@ impl Programs {
         &mut self.ebpf
     }
 
-    /// The last packets that these programs gave to children; none: they keep none.
+    /// The last packets that these programs gave to children, and how many gaps nobody was told of; none: they keep no packets and
+    /// tell of no gaps.
     pub fn history(&self) -> Result<Option<History>, KernelError> {
-        if self.history == 0 {
+        if self.history == 0 && !self.gaps {
             return Ok(None);
         }
         let of = |name: &'static str| match self.ebpf.map(name) {
@@ -102,7 +112,7 @@ impl Programs {
 
     /// What these programs tell of gaps, to whoever asks first; none: they tell nothing.
     pub fn gaps(&mut self) -> Result<Option<GapRing>, KernelError> {
-        if self.history == 0 {
+        if !self.gaps {
             return Ok(None);
         }
         let taken = self.ebpf.take_map("GAPS").ok_or(MapError::KeyNotFound).and_then(RingBuf::try_from);

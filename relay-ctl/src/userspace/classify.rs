@@ -157,7 +157,7 @@ fn rtcp(
     }
     plan.admit(source)?;
     match if is_own { Standing::Own } else { plan.standing(&stream.source, source) } {
-        Standing::Own | Standing::Gone => {
+        Standing::Own | Standing::OneOfTwo | Standing::Gone => {
             stream.rtcp_packets += 1;
             Ok(())
         }

@@ -114,12 +114,13 @@ impl DataPlane {
         Ok((ring, filter))
     }
 
-    /// The last packets that went to children, as the programs of this process keep them; none with `--history 0`.
+    /// The last packets that went to children, as the programs of this process keep them, also if that is none; none if they tell of no
+    /// gaps either.
     pub fn history(&self) -> Result<Option<History>, KernelError> {
         self.programs.history()
     }
 
-    /// What streams jump over, as these programs tell it, to whoever asks first; none with `--history 0`.
+    /// What streams jump over, as these programs tell it, to whoever asks first; none with `--repair-within 0`.
     pub fn gaps(&mut self) -> Result<Option<GapRing>, KernelError> {
         self.programs.gaps()
     }
