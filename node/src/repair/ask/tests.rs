@@ -148,7 +148,7 @@ fn however_much_is_missing_requests_have_a_budget() {
         asker.take(now);
     }
     let figures = asker.figures();
-    assert!(figures.requests <= REQUESTS + REQUESTS_AT_ONCE, "{figures:?}");
+    assert!(figures.requests <= REQUESTS + REQUESTS / 100 + REQUESTS_AT_ONCE, "{figures:?}");
     assert!(figures.requests >= REQUESTS / 2, "{figures:?}");
     assert_eq!(figures.missing, 40_040);
 }
@@ -188,13 +188,13 @@ fn whoever_is_near_and_never_answers_is_not_asked_all_the_time() {
 fn who_never_answers_is_asked_seldom_however_many_streams_he_has() {
     let mut asker = asker();
     let mut number = 1;
-    for now in (0..10_000).map(ms) {
+    for now in (0..1_000).map(ms) {
         (0..20).for_each(|stream| asker.missing(stream * 10_000 + number, number, 900, now));
         number += 901;
         asker.take(now);
     }
     let figures = asker.figures();
-    assert!(figures.requests <= 10 * DOUBTFUL + DOUBTFUL_AT_ONCE, "{figures:?}");
+    assert!(figures.requests <= DOUBTFUL + DOUBTFUL_AT_ONCE, "{figures:?}");
 }
 
 /// A sender that leaves out numbers has every node below ask for them in vain: what others have lost is asked for all the same.
@@ -212,7 +212,8 @@ fn who_answers_no_more_is_asked_again_seldom_until_he_does() {
     }
     let figures = asker.figures();
     assert_eq!(figures.asked, 1 + u64::from(gaps) - 1, "each once, but for the last: {figures:?}");
-    assert!(figures.repeated <= u64::from(PATIENCE) + 10 * DOUBTFUL + DOUBTFUL_AT_ONCE, "{figures:?}");
+    let again = figures.requests - figures.asked;
+    assert!(again <= u64::from(PATIENCE) + 10 * DOUBTFUL + DOUBTFUL_AT_ONCE, "{figures:?}");
     assert_eq!(asker.came(&7, 2 * gaps - 1, ms(10_001)), Some(Came::Repaired));
     let before = asker.figures().requests;
     until(&mut asker, ms(10_100));
