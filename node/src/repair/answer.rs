@@ -8,7 +8,7 @@ use std::time::Duration;
 use super::budget::Budget;
 use super::figures::Answering;
 use super::history::{History, Kept};
-use super::{StreamId, nanoseconds};
+use super::{StreamId, WITHIN, nanoseconds};
 
 /// Numbers that are looked at for one child in a second, and at once.
 const NUMBERS: u64 = 20_000;
@@ -60,8 +60,10 @@ struct OfChild {
 }
 
 impl<C: Clone + Ord> Answerer<C> {
-    /// `within`: how long those who ask wait; what is older than two of that is not sent.
+    /// `within`: how long those who ask wait; what is older than two of that is not sent. Zero, of a node that asks for nothing itself: as
+    /// long as they do by default.
     pub fn new(within: Duration) -> Answerer<C> {
+        let within = if within.is_zero() { WITHIN } else { within };
         Answerer {
             oldest: nanoseconds(within).saturating_mul(2),
             children: BTreeMap::new(),
@@ -207,7 +209,7 @@ impl OfChild {
 mod tests {
     use super::*;
     use crate::media::Ssrc;
-    use crate::repair::{Ring, WITHIN};
+    use crate::repair::Ring;
 
     const STREAM: StreamId = StreamId { port: 5004, ssrc: Ssrc(1) };
     /// 2.5 Mbit/s.
@@ -249,6 +251,13 @@ mod tests {
         assert_eq!(answerer.answer(&"a", &asked(&[3]), &mut history, ms(301)).len(), 1);
         assert!(answerer.answer(&"a", &asked(&[4]), &mut history, ms(302)).is_empty());
         assert_eq!(answerer.figures().old, 1);
+    }
+
+    #[test]
+    fn a_node_that_asks_for_nothing_itself_answers_all_the_same() {
+        let (mut answerer, mut history) = (Answerer::new(Duration::ZERO), history(ms(1)));
+        assert_eq!(answerer.answer(&"a", &asked(&[3]), &mut history, ms(301)).len(), 1);
+        assert!(answerer.answer(&"a", &asked(&[4]), &mut history, ms(302)).is_empty());
     }
 
     #[test]

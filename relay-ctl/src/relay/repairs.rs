@@ -3,7 +3,7 @@
 use std::sync::{MutexGuard, PoisonError};
 use std::time::Duration;
 
-use node::repair::{Answerer, Answering, Asker, Asking, WITHIN};
+use node::repair::{Answerer, Answering, Asker, Asking};
 use relay_common::layout::StreamKey;
 
 use super::Relay;
@@ -43,10 +43,9 @@ pub struct Repaired {
 impl Repairs {
     /// What is missing is given up after so long. Zero: nothing is asked for, and children wait as long as they do by default.
     pub fn new(within: Duration) -> Repairs {
-        let children = if within.is_zero() { WITHIN } else { within };
         Repairs {
             asker: Asker::new(within),
-            answerer: Answerer::new(children),
+            answerer: Answerer::new(within),
             failed: 0,
             unheard: 0,
             untold: 0,
