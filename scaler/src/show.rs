@@ -4,7 +4,7 @@ use std::fmt::Write;
 
 use crate::app::Status;
 use crate::clock;
-use crate::decide::Decision;
+use crate::decide::{Decision, Verdict};
 use crate::journal::Entry;
 use crate::keeper::{Planned, Proposal, TreeView, verdict_name};
 use crate::model::Ms;
@@ -88,13 +88,22 @@ pub fn plan(plan: &Planned) -> String {
         text += &proposed("would do", action);
     }
     if plan.actions.is_empty() {
-        text += "  there is nothing to do\n";
+        text += match plan.decision.verdict {
+            Verdict::ScaleOut => {
+                "  nothing would be done now: what is wanted is on its way already, or cannot be made yet, \
+                 since no relay or injection with a free place is there to feed it\n"
+            }
+            Verdict::ScaleIn | Verdict::Noop => "  there is nothing to do\n",
+        };
     }
     text
 }
 
 /// `scaler history`.
 pub fn history(entries: &[Entry]) -> String {
+    if entries.is_empty() {
+        return "nothing has been done so far\n".to_owned();
+    }
     let now = clock::now();
     entries.iter().rev().map(|entry| line(entry, now)).collect()
 }
@@ -126,5 +135,21 @@ mod tests {
         for line in ["scaler-1: NOT HEALTHY", "problem: tree-1: Redis is away", "tree-1: led by scaler-2"] {
             assert!(said.contains(line), "{line} is not in {said}");
         }
+    }
+
+    #[test]
+    fn nothing_is_said_in_words_too() {
+        assert_eq!(history(&[]), "nothing has been done so far\n");
+        let decision = |verdict: &str| {
+            serde_json::from_value(serde_json::json!({
+                "verdict": verdict, "count": 1, "wanted": 1, "reason": "few serve", "urgency": "HIGH", "metrics": {}, "warnings": [],
+                "known": true, "paused": false, "dead": [], "useless": [],
+            }))
+            .unwrap()
+        };
+        let said = plan(&Planned { decision: decision("SCALE_OUT"), actions: Vec::new() });
+        assert!(said.contains("nothing would be done now: what is wanted"), "{said}");
+        let said = plan(&Planned { decision: decision("NOOP"), actions: Vec::new() });
+        assert!(said.contains("there is nothing to do"), "{said}");
     }
 }

@@ -107,6 +107,8 @@ impl Setting {
             .long(self.flag())
             .aliases(self.old_names.iter().copied())
             .value_name(self.value)
+            // `--history -1` is a bad value, and no flag that nobody knows.
+            .allow_negative_numbers(true)
             .hide(self.replaced)
             .help(self.help_text());
         let arg =

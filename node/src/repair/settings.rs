@@ -18,7 +18,7 @@ pub const HISTORY_SETTING: Setting = Setting {
     name: "history",
     value: "PACKETS",
     default: "4096",
-    help: "Packets kept, of all streams together, to be sent again to children that have lost them: up to 1.5 kB each; 0: none is kept, and none sent again",
+    help: "Packets kept, of all streams together, to be sent again to children that have lost them: up to 1.5 kB each, 1048576 at most; 0: none is sent again",
     ..Setting::NEW
 };
 
@@ -27,14 +27,14 @@ pub const WITHIN_SETTING: Setting = Setting {
     name: "repair-within",
     value: "MS",
     default: "150",
-    help: "Milliseconds within which a lost packet is asked for again of the parent; what is older than two of that is not sent to children. 0: none is asked for, and children get what is up to 300 ms old",
+    help: "Milliseconds within which a lost packet is asked for again of the parent, 5000 at most; what is older than two of that is not sent to children. 0: none is asked for, and children are answered as with 150",
     ..Setting::NEW
 };
 
 /// Checks [`HISTORY_SETTING`].
 pub fn history(text: &str) -> Result<usize, String> {
     let number = text.trim().parse().ok().filter(|number| *number <= MOST_HISTORY);
-    number.ok_or_else(|| format!("must be a number of packets from 0 to {MOST_HISTORY}"))
+    number.ok_or_else(|| format!("must be a whole number of packets from 0 to {MOST_HISTORY}"))
 }
 
 /// Checks [`WITHIN_SETTING`].
@@ -42,7 +42,7 @@ pub fn within(text: &str) -> Result<Duration, String> {
     let number = text.trim().parse().ok().filter(|number| *number <= LONGEST);
     number
         .map(Duration::from_millis)
-        .ok_or_else(|| format!("must be milliseconds, a number from 0 to {LONGEST}"))
+        .ok_or_else(|| format!("must be milliseconds, a whole number from 0 to {LONGEST}"))
 }
 
 #[cfg(test)]

@@ -122,7 +122,7 @@ fn detach(interface: &str, pin_root: &Path) -> Result<ExitCode, Failure> {
         return Ok(ExitCode::SUCCESS);
     }
     Err(Failure::Other(format!(
-        "nothing is attached to {interface} ({}); `relay-ctl status` lists what is",
+        "nothing is attached to {interface} ({}); `relay-ctl status` lists what is; a relay in userspace mode ends with its daemon: stop that",
         pins.folder().display()
     )))
 }

@@ -9,7 +9,7 @@ use serde_json::Value;
 
 use super::Failure;
 use super::maps::Contents;
-use crate::view::{Child, ChildState, Children, Status, Streams};
+use crate::view::{Child, ChildState, Children, Repair, Status, Streams};
 
 /// Prints a view.
 pub fn print<T: Serialize + ?Sized>(
@@ -60,6 +60,7 @@ pub fn status(status: &Status) -> String {
     for (reason, count) in &plane.drops {
         lines.push(format!("drops       {reason} {count}"));
     }
+    lines.extend(status.repair.as_ref().and_then(repairs));
     if !plane.passed_to_stack.is_empty() {
         let each: Vec<String> =
             plane.passed_to_stack.iter().map(|(reason, count)| format!("{reason} {count}")).collect();
@@ -81,11 +82,26 @@ pub fn status(status: &Status) -> String {
     printable(&lines.join("\n"))
 }
 
+/// What was lost on the way here, and what children had lost; nothing where nothing was.
+fn repairs(repair: &Repair) -> Option<String> {
+    let refused: u64 = repair.refused.values().sum();
+    let Repair { missing, late, repaired, given_up, answered, .. } = repair;
+    (missing + answered + refused > 0).then(|| {
+        format!(
+            "repair      {missing} missing: {repaired} repaired, {late} late, {given_up} given up; \
+             sent again to children {answered}, refused {refused}"
+        )
+    })
+}
+
 fn place_in_tree(status: &Status) -> Vec<String> {
     let topology = &status.topology;
     let mut lines = Vec::new();
     if let Some(parent) = &topology.parent {
         lines.push(format!("parent      {parent}"));
+    }
+    if !topology.standby.is_empty() {
+        lines.push(format!("standby     {}", topology.standby.join(" ")));
     }
     let states = [("waiting", &topology.waiting), ("stale", &topology.stale), ("held", &topology.held)];
     for (name, children) in states {

@@ -420,7 +420,7 @@ fn stood_words(placed: &Placed, stands: bool) -> String {
         (true, true) => format!("{node}: {parents} stands by"),
         (true, false) => format!("{node}: {parents} stands by already"),
         (false, true) => format!("{node}: {parents} stands by no more"),
-        (false, false) => format!("{node}: nobody like that stands by"),
+        (false, false) => format!("{node}: has no such standby parent"),
     };
     show::printable(&text)
 }

@@ -66,7 +66,10 @@ fn head(app: &App) -> Vec<Line<'static>> {
     let mut lines = vec![Line::from(first)];
     lines.extend(trouble);
     lines.extend(status.problems.iter().map(|problem| Line::from(format!("problem  {problem}")).red()));
-    lines.push(format!("in       {} in {} streams", in_words(incoming), picture.streams.len()).into());
+    lines.push(match picture.streams.len() {
+        1 => format!("in       {} in 1 stream", in_words(incoming)).into(),
+        count => format!("in       {} in {count} streams", in_words(incoming)).into(),
+    });
     lines.push(match status.forwarding.children_count {
         1 => format!("out      {} to 1 child", in_words(outgoing)).into(),
         count => format!("out      {} to {count} children", in_words(outgoing)).into(),

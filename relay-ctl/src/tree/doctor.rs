@@ -79,7 +79,7 @@ fn of_node(node: &NodeView, answer: Option<Result<Status, Unheard>>) -> Vec<Find
             }
         }
         Some(Err(Unheard::Silent { url, why })) if why.contains("refused") => {
-            let fix = "nobody listens there: it has been stopped or killed and its registration has not expired yet, or it is elsewhere than it registers (--public-url)";
+            let fix = "nobody listens there: without an API token a node listens on 127.0.0.1 only (API_TOKEN, or --api); or it is elsewhere than it registers (--public-url), or was stopped or killed and its registration has not expired yet";
             vec![Finding::needed(id, Err(Unheard::Silent { url, why }.to_string()), fix)]
         }
         Some(Err(error @ Unheard::Silent { .. })) => {

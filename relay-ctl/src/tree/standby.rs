@@ -90,7 +90,9 @@ fn standing(overview: &Overview, id: &str, relay: Option<&str>) -> Result<(Strin
         return never(format!("{relay} is the parent of {id}; another has to stand by"));
     }
     if is_above(overview, id, relay) {
-        return never(format!("{relay} is {id} itself or below it; media would go round in a loop"));
+        return never(format!(
+            "{relay} cannot stand by for {id}: it is the same node, or gets media from it, and media would go round in a loop"
+        ));
     }
     match other.node_type {
         Some(NodeType::Egress) => never(format!("{relay} is an egress, which has no children")),

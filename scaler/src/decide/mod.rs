@@ -154,8 +154,7 @@ pub fn decide(
     decision.warnings.extend(dead.doubt);
     decision.warnings.extend(known.lacking.clone());
     if seen.machines.is_none() {
-        let lacking =
-            "the back end does not say what there is: nothing is taken away, and slots are left as they are";
+        let lacking = "no back end says what there is (--provision): nothing is taken away, and slots are left as they are";
         decision.warnings.push(lacking.to_owned());
     }
     let ill: Vec<&str> = books.ill().map(|node| node.id.as_str()).collect();

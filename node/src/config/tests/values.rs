@@ -3,6 +3,13 @@
 use super::*;
 
 #[test]
+fn a_negative_number_is_a_bad_value_and_no_unknown_flag() {
+    for flag in ["--topology-grace", "--sweep-after", "--max-bodies"] {
+        assert_refused(flag, with(&[flag, "-1"], &[], ""), &[flag, "'-1'", "must be"]);
+    }
+}
+
+#[test]
 fn names_hosts_ports_and_times_are_checked() {
     let long = "x".repeat(64);
     let table = [

@@ -34,6 +34,34 @@ fn the_tree_and_redis_are_shown() {
 }
 
 #[test]
+fn standby_parents_are_shown() {
+    let mut view = samples::status(5);
+    view.topology.parent = Some("relay-1".to_owned());
+    assert!(!status(&view).contains("standby"), "{}", status(&view));
+    view.topology.standby = vec!["relay-2".to_owned(), "relay-3".to_owned()];
+    assert!(status(&view).contains("parent      relay-1\nstandby     relay-2 relay-3"), "{}", status(&view));
+}
+
+#[test]
+fn what_was_repaired_is_one_line_and_none_where_nothing_was_lost() {
+    let mut view = samples::status(5);
+    view.repair = Some(Repair::default());
+    assert!(!status(&view).contains("repair"), "{}", status(&view));
+    let refused = [("old".to_owned(), 2), ("unknown".to_owned(), 3)].into();
+    view.repair = Some(Repair {
+        missing: 9,
+        late: 1,
+        repaired: 6,
+        given_up: 2,
+        answered: 4,
+        refused,
+        ..Repair::default()
+    });
+    let wanted = "repair      9 missing: 6 repaired, 1 late, 2 given up; sent again to children 4, refused 5";
+    assert!(status(&view).contains(wanted), "{}", status(&view));
+}
+
+#[test]
 fn programs_are_shown_where_there_are_some() {
     let mut view = samples::status(5);
     view.dataplane.programs = vec!["relay_xdp".to_owned()];
