@@ -177,3 +177,18 @@ fn whoever_is_near_and_never_answers_is_not_asked_all_the_time() {
     let times: Vec<_> = until(&mut asker, ms(400)).iter().map(|(at, _)| (at - ms(100)) / ms(1)).collect();
     assert_eq!(times, [1, 6, 11, 16, 21, 31, 51, 91]);
 }
+
+#[test]
+fn what_a_fast_stream_has_left_far_behind_is_given_up_though_its_time_is_not_over() {
+    let mut asker = asker();
+    asker.missing(7, 1_000, 4, ms(100));
+    asker.missing(7, 1_400, 1, ms(120));
+    asker.gone_on(&7, 1_000 + u32::from(REACH) / 2);
+    assert_eq!(asker.outstanding(), 5);
+    asker.gone_on(&7, 1_002 + u32::from(REACH) / 2);
+    assert_eq!((asker.outstanding(), asker.figures().expired, asker.figures_of(&7).expired), (3, 2, 2));
+    // The sender has begun again: nothing of before will come.
+    asker.gone_on(&7, 0x2_0000);
+    assert_eq!((asker.outstanding(), asker.due()), (0, None));
+    asker.gone_on(&8, 5);
+}
