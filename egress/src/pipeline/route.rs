@@ -1,7 +1,7 @@
 //! Which stream goes where, and what is known of it.
 
 use std::collections::{HashMap, HashSet};
-use std::net::{IpAddr, SocketAddr, UdpSocket};
+use std::net::{SocketAddr, UdpSocket};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::time::Duration;
@@ -12,7 +12,7 @@ use node::media::rtp::Header;
 use node::media::{Codec, Ssrc, picture};
 use node::prefix::mapped;
 use node::repair::StreamId;
-use node::sources::whom_to_ask;
+use node::sources::{other_way, whom_to_ask};
 use relay_common::stream::{Arrival, Elsewhere, Standing, Stream, units_per_ns};
 
 use super::lacks::{Lacks, Taken};
@@ -137,11 +137,9 @@ impl Route {
         }
     }
 
-    /// The other of two parents who send it.
-    pub fn other_source(&self) -> Option<SocketAddr> {
-        let stream = self.stream()?;
-        let is_twin = stream.once != 0 && stream.rival == 0 && stream.other_port != 0;
-        is_twin.then(|| SocketAddr::new(IpAddr::from(stream.other).to_canonical(), stream.other_port))
+    /// The other of two parents who send it. `now`: since the epoch.
+    pub fn other_source(&self, now: Duration) -> Option<SocketAddr> {
+        other_way(&self.stream()?, now.as_nanos() as u64)
     }
 
     /// What has come of it, for who looks after a change of parents.

@@ -110,8 +110,9 @@ impl Repair {
     /// Asks whoever sends the stream; and when that was in vain, in every way that there is.
     fn send(&self, ask: &Ask<StreamId>, now: u64) {
         let Some((route, uplink)) = self.route(ask.stream) else { return };
-        let other = route.other_source().filter(|_| ask.before >= BEFORE_THE_OTHER);
-        let mut sources = route.sources(Duration::from_nanos(now));
+        let now = Duration::from_nanos(now);
+        let other = route.other_source(now).filter(|_| ask.before >= BEFORE_THE_OTHER);
+        let mut sources = route.sources(now);
         sources.extend(other.filter(|other| !sources.contains(other)));
         let to = if ask.before == 0 { To::Rtcp } else { To::Both };
         for packet in nack::requests(self.sender, ask.stream.ssrc, &ask.numbers) {

@@ -67,6 +67,7 @@ mod rtcp_goes_to_all_children;
 mod source_to_sink;
 mod streams_are_spread_over_cpus;
 mod tc_sees_packets_first;
+mod the_other_of_two_parents_is_asked;
 mod the_registered_address_is_the_relay_s_own;
 mod the_rights_of_the_service_are_enough;
 mod topologies_reach_every_child;

@@ -20,6 +20,8 @@ const SAVED: u64 = 250_000_000;
 const SAVED_AT_LEAST: u64 = 16_384;
 /// Nor is any stream taken to be faster than this, bytes a second.
 const FASTEST: u64 = 125_000_000;
+/// Of a stream for which nobody has asked for so long nothing is remembered if there is no room, ns.
+const IDLE: u64 = 1_000_000_000;
 /// What was sent is not sent to the same child again for so long, ns: it is on its way. A question may come to two ports.
 const ON_ITS_WAY: u64 = 5_000_000;
 /// Most children, streams of a child, and packets on their way that are remembered.
@@ -164,7 +166,11 @@ impl OfChild {
         let rate = asked.rate.min(FASTEST);
         let most = (rate.saturating_mul(SAVED) / 1_000_000_000).max(SAVED_AT_LEAST);
         if !self.bytes.contains_key(&asked.stream) && self.bytes.len() >= MOST_STREAMS {
-            return;
+            // Streams end, and others begin: who is full again by now is as good as new.
+            self.bytes.retain(|_, budget| !budget.is_idle(now, IDLE));
+            if self.bytes.len() >= MOST_STREAMS {
+                return;
+            }
         }
         let budget = self.bytes.entry(asked.stream).or_insert_with(|| Budget::full(most, now));
         budget.gain(rate, most, now);
@@ -309,6 +315,18 @@ mod tests {
             answerer.answer(&0, &Asked { stream, ..asked(&[1]) }, &mut history, 0);
         }
         assert!(answerer.children[&0].bytes.len() <= MOST_STREAMS);
+    }
+
+    #[test]
+    fn a_child_is_answered_however_many_streams_it_has_had() {
+        let (mut answerer, mut history) = (Answerer::new(WITHIN), Ring::new(4));
+        for number in 0..5_000 {
+            let (stream, now) = (StreamId { port: 5004, ssrc: Ssrc(number) }, ms(u64::from(number) * 10));
+            history.keep(stream, 1, &[0; 1200], now);
+            let asked = Asked { stream, ..asked(&[1]) };
+            assert_eq!(answerer.answer(&"a", &asked, &mut history, now).len(), 1, "{number}");
+        }
+        assert!(answerer.children["a"].bytes.len() <= MOST_STREAMS);
     }
 
     #[test]

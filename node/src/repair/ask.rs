@@ -24,6 +24,11 @@ const FURTHEST: u32 = REACH as u32 / 2;
 /// Requests a second, whatever is missing, and how many may go out at once.
 const REQUESTS: u64 = 2_000;
 const REQUESTS_AT_ONCE: u64 = 200;
+/// Of these so many may go to those who do not answer: they may be somebody whose address a stranger has put on his packets.
+const DOUBTFUL: u64 = 200;
+const DOUBTFUL_AT_ONCE: u64 = 100;
+/// Who has not answered so many requests in a row does not answer, until he does: what he lacks himself is not worth many more.
+const PATIENCE: u32 = 64;
 /// So often a number is asked for at the pace of the round trip; then each pause is twice as long: nobody may be there to answer.
 const PROMPT: u8 = 4;
 /// Requests that the budget does not have wait so long, ns.
@@ -59,6 +64,7 @@ pub struct Asker<K> {
     /// When something is to be done about which number.
     queue: BTreeSet<(u64, K, u32)>,
     requests: Budget,
+    doubtful: Budget,
     /// What was found out of any stream last, for those of which nothing is known yet.
     guess: RoundTrip,
     figures: Asking,
@@ -69,6 +75,10 @@ struct OfStream {
     missing: BTreeMap<u32, Missing>,
     round_trip: RoundTrip,
     reordering: Reordering,
+    /// Something of it has come that had been asked for.
+    answers: bool,
+    /// Requests since.
+    unanswered: u32,
     /// Of this stream alone.
     figures: Asking,
 }
@@ -91,6 +101,7 @@ impl<K: Copy + Ord> Asker<K> {
             streams: BTreeMap::new(),
             queue: BTreeSet::new(),
             requests: Budget::full(REQUESTS_AT_ONCE, 0),
+            doubtful: Budget::full(DOUBTFUL_AT_ONCE, 0),
             guess: RoundTrip::default(),
             figures: Asking::default(),
         }
@@ -146,8 +157,8 @@ impl<K: Copy + Ord> Asker<K> {
         let one = of.missing.remove(&number)?;
         self.queue.remove(&(one.due, *stream, number));
         let after = at.saturating_sub(one.last);
-        // So soon no answer has ever come: it was late, and asked for too early.
-        let is_too_soon = one.asked == 1 && of.round_trip.get().is_some_and(|usual| after < usual / 2);
+        // So soon no answer has ever come: it was late, and asked for too early. But if it is always so, answers have become quick.
+        let is_too_soon = one.asked == 1 && of.round_trip.is_too_soon(after);
         if one.asked == 0 || is_too_soon {
             of.reordering.late(at.saturating_sub(one.since));
             of.figures.late += 1;
@@ -161,6 +172,7 @@ impl<K: Copy + Ord> Asker<K> {
             of.round_trip.ambiguous(one.last);
         }
         of.reordering.lost();
+        (of.answers, of.unanswered) = (true, 0);
         of.figures.repaired += 1;
         self.figures.repaired += 1;
         Some(Came::Repaired)
@@ -219,6 +231,7 @@ impl<K: Copy + Ord> Asker<K> {
     /// What is to be asked for now. What is over its deadline is given up.
     pub fn take(&mut self, now: u64) -> Vec<Ask<K>> {
         self.requests.gain(REQUESTS, REQUESTS_AT_ONCE, now);
+        self.doubtful.gain(DOUBTFUL, DOUBTFUL_AT_ONCE, now);
         // In the order in which they are due, so that nobody starves; a stream's together.
         let mut due: Vec<((K, u8), Vec<u32>)> = Vec::new();
         let mut places: BTreeMap<(K, u8), usize> = BTreeMap::new();
@@ -238,7 +251,7 @@ impl<K: Copy + Ord> Asker<K> {
             let mut rest = &numbers[..];
             while !rest.is_empty() {
                 let (some, others) = rest.split_at(nack::fitting(rest.iter().copied()));
-                let goes = self.requests.take(1);
+                let goes = self.may_ask(&stream, before);
                 self.put_off(&stream, some, goes, now);
                 if goes {
                     let numbers = some.iter().map(|number| *number as u16).collect();
@@ -270,6 +283,15 @@ impl<K: Copy + Ord> Asker<K> {
             return None;
         }
         Some(one.asked)
+    }
+
+    /// Whether a request may go out, which then does.
+    fn may_ask(&mut self, stream: &K, before: u8) -> bool {
+        let Some(of) = self.streams.get_mut(stream) else { return false };
+        let is_doubtful = !of.answers || before > 0 && of.unanswered >= PATIENCE;
+        let goes = (!is_doubtful || self.doubtful.take(1)) && self.requests.take(1);
+        of.unanswered = of.unanswered.saturating_add(u32::from(goes));
+        goes
     }
 
     /// These were asked for now, or could not be, and are due again later.

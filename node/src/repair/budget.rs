@@ -34,6 +34,11 @@ impl Budget {
         self.left = self.left.max(self.left.saturating_add(amount).min(most));
     }
 
+    /// Nothing has been gained for so long.
+    pub fn is_idle(&self, now: u64, time: u64) -> bool {
+        now.saturating_sub(self.at) >= time
+    }
+
     /// Takes so much, or nothing if there is less.
     #[must_use]
     pub fn take(&mut self, amount: u64) -> bool {

@@ -12,6 +12,7 @@
 //! | `round_trip.rs` | how long an answer takes, and how late packets come by themselves |
 //! | `history.rs` | the last packets, kept to be sent again |
 //! | `budget.rs` | so much in a time, and no more |
+//! | `turns.rs` | whose requests are read at all |
 //! | `figures.rs` | what is counted |
 //! | `explorer` | all of them in a row of nodes with bad links, a thousand times |
 //! | `view.rs` | what `/status` shows |
@@ -27,6 +28,7 @@ pub mod history;
 pub mod nack;
 mod round_trip;
 pub mod settings;
+mod turns;
 pub mod view;
 
 use std::time::Duration;
@@ -40,6 +42,7 @@ pub use ask::{Ask, Asker, Came};
 pub use figures::{Answering, Asking};
 pub use history::{History, Kept, Ring};
 pub use settings::{HISTORY, WITHIN};
+pub use turns::Turns;
 
 /// A stream on one hop: the RTP port that it comes in on, and its SSRC.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]

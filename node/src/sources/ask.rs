@@ -21,24 +21,31 @@ pub fn whom_to_ask(stream: &Stream, now: u64) -> Vec<SocketAddr> {
     if stream.packets == 0 {
         return Vec::new();
     }
-    let at =
-        |address: [u8; 16], port| SocketAddr::new(IpAddr::V6(Ipv6Addr::from(address)).to_canonical(), port);
     let own = at(stream.source, stream.source_port);
-    let is_other = stream.other_port != 0
+    let is_silent = stream.run >= MISSED || now.saturating_sub(stream.last_seen) >= SILENT;
+    let other = other_way(stream, now).filter(|other| is_silent && *other != own);
+    std::iter::once(own).chain(other).collect()
+}
+
+/// The other of two ways that a stream comes by, if anything came by it a moment ago: what was a parent once may be anybody now.
+/// `now`: of the clock that is in [`Stream::last_seen`], ns.
+pub fn other_way(stream: &Stream, now: u64) -> Option<SocketAddr> {
+    let is_one = stream.other_port != 0
         && stream.rival == 0
         && stream.once != 0
         && now.saturating_sub(stream.other_seen) < REMEMBERED;
-    let is_silent = stream.run >= MISSED || now.saturating_sub(stream.last_seen) >= SILENT;
-    let other = (is_other && is_silent).then(|| at(stream.other, stream.other_port));
-    std::iter::once(own).chain(other.filter(|other| *other != own)).collect()
+    is_one.then(|| at(stream.other, stream.other_port))
+}
+
+fn at(address: [u8; 16], port: u16) -> SocketAddr {
+    SocketAddr::new(IpAddr::V6(Ipv6Addr::from(address)).to_canonical(), port)
 }
 
 /// Whether anything comes from these addresses, of all that comes; `None`: nothing comes at all.
 pub(super) fn is_heard(streams: &[Stream], now: u64, from: &BTreeSet<Prefix>) -> Option<bool> {
     let is_from = |address: &[u8; 16]| from.iter().any(|prefix| prefix.covers(address));
     let sends = |stream: &Stream| {
-        let is_other = stream.other_port != 0 && stream.rival == 0 && stream.once != 0;
-        let other = is_other && now.saturating_sub(stream.other_seen) < REMEMBERED;
+        let other = other_way(stream, now).is_some();
         is_from(&stream.source) && stream.run < MISSED || other && is_from(&stream.other)
     };
     let recent =
@@ -84,6 +91,20 @@ mod tests {
         // Both are silent: whoever is back first is asked as well.
         assert_eq!(asked(&stream, 800 * ms), ["10.0.0.2:6014", "10.0.0.1:6004"]);
         assert_eq!(asked(&stream, 9_000 * ms), ["10.0.0.2:6014"], "that one has been away for long");
+    }
+
+    #[test]
+    fn a_former_parent_is_no_other_way_for_good() {
+        let ms = 1_000_000;
+        let at = |last: u8| mapped([10, 0, 0, last].into());
+        let arrival = |sequence, now| Arrival { sequence, timestamp: 0, bytes: 100, now, rate: 0 };
+        let mut stream = Stream::begin(arrival(1, ms), at(1), 6004);
+        assert_eq!(other_way(&stream, ms), None);
+        stream.take_once(&at(2), 6014, arrival(1, 2 * ms), Standing::Twin);
+        assert_eq!(other_way(&stream, 2 * ms), Some("10.0.0.2:6014".parse().unwrap()));
+        // It is taken from one parent only since.
+        (2..100).for_each(|number| assert!(stream.update(arrival(number, u64::from(number) * 100 * ms))));
+        assert_eq!(other_way(&stream, 9_900 * ms), None);
     }
 
     #[test]

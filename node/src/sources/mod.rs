@@ -21,7 +21,7 @@ use crate::record::{MAX_ADDRESSES, Origin};
 use crate::topology::{Standby, Upstream};
 
 use ask::is_heard;
-pub use ask::whom_to_ask;
+pub use ask::{other_way, whom_to_ask};
 use change::Change;
 pub use change::HEARD_EVERY;
 

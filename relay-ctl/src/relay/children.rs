@@ -74,6 +74,8 @@ impl Relay {
         }
         let counted = state.counted(member.id);
         state.removed.gone(name.to_owned(), counted);
+        // Another will have its number.
+        self.repairs().answerer.forget(&member.id);
         state.plane.end_child(member.id)?;
         Ok(())
     }

@@ -55,6 +55,7 @@ impl<'a> TreeChange<'a> {
             if !self.state.children.contains_key(name) {
                 let counted = self.state.counted(member.id);
                 self.state.removed.gone(name.clone(), counted);
+                self.relay.repairs().answerer.forget(&member.id);
                 self.state.plane.end_child(member.id)?;
             }
         }

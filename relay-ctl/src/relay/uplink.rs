@@ -22,11 +22,12 @@ mod past;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, SocketAddr};
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError};
 use std::time::{Duration, Instant};
 
 use node::keyframe::{self, Echoes, Limiter};
 use node::media::Ssrc;
+use node::repair::{Turns, nack};
 use node::sources::whom_to_ask;
 use relay_common::layout::{Gap, StreamKey};
 use socket2::{Domain, Protocol, Socket, Type};
@@ -45,8 +46,8 @@ const LARGEST: usize = 1500;
 /// Sockets that could not be opened are tried again after this, and addresses of the relay's own interface that changed
 /// are noticed.
 const CHECK_SOCKETS_EVERY: Duration = Duration::from_secs(2);
-/// Packets that may wait.
-const WAITING: usize = 64;
+/// Packets that may wait, of all children together.
+const WAITING: usize = 1024;
 
 /// The sockets beside a kernel data plane, by the address and RTP port they belong to.
 type Sockets = BTreeMap<(IpAddr, u16), Reader>;
@@ -63,11 +64,22 @@ impl Drop for Reader {
     }
 }
 
+/// Whose packets are read beside a kernel data plane: addresses of children, by turns.
+#[derive(Default)]
+struct Known {
+    children: BTreeSet<IpAddr>,
+    turns: Turns,
+}
+
+/// Of the tasks that read.
+type KnownToAll = Arc<std::sync::Mutex<Known>>;
+
 /// Passes requests for keyframes up. It has the relay for who is a child and where a stream comes from, and all else itself.
 pub struct Uplink {
     relay: Arc<Relay>,
     /// Beside a kernel data plane; none in userspace mode, which has its own.
     sockets: Sockets,
+    known: KnownToAll,
     /// By RTP port and SSRC.
     limiter: Limiter<(u16, Ssrc)>,
     /// By child, RTP port and SSRC.
@@ -85,6 +97,7 @@ impl Uplink {
         Uplink {
             relay,
             sockets: Sockets::new(),
+            known: KnownToAll::default(),
             limiter: Limiter::default(),
             echoes: Echoes::default(),
             known_by: None,
@@ -148,7 +161,11 @@ impl Uplink {
 
     /// One socket for each of the relay's addresses and RTCP ports.
     async fn keep_sockets(&mut self, packets: &mpsc::Sender<Heard>) {
-        let addresses = self.relay.state.lock().await.feedback_addresses();
+        let (addresses, children) = {
+            let state = self.relay.state.lock().await;
+            (state.feedback_addresses(), state.addresses_of_children())
+        };
+        self.known.lock().unwrap_or_else(PoisonError::into_inner).children = children;
         self.sockets.retain(|(address, _), _| addresses.contains(address));
         for address in addresses {
             for port in self.relay.config.listen.ports {
@@ -158,9 +175,13 @@ impl Uplink {
                 match open(SocketAddr::new(address, port + 1)) {
                     Ok(socket) => {
                         let socket = Arc::new(socket);
-                        let task =
-                            tokio::spawn(read(self.relay.clone(), socket.clone(), port, packets.clone()))
-                                .abort_handle();
+                        let ear = Ear {
+                            relay: self.relay.clone(),
+                            known: self.known.clone(),
+                            socket: socket.clone(),
+                            port,
+                        };
+                        let task = tokio::spawn(ear.read(packets.clone())).abort_handle();
                         self.sockets.insert((address, port), Reader { socket, task });
                     }
                     Err(error) => tracing::debug!("no feedback on {address}:{}: {error}", port + 1),
@@ -269,6 +290,10 @@ impl State {
         self.children.values().any(|member| member.reach.address == Some(address))
     }
 
+    fn addresses_of_children(&self) -> BTreeSet<IpAddr> {
+        self.children.values().filter_map(|member| member.reach.address).collect()
+    }
+
     /// Who is asked for a stream: whoever sends it, or the parents, who may send it though there is no entry for it.
     fn above(&self, key: &StreamKey, ports: [u16; 2]) -> Vec<SocketAddr> {
         let known = self.plane.stream(key).map(|stream| whom_to_ask(&stream, monotonic_ns()));
@@ -307,21 +332,43 @@ fn bound(local: SocketAddr) -> std::io::Result<Socket> {
     Ok(socket)
 }
 
-async fn read(relay: Arc<Relay>, socket: Arc<UdpSocket>, port: u16, packets: mpsc::Sender<Heard>) {
-    let mut buffer = [0; LARGEST];
-    loop {
-        match socket.recv_from(&mut buffer).await {
-            Ok((length, from)) => {
-                // As it is: an IPv4 address in disguise at a socket for IPv6 is nobody's.
-                let (from, from_port) = (from.ip(), from.port());
-                let packet = buffer[..length].to_vec();
-                // Full: those who need something ask again.
-                if packets.try_send(Heard { port, multiplexed: false, from, from_port, packet }).is_err() {
-                    relay.repairs().unheard += 1;
-                }
+/// What comes to one of the sockets.
+struct Ear {
+    relay: Arc<Relay>,
+    known: KnownToAll,
+    socket: Arc<UdpSocket>,
+    port: u16,
+}
+
+impl Ear {
+    async fn read(self, packets: mpsc::Sender<Heard>) {
+        let mut buffer = [0; LARGEST];
+        loop {
+            match self.socket.recv_from(&mut buffer).await {
+                Ok((length, from)) => self.heard(&buffer[..length], from, &packets),
+                // An ICMP error of an earlier send; the socket is as good as before.
+                Err(error) => tracing::debug!("feedback on port {}: {error}", self.port + 1),
             }
-            // An ICMP error of an earlier send; the socket is as good as before.
-            Err(error) => tracing::debug!("feedback on port {}: {error}", port + 1),
+        }
+    }
+
+    /// Before it waits among those of others: strangers and who floods take no place there.
+    fn heard(&self, packet: &[u8], from: SocketAddr, packets: &mpsc::Sender<Heard>) {
+        // As it is: an IPv4 address in disguise at a socket for IPv6 is nobody's.
+        let (from, from_port) = (from.ip(), from.port());
+        let has_turn = {
+            let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
+            known.children.contains(&from).then(|| known.turns.has(from, monotonic_ns()))
+        };
+        let Some(has_turn) = has_turn else {
+            let numbers = nack::asked_for(packet).iter().map(|(_, numbers)| numbers.len()).sum();
+            return self.relay.repairs().answerer.stranger(numbers);
+        };
+        let heard =
+            || Heard { port: self.port, multiplexed: false, from, from_port, packet: packet.to_vec() };
+        // Full: those who need something ask again.
+        if !has_turn || packets.try_send(heard()).is_err() {
+            self.relay.repairs().unheard += 1;
         }
     }
 }

@@ -4,17 +4,21 @@
 use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
+use node::repair::Turns;
 use node::udp;
 use tokio::sync::mpsc;
 
 use super::listen::{Endpoint, Group, V4, V6};
 use super::socket::Received;
 use crate::address::unmapped;
+use crate::clock::monotonic_ns;
 
-/// Packets that may wait; requests for keyframes are repeated by those who need them.
-const WAITING: usize = 64;
+/// Packets that may wait, of all children together; requests are repeated by those who need them.
+const WAITING: usize = 1024;
+/// Nothing is read beyond so many bytes of a packet, as beside the kernel's data planes.
+const LARGEST: usize = 1500;
 
 /// RTCP from a child.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -35,6 +39,7 @@ pub struct Heard {
 #[derive(Default)]
 pub struct Feedback {
     listener: OnceLock<mpsc::Sender<Heard>>,
+    turns: Mutex<Turns>,
     /// What nobody had time for.
     unheard: AtomicU64,
 }
@@ -49,10 +54,15 @@ impl Feedback {
     /// Never waits.
     pub fn give(&self, endpoint: &Endpoint, packet: &Received<'_>) {
         if let Some(sender) = self.listener.get() {
-            let (from, payload) = (unmapped(packet.source), packet.payload.to_vec());
+            let from = unmapped(packet.source);
+            let has_turn =
+                self.turns.lock().unwrap_or_else(PoisonError::into_inner).has(from, monotonic_ns());
             let (port, multiplexed) = (endpoint.port, !endpoint.rtcp);
-            let heard = Heard { port, multiplexed, from, from_port: packet.source_port, packet: payload };
-            if sender.try_send(heard).is_err() {
+            let heard = || {
+                let payload = packet.payload[..packet.payload.len().min(LARGEST)].to_vec();
+                Heard { port, multiplexed, from, from_port: packet.source_port, packet: payload }
+            };
+            if !has_turn || sender.try_send(heard()).is_err() {
                 self.unheard.fetch_add(1, Relaxed);
             }
         }
@@ -61,6 +71,22 @@ impl Feedback {
     /// Packets that nobody had time for.
     pub fn unheard(&self) -> u64 {
         self.unheard.load(Relaxed)
+    }
+}
+
+/// Sends from a data plane's ports without asking the data plane.
+#[derive(Clone)]
+pub struct Mouth([Arc<Group>; 2]);
+
+impl Mouth {
+    /// With these sockets.
+    pub(super) fn new(groups: &[Arc<Group>; 2]) -> Mouth {
+        Mouth(groups.clone())
+    }
+
+    /// From the RTP port of a pair.
+    pub fn send(&self, port: u16, to: SocketAddr, packet: &[u8]) -> io::Result<()> {
+        send(&self.0, None, port, true, to, packet)
     }
 }
 

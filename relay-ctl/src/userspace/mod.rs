@@ -74,7 +74,7 @@ use repair::Repair;
 use tap::Taps;
 
 pub use error::UserspaceError;
-pub use feedback::Heard;
+pub use feedback::{Heard, Mouth};
 pub use tap::{TapFilter, Tapped};
 
 /// How long a change waits for batches on their way out.
@@ -287,6 +287,11 @@ impl Userspace {
         packet: &[u8],
     ) -> std::io::Result<()> {
         feedback::send(&self.groups, own, port, multiplexed, to, packet)
+    }
+
+    /// What sends on its own.
+    pub fn mouth(&self) -> Mouth {
+        Mouth::new(&self.groups)
     }
 
     /// From now on the last packets are kept: so many.

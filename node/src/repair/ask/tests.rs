@@ -133,9 +133,14 @@ fn a_gap_that_is_too_large_is_given_up_at_once_and_so_is_what_there_is_no_room_f
 #[test]
 fn however_much_is_missing_requests_have_a_budget() {
     let mut asker = asker();
-    // A thousand streams that lose each second packet.
-    let mut number = 1;
-    for now in (0..1_000).map(ms) {
+    for stream in 0..40 {
+        asker.missing(stream, 1, 1, 0);
+        asker.take(ms(3));
+        assert_eq!(asker.came(&stream, 1, ms(5)), Some(Came::Repaired));
+    }
+    // As many streams, which lose each second packet.
+    let mut number = 3;
+    for now in (10..1_010).map(ms) {
         for stream in 0..40 {
             asker.missing(stream, number, 1, now);
         }
@@ -145,7 +150,7 @@ fn however_much_is_missing_requests_have_a_budget() {
     let figures = asker.figures();
     assert!(figures.requests <= REQUESTS + REQUESTS_AT_ONCE, "{figures:?}");
     assert!(figures.requests >= REQUESTS / 2, "{figures:?}");
-    assert_eq!(figures.missing, 40_000);
+    assert_eq!(figures.missing, 40_040);
 }
 
 #[test]
@@ -191,4 +196,56 @@ fn what_a_fast_stream_has_left_far_behind_is_given_up_though_its_time_is_not_ove
     asker.gone_on(&7, 0x2_0000);
     assert_eq!((asker.outstanding(), asker.due()), (0, None));
     asker.gone_on(&8, 5);
+}
+
+/// A stranger who puts somebody's address on his packets has that one asked: not by more than can be done without.
+#[test]
+fn who_never_answers_is_asked_seldom_however_many_streams_he_has() {
+    let mut asker = asker();
+    let mut number = 1;
+    for now in (0..10_000).map(ms) {
+        (0..20).for_each(|stream| asker.missing(stream * 10_000 + number, number, 900, now));
+        number += 901;
+        asker.take(now);
+    }
+    let figures = asker.figures();
+    assert!(figures.requests <= 10 * DOUBTFUL + DOUBTFUL_AT_ONCE, "{figures:?}");
+}
+
+/// A sender that leaves out numbers has every node below ask for them in vain: what others have lost is asked for all the same.
+#[test]
+fn who_answers_no_more_is_asked_again_seldom_until_he_does() {
+    let mut asker = asker();
+    asker.missing(7, 1, 1, 0);
+    asker.take(ms(3));
+    assert_eq!(asker.came(&7, 1, ms(5)), Some(Came::Repaired));
+    let gaps = 1_000;
+    for gap in 1..=gaps {
+        let now = ms(10 * u64::from(gap));
+        asker.missing(7, 2 * gap + 1, 1, now);
+        until(&mut asker, now);
+    }
+    let figures = asker.figures();
+    assert_eq!(figures.asked, 1 + u64::from(gaps) - 1, "each once, but for the last: {figures:?}");
+    assert!(figures.repeated <= u64::from(PATIENCE) + 10 * DOUBTFUL + DOUBTFUL_AT_ONCE, "{figures:?}");
+    assert_eq!(asker.came(&7, 2 * gaps - 1, ms(10_001)), Some(Came::Repaired));
+    let before = asker.figures().requests;
+    until(&mut asker, ms(10_100));
+    assert!(asker.figures().requests > before + 3, "he is asked like anybody");
+}
+
+/// The first answers took long, the machine was busy: that holds for none after these.
+#[test]
+fn a_round_trip_that_has_become_much_shorter_is_measured_again() {
+    let mut asker = asker();
+    for number in 1..=20 {
+        let at = ms(1_000 * u64::from(number));
+        asker.missing(7, number, 1, at);
+        let asked = until(&mut asker, at + ms(21))[0].0;
+        let after = if number == 1 { ms(20) } else { ms(1) };
+        asker.came(&7, number, asked + after);
+    }
+    assert_eq!(asker.round_trips().collect::<Vec<_>>(), [(7, Some(ms(1)))]);
+    let figures = asker.figures();
+    assert_eq!((figures.late, figures.repaired), (2, 18), "{figures:?}");
 }

@@ -12,7 +12,7 @@ use super::{State, Uplink, bound, key};
 use crate::clock::monotonic_ns;
 use crate::fanout::ChildId;
 use crate::relay::plane::Plane;
-use crate::userspace::Heard;
+use crate::userspace::{Heard, Mouth};
 
 /// A stream that is younger has no rate yet, ns.
 const YOUNG: u64 = 100_000_000;
@@ -26,6 +26,13 @@ struct Taker {
     to: SocketAddr,
 }
 
+/// What is sent again: from which port, to whom.
+struct Answers {
+    key: StreamKey,
+    taker: Taker,
+    packets: Vec<Kept>,
+}
+
 impl Uplink {
     /// Sends again what is asked for, if it is a child that asks and there is anything.
     pub(super) async fn answer(&mut self, heard: &Heard) {
@@ -34,70 +41,91 @@ impl Uplink {
             return;
         }
         let relay = self.relay.clone();
-        let state = relay.state.lock().await;
-        if !state.is_child(heard.from) {
-            let numbers = asked.iter().map(|(_, numbers)| numbers.len()).sum();
-            tracing::debug!("{} is no child and asks for {numbers} packets: not answered", heard.from);
-            return self.relay.repairs().answerer.stranger(numbers);
-        }
-        for (ssrc, numbers) in asked {
-            self.answer_one(&state, heard, ssrc, &numbers);
+        let (answers, mouth) = {
+            let state = relay.state.lock().await;
+            if !state.is_child(heard.from) {
+                let numbers = asked.iter().map(|(_, numbers)| numbers.len()).sum();
+                tracing::debug!("{} is no child and asks for {numbers} packets: not answered", heard.from);
+                return relay.repairs().answerer.stranger(numbers);
+            }
+            let find = |(ssrc, numbers): (Ssrc, Vec<u16>)| self.look_for(&state, heard, ssrc, &numbers);
+            let answers: Vec<Answers> = asked.into_iter().filter_map(find).collect();
+            let mouth = match &state.plane {
+                Plane::Userspace(own) => Some(own.mouth()),
+                Plane::Kernel(_) => None,
+            };
+            (answers, mouth)
+        };
+        // Nobody waits for the relay's state while they leave.
+        for answers in answers {
+            let failed = answers.send(mouth.as_ref());
+            tracing::debug!(
+                "SSRC {}: {} packets sent again to {}, {failed} refused",
+                answers.key.ssrc,
+                answers.packets.len(),
+                answers.taker.to
+            );
+            relay.repairs().failed += failed;
         }
     }
 
-    fn answer_one(&mut self, state: &State, heard: &Heard, ssrc: Ssrc, numbers: &[u16]) {
+    fn look_for(&mut self, state: &State, heard: &Heard, ssrc: Ssrc, numbers: &[u16]) -> Option<Answers> {
         let key = key(heard.port, ssrc);
         let kind = usize::from(self.relay.config.listen.ports[0] != key.port);
         let stream = state.plane.stream(&key).filter(|stream| stream.packets > 0);
         let (Some(stream), Some(taker)) = (stream, state.taker(heard, &key, kind)) else {
-            return self.relay.repairs().answerer.no_stream(numbers.len());
+            self.relay.repairs().answerer.no_stream(numbers.len());
+            return None;
         };
         // Of several streams in one packet each has a part of it.
         let bytes = heard.packet.len().min(12 + 4 * numbers.len());
         let asked = Asked { stream: key.into(), numbers, bytes, rate: rate_of(&stream) };
         let mut past = Past { plane: &state.plane, kernel: past::of(&mut self.history) };
-        let answers = self.relay.repairs().answerer.answer(&taker.id, &asked, &mut past, monotonic_ns());
-        if answers.is_empty() {
-            return;
-        }
-        let failed = state.send_again(&key, taker, &answers);
-        tracing::debug!(
-            "SSRC {ssrc}: {} packets sent again to {}, {failed} refused",
-            answers.len(),
-            taker.to
-        );
-        self.relay.repairs().failed += failed;
+        let mut repairs = self.relay.repairs();
+        repairs.untold = past.untold();
+        let packets = repairs.answerer.answer(&taker.id, &asked, &mut past, monotonic_ns());
+        (!packets.is_empty()).then_some(Answers { key, taker, packets })
     }
 }
 
 impl State {
-    /// Which child it is that asks, if the stream goes there. Several may be at one address: then by the port that it asks from.
     fn taker(&self, heard: &Heard, key: &StreamKey, kind: usize) -> Option<Taker> {
         let is_set = |id: &ChildId| self.routes.get(key).is_none_or(|subset| subset.contains(id));
         let at_address = self.children.values().filter(|member| member.reach.address == Some(heard.from));
-        let mut takers = at_address.filter(|member| is_set(&member.id)).map(|member| Taker {
+        let takers = at_address.filter(|member| is_set(&member.id)).map(|member| Taker {
             id: member.id,
             from: member.reach.hop.as_ref().map(|hop| hop.source),
             to: SocketAddr::new(heard.from, member.spec.ports[kind]),
         });
-        let first = takers.next()?;
-        let is_it = |taker: &Taker| heard.from_port.wrapping_sub(taker.to.port()) <= 1;
-        if is_it(&first) { Some(first) } else { Some(takers.find(is_it).unwrap_or(first)) }
+        who_asks(takers, heard.from_port)
     }
+}
 
-    /// Gives how many could not be sent.
-    fn send_again(&self, key: &StreamKey, taker: Taker, packets: &[Kept]) -> u64 {
-        let sent = match &self.plane {
-            Plane::Userspace(own) => packets
-                .iter()
-                .filter(|kept| own.send_feedback(None, key.port, true, taker.to, &kept.packet).is_ok())
-                .count(),
+/// Which child it is that asks, of those at its address that the stream goes to. Several may be there: then by the port that it asks
+/// from, and if that is nobody's, it is not known which.
+fn who_asks(mut takers: impl Iterator<Item = Taker>, from_port: u16) -> Option<Taker> {
+    let first = takers.next()?;
+    let is_it = |taker: &Taker| from_port.checked_sub(taker.to.port()).is_some_and(|after| after <= 1);
+    if is_it(&first) {
+        return Some(first);
+    }
+    let mut others = takers.peekable();
+    match others.peek() {
+        None => Some(first),
+        Some(_) => others.find(is_it),
+    }
+}
+
+impl Answers {
+    /// Gives how many could not be sent. `mouth`: of userspace mode.
+    fn send(&self, mouth: Option<&Mouth>) -> u64 {
+        let Answers { key, taker, packets } = self;
+        let count = |sends: &dyn Fn(&[u8]) -> bool| packets.iter().filter(|kept| sends(&kept.packet)).count();
+        let sent = match mouth {
+            Some(mouth) => count(&|packet| mouth.send(key.port, taker.to, packet).is_ok()),
             // Only for this moment: the port is not ours, and what comes to it meanwhile is taken before any socket.
-            Plane::Kernel(_) => match taker.from.map(|from| bound(SocketAddr::new(from, key.port))) {
-                Some(Ok(socket)) => packets
-                    .iter()
-                    .filter(|kept| socket.send_to(&kept.packet, &taker.to.into()).is_ok())
-                    .count(),
+            None => match taker.from.map(|from| bound(SocketAddr::new(from, key.port))) {
+                Some(Ok(socket)) => count(&|packet| socket.send_to(packet, &taker.to.into()).is_ok()),
                 Some(Err(error)) => {
                     tracing::debug!("cannot send from port {}: {error}", key.port);
                     0
@@ -113,4 +141,27 @@ impl State {
 fn rate_of(stream: &Stream) -> u64 {
     let lasts = stream.last_seen.saturating_sub(stream.first_seen).max(YOUNG);
     u64::try_from(u128::from(stream.bytes) * 1_000_000_000 / u128::from(lasts)).unwrap_or(u64::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn of_several_children_at_one_address_the_one_that_asks_is_answered_or_nobody() {
+        let taker = |id: ChildId, port: u16| Taker { id, from: None, to: ([10, 0, 0, 1], port).into() };
+        let asks = |children: &[(ChildId, u16)], from: u16| {
+            who_asks(children.iter().map(|(id, port)| taker(*id, *port)), from).map(|taker| taker.id)
+        };
+        let two = [(0, 5004), (1, 6004)];
+        assert_eq!(
+            [5004, 5005, 6004, 6005].map(|from| asks(&two, from)),
+            [Some(0), Some(0), Some(1), Some(1)]
+        );
+        assert_eq!([5003, 5006, 0, u16::MAX].map(|from| asks(&two, from)), [None; 4]);
+        // Behind an address translation a single one can ask from any port.
+        assert_eq!(asks(&two[..1], 40_001), Some(0));
+        assert_eq!(asks(&[], 5005), None);
+        assert_eq!(asks(&[(0, 65_535), (1, 5004)], 0), None, "ports do not go round");
+    }
 }

@@ -1,17 +1,17 @@
 //! Packets that have not come are asked for, of whoever sends the stream: generic NACK (RFC 4585 section 6.2.1).
 
-use std::net::{IpAddr, SocketAddr};
+use std::net::IpAddr;
 use std::time::{Duration, Instant};
 
 use node::media::picture::begins_keyframe;
 use node::media::{Ssrc, VideoCodec};
 use node::repair::{Ask, Asker, History, StreamId, nack};
+use node::sources::other_way;
 use relay_common::layout::{Gap, StreamKey};
 use relay_common::stream::{REACH, Stream};
 
 use super::past::{self, Past};
 use super::{Gaps, State, Uplink, ears};
-use crate::address::unmapped;
 use crate::clock::monotonic_ns;
 
 /// Gaps that are taken at once, before anything else has its turn.
@@ -81,7 +81,7 @@ impl Uplink {
         let stream = state.plane.stream(&ask.stream);
         let mut sources = state.above(&ask.stream, self.relay.config.listen.ports);
         // Whoever sends the same may have what this one lacks, or cannot send any more.
-        let other = stream.as_ref().filter(|_| ask.before > 1).and_then(other_way);
+        let other = stream.filter(|_| ask.before > 1).and_then(|stream| other_way(&stream, monotonic_ns()));
         sources.extend(other.filter(|other| !sources.contains(other)));
         // It may not be heard at the first of the ports, and its answer may only have been lost.
         let most = if ask.before == 0 { 1 } else { 2 };
@@ -155,12 +155,6 @@ fn begins(packet: &[u8]) -> bool {
     let codecs = [VideoCodec::Vp8, VideoCodec::H264];
     let codec = codecs.into_iter().find(|codec| codec.payload_type() == kind);
     codec.is_some_and(|codec| begins_keyframe(codec, packet))
-}
-
-/// Where else the stream comes from, between two parents.
-fn other_way(stream: &Stream) -> Option<SocketAddr> {
-    let is_one = stream.once != 0 && stream.rival == 0 && stream.other_port != 0;
-    is_one.then(|| SocketAddr::new(unmapped(stream.other), stream.other_port))
 }
 
 #[cfg(test)]
