@@ -103,6 +103,7 @@ impl Repair {
             for number in numbers.into_iter().filter(|number| known.has_come(*number) == Some(true)) {
                 asker.came(&stream, number, now);
             }
+            asker.gone_on(&stream, known.highest);
         }
     }
 

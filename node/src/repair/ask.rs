@@ -5,6 +5,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
+use relay_common::stream::REACH;
+
 use super::budget::Budget;
 use super::figures::Asking;
 use super::round_trip::{Reordering, RoundTrip};
@@ -16,6 +18,9 @@ pub const MOST_OF_STREAM: usize = 1024;
 pub const MOST: usize = 16_384;
 /// Most streams that something is remembered of.
 const MOST_STREAMS: usize = 4096;
+/// Numbers that are further behind are given up, however soon that is: what comes from beyond [`REACH`] is taken for a sender that has begun again,
+/// and an answer takes its time. That is 150 ms of 3,300 packets/s.
+const FURTHEST: u32 = REACH as u32 / 2;
 /// Requests a second, whatever is missing, and how many may go out at once.
 const REQUESTS: u64 = 2_000;
 const REQUESTS_AT_ONCE: u64 = 200;
@@ -152,8 +157,8 @@ impl<K: Copy + Ord> Asker<K> {
         let one = of.missing.remove(&number)?;
         self.queue.remove(&(one.due, *stream, number));
         let after = at.saturating_sub(one.last);
-        // So soon no answer has ever come: it was late, and asked for too early.
-        let is_too_soon = one.asked == 1 && of.round_trip.get().is_some_and(|usual| after < usual / 2);
+        // So soon no answer has ever come: it was late, and asked for too early. But if it is always so, answers have become quick.
+        let is_too_soon = one.asked == 1 && of.round_trip.is_too_soon(after);
         if one.asked == 0 || is_too_soon {
             of.reordering.late(at.saturating_sub(one.since));
             of.figures.late += 1;
@@ -181,6 +186,18 @@ impl<K: Copy + Ord> Asker<K> {
         of.figures.useless += useless.len() as u64;
         self.figures.useless += useless.len() as u64;
         for (number, one) in useless {
+            self.queue.remove(&(one.due, *stream, number));
+        }
+    }
+
+    /// The stream has come so far: what is too far behind is given up.
+    pub fn gone_on(&mut self, stream: &K, highest: u32) {
+        let Some(of) = self.streams.get_mut(stream) else { return };
+        let kept = of.missing.split_off(&highest.saturating_sub(FURTHEST));
+        let behind = std::mem::replace(&mut of.missing, kept);
+        of.figures.expired += behind.len() as u64;
+        self.figures.expired += behind.len() as u64;
+        for (number, one) in behind {
             self.queue.remove(&(one.due, *stream, number));
         }
     }

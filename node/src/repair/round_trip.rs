@@ -10,7 +10,7 @@ const SOONEST: u64 = 5 * MILLISECOND;
 const LATEST: u64 = 1_000 * MILLISECOND;
 /// How often the time until a repetition may double.
 const MOST_DOUBLINGS: u32 = 3;
-/// So many repetitions in a row that were answered say nothing: where packets are lost, so are questions and answers.
+/// So many in a row say nothing: repetitions that were answered (where packets are lost, so are questions and answers), answers that were too soon.
 const BY_CHANCE: u32 = 3;
 
 /// The time from a question to its answer, smoothed as in RFC 6298 section 2.
@@ -23,6 +23,8 @@ pub struct RoundTrip {
     repeated: u32,
     /// When the last of these was asked.
     last: u64,
+    /// Answers in a row that came sooner than any before.
+    too_soon: u32,
 }
 
 impl RoundTrip {
@@ -40,6 +42,21 @@ impl RoundTrip {
             self.repeated = (self.repeated + 1).min(BY_CHANCE + MOST_DOUBLINGS);
             self.last = asked;
         }
+    }
+
+    /// Something came so long after it was asked for once: too soon to be the answer. Not the third in a row: then the round trip is another
+    /// one, to be measured anew.
+    pub fn is_too_soon(&mut self, after: u64) -> bool {
+        if after >= self.smoothed / 2 {
+            self.too_soon = 0;
+            return false;
+        }
+        self.too_soon += 1;
+        if self.too_soon < BY_CHANCE {
+            return true;
+        }
+        (self.smoothed, self.too_soon) = (0, 0);
+        false
     }
 
     /// The round trip, ns, if it has been measured.

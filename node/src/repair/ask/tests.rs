@@ -183,6 +183,21 @@ fn whoever_is_near_and_never_answers_is_not_asked_all_the_time() {
     assert_eq!(times, [1, 6, 11, 16, 21, 31, 51, 91]);
 }
 
+#[test]
+fn what_a_fast_stream_has_left_far_behind_is_given_up_though_its_time_is_not_over() {
+    let mut asker = asker();
+    asker.missing(7, 1_000, 4, ms(100));
+    asker.missing(7, 1_400, 1, ms(120));
+    asker.gone_on(&7, 1_000 + u32::from(REACH) / 2);
+    assert_eq!(asker.outstanding(), 5);
+    asker.gone_on(&7, 1_002 + u32::from(REACH) / 2);
+    assert_eq!((asker.outstanding(), asker.figures().expired, asker.figures_of(&7).expired), (3, 2, 2));
+    // The sender has begun again: nothing of before will come.
+    asker.gone_on(&7, 0x2_0000);
+    assert_eq!((asker.outstanding(), asker.due()), (0, None));
+    asker.gone_on(&8, 5);
+}
+
 /// A stranger who puts somebody's address on his packets has that one asked: not by more than can be done without.
 #[test]
 fn who_never_answers_is_asked_seldom_however_many_streams_he_has() {
@@ -218,4 +233,20 @@ fn who_answers_no_more_is_asked_again_seldom_until_he_does() {
     let before = asker.figures().requests;
     until(&mut asker, ms(10_100));
     assert!(asker.figures().requests > before + 3, "he is asked like anybody");
+}
+
+/// The first answers took long, the machine was busy: that holds for none after these.
+#[test]
+fn a_round_trip_that_has_become_much_shorter_is_measured_again() {
+    let mut asker = asker();
+    for number in 1..=20 {
+        let at = ms(1_000 * u64::from(number));
+        asker.missing(7, number, 1, at);
+        let asked = until(&mut asker, at + ms(21))[0].0;
+        let after = if number == 1 { ms(20) } else { ms(1) };
+        asker.came(&7, number, asked + after);
+    }
+    assert_eq!(asker.round_trips().collect::<Vec<_>>(), [(7, Some(ms(1)))]);
+    let figures = asker.figures();
+    assert_eq!((figures.late, figures.repaired), (2, 18), "{figures:?}");
 }

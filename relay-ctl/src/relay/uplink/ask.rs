@@ -56,7 +56,10 @@ impl Uplink {
             repairs.untold = past.untold();
             for (key, numbers) in repairs.asker.waiting(now) {
                 match state.plane.stream(&key) {
-                    Some(stream) => look(&mut repairs.asker, &mut past, &key, &stream, &numbers, now),
+                    Some(stream) => {
+                        look(&mut repairs.asker, &mut past, &key, &stream, &numbers, now);
+                        repairs.asker.gone_on(&key, stream.highest);
+                    }
                     None => {
                         let _ = repairs.asker.ended(&key);
                     }
