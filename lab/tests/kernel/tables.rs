@@ -277,7 +277,7 @@ fn a_set_that_was_never_finished_drops_its_packets() {
 }
 
 /// (reason, file, test): what no packet alone can bring about.
-const ELSEWHERE: [(Reason, &str, &str); 15] = [
+const ELSEWHERE: [(Reason, &str, &str); 16] = [
     (Reason::NoFanoutSet, "kernel/tables.rs", "a_set_that_was_never_finished_drops_its_packets"),
     (
         Reason::CopyWithoutToken,
