@@ -142,12 +142,12 @@ impl Seen {
 }
 
 impl Sums {
-    /// Adds what has come since `last`.
+    /// Adds what has come since `last`. Whatever another server says that it has counted, a sum never begins anew.
     fn add(&mut self, now: &Figures, last: Option<&Figures>) {
         let grown = |of: fn(&Figures) -> u64| of(now).saturating_sub(last.map_or(0, of));
-        self.packets += grown(|figures| figures.packets);
-        self.bytes += grown(|figures| figures.bytes);
-        self.lost += grown(|figures| figures.lost);
+        self.packets = self.packets.saturating_add(grown(|figures| figures.packets));
+        self.bytes = self.bytes.saturating_add(grown(|figures| figures.bytes));
+        self.lost = self.lost.saturating_add(grown(|figures| figures.lost));
         let repairs = |figures: &Figures| figures.repairs.unwrap_or_default();
         let (now, last) = (repairs(now), last.map(repairs).unwrap_or_default());
         self.repairs.resent += now.resent.saturating_sub(last.resent);
@@ -224,6 +224,13 @@ mod tests {
         assert!(looks.quality.idle().is_empty(), "that was long ago");
         let [_, _, loss] = looks.quality.histograms();
         assert_eq!((loss.get_sample_count(), looks.quality.sums().packets), (2, 11_600));
+    }
+
+    #[test]
+    fn what_cannot_be_counted_ends_nothing() {
+        let mut looks = Looks::new();
+        looks.look(0, &[(1, figures(1000, u64::MAX)), (2, figures(1000, u64::MAX))]);
+        assert_eq!(looks.quality.sums().lost, u64::MAX);
     }
 
     #[test]

@@ -61,15 +61,20 @@ pub fn main<C: Parser>(run: impl FnOnce(C) -> Result<ExitCode, Failure>) -> Exit
     }
 }
 
-/// One line, whatever the libraries below put into theirs; in the form that the log has, if it has begun.
+/// One line, in the form that the log has, if it has begun.
 fn fail(name: &str, text: &str, code: u8) -> ExitCode {
-    let lines: Vec<&str> = text.lines().map(str::trim).filter(|line| !line.is_empty()).collect();
-    let text = lines.join("; ");
+    let text = one_line(text);
     match log::last_line(name, &text) {
         Some(line) => eprint!("{line}"),
         None => eprintln!("{name}: {text}"),
     }
     ExitCode::from(code)
+}
+
+/// Whatever the libraries below put into theirs; and nothing that steers the terminal, for a node's words may be in it.
+fn one_line(text: &str) -> String {
+    let lines: Vec<&str> = text.lines().map(str::trim).filter(|line| !line.is_empty()).collect();
+    lines.join("; ").replace(char::is_control, "\u{fffd}")
 }
 
 /// What clap says, without its heading and its advertisement for --help, and without a password that it may quote.
@@ -80,4 +85,15 @@ fn usage_error(name: &str, error: &clap::Error) -> String {
     let text = error.render().to_string();
     let kept: Vec<&str> = text.lines().filter(|line| !line.starts_with("For more information")).collect();
     redacted(kept.join("\n").trim_start_matches("error: "))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_error_is_one_line_that_does_not_steer_the_terminal() {
+        assert_eq!(one_line("\n a: \n\n  b\r\n"), "a:; b");
+        assert_eq!(one_line("http://e1: no\u{1b}[2J\u{9b}\u{7}"), "http://e1: no\u{fffd}[2J\u{fffd}\u{fffd}");
+    }
 }

@@ -2,6 +2,8 @@
 
 use std::net::IpAddr;
 
+use axum::http::Uri;
+
 use crate::prefix::{Prefix, mapped};
 
 /// Most of them; more are a slip.
@@ -41,7 +43,7 @@ impl TrustedHosts {
 
     /// With the host of an address that somebody has named besides.
     pub fn and(mut self, url: &str) -> TrustedHosts {
-        if let (Some(only), Ok(more)) = (&mut self.only, host(host_of(url))) {
+        if let (Some(only), Some(Ok(more))) = (&mut self.only, host_of(url).map(|name| host(&name))) {
             only.push(more);
         }
         self
@@ -50,7 +52,7 @@ impl TrustedHosts {
     /// Whether a server at this address may be shown the token.
     pub fn admit(&self, url: &str) -> bool {
         let Some(only) = &self.only else { return true };
-        let asked = host_of(url).to_ascii_lowercase();
+        let Some(asked) = host_of(url) else { return false };
         let address = asked.parse::<IpAddr>().ok().map(mapped);
         only.iter().any(|host| match host {
             Host::Name(name) => *name == asked,
@@ -83,19 +85,13 @@ fn host(text: &str) -> Result<Host, String> {
     Ok(if is_below { Host::Below(name) } else { Host::Name(name) })
 }
 
-/// Of `http://HOST[:PORT]/…`, IPv6 without brackets. What stands before an `@` is no host.
-fn host_of(url: &str) -> &str {
-    let rest = url.split_once("://").map_or(url, |(_, rest)| rest);
-    let authority = rest.split(['/', '?', '#', '\\']).next().unwrap_or_default();
-    let authority = authority.rsplit_once('@').map_or(authority, |(_, host)| host);
-    match authority.strip_prefix('[') {
-        Some(rest) => rest.split(']').next().unwrap_or_default(),
-        // An IPv6 address without brackets has more than one.
-        None => match authority.rsplit_once(':') {
-            Some((host, _)) if !host.contains(':') => host,
-            _ => authority,
-        },
-    }
+/// Of `http://HOST[:PORT]/…` or `HOST:PORT`, IPv6 without brackets: whom [`Asking`](crate::asking::Asking) would connect to, since it reads
+/// addresses the same way. `None`: nobody, for this is no address.
+fn host_of(url: &str) -> Option<String> {
+    let url: Uri = url.parse().ok()?;
+    let host = url.host()?;
+    let bare = host.strip_prefix('[').and_then(|host| host.strip_suffix(']')).unwrap_or(host);
+    Some(bare.to_ascii_lowercase()).filter(|host| !host.is_empty())
 }
 
 #[cfg(test)]
@@ -120,6 +116,12 @@ mod tests {
             ("http://evil.example/?@egress-1", false),
             ("http://evil.example#egress-1", false),
             ("http://evil.example\\@egress-1", false),
+            ("http://egress-1\\@evil.example/", false),
+            ("http://egress-1:7073@evil.example/", false),
+            ("http://egress-1%00.evil.example/", false),
+            ("http://[::ffff:10.1.2.3]:7073/x", true),
+            ("http://egress-1 /", false),
+            ("/egress-1", false),
             ("", false),
         ] {
             assert_eq!(hosts.admit(url), is_trusted, "{url}");

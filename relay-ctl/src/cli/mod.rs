@@ -189,7 +189,7 @@ fn status(query: &Query, wait: bool) -> Result<ExitCode, Failure> {
         let status = match fetched {
             Ok(status) => status,
             Err(Failure::Other(why)) => {
-                eprintln!("relay-ctl: {why}");
+                eprintln!("relay-ctl: {}", printable(&why));
                 return Ok(ExitCode::from(UNKNOWN));
             }
             Err(error) => return Err(error),

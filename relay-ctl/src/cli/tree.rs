@@ -192,8 +192,8 @@ impl From {
 }
 
 impl From {
-    /// Who is shown the token. The node that is asked for the tree is named by whoever runs this.
-    fn trusted(&self) -> Result<TrustedHosts, Failure> {
+    /// Who is shown the token. The node that is asked for the tree is named by whoever runs this, or is this machine's own.
+    fn trusted(&self, source: &Source) -> Result<TrustedHosts, Failure> {
         let given = match self.node_token_hosts.as_slice() {
             [] => environment("NODE_TOKEN_HOSTS").into_iter().collect(),
             given => given.to_vec(),
@@ -201,9 +201,9 @@ impl From {
         let trusted = TrustedHosts::read(given.iter().map(String::as_str)).map_err(|why| {
             ConfigError(format!("--node-token-host '{}': {why}", given.join(",").escape_debug()))
         })?;
-        Ok(match &self.node {
-            Some(node) => trusted.and(node),
-            None => trusted,
+        Ok(match source {
+            Source::Node { url } => trusted.and(url),
+            Source::Redis { .. } => trusted,
         })
     }
 }
@@ -228,9 +228,9 @@ async fn carry_out(arguments: TreeArgs, config: WholeTreeConfig) -> Result<ExitC
         )
     );
     let whole = from.timeout.unwrap_or(if waits { WAIT } else { ANSWER });
-    let asking = Asking::new(config.token.clone(), if waits { ANSWER } else { whole });
-    let asking = asking.trusting(from.trusted()?);
     let source = Source::new(from.node.as_deref(), &config);
+    let asking = Asking::new(config.token.clone(), if waits { ANSWER } else { whole });
+    let asking = asking.trusting(from.trusted(&source)?);
     let (json, paint) = (from.json, paint());
     let Some(what) = what else {
         let overview = read(&source, &asking).await?;

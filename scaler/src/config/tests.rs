@@ -99,6 +99,7 @@ fn every_setting_can_be_made_by_every_name_it_has_or_had() {
         ("provision", &provision, redis),
         ("prometheus", "http://h:9090", redis),
         ("node-token-file", &secret, redis),
+        ("node-token-hosts", "10.0.0.0/8", redis),
         ("lease", "3", redis),
         ("webhook", "http://h/", told),
         ("trusted-proxies", "10.0.0.9", redis),
@@ -117,7 +118,7 @@ fn every_setting_can_be_made_by_every_name_it_has_or_had() {
         // They name the setting as it was given.
         config.node.warnings.clear();
         Ok(format!(
-            "{:?} {:?} {:?} {:?} {} {:?} {:?} {:?} {:?} {:?}",
+            "{:?} {:?} {:?} {:?} {} {:?} {:?} {:?} {:?} {:?} {:?}",
             config.node,
             config.redis,
             config.redis.password.as_ref().map(Secret::reveal),
@@ -126,6 +127,7 @@ fn every_setting_can_be_made_by_every_name_it_has_or_had() {
             config.policy,
             config.prometheus,
             config.node_token.as_ref().map(Secret::reveal),
+            config.node_token_hosts,
             (config.lease, &config.slack),
             config.webhook,
         ))

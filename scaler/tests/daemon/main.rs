@@ -8,6 +8,7 @@ mod stage;
 
 mod a_fault_of_its_own_leaves_no_leader_that_does_nothing;
 mod a_journal_is_fenced_also_in_a_cluster;
+mod a_token_is_shown_to_whom_it_is_for;
 mod an_action_is_carried_out_to_its_end;
 mod it_goes_on_wherever_it_was_killed;
 mod redis_and_prometheus_may_be_away;
