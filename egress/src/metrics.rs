@@ -429,6 +429,7 @@ mod tests {
         let mut native = sample();
         native.status.janus = None;
         native.status.port_pool = None;
+        native.status.topology.standby = vec!["relay-2".to_owned()];
         native.status.native = Some(NativeView {
             media_port: 7075,
             media_threads: 1,

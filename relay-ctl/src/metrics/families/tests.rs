@@ -211,6 +211,7 @@ fn all_are_documented() {
     let mut sample = sample();
     sample.status.redis = Some(RedisView::default());
     sample.status.topology.parent = Some("relay-0".to_owned());
+    sample.status.topology.standby = vec!["relay-9".to_owned()];
     sample.status.redis.as_mut().unwrap().looked = Some(std::time::Instant::now());
     sample.status.dataplane.receive_overflow = Some(1);
     sample.receive_buffer = Some(1);
