@@ -31,7 +31,7 @@ impl History {
     /// Of the maps `HISTORY_HEAD` and `HISTORY`, of which the latter has so many slots.
     pub(super) fn open(head: impl AsFd, slots: impl AsFd, size: u32) -> io::Result<History> {
         let head = Mapping::new(head, size_of::<HistoryHead>())?;
-        let slots = Mapping::new(slots, size as usize * size_of::<Kept>())?;
+        let slots = Mapping::new(slots, size.max(1) as usize * size_of::<Kept>())?;
         Ok(History { head, slots, size: u64::from(size.max(1)), index: HashMap::new(), known: 0 })
     }
 
