@@ -15,6 +15,11 @@ use crate::maps::{HISTORY, HISTORY_HEAD};
 #[unsafe(no_mangle)]
 static HISTORY_SIZE: Global<u32> = Global::new(0);
 
+/// 1: this machine's processors keep stores in order, so that a packet is published by a store. An atomic exchange waits for all stores
+/// before it, which miss the cache as soon as the ring is larger than it: most of what keeping a packet costs. The loader sets it.
+#[unsafe(no_mangle)]
+static STORES_IN_ORDER: Global<u8> = Global::new(0);
+
 /// Whether there is a history.
 #[inline(always)]
 pub fn is_on() -> bool {
@@ -53,5 +58,9 @@ pub fn keep(media: &Media, length: u32, load: impl FnOnce(*mut u8, u32) -> i64) 
     slot.sequence = be16(packet, 2);
     slot.length = length;
     slot.came = media.now;
-    atomic::publish(&mut slot.serial, number + 1);
+    if STORES_IN_ORDER.load() != 0 {
+        atomic::publish_in_order(&mut slot.serial, number + 1);
+    } else {
+        atomic::publish(&mut slot.serial, number + 1);
+    }
 }

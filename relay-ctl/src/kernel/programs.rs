@@ -35,6 +35,10 @@ pub const HISTORY_SIZE: &str = "HISTORY_SIZE";
 /// The constant that says whether somebody is told of gaps.
 pub const GAPS_TOLD: &str = "GAPS_TOLD";
 
+/// The constant that says whether a store publishes what was stored before it: x86 keeps stores in order, others need an atomic
+/// operation.
+const STORES_IN_ORDER: &str = "STORES_IN_ORDER";
+
 /// What the programs are loaded with.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Constants {
@@ -86,6 +90,8 @@ impl Programs {
         let gaps_told = u8::from(constants.gaps);
         loader.override_global(GAPS_TOLD, &gaps_told, true);
         loader.map_max_entries("HISTORY", constants.history.max(1));
+        let in_order = u8::from(cfg!(any(target_arch = "x86", target_arch = "x86_64")));
+        loader.override_global(STORES_IN_ORDER, &in_order, true);
         let ebpf = loader.load(OBJECT)?;
         let Constants { history, gaps, .. } = constants;
         Ok(Programs { ebpf, copy: None, cpus: Vec::new(), queued: false, history, gaps })
