@@ -224,7 +224,8 @@ fn copies_of_relays_are_lost_and_nothing_else(mode: Mode) {
     let Line { injection, relays, children, mut links } = Line::new(&lab, 2, 1, None).unwrap();
     links[1].lose(Way::Down, Loss::of(0.1, 1)).unwrap();
     let child = child_argument("egress-1", children[0].endpoint.v4(0));
-    let second = RelayConfig::new("relay-2", mode, vec![child]);
+    // Else it would ask for what is lost.
+    let second = RelayConfig::new("relay-2", mode, vec![child]).with(&["--repair-within", "0"]);
     let _second = RelayProcess::attach(&lab, second).unwrap();
     let below = child_argument("relay-2", relays[1].above.v4(0));
     let topology = Topology { injection, relay: relays[0].above.clone(), children };
