@@ -222,7 +222,8 @@ fn a_page_with_a_token_is_sent_on_with_it() {
     let (world, _other, _sending) = two(&lab, &[("WHEP_TOKEN", "viewers")]);
     let browser = browser(&lab);
     browser.open("http://10.77.0.1:7083/").unwrap();
-    assert_eq!(ask(&lab, 7073, "POST", "/drain")["state"], json!("draining"));
+    let state = &ask(&lab, 7073, "POST", "/drain")["state"];
+    assert!([json!("draining"), json!("drained")].contains(state), "nobody watches there: {state}");
     // What a page of any origin can do by itself.
     let player = |token: &str| {
         let script = format!(
