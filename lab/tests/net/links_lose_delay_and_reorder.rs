@@ -42,6 +42,9 @@ impl<'lab> Pair<'lab> {
         let lower = socket(lab, &below, "10.0.1.2:5004".parse().unwrap());
         upper.connect("10.0.1.2:5004").unwrap();
         lower.connect("10.0.1.1:5004").unwrap();
+        // Packets that wait for a neighbour's address are overtaken by the first that need not.
+        upper.send(&MARK).unwrap();
+        assert_eq!(receive(&lower).0, MARK);
         Self { lab, name, link, upper, lower }
     }
 
