@@ -15,7 +15,7 @@ use std::process::Command;
 use std::time::{Duration, Instant};
 
 use ::node::contract::key;
-use anyhow::{Context, Result, ensure};
+use anyhow::{Result, ensure};
 
 use crate::client::{Publisher, Viewers};
 use crate::janus::{Janus, Role};
@@ -24,7 +24,7 @@ use crate::netns::{Lab, output};
 use crate::node::{NodeConfig, NodeProcess};
 use crate::proxy::{Proxy, ProxyKind};
 use crate::redis::{Redis, RedisConfig};
-use crate::relay::{Mode, RelayConfig, RelayProcess};
+use crate::relay::{Mode, RelayProcess};
 use crate::topology::CONTROL;
 pub use parts::address;
 use parts::{common, injection, janus, numbered, of, plug, relay, variables};
