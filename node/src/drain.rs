@@ -11,7 +11,6 @@ mod give;
 pub mod handover;
 mod routes;
 mod signals;
-mod write;
 
 use std::time::{Duration, Instant};
 
@@ -21,7 +20,6 @@ use tokio::sync::watch;
 pub use give::Giver;
 pub use routes::{Drains, routes};
 pub use signals::ended;
-pub use write::Write;
 
 use crate::tree::Tree;
 

@@ -22,6 +22,7 @@
 //! - [`backoff`]: pauses between attempts; [`muffled`]: warnings that could come by the thousand.
 //! - [`directory`]: who there is in a tree, and where a viewer is to go.
 //! - [`watch`]: one door for all viewers of a tree.
+//! - [`parentage`]: what is written when a node gets a parent, another one, or none, without I/O.
 //! - [`event`]: what is published about a tree; [`sessions`]: its sessions.
 //! - [`commands`]: a connection for what a node keeps in Redis besides.
 //! - [`sweep`]: what nodes that died left in Redis is taken out.
@@ -54,6 +55,7 @@ pub mod muffled;
 pub mod outgoing;
 pub mod overview;
 pub mod pace;
+pub mod parentage;
 pub mod port;
 pub mod prefix;
 pub mod record;

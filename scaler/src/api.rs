@@ -117,19 +117,20 @@ async fn ready(State(app): State<Arc<App>>) -> Result<&'static str, Failed> {
 fn find(app: &App, tree: Option<&str>) -> Result<Arc<Keeper>, Failed> {
     let keepers = app.keepers();
     let names = || keepers.iter().map(|keeper| keeper.tree()).collect::<Vec<_>>().join(", ");
-    match tree {
-        Some(tree) => app.keeper(tree).ok_or_else(|| {
-            let why = format!("no tree {} is looked after here: {}", tree.escape_debug(), names());
+    match (tree, keepers.as_slice()) {
+        (_, []) => {
+            let why = "no tree is looked after; see trees:active in Redis";
+            Err(Failed(StatusCode::SERVICE_UNAVAILABLE, why.to_owned()))
+        }
+        (Some(tree), _) => app.keeper(tree).ok_or_else(|| {
+            let why = format!("no tree {} is looked after here; there are: {}", tree.escape_debug(), names());
             Failed(StatusCode::NOT_FOUND, why)
         }),
-        None => match keepers.as_slice() {
-            [one] => Ok(one.clone()),
-            [] => Err(Failed(
-                StatusCode::NOT_FOUND,
-                "no tree is looked after; see trees:active in Redis".to_owned(),
-            )),
-            _ => Err(Failed(StatusCode::BAD_REQUEST, format!("which tree? {}", names()))),
-        },
+        (None, [one]) => Ok(one.clone()),
+        (None, _) => {
+            let why = format!("which tree? name one (--tree, ?tree=, treeId); there are: {}", names());
+            Err(Failed(StatusCode::BAD_REQUEST, why))
+        }
     }
 }
 

@@ -3,11 +3,11 @@
 use std::process::ExitCode;
 use std::time::Duration;
 
-use axum::http::Method;
+use axum::http::{Method, StatusCode};
 use clap::{Args, Parser, Subcommand};
-use node::asking::Asking;
+use node::asking::{Asking, Unheard};
 use node::cli::Failure;
-use node::config::{ClientConfig, environment};
+use node::config::{ClientConfig, ConfigError, environment};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
@@ -20,8 +20,10 @@ use crate::{daemon, show, simulate};
 
 /// How long a scaler may take to answer.
 const PATIENCE: Duration = Duration::from_secs(10);
-/// Exit code when what was asked about is not well.
+/// Exit code of `status` when what was asked about is not well, …
 const NOT_HEALTHY: u8 = 1;
+/// … and when that cannot be told.
+const UNKNOWN: u8 = 2;
 
 /// The scaling controller of Media-Tree: egresses and relays come and go with the audience.
 #[derive(Parser)]
@@ -38,7 +40,7 @@ enum Command {
         #[command(flatten)]
         flags: Flags,
     },
-    /// Say who leads, how the trees are, and what is being done. Exit code 1: not healthy
+    /// Say who leads, how the trees are, and what is being done. Exit code 1: not healthy; 2: nobody says
     Status {
         #[command(flatten)]
         at: At,
@@ -109,7 +111,13 @@ pub fn main() -> ExitCode {
             Ok(ExitCode::SUCCESS)
         }
         Command::Status { at } => {
-            let status: Status = at.ask(Method::GET, "/status", None::<&()>)?;
+            let status: Status = match at.ask(Method::GET, "/status", None::<&()>) {
+                Err(Failure::Other(why)) => {
+                    eprintln!("scaler: {}", printable(&why));
+                    return Ok(ExitCode::from(UNKNOWN));
+                }
+                said => said?,
+            };
             at.print(&status, show::status)?;
             Ok(if status.healthy { ExitCode::SUCCESS } else { ExitCode::from(NOT_HEALTHY) })
         }
@@ -174,7 +182,13 @@ impl At {
             .map_err(|error| Failure::Other(format!("no runtime: {error}")))?;
         let asking = Asking::new(token, PATIENCE);
         let answer = runtime.block_on(asking.ask(method, &format!("http://{api}{path}"), body));
-        answer.map_err(|error| Failure::Other(error.to_string()))
+        answer.map_err(|error| match &error {
+            // There is no such tree or action, or it has to be said which.
+            Unheard::Refused { status: StatusCode::BAD_REQUEST | StatusCode::NOT_FOUND, .. } => {
+                ConfigError(error.to_string()).into()
+            }
+            _ => Failure::Other(error.to_string()),
+        })
     }
 
     fn print<T: Serialize>(&self, value: &T, words: impl FnOnce(&T) -> String) -> Result<ExitCode, Failure> {

@@ -96,6 +96,9 @@ pub fn plan(plan: &Planned) -> String {
             Verdict::ScaleIn | Verdict::Noop => "  there is nothing to do\n",
         };
     }
+    for held in &plan.held {
+        let _ = writeln!(text, "  note: {held}");
+    }
     text
 }
 
@@ -147,9 +150,14 @@ mod tests {
             }))
             .unwrap()
         };
-        let said = plan(&Planned { decision: decision("SCALE_OUT"), actions: Vec::new() });
+        let planned =
+            |verdict: &str| Planned { decision: decision(verdict), actions: Vec::new(), held: Vec::new() };
+        let said = plan(&planned("SCALE_OUT"));
         assert!(said.contains("nothing would be done now: what is wanted"), "{said}");
-        let said = plan(&Planned { decision: decision("NOOP"), actions: Vec::new() });
+        let said = plan(&planned("NOOP"));
         assert!(said.contains("there is nothing to do"), "{said}");
+        let held = vec!["--provision FILE has it act".to_owned()];
+        let said = plan(&Planned { held, ..planned("NOOP") });
+        assert!(said.ends_with("  note: --provision FILE has it act\n"), "{said}");
     }
 }

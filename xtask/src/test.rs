@@ -260,11 +260,16 @@ fn beside(suite: Suite, what: &str, programs: &[&str], at_once: usize) -> Result
     trials::run_beside(what, Priority::First, &suite.tests(&suite::named(programs), &told))
 }
 
-/// With all that other parts leave out, since it takes an engine that has our images.
+/// With all that other parts leave out, since it takes an engine that has our images; and kill -9 of the controller at every step of every action.
 fn scaler(suite: Suite) -> Result<()> {
+    let every_point = ["--test-threads=4", "--ignored", "at_every_point"].map(str::to_owned);
+    let killed = suite.tests(&suite::named(&["daemon"]), &every_point);
+    let killed = trials::run("kill -9 at every step", Priority::Ordinary, &killed);
     let told = ["--test-threads=1", "--include-ignored"].map(str::to_owned);
     let programs = suite::named(&["scaler", "provision", "containers"]);
-    compose::with_images(|| trials::run("scaler tests", Priority::First, &suite.tests(&programs, &told)))
+    let real =
+        compose::with_images(|| trials::run("scaler tests", Priority::First, &suite.tests(&programs, &told)));
+    killed.and(real)
 }
 
 fn cargo(what: &str, arguments: &[impl AsRef<OsStr>]) -> Result<()> {

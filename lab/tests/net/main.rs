@@ -73,6 +73,7 @@ mod the_rights_of_the_service_are_enough;
 mod topologies_reach_every_child;
 mod trouble_with_a_child_shows;
 mod two_egress_interfaces;
+mod two_relays_mount_one_bpffs;
 mod two_sessions_through_one_relay;
 mod verify_ssrc_script;
 mod vlan_tagged_media_is_forwarded_untagged;

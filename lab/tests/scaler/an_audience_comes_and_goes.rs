@@ -55,10 +55,7 @@ fn comes_and_goes(by: By, warm: u32) {
     let left = Instant::now();
     house.until("one egress less", || (house.egresses().len() == 1).then_some(()));
     println!("fewer: {:.1} s after they have left", left.elapsed().as_secs_f64());
-    house.until("all that is done", || {
-        let status = house.status()?;
-        status["trees"].list().first()?["running"].list().is_empty().then_some(())
-    });
+    house.until("all that is done", || house.is_idle().then_some(()));
     // Whoever stays serves.
     house.first_picture(&house.egresses()[0]);
 }

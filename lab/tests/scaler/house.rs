@@ -100,6 +100,12 @@ impl<'lab> House<'lab> {
         http::get(self.lab, MACHINE, at, "/status").ok()?.body.parse().ok()
     }
 
+    /// Nothing is being done.
+    pub fn is_idle(&self) -> bool {
+        let trees = self.status().map(|status| status["trees"].clone());
+        trees.is_some_and(|trees| trees.list().first().is_some_and(|tree| tree["running"].list().is_empty()))
+    }
+
     /// What it has done, a line each, and how long after this moment each was.
     pub fn history(&self, since: SystemTime) -> String {
         let since = since.duration_since(UNIX_EPOCH).unwrap().as_millis() as i64;

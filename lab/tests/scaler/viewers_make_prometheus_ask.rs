@@ -12,14 +12,16 @@ const CPU: &str = "tree:egress_cpu_utilization:avg5m";
 const ABOVE: f64 = 2.0;
 const VIEWERS: usize = 80;
 
-#[test]
-fn viewers_make_prometheus_ask_for_an_egress() {
-    let lab = Lab::new("t-scalerp-").unwrap();
-    let policy = "[limits]\nbaseline = 1\nmaximum = 2\nready-places = 1\n\
-                  [thresholds]\ncpu-out = 100\nmemory-out = 99\nmemory-in = 98\nplaces-out = 95\nplaces-in = 90\n\
-                  [pace]\nout-rest = 1\nin-rest = 4\nin-after = 4\nahead = 0\n\
-                  [template]\nchildren = 1\nwarm = 1\ncold = 1\n";
-    let house = House::open(&lab, By::Processes, 400, policy);
+fn asks_for_an_egress(warm: u32) {
+    let (name, how) = if warm > 0 { ("t-scalerw-", "warm") } else { ("t-scalerc-", "cold") };
+    let lab = Lab::new(name).unwrap();
+    let policy = format!(
+        "[limits]\nbaseline = 1\nmaximum = 2\nready-places = 1\n\
+         [thresholds]\ncpu-out = 100\nmemory-out = 99\nmemory-in = 98\nplaces-out = 95\nplaces-in = 90\n\
+         [pace]\nout-rest = 1\nin-rest = 4\nin-after = 4\nahead = 0\n\
+         [template]\nchildren = 1\nwarm = {warm}\ncold = 1\n"
+    );
+    let house = House::open(&lab, By::Processes, 400, &policy);
     let first = house.until("an egress", || house.egresses().first().cloned());
     house.first_picture(&first);
     // What starting has taken is out of the mean again.
@@ -36,13 +38,15 @@ fn viewers_make_prometheus_ask_for_an_egress() {
     house.first_picture(&second);
     let served = now();
     let history = house.history(at);
-    assert!(history.contains("high CPU usage"), "it was made for another cause:\n{history}");
+    let begun = history.lines().find(|line| line.contains("high CPU usage"));
+    let begun = begun.unwrap_or_else(|| panic!("it was made for another cause:\n{history}"));
+    assert_eq!(begun.contains("which is started"), warm == 0, "its slot is to be {how}:\n{history}");
     // When the figure was above the threshold first, by Prometheus' own clock.
     let series = house.prometheus.range(&format!("100 * {CPU} > {out}"), began..served, 0.5).unwrap();
     let crossed = series.iter().flat_map(|series| &series.points).map(|(time, _)| *time).reduce(f64::min);
     let crossed = crossed.expect("it has crossed the threshold");
     println!(
-        "calm {calm:.1} %, threshold {out:.1} %: crossed {:.1} s after {VIEWERS} viewers began to come, first picture of a new egress {:.1} s later\n{history}",
+        "{how}: calm {calm:.1} %, threshold {out:.1} %: crossed {:.1} s after {VIEWERS} viewers began to come, first picture of a new egress {:.1} s later\n{history}",
         crossed - began,
         served - crossed
     );
@@ -53,7 +57,19 @@ fn viewers_make_prometheus_ask_for_an_egress() {
     let left = now();
     house.until("one egress less", || (house.egresses().len() == 1).then_some(()));
     println!("fewer: {:.1} s after they have left", now() - left);
+    house.until("all that is done", || house.is_idle().then_some(()));
+    // Whoever stays serves.
     house.first_picture(&house.egresses()[0]);
+}
+
+#[test]
+fn with_a_warm_slot() {
+    asks_for_an_egress(1);
+}
+
+#[test]
+fn with_a_cold_slot() {
+    asks_for_an_egress(0);
 }
 
 fn now() -> f64 {

@@ -7,12 +7,13 @@ use tokio::sync::watch;
 use tokio::time::timeout;
 
 use super::handover::{Handover, Next, Sight, unfit};
-use super::{Drain, Stage, Write};
+use super::{Drain, Stage};
 use crate::commands::Commands;
 use crate::config::RedisConfig;
 use crate::contract::{channel, key};
 use crate::directory::{Directory, Nodes};
 use crate::event::Event;
+use crate::parentage::Write;
 use crate::record::Registration;
 
 /// Between two looks at Redis.

@@ -21,8 +21,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::Write;
 use crate::directory::{Entry, Nodes};
+use crate::parentage::{Write, unstand};
 use crate::record::NodeType;
 use crate::topology::MOST_STANDBY;
 
@@ -316,12 +316,6 @@ impl Sight {
     fn stands_by(&self, parent: &str, child: &str) -> bool {
         self.standby.get(child).is_some_and(|standby| standby.contains(parent))
     }
-}
-
-/// The parent does not stand by for the node any more.
-fn unstand(node: &str, parent: &str) -> [Write; 2] {
-    let (child, parent) = (node.to_owned(), parent.to_owned());
-    [Write::Leave { of: parent.clone(), children: vec![child.clone()] }, Write::Unstand { child, parent }]
 }
 
 /// The child takes media from this parent and from nobody else.

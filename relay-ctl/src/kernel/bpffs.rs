@@ -1,12 +1,19 @@
 //! The BPF filesystem that everything is pinned in.
 
+use std::fs::File;
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+use std::time::{Duration, Instant};
 
 use super::KernelError;
 
 /// The BPF filesystem was mounted by this process, in a mount namespace of its own.
 static PRIVATE: AtomicBool = AtomicBool::new(false);
+
+/// Somebody else who mounts it is waited for this long: any user of the machine can hold that lock.
+const PATIENCE: Duration = Duration::from_secs(5);
+/// How often it is looked.
+const POLL: Duration = Duration::from_millis(10);
 
 /// Sees to it that `root` is on a BPF filesystem, mounting one at `/sys/fs/bpf` where that is what is missing.
 pub fn ensure_bpffs(root: &Path) -> Result<(), KernelError> {
@@ -15,6 +22,12 @@ pub fn ensure_bpffs(root: &Path) -> Result<(), KernelError> {
     }
     let mount_point = Path::new("/sys/fs/bpf");
     if root.starts_with(mount_point) && mount_point.is_dir() {
+        // Of two that are started at once each would mount one, the later over the earlier, and what is pinned there already would be
+        // out of sight.
+        let _turn = turn(mount_point);
+        if is_bpffs(root) {
+            return Ok(());
+        }
         tracing::info!("mounting the BPF filesystem at {}", mount_point.display());
         let mounted = nix::mount::mount(
             Some("bpf"),
@@ -36,6 +49,23 @@ pub fn ensure_bpffs(root: &Path) -> Result<(), KernelError> {
         }
     }
     Err(KernelError::NoBpffs { root: root.to_owned() })
+}
+
+/// Waits for our turn to mount there, or until that has been done: a lock on the folder below, which who comes later does not see any more.
+fn turn(mount_point: &Path) -> Option<File> {
+    let folder = File::open(mount_point).ok()?;
+    let began = Instant::now();
+    let mut said = false;
+    while let Err(std::fs::TryLockError::WouldBlock) = folder.try_lock() {
+        if !std::mem::replace(&mut said, true) {
+            tracing::info!("waiting for another process that mounts the BPF filesystem");
+        }
+        if is_bpffs(mount_point) || began.elapsed() > PATIENCE {
+            return None;
+        }
+        std::thread::sleep(POLL);
+    }
+    Some(folder)
 }
 
 /// True when what is pinned ends with this process, since the BPF filesystem was mounted for it alone.

@@ -3,14 +3,13 @@
 
 use node::commands::Commands;
 use node::contract::key;
-use node::drain::Write;
 use node::overview::{NodeView, Overview, State};
+use node::parentage::{Write, unstand};
 use node::record::NodeType;
 use serde::Serialize;
 
 use super::find;
 use super::moving::check;
-use super::standby::unstood;
 
 /// What was done.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -123,7 +122,7 @@ fn detachment(overview: &Overview, id: &str) -> Result<(Vec<String>, Vec<Write>)
     }
     let have = parents(overview, id);
     let retire = |parent: &String| Write::Retire { node: id.to_owned(), parent: parent.clone() };
-    let writes = have.iter().map(retire).chain(node.standby.iter().flat_map(|parent| unstood(id, parent)));
+    let writes = have.iter().map(retire).chain(node.standby.iter().flat_map(|parent| unstand(id, parent)));
     let writes = writes.collect();
     Ok(([have, node.standby.clone()].concat(), writes))
 }

@@ -5,8 +5,8 @@ use std::time::{Duration, Instant};
 
 use node::asking::Asking;
 use node::commands::Commands;
-use node::drain::Write;
 use node::overview::{NodeView, Overview, State};
+use node::parentage::Write;
 use node::record::NodeType;
 use serde::Serialize;
 

@@ -2,19 +2,13 @@
 //! and `SADD parents:…` do by hand, at one moment and only if it makes sense.
 
 use node::commands::Commands;
-use node::drain::Write;
 use node::overview::{NodeView, Overview};
+use node::parentage::{Write, unstand};
 use node::record::NodeType;
 use node::topology::MOST_STANDBY;
 
 use super::attaching::{Placed, Unplaced, takes_children};
 use super::find;
-
-/// What has to be written so that a parent stands by no more.
-pub(super) fn unstood(id: &str, parent: &str) -> [Write; 2] {
-    let (child, parent) = (id.to_owned(), parent.to_owned());
-    [Write::Leave { of: parent.clone(), children: vec![child.clone()] }, Write::Unstand { child, parent }]
-}
 
 /// Whether a node is above another, or is it, by way of a parent or of one that stands by.
 pub(super) fn is_above(overview: &Overview, above: &str, id: &str) -> bool {
@@ -143,7 +137,7 @@ pub async fn stand_down(
     relay: Option<&str>,
 ) -> Result<Placed, String> {
     let parents = standing_no_more(overview, id, relay)?;
-    let writes: Vec<Write> = parents.iter().flat_map(|parent| unstood(id, parent)).collect();
+    let writes: Vec<Write> = parents.iter().flat_map(|parent| unstand(id, parent)).collect();
     if !writes.is_empty() {
         commands.run::<redis::Value>(&Write::all(&writes)).await?;
     }

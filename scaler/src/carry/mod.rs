@@ -167,7 +167,8 @@ impl<P: Provisioner + Send + Sync + 'static> Carrier<P> {
         let parents: Vec<Option<String>> = self.journal.commands().run(&pipe).await?;
         let pairs = nodes.iter().cloned().zip(parents);
         Ok(pairs
-            .filter_map(|(name, parent)| Some((name, parent?)))
+            // Somebody may have typed it with a line's end.
+            .filter_map(|(name, parent)| Some((name, parent?.trim().to_owned())))
             .filter(|(_, parent)| !parent.is_empty())
             .collect())
     }

@@ -1,12 +1,13 @@
-//! What is written in Redis when nodes become somebody's children, or are nobody's any more. Pure: from what is so to what is written.
+//! What is written in Redis when nodes become somebody's children, or are nobody's any more: [`node::parentage`] with what only a scaler
+//! keeps of them. Pure: from what is so to what is written.
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use node::contract::{channel, key};
-use node::event::Event;
+use node::contract::key;
+use node::parentage::{Change, Write, unstand};
 use node::record::NodeType;
 
-use crate::journal::AboutKey;
+use crate::journal::{AboutKey, IF};
 
 /// Keys, and then the events about them.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -31,30 +32,22 @@ pub fn attach(
     let come: Vec<&(String, Option<NodeType>)> = nodes.iter().filter(|(name, _)| !stays(name)).collect();
     let names: Vec<String> = come.iter().map(|(name, _)| name.clone()).collect();
     let mut writes = Writes::default();
-    writes.add(&key::children(parent), "SADD", &names);
-    for name in &names {
-        if let Some(gone) = other(name) {
-            writes.add(&key::children(gone), "SREM", std::slice::from_ref(name));
-        }
-        writes.add(&key::parent(name), "SET", &[parent.to_owned()]);
+    if !names.is_empty() {
+        writes.all([Write::Give { to: parent.to_owned(), children: names.clone() }]);
+    }
+    for child in names {
+        let leave =
+            other(&child).map(|gone| Write::Leave { of: gone.clone(), children: vec![child.clone()] });
+        writes.all(leave);
+        writes.all([Write::Point { child, from: None, to: parent.to_owned() }]);
     }
     let egresses = come.iter().filter(|(_, role)| *role == Some(NodeType::Egress));
-    let egresses: Vec<String> = egresses.map(|(name, _)| name.clone()).collect();
-    writes.add(&key::scaled_egresses(tree), "SADD", &egresses);
-    if !names.is_empty() {
-        let child_ids = names.clone();
-        writes.publish(parent, &Event::ChildrenAdded { node_id: parent.to_owned(), child_ids });
-    }
-    for name in names {
-        writes.publish(
-            &name,
-            &Event::ParentChanged { node_id: name.clone(), new_parent: Some(parent.to_owned()) },
-        );
-    }
+    let members = egresses.map(|(name, _)| name.clone()).collect();
+    writes.change(Change::Add { key: key::scaled_egresses(tree), members });
     writes
 }
 
-/// They are nobody's children any more, and no slots; `standby`: who stands by for each. What names a node last is its own `parent:`, so that who does this again finds whose it was.
+/// They are nobody's children any more, and no slots; `standby`: who stands by for each.
 pub fn detach(
     tree: &str,
     nodes: &[String],
@@ -63,64 +56,55 @@ pub fn detach(
 ) -> Writes {
     let mut writes = Writes::default();
     for (name, beside) in standby {
-        for parent in beside {
-            writes.add(&key::children(parent), "SREM", std::slice::from_ref(name));
-        }
-        writes.add(&key::standby(name), "SREM", beside);
+        writes.all(beside.iter().flat_map(|parent| unstand(name, parent)));
     }
-    writes.add(&key::relay_slots(tree), "SREM", nodes);
-    writes.add(&key::scaled_egresses(tree), "SREM", nodes);
-    let mut of: BTreeMap<&String, Vec<String>> = BTreeMap::new();
-    for (name, parent) in nodes.iter().filter_map(|name| Some((name, parents.get(name)?))) {
-        of.entry(parent).or_default().push(name.clone());
+    for key in [key::relay_slots(tree), key::scaled_egresses(tree)] {
+        writes.change(Change::Remove { key, members: nodes.to_vec() });
     }
-    for (parent, names) in &of {
-        writes.add(&key::children(parent), "SREM", names);
-    }
-    for (parent, names) in &of {
-        for name in names {
-            writes.add(&key::parent(name), "UNSET", std::slice::from_ref(parent));
-        }
-    }
-    for (name, parent) in
-        standby.iter().flat_map(|(name, beside)| beside.iter().map(move |parent| (name, parent)))
-    {
-        let (node_id, child_id) = (parent.clone(), name.clone());
-        writes.publish(parent, &Event::ChildRemoved { node_id, child_id });
-        let (node_id, parent_id) = (name.clone(), parent.clone());
-        writes.publish(name, &Event::StandbyRemoved { node_id, parent_id });
-    }
-    for (parent, names) in of {
-        let child_ids = names.clone();
-        writes.publish(parent, &Event::ChildrenRemoved { node_id: parent.clone(), child_ids });
-        for name in names {
-            writes.publish(&name, &Event::ParentChanged { node_id: name.clone(), new_parent: None });
-        }
-    }
+    // What names a node last is its own `parent:`, so that who does this again finds whose it was.
+    let of = nodes.iter().filter_map(|name| Some((name, parents.get(name)?)));
+    writes.all(of.map(|(node, parent)| Write::Retire { node: node.clone(), parent: parent.clone() }));
     writes
 }
 
 /// A relay may be used as a slot, or no more.
 pub fn offer(tree: &str, relay: &str, available: bool) -> Writes {
+    let (key, members) = (key::relay_slots(tree), vec![relay.to_owned()]);
     let mut writes = Writes::default();
-    let command = if available { "SADD" } else { "SREM" };
-    writes.add(&key::relay_slots(tree), command, &[relay.to_owned()]);
+    writes.change(if available { Change::Add { key, members } } else { Change::Remove { key, members } });
     writes
 }
 
 impl Writes {
+    fn all(&mut self, writes: impl IntoIterator<Item = Write>) {
+        for write in writes {
+            write.changes().into_iter().for_each(|change| self.change(change));
+            let publish = |(channel, event): (String, node::event::Event)| {
+                vec!["PUBLISH".to_owned(), channel, event.message()]
+            };
+            self.published.extend(write.events().into_iter().map(publish));
+        }
+    }
+
+    fn change(&mut self, change: Change) {
+        match change {
+            Change::Add { key, members } => self.add(key, "SADD", members),
+            Change::Remove { key, members } => self.add(key, "SREM", members),
+            Change::Set { key, was: None, value } => self.add(key, "SET", vec![value]),
+            Change::Set { key, was: Some(was), value } => {
+                self.add(key, IF, vec![was, "SET".to_owned(), value])
+            }
+            Change::Delete { key, was } => self.add(key, IF, vec![was, "DEL".to_owned()]),
+        }
+    }
+
     /// A command about a key; of nobody it is none.
-    fn add(&mut self, key: &str, command: &str, arguments: &[String]) {
+    fn add(&mut self, key: String, command: &str, arguments: Vec<String>) {
         if arguments.is_empty() {
             return;
         }
-        let mut words = vec![command.to_owned(), key.to_owned()];
-        words.extend_from_slice(arguments);
-        self.about.push(AboutKey { key: key.to_owned(), commands: vec![words] });
-    }
-
-    fn publish(&mut self, node: &str, event: &Event) {
-        self.published.push(vec!["PUBLISH".to_owned(), channel::topology(node), event.message()]);
+        let words = [vec![command.to_owned(), key.clone()], arguments].concat();
+        self.about.push(AboutKey { key, commands: vec![words] });
     }
 }
 
@@ -164,11 +148,13 @@ mod tests {
             [
                 "SREM relay-slots:t:available a b c",
                 "SREM nodes:t:egress a b c",
-                "SREM children:r a b",
-                "UNSET parent:a r",
-                "UNSET parent:b r",
-                "PUBLISH topology:r children-removed",
+                "SREM children:r a",
+                "IF parent:a r DEL",
+                "SREM children:r b",
+                "IF parent:b r DEL",
+                "PUBLISH topology:r child-removed",
                 "PUBLISH topology:a parent-changed",
+                "PUBLISH topology:r child-removed",
                 "PUBLISH topology:b parent-changed",
             ]
         );
@@ -186,10 +172,10 @@ mod tests {
                 "SREM relay-slots:t:available a",
                 "SREM nodes:t:egress a",
                 "SREM children:r a",
-                "UNSET parent:a r",
-                "PUBLISH topology:s child-removed",
+                "IF parent:a r DEL",
+                "PUBLISH topology:s children-removed",
                 "PUBLISH topology:a standby-removed",
-                "PUBLISH topology:r children-removed",
+                "PUBLISH topology:r child-removed",
                 "PUBLISH topology:a parent-changed",
             ]
         );

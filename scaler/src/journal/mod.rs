@@ -27,6 +27,7 @@ use crate::model::Ms;
 pub use batch::{Batch, Running};
 pub use entry::Entry;
 pub use lease::{Lease, Reign};
+pub use script::IF;
 
 /// The journal of one tree.
 pub struct Journal {

@@ -24,23 +24,34 @@ local held = redis.call('HMGET', KEYS[1], 'owner', 'fence')
 if held[1] == ARGV[1] and held[2] == ARGV[2] then redis.call('DEL', KEYS[1]) end
 return 0";
 
-/// What both ways of writing begin with: a function that carries commands out, a list of lists as JSON. `UNSET` is a command of its own:
-/// it deletes a key that has a certain value. What is refused is named, which Redis does not do.
+/// What a command begins with that is carried out only if its key has a certain value: `IF`, key, that value, and then the command and its
+/// arguments without the key.
+pub const IF: &str = "IF";
+
+/// What both ways of writing begin with: a function that carries commands out, a list of lists as JSON. What is refused is named, which
+/// Redis does not do. Of a value what somebody may have typed around it does not count.
 macro_rules! carries_out {
     ($rest:literal) => {
         concat!(
             "\
+local function refused(said, words)
+  if type(said) == 'table' and said.err then
+    return redis.error_reply(said.err .. ': ' .. words[1] .. ' ' .. words[2])
+  end
+end
 local function carry_out(commands)
-  for _, command in ipairs(cjson.decode(commands)) do
-    local said
-    if command[1] ~= 'UNSET' then
-      said = redis.pcall(unpack(command))
-    elseif redis.call('GET', command[2]) == command[3] then
-      said = redis.pcall('DEL', command[2])
+  for _, words in ipairs(cjson.decode(commands)) do
+    local no
+    if words[1] == 'IF' then
+      local get = {'GET', words[2]}
+      local is = redis.pcall(unpack(get))
+      no = refused(is, get)
+      if no then return no end
+      local as_wanted = is and string.match(is, '^%s*(.-)%s*$') == words[3]
+      words = as_wanted and {words[4], words[2], unpack(words, 5)}
     end
-    if type(said) == 'table' and said.err then
-      return redis.error_reply(said.err .. ': ' .. command[1] .. ' ' .. command[2])
-    end
+    no = words and refused(redis.pcall(unpack(words)), words)
+    if no then return no end
   end
   return 1
 end

@@ -6,8 +6,10 @@
 //! | `look.rs` | one look, and what follows from it |
 //! | `work.rs` | one action, step by step |
 //! | `view.rs` | what is shown |
+//! | `held.rs` | why what is planned is not done |
 //! | `names.rs` | what is counted, and how it is called |
 
+mod held;
 mod look;
 mod names;
 mod reign;
@@ -172,7 +174,8 @@ impl Keeper {
         let mut ids = Ids::new("planned");
         let Thought { decision, actions, .. } =
             think(&settings, &kept.memory, &seen, &running, &mut ids, now());
-        Ok(Planned { decision, actions: actions.iter().map(Proposal::of).collect() })
+        let held = held::by(self.tree(), &settings, kept.settings.as_deref(), self.carrier.is_some());
+        Ok(Planned { decision, actions: actions.iter().map(Proposal::of).collect(), held })
     }
 
     /// Who is told of it.

@@ -89,6 +89,9 @@ pub struct Planned {
     pub decision: Decision,
     /// What follows, besides what is being done or waits for somebody's word.
     pub actions: Vec<Proposal>,
+    /// What keeps that from being done, and what has it done, each a sentence.
+    #[serde(default)]
+    pub held: Vec<String>,
 }
 
 impl TreeView {

@@ -2,7 +2,7 @@
 
 use node::config::RedisConfig;
 use scaler::action::Progress;
-use scaler::journal::{AboutKey, Batch, Journal, Running, Unwritten};
+use scaler::journal::{AboutKey, Batch, IF, Journal, Running, Unwritten};
 
 use super::common::cluster::{Cluster, cli};
 use super::common::{Server, config};
@@ -45,13 +45,16 @@ async fn is_fenced(redis: &RedisConfig, say: &dyn Fn(&str) -> String) {
     assert!(second.read().await.unwrap().running.contains_key("a1"));
 
     // What goes only if it is as it was.
-    let unset = |value: &str| {
-        let commands = vec![["UNSET", "parent:e1", value].map(str::to_owned).to_vec()];
+    let conditional = |value: &str, then: &[&str]| {
+        let words = [&[IF, "parent:e1", value], then].concat();
+        let commands = vec![words.into_iter().map(str::to_owned).collect()];
         [AboutKey { key: "parent:e1".to_owned(), commands }]
     };
-    second.write_topology(new, &unset("another"), &[]).await.unwrap();
+    second.write_topology(new, &conditional("another", &["DEL"]), &[]).await.unwrap();
     assert_eq!(say("GET parent:e1"), "r1");
-    second.write_topology(new, &unset("r1"), &[]).await.unwrap();
+    second.write_topology(new, &conditional("r1", &["SET", "r2"]), &[]).await.unwrap();
+    assert_eq!(say("GET parent:e1"), "r2");
+    second.write_topology(new, &conditional("r2", &["DEL"]), &[]).await.unwrap();
     assert_eq!(say("EXISTS parent:e1"), "0");
 }
 

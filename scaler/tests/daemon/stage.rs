@@ -155,16 +155,25 @@ impl Stage {
 
     /// Makes nodes as a scaler would have, and waits until they are in the tree.
     pub async fn have(&self, nodes: &[(&str, NodeType, &str)]) {
+        self.put(nodes, true).await;
+        for (name, ..) in nodes {
+            self.until(&format!("{name} is there"), || self.say(&format!("EXISTS node:{name}")) == "1").await;
+        }
+    }
+
+    /// The same of nodes that do not run.
+    pub async fn have_dead(&self, nodes: &[(&str, NodeType, &str)]) {
+        self.put(nodes, false).await;
+    }
+
+    async fn put(&self, nodes: &[(&str, NodeType, &str)], run: bool) {
         for (name, role, parent) in nodes {
-            self.backend.make(&spec(name, *role, parent), true).await.unwrap();
+            self.backend.make(&spec(name, *role, parent), run).await.unwrap();
             self.say(&format!("SADD children:{parent} {name}"));
             self.say(&format!("SET parent:{name} {parent}"));
             if *role == NodeType::Egress {
                 self.say(&format!("SADD nodes:{TREE}:egress {name}"));
             }
-        }
-        for (name, ..) in nodes {
-            self.until(&format!("{name} is there"), || self.say(&format!("EXISTS node:{name}")) == "1").await;
         }
     }
 }
@@ -220,13 +229,19 @@ impl Scaler {
 
     /// A command of its own program, and whether it ended well.
     pub fn command(&self, words: &[&str]) -> (bool, String) {
+        let (code, said) = self.coded(words);
+        (code == Some(0), said)
+    }
+
+    /// The same with its exit code.
+    pub fn coded(&self, words: &[&str]) -> (Option<i32>, String) {
         let output = Command::new(env!("CARGO_BIN_EXE_scaler"))
             .args(words)
             .args(["--api", &format!("127.0.0.1:{}", self.api)])
             .output()
             .unwrap();
         let said = [output.stdout, output.stderr].concat();
-        (output.status.success(), String::from_utf8_lossy(&said).into_owned())
+        (output.status.code(), String::from_utf8_lossy(&said).into_owned())
     }
 
     pub fn log(&self) -> String {

@@ -1,3 +1,7 @@
+use node::config::RedisConfig;
+use node::secret::Secret;
+use scaler::journal::{AboutKey, IF, Journal};
+
 use super::stage::*;
 
 #[tokio::test]
@@ -21,10 +25,52 @@ async fn nodes_that_cannot_be_made_are_a_problem_of_the_tree_that_is_looked_afte
     stage.until("it says that what has failed cannot be undone either", undoes).await;
     std::fs::write(format!("{}.gone", refuses.display()), "").unwrap();
     stage.until("it says that it fails", failing).await;
-    let (well, said) = scaler.command(&["status"]);
-    assert!(!well && said.contains("NOT HEALTHY") && said.contains("making nodes has failed"), "{said}");
+    let (code, said) = scaler.coded(&["status"]);
+    assert!(
+        code == Some(1) && said.contains("NOT HEALTHY") && said.contains("making nodes has failed"),
+        "{said}"
+    );
     assert!(!said.contains("have just been made"), "{said}");
     assert_eq!(scaler.get("/readyz"), serde_json::Value::Null, "it is ready: `ready` is no JSON");
+}
+
+#[tokio::test]
+async fn a_command_says_by_its_exit_code_what_is_wrong() {
+    let stage = Stage::set(&[]).await;
+    stage.policy("dry-run = true\n[pace]\nlook = 0.2\n");
+    let mut scaler = stage.scaler("scaler-1", &[("TREES", "tree-1,tree-2")]);
+    stage.until("it leads", || scaler.tree()["leads"] == true).await;
+    // What was asked for is not there, or may be either: those that there are are named.
+    for words in [
+        &["plan", "--tree", "tree-9"][..],
+        &["plan"],
+        &["history", "--tree", "tree-9"],
+        &["approve", "a1", "--tree", "tree-9"],
+        &["approve", "a1"],
+    ] {
+        let (code, said) = scaler.coded(words);
+        assert!(code == Some(64) && said.contains("there are: tree-1, tree-2"), "{words:?}: {code:?} {said}");
+        assert_eq!(said.lines().count(), 1, "{said}");
+    }
+    let (code, said) = scaler.coded(&["approve", "a1", "--tree", "tree-1"]);
+    assert!(code == Some(64) && said.contains("no action a1 waits"), "{code:?} {said}");
+    assert_eq!(scaler.coded(&["status"]).0, Some(0));
+    scaler.kill();
+    let (code, said) = scaler.coded(&["status"]);
+    assert!(code == Some(2) && said.contains("does not answer"), "nobody says: {code:?} {said}");
+    assert_eq!(scaler.coded(&["plan", "--tree", "tree-1"]).0, Some(1));
+}
+
+#[tokio::test]
+async fn a_plan_says_what_keeps_it_from_being_done() {
+    let stage = Stage::set(&[]).await;
+    stage.policy("dry-run = true\n[pace]\nlook = 0.2\n");
+    let scaler = stage.scaler("scaler-1", &[("PROVISION", "")]);
+    stage.until("it leads", || scaler.tree()["leads"] == true).await;
+    let (well, said) = scaler.command(&["plan"]);
+    assert!(well && said.contains("would do"), "{said}");
+    assert!(said.contains("--provision FILE has it act"), "{said}");
+    assert!(said.contains("dry-run = false in the file that --policy names"), "{said}");
 }
 
 #[tokio::test]
@@ -69,6 +115,22 @@ async fn a_right_that_is_missing_in_redis_is_named() {
         stage.until(named, is_named).await;
         drop(scaler);
     }
+}
+
+/// What a command is carried out only if is asked for in the same script, by a command of its own.
+#[tokio::test]
+async fn a_right_that_only_a_condition_needs_is_named() {
+    let stage = Stage::set(&[]).await;
+    assert_eq!(stage.say("ACL SETUSER limited reset on >x ~* &* +@all -get"), "OK");
+    let redis = super::common::config(&stage.redis).redis;
+    let fence = Journal::new(&redis, TREE, "me").take(600_000, 1000).await.unwrap().unwrap();
+    let limited = RedisConfig { user: Some("limited".to_owned()), password: Some(Secret::new("x")), ..redis };
+    let journal = Journal::new(&limited, TREE, "me");
+    let key = "parent:e1".to_owned();
+    let commands = vec![[IF, &key, "r1", "DEL"].map(str::to_owned).to_vec()];
+    let refused = journal.write_topology(fence, &[AboutKey { key, commands }], &[]).await.unwrap_err();
+    let said = refused.to_string();
+    assert!(said.contains("GET parent:e1") && said.contains("extend its ACL"), "{said}");
 }
 
 #[tokio::test]

@@ -92,27 +92,33 @@ impl Observer {
                     () = tokio::time::sleep_until(at.into()) => {}
                     () = self.wake.notified() => {}
                 },
-                Next::Ask(handle) => match self.ask_about(&mut admin, handle).await {
-                    Ok(()) => {
-                        backoff.reset();
-                        if self.state().problem.take().is_some() {
-                            tracing::info!("Janus' admin API answers again");
-                        }
-                    }
-                    Err(error) => {
-                        admin = None;
-                        self.fails(&error);
-                        tokio::time::sleep(backoff.pause()).await;
-                    }
-                },
+                Next::Ask(handle) => self.turn(&mut admin, &mut backoff, handle).await,
             }
         }
     }
 
-    /// An error means that no other can be asked about either.
-    async fn ask_about(&self, admin: &mut Option<Admin>, handle: u64) -> Result<(), Error> {
+    /// One question, and what its answer says of the admin API.
+    async fn turn(&self, admin: &mut Option<Admin>, backoff: &mut Backoff, handle: u64) {
+        match self.ask_about(admin, handle).await {
+            Ok(false) => {}
+            Ok(true) => {
+                backoff.reset();
+                if self.state().problem.take().is_some() {
+                    tracing::info!("Janus' admin API answers again");
+                }
+            }
+            Err(error) => {
+                *admin = None;
+                self.fails(&error);
+                tokio::time::sleep(backoff.pause()).await;
+            }
+        }
+    }
+
+    /// Whether Janus has answered: of who has left meanwhile nothing is asked. An error means that no other can be asked about either.
+    async fn ask_about(&self, admin: &mut Option<Admin>, handle: u64) -> Result<bool, Error> {
         let Some(session) = self.state().viewers.get(&handle).map(|viewer| viewer.session) else {
-            return Ok(());
+            return Ok(false);
         };
         let connected = match admin.take().filter(Admin::is_alive) {
             Some(admin) => admin,
@@ -128,7 +134,7 @@ impl Observer {
             Err(Error::Janus { code: NO_SESSION | NO_HANDLE, .. }) => self.goes(handle),
             Err(error) => return Err(error),
         }
-        Ok(())
+        Ok(true)
     }
 
     fn reads(&self, handle: u64, info: Option<HandleInfo>) {
@@ -189,5 +195,23 @@ impl Drop for Visit {
         if let Some(observer) = &self.observer {
             observer.goes(self.handle);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn who_has_left_before_he_was_asked_about_is_no_answer() {
+        let config = JanusAdmin { url: "ws://127.0.0.1:1".to_owned(), secret: None };
+        let observer = Observer { config, state: Mutex::default(), wake: Notify::new() };
+        observer.state().problem = Some("it does not answer".to_owned());
+        let longest = Duration::from_secs(8);
+        let mut backoff = Backoff::new([Duration::from_secs(2), longest]);
+        while backoff.pause() < longest / 2 {}
+        observer.turn(&mut None, &mut backoff, 7).await;
+        assert!(observer.problem().is_some(), "nobody has been asked");
+        assert!(backoff.pause() >= longest / 2, "nor has anything begun anew");
     }
 }
