@@ -1,12 +1,7 @@
 //! [`Answers`]: packets that were lost on their way to a child are sent to it again, and to nobody else, when it asks (generic NACK,
-//! RFC 4585 section 6.2.1). What is sent, and what is refused, [`node::repair`] decides.
-//!
-//! | file | says |
-//! |---|---|
-//! | `history.rs` | the last packets that were sent |
-//! | `streams.rs` | whom streams are sent to: who may ask for what |
+//! RFC 4585 section 6.2.1). What is sent, and what is refused, [`node::repair`] decides; `streams.rs` says whom streams are sent to, who may
+//! so ask for them.
 
-mod history;
 mod streams;
 
 use std::collections::BTreeSet;
@@ -16,10 +11,9 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use node::media::{Kind, Ssrc};
-use node::repair::{Answerer, Answering, Asked, StreamId, nack};
+use node::repair::{Answerer, Answering, Asked, Finder, Shelf, StreamId, nack};
 
 use crate::pipeline::Ways;
-use history::{Finder, Shelf};
 use streams::{Asks, Streams};
 
 /// Header, sender and media SSRC of a request, bytes.

@@ -5,7 +5,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use relay_common::stream::REACH;
+use relay_common::stream::{REACH, Stream};
 
 use super::budget::Budget;
 use super::figures::Asking;
@@ -54,6 +54,38 @@ pub enum Came {
     Late,
     /// Because it had been asked for.
     Repaired,
+}
+
+/// Of a stream, what [`Asker::take`] would ask for or give up now.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Due<K> {
+    /// Of this one.
+    pub stream: K,
+    /// These numbers, in order.
+    pub numbers: Vec<u32>,
+    /// Those of them that have been asked for, up to the first that has been and is not due: a keyframe is worth looking for behind the
+    /// first of these that has not come. Looking costs more than asking, so nobody looks before anything is repeated.
+    pub asked: Vec<u32>,
+}
+
+/// What was found out meanwhile of a stream of which something is due.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Looked {
+    /// Numbers that have come, each with when.
+    pub came: Vec<(u32, u64)>,
+    /// From this number on the stream can be understood without what was before.
+    pub begins: Option<u32>,
+    /// How far the stream is.
+    pub highest: u32,
+}
+
+impl Looked {
+    /// Which of these numbers have come, as the stream's window has it. `when`: one of them did.
+    pub fn at(stream: &Stream, numbers: &[u32], mut when: impl FnMut(u32) -> u64) -> Looked {
+        let has_come = |number: &&u32| stream.has_come(**number) == Some(true);
+        let came = numbers.iter().filter(has_come).map(|number| (*number, when(*number))).collect();
+        Looked { came, begins: None, highest: stream.highest }
+    }
 }
 
 /// Asks for what is missing of streams, by whatever tells them apart.
@@ -208,24 +240,57 @@ impl<K: Copy + Ord> Asker<K> {
         self.streams.remove(stream).map(|of| of.figures).unwrap_or_default()
     }
 
+    /// Whoever has asked by this has failed, and what it remembers may not be right: it begins as if nothing were missing. What is given up
+    /// so counts as that.
+    pub fn begin_anew(&mut self) {
+        self.figures.expired += self.streams.values().map(|of| of.missing.len() as u64).sum::<u64>();
+        self.streams.clear();
+        self.queue.clear();
+    }
+
     /// When to [`take`](Self::take) next.
     pub fn due(&self) -> Option<u64> {
         self.queue.first().map(|(due, _, _)| *due)
     }
 
     /// What [`take`](Self::take) would ask for or give up now: to be looked at before, whether it has come meanwhile.
-    pub fn waiting(&self, now: u64) -> Vec<(K, Vec<u32>)> {
+    pub fn waiting(&self, now: u64) -> Vec<Due<K>> {
         let mut waiting: BTreeMap<K, Vec<u32>> = BTreeMap::new();
         for (_, stream, number) in self.queue.iter().take_while(|(due, _, _)| *due <= now) {
             waiting.entry(*stream).or_default().push(*number);
         }
-        waiting.into_iter().collect()
+        let due = |(stream, mut numbers): (K, Vec<u32>)| {
+            numbers.sort_unstable();
+            let missing = self.streams.get(&stream).map(|of| of.missing.iter());
+            let asked =
+                missing.into_iter().flatten().filter(|(_, one)| one.asked > 0).map(|(number, _)| *number);
+            let asked = asked.take_while(|number| numbers.binary_search(number).is_ok()).collect();
+            Due { stream, numbers, asked }
+        };
+        waiting.into_iter().map(due).collect()
     }
 
-    /// The lowest number of the stream that is missing and has been asked for: behind that a keyframe is worth looking for.
-    pub fn first_asked(&self, stream: &K) -> Option<u32> {
-        let of = self.streams.get(stream)?;
-        of.missing.iter().find(|(_, one)| one.asked > 0).map(|(number, _)| *number)
+    /// The same as [`take`](Self::take), after it was looked at what was [`waiting`](Self::waiting) at that time: what has come is not
+    /// asked for, nor what a keyframe made useless, nor what a stream has left behind, nor anything of one that is none any more (`None`).
+    pub fn take_after(
+        &mut self,
+        looked: impl IntoIterator<Item = (K, Option<Looked>)>,
+        now: u64,
+    ) -> Vec<Ask<K>> {
+        for (stream, looked) in looked {
+            let Some(Looked { came, begins, highest }) = looked else {
+                self.ended(&stream);
+                continue;
+            };
+            for (number, at) in came {
+                self.came(&stream, number, at);
+            }
+            if let Some(begins) = begins {
+                self.useless_before(&stream, begins);
+            }
+            self.gone_on(&stream, highest);
+        }
+        self.take(now)
     }
 
     /// What is to be asked for now. What is over its deadline is given up.
@@ -326,6 +391,13 @@ impl<K: Copy + Ord> Asker<K> {
     /// Streams of which something is remembered, and the round trip to where each comes from, ns, if it has been measured.
     pub fn round_trips(&self) -> impl Iterator<Item = (K, Option<u64>)> + '_ {
         self.streams.iter().map(|(stream, of)| (*stream, of.round_trip.get()))
+    }
+
+    /// The round trip of the stream in the middle of those of which it is known.
+    pub fn usual_round_trip(&self) -> Option<Duration> {
+        let mut trips: Vec<u64> = self.round_trips().filter_map(|(_, trip)| trip).collect();
+        trips.sort_unstable();
+        trips.get(trips.len() / 2).copied().map(Duration::from_nanos)
     }
 
     /// How many numbers are missing and have not been given up.

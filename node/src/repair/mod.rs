@@ -38,9 +38,9 @@ use relay_common::layout::StreamKey;
 use crate::media::Ssrc;
 
 pub use answer::{Answerer, Asked};
-pub use ask::{Ask, Asker, Came};
+pub use ask::{Ask, Asker, Came, Due, Looked};
 pub use figures::{Answering, Asking};
-pub use history::{History, Kept, Ring};
+pub use history::{Finder, History, Kept, Shelf};
 pub use settings::{HISTORY, WITHIN};
 pub use turns::Turns;
 

@@ -54,15 +54,13 @@ impl Repairs {
 
     /// What was counted so far.
     pub fn shown(&self) -> Repaired {
-        let mut trips: Vec<u64> = self.asker.round_trips().filter_map(|(_, trip)| trip).collect();
-        trips.sort_unstable();
         Repaired {
             asking: self.asker.figures(),
             answering: self.answerer.figures(),
             failed: self.failed,
             unheard: self.unheard + self.untold,
             outstanding: self.asker.outstanding(),
-            round_trip: trips.get(trips.len() / 2).copied().map(Duration::from_nanos),
+            round_trip: self.asker.usual_round_trip(),
         }
     }
 }

@@ -236,6 +236,7 @@ impl Relay {
         status.warnings.extend(state.probes.warnings());
         status.warnings.extend(state.name_warnings());
         status.warnings.extend(self.drain.warning());
+        status.warnings.extend(self.tasks.warnings());
         status.drain = self.drain.shown();
         for child in children {
             if let Some(problem) = &child.problem {
