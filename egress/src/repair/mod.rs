@@ -10,7 +10,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use node::media::{Kind, PerKind, Ssrc};
-use node::repair::{Ask, Asker, Asking, Looked, StreamId, nack};
+use node::repair::{Ask, Asker, Asking, ByParent, Looked, OfParent, StreamId, nack};
+use node::sources::Known;
 use node::tasks::Tasks;
 use tokio::sync::mpsc;
 
@@ -27,6 +28,7 @@ const BEFORE_THE_OTHER: u8 = 2;
 /// Asks for what is missing. Holds what is known of it, and who is asked.
 pub struct Repair {
     asker: Mutex<Asker<StreamId>>,
+    parents: Mutex<ByParent<StreamId>>,
     ways: PerKind<Way>,
     notices: Notices,
     sender: Ssrc,
@@ -63,7 +65,8 @@ impl Repair {
         tasks: &Tasks,
     ) -> Arc<Repair> {
         let (asker, sender) = (Mutex::new(Asker::new(within)), Ssrc(rand::random()));
-        let repair = Arc::new(Repair { asker, ways, notices, sender, epoch });
+        let parents = Mutex::default();
+        let repair = Arc::new(Repair { asker, parents, ways, notices, sender, epoch });
         let (own, seen) = (repair.clone(), Arc::new(tokio::sync::Mutex::new(seen)));
         tasks.keep("asking for lost packets", move || {
             let (repair, seen) = (own.clone(), seen.clone());
@@ -80,6 +83,25 @@ impl Repair {
             round_trip: asker.usual_round_trip(),
             left_out: self.notices.left_out(),
         }
+    }
+
+    /// The same of each parent. Whoever changes the parents calls this before.
+    pub fn of_parents(&self, known: &Known) -> Vec<OfParent> {
+        let mut streams = Vec::new();
+        for lane in Kind::BOTH.map(|kind| &self.ways[kind].lane) {
+            let id = |ssrc| StreamId { port: lane.port(), ssrc };
+            let routes = lane.routes().all();
+            streams.extend(routes.iter().filter_map(|route| Some((id(route.ssrc), route.stream()?))));
+        }
+        let mut parents = self.parents.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut asker = self.asker();
+        parents.read(&mut asker, &streams, known);
+        parents.shown(&asker, known.names())
+    }
+
+    /// What an operator should know of what was never repaired.
+    pub fn warning(&self) -> Option<String> {
+        self.asker().warning(self.now())
     }
 
     async fn run(&self, seen: &mut mpsc::Receiver<Notice>) -> Result<(), String> {

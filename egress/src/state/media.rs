@@ -8,6 +8,8 @@ use std::time::{Duration, Instant};
 use node::media::{Codec, Kind, PerKind, Ssrc};
 use node::metrics::Kept;
 use node::prefix::Prefix;
+use node::repair::OfParent;
+use node::sources::Known;
 use node::tasks::Tasks;
 use node::udp::Overflow;
 use relay_common::stream::Stream;
@@ -190,6 +192,11 @@ impl Media {
         self.repair.as_ref().map(|repair| repair.figures())
     }
 
+    /// The same of each parent. Whoever changes the parents calls this before.
+    pub fn repair_of_parents(&self, known: &Known) -> Vec<OfParent> {
+        self.repair.as_ref().map(|repair| repair.of_parents(known)).unwrap_or_default()
+    }
+
     /// What has come of the streams that have a route, and the time by the same clock, ns.
     pub fn streams(&self) -> (Vec<Stream>, u64) {
         let routes = Kind::BOTH.into_iter().flat_map(|kind| self.lane(kind).routes().all());
@@ -220,7 +227,8 @@ impl Media {
                 stranger.address
             )
         });
-        lost.chain(stranger).chain(self.tasks.warnings()).collect()
+        let unrepaired = self.repair.as_ref().and_then(|repair| repair.warning());
+        lost.chain(stranger).chain(unrepaired).chain(self.tasks.warnings()).collect()
     }
 
     /// Looks at what the kernel has dropped.

@@ -144,7 +144,7 @@ impl Injector {
             limits: Limits::new(config.http.clone()),
             drain: Drain::new(config.drain_limit, "publications").waits(),
             config,
-            recipients: Recipients::default(),
+            recipients: Recipients::new(answers.clone()),
             outlets,
             answers,
             feedback,

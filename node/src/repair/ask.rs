@@ -9,6 +9,7 @@ use relay_common::stream::{REACH, Stream};
 
 use super::budget::Budget;
 use super::figures::Asking;
+use super::lately::{self, Lately};
 use super::round_trip::{Reordering, RoundTrip};
 use super::{nack, nanoseconds};
 
@@ -100,6 +101,9 @@ pub struct Asker<K> {
     /// What was found out of any stream last, for those of which nothing is known yet.
     guess: RoundTrip,
     figures: Asking,
+    lately: Lately,
+    /// Of streams that have ended, what has not been told.
+    untold: BTreeMap<K, Asking>,
 }
 
 #[derive(Debug, Default)]
@@ -113,6 +117,8 @@ struct OfStream {
     unanswered: u32,
     /// Of this stream alone.
     figures: Asking,
+    /// What of that has been told.
+    told: Asking,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -136,6 +142,8 @@ impl<K: Copy + Ord> Asker<K> {
             doubtful: Budget::full(DOUBTFUL_AT_ONCE, 0),
             guess: RoundTrip::default(),
             figures: Asking::default(),
+            lately: Lately::default(),
+            untold: BTreeMap::new(),
         }
     }
 
@@ -144,6 +152,7 @@ impl<K: Copy + Ord> Asker<K> {
         if count == 0 {
             return;
         }
+        self.lately.before(&self.figures, now);
         let room = MOST.saturating_sub(self.queue.len());
         self.make_room_for(&stream);
         if !self.streams.contains_key(&stream) && self.streams.len() >= MOST_STREAMS {
@@ -237,15 +246,45 @@ impl<K: Copy + Ord> Asker<K> {
     /// The stream has ended: nothing of it is asked for, and nothing remembered. Gives what was counted of it.
     pub fn ended(&mut self, stream: &K) -> Asking {
         self.useless_before(stream, u32::MAX);
-        self.streams.remove(stream).map(|of| of.figures).unwrap_or_default()
+        self.forget(stream)
+    }
+
+    /// Gives what was counted of a stream that is none any more.
+    fn forget(&mut self, stream: &K) -> Asking {
+        let Some(OfStream { figures, told, .. }) = self.streams.remove(stream) else {
+            return Asking::default();
+        };
+        // Should nobody read what is new, it is not kept for ever.
+        if figures != told && (self.untold.len() < MOST_STREAMS || self.untold.contains_key(stream)) {
+            *self.untold.entry(*stream).or_default() += figures - told;
+        }
+        figures
+    }
+
+    /// What has been counted of each stream since this was called last.
+    pub fn news(&mut self) -> BTreeMap<K, Asking> {
+        let mut news = std::mem::take(&mut self.untold);
+        for (stream, of) in &mut self.streams {
+            if of.figures != of.told {
+                *news.entry(*stream).or_default() += of.figures - of.told;
+                of.told = of.figures;
+            }
+        }
+        news
     }
 
     /// Whoever has asked by this has failed, and what it remembers may not be right: it begins as if nothing were missing. What is given up
     /// so counts as that.
     pub fn begin_anew(&mut self) {
-        self.figures.expired += self.streams.values().map(|of| of.missing.len() as u64).sum::<u64>();
-        self.streams.clear();
         self.queue.clear();
+        for stream in self.streams.keys().copied().collect::<Vec<_>>() {
+            if let Some(of) = self.streams.get_mut(&stream) {
+                let missing = std::mem::take(&mut of.missing).len() as u64;
+                of.figures.expired += missing;
+                self.figures.expired += missing;
+            }
+            self.forget(&stream);
+        }
     }
 
     /// When to [`take`](Self::take) next.
@@ -277,6 +316,8 @@ impl<K: Copy + Ord> Asker<K> {
         looked: impl IntoIterator<Item = (K, Option<Looked>)>,
         now: u64,
     ) -> Vec<Ask<K>> {
+        // Before anything of it is counted.
+        self.lately.before(&self.figures, now);
         for (stream, looked) in looked {
             let Some(Looked { came, begins, highest }) = looked else {
                 self.ended(&stream);
@@ -295,6 +336,7 @@ impl<K: Copy + Ord> Asker<K> {
 
     /// What is to be asked for now. What is over its deadline is given up.
     pub fn take(&mut self, now: u64) -> Vec<Ask<K>> {
+        self.lately.before(&self.figures, now);
         self.requests.gain(REQUESTS, REQUESTS_AT_ONCE, now);
         self.doubtful.gain(DOUBTFUL, DOUBTFUL_AT_ONCE, now);
         // In the order in which they are due, so that nobody starves; a stream's together.
@@ -395,9 +437,21 @@ impl<K: Copy + Ord> Asker<K> {
 
     /// The round trip of the stream in the middle of those of which it is known.
     pub fn usual_round_trip(&self) -> Option<Duration> {
-        let mut trips: Vec<u64> = self.round_trips().filter_map(|(_, trip)| trip).collect();
+        self.usual_round_trip_of(|_| true)
+    }
+
+    /// The same, of some streams.
+    pub fn usual_round_trip_of(&self, is_one: impl Fn(&K) -> bool) -> Option<Duration> {
+        let of = self.round_trips().filter(|(stream, _)| is_one(stream));
+        let mut trips: Vec<u64> = of.filter_map(|(_, trip)| trip).collect();
         trips.sort_unstable();
         trips.get(trips.len() / 2).copied().map(Duration::from_nanos)
+    }
+
+    /// What an operator should know of what was given up in the last minutes.
+    pub fn warning(&self, now: u64) -> Option<String> {
+        let lately = self.lately.of(&self.figures, now);
+        lately::warning(&lately, self.usual_round_trip(), Duration::from_nanos(self.within))
     }
 
     /// How many numbers are missing and have not been given up.
@@ -412,7 +466,7 @@ impl<K: Copy + Ord> Asker<K> {
         }
         let idle = self.streams.iter().find(|(_, of)| of.missing.is_empty()).map(|(idle, _)| *idle);
         if let Some(idle) = idle {
-            self.streams.remove(&idle);
+            self.forget(&idle);
         }
     }
 }

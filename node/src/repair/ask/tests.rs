@@ -290,3 +290,16 @@ fn whoever_begins_anew_misses_nothing_and_what_was_counted_stays() {
     asker.missing(7, 20, 1, ms(10));
     assert_eq!(until(&mut asker, ms(13))[0].1.numbers, [20]);
 }
+
+#[test]
+fn that_much_never_comes_is_said_while_it_is_so() {
+    let mut asker = asker();
+    let second = 1_000_000_000;
+    for at in 0..180 {
+        asker.missing(7, 1_000 * at as u32, 2, at * second);
+        until(&mut asker, at * second + ms(500));
+        assert_eq!(asker.warning(at * second + ms(500)).is_some(), at >= 60, "{at}");
+    }
+    assert!(asker.warning(180 * second).unwrap().contains("nothing that was asked for has come"));
+    assert_eq!(asker.warning(400 * second), None);
+}

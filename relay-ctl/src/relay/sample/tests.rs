@@ -165,3 +165,18 @@ async fn what_redis_told_is_shown() {
     assert_eq!((topology.parent.as_deref(), topology.children), (Some("injection-1"), children));
     assert!(relay.children().await.children[1].stale);
 }
+
+#[tokio::test]
+async fn that_much_is_never_repaired_is_a_warning_and_no_problem() {
+    let relay = relay(&[]).await;
+    let is_said = |status: &view::Status| {
+        let said = "300 lost packets were not repaired in the last 2 minutes";
+        status.warnings.iter().any(|warning| warning.contains(said))
+    };
+    assert!(!is_said(&relay.status().await));
+    let (key, now) = (StreamKey { port: 5004, reserved: [0; 2], ssrc: 7 }, monotonic_ns());
+    relay.repairs().asker.missing(key, 1, 300, now - 200_000_000);
+    relay.repairs().asker.take(now);
+    let status = relay.status().await;
+    assert!(is_said(&status) && status.healthy, "{:?}", status.warnings);
+}
