@@ -11,6 +11,7 @@ use std::time::{Duration, Instant};
 
 use node::keyframe::{self, Limiter};
 use node::media::Ssrc;
+use node::tasks::Tasks;
 use tokio::sync::mpsc;
 
 use crate::pipeline::Lane;
@@ -35,13 +36,18 @@ struct Request {
 }
 
 impl Keyframes {
-    /// Begins. `video`: knows who sends what, and counts its times from `epoch`; `uplink`: leads to them.
-    pub fn start(video: Arc<Lane>, uplink: Arc<Uplink>, epoch: Instant) -> Arc<Keyframes> {
+    /// Begins, and goes on by `tasks`. `video`: knows who sends what, and counts its times from `epoch`; `uplink`: leads to them.
+    pub fn start(video: Arc<Lane>, uplink: Arc<Uplink>, epoch: Instant, tasks: &Tasks) -> Arc<Keyframes> {
         let (asks, asked) = mpsc::unbounded_channel();
         let (counts, waits) = ([AtomicU64::new(0), AtomicU64::new(0)], Mutex::default());
         let [asked_for, sent] = counts;
         let keyframes = Arc::new(Keyframes { asks, asked: asked_for, sent, waits, epoch });
-        tokio::spawn(keyframes.clone().pass_on(asked, uplink, video));
+        let (own, asked) = (keyframes.clone(), Arc::new(tokio::sync::Mutex::new(asked)));
+        tasks.keep("asking for keyframes", move || {
+            let (keyframes, asked) = (own.clone(), asked.clone());
+            let (uplink, video) = (uplink.clone(), video.clone());
+            async move { keyframes.pass_on(&mut *asked.lock().await, &uplink, &video).await }
+        });
         keyframes
     }
 
@@ -82,11 +88,11 @@ impl Keyframes {
 
     /// Sends PLIs up the tree, one a second for each stream at most.
     async fn pass_on(
-        self: Arc<Self>,
-        mut asked: mpsc::UnboundedReceiver<Request>,
-        uplink: Arc<Uplink>,
-        video: Arc<Lane>,
-    ) {
+        &self,
+        asked: &mut mpsc::UnboundedReceiver<Request>,
+        uplink: &Uplink,
+        video: &Lane,
+    ) -> Result<(), String> {
         let epoch = self.epoch;
         let keyframe = |ssrc: Ssrc| video.routes().get(ssrc).and_then(|route| route.keyframe());
         let sender = Ssrc(rand::random());
@@ -103,7 +109,7 @@ impl Keyframes {
                         }
                         (!served && limiter.ask(ssrc, epoch.elapsed())).then_some(ssrc).into_iter().collect()
                     }
-                    None => return,
+                    None => return Ok(()),
                 },
                 () = async { tokio::time::sleep_until(due.unwrap_or_else(tokio::time::Instant::now)).await },
                     if due.is_some() => {
@@ -114,7 +120,7 @@ impl Keyframes {
                     }
             };
             for ssrc in ready {
-                self.send(&uplink, &video, sender, ssrc);
+                self.send(uplink, video, sender, ssrc);
             }
         }
     }

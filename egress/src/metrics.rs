@@ -202,6 +202,7 @@ fn media(scrape: &Scrape, sample: &Sample) -> Result<()> {
 fn repair(scrape: &Scrape, sample: &Sample) -> Result<()> {
     let Some(repair) = &sample.repair else { return Ok(()) };
     scrape.repair_asking(&repair.asking, repair.round_trip)?;
+    scrape.repair_parents(&sample.repair_of_parents)?;
     let help = "Gaps that were not looked at: more came than could be taken.";
     scrape.one_counter("repair_unheard_total", help, repair.left_out as f64)
 }
@@ -334,6 +335,11 @@ mod tests {
                 round_trip: Some(std::time::Duration::from_millis(20)),
                 ..Default::default()
             }),
+            repair_of_parents: vec![node::repair::OfParent {
+                parent: "relay-1".to_owned(),
+                round_trip: Some(std::time::Duration::from_millis(20)),
+                ..Default::default()
+            }],
             receive_buffer: Some(4 << 20),
             dark: Dark { nothing_comes: 1, not_sent: 2 },
             keyframes: Waits::default().view(),

@@ -10,6 +10,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
 use node::port::{Transport, refusal};
+use node::tasks::Tasks;
 use node::udp;
 use tokio::net::UdpSocket;
 
@@ -54,10 +55,16 @@ pub struct Uplink {
 }
 
 impl Uplink {
-    /// Begins. `own`: the address that the parent knows us by; `lane`: what media of this kind comes in by.
-    pub fn start(rtcp: Rtcp, own: Option<IpAddr>, lane: &Arc<Lane>) -> std::io::Result<Arc<Uplink>> {
+    /// Begins, and goes on by `tasks`. `own`: the address that the parent knows us by; `lane`: what media of this kind comes in by.
+    pub fn start(
+        rtcp: Rtcp,
+        own: Option<IpAddr>,
+        lane: &Arc<Lane>,
+        tasks: &Tasks,
+    ) -> std::io::Result<Arc<Uplink>> {
         let (rtcp, media) = (Arc::new(rtcp.0), UdpSocket::from_std(lane.socket()?)?);
-        tokio::spawn(drain(rtcp.clone(), lane.clone()));
+        let (socket, lane) = (rtcp.clone(), lane.clone());
+        tasks.keep("reading RTCP of the parent", move || drain(socket.clone(), lane.clone()));
         Ok(Arc::new(Uplink { own, rtcp, media }))
     }
 
@@ -78,7 +85,7 @@ impl Uplink {
 }
 
 /// Takes what comes to our RTCP port; nothing of it is needed, but that it came from the parent.
-async fn drain(socket: Arc<UdpSocket>, lane: Arc<Lane>) {
+async fn drain(socket: Arc<UdpSocket>, lane: Arc<Lane>) -> Result<(), String> {
     let mut packet = [0; MTU];
     loop {
         if let Ok((_, from)) = socket.recv_from(&mut packet).await {

@@ -307,6 +307,8 @@ pub struct Sample {
     pub overflow: [u64; 2],
     /// What became of packets that were missing, if any is asked for.
     pub repair: Option<crate::repair::Figures>,
+    /// The same of each parent.
+    pub repair_of_parents: Vec<node::repair::OfParent>,
     /// Bytes of the smallest receive buffer.
     pub receive_buffer: Option<usize>,
     /// Viewers who see nothing.

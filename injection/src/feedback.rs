@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 
 use node::keyframe::{self, Echoes, Limiter};
 use node::media::{Kind, Ssrc};
+use node::tasks::Tasks;
 use tokio::net::UdpSocket;
 use tokio::sync::Notify;
 
@@ -40,11 +41,12 @@ struct Inner {
 }
 
 impl Feedback {
-    /// Begins to listen on the sockets that receivers send feedback to.
+    /// Begins to listen on the sockets that receivers send feedback to, and goes on by `tasks`.
     pub fn start(
         janus: std::net::UdpSocket,
         below: Vec<(Kind, std::net::UdpSocket)>,
         answers: &Arc<Answers>,
+        tasks: &Tasks,
     ) -> io::Result<Arc<Feedback>> {
         janus.set_nonblocking(true)?;
         let feedback = Arc::new(Feedback {
@@ -58,10 +60,17 @@ impl Feedback {
         });
         for (kind, socket) in below {
             socket.set_nonblocking(true)?;
-            tokio::spawn(feedback.clone().listen(UdpSocket::from_std(socket)?, kind, answers.clone()));
+            let socket = Arc::new(UdpSocket::from_std(socket)?);
+            let (feedback, answers) = (feedback.clone(), answers.clone());
+            let what = match kind {
+                Kind::Audio => "answering children that lack audio",
+                Kind::Video => "answering children that lack video",
+            };
+            tasks.keep(what, move || feedback.clone().listen(socket.clone(), kind, answers.clone()));
         }
-        tokio::spawn(feedback.clone().drain());
-        tokio::spawn(feedback.clone().pass_on_late());
+        let [drains, passes] = [(); 2].map(|()| feedback.clone());
+        tasks.keep("reading what Janus says by RTCP", move || drains.clone().drain());
+        tasks.keep("passing on requests for keyframes", move || passes.clone().pass_on_late());
         Ok(feedback)
     }
 
@@ -79,7 +88,12 @@ impl Feedback {
         [&self.asked, &self.passed_on].map(|counter| counter.load(Ordering::Relaxed))
     }
 
-    async fn listen(self: Arc<Self>, socket: UdpSocket, kind: Kind, answers: Arc<Answers>) {
+    async fn listen(
+        self: Arc<Self>,
+        socket: Arc<UdpSocket>,
+        kind: Kind,
+        answers: Arc<Answers>,
+    ) -> Result<(), String> {
         let mut packet = [0; PACKET];
         let port = socket.local_addr().map_or(0, |address| address.port());
         loop {
@@ -144,7 +158,7 @@ impl Feedback {
     }
 
     /// Those that came too early, when their time has come.
-    async fn pass_on_late(self: Arc<Self>) {
+    async fn pass_on_late(self: Arc<Self>) -> Result<(), String> {
         loop {
             let due = self.lock().limiter.due();
             match due {
@@ -163,7 +177,7 @@ impl Feedback {
     }
 
     /// What Janus says is of no interest, but must not fill the socket.
-    async fn drain(self: Arc<Self>) {
+    async fn drain(self: Arc<Self>) -> Result<(), String> {
         let mut packet = [0; PACKET];
         loop {
             if self.janus.recv_from(&mut packet).await.is_err() {

@@ -35,8 +35,9 @@ pub struct Sample {
     pub publishing: usize,
     /// Children.
     pub children: usize,
-    /// What each child was sent, of those whose address is known: packets, bytes.
-    pub sent: Vec<(String, [u64; 2])>,
+    /// What each child was sent, of those whose address is known: packets, bytes; packets that it asked for again, and of these those
+    /// that it was sent and those that it was not.
+    pub sent: Vec<(String, [u64; 5])>,
     /// What all sessions have counted that there are and that there have been.
     pub sums: PerKind<Count>,
     /// Bytes of the smallest receive buffer.
@@ -139,6 +140,8 @@ fn children(scrape: &Scrape, sample: &Sample) -> Result<()> {
     let of = |at: usize| sample.sent.iter().map(move |(name, sent)| ([name.as_str()], sent[at] as f64));
     scrape.counter("child_packets_total", "RTP packets sent to a child.", ["child"], of(0))?;
     scrape.counter("child_bytes_total", "Their bytes, RTP headers included.", ["child"], of(1))?;
+    let repairs = sample.sent.iter();
+    scrape.repair_children(repairs.map(|(name, [_, _, repairs @ ..])| (name.as_str(), *repairs)))?;
     let up = sample
         .topology
         .children
@@ -258,7 +261,7 @@ mod tests {
             redirects,
             topology,
             redis: Some(redis),
-            sent: vec![("egress-1".to_owned(), [1, 2])],
+            sent: vec![("egress-1".to_owned(), [1, 2, 3, 2, 1])],
             receive_buffer: Some(1),
             ..Sample::default()
         };

@@ -4,7 +4,7 @@
 //! - [`http`]: the API that all nodes have; [`auth`]: who may do what; [`view`], [`metrics`]: what it shows.
 //! - [`outgoing`]: requests that the node makes of others; [`asking`]: requests that a command makes of nodes; [`webhook`]: who is told what happens.
 //! - [`cli`], [`daemon`], [`log`]: the frame of a program: exit codes, signals, what it says.
-//! - [`drain`]: a node that is emptied before it goes.
+//! - [`drain`]: a node that is emptied before it goes; [`tasks`]: what goes on by itself, and is begun again should it fail.
 //! - [`doctor`]: what a node needs, whether it is there, and what mends it.
 //! - [`contract`]: the names of everything in Redis; [`media`]: kinds, codecs, SSRCs and RTP headers.
 //! - [`record`]: a node as Redis has it; [`addresses`]: those of this host; [`topology`]: from what Redis says to commands, without I/O.
@@ -67,6 +67,7 @@ pub mod secret;
 pub mod sessions;
 pub mod sources;
 pub mod sweep;
+pub mod tasks;
 pub mod topology;
 pub mod tree;
 pub mod trust;

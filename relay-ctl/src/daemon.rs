@@ -48,7 +48,7 @@ async fn serve(config: Config) -> Result<(), Failure> {
     tokio::spawn(NameKeeper::new(relay.clone()).run());
     tokio::spawn(FamilyKeeper::new(relay.clone()).run());
     tokio::spawn(relay.clone().keep_egress());
-    tokio::spawn(Uplink::new(relay.clone()).run());
+    Uplink::keep(&relay);
     tokio::spawn(relay.clone().keep_drained());
     tokio::spawn(relay.clone().keep_parent());
     let router = crate::api::router(relay.clone());

@@ -10,7 +10,9 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use node::media::{Kind, PerKind, Ssrc};
-use node::repair::{Ask, Asker, Asking, StreamId, nack};
+use node::repair::{Ask, Asker, Asking, ByParent, Looked, OfParent, StreamId, nack};
+use node::sources::Known;
+use node::tasks::Tasks;
 use tokio::sync::mpsc;
 
 use crate::pipeline::{Lane, Route};
@@ -26,6 +28,7 @@ const BEFORE_THE_OTHER: u8 = 2;
 /// Asks for what is missing. Holds what is known of it, and who is asked.
 pub struct Repair {
     asker: Mutex<Asker<StreamId>>,
+    parents: Mutex<ByParent<StreamId>>,
     ways: PerKind<Way>,
     notices: Notices,
     sender: Ssrc,
@@ -52,59 +55,86 @@ pub struct Figures {
 }
 
 impl Repair {
-    /// Begins. `within`: what is missing for longer is given up; `notices`, `seen`: what the lanes of `ways` tell, by `epoch`.
+    /// Begins, and goes on by `tasks`. `within`: what is missing for longer is given up; `notices`, `seen`: what the lanes of `ways` tell,
+    /// by `epoch`.
     pub fn start(
         within: Duration,
         ways: PerKind<Way>,
         (notices, seen): (Notices, mpsc::Receiver<Notice>),
         epoch: Instant,
+        tasks: &Tasks,
     ) -> Arc<Repair> {
         let (asker, sender) = (Mutex::new(Asker::new(within)), Ssrc(rand::random()));
-        let repair = Arc::new(Repair { asker, ways, notices, sender, epoch });
-        tokio::spawn(repair.clone().run(seen));
+        let parents = Mutex::default();
+        let repair = Arc::new(Repair { asker, parents, ways, notices, sender, epoch });
+        let (own, seen) = (repair.clone(), Arc::new(tokio::sync::Mutex::new(seen)));
+        tasks.keep("asking for lost packets", move || {
+            let (repair, seen) = (own.clone(), seen.clone());
+            async move { repair.run(&mut *seen.lock().await).await }
+        });
         repair
     }
 
     /// What was counted so far.
     pub fn figures(&self) -> Figures {
         let asker = self.asker();
-        let mut trips: Vec<u64> = asker.round_trips().filter_map(|(_, trip)| trip).collect();
-        trips.sort_unstable();
-        let round_trip = trips.get(trips.len() / 2).copied().map(Duration::from_nanos);
-        Figures { asking: asker.figures(), round_trip, left_out: self.notices.left_out() }
+        Figures {
+            asking: asker.figures(),
+            round_trip: asker.usual_round_trip(),
+            left_out: self.notices.left_out(),
+        }
     }
 
-    async fn run(self: Arc<Self>, mut seen: mpsc::Receiver<Notice>) {
+    /// The same of each parent. Whoever changes the parents calls this before.
+    pub fn of_parents(&self, known: &Known) -> Vec<OfParent> {
+        let mut streams = Vec::new();
+        for lane in Kind::BOTH.map(|kind| &self.ways[kind].lane) {
+            let id = |ssrc| StreamId { port: lane.port(), ssrc };
+            let routes = lane.routes().all();
+            streams.extend(routes.iter().filter_map(|route| Some((id(route.ssrc), route.stream()?))));
+        }
+        let mut parents = self.parents.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut asker = self.asker();
+        parents.read(&mut asker, &streams, known);
+        parents.shown(&asker, known.names())
+    }
+
+    /// What an operator should know of what was never repaired.
+    pub fn warning(&self) -> Option<String> {
+        self.asker().warning(self.now())
+    }
+
+    async fn run(&self, seen: &mut mpsc::Receiver<Notice>) -> Result<(), String> {
+        // Should it have failed before, what was in hand may not be right any more.
+        self.asker().begin_anew();
         let mut read = Vec::with_capacity(AT_ONCE);
         loop {
             let due = self.asker().due().map(|due| self.epoch + Duration::from_nanos(due));
             tokio::select! {
-                count = seen.recv_many(&mut read, AT_ONCE) => if count == 0 { return },
+                count = seen.recv_many(&mut read, AT_ONCE) => if count == 0 { return Ok(()) },
                 () = async { tokio::time::sleep_until(due.unwrap_or(self.epoch).into()).await }, if due.is_some() => {}
             }
-            let now = self.epoch.elapsed().as_nanos() as u64;
-            let asks = {
+            let now = self.now();
+            let due = {
                 let mut asker = self.asker();
                 read.drain(..).for_each(|notice| note(&mut asker, notice));
-                self.look_what_has_come(&mut asker, now);
-                asker.take(now)
+                asker.waiting(now)
             };
+            // What is about to be asked for may have come, and the notice of that may wait or have found no room.
+            let looked: Vec<(StreamId, Option<Looked>)> = due
+                .iter()
+                .map(|due| {
+                    let known = self.route(due.stream).and_then(|(route, _)| route.stream());
+                    (due.stream, known.map(|known| Looked::at(&known, &due.numbers, |_| now)))
+                })
+                .collect();
+            let asks = self.asker().take_after(looked, now);
             asks.iter().for_each(|ask| self.send(ask, now));
         }
     }
 
-    /// What is about to be asked for may have come, and the notice of that may wait or have found no room.
-    fn look_what_has_come(&self, asker: &mut Asker<StreamId>, now: u64) {
-        for (stream, numbers) in asker.waiting(now) {
-            let Some(known) = self.route(stream).and_then(|(route, _)| route.stream()) else {
-                asker.ended(&stream);
-                continue;
-            };
-            for number in numbers.into_iter().filter(|number| known.has_come(*number) == Some(true)) {
-                asker.came(&stream, number, now);
-            }
-            asker.gone_on(&stream, known.highest);
-        }
+    fn now(&self) -> u64 {
+        self.epoch.elapsed().as_nanos() as u64
     }
 
     /// Asks whoever sends the stream; and when that was in vain, in every way that there is.

@@ -8,6 +8,9 @@ use std::time::{Duration, Instant};
 use node::media::{Codec, Kind, PerKind, Ssrc};
 use node::metrics::Kept;
 use node::prefix::Prefix;
+use node::repair::OfParent;
+use node::sources::Known;
+use node::tasks::Tasks;
 use node::udp::Overflow;
 use relay_common::stream::Stream;
 
@@ -34,6 +37,8 @@ pub(super) struct Media {
     overflow: Mutex<PerKind<Overflow>>,
     /// What sessions had counted whose streams are let through no more: packets of audio, of video; how often each began anew.
     gone: Mutex<Kept<String, 4>>,
+    /// What goes on by itself, and what of that has failed.
+    tasks: Tasks,
     epoch: Instant,
 }
 
@@ -52,16 +57,18 @@ impl Media {
         let audio = lane(Kind::Audio, config.media[0])?;
         let video = lane(Kind::Video, config.media[1])?;
         let own = config.node.host.as_ref().and_then(|host| host.parse().ok());
-        let uplink = |rtcp, lane| Uplink::start(rtcp, own, lane).map_err(|error| format!("RTCP: {error}"));
+        let tasks = Tasks::default();
+        let uplink =
+            |rtcp, lane| Uplink::start(rtcp, own, lane, &tasks).map_err(|error| format!("RTCP: {error}"));
         let uplinks = PerKind { audio: uplink(audio_rtcp, &audio)?, video: uplink(video_rtcp, &video)? };
-        let keyframes = Keyframes::start(video.clone(), uplinks.video.clone(), epoch);
+        let keyframes = Keyframes::start(video.clone(), uplinks.video.clone(), epoch, &tasks);
         let ways = PerKind::from_fn(|kind| {
             let lane = if kind == Kind::Audio { &audio } else { &video };
             Way { lane: lane.clone(), uplink: uplinks[kind].clone() }
         });
-        let repair = notices.map(|notices| Repair::start(config.repair_within, ways, notices, epoch));
+        let repair = notices.map(|notices| Repair::start(config.repair_within, ways, notices, epoch, &tasks));
         let (overflow, gone) = (Mutex::default(), Mutex::default());
-        Ok(Media { audio, video, keyframes, repair, senders, overflow, gone, epoch })
+        Ok(Media { audio, video, keyframes, repair, senders, overflow, gone, tasks, epoch })
     }
 
     /// The input of a kind.
@@ -185,6 +192,11 @@ impl Media {
         self.repair.as_ref().map(|repair| repair.figures())
     }
 
+    /// The same of each parent. Whoever changes the parents calls this before.
+    pub fn repair_of_parents(&self, known: &Known) -> Vec<OfParent> {
+        self.repair.as_ref().map(|repair| repair.of_parents(known)).unwrap_or_default()
+    }
+
     /// What has come of the streams that have a route, and the time by the same clock, ns.
     pub fn streams(&self) -> (Vec<Stream>, u64) {
         let routes = Kind::BOTH.into_iter().flat_map(|kind| self.lane(kind).routes().all());
@@ -215,7 +227,8 @@ impl Media {
                 stranger.address
             )
         });
-        lost.chain(stranger).collect()
+        let unrepaired = self.repair.as_ref().and_then(|repair| repair.warning());
+        lost.chain(stranger).chain(unrepaired).chain(self.tasks.warnings()).collect()
     }
 
     /// Looks at what the kernel has dropped.

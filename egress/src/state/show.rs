@@ -71,6 +71,7 @@ impl Egress {
             heard: self.heard(),
             overflow: self.media.look().map(Overflow::packets).into_array(),
             repair: self.media.repair(),
+            repair_of_parents: self.repair_of_parents(),
             receive_buffer: self.media.receive_buffer(),
             dark: self.dark(),
             keyframes: self.media.keyframes.waiting(),

@@ -5,6 +5,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use node::prefix::Prefix;
+use node::repair::OfParent;
 use node::resolve;
 use node::sources::{HEARD_EVERY, Known};
 use node::topology::Upstream;
@@ -91,7 +92,13 @@ impl Egress {
         let known = locked(&self.sources.known);
         let mut parents = locked(&self.parents);
         parents.read(known.parents_name(), self.media.taken());
+        self.media.repair_of_parents(&known);
         parents.shown()
+    }
+
+    /// What was missing of each parent's, and what became of it.
+    pub(super) fn repair_of_parents(&self) -> Vec<OfParent> {
+        self.media.repair_of_parents(&locked(&self.sources.known))
     }
 
     /// Of an egress with standby parents: each of its parents, and whether media comes from it.

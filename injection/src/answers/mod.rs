@@ -1,25 +1,20 @@
 //! [`Answers`]: packets that were lost on their way to a child are sent to it again, and to nobody else, when it asks (generic NACK,
-//! RFC 4585 section 6.2.1). What is sent, and what is refused, [`node::repair`] decides.
-//!
-//! | file | says |
-//! |---|---|
-//! | `history.rs` | the last packets that were sent |
-//! | `streams.rs` | whom streams are sent to: who may ask for what |
+//! RFC 4585 section 6.2.1). What is sent, and what is refused, [`node::repair`] decides; `streams.rs` says whom streams are sent to, who may
+//! so ask for them.
 
-mod history;
 mod streams;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use node::media::{Kind, Ssrc};
-use node::repair::{Answerer, Answering, Asked, StreamId, nack};
+use node::media::{Kind, PerKind, Ssrc};
+use node::metrics::add;
+use node::repair::{Answerer, Answering, Asked, Finder, Shelf, StreamId, nack};
 
 use crate::pipeline::Ways;
-use history::{Finder, Shelf};
 use streams::{Asks, Streams};
 
 /// Header, sender and media SSRC of a request, bytes.
@@ -39,7 +34,15 @@ struct Books {
     streams: Streams,
     answerer: Answerer<SocketAddr>,
     finder: Finder,
+    /// What clients have asked for that nobody has taken yet.
+    answered: PerKind<BTreeMap<SocketAddr, [u64; 3]>>,
 }
+
+/// Packets that a client asked for, and of these those that were sent again and those that were not.
+pub type Answered = (SocketAddr, [u64; 3]);
+
+/// Most clients of which that is remembered until somebody takes it.
+const MOST_ANSWERED: usize = 1024;
 
 /// What was counted.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -59,6 +62,7 @@ impl Answers {
             streams: Streams::default(),
             answerer: Answerer::new(within),
             finder: Finder::new(shelf.clone()),
+            answered: PerKind::from_fn(|_| BTreeMap::new()),
         };
         let (books, failed, epoch) = (Mutex::new(books), AtomicU64::new(0), Instant::now());
         Arc::new(Answers { shelf, books, ways, failed, epoch })
@@ -75,7 +79,7 @@ impl Answers {
     pub fn hear(&self, packet: &[u8], from: SocketAddr, kind: Kind) {
         for (ssrc, numbers) in nack::asked_for(packet) {
             let stream = StreamId { port: self.ways.port(kind), ssrc };
-            let Some((to, packets)) = self.look_for(stream, &numbers, from) else { continue };
+            let Some((to, packets)) = self.look_for(kind, stream, &numbers, from) else { continue };
             tracing::debug!(
                 "SSRC {ssrc}: {to} lacks {} packets and is sent {}",
                 numbers.len(),
@@ -96,20 +100,32 @@ impl Answers {
         Figures { answering, failed: self.failed.load(Ordering::Relaxed) }
     }
 
+    /// What each client has asked for since this was called last.
+    pub fn take_answered(&self) -> PerKind<Vec<Answered>> {
+        let mut books = self.books();
+        PerKind::from_fn(|kind| std::mem::take(&mut books.answered[kind]).into_iter().collect())
+    }
+
     /// What somebody is sent again, and where.
     fn look_for(
         &self,
+        kind: Kind,
         stream: StreamId,
         numbers: &[u16],
         from: SocketAddr,
     ) -> Option<(SocketAddr, Vec<Vec<u8>>)> {
         let now = self.now();
         let mut books = self.books();
-        let Books { streams, answerer, finder } = &mut *books;
+        let Books { streams, answerer, finder, answered } = &mut *books;
         match streams.asks(stream, from, now) {
             Asks::Client(to, rate) => {
                 let asked = Asked { stream, numbers, bytes: REQUEST + 4 * numbers.len(), rate };
                 let kept = answerer.answer(&to, &asked, finder, now);
+                let answered = &mut answered[kind];
+                if answered.len() < MOST_ANSWERED || answered.contains_key(&to) {
+                    let [asked, sent] = [numbers.len() as u64, kept.len() as u64];
+                    add(answered.entry(to).or_default(), [asked, sent, asked - sent]);
+                }
                 Some((to, kept.into_iter().map(|kept| kept.packet).collect()))
             }
             Asks::NotThis => {

@@ -30,6 +30,7 @@ use node::auth::{Admission, Rights, Role};
 use node::drain::Drain;
 use node::http::Limits;
 use node::media::PerKind;
+use node::tasks::Tasks;
 use node::tree::Tree;
 use node::watch::Redirector;
 use node::webhook::Webhooks;
@@ -67,6 +68,8 @@ pub struct Injector {
     outlets: Outlets,
     answers: Arc<Answers>,
     feedback: Arc<Feedback>,
+    /// What goes on by itself, and what of that has failed.
+    tasks: Tasks,
     store: Option<Sessions>,
     tree: OnceLock<Tree>,
     janus: JanusLink,
@@ -120,7 +123,8 @@ impl Injector {
         let ways = outlets.ways().map_err(failed)?;
         let answers = Answers::new(config.history, config.repair_within, ways);
         let below = outlets.feedback().map_err(failed)?;
-        let feedback = Feedback::start(janus, below, &answers).map_err(failed)?;
+        let tasks = Tasks::default();
+        let feedback = Feedback::start(janus, below, &answers, &tasks).map_err(failed)?;
         let tree = config.tree.clone();
         let store = tree.map(|tree| Sessions::new(tree.redis, &config.node_id, &config.tree_id));
         let (broken, breaks) = mpsc::unbounded_channel();
@@ -140,13 +144,14 @@ impl Injector {
             limits: Limits::new(config.http.clone()),
             drain: Drain::new(config.drain_limit, "publications").waits(),
             config,
+            recipients: Recipients::new(answers.clone()),
             outlets,
             answers,
             feedback,
+            tasks,
             store,
             tree: OnceLock::new(),
             janus: JanusLink::default(),
-            recipients: Recipients::default(),
             changes: tokio::sync::Mutex::default(),
             retry: Notify::new(),
             broken,

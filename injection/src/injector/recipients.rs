@@ -12,20 +12,33 @@ use node::topology::ChildChange;
 
 use super::live::LiveSession;
 use super::lock;
-use super::sent::{Owners, Sent};
+use super::sent::{Counts, Owners, Sent};
+use crate::answers::Answers;
 use crate::session::Recipient;
 
 /// The node's children, and what host names mean at present: an address, or why none.
-#[derive(Default)]
 pub(super) struct Recipients {
     children: Mutex<BTreeMap<String, Place>>,
     hosts: Mutex<Hosts>,
     sent: Mutex<Sent>,
+    /// What they ask for again.
+    answers: Arc<Answers>,
     /// Held by whoever tells pipelines whom to send to.
     applying: tokio::sync::Mutex<()>,
 }
 
 impl Recipients {
+    /// None yet.
+    pub fn new(answers: Arc<Answers>) -> Recipients {
+        Recipients {
+            children: Mutex::default(),
+            hosts: Mutex::default(),
+            sent: Mutex::default(),
+            answers,
+            applying: tokio::sync::Mutex::default(),
+        }
+    }
+
     /// The children as they were given to us, by name.
     pub fn children(&self) -> BTreeMap<String, Place> {
         lock(&self.children).clone()
@@ -74,9 +87,10 @@ impl Recipients {
         *lock(&self.hosts) = hosts;
     }
 
-    /// What each child was sent: packets, bytes. `sessions`: all that there are.
-    pub fn sent(&self, sessions: &[Arc<LiveSession>]) -> Vec<(String, [u64; 2])> {
+    /// What each child was sent, and has asked for again. `sessions`: all that there are.
+    pub fn sent(&self, sessions: &[Arc<LiveSession>]) -> Vec<(String, Counts)> {
         let mut sent = lock(&self.sent);
+        sent.answered(self.answers.take_answered());
         sessions.iter().for_each(|live| sent.took(live.feed.take_sent()));
         sent.shown()
     }

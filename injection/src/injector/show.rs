@@ -232,6 +232,7 @@ impl Base for Injector {
         warnings.extend(self.admission.warnings());
         warnings.extend(self.webhooks.problem());
         warnings.extend(self.drain.warning());
+        warnings.extend(self.tasks.warnings());
         view::Status {
             node_id: self.config.node_id.clone(),
             node_type: "injection",

@@ -142,6 +142,14 @@ fn to_the_child_that_asks_byte_by_byte_and_to_nobody_else() {
     }
     until("they come to where the stream goes", || child.times(&lost) == [2; 3]);
     assert_eq!((repair(&scene, "asked"), repair(&scene, "answered"), repair(&scene, "refused")), (13, 13, 0));
+    let metrics = scene.ask_with("GET", "/metrics", &[], "").body;
+    for (name, child, wanted) in [("wanted", 1, 13), ("answered", 1, 13), ("refused", 1, 0), ("wanted", 2, 0)]
+    {
+        let start = format!("media_tree_injection_child_repair_{name}_total{{child=\"egress-{child}\"");
+        let line =
+            metrics.lines().find(|line| line.starts_with(&start)).unwrap_or_else(|| panic!("{metrics}"));
+        assert!(line.ends_with(&format!(" {wanted}")), "{line}");
+    }
 }
 
 #[test]

@@ -120,6 +120,15 @@ fn the_other_of_two_parents_is_asked_when_the_first_does_not_answer(mode: Mode) 
     scene.both_send(14);
     scene.tree.wait_status("it is repaired", TIMEOUT, |status| status["repair"]["repaired"].number() == 2);
     assert_eq!((scene.repair("missing"), scene.repair("givenUp")), (2, 0));
+    let metrics = scene.tree.get("/metrics").body;
+    for (name, parent, wanted) in
+        [("missing", 8, 2), ("asked", 8, 2), ("repaired", 8, 2), ("given_up", 8, 0), ("missing", 9, 0)]
+    {
+        let line = format!(
+            "media_tree_relay_parent_repair_{name}_total{{node_id=\"relay-1\",parent=\"relay-{parent}\",tree_id=\"tree-1\"}} {wanted}"
+        );
+        assert!(metrics.lines().any(|found| found == line), "{line} is not in\n{metrics}");
+    }
 }
 
 fn who_stood_by_and_sends_no_more_is_not_asked(mode: Mode) {

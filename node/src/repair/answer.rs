@@ -215,7 +215,7 @@ impl OfChild {
 mod tests {
     use super::*;
     use crate::media::Ssrc;
-    use crate::repair::Ring;
+    use crate::repair::{Finder, Shelf};
 
     const STREAM: StreamId = StreamId { port: 5004, ssrc: Ssrc(1) };
     /// 2.5 Mbit/s.
@@ -225,10 +225,10 @@ mod tests {
         time * 1_000_000
     }
 
-    fn history(came: u64) -> Ring {
-        let mut ring = Ring::new(4096);
-        (0..1000).for_each(|number| ring.keep(STREAM, number, &[0; 1200], came));
-        ring
+    fn history(came: u64) -> Finder {
+        let shelf = Shelf::new(4096);
+        (0..1000).for_each(|number| shelf.keep(STREAM, number, &[0; 1200], came));
+        Finder::new(shelf)
     }
 
     fn asked(numbers: &[u16]) -> Asked<'_> {
@@ -264,10 +264,11 @@ mod tests {
 
     #[test]
     fn a_child_that_asks_for_everything_all_the_time_gets_the_streams_rate_and_ten_times_its_questions() {
-        let (mut answerer, mut history) = (Answerer::new(WITHIN), Ring::new(4096));
+        let (mut answerer, shelf) = (Answerer::new(WITHIN), Shelf::new(4096));
+        let mut history = Finder::new(shelf.clone());
         let (mut sent, mut bytes) = (0, 0);
         for now in 0..10_000_u64 {
-            (0..100).for_each(|number| history.keep(STREAM, number, &[0; 1200], ms(now)));
+            (0..100).for_each(|number| shelf.keep(STREAM, number, &[0; 1200], ms(now)));
             let numbers: Vec<u16> = (0..17).map(|number| ((now * 17 + number) % 100) as u16).collect();
             bytes += 16;
             let answers = answerer.answer(&"a", &asked(&numbers), &mut history, ms(now));
@@ -324,10 +325,11 @@ mod tests {
 
     #[test]
     fn a_child_is_answered_however_many_streams_it_has_had() {
-        let (mut answerer, mut history) = (Answerer::new(WITHIN), Ring::new(4));
+        let (mut answerer, shelf) = (Answerer::new(WITHIN), Shelf::new(4));
+        let mut history = Finder::new(shelf.clone());
         for number in 0..5_000 {
             let (stream, now) = (StreamId { port: 5004, ssrc: Ssrc(number) }, ms(u64::from(number) * 10));
-            history.keep(stream, 1, &[0; 1200], now);
+            shelf.keep(stream, 1, &[0; 1200], now);
             let asked = Asked { stream, ..asked(&[1]) };
             assert_eq!(answerer.answer(&"a", &asked, &mut history, now).len(), 1, "{number}");
         }

@@ -5,10 +5,11 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use relay_common::stream::REACH;
+use relay_common::stream::{REACH, Stream};
 
 use super::budget::Budget;
 use super::figures::Asking;
+use super::lately::{self, Lately};
 use super::round_trip::{Reordering, RoundTrip};
 use super::{nack, nanoseconds};
 
@@ -56,6 +57,38 @@ pub enum Came {
     Repaired,
 }
 
+/// Of a stream, what [`Asker::take`] would ask for or give up now.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Due<K> {
+    /// Of this one.
+    pub stream: K,
+    /// These numbers, in order.
+    pub numbers: Vec<u32>,
+    /// Those of them that have been asked for, up to the first that has been and is not due: a keyframe is worth looking for behind the
+    /// first of these that has not come. Looking costs more than asking, so nobody looks before anything is repeated.
+    pub asked: Vec<u32>,
+}
+
+/// What was found out meanwhile of a stream of which something is due.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Looked {
+    /// Numbers that have come, each with when.
+    pub came: Vec<(u32, u64)>,
+    /// From this number on the stream can be understood without what was before.
+    pub begins: Option<u32>,
+    /// How far the stream is.
+    pub highest: u32,
+}
+
+impl Looked {
+    /// Which of these numbers have come, as the stream's window has it. `when`: one of them did.
+    pub fn at(stream: &Stream, numbers: &[u32], mut when: impl FnMut(u32) -> u64) -> Looked {
+        let has_come = |number: &&u32| stream.has_come(**number) == Some(true);
+        let came = numbers.iter().filter(has_come).map(|number| (*number, when(*number))).collect();
+        Looked { came, begins: None, highest: stream.highest }
+    }
+}
+
 /// Asks for what is missing of streams, by whatever tells them apart.
 #[derive(Debug)]
 pub struct Asker<K> {
@@ -68,6 +101,9 @@ pub struct Asker<K> {
     /// What was found out of any stream last, for those of which nothing is known yet.
     guess: RoundTrip,
     figures: Asking,
+    lately: Lately,
+    /// Of streams that have ended, what has not been told.
+    untold: BTreeMap<K, Asking>,
 }
 
 #[derive(Debug, Default)]
@@ -81,6 +117,8 @@ struct OfStream {
     unanswered: u32,
     /// Of this stream alone.
     figures: Asking,
+    /// What of that has been told.
+    told: Asking,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -104,6 +142,8 @@ impl<K: Copy + Ord> Asker<K> {
             doubtful: Budget::full(DOUBTFUL_AT_ONCE, 0),
             guess: RoundTrip::default(),
             figures: Asking::default(),
+            lately: Lately::default(),
+            untold: BTreeMap::new(),
         }
     }
 
@@ -112,6 +152,7 @@ impl<K: Copy + Ord> Asker<K> {
         if count == 0 {
             return;
         }
+        self.lately.before(&self.figures, now);
         let room = MOST.saturating_sub(self.queue.len());
         self.make_room_for(&stream);
         if !self.streams.contains_key(&stream) && self.streams.len() >= MOST_STREAMS {
@@ -205,7 +246,45 @@ impl<K: Copy + Ord> Asker<K> {
     /// The stream has ended: nothing of it is asked for, and nothing remembered. Gives what was counted of it.
     pub fn ended(&mut self, stream: &K) -> Asking {
         self.useless_before(stream, u32::MAX);
-        self.streams.remove(stream).map(|of| of.figures).unwrap_or_default()
+        self.forget(stream)
+    }
+
+    /// Gives what was counted of a stream that is none any more.
+    fn forget(&mut self, stream: &K) -> Asking {
+        let Some(OfStream { figures, told, .. }) = self.streams.remove(stream) else {
+            return Asking::default();
+        };
+        // Should nobody read what is new, it is not kept for ever.
+        if figures != told && (self.untold.len() < MOST_STREAMS || self.untold.contains_key(stream)) {
+            *self.untold.entry(*stream).or_default() += figures - told;
+        }
+        figures
+    }
+
+    /// What has been counted of each stream since this was called last.
+    pub fn news(&mut self) -> BTreeMap<K, Asking> {
+        let mut news = std::mem::take(&mut self.untold);
+        for (stream, of) in &mut self.streams {
+            if of.figures != of.told {
+                *news.entry(*stream).or_default() += of.figures - of.told;
+                of.told = of.figures;
+            }
+        }
+        news
+    }
+
+    /// Whoever has asked by this has failed, and what it remembers may not be right: it begins as if nothing were missing. What is given up
+    /// so counts as that.
+    pub fn begin_anew(&mut self) {
+        self.queue.clear();
+        for stream in self.streams.keys().copied().collect::<Vec<_>>() {
+            if let Some(of) = self.streams.get_mut(&stream) {
+                let missing = std::mem::take(&mut of.missing).len() as u64;
+                of.figures.expired += missing;
+                self.figures.expired += missing;
+            }
+            self.forget(&stream);
+        }
     }
 
     /// When to [`take`](Self::take) next.
@@ -214,22 +293,50 @@ impl<K: Copy + Ord> Asker<K> {
     }
 
     /// What [`take`](Self::take) would ask for or give up now: to be looked at before, whether it has come meanwhile.
-    pub fn waiting(&self, now: u64) -> Vec<(K, Vec<u32>)> {
+    pub fn waiting(&self, now: u64) -> Vec<Due<K>> {
         let mut waiting: BTreeMap<K, Vec<u32>> = BTreeMap::new();
         for (_, stream, number) in self.queue.iter().take_while(|(due, _, _)| *due <= now) {
             waiting.entry(*stream).or_default().push(*number);
         }
-        waiting.into_iter().collect()
+        let due = |(stream, mut numbers): (K, Vec<u32>)| {
+            numbers.sort_unstable();
+            let missing = self.streams.get(&stream).map(|of| of.missing.iter());
+            let asked =
+                missing.into_iter().flatten().filter(|(_, one)| one.asked > 0).map(|(number, _)| *number);
+            let asked = asked.take_while(|number| numbers.binary_search(number).is_ok()).collect();
+            Due { stream, numbers, asked }
+        };
+        waiting.into_iter().map(due).collect()
     }
 
-    /// The lowest number of the stream that is missing and has been asked for: behind that a keyframe is worth looking for.
-    pub fn first_asked(&self, stream: &K) -> Option<u32> {
-        let of = self.streams.get(stream)?;
-        of.missing.iter().find(|(_, one)| one.asked > 0).map(|(number, _)| *number)
+    /// The same as [`take`](Self::take), after it was looked at what was [`waiting`](Self::waiting) at that time: what has come is not
+    /// asked for, nor what a keyframe made useless, nor what a stream has left behind, nor anything of one that is none any more (`None`).
+    pub fn take_after(
+        &mut self,
+        looked: impl IntoIterator<Item = (K, Option<Looked>)>,
+        now: u64,
+    ) -> Vec<Ask<K>> {
+        // Before anything of it is counted.
+        self.lately.before(&self.figures, now);
+        for (stream, looked) in looked {
+            let Some(Looked { came, begins, highest }) = looked else {
+                self.ended(&stream);
+                continue;
+            };
+            for (number, at) in came {
+                self.came(&stream, number, at);
+            }
+            if let Some(begins) = begins {
+                self.useless_before(&stream, begins);
+            }
+            self.gone_on(&stream, highest);
+        }
+        self.take(now)
     }
 
     /// What is to be asked for now. What is over its deadline is given up.
     pub fn take(&mut self, now: u64) -> Vec<Ask<K>> {
+        self.lately.before(&self.figures, now);
         self.requests.gain(REQUESTS, REQUESTS_AT_ONCE, now);
         self.doubtful.gain(DOUBTFUL, DOUBTFUL_AT_ONCE, now);
         // In the order in which they are due, so that nobody starves; a stream's together.
@@ -328,6 +435,25 @@ impl<K: Copy + Ord> Asker<K> {
         self.streams.iter().map(|(stream, of)| (*stream, of.round_trip.get()))
     }
 
+    /// The round trip of the stream in the middle of those of which it is known.
+    pub fn usual_round_trip(&self) -> Option<Duration> {
+        self.usual_round_trip_of(|_| true)
+    }
+
+    /// The same, of some streams.
+    pub fn usual_round_trip_of(&self, is_one: impl Fn(&K) -> bool) -> Option<Duration> {
+        let of = self.round_trips().filter(|(stream, _)| is_one(stream));
+        let mut trips: Vec<u64> = of.filter_map(|(_, trip)| trip).collect();
+        trips.sort_unstable();
+        trips.get(trips.len() / 2).copied().map(Duration::from_nanos)
+    }
+
+    /// What an operator should know of what was given up in the last minutes.
+    pub fn warning(&self, now: u64) -> Option<String> {
+        let lately = self.lately.of(&self.figures, now);
+        lately::warning(&lately, self.usual_round_trip(), Duration::from_nanos(self.within))
+    }
+
     /// How many numbers are missing and have not been given up.
     pub fn outstanding(&self) -> usize {
         self.queue.len()
@@ -340,7 +466,7 @@ impl<K: Copy + Ord> Asker<K> {
         }
         let idle = self.streams.iter().find(|(_, of)| of.missing.is_empty()).map(|(idle, _)| *idle);
         if let Some(idle) = idle {
-            self.streams.remove(&idle);
+            self.forget(&idle);
         }
     }
 }

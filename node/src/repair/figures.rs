@@ -45,6 +45,26 @@ impl std::ops::AddAssign for Asking {
     }
 }
 
+impl std::ops::Sub for Asking {
+    type Output = Asking;
+
+    /// What was counted since it was `former`.
+    fn sub(self, former: Asking) -> Asking {
+        let Asking { missing, late, asked, repeated, requests, repaired, expired, useless, too_many } = self;
+        Asking {
+            missing: missing.saturating_sub(former.missing),
+            late: late.saturating_sub(former.late),
+            asked: asked.saturating_sub(former.asked),
+            repeated: repeated.saturating_sub(former.repeated),
+            requests: requests.saturating_sub(former.requests),
+            repaired: repaired.saturating_sub(former.repaired),
+            expired: expired.saturating_sub(former.expired),
+            useless: useless.saturating_sub(former.useless),
+            too_many: too_many.saturating_sub(former.too_many),
+        }
+    }
+}
+
 /// Of what others asked for.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Answering {
@@ -69,6 +89,11 @@ pub struct Answering {
 }
 
 impl Answering {
+    /// What was asked for, what of it was sent again, and what was not.
+    pub fn summary(&self) -> [u64; 3] {
+        [self.asked, self.answered, self.refused().iter().map(|(_, count)| count).sum()]
+    }
+
     /// What was refused, by reason.
     pub fn refused(&self) -> [(&'static str, u64); 6] {
         [

@@ -14,6 +14,8 @@
 //! | `budget.rs` | so much in a time, and no more |
 //! | `turns.rs` | whose requests are read at all |
 //! | `figures.rs` | what is counted |
+//! | `lately.rs` | what was given up in the last minutes, and when that is worth a warning |
+//! | `by_parent.rs` | what was missing of what each parent sends |
 //! | `explorer` | all of them in a row of nodes with bad links, a thousand times |
 //! | `view.rs` | what `/status` shows |
 //! | `settings.rs` | how much is kept, and how long is asked for it |
@@ -21,10 +23,12 @@
 pub mod answer;
 pub mod ask;
 mod budget;
+mod by_parent;
 #[cfg(test)]
 mod explorer;
 pub mod figures;
 pub mod history;
+mod lately;
 pub mod nack;
 mod round_trip;
 pub mod settings;
@@ -38,9 +42,10 @@ use relay_common::layout::StreamKey;
 use crate::media::Ssrc;
 
 pub use answer::{Answerer, Asked};
-pub use ask::{Ask, Asker, Came};
+pub use ask::{Ask, Asker, Came, Due, Looked};
+pub use by_parent::{ByParent, OfParent};
 pub use figures::{Answering, Asking};
-pub use history::{History, Kept, Ring};
+pub use history::{Finder, History, Kept, Shelf};
 pub use settings::{HISTORY, WITHIN};
 pub use turns::Turns;
 

@@ -131,6 +131,19 @@ impl Known {
         parent.chain(standby).filter_map(heard).collect()
     }
 
+    /// The parents, each with where it sends from, as far as that is known.
+    pub fn senders(&self) -> impl Iterator<Item = (&str, BTreeSet<Prefix>)> {
+        let parent = self.parents_name().zip(self.parent_origin());
+        let all = parent.into_iter().chain(self.standby().map(|(id, origin)| (id.as_str(), origin)));
+        all.map(|(id, origin)| (id, addresses(origin, self.addresses_of(origin))))
+    }
+
+    /// The parent and those that stand by, by name.
+    pub fn names(&self) -> impl Iterator<Item = &str> {
+        let standby = self.upstream.iter().flat_map(|upstream| upstream.standby.keys());
+        self.parents_name().into_iter().chain(standby.map(String::as_str))
+    }
+
     /// Those that nothing comes from, as the directory has them.
     pub fn silent(heard: &[(String, bool)]) -> Vec<String> {
         heard.iter().filter(|(_, comes)| !comes).map(|(id, _)| id.clone()).collect()
@@ -378,6 +391,15 @@ mod tests {
 
     fn owned(texts: &[&str]) -> Vec<String> {
         texts.iter().map(|text| (*text).to_owned()).collect()
+    }
+
+    #[test]
+    fn each_parent_is_known_with_where_it_sends_from() {
+        let mut known = Known::new(&BTreeSet::new());
+        known.hear(beside(upstream(Some("a"), "10.0.0.1", &["10.1.0.1"]), "b", "10.0.0.2"));
+        let senders: Vec<_> = known.senders().collect();
+        assert_eq!(senders, [("a", prefixes(&["10.0.0.1", "10.1.0.1"])), ("b", prefixes(&["10.0.0.2"]))]);
+        assert_eq!(known.names().collect::<Vec<_>>(), ["a", "b"]);
     }
 
     #[test]

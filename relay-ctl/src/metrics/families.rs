@@ -228,6 +228,9 @@ fn repair(scrape: &Scrape, sample: &Sample) -> Result<()> {
     let Repaired { asking, answering, failed, unheard, round_trip, .. } = &sample.repaired;
     scrape.repair_asking(asking, *round_trip)?;
     scrape.repair_answering(answering, *failed)?;
+    scrape.repair_parents(&sample.repaired_of_parents)?;
+    let children = sample.children.iter().zip(&sample.repaired_of_children);
+    scrape.repair_children(children.map(|(child, counts)| (child.name.as_str(), *counts)))?;
     let help = "Gaps and questions that were not looked at: more came than could be taken.";
     scrape.one_counter("repair_unheard_total", help, *unheard as f64)
 }

@@ -42,6 +42,7 @@ impl Relay {
             }
             reach.addresses = addresses;
             state.plane.begin_child(id)?;
+            self.repairs().begin(id);
             state.children.insert(name.clone(), Member { id, spec, reach });
             if let Err(error) = self.apply(&mut state).await {
                 // Undo: a child that cannot be placed must not linger.
@@ -74,8 +75,7 @@ impl Relay {
         }
         let counted = state.counted(member.id);
         state.removed.gone(name.to_owned(), counted);
-        // Another will have its number.
-        self.repairs().answerer.forget(&member.id);
+        self.repairs().forget(name, member.id);
         state.plane.end_child(member.id)?;
         Ok(())
     }

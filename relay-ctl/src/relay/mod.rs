@@ -36,6 +36,8 @@ mod error;
 mod families;
 mod family;
 mod interface;
+#[cfg(test)]
+mod loopback;
 mod membership;
 mod names;
 mod plane;
@@ -61,6 +63,7 @@ use std::time::Duration;
 use node::drain::Drain;
 use node::http::Limits;
 use node::metrics::Parents;
+use node::tasks::Tasks;
 use node::udp::Overflow;
 use node::watch::Redirector;
 use tokio::sync::{Mutex, Notify, watch as version};
@@ -122,6 +125,8 @@ pub struct Relay {
     unheard: std::sync::Mutex<Vec<String>>,
     /// It has a new parent, and takes media from the former one, too.
     between: version::Sender<bool>,
+    /// What is to go on by itself, and what of that has failed.
+    tasks: Tasks,
 }
 
 impl Relay {

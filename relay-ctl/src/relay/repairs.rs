@@ -3,8 +3,11 @@
 use std::sync::{MutexGuard, PoisonError};
 use std::time::Duration;
 
-use node::repair::{Answerer, Answering, Asker, Asking};
+use node::metrics::{Kept, add};
+use node::repair::{Answerer, Answering, Asker, Asking, ByParent};
+use node::sources::Known;
 use relay_common::layout::StreamKey;
+use relay_common::stream::Stream;
 
 use super::Relay;
 use crate::fanout::ChildId;
@@ -15,6 +18,10 @@ use crate::view;
 pub struct Repairs {
     pub asker: Asker<StreamKey>,
     pub answerer: Answerer<ChildId>,
+    /// What was missing of what each parent sends.
+    pub parents: ByParent<StreamKey>,
+    /// What children that were removed had asked for.
+    removed: Kept<String, 3>,
     /// Answers that could not be sent.
     pub failed: u64,
     /// Questions that nobody had time for.
@@ -46,23 +53,46 @@ impl Repairs {
         Repairs {
             asker: Asker::new(within),
             answerer: Answerer::new(within),
+            parents: ByParent::default(),
+            removed: Kept::default(),
             failed: 0,
             unheard: 0,
             untold: 0,
         }
     }
 
+    /// A child has this number from now on: what it had before it does not count, nor does a question that was in hand when that one went.
+    pub fn begin(&mut self, id: ChildId) {
+        self.answerer.forget(&id);
+    }
+
+    /// A child is gone: another will have its number.
+    pub fn forget(&mut self, name: &str, id: ChildId) {
+        self.removed.gone(name.to_owned(), self.answerer.figures_of(&id).summary());
+        self.answerer.forget(&id);
+    }
+
+    /// Packets that a child has asked for, and of these those that it was sent and those that it was not.
+    pub fn of_child(&self, name: &str, id: ChildId) -> [u64; 3] {
+        let mut sum = self.removed.before(name);
+        add(&mut sum, self.answerer.figures_of(&id).summary());
+        sum
+    }
+
+    /// What is new of each parent's streams, of which these are all. Whoever changes the parents calls this before.
+    pub fn read(&mut self, streams: &[(StreamKey, Stream)], known: &Known) {
+        self.parents.read(&mut self.asker, streams, known);
+    }
+
     /// What was counted so far.
     pub fn shown(&self) -> Repaired {
-        let mut trips: Vec<u64> = self.asker.round_trips().filter_map(|(_, trip)| trip).collect();
-        trips.sort_unstable();
         Repaired {
             asking: self.asker.figures(),
             answering: self.answerer.figures(),
             failed: self.failed,
             unheard: self.unheard + self.untold,
             outstanding: self.asker.outstanding(),
-            round_trip: trips.get(trips.len() / 2).copied().map(Duration::from_nanos),
+            round_trip: self.asker.usual_round_trip(),
         }
     }
 }
@@ -91,5 +121,31 @@ impl Relay {
     /// Held for a moment only.
     pub(super) fn repairs(&self) -> MutexGuard<'_, Repairs> {
         self.repairs.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use node::repair::{Asked, Finder, Shelf};
+
+    use super::*;
+
+    #[test]
+    fn a_child_that_comes_back_goes_on_where_it_was_and_another_has_nothing_of_its_number() {
+        let mut repairs = Repairs::new(Duration::from_millis(150));
+        let stream = StreamKey { port: 5004, reserved: [0; 2], ssrc: 7 }.into();
+        let asks = |repairs: &mut Repairs, id: ChildId| {
+            let asked = Asked { stream, numbers: &[1, 2], bytes: 16, rate: 0 };
+            repairs.answerer.answer(&id, &asked, &mut Finder::new(Shelf::new(0)), 0)
+        };
+        asks(&mut repairs, 3);
+        assert_eq!(repairs.of_child("egress-1", 3), [2, 0, 2]);
+        repairs.forget("egress-1", 3);
+        assert_eq!((repairs.of_child("egress-2", 3), repairs.of_child("egress-1", 4)), ([0; 3], [2, 0, 2]));
+        asks(&mut repairs, 3);
+        repairs.begin(3);
+        assert_eq!(repairs.of_child("egress-2", 3), [0; 3], "that was the former one's");
+        asks(&mut repairs, 4);
+        assert_eq!(repairs.of_child("egress-1", 4), [4, 0, 4]);
     }
 }

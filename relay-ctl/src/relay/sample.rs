@@ -5,6 +5,7 @@ use std::sync::{MutexGuard, PoisonError};
 
 use node::flow::Received;
 use node::metrics::{Parents, add};
+use node::repair::OfParent;
 use node::sources::Known;
 use node::topology::TopologyView;
 use node::tree::TreeView;
@@ -67,6 +68,10 @@ pub struct Sample {
     pub http: node::http::Taken,
     /// What was lost on the way here and to children, and was sent again.
     pub repaired: Repaired,
+    /// What was lost of what each of its parents sends.
+    pub repaired_of_parents: Vec<OfParent>,
+    /// Of each of `children`: packets that it asked for, that it was sent again, and that it was not.
+    pub repaired_of_children: Vec<[u64; 3]>,
     /// Viewers sent to an egress.
     pub redirects: node::watch::Redirects,
 }
@@ -106,6 +111,14 @@ impl Relay {
             state.sources.heard(&streams, monotonic_ns())
         };
         status.warnings.extend(Known::unheard(&heard));
+        let (repaired_of_parents, repaired_of_children) = {
+            let mut repairs = self.repairs();
+            let known = state.sources.known();
+            repairs.read(&read, known);
+            // In the order in which they are shown.
+            let children = state.children.iter().map(|(name, member)| repairs.of_child(name, member.id));
+            (repairs.parents.shown(&repairs.asker, known.names()), children.collect())
+        };
         drop(state);
         let repaired = self.repairs().shown();
         status.repair = Some(repaired.view());
@@ -151,6 +164,8 @@ impl Relay {
             forwarder,
             http,
             repaired,
+            repaired_of_parents,
+            repaired_of_children,
             redirects,
         }
     }
@@ -171,6 +186,7 @@ impl Relay {
             let streams: Vec<Stream> = read.iter().map(|(_, stream)| *stream).collect();
             state.sources.heard(&streams, monotonic_ns())
         };
+        self.repairs().read(&read, state.sources.known());
         drop(state);
         *self.unheard.lock().unwrap_or_else(PoisonError::into_inner) = Known::silent(&heard);
         let lost = read.iter().map(|(_, stream)| stream.lost()).sum();
@@ -236,6 +252,8 @@ impl Relay {
         status.warnings.extend(state.probes.warnings());
         status.warnings.extend(state.name_warnings());
         status.warnings.extend(self.drain.warning());
+        status.warnings.extend(self.repairs().asker.warning(monotonic_ns()));
+        status.warnings.extend(self.tasks.warnings());
         status.drain = self.drain.shown();
         for child in children {
             if let Some(problem) = &child.problem {

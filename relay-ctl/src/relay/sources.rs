@@ -66,6 +66,11 @@ impl Sources {
         self.in_force.iter().map(ToString::to_string).collect()
     }
 
+    /// All that is known.
+    pub fn known(&self) -> &Known {
+        &self.known
+    }
+
     /// Who the parent is.
     pub fn parent(&self) -> Option<&str> {
         self.known.parents_name()

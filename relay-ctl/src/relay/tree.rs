@@ -118,12 +118,16 @@ impl Relay {
         self.membership.registration(&self.config, own)
     }
 
-    /// The registered host, when it is an address.
-    pub(super) async fn registered_address(&self, state: &State) -> Option<IpAddr> {
+    /// The registered host, when it is an address. Nobody waits for the relay's state while the kernel is asked.
+    pub(super) async fn registered_address(&self) -> Option<IpAddr> {
         match &self.config.host {
             Some(host) => host.parse().ok(),
             None => {
-                let own = self.membership.own_address(&self.netlink, state.ifindex, &state.addresses).await;
+                let (ifindex, addresses) = {
+                    let state = self.state.lock().await;
+                    (state.ifindex, state.addresses.clone())
+                };
+                let own = self.membership.own_address(&self.netlink, ifindex, &addresses).await;
                 own.ok().flatten()
             }
         }

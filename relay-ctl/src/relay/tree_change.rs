@@ -55,7 +55,7 @@ impl<'a> TreeChange<'a> {
             if !self.state.children.contains_key(name) {
                 let counted = self.state.counted(member.id);
                 self.state.removed.gone(name.clone(), counted);
-                self.relay.repairs().answerer.forget(&member.id);
+                self.relay.repairs().forget(name, member.id);
                 self.state.plane.end_child(member.id)?;
             }
         }
@@ -165,6 +165,7 @@ impl<'a> TreeChange<'a> {
                 let id =
                     state.fresh_id(before).ok_or_else(|| RelayError::of(&spec.name)(ChildError::TooMany))?;
                 state.plane.begin_child(id)?;
+                relay.repairs().begin(id);
                 id
             }
         };

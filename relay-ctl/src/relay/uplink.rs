@@ -29,17 +29,18 @@ use node::keyframe::{self, Echoes, Limiter};
 use node::media::Ssrc;
 use node::repair::{Turns, nack};
 use node::sources::whom_to_ask;
-use relay_common::layout::{Gap, StreamKey};
+use relay_common::layout::StreamKey;
 use socket2::{Domain, Protocol, Socket, Type};
 use tokio::net::UdpSocket;
 use tokio::sync::mpsc;
 use tokio::task::AbortHandle;
 
+use past::{Gaps, Past};
+
 use super::plane::Plane;
 use super::{Relay, State};
 use crate::clock::monotonic_ns;
-use crate::kernel;
-use crate::userspace::Heard;
+use crate::userspace::{Heard, Mouth};
 
 /// Largest RTCP packet that is read whole.
 const LARGEST: usize = 1500;
@@ -86,9 +87,37 @@ pub struct Uplink {
     echoes: Echoes<(IpAddr, u16, Ssrc)>,
     /// The address that the relay is known by where media comes from, and when that was found out.
     known_by: Option<(Instant, Option<IpAddr>)>,
-    /// The last packets, where the kernel keeps them. Never locked: who is shared may be sent, and this may not be shared.
-    history: std::sync::Mutex<Option<kernel::History>>,
+    /// The last packets. Never locked: who is shared may be sent, and this may not be shared.
+    past: std::sync::Mutex<Past>,
+    /// What sends in userspace mode; else `sockets` do.
+    mouth: Option<Mouth>,
     started: Instant,
+}
+
+/// What is heard of the data plane.
+struct Wires {
+    /// RTCP from children; beside a kernel data plane from sockets of our own.
+    inbox: mpsc::Receiver<Heard>,
+    /// Where these put it.
+    packets: Option<mpsc::Sender<Heard>>,
+    gaps: Gaps,
+}
+
+impl Wires {
+    fn of(plane: &mut Plane, asks: bool) -> Wires {
+        let feedback = match plane {
+            Plane::Userspace(sockets) => sockets.feedback(),
+            Plane::Kernel(_) => None,
+        };
+        let gaps = if asks { Gaps::of(plane) } else { Gaps::Untold };
+        match feedback {
+            Some(inbox) => Wires { inbox, packets: None, gaps },
+            None => {
+                let (packets, inbox) = mpsc::channel(WAITING);
+                Wires { inbox, packets: Some(packets), gaps }
+            }
+        }
+    }
 }
 
 impl Uplink {
@@ -101,72 +130,93 @@ impl Uplink {
             limiter: Limiter::default(),
             echoes: Echoes::default(),
             known_by: None,
-            history: Default::default(),
+            past: Past::Kernel(None).into(),
+            mouth: None,
             started: Instant::now(),
         }
     }
 
-    /// Runs until cancelled.
-    pub async fn run(mut self) {
-        let (userspace, gaps) = {
-            let mut state = self.relay.state.lock().await;
-            let userspace = match &state.plane {
-                Plane::Userspace(sockets) => sockets.feedback(),
-                Plane::Kernel(_) => None,
-            };
-            self.history = past::history(&state.plane).into();
-            let asks = !self.relay.config.repair_within.is_zero();
-            (userspace, if asks { past::gaps(&mut state.plane) } else { None })
-        };
-        match userspace {
-            Some(inbox) => self.run_on_sockets_of_the_data_plane(inbox, gaps).await,
-            None => self.run_beside_the_kernel(gaps).await,
-        }
+    /// Runs for as long as the daemon does, and begins again should it fail.
+    pub fn keep(relay: &Arc<Relay>) {
+        Uplink::new(relay.clone()).go_on(None);
     }
 
-    async fn run_on_sockets_of_the_data_plane(
-        mut self,
-        mut inbox: mpsc::Receiver<Heard>,
-        mut gaps: Option<Gaps>,
-    ) {
-        loop {
-            tokio::select! {
-                packet = inbox.recv() => match packet {
-                    Some(heard) => self.take(&heard).await,
-                    None => return,
-                },
-                () = self.due() => self.pass_late().await,
-                gap = next(&mut gaps) => self.miss(gap, &mut gaps),
-                () = self.repair_due() => self.ask_for_missing().await,
+    fn go_on(self, wires: Option<Wires>) {
+        let tasks = self.relay.tasks.clone();
+        let parts = Arc::new(tokio::sync::Mutex::new((self, wires)));
+        tasks.keep("asking for keyframes and lost packets, and answering children", move || {
+            let parts = parts.clone();
+            async move {
+                let mut parts = parts.lock().await;
+                let (uplink, wires) = &mut *parts;
+                uplink.run(wires).await
+            }
+        });
+    }
+
+    /// Runs until cancelled, or until the data plane says no more. What it is told by is there only once.
+    async fn run(&mut self, wires: &mut Option<Wires>) -> Result<(), String> {
+        match wires {
+            Some(wires) => {
+                // What was in hand when it failed may not be right any more.
+                self.relay.repairs().asker.begin_anew();
+                self.limiter = Limiter::default();
+                self.echoes = Echoes::default();
+                self.listen(wires).await
+            }
+            None => {
+                let relay = self.relay.clone();
+                let mut state = relay.state.lock().await;
+                let past = Past::of(&state.plane);
+                (self.mouth, self.past) = (past.mouth().cloned(), past.into());
+                let wires = wires.insert(Wires::of(&mut state.plane, !relay.config.repair_within.is_zero()));
+                drop(state);
+                self.listen(wires).await
             }
         }
     }
 
-    async fn run_beside_the_kernel(mut self, mut gaps: Option<Gaps>) {
-        let (packets, mut inbox) = mpsc::channel(WAITING);
+    async fn listen(&mut self, Wires { inbox, packets, gaps }: &mut Wires) -> Result<(), String> {
         let mut check = tokio::time::interval(CHECK_SOCKETS_EVERY);
         // A child may have come behind another interface, whose address it answers to.
         let mut applied = self.relay.applied.subscribe();
         loop {
             tokio::select! {
-                _ = check.tick() => self.keep_sockets(&packets).await,
-                Ok(()) = applied.changed() => self.keep_sockets(&packets).await,
-                Some(heard) = inbox.recv() => self.take(&heard).await,
+                _ = check.tick() => self.keep_sockets(packets.as_ref()).await,
+                Ok(()) = applied.changed() => self.keep_sockets(packets.as_ref()).await,
+                packet = inbox.recv() => match packet {
+                    Some(heard) => self.take(&heard).await,
+                    // The sockets of the data plane are gone.
+                    None => return Ok(()),
+                },
                 () = self.due() => self.pass_late().await,
-                gap = next(&mut gaps) => self.miss(gap, &mut gaps),
+                gaps = gaps.next() => self.miss(&gaps?),
                 () = self.repair_due() => self.ask_for_missing().await,
             }
         }
     }
 
-    /// One socket for each of the relay's addresses and RTCP ports.
-    async fn keep_sockets(&mut self, packets: &mpsc::Sender<Heard>) {
+    /// The last packets, of who has it to himself.
+    fn past(&mut self) -> &mut Past {
+        self.past.get_mut().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// One socket for each of the relay's addresses and RTCP ports; none in userspace mode, which has its own.
+    async fn keep_sockets(&mut self, packets: Option<&mpsc::Sender<Heard>>) {
+        let Some(packets) = packets else { return };
         let (addresses, children) = {
             let state = self.relay.state.lock().await;
             (state.feedback_addresses(), state.addresses_of_children())
         };
         self.known.lock().unwrap_or_else(PoisonError::into_inner).children = children;
-        self.sockets.retain(|(address, _), _| addresses.contains(address));
+        self.sockets.retain(|(address, port), reader| {
+            // It reads for ever, unless it has panicked.
+            let is_read = !reader.task.is_finished();
+            if !is_read {
+                tracing::error!("nobody reads RTCP on {address}:{} any more; it is bound again", port + 1);
+            }
+            is_read && addresses.contains(address)
+        });
         for address in addresses {
             for port in self.relay.config.listen.ports {
                 if self.sockets.contains_key(&(address, port)) {
@@ -227,15 +277,14 @@ impl Uplink {
         }
     }
 
-    async fn ask_above(&self, port: u16, ssrc: Ssrc) {
-        let state = self.relay.state.lock().await;
+    async fn ask_above(&mut self, port: u16, ssrc: Ssrc) {
+        let known_by = self.known_by().await;
         // None: it may have ended meanwhile.
-        let above = state.above(&key(port, ssrc), self.relay.config.listen.ports);
+        let above = self.relay.state.lock().await.above(&key(port, ssrc), self.relay.config.listen.ports);
         let request = keyframe::request(ssrc, ssrc);
-        let known_by = self.relay.registered_address(&state).await;
         let mut asked = false;
         for (to, multiplexed) in above.into_iter().flat_map(ears) {
-            let sent = self.send_up(&state, known_by, port, multiplexed, to, &request);
+            let sent = self.send_up(known_by, port, multiplexed, to, &request);
             match sent {
                 Ok(()) => tracing::debug!("SSRC {ssrc}: asked {to} for a keyframe"),
                 Err(ref error) => tracing::warn!("SSRC {ssrc}: cannot ask {to} for a keyframe: {error}"),
@@ -249,16 +298,15 @@ impl Uplink {
 
     fn send_up(
         &self,
-        state: &State,
         known_by: Option<IpAddr>,
         port: u16,
         multiplexed: bool,
         to: SocketAddr,
         packet: &[u8],
     ) -> std::io::Result<()> {
-        match &state.plane {
-            Plane::Userspace(own) => own.send_feedback(known_by, port, multiplexed, to, packet),
-            Plane::Kernel(_) => send(&self.sockets, known_by, port, multiplexed, to, packet),
+        match &self.mouth {
+            Some(mouth) => mouth.send_feedback(known_by, port, multiplexed, to, packet),
+            None => send(&self.sockets, known_by, port, multiplexed, to, packet),
         }
     }
 
@@ -269,20 +317,6 @@ impl Uplink {
             None => std::future::pending().await,
         }
     }
-}
-
-/// What streams jump over, as the data plane says it.
-type Gaps = mpsc::Receiver<Gap>;
-
-/// The next gap; never, if nobody tells.
-async fn next(gaps: &mut Option<Gaps>) -> Gap {
-    if let Some(receiver) = gaps {
-        if let Some(gap) = receiver.recv().await {
-            return gap;
-        }
-        *gaps = None;
-    }
-    std::future::pending().await
 }
 
 impl State {
@@ -403,12 +437,55 @@ fn send(
 
 #[cfg(test)]
 mod tests {
+    use std::net::UdpSocket;
+
+    use node::repair::{History, Kept, StreamId};
+
     use super::*;
+    use crate::relay::loopback;
 
     #[test]
     fn a_sender_hears_on_the_next_port_or_on_its_own() {
         let at = |port| SocketAddr::from(([10, 0, 0, 1], port));
         assert_eq!(ears(at(5004)).collect::<Vec<_>>(), [(at(5005), false), (at(5004), true)]);
         assert_eq!(ears(at(65_535)).collect::<Vec<_>>(), [(at(65_535), true)]);
+    }
+
+    /// The first who looks for something finds a fault.
+    struct Faulty {
+        found: bool,
+        looked_for: mpsc::UnboundedSender<u16>,
+    }
+
+    impl History for Faulty {
+        fn find(&mut self, _: &StreamId, sequence: u16) -> Option<Kept> {
+            assert!(std::mem::replace(&mut self.found, true), "a fault");
+            self.looked_for.send(sequence).unwrap();
+            None
+        }
+    }
+
+    #[tokio::test]
+    async fn a_fault_ends_repair_for_a_moment_and_is_said() {
+        let relay = Arc::new(loopback::relay(&["egress-1=127.0.0.1:9:19"], &[]).await);
+        loopback::send(&relay, 1, 7, [1, 2, 3]).await;
+        let (looked_for, mut told) = mpsc::unbounded_channel();
+        let mut uplink = Uplink::new(relay.clone());
+        uplink.past = Past::Other(Box::new(Faulty { found: false, looked_for })).into();
+        let wires = Wires::of(&mut relay.state.lock().await.plane, true);
+        uplink.go_on(Some(wires));
+        assert!(relay.sample().await.status.warnings.iter().all(|warning| !warning.contains("fault")));
+        let child = UdpSocket::bind("127.0.0.1:0").unwrap();
+        for number in [1, 2] {
+            let request = nack::requests(Ssrc(9), Ssrc(7), &[number]).remove(0);
+            child.send_to(&request, ("127.0.0.1", relay.config.listen.ports[1] + 1)).unwrap();
+        }
+        let next = tokio::time::timeout(Duration::from_secs(10), told.recv()).await;
+        assert_eq!(next, Ok(Some(2)), "what waited meanwhile is looked for");
+        let said = relay.sample().await.status.warnings;
+        assert!(
+            said.iter().any(|warning| warning.contains("has failed once") && warning.contains("a fault")),
+            "{said:?}"
+        );
     }
 }

@@ -10,6 +10,7 @@ use node::repair::Turns;
 use node::udp;
 use tokio::sync::mpsc;
 
+use super::Shared;
 use super::listen::{Endpoint, Group, V4, V6};
 use super::socket::Received;
 use crate::address::unmapped;
@@ -76,23 +77,43 @@ impl Feedback {
 
 /// Sends from a data plane's ports without asking the data plane.
 #[derive(Clone)]
-pub struct Mouth([Arc<Group>; 2]);
+pub struct Mouth {
+    shared: Arc<Shared>,
+    groups: [Arc<Group>; 2],
+}
 
 impl Mouth {
     /// With these sockets.
-    pub(super) fn new(groups: &[Arc<Group>; 2]) -> Mouth {
-        Mouth(groups.clone())
+    pub(super) fn new(shared: &Arc<Shared>, groups: &[Arc<Group>; 2]) -> Mouth {
+        Mouth { shared: shared.clone(), groups: groups.clone() }
     }
 
     /// From the RTP port of a pair.
     pub fn send(&self, port: u16, to: SocketAddr, packet: &[u8]) -> io::Result<()> {
-        send(&self.0, None, port, true, to, packet)
+        send(&self.groups, None, port, true, to, packet)
+    }
+
+    /// RTCP from the RTCP port of a pair, or from the RTP port that names it; from the address `own`, if there is such.
+    pub fn send_feedback(
+        &self,
+        own: Option<IpAddr>,
+        port: u16,
+        multiplexed: bool,
+        to: SocketAddr,
+        packet: &[u8],
+    ) -> io::Result<()> {
+        send(&self.groups, own, port, multiplexed, to, packet)
+    }
+
+    /// Gaps and RTCP from children that nobody was told of: more came than was taken.
+    pub fn untold(&self) -> u64 {
+        self.shared.repair.untold() + self.shared.feedback.unheard()
     }
 }
 
 /// Sends from the RTCP port of the pair that begins with `port`, or from that port itself; from the address `own`, which the
 /// relay is known by, if it has that.
-pub fn send(
+fn send(
     groups: &[Arc<Group>; 2],
     own: Option<IpAddr>,
     port: u16,

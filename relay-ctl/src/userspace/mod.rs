@@ -48,7 +48,7 @@ mod tap;
 mod tests;
 
 use std::collections::{BTreeSet, HashMap};
-use std::net::{IpAddr, SocketAddr};
+use std::net::IpAddr;
 use std::os::unix::net::UnixStream;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
@@ -57,7 +57,7 @@ use std::thread::{Builder, JoinHandle};
 use std::time::{Duration, Instant};
 
 use arc_swap::ArcSwap;
-use node::repair::{Kept, StreamId};
+use node::repair::Shelf;
 use relay_common::layout::{ChildStats, Gap, MAX_CHILDREN, StreamKey, Total};
 use relay_common::reason::Reason;
 use relay_common::stream::Stream;
@@ -277,46 +277,24 @@ impl Userspace {
         self.shared.feedback.listen()
     }
 
-    /// Sends RTCP from the RTCP port of a pair, or from the RTP port that names it; from the address `own`, if there is such.
-    pub fn send_feedback(
-        &self,
-        own: Option<IpAddr>,
-        port: u16,
-        multiplexed: bool,
-        to: SocketAddr,
-        packet: &[u8],
-    ) -> std::io::Result<()> {
-        feedback::send(&self.groups, own, port, multiplexed, to, packet)
-    }
-
     /// What sends on its own.
     pub fn mouth(&self) -> Mouth {
-        Mouth::new(&self.groups)
+        Mouth::new(&self.shared, &self.groups)
     }
 
-    /// From now on the last packets are kept: so many.
+    /// From now on the last packets are kept: so many, as the first call says.
     pub fn keep_history(&self, packets: usize) {
         self.shared.repair.keep_history(packets);
     }
 
-    /// A packet that was kept.
-    pub fn find(&self, stream: &StreamId, sequence: u16) -> Option<Kept> {
-        self.shared.repair.find(stream, sequence)
-    }
-
-    /// Packets that were too long to be kept.
-    pub fn too_long(&self) -> u64 {
-        self.shared.repair.too_long()
+    /// Where they are kept, if they are.
+    pub fn history(&self) -> Option<Arc<Shelf>> {
+        self.shared.repair.history()
     }
 
     /// Gives what streams jump over. What the receiver does not take in time is left out, and counted. Only the first call has a receiver.
     pub fn gaps(&self) -> Option<mpsc::Receiver<Gap>> {
         self.shared.repair.listen()
-    }
-
-    /// Gaps and RTCP from children that nobody was told of: more came than was taken.
-    pub fn untold(&self) -> u64 {
-        self.shared.repair.untold() + self.shared.feedback.unheard()
     }
 
     /// Stops forwarding, waits for the threads and closes the sockets.

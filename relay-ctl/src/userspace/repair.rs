@@ -1,9 +1,9 @@
-//! What is kept to be sent again, and which packets are missing. What follows from it is for `relay/repair`.
+//! What is kept to be sent again, and which packets are missing. What follows from it is for `relay/uplink`.
 
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
-use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::sync::{Arc, OnceLock};
 
-use node::repair::{History, Kept, Ring, StreamId};
+use node::repair::Shelf;
 use relay_common::layout::Gap;
 use tokio::sync::mpsc;
 
@@ -16,17 +16,21 @@ const WAITING: usize = 4096;
 /// The history of both threads, and who is told of gaps.
 #[derive(Default)]
 pub struct Repair {
-    is_kept: AtomicBool,
-    /// Locked once a batch by the threads, and for one packet by whoever sends again.
-    history: Mutex<Ring>,
+    history: OnceLock<Arc<Shelf>>,
     gaps: OnceLock<mpsc::Sender<Gap>>,
     untold: AtomicU64,
 }
 
 impl Repair {
+    /// The first call says how many.
     pub fn keep_history(&self, packets: usize) {
-        *self.history() = Ring::new(packets);
-        self.is_kept.store(packets > 0, Relaxed);
+        if packets > 0 {
+            self.history.get_or_init(|| Shelf::new(packets));
+        }
+    }
+
+    pub fn history(&self) -> Option<Arc<Shelf>> {
+        self.history.get().cloned()
     }
 
     /// The first call gets what comes.
@@ -35,13 +39,12 @@ impl Repair {
         self.gaps.set(sender).ok().map(|()| receiver)
     }
 
-    /// These go to children. Never waits for whoever listens.
+    /// These go to children. Never waits for whoever listens, and for whoever looks for something no longer than some packets take.
     pub fn note<'a>(&self, packets: impl Iterator<Item = (&'a Received<'a>, &'a Media<'a>)>) {
-        let is_kept = self.is_kept.load(Relaxed);
-        let mut history = is_kept.then(|| self.history());
+        let history = self.history.get();
         for (packet, media) in packets {
             let Some(rtp) = media.rtp else { continue };
-            if let Some(history) = &mut history {
+            if let Some(history) = history {
                 history.keep(media.key.into(), rtp.sequence, packet.payload, rtp.came);
             }
             let (Some(gap), Some(gaps)) = (rtp.gap, self.gaps.get()) else { continue };
@@ -52,19 +55,7 @@ impl Repair {
         }
     }
 
-    pub fn find(&self, stream: &StreamId, sequence: u16) -> Option<Kept> {
-        self.history().find(stream, sequence)
-    }
-
-    pub fn too_long(&self) -> u64 {
-        self.history().too_long()
-    }
-
     pub fn untold(&self) -> u64 {
         self.untold.load(Relaxed)
-    }
-
-    fn history(&self) -> MutexGuard<'_, Ring> {
-        self.history.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -91,9 +91,7 @@ fn what_cannot_come_in_time_is_not_asked_for_again() {
 fn nobody_asks_for_what_a_keyframe_made_useless_nor_of_a_stream_that_ended() {
     let mut asker = asker();
     asker.missing(7, 10, 10, ms(1));
-    assert_eq!(asker.first_asked(&7), None);
     asker.take(ms(3));
-    assert_eq!(asker.first_asked(&7), Some(10));
     asker.useless_before(&7, 15);
     assert_eq!(asker.take(ms(40))[0].numbers, [15, 16, 17, 18, 19]);
     assert_eq!(asker.ended(&7).useless, 10);
@@ -167,9 +165,20 @@ fn what_is_to_be_looked_at_is_what_would_be_asked_for_or_given_up() {
     let mut asker = asker();
     asker.missing(7, 10, 2, ms(0));
     asker.missing(8, 20, 1, ms(1));
-    assert_eq!(asker.waiting(ms(1)), []);
-    assert_eq!(asker.waiting(ms(2)), [(7, vec![10, 11])]);
-    assert_eq!(asker.waiting(ms(3)), [(7, vec![10, 11]), (8, vec![20])]);
+    let waiting = |asker: &Asker<u32>, now| {
+        let due = asker.waiting(now).into_iter();
+        due.map(|Due { stream, numbers, asked }| (stream, numbers, asked)).collect::<Vec<_>>()
+    };
+    assert_eq!(waiting(&asker, ms(1)), []);
+    assert_eq!(waiting(&asker, ms(2)), [(7, vec![10, 11], vec![])]);
+    assert_eq!(waiting(&asker, ms(3)), [(7, vec![10, 11], vec![]), (8, vec![20], vec![])]);
+    asker.take(ms(2));
+    asker.missing(7, 5, 1, ms(4));
+    asker.missing(7, 30, 1, ms(10));
+    asker.take(ms(12));
+    assert_eq!(waiting(&asker, ms(32)), [(7, vec![10, 11], vec![])], "5 has been asked for, too");
+    let all = vec![5, 10, 11, 30];
+    assert_eq!(waiting(&asker, ms(42)), [(7, all.clone(), all), (8, vec![20], vec![20])]);
 }
 
 #[test]
@@ -249,4 +258,48 @@ fn a_round_trip_that_has_become_much_shorter_is_measured_again() {
     assert_eq!(asker.round_trips().collect::<Vec<_>>(), [(7, Some(ms(1)))]);
     let figures = asker.figures();
     assert_eq!((figures.late, figures.repaired), (2, 18), "{figures:?}");
+}
+
+/// Between `waiting` and this whoever asks looks at the stream: with what it saw nothing is asked for in vain.
+#[test]
+fn what_was_seen_meanwhile_is_not_asked_for() {
+    let mut asker = asker();
+    asker.missing(7, 1_000, 6, ms(0));
+    asker.missing(8, 20, 1, ms(0));
+    asker.missing(9, 30, 1, ms(0));
+    let looked = |came: &[(u32, u64)], begins, highest| Some(Looked { came: came.to_vec(), begins, highest });
+    let highest = 1_000 + u32::from(REACH) / 2 + 1;
+    let seen = [(7, looked(&[(1_003, ms(1))], Some(1_002), highest)), (8, None), (9, looked(&[], None, 31))];
+    let asks = asker.take_after(seen, ms(2));
+    let asked: Vec<_> = asks.into_iter().map(|ask| (ask.stream, ask.numbers)).collect();
+    assert_eq!(asked, [(7, vec![1_002, 1_004, 1_005]), (9, vec![30])]);
+    let figures = asker.figures();
+    assert_eq!((figures.late, figures.useless, figures.expired, figures.asked), (1, 3, 0, 4), "{figures:?}");
+}
+
+#[test]
+fn whoever_begins_anew_misses_nothing_and_what_was_counted_stays() {
+    let mut asker = asker();
+    asker.missing(7, 10, 3, ms(0));
+    asker.take(ms(2));
+    asker.begin_anew();
+    assert_eq!(
+        (asker.outstanding(), asker.due(), asker.figures().missing, asker.figures().expired),
+        (0, None, 3, 3)
+    );
+    asker.missing(7, 20, 1, ms(10));
+    assert_eq!(until(&mut asker, ms(13))[0].1.numbers, [20]);
+}
+
+#[test]
+fn that_much_never_comes_is_said_while_it_is_so() {
+    let mut asker = asker();
+    let second = 1_000_000_000;
+    for at in 0..180 {
+        asker.missing(7, 1_000 * at as u32, 2, at * second);
+        until(&mut asker, at * second + ms(500));
+        assert_eq!(asker.warning(at * second + ms(500)).is_some(), at >= 60, "{at}");
+    }
+    assert!(asker.warning(180 * second).unwrap().contains("nothing that was asked for has come"));
+    assert_eq!(asker.warning(400 * second), None);
 }

@@ -1,8 +1,9 @@
 //! A node as far as repair goes: a window for each stream, a history, and whoever asks and answers.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
-use super::super::{Answerer, Asked, Asker, Ring, StreamId, WITHIN, nack};
+use super::super::{Answerer, Asked, Asker, Finder, Shelf, StreamId, WITHIN, nack};
 use super::within;
 use crate::media::Ssrc;
 
@@ -47,7 +48,8 @@ pub struct Node {
     windows: BTreeMap<StreamId, Window>,
     asker: Asker<StreamId>,
     answerer: Answerer<u8>,
-    history: Ring,
+    shelf: Arc<Shelf>,
+    history: Finder,
     /// When it is to wake.
     wakes: Option<u64>,
     begun: Option<u64>,
@@ -61,11 +63,13 @@ const RATE: u64 = 1_000_000;
 
 impl Default for Node {
     fn default() -> Node {
+        let shelf = Shelf::new(4096);
         Node {
             windows: BTreeMap::new(),
             asker: Asker::new(WITHIN),
             answerer: Answerer::new(WITHIN),
-            history: Ring::new(4096),
+            history: Finder::new(shelf.clone()),
+            shelf,
             wakes: None,
             begun: None,
             requests: 0,
@@ -89,7 +93,7 @@ impl Node {
         let next = window.highest.unwrap().wrapping_add(1);
         window.highest = Some(next);
         let media = Media { stream, sequence: next as u16, id, epoch: window.epoch, size };
-        self.history.keep(stream, media.sequence, &media.packet(), now);
+        self.shelf.keep(stream, media.sequence, &media.packet(), now);
         media
     }
 
@@ -126,7 +130,7 @@ impl Node {
         } else {
             self.asker.came(&media.stream, number, now);
         }
-        self.history.keep(media.stream, media.sequence, &media.packet(), now);
+        self.shelf.keep(media.stream, media.sequence, &media.packet(), now);
         true
     }
 

@@ -38,6 +38,13 @@ fn sample() -> Sample {
             round_trip: Some(Duration::from_millis(20)),
             ..crate::relay::Repaired::default()
         },
+        repaired_of_parents: vec![node::repair::OfParent {
+            parent: "relay-0".to_owned(),
+            repaired: 3,
+            round_trip: Some(Duration::from_millis(20)),
+            ..Default::default()
+        }],
+        repaired_of_children: vec![[9, 7, 2], [0; 3]],
         redirects: node::watch::Redirects::example(),
     }
 }
@@ -67,6 +74,9 @@ fn the_contract_s_series_are_there() {
         r#"media_tree_relay_dataplane_configured{mode="auto",node_id="relay-1",tree_id="tree-1"} 1"#,
         r#"media_tree_relay_dataplane_fallen_back{node_id="relay-1",tree_id="tree-1"} 1"#,
         r#"media_tree_relay_parent_heard{node_id="relay-1",parent="relay-9",tree_id="tree-1"} 0"#,
+        r#"media_tree_relay_parent_repair_repaired_total{node_id="relay-1",parent="relay-0",tree_id="tree-1"} 3"#,
+        r#"media_tree_relay_parent_repair_round_trip_seconds{node_id="relay-1",parent="relay-0",tree_id="tree-1"} 0.02"#,
+        r#"media_tree_relay_child_repair_answered_total{child="egress-1",node_id="relay-1",tree_id="tree-1"} 7"#,
         r#"media_tree_relay_parent_packets_total{node_id="relay-1",parent="relay-0",tree_id="tree-1"} 42"#,
     ];
     for line in wanted {

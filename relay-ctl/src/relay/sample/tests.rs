@@ -1,5 +1,3 @@
-use std::net::UdpSocket;
-use std::sync::atomic::{AtomicU16, Ordering::Relaxed};
 use std::time::{Duration, Instant};
 
 use node::media::Ssrc;
@@ -9,47 +7,12 @@ use node::tree::RedisView;
 use tokio::sync::watch;
 
 use super::*;
-use crate::config::{Config, Flags};
-use crate::relay::StartError;
+use crate::relay::loopback::{self, send};
 use crate::relay::streams::Patience;
-use crate::userspace::UserspaceError;
 
 /// A relay on loopback, with these children.
 async fn relay(children: &[&str]) -> Relay {
-    static NEXT: AtomicU16 = AtomicU16::new(0);
-    // Below the ephemeral ports; another start for each process.
-    let start = 10_000 + (std::process::id() % 500) as u16 * 40;
-    loop {
-        let audio = start + NEXT.fetch_add(4, Relaxed);
-        let listen = format!("127.0.0.1:{audio}:{}", audio + 2);
-        let mut flags = vec!["--mode", "userspace", "--listen", &listen];
-        flags.extend(children.iter().flat_map(|child| ["--child", *child]));
-        let config = Config::load("lo", Flags::read(&flags).unwrap(), |_| None).unwrap();
-        match Relay::start(config).await {
-            Err(StartError::Userspace(UserspaceError::InUse(_))) => {}
-            started => return started.unwrap(),
-        }
-    }
-}
-
-/// Sends packets of a stream to the audio (0) or video (1) port, and waits until they are counted.
-async fn send(relay: &Relay, kind: usize, ssrc: u32, sequences: std::ops::Range<u16>) {
-    let before = relay.sample().await.totals[kind].packets;
-    let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
-    let count = sequences.len() as u64;
-    for sequence in sequences {
-        let mut packet = vec![0x80, 96];
-        packet.extend(sequence.to_be_bytes());
-        packet.extend([0; 4]);
-        packet.extend(ssrc.to_be_bytes());
-        packet.extend([7; 88]);
-        socket.send_to(&packet, ("127.0.0.1", relay.config.listen.ports[kind])).unwrap();
-    }
-    let start = Instant::now();
-    while relay.sample().await.totals[kind].packets < before + count {
-        assert!(start.elapsed() < Duration::from_secs(5), "the packets did not arrive");
-        tokio::time::sleep(Duration::from_millis(1)).await;
-    }
+    loopback::relay(children, &[]).await
 }
 
 fn counted(sample: &Sample) -> [(u64, u64); 2] {
@@ -201,4 +164,19 @@ async fn what_redis_told_is_shown() {
     let topology = relay.topology().await;
     assert_eq!((topology.parent.as_deref(), topology.children), (Some("injection-1"), children));
     assert!(relay.children().await.children[1].stale);
+}
+
+#[tokio::test]
+async fn that_much_is_never_repaired_is_a_warning_and_no_problem() {
+    let relay = relay(&[]).await;
+    let is_said = |status: &view::Status| {
+        let said = "300 lost packets were not repaired in the last 2 minutes";
+        status.warnings.iter().any(|warning| warning.contains(said))
+    };
+    assert!(!is_said(&relay.status().await));
+    let (key, now) = (StreamKey { port: 5004, reserved: [0; 2], ssrc: 7 }, monotonic_ns());
+    relay.repairs().asker.missing(key, 1, 300, now - 200_000_000);
+    relay.repairs().asker.take(now);
+    let status = relay.status().await;
+    assert!(is_said(&status) && status.healthy, "{:?}", status.warnings);
 }

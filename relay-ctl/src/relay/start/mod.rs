@@ -10,6 +10,7 @@ use std::sync::Arc;
 use node::drain::Drain;
 use node::http::Limits;
 use node::metrics::Kept;
+use node::tasks::Tasks;
 use node::watch::Redirector;
 use relay_common::layout::Child;
 use tokio::sync::{Mutex, Notify, watch};
@@ -137,6 +138,7 @@ impl Relay {
             unheard: std::sync::Mutex::default(),
             between: watch::Sender::new(false),
             repairs: std::sync::Mutex::new(Repairs::new(config.repair_within)),
+            tasks: Tasks::default(),
             config,
             netlink,
             state: Mutex::new(state),

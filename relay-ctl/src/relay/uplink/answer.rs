@@ -7,11 +7,9 @@ use node::repair::{Asked, Kept, nack};
 use relay_common::layout::StreamKey;
 use relay_common::stream::Stream;
 
-use super::past::{self, Past};
 use super::{State, Uplink, bound, key};
 use crate::clock::monotonic_ns;
 use crate::fanout::ChildId;
-use crate::relay::plane::Plane;
 use crate::userspace::{Heard, Mouth};
 
 /// A stream that is younger has no rate yet, ns.
@@ -24,6 +22,13 @@ struct Taker {
     /// Where copies for it leave from, if that is known.
     from: Option<IpAddr>,
     to: SocketAddr,
+}
+
+/// What is asked for: packets of a stream, which goes to whoever asks, or does not.
+struct Question {
+    key: StreamKey,
+    numbers: Vec<u16>,
+    found: Option<(Stream, Taker)>,
 }
 
 /// What is sent again: from which port, to whom.
@@ -41,24 +46,30 @@ impl Uplink {
             return;
         }
         let relay = self.relay.clone();
-        let (answers, mouth) = {
+        let ports = self.relay.config.listen.ports;
+        let questions: Vec<Question> = {
             let state = relay.state.lock().await;
             if !state.is_child(heard.from) {
                 let numbers = asked.iter().map(|(_, numbers)| numbers.len()).sum();
                 tracing::debug!("{} is no child and asks for {numbers} packets: not answered", heard.from);
                 return relay.repairs().answerer.stranger(numbers);
             }
-            let find = |(ssrc, numbers): (Ssrc, Vec<u16>)| self.look_for(&state, heard, ssrc, &numbers);
-            let answers: Vec<Answers> = asked.into_iter().filter_map(find).collect();
-            let mouth = match &state.plane {
-                Plane::Userspace(own) => Some(own.mouth()),
-                Plane::Kernel(_) => None,
+            let find = |(ssrc, numbers): (Ssrc, Vec<u16>)| {
+                let key = key(heard.port, ssrc);
+                let stream = state.plane.stream(&key).filter(|stream| stream.packets > 0);
+                let taker = state.taker(heard, &key, usize::from(ports[0] != key.port));
+                Question { key, numbers, found: stream.zip(taker) }
             };
-            (answers, mouth)
+            asked.into_iter().map(find).collect()
         };
-        // Nobody waits for the relay's state while they leave.
-        for answers in answers {
-            let failed = answers.send(mouth.as_ref());
+        // Nobody waits for the relay's state while it is looked for what they lack, nor while that leaves.
+        for Question { key, numbers, found } in questions {
+            let Some((stream, taker)) = found else {
+                relay.repairs().answerer.no_stream(numbers.len());
+                continue;
+            };
+            let Some(answers) = self.look_for(heard, key, &numbers, &stream, taker) else { continue };
+            let failed = answers.send(self.mouth.as_ref());
             tracing::debug!(
                 "SSRC {}: {} packets sent again to {}, {failed} refused",
                 answers.key.ssrc,
@@ -69,21 +80,22 @@ impl Uplink {
         }
     }
 
-    fn look_for(&mut self, state: &State, heard: &Heard, ssrc: Ssrc, numbers: &[u16]) -> Option<Answers> {
-        let key = key(heard.port, ssrc);
-        let kind = usize::from(self.relay.config.listen.ports[0] != key.port);
-        let stream = state.plane.stream(&key).filter(|stream| stream.packets > 0);
-        let (Some(stream), Some(taker)) = (stream, state.taker(heard, &key, kind)) else {
-            self.relay.repairs().answerer.no_stream(numbers.len());
-            return None;
-        };
+    fn look_for(
+        &mut self,
+        heard: &Heard,
+        key: StreamKey,
+        numbers: &[u16],
+        stream: &Stream,
+        taker: Taker,
+    ) -> Option<Answers> {
         // Of several streams in one packet each has a part of it.
         let bytes = heard.packet.len().min(12 + 4 * numbers.len());
-        let asked = Asked { stream: key.into(), numbers, bytes, rate: rate_of(&stream) };
-        let mut past = Past { plane: &state.plane, kernel: past::of(&mut self.history) };
-        let mut repairs = self.relay.repairs();
+        let asked = Asked { stream: key.into(), numbers, bytes, rate: rate_of(stream) };
+        let relay = self.relay.clone();
+        let past = self.past();
+        let mut repairs = relay.repairs();
         repairs.untold = past.untold();
-        let packets = repairs.answerer.answer(&taker.id, &asked, &mut past, monotonic_ns());
+        let packets = repairs.answerer.answer(&taker.id, &asked, past, monotonic_ns());
         (!packets.is_empty()).then_some(Answers { key, taker, packets })
     }
 }

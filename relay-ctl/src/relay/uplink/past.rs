@@ -1,91 +1,107 @@
-//! The last packets and what streams jump over, of whichever data plane there is.
+//! The last packets and what streams jump over, of whichever data plane there is. Whoever reads them holds no lock of the relay's.
 
-use std::sync::{Mutex, PoisonError};
-
-use node::repair::{History, Kept, StreamId};
+use node::repair::{Finder, History, Kept, StreamId};
+use relay_common::layout::Gap;
 use tokio::sync::mpsc;
 
-use super::Gaps;
 use crate::kernel;
 use crate::relay::plane::Plane;
+use crate::userspace::Mouth;
 
-/// Gaps of the kernel's that may wait, besides those in its own ring.
-const WAITING: usize = 1024;
+/// Gaps that are taken at once, before anything else has its turn.
+const AT_ONCE: usize = 256;
 
 /// The last packets that went to children.
-pub(super) struct Past<'a> {
-    pub plane: &'a Plane,
-    /// Beside a kernel data plane.
-    pub kernel: Option<&'a mut kernel::History>,
+pub(super) enum Past {
+    /// Where the kernel keeps them, if it does.
+    Kernel(Option<kernel::History>),
+    /// In userspace mode, if they are kept; and what sends there.
+    Userspace(Option<Finder>, Mouth),
+    #[cfg(test)]
+    Other(Box<dyn History + Send>),
 }
 
-impl History for Past<'_> {
+impl History for Past {
     fn find(&mut self, stream: &StreamId, sequence: u16) -> Option<Kept> {
-        match self.plane {
-            Plane::Kernel(_) => self.kernel.as_mut()?.find(stream, sequence),
-            Plane::Userspace(sockets) => sockets.find(stream, sequence),
+        match self {
+            Past::Kernel(history) => history.as_mut()?.find(stream, sequence),
+            Past::Userspace(history, _) => history.as_mut()?.find(stream, sequence),
+            #[cfg(test)]
+            Past::Other(history) => history.find(stream, sequence),
         }
     }
 }
 
-impl Past<'_> {
+impl Past {
+    pub fn of(plane: &Plane) -> Past {
+        match plane {
+            Plane::Userspace(sockets) => Past::Userspace(sockets.history().map(Finder::new), sockets.mouth()),
+            Plane::Kernel(plane) => Past::Kernel(plane.history().unwrap_or_else(|error| {
+                tracing::warn!("nothing can be sent again to children: {error}");
+                None
+            })),
+        }
+    }
+
+    /// What sends, in userspace mode.
+    pub fn mouth(&self) -> Option<&Mouth> {
+        match self {
+            Past::Userspace(_, mouth) => Some(mouth),
+            _ => None,
+        }
+    }
+
     /// Gaps and questions that nobody was told of, since more came than could be taken.
     pub fn untold(&self) -> u64 {
-        match self.plane {
-            Plane::Kernel(_) => self.kernel.as_ref().map_or(0, |history| history.untold()),
-            Plane::Userspace(sockets) => sockets.untold(),
+        match self {
+            Past::Kernel(history) => history.as_ref().map_or(0, kernel::History::untold),
+            Past::Userspace(_, mouth) => mouth.untold(),
+            #[cfg(test)]
+            Past::Other(_) => 0,
         }
     }
 }
 
-/// Where the kernel keeps them; none in userspace mode, which has its own.
-pub(super) fn history(plane: &Plane) -> Option<kernel::History> {
-    let Plane::Kernel(plane) = plane else { return None };
-    plane.history().unwrap_or_else(|error| {
-        tracing::warn!("nothing can be sent again to children: {error}");
-        None
-    })
+/// What streams jump over, as the data plane says it.
+pub(super) enum Gaps {
+    /// It does not, or nobody asks for what is missing.
+    Untold,
+    /// While nobody takes them they wait in the kernel's ring.
+    Kernel(Box<kernel::Gaps>),
+    Userspace(mpsc::Receiver<Gap>),
 }
 
-/// Of who has it to himself.
-pub(super) fn of(history: &mut Mutex<Option<kernel::History>>) -> Option<&mut kernel::History> {
-    history.get_mut().unwrap_or_else(PoisonError::into_inner).as_mut()
-}
-
-/// What streams jump over; none if that is not told. Only the first call has it.
-pub(super) fn gaps(plane: &mut Plane) -> Option<Gaps> {
-    let ring = match plane {
-        Plane::Userspace(sockets) => return sockets.gaps(),
-        Plane::Kernel(plane) => plane.gaps(),
-    };
-    let gaps = ring
-        .map_err(|error| error.to_string())
-        .and_then(|ring| ring.map(kernel::Gaps::new).transpose().map_err(|error| error.to_string()));
-    match gaps {
-        Ok(gaps) => {
-            let (sender, receiver) = mpsc::channel(WAITING);
-            tokio::spawn(tell(gaps?, sender));
-            Some(receiver)
-        }
-        Err(error) => {
-            tracing::warn!("what is missing is not asked for: {error}");
-            None
+impl Gaps {
+    /// Only the first call has them.
+    pub fn of(plane: &mut Plane) -> Gaps {
+        let ring = match plane {
+            Plane::Userspace(sockets) => return sockets.gaps().map_or(Gaps::Untold, Gaps::Userspace),
+            Plane::Kernel(plane) => plane.gaps(),
+        };
+        let gaps = ring
+            .map_err(|error| error.to_string())
+            .and_then(|ring| ring.map(kernel::Gaps::new).transpose().map_err(|error| error.to_string()));
+        match gaps {
+            Ok(gaps) => gaps.map_or(Gaps::Untold, |gaps| Gaps::Kernel(Box::new(gaps))),
+            Err(error) => {
+                tracing::warn!("what is missing is not asked for: {error}");
+                Gaps::Untold
+            }
         }
     }
-}
 
-/// Until nobody listens. While the receiver is busy, gaps wait in the kernel's ring.
-async fn tell(mut gaps: kernel::Gaps, receiver: mpsc::Sender<relay_common::layout::Gap>) {
-    loop {
-        match gaps.take().await {
-            Ok(some) => {
-                for gap in some {
-                    if receiver.send(gap).await.is_err() {
-                        return;
-                    }
+    /// Some more, at least one; never, if nobody tells. What is not waited for to its end is not lost.
+    pub async fn next(&mut self) -> Result<Vec<Gap>, String> {
+        match self {
+            Gaps::Untold => std::future::pending().await,
+            Gaps::Kernel(gaps) => gaps.take().await.map_err(|error| format!("no more gaps: {error}")),
+            Gaps::Userspace(gaps) => {
+                let mut some = Vec::new();
+                match gaps.recv_many(&mut some, AT_ONCE).await {
+                    0 => Err("no more gaps: the data plane has ended".to_owned()),
+                    _ => Ok(some),
                 }
             }
-            Err(error) => return tracing::error!("what is missing is not asked for any more: {error}"),
         }
     }
 }

@@ -1,5 +1,5 @@
 use node::media::Ssrc;
-use node::repair::StreamId;
+use node::repair::{Finder, History, StreamId};
 
 use super::*;
 
@@ -18,13 +18,19 @@ fn what_goes_to_children_is_kept_and_what_goes_to_nobody_is_not() {
         sender.rtp(VIDEO).send_to(&rtp(3, sequence), (V4, ports[VIDEO])).unwrap();
         receive(node.rtp(VIDEO));
     }
-    let kept = |ssrc, sequence| relay.find(&id(ports[VIDEO], ssrc), sequence).map(|kept| kept.packet);
+    let mut finder = Finder::new(relay.history().unwrap());
+    let mut kept = |ssrc, sequence| finder.find(&id(ports[VIDEO], ssrc), sequence).map(|kept| kept.packet);
     assert_eq!(kept(4, 1), None, "nobody gets it");
     for sequence in 1..=6 {
         assert_eq!(kept(3, sequence), (sequence > 2).then(|| rtp(3, sequence)), "{sequence}");
     }
+}
+
+#[test]
+fn whoever_keeps_nothing_has_no_history() {
+    let (relay, _) = relay(&[]);
     relay.keep_history(0);
-    assert_eq!(kept(3, 6), None);
+    assert!(relay.history().is_none());
 }
 
 #[test]
