@@ -100,10 +100,7 @@ impl Repair {
                 asker.ended(&stream);
                 continue;
             };
-            for number in numbers.into_iter().filter(|number| known.has_come(*number) == Some(true)) {
-                asker.came(&stream, number, now);
-            }
-            asker.gone_on(&stream, known.highest);
+            asker.look(&stream, &known, &numbers, |_| now);
         }
     }
 

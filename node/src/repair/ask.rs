@@ -5,7 +5,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use relay_common::stream::REACH;
+use relay_common::stream::{REACH, Stream};
 
 use super::budget::Budget;
 use super::figures::Asking;
@@ -190,8 +190,17 @@ impl<K: Copy + Ord> Asker<K> {
         }
     }
 
+    /// Looks at what [`waiting`](Self::waiting) has said of a stream, as that is known by now: what has come meanwhile, and how far the
+    /// stream has gone on. `came`: when a packet of it came.
+    pub fn look(&mut self, stream: &K, known: &Stream, numbers: &[u32], mut came: impl FnMut(u32) -> u64) {
+        for number in numbers.iter().copied().filter(|number| known.has_come(*number) == Some(true)) {
+            self.came(stream, number, came(number));
+        }
+        self.gone_on(stream, known.highest);
+    }
+
     /// The stream has come so far: what is too far behind is given up.
-    pub fn gone_on(&mut self, stream: &K, highest: u32) {
+    fn gone_on(&mut self, stream: &K, highest: u32) {
         let Some(of) = self.streams.get_mut(stream) else { return };
         let kept = of.missing.split_off(&highest.saturating_sub(FURTHEST));
         let behind = std::mem::replace(&mut of.missing, kept);

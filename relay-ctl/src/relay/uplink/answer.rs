@@ -2,8 +2,8 @@
 
 use std::net::{IpAddr, SocketAddr};
 
-use node::media::Ssrc;
-use node::repair::{Asked, Kept, nack};
+use node::repair::nack::{self, Question};
+use node::repair::{Asked, Kept};
 use relay_common::layout::StreamKey;
 use relay_common::stream::Stream;
 
@@ -44,12 +44,12 @@ impl Uplink {
         let (answers, mouth) = {
             let state = relay.state.lock().await;
             if !state.is_child(heard.from) {
-                let numbers = asked.iter().map(|(_, numbers)| numbers.len()).sum();
+                let numbers = asked.iter().map(|question| question.numbers.len()).sum();
                 tracing::debug!("{} is no child and asks for {numbers} packets: not answered", heard.from);
                 return relay.repairs().answerer.stranger(numbers);
             }
-            let find = |(ssrc, numbers): (Ssrc, Vec<u16>)| self.look_for(&state, heard, ssrc, &numbers);
-            let answers: Vec<Answers> = asked.into_iter().filter_map(find).collect();
+            let find = |question| self.look_for(&state, heard, question);
+            let answers: Vec<Answers> = asked.iter().filter_map(find).collect();
             let mouth = match &state.plane {
                 Plane::Userspace(own) => Some(own.mouth()),
                 Plane::Kernel(_) => None,
@@ -69,17 +69,16 @@ impl Uplink {
         }
     }
 
-    fn look_for(&mut self, state: &State, heard: &Heard, ssrc: Ssrc, numbers: &[u16]) -> Option<Answers> {
-        let key = key(heard.port, ssrc);
+    fn look_for(&mut self, state: &State, heard: &Heard, question: &Question) -> Option<Answers> {
+        let Question { ssrc, numbers, bytes } = question;
+        let key = key(heard.port, *ssrc);
         let kind = usize::from(self.relay.config.listen.ports[0] != key.port);
         let stream = state.plane.stream(&key).filter(|stream| stream.packets > 0);
         let (Some(stream), Some(taker)) = (stream, state.taker(heard, &key, kind)) else {
             self.relay.repairs().answerer.no_stream(numbers.len());
             return None;
         };
-        // Of several streams in one packet each has a part of it.
-        let bytes = heard.packet.len().min(12 + 4 * numbers.len());
-        let asked = Asked { stream: key.into(), numbers, bytes, rate: rate_of(&stream) };
+        let asked = Asked { stream: key.into(), numbers, bytes: *bytes, rate: rate_of(&stream) };
         let mut past = Past { plane: &state.plane, kernel: past::of(&mut self.history) };
         let mut repairs = self.relay.repairs();
         repairs.untold = past.untold();

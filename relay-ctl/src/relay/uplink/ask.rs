@@ -56,10 +56,7 @@ impl Uplink {
             repairs.untold = past.untold();
             for (key, numbers) in repairs.asker.waiting(now) {
                 match state.plane.stream(&key) {
-                    Some(stream) => {
-                        look(&mut repairs.asker, &mut past, &key, &stream, &numbers, now);
-                        repairs.asker.gone_on(&key, stream.highest);
-                    }
+                    Some(stream) => look(&mut repairs.asker, &mut past, &key, &stream, &numbers, now),
                     None => {
                         let _ = repairs.asker.ended(&key);
                     }
@@ -120,12 +117,7 @@ fn look(
     now: u64,
 ) {
     let id = StreamId::from(*key);
-    for number in numbers {
-        if stream.has_come(*number) == Some(true) {
-            let came = history.find(&id, *number as u16).map_or(now, |kept| kept.came);
-            asker.came(key, *number, came);
-        }
-    }
+    asker.look(key, stream, numbers, |number| history.find(&id, number as u16).map_or(now, |kept| kept.came));
     // Only before something is repeated: looking costs more than asking.
     let Some(first) = asker.first_asked(key).filter(|first| numbers.contains(first)) else { return };
     if stream.highest.wrapping_sub(first) > u32::from(REACH) {
