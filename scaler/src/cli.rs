@@ -6,7 +6,7 @@ use std::time::Duration;
 use axum::http::Method;
 use clap::{Args, Parser, Subcommand};
 use node::asking::Asking;
-use node::cli::Failure;
+use node::cli::{Failure, printable};
 use node::config::{ClientConfig, environment};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -188,8 +188,4 @@ impl At {
         }
         Ok(ExitCode::SUCCESS)
     }
-}
-
-fn printable(text: &str) -> String {
-    text.chars().map(|c| if c.is_control() && c != '\n' { '\u{fffd}' } else { c }).collect()
 }
