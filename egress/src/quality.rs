@@ -229,8 +229,10 @@ mod tests {
     #[test]
     fn what_cannot_be_counted_ends_nothing() {
         let mut looks = Looks::new();
-        looks.look(0, &[(1, figures(1000, u64::MAX)), (2, figures(1000, u64::MAX))]);
-        assert_eq!(looks.quality.sums().lost, u64::MAX);
+        let most = seats::Figures { packets: u64::MAX, bytes: u64::MAX, lost: u64::MAX, ..figures(0, 0) };
+        looks.look(0, &[(1, most.clone()), (2, most)]);
+        let sums = looks.quality.sums();
+        assert_eq!([sums.packets, sums.bytes, sums.lost], [u64::MAX; 3]);
     }
 
     #[test]

@@ -77,6 +77,11 @@ fn one_line(text: &str) -> String {
     lines.join("; ").replace(char::is_control, "\u{fffd}")
 }
 
+/// Nothing that others have written, be it in lines, steers the terminal.
+pub fn printable(text: &str) -> String {
+    text.replace(|c: char| c.is_control() && c != '\n', "\u{fffd}")
+}
+
 /// What clap says, without its heading and its advertisement for --help, and without a password that it may quote.
 fn usage_error(name: &str, error: &clap::Error) -> String {
     if error.kind() == ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand {

@@ -6,7 +6,7 @@ use std::time::Duration;
 use axum::http::{Method, StatusCode};
 use clap::{Args, Parser, Subcommand};
 use node::asking::{Asking, Unheard};
-use node::cli::Failure;
+use node::cli::{Failure, printable};
 use node::config::{ClientConfig, ConfigError, environment};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -202,8 +202,4 @@ impl At {
         }
         Ok(ExitCode::SUCCESS)
     }
-}
-
-fn printable(text: &str) -> String {
-    text.chars().map(|c| if c.is_control() && c != '\n' { '\u{fffd}' } else { c }).collect()
 }

@@ -1,6 +1,7 @@
 //! Packets that are lost between the parent and an egress are asked for, and come to viewers; what does not come is given up.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::Ipv4Addr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -8,8 +9,8 @@ use std::time::Duration;
 use serde_json::{Value, json};
 
 use crate::common::crowd::Crowd;
-use crate::common::parent::Parent;
-use crate::common::{By, World, lab, on_both};
+use crate::common::parent::{Parent, Request};
+use crate::common::{By, HOST, World, lab, on_both, rtp};
 
 const SSRCS: [u32; 2] = [7777, 8888];
 const VIEWERS: u64 = 2;
@@ -19,12 +20,24 @@ const ENOUGH: u64 = 60;
 on_both!(what_is_missing_is_asked_for);
 
 /// One packet of ten, some of them in a row, while `losing`.
-fn loses(losing: &Arc<AtomicBool>) -> Box<crate::common::parent::Fate> {
+fn loses(losing: &Arc<AtomicBool>, kinds: &'static [usize]) -> Box<crate::common::parent::Fate> {
     let losing = losing.clone();
-    Box::new(move |_, nth| losing.load(Ordering::Relaxed) && matches!(nth % 30, 7 | 17 | 18))
+    Box::new(move |kind, nth| {
+        losing.load(Ordering::Relaxed) && kinds.contains(&kind) && matches!(nth % 30, 7 | 17 | 18)
+    })
 }
 
 fn begin<'lab>(by: By, lab: &'lab lab::Lab, within: &str) -> (World<'lab>, Parent, Crowd, Arc<AtomicBool>) {
+    begin_losing(by, lab, within, &[0, 1])
+}
+
+/// The same, and of these kinds only packets are lost.
+fn begin_losing<'lab>(
+    by: By,
+    lab: &'lab lab::Lab,
+    within: &str,
+    kinds: &'static [usize],
+) -> (World<'lab>, Parent, Crowd, Arc<AtomicBool>) {
     // Not the address that the routing table would choose.
     lab.address("eg", "v0", "10.77.0.9/24").unwrap();
     let world = World::start_by(lab, by, &[("NODE_HOST", "10.77.0.9"), ("REPAIR_WITHIN", within)]);
@@ -32,7 +45,7 @@ fn begin<'lab>(by: By, lab: &'lab lab::Lab, within: &str) -> (World<'lab>, Paren
     world.session("s1", 4001, SSRCS);
     world.until("s1", || world.get("/mountpoints")["count"] == json!(1));
     let losing = Arc::<AtomicBool>::default();
-    let parent = Parent::start(&world, SSRCS, loses(&losing));
+    let parent = Parent::start(&world, SSRCS, loses(&losing, kinds));
     world.until("active", || world.get("/mountpoint/s1")["active"] == json!(true));
     let crowd = Crowd::watch(&world, "s1", VIEWERS);
     (world, parent, crowd, losing)
@@ -132,6 +145,53 @@ fn what_comes_twice_reaches_viewers_once() {
     }
     let seen = crowd.report();
     assert_eq!((&seen["lost"], &seen["repeated"]), (&json!(0), &json!(0)), "{seen}");
+}
+
+/// A stranger who hears what is asked for sends it himself; and asks for packets, which an egress has none of to give.
+#[test]
+fn a_stranger_repairs_nothing_and_is_answered_nothing() {
+    let lab = lab();
+    lab.address("view", "v1", "10.77.0.3/24").unwrap();
+    // Sound: a picture's packets are of no use any more after the next keyframe.
+    let (world, parent, crowd, losing) = begin_losing(By::Native, &lab, "5000", &[0]);
+    parent.answers(false);
+    losing.store(true, Ordering::Relaxed);
+    let lost = || parent.lost().iter().sum::<u64>();
+    world.until("some are lost", || lost() >= 5);
+    losing.store(false, Ordering::Relaxed);
+    let all = lost();
+    let asked = || {
+        let of = |request: &Request| {
+            request.numbers.iter().map(|number| (request.ssrc, *number)).collect::<Vec<_>>()
+        };
+        parent.requests().iter().flat_map(of).collect::<BTreeSet<_>>()
+    };
+    world.until("all are asked for", || asked().len() as u64 == all);
+    let stranger = world.socket("view", (Ipv4Addr::new(10, 77, 0, 3), 0));
+    let dropped = |reason: &str| -> u64 {
+        let dropped = world.get("/status")["dropped"].clone();
+        ["audio", "video"].iter().map(|kind| dropped[kind][reason].as_u64().unwrap()).sum()
+    };
+    for (ssrc, number) in asked() {
+        stranger.send_to(&rtp(ssrc, number, 0), (HOST, 5002)).unwrap();
+    }
+    world.until("all are counted", || dropped("stranger") == all);
+    assert_eq!(figure(&world, "repaired") + figure(&world, "late"), 0, "{}", world.get("/status")["repair"]);
+    // A generic NACK (RFC 4585 section 6.2.1), at each of its ports.
+    for (ssrc, port) in SSRCS.into_iter().flat_map(|ssrc| (5002..=5005).map(move |port| (ssrc, port))) {
+        let ssrc = ssrc.to_be_bytes();
+        let nack = [&[0x81, 205, 0, 3, 0, 0, 0, 1][..], &ssrc, &[0, 10, 0xff, 0xff]].concat();
+        stranger.send_to(&nack, (HOST, port)).unwrap();
+    }
+    world.until("they are counted", || dropped("rtcp") == 4);
+    // What was forged takes nobody's place.
+    parent.answers(true);
+    world.until("all have come", || figure(&world, "repaired") + figure(&world, "late") == all);
+    let before = crowd.count("packets");
+    world.until("viewers have all", || crowd.count("packets") > before + 100 && crowd.count("lost") == 0);
+    assert_eq!((dropped("stranger"), figure(&world, "givenUp")), (all, 0));
+    stranger.set_nonblocking(true).unwrap();
+    assert!(stranger.recv(&mut [0; 2048]).is_err(), "he is asked for nothing and sent nothing");
 }
 
 #[test]

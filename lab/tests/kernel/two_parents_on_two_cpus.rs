@@ -65,6 +65,34 @@ fn what_begins_a_stream_or_begins_it_again_is_taken_once() {
     }
 }
 
+/// One parent is a packet ahead: whoever of the two ends the silence, the numbers begin again once.
+#[test]
+fn a_silence_ends_once_whatever_number_ends_it() {
+    for mode in [Mode::Xdp, Mode::Tc] {
+        with_kernel("two-end", mode, |kernel| {
+            kernel.children(&[CHILD], &[]);
+            take_from_both(kernel);
+            let of = |sequence| of_each_stream(|ssrc| rtp(ssrc, sequence, 60), VIDEO);
+            kernel.run_on_two_cpus(of(7));
+            std::thread::sleep(SILENCE);
+            let [[one, other], [next_of_one, next_of_other]] = [of(40_000), of(40_001)];
+            let by_turns = |first: Vec<Vec<u8>>, second: Vec<Vec<u8>>| {
+                first.into_iter().zip(second).flat_map(|(first, second)| [first, second]).collect()
+            };
+            let both = [by_turns(one, next_of_one), by_turns(next_of_other, other)];
+            assert_eq!(
+                kernel.run_on_two_cpus(both),
+                [(Reason::Duplicate, 2 * u64::from(STREAMS))],
+                "{mode}: each once"
+            );
+            for ssrc in 1..=STREAMS {
+                let stream = kernel.plane.maps().streams.get(&key(VIDEO, ssrc), 0).unwrap();
+                assert_eq!((stream.packets, stream.restarts), (3, 1), "{mode}: {stream:?}");
+            }
+        });
+    }
+}
+
 /// On another CPU the standby may be heard again at any time.
 #[test]
 fn it_is_looked_what_has_come_however_long_the_standby_is_silent() {

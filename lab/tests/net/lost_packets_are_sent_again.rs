@@ -160,4 +160,8 @@ fn a_flood_of_questions_is_not_amplified(mode: Mode) {
     scene.rtp[0].set_nonblocking(false).unwrap();
     scene.sender.send_to(&rtp::packet(SSRC, 51), scene.bench.topology.relay.v4(VIDEO)).unwrap();
     while receive(&scene.rtp[0]).0 != rtp::packet(SSRC, 51) {}
+    // A sibling has its turn.
+    assert_eq!(receive(&scene.rtp[1]).0, rtp::packet(SSRC, 51));
+    scene.ask(&scene.rtcp[1], &nack(SSRC, &[(51, 0)]));
+    assert_eq!(receive(&scene.rtp[1]).0, rtp::packet(SSRC, 51), "{}", scene.bench.diagnosis());
 }

@@ -4,17 +4,19 @@
 use std::net::{Ipv4Addr, UdpSocket};
 
 use crate::common::tree::Tree;
-use crate::common::{TIMEOUT, lab_for, receive, socket};
+use crate::common::{TIMEOUT, eventually, lab_for, receive, socket};
 use lab::redis::RedisConfig;
 use lab::relay::{AUDIO, Json, Mode, VIDEO};
 use lab::{Lab, Topology, rtp};
 
 modes!(the_other_of_two_parents_is_asked_when_the_first_does_not_answer);
 modes!(who_stood_by_and_sends_no_more_is_not_asked);
+modes!(a_stranger_repairs_nothing);
 
 const SSRC: u32 = 8888;
 const PARENT: Ipv4Addr = Ipv4Addr::new(10, 0, 1, 51);
 const STANDBY: Ipv4Addr = Ipv4Addr::new(10, 0, 1, 52);
+const STRANGER: Ipv4Addr = Ipv4Addr::new(10, 0, 1, 53);
 /// Their RTP port; RTCP is heard at the next.
 const SENDER: u16 = 6004;
 
@@ -35,7 +37,7 @@ struct Scene<'lab> {
 /// Numbers 1 to 10 have come from both, and went to the child once.
 fn scene(lab: &Lab, mode: Mode) -> Scene<'_> {
     let topology = Topology::bridged(lab, 1).unwrap();
-    for address in [PARENT, STANDBY] {
+    for address in [PARENT, STANDBY, STRANGER] {
         lab.address("injection-1", "eth0", &format!("{address}/24")).unwrap();
     }
     // Long enough for a slow machine to ask three times.
@@ -145,4 +147,31 @@ fn who_stood_by_and_sends_no_more_is_not_asked(mode: Mode) {
     scene.tree.wait_status("it is given up", TIMEOUT, |status| status["repair"]["givenUp"].number() == 2);
     assert!(asks(&scene.parent.rtcp) >= 3, "the parent is asked");
     assert_eq!((asks(&scene.standby.rtcp), asks(&scene.standby.rtp)), (0, 0), "who is no parent is not");
+}
+
+/// What is missing, forged under the stream's SSRC, from the very port that parents send from.
+fn a_stranger_repairs_nothing(mode: Mode) {
+    let lab = lab_for("forgedrepair", mode);
+    let scene = scene(&lab, mode);
+    scene.both_send(13);
+    let (packet, _) = receive(&scene.parent.rtcp);
+    assert!(is_asked(&packet), "{packet:02x?}");
+    let stranger = socket(&lab, "injection-1", (STRANGER, SENDER).into());
+    let before = scene.tree.bench.drops("stranger");
+    for sequence in [11, 12, 14] {
+        let forged = [&rtp::packet(SSRC, sequence)[..12], &[0xee; 100]].concat();
+        stranger.send_to(&forged, scene.tree.bench.topology.relay.v4(VIDEO)).unwrap();
+    }
+    eventually("all are counted", || scene.tree.bench.drops("stranger") == before + 3);
+    assert_eq!((scene.repair("repaired"), scene.repair("late")), (0, 0));
+    // What is forged takes nobody's place, and is nowhere before these.
+    for sequence in [11, 12] {
+        scene.send(&scene.parent, sequence);
+        scene.comes(sequence);
+    }
+    scene.both_send(14);
+    scene.tree.wait_status("it is repaired", TIMEOUT, |status| {
+        status["repair"]["repaired"].number() + status["repair"]["late"].number() == 2
+    });
+    assert_eq!((asks(&stranger), scene.repair("givenUp")), (0, 0), "nor is it asked");
 }

@@ -12,7 +12,7 @@ use std::process::ExitCode;
 
 use serde::Serialize;
 
-use crate::cli::Failure;
+use crate::cli::{Failure, printable};
 
 /// One thing checked.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -64,7 +64,8 @@ pub fn text(findings: &[Finding]) -> String {
         let fix = finding.fix.as_deref().map(|fix| format!("\n     fix: {fix}")).unwrap_or_default();
         format!("{mark}{}: {}{fix}", finding.what, finding.seen)
     };
-    findings.iter().map(line).collect::<Vec<_>>().join("\n")
+    // Servers and Redis say some of it.
+    printable(&findings.iter().map(line).collect::<Vec<_>>().join("\n"))
 }
 
 /// 1 if something is missing that the node cannot do without.
@@ -118,5 +119,11 @@ mod tests {
         );
         assert_eq!(verdict(&findings), ExitCode::from(1));
         assert_eq!(verdict(&findings[1..]), ExitCode::SUCCESS);
+    }
+
+    #[test]
+    fn what_a_server_says_of_itself_does_not_steer_the_terminal() {
+        let findings = [Finding::needed("Janus", Ok("a\u{1b}[2Jb\u{9b}\r".to_owned()), "")];
+        assert_eq!(text(&findings), "ok   Janus: a\u{fffd}[2Jb\u{fffd}\u{fffd}");
     }
 }

@@ -36,7 +36,7 @@ pub struct Asked<'a> {
     pub stream: StreamId,
     /// These sequence numbers.
     pub numbers: &'a [u16],
-    /// Bytes of the packet that asked, or of its part for this stream.
+    /// Bytes that ask for them, as [`Question`](super::nack::Question) has them.
     pub bytes: usize,
     /// Bytes a second that the stream has.
     pub rate: u64,

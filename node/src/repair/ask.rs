@@ -232,7 +232,7 @@ impl<K: Copy + Ord> Asker<K> {
     }
 
     /// The stream has come so far: what is too far behind is given up.
-    pub fn gone_on(&mut self, stream: &K, highest: u32) {
+    fn gone_on(&mut self, stream: &K, highest: u32) {
         let Some(of) = self.streams.get_mut(stream) else { return };
         let kept = of.missing.split_off(&highest.saturating_sub(FURTHEST));
         let behind = std::mem::replace(&mut of.missing, kept);

@@ -59,7 +59,7 @@ pub struct Stream {
     pub expected_before: u64,
     /// Late packets: a higher sequence number had been seen.
     pub reordered: u64,
-    /// Packets of the stream's source that had come before, and were not taken again.
+    /// Packets of the stream's source that had come before, or were too late to tell, and were not taken.
     pub duplicates: u64,
     /// Another source of the same SSRC: the one before, the other of two ways, or a rival.
     pub other: [u8; 16],

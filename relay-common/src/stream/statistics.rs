@@ -1,5 +1,6 @@
 //! What is missing, late or doubled (RFC 3550 appendix A.1), and how evenly packets come (A.8).
 
+use super::source::SILENT_WITH_RIVAL;
 use super::window::REACH;
 use super::{Arrival, Missing, NO_SUSPECT, Stream};
 use crate::rtp::MAX_DROPOUT;
@@ -38,7 +39,8 @@ impl Stream {
         self.last_seen = packet.now;
     }
 
-    /// Takes one more packet of the stream's source into account. False: it has come already, and is not to be forwarded again.
+    /// Takes one more packet of the stream's source into account. False: it has come already, or is too late to tell, and is not to be
+    /// forwarded.
     ///
     /// What has come again on another timeline is no duplicate: the sender has begun again at a number of a moment ago.
     #[inline(always)]
@@ -59,7 +61,7 @@ impl Stream {
         } else if behind <= REACH && !self.window.has(extended) {
             self.window.note(extended);
             self.late(behind);
-        } else if behind <= REACH && !self.is_far(&packet) {
+        } else if behind <= REACH && !self.is_far(&packet) || self.is_too_late(behind, &packet) {
             self.duplicates += 1;
             return false;
         } else if packet.sequence as u32 == self.suspect {
@@ -74,6 +76,14 @@ impl Stream {
         self.packets += 1;
         self.bytes += packet.bytes as u64;
         true
+    }
+
+    /// The packet is further behind than is remembered, of a stream that goes on: an answer that took long, or one too many. Two in a
+    /// row would be a restart, after which all that has come since would be missing.
+    #[inline(always)]
+    fn is_too_late(&self, behind: u16, packet: &Arrival) -> bool {
+        let is_live = packet.now.saturating_sub(self.last_seen) < SILENT_WITH_RIVAL;
+        behind > REACH && behind < MAX_DROPOUT && is_live && !self.is_far(packet)
     }
 
     /// The packet's timestamp is further from that of the last one than any way is long.

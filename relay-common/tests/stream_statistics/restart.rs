@@ -65,3 +65,23 @@ fn what_was_sent_before_a_pause_is_late_and_no_restart() {
         [48, 49, 51, 50, 49, 52, 53, 50, 54]
     );
 }
+
+/// An answer to a question that was asked twice, and that took long: two in a row are no sender that begins again.
+#[test]
+fn what_comes_far_too_late_is_no_restart_and_goes_nowhere() {
+    // 5,000 a second, at a clock of 90 kHz.
+    let of = |number: u16| (number, 18 * u32::from(number));
+    for (far, late) in [(1_300, 300), (1_500, 2), (2_900, 2)] {
+        let live = (0..4_000_u16).filter(|number| !(1_000..1_300).contains(number));
+        let packets: Vec<_> = live
+            .flat_map(|number| {
+                let behind = (number == 1_000 + far).then(|| 1_000..1_000 + late);
+                std::iter::once(number).chain(behind.into_iter().flatten())
+            })
+            .map(of)
+            .collect();
+        let (out, stream) = forwarded(&packets);
+        assert!(out.is_sorted(), "{far} behind");
+        assert_eq!((stream.restarts, stream.lost()), (0, 300), "{far} behind");
+    }
+}

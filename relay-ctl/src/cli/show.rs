@@ -7,6 +7,8 @@ use comfy_table::{CellAlignment, Table, presets};
 use serde::Serialize;
 use serde_json::Value;
 
+pub(crate) use node::cli::printable;
+
 use super::Failure;
 use super::maps::Contents;
 use crate::view::{Child, ChildState, Children, Repair, Status, Streams};
@@ -123,11 +125,6 @@ fn place_in_tree(status: &Status) -> Vec<String> {
         ));
     }
     lines
-}
-
-/// Session names and hosts come from Redis: nothing of theirs may steer the terminal.
-pub(crate) fn printable(text: &str) -> String {
-    text.chars().map(|c| if c.is_control() && c != '\n' { char::REPLACEMENT_CHARACTER } else { c }).collect()
 }
 
 pub fn children(children: &Children) -> String {

@@ -302,7 +302,7 @@ async fn carry_out(arguments: TreeArgs, config: WholeTreeConfig) -> Result<ExitC
         TreeCommand::Doctor => {
             let overview = read(&source, &asking).await?;
             let findings = tree::examine(&overview, &asking).await;
-            show::print(json, &findings, |findings| show::printable(&node::doctor::text(findings)))?;
+            show::print(json, &findings, |findings| node::doctor::text(findings))?;
             Ok(node::doctor::verdict(&findings))
         }
     }

@@ -27,7 +27,7 @@ use std::time::{Duration, Instant};
 
 use node::keyframe::{self, Echoes, Limiter};
 use node::media::Ssrc;
-use node::repair::{Turns, nack};
+use node::repair::nack;
 use node::sources::whom_to_ask;
 use relay_common::layout::StreamKey;
 use socket2::{Domain, Protocol, Socket, Type};
@@ -40,15 +40,13 @@ use past::{Gaps, Past};
 use super::plane::Plane;
 use super::{Relay, State};
 use crate::clock::monotonic_ns;
-use crate::userspace::{Heard, Mouth};
+use crate::userspace::{Door, Heard, Mouth};
 
 /// Largest RTCP packet that is read whole.
 const LARGEST: usize = 1500;
 /// Sockets that could not be opened are tried again after this, and addresses of the relay's own interface that changed
 /// are noticed.
 const CHECK_SOCKETS_EVERY: Duration = Duration::from_secs(2);
-/// Packets that may wait, of all children together.
-const WAITING: usize = 1024;
 
 /// The sockets beside a kernel data plane, by the address and RTP port they belong to.
 type Sockets = BTreeMap<(IpAddr, u16), Reader>;
@@ -65,22 +63,15 @@ impl Drop for Reader {
     }
 }
 
-/// Whose packets are read beside a kernel data plane: addresses of children, by turns.
-#[derive(Default)]
-struct Known {
-    children: BTreeSet<IpAddr>,
-    turns: Turns,
-}
-
-/// Of the tasks that read.
-type KnownToAll = Arc<std::sync::Mutex<Known>>;
+/// Whose packets are read beside a kernel data plane: addresses of children. Of the tasks that read.
+type Known = Arc<std::sync::Mutex<BTreeSet<IpAddr>>>;
 
 /// Passes requests for keyframes up. It has the relay for who is a child and where a stream comes from, and all else itself.
 pub struct Uplink {
     relay: Arc<Relay>,
     /// Beside a kernel data plane; none in userspace mode, which has its own.
     sockets: Sockets,
-    known: KnownToAll,
+    known: Known,
     /// By RTP port and SSRC.
     limiter: Limiter<(u16, Ssrc)>,
     /// By child, RTP port and SSRC.
@@ -99,7 +90,7 @@ struct Wires {
     /// RTCP from children; beside a kernel data plane from sockets of our own.
     inbox: mpsc::Receiver<Heard>,
     /// Where these put it.
-    packets: Option<mpsc::Sender<Heard>>,
+    door: Option<Door>,
     gaps: Gaps,
 }
 
@@ -111,10 +102,10 @@ impl Wires {
         };
         let gaps = if asks { Gaps::of(plane) } else { Gaps::Untold };
         match feedback {
-            Some(inbox) => Wires { inbox, packets: None, gaps },
+            Some(inbox) => Wires { inbox, door: None, gaps },
             None => {
-                let (packets, inbox) = mpsc::channel(WAITING);
-                Wires { inbox, packets: Some(packets), gaps }
+                let (door, inbox) = Door::new();
+                Wires { inbox, door: Some(door), gaps }
             }
         }
     }
@@ -126,7 +117,7 @@ impl Uplink {
         Uplink {
             relay,
             sockets: Sockets::new(),
-            known: KnownToAll::default(),
+            known: Known::default(),
             limiter: Limiter::default(),
             echoes: Echoes::default(),
             known_by: None,
@@ -176,14 +167,14 @@ impl Uplink {
         }
     }
 
-    async fn listen(&mut self, Wires { inbox, packets, gaps }: &mut Wires) -> Result<(), String> {
+    async fn listen(&mut self, Wires { inbox, door, gaps }: &mut Wires) -> Result<(), String> {
         let mut check = tokio::time::interval(CHECK_SOCKETS_EVERY);
         // A child may have come behind another interface, whose address it answers to.
         let mut applied = self.relay.applied.subscribe();
         loop {
             tokio::select! {
-                _ = check.tick() => self.keep_sockets(packets.as_ref()).await,
-                Ok(()) = applied.changed() => self.keep_sockets(packets.as_ref()).await,
+                _ = check.tick() => self.keep_sockets(door.as_ref()).await,
+                Ok(()) = applied.changed() => self.keep_sockets(door.as_ref()).await,
                 packet = inbox.recv() => match packet {
                     Some(heard) => self.take(&heard).await,
                     // The sockets of the data plane are gone.
@@ -202,13 +193,13 @@ impl Uplink {
     }
 
     /// One socket for each of the relay's addresses and RTCP ports; none in userspace mode, which has its own.
-    async fn keep_sockets(&mut self, packets: Option<&mpsc::Sender<Heard>>) {
-        let Some(packets) = packets else { return };
+    async fn keep_sockets(&mut self, door: Option<&Door>) {
+        let Some(door) = door else { return };
         let (addresses, children) = {
             let state = self.relay.state.lock().await;
             (state.feedback_addresses(), state.addresses_of_children())
         };
-        self.known.lock().unwrap_or_else(PoisonError::into_inner).children = children;
+        *self.known.lock().unwrap_or_else(PoisonError::into_inner) = children;
         self.sockets.retain(|(address, port), reader| {
             // It reads for ever, unless it has panicked.
             let is_read = !reader.task.is_finished();
@@ -228,10 +219,11 @@ impl Uplink {
                         let ear = Ear {
                             relay: self.relay.clone(),
                             known: self.known.clone(),
+                            door: door.clone(),
                             socket: socket.clone(),
                             port,
                         };
-                        let task = tokio::spawn(ear.read(packets.clone())).abort_handle();
+                        let task = tokio::spawn(ear.read()).abort_handle();
                         self.sockets.insert((address, port), Reader { socket, task });
                     }
                     Err(error) => tracing::debug!("no feedback on {address}:{}: {error}", port + 1),
@@ -369,17 +361,18 @@ fn bound(local: SocketAddr) -> std::io::Result<Socket> {
 /// What comes to one of the sockets.
 struct Ear {
     relay: Arc<Relay>,
-    known: KnownToAll,
+    known: Known,
+    door: Door,
     socket: Arc<UdpSocket>,
     port: u16,
 }
 
 impl Ear {
-    async fn read(self, packets: mpsc::Sender<Heard>) {
+    async fn read(self) {
         let mut buffer = [0; LARGEST];
         loop {
             match self.socket.recv_from(&mut buffer).await {
-                Ok((length, from)) => self.heard(&buffer[..length], from, &packets),
+                Ok((length, from)) => self.heard(&buffer[..length], from),
                 // An ICMP error of an earlier send; the socket is as good as before.
                 Err(error) => tracing::debug!("feedback on port {}: {error}", self.port + 1),
             }
@@ -387,21 +380,17 @@ impl Ear {
     }
 
     /// Before it waits among those of others: strangers and who floods take no place there.
-    fn heard(&self, packet: &[u8], from: SocketAddr, packets: &mpsc::Sender<Heard>) {
+    fn heard(&self, packet: &[u8], from: SocketAddr) {
         // As it is: an IPv4 address in disguise at a socket for IPv6 is nobody's.
         let (from, from_port) = (from.ip(), from.port());
-        let has_turn = {
-            let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
-            known.children.contains(&from).then(|| known.turns.has(from, monotonic_ns()))
-        };
-        let Some(has_turn) = has_turn else {
-            let numbers = nack::asked_for(packet).iter().map(|(_, numbers)| numbers.len()).sum();
-            return self.relay.repairs().answerer.stranger(numbers);
-        };
+        let is_child = self.known.lock().unwrap_or_else(PoisonError::into_inner).contains(&from);
+        if !is_child {
+            return self.relay.repairs().answerer.stranger(nack::count(packet));
+        }
         let heard =
             || Heard { port: self.port, multiplexed: false, from, from_port, packet: packet.to_vec() };
         // Full: those who need something ask again.
-        if !has_turn || packets.try_send(heard()).is_err() {
+        if !self.door.takes(from, monotonic_ns(), heard) {
             self.relay.repairs().unheard += 1;
         }
     }

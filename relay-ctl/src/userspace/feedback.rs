@@ -36,11 +36,31 @@ pub struct Heard {
     pub packet: Vec<u8>,
 }
 
+/// The way in to where packets of children wait for whoever reads them: one who floods takes no place of the others'.
+#[derive(Clone)]
+pub struct Door {
+    to: mpsc::Sender<Heard>,
+    turns: Arc<Mutex<Turns>>,
+}
+
+impl Door {
+    /// With where they come out.
+    pub fn new() -> (Door, mpsc::Receiver<Heard>) {
+        let (to, out) = mpsc::channel(WAITING);
+        (Door { to, turns: Arc::default() }, out)
+    }
+
+    /// A packet of that child goes in. Never waits; false: the child has had its turn, or too many wait. `now`: CLOCK_MONOTONIC, ns.
+    pub fn takes(&self, from: IpAddr, now: u64, heard: impl FnOnce() -> Heard) -> bool {
+        let has_turn = self.turns.lock().unwrap_or_else(PoisonError::into_inner).has(from, now);
+        has_turn && self.to.try_send(heard()).is_ok()
+    }
+}
+
 /// Where feedback goes.
 #[derive(Default)]
 pub struct Feedback {
-    listener: OnceLock<mpsc::Sender<Heard>>,
-    turns: Mutex<Turns>,
+    door: OnceLock<Door>,
     /// What nobody had time for.
     unheard: AtomicU64,
 }
@@ -48,22 +68,20 @@ pub struct Feedback {
 impl Feedback {
     /// The first call gets what comes.
     pub fn listen(&self) -> Option<mpsc::Receiver<Heard>> {
-        let (sender, receiver) = mpsc::channel(WAITING);
-        self.listener.set(sender).ok().map(|()| receiver)
+        let (door, out) = Door::new();
+        self.door.set(door).ok().map(|()| out)
     }
 
     /// Never waits.
     pub fn give(&self, endpoint: &Endpoint, packet: &Received<'_>) {
-        if let Some(sender) = self.listener.get() {
+        if let Some(door) = self.door.get() {
             let from = unmapped(packet.source);
-            let has_turn =
-                self.turns.lock().unwrap_or_else(PoisonError::into_inner).has(from, monotonic_ns());
             let (port, multiplexed) = (endpoint.port, !endpoint.rtcp);
             let heard = || {
                 let payload = packet.payload[..packet.payload.len().min(LARGEST)].to_vec();
                 Heard { port, multiplexed, from, from_port: packet.source_port, packet: payload }
             };
-            if !has_turn || sender.try_send(heard()).is_err() {
+            if !door.takes(from, monotonic_ns(), heard) {
                 self.unheard.fetch_add(1, Relaxed);
             }
         }
@@ -140,4 +158,34 @@ fn send(
     // A socket that listens on one address sends from that.
     let own = own.filter(|_| sender.local.ip().is_unspecified());
     udp::send_from(sender.upward.as_ref().unwrap_or(&sender.socket), own, packet, to).map(drop)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn who_floods_takes_no_place_of_the_others() {
+        let (door, mut out) = Door::new();
+        let from = |last: u8| IpAddr::from([10, 0, 0, last]);
+        let comes = |last: u8| {
+            let heard = || Heard {
+                port: 5004,
+                multiplexed: false,
+                from: from(last),
+                from_port: 5005,
+                packet: Vec::new(),
+            };
+            door.takes(from(last), 0, heard)
+        };
+        let taken = (0..3 * WAITING).filter(|_| comes(1)).count();
+        assert!((1..WAITING / 2).contains(&taken), "{taken}");
+        assert!(comes(2), "another has a place");
+        let waiting: Vec<IpAddr> =
+            std::iter::from_fn(|| out.try_recv().ok()).map(|heard| heard.from).collect();
+        assert_eq!((waiting.len(), waiting.last()), (taken + 1, Some(&from(2))));
+        // However many there are, they do not take more than there is room for.
+        let all = (0..=u8::MAX).flat_map(|last| [last; 8]).filter(|last| comes(*last)).count();
+        assert_eq!((all, out.len()), (WAITING, WAITING));
+    }
 }

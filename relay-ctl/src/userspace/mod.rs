@@ -74,7 +74,7 @@ use repair::Repair;
 use tap::Taps;
 
 pub use error::UserspaceError;
-pub use feedback::{Heard, Mouth};
+pub use feedback::{Door, Heard, Mouth};
 pub use tap::{TapFilter, Tapped};
 
 /// How long a change waits for batches on their way out.

@@ -140,6 +140,13 @@ impl<'lab> World<'lab> {
         self.redis.cli(&["SADD", key::ACTIVE_SESSIONS, id]).unwrap();
     }
 
+    /// Waits until a session's packets are let through: its mountpoint is shown before the server has made it, and what comes until then
+    /// goes nowhere.
+    pub fn lets_through(&self, session: &str) {
+        let made = format!("session {session}: mountpoint ");
+        self.until("its mountpoint is made", || self.egress.log().contains(&made));
+    }
+
     /// Makes it a child of relay-1, which stands where `view` is.
     pub fn attach(&self) {
         self.redis.egress("relay-1", "10.77.0.2", [5002, 5004]).unwrap();

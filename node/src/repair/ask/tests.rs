@@ -1,3 +1,5 @@
+use relay_common::stream::Arrival;
+
 use super::*;
 use crate::repair::WITHIN;
 
@@ -205,6 +207,25 @@ fn what_a_fast_stream_has_left_far_behind_is_given_up_though_its_time_is_not_ove
     asker.gone_on(&7, 0x2_0000);
     assert_eq!((asker.outstanding(), asker.due()), (0, None));
     asker.gone_on(&8, 5);
+}
+
+#[test]
+fn what_has_come_and_what_is_far_behind_by_now_is_not_asked_for() {
+    let arrival = |sequence| Arrival { sequence, timestamp: 0, bytes: 100, now: 0, rate: 0 };
+    let mut asker = asker();
+    let mut known = Stream::begin(arrival(9), [0; 16], 1);
+    assert!([12, 11].into_iter().all(|sequence| known.update(arrival(sequence))));
+    asker.missing(7, 10, 2, ms(1));
+    let waiting = asker.waiting(ms(4));
+    assert_eq!((waiting.len(), waiting[0].stream, &waiting[0].numbers[..]), (1, 7, &[10, 11][..]));
+    let looked = Looked::at(&known, &waiting[0].numbers, |number| ms(u64::from(number)));
+    let asks = asker.take_after([(7, Some(looked))], ms(4));
+    assert_eq!(asks.into_iter().map(|ask| ask.numbers).collect::<Vec<_>>(), [[10]]);
+    assert_eq!((asker.outstanding(), asker.figures().late), (1, 1));
+    (13..13 + REACH / 2).for_each(|sequence| assert!(known.update(arrival(sequence))));
+    let looked = Looked::at(&known, &[10], |number| panic!("{number} has not come"));
+    assert!(asker.take_after([(7, Some(looked))], ms(5)).is_empty());
+    assert_eq!((asker.outstanding(), asker.figures().expired), (0, 1));
 }
 
 /// A stranger who puts somebody's address on his packets has that one asked: not by more than can be done without.

@@ -163,9 +163,9 @@ impl Node {
     /// What it sends again.
     pub fn asked(&mut self, packet: &[u8], now: u64) -> Vec<Media> {
         let mut again = Vec::new();
-        for (ssrc, numbers) in nack::asked_for(packet) {
+        for nack::Question { ssrc, numbers, bytes } in nack::asked_for(packet) {
             let stream = StreamId { port: 5004, ssrc };
-            let asked = Asked { stream, numbers: &numbers, bytes: packet.len(), rate: RATE };
+            let asked = Asked { stream, numbers: &numbers, bytes, rate: RATE };
             for kept in self.answerer.answer(&0, &asked, &mut self.history, now) {
                 let media = Media::of(stream, &kept.packet);
                 assert!(numbers.contains(&media.sequence), "only what was asked for is sent");

@@ -2,8 +2,8 @@
 
 use std::net::{IpAddr, SocketAddr};
 
-use node::media::Ssrc;
-use node::repair::{Asked, Kept, nack};
+use node::repair::nack::{self, Question};
+use node::repair::{Asked, Kept};
 use relay_common::layout::StreamKey;
 use relay_common::stream::Stream;
 
@@ -25,10 +25,10 @@ struct Taker {
 }
 
 /// What is asked for: packets of a stream, which goes to whoever asks, or does not.
-struct Question {
+struct Found {
     key: StreamKey,
-    numbers: Vec<u16>,
-    found: Option<(Stream, Taker)>,
+    question: Question,
+    stream: Option<(Stream, Taker)>,
 }
 
 /// What is sent again: from which port, to whom.
@@ -47,28 +47,28 @@ impl Uplink {
         }
         let relay = self.relay.clone();
         let ports = self.relay.config.listen.ports;
-        let questions: Vec<Question> = {
+        let questions: Vec<Found> = {
             let state = relay.state.lock().await;
             if !state.is_child(heard.from) {
-                let numbers = asked.iter().map(|(_, numbers)| numbers.len()).sum();
+                let numbers = asked.iter().map(|question| question.numbers.len()).sum();
                 tracing::debug!("{} is no child and asks for {numbers} packets: not answered", heard.from);
                 return relay.repairs().answerer.stranger(numbers);
             }
-            let find = |(ssrc, numbers): (Ssrc, Vec<u16>)| {
-                let key = key(heard.port, ssrc);
+            let find = |question: Question| {
+                let key = key(heard.port, question.ssrc);
                 let stream = state.plane.stream(&key).filter(|stream| stream.packets > 0);
                 let taker = state.taker(heard, &key, usize::from(ports[0] != key.port));
-                Question { key, numbers, found: stream.zip(taker) }
+                Found { key, question, stream: stream.zip(taker) }
             };
             asked.into_iter().map(find).collect()
         };
         // Nobody waits for the relay's state while it is looked for what they lack, nor while that leaves.
-        for Question { key, numbers, found } in questions {
-            let Some((stream, taker)) = found else {
-                relay.repairs().answerer.no_stream(numbers.len());
+        for Found { key, question, stream } in questions {
+            let Some((stream, taker)) = stream else {
+                relay.repairs().answerer.no_stream(question.numbers.len());
                 continue;
             };
-            let Some(answers) = self.look_for(heard, key, &numbers, &stream, taker) else { continue };
+            let Some(answers) = self.look_for(key, &question, &stream, taker) else { continue };
             let failed = answers.send(self.mouth.as_ref());
             tracing::debug!(
                 "SSRC {}: {} packets sent again to {}, {failed} refused",
@@ -82,15 +82,13 @@ impl Uplink {
 
     fn look_for(
         &mut self,
-        heard: &Heard,
         key: StreamKey,
-        numbers: &[u16],
+        question: &Question,
         stream: &Stream,
         taker: Taker,
     ) -> Option<Answers> {
-        // Of several streams in one packet each has a part of it.
-        let bytes = heard.packet.len().min(12 + 4 * numbers.len());
-        let asked = Asked { stream: key.into(), numbers, bytes, rate: rate_of(stream) };
+        let Question { numbers, bytes, .. } = question;
+        let asked = Asked { stream: key.into(), numbers, bytes: *bytes, rate: rate_of(stream) };
         let relay = self.relay.clone();
         let past = self.past();
         let mut repairs = relay.repairs();
