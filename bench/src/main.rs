@@ -4,6 +4,7 @@
 //! - `latency`: how long a copy takes, at three rates;
 //! - `growth`: what a copy costs with more streams, and what a second receive queue brings;
 //! - `spread`: what `--cpus` brings when all media comes in on one CPU;
+//! - `history`: what it costs to keep packets that may have to be sent again, in CPU time and memory;
 //! - `changes`: from SADD to the first packet at the new child, and from SREM to the last one, under load;
 //! - `peers`: the same of the others, as far as they can change at all;
 //! - `daemon`: what the daemon takes of CPU and memory, and how fast it carries out many changes;
@@ -21,6 +22,7 @@ mod fanout;
 mod figures;
 mod frame;
 mod growth;
+mod history;
 mod latency;
 mod machine;
 mod media;
@@ -55,7 +57,7 @@ use report::Report;
 use stage::Stage;
 use viewers::Server;
 
-const USAGE: &str = "usage: bench [fanout|latency|growth|spread|changes|peers|daemon|media|all]…|viewers|dashboards [--mode xdp|tc|userspace] [--quick] [--only NAME,…] \
+const USAGE: &str = "usage: bench [fanout|latency|growth|spread|history|changes|peers|daemon|media|all]…|viewers|dashboards [--mode xdp|tc|userspace] [--quick] [--only NAME,…] \
                      [--cells LENGTHxCHILDREN,…] [--viewers NUMBER,…] [--costs] [--json FILE] [--write DOCS]";
 
 /// What is measured.
@@ -65,6 +67,7 @@ enum Subject {
     Latency,
     Growth,
     Spread,
+    History,
     Changes,
     Peers,
     Daemon,
@@ -75,11 +78,12 @@ enum Subject {
 
 impl Subject {
     /// All that are measured in one go.
-    const ALL: [Subject; 7] = [
+    const ALL: [Subject; 8] = [
         Subject::Fanout,
         Subject::Latency,
         Subject::Growth,
         Subject::Spread,
+        Subject::History,
         Subject::Changes,
         Subject::Peers,
         Subject::Daemon,
@@ -148,6 +152,7 @@ fn options(mut arguments: impl Iterator<Item = String>) -> Result<Options> {
             "latency" => options.subjects.push(Subject::Latency),
             "growth" => options.subjects.push(Subject::Growth),
             "spread" => options.subjects.push(Subject::Spread),
+            "history" => options.subjects.push(Subject::History),
             "changes" => options.subjects.push(Subject::Changes),
             "peers" => options.subjects.push(Subject::Peers),
             "daemon" => options.subjects.push(Subject::Daemon),
@@ -236,6 +241,7 @@ fn run(options: &Options) -> Result<()> {
                 }
             }
             Subject::Spread => report.add("spread", spread::run(options.quick))?,
+            Subject::History => report.add("history", history::run(options.quick))?,
             Subject::Peers => report.add("peers", peers::run(options.quick))?,
             Subject::Daemon => report.add("daemon", daemon::run(mode, options.quick))?,
             Subject::Media => report.add("media", media::run(mode, options.quick))?,

@@ -4,8 +4,8 @@ use aya_ebpf::Global;
 use relay_common::atomic;
 use relay_common::layout::Gap;
 
-use crate::classify::Media;
 use crate::maps::{GAPS, HISTORY_HEAD};
+use crate::media::Media;
 
 /// 1: somebody is told, and asks. The loader sets it before the verifier looks, which leaves out what is never run.
 #[unsafe(no_mangle)]

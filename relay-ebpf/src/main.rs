@@ -17,6 +17,8 @@
 )]
 
 #[cfg(target_arch = "bpf")]
+mod books;
+#[cfg(target_arch = "bpf")]
 mod capture;
 #[cfg(target_arch = "bpf")]
 mod classify;
@@ -30,6 +32,8 @@ mod gaps;
 mod history;
 #[cfg(target_arch = "bpf")]
 mod maps;
+#[cfg(target_arch = "bpf")]
+mod media;
 #[cfg(target_arch = "bpf")]
 mod offload;
 #[cfg(target_arch = "bpf")]

@@ -7,7 +7,7 @@ use relay_common::layout::{self, *};
 use relay_common::reason::Reason;
 use relay_common::stream::Stream;
 
-use crate::classify::Media;
+use crate::media::Media;
 
 const REASONS: usize = Reason::ALL.len();
 

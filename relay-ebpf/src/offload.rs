@@ -11,7 +11,7 @@ use relay_common::checksum;
 use relay_common::parse::{ETHERNET, Family, IPV4, IPV6};
 use relay_common::reason::Reason;
 
-use crate::classify::Media;
+use crate::media::Media;
 
 /// Bytes summed at a time.
 const CHUNK: usize = 64;

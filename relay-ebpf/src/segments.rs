@@ -12,9 +12,9 @@ use relay_common::parse::{self, Payload};
 
 use relay_common::reason::Reason;
 
-use crate::classify::{self, Media};
+use crate::media::{Head, Media};
 use crate::tc::load_at;
-use crate::{count, history};
+use crate::{books, classify, count, history};
 
 /// Length of an RTP header without extensions, and of the part of it that RTCP has too.
 const RTP: u32 = 12;
@@ -91,7 +91,7 @@ fn belongs(rest: &Rest, index: u32) -> bool {
         count::drops(Reason::ForeignSegment, 1);
         return true;
     };
-    if classify::take_next(media, payload, bytes as u16).is_err() {
+    if books::take_next(media, payload, bytes as u16).is_err() {
         return false;
     }
     // A route that changes just now must not part a stream's own packets.
@@ -149,6 +149,7 @@ extern "C" fn keep_one(index: u32, rest: *mut Rest) -> i64 {
     // SAFETY: as above; nobody else has it meanwhile.
     let media = unsafe { &*rest.media };
     let (at, bytes) = place(rest, media, index);
-    history::keep(media, bytes, |to, length| load_at(rest.skb, at, to, length));
+    let Some(Payload::Rtp { ssrc, sequence, .. }) = payload(rest, at, bytes, false) else { return 0 };
+    history::keep(media, Head { ssrc, sequence }, bytes, |to, length| load_at(rest.skb, at, to, length));
     0
 }

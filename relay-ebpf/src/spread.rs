@@ -10,10 +10,10 @@ use aya_ebpf::programs::{RawTracePointContext, XdpContext};
 use relay_common::packet::Packet;
 use relay_common::reason::Reason;
 
-use crate::classify::{Station, keep_books, look};
-use crate::count;
+use crate::classify::{Station, look};
 use crate::maps::{CPUS, SPREAD};
 use crate::xdp::verdict;
+use crate::{books, count};
 
 #[xdp]
 pub fn relay_spread(ctx: XdpContext) -> u32 {
@@ -29,7 +29,7 @@ fn spread(ctx: &XdpContext) -> Result<u32, Reason> {
     if media.is_feedback() {
         // For the stack, and so not by way of a queue: on a virtual network its checksum may be unfinished, and behind the
         // queue nobody remembers that it need not be right.
-        keep_books(media)?;
+        books::keep(media)?;
     }
     let spread = SPREAD.get(0).ok_or(Reason::CpuBusy)?;
     CPUS.redirect(spread.cpu(&media.key), 0).map_err(|_| Reason::CpuBusy)

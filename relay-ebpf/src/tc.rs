@@ -21,8 +21,9 @@ use relay_common::parse::{ETHERNET, Family, IPV4, IPV6, TYPE_VLAN, UDP};
 use relay_common::reason::{Fate, Reason};
 use relay_common::rewrite::{self, V4_UDP, V6_UDP};
 
-use crate::classify::{Media, Station, classify, nobody};
+use crate::classify::{Station, classify, nobody};
 use crate::maps::{CHILDREN, INSTANCES, MEMBERS, PROOFS, PROVEN, Proof};
+use crate::media::Media;
 use crate::{capture, count, history, segments};
 
 /// `skb->pkt_type` of a packet for this host.
@@ -73,8 +74,8 @@ fn forward(ctx: &TcContext) -> Result<i32, Reason> {
     if media.word.instance() == 0 {
         return Err(nobody(media.word, packets));
     }
-    if packets > 1 && media.repeated() > 0 {
-        count::drops(Reason::RepeatedSegment, media.repeated() as u64);
+    if packets > 1 && media.repeated > 0 {
+        count::drops(Reason::RepeatedSegment, media.repeated as u64);
     }
     if media.word.others() > 0 {
         count::drops(Reason::OtherFamily, media.word.others() as u64 * packets as u64);
@@ -85,7 +86,7 @@ fn forward(ctx: &TcContext) -> Result<i32, Reason> {
         } else if media.is_rtp() {
             let at = media.datagram.payload_offset() as u32;
             let length = media.datagram.payload_length() as u32;
-            history::keep(media, length, |to, length| load_at(ctx.skb.skb, at, to, length));
+            history::keep(media, media.head(), length, |to, length| load_at(ctx.skb.skb, at, to, length));
         }
     }
     if media.is_captured() {

@@ -17,8 +17,9 @@ use relay_common::parse::{ETHERNET, Family, VLAN_TAG};
 use relay_common::reason::{Fate, Reason};
 use relay_common::rewrite;
 
-use crate::classify::{Media, Station, classify, nobody};
+use crate::classify::{Station, classify, nobody};
 use crate::maps::{CHILDREN, FANOUT, INSTANCES, MEMBERS, SERIAL};
+use crate::media::Media;
 use crate::{capture, count, history, offload};
 
 /// Length of the shortest Ethernet frame, without its check sequence.
@@ -83,7 +84,7 @@ fn forward(ctx: &XdpContext) -> Result<u32, Reason> {
 
     if history::is_on() && media.is_rtp() {
         let at = media.datagram.payload_offset() as u32;
-        history::keep(media, media.datagram.payload_length() as u32, |to, length| {
+        history::keep(media, media.head(), media.datagram.payload_length() as u32, |to, length| {
             load_at(ctx, at, to, length)
         });
     }

@@ -190,7 +190,7 @@ mod tests {
         for good in [
             "demo --once --mode tc",
             "test lint unit vm-quick",
-            "bench fanout spread media --mode xdp --cells 214x8,1514x256 --only xdp,rtpengine",
+            "bench fanout spread history media --mode xdp --cells 214x8,1514x256 --only xdp,rtpengine",
             "bench viewers --quick --only janus,webrtc-rs --viewers 100,2000",
             "simulate 50000 flash --seed 7 --seeds 3 --hours 10000",
             "setup",

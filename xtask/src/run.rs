@@ -12,7 +12,7 @@ use crate::packages::{self, Need};
 use crate::{build_ebpf, progress, sh, suite};
 
 /// What the benchmark calls those that it compares.
-const CONTESTANTS: [&str; 12] = [
+const CONTESTANTS: [&str; 14] = [
     "xdp-floor",
     "xdp",
     "tc-floor",
@@ -25,6 +25,8 @@ const CONTESTANTS: [&str; 12] = [
     "sendto",
     "rtpengine",
     "multiudpsink",
+    "xdp history off",
+    "tc history off",
 ];
 
 /// And the servers that `viewers` compares. One is built of bench/peer.
@@ -87,6 +89,8 @@ pub enum Subject {
     Growth,
     /// What `--cpus` brings.
     Spread,
+    /// What it costs to keep packets that may have to be sent again.
+    History,
     /// From SADD to the first packet, from SREM to the last.
     Changes,
     /// How the others change, and what is lost by it.
@@ -106,7 +110,7 @@ pub enum Subject {
 /// How `cargo xtask bench` is run.
 #[derive(Debug, clap::Args)]
 pub struct Bench {
-    /// fanout, latency, growth, spread, changes, peers, daemon, media, viewers, dashboards, all [default: fanout, with --write: all]
+    /// fanout, latency, growth, spread, history, changes, peers, daemon, media, viewers, dashboards, all [default: fanout, with --write: all]
     #[arg(value_enum)]
     subjects: Vec<Subject>,
     /// Data plane of the relay in `changes`, `daemon` and `media`: xdp, tc or userspace [default: of changes each, else xdp]

@@ -247,10 +247,17 @@ fn each_of_history_and_gaps_is_there_without_the_other() {
     }
 }
 
+/// Also as on processors that keep neither loads nor stores in order.
 #[test]
 fn two_cpus_share_a_history() {
+    for in_order in [true, false] {
+        share_a_history(Constants { history: 8_192, in_order, ..Constants::default() });
+    }
+}
+
+fn share_a_history(constants: Constants) {
     const PACKETS: u16 = 4_000;
-    in_both("cpus", 8_192, |kernel| {
+    in_both_with("cpus", constants, |kernel| {
         let mut history = history(kernel);
         let both = [1, 2].map(|ssrc| (0..PACKETS).map(|sequence| packet(ssrc, sequence).bytes()).collect());
         assert_eq!(kernel.run_on_two_cpus(both), FORWARDED);
@@ -289,6 +296,24 @@ fn each_packet_of_a_buffer_is_kept_and_its_gaps_are_told() {
         let nobodys = [rtp(NOBODYS, 1, SEGMENT), rtp(NOBODYS, 5, SEGMENT)];
         send_segments(kernel.lab, &together(&nobodys), SEGMENT as u16);
         assert_eq!((find(&mut history, VIDEO, NOBODYS, 1), ring.take()), (None, Vec::new()));
+    });
+}
+
+#[test]
+fn a_report_in_a_buffer_takes_no_packets_place() {
+    const SEGMENT: usize = 200;
+    with_kernel_of("places", Mode::Tc, Constants { history: 4, ..Constants::default() }, |kernel| {
+        kernel.children(&[CHILD], &[]);
+        kernel.plane.attach().unwrap();
+        let mut history = history(kernel);
+        let mut packets: Vec<_> = (1..5).map(|sequence| rtp(1, sequence, SEGMENT)).collect();
+        packets.push(rtcp(1));
+        let together = Datagram { checksum: Checksum::Partial, ..media(Ip::V4, packets.concat()) };
+        send_segments(kernel.lab, &together, SEGMENT as u16);
+        for (sequence, packet) in (1..5).zip(&packets) {
+            let kept = find(&mut history, VIDEO, 1, sequence).map(|kept| kept.packet);
+            assert_eq!(kept.as_ref(), Some(packet), "{sequence}");
+        }
     });
 }
 

@@ -5,10 +5,10 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use crate::support::frames::{Datagram, rtcp, rtp};
-use crate::support::{Child, Ip, Kernel, VIDEO, key, media, with_kernel};
+use crate::support::{Child, Ip, Kernel, VIDEO, key, media, with_kernel, with_kernel_of};
 use relay_common::reason::Reason;
 use relay_ctl::address::Prefix;
-use relay_ctl::kernel::Mode;
+use relay_ctl::kernel::{Constants, Mode};
 
 const CHILD: Child = Child { id: 0, nic: 1, ip: Ip::V4, ports: [5002, 5004] };
 const PACKETS: u16 = 8_000;
@@ -40,8 +40,9 @@ fn of_each_stream(payload: impl Fn(u32) -> Vec<u8>, port: u16) -> [Vec<Vec<u8>>;
 #[test]
 fn what_begins_a_stream_or_begins_it_again_is_taken_once() {
     let twice = [(Reason::Duplicate, u64::from(STREAMS))];
-    for mode in [Mode::Xdp, Mode::Tc] {
-        with_kernel("two-begin", mode, |kernel| {
+    for (mode, in_order) in [Mode::Xdp, Mode::Tc].map(|mode| [(mode, true), (mode, false)]).concat() {
+        let constants = Constants { in_order, ..Constants::default() };
+        with_kernel_of("two-begin", mode, constants, |kernel| {
             kernel.children(&[CHILD], &[]);
             take_from_both(kernel);
             let all = |sequence| of_each_stream(|ssrc| rtp(ssrc, sequence, 60), VIDEO);
@@ -54,7 +55,7 @@ fn what_begins_a_stream_or_begins_it_again_is_taken_once() {
                 assert_eq!((stream.packets, stream.lost(), stream.restarts), (3, 0, 1), "{mode}: {stream:?}");
             }
         });
-        with_kernel("two-reports", mode, |kernel| {
+        with_kernel_of("two-reports", mode, constants, |kernel| {
             kernel.children(&[CHILD], &[]);
             take_from_both(kernel);
             let reports = of_each_stream(rtcp, VIDEO + 1);
@@ -126,8 +127,9 @@ fn it_is_looked_what_has_come_however_long_the_standby_is_silent() {
 
 #[test]
 fn of_two_parents_on_two_cpus_each_packet_is_taken_once() {
-    for mode in [Mode::Xdp, Mode::Tc] {
-        with_kernel("two-cpus", mode, |kernel| {
+    // Also as on processors that keep neither loads nor stores in order.
+    for (mode, in_order) in [Mode::Xdp, Mode::Tc].map(|mode| [(mode, true), (mode, false)]).concat() {
+        with_kernel_of("two-cpus", mode, Constants { in_order, ..Constants::default() }, |kernel| {
             kernel.children(&[CHILD], &[]);
             let parents = parents();
             let packet =

@@ -4,7 +4,7 @@
 use aya::programs::{RawTracePoint, SchedClassifier, Xdp};
 use aya::{Ebpf, EbpfLoader};
 use relay_ctl::kernel::programs::{
-    BUSY, COPY, GAPS_TOLD, HISTORY_SIZE, OBJECT, PASS, PROBE, SPREAD, TC, XDP, XDP_CPU, XMIT,
+    BUSY, COPY, GAPS_TOLD, HISTORY_SIZE, IN_ORDER, OBJECT, PASS, PROBE, SPREAD, TC, XDP, XDP_CPU, XMIT,
 };
 
 /// Most instructions that the verifier may walk, for each program.
@@ -23,14 +23,20 @@ const LIMITS: [(&str, u32); 9] = [
 
 #[test]
 fn the_verifier_walks_few_instructions() {
+    for in_order in [1, 0] {
+        walks_few_instructions(in_order);
+    }
+}
+
+fn walks_few_instructions(in_order: u8) {
     // With a history, and gaps told, which is more.
     let mut loader = EbpfLoader::new();
     loader.override_global(HISTORY_SIZE, &4096_u32, true).map_max_entries("HISTORY", 4096);
-    loader.override_global(GAPS_TOLD, &1_u8, true);
+    loader.override_global(GAPS_TOLD, &1_u8, true).override_global(IN_ORDER, &in_order, true);
     let mut ebpf = loader.load(OBJECT).unwrap();
     let walked = LIMITS.map(|(name, limit)| (name, walk(&mut ebpf, name), limit));
     for (name, count, limit) in walked {
-        println!("{name}: {count} instructions verified, at most {limit}");
+        println!("{name}, in order {in_order}: {count} instructions verified, at most {limit}");
     }
     for (name, count, limit) in walked {
         assert!(count <= limit, "{name}: the verifier walks {count} instructions, more than {limit}");

@@ -36,7 +36,7 @@ impl Stream {
         standing: Standing,
     ) -> Elsewhere {
         let is_own = matches!(standing, Standing::Own | Standing::OneOfTwo);
-        if self.packets == 0 {
+        if atomic::read_long(&mut self.packets) == 0 {
             if !self.take_first(packet) {
                 return Elsewhere::Repeated;
             }
@@ -79,7 +79,7 @@ impl Stream {
     /// the own had before it began again, which is not taken any more.
     #[inline(always)]
     fn take_new(&mut self, packet: Arrival, leads: bool) -> bool {
-        let highest = atomic::read(&self.highest);
+        let highest = atomic::read(&mut self.highest);
         let seen = self.last_seen;
         let ahead = packet.sequence.wrapping_sub(highest as u16);
         let behind = ahead.wrapping_neg();
@@ -154,6 +154,7 @@ impl Stream {
     #[inline(always)]
     fn count(&mut self, packet: &Arrival) {
         atomic::add(&mut self.bytes, packet.bytes as u64);
-        atomic::add(&mut self.packets, 1);
+        // In this order for whoever finds the first packet counted.
+        atomic::take_and_add(&mut self.packets, 1);
     }
 }

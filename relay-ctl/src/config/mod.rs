@@ -143,7 +143,7 @@ impl Config {
             history: history as usize,
             repair_within,
             pin_root: pin_root.unwrap_or_else(|| crate::kernel::pins::DEFAULT_ROOT.to_owned()).into(),
-            constants: Constants { log_level, statistics: true, history, gaps },
+            constants: Constants { log_level, history, gaps, ..Constants::default() },
             children,
             sources: node::sources::parse_all(&sources)?,
             node,

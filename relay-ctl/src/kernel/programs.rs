@@ -35,9 +35,8 @@ pub const HISTORY_SIZE: &str = "HISTORY_SIZE";
 /// The constant that says whether somebody is told of gaps.
 pub const GAPS_TOLD: &str = "GAPS_TOLD";
 
-/// The constant that says whether a store publishes what was stored before it: x86 keeps stores in order, others need an atomic
-/// operation.
-const STORES_IN_ORDER: &str = "STORES_IN_ORDER";
+/// The constant that says whether processors keep loads in order, and stores, as x86 does; others need atomic operations for it.
+pub const IN_ORDER: &str = "IN_ORDER";
 
 /// What the programs are loaded with.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -50,11 +49,19 @@ pub struct Constants {
     pub history: u32,
     /// Whether somebody is told of gaps.
     pub gaps: bool,
+    /// Whether this machine's processors keep loads in order, and stores. Where they do, false is right, too, and slower.
+    pub in_order: bool,
 }
 
 impl Default for Constants {
     fn default() -> Self {
-        Constants { log_level: 0, statistics: true, history: node::repair::HISTORY as u32, gaps: true }
+        Constants {
+            log_level: 0,
+            statistics: true,
+            history: node::repair::HISTORY as u32,
+            gaps: true,
+            in_order: cfg!(any(target_arch = "x86", target_arch = "x86_64")),
+        }
     }
 }
 
@@ -90,8 +97,8 @@ impl Programs {
         let gaps_told = u8::from(constants.gaps);
         loader.override_global(GAPS_TOLD, &gaps_told, true);
         loader.map_max_entries("HISTORY", constants.history.max(1));
-        let in_order = u8::from(cfg!(any(target_arch = "x86", target_arch = "x86_64")));
-        loader.override_global(STORES_IN_ORDER, &in_order, true);
+        let in_order = u8::from(constants.in_order);
+        loader.override_global(IN_ORDER, &in_order, true);
         let ebpf = loader.load(OBJECT)?;
         let Constants { history, gaps, .. } = constants;
         Ok(Programs { ebpf, copy: None, cpus: Vec::new(), queued: false, history, gaps })
