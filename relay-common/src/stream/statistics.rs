@@ -55,7 +55,12 @@ impl Stream {
         let behind = ahead.wrapping_neg();
         let extended = self.extended(ahead);
         if ahead != 0 && ahead < MAX_DROPOUT {
+            let next = self.highest.wrapping_add(1) as u16;
             self.advance(&packet, extended);
+            if ahead > REACH {
+                // If it is only this one that is so far ahead, the next go on where the stream was.
+                self.suspect = next as u32;
+            }
             self.window.note(extended);
             self.is_last(&packet);
         } else if behind <= REACH && !self.window.has(extended) {
@@ -79,11 +84,13 @@ impl Stream {
     }
 
     /// The packet is further behind than is remembered, of a stream that goes on: an answer that took long, or one too many. Two in a
-    /// row would be a restart, after which all that has come since would be missing.
+    /// row would be a restart, after which all that has come since would be missing. While it is doubted where the stream is, nothing
+    /// is too late.
     #[inline(always)]
     fn is_too_late(&self, behind: u16, packet: &Arrival) -> bool {
         let is_live = packet.now.saturating_sub(self.last_seen) < SILENT_WITH_RIVAL;
-        behind > REACH && behind < MAX_DROPOUT && is_live && !self.is_far(packet)
+        let is_doubted = self.suspect != NO_SUSPECT;
+        behind > REACH && behind < MAX_DROPOUT && is_live && !is_doubted && !self.is_far(packet)
     }
 
     /// The packet's timestamp is further from that of the last one than any way is long.
@@ -104,9 +111,15 @@ impl Stream {
     /// The sequence goes on, to this number. That the packet has come is still to be noted.
     #[inline(always)]
     pub(super) fn advance(&mut self, packet: &Arrival, extended: u32) {
+        self.advance_jitter(packet);
+        self.go_on(extended);
+    }
+
+    /// The same, without how evenly packets come.
+    #[inline(always)]
+    pub(super) fn go_on(&mut self, extended: u32) {
         self.highest = extended;
         self.suspect = NO_SUSPECT;
-        self.advance_jitter(packet);
     }
 
     /// What the packet that has just been taken jumped over, if `before` was the highest number until then.
@@ -179,7 +192,7 @@ impl Stream {
 
     /// RFC 3550 section 6.4.1: J += (|D| - J) / 16, with the rounding of appendix A.8.
     #[inline(always)]
-    fn advance_jitter(&mut self, packet: &Arrival) {
+    pub(super) fn advance_jitter(&mut self, packet: &Arrival) {
         // A pause of seconds says nothing about the network and would overflow the fixed-point product.
         let gap = packet.now.wrapping_sub(self.last_seen);
         if gap > 2_000_000_000 {

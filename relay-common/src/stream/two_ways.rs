@@ -98,8 +98,11 @@ impl Stream {
         let is_former = is_elsewhere && !leads;
         if is_near && !is_former && self.window.claim(extended) {
             if goes_on {
-                self.advance(&packet, extended);
-                self.is_last(&packet);
+                // In this order for whoever finds the numbers gone on: the stream is not silent any more.
+                self.advance_jitter(&packet);
+                self.timestamp = packet.timestamp;
+                atomic::exchange(&mut self.last_seen, seen, packet.now);
+                self.go_on(extended);
             } else {
                 self.late(behind);
                 self.last_seen = packet.now;

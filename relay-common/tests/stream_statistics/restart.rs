@@ -1,3 +1,5 @@
+use relay_common::stream::REACH;
+
 use super::{forwarded, received, summary};
 
 #[test]
@@ -64,6 +66,21 @@ fn what_was_sent_before_a_pause_is_late_and_no_restart() {
         out.iter().map(|(number, _)| *number).collect::<Vec<_>>(),
         [48, 49, 51, 50, 49, 52, 53, 50, 54]
     );
+}
+
+/// Whatever one packet says, those behind it go on being forwarded, also if the first of them is lost.
+#[test]
+fn a_stray_packet_far_ahead_costs_nothing() {
+    let of = |number: u16| (number, 18 * u32::from(number));
+    for ahead in [REACH + 1, 1_500, 2_999] {
+        for lost in [0, 1, 7] {
+            let numbers = (0..1_009).chain([1_008 + ahead]).chain(1_009 + lost..2_000);
+            let packets: Vec<_> = numbers.map(of).collect();
+            let (out, stream) = forwarded(&packets);
+            assert_eq!(out, packets, "{ahead} ahead, {lost} lost");
+            assert_eq!(stream.duplicates, 0, "{ahead} ahead, {lost} lost");
+        }
+    }
 }
 
 /// An answer to a question that was asked twice, and that took long: two in a row are no sender that begins again.
