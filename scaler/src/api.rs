@@ -2,13 +2,13 @@
 
 use std::sync::Arc;
 
-use axum::Router;
 use axum::extract::rejection::{JsonRejection, QueryRejection};
 use axum::extract::{Query, State};
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Json, Response};
 use axum::routing::{get, post};
-use node::http::{Access, Failed, HttpService, guard};
+use axum::{Extension, Router};
+use node::http::{Access, Failed, HttpService, Stranger, guard};
 use serde::{Deserialize, Serialize};
 
 use crate::app::{App, Status};
@@ -109,9 +109,16 @@ async fn scrape(State(app): State<Arc<App>>) -> Result<Response, Failed> {
 }
 
 /// Ready is who leads, or knows that another does, in every tree.
-async fn ready(State(app): State<Arc<App>>) -> Result<&'static str, Failed> {
+async fn ready(
+    State(app): State<Arc<App>>,
+    stranger: Option<Extension<Stranger>>,
+) -> Result<&'static str, Failed> {
     let why = app.hindrances();
-    if why.is_empty() { Ok("ready\n") } else { Err(Failed(StatusCode::SERVICE_UNAVAILABLE, why.join("; "))) }
+    if why.is_empty() {
+        return Ok("ready\n");
+    }
+    let why = if stranger.is_some() { "not ready".to_owned() } else { why.join("; ") };
+    Err(Failed(StatusCode::SERVICE_UNAVAILABLE, why))
 }
 
 fn find(app: &App, tree: Option<&str>) -> Result<Arc<Keeper>, Failed> {

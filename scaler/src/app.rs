@@ -19,6 +19,8 @@ use crate::say::{self, Say, Slack};
 
 /// How often it is read which trees there are.
 const LOOK: Duration = Duration::from_secs(5);
+/// How often it is looked what has become a problem.
+const TELL: Duration = Duration::from_secs(2);
 /// Most trees that one scaler looks after.
 const MOST_TREES: usize = 64;
 
@@ -113,6 +115,22 @@ impl App {
                 }
             }
             tokio::time::sleep(LOOK).await;
+        }
+    }
+
+    /// Says in the log what has become a problem, and what is none any more. Never ends.
+    pub async fn tell(self: Arc<App>) {
+        let mut told = BTreeSet::new();
+        loop {
+            let problems: BTreeSet<String> = self.status().problems.into_iter().collect();
+            for problem in problems.difference(&told) {
+                tracing::warn!("{problem}");
+            }
+            for problem in told.difference(&problems) {
+                tracing::info!("no more: {problem}");
+            }
+            told = problems;
+            tokio::time::sleep(TELL).await;
         }
     }
 

@@ -183,8 +183,10 @@ impl At {
         let asking = Asking::new(token, PATIENCE);
         let answer = runtime.block_on(asking.ask(method, &format!("http://{api}{path}"), body));
         answer.map_err(|error| match &error {
-            // There is no such tree or action, or it has to be said which.
-            Unheard::Refused { status: StatusCode::BAD_REQUEST | StatusCode::NOT_FOUND, .. } => {
+            // There is no such tree or action, or it has to be said which; `/status` asks for neither.
+            Unheard::Refused { status: StatusCode::BAD_REQUEST | StatusCode::NOT_FOUND, .. }
+                if path != "/status" =>
+            {
                 ConfigError(error.to_string()).into()
             }
             _ => Failure::Other(error.to_string()),

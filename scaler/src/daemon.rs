@@ -30,6 +30,7 @@ async fn serve(config: Config) -> Result<(), Failure> {
     })?;
     let app = App::new(config).map_err(Failure::Other)?;
     let keeping = tokio::spawn(app.clone().keep());
+    let telling = tokio::spawn(app.clone().tell());
     let config = app.config();
     let trees = config.trees.as_ref().map_or_else(|| "trees:active".to_owned(), |trees| trees.join(","));
     println!("ready: node={} api={} trees={trees}", config.node_id, config.api);
@@ -40,6 +41,7 @@ async fn serve(config: Config) -> Result<(), Failure> {
     };
     let served = node::http::serve(listener, service.router, service.limits, stopped).await;
     keeping.abort();
+    telling.abort();
     app.stop().await;
     tracing::info!("stopped; what was being done is recorded, and whoever leads next goes on with it");
     served.map_err(|error| Failure::Other(format!("the HTTP server ended: {error}")))

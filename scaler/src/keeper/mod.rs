@@ -174,7 +174,9 @@ impl Keeper {
         let mut ids = Ids::new("planned");
         let Thought { decision, actions, .. } =
             think(&settings, &kept.memory, &seen, &running, &mut ids, now());
-        let held = held::by(self.tree(), &settings, kept.settings.as_deref(), self.carrier.is_some());
+        // Another that leads carries it out.
+        let is_made = self.carrier.is_some() || self.view().leader.is_some();
+        let held = held::by(self.tree(), &settings, kept.settings.as_deref(), is_made);
         Ok(Planned { decision, actions: actions.iter().map(Proposal::of).collect(), held })
     }
 

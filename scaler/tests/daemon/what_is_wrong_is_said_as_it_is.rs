@@ -82,6 +82,9 @@ async fn a_redis_that_is_away_is_said_once() {
     stage.redis.kill();
     let problems = || scaler.get("/status")["problems"].as_array().cloned().unwrap_or_default();
     stage.until("it says that Redis is away", || !problems().is_empty()).await;
+    stage
+        .until("its log does", || scaler.log().contains("WARN") && scaler.log().contains("cannot be reached"))
+        .await;
     // Whoever asks Redis finds it out by and by; by then the lease has run out.
     let ended = || {
         assert!(problems().len() <= 1, "{:#?}", problems());
@@ -89,6 +92,19 @@ async fn a_redis_that_is_away_is_said_once() {
     };
     stage.until("it leads no more", ended).await;
     assert_eq!(problems().len(), 1, "{:#?}", problems());
+}
+
+#[tokio::test]
+async fn whoever_may_not_read_is_told_only_whether_it_is_ready() {
+    let stage = Stage::set(&[]).await;
+    stage.policy("dry-run = true\n[pace]\nlook = 0.2\n");
+    let away = format!("redis://127.0.0.1:{}", super::common::server::free_port());
+    let scaler = stage.scaler("scaler-1", &[("REDIS_URL", &away), ("API_TOKEN", "w"), ("READ_TOKEN", "r")]);
+    stage.until("it answers", || scaler.get("/readyz")["error"] == "not ready").await;
+    let open = stage.scaler("scaler-2", &[("REDIS_URL", &away)]);
+    stage
+        .until("it says why", || open.get("/readyz")["error"].to_string().contains("cannot be reached"))
+        .await;
 }
 
 #[tokio::test]
