@@ -74,7 +74,8 @@ impl Tasks {
 
     fn failed(&self, what: &'static str, why: String) {
         let mut all = self.all();
-        let times = all.get(what).map_or(0, |failed| failed.times) + 1;
+        let before = all.get(what).filter(|failed| failed.at.elapsed() < RECENT);
+        let times = before.map_or(0, |failed| failed.times) + 1;
         all.insert(what, Failed { times, at: Instant::now(), why });
     }
 

@@ -19,7 +19,7 @@ pub const MOST_OF_STREAM: usize = 1024;
 pub const MOST: usize = 16_384;
 /// Most streams that something is remembered of.
 const MOST_STREAMS: usize = 4096;
-/// Numbers that are further behind are given up, however soon that is: what comes from beyond [`REACH`] is taken for a sender that has begun again,
+/// Numbers that are further behind are given up, however soon that is: what comes from beyond [`REACH`] is too late to be told from what has come,
 /// and an answer takes its time. That is 150 ms of 3,300 packets/s.
 const FURTHEST: u32 = REACH as u32 / 2;
 /// Requests a second, whatever is missing, and how many may go out at once.

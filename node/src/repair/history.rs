@@ -29,6 +29,9 @@ pub struct Kept {
 pub trait History {
     /// The latest packet of the stream with this sequence number, if it is still kept.
     fn find(&mut self, stream: &StreamId, sequence: u16) -> Option<Kept>;
+
+    /// Notes what has come since. Else `find` does so: whoever finds while others wait for a lock calls this before it takes that.
+    fn catch_up(&mut self) {}
 }
 
 /// Where packets are kept, bounded in packets and so in bytes. Keeping one copies it, and nothing else.
@@ -153,6 +156,10 @@ impl Finder {
 }
 
 impl History for Finder {
+    fn catch_up(&mut self) {
+        self.bring_up_to_date();
+    }
+
     fn find(&mut self, stream: &StreamId, sequence: u16) -> Option<Kept> {
         self.bring_up_to_date();
         let number = *self.index.get(&(*stream, sequence))?;

@@ -111,6 +111,10 @@ impl History {
 }
 
 impl node::repair::History for History {
+    fn catch_up(&mut self) {
+        self.bring_up_to_date();
+    }
+
     fn find(&mut self, stream: &StreamId, sequence: u16) -> Option<node::repair::Kept> {
         self.bring_up_to_date();
         let key = StreamKey::from(*stream);

@@ -385,7 +385,8 @@ impl Ear {
         let (from, from_port) = (from.ip(), from.port());
         let is_child = self.known.lock().unwrap_or_else(PoisonError::into_inner).contains(&from);
         if !is_child {
-            return self.relay.repairs().answerer.stranger(nack::count(packet));
+            let numbers = nack::count(packet);
+            return self.relay.repairs().answerer.stranger(numbers);
         }
         let heard =
             || Heard { port: self.port, multiplexed: false, from, from_port, packet: packet.to_vec() };

@@ -3,7 +3,7 @@
 use std::net::{IpAddr, SocketAddr};
 
 use node::repair::nack::{self, Question};
-use node::repair::{Asked, Kept};
+use node::repair::{Asked, History, Kept};
 use relay_common::layout::StreamKey;
 use relay_common::stream::Stream;
 
@@ -91,6 +91,7 @@ impl Uplink {
         let asked = Asked { stream: key.into(), numbers, bytes: *bytes, rate: rate_of(stream) };
         let relay = self.relay.clone();
         let past = self.past();
+        past.catch_up();
         let mut repairs = relay.repairs();
         repairs.untold = past.untold();
         let packets = repairs.answerer.answer(&taker.id, &asked, past, monotonic_ns());
@@ -155,7 +156,45 @@ fn rate_of(stream: &Stream) -> u64 {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
+    use node::media::Ssrc;
+    use node::repair::StreamId;
+
+    use super::super::past::Past;
     use super::*;
+    use crate::relay::{Relay, loopback};
+
+    /// What takes long is done while nobody waits; the rest is a packet each.
+    struct Watched {
+        relay: Arc<Relay>,
+        is_up_to_date: bool,
+    }
+
+    impl History for Watched {
+        fn find(&mut self, _: &StreamId, _: u16) -> Option<Kept> {
+            assert!(self.is_up_to_date);
+            Some(Kept { came: monotonic_ns(), packet: vec![0x80; 100] })
+        }
+
+        fn catch_up(&mut self) {
+            assert!(self.relay.state.try_lock().is_ok() && self.relay.repairs.try_lock().is_ok());
+            self.is_up_to_date = true;
+        }
+    }
+
+    #[tokio::test]
+    async fn nobody_waits_until_the_history_is_up_to_date() {
+        let relay = Arc::new(loopback::relay(&["egress-1=127.0.0.1:9:19"], &[]).await);
+        loopback::send(&relay, 1, 7, [1, 2, 3]).await;
+        let mut uplink = Uplink::new(relay.clone());
+        uplink.past = Past::Other(Box::new(Watched { relay: relay.clone(), is_up_to_date: false })).into();
+        let packet = nack::requests(Ssrc(9), Ssrc(7), &[2]).remove(0);
+        let port = relay.config.listen.ports[1];
+        let heard = Heard { port, multiplexed: false, from: [127, 0, 0, 1].into(), from_port: 20, packet };
+        uplink.answer(&heard).await;
+        assert_eq!(relay.repairs().answerer.figures().answered, 1);
+    }
 
     #[test]
     fn of_several_children_at_one_address_the_one_that_asks_is_answered_or_nobody() {

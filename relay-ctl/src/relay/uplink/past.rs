@@ -22,6 +22,15 @@ pub(super) enum Past {
 }
 
 impl History for Past {
+    fn catch_up(&mut self) {
+        match self {
+            Past::Kernel(history) => history.as_mut().map_or((), History::catch_up),
+            Past::Userspace(history, _) => history.as_mut().map_or((), History::catch_up),
+            #[cfg(test)]
+            Past::Other(history) => history.catch_up(),
+        }
+    }
+
     fn find(&mut self, stream: &StreamId, sequence: u16) -> Option<Kept> {
         match self {
             Past::Kernel(history) => history.as_mut()?.find(stream, sequence),
