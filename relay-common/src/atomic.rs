@@ -2,7 +2,7 @@
 //! the kernel whoever calls has the word for itself.
 //!
 //! One object serves every processor, and they differ: x86 keeps loads in order, and stores; on others only an atomic operation that
-//! gives something back is a barrier, and it waits for all stores before it. So the loader says which of both it is ([`IN_ORDER`])
+//! gives something back is a barrier, and it waits for all stores before it. So the loader says which of both it is (`IN_ORDER`)
 //! before the verifier looks, which leaves out what is never run.
 
 #[cfg(target_arch = "bpf")]
