@@ -74,10 +74,8 @@ pub struct Handover {
     to: Option<String>,
     /// Who takes the children.
     successor: Option<String>,
-    /// By node: whom we have given to it.
+    /// By node: whom we have given to it, or it stood by for and was made the parent of.
     offered: BTreeMap<String, BTreeSet<String>>,
-    /// By child: who was named as its parent.
-    named: BTreeMap<String, String>,
     /// Since when a child has been seen among the successor's.
     given: BTreeMap<String, Duration>,
     /// Since when it has been seen to have another parent.
@@ -93,7 +91,6 @@ impl Handover {
             to: None,
             successor: None,
             offered: BTreeMap::new(),
-            named: BTreeMap::new(),
             given: BTreeMap::new(),
             pointed: BTreeMap::new(),
         }
@@ -177,7 +174,6 @@ impl Handover {
                             .stands_by(to, child)
                             .then(|| Write::Unstand { child: child.clone(), parent: to.clone() });
                         let (child, from, to) = (child.clone(), Some(from.clone()), to.clone());
-                        self.named.insert(child.clone(), to.clone());
                         self.offered.entry(to.clone()).or_default().insert(child.clone());
                         // Never both, be it for a moment: nobody stands by for itself.
                         writes.extend(stood);
@@ -249,14 +245,10 @@ impl Handover {
         let (mut leave, mut is_waited_for) = (Vec::new(), false);
         for (child, parent) in &sight.parents {
             let is_offered = self.offered.get(parent).is_some_and(|children| children.contains(child));
-            // Whom it stood by for had not to be given to it.
-            let is_pointed = self.named.get(child) == Some(parent);
-            if !is_offered && !is_pointed || !sight.children.contains(child) {
+            if !is_offered || !sight.children.contains(child) {
                 continue;
             }
             if has_died(parent, &sight.nodes) {
-                // It has the child still, and is to have it no more.
-                self.offered.entry(parent.clone()).or_default().insert(child.clone());
                 let (child, from, to) = (child.clone(), Some(parent.clone()), self.id.clone());
                 writes.push(Write::Point { child, from, to });
                 continue;
@@ -273,7 +265,6 @@ impl Handover {
             (true, true) => Next::Wait(None),
             (true, false) => {
                 self.offered.clear();
-                self.named.clear();
                 Next::Done
             }
         }

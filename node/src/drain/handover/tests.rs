@@ -109,6 +109,14 @@ fn who_has_nobody_else_to_stand_by_goes_on_without() {
         let written = writes(handover.next(&sight, seconds(0)));
         assert!(gone.iter().all(|write| written.contains(write)), "{to:?}: {written:?}");
     }
+    // More than may stand by for it are named: no other takes our place.
+    let mut sight = standing_by();
+    sight.standby.insert("c".to_owned(), names(&[OWN, "x", "y"]));
+    let mut full = handover(Some("t"));
+    full.successor(&sight).unwrap();
+    let written = writes(full.next(&sight, seconds(0)));
+    assert!(gone.iter().all(|write| written.contains(write)), "{written:?}");
+    assert!(!written.iter().any(|write| matches!(write, Write::Stand { .. })), "{written:?}");
     // Its own parent has only just been named, and is not followed yet.
     let mut sight = standing_by();
     Arc::make_mut(&mut sight.nodes).entries.get_mut("c").unwrap().particulars.between_parents = true;
@@ -130,6 +138,20 @@ fn whose_standby_becomes_its_parent_has_none_any_more() {
     let point = Write::Point { child: a.clone(), from: Some(OWN.to_owned()), to: t.clone() };
     assert!(written.contains(&point), "{written:?}");
     assert!(written.contains(&Write::Unstand { child: a, parent: t }), "{written:?}");
+}
+
+/// What was to make its standby the parent was never written.
+#[test]
+fn who_stood_by_before_does_so_after_a_drain_that_was_undone() {
+    let mut sight = sight();
+    sight.standby.insert("a".to_owned(), names(&["t"]));
+    let mut handover = handover(Some("t"));
+    handover.successor(&sight).unwrap();
+    sight.given.insert("t".to_owned(), names(&["a", "b"]));
+    assert_eq!(handover.next(&sight, seconds(0)), Next::Wait(None));
+    writes(handover.next(&sight, seconds(2)));
+    let back = writes(handover.next_undone(&sight, seconds(2)));
+    assert_eq!(back, [Write::Leave { of: "t".to_owned(), children: vec!["b".to_owned()] }]);
 }
 
 #[test]
